@@ -1,0 +1,79 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Config is meshd's configuration, parsed and validated, with all defaults filled in.
+type Config struct {
+	Datacenter catalog.DatacenterName
+	Gateway    string // name of this gateway; default: first label of the host name
+	DataDir    string
+	Prefixes   []catalog.Prefix // sorted by CIDR
+	Control    Control
+	WireGuard  WireGuard
+	Routing    Routing
+	Liveness   Liveness
+	Raft       Raft
+	Join       Join
+	Services   []catalog.Service // static registrations; Owner and Datacenter are filled in by the agent
+	Admin      Admin
+	Metrics    Metrics
+	Log        Log
+}
+
+// Control is the TCP port on which gateways speak RPC and Raft.
+type Control struct {
+	Listen    netip.AddrPort // address may be unspecified; default [::]:7443
+	Advertise []string       // host:port; default: the host's underlay addresses with the listen port
+}
+
+// WireGuard configures the tunnels.
+type WireGuard struct {
+	Dataplane string        // "auto", "kernel" or "userspace"
+	Interface string        // name prefix of the lanes; default "mesh"
+	Port      uint16        // UDP port of lane 0
+	Advertise []string      // host:port; default: the host's underlay addresses with Port
+	MTU       int           // of the tunnels, bytes; 0: underlay minus 80
+	Keepalive time.Duration // 0: none
+}
+
+// Routing holds the identifiers of what Meshway puts into the kernel.
+type Routing struct {
+	Table        int
+	RulePriority int
+	Mark         uint32
+}
+
+// Liveness configures the BFD sessions inside the tunnels (RFC 5880).
+type Liveness struct {
+	Interval   time.Duration // between control packets
+	Multiplier int           // missed packets until a session is down
+	Port       uint16        // UDP, in the tunnel
+}
+
+// Raft configures the catalog's consensus.
+type Raft struct {
+	Timers            string // "auto", "lan" or "wan"
+	SnapshotThreshold uint64 // log entries between snapshots
+}
+
+// Join lets a datacenter join without meshctl.
+type Join struct {
+	TokenFile string // empty: wait for meshctl init or join
+}
+
+// Admin is the unix socket for meshctl.
+type Admin struct{ Socket string }
+
+// Metrics is the HTTP endpoint of /metrics, /healthz and /readyz.
+type Metrics struct{ Listen netip.AddrPort } // zero port: off
+
+// Log configures logging.
+type Log struct {
+	Level  string // "debug", "info", "warn" or "error"
+	Format string // "text" or "json"
+}

@@ -1,0 +1,2 @@
+// Package config reads meshd's configuration file strictly.
+package config

@@ -1,0 +1,101 @@
+package plan
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Inputs is everything that a plan depends on. Compute reads nothing else.
+type Inputs struct {
+	Self    catalog.GatewayID
+	Config  config.Config
+	Host    Host
+	Catalog Catalog
+	// Endpoints are the underlay endpoints of each other gateway, resolved, in
+	// order of preference: those that it advertises, then those under which
+	// others observe it. Ports are as advertised: of lane 0.
+	Endpoints map[catalog.GatewayID][]netip.AddrPort
+	Observed  Observed
+	Synced    Synced
+	Now       time.Time
+}
+
+// Host is what the agent sees of its own host.
+type Host struct {
+	Addresses   []netip.Addr // of all interfaces that are not ours
+	UnderlayMTU int          // smallest MTU of the links towards the endpoints, bytes; 0: not known
+}
+
+// Catalog is the part of the replicated state that steers packets.
+type Catalog struct {
+	Federation   catalog.Federation
+	Datacenters  []catalog.Datacenter
+	Gateways     []catalog.Gateway
+	Observations []catalog.Observation
+	Index        uint64
+}
+
+// Observed is what the appliers and the liveness sessions reported; it is
+// that of the previous pass.
+type Observed struct {
+	Tunnels  []tunnel.Observed
+	Sessions []Session
+}
+
+// Session is the liveness of one remote gateway, as seen through its tunnel.
+type Session struct {
+	Gateway    catalog.GatewayID
+	Up         bool
+	Since      time.Time     // of the last change of Up
+	LastPacket time.Time     // any authenticated packet of the peer; zero: none yet
+	RTT        time.Duration // 0: not measured
+	Loss       float64       // of the last probes, 0…1
+}
+
+// Synced says which inputs are complete. Nothing is deleted before all are.
+type Synced struct {
+	Catalog bool // a snapshot of the catalog has been read at least once
+	Host    bool
+}
+
+// Desired is what should be.
+type Desired struct {
+	Tunnels      []tunnel.Config // by lane
+	Routes       routes.Config
+	Firewall     routes.Firewall
+	Sessions     []SessionConfig       // sorted by gateway
+	Observations []catalog.Observation // to be told to the catalog
+	Prune        bool                  // what is ours and not in here may be deleted
+}
+
+// SessionConfig is one liveness session that should run.
+type SessionConfig struct {
+	Gateway catalog.GatewayID
+	Device  string
+	Local   netip.Addr
+	Remote  netip.Addr
+	Key     tunnel.PublicKey // of the peer, to find its received bytes
+}
+
+// Severity says how much a problem hurts.
+type Severity string
+
+// The severities.
+const (
+	Warning Severity = "warning" // works, but not as it should
+	Error   Severity = "error"   // something that was promised does not work
+)
+
+// Problem is something wrong that a person should know of.
+type Problem struct {
+	Code     string // stable, for programs: "prefix-overlap"
+	Severity Severity
+	Subject  string // what it is about: "datacenter west"
+	Message  string // one sentence
+	Remedy   string // what to do
+}

@@ -1,0 +1,184 @@
+package status
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/meshway/meshway/agent/plan"
+)
+
+// Snapshot is everything that Meshway tells of itself at one moment. Metrics,
+// health, meshctl status and -o json are all views of it. The JSON is stable:
+// fields are only added.
+type Snapshot struct {
+	At          time.Time      `json:"at"`
+	Version     string         `json:"version"`
+	State       State          `json:"state"`
+	Self        Self           `json:"self"`
+	Federation  *Federation    `json:"federation,omitempty"`
+	Catalog     Catalog        `json:"catalog"`
+	Datacenters []Datacenter   `json:"datacenters"`
+	Tunnels     []Tunnel       `json:"tunnels"`
+	Dataplane   Dataplane      `json:"dataplane"`
+	Queue       Queue          `json:"queue"`
+	Problems    []plan.Problem `json:"problems"`
+}
+
+// State is where this gateway stands.
+type State string
+
+// The states of a gateway.
+const (
+	Standalone State = "standalone" // in no federation
+	Joining    State = "joining"
+	Member     State = "member"
+	Leaving    State = "leaving"
+)
+
+// Self is this gateway.
+type Self struct {
+	Datacenter  string       `json:"datacenter"`
+	Gateway     string       `json:"gateway"`
+	ID          string       `json:"id"`
+	Overlay     string       `json:"overlayAddress,omitempty"`
+	PublicKey   string       `json:"publicKey,omitempty"`
+	StartedAt   time.Time    `json:"startedAt"`
+	Certificate *Certificate `json:"certificate,omitempty"`
+}
+
+// Certificate is this gateway's certificate.
+type Certificate struct {
+	NotAfter time.Time `json:"notAfter"`
+}
+
+// Federation names the federation that this gateway is in.
+type Federation struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Overlay string `json:"overlay"`
+}
+
+// Catalog is the state of consensus as this gateway sees it.
+type Catalog struct {
+	Role          string        `json:"role"` // leader, follower, candidate, or empty
+	Leader        string        `json:"leader"`
+	Term          uint64        `json:"term"`
+	AppliedIndex  uint64        `json:"appliedIndex"`
+	CommitIndex   uint64        `json:"commitIndex"`
+	LastContact   time.Duration `json:"lastContactNs"` // since the leader was heard; 0 on the leader
+	Voters        int           `json:"voters"`
+	HealthyVoters int           `json:"healthyVoters"` // as known here; the leader knows best
+	Timers        string        `json:"timers"`
+}
+
+// Datacenter is one member as this gateway sees it.
+type Datacenter struct {
+	Name      string    `json:"name"`
+	Self      bool      `json:"self"`
+	Prefixes  []Prefix  `json:"prefixes"`
+	Gateways  []Gateway `json:"gateways"`
+	Reachable bool      `json:"reachable"`
+	JoinedAt  time.Time `json:"joinedAt"`
+	Services  int       `json:"services"`
+}
+
+// Prefix is one range that a datacenter owns.
+type Prefix struct {
+	CIDR netip.Prefix `json:"cidr"`
+	Kind string       `json:"kind"`
+}
+
+// Gateway is one gateway as this gateway sees it.
+type Gateway struct {
+	ID            string        `json:"id"`
+	Name          string        `json:"name"`
+	Index         uint32        `json:"index"`
+	Overlay       string        `json:"overlayAddress"`
+	Version       string        `json:"version"`
+	Up            bool          `json:"up"`
+	Since         time.Time     `json:"since,omitzero"`
+	LastPacket    time.Time     `json:"lastPacket,omitzero"`
+	LastHandshake time.Time     `json:"lastHandshake,omitzero"`
+	RTT           time.Duration `json:"rttNs,omitempty"`
+	Loss          float64       `json:"loss"`
+	Endpoint      string        `json:"endpoint,omitempty"` // in use now
+	Endpoints     []string      `json:"endpoints"`          // advertised
+	Controls      []string      `json:"controls"`
+	Role          string        `json:"role"` // voter, nonvoter, or empty
+	Leader        bool          `json:"leader"`
+	ReceivedBytes uint64        `json:"receivedBytes"`
+	SentBytes     uint64        `json:"sentBytes"`
+}
+
+// Tunnel is one WireGuard interface.
+type Tunnel struct {
+	Name      string `json:"name"`
+	Lane      uint32 `json:"lane"`
+	Dataplane string `json:"dataplane"` // kernel or userspace
+	Port      uint16 `json:"port"`
+	MTU       int    `json:"mtu"`
+	Up        bool   `json:"up"`
+	Peers     int    `json:"peers"`
+}
+
+// Dataplane sums up the appliers.
+type Dataplane struct {
+	Routes        int       `json:"routes"`
+	ForeignRoutes int       `json:"foreignRoutes"`
+	Repaired      uint64    `json:"repaired"`
+	LastApply     time.Time `json:"lastApply,omitzero"`
+	Errors        []string  `json:"errors,omitempty"` // of the last pass
+}
+
+// Queue is what waits to be written to the catalog.
+type Queue struct {
+	Pending int       `json:"pending"`
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// RoutesReport explains the kernel's routes: what is there, what put it
+// there, and through which tunnel it leads.
+type RoutesReport struct {
+	Datacenter  string       `json:"datacenter"`
+	Table       int          `json:"table"`
+	Rules       []Rule       `json:"rules"`
+	Routes      []Route      `json:"routes"`
+	Destination *Destination `json:"destination,omitempty"` // when one address was asked for
+}
+
+// Rule is a policy rule that leads to our table.
+type Rule struct {
+	Family   int    `json:"family"`
+	Priority int    `json:"priority"`
+	Selector string `json:"selector"` // "not fwmark 0x20/0x20"
+	State    string `json:"state"`    // installed, missing
+}
+
+// Route is one route of our table.
+type Route struct {
+	Prefix     netip.Prefix `json:"prefix"`
+	Kind       string       `json:"kind"`       // pod, service, node, overlay; empty: foreign
+	Datacenter string       `json:"datacenter"` // that owns the prefix
+	Protocol   int          `json:"protocol"`
+	Nexthop    uint32       `json:"nexthop,omitempty"`
+	Via        []Via        `json:"via"`   // empty: blackhole
+	State      string       `json:"state"` // installed, missing, foreign, stale, blackhole
+	Source     string       `json:"source,omitempty"`
+}
+
+// Via is one tunnel over which a route's flows are spread.
+type Via struct {
+	Gateway string `json:"gateway"`
+	Device  string `json:"device"`
+	Up      bool   `json:"up"`
+}
+
+// Destination is the kernel's own answer for one address.
+type Destination struct {
+	Address netip.Addr   `json:"address"`
+	Table   int          `json:"table"`
+	Prefix  netip.Prefix `json:"prefix"`
+	Device  string       `json:"device"`
+	Source  string       `json:"source"`
+	Verdict string       `json:"verdict"` // one sentence for a person
+}

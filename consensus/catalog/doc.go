@@ -1,0 +1,3 @@
+// Package catalog is the replicated state of a federation: members, tokens,
+// services and observations. It is pure: no clock, no randomness, no raft.
+package catalog

@@ -1,0 +1,118 @@
+package catalog
+
+import (
+	"net/netip"
+	"time"
+)
+
+// DatacenterName names a member of the federation; a DNS label (RFC 1123).
+type DatacenterName string
+
+// GatewayID names a gateway in the whole federation: "<datacenter>/<gateway name>".
+// It is also the gateway's raft server id.
+type GatewayID string
+
+// Key is a WireGuard public key.
+type Key [32]byte
+
+// PrefixKind says what the addresses of a prefix belong to.
+type PrefixKind string
+
+// The kinds of prefixes that a datacenter owns.
+const (
+	PodPrefix     PrefixKind = "pod"
+	ServicePrefix PrefixKind = "service"
+	NodePrefix    PrefixKind = "node"
+)
+
+// Prefix is a range of addresses that one datacenter owns.
+type Prefix struct {
+	CIDR netip.Prefix // canonical: no host bits set
+	Kind PrefixKind
+}
+
+// Federation is all that shares one catalog.
+type Federation struct {
+	ID        string // UUID
+	Name      string // DNS label
+	Overlay   netip.Prefix
+	CreatedAt time.Time
+}
+
+// Datacenter is one member of the federation.
+type Datacenter struct {
+	Name          DatacenterName
+	Ordinal       uint32 // given by the catalog, never reused
+	CACertificate []byte // DER
+	Prefixes      []Prefix
+	JoinedAt      time.Time
+	ModifiedIndex uint64 // raft index of the last change
+}
+
+// Gateway is a host of a datacenter that runs tunnels and is a member of the catalog.
+type Gateway struct {
+	Datacenter    DatacenterName
+	Name          string // DNS label, unique in its datacenter
+	Index         uint32 // given by the catalog; the lane in which others hold this gateway
+	PublicKey     Key
+	Overlay       netip.Addr // given by the catalog, never changes
+	Endpoints     []string   // host:port, in order of preference; the port is that of lane 0
+	Controls      []string   // control port, host:port
+	Version       string     // of meshd
+	ModifiedIndex uint64
+}
+
+// ID returns the gateway's name in the whole federation.
+func (g Gateway) ID() GatewayID { return NewGatewayID(g.Datacenter, g.Name) }
+
+// NewGatewayID joins the name of a datacenter and that of one of its gateways.
+func NewGatewayID(dc DatacenterName, gateway string) GatewayID {
+	return GatewayID(string(dc) + "/" + gateway)
+}
+
+// Token lets one datacenter join.
+type Token struct {
+	ID         string
+	SecretHash [32]byte       // SHA-256
+	Datacenter DatacenterName // empty: any name
+	CreatedBy  GatewayID
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	UsedBy     DatacenterName
+	UsedAt     time.Time
+	Revoked    bool
+}
+
+// Port is one port of a service.
+type Port struct {
+	Name     string
+	Protocol string // "tcp" or "udp"
+	Number   uint16
+}
+
+// ServiceKey identifies one instance of a service.
+type ServiceKey struct {
+	Datacenter DatacenterName
+	Namespace  string
+	Name       string
+	Instance   string
+}
+
+// Service is one registered instance of a service.
+type Service struct {
+	ServiceKey
+	Owner         GatewayID // keeps the registration true
+	Address       netip.Addr
+	Ports         []Port
+	Labels        map[string]string
+	ModifiedIndex uint64
+}
+
+// Observation is the underlay endpoint under which one gateway sees another.
+type Observation struct {
+	Observer      GatewayID
+	Peer          GatewayID
+	Endpoint      netip.AddrPort
+	At            time.Time
+	ModifiedIndex uint64
+}

@@ -1,0 +1,101 @@
+package routes
+
+import "net/netip"
+
+// Everything that Meshway puts into the kernel carries one of these, so that
+// what is ours can be told from what is not.
+const (
+	DefaultTable        = 7117       // own routing table
+	DefaultRulePriority = 5400       // of the one rule that leads to the table
+	DefaultMark         = 0x20       // packets with this bit escape the table
+	DefaultProtocol     = 157        // rtm_protocol of our routes, rules and nexthops
+	NexthopBase         = 0x4d570000 // our nexthop ids are NexthopBase … NexthopBase+0xffff
+	FirewallTable       = "meshway"  // nft table, family inet
+)
+
+// Config is the part of the kernel's routing state that is ours, as it should
+// be. It is a value: slices are sorted, so that equal configurations compare equal.
+type Config struct {
+	Table    int
+	Rules    []Rule
+	Nexthops []Nexthop // sorted by ID
+	Groups   []Group   // sorted by ID
+	Routes   []Route   // sorted by prefix
+	Sysctls  []Sysctl  // sorted by key
+}
+
+// Family is an address family.
+type Family int
+
+// The address families.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// Rule is "not fwmark Mark/Mark lookup Table" of one family.
+type Rule struct {
+	Family   Family
+	Priority int
+	Mark     uint32
+}
+
+// Nexthop is one leg: a device, or a blackhole.
+type Nexthop struct {
+	ID     uint32
+	Family Family
+	Device string // empty: blackhole
+}
+
+// Group is a set of legs over which flows are spread by hash. A group whose
+// legs are all dead holds the blackhole leg, so that packets of pods never
+// leave unencrypted by another route.
+type Group struct {
+	ID      uint32
+	Family  Family
+	Members []uint32 // nexthop ids, sorted; never empty
+}
+
+// Route leads a prefix to a nexthop or a group.
+type Route struct {
+	Prefix  netip.Prefix
+	Nexthop uint32     // id of a Nexthop or Group
+	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
+}
+
+// Sysctl is a kernel setting below /proc/sys that forwarding needs.
+type Sysctl struct {
+	Key   string // path below /proc/sys: net/ipv4/ip_forward
+	Value string
+}
+
+// Firewall is the content of our nft table.
+type Firewall struct {
+	Lanes       []Lane         // sorted by device
+	Local       []netip.Prefix // of this datacenter, sorted
+	Remote      []netip.Prefix // of all others and the overlay, sorted; may overlap no Local
+	TunnelPorts []uint16       // UDP ports of the lanes: exempt from anti-spoofing on the underlay
+	ControlPort uint16         // TCP: likewise, for a peer whose node address is in Remote
+}
+
+// Lane is what may come out of one tunnel interface.
+type Lane struct {
+	Device  string
+	Sources []netip.Prefix // sorted
+}
+
+// Observed is what of ours the kernel has now.
+type Observed struct {
+	Config
+	Foreign []ForeignRoute // in our table, but not ours: shown, never touched
+	// Repaired counts the entries that somebody else deleted or changed and
+	// that were put back, since the agent started.
+	Repaired uint64
+}
+
+// ForeignRoute is a route in our table that Meshway did not make.
+type ForeignRoute struct {
+	Prefix   netip.Prefix
+	Protocol int
+	Device   string
+}
