@@ -1,0 +1,97 @@
+// Package host looks at this host's own addresses, links and names.
+package host
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Host observes the network namespace that the process is in.
+type Host struct {
+	// TunnelPrefix is the name prefix of our own interfaces, which are not looked at.
+	TunnelPrefix string
+	// Prefixes are the datacenter's own: an interface that has only addresses
+	// out of them does not lead to the underlay.
+	Prefixes []catalog.Prefix
+}
+
+// Observe returns the unicast addresses of all interfaces that are not ours,
+// and the smallest MTU of those that lead to the underlay.
+func (h Host) Observe(context.Context) (plan.Host, error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return plan.Host{}, fmt.Errorf("list interfaces: %w", err)
+	}
+	var seen plan.Host
+	for _, link := range links {
+		if link.Flags&net.FlagUp == 0 || strings.HasPrefix(link.Name, h.TunnelPrefix) {
+			continue
+		}
+		addresses, err := unicast(link)
+		if err != nil {
+			return plan.Host{}, err
+		}
+		seen.Addresses = append(seen.Addresses, addresses...)
+		if link.Flags&net.FlagLoopback == 0 && slices.ContainsFunc(addresses, h.underlay) {
+			seen.UnderlayMTU = smaller(seen.UnderlayMTU, link.MTU)
+		}
+	}
+	slices.SortFunc(seen.Addresses, netip.Addr.Compare)
+	seen.Addresses = slices.Compact(seen.Addresses)
+	return seen, nil
+}
+
+// Resolve returns the addresses of a host name, or the address that it is.
+func (h Host) Resolve(ctx context.Context, name string) ([]netip.Addr, error) {
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{addr.Unmap()}, nil
+	}
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	if err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", name, err)
+	}
+	for i, addr := range addresses {
+		addresses[i] = addr.Unmap()
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	return addresses, nil
+}
+
+func (h Host) underlay(addr netip.Addr) bool {
+	return !slices.ContainsFunc(h.Prefixes, func(p catalog.Prefix) bool {
+		return p.Kind != catalog.NodePrefix && p.CIDR.Contains(addr)
+	})
+}
+
+func unicast(link net.Interface) ([]netip.Addr, error) {
+	assigned, err := link.Addrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", link.Name, err)
+	}
+	var addresses []netip.Addr
+	for _, a := range assigned {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue // no IP address: of another protocol
+		}
+		if addr := prefix.Addr().Unmap(); addr.IsGlobalUnicast() {
+			addresses = append(addresses, addr)
+		}
+	}
+	return addresses, nil
+}
+
+// smaller ignores 0, which stands for not known.
+func smaller(a, b int) int {
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}

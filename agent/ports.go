@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Membership is what a gateway has to remember of the federation that it is in.
+type Membership struct {
+	FederationID   string
+	FederationName string
+	Overlay        netip.Addr // of this gateway
+}
+
+// Founding is what a new federation starts from.
+type Founding struct {
+	Name    string
+	Overlay netip.Prefix // zero: a random ULA /48 (RFC 4193)
+}
+
+// Candidate is what a datacenter brings along when it founds or joins a federation.
+type Candidate struct {
+	Prefixes []catalog.Prefix
+	Gateway  catalog.Gateway // name, public key, endpoints, controls, version
+}
+
+// Federations makes this gateway a member of a federation and remembers it.
+type Federations interface {
+	// Current returns the federation that this gateway is in; false: in none.
+	Current() (Membership, bool, error)
+	// Found makes a new federation of this datacenter alone.
+	Found(ctx context.Context, founding Founding, candidate Candidate) error
+	// Join has this datacenter admitted by the federation of the token. A
+	// refusal is a *catalog.Refusal and changes nothing on either side.
+	Join(ctx context.Context, token string, candidate Candidate, progress func(step, message string)) error
+	// Open returns the federation that this gateway is in, not running yet.
+	Open() (Federation, error)
+	// Forget drops the membership and the local copy of the catalog.
+	Forget() error
+}
+
+// Federation is the running membership: this gateway's part of the catalog.
+type Federation interface {
+	// Run takes part in the catalog and serves the control port until ctx ends.
+	Run(ctx context.Context) error
+	// View returns the newest state that is known here: also right after a
+	// start without quorum, when it is the one that was saved last.
+	View() *catalog.View
+	// Changed is closed at the next change of View after this call.
+	Changed() <-chan struct{}
+	// Propose writes to the catalog through its leader. errors.Is(err,
+	// ErrNoLeader) when none was found in time: nothing was written.
+	Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error)
+	// Read returns a view that is as current as mode demands.
+	Read(ctx context.Context, mode ReadMode) (*catalog.View, Freshness, error)
+	// Consensus reports the state of raft.
+	Consensus() status.Consensus
+	// Certificate returns when this gateway's certificate ends.
+	Certificate() time.Time
+	// Withdraw hands over what this gateway does for others (leadership, its
+	// vote) after its datacenter has left; it returns when that is done.
+	Withdraw(ctx context.Context) error
+
+	CreateToken(ctx context.Context, datacenter catalog.DatacenterName, ttl time.Duration) (NewToken, error)
+	TransferLeader(ctx context.Context, to catalog.GatewayID) error
+	RemovePeer(ctx context.Context, id catalog.GatewayID) error
+	SaveSnapshot(ctx context.Context, mode ReadMode) (archive []byte, index uint64, err error)
+	Restore(ctx context.Context, archive []byte) (index uint64, err error)
+}
+
+// ReadMode says how current a read must be.
+type ReadMode int
+
+// The read modes.
+const (
+	LeaseRead      ReadMode = iota // of a leader that has its lease: the default
+	StaleRead                      // of the local copy, with its age
+	ConsistentRead                 // linearizable: a quorum confirms the leader
+)
+
+// Freshness says how current an answer is.
+type Freshness struct {
+	Index       uint64
+	Leader      catalog.GatewayID // empty: none known
+	LastContact time.Duration     // since the leader was heard; 0 on the leader
+}
+
+// NewToken is a join token with its secret, shown once.
+type NewToken struct {
+	Text      string
+	ID        string
+	ExpiresAt time.Time
+	Endpoints []string
+}
+
+// Liveness keeps a session with each remote gateway through its tunnel.
+type Liveness interface {
+	Run(ctx context.Context) error
+	Set(sessions []plan.SessionConfig)
+	Sessions() []plan.Session
+	// Activity tells how many bytes have come from a peer: any authenticated
+	// packet counts as life.
+	Activity(key tunnel.PublicKey, receivedBytes uint64)
+	Changed() <-chan struct{}
+}
+
+// Host looks at this host's own addresses and links.
+type Host interface {
+	Observe(ctx context.Context) (plan.Host, error)
+	// Resolve returns the addresses of a host name, or the address that it is.
+	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
+}
