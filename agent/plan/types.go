@@ -16,9 +16,9 @@ type Inputs struct {
 	Config  config.Config
 	Host    Host
 	Catalog Catalog
-	// Endpoints are the underlay endpoints of each other gateway, resolved, in
-	// order of preference: those that it advertises, then those under which
-	// others observe it. Ports are as advertised: of lane 0.
+	// Endpoints are the underlay endpoints that each other gateway advertises,
+	// resolved, in its order of preference. Ports are as advertised: of lane 0.
+	// Those under which others observe it come from Catalog.Observations.
 	Endpoints map[catalog.GatewayID][]netip.AddrPort
 	Observed  Observed
 	Synced    Synced
@@ -55,6 +55,10 @@ type Session struct {
 	LastPacket time.Time     // any authenticated packet of the peer; zero: none yet
 	RTT        time.Duration // 0: not measured
 	Loss       float64       // of the last probes, 0…1
+	// Undecided is set while a new session has had no chance yet to come up:
+	// less than one detection time since it was started. It keeps a restarted
+	// agent from withdrawing tunnels that work.
+	Undecided bool
 }
 
 // Synced says which inputs are complete. Nothing is deleted before all are.
@@ -93,9 +97,9 @@ const (
 
 // Problem is something wrong that a person should know of.
 type Problem struct {
-	Code     string // stable, for programs: "prefix-overlap"
-	Severity Severity
-	Subject  string // what it is about: "datacenter west"
-	Message  string // one sentence
-	Remedy   string // what to do
+	Code     string   `json:"code"` // stable, for programs: "prefix-overlap"
+	Severity Severity `json:"severity"`
+	Subject  string   `json:"subject"` // what it is about: "datacenter west"
+	Message  string   `json:"message"` // one sentence
+	Remedy   string   `json:"remedy"`  // what to do
 }

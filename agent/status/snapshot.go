@@ -60,7 +60,8 @@ type Federation struct {
 
 // Catalog is the state of consensus as this gateway sees it.
 type Catalog struct {
-	Role          string        `json:"role"` // leader, follower, candidate, or empty
+	Synced        bool          `json:"synced"` // read at least once since the start
+	Role          string        `json:"role"`   // leader, follower, candidate, or empty
 	Leader        string        `json:"leader"`
 	Term          uint64        `json:"term"`
 	AppliedIndex  uint64        `json:"appliedIndex"`
