@@ -88,6 +88,9 @@ type Lane struct {
 type Observed struct {
 	Config
 	Foreign []ForeignRoute // in our table, but not ours: shown, never touched
+	// ForeignNexthops have an id of our range, but not our protocol. They are
+	// never touched; a wanted nexthop of that id is an error.
+	ForeignNexthops []ForeignNexthop
 	// Repaired counts the entries that somebody else deleted or changed and
 	// that were put back, since the agent started.
 	Repaired uint64
@@ -98,4 +101,10 @@ type ForeignRoute struct {
 	Prefix   netip.Prefix
 	Protocol int
 	Device   string
+}
+
+// ForeignNexthop is a nexthop object in our range of ids that Meshway did not make.
+type ForeignNexthop struct {
+	ID       uint32
+	Protocol int
 }

@@ -1,0 +1,48 @@
+package routes
+
+// The ids of our nexthop objects. The low bit is the family (0 IPv4, 1 IPv6),
+// since the kernel wants legs and groups of the family of the route:
+//
+//	NexthopBase + 0x0000 … 0x0001   blackhole
+//	NexthopBase + 0x0002 … 0x00ff   legs:   0x0002 + 2·lane + family
+//	NexthopBase + 0x0100 … 0xffff   groups: 0x0100 + 2·ordinal + family
+const (
+	nexthopLast = NexthopBase + 0xffff
+	legBase     = NexthopBase + 0x0002
+	groupBase   = NexthopBase + 0x0100
+
+	// MaxLane is the highest lane that has a nexthop id.
+	MaxLane = (groupBase - legBase - 2) / 2
+	// MaxOrdinal is the highest datacenter ordinal that has a group id.
+	MaxOrdinal = (nexthopLast - groupBase - 1) / 2
+)
+
+// BlackholeID is the id of the leg that drops everything. It is 0, which is
+// no id, for an unknown family.
+func BlackholeID(family Family) uint32 { return nexthopID(NexthopBase, 0, 0, family) }
+
+// LegID is the id of the leg through a lane's device. It is 0, which is no id,
+// unless 0 ≤ lane ≤ MaxLane and the family is known.
+func LegID(lane int, family Family) uint32 { return nexthopID(legBase, lane, MaxLane, family) }
+
+// GroupID is the id of the group of legs that lead to a datacenter. The ordinal
+// should stay with the datacenter: when it moves, all its routes are rewritten.
+// It is 0, which is no id, unless 0 ≤ ordinal ≤ MaxOrdinal and the family is known.
+func GroupID(ordinal int, family Family) uint32 {
+	return nexthopID(groupBase, ordinal, MaxOrdinal, family)
+}
+
+// OwnNexthop tells whether an id is in the range that Meshway uses. Only with
+// DefaultProtocol too is the nexthop ours.
+func OwnNexthop(id uint32) bool { return id >= NexthopBase && id <= nexthopLast }
+
+func nexthopID(base uint32, n, last int, family Family) uint32 {
+	if n < 0 || n > last || (family != IPv4 && family != IPv6) {
+		return 0
+	}
+	id := base + 2*uint32(n) //nolint:gosec // n is at most MaxOrdinal
+	if family == IPv6 {
+		id++
+	}
+	return id
+}

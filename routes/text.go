@@ -1,0 +1,60 @@
+package routes
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// FamilyOf is the family of an address, 4-in-6 addresses being IPv6, as the
+// kernel sees them.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// String is the setting as sysctl takes it.
+func (s Sysctl) String() string { return s.Key + "=" + s.Value }
+
+// String is the nexthop as `ip nexthop add` takes it.
+func (n Nexthop) String() string {
+	if n.Device == "" {
+		return fmt.Sprintf("%s blackhole protocol %d", idText(n.ID), DefaultProtocol)
+	}
+	return fmt.Sprintf("%s dev %s protocol %d", idText(n.ID), n.Device, DefaultProtocol)
+}
+
+// String is the group as `ip nexthop add` takes it.
+func (g Group) String() string {
+	members := make([]string, len(g.Members))
+	for i, id := range g.Members {
+		members[i] = fmt.Sprintf("%#x", id)
+	}
+	return fmt.Sprintf("%s group %s protocol %d", idText(g.ID), strings.Join(members, "/"), DefaultProtocol)
+}
+
+// Text is the route as `ip route add` takes it.
+func (r Route) Text(table int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s nhid %#x", r.Prefix, r.Nexthop)
+	if r.Source.IsValid() {
+		fmt.Fprintf(&b, " src %s", r.Source)
+	}
+	fmt.Fprintf(&b, " table %d proto %d", table, DefaultProtocol)
+	return b.String()
+}
+
+// Text is the rule as `ip rule add` takes it.
+func (r Rule) Text(table int) string {
+	return fmt.Sprintf("not fwmark %#x/%#x lookup %d priority %d protocol %d",
+		r.Mark, r.Mark, table, r.Priority, DefaultProtocol)
+}
+
+func (n Nexthop) family() Family { return n.Family }
+func (g Group) family() Family   { return g.Family }
+func (r Route) family() Family   { return FamilyOf(r.Prefix.Addr()) }
+func (r Rule) family() Family    { return r.Family }
+
+func idText(id uint32) string { return fmt.Sprintf("id %#x", id) }
