@@ -33,10 +33,11 @@ type Prefix struct {
 
 // Federation is all that shares one catalog.
 type Federation struct {
-	ID        string // UUID
-	Name      string // DNS label
-	Overlay   netip.Prefix
-	CreatedAt time.Time
+	ID          string // UUID
+	Name        string // DNS label
+	Overlay     netip.Prefix
+	CreatedAt   time.Time
+	NextOrdinal uint32 // what the next datacenter gets
 }
 
 // Datacenter is one member of the federation.

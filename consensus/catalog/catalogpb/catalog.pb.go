@@ -1150,6 +1150,50 @@ func (x *RemoveGateway) GetGateway() string {
 	return ""
 }
 
+type AddGateway struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Gateway       *Gateway               `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddGateway) Reset() {
+	*x = AddGateway{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddGateway) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddGateway) ProtoMessage() {}
+
+func (x *AddGateway) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
+func (*AddGateway) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *AddGateway) GetGateway() *Gateway {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
 type PutServices struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Services      []*Service             `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
@@ -1159,7 +1203,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1215,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1228,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -1203,7 +1247,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1259,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1272,7 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
@@ -1247,7 +1291,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1303,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1316,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -1285,8 +1329,11 @@ func (x *PutObservations) GetObservations() []*Observation {
 // Command is one write. Everything that is random or of the clock is in it,
 // made by its proposer, so that applying it is deterministic.
 type Command struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Version      uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`           // of the command's meaning; 1 today
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the command's meaning; 1 today. A new field or rule in a command, or in
+	// a record that it carries, needs a new version: a member that does not know it
+	// must stop, since skipping it would make its state differ from the others'.
+	Version      uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Ignorable    bool                   `protobuf:"varint,2,opt,name=ignorable,proto3" json:"ignorable,omitempty"`       // a member that does not know the command may skip it
 	Author       string                 `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`              // gateway id, set by the member that authenticated the caller
 	At           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`                      // proposer's clock
@@ -1306,6 +1353,7 @@ type Command struct {
 	//	*Command_PutServices
 	//	*Command_DeleteServices
 	//	*Command_PutObservations
+	//	*Command_AddGateway
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1313,7 +1361,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1373,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1386,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -1496,6 +1544,15 @@ func (x *Command) GetPutObservations() *PutObservations {
 	return nil
 }
 
+func (x *Command) GetAddGateway() *AddGateway {
+	if x != nil {
+		if x, ok := x.Body.(*Command_AddGateway); ok {
+			return x.AddGateway
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -1544,6 +1601,10 @@ type Command_PutObservations struct {
 	PutObservations *PutObservations `protobuf:"bytes,26,opt,name=put_observations,json=putObservations,proto3,oneof"`
 }
 
+type Command_AddGateway struct {
+	AddGateway *AddGateway `protobuf:"bytes,27,opt,name=add_gateway,json=addGateway,proto3,oneof"`
+}
+
 func (*Command_Init) isCommand_Body() {}
 
 func (*Command_CreateToken) isCommand_Body() {}
@@ -1566,6 +1627,8 @@ func (*Command_DeleteServices) isCommand_Body() {}
 
 func (*Command_PutObservations) isCommand_Body() {}
 
+func (*Command_AddGateway) isCommand_Body() {}
+
 // Entry is the data of one raft log entry.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1576,7 +1639,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1651,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1664,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -1624,7 +1687,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1699,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1712,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Refusal) GetCode() string {
@@ -1693,7 +1756,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1768,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1781,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -1755,13 +1818,14 @@ type Client struct {
 	Acknowledged  uint64                 `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
 	Results       map[uint64]*Result     `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	Author        string                 `protobuf:"bytes,5,opt,name=author,proto3" json:"author,omitempty"` // one author cannot spend the sequences of another
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1837,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +1850,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Client) GetId() string {
@@ -1817,6 +1881,13 @@ func (x *Client) GetLastSeen() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Client) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
 // Record is one element of a snapshot, which is a stream of length-delimited
 // records: a Header first, a Trailer last.
 type Record struct {
@@ -1839,7 +1910,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +1922,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +1935,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -2023,7 +2094,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2106,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2119,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -2068,14 +2139,14 @@ func (x *Header) GetIndex() uint64 {
 type Trailer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Records       uint64                 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"` // between header and trailer
-	Sha256        []byte                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`    // over the encoded records between them
+	Sha256        []byte                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`    // over every byte of the stream before the trailer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2158,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2171,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -2227,13 +2298,16 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"datacenter\x18\x01 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
 	"datacenter\")\n" +
 	"\rRemoveGateway\x12\x18\n" +
-	"\agateway\x18\x01 \x01(\tR\agateway\"F\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\"C\n" +
+	"\n" +
+	"AddGateway\x125\n" +
+	"\agateway\x18\x01 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"F\n" +
 	"\vPutServices\x127\n" +
 	"\bservices\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.ServiceR\bservices\"I\n" +
 	"\x0eDeleteServices\x127\n" +
 	"\bservices\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.ServiceR\bservices\"V\n" +
 	"\x0fPutObservations\x12C\n" +
-	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xd8\a\n" +
+	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\x9b\b\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tignorable\x18\x02 \x01(\bR\tignorable\x12\x16\n" +
@@ -2252,7 +2326,9 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x0eremove_gateway\x18\x17 \x01(\v2!.meshway.catalog.v1.RemoveGatewayH\x00R\rremoveGateway\x12D\n" +
 	"\fput_services\x18\x18 \x01(\v2\x1f.meshway.catalog.v1.PutServicesH\x00R\vputServices\x12M\n" +
 	"\x0fdelete_services\x18\x19 \x01(\v2\".meshway.catalog.v1.DeleteServicesH\x00R\x0edeleteServices\x12P\n" +
-	"\x10put_observations\x18\x1a \x01(\v2#.meshway.catalog.v1.PutObservationsH\x00R\x0fputObservationsB\x06\n" +
+	"\x10put_observations\x18\x1a \x01(\v2#.meshway.catalog.v1.PutObservationsH\x00R\x0fputObservations\x12A\n" +
+	"\vadd_gateway\x18\x1b \x01(\v2\x1e.meshway.catalog.v1.AddGatewayH\x00R\n" +
+	"addGatewayB\x06\n" +
 	"\x04body\"@\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"e\n" +
@@ -2267,12 +2343,13 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\n" +
 	"datacenter\x18\x03 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
 	"datacenter\x125\n" +
-	"\agateway\x18\x04 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"\x90\x02\n" +
+	"\agateway\x18\x04 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"\xa8\x02\n" +
 	"\x06Client\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\facknowledged\x18\x02 \x01(\x04R\facknowledged\x12A\n" +
 	"\aresults\x18\x03 \x03(\v2'.meshway.catalog.v1.Client.ResultsEntryR\aresults\x127\n" +
-	"\tlast_seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x1aV\n" +
+	"\tlast_seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12\x16\n" +
+	"\x06author\x18\x05 \x01(\tR\x06author\x1aV\n" +
 	"\fResultsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x04R\x03key\x120\n" +
 	"\x05value\x18\x02 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x05value:\x028\x01\"\xa3\x04\n" +
@@ -2317,7 +2394,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
@@ -2336,32 +2413,33 @@ var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(*UpdateGateway)(nil),         // 14: meshway.catalog.v1.UpdateGateway
 	(*UpdateDatacenter)(nil),      // 15: meshway.catalog.v1.UpdateDatacenter
 	(*RemoveGateway)(nil),         // 16: meshway.catalog.v1.RemoveGateway
-	(*PutServices)(nil),           // 17: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 18: meshway.catalog.v1.DeleteServices
-	(*PutObservations)(nil),       // 19: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 20: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 21: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 22: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 23: meshway.catalog.v1.Result
-	(*Client)(nil),                // 24: meshway.catalog.v1.Client
-	(*Record)(nil),                // 25: meshway.catalog.v1.Record
-	(*Header)(nil),                // 26: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 27: meshway.catalog.v1.Trailer
-	nil,                           // 28: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 29: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*AddGateway)(nil),            // 17: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 18: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 19: meshway.catalog.v1.DeleteServices
+	(*PutObservations)(nil),       // 20: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 21: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 22: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 23: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 24: meshway.catalog.v1.Result
+	(*Client)(nil),                // 25: meshway.catalog.v1.Client
+	(*Record)(nil),                // 26: meshway.catalog.v1.Record
+	(*Header)(nil),                // 27: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 28: meshway.catalog.v1.Trailer
+	nil,                           // 29: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 30: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	30, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	31, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 1: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
 	2,  // 2: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	30, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	30, // 4: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	30, // 5: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 6: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	31, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	31, // 4: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	31, // 5: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 6: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	28, // 8: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	30, // 9: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	29, // 8: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	31, // 9: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
 	1,  // 10: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
 	3,  // 11: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
 	4,  // 12: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
@@ -2370,42 +2448,44 @@ var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	4,  // 15: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
 	4,  // 16: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
 	3,  // 17: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	7,  // 18: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
-	7,  // 19: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
-	8,  // 20: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	30, // 21: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
-	9,  // 22: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
-	10, // 23: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
-	11, // 24: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
-	12, // 25: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
-	13, // 26: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	14, // 27: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	15, // 28: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	16, // 29: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	17, // 30: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	18, // 31: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	19, // 32: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	20, // 33: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	22, // 34: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	3,  // 35: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 36: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	29, // 37: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	30, // 38: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	26, // 39: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 40: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 41: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 42: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 43: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	7,  // 44: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	8,  // 45: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	24, // 46: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	27, // 47: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	23, // 48: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	4,  // 18: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	7,  // 19: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
+	7,  // 20: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
+	8,  // 21: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
+	31, // 22: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	9,  // 23: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
+	10, // 24: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
+	11, // 25: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
+	12, // 26: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
+	13, // 27: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
+	14, // 28: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	15, // 29: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	16, // 30: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	18, // 31: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	19, // 32: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	20, // 33: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	17, // 34: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	21, // 35: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	23, // 36: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	3,  // 37: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 38: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	30, // 39: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	31, // 40: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	27, // 41: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 42: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	3,  // 43: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 44: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	5,  // 45: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	7,  // 46: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	8,  // 47: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	25, // 48: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	28, // 49: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	24, // 50: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -2413,7 +2493,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -2425,8 +2505,9 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_PutServices)(nil),
 		(*Command_DeleteServices)(nil),
 		(*Command_PutObservations)(nil),
+		(*Command_AddGateway)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -2443,7 +2524,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

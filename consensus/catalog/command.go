@@ -1,0 +1,132 @@
+package catalog
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Version is the newest meaning of commands that this build knows. Raise it when
+// a command gains a field or a rule, so that members which would apply
+// it differently stop instead of diverging.
+const Version = 1
+
+// JoinRequest is what a datacenter brings to be admitted.
+type JoinRequest struct {
+	TokenID      string
+	SecretHash   [32]byte // HashSecret of the token's secret
+	FederationID string
+	Datacenter   Datacenter // Name, CACertificate, Prefixes
+	Gateway      Gateway    // Name, PublicKey, Endpoints, Controls, Version
+}
+
+// NewInit makes a federation out of one datacenter with one gateway. Its author
+// is that gateway.
+func NewInit(f Federation, dc Datacenter, g Gateway) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
+		Federation: f.Proto(), Datacenter: dc.Proto(), Gateway: g.Proto(),
+	}}}
+}
+
+// NewCreateToken stores a token; ID, SecretHash, Datacenter and ExpiresAt count.
+func NewCreateToken(t Token) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_CreateToken{
+		CreateToken: &catalogpb.CreateToken{Token: t.Proto()},
+	}}
+}
+
+// NewRevokeToken ends a token that was not used yet. Any member may do so.
+func NewRevokeToken(id string) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_RevokeToken{
+		RevokeToken: &catalogpb.RevokeToken{Id: id},
+	}}
+}
+
+// NewJoin admits a datacenter. Its author is the member that the newcomer asked.
+func NewJoin(r JoinRequest) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
+		TokenId: r.TokenID, SecretHash: r.SecretHash[:], FederationId: r.FederationID,
+		Datacenter: r.Datacenter.Proto(), Gateway: r.Gateway.Proto(),
+	}}}
+}
+
+// NewLeave removes the author's datacenter and all that it owns.
+func NewLeave(dc DatacenterName) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_Leave{
+		Leave: &catalogpb.Leave{Datacenter: string(dc)},
+	}}
+}
+
+// NewAddGateway adds a gateway to the author's datacenter.
+func NewAddGateway(g Gateway) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_AddGateway{
+		AddGateway: &catalogpb.AddGateway{Gateway: g.Proto()},
+	}}
+}
+
+// NewUpdateGateway replaces endpoints, controls, version and public key of the
+// author itself; the other fields of g, but its name, do not count.
+func NewUpdateGateway(g Gateway) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_UpdateGateway{
+		UpdateGateway: &catalogpb.UpdateGateway{Gateway: g.Proto()},
+	}}
+}
+
+// NewUpdateDatacenter replaces the prefixes of the author's datacenter. Services
+// whose address no longer lies in them are removed with it.
+func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_UpdateDatacenter{
+		UpdateDatacenter: &catalogpb.UpdateDatacenter{Datacenter: dc.Proto()},
+	}}
+}
+
+// NewRemoveGateway removes a gateway of the author's datacenter, with the
+// services that it owns and what it saw. The last one leaves by NewLeave.
+func NewRemoveGateway(id GatewayID) *catalogpb.Command {
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_RemoveGateway{
+		RemoveGateway: &catalogpb.RemoveGateway{Gateway: string(id)},
+	}}
+}
+
+// NewPutServices registers services of the author's datacenter: all or none.
+// A command is at most MaxCommandSize; see SplitServices.
+func NewPutServices(services []Service) *catalogpb.Command {
+	put := &catalogpb.PutServices{Services: make([]*catalogpb.Service, 0, len(services))}
+	for _, s := range services {
+		put.Services = append(put.Services, s.Proto())
+	}
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutServices{PutServices: put}}
+}
+
+// NewDeleteServices removes services of the author's datacenter. One that is
+// not there is no error: what was asked for holds.
+func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
+	del := &catalogpb.DeleteServices{Services: make([]*catalogpb.Service, 0, len(keys))}
+	for _, k := range keys {
+		del.Services = append(del.Services, &catalogpb.Service{
+			Datacenter: string(k.Datacenter), Namespace: k.Namespace, Name: k.Name, Instance: k.Instance,
+		})
+	}
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
+}
+
+// NewPutObservations stores what the author sees of its peers.
+func NewPutObservations(observations []Observation) *catalogpb.Command {
+	put := &catalogpb.PutObservations{Observations: make([]*catalogpb.Observation, 0, len(observations))}
+	for _, o := range observations {
+		put.Observations = append(put.Observations, o.Proto())
+	}
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
+}
+
+// Marshal encodes commands as the data of one raft log entry. The same commands
+// give the same bytes.
+func Marshal(cmds ...*catalogpb.Command) ([]byte, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&catalogpb.Entry{Commands: cmds})
+	if err != nil {
+		return nil, fmt.Errorf("encode entry: %w", err)
+	}
+	return b, nil
+}
