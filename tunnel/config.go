@@ -28,10 +28,11 @@ type Peer struct {
 	PublicKey  PublicKey
 	Endpoint   netip.AddrPort // zero: not known, wait until the peer speaks
 	AllowedIPs []netip.Prefix // sorted
-	Keepalive  time.Duration  // 0: none
+	Keepalive  time.Duration  // 0: none; whole seconds, as WireGuard knows no others
 }
 
 // Observed is one WireGuard interface as the kernel (or the userspace data plane) reports it.
+// Its Config.Peers is empty: the peers, with what was measured, are in Peers.
 type Observed struct {
 	Config
 	PublicKey PublicKey // of the interface's own private key; zero: none is set
@@ -39,6 +40,11 @@ type Observed struct {
 	Index     int    // ifindex
 	Dataplane string // "kernel" or "userspace"
 	Peers     []ObservedPeer
+	// Err says why the interface exists but could not be read, for instance
+	// because the userspace data plane does not answer. Then only Name, Lane,
+	// Index and Dataplane are known, and Apply leaves the interface alone:
+	// changes computed from what was not read would disturb what works.
+	Err error
 }
 
 // ObservedPeer is a peer with what the data plane measured.

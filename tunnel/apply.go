@@ -1,0 +1,118 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Device is a data plane: kernel WireGuard, or wireguard-go in its own process.
+// Apply is its only writer; two calls never overlap.
+type Device interface {
+	// List is Meshway's own interfaces with their peers, sorted by name.
+	// Interfaces of others are not in it and never make it fail.
+	List(ctx context.Context) ([]Observed, error)
+	// Create makes an interface. One that exists is adopted as it is; one
+	// that is not ours is an error.
+	Create(ctx context.Context, name string, mtu int) error
+	// Configure applies what Diff found for one interface.
+	Configure(ctx context.Context, change Change) error
+	// Remove deletes an interface of ours; a missing one is nil.
+	Remove(ctx context.Context, name string) error
+}
+
+// Apply makes the interfaces of dev what is wanted and returns what is really
+// there afterwards, also when it fails in part. A bad interface does not keep
+// the others from being applied; the error joins all. Interfaces that are not
+// wanted are removed only if prune is set, and last. When nothing differs,
+// nothing but List is called.
+func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune bool) ([]Observed, error) {
+	if key.IsZero() {
+		return nil, errors.New("apply tunnels: no private key")
+	}
+	have, err := dev.List(ctx)
+	if err != nil {
+		return have, fmt.Errorf("list interfaces: %w", err)
+	}
+	a := applier{dev: dev, key: key}
+	if a.create(ctx, want, have) {
+		if have, err = dev.List(ctx); err != nil {
+			return have, errors.Join(append(a.errs, fmt.Errorf("list interfaces: %w", err))...)
+		}
+	}
+	a.configure(ctx, want, have)
+	if prune {
+		a.prune(ctx, want, have)
+	}
+	if a.touched {
+		if have, err = dev.List(ctx); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("list interfaces: %w", err))
+		}
+	}
+	return have, errors.Join(a.errs...)
+}
+
+// applier holds one pass of Apply.
+type applier struct {
+	dev     Device
+	key     PrivateKey
+	errs    []error
+	touched bool // something was changed after the last List
+}
+
+// create makes the interfaces that are missing and says whether it tried any.
+func (a *applier) create(ctx context.Context, want []Config, have []Observed) (tried bool) {
+	for _, w := range sorted(want) {
+		if find(have, w.Name) >= 0 {
+			continue
+		}
+		tried = true
+		if err := a.dev.Create(ctx, w.Name, w.MTU); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("create %s: %w", w.Name, err))
+		}
+	}
+	return tried
+}
+
+func (a *applier) configure(ctx context.Context, want []Config, have []Observed) {
+	for _, w := range sorted(want) {
+		i := find(have, w.Name)
+		if i < 0 {
+			continue // create reported why
+		}
+		if err := have[i].Err; err != nil {
+			a.errs = append(a.errs, fmt.Errorf("read %s: %w", w.Name, err))
+			continue
+		}
+		change := Diff(w, have[i], a.key)
+		if change.Empty() {
+			continue
+		}
+		a.touched = true
+		if err := a.dev.Configure(ctx, change); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("configure %s: %w", w.Name, err))
+		}
+	}
+}
+
+func (a *applier) prune(ctx context.Context, want []Config, have []Observed) {
+	for _, h := range have {
+		if slices.ContainsFunc(want, func(w Config) bool { return w.Name == h.Name }) {
+			continue
+		}
+		a.touched = true
+		if err := a.dev.Remove(ctx, h.Name); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("remove %s: %w", h.Name, err))
+		}
+	}
+}
+
+func sorted(want []Config) []Config {
+	return slices.SortedFunc(slices.Values(want), func(a, b Config) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func find(have []Observed, name string) int {
+	return slices.IndexFunc(have, func(o Observed) bool { return o.Name == name })
+}

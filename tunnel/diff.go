@@ -1,0 +1,131 @@
+package tunnel
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Diff computes what has to change so that have becomes want. The private key
+// is kept apart from Config, so that configurations can be printed.
+//
+// Endpoints: one that is wanted and differs is set; whether a roamed endpoint
+// should be kept is the planner's decision, which it expresses by wanting the
+// observed one. A listen port or MTU of 0 means any.
+//
+// A peer that can never work is left out instead of spoiling the others: one
+// without a key, one with this interface's own key (every data plane drops it
+// silently), and a prefix that two peers want goes to the first by key.
+func Diff(want Config, have Observed, key PrivateKey) Change {
+	c := Change{Name: want.Name}
+	self := key.Public()
+	if have.PublicKey != self {
+		c.PrivateKey = &key
+	}
+	if want.ListenPort != 0 && want.ListenPort != have.ListenPort {
+		c.ListenPort = &want.ListenPort
+	}
+	if want.Mark != have.Mark {
+		c.Mark = &want.Mark
+	}
+	if want.MTU != 0 && want.MTU != have.MTU {
+		c.MTU = want.MTU
+	}
+	c.AddAddresses = missing(want.Addresses, have.Addresses)
+	c.RemoveAddresses = missing(have.Addresses, want.Addresses)
+	c.Peers, c.RemovePeers = diffPeers(viable(want.Peers, self), have.Peers)
+	c.Up = !have.Up
+	return c
+}
+
+// viable is the wanted peers, sorted, with every prefix owned once.
+func viable(peers []Peer, self PublicKey) []Peer {
+	sorted := slices.SortedFunc(slices.Values(peers), comparePeers)
+	sorted = slices.CompactFunc(sorted, func(a, b Peer) bool { return a.PublicKey == b.PublicKey })
+	owned := map[netip.Prefix]bool{}
+	var out []Peer
+	for _, p := range sorted {
+		if p.PublicKey.IsZero() || p.PublicKey == self {
+			continue
+		}
+		var ips []netip.Prefix
+		for _, ip := range p.AllowedIPs {
+			if ip = ip.Masked(); ip.IsValid() && !owned[ip] {
+				owned[ip] = true
+				ips = append(ips, ip)
+			}
+		}
+		p.AllowedIPs = ips
+		p.Endpoint = unmap(p.Endpoint)
+		p.Keepalive = p.Keepalive.Truncate(time.Second)
+		out = append(out, p)
+	}
+	return out
+}
+
+func diffPeers(want []Peer, have []ObservedPeer) (changes []PeerChange, remove []PublicKey) {
+	had := make(map[PublicKey]Peer, len(have))
+	for _, p := range have {
+		had[p.PublicKey] = p.Peer
+	}
+	kept := map[netip.Prefix]bool{} // prefixes that some wanted peer holds
+	for _, p := range want {
+		for _, ip := range p.AllowedIPs {
+			kept[ip] = true
+		}
+	}
+	for _, p := range want {
+		old, exists := had[p.PublicKey]
+		delete(had, p.PublicKey)
+		if pc, differs := diffPeer(p, old, kept); differs || !exists {
+			pc.Add = !exists
+			changes = append(changes, pc)
+		}
+	}
+	return changes, slices.SortedFunc(maps.Keys(had), PublicKey.Compare)
+}
+
+// diffPeer compares one peer. A prefix that moves to another peer is not
+// removed here: the other's addition takes it, without a moment in between
+// during which nobody has it.
+func diffPeer(want, have Peer, kept map[netip.Prefix]bool) (PeerChange, bool) {
+	pc := PeerChange{
+		PublicKey:     want.PublicKey,
+		AddAllowedIPs: missing(want.AllowedIPs, have.AllowedIPs),
+	}
+	for _, ip := range missing(have.AllowedIPs, want.AllowedIPs) {
+		if !kept[ip] {
+			pc.RemoveAllowedIPs = append(pc.RemoveAllowedIPs, ip)
+		}
+	}
+	if want.Endpoint.IsValid() && want.Endpoint != unmap(have.Endpoint) {
+		pc.Endpoint = want.Endpoint
+	}
+	if want.Keepalive != have.Keepalive {
+		pc.Keepalive = &want.Keepalive
+	}
+	differs := len(pc.AddAllowedIPs)+len(pc.RemoveAllowedIPs) > 0 || pc.Endpoint.IsValid() || pc.Keepalive != nil
+	return pc, differs
+}
+
+// missing is what a has and b lacks, sorted.
+func missing(a, b []netip.Prefix) []netip.Prefix {
+	has := make(map[netip.Prefix]bool, len(b))
+	for _, p := range b {
+		has[p] = true
+	}
+	var out []netip.Prefix
+	for _, p := range a {
+		if !has[p] {
+			has[p] = true
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return out
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

@@ -1,0 +1,118 @@
+package tunnel
+
+import (
+	"cmp"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+)
+
+// redacted is all that a private key ever prints.
+const redacted = "(redacted)"
+
+// ParsePublicKey reads a key as wg(8) prints it: base64 of 32 bytes.
+func ParsePublicKey(s string) (PublicKey, error) {
+	raw, err := decodeKey(s)
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("parse public key %q: %w", s, err)
+	}
+	return PublicKey(raw), nil
+}
+
+// String is the key in base64, as wg(8) prints it.
+func (k PublicKey) String() string { return base64.StdEncoding.EncodeToString(k[:]) }
+
+// IsZero says that no key is set.
+func (k PublicKey) IsZero() bool { return k == PublicKey{} }
+
+// Compare orders keys by their bytes.
+func (k PublicKey) Compare(o PublicKey) int { return slices.Compare(k[:], o[:]) }
+
+// MarshalText is the key in base64.
+func (k PublicKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (k *PublicKey) UnmarshalText(text []byte) (err error) {
+	*k, err = ParsePublicKey(string(text))
+	return err
+}
+
+// NewPrivateKey makes a key from the system's random source, clamped as
+// Curve25519 asks (RFC 7748 section 5), so that every tool prints it alike.
+func NewPrivateKey() (PrivateKey, error) {
+	var k PrivateKey
+	if _, err := rand.Read(k[:]); err != nil {
+		return PrivateKey{}, fmt.Errorf("make private key: %w", err)
+	}
+	return k.clamp(), nil
+}
+
+// ParsePrivateKey reads a key in base64. Errors never quote the input.
+func ParsePrivateKey(s string) (PrivateKey, error) {
+	raw, err := decodeKey(s)
+	if err != nil {
+		return PrivateKey{}, fmt.Errorf("parse private key: %w", err)
+	}
+	return PrivateKey(raw), nil
+}
+
+// Public derives the public key. The zero key has the zero public key.
+func (k PrivateKey) Public() PublicKey {
+	if k.IsZero() {
+		return PublicKey{}
+	}
+	// Any 32 bytes are a valid X25519 scalar, so this cannot fail.
+	key, err := ecdh.X25519().NewPrivateKey(k[:])
+	if err != nil {
+		return PublicKey{}
+	}
+	return PublicKey(key.PublicKey().Bytes())
+}
+
+// Secret is the key in base64, for the key file and for nothing else.
+func (k PrivateKey) Secret() string { return base64.StdEncoding.EncodeToString(k[:]) }
+
+// IsZero says that no key is set.
+func (k PrivateKey) IsZero() bool { return k == PrivateKey{} }
+
+// String hides the key.
+func (PrivateKey) String() string { return redacted }
+
+// GoString hides the key from %#v.
+func (PrivateKey) GoString() string { return redacted }
+
+// Format hides the key from every verb, %x and %d included.
+func (PrivateKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue hides the key from slog.
+func (PrivateKey) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText hides the key from JSON, YAML and the like.
+func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+func (k PrivateKey) clamp() PrivateKey {
+	k[0] &= 248
+	k[31] = k[31]&127 | 64
+	return k
+}
+
+func decodeKey(s string) ([32]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(s))
+	if err != nil {
+		return [32]byte{}, errors.New("not base64")
+	}
+	if len(raw) != 32 {
+		return [32]byte{}, fmt.Errorf("%d bytes, want 32", len(raw))
+	}
+	return [32]byte(raw), nil
+}
+
+func comparePeers(a, b Peer) int {
+	return cmp.Or(a.PublicKey.Compare(b.PublicKey), a.Endpoint.Compare(b.Endpoint))
+}
