@@ -1,0 +1,113 @@
+package identity
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Types of PEM blocks (RFC 7468 §5, §10).
+const (
+	pemCertificate = "CERTIFICATE"
+	pemKey         = "PRIVATE KEY"
+)
+
+func (s *Store) certifyKey(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA, error) {
+	ca, err := selfSign(key, dc, now)
+	if err != nil {
+		return nil, err
+	}
+	return ca, s.write(caCertificateFile, encodeCertificate(ca.certificate.Raw))
+}
+
+func encodeCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der})
+}
+
+func decodeCertificate(text []byte) (*x509.Certificate, error) {
+	der, err := decodePEM(text, pemCertificate)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCA(der)
+}
+
+func encodeKey(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode CA key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), nil
+}
+
+func decodeKey(text []byte) (crypto.Signer, error) {
+	der, err := decodePEM(text, pemKey)
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		// The parser's words may quote what it read.
+		return nil, errors.New("it holds no PKCS #8 private key")
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("its key cannot sign")
+	}
+	return signer, nil
+}
+
+func decodePEM(text []byte, want string) ([]byte, error) {
+	block, rest := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("it is not PEM")
+	}
+	if block.Type != want {
+		return nil, fmt.Errorf("it holds a %q, want a %q", block.Type, want)
+	}
+	if len(strings.TrimSpace(string(rest))) > 0 {
+		return nil, errors.New("it holds more than one block")
+	}
+	return block.Bytes, nil
+}
+
+func samePublicKey(a, b crypto.PublicKey) bool {
+	comparable, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && comparable.Equal(b)
+}
+
+// newWireGuardKey makes a key as "wg genkey" does: random, clamped (RFC 7748 §5).
+func newWireGuardKey() (tunnel.PrivateKey, error) {
+	var key tunnel.PrivateKey
+	if _, err := rand.Read(key[:]); err != nil {
+		return tunnel.PrivateKey{}, fmt.Errorf("generate WireGuard key: %w", err)
+	}
+	key[0] &= 248
+	key[31] = key[31]&127 | 64
+	return key, nil
+}
+
+func encodeWireGuardKey(key tunnel.PrivateKey) []byte {
+	return []byte(base64.StdEncoding.EncodeToString(key[:]) + "\n")
+}
+
+func decodeWireGuardKey(text []byte) (tunnel.PrivateKey, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != len(tunnel.PrivateKey{}) {
+		return tunnel.PrivateKey{}, errors.New("it does not hold the base64 of 32 bytes")
+	}
+	if _, err := ecdh.X25519().NewPrivateKey(raw); err != nil {
+		return tunnel.PrivateKey{}, errors.New("it does not hold an X25519 key")
+	}
+	return tunnel.PrivateKey(raw), nil
+}
