@@ -1,15 +1,66 @@
 package plan
 
+import (
+	"github.com/meshway/meshway/routes"
+)
+
 // Compute derives what should be from what is known. Equal inputs, in
 // whatever order, give equal results. Bad records of others become problems
 // and never hide the good ones.
 //
 // An empty Desired (see Desired.Empty) with Prune means: remove everything
 // that is ours. Without Prune it means: touch nothing.
-func Compute(in Inputs) (Desired, []Problem) { return Desired{}, nil }
+func Compute(in Inputs) (Desired, []Problem) {
+	prune := in.Synced.Catalog && in.Synced.Host
+	if in.Catalog.Federation.ID == "" {
+		return Desired{Prune: prune}, nil
+	}
+	var found problems
+	m, ok := survey(in, &found)
+	if !ok {
+		// Our own record is missing. That is a copy which lags, or a mistake of
+		// an operator, but not a reason to cut a datacenter off: hold still.
+		return Desired{}, found.sorted()
+	}
+	diagnose(in, m, &found)
+	return Desired{
+		Tunnels:      tunnels(in, m),
+		Routes:       routing(in, m),
+		Firewall:     firewall(in, m),
+		Sessions:     sessions(in, m),
+		Observations: observations(in, m),
+		Prune:        prune,
+	}, found.sorted()
+}
 
 // Empty tells whether nothing is desired: this gateway is no member.
 func (d Desired) Empty() bool { return len(d.Tunnels) == 0 }
 
-// String renders the plan for people, goldens and dry runs.
-func (d Desired) String() string { return "" }
+// families are those in which there is something to route.
+func (m members) families() []routes.Family {
+	used := map[routes.Family]bool{routes.FamilyOf(m.self.Overlay): true}
+	for _, p := range m.local {
+		used[routes.FamilyOf(p.Addr())] = true
+	}
+	for _, dc := range m.others {
+		for _, p := range dc.prefixes {
+			used[routes.FamilyOf(p.Addr())] = true
+		}
+	}
+	var out []routes.Family
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		if used[f] {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// peers are all remote gateways, by datacenter and index.
+func (m members) peers() []peer {
+	var out []peer
+	for _, dc := range m.others {
+		out = append(out, dc.gateways...)
+	}
+	return out
+}

@@ -1,0 +1,187 @@
+package plan_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// chosen is the endpoint that the plan has for a gateway.
+func chosen(t *testing.T, in plan.Inputs, id catalog.GatewayID) string {
+	t.Helper()
+	d, _ := plan.Compute(in)
+	for _, g := range in.Catalog.Gateways {
+		for _, c := range d.Tunnels {
+			for _, p := range c.Peers {
+				if g.ID() == id && p.PublicKey == tunnel.PublicKey(g.PublicKey) {
+					return p.Endpoint.String()
+				}
+			}
+		}
+	}
+	require.Fail(t, "no such peer")
+	return ""
+}
+
+// see puts an endpoint of north/a into the data plane.
+func see(in *plan.Inputs, endpoint string) {
+	in.Observed.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort(endpoint)
+}
+
+func TestEndpointIsChosenByWhatWorks(t *testing.T) {
+	list := endpoints("192.0.2.2:51820", "192.0.2.22:51820", "192.0.2.222:51820")
+	first, second, third, roamed := "192.0.2.2:51820", "192.0.2.22:51820", "192.0.2.222:51820", "198.51.100.7:999"
+	cases := map[string]struct {
+		have string
+		down time.Duration // 0: up
+		told bool          // the catalog has our observation of roamed
+		want string
+	}{
+		"up, first":                              {have: first, want: first},
+		"up, another":                            {have: third, want: third},
+		"up, roamed":                             {have: roamed, want: roamed},
+		"just down, stays for a turn":            {have: third, down: time.Second, want: third},
+		"second turn":                            {have: third, down: 6 * time.Second, want: second},
+		"third turn":                             {have: second, down: 11 * time.Second, want: third},
+		"fourth turn, from the start":            {have: third, down: 16 * time.Second, want: first},
+		"the turn does not depend on the past":   {have: first, down: 11 * time.Second, want: third},
+		"just down, roamed and known: one turn":  {have: roamed, down: time.Second, told: true, want: roamed},
+		"just down, no candidate: given up":      {have: roamed, down: time.Second, want: first},
+		"long down, roamed: given up":            {have: roamed, down: 6 * time.Second, told: true, want: second},
+		"clock went back while down: first turn": {have: second, down: -time.Minute, want: second},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			in.Endpoints["north/a"] = list
+			see(&in, c.have)
+			if c.told {
+				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(roamed)}}
+			}
+			if c.down != 0 {
+				fail(&in, "north/a")
+				session(&in, "north/a").Since = now.Add(-c.down)
+			}
+			assert.Equal(t, c.want, chosen(t, in, "north/a"))
+		})
+	}
+}
+
+func session(in *plan.Inputs, id catalog.GatewayID) *plan.Session {
+	for i := range in.Observed.Sessions {
+		if in.Observed.Sessions[i].Gateway == id {
+			return &in.Observed.Sessions[i]
+		}
+	}
+	return nil
+}
+
+func TestNewPeerStartsWithTheFirstCandidateOfAFamilyThatWeHave(t *testing.T) {
+	in := federation()
+	assert.Equal(t, "192.0.2.3:51820", chosen(t, in, "west/a"), "there is no IPv6 here")
+	in.Host.Addresses = append(in.Host.Addresses, netip.MustParseAddr("2001:db8::1"))
+	assert.Equal(t, "[2001:db8::3]:51820", chosen(t, in, "west/a"))
+	in.Host.Addresses = nil
+	assert.Equal(t, "[2001:db8::3]:51820", chosen(t, in, "west/a"), "nothing known of this host")
+}
+
+func TestRestartElsewhereIsFollowedAtOnce(t *testing.T) {
+	in := running()
+	fail(&in, "north/a")
+	in.Endpoints["north/a"] = endpoints("203.0.113.2:51820")
+	assert.Equal(t, "203.0.113.2:51820", chosen(t, in, "north/a"))
+}
+
+func TestPortsFollowTheLane(t *testing.T) {
+	in := federation()
+	in.Self = "west/b" // index 1: over there we are in lane 1
+	in.Endpoints["east/a"] = endpoints("192.0.2.1:51820")
+	d, _ := plan.Compute(in)
+	require.Len(t, d.Tunnels, 1, "both others have one gateway each, of index 0")
+	assert.Equal(t, uint16(51820), d.Tunnels[0].ListenPort)
+	for _, p := range d.Tunnels[0].Peers {
+		assert.Equal(t, uint16(51821), p.Endpoint.Port())
+	}
+}
+
+func TestObservationsOfOthersAreCandidates(t *testing.T) {
+	cases := map[string]struct {
+		observer catalog.GatewayID
+		seen     string
+		want     string
+	}{
+		"same index: exactly as seen":         {"west/a", "198.51.100.7:4711", "198.51.100.7:4711"},
+		"other index, port kept: moved":       {"west/b", "198.51.100.7:51821", "198.51.100.7:51820"},
+		"other index, port translated: no":    {"west/b", "198.51.100.7:4711", "invalid AddrPort"},
+		"an observer that is no member":       {"gone/a", "198.51.100.7:4711", "invalid AddrPort"},
+		"our own: the tunnel knows better":    {"east/a", "198.51.100.7:4711", "invalid AddrPort"},
+		"in the overlay: a tunnel in itself":  {"west/a", "[fd77::2]:51820", "invalid AddrPort"},
+		"an endpoint that is none":            {"west/a", "0.0.0.0:51820", "invalid AddrPort"},
+		"mapped IPv4 addresses are unwrapped": {"west/a", "[::ffff:198.51.100.7]:4711", "198.51.100.7:4711"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := federation()
+			in.Endpoints["north/a"] = nil
+			if c.observer == "west/b" {
+				in.Endpoints["north/a"] = endpoints("[fd77::2]:51820") // tells the base port, and is no endpoint itself
+			}
+			in.Catalog.Observations = []catalog.Observation{{Observer: c.observer, Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.seen)}}
+			assert.Equal(t, c.want, chosen(t, in, "north/a"))
+		})
+	}
+}
+
+func TestPeerWithoutEndpointIsNamed(t *testing.T) {
+	in := federation()
+	delete(in.Endpoints, "north/a")
+	_, problems := plan.Compute(in)
+	require.Len(t, problems, 1)
+	assert.Equal(t, "endpoint-missing", problems[0].Code)
+	assert.Equal(t, "gateway north/a", problems[0].Subject)
+}
+
+func TestObservationsAreToldOnce(t *testing.T) {
+	advertised, roamed := "192.0.2.2:51820", "198.51.100.7:999"
+	cases := map[string]struct {
+		seen, told string
+		up         bool
+		want       string // empty: nothing is told
+	}{
+		"as advertised":                       {seen: advertised, up: true},
+		"roamed":                              {seen: roamed, up: true, want: roamed},
+		"roamed, told":                        {seen: roamed, told: roamed, up: true},
+		"roamed again":                        {seen: roamed, told: "198.51.100.7:1", up: true, want: roamed},
+		"back to the advertised one":          {seen: advertised, told: roamed, up: true, want: advertised},
+		"back to the advertised one, told":    {seen: advertised, told: advertised, up: true},
+		"not up: nothing is known":            {seen: roamed},
+		"in the overlay: never":               {seen: "[fd77::2]:1", up: true},
+		"mapped address of the advertised":    {seen: "[::ffff:192.0.2.2]:51820", up: true},
+		"mapped address of what was told":     {seen: "[::ffff:198.51.100.7]:999", told: roamed, up: true},
+		"mapped address of something unknown": {seen: "[::ffff:198.51.100.7]:999", up: true, want: roamed},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			see(&in, c.seen)
+			session(&in, "north/a").Up = c.up
+			if c.told != "" {
+				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.told)}}
+			}
+			d, _ := plan.Compute(in)
+			if c.want == "" {
+				assert.Empty(t, d.Observations)
+				return
+			}
+			require.Len(t, d.Observations, 1)
+			assert.Equal(t, catalog.Observation{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.want), At: now}, d.Observations[0])
+		})
+	}
+}

@@ -1,0 +1,38 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// firewall says what may come from where: out of a lane only addresses of the
+// datacenters that it leads to, and from elsewhere none of those.
+func firewall(in Inputs, m members) routes.Firewall {
+	fw := routes.Firewall{
+		Local:       m.local,
+		Remote:      []netip.Prefix{in.Catalog.Federation.Overlay},
+		ControlPort: in.Config.Control.Listen.Port(),
+	}
+	for n := range m.lanes() {
+		l := routes.Lane{Device: device(in, n)}
+		for _, dc := range m.others {
+			for _, p := range dc.gateways {
+				if p.Index == n {
+					l.Sources = append(l.Sources, sourcesOf(dc, p)...)
+				}
+			}
+		}
+		slices.SortFunc(l.Sources, comparePrefix)
+		fw.Lanes = append(fw.Lanes, l)
+		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
+	}
+	for _, dc := range m.others {
+		fw.Remote = append(fw.Remote, dc.prefixes...)
+	}
+	slices.SortFunc(fw.Remote, comparePrefix)
+	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
+	return fw
+}

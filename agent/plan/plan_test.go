@@ -1,0 +1,389 @@
+package plan_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// federation is east (ourselves), north and west. West has two gateways.
+func federation() plan.Inputs {
+	return plan.Inputs{
+		Self:   "east/a",
+		Config: settings(),
+		Host:   plan.Host{Addresses: addresses("192.0.2.1", "10.1.0.1", "fe80::1", "127.0.0.1"), UnderlayMTU: 1500},
+		Catalog: plan.Catalog{
+			Federation: catalog.Federation{ID: "f", Name: "demo", Overlay: netip.MustParsePrefix("fd77::/48")},
+			Datacenters: []catalog.Datacenter{
+				datacenter("east", 1, "10.1.0.0/16", "10.101.0.0/16"),
+				datacenter("north", 2, "10.2.0.0/16", "2001:db8:2::/64"),
+				datacenter("west", 3, "10.3.0.0/16", "10.103.0.0/16"),
+			},
+			Gateways: []catalog.Gateway{
+				gateway("east", "a", 0, 1), gateway("north", "a", 0, 2), gateway("west", "a", 0, 3), gateway("west", "b", 1, 4),
+			},
+			Index: 42,
+		},
+		Endpoints: map[catalog.GatewayID][]netip.AddrPort{
+			"north/a": endpoints("192.0.2.2:51820"),
+			"west/a":  endpoints("[2001:db8::3]:51820", "192.0.2.3:51820"),
+			"west/b":  endpoints("192.0.2.4:51820"),
+		},
+		Synced: plan.Synced{Catalog: true, Host: true},
+		Now:    now,
+	}
+}
+
+func settings() config.Config {
+	return config.Config{
+		Datacenter: "east", Gateway: "a",
+		Control:   config.Control{Listen: netip.MustParseAddrPort("[::]:7443")},
+		WireGuard: config.WireGuard{Interface: "mesh", Port: 51820, Keepalive: 25 * time.Second},
+		Routing:   config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20},
+	}
+}
+
+func datacenter(name catalog.DatacenterName, ordinal uint32, pods string, others ...string) catalog.Datacenter {
+	dc := catalog.Datacenter{Name: name, Ordinal: ordinal, Prefixes: []catalog.Prefix{
+		{CIDR: netip.MustParsePrefix(pods), Kind: catalog.PodPrefix},
+	}}
+	for _, s := range others {
+		dc.Prefixes = append(dc.Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix(s), Kind: catalog.ServicePrefix})
+	}
+	return dc
+}
+
+func gateway(dc catalog.DatacenterName, name string, index uint32, n byte) catalog.Gateway {
+	return catalog.Gateway{
+		Datacenter: dc, Name: name, Index: index, PublicKey: catalog.Key{n}, Version: "1.0",
+		Overlay: netip.MustParseAddr(fmt.Sprintf("fd77::%d", n)),
+	}
+}
+
+func addresses(list ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}
+
+func endpoints(list ...string) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, s := range list {
+		out = append(out, netip.MustParseAddrPort(s))
+	}
+	return out
+}
+
+// applied is the data plane after a plan was applied to it.
+func applied(d plan.Desired) []tunnel.Observed {
+	var out []tunnel.Observed
+	for _, c := range d.Tunnels {
+		o := tunnel.Observed{Config: c, Up: true}
+		for _, p := range c.Peers {
+			o.Peers = append(o.Peers, tunnel.ObservedPeer{Peer: p})
+		}
+		o.Config.Peers = nil
+		out = append(out, o)
+	}
+	return out
+}
+
+// running is the federation with all its sessions up.
+func running() plan.Inputs {
+	in := federation()
+	d, _ := plan.Compute(in)
+	in.Observed.Tunnels = applied(d)
+	for _, s := range d.Sessions {
+		in.Observed.Sessions = append(in.Observed.Sessions, plan.Session{Gateway: s.Gateway, Up: true, Since: now.Add(-time.Hour)})
+	}
+	return in
+}
+
+func fail(in *plan.Inputs, gateways ...catalog.GatewayID) {
+	for i, s := range in.Observed.Sessions {
+		for _, g := range gateways {
+			if s.Gateway == g {
+				in.Observed.Sessions[i].Up = false
+				in.Observed.Sessions[i].Since = now.Add(-time.Second)
+			}
+		}
+	}
+}
+
+func TestPlanIsAsWrittenDown(t *testing.T) {
+	cases := map[string]func() plan.Inputs{
+		"standalone": func() plan.Inputs { return plan.Inputs{Self: "east/a", Config: settings(), Now: now} },
+		"left": func() plan.Inputs {
+			return plan.Inputs{Self: "east/a", Config: settings(), Now: now, Synced: plan.Synced{Catalog: true, Host: true}}
+		},
+		"alone": func() plan.Inputs {
+			in := federation()
+			in.Catalog.Datacenters, in.Catalog.Gateways = in.Catalog.Datacenters[:1], in.Catalog.Gateways[:1]
+			return in
+		},
+		"starting": federation,
+		"running":  running,
+		"gateway-lost": func() plan.Inputs {
+			in := running()
+			fail(&in, "west/a")
+			return in
+		},
+		"datacenter-lost": func() plan.Inputs {
+			in := running()
+			fail(&in, "west/a", "west/b")
+			return in
+		},
+		"cut-off": func() plan.Inputs {
+			in := running()
+			fail(&in, "west/a", "west/b", "north/a")
+			return in
+		},
+		"bad-records": badRecords,
+	}
+	for name, inputs := range cases {
+		t.Run(name, func(t *testing.T) {
+			d, problems := plan.Compute(inputs())
+			golden(t, name, d.String()+problemText(problems))
+		})
+	}
+}
+
+// badRecords has one of each record that the catalog should have refused.
+func badRecords() plan.Inputs {
+	in := running()
+	in.Catalog.Datacenters = append(in.Catalog.Datacenters,
+		datacenter("abel", 4, "10.1.128.0/17", "10.4.0.0/16"), // sorts before east, but ours are ours
+		datacenter("zeta", 5, "10.3.7.0/24", "0.0.0.0/0", "fd77::/64", "10.5.1.0/16", "192.0.2.0/24"),
+		datacenter("late", 1<<20, "10.6.0.0/16"))
+	bad := []catalog.Gateway{
+		gateway("abel", "a", 0, 4), gateway("zeta", "a", 0, 0), gateway("zeta", "b", 1, 5), gateway("zeta", "c", 1, 6),
+		gateway("zeta", "d", 99, 7), gateway("gone", "a", 0, 8),
+	}
+	bad[3].Version = "2.0"
+	bad = append(bad, gateway("zeta", "e", 2, 9))
+	bad[6].Overlay = netip.MustParseAddr("10.9.9.9")
+	in.Catalog.Gateways = append(in.Catalog.Gateways, bad...)
+	in.Host.UnderlayMTU = 1300
+	in.Observed.Tunnels[0].Peers[0].LastHandshake = now.Add(time.Hour)
+	return in
+}
+
+func problemText(problems []plan.Problem) string {
+	var b strings.Builder
+	for _, p := range problems {
+		fmt.Fprintf(&b, "%s %s: %s: %s\n    %s\n", p.Severity, p.Code, p.Subject, p.Message, p.Remedy)
+	}
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o600))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err, "run go test -update")
+	assert.Equal(t, string(want), got)
+}
+
+func TestOrderOfInputsDoesNotMatter(t *testing.T) {
+	for _, make := range []func() plan.Inputs{federation, running, badRecords} {
+		want, problems := plan.Compute(make())
+		for seed := range uint64(50) {
+			in := make()
+			shuffle(rand.New(rand.NewPCG(seed, 1)), &in)
+			got, found := plan.Compute(in)
+			require.Equal(t, want, got)
+			require.Equal(t, problems, found)
+		}
+	}
+}
+
+// shuffle leaves Endpoints alone: their order is a preference.
+func shuffle(r *rand.Rand, in *plan.Inputs) {
+	c := &in.Catalog
+	r.Shuffle(len(c.Datacenters), func(i, j int) { c.Datacenters[i], c.Datacenters[j] = c.Datacenters[j], c.Datacenters[i] })
+	r.Shuffle(len(c.Gateways), func(i, j int) { c.Gateways[i], c.Gateways[j] = c.Gateways[j], c.Gateways[i] })
+	r.Shuffle(len(c.Observations), func(i, j int) { c.Observations[i], c.Observations[j] = c.Observations[j], c.Observations[i] })
+	for _, dc := range c.Datacenters {
+		p := dc.Prefixes
+		r.Shuffle(len(p), func(i, j int) { p[i], p[j] = p[j], p[i] })
+	}
+	h, o := in.Host.Addresses, &in.Observed
+	r.Shuffle(len(h), func(i, j int) { h[i], h[j] = h[j], h[i] })
+	r.Shuffle(len(o.Tunnels), func(i, j int) { o.Tunnels[i], o.Tunnels[j] = o.Tunnels[j], o.Tunnels[i] })
+	r.Shuffle(len(o.Sessions), func(i, j int) { o.Sessions[i], o.Sessions[j] = o.Sessions[j], o.Sessions[i] })
+}
+
+func TestInputsAreNotChanged(t *testing.T) {
+	in := badRecords()
+	shuffle(rand.New(rand.NewPCG(7, 7)), &in)
+	before := fmt.Sprintf("%#v", in)
+	plan.Compute(in)
+	assert.Equal(t, before, fmt.Sprintf("%#v", in))
+}
+
+func TestAppliedPlanAsksForNothingNew(t *testing.T) {
+	for name, in := range map[string]plan.Inputs{"starting": federation(), "running": running(), "bad records": badRecords()} {
+		t.Run(name, func(t *testing.T) {
+			first, _ := plan.Compute(in)
+			in.Observed.Tunnels = applied(first)
+			second, _ := plan.Compute(in)
+			assert.Equal(t, first.Tunnels, second.Tunnels)
+		})
+	}
+}
+
+func TestNothingIsPrunedBeforeInputsSync(t *testing.T) {
+	for _, synced := range []plan.Synced{{}, {Catalog: true}, {Host: true}} {
+		for _, in := range []plan.Inputs{federation(), {Self: "east/a"}} {
+			in.Synced = synced
+			d, _ := plan.Compute(in)
+			assert.False(t, d.Prune, "%+v", synced)
+		}
+	}
+}
+
+func TestGatewayMissingFromCatalogHoldsStill(t *testing.T) {
+	for name, drop := range map[string]func(*plan.Catalog){
+		"gateway":    func(c *plan.Catalog) { c.Gateways = c.Gateways[1:] },
+		"datacenter": func(c *plan.Catalog) { c.Datacenters = c.Datacenters[1:] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			drop(&in.Catalog)
+			d, problems := plan.Compute(in)
+			assert.True(t, d.Empty())
+			assert.False(t, d.Prune)
+			require.Len(t, problems, 1)
+			assert.Equal(t, "not-in-catalog", problems[0].Code)
+		})
+	}
+}
+
+func TestLostGatewayLeavesTheGroupOnly(t *testing.T) {
+	before, _ := plan.Compute(running())
+	in := running()
+	fail(&in, "west/a")
+	after, _ := plan.Compute(in)
+	assert.Equal(t, before.Routes.Routes, after.Routes.Routes, "no route changes")
+	assert.Equal(t, group(t, after, 3, routes.IPv4), []uint32{routes.LegID(1, routes.IPv4)})
+	assert.Equal(t, group(t, before, 3, routes.IPv4), []uint32{routes.LegID(0, routes.IPv4), routes.LegID(1, routes.IPv4)})
+	assert.Equal(t, group(t, before, 2, routes.IPv6), group(t, after, 2, routes.IPv6))
+}
+
+func TestUnreachableDatacenterIsBlackholedAndNotLeaked(t *testing.T) {
+	in := running()
+	fail(&in, "west/a", "west/b")
+	d, _ := plan.Compute(in)
+	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, group(t, d, 3, routes.IPv4))
+}
+
+func TestRestartedAgentKeepsWorkingTunnels(t *testing.T) {
+	handshakes := map[string]struct {
+		age       time.Duration
+		undecided bool
+		carries   bool
+	}{
+		"no session yet, fresh handshake":    {age: 100 * time.Second, carries: true},
+		"young session, fresh handshake":     {age: 100 * time.Second, undecided: true, carries: true},
+		"young session, handshake too old":   {age: 200 * time.Second, undecided: true},
+		"young session, never any handshake": {undecided: true},
+	}
+	for name, c := range handshakes {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			in.Observed.Sessions = nil
+			if c.undecided {
+				in.Observed.Sessions = []plan.Session{{Gateway: "north/a", Undecided: true}}
+			}
+			roamed := netip.MustParseAddrPort("198.51.100.9:4242")
+			peer := &in.Observed.Tunnels[0].Peers[0] // north/a: key 2 sorts first
+			peer.Endpoint = roamed
+			if c.age > 0 {
+				peer.LastHandshake = now.Add(-c.age)
+			}
+			d, problems := plan.Compute(in)
+			assert.Equal(t, c.carries, group(t, d, 2, routes.IPv4)[0] == routes.LegID(0, routes.IPv4))
+			assert.Equal(t, c.carries, d.Tunnels[0].Peers[0].Endpoint == roamed)
+			assert.Empty(t, problems, "no verdict, no complaint")
+		})
+	}
+}
+
+func group(t *testing.T, d plan.Desired, ordinal int, f routes.Family) []uint32 {
+	t.Helper()
+	for _, g := range d.Routes.Groups {
+		if g.ID == routes.GroupID(ordinal, f) {
+			return g.Members
+		}
+	}
+	require.Fail(t, "no such group")
+	return nil
+}
+
+func TestMTUFollowsConfigurationThenUnderlay(t *testing.T) {
+	cases := []struct {
+		configured, underlay, want int
+		problem                    bool
+	}{
+		{0, 0, 1420, false}, {0, 1500, 1420, false}, {0, 9000, 8920, false}, {0, 1300, 1280, true},
+		{0, 1340, 1280, false}, {1380, 1500, 1380, false}, {1440, 1500, 1440, false}, {1441, 1500, 1441, true}, {1280, 0, 1280, false},
+	}
+	for _, c := range cases {
+		in := running()
+		in.Config.WireGuard.MTU, in.Host.UnderlayMTU = c.configured, c.underlay
+		d, problems := plan.Compute(in)
+		assert.Equal(t, c.want, d.Tunnels[0].MTU, "%+v", c)
+		assert.Equal(t, c.problem, len(problems) == 1 && problems[0].Code == "mtu-too-large", "%+v", c)
+	}
+}
+
+func TestSourceIsOwnPodOrNodeAddressThenOverlay(t *testing.T) {
+	cases := map[string]struct {
+		host []netip.Addr
+		v4   string
+		v6   string
+	}{
+		"lowest in own prefixes":       {addresses("10.1.0.9", "10.1.0.2", "192.0.2.1"), "10.1.0.2", "fd77::1"},
+		"service addresses are shared": {addresses("10.101.0.1"), "invalid IP", "fd77::1"},
+		"none":                         {nil, "invalid IP", "fd77::1"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			in.Host.Addresses = c.host
+			d, _ := plan.Compute(in)
+			for _, r := range d.Routes.Routes {
+				want := c.v4
+				if routes.FamilyOf(r.Prefix.Addr()) == routes.IPv6 {
+					want = c.v6
+				}
+				assert.Equal(t, want, r.Source.String(), "%v", r.Prefix)
+			}
+		})
+	}
+}

@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// claim is a prefix with its owner.
+type claim struct {
+	owner  string // for messages
+	prefix netip.Prefix
+}
+
+// judgePrefixes decides which prefixes each datacenter may send from and be
+// reached at. The catalog refuses overlaps; should one be there all the same,
+// then every gateway must come to the same verdict without asking anybody: the
+// overlay wins (the catalog itself runs over it), then the own datacenter
+// (routing our own pods away would help nobody), then the first by name.
+func judgePrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacenter, found *problems) ([]netip.Prefix, []remote) {
+	accepted := []claim{{"the overlay", in.Catalog.Federation.Overlay}}
+	local := accept(own, &accepted, found)
+	var out []remote
+	for i, dc := range others {
+		if i > 0 && others[i-1].Name == dc.Name {
+			continue // the catalog's key is the name; a second record is noise
+		}
+		r := remote{name: dc.Name, ordinal: dc.Ordinal}
+		if r.ordinal > routes.MaxOrdinal {
+			found.add(Problem{"ordinal-too-large", Error, datacenterName(dc.Name),
+				fmt.Sprintf("its prefixes are not routed: its ordinal %d is over %d", dc.Ordinal, routes.MaxOrdinal),
+				"start a new federation; this one has had too many datacenters"})
+		} else {
+			r.prefixes = accept(dc, &accepted, found)
+		}
+		out = append(out, r)
+	}
+	return local, out
+}
+
+// accept takes the prefixes of one datacenter that collide with none accepted before.
+func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range sortedPrefixes(dc.Prefixes) {
+		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
+			found.add(Problem{"prefix-invalid", Error, datacenterName(dc.Name),
+				fmt.Sprintf("prefix %v is not used: it is not canonical, or it is everything", p),
+				fmt.Sprintf("correct prefixes in the configuration of %s", dc.Name)})
+			continue
+		}
+		if i := slices.IndexFunc(*accepted, func(c claim) bool { return c.prefix.Overlaps(p) }); i >= 0 {
+			winner := (*accepted)[i]
+			found.add(Problem{"prefix-overlap", Error, datacenterName(dc.Name),
+				fmt.Sprintf("prefix %v is not used: it overlaps %v of %s", p, winner.prefix, winner.owner),
+				fmt.Sprintf("give %s other addresses, or take the prefix out of its configuration", dc.Name)})
+			continue
+		}
+		*accepted = append(*accepted, claim{datacenterName(dc.Name), p})
+		out = append(out, p)
+	}
+	return out
+}
+
+// sortedPrefixes are the distinct ranges of a datacenter. The wider range
+// comes before a narrower one of the same address, and hence wins.
+func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range in {
+		out = append(out, p.CIDR)
+	}
+	slices.SortFunc(out, comparePrefix)
+	return slices.Compact(out)
+}
+
+// comparePrefix orders by family, address and length.
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+// host is the prefix of one address.
+func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// source is the address from which this host itself speaks to other
+// datacenters: its own address inside a pod or node prefix, so that the other
+// side can answer and let it pass, or the overlay address. Addresses of
+// service prefixes are on many hosts at once (kube-proxy's IPVS) and are no source.
+func source(in Inputs, m members, f routes.Family) netip.Addr {
+	var best netip.Addr
+	for _, a := range in.Host.Addresses {
+		a = a.Unmap()
+		if routes.FamilyOf(a) == f && ownsHost(m, a) && (!best.IsValid() || a.Less(best)) {
+			best = a
+		}
+	}
+	if !best.IsValid() && routes.FamilyOf(m.self.Overlay) == f {
+		return m.self.Overlay
+	}
+	return best
+}
+
+func ownsHost(m members, a netip.Addr) bool {
+	return slices.ContainsFunc(m.own.Prefixes, func(p catalog.Prefix) bool {
+		return p.Kind != catalog.ServicePrefix && slices.Contains(m.local, p.CIDR) && p.CIDR.Contains(a)
+	})
+}

@@ -1,0 +1,83 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// routing leads every prefix of another datacenter to the group of its
+// datacenter, whose members are the lanes that work. Losing a gateway changes
+// one group, however many prefixes it carried.
+func routing(in Inputs, m members) routes.Config {
+	c := routes.Config{Table: in.Config.Routing.Table}
+	var devices []string
+	for n := range m.lanes() {
+		devices = append(devices, device(in, n))
+	}
+	for _, f := range m.families() {
+		c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: in.Config.Routing.RulePriority, Mark: in.Config.Routing.Mark})
+		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.BlackholeID(f), Family: f})
+		for n, name := range devices {
+			c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LegID(n, f), Family: f, Device: name})
+		}
+		from := source(in, m, f)
+		for _, dc := range m.others {
+			addDatacenter(&c, dc, f, from, in.Now)
+		}
+	}
+	for _, p := range m.peers() {
+		c.Routes = append(c.Routes, overlayRoute(m, p))
+	}
+	c.Sysctls = routes.ForwardingSysctls(devices)
+	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(c.Routes, func(a, b routes.Route) int { return comparePrefix(a.Prefix, b.Prefix) })
+	return c
+}
+
+// addDatacenter adds the group and the routes of one datacenter in one family.
+func addDatacenter(c *routes.Config, dc remote, f routes.Family, from netip.Addr, now time.Time) {
+	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: legs(dc, f, now)}
+	used := false
+	for _, p := range dc.prefixes {
+		if routes.FamilyOf(p.Addr()) == f {
+			used = true
+			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: group.ID, Source: from})
+		}
+	}
+	if used {
+		c.Groups = append(c.Groups, group)
+	}
+}
+
+// legs are the members of a datacenter's group. When no gateway answers, the
+// routes stay and lead to the blackhole: without them the packets would follow
+// the default route and leave this host in plain text.
+func legs(dc remote, f routes.Family, now time.Time) []uint32 {
+	var out []uint32
+	for _, p := range dc.gateways {
+		if p.carries(now) {
+			out = append(out, routes.LegID(int(p.Index), f))
+		}
+	}
+	if len(out) == 0 {
+		return []uint32{routes.BlackholeID(f)}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// overlayRoute leads to one gateway by its own lane, whether it answers or
+// not: the liveness packets that decide take this way themselves, and so does
+// the catalog, for which one gateway is not as good as another.
+func overlayRoute(m members, p peer) routes.Route {
+	return routes.Route{
+		Prefix:  host(p.Overlay),
+		Nexthop: routes.LegID(int(p.Index), routes.FamilyOf(p.Overlay)),
+		Source:  m.self.Overlay,
+	}
+}

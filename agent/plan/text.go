@@ -1,0 +1,88 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// String renders the plan for people, goldens and dry runs, in words of
+// wg(8), ip(8) and nft(8).
+func (d Desired) String() string {
+	var b strings.Builder
+	switch {
+	case d.Empty() && d.Prune:
+		b.WriteString("nothing, and everything of ours is removed\n")
+		return b.String()
+	case d.Empty():
+		b.WriteString("nothing is touched\n")
+		return b.String()
+	}
+	for _, t := range d.Tunnels {
+		writeTunnel(&b, t)
+	}
+	writeRoutes(&b, d.Routes)
+	writeFirewall(&b, d.Firewall)
+	for _, s := range d.Sessions {
+		fmt.Fprintf(&b, "session %s dev %s local %s remote %s\n", s.Gateway, s.Device, s.Local, s.Remote)
+	}
+	for _, o := range d.Observations {
+		fmt.Fprintf(&b, "observation %s at %s\n", o.Peer, o.Endpoint)
+	}
+	fmt.Fprintf(&b, "prune %v\n", d.Prune)
+	return b.String()
+}
+
+func writeTunnel(b *strings.Builder, t tunnel.Config) {
+	fmt.Fprintf(b, "interface %s lane %d port %d fwmark %#x mtu %d address %s\n",
+		t.Name, t.Lane, t.ListenPort, t.Mark, t.MTU, joined(t.Addresses))
+	for _, p := range t.Peers {
+		endpoint := "(none)"
+		if p.Endpoint.IsValid() {
+			endpoint = p.Endpoint.String()
+		}
+		fmt.Fprintf(b, "  peer %s endpoint %s keepalive %s\n    allowed-ips %s\n",
+			p.PublicKey, endpoint, p.Keepalive, joined(p.AllowedIPs))
+	}
+}
+
+func writeRoutes(b *strings.Builder, c routes.Config) {
+	for _, s := range c.Sysctls {
+		fmt.Fprintf(b, "sysctl %s\n", s)
+	}
+	for _, r := range c.Rules {
+		fmt.Fprintf(b, "rule IPv%d %s\n", r.Family, r.Text(c.Table))
+	}
+	for _, n := range c.Nexthops {
+		fmt.Fprintf(b, "nexthop %s\n", n)
+	}
+	for _, g := range c.Groups {
+		fmt.Fprintf(b, "nexthop %s\n", g)
+	}
+	for _, r := range c.Routes {
+		fmt.Fprintf(b, "route %s\n", r.Text(c.Table))
+	}
+}
+
+func writeFirewall(b *strings.Builder, fw routes.Firewall) {
+	for _, l := range fw.Lanes {
+		fmt.Fprintf(b, "firewall from %s only %s\n", l.Device, joined(l.Sources))
+	}
+	fmt.Fprintf(b, "firewall local %s\n", joined(fw.Local))
+	fmt.Fprintf(b, "firewall remote %s\n", joined(fw.Remote))
+	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
+}
+
+func joined(prefixes []netip.Prefix) string {
+	if len(prefixes) == 0 {
+		return "(none)"
+	}
+	var text []string
+	for _, p := range prefixes {
+		text = append(text, p.String())
+	}
+	return strings.Join(text, " ")
+}
