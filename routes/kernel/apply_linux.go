@@ -1,0 +1,148 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Flags of messages that create: exclusively, so that nothing foreign is
+// overwritten, or in the place of what we have seen to be ours.
+const (
+	create  = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	replace = unix.NLM_F_REPLACE
+)
+
+// Apply carries a change out, in the order that routes.Change documents.
+// Errors name the entry and are joined.
+func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	sysctls := k.setSysctls(change.Sysctls)
+	c, err := k.writing()
+	if err != nil {
+		return errors.Join(sysctls, err)
+	}
+	w := writer{conn: c, table: change.Table}
+	err = errors.Join(
+		sysctls,
+		w.legs(ctx, "add", create, change.Nexthops.Add),
+		w.legs(ctx, "replace", replace, change.Nexthops.Replace),
+		w.groups(ctx, "add", create, change.Groups.Add),
+		w.groups(ctx, "replace", replace, change.Groups.Replace),
+		w.routes(ctx, "add", create, change.Routes.Add),
+		w.routes(ctx, "replace", replace, change.Routes.Replace),
+		w.rules(ctx, change.Rules.Add),
+		w.deleteRules(ctx, change.Rules.Delete),
+		w.deleteRoutes(ctx, change.Routes.Delete),
+		w.deleteGroups(ctx, change.Groups.Delete),
+		w.deleteLegs(ctx, change.Nexthops.Delete),
+	)
+	if !change.Restore {
+		return err
+	}
+	return errors.Join(err, k.restoreSysctls())
+}
+
+// writer writes to one table.
+type writer struct {
+	conn  *conn
+	table int
+}
+
+func (w writer) legs(ctx context.Context, verb string, flags uint16, legs []routes.Nexthop) error {
+	if len(legs) == 0 {
+		return nil
+	}
+	devices, err := deviceIndexes()
+	if err != nil {
+		return err
+	}
+	var missing []error
+	exist := make([]routes.Nexthop, 0, len(legs))
+	for _, n := range legs {
+		if _, ok := devices[n.Device]; !ok && n.Device != "" {
+			missing = append(missing, fmt.Errorf("%s nexthop %s: device %s does not exist", verb, n, n.Device))
+			continue
+		}
+		exist = append(exist, n)
+	}
+	err = w.conn.run(ctx, batch{
+		typ: unix.RTM_NEWNEXTHOP, flags: flags, n: len(exist),
+		body: func(b []byte, i int) []byte { return appendNexthop(b, exist[i], devices[exist[i].Device]) },
+		name: func(i int) string { return verb + " nexthop " + exist[i].String() },
+	})
+	return errors.Join(errors.Join(missing...), err)
+}
+
+func (w writer) groups(ctx context.Context, verb string, flags uint16, groups []routes.Group) error {
+	return w.conn.run(ctx, batch{
+		typ: unix.RTM_NEWNEXTHOP, flags: flags, n: len(groups),
+		body: func(b []byte, i int) []byte { return appendGroup(b, groups[i]) },
+		name: func(i int) string { return verb + " nexthop " + groups[i].String() },
+	})
+}
+
+func (w writer) routes(ctx context.Context, verb string, flags uint16, list []routes.Route) error {
+	return w.conn.run(ctx, batch{
+		typ: unix.RTM_NEWROUTE, flags: flags, n: len(list),
+		body: func(b []byte, i int) []byte { return appendRoute(b, list[i], w.table) },
+		name: func(i int) string { return verb + " route " + list[i].Text(w.table) },
+	})
+}
+
+func (w writer) rules(ctx context.Context, rules []routes.Rule) error {
+	return w.conn.run(ctx, batch{
+		typ: unix.RTM_NEWRULE, flags: create, n: len(rules),
+		body: func(b []byte, i int) []byte { return appendRule(b, rules[i], w.table) },
+		name: func(i int) string { return "add rule " + rules[i].Text(w.table) },
+	})
+}
+
+func (w writer) deleteRules(ctx context.Context, rules []routes.Rule) error {
+	return w.conn.run(ctx, batch{
+		typ: unix.RTM_DELRULE, n: len(rules), missing: true,
+		body: func(b []byte, i int) []byte { return appendRule(b, rules[i], w.table) },
+		name: func(i int) string { return "delete rule " + rules[i].Text(w.table) },
+	})
+}
+
+func (w writer) deleteRoutes(ctx context.Context, list []routes.Route) error {
+	return w.conn.run(ctx, batch{
+		typ: unix.RTM_DELROUTE, n: len(list), missing: true,
+		body: func(b []byte, i int) []byte { return appendRouteDeletion(b, list[i], w.table) },
+		name: func(i int) string { return "delete route " + list[i].Text(w.table) },
+	})
+}
+
+func (w writer) deleteGroups(ctx context.Context, groups []routes.Group) error {
+	return w.conn.run(ctx, batch{
+		typ: unix.RTM_DELNEXTHOP, n: len(groups), missing: true,
+		body: func(b []byte, i int) []byte { return appendNexthopID(b, groups[i].ID) },
+		name: func(i int) string { return "delete nexthop " + groups[i].String() },
+	})
+}
+
+func (w writer) deleteLegs(ctx context.Context, legs []routes.Nexthop) error {
+	return w.conn.run(ctx, batch{
+		typ: unix.RTM_DELNEXTHOP, n: len(legs), missing: true,
+		body: func(b []byte, i int) []byte { return appendNexthopID(b, legs[i].ID) },
+		name: func(i int) string { return "delete nexthop " + legs[i].String() },
+	})
+}
+
+func deviceIndexes() (map[string]uint32, error) {
+	names, err := deviceNames()
+	if err != nil {
+		return nil, err
+	}
+	indexes := make(map[string]uint32, len(names))
+	for index, name := range names {
+		indexes[name] = uint32(index) //nolint:gosec // positive
+	}
+	return indexes, nil
+}

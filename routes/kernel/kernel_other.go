@@ -1,0 +1,43 @@
+//go:build !linux
+
+package kernel
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Kernel is a routes.Kernel that can do nothing here.
+type Kernel struct{}
+
+var _ routes.Kernel = (*Kernel)(nil)
+
+// New returns an adapter whose every operation returns errors.ErrUnsupported.
+func New(Options) *Kernel { return &Kernel{} }
+
+// Observe is not supported.
+func (*Kernel) Observe(context.Context, int) (routes.Observed, error) {
+	return routes.Observed{}, errors.ErrUnsupported
+}
+
+// Sysctls is not supported.
+func (*Kernel) Sysctls(context.Context, []string) ([]routes.Sysctl, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Apply is not supported.
+func (*Kernel) Apply(context.Context, routes.Change) error { return errors.ErrUnsupported }
+
+// Lookup is not supported.
+func (*Kernel) Lookup(context.Context, netip.Addr) (routes.Lookup, error) {
+	return routes.Lookup{}, errors.ErrUnsupported
+}
+
+// Watch is not supported.
+func (*Kernel) Watch(context.Context, func()) error { return errors.ErrUnsupported }
+
+// Close does nothing.
+func (*Kernel) Close() error { return nil }

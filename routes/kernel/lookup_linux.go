@@ -1,0 +1,65 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Lookup asks twice: for the route that matches (its table, prefix and nexthop
+// object), and for where a packet then goes (the leg, the source).
+func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, error) {
+	c, err := dial()
+	if err != nil {
+		return routes.Lookup{}, err
+	}
+	defer c.close()
+	addr = addr.Unmap()
+	match, err := c.lookup(addr, unix.RTM_F_FIB_MATCH|unix.RTM_F_LOOKUP_TABLE)
+	if err != nil {
+		return lookupError(addr, routes.Lookup{}, err)
+	}
+	found := routes.Lookup{Table: match.table, Prefix: match.Prefix, Nexthop: match.Nexthop}
+	path, err := c.lookup(addr, unix.RTM_F_LOOKUP_TABLE)
+	if err != nil {
+		return lookupError(addr, found, err)
+	}
+	found.Source = path.Source
+	link, err := net.InterfaceByIndex(path.ifindex)
+	if err != nil {
+		return routes.Lookup{}, fmt.Errorf("lookup %s: device %d: %w", addr, path.ifindex, err)
+	}
+	found.Device = link.Name
+	return found, nil
+}
+
+// lookupError makes a value of the answer "dropped", which the kernel gives as
+// an error number.
+func lookupError(addr netip.Addr, found routes.Lookup, err error) (routes.Lookup, error) {
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		found.Blackhole = true
+		return found, nil
+	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
+		return routes.Lookup{}, fmt.Errorf("lookup %s: %w", addr, routes.ErrNoRoute)
+	default:
+		return routes.Lookup{}, fmt.Errorf("lookup %s: %w", addr, err)
+	}
+}
+
+func (c *conn) lookup(addr netip.Addr, flags uint32) (route, error) {
+	body := []byte{familyByte(routes.FamilyOf(addr)), byte(addr.BitLen()), 0, 0, 0, 0, 0, 0} //nolint:gosec // 32 or 128
+	body = native.AppendUint32(body, flags)
+	body = appendAttr(body, unix.RTA_DST, addr.AsSlice())
+	answer, err := c.ask(unix.RTM_GETROUTE, body)
+	if err != nil {
+		return route{}, err
+	}
+	return parseRoute(answer)
+}

@@ -1,0 +1,156 @@
+package kernel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Observe reads what of ours the kernel has. A dump that something changes
+// under is repeated; nl.ErrDumpInterrupted if that goes on.
+func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error) {
+	k.table.Store(int64(table))
+	c, err := dial()
+	if err != nil {
+		return routes.Observed{}, err
+	}
+	defer c.close()
+	o := observer{conn: c, table: table}
+	if o.devices, err = deviceNames(); err != nil {
+		return routes.Observed{}, err
+	}
+	observed := routes.Observed{Config: routes.Config{Table: table}}
+	for _, part := range []func(context.Context, *routes.Observed) error{o.nexthops, o.routes, o.rules} {
+		if err := part(ctx, &observed); err != nil {
+			return routes.Observed{}, err
+		}
+	}
+	sortObserved(&observed)
+	return observed, nil
+}
+
+// observer reads one table through one socket.
+type observer struct {
+	conn    *conn
+	table   int
+	devices map[int]string
+}
+
+func (o observer) nexthops(ctx context.Context, to *routes.Observed) error {
+	var found []nexthop
+	err := o.conn.dump(ctx, unix.RTM_GETNEXTHOP, appendNexthopHeader(nil, unix.AF_UNSPEC, 0),
+		func() { found = nil }, collect(parseNexthop, &found))
+	if err != nil {
+		return fmt.Errorf("dump nexthops: %w", err)
+	}
+	families := map[uint32]routes.Family{}
+	for _, n := range found {
+		if n.members == nil {
+			families[n.id] = n.family
+		}
+	}
+	for _, n := range found {
+		switch {
+		case !routes.OwnNexthop(n.id): // somebody else's
+		case n.protocol != routes.DefaultProtocol:
+			to.ForeignNexthops = append(to.ForeignNexthops, routes.ForeignNexthop{ID: n.id, Protocol: n.protocol})
+		case n.members != nil:
+			// The kernel keeps no family for a group: its legs have it.
+			to.Groups = append(to.Groups, routes.Group{ID: n.id, Family: families[n.members[0]], Members: n.members})
+		default:
+			to.Nexthops = append(to.Nexthops, routes.Nexthop{ID: n.id, Family: n.family, Device: o.devices[n.ifindex]})
+		}
+	}
+	return nil
+}
+
+func (o observer) routes(ctx context.Context, to *routes.Observed) error {
+	for _, p := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		var found []route
+		body := []byte{familyByte(routes.FamilyOf(p)), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, 0, 0, 0, 0, 0}
+		body = appendAttr32(body, unix.RTA_TABLE, uint32(o.table)) //nolint:gosec // validated by the planner
+		err := o.conn.dump(ctx, unix.RTM_GETROUTE, body, func() { found = nil }, collect(parseRoute, &found))
+		if err != nil && !errors.Is(err, unix.ENOENT) { // the table does not exist: no routes
+			return fmt.Errorf("dump routes of table %d: %w", o.table, err)
+		}
+		for _, r := range found {
+			switch {
+			case r.table != o.table || r.cloned:
+			case r.ours(o.table):
+				to.Routes = append(to.Routes, r.Route)
+			default:
+				to.Foreign = append(to.Foreign, routes.ForeignRoute{
+					Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex],
+				})
+			}
+		}
+	}
+	return nil
+}
+
+func (o observer) rules(ctx context.Context, to *routes.Observed) error {
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		var found []rule
+		body := make([]byte, 12) // struct fib_rule_hdr
+		body[0] = familyByte(f)
+		err := o.conn.dump(ctx, unix.RTM_GETRULE, body, func() { found = nil }, collect(parseRule, &found))
+		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // no IPv6 in this kernel
+			return fmt.Errorf("dump rules: %w", err)
+		}
+		for _, r := range found {
+			if r.ours(o.table) {
+				to.Rules = append(to.Rules, r.Rule)
+			}
+		}
+	}
+	return nil
+}
+
+// collect parses each message of a dump onto a list.
+func collect[T any](parse func([]byte) (T, error), list *[]T) func([]byte) error {
+	return func(b []byte) error {
+		v, err := parse(b)
+		if err != nil {
+			return err
+		}
+		*list = append(*list, v)
+		return nil
+	}
+}
+
+// sortObserved sorts as routes.Config documents.
+func sortObserved(o *routes.Observed) {
+	slices.SortFunc(o.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(o.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(o.Routes, func(a, b routes.Route) int {
+		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Nexthop, b.Nexthop))
+	})
+	slices.SortFunc(o.Foreign, func(a, b routes.ForeignRoute) int {
+		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Device, b.Device))
+	})
+	slices.SortFunc(o.ForeignNexthops, func(a, b routes.ForeignNexthop) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(o.Rules, func(a, b routes.Rule) int {
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Mark, b.Mark))
+	})
+}
+
+// deviceNames is every link of this namespace by its index.
+func deviceNames() (map[int]string, error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Index] = l.Name
+	}
+	return names, nil
+}

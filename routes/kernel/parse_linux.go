@@ -1,0 +1,187 @@
+package kernel
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// typeMask takes the flags (nested, network byte order) off an attribute's type.
+const typeMask = 0x3fff
+
+// ipv6Metric is what the kernel gives an IPv6 route that asks for none (IP6_RT_PRIO_USER).
+const ipv6Metric = 1024
+
+var errShort = errors.New("netlink message is too short") //nolint:gochecknoglobals // sentinel
+
+// attrs are the attributes of one message by type.
+type attrs map[uint16][]byte
+
+func parseAttrs(b []byte) (attrs, error) {
+	found := attrs{}
+	for len(b) >= unix.SizeofRtAttr {
+		length := int(native.Uint16(b))
+		if length < unix.SizeofRtAttr || length > len(b) {
+			return found, errShort
+		}
+		found[native.Uint16(b[2:])&typeMask] = b[unix.SizeofRtAttr:length]
+		b = b[min((length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(b)):]
+	}
+	return found, nil
+}
+
+// u32 is 0 when the attribute is missing.
+func (a attrs) u32(typ uint16) uint32 {
+	if v := a[typ]; len(v) >= 4 {
+		return native.Uint32(v)
+	}
+	return 0
+}
+
+func (a attrs) addr(typ uint16) netip.Addr {
+	addr, _ := netip.AddrFromSlice(a[typ]) // zero when missing
+	return addr
+}
+
+func (a attrs) text(typ uint16) string {
+	text, _, _ := bytes.Cut(a[typ], []byte{0})
+	return string(text)
+}
+
+// split takes a fixed header of n bytes off a message.
+func split(b []byte, n int) ([]byte, attrs, error) {
+	if len(b) < n {
+		return nil, nil, errShort
+	}
+	a, err := parseAttrs(b[n:])
+	return b[:n], a, err
+}
+
+func family(af byte) routes.Family {
+	if af == unix.AF_INET6 {
+		return routes.IPv6
+	}
+	return routes.IPv4
+}
+
+// nexthop is a nexthop object of any kind and owner.
+type nexthop struct {
+	id       uint32
+	family   routes.Family
+	protocol int
+	ifindex  int
+	members  []uint32 // of a group, sorted
+}
+
+func parseNexthop(b []byte) (nexthop, error) {
+	header, a, err := split(b, unix.SizeofNhmsg)
+	if err != nil {
+		return nexthop{}, err
+	}
+	n := nexthop{
+		id:       a.u32(unix.NHA_ID),
+		family:   family(header[0]),
+		protocol: int(header[2]),
+		ifindex:  int(a.u32(unix.NHA_OIF)),
+	}
+	for group := a[unix.NHA_GROUP]; len(group) >= unix.SizeofNexthopGrp; group = group[unix.SizeofNexthopGrp:] {
+		n.members = append(n.members, native.Uint32(group))
+	}
+	slices.Sort(n.members)
+	return n, nil
+}
+
+// route is a route of any owner.
+type route struct {
+	routes.Route
+	table    int
+	protocol int
+	ifindex  int
+	plain    bool // has the metric and type of service that ours have
+	cloned   bool // a cache entry, not a route
+}
+
+func parseRoute(b []byte) (route, error) {
+	header, a, err := split(b, unix.SizeofRtMsg)
+	if err != nil {
+		return route{}, err
+	}
+	dst := a.addr(unix.RTA_DST)
+	metric := uint32(0)
+	if header[0] == unix.AF_INET6 {
+		metric = ipv6Metric
+	}
+	if !dst.IsValid() { // a default route has no destination
+		dst = netip.IPv4Unspecified()
+		if header[0] == unix.AF_INET6 {
+			dst = netip.IPv6Unspecified()
+		}
+	}
+	r := route{
+		table:    int(a.u32(unix.RTA_TABLE)),
+		protocol: int(header[5]),
+		ifindex:  int(a.u32(unix.RTA_OIF)),
+		plain:    header[3] == 0 && a.u32(unix.RTA_PRIORITY) == metric,
+		cloned:   native.Uint32(header[8:])&unix.RTM_F_CLONED != 0,
+	}
+	r.Prefix = netip.PrefixFrom(dst, int(header[1]))
+	r.Nexthop = a.u32(rtaNexthopID)
+	r.Source = a.addr(unix.RTA_PREFSRC)
+	if !r.Prefix.IsValid() {
+		return route{}, fmt.Errorf("route to %s/%d: %w", dst, header[1], errShort)
+	}
+	return r, nil
+}
+
+// ours tells whether Meshway made the route: by table and protocol, and by
+// what Meshway never sets.
+func (r route) ours(table int) bool {
+	return r.table == table && r.protocol == routes.DefaultProtocol && r.plain
+}
+
+// rule is a policy rule of any owner.
+type rule struct {
+	routes.Rule
+	table    int
+	protocol int
+	plain    bool // is "not fwmark M/M lookup table" and nothing else
+}
+
+func parseRule(b []byte) (rule, error) {
+	const header = 12 // struct fib_rule_hdr
+	h, a, err := split(b, header)
+	if err != nil {
+		return rule{}, err
+	}
+	r := rule{table: int(a.u32(unix.FRA_TABLE))}
+	r.Family = family(h[0])
+	r.Priority = int(a.u32(unix.FRA_PRIORITY))
+	r.Mark = a.u32(unix.FRA_FWMARK)
+	if p := a[unix.FRA_PROTOCOL]; len(p) == 1 {
+		r.protocol = int(p[0])
+	}
+	r.plain = h[1] == 0 && h[2] == 0 && h[3] == 0 && h[7] == unix.FR_ACT_TO_TBL &&
+		native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0 && a.u32(unix.FRA_FWMASK) == r.Mark && !a.selective()
+	return r, nil
+}
+
+// selective tells whether a rule has a selector that ours never have.
+func (a attrs) selective() bool {
+	const uidRange, ipProto = 0x14, 0x16 // FRA_UID_RANGE, FRA_IP_PROTO: not in package unix
+	for _, typ := range []uint16{unix.FRA_IIFNAME, unix.FRA_OIFNAME, uidRange, ipProto} {
+		if _, ok := a[typ]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (r rule) ours(table int) bool {
+	return r.table == table && r.protocol == routes.DefaultProtocol && r.plain
+}

@@ -1,0 +1,137 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// sysctlRoot shows, below net, the settings of the calling thread's namespace.
+const sysctlRoot = "/proc/sys"
+
+// Sysctls reads settings, sorted by key; those that do not exist are left out.
+func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, error) {
+	var found []routes.Sysctl
+	for _, key := range slices.Sorted(slices.Values(keys)) {
+		value, err := readSysctl(key)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, routes.Sysctl{Key: key, Value: value})
+	}
+	return found, nil
+}
+
+// setSysctls sets settings one by one, having remembered what each was.
+func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
+	var errs []error
+	for _, s := range settings {
+		before, err := readSysctl(s.Key)
+		if err == nil {
+			err = k.remember(Former{Key: s.Key, Before: before, Ours: s.Value})
+		}
+		if err == nil {
+			err = writeSysctl(s)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("set sysctl %s: %w", s, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// remember keeps what a setting was before our first write: that which is
+// found later may be ours, or the work of somebody we repaired after.
+func (k *Kernel) remember(f Former) error {
+	if k.options.Sysctls == nil {
+		return nil
+	}
+	formers, err := k.options.Sysctls.Load()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(formers, func(o Former) bool { return o.Key == f.Key })
+	switch {
+	case i < 0:
+		formers = append(formers, f)
+	case formers[i].Ours == f.Ours:
+		return nil
+	default:
+		formers[i].Ours = f.Ours
+	}
+	return k.options.Sysctls.Save(formers)
+}
+
+// restoreSysctls puts back what still has our value, in reverse order, and
+// forgets the rest: who changed it since knows better. What cannot be written
+// now stays remembered.
+func (k *Kernel) restoreSysctls() error {
+	if k.options.Sysctls == nil {
+		return nil
+	}
+	formers, err := k.options.Sysctls.Load()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	var left []Former
+	for _, f := range slices.Backward(formers) {
+		if err := restoreSysctl(f); err != nil {
+			errs = append(errs, err)
+			left = append(left, f)
+		}
+	}
+	slices.Reverse(left)
+	return errors.Join(append(errs, k.options.Sysctls.Save(left))...)
+}
+
+// restoreSysctl leaves alone a setting that is gone with its device.
+func restoreSysctl(f Former) error {
+	now, err := readSysctl(f.Key)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && now != f.Ours) {
+		return nil
+	}
+	if err == nil {
+		err = writeSysctl(routes.Sysctl{Key: f.Key, Value: f.Before})
+	}
+	if err != nil {
+		return fmt.Errorf("restore sysctl %s=%s: %w", f.Key, f.Before, err)
+	}
+	return nil
+}
+
+func readSysctl(key string) (string, error) {
+	file, err := sysctlPath(key)
+	if err != nil {
+		return "", err
+	}
+	value, err := os.ReadFile(file)
+	return strings.TrimSpace(string(value)), err
+}
+
+func writeSysctl(s routes.Sysctl) error {
+	file, err := sysctlPath(s.Key)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(s.Value), 0)
+}
+
+// sysctlPath refuses keys that lead out of /proc/sys/net, which alone is the
+// namespace's own.
+func sysctlPath(key string) (string, error) {
+	if !strings.HasPrefix(key, "net/") || path.Clean(key) != key {
+		return "", fmt.Errorf("sysctl %q: not a clean path below net/", key)
+	}
+	return path.Join(sysctlRoot, key), nil
+}
