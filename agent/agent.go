@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Dataplane is what the agent steers packets with.
+type Dataplane struct {
+	Tunnels  tunnel.Device
+	Routes   routes.Kernel
+	Firewall routes.Filter
+}
+
+// Deps is everything that an agent needs from outside.
+type Deps struct {
+	Config        config.Config
+	Key           tunnel.PrivateKey
+	Federations   Federations
+	Dataplane     Dataplane
+	NewLiveness   func() Liveness // for one membership
+	Host          Host
+	Registrations Registrations
+	Token         string // to join with by itself; empty: wait to be told
+	Log           *slog.Logger
+}
+
+// Agent keeps one gateway in its federation, if it is in one.
+type Agent struct {
+	deps        Deps
+	self        catalog.GatewayID
+	startedAt   time.Time
+	lifecycle   sync.Mutex // held while founding, joining or leaving
+	transitions chan transition
+	state       atomic.Value // status.State
+	member      atomic.Pointer[member]
+	joining     atomic.Pointer[plan.Problem] // why joining by itself fails
+}
+
+// transition replaces the membership: its change runs while no member does.
+type transition struct {
+	change func() error
+	done   chan error
+}
+
+// member is a running membership.
+type member struct {
+	Membership
+	federation Federation
+	loop       *loop
+	registrar  *registrar
+}
+
+// New returns an agent that does nothing until it runs.
+func New(deps Deps) *Agent {
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Agent{
+		deps:        deps,
+		self:        catalog.NewGatewayID(deps.Config.Datacenter, deps.Config.Gateway),
+		startedAt:   time.Now(),
+		transitions: make(chan transition),
+	}
+	a.state.Store(status.Standalone)
+	return a
+}
+
+// Run keeps the gateway in its federation until ctx ends. The data plane
+// stays as it is when Run returns, so that a restart loses no packet.
+func (a *Agent) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.keep(ctx) })
+	if a.deps.Token != "" {
+		group.Go(func() error { a.joinWhenTold(ctx); return nil })
+	}
+	return group.Wait()
+}
+
+// keep runs one membership after the other.
+func (a *Agent) keep(ctx context.Context) error {
+	for ctx.Err() == nil {
+		m, err := a.open()
+		if err != nil {
+			return err
+		}
+		if err := a.serve(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open reads the membership and prepares to take part in it; nil: none.
+func (a *Agent) open() (*member, error) {
+	membership, ok, err := a.deps.Federations.Current()
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		a.state.Store(status.Standalone)
+		return nil, nil
+	}
+	federation, err := a.deps.Federations.Open()
+	if err != nil {
+		return nil, err
+	}
+	m := a.newMember(membership, federation)
+	if err := m.registrar.load(); err != nil {
+		return nil, err
+	}
+	a.state.Store(status.Member)
+	return m, nil
+}
+
+func (a *Agent) newMember(membership Membership, federation Federation) *member {
+	again := newWake()
+	reg := &registrar{
+		federation: federation, disk: a.deps.Registrations, static: a.ownServices(),
+		log: a.deps.Log, wake: newWake(),
+	}
+	l := &loop{
+		self: a.self, cfg: a.deps.Config, key: a.deps.Key,
+		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host,
+		resolver:  newResolver(a.deps.Host, a.deps.Log, again),
+		registrar: reg, log: a.deps.Log, wake: again,
+		routes: routes.Applier{Kernel: a.deps.Dataplane.Routes, Log: a.deps.Log},
+	}
+	return &member{Membership: membership, federation: federation, loop: l, registrar: reg}
+}
+
+// ownServices returns the services of the configuration, with what the file leaves out.
+func (a *Agent) ownServices() []catalog.Service {
+	var services []catalog.Service
+	for _, s := range a.deps.Config.Services {
+		services = append(services, a.own(s))
+	}
+	return services
+}
+
+// serve runs m until ctx ends, m fails, or a transition replaces it.
+func (a *Agent) serve(ctx context.Context, m *member) error {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	group, running := errgroup.WithContext(running)
+	if m != nil {
+		a.member.Store(m)
+		group.Go(func() error { return m.run(running) })
+	}
+	var next transition
+	select {
+	case <-running.Done():
+	case next = <-a.transitions:
+	}
+	stop()
+	err := group.Wait()
+	a.member.Store(nil)
+	if next.change == nil {
+		return err
+	}
+	next.done <- next.change()
+	return nil
+}
+
+// run takes part in the federation. It ends in the reverse order of its start:
+// the loop first, so that nobody waits for a catalog that is gone.
+func (m *member) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	federation, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group.Go(func() error { return m.federation.Run(federation) })
+	group.Go(func() error {
+		defer stop()
+		inner, ctx := errgroup.WithContext(ctx)
+		inner.Go(func() error { return m.loop.Run(ctx) })
+		inner.Go(func() error { return m.registrar.Run(ctx) })
+		return inner.Wait()
+	})
+	return group.Wait()
+}
+
+// change stops the membership, runs do, and starts what then is the membership.
+func (a *Agent) change(ctx context.Context, state status.State, do func() error) error {
+	t := transition{change: do, done: make(chan error, 1)}
+	before := a.state.Swap(state)
+	select {
+	case a.transitions <- t:
+	case <-ctx.Done():
+		a.state.Store(before)
+		return ctx.Err()
+	}
+	return <-t.done
+}

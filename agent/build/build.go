@@ -1,0 +1,41 @@
+// Package build tells which build of Meshway is running.
+package build
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+// Info is what the Go toolchain recorded of the build.
+type Info struct {
+	Version string // module version, or "devel"
+	Commit  string // VCS revision, "+dirty" if the tree had changes
+	Go      string
+}
+
+// Current returns the running build.
+func Current() Info {
+	info := Info{Version: "devel", Go: runtime.Version()}
+	recorded, ok := debug.ReadBuildInfo()
+	if !ok {
+		return info
+	}
+	if v := recorded.Main.Version; v != "" && v != "(devel)" {
+		info.Version = v
+	}
+	dirty := ""
+	for _, setting := range recorded.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			info.Commit = setting.Value
+		case "vcs.modified":
+			if setting.Value == "true" {
+				dirty = "+dirty"
+			}
+		}
+	}
+	if info.Commit != "" {
+		info.Commit += dirty
+	}
+	return info
+}

@@ -1,0 +1,29 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// ErrNoLeader says that the catalog has no leader now; nothing was written.
+var ErrNoLeader = errors.New("the catalog has no leader")
+
+const alreadyMemberCode = "already-a-member"
+
+// What a gateway answers to a call that its state does not allow.
+func notMember() error {
+	return &catalog.Refusal{
+		Code: "not-a-member", Message: "this gateway is in no federation",
+		Remedy: "found one with: meshctl init, or join one with: meshctl join TOKEN",
+	}
+}
+
+func alreadyMember(m Membership) error {
+	return &catalog.Refusal{
+		Code:    alreadyMemberCode,
+		Message: fmt.Sprintf("this gateway is already in federation %s (%s)", m.FederationName, m.FederationID),
+		Remedy:  "see meshctl status; to move to another federation run meshctl leave first",
+	}
+}

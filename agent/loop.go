@@ -1,0 +1,258 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+const (
+	// resyncInterval heals drift that no event told of.
+	resyncInterval = 30 * time.Second
+	// searchInterval is how often a gateway that is down is looked for, and
+	// a failed apply tried again.
+	searchInterval = time.Second
+)
+
+// loop is the only owner of the data plane: one goroutine gathers, plans and
+// applies, so that two applies never overlap.
+type loop struct {
+	self       catalog.GatewayID
+	cfg        config.Config
+	key        tunnel.PrivateKey
+	federation Federation
+	dataplane  Dataplane
+	liveness   Liveness
+	host       Host
+	resolver   *resolver
+	registrar  *registrar
+	log        *slog.Logger
+	wake       wake
+	routes     routes.Applier
+	observed   plan.Observed // of the last pass; only Run touches it
+	sound      atomic.Int64  // when a pass last applied everything, Unix ns
+	last       atomic.Pointer[pass]
+}
+
+// pass is one turn of the loop, from what went in to what came out.
+type pass struct {
+	inputs   plan.Inputs
+	desired  plan.Desired
+	problems []plan.Problem
+	tunnels  []tunnel.Observed
+	routes   routes.Observed
+	errors   []error
+	at       time.Time
+}
+
+// Run makes passes until ctx ends, and leaves the data plane as it is.
+func (l *loop) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.liveness.Run(ctx) })
+	group.Go(func() error { return l.resolver.Run(ctx) })
+	group.Go(func() error { return l.dataplane.Routes.Watch(ctx, l.wake.up) })
+	group.Go(func() error { return l.listen(ctx) })
+	group.Go(func() error {
+		for ctx.Err() == nil {
+			changed := l.federation.Changed()
+			p := l.turn(ctx)
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			case <-l.wake:
+			case <-l.liveness.Changed():
+			case <-time.After(p.pause()):
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// turn makes one pass and publishes it.
+func (l *loop) turn(ctx context.Context) *pass {
+	p := &pass{at: time.Now()}
+	var err error
+	if p.inputs, err = l.gather(ctx); err != nil {
+		p.errors = append(p.errors, err)
+	}
+	p.desired, p.problems = plan.Compute(p.inputs)
+	l.apply(ctx, p)
+	l.observed = plan.Observed{Tunnels: p.tunnels}
+	l.registrar.observe(p.desired.Observations)
+	l.report(p)
+	l.last.Store(p)
+	return p
+}
+
+// gather reads all sources; what cannot be read is not synced, so that
+// nothing is deleted for want of it.
+func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
+	host, err := l.host.Observe(ctx)
+	view := l.federation.View()
+	state := catalogOf(view)
+	in := plan.Inputs{
+		Self: l.self, Config: l.cfg, Host: host, Catalog: state,
+		Endpoints: l.endpoints(state),
+		Observed:  plan.Observed{Tunnels: l.observed.Tunnels, Sessions: l.liveness.Sessions()},
+		Synced:    plan.Synced{Catalog: view.Index() > 0, Host: err == nil},
+		Now:       time.Now(),
+	}
+	if err == nil {
+		l.describe(view, host)
+	}
+	return in, err
+}
+
+func catalogOf(v *catalog.View) plan.Catalog {
+	federation, _ := v.Federation()
+	return plan.Catalog{
+		Federation: federation, Datacenters: v.Datacenters(), Gateways: v.Gateways(),
+		Observations: v.Observations(), Index: v.Index(),
+	}
+}
+
+// describe tells the registrar what the catalog has to know of this gateway:
+// its addresses may have changed since it joined.
+func (l *loop) describe(v *catalog.View, host plan.Host) {
+	self, ok := v.Gateway(l.self)
+	if !ok {
+		return
+	}
+	self.Endpoints, self.Controls = advertisement(l.cfg, host)
+	self.PublicKey, self.Version = catalog.Key(l.key.Public()), build.Current().Version
+	l.registrar.describe(self, l.cfg.Prefixes)
+}
+
+// endpoints lists where each other gateway may be reached: as it advertises,
+// then as others see it.
+func (l *loop) endpoints(c plan.Catalog) map[catalog.GatewayID][]netip.AddrPort {
+	found := map[catalog.GatewayID][]netip.AddrPort{}
+	for _, g := range c.Gateways {
+		if g.ID() == l.self {
+			continue
+		}
+		for _, hostport := range g.Endpoints {
+			found[g.ID()] = append(found[g.ID()], l.resolve(hostport)...)
+		}
+	}
+	return found
+}
+
+func (l *loop) resolve(hostport string) []netip.AddrPort {
+	host, service, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return nil
+	}
+	var endpoints []netip.AddrPort
+	for _, addr := range l.resolver.lookup(host) {
+		endpoints = append(endpoints, netip.AddrPortFrom(addr, uint16(port)))
+	}
+	return endpoints
+}
+
+// apply makes the data plane what is desired. Tunnels come first, since
+// routes lead through them; the firewall before the routes, so that no packet
+// takes a new route unfiltered.
+func (l *loop) apply(ctx context.Context, p *pass) {
+	var err error
+	d := p.desired
+	if p.tunnels, err = tunnel.Apply(ctx, l.dataplane.Tunnels, l.key, d.Tunnels, d.Prune); err != nil {
+		p.errors = append(p.errors, err)
+	}
+	l.liveness.Set(d.Sessions)
+	l.heard(p.tunnels)
+	if err := l.dataplane.Firewall.Apply(ctx, d.Firewall); err != nil {
+		p.errors = append(p.errors, err)
+	}
+	if p.routes, err = l.routes.Apply(ctx, d.Routes, d.Prune); err != nil {
+		p.errors = append(p.errors, err)
+	}
+	if len(p.errors) == 0 {
+		l.sound.Store(p.at.UnixNano())
+	}
+}
+
+// applied returns when a pass last applied everything; zero: none has.
+func (l *loop) applied() time.Time {
+	at := l.sound.Load()
+	if at == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, at)
+}
+
+// heard passes on how much came out of the tunnels: it counts as life.
+func (l *loop) heard(tunnels []tunnel.Observed) {
+	for _, t := range tunnels {
+		for _, peer := range t.Peers {
+			l.liveness.Activity(peer.PublicKey, peer.ReceivedBytes)
+		}
+	}
+}
+
+// listen reads the tunnels' counters twice in each detection time.
+func (l *loop) listen(ctx context.Context) error {
+	tick := time.NewTicker(l.cfg.Liveness.Interval * time.Duration(l.cfg.Liveness.Multiplier) / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if tunnels, err := l.dataplane.Tunnels.List(ctx); err == nil {
+				l.heard(tunnels)
+			}
+		}
+	}
+}
+
+// pause is how long the next pass may wait for an event.
+func (p *pass) pause() time.Duration {
+	down := slices.ContainsFunc(p.inputs.Observed.Sessions, func(s plan.Session) bool { return !s.Up })
+	if down || len(p.errors) > 0 || len(p.inputs.Observed.Sessions) < len(p.desired.Sessions) {
+		return searchInterval
+	}
+	return resyncInterval
+}
+
+// report logs what is new in this pass: an error that stays is told once.
+func (l *loop) report(p *pass) {
+	var before []error
+	var problems []plan.Problem
+	if last := l.last.Load(); last != nil {
+		before, problems = last.errors, last.problems
+	}
+	if err := errors.Join(p.errors...); err != nil && (errors.Join(before...) == nil || errors.Join(before...).Error() != err.Error()) {
+		l.log.Error("data plane is not as it should be", "err", err)
+	}
+	for _, problem := range p.problems {
+		if !slices.ContainsFunc(problems, func(q plan.Problem) bool { return q.Code == problem.Code && q.Subject == problem.Subject }) {
+			l.log.Warn(problem.Message, "code", problem.Code, "subject", problem.Subject, "remedy", problem.Remedy)
+		}
+	}
+	for _, problem := range problems {
+		if !slices.ContainsFunc(p.problems, func(q plan.Problem) bool { return q.Code == problem.Code && q.Subject == problem.Subject }) {
+			l.log.Info("resolved: "+problem.Message, "code", problem.Code, "subject", problem.Subject)
+		}
+	}
+}
