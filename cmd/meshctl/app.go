@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is the world that commands act in, so that a test can give them another.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) string
+	now      func() time.Time
+	connect  func(socket string) controlpbconnect.OperatorClient
+	execute  func(ctx context.Context, a *app, name string, args ...string) error
+	options  options
+}
+
+// options are the global flags.
+type options struct {
+	socket  string
+	output  outputFormat
+	color   colorMode
+	timeout time.Duration
+}
+
+// run is the program: it returns the exit code.
+func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out, err io.Writer) int {
+	return newApp(getenv, in, out, err).main(ctx, args)
+}
+
+func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
+	return &app{
+		in: in, out: out, err: err,
+		getenv:  getenv,
+		now:     time.Now,
+		connect: newClient,
+		execute: execute,
+		options: options{output: formatTable, color: colorAuto},
+	}
+}
+
+func (a *app) main(ctx context.Context, args []string) int {
+	root := newRootCommand(a)
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	return a.report(err)
+}
+
+// call runs one exchange with meshd within the time that --timeout gives.
+func (a *app) call(cmd *cobra.Command, do func(context.Context, controlpbconnect.OperatorClient) error) error {
+	return a.callWithin(cmd, a.options.timeout, do)
+}
+
+// callLong is call for what may take minutes; an explicit --timeout still holds.
+func (a *app) callLong(cmd *cobra.Command, do func(context.Context, controlpbconnect.OperatorClient) error) error {
+	limit := longTimeout
+	if cmd.Flags().Changed("timeout") {
+		limit = a.options.timeout
+	}
+	return a.callWithin(cmd, limit, do)
+}
+
+func (a *app) callWithin(cmd *cobra.Command, limit time.Duration, do func(context.Context, controlpbconnect.OperatorClient) error) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), limit)
+	defer cancel()
+	return do(ctx, a.connect(a.options.socket))
+}
+
+// terminal tells whether v is one, and how many columns it has.
+func terminal(v any) (width int, ok bool) {
+	file, isFile := v.(*os.File)
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0, true
+	}
+	return width, true
+}
+
+// width is how many columns tables may have; 0: without limit.
+func (a *app) width() int {
+	if a.options.output == formatWide {
+		return 0
+	}
+	width, _ := terminal(a.out)
+	return width
+}
+
+// paint colours what goes to w, as --color, NO_COLOR (no-color.org) and TERM say.
+func (a *app) paint(w io.Writer) human.Painter {
+	switch a.options.color {
+	case colorAlways:
+		return true
+	case colorNever:
+		return false
+	}
+	_, ok := terminal(w)
+	return human.Painter(ok && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb")
+}
+
+// execute runs another program in the place of this one's terminal.
+func execute(ctx context.Context, a *app, name string, args ...string) error {
+	command := exec.CommandContext(ctx, name, args...)
+	command.Stdin, command.Stdout, command.Stderr = a.in, a.out, a.err
+	return command.Run()
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"strconv"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/spf13/cobra"
+)
+
+func newRaftCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "raft",
+		Short: "See and change who votes on the catalog",
+		Example: `  meshctl raft list-peers
+  meshctl raft transfer-leader west/gw1
+  meshctl raft remove-peer north/gw1`,
+	}
+	cmd.AddCommand(newListPeersCommand(a), newTransferCommand(a), newRemovePeerCommand(a), newRecoverCommand(a))
+	return asParent(cmd)
+}
+
+func newListPeersCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list-peers",
+		Short: "List the members of the catalog, who leads and who is healthy",
+		Long: `Lists the members of the catalog. Only the leader knows how long ago each was
+heard: run it there to see LAST CONTACT.`,
+		Example: `  meshctl raft list-peers
+  meshctl raft list-peers -o json`,
+		Args: noArguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				response, err := client.ListPeers(ctx, connect.NewRequest(&controlpb.ListPeersRequest{}))
+				if err != nil {
+					return err
+				}
+				view := newPeersView(response.Msg)
+				return a.print(view, a.table(peersTable(view.Peers), "no peers: this gateway is in no federation"))
+			})
+		},
+	}
+}
+
+func peersTable(peers []peerView) human.Table {
+	table := human.Table{Columns: []human.Column{
+		{Title: "ID", Min: 10}, {Title: "ADDRESS", Min: 12, Drop: 1}, {Title: "SUFFRAGE"}, {Title: "LEADER"},
+		{Title: "HEALTHY"}, {Title: "LAST CONTACT"}, {Title: "INDEX", Right: true, Drop: 2},
+	}}
+	for _, p := range peers {
+		contact, index := "-", "-"
+		if p.LastContact != nil {
+			contact = human.Duration(*p.LastContact) + " ago"
+		}
+		if p.LastIndex > 0 {
+			index = strconv.FormatUint(p.LastIndex, 10)
+		}
+		table.Rows = append(table.Rows, []human.Cell{
+			{Text: p.ID}, {Text: p.Address}, {Text: p.Suffrage}, yesNo(p.Leader, human.Bold, human.Plain),
+			yesNo(p.Healthy, human.Good, human.Bad), {Text: contact}, {Text: index},
+		})
+	}
+	return table
+}
+
+func yesNo(value bool, yes, no human.Color) human.Cell {
+	if value {
+		return human.Cell{Text: "yes", Color: yes}
+	}
+	return human.Cell{Text: "no", Color: no}
+}
+
+func newTransferCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "transfer-leader [ID]",
+		Short: "Hand leadership to another voter",
+		Long:  `Hands leadership to the voter with the given id, or to the one most up to date.`,
+		Example: `  meshctl raft transfer-leader
+  meshctl raft transfer-leader west/gw1`,
+		Args:              positional(0, 1, "one gateway id"),
+		ValidArgsFunction: a.completePeers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			transfer := &controlpb.TransferLeader{}
+			if len(args) == 1 {
+				transfer.To = args[0]
+			}
+			request := &controlpb.OperateRequest{Operation: &controlpb.OperateRequest_TransferLeader{TransferLeader: transfer}}
+			return operate(cmd, a, request, "leadership handed to "+orElse(transfer.GetTo(), "another voter"))
+		},
+	}
+}
+
+func newRemovePeerCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "remove-peer ID",
+		Short: "Remove a gateway that is gone for good",
+		Long: `Removes a gateway from the members of the catalog. Meant for one that is gone for
+good; a datacenter that still runs is taken out with ` + "`meshctl leave`" + ` over there.`,
+		Example: `  meshctl raft remove-peer north/gw1
+  meshctl raft remove-peer north/gw1 --yes`,
+		Args:              positional(1, 1, "a gateway id"),
+		ValidArgsFunction: a.completePeers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.confirm(cmd.Context(), yes, "removing "+args[0]+" from the catalog"); err != nil {
+				return err
+			}
+			request := &controlpb.OperateRequest{Operation: &controlpb.OperateRequest_RemovePeer{RemovePeer: &controlpb.RemovePeer{Id: args[0]}}}
+			return operate(cmd, a, request, "peer "+args[0]+" removed")
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func operate(cmd *cobra.Command, a *app, request *controlpb.OperateRequest, done string) error {
+	return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+		if _, err := client.Operate(ctx, connect.NewRequest(request)); err != nil {
+			return err
+		}
+		return a.print(doneView{Done: true}, line("%s", done))
+	})
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const (
+	defaultSocket  = "/run/meshway/meshd.sock"
+	defaultTimeout = 30 * time.Second
+	longTimeout    = 5 * time.Minute // of join, leave and snapshots
+)
+
+// The groups of commands in help.
+const (
+	groupFederation = "federation"
+	groupLook       = "look"
+	groupServices   = "services"
+	groupCatalog    = "catalog"
+	groupOther      = "other"
+)
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "meshctl",
+		Short: "Operate a Meshway federation",
+		Long: `meshctl operates a Meshway federation: clusters and sites in one network, over
+WireGuard tunnels, with one catalog. It speaks to the meshd of this host.`,
+		Example: `  meshctl init                          # east: make a federation
+  meshctl token create                  # east: print a token
+  meshctl join -                        # west: paste it
+  meshctl status                        # am I in, who is reachable, what is wrong`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddGroup(
+		&cobra.Group{ID: groupFederation, Title: "Make and join a federation:"},
+		&cobra.Group{ID: groupLook, Title: "See how it is:"},
+		&cobra.Group{ID: groupServices, Title: "Services:"},
+		&cobra.Group{ID: groupCatalog, Title: "Tend the catalog:"},
+		&cobra.Group{ID: groupOther, Title: "Other:"},
+	)
+	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a))
+	addGrouped(root, groupLook, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
+	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a))
+	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))
+	addGrouped(root, groupOther, newVersionCommand(a))
+	root.AddCommand(newExitCodesTopic())
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetCompletionCommandGroupID(groupOther)
+	globalFlags(a, root)
+	asParent(root)
+	root.SetFlagErrorFunc(flagError)
+	return root
+}
+
+func addGrouped(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, command := range commands {
+		command.GroupID = group
+		root.AddCommand(command)
+	}
+}
+
+func globalFlags(a *app, root *cobra.Command) {
+	socket := a.getenv("MESHWAY_SOCKET")
+	if socket == "" {
+		socket = defaultSocket
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.options.socket, "socket", socket, "unix socket of meshd (env MESHWAY_SOCKET)")
+	flags.VarP(&a.options.output, "output", "o", "output format")
+	flags.DurationVar(&a.options.timeout, "timeout", defaultTimeout, "longest wait for an answer; join, leave and snapshots: 5m unless given")
+	flags.Var(&a.options.color, "color", "colour: auto is on a terminal, unless NO_COLOR is set")
+	// The names are those of flags made above: the errors cannot happen.
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputFormats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colorModes(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// asParent makes a command that only holds others: alone it shows its help,
+// with an unknown word it says which was meant. (cobra's own check covers the
+// root only, and answers in four lines.)
+func asParent(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		f := usagef("unknown command %q of %s", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			f.remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+		}
+		f.usage = cmd.CommandPath() + " --help"
+		return f
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	return cmd
+}
+
+// positional checks the number of arguments and says in one line what is
+// wanted. It never repeats what was typed: that may be a token.
+func positional(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		var f *fault
+		switch {
+		case len(args) < least:
+			f = usagef("%s needs %s", cmd.CommandPath(), what)
+		case len(args) > most && most == 0:
+			f = usagef("%s takes no arguments, %d given", cmd.CommandPath(), len(args))
+		case len(args) > most:
+			f = usagef("%s takes only %s, %d arguments given", cmd.CommandPath(), what, len(args))
+		default:
+			return nil
+		}
+		f.usage = cmd.UseLine()
+		return f
+	}
+}
+
+func noArguments() cobra.PositionalArgs { return positional(0, 0, "no arguments") }
+
+// flagError says what is wrong with a flag, and which was meant.
+func flagError(cmd *cobra.Command, err error) error {
+	f := usagef("%s", err.Error())
+	f.usage = cmd.UseLine()
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		f.message = "unknown flag --" + unknown.GetSpecifiedName()
+		if shorts := unknown.GetSpecifiedShortnames(); shorts != "" {
+			f.message = "unknown flag -" + unknown.GetSpecifiedName()
+		} else if near := nearestFlag(cmd, unknown.GetSpecifiedName()); near != "" {
+			f.remedy = "did you mean --" + near + "?"
+		}
+	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f.field = "--" + invalid.GetFlag().Name
+		f.message = fmt.Sprintf("invalid value %q: %s", invalid.GetValue(), strings.TrimPrefix(invalid.Unwrap().Error(), "time: "))
+	}
+	return f
+}
+
+func nearestFlag(cmd *cobra.Command, name string) string {
+	best, distance := "", 3
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if d := editDistance(name, flag.Name); d < distance {
+			best, distance = flag.Name, d
+		}
+	})
+	return best
+}
+
+// editDistance is the Levenshtein distance of two short words.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

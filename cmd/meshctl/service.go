@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/spf13/cobra"
+)
+
+const defaultNamespace = "default"
+
+func newServiceCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "service",
+		Short: "Register and deregister services of this datacenter",
+		Example: `  meshctl service register web --address 10.1.0.5 --port http:80/tcp
+  meshctl service deregister web`,
+	}
+	cmd.AddCommand(newRegisterCommand(a), newDeregisterCommand(a))
+	return asParent(cmd)
+}
+
+// registration is what the flags of register say.
+type registration struct {
+	namespace, instance, address string
+	ports                        []string
+	labels                       map[string]string
+}
+
+func newRegisterCommand(a *app) *cobra.Command {
+	var r registration
+	cmd := &cobra.Command{
+		Use:   "register NAME --address ADDRESS --port [NAME:]PORT[/tcp|udp]",
+		Short: "Register an instance of a service",
+		Long: `Registers an instance of a service of this datacenter in the catalog, for all
+datacenters to see. Registering it again replaces it. Without a leader it is kept
+on disk and written as soon as there is one.`,
+		Example: `  meshctl service register web --address 10.1.0.5 --port 80/tcp
+  meshctl service register dns --address 10.1.0.9 --port dns:53/udp --port dns-tcp:53/tcp
+  meshctl service register web --instance b --address 10.1.0.6 --port 80 --label version=2`,
+		Args: positional(1, 1, "the name of a service"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			service, err := r.service(args[0])
+			if err != nil {
+				return err
+			}
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				return register(ctx, a, client, service)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&r.address, "address", "", "IP address at which it answers, in one of this datacenter's prefixes")
+	flags.StringArrayVar(&r.ports, "port", nil, "port, such as 80, 53/udp or http:80/tcp (repeatable)")
+	flags.StringVar(&r.namespace, "namespace", defaultNamespace, "namespace of the service")
+	flags.StringVar(&r.instance, "instance", "", "name of this instance among those of the service")
+	flags.StringToStringVar(&r.labels, "label", nil, "label, key=value (repeatable)")
+	return cmd
+}
+
+func (r registration) service(name string) (*catalogpb.Service, error) {
+	address, err := netip.ParseAddr(r.address)
+	if err != nil {
+		return nil, &fault{code: exitUsage, message: fmt.Sprintf("%q is no IP address", r.address), field: "--address", remedy: "give the address at which the service answers, such as 10.1.0.5"}
+	}
+	if len(r.ports) == 0 {
+		return nil, &fault{code: exitUsage, message: "a service needs a port", field: "--port", remedy: "give one or more, such as --port 80/tcp"}
+	}
+	service := &catalogpb.Service{
+		Namespace: r.namespace, Name: name, Instance: r.instance, Address: address.String(), Labels: r.labels,
+	}
+	for _, text := range r.ports {
+		port, err := parsePort(text)
+		if err != nil {
+			return nil, err
+		}
+		service.Ports = append(service.Ports, port)
+	}
+	return service, nil
+}
+
+// parsePort reads [name:]number[/protocol]; the protocol is tcp unless given.
+func parsePort(text string) (*catalogpb.Port, error) {
+	wrong := &fault{
+		code: exitUsage, message: fmt.Sprintf("%q is no port", text), field: "--port",
+		remedy: "write [name:]number[/tcp|udp] with a number from 1 to 65535, such as http:80/tcp",
+	}
+	rest, name := text, ""
+	if before, after, named := strings.Cut(text, ":"); named {
+		name, rest = before, after
+		if name == "" {
+			return nil, wrong
+		}
+	}
+	digits, protocol, given := strings.Cut(rest, "/")
+	if !given {
+		protocol = "tcp"
+	}
+	number, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || number == 0 || (protocol != "tcp" && protocol != "udp") {
+		return nil, wrong
+	}
+	return &catalogpb.Port{Name: name, Protocol: protocol, Number: uint32(number)}, nil
+}
+
+func register(ctx context.Context, a *app, client controlpbconnect.OperatorClient, service *catalogpb.Service) error {
+	response, err := client.RegisterService(ctx, connect.NewRequest(&controlpb.RegisterServiceRequest{Service: service}))
+	if err != nil {
+		return err
+	}
+	view := registeredView{Index: response.Msg.GetIndex(), Queued: response.Msg.GetQueued()}
+	if view.Queued {
+		return a.print(view, line("service %s kept here: no leader now, it is written as soon as there is one", service.GetName()))
+	}
+	return a.print(view, line("service %s registered at index %d", service.GetName(), view.Index))
+}
+
+func newDeregisterCommand(a *app) *cobra.Command {
+	request := &controlpb.DeregisterServiceRequest{}
+	cmd := &cobra.Command{
+		Use:   "deregister NAME",
+		Short: "Take a service of this datacenter out of the catalog",
+		Long:  `Takes all instances of a service of this datacenter out of the catalog, or one.`,
+		Example: `  meshctl service deregister web
+  meshctl service deregister web --instance b`,
+		Args:              positional(1, 1, "the name of a service"),
+		ValidArgsFunction: a.completeServices,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request.Name = args[0]
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				return deregister(ctx, a, client, request)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&request.Namespace, "namespace", defaultNamespace, "namespace of the service")
+	cmd.Flags().StringVar(&request.Instance, "instance", "", "only this instance (default: all of this datacenter)")
+	return cmd
+}
+
+func deregister(ctx context.Context, a *app, client controlpbconnect.OperatorClient, request *controlpb.DeregisterServiceRequest) error {
+	response, err := client.DeregisterService(ctx, connect.NewRequest(request))
+	if err != nil {
+		return err
+	}
+	view := deregisteredView{Removed: response.Msg.GetRemoved(), Queued: response.Msg.GetQueued()}
+	switch {
+	case view.Queued:
+		return a.print(view, line("service %s is taken out as soon as there is a leader", request.GetName()))
+	case view.Removed == 0:
+		return &fault{
+			code: exitFailure, field: "NAME",
+			message: fmt.Sprintf("no such service is registered by this datacenter: %s in namespace %s", request.GetName(), request.GetNamespace()),
+			remedy:  "`meshctl services` lists names, namespaces and instances",
+		}
+	}
+	return a.print(view, line("service %s: %s removed", request.GetName(), human.Count(int(view.Removed), "instance")))
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/spf13/cobra"
+)
+
+func newSnapshotCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "snapshot",
+		Short: "Save, restore and inspect the catalog",
+		Example: `  meshctl snapshot save backup.snap
+  meshctl snapshot inspect backup.snap
+  meshctl snapshot restore backup.snap`,
+	}
+	cmd.AddCommand(newSaveCommand(a), newRestoreCommand(a), newInspectCommand(a))
+	return asParent(cmd)
+}
+
+func newSaveCommand(a *app) *cobra.Command {
+	mode := readConsistent
+	cmd := &cobra.Command{
+		Use:   "save FILE|-",
+		Short: "Save the whole catalog to a file",
+		Long: `Saves the whole catalog to a file of mode 0600, which appears complete or not at
+all; - writes to stdout. Tokens are in it as hashes; there are no private keys.`,
+		Example: `  meshctl snapshot save backup.snap
+  meshctl snapshot save - | age -r KEY > backup.age
+  meshctl snapshot save --read stale last-copy.snap    # without a leader`,
+		Args: positional(1, 1, "the name of a file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, live := terminal(a.out); live && args[0] == "-" {
+				return usagef("a snapshot is binary: redirect stdout or name a file")
+			}
+			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				return saveSnapshot(ctx, a, client, args[0], mode.proto())
+			})
+		},
+	}
+	mode.flag(cmd)
+	return cmd
+}
+
+func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorClient, file string, mode controlpb.ReadMode) error {
+	response, err := client.SaveSnapshot(ctx, connect.NewRequest(&controlpb.SaveSnapshotRequest{Mode: mode}))
+	if err != nil {
+		return err
+	}
+	archive := response.Msg.GetArchive()
+	if file == "-" {
+		_, err := a.out.Write(archive)
+		return err
+	}
+	if err := writeWhole(file, archive); err != nil {
+		return fmt.Errorf("save snapshot: %w", err)
+	}
+	view := savedView{File: file, Index: response.Msg.GetIndex(), Bytes: len(archive)}
+	return a.print(view, line("catalog at index %d saved to %s, %s", view.Index, file, human.Bytes(uint64(len(archive)))))
+}
+
+// writeWhole replaces a file in one step, after its content is on disk.
+func writeWhole(file string, content []byte) (err error) {
+	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temporary.Name()))
+		}
+	}()
+	_, err = temporary.Write(content)
+	err = errors.Join(err, temporary.Sync(), temporary.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), file)
+}
+
+func newRestoreCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Replace the whole catalog by a saved one",
+		Long: `Replaces the whole catalog, in all datacenters, by a saved one: what was written
+since is gone. Members that joined since have to join again.`,
+		Example: `  meshctl snapshot inspect backup.snap && meshctl snapshot restore backup.snap
+  meshctl snapshot restore backup.snap --yes`,
+		Args: positional(1, 1, "the name of a file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			archive, err := readArchive(args[0])
+			if err != nil {
+				return err
+			}
+			if err := a.confirm(cmd.Context(), yes, "replacing the catalog of all datacenters by "+args[0]); err != nil {
+				return err
+			}
+			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				response, err := client.Restore(ctx, connect.NewRequest(&controlpb.RestoreRequest{Archive: archive}))
+				if err != nil {
+					return err
+				}
+				view := restoredView{Index: response.Msg.GetIndex()}
+				return a.print(view, line("catalog restored at index %d", view.Index))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func readArchive(file string) ([]byte, error) {
+	archive, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &fault{code: exitFailure, message: "no such file: " + file, field: "FILE", remedy: "`meshctl snapshot save FILE` makes one"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	return archive, nil
+}
+
+func newInspectCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "inspect FILE",
+		Short:   "Verify a snapshot file and tell what is in it",
+		Long:    `Verifies a snapshot file and tells what is in it. It needs no meshd.`,
+		Example: `  meshctl snapshot inspect backup.snap`,
+		Args:    positional(1, 1, "the name of a file"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			content, err := readArchive(args[0])
+			if err != nil {
+				return err
+			}
+			return inspectArchive(a, args[0], content)
+		},
+	}
+}

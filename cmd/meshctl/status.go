@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/spf13/cobra"
+)
+
+func newStatusCommand(a *app) *cobra.Command {
+	var watch bool
+	var interval time.Duration
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Am I in, who is leader, who is reachable, what is wrong",
+		Long: `Shows, from top to bottom: whether this gateway is in a federation, who leads the
+catalog, which datacenters are reachable and how that is known (in-tunnel probes
+and the last authenticated packet), and what is wrong with its remedy.
+
+Exit code 0: all is well; 3: there are problems of severity error.`,
+		Example: `  meshctl status
+  meshctl status --watch
+  meshctl status -o wide
+  meshctl status -o json | jq '.problems'`,
+		Args: noArguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch {
+				return watchStatus(cmd, a, interval)
+			}
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				return showStatus(ctx, a, client)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until Ctrl-C")
+	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "time between two looks with --watch")
+	return cmd
+}
+
+func showStatus(ctx context.Context, a *app, client controlpbconnect.OperatorClient) error {
+	snapshot, document, err := fetchStatus(ctx, client)
+	if err != nil {
+		return err
+	}
+	if err := printStatus(a, snapshot, document); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(snapshot.Problems, isError) {
+		return errProblems
+	}
+	return nil
+}
+
+func isError(p plan.Problem) bool { return p.Severity == plan.Error }
+
+func fetchStatus(ctx context.Context, client controlpbconnect.OperatorClient) (status.Snapshot, []byte, error) {
+	var snapshot status.Snapshot
+	response, err := client.Status(ctx, connect.NewRequest(&controlpb.StatusRequest{}))
+	if err != nil {
+		return snapshot, nil, err
+	}
+	document := response.Msg.GetSnapshotJson()
+	if err := json.Unmarshal(document, &snapshot); err != nil {
+		return snapshot, nil, fmt.Errorf("decode status of meshd: %w", err)
+	}
+	return snapshot, document, nil
+}
+
+// printStatus hands programs the document as meshd sent it, so that fields
+// which this meshctl does not know are not lost.
+func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
+	if a.structured() {
+		return a.printJSON(document)
+	}
+	var screen bytes.Buffer
+	view := statusScreen{snapshot: snapshot, width: a.width(), wide: a.options.output == formatWide, paint: a.paint(a.out)}
+	if err := view.fprint(&screen); err != nil {
+		return err
+	}
+	_, err := a.out.Write(screen.Bytes())
+	return err
+}
+
+// watchStatus goes on through errors: a meshd that restarts is what one
+// watches for. Ctrl-C is the regular end.
+func watchStatus(cmd *cobra.Command, a *app, interval time.Duration) error {
+	if interval <= 0 {
+		return &fault{code: exitUsage, message: "the time between two looks must be positive", field: "--interval"}
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		if _, live := terminal(a.out); live && !a.structured() {
+			fmt.Fprint(a.out, "\x1b[H\x1b[2J\x1b[3J")
+		}
+		err := a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+			return showStatus(ctx, a, client)
+		})
+		if cmd.Context().Err() != nil {
+			return nil
+		}
+		a.report(err)
+		if a.structured() && a.options.output == formatYAML {
+			fmt.Fprintln(a.out, "---")
+		} else if !a.structured() {
+			fmt.Fprintln(a.out)
+		}
+		select {
+		case <-cmd.Context().Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}

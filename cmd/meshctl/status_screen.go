@@ -1,0 +1,269 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+)
+
+// statusScreen draws a snapshot; ages count from the moment of the snapshot,
+// so that the clocks of meshctl's host do not matter.
+type statusScreen struct {
+	snapshot status.Snapshot
+	width    int
+	wide     bool
+	paint    human.Painter
+}
+
+func (s statusScreen) fprint(w io.Writer) error {
+	fmt.Fprintln(w, s.headline())
+	s.facts(w, "gateway", s.gatewayFacts())
+	if s.snapshot.Federation != nil {
+		s.facts(w, "federation", s.federationFacts())
+		s.facts(w, "catalog", s.catalogFacts())
+	}
+	s.facts(w, "data plane", s.dataplaneFacts())
+	if s.snapshot.Queue.Pending > 0 {
+		s.facts(w, "queue", s.queueFacts())
+	}
+	if table := s.datacenters(); len(table.Rows) > 0 {
+		fmt.Fprintln(w)
+		if err := table.Fprint(w, s.width, s.paint); err != nil {
+			return err
+		}
+	}
+	s.problems(w)
+	return nil
+}
+
+// facts writes one labelled line, wrapped between facts.
+func (s statusScreen) facts(w io.Writer, label string, facts []string) {
+	facts = slices.DeleteFunc(facts, func(f string) bool { return f == "" })
+	if len(facts) > 0 {
+		fmt.Fprintln(w, human.Wrap(fmt.Sprintf("  %-10s  ", label), facts, " · ", s.width))
+	}
+}
+
+func (s statusScreen) headline() string {
+	self, federation := s.snapshot.Self, s.snapshot.Federation
+	who := human.Clean(self.Datacenter + "/" + self.Gateway)
+	name := ""
+	if federation != nil {
+		name = human.Clean(federation.Name)
+	}
+	color, text := human.Warn, ""
+	switch s.snapshot.State {
+	case status.Member:
+		color, text = human.Good, who+" is a member of federation "+name
+	case status.Standalone:
+		text = who + " is in no federation: `meshctl init` makes one, `meshctl join` joins one"
+	case status.Joining:
+		text = who + " is joining a federation"
+	case status.Leaving:
+		text = who + " is leaving federation " + name
+	default:
+		text = who + " is " + human.Clean(string(s.snapshot.State))
+	}
+	if color == human.Good && slices.ContainsFunc(s.snapshot.Problems, isError) {
+		color = human.Bad
+	}
+	return s.paint.Paint(color, "●") + " " + text
+}
+
+func (s statusScreen) gatewayFacts() []string {
+	self := s.snapshot.Self
+	facts := []string{labelled("overlay", self.Overlay), labelled("meshd", s.snapshot.Version)}
+	if !self.StartedAt.IsZero() {
+		facts = append(facts, "up "+human.Duration(s.snapshot.At.Sub(self.StartedAt)))
+	}
+	if self.Certificate != nil {
+		facts = append(facts, "certificate expires "+expiry(s.snapshot.At, self.Certificate.NotAfter))
+	}
+	return facts
+}
+
+func (s statusScreen) federationFacts() []string {
+	f := s.snapshot.Federation
+	return []string{labelled("id", f.ID), labelled("overlay", f.Overlay)}
+}
+
+func labelled(label, value string) string {
+	if value == "" {
+		return ""
+	}
+	return label + " " + value
+}
+
+func (s statusScreen) catalogFacts() []string {
+	c := s.snapshot.Catalog
+	leader := "no leader known"
+	switch {
+	case c.Role == "leader":
+		leader = "leader here"
+	case c.Leader != "":
+		leader = fmt.Sprintf("leader %s, heard %s ago", c.Leader, human.Duration(c.LastContact))
+	}
+	role := ""
+	if c.Role != "leader" {
+		role = c.Role
+	}
+	return []string{
+		role, leader, fmt.Sprintf("term %d", c.Term), fmt.Sprintf("index %d", c.AppliedIndex),
+		fmt.Sprintf("voters healthy %d/%d", c.HealthyVoters, c.Voters), lag(c), labelled("timers", c.Timers),
+	}
+}
+
+// lag tells how far the local copy is behind what is committed.
+func lag(c status.Catalog) string {
+	if c.CommitIndex <= c.AppliedIndex {
+		return ""
+	}
+	return fmt.Sprintf("%d behind", c.CommitIndex-c.AppliedIndex)
+}
+
+func (s statusScreen) dataplaneFacts() []string {
+	facts := []string{}
+	for _, t := range s.snapshot.Tunnels {
+		state := "up"
+		if !t.Up {
+			state = "down"
+		}
+		facts = append(facts, fmt.Sprintf("%s %s (%s, UDP %d, MTU %d)", t.Name, state, t.Dataplane, t.Port, t.MTU))
+	}
+	d := s.snapshot.Dataplane
+	if d.LastApply.IsZero() {
+		return facts
+	}
+	facts = append(facts, human.Count(d.Routes, "route"))
+	if d.ForeignRoutes > 0 {
+		facts = append(facts, fmt.Sprintf("%d foreign", d.ForeignRoutes))
+	}
+	if d.Repaired > 0 {
+		facts = append(facts, fmt.Sprintf("%d repaired", d.Repaired))
+	}
+	return append(facts, "applied "+human.Ago(s.snapshot.At, d.LastApply))
+}
+
+func (s statusScreen) queueFacts() []string {
+	q := s.snapshot.Queue
+	facts := []string{human.Count(q.Pending, "write") + " waiting for a leader"}
+	if !q.Since.IsZero() {
+		facts = append(facts, "the oldest since "+human.Duration(s.snapshot.At.Sub(q.Since)))
+	}
+	return facts
+}
+
+func (s statusScreen) datacenters() human.Table {
+	columns := []human.Column{
+		{Title: "DATACENTER", Min: 10}, {Title: "GATEWAY", Min: 7}, {Title: "REACHABLE"}, {Title: "LAST PACKET"},
+		{Title: "HANDSHAKE"}, {Title: "RTT"}, {Title: "LOSS", Drop: 2}, {Title: "ENDPOINT", Min: 12, Drop: 1},
+	}
+	if s.wide {
+		columns = append(columns, []human.Column{
+			{Title: "OVERLAY"}, {Title: "ROLE"}, {Title: "LANE"}, {Title: "RECEIVED"}, {Title: "SENT"}, {Title: "VERSION"},
+		}...)
+	}
+	table := human.Table{Columns: columns}
+	for _, dc := range s.snapshot.Datacenters {
+		for _, gateway := range dc.Gateways {
+			row := s.row(dc, gateway)
+			if s.wide {
+				row = append(row, wideCells(gateway)...)
+			}
+			table.Rows = append(table.Rows, row)
+		}
+	}
+	return table
+}
+
+func (s statusScreen) row(dc status.Datacenter, g status.Gateway) []human.Cell {
+	if g.ID == s.snapshot.Self.ID {
+		cells := human.Text(dc.Name, g.Name, "here", "-", "-", "-", "-", "-")
+		cells[2].Color = human.Good
+		return cells
+	}
+	reachable, loss := human.Cell{Text: "yes", Color: human.Good}, human.Cell{Text: human.Percent(g.Loss)}
+	if !g.Up {
+		reachable = human.Cell{Text: "no", Color: human.Bad}
+	}
+	if g.Loss > 0 {
+		loss.Color = human.Warn
+	}
+	rtt := "-"
+	if g.RTT > 0 {
+		rtt = human.Duration(g.RTT)
+	}
+	return []human.Cell{
+		{Text: dc.Name}, {Text: g.Name}, reachable, {Text: human.Ago(s.snapshot.At, g.LastPacket)},
+		s.handshake(g), {Text: rtt}, loss, {Text: orElse(g.Endpoint, "-")},
+	}
+}
+
+// rejectAfter is how long a WireGuard session lives after its handshake
+// (REJECT_AFTER_TIME of the WireGuard paper, §6.1).
+const rejectAfter = 180 * time.Second
+
+func (s statusScreen) handshake(g status.Gateway) human.Cell {
+	cell := human.Cell{Text: human.Ago(s.snapshot.At, g.LastHandshake)}
+	if !g.LastHandshake.IsZero() && s.snapshot.At.Sub(g.LastHandshake) > rejectAfter {
+		cell.Color = human.Warn
+	}
+	return cell
+}
+
+func wideCells(g status.Gateway) []human.Cell {
+	return human.Text(g.Overlay, role(g), strconv.FormatUint(uint64(g.Index), 10),
+		human.Bytes(g.ReceivedBytes), human.Bytes(g.SentBytes), g.Version)
+}
+
+func role(g status.Gateway) string {
+	if g.Leader {
+		return "leader"
+	}
+	return orElse(g.Role, "-")
+}
+
+func (s statusScreen) problems(w io.Writer) {
+	problems := slices.Clone(s.snapshot.Problems)
+	slices.SortStableFunc(problems, func(a, b plan.Problem) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Code, b.Code))
+	})
+	fmt.Fprintln(w)
+	for _, failed := range s.snapshot.Dataplane.Errors {
+		s.problem(w, human.Bad, "error", "data plane: "+failed, "")
+	}
+	for _, p := range problems {
+		color := human.Warn
+		if isError(p) {
+			color = human.Bad
+		}
+		s.problem(w, color, string(p.Severity), strings.TrimPrefix(p.Subject+": "+p.Message, ": "), p.Remedy)
+	}
+	if len(problems)+len(s.snapshot.Dataplane.Errors) == 0 {
+		fmt.Fprintln(w, s.paint.Paint(human.Good, "no problems"))
+	}
+}
+
+func rank(p plan.Problem) int {
+	if isError(p) {
+		return 0
+	}
+	return 1
+}
+
+func (s statusScreen) problem(w io.Writer, color human.Color, severity, message, remedy string) {
+	head := fmt.Sprintf("%-9s", human.Clean(severity))
+	text := human.WrapWords(head, message, s.width)
+	fmt.Fprintln(w, s.paint.Paint(color, head)+strings.TrimPrefix(text, head))
+	if remedy != "" {
+		fmt.Fprintln(w, human.WrapWords("         remedy: ", remedy, s.width))
+	}
+}

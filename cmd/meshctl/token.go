@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+func newTokenCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Make, list and revoke join tokens",
+		Long:  `A token lets one datacenter join, once, before it expires.`,
+		Example: `  meshctl token create --datacenter west
+  meshctl token list
+  meshctl token revoke ID`,
+	}
+	cmd.AddCommand(newTokenCreateCommand(a), newTokenListCommand(a), newTokenRevokeCommand(a))
+	return asParent(cmd)
+}
+
+func newTokenCreateCommand(a *app) *cobra.Command {
+	var datacenter string
+	var ttl time.Duration
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Print a token with which one datacenter can join",
+		Long: `Makes a token and prints it to stdout, all else to stderr. It is a secret, shown
+this once: the catalog keeps only its hash.`,
+		Example: `  meshctl token create
+  meshctl token create --datacenter west --ttl 15m
+  meshctl token create | ssh gateway.west meshctl join -`,
+		Args: noArguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ttl <= 0 {
+				return &fault{code: exitUsage, message: "a token must live for some time", field: "--ttl", remedy: "give a duration such as 15m or 24h"}
+			}
+			request := &controlpb.CreateTokenRequest{Datacenter: datacenter, Ttl: durationpb.New(ttl)}
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				return createToken(ctx, a, client, request)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&datacenter, "datacenter", "", "the only name under which it may be used (default: any)")
+	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it is valid")
+	return cmd
+}
+
+func createToken(ctx context.Context, a *app, client controlpbconnect.OperatorClient, request *controlpb.CreateTokenRequest) error {
+	response, err := client.CreateToken(ctx, connect.NewRequest(request))
+	if err != nil {
+		return err
+	}
+	view := createdTokenView{
+		Token: response.Msg.GetToken(), ID: response.Msg.GetId(),
+		ExpiresAt: timeOf(response.Msg.GetExpiresAt()), Endpoints: response.Msg.GetEndpoints(),
+	}
+	// Only the token goes to stdout, so that it can be piped into join.
+	if err := a.print(view, line("%s", view.Token)); err != nil {
+		return err
+	}
+	a.hint("token %s: one use, until %s (%s), leads to %s", view.ID,
+		view.ExpiresAt.Local().Format(time.DateTime), human.Duration(view.ExpiresAt.Sub(a.now())), strings.Join(view.Endpoints, ", "))
+	a.hint("next: on a gateway of the other datacenter: meshctl join -   (and paste it there)")
+	return nil
+}
+
+func newTokenListCommand(a *app) *cobra.Command {
+	mode := readLease
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List tokens and who used them",
+		Example: `  meshctl token list
+  meshctl token list -o json`,
+		Args: noArguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				response, err := client.ListTokens(ctx, connect.NewRequest(&controlpb.ListTokensRequest{Mode: mode.proto()}))
+				if err != nil {
+					return err
+				}
+				view := newTokensView(response.Msg, a.now())
+				return a.print(view, a.table(tokensTable(view.Tokens, a.now()), "no tokens; `meshctl token create` makes one"))
+			})
+		},
+	}
+	mode.flag(cmd)
+	return cmd
+}
+
+func tokensTable(tokens []tokenView, now time.Time) human.Table {
+	table := human.Table{Columns: []human.Column{
+		{Title: "ID", Min: 8}, {Title: "STATE"}, {Title: "FOR", Min: 8}, {Title: "EXPIRES"}, {Title: "USED BY", Min: 8}, {Title: "CREATED BY", Min: 10, Drop: 1},
+	}}
+	for _, t := range tokens {
+		color := human.Dim
+		if t.State == "valid" {
+			color = human.Good
+		}
+		usedBy := "-"
+		if t.UsedBy != "" {
+			usedBy = fmt.Sprintf("%s, %s", t.UsedBy, human.Ago(now, t.UsedAt))
+		}
+		table.Rows = append(table.Rows, []human.Cell{
+			{Text: t.ID}, {Text: t.State, Color: color}, {Text: orElse(t.Datacenter, "any")},
+			{Text: expiry(now, t.ExpiresAt)}, {Text: usedBy}, {Text: t.CreatedBy},
+		})
+	}
+	return table
+}
+
+func expiry(now, at time.Time) string {
+	if at.After(now) {
+		return "in " + human.Duration(at.Sub(now))
+	}
+	return human.Ago(now, at)
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func newTokenRevokeCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "revoke ID",
+		Short:             "Make a token worthless before it expires",
+		Example:           `  meshctl token revoke 7kq2m4`,
+		Args:              positional(1, 1, "the id of a token"),
+		ValidArgsFunction: a.completeTokens,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				_, err := client.RevokeToken(ctx, connect.NewRequest(&controlpb.RevokeTokenRequest{Id: args[0]}))
+				if err != nil {
+					return err
+				}
+				return a.print(doneView{Done: true}, line("token %s revoked", args[0]))
+			})
+		},
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/spf13/cobra"
+)
+
+func newVersionCommand(a *app) *cobra.Command {
+	var clientOnly bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the versions of meshctl and meshd",
+		Example: `  meshctl version
+  meshctl version --client -o json`,
+		Args: noArguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			view := versionView{Client: clientBuild()}
+			if clientOnly {
+				return a.print(view, view.fprint)
+			}
+			err := a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				response, err := client.Version(ctx, connect.NewRequest(&controlpb.VersionRequest{}))
+				if err != nil {
+					return err
+				}
+				view.Server = &buildView{Version: response.Msg.GetVersion(), Commit: response.Msg.GetCommit(), Go: response.Msg.GetGo()}
+				return nil
+			})
+			// The client's version is worth printing also when meshd is away.
+			if printErr := a.print(view, view.fprint); printErr != nil {
+				return printErr
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&clientOnly, "client", false, "only that of meshctl")
+	return cmd
+}
+
+func (v versionView) fprint(w io.Writer) error {
+	fmt.Fprintln(w, "meshctl "+v.Client.String())
+	if v.Server != nil {
+		fmt.Fprintln(w, "meshd   "+human.Clean(v.Server.String()))
+	}
+	return nil
+}
+
+func (b buildView) String() string {
+	if b.Commit == "" {
+		return fmt.Sprintf("%s (%s)", b.Version, b.Go)
+	}
+	return fmt.Sprintf("%s (commit %s, %s)", b.Version, b.Commit, b.Go)
+}
+
+// clientBuild reads what the Go toolchain wrote into this program.
+func clientBuild() buildView {
+	view := buildView{Version: "unknown", Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return view
+	}
+	if info.Main.Version != "" {
+		view.Version = info.Main.Version
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			view.Commit = setting.Value
+		}
+	}
+	return view
+}
