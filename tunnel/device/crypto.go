@@ -1,0 +1,198 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/meshway/meshway/tunnel"
+)
+
+// configureDevice applies the WireGuard part of a change: one message, which
+// the data plane works through in order.
+func configureDevice(c tunnel.Change) error {
+	cfg, err := deviceConfig(c)
+	if err != nil {
+		return err
+	}
+	client, err := wgctrl.New()
+	if err != nil {
+		return fmt.Errorf("open wireguard control: %w", err)
+	}
+	defer client.Close()
+	if err := ensurePortFree(client, c); err != nil {
+		return err
+	}
+	if cfg.PrivateKey == nil && cfg.ListenPort == nil && cfg.FirewallMark == nil && len(cfg.Peers) == 0 {
+		return nil
+	}
+	if err := client.ConfigureDevice(c.Name, cfg); err != nil {
+		return fmt.Errorf("set keys and peers of %s: %w", c.Name, unreadable(c.Name, err))
+	}
+	return nil
+}
+
+// ensurePortFree finds a port in use beforehand, because wireguard-go opens
+// its socket only after the link came up, where nobody hears of a failure.
+func ensurePortFree(client *wgctrl.Client, c tunnel.Change) error {
+	if c.ListenPort != nil {
+		return portFree(*c.ListenPort)
+	}
+	if !c.Up {
+		return nil
+	}
+	dev, err := client.Device(c.Name)
+	if err != nil {
+		return unreadable(c.Name, err)
+	}
+	return portFree(uint16(dev.ListenPort))
+}
+
+func deviceConfig(c tunnel.Change) (wgtypes.Config, error) {
+	var cfg wgtypes.Config
+	if c.PrivateKey != nil {
+		cfg.PrivateKey = (*wgtypes.Key)(c.PrivateKey)
+	}
+	if c.ListenPort != nil {
+		cfg.ListenPort = new(int(*c.ListenPort))
+	}
+	if c.Mark != nil {
+		cfg.FirewallMark = new(int(*c.Mark))
+	}
+	for _, p := range c.Peers {
+		cfg.Peers = append(cfg.Peers, peerConfig(p))
+	}
+	parked, err := parkedPrefixes(c.Peers)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Peers = append(cfg.Peers, parked...)
+	for _, k := range c.RemovePeers {
+		cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: wgtypes.Key(k), Remove: true})
+	}
+	return cfg, nil
+}
+
+func peerConfig(p tunnel.PeerChange) wgtypes.PeerConfig {
+	pc := wgtypes.PeerConfig{
+		PublicKey:                   wgtypes.Key(p.PublicKey),
+		UpdateOnly:                  !p.Add,
+		PersistentKeepaliveInterval: p.Keepalive,
+		AllowedIPs:                  toIPNets(p.AddAllowedIPs),
+	}
+	if p.Endpoint.IsValid() {
+		pc.Endpoint = net.UDPAddrFromAddrPort(p.Endpoint)
+	}
+	return pc
+}
+
+// parkedPrefixes takes prefixes away from peers. wgctrl knows only "replace
+// the whole list", which leaves the peer without any prefix for a moment and
+// drops packets. Moving a prefix to another peer is atomic, though: so the
+// unwanted ones go to a peer that nobody has the key of, and that peer is
+// removed. One that a crash leaves behind is removed by the next Diff.
+func parkedPrefixes(peers []tunnel.PeerChange) ([]wgtypes.PeerConfig, error) {
+	var unwanted []netip.Prefix
+	for _, p := range peers {
+		unwanted = append(unwanted, p.RemoveAllowedIPs...)
+	}
+	if len(unwanted) == 0 {
+		return nil, nil
+	}
+	key, err := tunnel.NewPrivateKey()
+	if err != nil {
+		return nil, err
+	}
+	nobody := wgtypes.Key(key.Public())
+	return []wgtypes.PeerConfig{
+		{PublicKey: nobody, AllowedIPs: toIPNets(unwanted)},
+		{PublicKey: nobody, Remove: true},
+	}, nil
+}
+
+func observeDevice(o *tunnel.Observed, dev *wgtypes.Device) {
+	if dev.PrivateKey != (wgtypes.Key{}) {
+		o.PublicKey = tunnel.PublicKey(dev.PublicKey)
+	}
+	o.ListenPort = uint16(dev.ListenPort)
+	o.Mark = uint32(dev.FirewallMark)
+	for _, p := range dev.Peers {
+		o.Peers = append(o.Peers, observePeer(p))
+	}
+	slices.SortFunc(o.Peers, func(a, b tunnel.ObservedPeer) int { return a.PublicKey.Compare(b.PublicKey) })
+}
+
+func observePeer(p wgtypes.Peer) tunnel.ObservedPeer {
+	o := tunnel.ObservedPeer{
+		Peer: tunnel.Peer{
+			PublicKey: tunnel.PublicKey(p.PublicKey),
+			Keepalive: p.PersistentKeepaliveInterval,
+		},
+		ReceivedBytes:    uint64(p.ReceiveBytes),
+		TransmittedBytes: uint64(p.TransmitBytes),
+	}
+	if p.Endpoint != nil {
+		ap := p.Endpoint.AddrPort()
+		o.Endpoint = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	// "Never" comes as the epoch from wireguard-go and as zero from the kernel.
+	if p.LastHandshakeTime.After(time.Unix(0, 0)) {
+		o.LastHandshake = p.LastHandshakeTime
+	}
+	for _, ip := range p.AllowedIPs {
+		if prefix, ok := fromIPNet(ip); ok {
+			o.AllowedIPs = append(o.AllowedIPs, prefix)
+		}
+	}
+	slices.SortFunc(o.AllowedIPs, netip.Prefix.Compare)
+	return o
+}
+
+// isBlank says that nobody configured the interface yet.
+func isBlank(name string) (bool, error) {
+	client, err := wgctrl.New()
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	dev, err := client.Device(name)
+	if err != nil {
+		return false, err
+	}
+	return dev.PrivateKey == (wgtypes.Key{}) && len(dev.Peers) == 0, nil
+}
+
+// unreadable explains the errors of wgctrl.
+func unreadable(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no data plane answers for interface %s (socket /var/run/wireguard/%s.sock is missing): %w", name, name, err)
+	case errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("the data plane process of interface %s is dead: %w", name, err)
+	}
+	// wireguard-go answers "errno=-98", which wgctrl passes on as text.
+	if m := regexp.MustCompile(`errno=-(\d+)`).FindStringSubmatch(err.Error()); m != nil {
+		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
+			return fmt.Errorf("data plane refused: %w", unix.Errno(n))
+		}
+	}
+	return err
+}
+
+func toIPNets(ps []netip.Prefix) []net.IPNet {
+	out := make([]net.IPNet, 0, len(ps))
+	for _, p := range ps {
+		out = append(out, *toIPNet(p))
+	}
+	return out
+}

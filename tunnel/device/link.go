@@ -1,0 +1,180 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/tunnel"
+)
+
+// dumpRetries is how often a dump that the kernel could not give
+// consistently is asked for again.
+const dumpRetries = 5
+
+// links is one rtnetlink socket. It is opened for each operation: nothing to
+// keep alive, and it follows the network namespace of its caller.
+type links struct{ *netlink.Handle }
+
+func openLinks(ctx context.Context) (links, error) {
+	if err := ctx.Err(); err != nil {
+		return links{}, err
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return links{}, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	return links{h}, nil
+}
+
+func (h links) list() ([]netlink.Link, error) {
+	for range dumpRetries {
+		out, err := h.LinkList()
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list links: %w", err)
+		}
+		return out, nil
+	}
+	return nil, errors.New("list links: the list kept changing while it was read")
+}
+
+func (h links) byName(name string) (netlink.Link, error) {
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find link %s: %w", name, err)
+	}
+	return link, nil
+}
+
+// owned is a link that carries our alias.
+func (h links) owned(name string) (netlink.Link, error) {
+	link, err := h.byName(name)
+	if err != nil {
+		return nil, err
+	}
+	if link.Attrs().Alias != Alias {
+		return nil, fmt.Errorf("interface %s was not made by Meshway: not touched", name)
+	}
+	return link, nil
+}
+
+func (h links) setAlias(link netlink.Link) error {
+	if err := h.LinkSetAlias(link, Alias); err != nil {
+		return fmt.Errorf("mark link %s as ours: %w", link.Attrs().Name, err)
+	}
+	return nil
+}
+
+func (h links) remove(link netlink.Link) error {
+	err := h.LinkDel(link)
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("delete link %s: %w", link.Attrs().Name, err)
+	}
+	return nil
+}
+
+// addresses is those of the link, sorted. Link-local ones are left out: the
+// kernel gives them to a TUN by itself and they belong to nobody.
+func (h links) addresses(index int) ([]netip.Prefix, error) {
+	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
+	for range dumpRetries {
+		addrs, err := h.AddrList(link, netlink.FAMILY_ALL)
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list addresses: %w", err)
+		}
+		var out []netip.Prefix
+		for _, a := range addrs {
+			if p, ok := fromIPNet(*a.IPNet); ok && !p.Addr().IsLinkLocalUnicast() {
+				out = append(out, p)
+			}
+		}
+		slices.SortFunc(out, netip.Prefix.Compare)
+		return out, nil
+	}
+	return nil, errors.New("list addresses: the list kept changing while it was read")
+}
+
+// configure applies the link's part of a change.
+func (h links) configure(link netlink.Link, c tunnel.Change) error {
+	if c.MTU != 0 {
+		if err := h.LinkSetMTU(link, c.MTU); err != nil {
+			return fmt.Errorf("set mtu %d of %s: %w", c.MTU, c.Name, err)
+		}
+	}
+	for _, p := range c.AddAddresses {
+		if err := h.AddrReplace(link, address(p)); err != nil {
+			return fmt.Errorf("add address %s to %s: %w", p, c.Name, err)
+		}
+	}
+	for _, p := range c.RemoveAddresses {
+		if err := h.AddrDel(link, address(p)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("remove address %s from %s: %w", p, c.Name, err)
+		}
+	}
+	if c.Up {
+		if err := h.LinkSetUp(link); err != nil {
+			return fmt.Errorf("bring up %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func address(p netip.Prefix) *netlink.Addr {
+	a := &netlink.Addr{IPNet: toIPNet(p)}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD // nobody else can have it; usable at once
+	}
+	return a
+}
+
+func observeLink(link netlink.Link) tunnel.Observed {
+	a := link.Attrs()
+	return tunnel.Observed{
+		Config:    tunnel.Config{Name: a.Name, MTU: a.MTU},
+		Up:        a.Flags&net.FlagUp != 0,
+		Index:     a.Index,
+		Dataplane: kindOf(link),
+	}
+}
+
+// kindOf is the data plane of a link, or "" if it is none.
+func kindOf(link netlink.Link) string {
+	switch link.(type) {
+	case *netlink.Wireguard:
+		return "kernel"
+	case *netlink.Tuntap:
+		return "userspace"
+	}
+	return ""
+}
+
+func toIPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func fromIPNet(n net.IPNet) (netip.Prefix, bool) {
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, bits := n.Mask.Size()
+	addr = addr.Unmap()
+	if !ok || addr.BitLen() != bits {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(addr, ones), true
+}
+
+func sortByName(out []tunnel.Observed) {
+	slices.SortFunc(out, func(a, b tunnel.Observed) int { return strings.Compare(a.Name, b.Name) })
+}

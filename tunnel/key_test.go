@@ -1,0 +1,78 @@
+package tunnel_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/tunnel"
+)
+
+func TestPrivateKeyNeverPrints(t *testing.T) {
+	key, err := tunnel.NewPrivateKey()
+	require.NoError(t, err)
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		fmt.Fprintf(&out, verb+"\n", key)
+		fmt.Fprintf(&out, verb+"\n", &key)
+		fmt.Fprintf(&out, verb+"\n", struct{ Key tunnel.PrivateKey }{key})
+		fmt.Fprintf(&out, verb+"\n", tunnel.Change{Name: "mesh0", PrivateKey: &key})
+	}
+	fmt.Fprintln(&out, errors.New(key.String()))
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("text", "key", key, "change", tunnel.Change{PrivateKey: &key})
+	slog.New(slog.NewTextHandler(&out, nil)).Info("text", "key", key)
+	require.NoError(t, json.NewEncoder(&out).Encode(map[string]any{"key": key}))
+	for _, secret := range []string{
+		key.Secret(), base64.RawStdEncoding.EncodeToString(key[:]),
+		fmt.Sprintf("%x", key[:8]), fmt.Sprintf("%X", key[:8]), fmt.Sprintf("%d %d %d", key[0], key[1], key[2]), fmt.Sprintf("%#x, %#x", key[0], key[1]),
+	} {
+		require.NotContains(t, out.String(), secret)
+	}
+	require.Contains(t, out.String(), "(redacted)")
+}
+
+// The vector is Alice's of RFC 7748 section 6.1.
+func TestPublicKeyIsThatOfCurve25519(t *testing.T) {
+	key, err := tunnel.ParsePrivateKey("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
+	require.NoError(t, err)
+	require.Equal(t, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", key.Public().String())
+	require.Zero(t, tunnel.PrivateKey{}.Public(), "no key has no public key")
+}
+
+func TestNewPrivateKeyIsClampedAndFresh(t *testing.T) {
+	a, err := tunnel.NewPrivateKey()
+	require.NoError(t, err)
+	b, err := tunnel.NewPrivateKey()
+	require.NoError(t, err)
+	require.NotEqual(t, a.Secret(), b.Secret())
+	require.Zero(t, a[0]&7)
+	require.EqualValues(t, 64, a[31]&192)
+}
+
+func TestMalformedKeysAreRefused(t *testing.T) {
+	for _, s := range []string{"", "x", "AAAA", "not base64 at all", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"} {
+		_, err := tunnel.ParsePublicKey(s)
+		require.Error(t, err, s)
+		_, err = tunnel.ParsePrivateKey(s)
+		require.Error(t, err, s)
+		if s != "" && s != "x" {
+			require.NotContains(t, err.Error(), s, "the input may be nearly a key")
+		}
+	}
+}
+
+func TestPublicKeyRoundTripsAsText(t *testing.T) {
+	key, err := tunnel.NewPrivateKey()
+	require.NoError(t, err)
+	raw, err := json.Marshal(key.Public())
+	require.NoError(t, err)
+	var back tunnel.PublicKey
+	require.NoError(t, json.Unmarshal(raw, &back))
+	require.Equal(t, key.Public(), back)
+}
