@@ -245,8 +245,23 @@ func (c *conn) request(typ, flags uint16, body []byte) error {
 	return c.send(c.buffer)
 }
 
-// answer is the error that a message of type error or done carries, with the
-// kernel's own words if there are any; nil is success.
+// kernelError is what the kernel answered, with its own words if it had any.
+type kernelError struct {
+	number unix.Errno
+	words  string
+}
+
+func (e kernelError) Error() string {
+	if e.words == "" {
+		return e.number.Error()
+	}
+	return e.number.Error() + ": " + e.words
+}
+
+// Unwrap lets errors.Is find the number.
+func (e kernelError) Unwrap() error { return e.number }
+
+// answer is the error that a message of type error or done carries; nil is success.
 func answer(m syscall.NetlinkMessage) error {
 	const number, header = 4, unix.SizeofNlMsghdr
 	if len(m.Data) < number {
@@ -256,17 +271,14 @@ func answer(m syscall.NetlinkMessage) error {
 	if code == 0 {
 		return nil
 	}
-	err := unix.Errno(-code)
+	refusal := kernelError{number: unix.Errno(-code)}
 	words := m.Data[number:]
 	if m.Header.Type == unix.NLMSG_ERROR {
 		words = words[min(header, len(words)):]
 	}
-	if m.Header.Flags&unix.NLM_F_ACK_TLVS == 0 {
-		return err
+	if m.Header.Flags&unix.NLM_F_ACK_TLVS != 0 {
+		attrs, _ := parseAttrs(words) // as many as are well-formed
+		refusal.words = attrs.text(unix.NLMSGERR_ATTR_MSG)
 	}
-	attrs, parsed := parseAttrs(words)
-	if text := attrs.text(unix.NLMSGERR_ATTR_MSG); parsed == nil && text != "" {
-		return fmt.Errorf("%w: %s", err, text)
-	}
-	return err
+	return refusal
 }

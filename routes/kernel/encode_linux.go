@@ -96,7 +96,8 @@ func appendRouteHeader(b []byte, p netip.Prefix, scope, typ byte, flags uint32) 
 // appendRoute leads a prefix to a nexthop object.
 func appendRoute(b []byte, r routes.Route, table int) []byte {
 	b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0)
-	b = appendRouteKey(b, r, table)
+	b = appendRouteKey(b, r.Prefix, table)
+	b = appendAttr32(b, rtaNexthopID, r.Nexthop)
 	if r.Source.IsValid() {
 		b = appendAttr(b, unix.RTA_PREFSRC, r.Source.AsSlice())
 	}
@@ -104,19 +105,15 @@ func appendRoute(b []byte, r routes.Route, table int) []byte {
 }
 
 // appendRouteDeletion names our route, and no other: the kernel compares the
-// protocol and, where we know it, the nexthop.
-func appendRouteDeletion(b []byte, r routes.Route, table int) []byte {
-	b = appendRouteHeader(b, r.Prefix, anyScope, unix.RTN_UNSPEC, 0)
-	return appendRouteKey(b, r, table)
+// protocol. The nexthop is left out, for it may be gone already.
+func appendRouteDeletion(b []byte, prefix netip.Prefix, table int) []byte {
+	b = appendRouteHeader(b, prefix, anyScope, unix.RTN_UNSPEC, 0)
+	return appendRouteKey(b, prefix, table)
 }
 
-func appendRouteKey(b []byte, r routes.Route, table int) []byte {
+func appendRouteKey(b []byte, prefix netip.Prefix, table int) []byte {
 	b = appendAttr32(b, unix.RTA_TABLE, uint32(table)) //nolint:gosec // validated by the planner
-	b = appendAttr(b, unix.RTA_DST, r.Prefix.Addr().AsSlice())
-	if r.Nexthop != 0 {
-		b = appendAttr32(b, rtaNexthopID, r.Nexthop)
-	}
-	return b
+	return appendAttr(b, unix.RTA_DST, prefix.Addr().AsSlice())
 }
 
 // appendRule is struct fib_rule_hdr and attributes: not fwmark M/M lookup table.

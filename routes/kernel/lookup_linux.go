@@ -21,12 +21,12 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 	}
 	defer c.close()
 	addr = addr.Unmap()
-	match, err := c.lookup(addr, unix.RTM_F_FIB_MATCH|unix.RTM_F_LOOKUP_TABLE)
+	match, err := c.lookup(addr, unix.RTM_F_FIB_MATCH)
 	if err != nil {
 		return lookupError(addr, routes.Lookup{}, err)
 	}
 	found := routes.Lookup{Table: match.table, Prefix: match.Prefix, Nexthop: match.Nexthop}
-	path, err := c.lookup(addr, unix.RTM_F_LOOKUP_TABLE)
+	path, err := c.lookup(addr, 0)
 	if err != nil {
 		return lookupError(addr, found, err)
 	}
@@ -43,7 +43,7 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 // an error number.
 func lookupError(addr netip.Addr, found routes.Lookup, err error) (routes.Lookup, error) {
 	switch {
-	case errors.Is(err, unix.EINVAL):
+	case isBlackhole(err):
 		found.Blackhole = true
 		return found, nil
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
@@ -53,8 +53,18 @@ func lookupError(addr netip.Addr, found routes.Lookup, err error) (routes.Lookup
 	}
 }
 
+// isBlackhole knows the kernel's silent EINVAL, which means dropped, from that
+// for a bad request, which has an explanation.
+func isBlackhole(err error) bool {
+	var refusal kernelError
+	return errors.As(err, &refusal) && refusal.number == unix.EINVAL && refusal.words == ""
+}
+
 func (c *conn) lookup(addr netip.Addr, flags uint32) (route, error) {
 	body := []byte{familyByte(routes.FamilyOf(addr)), byte(addr.BitLen()), 0, 0, 0, 0, 0, 0} //nolint:gosec // 32 or 128
+	if addr.Is4() {                                                                          // IPv6 always tells the table, and refuses the flag
+		flags |= unix.RTM_F_LOOKUP_TABLE
+	}
 	body = native.AppendUint32(body, flags)
 	body = appendAttr(body, unix.RTA_DST, addr.AsSlice())
 	answer, err := c.ask(unix.RTM_GETROUTE, body)

@@ -1,0 +1,91 @@
+package routestest
+
+import (
+	"net/netip"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// The operations of this file are what others do to the kernel. Each wakes
+// those who watch.
+
+// AddDevice makes a link that is up, with an address of this host if it is
+// valid. While a Kernel has no address, it takes every source for its own.
+func (k *Kernel) AddDevice(name string, address netip.Addr) {
+	k.foreign(func() {
+		k.addDevice(name)
+		if address.IsValid() {
+			k.addresses[address] = true
+		}
+	})
+}
+
+// DownDevice takes a link down, and with it all that leads through it.
+func (k *Kernel) DownDevice(name string) {
+	k.foreign(func() {
+		k.devices[name] = false
+		for id, n := range k.nexthops {
+			if len(n.members) == 0 && n.Device == name {
+				k.dropNexthop(id)
+			}
+		}
+		for key, r := range k.routes {
+			if r.device == name {
+				delete(k.routes, key)
+			}
+		}
+	})
+}
+
+// UpDevice takes a link up again. What led through it does not come back.
+func (k *Kernel) UpDevice(name string) { k.foreign(func() { k.devices[name] = true }) }
+
+// AddRoute adds a route that is not ours, without a nexthop object.
+func (k *Kernel) AddRoute(table int, prefix netip.Prefix, device string, protocol int) {
+	k.foreign(func() {
+		r := route{device: device, protocol: protocol}
+		r.Prefix = prefix
+		k.routes[routeKey{table, prefix}] = r
+	})
+}
+
+// DeleteRoute deletes a route, whoever's it is.
+func (k *Kernel) DeleteRoute(table int, prefix netip.Prefix) {
+	k.foreign(func() { delete(k.routes, routeKey{table, prefix}) })
+}
+
+// DeleteRule deletes a rule.
+func (k *Kernel) DeleteRule(table int, rule routes.Rule) {
+	k.foreign(func() { delete(k.rules, ruleKey{rule, table}) })
+}
+
+// AddNexthop adds a blackhole that is not ours.
+func (k *Kernel) AddNexthop(id uint32, protocol int) {
+	k.foreign(func() {
+		k.nexthops[id] = nexthop{Nexthop: routes.Nexthop{ID: id, Family: routes.IPv4}, protocol: protocol}
+	})
+}
+
+// DeleteNexthop deletes a nexthop or group, whoever's it is.
+func (k *Kernel) DeleteNexthop(id uint32) { k.foreign(func() { k.dropNexthop(id) }) }
+
+// SetSysctl sets a setting.
+func (k *Kernel) SetSysctl(s routes.Sysctl) { k.foreign(func() { k.sysctls[s.Key] = s.Value }) }
+
+func (k *Kernel) foreign(act func()) {
+	k.mu.Lock()
+	act()
+	wakes := make([]func(), 0, len(k.watchers))
+	for w := range k.watchers {
+		wakes = append(wakes, w.wake)
+	}
+	k.mu.Unlock()
+	for _, wake := range wakes {
+		wake()
+	}
+}
+
+func (k *Kernel) addDevice(name string) {
+	k.devices[name] = true
+	k.sysctls["net/ipv4/conf/"+name+"/rp_filter"] = "0"
+}

@@ -1,0 +1,217 @@
+package routestest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Kernel is a routes.Kernel in memory. It refuses what the real one refuses:
+// entries that exist, legs on devices that are missing or down, groups of
+// missing legs, routes to missing nexthops. Like the real one it drops nexthops
+// with their device, and routes with their nexthop.
+type Kernel struct {
+	mu        sync.Mutex // guards all following fields
+	devices   map[string]bool
+	addresses map[netip.Addr]bool
+	nexthops  map[uint32]nexthop
+	routes    map[routeKey]route
+	rules     map[ruleKey]bool
+	sysctls   map[string]string
+	formers   map[string]former
+	faults    []fault
+	calls     Calls
+	watchers  map[*watcher]bool
+}
+
+// Calls counts what a Kernel was asked.
+type Calls struct {
+	Observe, Sysctls, Apply, Lookup int
+	Messages                        int // entries that Apply was told to write
+}
+
+type (
+	nexthop struct {
+		routes.Nexthop
+		members  []uint32 // of a group
+		protocol int
+	}
+	routeKey struct {
+		table  int
+		prefix netip.Prefix
+	}
+	route struct {
+		routes.Route
+		device   string // of a route that is not ours
+		protocol int
+	}
+	ruleKey struct {
+		routes.Rule
+		table int
+	}
+	former struct{ before, ours string }
+	fault  struct {
+		operation string
+		err       error
+	}
+	watcher struct{ wake func() }
+)
+
+// The refusals of the kernel.
+var (
+	ErrExists  = errors.New("file exists")
+	ErrMissing = errors.New("no such file or directory")
+	ErrInvalid = errors.New("invalid argument")
+	ErrDown    = errors.New("network is down")
+)
+
+var _ routes.Kernel = (*Kernel)(nil)
+
+// NewKernel returns a kernel with devices that are up and the sysctls of a
+// fresh namespace.
+func NewKernel(devices ...string) *Kernel {
+	k := &Kernel{
+		devices:   map[string]bool{},
+		addresses: map[netip.Addr]bool{},
+		nexthops:  map[uint32]nexthop{},
+		routes:    map[routeKey]route{},
+		rules:     map[ruleKey]bool{},
+		sysctls:   map[string]string{},
+		formers:   map[string]former{},
+		watchers:  map[*watcher]bool{},
+	}
+	for _, s := range routes.ForwardingSysctls(nil) {
+		k.sysctls[s.Key] = "0"
+	}
+	k.sysctls["net/ipv4/nexthop_compat_mode"] = "1"
+	for _, d := range devices {
+		k.addDevice(d)
+	}
+	return k
+}
+
+// Observe returns what is ours, sorted.
+func (k *Kernel) Observe(_ context.Context, table int) (routes.Observed, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls.Observe++
+	if err := k.fault("observe"); err != nil {
+		return routes.Observed{}, err
+	}
+	return k.observed(table), nil
+}
+
+// Sysctls returns the settings that exist, sorted.
+func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls.Sysctls++
+	if err := k.fault("sysctls"); err != nil {
+		return nil, err
+	}
+	var found []routes.Sysctl
+	for _, key := range sorted(keys) {
+		if value, ok := k.sysctls[key]; ok {
+			found = append(found, routes.Sysctl{Key: key, Value: value})
+		}
+	}
+	return found, nil
+}
+
+// Lookup follows our rules, by priority, and then the longest prefix.
+func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls.Lookup++
+	if err := k.fault("lookup " + addr.String()); err != nil {
+		return routes.Lookup{}, err
+	}
+	for _, rule := range k.sortedRules() {
+		if rule.Family != routes.FamilyOf(addr) {
+			continue
+		}
+		if found, ok := k.longest(rule.table, addr); ok {
+			return k.resolve(rule.table, found), nil
+		}
+	}
+	return routes.Lookup{}, fmt.Errorf("lookup %s: %w", addr, routes.ErrNoRoute)
+}
+
+func (k *Kernel) longest(table int, addr netip.Addr) (route, bool) {
+	best, ok := route{}, false
+	for key, r := range k.routes {
+		if key.table == table && key.prefix.Contains(addr) && (!ok || r.Prefix.Bits() > best.Prefix.Bits()) {
+			best, ok = r, true
+		}
+	}
+	return best, ok
+}
+
+// resolve takes the first leg of a group, where the kernel takes one by hash.
+func (k *Kernel) resolve(table int, r route) routes.Lookup {
+	found := routes.Lookup{Table: table, Prefix: r.Prefix, Nexthop: r.Nexthop, Device: r.device}
+	leg := k.nexthops[r.Nexthop]
+	if len(leg.members) > 0 {
+		leg = k.nexthops[leg.members[0]]
+	}
+	if found.Nexthop == 0 {
+		return found
+	}
+	found.Device, found.Blackhole = leg.Device, leg.Device == ""
+	if !found.Blackhole {
+		found.Source = r.Source
+	}
+	return found
+}
+
+// Watch wakes once, and then after everything that another hand does.
+func (k *Kernel) Watch(ctx context.Context, wake func()) error {
+	w := &watcher{wake: wake}
+	k.mu.Lock()
+	k.watchers[w] = true
+	k.mu.Unlock()
+	wake()
+	<-ctx.Done()
+	k.mu.Lock()
+	delete(k.watchers, w)
+	k.mu.Unlock()
+	return nil
+}
+
+// Calls returns the counts since the start.
+func (k *Kernel) Calls() Calls {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.calls
+}
+
+// Fail makes every operation fail whose text contains the given one, until
+// Heal: "observe", "sysctls", "lookup 10.0.0.1", "add route 10.2.0.0/16",
+// "delete rule", "set sysctl net/ipv4/ip_forward" and so on.
+func (k *Kernel) Fail(operation string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.faults = append(k.faults, fault{operation: operation, err: err})
+}
+
+// Heal ends every failure.
+func (k *Kernel) Heal() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.faults = nil
+}
+
+// fault is the error that an operation was told to have.
+func (k *Kernel) fault(operation string) error {
+	for _, f := range k.faults {
+		if strings.Contains(operation, f.operation) {
+			return fmt.Errorf("%s: %w", operation, f.err)
+		}
+	}
+	return nil
+}

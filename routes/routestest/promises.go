@@ -1,0 +1,241 @@
+package routestest
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/routes"
+)
+
+func appliedIsObserved(t *testing.T, w World) {
+	got := apply(t, w, Sample())
+	assert.Empty(t, got.Foreign)
+	assert.Empty(t, got.ForeignNexthops)
+}
+
+func secondApplyIsEmpty(t *testing.T, w World) {
+	want := Sample()
+	got := apply(t, w, want)
+	assert.True(t, routes.Diff(want, got, true).Empty(), routes.Diff(want, got, true))
+}
+
+func nothingDeletedWithoutPrune(t *testing.T, w World) {
+	before := apply(t, w, Sample())
+	less := routes.Config{Table: table}
+	after, err := routes.Apply(t.Context(), w, less, false)
+	require.NoError(t, err)
+	before.Sysctls = nil
+	assert.Equal(t, before, after)
+	after, err = routes.Apply(t.Context(), w, less, true)
+	require.NoError(t, err)
+	assert.Equal(t, less, after.Config)
+}
+
+func lostLegLeavesGroups(t *testing.T, w World) {
+	want := Sample()
+	apply(t, w, want)
+	w.DownDevice("mesh1")
+	got := observe(t, w)
+	assert.Equal(t, []routes.Group{
+		{ID: routes.GroupID(0, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LegID(0, routes.IPv4)}},
+		want.Groups[1], want.Groups[3],
+	}, got.Groups)
+	assert.NotContains(t, got.Routes, want.Routes[1], "its only leg is gone")
+	assert.Contains(t, got.Routes, want.Routes[0])
+}
+
+func groupTurnsIntoBlackhole(t *testing.T, w World) {
+	want := Sample()
+	apply(t, w, want)
+	dead := Sample()
+	dead.Groups[0].Members = []uint32{routes.BlackholeID(routes.IPv4)}
+	change := routes.Diff(dead, observeAll(t, w, dead), true)
+	assert.Equal(t, 1, change.Len(), "one message, whatever the number of routes")
+	apply(t, w, dead)
+	found, err := w.Lookup(t.Context(), netip.MustParseAddr("10.2.0.1"))
+	require.NoError(t, err)
+	assert.True(t, found.Blackhole)
+	apply(t, w, want)
+}
+
+func badEntryDoesNotHideOthers(t *testing.T, w World) {
+	want := Sample()
+	want.Nexthops[3].Device = "mesh9" // leg of lane 1
+	got, err := routes.Apply(t.Context(), w, want, true)
+	require.ErrorContains(t, err, "device mesh9 does not exist")
+	require.ErrorContains(t, err, "10.3.0.0/16", "depends on it")
+	assert.Equal(t, want.Routes[2:], got.Routes, "does not depend on it")
+	assert.Equal(t, want.Rules, got.Rules)
+}
+
+func foreignRoutesSurvive(t *testing.T, w World) {
+	prefix := netip.MustParsePrefix("10.9.0.0/16")
+	w.AddRoute(table, prefix, "mesh0", boot)
+	want := []routes.ForeignRoute{{Prefix: prefix, Protocol: boot, Device: "mesh0"}}
+	got := apply(t, w, Sample())
+	assert.Equal(t, want, got.Foreign)
+	left, err := routes.Remove(t.Context(), w, table)
+	require.NoError(t, err)
+	assert.Equal(t, want, left.Foreign)
+}
+
+func foreignRouteIsNotOverwritten(t *testing.T, w World) {
+	want := Sample()
+	w.AddRoute(table, want.Routes[0].Prefix, "mesh1", boot)
+	got, err := routes.Apply(t.Context(), w, want, true)
+	require.ErrorContains(t, err, "10.2.0.0/16")
+	require.ErrorContains(t, err, "exists")
+	assert.Equal(t, []routes.ForeignRoute{{Prefix: want.Routes[0].Prefix, Protocol: boot, Device: "mesh1"}}, got.Foreign)
+	assert.Equal(t, want.Routes[1:], got.Routes)
+}
+
+func foreignNexthopSurvives(t *testing.T, w World) {
+	id := routes.LegID(1, routes.IPv4)
+	foreign := []routes.ForeignNexthop{{ID: id, Protocol: boot}}
+	w.AddNexthop(id, boot)
+	want := Sample()
+	got, err := routes.Apply(t.Context(), w, want, true)
+	var conflict routes.Conflict
+	require.ErrorAs(t, err, &conflict)
+	require.ErrorContains(t, err, "id 0x4d570004 belongs to protocol 3")
+	assert.Equal(t, foreign, got.ForeignNexthops)
+	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, got.Groups[0].Members, "lives on with its other leg")
+	assert.NotContains(t, got.Routes, want.Routes[1], "has no other leg")
+	left, err := routes.Remove(t.Context(), w, table)
+	require.NoError(t, err)
+	assert.Equal(t, foreign, left.ForeignNexthops)
+}
+
+func deletingTwiceIsFine(t *testing.T, w World) {
+	have := apply(t, w, Sample())
+	have.Sysctls = nil
+	deletion := routes.Diff(routes.Config{Table: table}, have, true)
+	require.NoError(t, w.Apply(t.Context(), deletion))
+	require.NoError(t, w.Apply(t.Context(), deletion))
+	assert.Equal(t, routes.Config{Table: table}, observe(t, w).Config)
+}
+
+func foreignDeletionsAreRepaired(t *testing.T, w World) {
+	want := Sample()
+	applier := routes.Applier{Kernel: w}
+	_, err := applier.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	wakes := watch(t, w)
+	hands := []func(){
+		func() { w.DeleteRoute(table, want.Routes[0].Prefix) },
+		func() { w.DeleteRoute(table, want.Routes[3].Prefix) },
+		func() { w.DeleteRule(table, want.Rules[0]) },
+		func() { w.DeleteRule(table, want.Rules[1]) },
+		func() { w.DeleteNexthop(want.Groups[1].ID) }, // takes one route with it
+	}
+	for _, hand := range hands {
+		wakes.wakesAfter(t, hand)
+		got, err := applier.Apply(t.Context(), want, true)
+		require.NoError(t, err)
+		require.Equal(t, want, got.Config)
+	}
+	got, err := applier.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(len(hands)+1), got.Repaired)
+}
+
+func ownWritesDoNotWake(t *testing.T, w World) {
+	want := Sample()
+	apply(t, w, want)
+	wakes := watch(t, w)
+	less := Sample()
+	less.Routes, less.Groups = less.Routes[:1], less.Groups[:1]
+	for range 3 {
+		apply(t, w, less)
+		apply(t, w, want)
+	}
+	// A foreign deletion comes behind all that our writes could have caused.
+	wakes.wakesAfter(t, func() { w.DeleteRoute(table, want.Routes[0].Prefix) })
+	assert.Equal(t, int64(2), wakes.n.Load(), "one for listening, one for the deletion")
+}
+
+func lookupTells(t *testing.T, w World) {
+	want := Sample()
+	apply(t, w, want)
+	found, err := w.Lookup(t.Context(), netip.MustParseAddr("10.3.4.5"))
+	require.NoError(t, err)
+	assert.Equal(t, want.Routes[1].Prefix, found.Prefix)
+	assert.Equal(t, want.Routes[1].Nexthop, found.Nexthop)
+	assert.Equal(t, table, found.Table)
+	assert.Equal(t, "mesh1", found.Device)
+
+	found, err = w.Lookup(t.Context(), netip.MustParseAddr("fd00:2::7"))
+	require.NoError(t, err)
+	assert.Equal(t, routes.Lookup{
+		Table: table, Prefix: want.Routes[3].Prefix, Device: "mesh0",
+		Source: netip.MustParseAddr("fd00:1::1"), Nexthop: want.Routes[3].Nexthop,
+	}, found)
+
+	found, err = w.Lookup(t.Context(), netip.MustParseAddr("10.4.0.1"))
+	require.NoError(t, err)
+	assert.True(t, found.Blackhole)
+
+	_, err = w.Lookup(t.Context(), netip.MustParseAddr("203.0.113.1"))
+	require.ErrorIs(t, err, routes.ErrNoRoute)
+}
+
+func sysctlsArePutBack(t *testing.T, w World) {
+	want := Sample()
+	keys := []string{want.Sysctls[0].Key, want.Sysctls[1].Key}
+	before, err := w.Sysctls(t.Context(), keys)
+	require.NoError(t, err)
+	apply(t, w, want)
+	w.SetSysctl(routes.Sysctl{Key: keys[0], Value: "1"})
+	_, err = routes.Remove(t.Context(), w, table)
+	require.NoError(t, err)
+	after, err := w.Sysctls(t.Context(), append(keys, "net/ipv4/no_such_key"))
+	require.NoError(t, err)
+	assert.Equal(t, []routes.Sysctl{{Key: keys[0], Value: "1"}, before[1]}, after,
+		"who changed the first since knows better")
+
+	missing := routes.Config{Table: table, Sysctls: []routes.Sysctl{{Key: "net/ipv4/no_such_key", Value: "1"}}}
+	_, err = routes.Apply(t.Context(), w, missing, true)
+	require.ErrorContains(t, err, "set sysctl net/ipv4/no_such_key=1")
+}
+
+func removalLeavesNothing(t *testing.T, w World) {
+	apply(t, w, Sample())
+	left, err := routes.Remove(t.Context(), w, table)
+	require.NoError(t, err)
+	assert.Equal(t, routes.Observed{Config: routes.Config{Table: table}}, left)
+	left, err = routes.Remove(t.Context(), w, table)
+	require.NoError(t, err)
+	assert.Equal(t, routes.Observed{Config: routes.Config{Table: table}}, left)
+}
+
+func foreignSourceIsRefused(t *testing.T, w World) {
+	want := Sample()
+	want.Routes[0].Source = netip.MustParseAddr("192.0.2.77")
+	got, err := routes.Apply(t.Context(), w, want, true)
+	require.ErrorContains(t, err, "add route 10.2.0.0/16")
+	assert.False(t, errors.Is(err, routes.ErrNoRoute))
+	assert.Equal(t, want.Routes[1:], got.Routes)
+}
+
+func routeMoves(t *testing.T, w World) {
+	want := Sample()
+	apply(t, w, want)
+	want.Routes[0].Nexthop = routes.GroupID(1, routes.IPv4)
+	want.Routes[0].Source = netip.Addr{}
+	change := routes.Diff(want, observeAll(t, w, want), true)
+	assert.Equal(t, want.Routes[:1], change.Routes.Replace)
+	assert.Equal(t, 1, change.Len())
+	apply(t, w, want)
+}
+
+// observeAll is what Apply looks at: the sysctls too.
+func observeAll(t *testing.T, w World, want routes.Config) routes.Observed {
+	t.Helper()
+	got := observe(t, w)
+	got.Sysctls = want.Sysctls
+	return got
+}
