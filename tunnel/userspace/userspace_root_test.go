@@ -1,0 +1,115 @@
+//go:build linux && root
+
+package userspace_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+
+	"github.com/meshway/meshway/tunnel"
+	"github.com/meshway/meshway/tunnel/tunneltest"
+	"github.com/meshway/meshway/tunnel/userspace"
+)
+
+func here(f func()) { f() }
+
+func TestUserspaceKeepsTheContract(t *testing.T) {
+	tunneltest.TestDevice(t, 25, func(t *testing.T) tunnel.Device {
+		dev := newDevice(t)
+		t.Cleanup(func() { removeAll(t, here, dev) })
+		return dev
+	})
+}
+
+func TestForeignInterfacesAreRefusedAndHarmless(t *testing.T) {
+	dev := newDevice(t)
+	foreign := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "mesh3"}}
+	require.NoError(t, netlink.LinkAdd(foreign))
+	t.Cleanup(func() { require.NoError(t, netlink.LinkDel(foreign)) })
+	// A dead control socket of somebody else, on which wgctrl's own list fails.
+	require.NoError(t, os.MkdirAll("/var/run/wireguard", 0o755))
+	dead, err := net.Listen("unix", "/var/run/wireguard/wg0.sock")
+	require.NoError(t, err)
+	dead.(*net.UnixListener).SetUnlinkOnClose(false)
+	require.NoError(t, dead.Close())
+	t.Cleanup(func() { require.NoError(t, os.Remove("/var/run/wireguard/wg0.sock")) })
+
+	have, err := dev.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, have)
+	require.ErrorContains(t, dev.Create(t.Context(), "mesh3", 1420), "not made by Meshway")
+	require.ErrorContains(t, dev.Remove(t.Context(), "mesh3"), "not made by Meshway")
+	require.ErrorContains(t, dev.Configure(t.Context(), tunnel.Change{Name: "mesh3", Up: true}), "not made by Meshway")
+	require.ErrorContains(t, dev.Create(t.Context(), "wg0", 1420), "interface name")
+}
+
+func TestPortInUseNamesItsOwner(t *testing.T) {
+	dev := newDevice(t)
+	t.Cleanup(func() { removeAll(t, here, dev) })
+	squatter, err := net.ListenUDP("udp6", &net.UDPAddr{Port: 51820})
+	require.NoError(t, err)
+	defer squatter.Close()
+	want := []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}}
+	have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+	require.ErrorContains(t, err, "UDP port 51820")
+	require.ErrorContains(t, err, fmt.Sprintf("in use by process %d (", os.Getpid()))
+	require.False(t, have[0].Up)
+	require.NoError(t, squatter.Close())
+	_, err = tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+	require.NoError(t, err)
+}
+
+func TestADeadProcessIsReplaced(t *testing.T) {
+	dev := newDevice(t)
+	t.Cleanup(func() { removeAll(t, here, dev) })
+	want := []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}}
+	have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+	require.NoError(t, err)
+	killOwner(t, "mesh0")
+	require.FileExists(t, "/var/run/wireguard/mesh0.sock", "the stale socket is there")
+	again, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+	require.NoError(t, err)
+	tunneltest.RequireRealised(t, tunneltest.Key(1), want, again)
+	require.NotEqual(t, have[0].Index, again[0].Index)
+}
+
+func TestControlSocketIsForRootOnly(t *testing.T) {
+	dev := newDevice(t)
+	t.Cleanup(func() { removeAll(t, here, dev) })
+	require.NoError(t, dev.Create(t.Context(), "mesh0", 1420))
+	info, err := os.Stat("/var/run/wireguard/mesh0.sock")
+	require.NoError(t, err)
+	require.Zero(t, info.Mode().Perm()&0o077)
+}
+
+func TestRunNamesWhoHasTheInterface(t *testing.T) {
+	dev := newDevice(t)
+	t.Cleanup(func() { removeAll(t, here, dev) })
+	require.NoError(t, dev.Create(t.Context(), "mesh0", 1420))
+	err := userspace.Run(t.Context(), userspace.Options{Interface: "mesh0"})
+	require.ErrorContains(t, err, "it exists (tuntap), served by process")
+}
+
+func TestMissingTUNNamesTheRemedy(t *testing.T) {
+	h := newHost(t)
+	var err error
+	h.Do(func() {
+		if err = hideTUN(); err == nil {
+			err = newDevice(t).Create(context.Background(), "mesh0", 1420)
+		}
+	})
+	require.ErrorContains(t, err, "no TUN")
+	require.ErrorContains(t, err, "modprobe tun")
+}
+
+func TestADataPlaneThatEndsAtOnceSaysWhy(t *testing.T) {
+	backend := userspace.New(userspace.Config{Executable: "/bin/sh", Args: []string{"-c", "echo the reason >&2; exit 3", "wireguard"}, LogDir: t.TempDir()})
+	err := backend.Create(t.Context(), "mesh0", 1420)
+	require.ErrorContains(t, err, "the reason")
+}
