@@ -1,5 +1,10 @@
 package catalog
 
+import (
+	"errors"
+	"fmt"
+)
+
 // Codes of refusals. They are stable: programs and scripts compare them.
 const (
 	CodeMalformed         = "malformed"           // a field cannot be read at all
@@ -13,6 +18,7 @@ const (
 	CodeInitialized       = "already-initialized" // the catalog holds a federation
 	CodeUnknownAuthor     = "unknown-author"      // the caller is no member
 	CodeNotOwner          = "not-owner"           // the caller writes what another owns
+	CodeFederationInvalid = "federation-invalid"  // its id is no UUID
 	CodeFederationDiffers = "federation-differs"  // the token is of another federation
 	CodeTokenUnknown      = "token-unknown"
 	CodeTokenSecret       = "token-secret-wrong"
@@ -21,7 +27,9 @@ const (
 	CodeTokenRevoked      = "token-revoked"
 	CodeTokenBound        = "token-bound" // to another datacenter name
 	CodeTokenExists       = "token-exists"
+	CodeTokenInvalid      = "token-invalid"
 	CodeTokenLifetime     = "token-lifetime"
+	CodeTokenLimit        = "token-limit"
 	CodeNameInvalid       = "name-invalid"
 	CodeNameTaken         = "name-taken"
 	CodeUnknownDatacenter = "unknown-datacenter"
@@ -38,14 +46,16 @@ const (
 	CodePublicKeyInvalid  = "public-key-invalid"
 	CodePublicKeyTaken    = "public-key-taken"
 	CodeEndpointInvalid   = "endpoint-invalid"
+	CodeVersionInvalid    = "version-invalid"
+	CodeServiceInvalid    = "service-invalid"
 	CodeAddressInvalid    = "address-invalid"
 	CodeAddressForeign    = "address-foreign" // outside of the datacenter's prefixes
 	CodePortInvalid       = "port-invalid"
 	CodeLabelsInvalid     = "labels-invalid"
 )
 
-// Refusal says why a command changed nothing. As an error it is found by
-// errors.As with a *Refusal.
+// Refusal says why a command changed nothing. As an error, errors.As finds it
+// as a *Refusal.
 type Refusal struct {
 	Code    string // stable, for programs; one of the Code constants
 	Field   string // what the caller got wrong, as a path: "prefixes[0]"
@@ -63,4 +73,45 @@ func (r *Refusal) Error() string {
 		text += "; " + r.Remedy
 	}
 	return text
+}
+
+// in puts the path of the enclosing field before that of r.
+func (r *Refusal) in(path string) *Refusal {
+	if r == nil {
+		return nil
+	}
+	inside := *r
+	switch {
+	case r.Field == "":
+		inside.Field = path
+	case r.Field[0] == '[':
+		inside.Field = path + r.Field
+	default:
+		inside.Field = path + "." + r.Field
+	}
+	return &inside
+}
+
+// err avoids the typed nil: a nil *Refusal in an error is not a nil error.
+func (r *Refusal) err() error {
+	if r == nil {
+		return nil
+	}
+	return r
+}
+
+// asRefusal names the errors of the conversions by their type.
+func asRefusal(err error) *Refusal {
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r
+	}
+	return malformed("", err.Error())
+}
+
+func at(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
+
+const defectRemedy = "this is a defect of the program that sent the command: report it with both versions of meshd"
+
+func malformed(field, message string) *Refusal {
+	return &Refusal{Code: CodeMalformed, Field: field, Message: message, Remedy: defectRemedy}
 }

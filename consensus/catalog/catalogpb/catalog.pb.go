@@ -1748,8 +1748,8 @@ type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	Refusal       *Refusal               `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`       // unset: applied
-	Datacenter    *Datacenter            `protobuf:"bytes,3,opt,name=datacenter,proto3" json:"datacenter,omitempty"` // Init, Join
-	Gateway       *Gateway               `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`       // Init, Join, UpdateGateway
+	Datacenter    *Datacenter            `protobuf:"bytes,3,opt,name=datacenter,proto3" json:"datacenter,omitempty"` // Init, Join, UpdateDatacenter
+	Gateway       *Gateway               `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`       // Init, Join, AddGateway, UpdateGateway
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

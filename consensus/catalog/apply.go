@@ -1,0 +1,189 @@
+package catalog
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// MaxCommandSize bounds the encoded size of one command, in bytes. Many commands
+// go into one entry; raft wants its entries below 512 KiB.
+const MaxCommandSize = 64 << 10
+
+// MaxClockSkew is how far a proposer's clock may be ahead of the leader's: the
+// time of commands ends tokens and forgets clients.
+const MaxClockSkew = 10 * time.Minute
+
+// Check says whether a leader whose clock shows now may put cmd into the log. It
+// stands in front of the log because a command that Apply does not
+// understand stops every member: no caller may be able to do that. The error is a
+// *Refusal.
+func Check(cmd *catalogpb.Command, now time.Time) error {
+	if err := known(cmd); err != nil {
+		return &Refusal{
+			Code: CodeUnknownCommand, Message: "the leader does not know this command: " + err.Error(),
+			Remedy: "upgrade meshd on all gateways, then try again",
+		}
+	}
+	if r := checkEnvelope(cmd); r != nil {
+		return r
+	}
+	if der, brings := certificateOf(cmd); brings {
+		if _, r := parseCA(der); r != nil {
+			return r
+		}
+	}
+	if ahead := cmd.GetAt().AsTime().Sub(now); ahead > MaxClockSkew {
+		return &Refusal{
+			Code: CodeClockAhead, Field: "at",
+			Message: fmt.Sprintf("the clock of %s is %s ahead of the leader's", shorten(cmd.GetAuthor()), ahead.Round(time.Second)),
+			Remedy:  "set the clock of the host that is wrong, for instance by NTP",
+		}
+	}
+	return nil
+}
+
+// checkEnvelope checks what is around the body.
+func checkEnvelope(cmd *catalogpb.Command) *Refusal {
+	const maxClient = 128
+	if size := proto.Size(cmd); size > MaxCommandSize {
+		return &Refusal{
+			Code: CodeTooLarge, Message: fmt.Sprintf("the command has %d bytes of at most %d", size, MaxCommandSize),
+			Remedy: "write it in several commands",
+		}
+	}
+	if cmd.GetAt() == nil || !cmd.GetAt().IsValid() {
+		return malformed("at", "the time of the command is missing or invalid")
+	}
+	client := cmd.GetClient()
+	isText := onlyBytes(client, func(c byte) bool { return ' ' < c && c < 0x7f })
+	switch {
+	case len(client) > maxClient || !isText:
+		return malformed("client", "it is longer than 128 bytes or not printable")
+	case (client == "") != (cmd.GetSequence() == 0):
+		return malformed("sequence", "client and sequence come together")
+	case cmd.GetSequence() > 0 && cmd.GetAcknowledged() >= cmd.GetSequence():
+		return malformed("acknowledged", "a command cannot acknowledge its own result")
+	}
+	return nil
+}
+
+// writer applies the commands of one entry in one transaction.
+type writer struct {
+	txn   *memdb.Txn
+	index uint64
+	now   time.Time // latest time of a command by a member in this entry: drives sweep
+}
+
+// request is what is around the body of the command being applied.
+type request struct {
+	author GatewayID
+	member *Gateway // the author, nil if there is no such gateway
+	at     time.Time
+}
+
+// command applies one command: once per sequence of its client. The stored
+// result goes before authorisation, so that who left may ask again how it went.
+func (w *writer) command(cmd *catalogpb.Command) Result {
+	if known(cmd) != nil {
+		return w.refused(&Refusal{
+			Code: CodeIgnoredUnknown, Message: "this member does not know the command and ignored it",
+			Remedy: "upgrade meshd on all gateways",
+		})
+	}
+	if r := checkEnvelope(cmd); r != nil {
+		return w.refused(r)
+	}
+	req := request{
+		author: GatewayID(cmd.GetAuthor()),
+		member: gateway(w.txn, GatewayID(cmd.GetAuthor())),
+		at:     cmd.GetAt().AsTime(),
+	}
+	c, stored, r := w.client(req, cmd)
+	if stored != nil {
+		return stored.clone()
+	}
+	if r != nil {
+		return w.refused(r)
+	}
+	result := w.run(req, cmd)
+	if req.member != nil || gateway(w.txn, req.author) != nil {
+		w.remember(c, req, cmd, result)
+	}
+	return result
+}
+
+func (w *writer) run(req request, cmd *catalogpb.Command) Result {
+	result, r := w.dispatch(req, cmd)
+	if r != nil {
+		return w.refused(r)
+	}
+	result.Index = w.index
+	return result
+}
+
+func (w *writer) refused(r *Refusal) Result {
+	return Result{Index: w.index, Refusal: r}
+}
+
+// dispatch authorises the author as a member and hands the body to its function.
+// Each of these checks everything before it writes anything: a refusal
+// changes nothing.
+func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal) {
+	if body, ok := cmd.GetBody().(*catalogpb.Command_Init); ok {
+		return w.initialize(req, body.Init)
+	}
+	if federation(w.txn) == nil {
+		return Result{}, &Refusal{
+			Code: CodeNotInitialized, Message: "there is no federation yet",
+			Remedy: "make one with meshctl init, or join one with meshctl join",
+		}
+	}
+	if req.member == nil {
+		return Result{}, &Refusal{
+			Code: CodeUnknownAuthor, Message: fmt.Sprintf("%q is no gateway of the federation", shorten(string(req.author))),
+			Remedy: "join the federation with meshctl join",
+		}
+	}
+	switch body := cmd.GetBody().(type) {
+	case *catalogpb.Command_CreateToken:
+		return w.createToken(req, body.CreateToken)
+	case *catalogpb.Command_RevokeToken:
+		return w.revokeToken(body.RevokeToken)
+	case *catalogpb.Command_Join:
+		return w.join(req, body.Join)
+	case *catalogpb.Command_Leave:
+		return w.leave(req, body.Leave)
+	case *catalogpb.Command_UpdateDatacenter:
+		return w.updateDatacenter(req, body.UpdateDatacenter)
+	case *catalogpb.Command_AddGateway:
+		return w.addGateway(req, body.AddGateway)
+	case *catalogpb.Command_UpdateGateway:
+		return w.updateGateway(req, body.UpdateGateway)
+	case *catalogpb.Command_RemoveGateway:
+		return w.removeGateway(req, body.RemoveGateway)
+	case *catalogpb.Command_PutServices:
+		return w.putServices(req, body.PutServices)
+	case *catalogpb.Command_DeleteServices:
+		return w.deleteServices(req, body.DeleteServices)
+	case *catalogpb.Command_PutObservations:
+		return w.putObservations(req, body.PutObservations)
+	}
+	return Result{}, malformed("body", "there is no function for it")
+}
+
+// owns refuses what is of another datacenter than the author's.
+func (req request) owns(field string, dc DatacenterName) *Refusal {
+	if dc == req.member.Datacenter {
+		return nil
+	}
+	return &Refusal{
+		Code: CodeNotOwner, Field: field,
+		Message: fmt.Sprintf("%q is not %q, the datacenter of %s", shorten(string(dc)), req.member.Datacenter, req.author),
+		Remedy:  fmt.Sprintf("do it on a gateway of %s", shorten(string(dc))),
+	}
+}

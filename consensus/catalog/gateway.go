@@ -1,0 +1,156 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (Result, *Refusal) {
+	g, err := GatewayFromProto(body.GetGateway())
+	if err != nil {
+		return Result{}, asRefusal(err).in("gateway")
+	}
+	if r := req.owns("gateway.datacenter", g.Datacenter); r != nil {
+		return Result{}, r
+	}
+	if r := w.checkGateway(g); r != nil {
+		return Result{}, r.in("gateway")
+	}
+	if gateway(w.txn, g.ID()) != nil {
+		return Result{}, &Refusal{
+			Code: CodeNameTaken, Field: "gateway.name", Message: fmt.Sprintf("a gateway %s exists", g.ID()),
+			Remedy: "choose another name, or remove that gateway first",
+		}
+	}
+	g.Index, g.ModifiedIndex = w.freeIndex(g.Datacenter), w.index
+	overlay, r := w.overlayAddress(federation(w.txn).Overlay, datacenter(w.txn, g.Datacenter).Ordinal, g.Index)
+	if r != nil {
+		return Result{}, r
+	}
+	g.Overlay = overlay
+	insert(w.txn, tableGateways, &g)
+	return Result{Gateway: g.Clone()}, nil
+}
+
+// freeIndex finds the lowest index that no living gateway of dc has.
+func (w *writer) freeIndex(dc DatacenterName) uint32 {
+	var taken []uint32
+	for g := range each[Gateway](w.txn, tableGateways, indexID, string(dc)) {
+		taken = append(taken, g.Index)
+	}
+	slices.Sort(taken)
+	free := uint32(0)
+	for _, index := range taken {
+		if index != free {
+			break
+		}
+		free++
+	}
+	return free
+}
+
+// updateGateway replaces what a gateway says of itself. Index and overlay
+// address are not its to say.
+func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (Result, *Refusal) {
+	want, err := GatewayFromProto(body.GetGateway())
+	if err != nil {
+		return Result{}, asRefusal(err).in("gateway")
+	}
+	if want.ID() != req.author {
+		return Result{}, &Refusal{
+			Code: CodeNotOwner, Field: "gateway",
+			Message: fmt.Sprintf("%s cannot change %s", req.author, shorten(string(want.ID()))),
+			Remedy:  "change a gateway on itself",
+		}
+	}
+	if r := w.checkGateway(want); r != nil {
+		return Result{}, r.in("gateway")
+	}
+	have := req.member
+	next := *have
+	next.PublicKey, next.Endpoints, next.Controls, next.Version =
+		want.PublicKey, want.Endpoints, want.Controls, want.Version
+	if next.equal(*have) {
+		return Result{Gateway: have.Clone()}, nil
+	}
+	next.ModifiedIndex = w.index
+	insert(w.txn, tableGateways, &next)
+	return Result{Gateway: next.Clone()}, nil
+}
+
+func (g Gateway) equal(o Gateway) bool {
+	return g.PublicKey == o.PublicKey && g.Version == o.Version &&
+		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls)
+}
+
+// removeGateway takes one gateway out, with the services that it kept true:
+// another gateway of the datacenter registers again what still exists.
+func (w *writer) removeGateway(req request, body *catalogpb.RemoveGateway) (Result, *Refusal) {
+	id := GatewayID(body.GetGateway())
+	g := gateway(w.txn, id)
+	if g == nil {
+		return Result{}, unknownGateway("gateway", id)
+	}
+	if r := req.owns("gateway", g.Datacenter); r != nil {
+		return Result{}, r
+	}
+	count := 0
+	for range each[Gateway](w.txn, tableGateways, indexID, string(g.Datacenter)) {
+		count++
+	}
+	if count == 1 {
+		return Result{}, &Refusal{
+			Code: CodeLastGateway, Field: "gateway", Message: fmt.Sprintf("%s is the last gateway of its datacenter", id),
+			Remedy: "take the datacenter out of the federation with meshctl leave",
+		}
+	}
+	w.forgetGateway(g)
+	return Result{}, nil
+}
+
+// forgetGateway removes g, its services, and what it saw and was seen as.
+func (w *writer) forgetGateway(g *Gateway) {
+	id := string(g.ID())
+	remove(w.txn, tableGateways, g)
+	removeAll(w.txn, tableServices, indexOwner, id)
+	removeAll(w.txn, tableObservations, indexID, id)
+	removeAll(w.txn, tableObservations, indexPeer, id)
+}
+
+// checkGateway checks what a gateway says of itself.
+func (w *writer) checkGateway(g Gateway) *Refusal {
+	if r := checkName("name", g.Name); r != nil {
+		return r
+	}
+	if g.PublicKey == (Key{}) {
+		return &Refusal{
+			Code: CodePublicKeyInvalid, Field: "public_key", Message: "it is missing",
+			Remedy: "send the WireGuard public key of the gateway",
+		}
+	}
+	if other := first[Gateway](w.txn, tableGateways, indexPublicKey, g.PublicKey[:]); other != nil && other.ID() != g.ID() {
+		return &Refusal{
+			Code: CodePublicKeyTaken, Field: "public_key", Message: fmt.Sprintf("gateway %s has the same key", other.ID()),
+			Remedy: "give every gateway a key of its own: a data directory must not be copied from another host",
+		}
+	}
+	if len(g.Version) > maxVersionLength || !onlyBytes(g.Version, func(c byte) bool { return ' ' <= c && c < 0x7f }) {
+		return &Refusal{
+			Code: CodeVersionInvalid, Field: "version",
+			Message: fmt.Sprintf("it is longer than %d bytes or not printable", maxVersionLength), Remedy: "shorten it",
+		}
+	}
+	if r := checkHostPorts("endpoints", g.Endpoints); r != nil {
+		return r
+	}
+	return checkHostPorts("controls", g.Controls)
+}
+
+func unknownGateway(field string, id GatewayID) *Refusal {
+	return &Refusal{
+		Code: CodeUnknownGateway, Field: field, Message: fmt.Sprintf("there is no gateway %q", shorten(string(id))),
+		Remedy: "meshctl members lists them",
+	}
+}

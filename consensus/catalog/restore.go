@@ -1,0 +1,234 @@
+package catalog
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/go-memdb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// ErrSnapshot is what errors.Is finds when a snapshot is truncated, altered,
+// of a newer version of meshd, or none at all.
+var ErrSnapshot = errors.New("not a good snapshot of a catalog")
+
+// maxRecordSize bounds a record when it is read. The largest is a client with
+// MaxOutstanding results.
+const maxRecordSize = 64 << 20
+
+// Decode reads a snapshot, to the end of r. An error means that the snapshot is
+// not what Encode wrote (ErrSnapshot) or that r could not be read.
+func Decode(r io.Reader) (*State, error) {
+	s := New()
+	txn := s.db.Txn(true)
+	defer txn.Abort() // of no effect after Commit
+	d := &decoder{r: bufio.NewReader(r), sum: sha256.New(), txn: txn}
+	if err := d.decode(); err != nil {
+		return nil, fmt.Errorf("read snapshot, record %d: %w", d.records, err)
+	}
+	txn.Commit()
+	return s, nil
+}
+
+type decoder struct {
+	r       *bufio.Reader
+	sum     hash.Hash
+	records uint64
+	txn     *memdb.Txn
+}
+
+func (d *decoder) decode() error {
+	first, raw, err := d.next()
+	if err != nil {
+		return err
+	}
+	header := first.GetHeader()
+	if header == nil || header.GetVersion() != snapshotVersion {
+		return fmt.Errorf("%w: no header of version %d", ErrSnapshot, snapshotVersion)
+	}
+	d.sum.Write(raw)
+	if header.GetIndex() > 0 {
+		insert(d.txn, tableMeta, &meta{Index: header.GetIndex()})
+	}
+	for {
+		record, raw, err := d.next()
+		if err != nil {
+			return err
+		}
+		if trailer := record.GetTrailer(); trailer != nil {
+			return d.end(trailer)
+		}
+		d.sum.Write(raw)
+		d.records++
+		if err := d.record(record); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *decoder) end(trailer *catalogpb.Trailer) error {
+	if trailer.GetRecords() != d.records || !bytes.Equal(trailer.GetSha256(), d.sum.Sum(nil)) {
+		return fmt.Errorf("%w: the checksum differs", ErrSnapshot)
+	}
+	switch _, err := d.r.ReadByte(); {
+	case err == nil:
+		return fmt.Errorf("%w: it goes on after its end", ErrSnapshot)
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	return nil
+}
+
+// next reads one record and gives its bytes with their length, for the sum.
+func (d *decoder) next() (*catalogpb.Record, []byte, error) {
+	size, err := binary.ReadUvarint(d.r)
+	if err != nil {
+		return nil, nil, truncated(err)
+	}
+	if size > maxRecordSize {
+		return nil, nil, fmt.Errorf("%w: a record of %d bytes", ErrSnapshot, size)
+	}
+	raw := bytes.NewBuffer(binary.AppendUvarint(nil, size))
+	header := raw.Len()
+	// Not allocated by the size that was read: it may be a lie.
+	if _, err := io.CopyN(raw, d.r, int64(size)); err != nil {
+		return nil, nil, truncated(err)
+	}
+	record := &catalogpb.Record{}
+	if err := proto.Unmarshal(raw.Bytes()[header:], record); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	return record, raw.Bytes(), nil
+}
+
+func truncated(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it ends too early", ErrSnapshot)
+	}
+	return err
+}
+
+func (d *decoder) record(record *catalogpb.Record) error {
+	var err error
+	switch body := record.GetBody().(type) {
+	case *catalogpb.Record_Federation:
+		err = d.federation(body.Federation)
+	case *catalogpb.Record_Datacenter:
+		err = d.datacenter(body.Datacenter)
+	case *catalogpb.Record_Gateway:
+		err = d.gateway(body.Gateway)
+	case *catalogpb.Record_Token:
+		err = d.token(body.Token)
+	case *catalogpb.Record_Service:
+		err = d.service(body.Service)
+	case *catalogpb.Record_Observation:
+		err = d.observation(body.Observation)
+	case *catalogpb.Record_Client:
+		err = d.client(body.Client)
+	default:
+		err = errors.New("a record of a kind that this version of meshd does not know")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	return nil
+}
+
+func (d *decoder) federation(p *catalogpb.Federation) error {
+	f, err := FederationFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableFederation, &f, federation(d.txn) == nil)
+}
+
+func (d *decoder) datacenter(p *catalogpb.Datacenter) error {
+	dc, err := DatacenterFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableDatacenters, &dc, isLabel(string(dc.Name)) &&
+		federation(d.txn) != nil && datacenter(d.txn, dc.Name) == nil)
+}
+
+func (d *decoder) gateway(p *catalogpb.Gateway) error {
+	g, err := GatewayFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableGateways, &g, isLabel(g.Name) && datacenter(d.txn, g.Datacenter) != nil &&
+		gateway(d.txn, g.ID()) == nil && g.Overlay.IsValid() &&
+		first[Gateway](d.txn, tableGateways, indexPublicKey, g.PublicKey[:]) == nil &&
+		first[Gateway](d.txn, tableGateways, indexOverlay, g.Overlay.AsSlice()) == nil)
+}
+
+func (d *decoder) token(p *catalogpb.Token) error {
+	t, err := TokenFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableTokens, &t, isKey(t.ID) && token(d.txn, t.ID) == nil)
+}
+
+func (d *decoder) service(p *catalogpb.Service) error {
+	s, err := ServiceFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableServices, &s, isLabel(s.Namespace) && isLabel(s.Name) && isKey(s.Instance) &&
+		datacenter(d.txn, s.Datacenter) != nil && gateway(d.txn, s.Owner) != nil && service(d.txn, s.ServiceKey) == nil)
+}
+
+func (d *decoder) observation(p *catalogpb.Observation) error {
+	o, err := ObservationFromProto(p)
+	if err != nil {
+		return err
+	}
+	known := first[Observation](d.txn, tableObservations, indexID, string(o.Observer), string(o.Peer))
+	return add(d.txn, tableObservations, &o, known == nil &&
+		gateway(d.txn, o.Observer) != nil && gateway(d.txn, o.Peer) != nil)
+}
+
+func (d *decoder) client(p *catalogpb.Client) error {
+	var read reader
+	c := &client{
+		Author: GatewayID(p.GetAuthor()), ID: p.GetId(), Acknowledged: p.GetAcknowledged(),
+		LastSeen: read.time("last_seen", p.GetLastSeen()),
+	}
+	if read.refusal != nil {
+		return read.refusal
+	}
+	for _, sequence := range slices.Sorted(maps.Keys(p.GetResults())) {
+		result, err := ResultFromProto(p.GetResults()[sequence])
+		if err != nil {
+			return err
+		}
+		c.Answers = append(c.Answers, answer{sequence, result})
+	}
+	known := first[client](d.txn, tableClients, indexID, string(c.Author), c.ID)
+	return add(d.txn, tableClients, c, known == nil && isKey(string(c.Author)) && isKey(c.ID))
+}
+
+// add inserts a record that fits to those before it.
+func add[T any](txn *memdb.Txn, table string, record *T, fits bool) error {
+	if !fits {
+		return fmt.Errorf("a record of %s has an impossible key, is there twice or refers to none", table)
+	}
+	insert(txn, table, record)
+	return nil
+}
+
+// isKey keeps the parts of keys apart: NUL ends each.
+func isKey(s string) bool {
+	return s != "" && onlyBytes(s, func(c byte) bool { return c != 0 })
+}

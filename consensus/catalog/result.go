@@ -1,0 +1,78 @@
+package catalog
+
+import (
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Result is the outcome of one command.
+type Result struct {
+	Index      uint64     // raft index at which it was decided
+	Refusal    *Refusal   // nil: applied
+	Datacenter Datacenter // of Init, Join and UpdateDatacenter, as the catalog holds it
+	Gateway    Gateway    // of Init, Join, AddGateway and UpdateGateway
+}
+
+func (r Result) clone() Result {
+	if r.Refusal != nil {
+		refusal := *r.Refusal
+		r.Refusal = &refusal
+	}
+	r.Datacenter, r.Gateway = r.Datacenter.Clone(), r.Gateway.Clone()
+	return r
+}
+
+// Proto gives the wire form.
+func (r Result) Proto() *catalogpb.Result {
+	p := &catalogpb.Result{Index: r.Index, Refusal: r.Refusal.Proto()}
+	if r.Datacenter.Name != "" {
+		p.Datacenter = r.Datacenter.Proto()
+	}
+	if r.Gateway.Name != "" {
+		p.Gateway = r.Gateway.Proto()
+	}
+	return p
+}
+
+// ResultFromProto reads the wire form.
+func ResultFromProto(p *catalogpb.Result) (Result, error) {
+	r := Result{Index: p.GetIndex(), Refusal: RefusalFromProto(p.GetRefusal())}
+	var err error
+	if p.GetDatacenter() != nil {
+		if r.Datacenter, err = DatacenterFromProto(p.GetDatacenter()); err != nil {
+			return Result{}, err
+		}
+	}
+	if p.GetGateway() != nil {
+		if r.Gateway, err = GatewayFromProto(p.GetGateway()); err != nil {
+			return Result{}, err
+		}
+	}
+	return r, nil
+}
+
+// Proto gives the wire form; nil for nil.
+func (r *Refusal) Proto() *catalogpb.Refusal {
+	if r == nil {
+		return nil
+	}
+	return &catalogpb.Refusal{Code: r.Code, Field: r.Field, Message: r.Message, Remedy: r.Remedy}
+}
+
+// RefusalFromProto reads the wire form; nil for nil.
+func RefusalFromProto(p *catalogpb.Refusal) *Refusal {
+	if p == nil {
+		return nil
+	}
+	return &Refusal{Code: p.GetCode(), Field: p.GetField(), Message: p.GetMessage(), Remedy: p.GetRemedy()}
+}
+
+func clientProto(c *client) *catalogpb.Client {
+	p := &catalogpb.Client{
+		Id: c.ID, Author: string(c.Author), Acknowledged: c.Acknowledged, LastSeen: timeProto(c.LastSeen),
+		Results: make(map[uint64]*catalogpb.Result, len(c.Answers)),
+	}
+	for _, a := range c.Answers {
+		p.Results[a.Sequence] = a.Result.Proto()
+	}
+	return p
+}

@@ -1,0 +1,160 @@
+package catalog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// Tables and their indexes. Every table has the index "id"; iterating an index
+// goes in the order of its keys, which is what makes reads and snapshots sorted.
+const (
+	tableMeta         = "meta"
+	tableFederation   = "federation"
+	tableDatacenters  = "datacenters"
+	tableGateways     = "gateways"
+	tableTokens       = "tokens"
+	tableServices     = "services"
+	tableObservations = "observations"
+	tableClients      = "clients"
+
+	indexID        = "id"
+	indexPublicKey = "public_key"
+	indexOverlay   = "overlay"
+	indexExpires   = "expires"
+	indexName      = "name"
+	indexOwner     = "owner"
+	indexPeer      = "peer"
+	indexSeen      = "seen"
+)
+
+// meta is the only record of its table.
+type meta struct {
+	Index uint64 // of the last entry that was applied
+}
+
+// keyIndex builds the keys of one index of records of type T. Keys are made of
+// parts, each closed by a NUL, so that fewer parts are a prefix of more parts:
+// a query may give only the first.
+type keyIndex[T any] struct {
+	key func(*T) []byte
+}
+
+// FromObject implements memdb.SingleIndexer.
+func (i keyIndex[T]) FromObject(raw any) (bool, []byte, error) {
+	record, ok := raw.(*T)
+	if !ok {
+		return false, nil, fmt.Errorf("index %T: not a %T", raw, record)
+	}
+	return true, i.key(record), nil
+}
+
+// FromArgs implements memdb.Indexer. An argument is a part, or a whole key.
+func (i keyIndex[T]) FromArgs(args ...any) ([]byte, error) {
+	var key []byte
+	for _, arg := range args {
+		switch part := arg.(type) {
+		case string:
+			key = appendPart(key, part)
+		case []byte:
+			key = append(key, part...)
+		default:
+			return nil, fmt.Errorf("index argument %T: neither string nor bytes", arg)
+		}
+	}
+	return key, nil
+}
+
+func appendPart(key []byte, part string) []byte {
+	return append(append(key, part...), 0)
+}
+
+func keyOf(parts ...string) []byte {
+	size := len(parts)
+	for _, p := range parts {
+		size += len(p)
+	}
+	key := make([]byte, 0, size)
+	for _, p := range parts {
+		key = appendPart(key, p)
+	}
+	return key
+}
+
+// timeKey sorts as the times do.
+func timeKey(t time.Time) []byte {
+	key := binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(t.Unix())^(1<<63))
+	return binary.BigEndian.AppendUint32(key, uint32(t.Nanosecond()))
+}
+
+func unique[T any](name string, key func(*T) []byte) *memdb.IndexSchema {
+	return &memdb.IndexSchema{Name: name, Unique: true, Indexer: keyIndex[T]{key}}
+}
+
+func several[T any](name string, key func(*T) []byte) *memdb.IndexSchema {
+	return &memdb.IndexSchema{Name: name, Indexer: keyIndex[T]{key}}
+}
+
+func table(name string, indexes ...*memdb.IndexSchema) *memdb.TableSchema {
+	t := &memdb.TableSchema{Name: name, Indexes: make(map[string]*memdb.IndexSchema, len(indexes))}
+	for _, i := range indexes {
+		t.Indexes[i.Name] = i
+	}
+	return t
+}
+
+func schema() *memdb.DBSchema {
+	s := &memdb.DBSchema{Tables: make(map[string]*memdb.TableSchema)}
+	for _, t := range append(memberTables(), contentTables()...) {
+		s.Tables[t.Name] = t
+	}
+	return s
+}
+
+func memberTables() []*memdb.TableSchema {
+	return []*memdb.TableSchema{
+		table(tableMeta, unique(indexID, func(*meta) []byte { return keyOf("") })),
+		table(tableFederation, unique(indexID, func(*Federation) []byte { return keyOf("") })),
+		table(tableDatacenters, unique(indexID, func(d *Datacenter) []byte { return keyOf(string(d.Name)) })),
+		table(tableGateways,
+			unique(indexID, func(g *Gateway) []byte { return keyOf(string(g.Datacenter), g.Name) }),
+			unique(indexPublicKey, func(g *Gateway) []byte { return g.PublicKey[:] }),
+			unique(indexOverlay, func(g *Gateway) []byte { return g.Overlay.AsSlice() }),
+		),
+		table(tableTokens,
+			unique(indexID, func(t *Token) []byte { return keyOf(t.ID) }),
+			several(indexExpires, func(t *Token) []byte { return timeKey(t.ExpiresAt) }),
+		),
+	}
+}
+
+func contentTables() []*memdb.TableSchema {
+	return []*memdb.TableSchema{
+		table(tableServices,
+			unique(indexID, func(s *Service) []byte {
+				return keyOf(string(s.Datacenter), s.Namespace, s.Name, s.Instance)
+			}),
+			unique(indexName, func(s *Service) []byte {
+				return keyOf(s.Namespace, s.Name, string(s.Datacenter), s.Instance)
+			}),
+			several(indexOwner, func(s *Service) []byte { return keyOf(string(s.Owner)) }),
+		),
+		table(tableObservations,
+			unique(indexID, func(o *Observation) []byte { return keyOf(string(o.Observer), string(o.Peer)) }),
+			several(indexPeer, func(o *Observation) []byte { return keyOf(string(o.Peer)) }),
+		),
+		table(tableClients,
+			unique(indexID, func(c *client) []byte { return keyOf(string(c.Author), c.ID) }),
+			several(indexSeen, func(c *client) []byte { return timeKey(c.LastSeen) }),
+		),
+	}
+}
+
+// newDB panics only when the schema above is wrong, which any test meets.
+func newDB() *memdb.MemDB {
+	db, err := memdb.NewMemDB(schema())
+	bug(err)
+	return db
+}

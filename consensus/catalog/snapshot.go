@@ -1,0 +1,98 @@
+package catalog
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"iter"
+
+	"github.com/hashicorp/go-memdb"
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// A snapshot is a stream of records, each after its length as a varint: a
+// header, the tables one after the other in the order of their keys, a trailer.
+
+const snapshotVersion = 1
+
+// Encode writes the view as a snapshot. Equal views give equal bytes. Nothing is
+// held in memory but one record.
+func (v *View) Encode(w io.Writer) error {
+	e := &encoder{w: w, sum: sha256.New()}
+	e.write(&catalogpb.Record{Body: &catalogpb.Record_Header{Header: &catalogpb.Header{
+		Version: snapshotVersion, Index: v.Index(),
+	}}})
+	for record := range records(v.txn) {
+		e.write(record)
+		e.records++
+		if e.err != nil {
+			break
+		}
+	}
+	e.write(&catalogpb.Record{Body: &catalogpb.Record_Trailer{Trailer: &catalogpb.Trailer{
+		Records: e.records, Sha256: e.sum.Sum(nil),
+	}}})
+	if e.err != nil {
+		return fmt.Errorf("write snapshot: %w", e.err)
+	}
+	return nil
+}
+
+type encoder struct {
+	w       io.Writer
+	sum     hash.Hash
+	records uint64
+	buffer  bytes.Buffer
+	err     error // the first; after it nothing is written
+}
+
+func (e *encoder) write(record *catalogpb.Record) {
+	if e.err != nil {
+		return
+	}
+	e.buffer.Reset()
+	options := protodelim.MarshalOptions{MarshalOptions: proto.MarshalOptions{Deterministic: true}}
+	if _, e.err = options.MarshalTo(&e.buffer, record); e.err != nil {
+		return
+	}
+	e.sum.Write(e.buffer.Bytes())
+	_, e.err = e.w.Write(e.buffer.Bytes())
+}
+
+// records gives what is between header and trailer. Members come before what
+// refers to them: Decode checks as it reads.
+func records(txn *memdb.Txn) iter.Seq[*catalogpb.Record] {
+	return func(yield func(*catalogpb.Record) bool) {
+		_ = eachRecord(txn, tableFederation, yield, func(f *Federation) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Federation{Federation: f.Proto()}}
+		}) && eachRecord(txn, tableDatacenters, yield, func(d *Datacenter) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Datacenter{Datacenter: d.Proto()}}
+		}) && eachRecord(txn, tableGateways, yield, func(g *Gateway) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Gateway{Gateway: g.Proto()}}
+		}) && eachRecord(txn, tableTokens, yield, func(t *Token) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Token{Token: t.Proto()}}
+		}) && eachRecord(txn, tableServices, yield, func(s *Service) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Service{Service: s.Proto()}}
+		}) && eachRecord(txn, tableObservations, yield, func(o *Observation) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Observation{Observation: o.Proto()}}
+		}) && eachRecord(txn, tableClients, yield, func(c *client) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Client{Client: clientProto(c)}}
+		})
+	}
+}
+
+func eachRecord[T any](txn *memdb.Txn, table string, yield func(*catalogpb.Record) bool,
+	wrap func(*T) *catalogpb.Record,
+) bool {
+	for r := range each[T](txn, table, indexID) {
+		if !yield(wrap(r)) {
+			return false
+		}
+	}
+	return true
+}
