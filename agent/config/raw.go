@@ -1,0 +1,115 @@
+package config
+
+// rawConfig is the shape of the file. A nil leaf was not given. Every leaf
+// knows where it stands, so that errors can say so.
+type rawConfig struct {
+	Datacenter *text        `yaml:"datacenter"`
+	Gateway    *text        `yaml:"gateway"`
+	DataDir    *text        `yaml:"dataDir"`
+	Prefixes   rawPrefixes  `yaml:"prefixes"`
+	Control    rawControl   `yaml:"control"`
+	WireGuard  rawWireGuard `yaml:"wireguard"`
+	Routing    rawRouting   `yaml:"routing"`
+	Liveness   rawLiveness  `yaml:"liveness"`
+	Raft       rawRaft      `yaml:"raft"`
+	Join       rawJoin      `yaml:"join"`
+	Services   []rawService `yaml:"services"`
+	Admin      rawAdmin     `yaml:"admin"`
+	Metrics    rawMetrics   `yaml:"metrics"`
+	Log        rawLog       `yaml:"log"`
+}
+
+type rawPrefixes struct {
+	Pods     []*text `yaml:"pods"`
+	Services []*text `yaml:"services"`
+	Nodes    []*text `yaml:"nodes"`
+}
+
+type rawControl struct {
+	Listen    *text   `yaml:"listen"`
+	Advertise []*text `yaml:"advertise"`
+}
+
+type rawWireGuard struct {
+	Dataplane *text     `yaml:"dataplane"`
+	Interface *text     `yaml:"interface"`
+	Port      *number   `yaml:"port"`
+	Advertise []*text   `yaml:"advertise"`
+	MTU       *number   `yaml:"mtu"`
+	Keepalive *duration `yaml:"keepalive"`
+}
+
+type rawRouting struct {
+	Table        *number `yaml:"table"`
+	RulePriority *number `yaml:"rulePriority"`
+	Mark         *number `yaml:"mark"`
+}
+
+type rawLiveness struct {
+	Interval   *duration `yaml:"interval"`
+	Multiplier *number   `yaml:"multiplier"`
+	Port       *number   `yaml:"port"`
+}
+
+type rawRaft struct {
+	Timers            *text   `yaml:"timers"`
+	SnapshotThreshold *number `yaml:"snapshotThreshold"`
+}
+
+type rawJoin struct {
+	TokenFile *text `yaml:"tokenFile"`
+}
+
+type rawService struct {
+	Name      *text            `yaml:"name"`
+	Namespace *text            `yaml:"namespace"`
+	Instance  *text            `yaml:"instance"`
+	Address   *text            `yaml:"address"`
+	Ports     []rawPort        `yaml:"ports"`
+	Labels    map[string]*text `yaml:"labels"`
+	at        position
+}
+
+type rawPort struct {
+	Name     *text   `yaml:"name"`
+	Protocol *text   `yaml:"protocol"`
+	Port     *number `yaml:"port"`
+	at       position
+}
+
+type rawAdmin struct {
+	Socket *text `yaml:"socket"`
+}
+
+type rawMetrics struct {
+	Listen *text `yaml:"listen"`
+}
+
+type rawLog struct {
+	Level  *text `yaml:"level"`
+	Format *text `yaml:"format"`
+}
+
+// override lets the command line win over the file.
+func (r *rawConfig) override(o Overrides) {
+	for _, f := range []struct {
+		flag  string
+		value string
+		into  **text
+	}{
+		{"--datacenter", o.Datacenter, &r.Datacenter},
+		{"--gateway", o.Gateway, &r.Gateway},
+		{"--data-dir", o.DataDir, &r.DataDir},
+		{"--listen", o.Listen, &r.Control.Listen},
+		{"--dataplane", o.Dataplane, &r.WireGuard.Dataplane},
+		{"--token-file", o.TokenFile, &r.Join.TokenFile},
+		{"--socket", o.Socket, &r.Admin.Socket},
+		{"--metrics-listen", o.MetricsListen, &r.Metrics.Listen},
+		{"--log-level", o.LogLevel, &r.Log.Level},
+		{"--log-format", o.LogFormat, &r.Log.Format},
+	} {
+		if f.value != "" {
+			*f.into = &text{value: f.value, at: position{file: f.flag}}
+		}
+	}
+}

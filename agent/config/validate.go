@@ -1,0 +1,190 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// maxSocketPath is the length of a unix socket's path, bytes (unix(7)).
+const maxSocketPath = 107
+
+// validator turns the raw shape into a Config, and collects what is wrong.
+type validator struct {
+	file     string
+	hostname string
+	faults   *faults
+}
+
+// config fills in the defaults. reference.yaml says the same; a test compares.
+func (v validator) config(raw rawConfig) Config {
+	c := Config{
+		Datacenter: v.datacenter(raw.Datacenter),
+		Gateway:    v.gateway(raw.Gateway),
+		DataDir:    v.path("dataDir", raw.DataDir.or("/var/lib/meshway")),
+		Prefixes:   v.prefixes(raw.Prefixes),
+		Control: Control{
+			Listen:    v.listen("control.listen", raw.Control.Listen.or("[::]:7443")),
+			Advertise: v.endpoints("control.advertise", raw.Control.Advertise),
+		},
+		WireGuard: v.wireguard(raw.WireGuard),
+		Routing:   v.routing(raw.Routing),
+		Liveness:  v.liveness(raw.Liveness),
+		Raft: Raft{
+			Timers:            v.oneOf("raft.timers", raw.Raft.Timers.or("auto"), "auto", "lan", "wan"),
+			SnapshotThreshold: uint64(v.within("raft.snapshotThreshold", raw.Raft.SnapshotThreshold.or(16384), 64, 1<<24)), //nolint:gosec // not negative
+		},
+		Admin:   Admin{Socket: v.socket("admin.socket", raw.Admin.Socket.or("/run/meshway/meshd.sock"))},
+		Metrics: Metrics{Listen: v.metrics("metrics.listen", raw.Metrics.Listen.or("127.0.0.1:9443"))},
+		Log: Log{
+			Level:  v.oneOf("log.level", raw.Log.Level.or("info"), "debug", "info", "warn", "error"),
+			Format: v.oneOf("log.format", raw.Log.Format.or("text"), "text", "json"),
+		},
+	}
+	if file := raw.Join.TokenFile.or(""); file.value != "" {
+		c.Join.TokenFile = v.path("join.tokenFile", file)
+	}
+	c.Services = v.services(raw.Services, c)
+	return c
+}
+
+func (v validator) wireguard(raw rawWireGuard) WireGuard {
+	// Lanes take the ports above; there is room for 64 of them.
+	const lastPort = 65535 - 63
+	w := WireGuard{
+		Dataplane: v.oneOf("wireguard.dataplane", raw.Dataplane.or("auto"), "auto", "kernel", "userspace"),
+		Interface: v.interfacePrefix("wireguard.interface", raw.Interface.or("mesh")),
+		Port:      uint16(v.within("wireguard.port", raw.Port.or(51820), 1, lastPort)), //nolint:gosec // within the range
+		Advertise: v.endpoints("wireguard.advertise", raw.Advertise),
+		Keepalive: v.between("wireguard.keepalive", raw.Keepalive.or(25*time.Second), 0, 65535*time.Second),
+	}
+	if raw.MTU != nil && raw.MTU.value != 0 {
+		w.MTU = int(v.within("wireguard.mtu", *raw.MTU, 1280, 65455)) // 1280: IPv6 (RFC 8200 §5)
+	}
+	if w.Keepalive%time.Second != 0 {
+		v.faults.add(raw.Keepalive.at, "wireguard.keepalive: %v is no whole number of seconds; WireGuard knows no others", w.Keepalive)
+	}
+	return w
+}
+
+func (v validator) routing(raw rawRouting) Routing {
+	table := raw.Table.or(7117)
+	if table.value >= 253 && table.value <= 255 {
+		v.faults.add(table.at, "routing.table: %d is a table of the system; use one of its own, such as 7117", table.value)
+	}
+	return Routing{
+		Table: int(v.within("routing.table", table, 1, 1<<31-1)),
+		// Table main is looked up at 32766: a rule after that one never matters.
+		RulePriority: int(v.within("routing.rulePriority", raw.RulePriority.or(5400), 1, 32765)),
+		Mark:         uint32(v.within("routing.mark", raw.Mark.or(0x20), 1, 1<<32-1)), //nolint:gosec // within the range
+	}
+}
+
+func (v validator) liveness(raw rawLiveness) Liveness {
+	return Liveness{
+		Interval:   v.between("liveness.interval", raw.Interval.or(200*time.Millisecond), 50*time.Millisecond, 10*time.Second),
+		Multiplier: int(v.within("liveness.multiplier", raw.Multiplier.or(5), 2, 50)),
+		Port:       uint16(v.within("liveness.port", raw.Port.or(3784), 1, 65535)), //nolint:gosec // within the range
+	}
+}
+
+func (v validator) datacenter(t *text) catalog.DatacenterName {
+	name := t.or("")
+	if name.value == "" {
+		at := name.at
+		if t == nil {
+			at = position{file: v.file}
+		}
+		v.faults.add(at, "datacenter: it is required; write \"datacenter: NAME\", or give --datacenter NAME")
+		return ""
+	}
+	v.name("datacenter", name)
+	return catalog.DatacenterName(name.value)
+}
+
+// gateway is named after the host when nothing else is said.
+func (v validator) gateway(t *text) string {
+	first, _, _ := strings.Cut(strings.ToLower(v.hostname), ".")
+	name := t.or(first)
+	if (t == nil || t.value == "") && catalog.ValidateName(first) != nil {
+		v.faults.add(position{file: v.file}, "gateway: the host name %q gives no name; write \"gateway: NAME\", or give --gateway NAME", v.hostname)
+		return ""
+	}
+	v.name("gateway", name)
+	return name.value
+}
+
+func (v validator) name(key string, t text) {
+	if err := catalog.ValidateName(t.value); err != nil {
+		v.faults.add(t.at, "%s: %s", key, refusal(err))
+	}
+}
+
+// refusal leaves out the field that the catalog names: the file's key is
+// what its author knows.
+func refusal(err error) string {
+	var r *catalog.Refusal
+	if errors.As(err, &r) {
+		return (&catalog.Refusal{Message: r.Message, Remedy: r.Remedy}).Error()
+	}
+	return err.Error()
+}
+
+// prefixes checks each prefix where it stands, and sorts them.
+func (v validator) prefixes(raw rawPrefixes) []catalog.Prefix {
+	var out []catalog.Prefix
+	first := map[netip.Prefix]string{}
+	for _, kind := range []struct {
+		key  string
+		kind catalog.PrefixKind
+		list []*text
+	}{
+		{"prefixes.pods", catalog.PodPrefix, raw.Pods},
+		{"prefixes.services", catalog.ServicePrefix, raw.Services},
+		{"prefixes.nodes", catalog.NodePrefix, raw.Nodes},
+	} {
+		for _, t := range kind.list {
+			cidr, err := netip.ParsePrefix(t.value)
+			if err != nil {
+				v.faults.add(t.at, "%s: %q is no prefix; write address/length, such as 10.1.0.0/16", kind.key, t.value)
+				continue
+			}
+			p := catalog.Prefix{CIDR: cidr, Kind: kind.kind}
+			if err := catalog.ValidatePrefixes([]catalog.Prefix{p}); err != nil {
+				v.faults.add(t.at, "%s: %s", kind.key, refusal(err))
+				continue
+			}
+			if where, twice := first[cidr]; twice {
+				v.faults.add(t.at, "%s: %v is already in %s; list each prefix once", kind.key, cidr, where)
+				continue
+			}
+			first[cidr] = kind.key
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b catalog.Prefix) int {
+		return cmp.Or(a.CIDR.Addr().Compare(b.CIDR.Addr()), cmp.Compare(a.CIDR.Bits(), b.CIDR.Bits()))
+	})
+	return out
+}
+
+// path wants an absolute one: the agent's working directory is nobody's choice.
+func (v validator) path(key string, t text) string {
+	if !path.IsAbs(t.value) {
+		v.faults.add(t.at, "%s: %q is not absolute; begin it with /", key, t.value)
+	}
+	return path.Clean(t.value)
+}
+
+func (v validator) socket(key string, t text) string {
+	if len(t.value) > maxSocketPath {
+		v.faults.add(t.at, "%s: it is longer than %d bytes, which is the most of a unix socket", key, maxSocketPath)
+	}
+	return v.path(key, t)
+}

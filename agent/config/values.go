@@ -1,0 +1,207 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// maxInterfacePrefix leaves room for the lane in the 15 bytes of an interface name.
+const maxInterfacePrefix = 12
+
+func (v validator) oneOf(key string, t text, allowed ...string) string {
+	if slices.Contains(allowed, t.value) {
+		return t.value
+	}
+	if near, ok := nearest(t.value, allowed); ok {
+		v.faults.add(t.at, "%s: %q is unknown: did you mean %q?", key, t.value, near)
+	} else {
+		v.faults.add(t.at, "%s: %q is unknown; use one of %s", key, t.value, strings.Join(allowed, ", "))
+	}
+	return allowed[0]
+}
+
+// within returns the least allowed value for one that is not allowed, so that
+// conversions after it are safe.
+func (v validator) within(key string, n number, least, most int64) int64 {
+	if n.value < least || n.value > most {
+		v.faults.add(n.at, "%s: %d is out of range; use %d to %d", key, n.value, least, most)
+		return least
+	}
+	return n.value
+}
+
+func (v validator) between(key string, d duration, least, most time.Duration) time.Duration {
+	if d.value < least || d.value > most {
+		v.faults.add(d.at, "%s: %v is out of range; use %v to %v", key, d.value, least, most)
+		return least
+	}
+	return d.value
+}
+
+// listen wants an address and port to listen at. ":7443" means all addresses.
+func (v validator) listen(key string, t text) netip.AddrPort {
+	value := t.value
+	if strings.HasPrefix(value, ":") {
+		value = "[::]" + value
+	}
+	ap, err := netip.ParseAddrPort(value)
+	if err != nil || ap.Port() == 0 {
+		v.faults.add(t.at, "%s: %q is no address to listen at; write address:port, such as [::]:7443 or 192.0.2.1:7443", key, t.value)
+	}
+	return ap
+}
+
+// metrics may be off.
+func (v validator) metrics(key string, t text) netip.AddrPort {
+	if t.value == "off" {
+		return netip.AddrPort{}
+	}
+	return v.listen(key, t)
+}
+
+// endpoints are where others reach this gateway; hosts may be names.
+func (v validator) endpoints(key string, list []*text) []string {
+	var out []string
+	for _, t := range list {
+		if reason := notHostPort(t.value); reason != "" {
+			v.faults.add(t.at, "%s: %q %s; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820", key, t.value, reason)
+			continue
+		}
+		if !slices.Contains(out, t.value) {
+			out = append(out, t.value)
+		}
+	}
+	return out
+}
+
+// notHostPort says what keeps s from being an endpoint; empty: nothing.
+func notHostPort(s string) string {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		switch {
+		case ap.Port() == 0:
+			return "has port 0"
+		case ap.Addr().IsUnspecified() || ap.Addr().IsMulticast():
+			return "has an address that nobody can send to"
+		}
+		return ""
+	}
+	host, port, found := strings.Cut(s, ":")
+	if n, err := strconv.ParseUint(port, 10, 16); !found || err != nil || n == 0 {
+		return "has no port"
+	}
+	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
+	for _, l := range labels {
+		if catalog.ValidateName(l) != nil {
+			return "has no host"
+		}
+	}
+	// RFC 1123 §2.1: a name does not end in a number; this is a mistyped address.
+	if _, err := strconv.ParseUint(labels[len(labels)-1], 10, 64); err == nil {
+		return "has no valid address"
+	}
+	return ""
+}
+
+// interfacePrefix is completed by the number of the lane, hence it does not
+// end in a digit itself.
+func (v validator) interfacePrefix(key string, t text) string {
+	good := len(t.value) <= maxInterfacePrefix && catalog.ValidateName(t.value) == nil && !endsInDigit(t.value)
+	if !good {
+		v.faults.add(t.at, "%s: %q cannot begin the name of an interface; use 1 to %d of a-z, 0-9 and '-' that end in a letter",
+			key, t.value, maxInterfacePrefix)
+	}
+	return t.value
+}
+
+func endsInDigit(s string) bool {
+	last := s[len(s)-1]
+	return last >= '0' && last <= '9'
+}
+
+// services checks the static registrations.
+func (v validator) services(list []rawService, c Config) []catalog.Service {
+	var out []catalog.Service
+	seen := map[catalog.ServiceKey]position{}
+	for i, raw := range list {
+		key := fmt.Sprintf("services[%d]", i)
+		s := v.service(key, raw, c)
+		if first, twice := seen[s.ServiceKey]; twice {
+			v.faults.add(raw.at, "%s: %s/%s instance %s is already in line %d; give each its own instance",
+				key, s.Namespace, s.Name, s.Instance, first.line)
+			continue
+		}
+		seen[s.ServiceKey] = raw.at
+		out = append(out, s)
+	}
+	return out
+}
+
+func (v validator) service(key string, raw rawService, c Config) catalog.Service {
+	given := func(t *text, standard string) text {
+		if t == nil {
+			return text{value: standard, at: raw.at}
+		}
+		return t.or(standard)
+	}
+	name, namespace, instance := given(raw.Name, ""), given(raw.Namespace, "default"), given(raw.Instance, c.Gateway)
+	v.name(key+".name", name)
+	v.name(key+".namespace", namespace)
+	v.name(key+".instance", instance)
+	s := catalog.Service{
+		ServiceKey: catalog.ServiceKey{Namespace: namespace.value, Name: name.value, Instance: instance.value},
+		Address:    v.serviceAddress(key+".address", given(raw.Address, ""), c.Prefixes),
+		Ports:      v.ports(key+".ports", raw.Ports, raw.at),
+	}
+	for label, value := range raw.Labels {
+		if s.Labels == nil {
+			s.Labels = map[string]string{}
+		}
+		s.Labels[label] = value.value
+	}
+	return s
+}
+
+// serviceAddress must be one that other datacenters can reach here.
+func (v validator) serviceAddress(key string, t text, prefixes []catalog.Prefix) netip.Addr {
+	a, err := netip.ParseAddr(t.value)
+	if err != nil || a.Zone() != "" {
+		v.faults.add(t.at, "%s: %q is no address; write one such as 10.1.0.5", key, t.value)
+		return netip.Addr{}
+	}
+	if !slices.ContainsFunc(prefixes, func(p catalog.Prefix) bool { return p.CIDR.Contains(a) }) {
+		v.faults.add(t.at, "%s: %v is in none of this datacenter's prefixes, so that others cannot reach it; add its prefix to prefixes", key, a)
+	}
+	return a
+}
+
+func (v validator) ports(key string, list []rawPort, at position) []catalog.Port {
+	var out []catalog.Port
+	if len(list) == 0 {
+		v.faults.add(at, "%s: a service has at least one port; write \"ports: [{port: 80}]\"", key)
+	}
+	for _, raw := range list {
+		p := catalog.Port{Protocol: v.oneOf(key+".protocol", raw.Protocol.or("tcp"), "tcp", "udp")}
+		if raw.Name != nil && raw.Name.value != "" {
+			v.name(key+".name", *raw.Name)
+			p.Name = raw.Name.value
+		}
+		if raw.Port == nil {
+			v.faults.add(raw.at, "%s.port: it is required; write the port's number", key)
+		} else {
+			p.Number = uint16(v.within(key+".port", *raw.Port, 1, 65535)) //nolint:gosec // within the range
+		}
+		if slices.ContainsFunc(out, func(o catalog.Port) bool {
+			return o.Name == p.Name || (o.Protocol == p.Protocol && o.Number == p.Number)
+		}) {
+			v.faults.add(raw.at, "%s: two ports have the same name or number; give each its own", key)
+		}
+		out = append(out, p)
+	}
+	return out
+}
