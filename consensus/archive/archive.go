@@ -1,0 +1,185 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	// Version is the newest form of archives that this build writes and reads.
+	Version = 1
+
+	metaName    = "meta.json"
+	catalogName = "catalog.bin"
+
+	maxMeta    = 64 << 10
+	maxCatalog = 1 << 30 // bytes unpacked: an archive is small, a bomb is not
+)
+
+// ErrInvalid says that bytes are no archive, or not all of one.
+var ErrInvalid = errors.New("not a valid catalog snapshot")
+
+// Info describes an archive. The JSON is stable: fields are only added.
+type Info struct {
+	Version        int       `json:"version"`
+	Index          uint64    `json:"index"` // of the last command in it
+	Term           uint64    `json:"term"`  // in which it was saved
+	Federation     string    `json:"federation"`
+	FederationName string    `json:"federationName"`
+	Gateway        string    `json:"gateway"` // that saved it
+	SavedAt        time.Time `json:"savedAt"`
+	Size           int64     `json:"size"`   // of the catalog, bytes
+	SHA256         string    `json:"sha256"` // of the catalog
+	Datacenters    int       `json:"datacenters"`
+	Gateways       int       `json:"gateways"`
+	Services       int       `json:"services"`
+}
+
+// Pack makes an archive of view. Index, federation, size, sum and counts of info
+// are filled in; the same input gives the same bytes.
+func Pack(info Info, view *catalog.View) ([]byte, Info, error) {
+	var stream bytes.Buffer
+	if err := view.Encode(&stream); err != nil {
+		return nil, Info{}, fmt.Errorf("pack snapshot: %w", err)
+	}
+	describe(&info, view, stream.Bytes())
+	meta, err := json.MarshalIndent(info, "", "  ")
+	if err != nil {
+		return nil, Info{}, fmt.Errorf("pack snapshot: %w", err)
+	}
+	var out bytes.Buffer
+	zipped := gzip.NewWriter(&out)
+	tarred := tar.NewWriter(zipped)
+	err = errors.Join(
+		addFile(tarred, metaName, append(meta, '\n')),
+		addFile(tarred, catalogName, stream.Bytes()),
+		tarred.Close(), zipped.Close(),
+	)
+	if err != nil {
+		return nil, Info{}, fmt.Errorf("pack snapshot: %w", err)
+	}
+	return out.Bytes(), info, nil
+}
+
+func describe(info *Info, view *catalog.View, stream []byte) {
+	federation, _ := view.Federation()
+	sum := sha256.Sum256(stream)
+	info.Version = Version
+	info.Index = view.Index()
+	info.Federation, info.FederationName = federation.ID, federation.Name
+	info.Size, info.SHA256 = int64(len(stream)), hex.EncodeToString(sum[:])
+	info.Datacenters, info.Gateways = len(view.Datacenters()), len(view.Gateways())
+	info.Services = len(view.Services(catalog.ServiceFilter{}))
+}
+
+func addFile(w *tar.Writer, name string, data []byte) error {
+	header := &tar.Header{Name: name, Mode: 0o600, Size: int64(len(data)), Typeflag: tar.TypeReg, Format: tar.FormatPAX}
+	if err := w.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := w.Write(data)
+	return err
+}
+
+// Inspect describes an archive after having verified all of it. Errors match ErrInvalid.
+func Inspect(archive []byte) (Info, error) {
+	info, _, err := Unpack(archive)
+	return info, err
+}
+
+// Unpack verifies an archive, down to each record of the catalog, and returns its
+// catalog stream. Errors match ErrInvalid.
+func Unpack(archive []byte) (Info, []byte, error) {
+	meta, stream, err := readFiles(archive)
+	if err != nil {
+		return Info{}, nil, invalid(err)
+	}
+	var info Info
+	if err := json.Unmarshal(meta, &info); err != nil {
+		return Info{}, nil, invalid(fmt.Errorf("%s: %w", metaName, err))
+	}
+	if info.Version != Version {
+		return Info{}, nil, invalid(fmt.Errorf(
+			"it has version %d, this build reads %d: use the meshctl that saved it", info.Version, Version))
+	}
+	sum := sha256.Sum256(stream)
+	if info.SHA256 != hex.EncodeToString(sum[:]) || info.Size != int64(len(stream)) {
+		return Info{}, nil, invalid(errors.New("the catalog in it was altered"))
+	}
+	if err := verify(info, stream); err != nil {
+		return Info{}, nil, invalid(err)
+	}
+	return info, stream, nil
+}
+
+// verify decodes the catalog and holds the description against it.
+func verify(info Info, stream []byte) error {
+	state, err := catalog.Decode(bytes.NewReader(stream))
+	if err != nil {
+		return err
+	}
+	want := info
+	describe(&want, state.View(), stream)
+	if want != info {
+		return fmt.Errorf("%s does not describe the catalog beside it", metaName)
+	}
+	return nil
+}
+
+func invalid(err error) error { return fmt.Errorf("%w: %w", ErrInvalid, err) }
+
+// readFiles returns the two files of an archive, which holds nothing else.
+func readFiles(archive []byte) (meta, stream []byte, err error) {
+	zipped, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		return nil, nil, err
+	}
+	zipped.Multistream(false)
+	tarred := tar.NewReader(zipped)
+	if meta, err = readFile(tarred, metaName, maxMeta); err != nil {
+		return nil, nil, err
+	}
+	if stream, err = readFile(tarred, catalogName, maxCatalog); err != nil {
+		return nil, nil, err
+	}
+	if _, err := tarred.Next(); !errors.Is(err, io.EOF) {
+		return nil, nil, fmt.Errorf("something follows %s", catalogName)
+	}
+	// gzip's own sum is checked at its end, which tar does not read to.
+	rest, err := io.Copy(io.Discard, io.LimitReader(zipped, maxMeta))
+	if err != nil {
+		return nil, nil, err
+	}
+	if rest >= maxMeta {
+		return nil, nil, fmt.Errorf("something follows %s", catalogName)
+	}
+	return meta, stream, nil
+}
+
+func readFile(r *tar.Reader, name string, limit int64) ([]byte, error) {
+	header, err := r.Next()
+	if err != nil {
+		return nil, fmt.Errorf("%s is missing: %w", name, err)
+	}
+	if header.Name != name || header.Typeflag != tar.TypeReg {
+		return nil, fmt.Errorf("found %q where %s should be", header.Name, name)
+	}
+	if header.Size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, header.Size, limit)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,81 @@
+package consensus
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
+)
+
+// leadership is one term in which this member leads.
+type leadership struct {
+	term  uint64
+	start uint64 // a member whose log reaches this index has entries of this term
+	pilot *autopilot.Autopilot
+	wake  chan struct{} // size 1: look at the membership again
+}
+
+// watchLeadership does the leader's duties while this member leads. The channel
+// only says "look": what counts is raft's state and term at that moment.
+func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
+	var duties sync.WaitGroup
+	var term uint64
+	stop := func() {}
+	defer func() {
+		stop()
+		duties.Wait()
+	}()
+	for {
+		leads, now := inst.raft.State() == raft.Leader, inst.raft.CurrentTerm()
+		if term != 0 && (!leads || now != term) {
+			stop()
+			duties.Wait()
+			term = 0
+			n.log.Info("leadership lost")
+		}
+		if leads && term == 0 {
+			term = now
+			leading, cancel := context.WithCancel(ctx)
+			stop = cancel
+			n.log.Info("leadership won", "term", term)
+			duties.Go(func() { n.lead(leading, inst, now) })
+		}
+		select {
+		case <-inst.raft.LeaderCh():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lead does the duties of one term. The barrier comes first: once it is applied,
+// so is all that earlier leaders acknowledged, and reads may be answered.
+func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
+	if err := inst.raft.Barrier(inst.timers.Election).Error(); err != nil {
+		n.log.Debug("no barrier, leadership was short", "term", term, "err", err)
+		return
+	}
+	lead := &leadership{term: term, start: inst.raft.LastIndex(), wake: make(chan struct{}, 1)}
+	lead.pilot = n.newPilot(inst, lead)
+	n.leading.Store(lead)
+	defer n.leading.Store(nil)
+	lead.pilot.Start(ctx)
+	defer func() { <-lead.pilot.Stop() }()
+	n.keepMembership(ctx, inst, lead)
+}
+
+// keepMembership makes raft's members those of the catalog. It looks again when
+// the catalog changes and whenever autopilot has looked at everybody's health.
+func (n *Node) keepMembership(ctx context.Context, inst *instance, lead *leadership) {
+	for {
+		changed := n.Changed()
+		n.reconcileMembership(ctx, inst, lead)
+		select {
+		case <-changed:
+		case <-lead.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

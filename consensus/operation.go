@@ -1,0 +1,143 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// OperationKind names what only the leader can do.
+type OperationKind string
+
+// The operations of the leader.
+const (
+	TransferLeadership OperationKind = "transfer-leadership" // to Target; empty: the leader chooses
+	RemoveMember       OperationKind = "remove-member"       // Target
+	RestoreArchive     OperationKind = "restore-archive"     // Archive
+)
+
+// LeaderOperation is one request to the leader.
+type LeaderOperation struct {
+	Kind    OperationKind
+	Target  catalog.GatewayID
+	Archive []byte
+}
+
+// LeaderOperation is the leader's side of Remote.LeaderOperation. It fails with
+// ErrNotLeader or ErrRejected when nothing was done.
+func (n *Node) LeaderOperation(ctx context.Context, op LeaderOperation) error {
+	inst, lead := n.instance.Load(), n.leading.Load()
+	if inst == nil || lead == nil {
+		return ErrNotLeader
+	}
+	switch op.Kind {
+	case TransferLeadership:
+		return n.transferLeadership(inst, lead, op.Target)
+	case RemoveMember:
+		return n.removeMember(inst, lead, op.Target)
+	case RestoreArchive:
+		return n.restoreHere(ctx, inst, op.Archive)
+	default:
+		return fmt.Errorf("%w: unknown operation %q: the leader runs an older version", ErrRejected, op.Kind)
+	}
+}
+
+// TransferLeader makes to the leader; empty: a healthy voter that the leader
+// chooses. Any member may be asked.
+func (n *Node) TransferLeader(ctx context.Context, to catalog.GatewayID) error {
+	return n.operate(ctx, LeaderOperation{Kind: TransferLeadership, Target: to}, false)
+}
+
+// RemovePeer takes a member out of raft's configuration, for one that is dead
+// and whose vote blocks others. While its gateway is in the catalog it is taken
+// in again as a non-voter, and gets a vote only if it comes back.
+func (n *Node) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
+	return n.operate(ctx, LeaderOperation{Kind: RemoveMember, Target: id}, false)
+}
+
+// operate runs op on the leader, here or elsewhere.
+func (n *Node) operate(ctx context.Context, op LeaderOperation, once bool) error {
+	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
+	defer cancel()
+	err := n.withLeader(ctx, attempt{
+		once: once,
+		here: func(ctx context.Context) error { return n.LeaderOperation(ctx, op) },
+		there: func(ctx context.Context, leader catalog.GatewayID) error {
+			return n.conf.Remote.LeaderOperation(ctx, leader, op)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", op.Kind, err)
+	}
+	return nil
+}
+
+func (n *Node) transferLeadership(inst *instance, lead *leadership, to catalog.GatewayID) error {
+	members := n.members(inst, lead)
+	if to == n.conf.ID {
+		return nil // it leads already
+	}
+	if to == "" {
+		to = successor(members)
+	}
+	if to == "" {
+		return fmt.Errorf("%w: no other healthy voter: see meshctl raft list-peers", ErrRejected)
+	}
+	if err := eligible(members, to); err != nil {
+		return err
+	}
+	if err := n.transferTo(inst, to); err != nil {
+		return fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	return nil
+}
+
+// eligible says why to cannot lead.
+func eligible(members []member, to catalog.GatewayID) error {
+	for _, m := range members {
+		switch {
+		case m.id != to:
+		case !m.voter:
+			return fmt.Errorf("%w: %s has no vote: choose a voter", ErrRejected, to)
+		case !m.healthy:
+			return fmt.Errorf("%w: %s does not answer or is behind: choose a healthy voter", ErrRejected, to)
+		default:
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s is not a member: see meshctl raft list-peers", ErrRejected, to)
+}
+
+// removeMember removes any member but the leader, which hands over and lets its
+// successor do it.
+func (n *Node) removeMember(inst *instance, lead *leadership, id catalog.GatewayID) error {
+	if id == n.conf.ID {
+		if err := n.transferLeadership(inst, lead, ""); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: handed over to remove %s", ErrNotLeader, id)
+	}
+	n.reconfiguring.Lock()
+	defer n.reconfiguring.Unlock()
+	members := n.members(inst, lead)
+	rest := without(members, id)
+	if len(rest) == len(members) {
+		return fmt.Errorf("%w: %s is not a member: see meshctl raft list-peers", ErrRejected, id)
+	}
+	if withoutQuorum(rest) {
+		return fmt.Errorf("%w: without %s the remaining voters have no quorum: bring one back first", ErrRejected, id)
+	}
+	err := inst.raft.RemoveServer(raft.ServerID(id), 0, inst.timers.Election).Error()
+	if err == nil {
+		n.log.Info("membership changed", "change", "remove", "peer", id, "by", "operator")
+		return nil
+	}
+	if errors.Is(err, raft.ErrNotLeader) {
+		return translate(err)
+	}
+	return fmt.Errorf("remove %s: %w", id, translate(err))
+}

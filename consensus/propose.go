@@ -1,0 +1,129 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Propose writes commands, in order, from any member. It returns one result for
+// each, some of which may be refusals, when the own copy has them all: what was
+// written can be read here at once.
+//
+// It retries over changes of leader until ctx or Config.ProposeTimeout ends; a
+// command is applied at most once however often it was sent. It fails with
+// ErrNoLeader (and ErrUncertain when something was sent), ErrRejected, ErrClosed,
+// or, with results, ErrBehind. Commands are not changed.
+func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
+	defer cancel()
+	var results []catalog.Result
+	for _, piece := range split(cmds) {
+		r, err := n.deliver(ctx, piece)
+		results = append(results, r...)
+		if err != nil {
+			return results, fmt.Errorf("write to the catalog: %w", err)
+		}
+	}
+	var index uint64
+	for _, r := range results {
+		index = max(index, r.Index)
+	}
+	if err := n.waitApplied(ctx, index); err != nil {
+		return results, fmt.Errorf("write to the catalog: %w: %w", ErrBehind, err)
+	}
+	return results, nil
+}
+
+// deliver writes one entry's worth of commands.
+func (n *Node) deliver(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+	stamped, release := n.session.stamp(cmds, time.Now())
+	defer release()
+	var results []catalog.Result
+	err := n.withLeader(ctx, attempt{
+		here: func(ctx context.Context) (err error) {
+			results, err = n.apply(ctx, stamped)
+			return err
+		},
+		there: func(ctx context.Context, leader catalog.GatewayID) (err error) {
+			results, err = n.conf.Remote.Apply(ctx, leader, stamped)
+			if err == nil && len(results) != len(stamped) {
+				err = fmt.Errorf("%w: %s gave %d results for %d commands", ErrUncertain, leader, len(results), len(stamped))
+			}
+			return err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// ApplyForwarded is the leader's side of Remote.Apply. The caller has checked
+// that the commands' author is the member that sent them. It fails with
+// ErrNotLeader or ErrRejected when nothing was written.
+func (n *Node) ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+	for i, cmd := range cmds {
+		if cmd.GetClient() == "" || cmd.GetSequence() == 0 {
+			return nil, fmt.Errorf("%w: command %d has no client or sequence", ErrRejected, i)
+		}
+	}
+	if sizeOf(cmds) > maxEntry && len(cmds) > 1 {
+		return nil, fmt.Errorf("%w: %d commands exceed %d bytes: send fewer at once", ErrRejected, len(cmds), maxEntry)
+	}
+	return n.apply(ctx, cmds)
+}
+
+// apply writes commands as the leader. A command that catalog.Check refuses is
+// answered without being written: in the log, one that some member does not
+// know would stop that member.
+func (n *Node) apply(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+	results := make([]catalog.Result, len(cmds))
+	var passed []*catalogpb.Command
+	var places []int
+	for i, cmd := range cmds {
+		var refusal *catalog.Refusal
+		err := catalog.Check(cmd, time.Now())
+		switch {
+		case err == nil:
+			passed, places = append(passed, cmd), append(places, i)
+		case errors.As(err, &refusal):
+			results[i].Refusal = refusal
+		default:
+			return nil, fmt.Errorf("%w: %w", ErrRejected, err)
+		}
+	}
+	if len(passed) == 0 {
+		return results, nil
+	}
+	written, err := n.enqueue(ctx, newProposal(passed))
+	if err != nil {
+		return nil, err
+	}
+	for i, place := range places {
+		results[place] = written[i]
+	}
+	return results, nil
+}
+
+func (n *Node) enqueue(ctx context.Context, p *proposal) ([]catalog.Result, error) {
+	select {
+	case n.queue <- p:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrNotLeader, ctx.Err())
+	case <-n.done:
+		return nil, ErrClosed
+	}
+	select {
+	case v := <-p.done:
+		return v.results, v.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())
+	case <-n.done:
+		return nil, fmt.Errorf("%w: %w", ErrUncertain, ErrClosed)
+	}
+}

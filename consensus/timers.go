@@ -1,0 +1,73 @@
+package consensus
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Timers are raft's clocks. All members should have the same ones: a follower
+// with shorter timers than its leader calls elections that nobody needs.
+type Timers struct {
+	Name      string        // for status: "lan", "wan"
+	Heartbeat time.Duration // a follower that hears no leader for this long stands for election
+	Election  time.Duration // a candidate waits this long for votes
+	Lease     time.Duration // a leader without a quorum for this long steps down
+	Commit    time.Duration // how late followers may learn of a commit when nothing else is sent
+	// MaxAppendEntries bounds one replication message. A follower's stream
+	// carries at most 2×MaxAppendEntries entries per round trip.
+	MaxAppendEntries int
+	RPC              time.Duration // deadline of one raft call; a snapshot gets more by its size
+	SnapshotInterval time.Duration
+	TrailingLogs     uint64 // entries kept behind a snapshot, for followers that lag
+}
+
+// LAN is for a round trip of up to about 20 ms between any two members.
+func LAN() Timers {
+	return Timers{
+		Name: "lan", Heartbeat: time.Second, Election: time.Second, Lease: 500 * time.Millisecond,
+		Commit: 50 * time.Millisecond, MaxAppendEntries: 64, RPC: 5 * time.Second,
+		SnapshotInterval: 30 * time.Second, TrailingLogs: 10240,
+	}
+}
+
+// WAN is for a round trip of up to about 300 ms. Losing the leader costs up to
+// 20 s without writes.
+func WAN() Timers {
+	return Timers{
+		Name: "wan", Heartbeat: 5 * time.Second, Election: 5 * time.Second, Lease: 2500 * time.Millisecond,
+		Commit: 100 * time.Millisecond, MaxAppendEntries: 512, RPC: 10 * time.Second,
+		SnapshotInterval: 120 * time.Second, TrailingLogs: 32768,
+	}
+}
+
+// stabilization is how long a member must have been healthy before it may vote.
+func (t Timers) stabilization() time.Duration { return 3 * t.Election }
+
+// contactThreshold is after how long without an answer a member counts as unhealthy.
+func (t Timers) contactThreshold() time.Duration { return 2 * t.Heartbeat }
+
+// attempt bounds one forwarded call, so that a leader that vanished without a
+// word is asked no longer than it takes to elect the next.
+func (t Timers) attempt() time.Duration { return t.Heartbeat + t.Election }
+
+func (t Timers) validate() error {
+	conf := raft.DefaultConfig()
+	conf.LocalID = "timers"
+	t.applyTo(conf)
+	if err := raft.ValidateConfig(conf); err != nil {
+		return fmt.Errorf("timers %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+func (t Timers) applyTo(conf *raft.Config) {
+	conf.HeartbeatTimeout = t.Heartbeat
+	conf.ElectionTimeout = t.Election
+	conf.LeaderLeaseTimeout = t.Lease
+	conf.CommitTimeout = t.Commit
+	conf.MaxAppendEntries = t.MaxAppendEntries
+	conf.SnapshotInterval = t.SnapshotInterval
+	conf.TrailingLogs = t.TrailingLogs
+}
