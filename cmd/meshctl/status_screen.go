@@ -44,12 +44,24 @@ func (s statusScreen) fprint(w io.Writer) error {
 	return nil
 }
 
-// facts writes one labelled line, wrapped between facts.
-func (s statusScreen) facts(w io.Writer, label string, facts []string) {
-	facts = slices.DeleteFunc(facts, func(f string) bool { return f == "" })
+// facts writes one labelled line, wrapped between facts; empty ones are left out.
+func (s statusScreen) facts(w io.Writer, label string, facts []human.Cell) {
+	facts = slices.DeleteFunc(facts, func(f human.Cell) bool { return f.Text == "" })
 	if len(facts) > 0 {
-		fmt.Fprintln(w, human.Wrap(fmt.Sprintf("  %-10s  ", label), facts, " · ", s.width))
+		fmt.Fprintln(w, human.Wrap(fmt.Sprintf("  %-10s  ", label), facts, " · ", s.width, s.paint))
 	}
+}
+
+func plainFact(format string, args ...any) human.Cell {
+	return human.Cell{Text: fmt.Sprintf(format, args...)}
+}
+
+// labelled is no fact when there is no value.
+func labelled(label, value string) human.Cell {
+	if value == "" {
+		return human.Cell{}
+	}
+	return plainFact("%s %s", label, value)
 }
 
 func (s statusScreen) headline() string {
@@ -78,85 +90,101 @@ func (s statusScreen) headline() string {
 	return s.paint.Paint(color, "●") + " " + text
 }
 
-func (s statusScreen) gatewayFacts() []string {
+func (s statusScreen) gatewayFacts() []human.Cell {
 	self := s.snapshot.Self
-	facts := []string{labelled("overlay", self.Overlay), labelled("meshd", s.snapshot.Version)}
+	facts := []human.Cell{labelled("address", self.Overlay), labelled("meshd", s.snapshot.Version)}
 	if !self.StartedAt.IsZero() {
-		facts = append(facts, "up "+human.Duration(s.snapshot.At.Sub(self.StartedAt)))
+		facts = append(facts, plainFact("up %s", human.Duration(s.snapshot.At.Sub(self.StartedAt))))
 	}
-	if self.Certificate != nil {
-		facts = append(facts, "certificate expires "+expiry(s.snapshot.At, self.Certificate.NotAfter))
+	return append(facts, s.certificate())
+}
+
+// certificateMargin is what a certificate of 24 h has left when its renewal is
+// clearly overdue.
+const certificateMargin = 4 * time.Hour
+
+// certificate is news only when it is about to end.
+func (s statusScreen) certificate() human.Cell {
+	c := s.snapshot.Self.Certificate
+	if c == nil {
+		return human.Cell{}
+	}
+	fact := plainFact("certificate expires %s", expiry(s.snapshot.At, c.NotAfter))
+	switch left := c.NotAfter.Sub(s.snapshot.At); {
+	case left <= 0:
+		fact.Color = human.Bad
+	case left < certificateMargin:
+		fact.Color = human.Warn
+	case !s.wide:
+		return human.Cell{}
+	}
+	return fact
+}
+
+func (s statusScreen) federationFacts() []human.Cell {
+	f := s.snapshot.Federation
+	facts := []human.Cell{labelled("overlay", f.Overlay), plainFact("%s", human.Count(len(s.snapshot.Datacenters), "datacenter"))}
+	if s.wide {
+		facts = append(facts, labelled("id", f.ID))
 	}
 	return facts
 }
 
-func (s statusScreen) federationFacts() []string {
-	f := s.snapshot.Federation
-	return []string{labelled("id", f.ID), labelled("overlay", f.Overlay)}
-}
-
-func labelled(label, value string) string {
-	if value == "" {
-		return ""
-	}
-	return label + " " + value
-}
-
-func (s statusScreen) catalogFacts() []string {
+func (s statusScreen) catalogFacts() []human.Cell {
 	c := s.snapshot.Catalog
-	leader := "no leader known"
+	voters := plainFact("voters healthy %d/%d", c.HealthyVoters, c.Voters)
+	if c.HealthyVoters < c.Voters {
+		voters.Color = human.Warn
+	}
+	facts := append(leaderFacts(c), plainFact("term %d", c.Term), plainFact("index %d", c.AppliedIndex), voters)
+	if c.CommitIndex > c.AppliedIndex {
+		facts = append(facts, plainFact("%d behind", c.CommitIndex-c.AppliedIndex))
+	}
+	if s.wide {
+		facts = append(facts, labelled("timers", c.Timers))
+	}
+	return facts
+}
+
+func leaderFacts(c status.Catalog) []human.Cell {
 	switch {
 	case c.Role == "leader":
-		leader = "leader here"
-	case c.Leader != "":
-		leader = fmt.Sprintf("leader %s, heard %s ago", c.Leader, human.Duration(c.LastContact))
-	}
-	role := ""
-	if c.Role != "leader" {
-		role = c.Role
-	}
-	return []string{
-		role, leader, fmt.Sprintf("term %d", c.Term), fmt.Sprintf("index %d", c.AppliedIndex),
-		fmt.Sprintf("voters healthy %d/%d", c.HealthyVoters, c.Voters), lag(c), labelled("timers", c.Timers),
+		return []human.Cell{{Text: "leader here", Color: human.Good}}
+	case c.Leader == "":
+		return []human.Cell{plainFact("%s", c.Role), {Text: "no leader known", Color: human.Bad}}
+	default:
+		return []human.Cell{plainFact("%s", c.Role), plainFact("leader %s, heard %s ago", c.Leader, human.Duration(c.LastContact))}
 	}
 }
 
-// lag tells how far the local copy is behind what is committed.
-func lag(c status.Catalog) string {
-	if c.CommitIndex <= c.AppliedIndex {
-		return ""
-	}
-	return fmt.Sprintf("%d behind", c.CommitIndex-c.AppliedIndex)
-}
-
-func (s statusScreen) dataplaneFacts() []string {
-	facts := []string{}
+func (s statusScreen) dataplaneFacts() []human.Cell {
+	facts := []human.Cell{}
 	for _, t := range s.snapshot.Tunnels {
-		state := "up"
+		fact := plainFact("%s up (%s, UDP %d, MTU %d)", t.Name, t.Dataplane, t.Port, t.MTU)
 		if !t.Up {
-			state = "down"
+			fact = human.Cell{Text: t.Name + " down", Color: human.Bad}
 		}
-		facts = append(facts, fmt.Sprintf("%s %s (%s, UDP %d, MTU %d)", t.Name, state, t.Dataplane, t.Port, t.MTU))
+		facts = append(facts, fact)
 	}
 	d := s.snapshot.Dataplane
 	if d.LastApply.IsZero() {
 		return facts
 	}
-	facts = append(facts, human.Count(d.Routes, "route"))
+	facts = append(facts, plainFact("%s", human.Count(d.Routes, "route")))
 	if d.ForeignRoutes > 0 {
-		facts = append(facts, fmt.Sprintf("%d foreign", d.ForeignRoutes))
+		facts = append(facts, plainFact("%d foreign", d.ForeignRoutes))
 	}
 	if d.Repaired > 0 {
-		facts = append(facts, fmt.Sprintf("%d repaired", d.Repaired))
+		facts = append(facts, plainFact("%d repaired", d.Repaired))
 	}
-	return append(facts, "applied "+human.Ago(s.snapshot.At, d.LastApply))
+	return append(facts, plainFact("applied %s", human.Ago(s.snapshot.At, d.LastApply)))
 }
 
-func (s statusScreen) queueFacts() []string {
+func (s statusScreen) queueFacts() []human.Cell {
 	q := s.snapshot.Queue
-	facts := []string{human.Count(q.Pending, "write") + " waiting for a leader"}
+	facts := []human.Cell{{Text: human.Count(q.Pending, "write") + " waiting for a leader", Color: human.Warn}}
 	if !q.Since.IsZero() {
-		facts = append(facts, "the oldest since "+human.Duration(s.snapshot.At.Sub(q.Since)))
+		facts = append(facts, plainFact("the oldest since %s", human.Duration(s.snapshot.At.Sub(q.Since))))
 	}
 	return facts
 }

@@ -97,6 +97,6 @@ func TestForeignTextCannotSteerTheTerminal(t *testing.T) {
 
 func TestWrapKeepsPiecesWhole(t *testing.T) {
 	assert.Equal(t, "catalog  leader here · term 4\n         index 9",
-		Wrap("catalog  ", []string{"leader here", "term 4", "index 9"}, " · ", 30))
+		Wrap("catalog  ", Text("leader here", "term 4", "index 9"), " · ", 30, false))
 	assert.Equal(t, "a  b c", WrapWords("a  ", "b\nc", 0))
 }

@@ -8,27 +8,30 @@ import (
 // Wrap joins pieces with the separator into lines of at most width columns,
 // the first after head, the others indented as far as head is long. A piece
 // is never broken; width 0 gives one line.
-func Wrap(head string, pieces []string, separator string, width int) string {
-	indent := strings.Repeat(" ", utf8.RuneCountInString(head))
-	line, lines := head, []string(nil)
+func Wrap(head string, pieces []Cell, separator string, width int, paint Painter) string {
+	indent := utf8.RuneCountInString(head)
+	var b strings.Builder
+	b.WriteString(head)
+	column := indent
 	for n, piece := range pieces {
-		piece = Clean(piece)
-		if n == 0 {
-			line += piece
-			continue
+		text := Clean(piece.Text)
+		length := utf8.RuneCountInString(text)
+		switch gap := utf8.RuneCountInString(separator); {
+		case n == 0:
+		case width > 0 && column+gap+length > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		default:
+			b.WriteString(separator)
+			column += gap
 		}
-		next := line + separator + piece
-		if width > 0 && utf8.RuneCountInString(next) > width {
-			lines = append(lines, strings.TrimRight(line, " "))
-			line = indent + piece
-			continue
-		}
-		line = next
+		b.WriteString(paint.Paint(piece.Color, text))
+		column += length
 	}
-	return strings.Join(append(lines, strings.TrimRight(line, " ")), "\n")
+	return b.String()
 }
 
 // WrapWords breaks a sentence between its words; see Wrap.
 func WrapWords(head, sentence string, width int) string {
-	return Wrap(head, strings.Fields(Clean(sentence)), " ", width)
+	return Wrap(head, Text(strings.Fields(Clean(sentence))...), " ", width, false)
 }

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+func joinSteps() []*controlpb.Progress {
+	return []*controlpb.Progress{
+		{Step: "prove-pin", Message: "proving the pin of 192.0.2.1:7443"},
+		{Step: "admit", Message: "asking to be admitted as west"},
+		{Step: "joined", Message: "west is a member of federation prod", Done: true},
+	}
+}
+
+func TestEveryCommandHasAnExampleAndAGroup(t *testing.T) {
+	root := newRootCommand(newApp(func(string) string { return "" }, nil, nil, nil))
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Runnable() {
+			assert.NotEmpty(t, cmd.Example, cmd.CommandPath())
+			assert.NotEmpty(t, cmd.Short, cmd.CommandPath())
+		}
+		for _, child := range cmd.Commands() {
+			if cmd == root && child.Runnable() {
+				assert.NotEmpty(t, child.GroupID, child.Name())
+			}
+			walk(child)
+		}
+	}
+	walk(root)
+}
+
+func TestFlagsReachMeshd(t *testing.T) {
+	stale := controlpb.ReadMode_READ_MODE_STALE
+	for line, want := range map[string]proto.Message{
+		"init --name prod --overlay fd00::/48": &controlpb.InitFederationRequest{Name: "prod", Overlay: "fd00::/48"},
+		"init":                                 &controlpb.InitFederationRequest{Name: "meshway"},
+		"token create --datacenter west --ttl 15m": &controlpb.CreateTokenRequest{Datacenter: "west", Ttl: durationpb.New(15 * 60e9)},
+		"token revoke 7kq2m4":                      &controlpb.RevokeTokenRequest{Id: "7kq2m4"},
+		"token list":                               &controlpb.ListTokensRequest{Mode: controlpb.ReadMode_READ_MODE_LEASE},
+		"leave --yes --force":                      &controlpb.LeaveRequest{Force: true},
+		"routes 10.0.0.1":                          &controlpb.RoutesRequest{Destination: "10.0.0.1"},
+		"services web --namespace n --datacenter d --read stale": &controlpb.ListServicesRequest{Name: "web", Namespace: "n", Datacenter: "d", Mode: stale},
+		"services --read consistent":                             &controlpb.ListServicesRequest{Mode: controlpb.ReadMode_READ_MODE_CONSISTENT},
+		"service deregister web --instance b":                    &controlpb.DeregisterServiceRequest{Name: "web", Namespace: "default", Instance: "b"},
+		"snapshot save - --read stale":                           &controlpb.SaveSnapshotRequest{Mode: stale},
+		"raft transfer-leader west/gw1":                          &controlpb.OperateRequest{Operation: &controlpb.OperateRequest_TransferLeader{TransferLeader: &controlpb.TransferLeader{To: "west/gw1"}}},
+		"raft remove-peer west/gw1 --yes":                        &controlpb.OperateRequest{Operation: &controlpb.OperateRequest_RemovePeer{RemovePeer: &controlpb.RemovePeer{Id: "west/gw1"}}},
+		"service register web --address 10.1.0.5 --port http:80/tcp --port 53/udp --port 81 --namespace n --instance a --label k=v": &controlpb.RegisterServiceRequest{Service: &catalogpb.Service{
+			Name: "web", Namespace: "n", Instance: "a", Address: "10.1.0.5", Labels: map[string]string{"k": "v"},
+			Ports: []*catalogpb.Port{{Name: "http", Protocol: "tcp", Number: 80}, {Protocol: "udp", Number: 53}, {Protocol: "tcp", Number: 81}},
+		}},
+	} {
+		o := &operator{steps: joinSteps(), removed: 1, report: routesReport()}
+		r := meshctl(t, o, strings.Fields(line)...)
+		require.Equal(t, exitOK, r.code, "%s: %s", line, r.err)
+		require.Len(t, o.asked, 1, line)
+		assert.True(t, proto.Equal(want, o.asked[0]), "%s: %v", line, o.asked[0])
+	}
+}
+
+func TestTokenIsAllThatTokenCreatePrintsToStdout(t *testing.T) {
+	r := meshctl(t, &operator{}, "token", "create")
+	assert.Equal(t, secretToken+"\n", r.out)
+	assert.NotContains(t, r.err, secretToken)
+	assert.Contains(t, r.err, "one use")
+	assert.Contains(t, r.err, "meshctl join")
+}
+
+func TestTokenIsReadFromArgumentStdinOrFileAndNeverShown(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte(secretToken+"\n"), 0o600))
+	for _, args := range [][]string{{secretToken}, {"-"}, {"--token-file", file}} {
+		for _, o := range []*operator{{steps: joinSteps()}, {err: refused()}} {
+			r := meshctlWithInput(t, o, "  "+secretToken+"\n\n", append([]string{"join"}, args...)...)
+			require.Len(t, o.asked, 1, r.err)
+			assert.Equal(t, secretToken, o.asked[0].(*controlpb.JoinFederationRequest).GetToken())
+			assert.NotContains(t, r.out+r.err, secretToken)
+		}
+	}
+	for _, args := range [][]string{{secretToken, secretToken}, {secretToken, "--token-file", file}, {secretToken, "--bogus"}} {
+		r := meshctl(t, &operator{}, append([]string{"join"}, args...)...)
+		assert.Equal(t, exitUsage, r.code)
+		assert.NotContains(t, r.out+r.err, secretToken)
+	}
+}
+
+func TestJoinShowsPlainStepsAndTheNextCommandOnStderr(t *testing.T) {
+	r := meshctl(t, &operator{steps: joinSteps()}, "join", "token")
+	assert.Empty(t, r.out)
+	golden(t, "join", r.err)
+}
+
+func TestJoinThatEndsEarlyIsAFailure(t *testing.T) {
+	r := meshctl(t, &operator{steps: joinSteps()[:1]}, "join", "token")
+	assert.Equal(t, exitFailure, r.code)
+	assert.Contains(t, r.err, "ended before it was done")
+}
+
+func TestHintsSayWhatComesNext(t *testing.T) {
+	assert.Contains(t, meshctl(t, &operator{}, "init").err, "meshctl token create")
+	assert.Contains(t, meshctl(t, &operator{steps: joinSteps()}, "join", "x").err, "meshctl status")
+	assert.Contains(t, meshctl(t, &operator{services: services()}, "services", "--read", "stale").err, "from the local copy at index 1207")
+}
+
+func TestQueuedWriteSaysSo(t *testing.T) {
+	r := meshctl(t, &operator{queued: true}, "service", "register", "web", "--address", "10.1.0.5", "--port", "80")
+	assert.Equal(t, exitOK, r.code)
+	assert.Contains(t, r.out, "kept here: no leader now")
+	assert.Contains(t, meshctl(t, &operator{queued: true}, "service", "deregister", "web").out, "as soon as there is a leader")
+}
+
+func TestSnapshotIsSavedWholeAndPrivate(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "backup.snap")
+	require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o644))
+	r := meshctl(t, &operator{}, "snapshot", "save", file)
+	require.Equal(t, exitOK, r.code, r.err)
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, "archive\x00", string(content))
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	entries, err := os.ReadDir(filepath.Dir(file))
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "no temporary file stays")
+}
+
+func TestSnapshotOnStdoutIsNothingButTheArchive(t *testing.T) {
+	assert.Equal(t, "archive\x00", meshctl(t, &operator{}, "snapshot", "save", "-").out)
+}
+
+func TestWhatCannotBeUndoneNeedsAYes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "backup.snap")
+	require.NoError(t, os.WriteFile(file, []byte("archive"), 0o600))
+	for _, args := range [][]string{
+		{"leave"}, {"snapshot", "restore", file}, {"raft", "remove-peer", "west/gw1"},
+		{"raft", "recover", "--data-dir", t.TempDir(), "--peer", "east/gw1", "--meshd", "/bin/false"},
+	} {
+		o := &operator{}
+		r := meshctl(t, o, args...)
+		assert.Equal(t, exitUsage, r.code, args)
+		assert.Contains(t, r.err, "add --yes", args)
+		assert.Empty(t, o.asked, args)
+	}
+	o := &operator{}
+	assert.Equal(t, exitOK, meshctl(t, o, "snapshot", "restore", file, "--yes").code)
+	assert.Equal(t, "archive", string(o.asked[0].(*controlpb.RestoreRequest).GetArchive()))
+}
+
+func TestRecoverRunsMeshdRecover(t *testing.T) {
+	var ran []string
+	var out, errs bytes.Buffer
+	a := newApp(func(string) string { return "" }, strings.NewReader(""), &out, &errs)
+	a.execute = func(_ context.Context, _ *app, name string, args ...string) error {
+		ran = append([]string{name}, args...)
+		return nil
+	}
+	require.Equal(t, exitOK, a.main(t.Context(), strings.Fields("raft recover --data-dir /data --peer east/gw1 --peer west/gw1 --yes")), errs.String())
+	assert.Equal(t, strings.Fields("meshd recover --data-dir /data --peer east/gw1 --peer west/gw1"), ran)
+	assert.Contains(t, errs.String(), "meshd recover --data-dir /data --peer east/gw1 --peer west/gw1")
+}
+
+func TestRecoverTellsWhenMeshdFailsOrIsMissing(t *testing.T) {
+	base := []string{"raft", "recover", "--data-dir", "/data", "--peer", "x", "--yes", "--meshd"}
+	none := func(string) string { return "" }
+	r := runAt(t.Context(), none, "", append(base, "false")...)
+	assert.Equal(t, exitFailure, r.code)
+	assert.Contains(t, r.err, "ended with exit code 1")
+	r = runAt(t.Context(), none, "", append(base, "no-such-meshd")...)
+	assert.Contains(t, r.err, "field: --meshd")
+}
+
+func TestVersionOfTheClientIsPrintedWithoutMeshd(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "none.sock")
+	none := func(string) string { return "" }
+	r := runAt(t.Context(), none, "", "version", "--socket", missing)
+	assert.Equal(t, exitUnreachable, r.code)
+	assert.True(t, strings.HasPrefix(r.out, "meshctl "), r.out)
+	assert.Equal(t, exitOK, runAt(t.Context(), none, "", "version", "--client", "--socket", missing).code)
+	assert.Contains(t, meshctl(t, &operator{}, "version").out, "meshd   v0.1.0 (commit 0123456789ab, go1.26.8)\n")
+}
+
+func TestCompletionOffersWhatMeshdKnows(t *testing.T) {
+	for line, want := range map[string]string{
+		"service deregister": "dns\nweb\n", "services": "dns\nweb\n",
+		"token revoke": "7kq2m4\n", "raft remove-peer": "east/gw1\nnorth/gw1\nwest/gw2\n",
+		"services --read": "stale\nlease\nconsistent\n", "status --output": "table\nwide\njson\nyaml\n",
+	} {
+		args := append(append([]string{"__complete"}, strings.Fields(line)...), "")
+		r := meshctl(t, &operator{services: services()}, args...)
+		assert.Equal(t, want+":4\n", r.out, line)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		assert.Contains(t, meshctl(t, &operator{}, "completion", shell).out, "meshctl")
+	}
+}
+
+func TestMeshctlHoldsNoNetlinkRaftOrKubernetes(t *testing.T) {
+	output, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	require.NoError(t, err)
+	for dependency := range strings.Lines(string(output)) {
+		for _, banned := range []string{"netlink", "hashicorp/raft", "boltdb", "bbolt", "wgctrl", "zx2c4.com", "k8s.io/", "nftables"} {
+			assert.NotContains(t, dependency, banned)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/meshway/meshway/agent/status"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatPeopleAndProgramsSee(t *testing.T) {
+	for name, args := range map[string][]string{
+		"status-json":       {"status", "-o", "json"},
+		"status-yaml":       {"status", "-o", "yaml"},
+		"members":           {"members"},
+		"members-wide":      {"members", "-o", "wide"},
+		"members-json":      {"members", "-o", "json"},
+		"routes":            {"routes"},
+		"routes-json":       {"routes", "-o", "json"},
+		"routes-address":    {"routes", "10.2.0.17"},
+		"services":          {"services"},
+		"services-json":     {"services", "-o", "json"},
+		"services-yaml":     {"services", "-o", "yaml"},
+		"tokens":            {"token", "list"},
+		"tokens-json":       {"token", "list", "-o", "json"},
+		"peers":             {"raft", "list-peers"},
+		"peers-json":        {"raft", "list-peers", "-o", "json"},
+		"init-json":         {"init", "--name", "prod", "-o", "json"},
+		"token-create-json": {"token", "create", "-o", "json"},
+		"register-json":     {"service", "register", "web", "--address", "10.1.0.5", "--port", "80", "-o", "json"},
+		"transfer-yaml":     {"raft", "transfer-leader", "-o", "yaml"},
+		"join-json":         {"join", "-o", "json", "token"},
+		"exit-codes":        {"help", "exit-codes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := meshctl(t, &operator{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps()}, args...)
+			require.Equal(t, exitOK, r.code, r.err)
+			golden(t, name, r.out)
+		})
+	}
+}
+
+func TestStatusAnswersFromTopToBottom(t *testing.T) {
+	for name, test := range map[string]struct {
+		snapshot status.Snapshot
+		format   string
+		code     int
+	}{
+		"status-healthy":    {healthy(), "table", exitOK},
+		"status-problems":   {troubled(), "table", exitProblems},
+		"status-standalone": {standalone(), "table", exitOK},
+		"status-wide":       {troubled(), "wide", exitProblems},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := meshctl(t, &operator{snapshot: test.snapshot}, "status", "-o", test.format)
+			assert.Equal(t, test.code, r.code)
+			assert.Empty(t, r.err)
+			golden(t, name, r.out)
+		})
+	}
+}
+
+func TestStructuredOutputIsAllThatGoesToStdout(t *testing.T) {
+	for _, args := range [][]string{
+		{"status"}, {"members"}, {"routes"}, {"routes", "10.2.0.17"}, {"services"}, {"services", "--read", "stale"}, {"token", "list"},
+		{"token", "create"}, {"token", "revoke", "x"}, {"raft", "list-peers"}, {"raft", "remove-peer", "x", "--yes"},
+		{"init"}, {"join", "token"}, {"leave", "--yes"}, {"version"}, {"service", "deregister", "web"},
+	} {
+		o := &operator{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps(), removed: 1}
+		r := meshctl(t, o, append(args, "-o", "json")...)
+		assert.Equal(t, exitOK, r.code, args)
+		assert.True(t, json.Valid([]byte(r.out)), "%v: %s", args, r.out)
+		assert.Empty(t, r.err, args)
+	}
+}
+
+func TestEmptyListsAreEmptyInJSONAndASentenceForPeople(t *testing.T) {
+	assert.Contains(t, meshctl(t, &operator{}, "services", "-o", "json").out, `"services": []`)
+	r := meshctl(t, &operator{}, "services")
+	assert.Empty(t, r.out)
+	assert.Equal(t, "no services\n", r.err)
+}
+
+func TestUnknownFieldsOfANewerMeshdSurvive(t *testing.T) {
+	a := newApp(func(string) string { return "" }, nil, new(strings.Builder), nil)
+	a.options.output = formatJSON
+	require.NoError(t, a.printJSON([]byte(`{"later":18446744073709551615,"at":"<now>"}`)))
+	assert.Equal(t, "{\n  \"later\": 18446744073709551615,\n  \"at\": \"<now>\"\n}\n", a.out.(*strings.Builder).String())
+}
+
+func TestNoEscapeSequencesWhenNotATerminal(t *testing.T) {
+	for _, args := range [][]string{{"status"}, {"routes"}, {"token", "list"}, {"raft", "list-peers"}, {"join", "token"}, {"bogus"}, {"init"}} {
+		r := meshctl(t, &operator{snapshot: troubled(), report: routesReport(), steps: joinSteps()}, args...)
+		assert.NotContains(t, r.out+r.err, "\x1b", args)
+	}
+}
+
+func TestColourCanBeForced(t *testing.T) {
+	r := meshctl(t, &operator{snapshot: troubled()}, "status", "--color", "always")
+	assert.Contains(t, r.out, "\x1b[31m")
+}
+
+func TestTextOfOthersCannotSteerTheTerminal(t *testing.T) {
+	snapshot := troubled()
+	snapshot.Problems[0].Message = "\x1b[2Jgone"
+	snapshot.Problems[0].Remedy = "a\x07b"
+	snapshot.Datacenters[1].Gateways[0].Endpoint = "\x1b]0;title\x07"
+	snapshot.Federation.Name = "\x1b[1m"
+	snapshot.Self.Overlay = "\x1b[1m"
+	r := meshctl(t, &operator{snapshot: snapshot}, "status")
+	assert.NotContains(t, r.out, "\x1b")
+	assert.NotContains(t, r.out, "\x07")
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// pseudoterminal opens a terminal of the given size (pty(7)): what is written
+// to the one side can be read from the other.
+func pseudoterminal(t *testing.T, columns, rows uint16) (keyboard, screen *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, keyboard.Close()) })
+	number, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	require.NoError(t, unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0))
+	require.NoError(t, unix.IoctlSetWinsize(int(keyboard.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: rows}))
+	screen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	return keyboard, screen
+}
+
+// onTerminal runs meshctl on a terminal on which the user types input.
+func onTerminal(t *testing.T, o *operator, columns uint16, environment map[string]string, input string, args ...string) (code int, shown string) {
+	t.Helper()
+	socket := serve(t, o)
+	keyboard, screen := pseudoterminal(t, columns, 24)
+	_, err := keyboard.WriteString(input)
+	require.NoError(t, err)
+	var seen bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(&seen, keyboard) // ends with EIO when the screen is closed
+	}()
+	a := newApp(func(name string) string { return environment[name] }, screen, screen, screen)
+	a.now = func() time.Time { return noon }
+	code = a.main(t.Context(), append([]string{"--socket", socket}, args...))
+	require.NoError(t, screen.Close())
+	<-read
+	return code, strings.ReplaceAll(seen.String(), "\r\n", "\n")
+}
+
+func uncoloured(s string) string {
+	return regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]").ReplaceAllString(s, "")
+}
+
+func TestStatusOfThreeDatacentersFitsOneScreen(t *testing.T) {
+	for name, test := range map[string]struct {
+		columns  uint16
+		snapshot status.Snapshot
+	}{
+		"status-80-healthy": {80, healthy()}, "status-80-problems": {80, troubled()},
+		"status-60-problems": {60, troubled()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, shown := onTerminal(t, &operator{snapshot: test.snapshot}, test.columns, nil, "", "status", "--color", "never")
+			golden(t, name, shown)
+			if test.columns == 80 {
+				assert.LessOrEqual(t, strings.Count(shown, "\n"), 23, "a line for the prompt stays")
+			}
+			for line := range strings.Lines(shown) {
+				assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), int(test.columns), line)
+			}
+		})
+	}
+}
+
+func TestTablesFitTheTerminal(t *testing.T) {
+	o := func() *operator {
+		return &operator{snapshot: healthy(), report: routesReport(), services: services()}
+	}
+	for _, args := range [][]string{{"members"}, {"routes"}, {"services"}, {"token", "list"}, {"raft", "list-peers"}} {
+		_, shown := onTerminal(t, o(), 72, nil, "", append(args, "--color", "never")...)
+		for line := range strings.Lines(shown) {
+			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 72, line)
+		}
+	}
+	_, shown := onTerminal(t, o(), 72, nil, "", "services", "-o", "wide")
+	assert.Contains(t, shown, "app=web,version=2", "wide truncates nothing")
+}
+
+func TestColourOnATerminalUnlessToldOtherwise(t *testing.T) {
+	shown := func(environment map[string]string, args ...string) string {
+		_, shown := onTerminal(t, &operator{snapshot: troubled()}, 80, environment, "", append([]string{"status"}, args...)...)
+		return shown
+	}
+	assert.Contains(t, shown(nil), "\x1b[31m")
+	assert.NotContains(t, shown(nil, "--color", "never"), "\x1b")
+	assert.NotContains(t, shown(map[string]string{"NO_COLOR": "1"}), "\x1b")
+	assert.NotContains(t, shown(map[string]string{"TERM": "dumb"}), "\x1b")
+	assert.NotContains(t, shown(nil, "-o", "json"), "\x1b")
+}
+
+func TestJoinOnATerminalLeavesOneLineForEachStep(t *testing.T) {
+	code, shown := onTerminal(t, &operator{steps: joinSteps()}, 80, nil, "", "join", "token")
+	require.Equal(t, exitOK, code)
+	assert.Contains(t, uncoloured(shown), "✓ proving the pin of 192.0.2.1:7443  0 s\n")
+	assert.Equal(t, 3, strings.Count(shown, "✓"))
+	assert.Equal(t, 4, strings.Count(shown, "\n"), "three steps and the hint")
+
+	code, shown = onTerminal(t, &operator{steps: joinSteps()[:2], err: refused()}, 80, nil, "", "join", "token")
+	assert.Equal(t, exitRefused, code)
+	assert.Contains(t, uncoloured(shown), "✗ asking to be admitted as west  0 s\nerror: 10.1.0.0/16 overlaps")
+}
+
+func TestSpinnerLineNeverWraps(t *testing.T) {
+	step := &controlpb.Progress{Message: strings.Repeat("long ", 40), Done: true}
+	_, shown := onTerminal(t, &operator{steps: []*controlpb.Progress{step}}, 40, nil, "", "join", "token")
+	for frame := range strings.SplitSeq(uncoloured(shown), "\r") {
+		first, _, _ := strings.Cut(frame, "\n")
+		assert.Less(t, utf8.RuneCountInString(first), 40, first)
+	}
+}
+
+func TestOnlyATypedYesConfirms(t *testing.T) {
+	for typed, want := range map[string]int{"yes\n": exitOK, "y\n": exitFailure, "\n": exitFailure, "no\n": exitFailure} {
+		o := &operator{}
+		code, shown := onTerminal(t, o, 80, nil, typed, "raft", "remove-peer", "west/gw1")
+		assert.Equal(t, want, code, typed)
+		assert.Contains(t, shown, "removing west/gw1 from the catalog? Type yes to go on:")
+		assert.Equal(t, want == exitOK, len(o.asked) == 1, typed)
+	}
+}
+
+func TestTokenCanBePastedOnATerminal(t *testing.T) {
+	o := &operator{steps: joinSteps()}
+	code, _ := onTerminal(t, o, 80, nil, secretToken+"\n", "join", "-")
+	require.Equal(t, exitOK, code)
+	assert.Equal(t, secretToken, o.asked[0].(*controlpb.JoinFederationRequest).GetToken())
+}
+
+func TestInterruptedPromptEndsAtOnce(t *testing.T) {
+	_, screen := pseudoterminal(t, 80, 24)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := newApp(func(string) string { return "" }, screen, io.Discard, io.Discard)
+	assert.Equal(t, exitInterrupted, a.main(ctx, []string{"leave"}))
+}
+
+func TestBinarySnapshotDoesNotGoToATerminal(t *testing.T) {
+	code, shown := onTerminal(t, &operator{}, 80, nil, "", "snapshot", "save", "-")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, shown, "redirect stdout")
+}
+
+func TestWatchOnATerminalRedrawsAndGoesOnThroughErrors(t *testing.T) {
+	socket := "" // set below, before it is used
+	keyboard, screen := pseudoterminal(t, 80, 24)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := &operator{snapshot: healthy()}
+	o.onStatus = func(calls int) {
+		o.err = map[bool]error{true: connect.NewError(connect.CodeUnavailable, io.EOF)}[calls == 1]
+		if calls == 3 {
+			cancel()
+		}
+	}
+	socket = serve(t, o)
+	var seen bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(&seen, keyboard)
+	}()
+	a := newApp(func(string) string { return "" }, screen, screen, screen)
+	assert.Equal(t, exitOK, a.main(ctx, []string{"status", "-w", "--interval", "1ms", "--socket", socket}))
+	require.NoError(t, screen.Close())
+	<-read
+	frames := slices.DeleteFunc(strings.Split(seen.String(), "\x1b[H\x1b[2J\x1b[3J"), func(s string) bool { return s == "" })
+	require.GreaterOrEqual(t, len(frames), 2)
+	assert.Contains(t, uncoloured(frames[0]), "error: EOF")
+	assert.Contains(t, frames[1], "DATACENTER")
+}
