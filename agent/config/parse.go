@@ -10,7 +10,7 @@ import (
 )
 
 // maxSize bounds the file, bytes.
-const maxSize = 1 << 20
+const maxSize = 256 << 10
 
 // commandLine takes the place of the file's name when there is no file.
 const commandLine = "command line"

@@ -157,8 +157,8 @@ func TestWrongConfigurationIsNamedWithItsRemedy(t *testing.T) {
 }
 
 func TestLargeFileIsNoConfiguration(t *testing.T) {
-	_, err := parse(t, strings.Repeat("# nothing\n", 1<<17))
-	assert.ErrorContains(t, err, "meshd.yaml: it is larger than 1048576 bytes")
+	_, err := parse(t, strings.Repeat("# nothing\n", 1<<15))
+	assert.ErrorContains(t, err, "meshd.yaml: it is larger than 262144 bytes")
 }
 
 func TestLoadReadsTheFileOrNone(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // datacenters that it leads to, and from elsewhere none of those.
 func firewall(in Inputs, m members) routes.Firewall {
 	fw := routes.Firewall{
-		Local:       m.local,
+		Local:       widest(m.local),
 		Remote:      []netip.Prefix{in.Catalog.Federation.Overlay},
 		ControlPort: in.Config.Control.Listen.Port(),
 	}
@@ -26,6 +26,7 @@ func firewall(in Inputs, m members) routes.Firewall {
 			}
 		}
 		slices.SortFunc(l.Sources, comparePrefix)
+		l.Sources = widest(l.Sources)
 		fw.Lanes = append(fw.Lanes, l)
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
@@ -33,6 +34,7 @@ func firewall(in Inputs, m members) routes.Firewall {
 		fw.Remote = append(fw.Remote, dc.prefixes...)
 	}
 	slices.SortFunc(fw.Remote, comparePrefix)
+	fw.Remote = widest(fw.Remote)
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
 }

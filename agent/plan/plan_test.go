@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -385,5 +386,23 @@ func TestSourceIsOwnPodOrNodeAddressThenOverlay(t *testing.T) {
 				assert.Equal(t, want, r.Source.String(), "%v", r.Prefix)
 			}
 		})
+	}
+}
+
+func TestPrefixInsideAnotherOfTheSameDatacenterIsLegal(t *testing.T) {
+	in := running()
+	in.Catalog.Datacenters[0] = datacenter("east", 1, "10.1.0.0/16", "10.1.3.0/24")
+	in.Catalog.Datacenters[1] = datacenter("north", 2, "10.2.7.0/24", "10.2.0.0/16", "10.2.9.0/24")
+	d, problems := plan.Compute(in)
+	assert.Empty(t, problems)
+	for _, p := range []string{"10.2.0.0/16", "10.2.7.0/24", "10.2.9.0/24"} {
+		assert.Contains(t, d.Tunnels[0].Peers[0].AllowedIPs, netip.MustParsePrefix(p))
+		assert.True(t, slices.ContainsFunc(d.Routes.Routes, func(r routes.Route) bool { return r.Prefix.String() == p }), p)
+	}
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, d.Firewall.Local, "nft takes no overlaps")
+	for _, list := range [][]netip.Prefix{d.Firewall.Remote, d.Firewall.Lanes[0].Sources} {
+		assert.Contains(t, list, netip.MustParsePrefix("10.2.0.0/16"))
+		assert.NotContains(t, list, netip.MustParsePrefix("10.2.7.0/24"))
+		assert.NotContains(t, list, netip.MustParsePrefix("10.2.9.0/24"))
 	}
 }

@@ -42,9 +42,12 @@ func judgePrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacente
 	return local, out
 }
 
-// accept takes the prefixes of one datacenter that collide with none accepted before.
+// accept takes the prefixes of one datacenter that collide with none of
+// those before it. One inside another of the same datacenter is legal: node
+// addresses often lie in a larger range.
 func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.Prefix {
 	var out []netip.Prefix
+	before := *accepted
 	for _, p := range sortedPrefixes(dc.Prefixes) {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
 			found.add(Problem{"prefix-invalid", Error, datacenterName(dc.Name),
@@ -52,8 +55,8 @@ func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.P
 				fmt.Sprintf("correct prefixes in the configuration of %s", dc.Name)})
 			continue
 		}
-		if i := slices.IndexFunc(*accepted, func(c claim) bool { return c.prefix.Overlaps(p) }); i >= 0 {
-			winner := (*accepted)[i]
+		if i := slices.IndexFunc(before, func(c claim) bool { return c.prefix.Overlaps(p) }); i >= 0 {
+			winner := before[i]
 			found.add(Problem{"prefix-overlap", Error, datacenterName(dc.Name),
 				fmt.Sprintf("prefix %v is not used: it overlaps %v of %s", p, winner.prefix, winner.owner),
 				fmt.Sprintf("give %s other addresses, or take the prefix out of its configuration", dc.Name)})
@@ -65,8 +68,20 @@ func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.P
 	return out
 }
 
-// sortedPrefixes are the distinct ranges of a datacenter. The wider range
-// comes before a narrower one of the same address, and hence wins.
+// widest drops the prefixes that lie in another; in is sorted. Sets of nft
+// take no overlapping intervals.
+func widest(in []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range in {
+		// A wider one sorts first, and between it and p is only what it holds too.
+		if len(out) == 0 || !out[len(out)-1].Overlaps(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// sortedPrefixes are the distinct ranges of a datacenter.
 func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range in {
