@@ -42,7 +42,7 @@ func (h *Host) Dir() string { return h.dir }
 // PID is the host's first process, as the machine sees it, for nsenter.
 func (h *Host) PID() int { return h.init.Process.Pid }
 
-// Enter returns the command that opens a shell in the host.
+// Enter returns the beginning of a command line that runs a program in the host.
 func (h *Host) Enter() string {
 	return fmt.Sprintf("nsenter -t %d -m -u -n -p", h.PID())
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,17 +26,28 @@ func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
 // ExecInput is Exec with a text on the command's standard input.
 func (h *Host) ExecInput(ctx context.Context, input string, argv ...string) (string, error) {
 	var out strings.Builder
+	err := h.run(ctx, argv, strings.NewReader(input), &out, &out)
+	return out.String(), err
+}
+
+// ExecSplit is Exec with standard output and error apart.
+func (h *Host) ExecSplit(ctx context.Context, argv ...string) (stdout, stderr string, err error) {
+	var out, diagnostics strings.Builder
+	err = h.run(ctx, argv, nil, &out, &diagnostics)
+	return out.String(), diagnostics.String(), err
+}
+
+func (h *Host) run(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr *strings.Builder) error {
 	cmd := command(ctx, argv)
-	cmd.Stdin = strings.NewReader(input)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	cmd.WaitDelay = time.Second // a child that survives may hold the pipe
 	if err := h.Do(cmd.Start); err != nil {
-		return "", fmt.Errorf("start %s on %s: %w", argv[0], h.name, err)
+		return fmt.Errorf("start %s on %s: %w", argv[0], h.name, err)
 	}
 	if err := cmd.Wait(); err != nil {
-		return out.String(), fmt.Errorf("%s: %s: %w: %s", h.name, strings.Join(argv, " "), err, strings.TrimSpace(out.String()))
+		return fmt.Errorf("%s: %s: %w: %s", h.name, strings.Join(argv, " "), err, strings.TrimSpace(stderr.String()))
 	}
-	return out.String(), nil
+	return nil
 }
 
 // ExitCode is the exit code of a command that Exec ran; -1: it did not run.

@@ -41,8 +41,10 @@ type Datacenter struct {
 	Pods6     netip.Prefix
 	Services  netip.Prefix
 	Underlay  netip.Prefix // the gateway's own address, with the length of its link
+	Agent     *Process     // meshd, as Run started it last
 
-	router *Host
+	router   *Host
+	binaries Binaries
 }
 
 // Workload is a host behind a gateway, with a server on each of its addresses.

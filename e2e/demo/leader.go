@@ -1,0 +1,145 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/e2e/harness"
+)
+
+// requestEvery is short enough that an interruption of a tenth of a second
+// would be seen.
+const requestEvery = 20 * time.Millisecond
+
+// killLeader kills the meshd of the leader while requests run to, from and
+// past its gateway.
+func (t *tour) killLeader(ctx context.Context) error {
+	leader, others, err := t.leader(ctx)
+	if err != nil {
+		return err
+	}
+	streams := t.requests(ctx, leader, others)
+	t.screen.say("%s leads; requests run between all datacenters, each every %s", leader.Name, requestEvery)
+	t.screen.prompt(leader.Name, "kill -9 $(pidof meshd)")
+	leader.Agent.Kill()
+	t.killed = leader
+	if err := t.awaitNewLeader(ctx, leader, others[0]); err != nil {
+		return err
+	}
+	if err := t.writeAndRead(ctx, others[0], others[1]); err != nil {
+		return err
+	}
+	return t.stopRequests(streams)
+}
+
+// leader returns the datacenter whose gateway leads, and the others.
+func (t *tour) leader(ctx context.Context) (*harness.Datacenter, []*harness.Datacenter, error) {
+	snapshot, err := t.east.Status(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var leader *harness.Datacenter
+	var others []*harness.Datacenter
+	name, _, _ := strings.Cut(snapshot.Catalog.Leader, "/")
+	for _, dc := range t.topology.Datacenters {
+		if dc.Name == name {
+			leader = dc
+		} else {
+			others = append(others, dc)
+		}
+	}
+	if leader == nil {
+		return nil, nil, fmt.Errorf("leader %q is in none of the datacenters", snapshot.Catalog.Leader)
+	}
+	return leader, others, nil
+}
+
+// requests starts a stream to, from and past the leader's gateway.
+func (t *tour) requests(ctx context.Context, leader *harness.Datacenter, others []*harness.Datacenter) []*harness.Traffic {
+	var streams []*harness.Traffic
+	for _, way := range [][2]*harness.Datacenter{{others[0], leader}, {leader, others[1]}, {others[1], others[0]}} {
+		streams = append(streams, way[0].Workloads[0].Host.Requests(ctx, harness.At(way[1].Workloads[1].Pod), requestEvery))
+	}
+	return streams
+}
+
+func (t *tour) awaitNewLeader(ctx context.Context, old, witness *harness.Datacenter) error {
+	start := time.Now()
+	var leader string
+	err := harness.Wait(ctx, "there is a new leader", func(ctx context.Context) error {
+		snapshot, err := witness.Status(ctx)
+		if err != nil {
+			return err
+		}
+		leader = snapshot.Catalog.Leader
+		if leader == "" || strings.HasPrefix(leader, old.Name+"/") {
+			return fmt.Errorf("the leader is %q", leader)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	t.screen.say("%s leads after %s", leader, time.Since(start).Round(10*time.Millisecond))
+	return nil
+}
+
+// writeAndRead writes on one gateway and reads on another.
+func (t *tour) writeAndRead(ctx context.Context, writer, reader *harness.Datacenter) error {
+	address := writer.Workloads[1].Service.String()
+	out, err := t.meshctl(ctx, writer, "service", "register", "db", "--address", address, "--port", "5432")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(out, "registered at index") {
+		return errors.New("the write was not taken")
+	}
+	return t.findService(ctx, reader, address)
+}
+
+func (t *tour) stopRequests(streams []*harness.Traffic) error {
+	var sum harness.Report
+	for _, stream := range streams {
+		report := stream.Stop()
+		sum.Sent += report.Sent
+		sum.Answered += report.Answered
+		sum.Longest = max(sum.Longest, report.Longest)
+		sum.Err = errors.Join(sum.Err, report.Err)
+	}
+	t.screen.say("%d requests meanwhile, %d lost; the slowest took %s", sum.Sent, sum.Lost(), sum.Longest.Round(100*time.Microsecond))
+	if sum.Lost() > 0 {
+		return fmt.Errorf("%d of %d requests were lost: %w", sum.Lost(), sum.Sent, sum.Err)
+	}
+	if sum.Sent == 0 {
+		return errors.New("no request was sent")
+	}
+	return nil
+}
+
+// restartKilled makes the federation whole again.
+func (t *tour) restartKilled(ctx context.Context) error {
+	if err := t.runAgent(ctx, t.killed); err != nil {
+		return err
+	}
+	if err := harness.AwaitFederation(ctx, t.topology.Datacenters...); err != nil {
+		return err
+	}
+	_, err := t.meshctl(ctx, t.killed, "members")
+	return err
+}
+
+func (t *tour) binDir() string { return filepath.Dir(t.binaries.Meshd) }
+
+// shorten shows enough of a token to recognise it.
+func shorten(token string) string { return token[:min(len(token), 24)] + "…" }
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
