@@ -1,0 +1,273 @@
+package identity
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const federationID = "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11"
+
+func newTestCA(t testing.TB, dc catalog.DatacenterName) *CA {
+	t.Helper()
+	ca, err := NewCA(dc, noon)
+	require.NoError(t, err)
+	return ca
+}
+
+func chainOf(t testing.TB, c *tls.Certificate) []*x509.Certificate {
+	t.Helper()
+	var chain []*x509.Certificate
+	for _, der := range c.Certificate {
+		parsed, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		chain = append(chain, parsed)
+	}
+	return chain
+}
+
+func issued(t testing.TB, ca *CA, federation string) []*x509.Certificate {
+	t.Helper()
+	c, err := ca.Issue("gw1", federation, noon)
+	require.NoError(t, err)
+	return chainOf(t, c)
+}
+
+// forged signs whatever is asked for with a CA's key.
+func forged(t testing.TB, ca *CA, change func(*x509.Certificate)) []*x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		URIs:        []*url.URL{Peer{Datacenter: "east", Gateway: "gw1"}.uri(federationID)},
+	}
+	change(template)
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.certificate, key.Public(), ca.key)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return []*x509.Certificate{leaf, ca.certificate}
+}
+
+func catalogOf(cas ...*CA) CAs {
+	return func(dc catalog.DatacenterName) ([]byte, bool) {
+		for _, ca := range cas {
+			if ca.Datacenter() == dc {
+				return ca.Certificate(), true
+			}
+		}
+		return nil, false
+	}
+}
+
+func TestMemberIsRecognised(t *testing.T) {
+	east, west := newTestCA(t, "east"), newTestCA(t, "west")
+	peer, err := VerifyMember(issued(t, east, federationID), federationID, catalogOf(east, west), noon)
+	require.NoError(t, err)
+	assert.Equal(t, Peer{Datacenter: "east", Gateway: "gw1"}, peer)
+	assert.Equal(t, catalog.GatewayID("east/gw1"), peer.ID())
+	parsed, err := ParsePeer(peer.ID())
+	require.NoError(t, err)
+	assert.Equal(t, peer, parsed)
+}
+
+func TestWhoIsNoMemberIsRefused(t *testing.T) {
+	east, west, foreign := newTestCA(t, "east"), newTestCA(t, "west"), newTestCA(t, "east")
+	uri := func(text string) func(*x509.Certificate) {
+		parsed, err := url.Parse(text)
+		require.NoError(t, err)
+		return func(c *x509.Certificate) { c.URIs = []*url.URL{parsed} }
+	}
+	id := "spiffe://" + federationID
+	tests := map[string]struct {
+		chain []*x509.Certificate
+		at    time.Time
+		is    error
+		says  string
+	}{
+		"nothing":                    {chain: nil, says: "no certificate"},
+		"datacenter not in catalog":  {chain: issued(t, newTestCA(t, "north"), federationID), is: ErrNotMember},
+		"CA of the same name":        {chain: issued(t, foreign, federationID), says: "unknown authority"},
+		"other federation":           {chain: issued(t, east, "another"), is: ErrOtherFederation},
+		"one CA speaks for another":  {chain: forged(t, west, uri(id+"/dc/east/gateway/gw1")), says: "unknown authority"},
+		"expired":                    {chain: issued(t, east, federationID), at: noon.Add(24*time.Hour + time.Second), says: "compare the clocks"},
+		"of the future":              {chain: issued(t, east, federationID), at: noon.Add(-6 * time.Minute), says: "compare the clocks"},
+		"the CA's own certificate":   {chain: []*x509.Certificate{east.certificate}, says: "exactly one URI"},
+		"no client":                  {chain: forged(t, east, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }), says: "both ends"},
+		"no server":                  {chain: forged(t, east, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }), says: "both ends"},
+		"two names":                  {chain: forged(t, east, func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }), says: "exactly one URI"},
+		"a host name beside":         {chain: forged(t, east, func(c *x509.Certificate) { c.DNSNames = []string{"x"} }), says: "exactly one URI"},
+		"a CA as gateway":            {chain: forged(t, east, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }), says: "verify east/gw1"},
+		"other scheme":               {chain: forged(t, east, uri("https://"+federationID+"/dc/east/gateway/gw1")), says: "no identity"},
+		"longer path":                {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1/x")), says: "no identity"},
+		"slash at the end":           {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1/")), says: "no identity"},
+		"escaped slash":              {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1%2fx")), says: "no identity"},
+		"escaped letter":             {chain: forged(t, east, uri(id+"/dc/east/gateway/%67w1")), says: "no identity"},
+		"query":                      {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1?x")), says: "no identity"},
+		"port":                       {chain: forged(t, east, uri(id+":1/dc/east/gateway/gw1")), says: "no identity"},
+		"capital":                    {chain: forged(t, east, uri(id+"/dc/East/gateway/gw1")), says: "no identity"},
+		"no gateway":                 {chain: forged(t, east, uri(id+"/dc/east/gateway/")), says: "no identity"},
+		"one certificate in between": {chain: deepChain(t, east), says: "unknown authority"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			at := test.at
+			if at.IsZero() {
+				at = noon
+			}
+			_, err := VerifyMember(test.chain, federationID, catalogOf(east, west), at)
+			require.Error(t, err)
+			if test.is != nil {
+				assert.ErrorIs(t, err, test.is)
+			}
+			assert.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
+// deepChain is a gateway's certificate of a CA that a datacenter's CA made.
+func deepChain(t testing.TB, ca *CA) []*x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(9), Subject: pkix.Name{CommonName: "east"}, NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.certificate, key.Public(), ca.key)
+	require.NoError(t, err)
+	middle, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	leaf, err := (&CA{certificate: middle, key: key}).Issue("gw1", federationID, noon)
+	require.NoError(t, err)
+	return append(chainOf(t, leaf), ca.certificate)
+}
+
+func TestPinProvesTheInvitingCA(t *testing.T) {
+	east, other := newTestCA(t, "east"), newTestCA(t, "east")
+	chain := issued(t, east, federationID)
+	peer, err := VerifyPinned(chain, east.Pin(), federationID, noon)
+	require.NoError(t, err)
+	assert.Equal(t, catalog.DatacenterName("east"), peer.Datacenter)
+	pin, err := PinOf(east.Certificate())
+	require.NoError(t, err)
+	assert.Equal(t, east.Pin(), pin)
+
+	_, err = VerifyPinned(chain, other.Pin(), federationID, noon)
+	require.ErrorIs(t, err, ErrPin)
+	_, err = VerifyPinned(chain[:1], east.Pin(), federationID, noon)
+	require.ErrorIs(t, err, ErrPin, "without the CA's certificate there is nothing to pin")
+	_, err = VerifyPinned(chain, east.Pin(), "another", noon)
+	require.ErrorIs(t, err, ErrOtherFederation)
+
+	// Somebody who shows the right CA beside a certificate of another one.
+	stolen := []*x509.Certificate{issued(t, other, federationID)[0], east.certificate}
+	_, err = VerifyPinned(stolen, east.Pin(), federationID, noon)
+	require.ErrorContains(t, err, "unknown authority")
+}
+
+func TestUnfitCACertificateIsRefused(t *testing.T) {
+	east := newTestCA(t, "east")
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	withRSA := *east.certificate
+	withRSA.SignatureAlgorithm, withRSA.PublicKey = x509.SHA256WithRSA, nil
+	rsaDER, err := x509.CreateCertificate(rand.Reader, &withRSA, &withRSA, rsaKey.Public(), rsaKey)
+	require.NoError(t, err)
+	tests := map[string]struct {
+		der  []byte
+		says string
+	}{
+		"nothing":     {nil, "parse CA certificate"},
+		"garbage":     {[]byte("garbage"), "parse CA certificate"},
+		"a gateway's": {issued(t, east, federationID)[0].Raw, "may not sign"},
+		"too large":   {make([]byte, maxCASize+1), "at most"},
+		"RSA":         {rsaDER, "neither ECDSA nor Ed25519"},
+		"of another":  {deepChain(t, east)[1].Raw, "not self-signed"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := ParseCA(test.der)
+			require.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
+func TestCertificateRenewsItselfWithoutRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, err := NewCA("east", time.Now())
+		require.NoError(t, err)
+		certifier := NewCertifier(ca, "gw1", nil)
+		_, err = certifier.Certificate()
+		require.ErrorIs(t, err, ErrNoFederation)
+		certifier.SetFederation(federationID)
+
+		serials := make(map[string]bool)
+		for range 10 * 24 {
+			c, err := certifier.Certificate()
+			require.NoError(t, err)
+			_, err = VerifyMember(chainOf(t, c), federationID, catalogOf(ca), time.Now())
+			require.NoError(t, err)
+			require.Greater(t, time.Until(c.Leaf.NotAfter), 7*time.Hour, "renewed at two thirds of its life")
+			serials[c.Leaf.SerialNumber.String()] = true
+			time.Sleep(time.Hour)
+		}
+		assert.InDelta(t, 15, len(serials), 1, "each certificate serves for two thirds of a day")
+	})
+}
+
+func TestCertificateFollowsTheFederationAndTheClock(t *testing.T) {
+	now := noon
+	ca := newTestCA(t, "east")
+	certifier := NewCertifier(ca, "gw1", func() time.Time { return now })
+	certifier.SetFederation(federationID)
+	first, err := certifier.Certificate()
+	require.NoError(t, err)
+	same, err := certifier.Certificate()
+	require.NoError(t, err)
+	assert.Same(t, first, same)
+
+	now = noon.Add(-48 * time.Hour) // the clock was set back
+	earlier, err := certifier.Certificate()
+	require.NoError(t, err)
+	assert.NotSame(t, first, earlier)
+	assert.True(t, earlier.Leaf.NotBefore.Before(now))
+
+	certifier.SetFederation("another")
+	other, err := certifier.Certificate()
+	require.NoError(t, err)
+	assert.Equal(t, "another", other.Leaf.URIs[0].Host)
+}
+
+func TestCANeverPrintsItsKey(t *testing.T) {
+	ca := newTestCA(t, "east")
+	key := fmt.Sprint(ca.key.(*ecdsa.PrivateKey).D) //nolint:staticcheck // to look for it
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "ca", ca)
+	printed := log.String()
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		printed += fmt.Sprintf(verb, ca)
+	}
+	assert.NotContains(t, printed, key)
+	assert.Contains(t, printed, "redacted")
+}
