@@ -44,8 +44,9 @@ type loop struct {
 	log        *slog.Logger
 	wake       wake
 	routes     routes.Applier
-	observed   plan.Observed // of the last pass; only Run touches it
-	sound      atomic.Int64  // when a pass last applied everything, Unix ns
+	observed   plan.Observed // of the last pass; only Run touches it, like the next
+	distances  roundTrips
+	sound      atomic.Int64 // when a pass last applied everything, Unix ns
 	last       atomic.Pointer[pass]
 }
 
@@ -63,9 +64,9 @@ type pass struct {
 // Run makes passes until ctx ends, and leaves the data plane as it is.
 func (l *loop) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.liveness.Run(ctx) })
+	group.Go(func() error { return ended(ctx, l.liveness.Run(ctx)) })
 	group.Go(func() error { return l.resolver.Run(ctx) })
-	group.Go(func() error { return l.dataplane.Routes.Watch(ctx, l.wake.up) })
+	group.Go(func() error { return ended(ctx, l.dataplane.Routes.Watch(ctx, l.wake.up)) })
 	group.Go(func() error { return l.listen(ctx) })
 	group.Go(func() error {
 		for ctx.Err() == nil {
@@ -84,6 +85,14 @@ func (l *loop) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// ended tells a task that was asked to end from one that failed.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
 // turn makes one pass and publishes it.
 func (l *loop) turn(ctx context.Context) *pass {
 	p := &pass{at: time.Now()}
@@ -95,6 +104,7 @@ func (l *loop) turn(ctx context.Context) *pass {
 	l.apply(ctx, p)
 	l.observed = plan.Observed{Tunnels: p.tunnels}
 	l.registrar.observe(p.desired.Observations)
+	l.federation.Tune(l.distances.observe(p.at, p.inputs.Observed.Sessions))
 	l.report(p)
 	l.last.Store(p)
 	return p

@@ -64,6 +64,9 @@ type Federation interface {
 	Consensus() status.Consensus
 	// Certificate returns when this gateway's certificate ends.
 	Certificate() time.Time
+	// Tune adapts the timers of consensus to the slowest round trip between
+	// gateways that was measured.
+	Tune(slowest time.Duration)
 	// Withdraw hands over what this gateway does for others (leadership, its
 	// vote) after its datacenter has left; it returns when that is done.
 	Withdraw(ctx context.Context) error

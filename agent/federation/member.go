@@ -1,0 +1,311 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// pollInterval is how often a leaver looks whether it still has duties.
+const pollInterval = 50 * time.Millisecond
+
+// Member is this gateway's part of a federation: its raft node and its
+// control port. It implements agent.Federation.
+type Member struct {
+	self      catalog.GatewayID
+	cfg       config.Config
+	certifier *identity.Certifier
+	port      *control.Port
+	node      *consensus.Node
+	log       *slog.Logger
+}
+
+var _ agent.Federation = (*Member)(nil)
+
+type memberConfig struct {
+	self         catalog.GatewayID
+	federationID string
+	cfg          config.Config
+	dir          string // of raft
+	certifier    *identity.Certifier
+	sockets      control.Sockets
+	log          *slog.Logger
+}
+
+func newMember(c memberConfig) (*Member, error) {
+	m := &Member{self: c.self, cfg: c.cfg, certifier: c.certifier, log: c.log}
+	m.port = control.New(control.Config{
+		Listen: c.cfg.Control.Listen, Certifier: c.certifier, CAs: m.authority, Changed: m.Changed,
+		Sockets: c.sockets, Service: &service{member: m}, Addresses: m.addresses,
+		Sentinels: sentinels(), Log: c.log,
+	})
+	node, err := consensus.Open(consensus.Config{
+		ID: c.self, Federation: c.federationID, Dir: c.dir, Timers: timersOf(c.cfg.Raft),
+		SnapshotThreshold: c.cfg.Raft.SnapshotThreshold,
+		Network:           m.port.Raft(), Remote: remote{m.port.Client()}, Addresses: m.addresses, Log: c.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.node = node
+	return m, nil
+}
+
+// timersOf starts with those of a LAN unless told otherwise; Tune adapts them.
+func timersOf(c config.Raft) consensus.Timers {
+	if c.Timers == "wan" {
+		return consensus.WAN()
+	}
+	return consensus.LAN()
+}
+
+// sentinels are the errors that keep their meaning between gateways.
+func sentinels() control.Sentinels {
+	return append(agentSentinels(),
+		control.Sentinel{Name: "not-leader", Err: consensus.ErrNotLeader, Code: codeUnavailable},
+		control.Sentinel{Name: "rejected", Err: consensus.ErrRejected, Code: codeFailedPrecondition},
+	)
+}
+
+func (m *Member) close() error { return errors.Join(m.node.Close(), m.port.Close()) }
+
+// Run implements agent.Federation. The node ends first: handing leadership
+// over needs the port.
+func (m *Member) Run(ctx context.Context) error {
+	if err := m.port.Listen(ctx); err != nil {
+		return errors.Join(err, m.node.Close())
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	port, stop := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stop()
+		return m.node.Run(ctx)
+	})
+	group.Go(func() error { return m.port.Run(port) })
+	return group.Wait()
+}
+
+// authority returns the CA of a datacenter that is a member now.
+func (m *Member) authority(dc catalog.DatacenterName) ([]byte, bool) {
+	found, ok := m.node.View().Datacenter(dc)
+	return found.CACertificate, ok
+}
+
+// addresses returns where a gateway's control port may be reached: through
+// the tunnel, which needs only UDP to be open, then on the underlay.
+func (m *Member) addresses(id catalog.GatewayID) []string {
+	g, ok := m.node.View().Gateway(id)
+	if !ok {
+		return nil
+	}
+	var addresses []string
+	for _, hostport := range g.Controls[:min(1, len(g.Controls))] {
+		if _, port, err := net.SplitHostPort(hostport); err == nil {
+			addresses = append(addresses, net.JoinHostPort(g.Overlay.String(), port))
+		}
+	}
+	return append(addresses, g.Controls...)
+}
+
+// View implements agent.Federation.
+func (m *Member) View() *catalog.View { return m.node.View() }
+
+// Changed implements agent.Federation.
+func (m *Member) Changed() <-chan struct{} { return m.node.Changed() }
+
+// Propose implements agent.Federation.
+func (m *Member) Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error) {
+	results, err := m.node.Propose(ctx, commands...)
+	if errors.Is(err, consensus.ErrBehind) {
+		return results, nil // it is written; only reading it here may take a while
+	}
+	return results, explain(err)
+}
+
+// explain gives errors of consensus the meaning that the agent knows.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, consensus.ErrUncertain):
+		return fmt.Errorf("%w: see whether it took effect before trying again", err)
+	case errors.Is(err, consensus.ErrNoLeader):
+		return fmt.Errorf("%w: %w", agent.ErrNoLeader, err)
+	}
+	return err
+}
+
+// Read implements agent.Federation.
+func (m *Member) Read(ctx context.Context, mode agent.ReadMode) (*catalog.View, agent.Freshness, error) {
+	view, fresh, err := m.node.Read(ctx, modeOf(mode))
+	return view, agent.Freshness{
+		Index: fresh.Index, Leader: fresh.Leader, LastContact: fresh.LastContact,
+	}, explain(err)
+}
+
+func modeOf(mode agent.ReadMode) consensus.ReadMode {
+	switch mode {
+	case agent.StaleRead:
+		return consensus.Stale
+	case agent.ConsistentRead:
+		return consensus.Consistent
+	default:
+		return consensus.Lease
+	}
+}
+
+// Consensus implements agent.Federation.
+func (m *Member) Consensus() status.Consensus {
+	s := m.node.Status()
+	answer := status.Consensus{
+		Role: s.Role, Leader: s.Leader, Term: s.Term, AppliedIndex: s.AppliedIndex,
+		CommitIndex: s.CommitIndex, LastContact: s.LastContact, Timers: s.Timers,
+	}
+	peers, err := m.node.Peers()
+	if err != nil {
+		return answer // raft does not run yet, or no more
+	}
+	for _, p := range peers {
+		answer.Peers = append(answer.Peers, status.ConsensusPeer{ID: p.ID, Voter: p.Voter, Healthy: p.Healthy})
+	}
+	return answer
+}
+
+// Certificate implements agent.Federation.
+func (m *Member) Certificate() time.Time {
+	certificate, err := m.certifier.Certificate()
+	if err != nil || certificate.Leaf == nil {
+		return time.Time{}
+	}
+	return certificate.Leaf.NotAfter
+}
+
+// Tune implements agent.Federation.
+func (m *Member) Tune(slowest time.Duration) {
+	if m.cfg.Raft.Timers != "auto" {
+		return
+	}
+	// Between the two nothing changes, so that a path near the limit does
+	// not make raft restart again and again.
+	const far, near = 100 * time.Millisecond, 50 * time.Millisecond
+	timers := consensus.LAN()
+	switch wan := m.node.Status().Timers == consensus.WAN().Name; {
+	case slowest > far, wan && slowest > near:
+		timers = consensus.WAN()
+	}
+	if err := m.node.SetTimers(timers); err != nil {
+		m.log.Error("cannot change raft's timers", "err", err)
+	}
+}
+
+// Withdraw implements agent.Federation. The leader removes the members that
+// the catalog does not know any more, itself last and after handing over.
+func (m *Member) Withdraw(ctx context.Context) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if !m.onDuty() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("hand over the catalog: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// onDuty says whether others still depend on this node: it leads, or has a
+// vote beside others.
+func (m *Member) onDuty() bool {
+	peers, err := m.node.Peers()
+	if err != nil || len(peers) < 2 {
+		return false
+	}
+	for _, p := range peers {
+		if p.ID == m.self {
+			return p.Voter || p.Leader
+		}
+	}
+	return false
+}
+
+// CreateToken implements agent.Federation.
+func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterName, ttl time.Duration) (agent.NewToken, error) {
+	view := m.node.View()
+	federation, _ := view.Federation()
+	token, err := identity.NewToken(identity.Token{
+		FederationID: federation.ID, FederationName: federation.Name, Endpoints: m.invitation(view),
+		Pin: m.certifier.CA().Pin(), Datacenter: datacenter, ExpiresAt: time.Now().Add(ttl),
+	})
+	if err != nil {
+		return agent.NewToken{}, err
+	}
+	results, err := m.Propose(ctx, catalog.NewCreateToken(catalog.Token{
+		ID: token.ID, SecretHash: token.Secret.Hash(), Datacenter: datacenter,
+		CreatedBy: m.self, CreatedAt: time.Now(), ExpiresAt: token.ExpiresAt,
+	}))
+	if err != nil {
+		return agent.NewToken{}, err
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		return agent.NewToken{}, refusal
+	}
+	text, err := token.Encode()
+	if err != nil {
+		return agent.NewToken{}, err
+	}
+	return agent.NewToken{Text: text, ID: token.ID, ExpiresAt: token.ExpiresAt, Endpoints: token.Endpoints}, nil
+}
+
+// invitation lists the control ports of this datacenter's gateways, this one
+// first: only they can prove the pin.
+func (m *Member) invitation(v *catalog.View) []string {
+	var own, others []string
+	for _, g := range v.Gateways() {
+		switch {
+		case g.ID() == m.self:
+			own = g.Controls
+		case g.Datacenter == m.cfg.Datacenter:
+			others = append(others, g.Controls...)
+		}
+	}
+	return append(append([]string{}, own...), others...)
+}
+
+// TransferLeader implements agent.Federation.
+func (m *Member) TransferLeader(ctx context.Context, to catalog.GatewayID) error {
+	return explain(m.node.TransferLeader(ctx, to))
+}
+
+// RemovePeer implements agent.Federation.
+func (m *Member) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
+	return explain(m.node.RemovePeer(ctx, id))
+}
+
+// SaveSnapshot implements agent.Federation.
+func (m *Member) SaveSnapshot(ctx context.Context, mode agent.ReadMode) ([]byte, uint64, error) {
+	archive, info, err := m.node.SaveSnapshot(ctx, modeOf(mode))
+	return archive, info.Index, explain(err)
+}
+
+// Restore implements agent.Federation.
+func (m *Member) Restore(ctx context.Context, archive []byte) (uint64, error) {
+	if err := m.node.Restore(ctx, archive); err != nil {
+		return 0, explain(err)
+	}
+	return m.node.View().Index(), nil
+}
+

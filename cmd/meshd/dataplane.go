@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/routes/kernel"
+	"github.com/meshway/meshway/routes/nft"
+	"github.com/meshway/meshway/tunnel/device"
+	wgkernel "github.com/meshway/meshway/tunnel/kernel"
+	"github.com/meshway/meshway/tunnel/userspace"
+)
+
+// newDataplane chooses the adapters; it changes nothing.
+func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (agent.Dataplane, error) {
+	inKernel := wgkernel.New()
+	inProcess := userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
+	devices := device.Config{Prefix: cfg.WireGuard.Interface, Log: log}
+	switch supported := wgkernel.Supported(ctx); {
+	case cfg.WireGuard.Dataplane == "userspace", cfg.WireGuard.Dataplane == "auto" && supported != nil:
+		devices.Backend, devices.Removers = inProcess, []device.Backend{inKernel}
+	case supported != nil:
+		return agent.Dataplane{}, fmt.Errorf("wireguard.dataplane is kernel: %w", supported)
+	default:
+		devices.Backend, devices.Removers = inKernel, []device.Backend{inProcess}
+	}
+	log.Info("data plane chosen", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
+	return agent.Dataplane{
+		Tunnels: device.New(devices),
+		Routes: kernel.New(kernel.Options{
+			DevicePrefix: cfg.WireGuard.Interface,
+			Sysctls:      kernel.FileStore(filepath.Join(cfg.DataDir, "sysctls.json")),
+		}),
+		Firewall: nft.New(),
+	}, nil
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/config"
+)
+
+// DefaultConfigFile is read when --config is not given and the file exists.
+const DefaultConfigFile = "/etc/meshway/meshd.yaml"
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "meshd",
+		Short: "the agent of Meshway: tunnels, routes and the catalog of one gateway",
+		Long: `meshd keeps this gateway in its federation. It is controlled with meshctl.
+
+  meshd run --config /etc/meshway/meshd.yaml
+  meshctl init | meshctl join TOKEN
+  meshctl status`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(runCommand(), wireguardCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "print which build this is", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			info := build.Current()
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.Join([]string{"meshd", info.Version, info.Commit, info.Go}, " "))
+			return err
+		},
+	}
+}
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "config", Short: "print or check a configuration",
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "reference", Short: "print every key with its default and meaning", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Reference())
+			return err
+		},
+	}, &cobra.Command{
+		Use: "check FILE", Short: "say what is wrong with a configuration file", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := config.Load(args[0], config.Overrides{}); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid\n", args[0])
+			return err
+		},
+	})
+	return cmd
+}
+
+// configFlags are the keys of the configuration that are flags too.
+type configFlags struct {
+	file      string
+	overrides config.Overrides
+}
+
+func (f *configFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.file, "config", "", "configuration `file` (default "+DefaultConfigFile+" if it exists); see meshd config reference")
+	flags.StringVar(&f.overrides.Datacenter, "datacenter", "", "name of this datacenter (datacenter)")
+	flags.StringVar(&f.overrides.Gateway, "gateway", "", "name of this gateway (gateway)")
+	flags.StringVar(&f.overrides.DataDir, "data-dir", "", "`directory` for keys and the catalog (dataDir)")
+	flags.StringVar(&f.overrides.Listen, "listen", "", "`address:port` of the control port (control.listen)")
+	flags.StringVar(&f.overrides.Dataplane, "dataplane", "", "auto, kernel or userspace (wireguard.dataplane)")
+	flags.StringVar(&f.overrides.TokenFile, "token-file", "", "join with the token in this `file` (join.tokenFile)")
+	flags.StringVar(&f.overrides.Socket, "socket", "", "unix `socket` for meshctl (admin.socket)")
+	flags.StringVar(&f.overrides.MetricsListen, "metrics-listen", "", "`address:port` of /metrics, /healthz and /readyz (metrics.listen)")
+	flags.StringVar(&f.overrides.LogLevel, "log-level", "", "debug, info, warn or error (log.level)")
+	flags.StringVar(&f.overrides.LogFormat, "log-format", "", "text or json (log.format)")
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/sockets"
+	"github.com/meshway/meshway/agent/federation"
+	"github.com/meshway/meshway/agent/host"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/operator"
+	"github.com/meshway/meshway/agent/registry"
+	"github.com/meshway/meshway/agent/status"
+)
+
+// metricsGrace is what a scrape that is being answered gets when meshd stops.
+const metricsGrace = time.Second
+
+func runCommand() *cobra.Command {
+	var flags configFlags
+	cmd := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "run the agent of this gateway",
+		Long: `run keeps this gateway in its federation: tunnels, routes, firewall and its part
+of the catalog. Without a federation it waits for meshctl init or meshctl join.
+
+SIGTERM and Ctrl-C stop the agent and leave the data plane: traffic goes on.
+meshctl leave takes the datacenter out of its federation; meshd uninstall
+removes everything from this host.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := flags.load()
+			if err != nil {
+				return err
+			}
+			log, err := newLogger(cmd.ErrOrStderr(), cfg.Log)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), cfg, log)
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// load reads the configuration; the default file only if it exists.
+func (f *configFlags) load() (config.Config, error) {
+	file := f.file
+	if file == "" {
+		if _, err := os.Stat(DefaultConfigFile); err == nil {
+			file = DefaultConfigFile
+		}
+	}
+	return config.Load(file, f.overrides)
+}
+
+// run constructs the adapters and runs everything that is long-lived. Up to
+// the agent's own Run nothing of the host has been changed but the data directory.
+func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	if os.Geteuid() != 0 {
+		return errors.New("meshd run needs root: it makes interfaces, routes and firewall rules; run it as root or as the system's service")
+	}
+	store, err := identity.Open(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // nothing is buffered
+	unlock, err := lock(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := newAgent(ctx, cfg, store, log)
+	if err != nil {
+		return err
+	}
+	admin := control.NewOperatorServer(control.OperatorConfig{
+		Socket: cfg.Admin.Socket, Handler: operator.Handler{Agent: a}, Sentinels: federation.Sentinels(), Log: log,
+	})
+	if err := admin.Listen(ctx); err != nil {
+		return err
+	}
+	log.Info("meshd starts", "version", build.Current().Version, "datacenter", cfg.Datacenter, "gateway", cfg.Gateway, "dataDir", cfg.DataDir)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.Run(ctx) })
+	group.Go(func() error { return admin.Run(ctx) })
+	if cfg.Metrics.Listen.Port() != 0 {
+		group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, a, log) })
+	}
+	err = group.Wait()
+	log.Info("meshd ends; tunnels and routes stay", "err", err)
+	return err
+}
+
+func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, log *slog.Logger) (*agent.Agent, error) {
+	key, err := store.WireGuardKey()
+	if err != nil {
+		return nil, err
+	}
+	token, err := readToken(cfg.Join.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	dataplane, err := newDataplane(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return agent.New(agent.Deps{
+		Config: cfg, Key: key, Dataplane: dataplane, Token: token, Log: log,
+		Federations: federation.New(federation.Config{
+			Config: cfg, Store: store, Log: log,
+			Sockets: func(overlay func() netip.Prefix) control.Sockets {
+				return &sockets.Sockets{Mark: cfg.Routing.Mark, Overlay: overlay}
+			},
+		}),
+		NewLiveness: func() agent.Liveness {
+			return liveness.New(liveness.Config{
+				Port: cfg.Liveness.Port, Interval: cfg.Liveness.Interval, Multiplier: cfg.Liveness.Multiplier,
+				Network: liveness.UDP{}, Log: log,
+			})
+		},
+		Host:          host.Host{TunnelPrefix: cfg.WireGuard.Interface, Prefixes: cfg.Prefixes},
+		Registrations: registry.File{Path: filepath.Join(cfg.DataDir, "services.json")},
+	}), nil
+}
+
+func readToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("join.tokenFile: %w: write a token there, or remove the key to join with meshctl", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// serveMetrics serves /metrics, /healthz and /readyz.
+func serveMetrics(ctx context.Context, at netip.AddrPort, a *agent.Agent, log *slog.Logger) error {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", at.String())
+	if err != nil {
+		return fmt.Errorf("metrics.listen: %w; choose another address, or port 0 to have none", err)
+	}
+	server := &http.Server{
+		Handler:           status.NewHandler(status.HandlerConfig{Snapshot: a.Status, Now: time.Now}),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), metricsGrace)
+		defer cancel()
+		_ = server.Shutdown(grace)
+	})
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/identity"
+)
+
+func uninstallCommand() *cobra.Command {
+	var flags configFlags
+	var force, purge bool
+	cmd := &cobra.Command{
+		Use:   "uninstall",
+		Short: "remove everything that Meshway made on this host",
+		Long: `uninstall removes Meshway's interfaces, routes, rules, nexthops, sysctls and
+firewall table from this host, and nothing else. The agent must be stopped.
+
+A gateway that is still in a federation is refused: run meshctl leave first, so
+that the others know. --force removes it all the same. --purge also deletes the
+data directory with the keys of the datacenter.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := flags.load()
+			if err != nil {
+				return err
+			}
+			if os.Geteuid() != 0 {
+				return errors.New("meshd uninstall needs root")
+			}
+			log := slog.New(slog.DiscardHandler)
+			store, err := identity.Open(cfg.DataDir)
+			if err != nil {
+				return err
+			}
+			defer store.Close() //nolint:errcheck // nothing is buffered
+			unlock, err := lock(cfg.DataDir)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			if err := dropMembership(store, force); err != nil {
+				return err
+			}
+			dataplane, err := newDataplane(cmd.Context(), cfg, log)
+			if err != nil {
+				return err
+			}
+			if err := agent.CleanUp(cmd.Context(), dataplane, cfg.Routing.Table); err != nil {
+				return err
+			}
+			return finish(cmd.OutOrStdout(), cfg.DataDir, purge)
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "also when this gateway is still in a federation")
+	cmd.Flags().BoolVar(&purge, "purge", false, "also delete the data directory with the keys")
+	return cmd
+}
+
+func dropMembership(store *identity.Store, force bool) error {
+	membership, member, err := store.Membership()
+	if err != nil || !member {
+		return err
+	}
+	if !force {
+		return fmt.Errorf("this gateway is still in federation %s: run meshctl leave first (with meshd running), or use --force",
+			membership.FederationName)
+	}
+	return store.ClearMembership()
+}
+
+func finish(w io.Writer, dataDir string, purge bool) error {
+	if purge {
+		if err := os.RemoveAll(dataDir); err != nil {
+			return fmt.Errorf("delete data directory: %w", err)
+		}
+		_, err := fmt.Fprintf(w, "removed Meshway from this host, and %s\n", dataDir)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "removed Meshway from this host; the keys are still in %s (--purge deletes them)\n", dataDir)
+	return err
+}
