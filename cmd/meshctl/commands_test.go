@@ -3,13 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/consensus/archive"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
@@ -145,8 +149,7 @@ func TestSnapshotOnStdoutIsNothingButTheArchive(t *testing.T) {
 }
 
 func TestWhatCannotBeUndoneNeedsAYes(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "backup.snap")
-	require.NoError(t, os.WriteFile(file, []byte("archive"), 0o600))
+	file, content := savedCatalog(t)
 	for _, args := range [][]string{
 		{"leave"}, {"snapshot", "restore", file}, {"raft", "remove-peer", "west/gw1"},
 		{"raft", "recover", "--data-dir", t.TempDir(), "--peer", "east/gw1", "--meshd", "/bin/false"},
@@ -159,7 +162,47 @@ func TestWhatCannotBeUndoneNeedsAYes(t *testing.T) {
 	}
 	o := &operator{}
 	assert.Equal(t, exitOK, meshctl(t, o, "snapshot", "restore", file, "--yes").code)
-	assert.Equal(t, "archive", string(o.asked[0].(*controlpb.RestoreRequest).GetArchive()))
+	assert.Equal(t, content, o.asked[0].(*controlpb.RestoreRequest).GetArchive())
+}
+
+// savedCatalog writes a snapshot file of an empty catalog.
+func savedCatalog(t *testing.T) (file string, content []byte) {
+	t.Helper()
+	content, _, err := archive.Pack(archive.Info{Term: 4, Gateway: "east/gw1", SavedAt: before(2 * time.Hour)}, catalog.New().View())
+	require.NoError(t, err)
+	file = filepath.Join(t.TempDir(), "backup.snap")
+	require.NoError(t, os.WriteFile(file, content, 0o600))
+	return file, content
+}
+
+func TestInspectTellsWhatIsInASnapshotWithoutMeshd(t *testing.T) {
+	file, content := savedCatalog(t)
+	none := func(string) string { return "" }
+	r := runAt(t.Context(), none, "", "snapshot", "inspect", file)
+	require.Equal(t, exitOK, r.code, r.err)
+	for _, says := range []string{"index       0, term 4\n", "saved       2 h ago by east/gw1\n", "0 datacenters, 0 gateways, 0 services\n", "complete and unaltered\n"} {
+		assert.Contains(t, r.out, says)
+	}
+	want, err := archive.Inspect(content)
+	require.NoError(t, err)
+	var got archive.Info
+	require.NoError(t, json.Unmarshal([]byte(runAt(t.Context(), none, "", "snapshot", "inspect", file, "-o", "json").out), &got))
+	assert.Equal(t, want, got)
+}
+
+func TestAlteredSnapshotIsNotRestored(t *testing.T) {
+	file, content := savedCatalog(t)
+	for name, bad := range map[string][]byte{"truncated": content[:len(content)-9], "foreign": []byte("archive"), "empty": nil} {
+		require.NoError(t, os.WriteFile(file, bad, 0o600))
+		o := &operator{}
+		for _, args := range [][]string{{"snapshot", "inspect", file}, {"snapshot", "restore", file, "--yes"}} {
+			r := meshctl(t, o, args...)
+			assert.Equal(t, exitFailure, r.code, name)
+			assert.Contains(t, r.err, "not a valid catalog snapshot", name)
+			assert.Contains(t, r.err, "remedy: ", name)
+		}
+		assert.Empty(t, o.asked, name)
+	}
 }
 
 func TestRecoverRunsMeshdRecover(t *testing.T) {

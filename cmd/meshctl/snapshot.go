@@ -102,7 +102,12 @@ since is gone. Members that joined since have to join again.`,
 			if err != nil {
 				return err
 			}
-			if err := a.confirm(cmd.Context(), yes, "replacing the catalog of all datacenters by "+args[0]); err != nil {
+			info, err := inspect(args[0], archive)
+			if err != nil {
+				return err
+			}
+			question := fmt.Sprintf("replacing the catalog of all datacenters by %s (index %d, saved %s)", args[0], info.Index, human.Ago(a.now(), info.SavedAt))
+			if err := a.confirm(cmd.Context(), yes, question); err != nil {
 				return err
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
@@ -142,7 +147,11 @@ func newInspectCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return inspectArchive(a, args[0], content)
+			info, err := inspect(args[0], content)
+			if err != nil {
+				return err
+			}
+			return printInfo(a, info)
 		},
 	}
 }
