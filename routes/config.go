@@ -76,6 +76,9 @@ type Firewall struct {
 	Remote      []netip.Prefix // of all others and the overlay, sorted; may overlap no Local
 	TunnelPorts []uint16       // UDP ports of the lanes: exempt from anti-spoofing on the underlay
 	ControlPort uint16         // TCP: likewise, for a peer whose node address is in Remote
+	// PeerControlPorts are the TCP ports that peers listen on, as far as they
+	// differ from ControlPort: their answers are exempt likewise.
+	PeerControlPorts []uint16
 }
 
 // Lane is what may come out of one tunnel interface.

@@ -3,6 +3,7 @@ package routestest
 import (
 	"context"
 	"reflect"
+	"strconv"
 	"sync"
 
 	"github.com/meshway/meshway/routes"
@@ -85,3 +86,6 @@ func (f *Filter) Writes() int {
 	defer f.mu.Unlock()
 	return f.writes
 }
+
+// Written differs after each write.
+func (f *Filter) Written() string { return strconv.Itoa(f.Writes()) }

@@ -17,3 +17,7 @@ func world() *routestest.Kernel {
 	k.AddDevice("mesh1", netip.MustParseAddr("fd00:1::1"))
 	return k
 }
+
+func TestFakeFilterKeepsItsPromises(t *testing.T) {
+	routestest.FilterContract(t, func(*testing.T) routestest.FilterWorld { return routestest.NewFilter() })
+}

@@ -1,0 +1,169 @@
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/knftables"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Filter writes our table through the nft binary, in the network namespace of
+// the calling thread. It may be used from several goroutines.
+//
+// Whether the table is intact is told by nft's own listing of it, without
+// counter values, against the listing right after our write: so every chain,
+// rule and element counts. The first Apply of a process writes always; the
+// table is replaced in one transaction, hence there is no moment without one.
+type Filter struct {
+	mu       sync.Mutex // guards all following fields
+	nft      knftables.Interface
+	list     func(context.Context) (string, error) // the table as text; empty: there is none
+	open     func() (knftables.Interface, error)
+	rendered string // what was applied last
+	listing  string // what list said right after it
+}
+
+var _ routes.Filter = (*Filter)(nil)
+
+// New returns a filter; it runs nothing yet.
+func New() *Filter {
+	return &Filter{list: listTable, open: func() (knftables.Interface, error) {
+		return knftables.New(knftables.InetFamily, routes.FirewallTable)
+	}}
+}
+
+// Apply makes our table what fw says, in one transaction. It writes nothing
+// when the table is intact and says so already. Counters go on counting.
+func (f *Filter) Apply(ctx context.Context, fw routes.Firewall) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.ready(); err != nil {
+		return err
+	}
+	wish := f.nft.NewTransaction()
+	Render(wish, fw, nil)
+	if wish.String() == f.rendered {
+		if intact, err := f.intact(ctx); err != nil || intact {
+			return err
+		}
+	}
+	return f.write(ctx, fw, wish.String())
+}
+
+// Intact tells whether our table is as this process wrote it last.
+func (f *Filter) Intact(ctx context.Context) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rendered == "" {
+		return false, nil
+	}
+	return f.intact(ctx)
+}
+
+// Remove deletes our table; a missing one is no error.
+func (f *Filter) Remove(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.ready(); err != nil {
+		return err
+	}
+	f.rendered, f.listing = "", ""
+	tx := f.nft.NewTransaction()
+	tx.Add(&knftables.Table{}) // so that there is one to delete
+	tx.Delete(&knftables.Table{})
+	if err := f.nft.Run(ctx, tx); err != nil {
+		return fmt.Errorf("remove firewall table %s: %w", routes.FirewallTable, err)
+	}
+	return nil
+}
+
+// Counters returns what has been dropped, by reason; nothing without a table.
+func (f *Filter) Counters(ctx context.Context) ([]Counter, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.ready(); err != nil {
+		return nil, err
+	}
+	return f.counters(ctx)
+}
+
+func (f *Filter) write(ctx context.Context, fw routes.Firewall, rendered string) error {
+	counters, err := f.counters(ctx)
+	if err != nil {
+		return err
+	}
+	tx := f.nft.NewTransaction()
+	Render(tx, fw, counters)
+	f.rendered, f.listing = "", "" // not known until it is listed
+	if err := f.nft.Run(ctx, tx); err != nil {
+		return fmt.Errorf("write firewall table %s: %w", routes.FirewallTable, err)
+	}
+	listing, err := f.list(ctx)
+	if err != nil {
+		return fmt.Errorf("list firewall table %s: %w", routes.FirewallTable, err)
+	}
+	f.rendered, f.listing = rendered, listing
+	return nil
+}
+
+func (f *Filter) intact(ctx context.Context) (bool, error) {
+	listing, err := f.list(ctx)
+	if err != nil {
+		return false, fmt.Errorf("list firewall table %s: %w", routes.FirewallTable, err)
+	}
+	return listing == f.listing, nil
+}
+
+func (f *Filter) counters(ctx context.Context) ([]Counter, error) {
+	found, err := f.nft.ListCounters(ctx)
+	if knftables.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list counters of firewall table %s: %w", routes.FirewallTable, err)
+	}
+	counters := make([]Counter, 0, len(found))
+	for _, c := range found {
+		if c.Packets != nil && c.Bytes != nil {
+			counters = append(counters, Counter{Name: c.Name, Packets: *c.Packets, Bytes: *c.Bytes})
+		}
+	}
+	return counters, nil
+}
+
+// ready finds the nft binary, once.
+func (f *Filter) ready() error {
+	if f.nft != nil {
+		return nil
+	}
+	nft, err := f.open()
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("open firewall: the program nft is missing: install it (Debian, Ubuntu: apt install nftables): %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("open firewall: %w", err)
+	}
+	f.nft = nft
+	return nil
+}
+
+// listTable is the table as nft prints it without state, empty if there is none.
+func listTable(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, "nft", "--stateless", "list", "table", "inet", routes.FirewallTable)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		complaint := strings.TrimSpace(string(exit.Stderr))
+		if strings.Contains(complaint, "No such file or directory") {
+			return "", nil
+		}
+		return "", fmt.Errorf("nft: %s: %w", complaint, err)
+	}
+	return string(out), err
+}

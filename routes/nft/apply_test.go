@@ -1,0 +1,18 @@
+package nft_test
+
+import (
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/nft"
+)
+
+func TestMissingNftNamesThePackage(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	err := nft.New().Apply(t.Context(), routes.Firewall{})
+	require.ErrorIs(t, err, exec.ErrNotFound)
+	require.ErrorContains(t, err, "apt install nftables")
+}

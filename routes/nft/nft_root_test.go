@@ -1,0 +1,254 @@
+//go:build linux && root
+
+package nft_test
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/nft"
+	"github.com/meshway/meshway/routes/routestest"
+)
+
+func TestFilterKeepsItsPromises(t *testing.T) {
+	routestest.FilterContract(t, func(t *testing.T) routestest.FilterWorld { return newWorld(t) })
+}
+
+func TestGoldensAreLoadedByNft(t *testing.T) {
+	w := newWorld(t)
+	files, err := filepath.Glob("testdata/*.nft")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		w.run("nft -c -f %s", file)
+	}
+}
+
+func TestEveryForeignChangeIsNoticed(t *testing.T) {
+	w := newWorld(t)
+	firstRule := func(chain string) string {
+		for line := range strings.Lines(w.run("nft -a list chain inet meshway %s", chain)) {
+			if _, handle, ok := strings.Cut(line, "# handle "); ok && !strings.Contains(line, "chain") {
+				return strings.TrimSpace(handle)
+			}
+		}
+		t.Fatal("no rule in " + chain)
+		return ""
+	}
+	hands := map[string]func(){
+		"chain flushed":   func() { w.run("nft flush chain inet meshway clamp") },
+		"rule deleted":    func() { w.run("nft delete rule inet meshway nosnat handle %s", firstRule("nosnat")) },
+		"rule added":      func() { w.run("nft add rule inet meshway antispoof accept") },
+		"element deleted": func() { w.run("nft delete element inet meshway remote4 { 10.2.0.0/16 }") },
+		"set flushed":     func() { w.run("nft flush set inet meshway lanes") },
+		"table deleted":   func() { w.run("nft delete table inet meshway") },
+		"all flushed":     func() { w.run("nft flush ruleset") },
+		"chain added":     func() { w.run("nft add chain inet meshway other") },
+	}
+	for name, hand := range hands {
+		require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+		hand()
+		ok, err := w.Intact(t.Context())
+		require.NoError(t, err)
+		assert.False(t, ok, name)
+	}
+}
+
+func TestForeignTablesAreUntouched(t *testing.T) {
+	w := newWorld(t)
+	w.run("nft add table inet other")
+	w.run("nft add chain inet other post { type nat hook postrouting priority 100 ; }")
+	before := w.run("nft -a list table inet other")
+	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+	require.NoError(t, w.Remove(t.Context()))
+	assert.Equal(t, before, w.run("nft -a list ruleset"))
+}
+
+func TestCountersSurviveARewrite(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+	w.in(w.right, func() { w.run("ip addr add 10.9.0.1/32 dev lo") })
+	require.False(t, w.datagram(w.right, "10.9.0.1:0", 0, "10.1.0.1:4000").IsValid())
+	before := w.dropped(nft.CounterTunnel)
+	require.NotZero(t, before)
+	written := w.Written()
+	require.NoError(t, w.Apply(t.Context(), routes.Firewall{}))
+	require.NotEqual(t, written, w.Written())
+	assert.GreaterOrEqual(t, w.dropped(nft.CounterTunnel), before)
+}
+
+// dropped is the number of packets that a counter has counted.
+func (w *world) dropped(name string) uint64 {
+	w.t.Helper()
+	counters, err := w.Counters(w.t.Context())
+	require.NoError(w.t, err)
+	for _, c := range counters {
+		if c.Name == name {
+			return c.Packets
+		}
+	}
+	w.t.Fatal("no counter " + name)
+	return 0
+}
+
+func TestPodSourceSurvivesAForeignMasquerade(t *testing.T) {
+	w := newWorld(t)
+	w.run("nft add table inet cni")
+	w.run("nft add chain inet cni post { type nat hook postrouting priority 100 ; }")
+	w.run("nft add rule inet cni post masquerade")
+	tests := map[string]struct {
+		fromNS      int
+		from        string
+		toNS        int
+		to, gateway string
+	}{
+		"IPv4 out": {w.left, "10.1.0.2", w.right, "10.2.0.2:4000", "10.2.0.1"},
+		"IPv4 in":  {w.right, "10.2.0.2", w.left, "10.1.0.2:4000", "10.1.0.1"},
+		"IPv6 out": {w.left, "fd00:1::2", w.right, "[fd00:2::2]:4000", "fd00:2::1"},
+		"IPv6 in":  {w.right, "fd00:2::2", w.left, "[fd00:1::2]:4000", "fd00:1::1"},
+	}
+	for name, test := range tests {
+		require.NoError(t, w.Remove(t.Context()))
+		source := w.datagram(test.fromNS, net.JoinHostPort(test.from, "0"), test.toNS, test.to)
+		assert.Equal(t, test.gateway, source.Addr().String(), "%s: the foreign chain works", name)
+		require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+		source = w.datagram(test.fromNS, net.JoinHostPort(test.from, "0"), test.toNS, test.to)
+		assert.Equal(t, test.from, source.Addr().String(), name)
+	}
+}
+
+func TestSpoofedSourcesAreDropped(t *testing.T) {
+	w := newWorld(t)
+	for ns, host := range map[int]int{w.left: 8, w.right: 9} { // what they can claim to be
+		w.in(ns, func() {
+			w.run("ip addr add 10.2.9.%d/32 dev lo", host)
+			w.run("ip addr add 10.9.9.%d/32 dev lo", host)
+			w.run("ip addr add fd00:2::%d/128 dev lo nodad", host)
+			w.run("ip addr add fd00:9::%d/128 dev lo nodad", host)
+		})
+	}
+	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+	tests := map[string]struct {
+		fromNS  int
+		from    string
+		toNS    int
+		to      string
+		arrives bool
+	}{
+		"lane, its source":                {w.right, "10.2.9.9:0", w.left, "10.1.0.2:4000", true},
+		"lane, its source, IPv6":          {w.right, "[fd00:2::9]:0", w.left, "[fd00:1::2]:4000", true},
+		"lane, other source":              {w.right, "10.9.9.9:0", w.left, "10.1.0.2:4000", false},
+		"lane, other source, IPv6":        {w.right, "[fd00:9::9]:0", w.left, "[fd00:1::2]:4000", false},
+		"lane, other source, tunnel port": {w.right, "10.9.9.9:0", 0, "10.1.0.1:51820", false},
+		"underlay, own source":            {w.left, "10.1.0.2:0", w.right, "10.2.0.2:4000", true},
+		"underlay, unknown source":        {w.left, "10.9.9.8:0", 0, "10.1.0.1:4000", true},
+		"underlay, remote source":         {w.left, "10.2.9.8:0", 0, "10.1.0.1:4000", false},
+		"underlay, remote source, IPv6":   {w.left, "[fd00:2::8]:0", 0, "[fd00:1::1]:4000", false},
+		"underlay, tunnel port":           {w.left, "10.2.9.8:0", 0, "10.1.0.1:51820", true},
+		"underlay, tunnel port, IPv6":     {w.left, "[fd00:2::8]:0", 0, "[fd00:1::1]:51820", true},
+		"underlay, tunnel port forwarded": {w.left, "10.2.9.8:0", w.right, "10.2.0.2:51820", false},
+	}
+	for name, test := range tests {
+		assert.Equal(t, test.arrives, w.datagram(test.fromNS, test.from, test.toNS, test.to).IsValid(), name)
+	}
+	// At least: the links' own multicasts may count too.
+	assert.GreaterOrEqual(t, w.dropped(nft.CounterTunnel), uint64(3))
+	assert.GreaterOrEqual(t, w.dropped(nft.CounterUnderlay), uint64(3))
+}
+
+func TestPeerWithACoveredNodeAddressCanConnect(t *testing.T) {
+	w := newWorld(t)
+	w.in(w.left, func() { w.run("ip addr add 10.2.9.9/32 dev lo") })
+	w.run("ip route add 10.2.9.9/32 via 10.1.0.2")
+	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+	assert.NoError(t, w.connect(w.left, "10.2.9.9", 0, "10.1.0.1:7443"), "it to us")
+	assert.NoError(t, w.connect(0, "10.1.0.1", w.left, "10.2.9.9:7443"), "we to it")
+	assert.Error(t, w.connect(w.left, "10.2.9.9", 0, "10.1.0.1:4000"), "another port of ours")
+	assert.Error(t, w.connect(0, "10.1.0.1", w.left, "10.2.9.9:4000"), "another port of it")
+}
+
+// connect makes one TCP connection and ends it.
+func (w *world) connect(fromNS int, from string, toNS int, to string) error {
+	conn, accepted, err := w.dial(fromNS, from, toNS, to)
+	if err == nil {
+		conn.Close()
+		accepted.Close()
+	}
+	return err
+}
+
+func (w *world) dial(fromNS int, from string, toNS int, to string) (conn, accepted net.Conn, err error) {
+	w.t.Helper()
+	var listener net.Listener
+	w.in(toNS, func() { listener, err = net.Listen("tcp", to) })
+	require.NoError(w.t, err)
+	defer listener.Close()
+	w.in(fromNS, func() {
+		dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err = dialer.Dial("tcp", to)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	accepted, err = listener.Accept()
+	require.NoError(w.t, err)
+	return conn, accepted, nil
+}
+
+func TestSegmentsFitIntoTheTunnel(t *testing.T) {
+	w := newWorld(t)
+	w.run("ip link set mesh0 mtu 1300") // the far end's link is 1500, as a pod's is
+	for _, direction := range []struct {
+		name         string
+		fromNS, toNS int
+		from, to     string
+	}{
+		{"out", w.left, w.right, "10.1.0.2", "10.2.0.2:4000"},
+		{"in", w.right, w.left, "10.2.0.2", "10.1.0.2:4000"},
+		{"out IPv6", w.left, w.right, "fd00:1::2", "[fd00:2::2]:4001"},
+		{"in IPv6", w.right, w.left, "fd00:2::2", "[fd00:1::2]:4001"},
+	} {
+		header := 40
+		if strings.Contains(direction.name, "IPv6") {
+			header = 60
+		}
+		require.NoError(t, w.Remove(t.Context()))
+		c, a := w.segments(direction.fromNS, direction.from, direction.toNS, direction.to)
+		assert.Greater(t, max(c, a), 1300-header, "%s: without a table it does not", direction.name)
+		require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+		c, a = w.segments(direction.fromNS, direction.from, direction.toNS, direction.to)
+		assert.LessOrEqual(t, c, 1300-header, direction.name)
+		assert.LessOrEqual(t, a, 1300-header, direction.name)
+	}
+}
+
+// segments is the size of segment, in bytes, that each end of a connection sends.
+func (w *world) segments(fromNS int, from string, toNS int, to string) (dialled, accepted int) {
+	w.t.Helper()
+	d, a, err := w.dial(fromNS, from, toNS, to)
+	require.NoError(w.t, err)
+	defer d.Close()
+	defer a.Close()
+	return w.segment(d), w.segment(a)
+}
+
+func (w *world) segment(c net.Conn) int {
+	w.t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	require.NoError(w.t, err)
+	size := 0
+	var failed error
+	require.NoError(w.t, raw.Control(func(fd uintptr) {
+		size, failed = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+	}))
+	require.NoError(w.t, failed)
+	return size
+}

@@ -1,0 +1,186 @@
+package nft
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/knftables"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// The names of what our table holds.
+const (
+	chainClamp     = "clamp"     // TCP segments fit into the tunnel
+	chainNoSNAT    = "nosnat"    // pods keep their address
+	chainAntispoof = "antispoof" // nobody takes a remote one
+
+	setLanes  = "lanes"
+	setLocal  = "local"
+	setRemote = "remote"
+
+	// CounterTunnel counts packets out of a tunnel with a source that the lane
+	// does not lead to.
+	CounterTunnel = "spoofed-in-tunnel"
+	// CounterUnderlay counts packets from outside the tunnels with a source of
+	// another datacenter.
+	CounterUnderlay = "spoofed-on-underlay"
+)
+
+// Counter is one of the table's named counters.
+type Counter struct {
+	Name           string
+	Packets, Bytes uint64
+}
+
+// Render fills a transaction that replaces our table, as a whole and at once,
+// by what fw says. Counters go on from the values given, if any. It is pure.
+func Render(tx *knftables.Transaction, fw routes.Firewall, counters []Counter) {
+	tx.Add(&knftables.Table{}) // so that there is one to delete
+	tx.Delete(&knftables.Table{})
+	tx.Add(&knftables.Table{Comment: knftables.PtrTo("managed by Meshway, which restores it when changed")})
+	r := ruleset{tx: tx, fw: fw}
+	r.sets()
+	r.counters(counters)
+	r.clamp()
+	r.noSNAT()
+	r.antispoof()
+}
+
+// ruleset renders one Firewall.
+type ruleset struct {
+	tx *knftables.Transaction
+	fw routes.Firewall
+}
+
+// ipFamily is how nft names a family.
+type ipFamily struct {
+	family routes.Family
+	word   string // of the match
+	digit  string // at the end of set names
+	kind   string // of a set of addresses
+}
+
+func ipFamilies() []ipFamily {
+	return []ipFamily{
+		{family: routes.IPv4, word: "ip", digit: "4", kind: "ipv4_addr"},
+		{family: routes.IPv6, word: "ip6", digit: "6", kind: "ipv6_addr"},
+	}
+}
+
+func (r ruleset) sets() {
+	r.tx.Add(&knftables.Set{Name: setLanes, Type: "ifname"})
+	for _, l := range r.fw.Lanes {
+		r.tx.Add(&knftables.Element{Set: setLanes, Key: []string{strconv.Quote(l.Device)}})
+	}
+	r.prefixSet(setLocal, r.fw.Local)
+	r.prefixSet(setRemote, r.fw.Remote)
+	for _, l := range r.fw.Lanes {
+		r.prefixSet(sourcesOf(l), l.Sources)
+	}
+}
+
+func sourcesOf(l routes.Lane) string { return "sources-" + l.Device + "-" }
+
+// prefixSet is one set for each family, since nft has no set of both.
+func (r ruleset) prefixSet(name string, prefixes []netip.Prefix) {
+	for _, f := range ipFamilies() {
+		set := name + f.digit
+		r.tx.Add(&knftables.Set{Name: set, Type: f.kind, Flags: []knftables.SetFlag{knftables.IntervalFlag}})
+		for _, p := range disjoint(prefixes) {
+			if routes.FamilyOf(p.Addr()) == f.family {
+				r.tx.Add(&knftables.Element{Set: set, Key: []string{p.String()}})
+			}
+		}
+	}
+}
+
+func (r ruleset) counters(former []Counter) {
+	for _, name := range []string{CounterTunnel, CounterUnderlay} {
+		counter := &knftables.Counter{Name: name}
+		i := slices.IndexFunc(former, func(c Counter) bool { return c.Name == name })
+		if i >= 0 && former[i].Packets > 0 {
+			counter.Packets, counter.Bytes = &former[i].Packets, &former[i].Bytes
+		}
+		r.tx.Add(counter)
+	}
+}
+
+// clamp lowers the segment size that either end announces to what fits into
+// the tunnel: "rt mtu" is the smaller of both directions' routes.
+func (r ruleset) clamp() {
+	r.chain(chainClamp, knftables.FilterType, knftables.ForwardHook, knftables.ManglePriority)
+	for _, match := range []string{"iifname", "oifname"} {
+		r.rule(chainClamp, match, "@"+setLanes, "tcp flags syn / syn,rst tcp option maxseg size set rt mtu")
+	}
+}
+
+// noSNAT keeps the source address between datacenters. It comes before the
+// chains of CNI plugins, which masquerade: accepting a packet here would not
+// keep them from it, but a packet has only one source translation, and this
+// one is to its own address.
+func (r ruleset) noSNAT() {
+	r.chain(chainNoSNAT, knftables.NATType, knftables.PostroutingHook, knftables.SNATPriority+"-1")
+	for _, f := range ipFamilies() {
+		local, remote := "@"+setLocal+f.digit, "@"+setRemote+f.digit
+		r.rule(chainNoSNAT, f.word, "saddr", local, f.word, "daddr", remote, "snat", f.word, "to", f.word, "saddr")
+		r.rule(chainNoSNAT, f.word, "saddr", remote, f.word, "daddr", local, "snat", f.word, "to", f.word, "saddr")
+	}
+}
+
+// antispoof lets out of a lane only the sources that the lane leads to, and
+// from elsewhere none of another datacenter.
+func (r ruleset) antispoof() {
+	r.chain(chainAntispoof, knftables.FilterType, knftables.PreroutingHook, knftables.RawPriority)
+	r.rule(chainAntispoof, `iifname "lo" accept`)
+	// Neighbours solicit from link-local addresses, and from global ones, which
+	// may be in Remote (RFC 4861 section 7.2.2); nobody forwards these.
+	r.rule(chainAntispoof, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept")
+	for _, l := range r.fw.Lanes {
+		for _, f := range ipFamilies() {
+			r.rule(chainAntispoof, "iifname", strconv.Quote(l.Device), f.word, "saddr", "@"+sourcesOf(l)+f.digit, "accept")
+		}
+	}
+	r.rule(chainAntispoof, "iifname", "@"+setLanes, "counter name", strconv.Quote(CounterTunnel), "drop")
+	r.underlay()
+	for _, f := range ipFamilies() {
+		r.rule(chainAntispoof, f.word, "saddr", "@"+setRemote+f.digit, "counter name", strconv.Quote(CounterUnderlay), "drop")
+	}
+}
+
+// underlay lets through what a peer sends us outside the tunnels, though its
+// node address be in Remote: it has to, before there is a tunnel. All of it
+// is for this host itself; nothing is forwarded.
+func (r ruleset) underlay() {
+	const here = "fib daddr type local accept"
+	if len(r.fw.TunnelPorts) > 0 {
+		r.rule(chainAntispoof, "udp dport {", portList(r.fw.TunnelPorts), "}", here)
+	}
+	if r.fw.ControlPort != 0 {
+		r.rule(chainAntispoof, "tcp dport", strconv.Itoa(int(r.fw.ControlPort)), here)
+		// Answers to our own connections; they never begin with a bare SYN.
+		peers := append([]uint16{r.fw.ControlPort}, r.fw.PeerControlPorts...)
+		r.rule(chainAntispoof, "tcp sport {", portList(peers), "} tcp flags & (syn | ack) != syn", here)
+	}
+	r.rule(chainAntispoof, "icmp type { destination-unreachable, time-exceeded, parameter-problem }", here)
+	r.rule(chainAntispoof, "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }", here)
+}
+
+func (r ruleset) chain(name string, typ knftables.BaseChainType, hook knftables.BaseChainHook, p knftables.BaseChainPriority) {
+	r.tx.Add(&knftables.Chain{Name: name, Type: &typ, Hook: &hook, Priority: &p})
+}
+
+func (r ruleset) rule(chain string, words ...string) {
+	r.tx.Add(&knftables.Rule{Chain: chain, Rule: strings.Join(words, " ")})
+}
+
+func portList(ports []uint16) string {
+	words := make([]string, 0, len(ports))
+	for _, p := range slices.Compact(slices.Sorted(slices.Values(ports))) {
+		words = append(words, fmt.Sprint(p))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,87 @@
+package nft_test
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/knftables"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/nft"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func prefixes(texts ...string) []netip.Prefix {
+	list := make([]netip.Prefix, len(texts))
+	for i, text := range texts {
+		list[i] = netip.MustParsePrefix(text)
+	}
+	return list
+}
+
+func firewalls() map[string]routes.Firewall {
+	return map[string]routes.Firewall{
+		"empty": {},
+		"two-lanes": {
+			Lanes: []routes.Lane{
+				{Device: "mesh0", Sources: prefixes("10.2.0.0/16", "10.3.0.0/16", "192.0.2.7/32", "fd00:2::/48")},
+				{Device: "mesh1", Sources: prefixes("10.2.0.0/16", "fd00:2::/48")},
+			},
+			Local: prefixes("10.1.0.0/16", "fd00:1::/48"),
+			// The overlay covers a part of itself that is listed too.
+			Remote:      prefixes("10.2.0.0/16", "10.2.3.0/24", "10.3.0.0/16", "192.0.2.7/32", "fd00:2::/48"),
+			TunnelPorts: []uint16{51821, 51820, 51820},
+			ControlPort: 7443, PeerControlPorts: []uint16{17443},
+		},
+	}
+}
+
+// render returns the transaction, and the table that it makes.
+func render(t *testing.T, fw routes.Firewall) (string, string) {
+	t.Helper()
+	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
+	tx := fake.NewTransaction()
+	nft.Render(tx, fw, nil)
+	require.NoError(t, fake.Run(t.Context(), tx))
+	return tx.String(), fake.Dump()
+}
+
+func TestRulesetIsAsTheGoldenShows(t *testing.T) {
+	for name, fw := range firewalls() {
+		t.Run(name, func(t *testing.T) {
+			got, _ := render(t, fw)
+			file := filepath.Join("testdata", name+".nft")
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), got)
+		})
+	}
+}
+
+func TestRenderingReplacesWhateverWasThere(t *testing.T) {
+	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
+	for _, name := range []string{"two-lanes", "empty", "two-lanes"} {
+		fw := firewalls()[name]
+		tx := fake.NewTransaction()
+		nft.Render(tx, fw, nil)
+		require.NoError(t, fake.Run(t.Context(), tx))
+		_, want := render(t, fw)
+		assert.Equal(t, want, fake.Dump())
+	}
+}
+
+func TestCountersGoOn(t *testing.T) {
+	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
+	tx := fake.NewTransaction()
+	nft.Render(tx, routes.Firewall{}, []nft.Counter{{Name: nft.CounterTunnel, Packets: 3, Bytes: 180}})
+	assert.Contains(t, tx.String(), "add counter inet meshway spoofed-in-tunnel { packets 3 bytes 180 ; }")
+}

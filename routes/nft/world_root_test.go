@@ -1,0 +1,151 @@
+//go:build linux && root
+
+package nft_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes/nft"
+)
+
+// world is a gateway between a pod of this datacenter and one of another,
+// each in a network namespace of the test's own, without uplink:
+//
+//	left 10.1.0.2 ── l0 10.1.0.1 │ gateway │ 10.2.0.1 mesh0 ── right 10.2.0.2
+//	     fd00:1::2      fd00:1::1 │         │ fd00:2::1            fd00:2::2
+//
+// The test's own thread is in the gateway.
+type world struct {
+	*nft.Filter
+	t           testing.TB
+	left, right int // namespaces
+}
+
+// quiet makes addresses usable at once.
+const quiet = "sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.router_solicitations=0"
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	require.Zero(t, unix.Geteuid(), "this test needs root: it makes network namespaces")
+	w := &world{Filter: nft.New(), t: t, left: namespace(t), right: namespace(t)}
+	runtime.LockOSThread() // never unlocked: thread and namespace end with the test
+	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
+	w.run("ip link set lo up")
+	w.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0")
+	w.run(quiet)
+	w.join(w.left, "l0", 1)
+	w.join(w.right, "mesh0", 2)
+	return w
+}
+
+// join makes a link between the gateway's device and eth0 of a namespace.
+func (w *world) join(ns int, device string, net int) {
+	w.in(ns, func() { w.run(quiet) }) // before there is a device
+	w.run("ip link add %s type veth peer name eth0 netns /proc/%d/fd/%d", device, os.Getpid(), ns)
+	w.run("ip addr add 10.%d.0.1/24 dev %s", net, device)
+	w.run("ip addr add fd00:%d::1/64 dev %s nodad", net, device)
+	w.run("ip link set %s up", device)
+	w.in(ns, func() {
+		w.run("ip link set lo up")
+		w.run("ip addr add 10.%d.0.2/24 dev eth0", net)
+		w.run("ip addr add fd00:%d::2/64 dev eth0 nodad", net)
+		w.run("ip link set eth0 up")
+		w.run("ip route add default via 10.%d.0.1", net)
+		w.run("ip -6 route add default via fd00:%d::1", net)
+	})
+}
+
+// namespace makes a network namespace that lives as long as the test.
+func namespace(t testing.TB) int {
+	t.Helper()
+	type result struct {
+		ns  int
+		err error
+	}
+	made := make(chan result)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			made <- result{err: err}
+			return
+		}
+		ns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		made <- result{ns: ns, err: err}
+	}()
+	r := <-made
+	require.NoError(t, r.err)
+	t.Cleanup(func() { _ = unix.Close(r.ns) })
+	return r.ns
+}
+
+// in acts in a namespace, 0 being the gateway's own.
+func (w *world) in(ns int, act func()) {
+	w.t.Helper()
+	if ns == 0 {
+		act()
+		return
+	}
+	entered := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Setns(ns, unix.CLONE_NEWNET)
+		if err == nil {
+			act()
+		}
+		entered <- err
+	}()
+	require.NoError(w.t, <-entered)
+}
+
+func (w *world) run(format string, args ...any) string {
+	words := strings.Fields(fmt.Sprintf(format, args...))
+	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v: %s", strings.Join(words, " "), err, out)) // not always on the test's goroutine
+	}
+	return string(out)
+}
+
+func (w *world) Break() { w.run("nft flush chain inet meshway antispoof") }
+
+// Written is the table's handle, which the kernel gives anew to each table.
+func (w *world) Written() string {
+	first, _, _ := strings.Cut(w.run("nft -a list table inet meshway"), "\n")
+	return first
+}
+
+// datagram sends one from a namespace and address to another, and returns the
+// source that it arrives with; zero when it does not arrive.
+func (w *world) datagram(fromNS int, from string, toNS int, to string) netip.AddrPort {
+	w.t.Helper()
+	var receiver, sender *net.UDPConn
+	var err error
+	target := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(to))
+	w.in(toNS, func() { receiver, err = net.ListenUDP("udp", target) })
+	require.NoError(w.t, err)
+	defer receiver.Close()
+	w.in(fromNS, func() {
+		sender, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)), target)
+	})
+	require.NoError(w.t, err)
+	defer sender.Close()
+	_, err = sender.Write([]byte("hello"))
+	require.NoError(w.t, err)
+	require.NoError(w.t, receiver.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
+	_, source, err := receiver.ReadFromUDPAddrPort(make([]byte, 16))
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(source.Addr().Unmap(), source.Port())
+}

@@ -1,0 +1,93 @@
+package routestest
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// FilterWorld is a filter and the hands of others. *Filter is one.
+type FilterWorld interface {
+	routes.Filter
+	Break()          // changes our table by another hand
+	Written() string // differs after each write
+}
+
+// FilterContract runs what every routes.Filter keeps against fresh worlds.
+func FilterContract(t *testing.T, world func(t *testing.T) FilterWorld) {
+	t.Helper()
+	promises := map[string]func(*testing.T, FilterWorld){
+		"before the first apply nothing is intact": notIntactAtFirst,
+		"an intact table is not written again":     intactIsNotWritten,
+		"a broken table is noticed and repaired":   brokenIsRepaired,
+		"another wish replaces the table":          wishReplaces,
+		"removing twice is no error":               removingTwiceIsFine,
+	}
+	for name, promise := range promises {
+		t.Run(name, func(t *testing.T) { promise(t, world(t)) })
+	}
+}
+
+// SampleFirewall is one lane to one datacenter.
+func SampleFirewall() routes.Firewall {
+	remote := []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16"), netip.MustParsePrefix("fd00:2::/48")}
+	return routes.Firewall{
+		Lanes:       []routes.Lane{{Device: "mesh0", Sources: remote}},
+		Local:       []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/48")},
+		Remote:      remote,
+		TunnelPorts: []uint16{51820},
+		ControlPort: 7443,
+	}
+}
+
+func intact(t *testing.T, w FilterWorld) bool {
+	t.Helper()
+	ok, err := w.Intact(t.Context())
+	require.NoError(t, err)
+	return ok
+}
+
+func notIntactAtFirst(t *testing.T, w FilterWorld) {
+	assert.False(t, intact(t, w))
+}
+
+func intactIsNotWritten(t *testing.T, w FilterWorld) {
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	assert.True(t, intact(t, w))
+	written := w.Written()
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	assert.Equal(t, written, w.Written())
+}
+
+func brokenIsRepaired(t *testing.T, w FilterWorld) {
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	written := w.Written()
+	w.Break()
+	assert.False(t, intact(t, w))
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	assert.True(t, intact(t, w))
+	assert.NotEqual(t, written, w.Written())
+}
+
+func wishReplaces(t *testing.T, w FilterWorld) {
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	written := w.Written()
+	fw := SampleFirewall()
+	fw.Lanes[0].Sources = fw.Lanes[0].Sources[:1]
+	require.NoError(t, w.Apply(t.Context(), fw))
+	assert.True(t, intact(t, w))
+	assert.NotEqual(t, written, w.Written())
+}
+
+func removingTwiceIsFine(t *testing.T, w FilterWorld) {
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	require.NoError(t, w.Remove(t.Context()))
+	assert.False(t, intact(t, w))
+	require.NoError(t, w.Remove(t.Context()))
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	assert.True(t, intact(t, w))
+}
