@@ -1,0 +1,210 @@
+package consensustest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Options shape a cluster; the zero value is one gateway in each datacenter, with
+// LAN timers and no logs.
+type Options struct {
+	Timers            consensus.Timers
+	SnapshotThreshold uint64
+	ProposeTimeout    time.Duration
+	PerDatacenter     int // gateways in each datacenter; 0: 1
+	Log               *slog.Logger
+}
+
+// Cluster is a federation of nodes on one network.
+type Cluster struct {
+	Network *Network
+	Members []*Member
+
+	t    testing.TB
+	opts Options
+}
+
+// Member is one gateway of a cluster and its node, while that runs.
+type Member struct {
+	ID   catalog.GatewayID
+	Dir  string
+	Node *consensus.Node // the last one opened
+
+	cluster *Cluster
+	cancel  context.CancelFunc
+	ended   chan error // nil while the node does not run
+}
+
+// New makes a federation of n gateways and waits until all are members and the
+// voters are as planned. Everything is stopped when the test ends.
+func New(t testing.TB, n int, opts Options) *Cluster {
+	t.Helper()
+	c := &Cluster{Network: NewNetwork(), t: t, opts: opts}
+	t.Cleanup(c.Stop)
+	per := max(opts.PerDatacenter, 1)
+	for i := range n {
+		c.add(DatacenterName(i/per), fmt.Sprintf("gw%d", i%per))
+	}
+	first := c.Members[0]
+	first.Open()
+	require.NoError(t, first.Node.Bootstrap())
+	first.Start()
+	c.must(NewInit(DatacenterName(0), "gw0"))
+	for _, m := range c.Members[1:] {
+		c.Admit(m)
+		m.Open()
+		m.Start()
+	}
+	c.WaitVoters(PlannedVoters(n))
+	c.WaitEqual()
+	return c
+}
+
+// PlannedVoters is how many of n healthy members get a vote.
+func PlannedVoters(n int) int {
+	n = min(n, 5)
+	if n%2 == 0 {
+		n--
+	}
+	return n
+}
+
+func (c *Cluster) add(dc catalog.DatacenterName, gateway string) *Member {
+	id := catalog.NewGatewayID(dc, gateway)
+	m := &Member{ID: id, Dir: filepath.Join(c.t.TempDir(), "raft"), cluster: c}
+	c.Members = append(c.Members, m)
+	return m
+}
+
+// Add makes one more member, which is neither admitted nor started.
+func (c *Cluster) Add(dc catalog.DatacenterName, gateway string) *Member { return c.add(dc, gateway) }
+
+// Admit writes m into the catalog: its datacenter joins, or gets one gateway more.
+func (c *Cluster) Admit(m *Member) {
+	c.t.Helper()
+	dc, gateway := m.Names()
+	for _, other := range c.Members {
+		if otherDC, _ := other.Names(); other != m && otherDC == dc && other.Running() {
+			c.must(NewAddGateway(other.ID, dc, gateway))
+			return
+		}
+	}
+	create, join := NewJoin(c.Members[0].ID, dc, gateway)
+	c.must(create)
+	c.must(join)
+}
+
+// must writes through the first running member.
+func (c *Cluster) must(cmd Command) {
+	c.t.Helper()
+	i := slices.IndexFunc(c.Members, (*Member).Running)
+	require.GreaterOrEqual(c.t, i, 0, "no member runs")
+	results, err := c.Members[i].Node.Propose(context.Background(), cmd)
+	require.NoError(c.t, err)
+	require.Nil(c.t, results[0].Refusal)
+}
+
+// Stop stops all members.
+func (c *Cluster) Stop() {
+	c.Network.Heal()
+	for _, m := range c.Members {
+		m.Stop()
+	}
+}
+
+// Names gives datacenter and gateway of the member.
+func (m *Member) Names() (catalog.DatacenterName, string) {
+	dc, gateway := filepath.Split(string(m.ID))
+	return catalog.DatacenterName(dc[:len(dc)-1]), gateway
+}
+
+// Config is what Open opens the node with.
+func (m *Member) Config() consensus.Config {
+	n, o := m.cluster.Network, m.cluster.opts
+	log := o.Log
+	if log != nil {
+		log = log.With("node", m.ID)
+	}
+	return consensus.Config{
+		ID: m.ID, Dir: m.Dir, Timers: o.Timers, SnapshotThreshold: o.SnapshotThreshold,
+		ProposeTimeout: o.ProposeTimeout, Network: n.Host(m.ID), Remote: n.Remote(m.ID),
+		Addresses: Addresses, Log: log,
+	}
+}
+
+// Open opens the node.
+func (m *Member) Open() {
+	m.cluster.t.Helper()
+	node, err := consensus.Open(m.Config())
+	require.NoError(m.cluster.t, err)
+	m.Node = node
+}
+
+// Start runs the opened node.
+func (m *Member) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	m.cancel, m.ended = cancel, make(chan error, 1)
+	m.cluster.Network.Serve(m.ID, m.Node)
+	node, ended := m.Node, m.ended
+	go func() { ended <- node.Run(ctx) }() // Stop and Wait wait for it
+}
+
+// Running says whether the node was started and not stopped.
+func (m *Member) Running() bool { return m.ended != nil }
+
+// Stop ends the node as its owner would; an error of Run fails the test.
+func (m *Member) Stop() {
+	m.cluster.t.Helper()
+	if err := m.end(); err != nil {
+		m.cluster.t.Errorf("%s: %v", m.ID, err)
+	}
+}
+
+// Wait returns the error with which Run ends by itself.
+func (m *Member) Wait() error {
+	err := <-m.ended
+	m.ended <- err
+	m.end() //nolint:errcheck // it is err
+	return err
+}
+
+func (m *Member) end() error {
+	if !m.Running() {
+		return nil
+	}
+	m.cancel()
+	err := <-m.ended
+	m.cluster.Network.Serve(m.ID, nil)
+	m.ended = nil
+	return err
+}
+
+// Kill ends the node so that the others hear nothing of it: no hand-over.
+func (m *Member) Kill() {
+	m.cluster.Network.Isolate(m.ID)
+	m.end() //nolint:errcheck // it was killed
+}
+
+// Restart starts a stopped or killed member again and gives it its links back.
+func (m *Member) Restart() {
+	m.cluster.t.Helper()
+	m.Open()
+	m.Start()
+	m.cluster.Network.change(func() {
+		for d := range m.cluster.Network.cut {
+			if d.from == m.ID || d.to == m.ID {
+				delete(m.cluster.Network.cut, d)
+			}
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package consensustest
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Command is one write.
+type Command = *catalogpb.Command
+
+// Federation is the id of the federation that NewInit makes.
+const Federation = "11111111-2222-4333-8444-555555555555"
+
+const datacenterPrefix = "dc"
+
+// DatacenterName names the datacenter i of a cluster: dc0, dc1, ….
+func DatacenterName(i int) catalog.DatacenterName {
+	return catalog.DatacenterName(datacenterPrefix + strconv.Itoa(i))
+}
+
+// NewInit makes a federation with one gateway.
+func NewInit(dc catalog.DatacenterName, gateway string) Command {
+	f := catalog.Federation{ID: Federation, Name: "test", Overlay: netip.MustParsePrefix("fd77::/48")}
+	return catalog.NewInit(f, newDatacenter(dc), newGateway(dc, gateway))
+}
+
+// NewJoin makes a token by the gateway host, and the join that uses it.
+func NewJoin(host catalog.GatewayID, dc catalog.DatacenterName, gateway string) (create, join Command) {
+	token := fmt.Sprintf("token-%s-%d", dc, time.Now().UnixNano()) // another one each time
+	hash := catalog.HashSecret([]byte(token))
+	create = catalog.NewCreateToken(catalog.Token{
+		ID: token, SecretHash: hash, CreatedBy: host, ExpiresAt: time.Now().Add(time.Hour),
+	})
+	create.Author = string(host)
+	join = catalog.NewJoin(catalog.JoinRequest{
+		TokenID: token, SecretHash: hash, FederationID: Federation,
+		Datacenter: newDatacenter(dc), Gateway: newGateway(dc, gateway),
+	})
+	join.Author = string(host)
+	return create, join
+}
+
+// NewAddGateway adds a gateway to the datacenter of author.
+func NewAddGateway(author catalog.GatewayID, dc catalog.DatacenterName, gateway string) Command {
+	cmd := catalog.NewAddGateway(newGateway(dc, gateway))
+	cmd.Author = string(author)
+	return cmd
+}
+
+// NewLeave takes the author's datacenter out.
+func NewLeave(author catalog.GatewayID) Command {
+	dc, _, _ := strings.Cut(string(author), "/")
+	cmd := catalog.NewLeave(catalog.DatacenterName(dc))
+	cmd.Author = string(author)
+	return cmd
+}
+
+// Key names a register of a datacenter.
+type Key struct {
+	Owner catalog.GatewayID
+	Name  string
+}
+
+func (k Key) service() catalog.ServiceKey {
+	dc, _, _ := strings.Cut(string(k.Owner), "/")
+	return catalog.ServiceKey{Datacenter: catalog.DatacenterName(dc), Namespace: "test", Name: k.Name, Instance: "one"}
+}
+
+// Set writes a register: a service whose label is the value. Any member may
+// send it.
+func (k Key) Set(value string) Command {
+	key := k.service()
+	cmd := catalog.NewPutServices([]catalog.Service{{
+		ServiceKey: key, Owner: k.Owner, Address: prefixOf(key.Datacenter).Addr().Next(),
+		Ports:  []catalog.Port{{Name: "http", Protocol: "tcp", Number: 80}},
+		Labels: map[string]string{"value": value},
+	}})
+	cmd.Author = string(k.Owner)
+	return cmd
+}
+
+// Get reads the register; empty: never set.
+func (k Key) Get(view *catalog.View) string {
+	key := k.service()
+	filter := catalog.ServiceFilter{Datacenter: key.Datacenter, Namespace: key.Namespace, Name: key.Name}
+	for _, s := range view.Services(filter) {
+		return s.Labels["value"]
+	}
+	return ""
+}
+
+// prefixOf gives dcN the pods 10.N.0.0/16.
+func prefixOf(dc catalog.DatacenterName) netip.Prefix {
+	i, err := strconv.Atoi(strings.TrimPrefix(string(dc), datacenterPrefix))
+	if err != nil || i > 255 {
+		panic(fmt.Sprintf("datacenter %q is not one of DatacenterName", dc))
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16)
+}
+
+func newDatacenter(dc catalog.DatacenterName) catalog.Datacenter {
+	return catalog.Datacenter{
+		Name: dc, CACertificate: certificate(dc),
+		Prefixes: []catalog.Prefix{{CIDR: prefixOf(dc), Kind: catalog.PodPrefix}},
+	}
+}
+
+func newGateway(dc catalog.DatacenterName, name string) catalog.Gateway {
+	id := catalog.NewGatewayID(dc, name)
+	return catalog.Gateway{
+		Datacenter: dc, Name: name, PublicKey: sha256.Sum256([]byte(id)),
+		Endpoints: []string{"192.0.2.1:51820"}, Controls: []string{"192.0.2.1:7443"}, Version: "test",
+	}
+}
+
+// certificate is a CA made of the name alone: the same in every run.
+func certificate(dc catalog.DatacenterName) []byte {
+	seed := sha256.Sum256([]byte("ca of " + dc))
+	key := ed25519.NewKeyFromSeed(seed[:])
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: string(dc)},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	if err != nil {
+		panic(err) // of constants
+	}
+	return der
+}

@@ -1,0 +1,84 @@
+package consensustest
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Server is what a Remote calls; *consensus.Node is one.
+type Server interface {
+	ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error)
+	ReadIndex(ctx context.Context, lease bool) (uint64, error)
+	LeaderOperation(ctx context.Context, op consensus.LeaderOperation) error
+}
+
+var _ Server = (*consensus.Node)(nil)
+
+// Serve lets others call id; nil: connections are refused.
+func (n *Network) Serve(id catalog.GatewayID, s Server) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.servers[id] = s
+}
+
+// Remote is the calls of one gateway over the network. A cut link delays them,
+// on the way there or on the way back, until their context ends.
+type Remote struct {
+	network *Network
+	from    catalog.GatewayID
+}
+
+var _ consensus.Remote = Remote{}
+
+// Remote returns the calls of the gateway from.
+func (n *Network) Remote(from catalog.GatewayID) Remote { return Remote{n, from} }
+
+// Apply implements consensus.Remote.
+func (r Remote) Apply(ctx context.Context, to catalog.GatewayID, cmds []*catalogpb.Command) (results []catalog.Result, err error) {
+	var wire []*catalogpb.Command
+	for _, c := range cmds {
+		wire = append(wire, proto.CloneOf(c))
+	}
+	err = r.call(ctx, to, func(s Server) (err error) {
+		results, err = s.ApplyForwarded(ctx, wire)
+		return err
+	})
+	return results, err
+}
+
+// ReadIndex implements consensus.Remote.
+func (r Remote) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool) (index uint64, err error) {
+	err = r.call(ctx, to, func(s Server) (err error) {
+		index, err = s.ReadIndex(ctx, lease)
+		return err
+	})
+	return index, err
+}
+
+// LeaderOperation implements consensus.Remote.
+func (r Remote) LeaderOperation(ctx context.Context, to catalog.GatewayID, op consensus.LeaderOperation) error {
+	return r.call(ctx, to, func(s Server) error { return s.LeaderOperation(ctx, op) })
+}
+
+func (r Remote) call(ctx context.Context, to catalog.GatewayID, f func(Server) error) error {
+	if err := r.network.travel(ctx, direction{r.from, to}); err != nil {
+		return fmt.Errorf("%w: %w", consensus.ErrNotLeader, err) // it never arrived
+	}
+	r.network.mu.Lock()
+	server := r.network.servers[to]
+	r.network.mu.Unlock()
+	if server == nil {
+		return fmt.Errorf("%w: call %s: connection refused", consensus.ErrNotLeader, to)
+	}
+	err := f(server)
+	if lost := r.network.travel(ctx, direction{to, r.from}); lost != nil {
+		return lost
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package consensustest
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	patience = 2 * time.Minute // of the test's clock
+	interval = 20 * time.Millisecond
+)
+
+// Until waits for a condition, on the clock of the bubble if there is one.
+func (c *Cluster) Until(what string, holds func() bool) {
+	c.t.Helper()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for limit := time.Now().Add(patience); !holds(); <-ticker.C {
+		require.True(c.t, time.Now().Before(limit), "waited %s: %s", patience, what)
+	}
+}
+
+// running gives the members that run.
+func (c *Cluster) running() []*Member {
+	var up []*Member
+	for _, m := range c.Members {
+		if m.Running() {
+			up = append(up, m)
+		}
+	}
+	return up
+}
+
+// Leader waits until one of the running members leads and can serve.
+func (c *Cluster) Leader() *Member { return c.LeaderOf(c.running()...) }
+
+// LeaderOf waits until one of these members leads and can serve.
+func (c *Cluster) LeaderOf(members ...*Member) (leader *Member) {
+	c.t.Helper()
+	c.Until("a leader", func() bool {
+		for _, m := range members {
+			if m.Node.Status().HealthyVoters >= 0 { // only a leader that serves knows
+				leader = m
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// WaitVoters waits until the leader sees count voters, all healthy.
+func (c *Cluster) WaitVoters(count int) {
+	c.t.Helper()
+	c.Until("voters", func() bool {
+		s := c.Leader().Node.Status()
+		return s.Voters == count && s.HealthyVoters == count
+	})
+}
+
+// WaitEqual waits until the catalogs of all running members are equal, bit by bit.
+func (c *Cluster) WaitEqual() {
+	c.t.Helper()
+	c.Until("equal catalogs", func() bool {
+		var first []byte
+		for _, m := range c.running() {
+			encoded := Encode(c.t, m.Node.View())
+			if first == nil {
+				first = encoded
+			}
+			if !bytes.Equal(first, encoded) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Encode gives the bytes of a view.
+func Encode(t require.TestingT, view *catalog.View) []byte {
+	var b bytes.Buffer
+	require.NoError(t, view.Encode(&b))
+	return b.Bytes()
+}
