@@ -33,7 +33,7 @@ func runInit(args []string) error {
 	if err := mountAll(lib); err != nil {
 		return err
 	}
-	fmt.Println(ready)
+	fmt.Fprintln(os.Stdout, ready)
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }

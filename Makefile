@@ -1,0 +1,70 @@
+# The tasks of this repository. `make` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# A clone that belongs to somebody else has no version stamp: git refuses to read it.
+ifeq ($(shell git rev-parse HEAD 2>/dev/null),)
+export GOFLAGS += -buildvcs=false
+endif
+
+FUZZTIME ?= 30s
+TEST_TIMEOUT ?= 10m
+# Packages that have tests for root, and only those.
+ROOT_PACKAGES = $(shell find . -name '*_root_test.go' -printf '%h\n' | sort -u)
+
+.PHONY: help
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build meshd, meshctl and the demonstration into bin/
+	go build -o bin/ ./cmd/meshd ./cmd/meshctl ./e2e/demo
+
+.PHONY: demo
+demo: build ## show a federation of three datacenters working (root; once=1: end after the tour)
+	@exec bin/demo $(if $(filter-out 0 no,$(once)),-once)
+
+.PHONY: test
+test: vet test-unit test-root ## everything that can be tested on this machine (root)
+
+.PHONY: vet
+vet: ## go vet, of the root tests too
+	go vet ./...
+	go vet -tags root ./...
+
+.PHONY: test-unit
+test-unit: ## the pure and simulated rings, with the race detector (no root)
+	go test -race -shuffle=on -timeout $(TEST_TIMEOUT) ./...
+
+# -count=1: what these tests find depends on more than their source.
+.PHONY: test-root
+test-root: ## the namespaces ring: real netlink, nft, TUN and processes (root)
+	@test "$$(id -u)" = 0 || { echo "make $@: network namespaces need root: sudo make $@" >&2; exit 1; }
+	go test -tags root -p 1 -count=1 -timeout $(TEST_TIMEOUT) $(ROOT_PACKAGES)
+
+.PHONY: lint
+lint: ## golangci-lint, at the version of .ci/tools/go.mod
+	.ci/tool golangci-lint run ./...
+	.ci/tool golangci-lint run --build-tags root ./...
+
+.PHONY: generate
+generate: ## generate code from the protobuf files (protoc)
+	.ci/generate
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
+	  go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; done
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: ci
+ci: ## what CI runs; installs what is missing (root)
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
