@@ -1,6 +1,10 @@
 package status
 
 import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
@@ -50,4 +54,190 @@ type ConsensusPeer struct {
 
 // Build makes the snapshot. It is pure: everything is sorted and no slice is
 // nil, so that JSON has [] and equal sources give equal bytes.
-func Build(s Sources) Snapshot { return Snapshot{At: s.At, Version: s.Version, State: s.State} }
+func Build(s Sources) Snapshot {
+	return Snapshot{
+		At:          s.At,
+		Version:     s.Version,
+		State:       s.State,
+		Self:        s.self(),
+		Federation:  s.federation(),
+		Catalog:     s.catalog(),
+		Datacenters: s.datacenters(),
+		Tunnels:     s.tunnels(),
+		Dataplane: Dataplane{
+			Routes:        len(s.Routes.Routes),
+			ForeignRoutes: len(s.Routes.Foreign),
+			Repaired:      s.Routes.Repaired,
+			LastApply:     s.LastApply,
+			Errors:        slices.Clone(s.Errors),
+		},
+		Queue:    s.Queue,
+		Problems: s.problems(),
+	}
+}
+
+func (s Sources) self() Self {
+	dc, name, _ := strings.Cut(string(s.Inputs.Self), "/")
+	self := Self{Datacenter: dc, Gateway: name, ID: string(s.Inputs.Self), StartedAt: s.StartedAt}
+	for _, g := range s.Inputs.Catalog.Gateways {
+		if g.ID() == s.Inputs.Self {
+			self.Overlay = address(g.Overlay)
+		}
+	}
+	if !s.PublicKey.IsZero() {
+		self.PublicKey = s.PublicKey.String()
+	}
+	if !s.Certificate.IsZero() {
+		self.Certificate = &Certificate{NotAfter: s.Certificate}
+	}
+	return self
+}
+
+func (s Sources) federation() *Federation {
+	f := s.Inputs.Catalog.Federation
+	if f.ID == "" {
+		return nil
+	}
+	return &Federation{ID: f.ID, Name: f.Name, Overlay: f.Overlay.String()}
+}
+
+func (s Sources) catalog() Catalog {
+	c := Catalog{
+		Synced:       s.Inputs.Synced.Catalog,
+		Role:         s.Consensus.Role,
+		Leader:       string(s.Consensus.Leader),
+		Term:         s.Consensus.Term,
+		AppliedIndex: s.Consensus.AppliedIndex,
+		CommitIndex:  s.Consensus.CommitIndex,
+		LastContact:  s.Consensus.LastContact,
+		Timers:       s.Consensus.Timers,
+	}
+	for _, p := range s.Consensus.Peers {
+		if p.Voter {
+			c.Voters++
+			if p.Healthy {
+				c.HealthyVoters++
+			}
+		}
+	}
+	return c
+}
+
+// datacenters are the members, by name, with their gateways by index.
+func (s Sources) datacenters() []Datacenter {
+	out := []Datacenter{}
+	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	for _, record := range s.Inputs.Catalog.Datacenters {
+		dc := Datacenter{
+			Name: string(record.Name), Self: string(record.Name) == own, Prefixes: []Prefix{}, Gateways: []Gateway{},
+			JoinedAt: record.JoinedAt, Services: s.Services[record.Name],
+		}
+		dc.Reachable = dc.Self
+		for _, p := range record.Prefixes {
+			dc.Prefixes = append(dc.Prefixes, Prefix{CIDR: p.CIDR, Kind: string(p.Kind)})
+		}
+		slices.SortFunc(dc.Prefixes, func(a, b Prefix) int { return comparePrefix(a.CIDR, b.CIDR) })
+		for _, g := range s.Inputs.Catalog.Gateways {
+			if g.Datacenter == record.Name {
+				dc.Gateways = append(dc.Gateways, s.gateway(g, dc.Self))
+			}
+		}
+		slices.SortFunc(dc.Gateways, func(a, b Gateway) int {
+			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
+		})
+		for _, g := range dc.Gateways {
+			dc.Reachable = dc.Reachable || g.Up
+		}
+		out = append(out, dc)
+	}
+	slices.SortFunc(out, func(a, b Datacenter) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// gateway joins what the catalog, liveness, the data plane and consensus know
+// of one gateway. Between gateways of one datacenter there is no tunnel; those
+// are up as far as consensus hears of them.
+func (s Sources) gateway(record catalog.Gateway, sibling bool) Gateway {
+	g := Gateway{
+		ID: string(record.ID()), Name: record.Name, Index: record.Index, Overlay: address(record.Overlay),
+		Version: record.Version, Endpoints: append([]string{}, record.Endpoints...), Controls: append([]string{}, record.Controls...),
+		Leader: record.ID() == s.Consensus.Leader,
+	}
+	for _, p := range s.Consensus.Peers {
+		if p.ID != record.ID() {
+			continue
+		}
+		g.Role = "nonvoter"
+		if p.Voter {
+			g.Role = "voter"
+		}
+		g.Up = sibling && p.Healthy
+	}
+	if record.ID() == s.Inputs.Self {
+		g.Up = true
+		return g
+	}
+	s.addLiveness(&g, record)
+	s.addTunnel(&g, record)
+	return g
+}
+
+func (s Sources) addLiveness(g *Gateway, record catalog.Gateway) {
+	for _, session := range s.Inputs.Observed.Sessions {
+		if session.Gateway == record.ID() {
+			g.Up, g.Since, g.LastPacket = session.Up, session.Since, session.LastPacket
+			g.RTT, g.Loss = session.RTT, session.Loss
+		}
+	}
+}
+
+func (s Sources) addTunnel(g *Gateway, record catalog.Gateway) {
+	for _, t := range s.Tunnels {
+		for _, p := range t.Peers {
+			if p.PublicKey != tunnel.PublicKey(record.PublicKey) {
+				continue
+			}
+			g.LastHandshake, g.ReceivedBytes, g.SentBytes = p.LastHandshake, p.ReceivedBytes, p.TransmittedBytes
+			if p.Endpoint.IsValid() {
+				g.Endpoint = p.Endpoint.String()
+			}
+		}
+	}
+}
+
+// tunnels are the interfaces that are there, and those that should be.
+func (s Sources) tunnels() []Tunnel {
+	out := []Tunnel{}
+	for _, t := range s.Tunnels {
+		out = append(out, Tunnel{
+			Name: t.Name, Lane: t.Lane, Dataplane: t.Dataplane, Port: t.ListenPort, MTU: t.MTU,
+			Up: t.Up && t.Err == nil, Peers: len(t.Peers),
+		})
+	}
+	for _, t := range s.Desired.Tunnels {
+		if !slices.ContainsFunc(out, func(o Tunnel) bool { return o.Name == t.Name }) {
+			out = append(out, Tunnel{Name: t.Name, Lane: t.Lane, Port: t.ListenPort, MTU: t.MTU})
+		}
+	}
+	slices.SortFunc(out, func(a, b Tunnel) int { return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Name, b.Name)) })
+	return out
+}
+
+// problems are sorted, and each is told once.
+func (s Sources) problems() []plan.Problem {
+	out := append([]plan.Problem{}, s.Problems...)
+	slices.SortFunc(out, plan.CompareProblems)
+	return slices.Compact(out)
+}
+
+// address is empty for one that is not known.
+func address(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

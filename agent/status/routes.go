@@ -1,11 +1,28 @@
 package status
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
+
+// The states of routes and rules.
+const (
+	installed = "installed" // as it should be
+	missing   = "missing"   // should be there
+	foreign   = "foreign"   // in our table, and not ours
+	stale     = "stale"     // ours, but not as it should be any more
+	blackhole = "blackhole" // as it should be, while no gateway answers
+)
+
+// overlayKind is the kind of the gateways' own addresses.
+const overlayKind = "overlay"
 
 // RouteSources is everything that the report on routes is made of.
 type RouteSources struct {
@@ -17,13 +34,160 @@ type RouteSources struct {
 
 // Lookup is the kernel's answer (RTM_GETROUTE) for one address.
 type Lookup struct {
-	Address netip.Addr
-	Table   int
-	Prefix  netip.Prefix
-	Device  string
-	Source  netip.Addr
-	Error   string // the kernel's refusal: "no route to host"; empty: there is a route
+	Address   netip.Addr
+	Table     int          // 0: not known
+	Prefix    netip.Prefix // zero: not known
+	Device    string       // empty: blackhole
+	Source    netip.Addr
+	Blackhole bool   // the packet would be dropped
+	Error     string // the kernel's refusal: "no route to host"; empty: there is a route
 }
 
 // BuildRoutes explains the kernel's routes. It is pure and sorted.
-func BuildRoutes(s RouteSources) RoutesReport { return RoutesReport{} }
+func BuildRoutes(s RouteSources) RoutesReport {
+	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	report := RoutesReport{Datacenter: own, Table: s.Inputs.Config.Routing.Table, Rules: s.rules(), Routes: s.routes()}
+	if s.Lookup != nil {
+		report.Destination = s.destination(report)
+	}
+	return report
+}
+
+// rules are those that should be and those that are.
+func (s RouteSources) rules() []Rule {
+	out := []Rule{}
+	add := func(r routes.Rule, state string) {
+		out = append(out, Rule{Family: int(r.Family), Priority: r.Priority, Selector: fmt.Sprintf("not fwmark %#x/%#x", r.Mark, r.Mark), State: state})
+	}
+	for _, r := range s.Desired.Routes.Rules {
+		if slices.Contains(s.Observed.Rules, r) {
+			add(r, installed)
+		} else {
+			add(r, missing)
+		}
+	}
+	for _, r := range s.Observed.Rules {
+		if !slices.Contains(s.Desired.Routes.Rules, r) {
+			add(r, stale)
+		}
+	}
+	slices.SortFunc(out, func(a, b Rule) int {
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Selector, b.Selector), cmp.Compare(a.State, b.State))
+	})
+	return out
+}
+
+// routes are those that should be, those that are, and those of others.
+func (s RouteSources) routes() []Route {
+	out := []Route{}
+	for _, want := range s.Desired.Routes.Routes {
+		i := slices.IndexFunc(s.Observed.Routes, func(r routes.Route) bool { return r.Prefix == want.Prefix })
+		switch {
+		case i < 0:
+			out = append(out, s.route(want, missing))
+		case s.Observed.Routes[i] != want:
+			out = append(out, s.route(s.Observed.Routes[i], stale))
+		default:
+			out = append(out, s.route(want, installed))
+		}
+	}
+	for _, have := range s.Observed.Routes {
+		if !slices.ContainsFunc(s.Desired.Routes.Routes, func(r routes.Route) bool { return r.Prefix == have.Prefix }) {
+			out = append(out, s.route(have, stale))
+		}
+	}
+	for _, f := range s.Observed.Foreign {
+		r := Route{Prefix: f.Prefix, Protocol: f.Protocol, Via: []Via{}, State: foreign}
+		if f.Device != "" {
+			r.Via = append(r.Via, Via{Device: f.Device, Up: true})
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Route) int {
+		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), cmp.Compare(a.State, b.State), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Nexthop, b.Nexthop))
+	})
+	return out
+}
+
+// route explains one of our routes.
+func (s RouteSources) route(r routes.Route, state string) Route {
+	owner, kind := s.owner(r.Prefix)
+	out := Route{
+		Prefix: r.Prefix, Kind: kind, Datacenter: string(owner), Protocol: routes.DefaultProtocol, Nexthop: r.Nexthop,
+		Via: []Via{}, State: state, Source: address(r.Source),
+	}
+	legs := s.legs(r.Nexthop)
+	if state == installed && len(legs) == 0 {
+		out.State = blackhole
+		return out
+	}
+	for _, g := range s.carriers(r.Prefix, owner, kind) {
+		device := fmt.Sprintf("%s%d", s.Inputs.Config.WireGuard.Interface, g.Index)
+		used := slices.Contains(legs, device)
+		out.Via = append(out.Via, Via{Gateway: string(g.ID()), Device: device, Up: used && s.up(g.ID())})
+		legs = slices.DeleteFunc(legs, func(l string) bool { return l == device })
+	}
+	for _, device := range legs { // of gateways that the catalog does not know any more
+		out.Via = append(out.Via, Via{Device: device})
+	}
+	return out
+}
+
+// carriers are the gateways that a prefix may be reached through, by index.
+func (s RouteSources) carriers(p netip.Prefix, owner catalog.DatacenterName, kind string) []catalog.Gateway {
+	var out []catalog.Gateway
+	for _, g := range s.Inputs.Catalog.Gateways {
+		if g.Datacenter == owner && (kind != overlayKind || g.Overlay == p.Addr()) {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b catalog.Gateway) int { return cmp.Compare(a.Index, b.Index) })
+	return out
+}
+
+// legs are the devices that a nexthop or group leads to, as the kernel has
+// it; for a group that is not there, as it should be. None: blackhole.
+func (s RouteSources) legs(id uint32) []string {
+	members := []uint32{id}
+	for _, groups := range [][]routes.Group{s.Observed.Groups, s.Desired.Routes.Groups} {
+		if i := slices.IndexFunc(groups, func(g routes.Group) bool { return g.ID == id }); i >= 0 {
+			members = groups[i].Members
+			break
+		}
+	}
+	var out []string
+	for _, m := range members {
+		for _, nexthops := range [][]routes.Nexthop{s.Observed.Nexthops, s.Desired.Routes.Nexthops} {
+			i := slices.IndexFunc(nexthops, func(n routes.Nexthop) bool { return n.ID == m })
+			if i < 0 {
+				continue
+			}
+			if nexthops[i].Device != "" {
+				out = append(out, nexthops[i].Device)
+			}
+			break
+		}
+	}
+	return out
+}
+
+func (s RouteSources) up(id catalog.GatewayID) bool {
+	return slices.ContainsFunc(s.Inputs.Observed.Sessions, func(session plan.Session) bool { return session.Gateway == id && session.Up })
+}
+
+// owner says whose a routed prefix is, and of what kind.
+func (s RouteSources) owner(p netip.Prefix) (catalog.DatacenterName, string) {
+	for _, g := range s.Inputs.Catalog.Gateways {
+		if p.IsSingleIP() && g.Overlay == p.Addr() {
+			return g.Datacenter, overlayKind
+		}
+	}
+	for _, dc := range s.Inputs.Catalog.Datacenters {
+		for _, own := range dc.Prefixes {
+			if own.CIDR == p {
+				return dc.Name, string(own.Kind)
+			}
+		}
+	}
+	return "", ""
+}
