@@ -1,0 +1,165 @@
+package status_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/routes"
+)
+
+// applied is what the kernel has when all is as it should be.
+func applied() status.RouteSources {
+	in := inputs()
+	desired, _ := plan.Compute(in)
+	kernel := desired.Routes
+	kernel.Routes = slices.Clone(kernel.Routes)
+	kernel.Groups = slices.Clone(kernel.Groups)
+	return status.RouteSources{
+		Inputs: in, Desired: desired,
+		Observed: routes.Observed{Config: kernel, Foreign: []routes.ForeignRoute{foreignRoute()}},
+	}
+}
+
+func find(t *testing.T, r status.RoutesReport, prefix string) status.Route {
+	t.Helper()
+	i := slices.IndexFunc(r.Routes, func(route status.Route) bool { return route.Prefix.String() == prefix })
+	require.GreaterOrEqual(t, i, 0, prefix)
+	return r.Routes[i]
+}
+
+func TestRoutesAreExplained(t *testing.T) {
+	golden(t, "routes.json", text(t, status.BuildRoutes(applied())))
+}
+
+func TestStateOfARouteIsWhatTheKernelHas(t *testing.T) {
+	const prefix = "10.3.0.0/16"
+	at := func(s *status.RouteSources) int {
+		return slices.IndexFunc(s.Observed.Routes, func(r routes.Route) bool { return r.Prefix.String() == prefix })
+	}
+	cases := map[string]struct {
+		change func(*status.RouteSources)
+		state  string
+		via    int
+	}{
+		"as it should be": {func(*status.RouteSources) {}, "installed", 2},
+		"deleted by somebody": {func(s *status.RouteSources) {
+			s.Observed.Routes = slices.Delete(s.Observed.Routes, at(s), at(s)+1)
+		}, "missing", 2},
+		"another source": {func(s *status.RouteSources) {
+			s.Observed.Routes[at(s)].Source = netip.Addr{}
+		}, "stale", 2},
+		"of a datacenter that left": {func(s *status.RouteSources) {
+			s.Desired.Routes.Routes = nil
+		}, "stale", 2},
+		"no gateway answers": {func(s *status.RouteSources) {
+			for i := range s.Observed.Groups {
+				s.Observed.Groups[i].Members = []uint32{routes.BlackholeID(s.Observed.Groups[i].Family)}
+			}
+		}, "blackhole", 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := applied()
+			c.change(&s)
+			got := find(t, status.BuildRoutes(s), prefix)
+			assert.Equal(t, c.state, got.State)
+			assert.Len(t, got.Via, c.via)
+		})
+	}
+}
+
+func TestGatewayOutsideTheGroupIsShownDown(t *testing.T) {
+	got := find(t, status.BuildRoutes(applied()), "10.3.0.0/16")
+	assert.Equal(t, []status.Via{{Gateway: "west/a", Device: "mesh0", Up: true}, {Gateway: "west/b", Device: "mesh1"}}, got.Via)
+}
+
+func TestMissingAndStaleRulesAreShown(t *testing.T) {
+	s := applied()
+	s.Observed.Rules = []routes.Rule{{Family: routes.IPv4, Priority: 99, Mark: 0x20}}
+	var states []string
+	for _, r := range status.BuildRoutes(s).Rules {
+		states = append(states, r.State)
+		assert.Equal(t, "not fwmark 0x20/0x20", r.Selector)
+	}
+	assert.Equal(t, []string{"stale", "missing", "missing"}, states)
+}
+
+func TestVerdictSaysWhereAPacketGoes(t *testing.T) {
+	cases := map[string]struct {
+		lookup status.Lookup
+		want   string
+	}{
+		"remote pod": {
+			lookup("10.3.0.9", 7117, "10.3.0.0/16", "mesh0"),
+			"10.3.0.9 is a pod address of west: it goes through mesh0 to west/a",
+		},
+		"remote service, the kernel does not name the route": {
+			lookup("10.103.0.1", 0, "", "mesh0"),
+			"10.103.0.1 is a service address of west: it goes through mesh0 to west/a",
+		},
+		"unreachable datacenter": {
+			status.Lookup{Address: netip.MustParseAddr("10.2.0.1"), Table: 7117, Blackhole: true},
+			"10.2.0.1 is a pod address of north: no gateway of it answers, so that its packets are dropped and not sent in plain text",
+		},
+		"overlay address of a gateway that is down": {
+			lookup("fd77::2", 7117, "fd77::2/128", "mesh0"),
+			"fd77::2 is the overlay address of north/a: it goes through mesh0",
+		},
+		"rule missing": {
+			lookup("10.3.0.9", 254, "0.0.0.0/0", "eth0"),
+			"10.3.0.9 is a pod address of west, but another route is preferred: it leaves through eth0 and NOT through a tunnel; look for missing rules or routes (meshctl routes)",
+		},
+		"own pod": {
+			lookup("10.1.0.9", 254, "10.1.0.0/24", "cni0"),
+			"10.1.0.9 is a pod address of east, which is this datacenter: this host's own routes take it through cni0",
+		},
+		"this host": {
+			lookup("10.1.0.1", 255, "10.1.0.1/32", "lo"),
+			"10.1.0.1 is an address of this host itself",
+		},
+		"the world": {
+			lookup("198.51.100.1", 254, "0.0.0.0/0", "eth0"),
+			"198.51.100.1 belongs to no datacenter: it leaves through eth0 as if Meshway were not there",
+		},
+		"no route": {
+			status.Lookup{Address: netip.MustParseAddr("2001:db8::1"), Error: "no route"},
+			"2001:db8::1 belongs to no datacenter: this host has no way to it (no route)",
+		},
+		"foreign route in our table": {
+			lookup("10.9.1.1", 7117, "10.9.0.0/16", "eth1"),
+			"10.9.1.1 belongs to no datacenter: it leaves through eth1, by a route in Meshway's table that Meshway did not make",
+		},
+		"a blackhole of others": {
+			status.Lookup{Address: netip.MustParseAddr("10.3.0.1"), Table: 254, Blackhole: true},
+			"10.3.0.1 is a pod address of west: a route of this host drops its packets; it is not one of Meshway's",
+		},
+		"a device that is named like ours": {
+			lookup("198.51.100.1", 254, "", "meshed"),
+			"198.51.100.1 belongs to no datacenter: it leaves through meshed as if Meshway were not there",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := applied()
+			s.Lookup = &c.lookup
+			got := status.BuildRoutes(s).Destination
+			require.NotNil(t, got)
+			assert.Equal(t, c.want, got.Verdict)
+			assert.Equal(t, c.lookup.Address, got.Address)
+		})
+	}
+}
+
+func lookup(address string, table int, prefix, device string) status.Lookup {
+	l := status.Lookup{Address: netip.MustParseAddr(address), Table: table, Device: device}
+	if prefix != "" {
+		l.Prefix = netip.MustParsePrefix(prefix)
+	}
+	return l
+}
