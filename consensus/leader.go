@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 	autopilot "github.com/hashicorp/raft-autopilot"
@@ -11,9 +12,20 @@ import (
 // leadership is one term in which this member leads.
 type leadership struct {
 	term  uint64
+	began time.Time
 	start uint64 // a member whose log reaches this index has entries of this term
 	pilot *autopilot.Autopilot
 	wake  chan struct{} // size 1: look at the membership again
+}
+
+// serving returns raft and the term that this member leads now, or nil for the
+// latter: then it is no leader, or one that does not know yet what is committed.
+func (n *Node) serving() (*instance, *leadership) {
+	inst, lead := n.instance.Load(), n.leading.Load()
+	if inst == nil || lead == nil || inst.raft.State() != raft.Leader || inst.raft.CurrentTerm() != lead.term {
+		return inst, nil
+	}
+	return inst, lead
 }
 
 // watchLeadership does the leader's duties while this member leads. The channel
@@ -56,7 +68,7 @@ func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
 		n.log.Debug("no barrier, leadership was short", "term", term, "err", err)
 		return
 	}
-	lead := &leadership{term: term, start: inst.raft.LastIndex(), wake: make(chan struct{}, 1)}
+	lead := &leadership{term: term, began: time.Now(), start: inst.raft.LastIndex(), wake: make(chan struct{}, 1)}
 	lead.pilot = n.newPilot(inst, lead)
 	n.leading.Store(lead)
 	defer n.leading.Store(nil)

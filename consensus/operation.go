@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -30,8 +31,8 @@ type LeaderOperation struct {
 // LeaderOperation is the leader's side of Remote.LeaderOperation. It fails with
 // ErrNotLeader or ErrRejected when nothing was done.
 func (n *Node) LeaderOperation(ctx context.Context, op LeaderOperation) error {
-	inst, lead := n.instance.Load(), n.leading.Load()
-	if inst == nil || lead == nil {
+	inst, lead := n.serving()
+	if lead == nil {
 		return ErrNotLeader
 	}
 	switch op.Kind {
@@ -85,10 +86,10 @@ func (n *Node) transferLeadership(inst *instance, lead *leadership, to catalog.G
 		to = successor(members)
 	}
 	if to == "" {
-		return fmt.Errorf("%w: no other healthy voter: see meshctl raft list-peers", ErrRejected)
+		return reject(inst, lead, errors.New("no other healthy voter: see meshctl raft list-peers"))
 	}
 	if err := eligible(members, to); err != nil {
-		return err
+		return reject(inst, lead, err)
 	}
 	if err := n.transferTo(inst, to); err != nil {
 		return fmt.Errorf("%w: %w", ErrUncertain, err)
@@ -102,14 +103,27 @@ func eligible(members []member, to catalog.GatewayID) error {
 		switch {
 		case m.id != to:
 		case !m.voter:
-			return fmt.Errorf("%w: %s has no vote: choose a voter", ErrRejected, to)
+			return fmt.Errorf("%s has no vote: choose a voter", to)
 		case !m.healthy:
-			return fmt.Errorf("%w: %s does not answer or is behind: choose a healthy voter", ErrRejected, to)
+			return fmt.Errorf("%s does not answer or is behind: choose a healthy voter", to)
 		default:
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: %s is not a member: see meshctl raft list-peers", ErrRejected, to)
+	return notMember(to)
+}
+
+func notMember(id catalog.GatewayID) error {
+	return fmt.Errorf("%s is not a member: see meshctl raft list-peers", id)
+}
+
+// reject is the leader's no. One that leads for less time than it takes to hear
+// from everybody cannot tell who is healthy yet: it asks to be asked again.
+func reject(inst *instance, lead *leadership, err error) error {
+	if time.Since(lead.began) < inst.timers.contactThreshold() {
+		return fmt.Errorf("%w for long: %w", ErrNotLeader, err)
+	}
+	return fmt.Errorf("%w: %w", ErrRejected, err)
 }
 
 // removeMember removes any member but the leader, which hands over and lets its
@@ -126,10 +140,10 @@ func (n *Node) removeMember(inst *instance, lead *leadership, id catalog.Gateway
 	members := n.members(inst, lead)
 	rest := without(members, id)
 	if len(rest) == len(members) {
-		return fmt.Errorf("%w: %s is not a member: see meshctl raft list-peers", ErrRejected, id)
+		return reject(inst, lead, notMember(id))
 	}
 	if withoutQuorum(rest) {
-		return fmt.Errorf("%w: without %s the remaining voters have no quorum: bring one back first", ErrRejected, id)
+		return reject(inst, lead, fmt.Errorf("without %s the remaining voters have no quorum: bring one back first", id))
 	}
 	err := inst.raft.RemoveServer(raft.ServerID(id), 0, inst.timers.Election).Error()
 	if err == nil {

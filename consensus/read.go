@@ -79,8 +79,8 @@ func (n *Node) catchUp(ctx context.Context, lease bool) error {
 // and what earlier ones did it applied before it began to answer (the barrier in
 // Node.lead).
 func (n *Node) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
-	inst, lead := n.instance.Load(), n.leading.Load()
-	if inst == nil || lead == nil || inst.raft.State() != raft.Leader || inst.raft.CurrentTerm() != lead.term {
+	inst, lead := n.serving()
+	if lead == nil {
 		return 0, ErrNotLeader
 	}
 	index, _ := n.machine.applied()

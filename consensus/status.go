@@ -36,7 +36,7 @@ type Peer struct {
 func (n *Node) Status() Status {
 	index, _ := n.machine.applied()
 	s := Status{AppliedIndex: index, LastContact: -1, HealthyVoters: -1, Timers: n.timers.Load().Name}
-	inst := n.instance.Load()
+	inst, lead := n.serving()
 	if inst == nil {
 		return s
 	}
@@ -51,7 +51,7 @@ func (n *Node) Status() Status {
 			s.Voters++
 		}
 	}
-	if lead := n.leading.Load(); lead != nil {
+	if lead != nil {
 		s.HealthyVoters = healthyVoters(n.members(inst, lead))
 	}
 	return s
@@ -70,11 +70,10 @@ func healthyVoters(members []member) int {
 // Peers lists raft's members as known here, sorted by id. Only the leader knows
 // how they are. It fails with ErrClosed when raft does not run.
 func (n *Node) Peers() ([]Peer, error) {
-	inst := n.instance.Load()
+	inst, lead := n.serving()
 	if inst == nil {
 		return nil, ErrClosed
 	}
-	lead := n.leading.Load()
 	leads := lead != nil
 	if !leads {
 		lead = &leadership{}

@@ -43,10 +43,9 @@ func (w *writer) checkObservation(req request, o Observation) *Refusal {
 	if gateway(w.txn, o.Peer) == nil || o.Peer == o.Observer {
 		return unknownGateway("peer", o.Peer)
 	}
-	a := o.Endpoint
-	if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast() {
+	if !isReachable(o.Endpoint) {
 		return &Refusal{
-			Code: CodeEndpointInvalid, Field: "endpoint", Message: fmt.Sprintf("%q cannot be a peer's", addrPortText(a)),
+			Code: CodeEndpointInvalid, Field: "endpoint", Message: fmt.Sprintf("%q cannot be a peer's", addrPortText(o.Endpoint)),
 			Remedy: "send the address and port from which packets come",
 		}
 	}

@@ -168,13 +168,19 @@ func checkHostPorts(field string, list []string) *Refusal {
 
 func isHostPort(s string) bool {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Port() != 0 && !ap.Addr().IsUnspecified() && !ap.Addr().IsMulticast()
+		return isReachable(ap)
 	}
 	host, port, found := strings.Cut(s, ":")
 	if n, err := strconv.ParseUint(port, 10, 16); !found || err != nil || n == 0 {
 		return false
 	}
 	return isHostName(host)
+}
+
+// isReachable refuses a zone too: it is an interface of another host.
+func isReachable(a netip.AddrPort) bool {
+	return a.IsValid() && a.Port() != 0 && a.Addr().Zone() == "" &&
+		!a.Addr().IsUnspecified() && !a.Addr().IsMulticast()
 }
 
 // isHostName refuses a name whose last label is a number (RFC 1123 §2.1): it is

@@ -1,0 +1,181 @@
+package catalog_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// fromTheFuture is a command whose body has a number that this build has not.
+func fromTheFuture(t *testing.T, cmd *catalogpb.Command) *catalogpb.Command {
+	t.Helper()
+	cmd.Body = nil
+	b, err := proto.Marshal(cmd)
+	require.NoError(t, err)
+	b = protowire.AppendTag(b, 99, protowire.BytesType)
+	b = protowire.AppendBytes(b, []byte("body"))
+	future := &catalogpb.Command{}
+	require.NoError(t, proto.Unmarshal(b, future))
+	return future
+}
+
+func TestUnknownCommandStopsAndAppliesNothingOfItsEntry(t *testing.T) {
+	m := federationOfThree(t)
+	token := func() *catalogpb.Command {
+		return m.sign(eastGateway, catalog.NewCreateToken(catalog.Token{
+			ID: "t1", SecretHash: [32]byte{1}, ExpiresAt: m.now.Add(time.Hour),
+		}))
+	}
+	newer, none := token(), token()
+	newer.Version = catalog.Version + 1
+	none.Version = 0
+	for name, unknown := range map[string]*catalogpb.Command{
+		"body": fromTheFuture(t, token()), "no body": {Version: 1}, "newer version": newer, "no version": none,
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := contents(m.state.View())
+			entry, err := catalog.Marshal(token(), unknown)
+			require.NoError(t, err)
+			results, err := m.state.Apply(m.index+1, entry)
+			require.ErrorIs(t, err, catalog.ErrUnknownCommand)
+			assert.Nil(t, results)
+			assert.Equal(t, before, contents(m.state.View()))
+			assert.Equal(t, m.index, m.state.View().Index())
+		})
+	}
+}
+
+func TestIgnorableUnknownCommandIsSkipped(t *testing.T) {
+	m := federationOfThree(t)
+	future := m.sign(eastGateway, catalog.NewRevokeToken("x"))
+	future.Ignorable = true
+	future = fromTheFuture(t, future)
+	results := m.entry(future, m.sign(eastGateway, catalog.NewPutServices(nil)))
+	require.NotNil(t, results[0].Refusal)
+	assert.Equal(t, catalog.CodeIgnoredUnknown, results[0].Refusal.Code)
+	assert.Nil(t, results[1].Refusal)
+}
+
+func TestEntryThatIsNoEntryStops(t *testing.T) {
+	for name, entry := range map[string][]byte{
+		"garbage":       {0xff},
+		"unknown field": protowire.AppendVarint(protowire.AppendTag(nil, 9, protowire.VarintType), 1),
+	} {
+		_, err := catalog.New().Apply(1, entry)
+		require.Error(t, err, name)
+	}
+}
+
+func TestEntryAlreadyInTheStateIsNotAppliedAgain(t *testing.T) {
+	m := federationOfThree(t)
+	before := encode(t, m.state.View())
+	for i, entry := range m.log {
+		results, err := m.state.Apply(m.index-uint64(i), entry)
+		require.NoError(t, err)
+		assert.Nil(t, results)
+	}
+	assert.Equal(t, before, encode(t, m.state.View()))
+}
+
+func TestRefusedCommandDoesNotStopTheOthersOfItsEntry(t *testing.T) {
+	m := federationOfThree(t)
+	results := m.entry(
+		m.sign(westGateway, catalog.NewLeave("east")),
+		m.sign(westGateway, catalog.NewPutServices([]catalog.Service{theService("west", "web", "a", "10.2.0.1")})),
+	)
+	assert.NotNil(t, results[0].Refusal)
+	assert.Nil(t, results[1].Refusal)
+}
+
+func TestCheckKeepsOutWhatWouldStopMembers(t *testing.T) {
+	m := federationOfThree(t)
+	good := func() *catalogpb.Command { return m.sign(westGateway, catalog.NewLeave("west")) }
+	require.NoError(t, catalog.Check(good(), m.now))
+	newer, skewed := good(), good()
+	newer.Version = catalog.Version + 1
+	skewed.At.Seconds += 3600
+	badCA := joinRequest(t, "t1", "south")
+	badCA.Datacenter.CACertificate = nil
+	for code, cmd := range map[string]*catalogpb.Command{
+		catalog.CodeUnknownCommand: newer,
+		catalog.CodeClockAhead:     skewed,
+		catalog.CodeMalformed:      catalog.NewLeave("west"),
+		catalog.CodeCertificate:    m.sign(westGateway, catalog.NewJoin(badCA)),
+		catalog.CodeTooLarge:       m.sign(westGateway, catalog.NewRevokeToken(string(bytes.Repeat([]byte("x"), 64<<10)))),
+	} {
+		r, ok := errors.AsType[*catalog.Refusal](catalog.Check(cmd, m.now))
+		require.True(t, ok, code)
+		assert.Equal(t, code, r.Code)
+	}
+	newer.Ignorable = true
+	assert.Error(t, catalog.Check(newer, m.now), "a leader cannot vouch for what it does not know")
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestChangedFiresOnApplyAndRestore(t *testing.T) {
+	m := federationOfThree(t)
+	snapshot := encode(t, m.state.View())
+
+	changed, other := m.state.Changed(), m.state.Changed()
+	assert.False(t, closed(changed))
+	m.must(eastGateway, catalog.NewPutServices(nil))
+	assert.True(t, closed(changed))
+	assert.True(t, closed(other))
+
+	changed = m.state.Changed()
+	assert.False(t, closed(changed))
+	require.NoError(t, m.state.Restore(bytes.NewReader(snapshot)))
+	assert.True(t, closed(changed))
+	assert.False(t, closed(m.state.Changed()))
+}
+
+func TestViewNeverChanges(t *testing.T) {
+	m := federationOfThree(t)
+	v := m.state.View()
+	before, index := contents(v), v.Index()
+	m.must(westGateway, catalog.NewLeave("west"))
+	require.NoError(t, m.state.Restore(bytes.NewReader(encode(t, catalog.New().View()))))
+	assert.Equal(t, before, contents(v))
+	assert.Equal(t, index, v.Index())
+	assert.Equal(t, everything{}, contents(m.state.View()))
+}
+
+func TestReadersSeeWholeEntriesOnly(t *testing.T) {
+	m := federationOfThree(t)
+	done := make(chan struct{})
+	torn := make(chan int, 1)
+	go func() {
+		defer close(torn)
+		for !closed(done) {
+			if n := len(m.state.View().Services(catalog.ServiceFilter{})); n%2 != 0 {
+				torn <- n
+				return
+			}
+		}
+	}()
+	a, b := theService("west", "web", "a", "10.2.0.1"), theService("west", "web", "b", "10.2.0.2")
+	for range 200 {
+		m.entry(m.sign(westGateway, catalog.NewPutServices([]catalog.Service{a})), m.sign(westGateway, catalog.NewPutServices([]catalog.Service{b})))
+		m.entry(m.sign(westGateway, catalog.NewDeleteServices([]catalog.ServiceKey{a.ServiceKey})), m.sign(westGateway, catalog.NewDeleteServices([]catalog.ServiceKey{b.ServiceKey})))
+	}
+	close(done)
+	n, ok := <-torn
+	assert.False(t, ok, "saw %d services", n)
+}
