@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"time"
 
+	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/spf13/cobra"
@@ -42,7 +44,7 @@ func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 		in: in, out: out, err: err,
 		getenv:  getenv,
 		now:     time.Now,
-		connect: newClient,
+		connect: control.DialOperator,
 		execute: execute,
 		options: options{output: formatTable, color: colorAuto},
 	}
@@ -55,7 +57,8 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
-	if err != nil && ctx.Err() != nil {
+	var f *fault
+	if err != nil && ctx.Err() != nil && !errors.As(err, &f) {
 		err = errInterrupted
 	}
 	return a.report(err)

@@ -24,9 +24,9 @@ import (
 
 func joinSteps() []*controlpb.Progress {
 	return []*controlpb.Progress{
-		{Step: "prove-pin", Message: "proving the pin of 192.0.2.1:7443"},
-		{Step: "admit", Message: "asking to be admitted as west"},
-		{Step: "joined", Message: "west is a member of federation prod", Done: true},
+		{Step: "prove-pin", Message: "east/gw1 is who made the token"},
+		{Step: "admitted", Message: "admitted to federation prod as west"},
+		{Step: "done", Message: "joined", Done: true},
 	}
 }
 

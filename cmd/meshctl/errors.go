@@ -1,17 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"net"
 	"strings"
 	"syscall"
 
 	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // The exit codes; help.go documents them.
@@ -75,8 +75,13 @@ func explain(err error, socket string) *fault {
 	case errors.Is(err, errInterrupted):
 		return &fault{code: exitInterrupted, message: "interrupted"}
 	}
-	if f := explainDial(err, socket); f != nil {
-		return f
+	var socketError *control.SocketError
+	if errors.As(err, &socketError) {
+		return unreachable(socketError)
+	}
+	var refusal *catalog.Refusal
+	if errors.As(control.FromConnect(err), &refusal) {
+		return &fault{code: exitRefused, message: refusal.Message, field: refusal.Field, remedy: refusal.Remedy}
 	}
 	var rpc *connect.Error
 	if errors.As(err, &rpc) {
@@ -85,69 +90,43 @@ func explain(err error, socket string) *fault {
 	return &fault{code: exitFailure, message: err.Error()}
 }
 
-// explainDial recognises a meshd that cannot be spoken to; else nil.
-func explainDial(err error, socket string) *fault {
-	var dial *net.OpError
-	if !errors.As(err, &dial) || dial.Op != "dial" || errors.Is(err, context.DeadlineExceeded) {
-		return nil
+func unreachable(err *control.SocketError) *fault {
+	cause := err.Err
+	var number syscall.Errno
+	if errors.As(err.Err, &number) { // without the words of net.OpError, which repeat the path
+		cause = number
 	}
-	f := &fault{code: exitUnreachable, message: "reach meshd at " + socket + ": " + dial.Err.Error(), field: "--socket"}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		f.remedy = "start meshd on this host, or name its socket with --socket or MESHWAY_SOCKET"
-	case errors.Is(err, fs.ErrPermission):
-		f.remedy = "run meshctl as root: the socket is root's alone"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		f.remedy = "the socket is there but nobody listens: start meshd again and read its log"
-	default:
-		f.remedy = "check that meshd runs on this host and that --socket is its socket"
+	return &fault{
+		code: exitUnreachable, field: "--socket", remedy: err.Remedy(),
+		message: fmt.Sprintf("reach meshd on %s: %v", err.Socket, cause),
 	}
-	return f
 }
 
-// explainRPC reads what meshd answered. A refusal travels as an error detail.
+// explainRPC reads what meshd answered when it is no refusal.
 func explainRPC(err *connect.Error) *fault {
-	f := &fault{code: exitFailure, message: err.Message()}
-	for _, detail := range err.Details() {
-		value, decodeErr := detail.Value()
-		refusal, ok := value.(*catalogpb.Refusal)
-		if decodeErr != nil || !ok {
-			continue
-		}
-		f.code, f.field, f.remedy = exitRefused, refusal.GetField(), refusal.GetRemedy()
-		if refusal.GetMessage() != "" {
-			f.message = refusal.GetMessage()
-		}
+	f := &fault{code: exitFailure, message: orElse(strings.TrimSpace(err.Message()), err.Code().String())}
+	if hungUp(err) {
+		f.code, f.message = exitUnreachable, "meshd closed the connection before it answered"
+		f.remedy = "see whether meshd still runs on this host, and its log"
+		return f
 	}
-	applyCode(f, err)
-	if strings.TrimSpace(f.message) == "" {
-		f.message = err.Code().String()
-	}
-	return f
-}
-
-// applyCode lets the RPC code decide where it says more than a refusal does.
-func applyCode(f *fault, err *connect.Error) {
 	switch err.Code() {
 	case connect.CodeUnavailable:
-		if !connect.IsWireError(err) {
-			f.code = exitUnreachable
-			setRemedy(f, "meshd closed the connection: see whether it still runs, and its log")
-			return
-		}
-		f.code = exitNoLeader
-		setRemedy(f, "see `meshctl status`: a majority of voters must be up; reads with --read stale go on without one")
+		f.code, f.remedy = exitNoLeader, "see `meshctl status`: a majority of voters must be up; reads with --read stale go on without one"
 	case connect.CodeDeadlineExceeded:
-		f.code = exitNoLeader
-		f.message = "no answer in time: " + f.message
-		setRemedy(f, "see `meshctl status`, or give it longer with --timeout")
+		f.code, f.message = exitNoLeader, "no answer in time: "+f.message
+		f.remedy = "see `meshctl status`, or give it longer with --timeout"
 	case connect.CodeUnimplemented:
-		setRemedy(f, "this meshd does not know the command: compare with `meshctl version`")
+		f.remedy = "this meshd does not know the command: compare with `meshctl version`"
 	}
+	return f
 }
 
-func setRemedy(f *fault, remedy string) {
-	if f.remedy == "" {
-		f.remedy = remedy
+// hungUp tells whether the connection broke, rather than meshd answered.
+func hungUp(err *connect.Error) bool {
+	if connect.IsWireError(err) || err.Code() == connect.CodeDeadlineExceeded {
+		return false
 	}
+	var broken *net.OpError
+	return err.Code() == connect.CodeUnavailable || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -53,7 +53,7 @@ func TestExitCodesTellScriptsWhatHappened(t *testing.T) {
 		"bad service":        {operator{}, "service register web --address x --port 80", exitUsage, []string{"field: --address"}},
 		"no port":            {operator{}, "service register web --address 10.0.0.1", exitUsage, []string{"field: --port"}},
 		"bad ttl":            {operator{}, "token create --ttl 0s", exitUsage, []string{"field: --ttl"}},
-		"no data dir":        {operator{}, "raft recover --peer x", exitUsage, []string{"field: --data-dir"}},
+		"no data dir":        {operator{}, "raft recover --peer x --data-dir=", exitUsage, []string{"field: --data-dir"}},
 		"no survivors":       {operator{}, "raft recover --data-dir /x", exitUsage, []string{"field: --peer"}},
 		"problems":           {operator{snapshot: troubled()}, "status", exitProblems, nil},
 		"problems in json":   {operator{snapshot: troubled()}, "status -o json", exitProblems, nil},
@@ -92,7 +92,7 @@ func TestMeshdThatIsNotThereIsToldFromOneThatIsDead(t *testing.T) {
 	require.NoError(t, listener.Close())
 	r = runAt(t.Context(), none, "", "join", "token", "--socket", dead)
 	assert.Equal(t, exitUnreachable, r.code)
-	assert.Contains(t, r.err, "nobody listens")
+	assert.Contains(t, r.err, "meshd has ended")
 }
 
 func TestMeshdThatHangsUpIsNotReachable(t *testing.T) {
@@ -117,7 +117,7 @@ func TestMeshdThatHangsUpIsNotReachable(t *testing.T) {
 }
 
 func TestInterruptIsCleanAndHasItsOwnCode(t *testing.T) {
-	for _, args := range [][]string{{"services"}, {"join", "token"}, {"join", "-"}} {
+	for _, args := range [][]string{{"services"}, {"join", "-"}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		socket := serve(t, &operator{hang: make(chan struct{})})
@@ -125,6 +125,14 @@ func TestInterruptIsCleanAndHasItsOwnCode(t *testing.T) {
 		assert.Equal(t, exitInterrupted, r.code, args)
 		assert.Equal(t, "error: interrupted\n", r.err, args)
 	}
+}
+
+func TestInterruptedJoinSaysThatMeshdGoesOn(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := &operator{hang: make(chan struct{}), steps: joinSteps()[:1], onStream: cancel}
+	r := runAt(ctx, func(string) string { return "" }, "", "join", "token", "--socket", serve(t, o))
+	assert.Equal(t, exitInterrupted, r.code)
+	assert.Contains(t, r.err, "error: interrupted\n  remedy: what has begun goes on in meshd")
 }
 
 func TestWatchLooksAgainUntilItIsInterrupted(t *testing.T) {

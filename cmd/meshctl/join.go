@@ -41,11 +41,10 @@ token can use it, and arguments show in ps: with - it is read from stdin, with
 }
 
 func join(ctx context.Context, a *app, client controlpbconnect.OperatorClient, token string) error {
-	stream, err := client.JoinFederation(ctx, connect.NewRequest(&controlpb.JoinFederationRequest{Token: token}))
+	err := a.follow(ctx, "joining", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
+		return client.JoinFederation(ctx, connect.NewRequest(&controlpb.JoinFederationRequest{Token: token}))
+	})
 	if err != nil {
-		return err
-	}
-	if err := a.follow(ctx, stream); err != nil {
 		return err
 	}
 	a.hint("next: meshctl status")

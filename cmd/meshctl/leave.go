@@ -26,11 +26,9 @@ that Meshway made are removed. With --force also when no leader can be told.`,
 				return err
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				stream, err := client.Leave(ctx, connect.NewRequest(&controlpb.LeaveRequest{Force: force}))
-				if err != nil {
-					return err
-				}
-				return a.follow(ctx, stream)
+				return a.follow(ctx, "leaving", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
+					return client.Leave(ctx, connect.NewRequest(&controlpb.LeaveRequest{Force: force}))
+				})
 			})
 		},
 	}

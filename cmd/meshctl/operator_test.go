@@ -40,6 +40,7 @@ type operator struct {
 	queued   bool
 	asked    []proto.Message
 	onStatus func(calls int)
+	onStream func()
 	statuses int
 }
 
@@ -124,6 +125,9 @@ func (o *operator) stream(ctx context.Context, request proto.Message, stream *co
 		if err := stream.Send(step); err != nil {
 			return err
 		}
+	}
+	if o.onStream != nil {
+		o.onStream()
 	}
 	return o.take(ctx, request)
 }

@@ -15,128 +15,130 @@ import (
 // spinnerPeriod is the time between two frames on a terminal.
 const spinnerPeriod = 100 * time.Millisecond
 
-// follow shows the steps of a stream as they come: each message is the step
-// that is under way until the next one, the last says that all is done.
-func (a *app) follow(ctx context.Context, stream *connect.ServerStreamForClient[controlpb.Progress]) error {
-	ctx, cancel := context.WithCancel(ctx)
+// openStream starts a call of which meshd tells the steps.
+type openStream func() (*connect.ServerStreamForClient[controlpb.Progress], error)
+
+// follow shows the steps of a call as they are done. What names the whole.
+func (a *app) follow(ctx context.Context, what string, open openStream) error {
+	if ctx.Err() != nil {
+		return ctx.Err() // nothing has begun
+	}
 	steps, ended := make(chan *controlpb.Progress), make(chan error, 1)
 	go func() {
 		defer close(steps)
-		ended <- receive(ctx, stream, steps)
+		ended <- receive(open, steps)
 	}()
 	width, live := terminal(a.err)
-	p := &progress{w: a.err, paint: a.paint(a.err), width: width, live: live && !a.structured(), silent: a.structured(), now: a.now}
+	p := &progress{
+		w: a.err, paint: a.paint(a.err), what: what, width: width, now: a.now,
+		live: live && !a.structured(), silent: a.structured(),
+	}
 	p.run(steps)
-	cancel()
 	err := <-ended
-	p.end(err)
-	if err != nil || !a.structured() {
+	if err != nil {
+		p.fail()
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return &fault{code: exitInterrupted, message: "interrupted", remedy: "what has begun goes on in meshd: see `meshctl status`"}
+		}
 		return err
 	}
-	return a.print(stepsView{Steps: p.steps}, nil)
+	if a.structured() {
+		return a.print(stepsView{Steps: p.steps}, nil)
+	}
+	return nil
 }
 
-// receive passes the messages of stream on; it closes the stream.
-func receive(ctx context.Context, stream *connect.ServerStreamForClient[controlpb.Progress], steps chan<- *controlpb.Progress) error {
+// receive opens a stream, passes its messages on and closes it. It ends with
+// the context that open uses.
+func receive(open openStream, steps chan<- *controlpb.Progress) error {
+	stream, err := open()
+	if err != nil {
+		return err
+	}
 	done := false
 	for stream.Receive() {
 		step := stream.Msg()
 		done = done || step.GetDone()
-		select {
-		case steps <- step:
-		case <-ctx.Done():
-		}
+		steps <- step // run reads until the channel is closed
 	}
-	err := errors.Join(stream.Err(), stream.Close())
+	err = errors.Join(stream.Err(), stream.Close())
 	if err == nil && !done {
 		return &fault{code: exitFailure, message: "meshd ended before it was done", remedy: "see `meshctl status` and the log of meshd"}
 	}
 	return err
 }
 
-// progress draws steps: on a terminal one line each, which spins while the
-// step is under way, elsewhere a plain line when it begins.
+// progress draws steps, one line each with the time it took. On a terminal a
+// line spins below them until the next one is done.
 type progress struct {
 	w      io.Writer
 	paint  human.Painter
+	what   string
 	width  int // of the terminal, 0: not known
 	live   bool
 	silent bool
 	now    func() time.Time
 	steps  []stepView
-	began  time.Time // of the last step
+	began  time.Time // the step that is under way
 	frame  int
-	open   bool // the last step is under way
 }
 
 func (p *progress) run(steps <-chan *controlpb.Progress) {
-	p.began = p.now()
+	p.began, p.steps = p.now(), []stepView{}
 	ticker := time.NewTicker(spinnerPeriod)
 	defer ticker.Stop()
+	p.spin()
 	for {
 		select {
 		case step, ok := <-steps:
 			if !ok {
 				return
 			}
-			p.next(step)
+			p.done(step)
 		case <-ticker.C:
 			p.spin()
 		}
 	}
 }
 
-func (p *progress) next(step *controlpb.Progress) {
-	p.close("✓", human.Good)
-	p.steps = append(p.steps, stepView{Step: step.GetStep(), Message: human.Clean(step.GetMessage())})
-	p.began, p.open = p.now(), true
-	if !p.live && !p.silent {
-		fmt.Fprintln(p.w, p.last().Message)
-	}
-	p.spin()
-	if step.GetDone() {
-		p.close("✓", human.Good)
+func (p *progress) done(step *controlpb.Progress) {
+	now := p.now()
+	view := stepView{Step: step.GetStep(), Message: human.Clean(step.GetMessage()), Took: now.Sub(p.began)}
+	p.steps, p.began = append(p.steps, view), now
+	switch {
+	case p.silent:
+	case !p.live:
+		fmt.Fprintln(p.w, view.Message)
+	default:
+		p.draw(p.paint.Paint(human.Good, "✓"), view.Message, view.Took)
+		fmt.Fprintln(p.w)
+		if !step.GetDone() {
+			p.spin()
+		}
 	}
 }
 
-// end closes the step that was under way when the stream ended.
-func (p *progress) end(err error) {
-	if err != nil {
-		p.close("✗", human.Bad)
-		return
-	}
-	p.close("✓", human.Good)
-}
-
-func (p *progress) last() *stepView { return &p.steps[len(p.steps)-1] }
-
-func (p *progress) close(mark string, color human.Color) {
-	if !p.open {
-		return
-	}
-	p.open = false
-	step := p.last()
-	step.Took = p.now().Sub(p.began)
+// fail ends the line that spins.
+func (p *progress) fail() {
 	if p.live {
-		p.draw(p.paint.Paint(color, mark), step.Took)
+		p.draw(p.paint.Paint(human.Bad, "✗"), p.what, p.now().Sub(p.began))
 		fmt.Fprintln(p.w)
 	}
 }
 
 func (p *progress) spin() {
-	if !p.live || !p.open {
+	if !p.live {
 		return
 	}
 	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	p.frame++
-	p.draw(string(frames[p.frame%len(frames)]), p.now().Sub(p.began))
+	p.draw(string(frames[p.frame%len(frames)]), p.what, p.now().Sub(p.began))
 }
 
-// draw writes the last step over the line that the cursor is on. A message
-// that would wrap is truncated, since only one line can be overwritten.
-func (p *progress) draw(mark string, took time.Duration) {
+// draw writes over the line that the cursor is on. A message that would wrap
+// is truncated, since only one line can be overwritten.
+func (p *progress) draw(mark, message string, took time.Duration) {
 	duration := human.Duration(took)
-	message := p.last().Message
 	if p.width > 0 {
 		message = human.Truncate(message, max(p.width-len(duration)-len("x   ")-1, 1))
 	}

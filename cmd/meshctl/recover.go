@@ -20,23 +20,23 @@ type recovery struct {
 func newRecoverCommand(a *app) *cobra.Command {
 	var r recovery
 	cmd := &cobra.Command{
-		Use:   "recover --data-dir DIR --peer ID…",
+		Use:   "recover --peer ID [--peer ID]…",
 		Short: "Bring the catalog back when its quorum is lost for good",
 		Long: `For when most voters are gone for good, so that no leader can ever be elected.
-It makes the copy of the catalog in this host's data directory the truth, with
-the given gateways as its only voters. Writes that only the lost voters had are
-lost. meshd must be stopped, here and on every gateway that is named.
+The copy of the catalog on the gateways that remain becomes the truth, with the
+given gateways as its only voters; writes that only lost voters had are lost.
 
-It runs ` + "`meshd recover`" + ` on this host. Run it on the survivor with the highest
-index (meshctl status), with --peer for that one; start meshd; let others rejoin.`,
+Stop meshd on all gateways that remain, run this on each of them with the same
+peers, start them again. It runs ` + "`meshd recover`" + ` on this host, which keeps a copy
+of what was there before.`,
 		Example: `  systemctl stop meshd
-  meshctl raft recover --data-dir /var/lib/meshway --peer east/gw1
+  meshctl raft recover --peer east/gw1 --peer west/gw1
   systemctl start meshd && meshctl raft list-peers`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return recoverCatalog(cmd, a, r) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&r.dataDir, "data-dir", "", "data directory of meshd on this host")
+	flags.StringVar(&r.dataDir, "data-dir", "/var/lib/meshway", "data directory of meshd on this host")
 	flags.StringArrayVar(&r.peers, "peer", nil, "gateway id that votes from now on (repeatable)")
 	flags.BoolVar(&r.yes, "yes", false, "do not ask")
 	flags.StringVar(&r.meshd, "meshd", "meshd", "the meshd program")
@@ -54,7 +54,7 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	for _, peer := range r.peers {
 		args = append(args, "--peer", peer)
 	}
-	fmt.Fprintf(a.err, "the copy of the catalog in %s becomes the truth, with the voters %s;\nwrites that only lost voters had are lost. This runs: %s %s\n",
+	fmt.Fprintf(a.err, "the copy of the catalog in %s becomes the truth, with the voters %s;\nwrites that only lost voters had are lost. This will run: %s %s\n",
 		human.Clean(r.dataDir), human.Clean(strings.Join(r.peers, ", ")), human.Clean(r.meshd), human.Clean(strings.Join(args, " ")))
 	if err := a.confirm(cmd.Context(), r.yes, "recovering the catalog from "+r.dataDir); err != nil {
 		return err
@@ -69,6 +69,6 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	case err != nil:
 		return fmt.Errorf("run meshd recover: %w", err)
 	}
-	a.hint("next: start meshd, then `meshctl raft list-peers`")
+	a.hint("next: when all that remain are recovered, start meshd on them, then `meshctl raft list-peers`")
 	return a.print(doneView{Done: true}, line("catalog recovered"))
 }

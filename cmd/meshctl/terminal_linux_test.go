@@ -112,13 +112,14 @@ func TestColourOnATerminalUnlessToldOtherwise(t *testing.T) {
 func TestJoinOnATerminalLeavesOneLineForEachStep(t *testing.T) {
 	code, shown := onTerminal(t, &operator{steps: joinSteps()}, 80, nil, "", "join", "token")
 	require.Equal(t, exitOK, code)
-	assert.Contains(t, uncoloured(shown), "✓ proving the pin of 192.0.2.1:7443  0 s\n")
+	assert.Contains(t, uncoloured(shown), "✓ east/gw1 is who made the token  0 s\n")
 	assert.Equal(t, 3, strings.Count(shown, "✓"))
 	assert.Equal(t, 4, strings.Count(shown, "\n"), "three steps and the hint")
 
 	code, shown = onTerminal(t, &operator{steps: joinSteps()[:2], err: refused()}, 80, nil, "", "join", "token")
 	assert.Equal(t, exitRefused, code)
-	assert.Contains(t, uncoloured(shown), "✗ asking to be admitted as west  0 s\nerror: 10.1.0.0/16 overlaps")
+	assert.Contains(t, uncoloured(shown), "✓ admitted to federation prod as west  0 s\n")
+	assert.Contains(t, uncoloured(shown), "\r✗ joining  0 s\nerror: 10.1.0.0/16 overlaps")
 }
 
 func TestSpinnerLineNeverWraps(t *testing.T) {

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 
 	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
@@ -61,20 +60,7 @@ func (b buildView) String() string {
 	return fmt.Sprintf("%s (commit %s, %s)", b.Version, b.Commit, b.Go)
 }
 
-// clientBuild reads what the Go toolchain wrote into this program.
 func clientBuild() buildView {
-	view := buildView{Version: "unknown", Go: runtime.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return view
-	}
-	if info.Main.Version != "" {
-		view.Version = info.Main.Version
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			view.Commit = setting.Value
-		}
-	}
-	return view
+	info := build.Current()
+	return buildView{Version: info.Version, Commit: info.Commit, Go: info.Go}
 }
