@@ -100,7 +100,7 @@ var wrong = []struct {
 		`meshd.yaml:4:19: join.tokenFile: "./t" is not absolute; begin it with /`,
 		`meshd.yaml:5:24: wireguard.interface: "mesh1" cannot begin the name of an interface; use 1 to 12 of a-z, 0-9 and '-' that end in a letter`,
 	}},
-	{name: "services", source: "prefixes: {pods: [10.1.0.0/16]}\nservices:\n  - name: web\n    address: 10.2.0.1\n    ports: [{port: 80}, {port: 80}]\n  - {name: web, address: 10.1.0.1, ports: []}\n  - {address: nowhere, ports: [{protocol: tpc}]}\n", want: []string{
+	{name: "services", source: "prefixes: {pods: [10.1.0.0/16]}\nservices:\n  - name: web\n    address: 10.2.0.1\n    ports: [{port: 80}, {port: 80}]\n  - {name: web, address: 10.1.0.1, ports: []}\n  - {address: nowhere, ports: [{protocol: tpc}]}\n  - {name: two, address: 10.1.0.1, ports: [{name: a, port: 1}, {name: b, port: 1}, {name: c, port: 1, protocol: udp}]}\n", want: []string{
 		`meshd.yaml:5:14: services[0].address: 10.2.0.1 is in none of this datacenter's prefixes, so that others cannot reach it; add its prefix to prefixes`,
 		`meshd.yaml:6:26: services[0].ports: two ports have the same name or number; give each its own`,
 		`meshd.yaml:7:6: services[1].ports: a service has at least one port; write "ports: [{port: 80}]"`,
@@ -109,6 +109,7 @@ var wrong = []struct {
 		`meshd.yaml:8:15: services[2].address: "nowhere" is no address; write one such as 10.1.0.5`,
 		`meshd.yaml:8:33: services[2].ports.port: it is required; write the port's number`,
 		`meshd.yaml:8:43: services[2].ports.protocol: "tpc" is unknown: did you mean "tcp"?`,
+		`meshd.yaml:9:65: services[3].ports: two ports have the same name or number; give each its own`,
 	}},
 	{name: "no YAML", source: "log: [a\n", want: []string{
 		`meshd.yaml:2:6: this is not YAML: sequence end token ']' not found`,
