@@ -1,24 +1,44 @@
 package liveness
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/tunnel"
 )
 
+// The defaults of Config: a gateway that dies is noticed within 500 ms.
+const (
+	DefaultPort       = 3784 // RFC 5881 section 4
+	DefaultInterval   = 100 * time.Millisecond
+	DefaultMultiplier = 5
+)
+
+// resolution is the least time between two rounds of the timer loop.
+const resolution = time.Millisecond
+
 // Network opens the sockets of the sessions. UDP is the real one,
 // livenesstest has one in memory.
 type Network interface {
-	// Listen opens the socket of one local address inside the tunnels. An
-	// empty device means any. The address need not be up yet.
+	// Listen opens the socket for control packets of one local address inside
+	// the tunnels. An empty device means any. The address need not be up yet.
 	Listen(ctx context.Context, local netip.AddrPort, device string) (PacketConn, error)
+	// ListenEcho opens a socket for ICMP echoes: WriteTo sends an echo request
+	// with that payload (the port is ignored), ReadFrom returns the payload of
+	// a reply. An error means that there will be no RTT and that a restart of
+	// the peer's agent is seen as a failure of the tunnel.
+	ListenEcho(ctx context.Context, local netip.Addr, device string) (PacketConn, error)
 }
 
-// PacketConn sends and receives the packets of all sessions of one local address.
+// PacketConn sends and receives the packets of all sessions of one local
+// address. WriteTo never blocks: a packet that cannot leave at once is lost.
 type PacketConn interface {
 	ReadFrom(b []byte) (n int, from netip.AddrPort, err error)
 	WriteTo(b []byte, to netip.AddrPort) error
@@ -27,31 +47,267 @@ type PacketConn interface {
 
 // Config is what a Monitor needs.
 type Config struct {
-	Port       uint16        // UDP; 0: 3784 (RFC 5881 section 4)
-	Interval   time.Duration // between control packets; 0: 100 ms
-	Multiplier int           // packets missed until a session is down; 0: 5
+	Port       uint16        // UDP; 0: DefaultPort
+	Interval   time.Duration // between control packets; 0: DefaultInterval
+	Multiplier int           // packets missed until a session is down, 1 to 255; 0: DefaultMultiplier
 	Network    Network
 	Log        *slog.Logger // nil: discard
 }
 
 // Monitor runs the sessions.
-type Monitor struct{ cfg Config }
+type Monitor struct {
+	cfg  Config
+	log  *slog.Logger
+	wake chan struct{} // size 1: look again
+
+	mu       sync.Mutex // guards all following fields; packets are sent under it, so that they leave in order
+	sessions map[sessionKey]*entry
+	sockets  map[socketKey]*socket
+	changed  chan struct{}
+}
+
+// sessionKey tells sessions apart: by where packets come in and whom from.
+type sessionKey struct {
+	socketKey
+	remote netip.Addr
+}
+
+// entry is a session with what the monitor adds to it.
+type entry struct {
+	session
+	quality   quality
+	config    plan.SessionConfig
+	up        bool      // as reported
+	undecided bool      // as reported
+	since     time.Time // of the last change of up
+	received  uint64    // bytes, as Activity told last
+	counted   bool      // received is known
+}
 
 // New prepares a monitor; Run makes it live.
-func New(cfg Config) *Monitor { return &Monitor{cfg: cfg} }
+func New(cfg Config) *Monitor {
+	cfg.Port = cmp.Or(cfg.Port, DefaultPort)
+	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
+	cfg.Multiplier = min(max(cmp.Or(cfg.Multiplier, DefaultMultiplier), 1), 255)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Monitor{
+		cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1),
+		sessions: map[sessionKey]*entry{}, sockets: map[socketKey]*socket{}, changed: make(chan struct{}),
+	}
+}
 
-// Run sends, receives and decides until ctx ends.
-func (m *Monitor) Run(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+// Run sends, receives and decides until ctx ends, and then returns nil. It
+// falls silent without a word: peers whose packets still get through keep
+// their session (see the package comment), so a restart is no outage.
+func (m *Monitor) Run(ctx context.Context) error {
+	var receivers sync.WaitGroup
+	defer receivers.Wait()
+	defer m.closeSockets()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		m.openSockets(ctx, &receivers)
+		next := m.round(time.Now())
+		timer.Reset(max(time.Until(next), resolution))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-m.wake:
+		}
+	}
+}
 
-// Set says which sessions should run. Those that go on are not disturbed.
-func (m *Monitor) Set(sessions []plan.SessionConfig) {}
+// Set says which sessions should run. Those that go on are not disturbed. The
+// peer of one that ends is told, so that it does not wait for us in vain.
+func (m *Monitor) Set(sessions []plan.SessionConfig) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	want := make(map[sessionKey]bool, len(sessions))
+	for _, c := range sessions {
+		key := sessionKey{socketKey{c.Local.Unmap(), c.Device}, c.Remote.Unmap()}
+		want[key] = true
+		if e := m.sessions[key]; e != nil {
+			e.config = c
+			continue
+		}
+		m.sessions[key] = m.newEntry(c, time.Now())
+	}
+	for key, e := range m.sessions {
+		if !want[key] {
+			m.dismiss(key, e)
+			delete(m.sessions, key)
+			m.log.Info("liveness session removed", "peer", string(e.config.Gateway))
+		}
+	}
+	m.poke()
+}
 
 // Sessions is a snapshot, sorted by gateway and device.
-func (m *Monitor) Sessions() []plan.Session { return nil }
+func (m *Monitor) Sessions() []plan.Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	entries := make([]*entry, 0, len(m.sessions))
+	for _, e := range m.sessions {
+		entries = append(entries, e)
+	}
+	slices.SortFunc(entries, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.config.Gateway, b.config.Gateway), cmp.Compare(a.config.Device, b.config.Device))
+	})
+	out := make([]plan.Session, 0, len(entries))
+	for _, e := range entries {
+		out = append(out, plan.Session{
+			Gateway: e.config.Gateway, Up: e.up, Undecided: e.undecided, Since: e.since,
+			LastPacket: e.lastLife, RTT: e.quality.rtt, Loss: e.quality.loss(now),
+		})
+	}
+	return out
+}
 
 // Activity tells how many bytes the data plane has received from a peer; if
-// they grew, the peer is alive (RFC 5880 leaves this to the implementation).
-func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {}
+// they grew since the last call, the peer is alive. Only what a session key
+// authenticated is counted by WireGuard, so nobody else can make them grow.
+func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.sessions {
+		if e.config.Key != key {
+			continue
+		}
+		if e.counted && receivedBytes > e.received {
+			e.alive(time.Now())
+		}
+		e.counted, e.received = true, receivedBytes
+	}
+}
 
-// Changed returns a channel that is closed when, after this call, a session goes up or down.
-func (m *Monitor) Changed() <-chan struct{} { return nil }
+// Changed returns a channel that is closed when, after this call, a session
+// goes up or down, or gets its first verdict.
+func (m *Monitor) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// dismiss sends one AdminDown (RFC 5880 section 6.8.16); if it is lost, the
+// peer notices when this host stops to be its peer in WireGuard.
+func (m *Monitor) dismiss(key sessionKey, e *entry) {
+	s := m.sockets[key.socketKey]
+	if s == nil || e.remote == 0 {
+		return
+	}
+	e.enter(AdminDown, AdministrativelyDown)
+	s.send(e.packet().Append(nil), netip.AddrPortFrom(key.remote, m.cfg.Port), time.Now())
+}
+
+func (m *Monitor) newEntry(c plan.SessionConfig, now time.Time) *entry {
+	e := &entry{config: c, undecided: true, since: now}
+	e.session = newSession(timing{m.cfg.Interval, uint8(m.cfg.Multiplier)}, m.discriminator(), now)
+	return e
+}
+
+// discriminator is a fresh one: random, so that a restarted agent's are new
+// (RFC 5880 section 6.8.1), not zero and not in use.
+func (m *Monitor) discriminator() uint32 {
+	for {
+		d := rand.Uint32()
+		if d != 0 && m.byDiscriminator(d) == nil {
+			return d
+		}
+	}
+}
+
+func (m *Monitor) byDiscriminator(d uint32) *entry {
+	for _, e := range m.sessions {
+		if e.local == d {
+			return e
+		}
+	}
+	return nil
+}
+
+// round does what is due now and returns when the next round is.
+func (m *Monitor) round(now time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := now.Add(slowInterval)
+	for key, e := range m.sessions {
+		e.expire(now)
+		m.report(e, now)
+		s := m.sockets[key.socketKey]
+		if s == nil || s.control == nil {
+			// The socket is tried again after openRetry. The clock goes on.
+			next = earlier(next, e.deadline(next))
+			continue
+		}
+		if p, ok := e.due(now, rand.Float64()); ok {
+			s.send(p.Append(nil), netip.AddrPortFrom(key.remote, m.cfg.Port), now)
+		}
+		m.sendEcho(e, s, key.remote, now)
+		next = earlier(next, e.nextRound(now))
+	}
+	for _, s := range m.sockets {
+		next = earlier(next, s.retryAt(now))
+	}
+	return next
+}
+
+// sendEcho asks the peer's kernel whether it is there: regularly, and at the
+// session's pace when its agent keeps us waiting.
+func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, now time.Time) {
+	if s.echo == nil || e.state != Up {
+		return
+	}
+	interval := echoInterval
+	if e.late(now) {
+		interval = e.interval
+		e.quality.next = earlier(e.quality.next, e.quality.lastEcho().Add(interval))
+	}
+	if sequence, ok := e.quality.due(now, interval); ok {
+		// A lost echo is what echoes are there to find.
+		_ = s.echo.WriteTo(echo{e.local, sequence}.append(nil), netip.AddrPortFrom(remote, 0))
+	}
+}
+
+// nextRound is when this entry needs a round.
+func (e *entry) nextRound(now time.Time) time.Time {
+	next := e.wake()
+	if e.state == Up {
+		next = earlier(next, e.quality.next)
+		if !e.late(now) {
+			next = earlier(next, e.lastControl.Add(max(e.interval, e.remoteTx)*3/2+resolution))
+		}
+	}
+	return next
+}
+
+// report publishes a change of the verdict.
+func (m *Monitor) report(e *entry, now time.Time) {
+	up := e.works(now)
+	undecided := e.undecided && !up && !e.decided(now)
+	if up == e.up && undecided == e.undecided {
+		return
+	}
+	if up != e.up {
+		e.since = now
+		state := "down"
+		if up {
+			state = "up"
+		}
+		m.log.Info("liveness session "+state, "peer", string(e.config.Gateway), "interface", e.config.Device, "reason", e.diagnostic.String())
+	}
+	e.up, e.undecided = up, undecided
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// poke makes the loop look again; the caller may hold mu.
+func (m *Monitor) poke() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}

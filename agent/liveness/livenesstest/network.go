@@ -1,0 +1,224 @@
+// Package livenesstest has the liveness package's Network in memory, with
+// partitions and loss. It works in a testing/synctest bubble: it waits only
+// on channels.
+package livenesstest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/meshway/meshway/agent/liveness"
+)
+
+// queue is how many packets a connection holds until it drops.
+const queue = 256
+
+// Network joins all hosts of a simulation. A host is an address; like a real
+// one it answers echoes by itself, whether anybody listens there or not.
+type Network struct {
+	mu      sync.Mutex // guards all following fields
+	conns   map[connKey]*conn
+	hosts   map[netip.Addr]bool
+	cut     map[way]bool
+	lost    map[way]float64
+	latency time.Duration
+	random  *rand.Rand
+	sent    map[way]int
+}
+
+// connKey finds who receives a packet.
+type connKey struct {
+	local  netip.AddrPort // port 0: echoes
+	device string
+}
+
+// way is one direction between two hosts.
+type way struct{ from, to netip.Addr }
+
+var _ liveness.Network = (*Network)(nil)
+
+// New makes a network without hosts. seed steers the loss.
+func New(seed uint64) *Network {
+	return &Network{
+		conns: map[connKey]*conn{}, hosts: map[netip.Addr]bool{}, cut: map[way]bool{}, lost: map[way]float64{},
+		sent: map[way]int{}, random: rand.New(rand.NewPCG(seed, 0)),
+	}
+}
+
+// SetLatency is the time that every packet takes in one direction.
+func (n *Network) SetLatency(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.latency = d
+}
+
+// Cut stops or lets pass all packets from one host to another, in this direction only.
+func (n *Network) Cut(from, to netip.Addr, cut bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut[way{from, to}] = cut
+}
+
+// SetLoss is the share of packets that are lost in one direction, 0…1.
+func (n *Network) SetLoss(from, to netip.Addr, share float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost[way{from, to}] = share
+}
+
+// SetHost says whether a host exists; listening makes it exist. One that is
+// gone answers no echoes.
+func (n *Network) SetHost(host netip.Addr, exists bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hosts[host] = exists
+}
+
+// Sent is how many packets one host sent to another, lost ones included.
+func (n *Network) Sent(from, to netip.Addr) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sent[way{from, to}]
+}
+
+// Break makes all connections of a host fail, as when its interface is removed.
+func (n *Network) Break(host netip.Addr) {
+	n.mu.Lock()
+	var broken []*conn
+	for key, c := range n.conns {
+		if key.local.Addr() == host {
+			broken = append(broken, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range broken {
+		_ = c.Close() // cannot fail
+	}
+}
+
+// Listen implements liveness.Network.
+func (n *Network) Listen(ctx context.Context, local netip.AddrPort, device string) (liveness.PacketConn, error) {
+	return n.open(ctx, connKey{local, device})
+}
+
+// ListenEcho implements liveness.Network.
+func (n *Network) ListenEcho(ctx context.Context, local netip.Addr, device string) (liveness.PacketConn, error) {
+	return n.open(ctx, connKey{netip.AddrPortFrom(local, 0), device})
+}
+
+func (n *Network) open(ctx context.Context, key connKey) (liveness.PacketConn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.conns[key] != nil {
+		return nil, fmt.Errorf("listen on %s: in use", key.local)
+	}
+	c := &conn{network: n, key: key, in: make(chan packet, queue), closed: make(chan struct{})}
+	n.conns[key] = c
+	n.hosts[key.local.Addr()] = true
+	return c, nil
+}
+
+// send carries a packet; the answer to an echo takes the same way back.
+func (n *Network) send(from connKey, b []byte, to netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out, back := way{from.local.Addr(), to.Addr()}, way{to.Addr(), from.local.Addr()}
+	p := packet{data: append([]byte(nil), b...), from: from.local}
+	n.carry(out, func() {
+		if from.local.Port() != 0 {
+			n.deliver(to, p)
+		} else if n.hosts[to.Addr()] {
+			p.from = to
+			n.carry(back, func() { n.conns[from].put(p) })
+		}
+	})
+}
+
+// carry calls arrive with mu held, now or after the latency, unless the packet is lost.
+func (n *Network) carry(w way, arrive func()) {
+	n.sent[w]++
+	if n.cut[w] || n.random.Float64() < n.lost[w] {
+		return
+	}
+	if n.latency == 0 {
+		arrive()
+		return
+	}
+	time.AfterFunc(n.latency, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		arrive()
+	})
+}
+
+// deliver hands a packet to all connections of an address. The two ends of a
+// tunnel are different lanes, so the device does not tell which one is meant;
+// only one of them has a session with the sender.
+func (n *Network) deliver(to netip.AddrPort, p packet) {
+	for key, c := range n.conns {
+		if key.local == to {
+			c.put(p)
+		}
+	}
+}
+
+type packet struct {
+	data []byte
+	from netip.AddrPort
+}
+
+type conn struct {
+	network *Network
+	key     connKey
+	in      chan packet
+	once    sync.Once
+	closed  chan struct{}
+}
+
+// put queues a packet, or drops it if there is nobody or no room.
+func (c *conn) put(p packet) {
+	if c == nil {
+		return
+	}
+	select {
+	case c.in <- p:
+	default:
+	}
+}
+
+func (c *conn) ReadFrom(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case p := <-c.in:
+		return copy(b, p.data), p.from, nil
+	case <-c.closed:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+func (c *conn) WriteTo(b []byte, to netip.AddrPort) error {
+	select {
+	case <-c.closed:
+		return net.ErrClosed
+	default:
+		c.network.send(c.key, b, to)
+		return nil
+	}
+}
+
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		close(c.closed)
+		c.network.mu.Lock()
+		defer c.network.mu.Unlock()
+		delete(c.network.conns, c.key)
+	})
+	return nil
+}

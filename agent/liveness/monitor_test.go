@@ -1,0 +1,269 @@
+package liveness_test
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/liveness/livenesstest"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/tunnel"
+)
+
+var (
+	addrA = netip.MustParseAddr("fd00::a")
+	addrB = netip.MustParseAddr("fd00::b")
+	keyB  = tunnel.PublicKey{'b'}
+)
+
+// agent is one monitor with one session.
+type agent struct {
+	*liveness.Monitor
+	stop func()
+}
+
+// start runs the monitor of one host with a session to the other.
+func start(t *testing.T, network liveness.Network, local, remote netip.Addr) *agent {
+	m := liveness.New(liveness.Config{Network: network})
+	m.Set([]plan.SessionConfig{{Gateway: catalog.GatewayID("peer/" + remote.String()), Device: "mesh0", Local: local, Remote: remote, Key: tunnel.PublicKey{remote.String()[len(remote.String())-1]}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		require.NoError(t, m.Run(ctx))
+	}()
+	a := &agent{Monitor: m}
+	a.stop = func() { cancel(); <-done }
+	return a
+}
+
+func (a *agent) session(t *testing.T) plan.Session {
+	t.Helper()
+	all := a.Sessions()
+	require.Len(t, all, 1)
+	return all[0]
+}
+
+// simulate runs a test with two agents in a bubble.
+func simulate(t *testing.T, f func(t *testing.T, n *livenesstest.Network, a, b *agent)) {
+	synctest.Test(t, func(t *testing.T) {
+		n := livenesstest.New(1)
+		n.SetLatency(10 * time.Millisecond)
+		a, b := start(t, n, addrA, addrB), start(t, n, addrB, addrA)
+		time.Sleep(2 * time.Second)
+		require.True(t, a.session(t).Up)
+		require.True(t, b.session(t).Up)
+		f(t, n, a, b)
+		a.stop()
+		b.stop()
+	})
+}
+
+// watch measures how long it takes until the session of a is up or down.
+func watch(t *testing.T, a *agent, up bool, limit time.Duration) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for {
+		changed := a.Changed()
+		if a.session(t).Up == up {
+			return time.Since(begin)
+		}
+		select {
+		case <-changed:
+		case <-time.After(limit - time.Since(begin)):
+			require.Fail(t, "no change", "up=%v after %s", up, limit)
+		}
+	}
+}
+
+func TestASessionComesUpAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := livenesstest.New(1)
+		n.SetLatency(10 * time.Millisecond)
+		a := start(t, n, addrA, addrB)
+		time.Sleep(300 * time.Millisecond)
+		require.True(t, a.session(t).Undecided, "alone: no verdict yet")
+		b := start(t, n, addrB, addrA)
+		// b speaks first; one more round trip and both are up.
+		require.LessOrEqual(t, watch(t, a, true, time.Second), 50*time.Millisecond)
+		require.LessOrEqual(t, watch(t, b, true, time.Second), 50*time.Millisecond)
+		require.False(t, a.session(t).Undecided)
+		a.stop()
+		b.stop()
+	})
+}
+
+func TestAPeerThatNeverAnswersIsDownAfterItsChance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := livenesstest.New(1)
+		a := start(t, n, addrA, addrB)
+		time.Sleep(4900 * time.Millisecond)
+		require.True(t, a.session(t).Undecided)
+		time.Sleep(1200 * time.Millisecond)
+		require.Equal(t, plan.Session{Gateway: "peer/fd00::b", Since: a.session(t).Since}, a.session(t))
+		require.LessOrEqual(t, n.Sent(addrA, addrB), 9, "RFC 5880 section 6.8.3: at most about one per second while down")
+		a.stop()
+	})
+}
+
+func TestADeadPeerIsDownWithinTheDetectionTime(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		n.Cut(addrA, addrB, true)
+		n.Cut(addrB, addrA, true)
+		for _, one := range []*agent{a, b} {
+			require.LessOrEqual(t, watch(t, one, false, time.Second), 510*time.Millisecond)
+		}
+		n.Cut(addrA, addrB, false)
+		n.Cut(addrB, addrA, false)
+		require.LessOrEqual(t, watch(t, a, true, 5*time.Second), 1100*time.Millisecond)
+	})
+}
+
+func TestLossInOneDirectionIsSeenByBoth(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		n.Cut(addrA, addrB, true)
+		require.LessOrEqual(t, watch(t, b, false, time.Second), 510*time.Millisecond, "b hears nothing")
+		require.LessOrEqual(t, watch(t, a, false, time.Second), 30*time.Millisecond, "b tells a")
+		time.Sleep(10 * time.Second)
+		require.False(t, a.session(t).Up)
+		require.False(t, b.session(t).Up)
+	})
+}
+
+func TestReceivedBytesProlongASession(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		b.stop()
+		n.SetHost(addrB, false) // no echoes either
+		bytes := uint64(1000)
+		a.Activity(keyB, bytes)
+		for range 20 {
+			time.Sleep(200 * time.Millisecond)
+			bytes += 100
+			a.Activity(keyB, bytes)
+			require.True(t, a.session(t).Up)
+		}
+		a.Activity(tunnel.PublicKey{'x'}, bytes+100)
+		a.Activity(keyB, bytes) // the same count says nothing
+		require.LessOrEqual(t, watch(t, a, false, time.Second), 510*time.Millisecond)
+		a.Activity(keyB, bytes+1)
+		time.Sleep(time.Second)
+		require.False(t, a.session(t).Up, "bytes alone bring no session up")
+	})
+}
+
+func TestATunnelOutlivesTheRestartOfThePeersAgent(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		since := a.session(t).Since
+		b.stop() // its kernel still answers echoes
+		time.Sleep(30 * time.Second)
+		require.True(t, a.session(t).Up)
+		b = start(t, n, addrB, addrA)
+		require.LessOrEqual(t, watch(t, b, true, 2*time.Second), 1100*time.Millisecond)
+		time.Sleep(10 * time.Second)
+		require.True(t, a.session(t).Up)
+		require.Equal(t, since, a.session(t).Since, "never reported down")
+		b.stop()
+	})
+}
+
+func TestAPeerThatRestartsQuicklyIsNotReportedDown(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		since := a.session(t).Since
+		b.stop()
+		b = start(t, n, addrB, addrA)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, since, a.session(t).Since)
+		require.True(t, b.session(t).Up)
+		b.stop()
+	})
+}
+
+func TestAHostThatDiesWhileItsAgentIsAwayIsDown(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		b.stop()
+		time.Sleep(5 * time.Second)
+		n.SetHost(addrB, false)
+		require.LessOrEqual(t, watch(t, a, false, time.Second), 510*time.Millisecond)
+	})
+}
+
+func TestRoundTripTimeAndLossAreMeasured(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, _ *agent) {
+		time.Sleep(10 * time.Second)
+		s := a.session(t)
+		require.Equal(t, 20*time.Millisecond, s.RTT)
+		require.Zero(t, s.Loss)
+		n.SetLoss(addrA, addrB, 0.3)
+		time.Sleep(30 * time.Second)
+		require.InDelta(t, 0.3, a.session(t).Loss, 0.25)
+		require.NotZero(t, a.session(t).Loss)
+	})
+}
+
+func TestFiveMissedPacketsInARowAreNeededForDown(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		since := a.session(t).Since
+		for range 20 {
+			n.Cut(addrB, addrA, true)
+			time.Sleep(300 * time.Millisecond)
+			n.Cut(addrB, addrA, false)
+			time.Sleep(300 * time.Millisecond)
+		}
+		require.Equal(t, since, a.session(t).Since)
+		require.True(t, b.session(t).Up)
+	})
+}
+
+func TestSetLeavesOtherSessionsAlone(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		before := a.session(t)
+		addrC := netip.MustParseAddr("fd00::c")
+		both := []plan.SessionConfig{
+			{Gateway: "peer/fd00::b", Device: "mesh0", Local: addrA, Remote: addrB, Key: keyB},
+			{Gateway: "peer/fd00::c", Device: "mesh0", Local: addrA, Remote: addrC},
+		}
+		a.Set(both)
+		time.Sleep(time.Second)
+		require.Len(t, a.Sessions(), 2)
+		require.Equal(t, before.Since, a.Sessions()[0].Since)
+		a.Set(both[1:])
+		require.Equal(t, catalog.GatewayID("peer/fd00::c"), a.session(t).Gateway)
+		time.Sleep(time.Second)
+		a.Set(nil)
+		time.Sleep(2 * time.Second)
+		require.Empty(t, a.Sessions())
+		require.False(t, b.session(t).Up, "b was told")
+		b.stop()
+		sent := n.Sent(addrA, addrB) + n.Sent(addrA, addrC)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, sent, n.Sent(addrA, addrB)+n.Sent(addrA, addrC), "nothing is sent without sessions")
+		b = start(t, n, addrB, addrA)
+		a.Set(both[:1])
+		require.LessOrEqual(t, watch(t, a, true, 5*time.Second), 1100*time.Millisecond)
+		b.stop()
+	})
+}
+
+func TestASocketThatBreaksIsOpenedAgain(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		n.Break(addrA)
+		time.Sleep(5 * time.Second)
+		require.True(t, a.session(t).Up)
+		require.True(t, b.session(t).Up)
+	})
+}
+
+func TestUpSessionsKeepTheirPace(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, _, _ *agent) {
+		before := n.Sent(addrA, addrB)
+		time.Sleep(10 * time.Second)
+		// 75…100 ms, and one echo and one echo reply a second.
+		require.InDelta(t, 10*(1/0.0875+2), n.Sent(addrA, addrB)-before, 8)
+	})
+}

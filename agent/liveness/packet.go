@@ -1,0 +1,167 @@
+package liveness
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// State is the state of a session (RFC 5880 section 4.1).
+type State uint8
+
+// The states of a session.
+const (
+	AdminDown State = iota
+	Down
+	Init
+	Up
+)
+
+// String is the state as RFC 5880 spells it.
+func (s State) String() string {
+	if s > Up {
+		return fmt.Sprintf("State(%d)", uint8(s))
+	}
+	return [...]string{"AdminDown", "Down", "Init", "Up"}[s]
+}
+
+// Diagnostic is why a session left Up the last time (RFC 5880 section 4.1).
+type Diagnostic uint8
+
+// The diagnostics that Meshway sends. Others are received and logged as numbers.
+const (
+	NoDiagnostic         Diagnostic = 0
+	DetectionTimeExpired Diagnostic = 1
+	NeighborSignaledDown Diagnostic = 3
+	AdministrativelyDown Diagnostic = 7
+)
+
+// String is the diagnostic in words.
+func (d Diagnostic) String() string {
+	switch d {
+	case NoDiagnostic:
+		return "none"
+	case DetectionTimeExpired:
+		return "nothing heard"
+	case NeighborSignaledDown:
+		return "the peer does not hear us"
+	case AdministrativelyDown:
+		return "taken down by the operator"
+	}
+	return fmt.Sprintf("diagnostic %d", uint8(d))
+}
+
+// Control is a BFD control packet (RFC 5880 section 4.1) without
+// authentication: WireGuard has authenticated it.
+type Control struct {
+	Diagnostic      Diagnostic
+	State           State
+	Poll            bool
+	Final           bool
+	Multiplier      uint8
+	MyDiscriminator uint32
+	YourDiscr       uint32
+	DesiredMinTx    time.Duration // whole microseconds
+	RequiredMinRx   time.Duration // whole microseconds; 0: send nothing to me
+	RequiredMinEcho time.Duration // whole microseconds; 0: no BFD echo
+}
+
+// controlSize is the length in bytes of a packet without authentication section.
+const controlSize = 24
+
+// Bits of the second byte.
+const (
+	bitPoll       = 1 << 5
+	bitFinal      = 1 << 4
+	bitAuth       = 1 << 2
+	bitMultipoint = 1 << 0
+)
+
+// maxMicroseconds is the longest interval that fits into the packet.
+const maxMicroseconds = 1<<32 - 1
+
+// Append appends the packet to b.
+func (c Control) Append(b []byte) []byte {
+	flags := byte(c.State&3) << 6
+	if c.Poll {
+		flags |= bitPoll
+	}
+	if c.Final {
+		flags |= bitFinal
+	}
+	b = append(b, 1<<5|byte(c.Diagnostic&31), flags, c.Multiplier, controlSize)
+	b = binary.BigEndian.AppendUint32(b, c.MyDiscriminator)
+	b = binary.BigEndian.AppendUint32(b, c.YourDiscr)
+	b = binary.BigEndian.AppendUint32(b, microseconds(c.DesiredMinTx))
+	b = binary.BigEndian.AppendUint32(b, microseconds(c.RequiredMinRx))
+	return binary.BigEndian.AppendUint32(b, microseconds(c.RequiredMinEcho))
+}
+
+// ParseControl reads a packet and applies the checks of RFC 5880 section
+// 6.8.6 that need no session.
+func ParseControl(b []byte) (Control, error) {
+	switch {
+	case len(b) < controlSize:
+		return Control{}, fmt.Errorf("%d bytes, want at least %d", len(b), controlSize)
+	case b[0]>>5 != 1:
+		return Control{}, fmt.Errorf("version %d, want 1", b[0]>>5)
+	case int(b[3]) < controlSize || int(b[3]) > len(b):
+		return Control{}, fmt.Errorf("length field %d in %d bytes", b[3], len(b))
+	case b[1]&bitAuth != 0:
+		return Control{}, errors.New("authentication section, which is not in use")
+	case b[1]&bitMultipoint != 0:
+		return Control{}, errors.New("multipoint bit")
+	case b[2] == 0:
+		return Control{}, errors.New("detect multiplier 0")
+	}
+	c := Control{
+		Diagnostic: Diagnostic(b[0] & 31), State: State(b[1] >> 6),
+		Poll: b[1]&bitPoll != 0, Final: b[1]&bitFinal != 0, Multiplier: b[2],
+		MyDiscriminator: binary.BigEndian.Uint32(b[4:]),
+		YourDiscr:       binary.BigEndian.Uint32(b[8:]),
+		DesiredMinTx:    duration(b[12:]),
+		RequiredMinRx:   duration(b[16:]),
+		RequiredMinEcho: duration(b[20:]),
+	}
+	switch {
+	case c.MyDiscriminator == 0:
+		return Control{}, errors.New("my discriminator 0")
+	case c.YourDiscr == 0 && c.State != Down && c.State != AdminDown:
+		return Control{}, fmt.Errorf("your discriminator 0 in state %s", c.State)
+	case c.Poll && c.Final:
+		return Control{}, errors.New("both poll and final") // RFC 5880 section 6.5
+	}
+	return c, nil
+}
+
+// echoMagic begins the payload of our echoes, so that a ping of somebody else
+// is not taken for an answer.
+const echoMagic = "MWE1"
+
+const echoSize = len(echoMagic) + 8
+
+// echo is the payload of an ICMP echo: which session sent it, and which one it is.
+type echo struct{ discriminator, sequence uint32 }
+
+func (e echo) append(b []byte) []byte {
+	b = append(b, echoMagic...)
+	b = binary.BigEndian.AppendUint32(b, e.discriminator)
+	return binary.BigEndian.AppendUint32(b, e.sequence)
+}
+
+func parseEcho(b []byte) (echo, bool) {
+	if len(b) != echoSize || string(b[:len(echoMagic)]) != echoMagic {
+		return echo{}, false
+	}
+	b = b[len(echoMagic):]
+	return echo{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}, true
+}
+
+func microseconds(d time.Duration) uint32 {
+	return uint32(min(max(d.Microseconds(), 0), maxMicroseconds))
+}
+
+func duration(b []byte) time.Duration {
+	return time.Duration(binary.BigEndian.Uint32(b)) * time.Microsecond
+}

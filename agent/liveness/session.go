@@ -1,0 +1,219 @@
+package liveness
+
+import "time"
+
+// slowInterval is the least time between control packets while a session is
+// not up (RFC 5880 section 6.8.3), so that sessions to hosts that are gone
+// cost little.
+const slowInterval = time.Second
+
+// timing is how one side wants its session to be.
+type timing struct {
+	interval   time.Duration // desired between packets in both directions
+	multiplier uint8
+}
+
+// session is the state machine of RFC 5880 section 6.8 with the names of its
+// variables. It knows no clock and no network: time comes in, packets come out.
+type session struct {
+	timing
+	state      State
+	diagnostic Diagnostic
+	local      uint32 // discriminator, never 0
+	polling    bool   // a change of our timers is not confirmed yet
+
+	remoteState State
+	remote      uint32 // discriminator; 0: not known
+	remoteTx    time.Duration
+	remoteRx    time.Duration
+	remoteMult  uint8
+
+	created     time.Time
+	lastControl time.Time // last valid control packet
+	lastLife    time.Time // last authenticated packet of any kind
+	nextTx      time.Time
+	// graceUntil bridges the restart of the peer's agent: it comes back with
+	// a new discriminator and state Down, which ends the session by the rules,
+	// although the path works; it is up again one round trip later.
+	graceUntil time.Time
+}
+
+func newSession(t timing, discriminator uint32, now time.Time) session {
+	return session{
+		timing: t, state: Down, local: discriminator,
+		remoteState: Down, remoteRx: time.Microsecond, // RFC 5880 section 6.8.1
+		created: now, nextTx: now,
+	}
+}
+
+// desiredTx is bfd.DesiredMinTxInterval.
+func (s *session) desiredTx() time.Duration {
+	if s.state == Up {
+		return s.interval
+	}
+	return max(s.interval, slowInterval)
+}
+
+// detectionTime is after which silence the session is down (RFC 5880 section 6.8.4).
+func (s *session) detectionTime() time.Duration {
+	return time.Duration(s.remoteMult) * max(s.interval, s.remoteTx)
+}
+
+// receive takes a packet that belongs to this session (RFC 5880 section
+// 6.8.6) and says whether one should be sent at once: to answer a poll, or to
+// tell of a new state without waiting for the next turn (section 6.8.7).
+func (s *session) receive(p Control, now time.Time) (reply bool) {
+	if p.YourDiscr != 0 && p.YourDiscr != s.local {
+		return false
+	}
+	before := s.state
+	detection := s.detectionTime()
+	restarted := s.remote != 0 && p.MyDiscriminator != s.remote && p.YourDiscr == 0
+	s.remote, s.remoteState = p.MyDiscriminator, p.State
+	s.remoteTx, s.remoteRx, s.remoteMult = p.DesiredMinTx, p.RequiredMinRx, p.Multiplier
+	s.lastControl, s.lastLife = now, now
+	if p.Final {
+		s.polling = false
+	}
+	s.transition(p)
+	if before == Up && s.state != Up {
+		s.graceUntil = time.Time{}
+		if restarted && p.State == Down {
+			s.graceUntil = now.Add(detection)
+			s.transition(p) // the same packet already begins the new session
+		}
+	}
+	return p.Poll || s.state != before
+}
+
+// transition is the state machine of RFC 5880 section 6.2.
+func (s *session) transition(p Control) {
+	switch {
+	case p.State == AdminDown:
+		if s.state != Down {
+			s.enter(Down, NeighborSignaledDown)
+		}
+	case s.state == Down && p.State == Down:
+		s.enter(Init, s.diagnostic)
+	case s.state == Down && p.State == Init:
+		s.enter(Up, NoDiagnostic)
+	case s.state == Init && (p.State == Init || p.State == Up):
+		s.enter(Up, NoDiagnostic)
+	case s.state == Up && p.State == Down:
+		s.enter(Down, NeighborSignaledDown)
+	}
+}
+
+func (s *session) enter(state State, why Diagnostic) {
+	s.state, s.diagnostic = state, why
+	if state == Up {
+		s.graceUntil = time.Time{}
+	}
+	// Coming up changes our transmit interval, which takes a poll sequence
+	// (RFC 5880 section 6.8.3).
+	s.polling = state == Up
+}
+
+// alive notes an authenticated packet that is no control packet. It prolongs
+// a session that is up; it cannot bring one up, because it says nothing of
+// whether the peer hears us.
+func (s *session) alive(now time.Time) {
+	if now.After(s.lastLife) {
+		s.lastLife = now
+	}
+}
+
+// expire takes the session down after silence, and says whether it did.
+func (s *session) expire(now time.Time) bool {
+	detection := s.detectionTime()
+	if !s.graceUntil.IsZero() && !now.Before(s.graceUntil) {
+		s.graceUntil = time.Time{}
+	}
+	switch {
+	case detection == 0: // nothing heard ever
+	case s.state == Up && now.Sub(s.lastLife) >= detection,
+		s.state == Init && now.Sub(s.lastControl) >= detection:
+		s.enter(Down, DetectionTimeExpired)
+		s.remote = 0
+		s.nextTx = now // tell the peer at once
+		return true
+	case s.state == Down && now.Sub(s.lastControl) >= detection:
+		s.remote = 0 // RFC 5880 section 6.8.1: bfd.RemoteDiscr
+	}
+	return false
+}
+
+// due returns the packet for the next turn if it has come, and sets the one
+// after. jitter is in [0,1).
+func (s *session) due(now time.Time, jitter float64) (Control, bool) {
+	if now.Before(s.nextTx) {
+		return Control{}, false
+	}
+	interval := max(s.desiredTx(), s.remoteRx)
+	s.nextTx = now.Add(spread(interval, s.multiplier, jitter))
+	if s.remoteRx == 0 {
+		return Control{}, false // it asked for silence
+	}
+	return s.packet(), true
+}
+
+// packet is the control packet that describes the session now.
+func (s *session) packet() Control {
+	return Control{
+		Diagnostic: s.diagnostic, State: s.state, Poll: s.polling, Multiplier: s.multiplier,
+		MyDiscriminator: s.local, YourDiscr: s.remote,
+		DesiredMinTx: s.desiredTx(), RequiredMinRx: s.interval,
+	}
+}
+
+// wake is when something is to be done next if nothing arrives.
+func (s *session) wake() time.Time { return s.deadline(s.nextTx) }
+
+// deadline is when silence changes the session, or limit if that is earlier.
+func (s *session) deadline(limit time.Time) time.Time {
+	detection := s.detectionTime()
+	switch {
+	case s.state == Up:
+		return earlier(limit, s.lastLife.Add(detection))
+	case s.state == Init:
+		limit = earlier(limit, s.lastControl.Add(detection))
+	}
+	if !s.graceUntil.IsZero() {
+		limit = earlier(limit, s.graceUntil)
+	}
+	return limit
+}
+
+// works says whether traffic may be sent: the session is up, or the peer's
+// agent is just coming back.
+func (s *session) works(now time.Time) bool {
+	return s.state == Up || now.Before(s.graceUntil)
+}
+
+// decided says whether the session has had its chance to come up: one
+// detection time at the slow rate.
+func (s *session) decided(now time.Time) bool {
+	return now.Sub(s.created) >= time.Duration(s.multiplier)*slowInterval
+}
+
+// late says that a control packet is overdue, well before the session fails.
+func (s *session) late(now time.Time) bool {
+	return s.state == Up && now.Sub(s.lastControl) > max(s.interval, s.remoteTx)*3/2
+}
+
+// spread is an interval with jitter: 75 to 100 %, or to 90 % when a single
+// lost packet counts as failure (RFC 5880 section 6.8.7).
+func spread(interval time.Duration, multiplier uint8, jitter float64) time.Duration {
+	width := 0.25
+	if multiplier == 1 {
+		width = 0.15
+	}
+	return time.Duration(float64(interval) * (0.75 + width*jitter))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
