@@ -23,7 +23,7 @@ type stream struct {
 	mu      sync.Mutex // guards all following fields
 	data    []byte
 	closed  bool  // by the writer: the reader gets what is left, then EOF
-	broken  error // by a reset: both ends get it at once
+	broken  error // by a reset
 	changed chan struct{}
 }
 
@@ -58,10 +58,10 @@ func (s *stream) read(p []byte, passes bool) (n int, changed <-chan struct{}, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.broken != nil:
-		return 0, nil, s.broken
 	case !passes:
 		return 0, s.changed, nil
+	case s.broken != nil:
+		return 0, nil, s.broken
 	case len(s.data) > 0:
 		n = copy(p, s.data)
 		s.data = s.data[n:]
@@ -73,11 +73,11 @@ func (s *stream) read(p []byte, passes bool) (n int, changed <-chan struct{}, er
 	return 0, s.changed, nil
 }
 
-// write puts in what fits.
-func (s *stream) write(p []byte) (n int, changed <-chan struct{}, err error) {
+// write puts in what fits. A reset is heard of if the way back passes.
+func (s *stream) write(p []byte, hears bool) (n int, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken != nil {
+	if s.broken != nil && hears {
 		return 0, nil, s.broken
 	}
 	if s.closed {
@@ -139,13 +139,14 @@ func (c *conn) Write(p []byte) (int, error) {
 		if err := c.over(&c.writeLimit); err != nil {
 			return written, err
 		}
-		n, changed, err := c.out.write(p[written:])
+		hears, linkChanged := c.in.fabric.passes(c.in.link)
+		n, changed, err := c.out.write(p[written:], hears)
 		written += n
 		if written == len(p) || err != nil {
 			return written, err
 		}
 		if n == 0 {
-			c.wait(&c.writeLimit, changed, nil)
+			c.wait(&c.writeLimit, changed, linkChanged)
 		}
 	}
 }

@@ -160,11 +160,11 @@ func (f *Fabric) connect(ctx context.Context, from *Host, target netip.AddrPort)
 		return nil, syscall.ECONNREFUSED
 	}
 	near, far := f.pair(there, back, source, target)
-	if err := l.offer(ctx, far); err != nil {
-		return nil, errors.Join(err, near.Close())
-	}
 	from.keep(near)
 	to.keep(far)
+	if err := l.offer(ctx, far); err != nil {
+		return nil, errors.Join(err, near.Close(), far.Close())
+	}
 	return near, nil
 }
 

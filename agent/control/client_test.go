@@ -1,0 +1,227 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+func TestForwardedWriteCarriesTheAuthorOfItsCertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		results, err := west.port.Client().Apply(t.Context(), "east/gw1", []*catalogpb.Command{
+			{Author: "east/gw1"}, {Author: ""}, {Author: "west/gw1"},
+		})
+		require.NoError(t, err)
+		assert.Len(t, results, 3)
+		assert.EqualValues(t, 3, results[2].Index)
+		assert.Equal(t, []string{"west/gw1", "west/gw1", "west/gw1"}, east.service.authors)
+	})
+}
+
+func TestMembersCanCallEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		client := east.port.Client() // the first of west's addresses is dead
+		index, err := client.ReadIndex(t.Context(), "west/gw1", true)
+		require.NoError(t, err)
+		assert.EqualValues(t, 42, index)
+		assert.True(t, west.service.lease)
+		operation := &controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_TransferLeader{
+			TransferLeader: &controlpb.TransferLeader{To: "east/gw1"},
+		}}
+		require.NoError(t, client.LeaderOperation(t.Context(), "west/gw1", operation))
+		assert.Equal(t, []catalog.GatewayID{"east/gw1"}, west.service.from)
+		require.Error(t, client.LeaderOperation(t.Context(), "west/gw1", &controlpb.LeaderOperationRequest{}))
+		_, err = client.Apply(t.Context(), "west/gw1", nil)
+		require.Error(t, err)
+	})
+}
+
+func TestErrorsKeepTheirMeaningOverTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		call := func() error {
+			_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
+			return err
+		}
+		refusal := &catalog.Refusal{Code: "name-taken", Field: "datacenter", Message: "it is taken", Remedy: "choose another"}
+		east.service.set(refusal)
+		var got *catalog.Refusal
+		require.ErrorAs(t, call(), &got)
+		assert.Equal(t, refusal, got)
+
+		east.service.set(errors.Join(errors.New("apply"), errNotLeader))
+		require.ErrorIs(t, call(), errNotLeader)
+
+		east.service.set(errors.New("something else"))
+		err := call()
+		require.ErrorContains(t, err, "something else")
+		require.NotErrorIs(t, err, errNotLeader)
+	})
+}
+
+func TestUnreachableGatewayIsToldFromALostAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		west := w.member("west", westIP)
+		w.gateway("east", eastIP) // does not run
+		for _, id := range []catalog.GatewayID{"east/gw1", "nowhere/gw1"} {
+			_, err := west.port.Client().ReadIndex(t.Context(), id, false)
+			var unreachable *control.UnreachableError
+			require.ErrorAs(t, err, &unreachable)
+			assert.Equal(t, id, unreachable.Gateway)
+		}
+		_, err := west.port.Client().ReadIndex(t.Context(), "no id", false)
+		require.ErrorContains(t, err, "DNS labels")
+	})
+}
+
+func TestCallsRecoverAfterAPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.member("east", eastIP)
+		west := w.member("west", westIP)
+		call := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			_, err := west.port.Client().ReadIndex(ctx, "east/gw1", false)
+			return err
+		}
+		require.NoError(t, call())
+		w.fabric.Isolate("east")
+		start := time.Now()
+		require.Error(t, call())
+		assert.LessOrEqual(t, time.Since(start), 4*time.Second, "a deadline holds")
+		time.Sleep(15 * time.Second) // the dead connection is found by its pings
+		w.fabric.Rejoin("east")
+		require.NoError(t, call())
+	})
+}
+
+func TestOneConnectionServesManyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.member("east", eastIP)
+		west := w.member("west", westIP)
+		_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
+		require.NoError(t, err)
+		start := time.Now()
+		w.fabric.Host("east", "192.0.2.1") // no new connection can be made any more
+		for range 20 {
+			_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
+			require.NoError(t, err)
+		}
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+// strangerClient speaks RPC with a certificate that no catalog knows.
+func strangerClient(t testing.TB, g *gateway, certificate *tls.Certificate) *http.Client {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	transport := &http.Transport{Protocols: protocols, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		raw, err := g.host.Dial(ctx, eastIP+":7443")
+		if err != nil {
+			return nil, err
+		}
+		conn := tls.Client(raw, clientConfig(certificate, "h2"))
+		return conn, conn.HandshakeContext(ctx)
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func TestStrangersCanCallNothingButJoin(t *testing.T) {
+	procedures := []string{
+		controlpbconnect.FederationApplyProcedure, controlpbconnect.FederationReadIndexProcedure,
+		controlpbconnect.FederationLeaderOperationProcedure, controlpbconnect.OperatorStatusProcedure,
+		controlpbconnect.OperatorCreateTokenProcedure, "/", "/metrics", "/debug/pprof/", "/meshway.control.v1.Federation/",
+		controlpbconnect.FederationJoinProcedure + "/", "/x/.." + controlpbconnect.FederationJoinProcedure,
+	}
+	strangers := map[string]func(t *testing.T, west *gateway) *tls.Certificate{
+		"unknown CA": func(t *testing.T, _ *gateway) *tls.Certificate {
+			return issue(t, newCA(t, "north"), federationID, time.Now())
+		},
+		"a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
+			return issue(t, newCA(t, "west"), federationID, time.Now())
+		},
+		"a member's old certificate": func(t *testing.T, west *gateway) *tls.Certificate {
+			return issue(t, west.ca, federationID, time.Now().Add(-25*time.Hour))
+		},
+		"another federation": func(t *testing.T, west *gateway) *tls.Certificate {
+			return issue(t, west.ca, "another", time.Now())
+		},
+	}
+	for name, certificate := range strangers {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				east, west := w.member("east", eastIP), w.member("west", westIP)
+				client := strangerClient(t, west, certificate(t, west))
+				for _, procedure := range procedures {
+					status := post(t, client, procedure)
+					assert.Equal(t, http.StatusForbidden, status, procedure)
+				}
+				assert.Zero(t, east.service.calls())
+				member := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+				assert.Equal(t, http.StatusOK, post(t, member, controlpbconnect.FederationReadIndexProcedure))
+			})
+		})
+	}
+}
+
+func post(t testing.TB, client *http.Client, procedure string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://gw1.east"+procedure, bytes.NewReader(nil))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/proto")
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode
+}
+
+func TestStrangerBecomesAMemberOnItsOpenConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.member("east", eastIP)
+		west := w.gateway("west", westIP)
+		client := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+		assert.Equal(t, http.StatusForbidden, post(t, client, controlpbconnect.FederationReadIndexProcedure))
+		w.admit("west", west.ca.Certificate())
+		assert.Equal(t, http.StatusOK, post(t, client, controlpbconnect.FederationReadIndexProcedure))
+	})
+}
+
+func TestTooLargeRequestIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.gateway("west", westIP)
+		client := controlpbconnect.NewFederationClient(
+			strangerClient(t, west, issue(t, west.ca, federationID, time.Now())), "https://gw1.east")
+		_, err := client.Join(t.Context(), connect.NewRequest(&controlpb.JoinRequest{Secret: make([]byte, 300<<10)}))
+		assert.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err))
+		assert.Zero(t, east.service.calls())
+	})
+}

@@ -1,0 +1,350 @@
+package control_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	eastIP, westIP, northIP = "203.0.113.1", "203.0.113.2", "203.0.113.3"
+	raftProtocol            = "meshway-raft/1"
+)
+
+// accepted waits for a raft stream at g; it fails when none comes.
+func accepted(t testing.TB, g *gateway) net.Conn {
+	t.Helper()
+	conns := make(chan net.Conn, 1)
+	go func() {
+		conn, err := g.port.Raft().Accept()
+		if err == nil {
+			conns <- conn
+		}
+	}()
+	select {
+	case conn := <-conns:
+		return conn
+	case <-time.After(time.Minute):
+		t.Fatal("no raft stream arrived")
+		return nil
+	}
+}
+
+// raftStream opens a raft stream between two gateways.
+func raftStream(t testing.TB, from, to *gateway) (near, far net.Conn) {
+	t.Helper()
+	near, err := from.port.Raft().Dial(t.Context(), to.id, to.address)
+	require.NoError(t, err)
+	return near, accepted(t, to)
+}
+
+func TestRaftStreamsCarryBytesBothWays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		for _, ends := range [][2]*gateway{{east, west}, {west, east}} {
+			near, far := raftStream(t, ends[0], ends[1])
+			_, err := near.Write([]byte("ping"))
+			require.NoError(t, err)
+			buffer := make([]byte, 4)
+			_, err = io.ReadFull(far, buffer)
+			require.NoError(t, err)
+			require.Equal(t, "ping", string(buffer))
+			_, err = far.Write([]byte("pong"))
+			require.NoError(t, err)
+			_, err = io.ReadFull(near, buffer)
+			require.NoError(t, err)
+			require.Equal(t, "pong", string(buffer))
+		}
+	})
+}
+
+func TestOnlyTLS13WithHybridKeyExchangeIsSpoken(t *testing.T) {
+	tests := map[string]func(*tls.Config){
+		"TLS 1.2": func(c *tls.Config) {
+			c.MinVersion, c.MaxVersion, c.CurvePreferences = tls.VersionTLS12, tls.VersionTLS12, nil
+		},
+		"X25519 alone":          func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519} },
+		"P-256 alone":           func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP256} },
+		"another hybrid":        func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.SecP384r1MLKEM1024} },
+		"no protocol":           func(c *tls.Config) { c.NextProtos = nil },
+		"HTTP/1.1":              func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} },
+		"no client certificate": func(c *tls.Config) { c.GetClientCertificate = nil },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				east, west := w.member("east", eastIP), w.member("west", westIP)
+				good := clientConfig(issue(t, west.ca, federationID, time.Now()), "h2")
+				require.NoError(t, hello(t, west, east, good), "the same without the change")
+				bad := good.Clone()
+				change(bad)
+				require.Error(t, hello(t, west, east, bad))
+			})
+		})
+	}
+}
+
+// hello dials with any TLS configuration and says whether the other side goes on
+// talking. In TLS 1.3 the client learns only after its handshake that it was refused.
+func hello(t testing.TB, from, to *gateway, config *tls.Config) error {
+	t.Helper()
+	raw, err := from.host.Dial(t.Context(), to.address)
+	require.NoError(t, err)
+	defer raw.Close() //nolint:errcheck // the test is over
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(t.Context()); err != nil {
+		return err
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+	_, err = conn.Read(make([]byte, 1))
+	if isTimeout(err) {
+		return nil // it waits for us
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := err.(net.Error) //nolint:errorlint // as net.Conn gives it
+	return ok && timeout.Timeout()
+}
+
+func TestPlainTCPIsNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		for _, text := range []string{"GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00\x01\x02\x03\x04\x05\x06"} {
+			raw, err := west.host.Dial(t.Context(), east.address)
+			require.NoError(t, err)
+			_, err = raw.Write([]byte(text))
+			require.NoError(t, err)
+			answer, _ := io.ReadAll(raw) // how it ends does not matter
+			assert.NotContains(t, string(answer), "HTTP/2")
+			assert.NotContains(t, string(answer), "200")
+			assert.Less(t, len(answer), 200)
+		}
+	})
+}
+
+func TestRaftIsForMembersOnly(t *testing.T) {
+	tests := map[string]func(t *testing.T, west *gateway) *tls.Certificate{
+		"CA that is not in the catalog": func(t *testing.T, _ *gateway) *tls.Certificate {
+			return issue(t, newCA(t, "north"), federationID, time.Now())
+		},
+		"another CA under a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
+			return issue(t, newCA(t, "west"), federationID, time.Now())
+		},
+		"right CA, another federation": func(t *testing.T, west *gateway) *tls.Certificate {
+			return issue(t, west.ca, "another", time.Now())
+		},
+		"expired": func(t *testing.T, west *gateway) *tls.Certificate {
+			return issue(t, west.ca, federationID, time.Now().Add(-25*time.Hour))
+		},
+	}
+	for name, certificate := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				east, west := w.member("east", eastIP), w.member("west", westIP)
+				require.NoError(t, hello(t, west, east, clientConfig(issue(t, west.ca, federationID, time.Now()), raftProtocol)))
+				_ = accepted(t, east).Close() // the other end may be gone
+				require.Error(t, hello(t, west, east, clientConfig(certificate(t, west), raftProtocol)))
+			})
+		})
+	}
+}
+
+func newCA(t testing.TB, dc catalog.DatacenterName) *identity.CA {
+	t.Helper()
+	ca, err := identity.NewCA(dc, time.Now())
+	require.NoError(t, err)
+	return ca
+}
+
+func TestDialWantsExactlyTheGatewayThatWasDialled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		w.member("north", northIP)
+		_, err := west.port.Raft().Dial(t.Context(), "north/gw1", east.address)
+		require.ErrorIs(t, err, control.ErrWrongPeer)
+		require.ErrorContains(t, err, "east/gw1")
+		_, err = west.port.Raft().Dial(t.Context(), "east/gw2", east.address)
+		require.ErrorIs(t, err, control.ErrWrongPeer)
+	})
+}
+
+func TestDialRefusesAServerThatIsNoMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		west := w.member("west", westIP)
+		east := w.member("east", eastIP)
+		_, near := raftStream(t, west, east)
+		_ = near.Close()
+		w.admit("east", newCA(t, "east").Certificate())
+		_, err := west.port.Raft().Dial(t.Context(), "east/gw1", east.address)
+		require.ErrorContains(t, err, "unknown authority")
+		w.expel("east")
+		_, err = west.port.Raft().Dial(t.Context(), "east/gw1", east.address)
+		require.ErrorIs(t, err, identity.ErrNotMember)
+	})
+}
+
+func TestLeavingCutsOpenConnectionsAtOnce(t *testing.T) {
+	tests := map[string]func(w *world){
+		"datacenter is gone":         func(w *world) { w.expel("west") },
+		"datacenter has another CA":  func(w *world) { w.admit("west", newCA(w.t, "west").Certificate()) },
+		"an unrelated one goes only": nil,
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				east, west := w.member("east", eastIP), w.member("west", westIP)
+				w.member("north", northIP)
+				_, fromWest := raftStream(t, west, east)
+				toWest, _ := raftStream(t, east, west)
+				_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
+				require.NoError(t, err)
+
+				if change == nil {
+					w.expel("north")
+				} else {
+					change(w)
+				}
+				synctest.Wait()
+				for _, conn := range []net.Conn{fromWest, toWest} {
+					require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Millisecond)))
+					_, err := conn.Read(make([]byte, 1))
+					require.Equal(t, change == nil, isTimeout(err), "%v", err)
+				}
+				_, err = west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
+				require.Equal(t, change == nil, err == nil, "%v", err)
+			})
+		})
+	}
+}
+
+func TestConnectionsOutliveCertificatesAndNewOnesUseNewCertificates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		old, far := raftStream(t, west, east)
+		first := leafOf(t, far.(*tls.Conn).ConnectionState()).SerialNumber
+		time.Sleep(72 * time.Hour)
+		_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
+		require.NoError(t, err)
+		fresh, far := raftStream(t, west, east)
+		assert.NotEqual(t, first, leafOf(t, far.(*tls.Conn).ConnectionState()).SerialNumber)
+		for _, conn := range []net.Conn{old, fresh} {
+			_, err := conn.Write([]byte("x"))
+			require.NoError(t, err)
+		}
+	})
+}
+
+func TestMembersGetThroughWhileAStrangerHoldsConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		stranger := w.fabric.Host("stranger", "198.51.100.1")
+		for range 100 {
+			_, err := stranger.Dial(t.Context(), east.address)
+			require.NoError(t, err)
+		}
+		near, _ := raftStream(t, west, east)
+		_ = near.Close()
+	})
+}
+
+func TestSilentConnectionIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.gateway("west", westIP)
+		raw, err := west.host.Dial(t.Context(), east.address)
+		require.NoError(t, err)
+		start := time.Now()
+		_, err = raw.Read(make([]byte, 1))
+		require.Error(t, err)
+		assert.LessOrEqual(t, time.Since(start), 10*time.Second)
+
+		raw, err = west.host.Dial(t.Context(), east.address)
+		require.NoError(t, err)
+		conn := tls.Client(raw, clientConfig(issue(t, west.ca, federationID, time.Now()), "h2"))
+		require.NoError(t, conn.HandshakeContext(t.Context()))
+		start = time.Now()
+		_, _ = io.ReadAll(conn) // settings, then the end
+		assert.LessOrEqual(t, time.Since(start), time.Minute, "a stranger's connection does not last")
+	})
+}
+
+func TestPortListensOnTheOverlayAddressToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		for i, address := range []string{"fd00::1", "fd00::2"} {
+			overlay := netip.MustParseAddr(address)
+			east.host.SetOverlay(overlay)
+			west.host.SetOverlay(netip.MustParseAddr("fd00::9"))
+			east.port.SetOverlay(overlay)
+			synctest.Wait()
+			_, err := east.host.Listen(t.Context(), netip.AddrPortFrom(overlay, 7443), control.Overlay)
+			require.ErrorContains(t, err, "in use", "round %d", i)
+			near, err := west.port.Raft().Dial(t.Context(), east.id, net.JoinHostPort(address, "7443"))
+			require.NoError(t, err)
+			_ = accepted(t, east).Close() // the other end may be gone
+			_ = near.Close()
+		}
+		east.port.SetOverlay(netip.Addr{})
+		synctest.Wait()
+		l, err := east.host.Listen(t.Context(), netip.MustParseAddrPort("[fd00::2]:7443"), control.Overlay)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	})
+}
+
+func TestPortInUseNamesTheConfigurationKey(t *testing.T) {
+	w := newWorld(t)
+	east := w.gateway("east", eastIP)
+	_, err := east.host.Listen(t.Context(), netip.MustParseAddrPort("[::]:7443"), control.Underlay)
+	require.NoError(t, err)
+	require.ErrorContains(t, east.port.Listen(t.Context()), "control.listen")
+	require.ErrorContains(t, east.port.Run(t.Context()), "control.listen")
+}
+
+func TestEndOfRunEndsStreamsAndFreesThePort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.gateway("west", westIP)
+		w.admit("west", west.ca.Certificate())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- west.port.Run(ctx) }()
+		synctest.Wait()
+		near, _ := raftStream(t, east, west)
+		cancel()
+		require.NoError(t, <-done)
+		require.NoError(t, near.SetReadDeadline(time.Now().Add(time.Millisecond)))
+		_, err := near.Read(make([]byte, 1))
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+		_, err = west.port.Raft().Accept()
+		require.ErrorIs(t, err, net.ErrClosed)
+		l, err := west.host.Listen(t.Context(), netip.MustParseAddrPort("[::]:7443"), control.Underlay)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	})
+}
