@@ -1,0 +1,181 @@
+package catalog_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+func TestTheSameLogGivesTheSameBytes(t *testing.T) {
+	for seed := range uint64(3) {
+		log := newWalker(t, rand.New(rand.NewPCG(seed, 1))).log(500)
+		a, b := catalog.New(), catalog.New()
+		applied := 0
+		for i, entry := range log {
+			ra, err := a.Apply(uint64(i+1), entry)
+			require.NoError(t, err)
+			rb, err := b.Apply(uint64(i+1), entry)
+			require.NoError(t, err)
+			require.Equal(t, ra, rb)
+			for _, r := range ra {
+				if r.Refusal == nil {
+					applied++
+				}
+			}
+			if i%100 == 0 { // a member that was restored in between goes on alike
+				require.NoError(t, b.Restore(bytes.NewReader(encode(t, b.View()))))
+			}
+			if i%10 == 0 {
+				require.Equal(t, encode(t, a.View()), encode(t, b.View()))
+				holds(t, a.View())
+			}
+		}
+		assert.Equal(t, encode(t, a.View()), encode(t, b.View()))
+		assert.Greater(t, applied, 500, "seed %d: the log does too little", seed)
+	}
+}
+
+// holds checks what must be true of every catalog, whatever was tried.
+func holds(t *testing.T, v *catalog.View) {
+	t.Helper()
+	f, initialized := v.Federation()
+	require.Equal(t, initialized, len(v.Datacenters()) > 0)
+	ordinals, keys, overlays := map[uint32]bool{}, map[catalog.Key]bool{}, map[netip.Addr]bool{}
+	count := map[catalog.DatacenterName]int{}
+	for _, g := range v.Gateways() {
+		require.False(t, keys[g.PublicKey] || overlays[g.Overlay])
+		require.True(t, f.Overlay.Contains(g.Overlay))
+		keys[g.PublicKey], overlays[g.Overlay] = true, true
+		count[g.Datacenter]++
+	}
+	all := v.Datacenters()
+	for i, d := range all {
+		require.False(t, ordinals[d.Ordinal] || d.Ordinal >= f.NextOrdinal)
+		ordinals[d.Ordinal] = true
+		require.Positive(t, count[d.Name])
+		for _, o := range all[:i] {
+			require.False(t, overlap(d, o), "%s and %s", d.Name, o.Name)
+		}
+	}
+	for _, s := range v.Services(catalog.ServiceFilter{}) {
+		d, ok := v.Datacenter(s.Datacenter)
+		require.True(t, ok && d.Contains(s.Address))
+		_, ok = v.Gateway(s.Owner)
+		require.True(t, ok)
+	}
+}
+
+func overlap(a, b catalog.Datacenter) bool {
+	for _, p := range a.Prefixes {
+		for _, q := range b.Prefixes {
+			if p.CIDR.Overlaps(q.CIDR) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Labels are a map on the wire: its entries may come in any order, and Go
+// walks maps in another order each time.
+func TestOrderOfLabelsDoesNotMatter(t *testing.T) {
+	service := func(order []int) []byte {
+		var labels []byte
+		for _, i := range order {
+			var pair []byte
+			pair = protowire.AppendTag(pair, 1, protowire.BytesType)
+			pair = protowire.AppendString(pair, fmt.Sprint("label", i))
+			pair = protowire.AppendTag(pair, 2, protowire.BytesType)
+			pair = protowire.AppendString(pair, fmt.Sprint("value", i))
+			labels = protowire.AppendTag(labels, 8, protowire.BytesType)
+			labels = protowire.AppendBytes(labels, pair)
+		}
+		return labels
+	}
+	s := theService("west", "web", "a", "10.2.0.1")
+	s.Labels = nil
+	var want []byte
+	for range 20 {
+		m := federationOfThree(t)
+		entry, err := catalog.Marshal(m.sign(westGateway, catalog.NewPutServices([]catalog.Service{s})))
+		require.NoError(t, err)
+		entry = withLabels(t, entry, service(rand.Perm(50)))
+		m.index++
+		results, err := m.state.Apply(m.index, entry)
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal)
+		require.Len(t, m.state.View().Services(catalog.ServiceFilter{})[0].Labels, 50)
+		got := encode(t, m.state.View())
+		if want == nil {
+			want = got
+		}
+		require.Equal(t, want, got)
+	}
+}
+
+// withLabels puts raw fields into the only service of the only command.
+func withLabels(t *testing.T, entry, labels []byte) []byte {
+	t.Helper()
+	const commands, putServices, services = 1, 24, 1
+	return inside(t, entry, []protowire.Number{commands, putServices, services}, labels)
+}
+
+// inside appends raw to the message at the path of fields.
+func inside(t *testing.T, message []byte, path []protowire.Number, raw []byte) []byte {
+	t.Helper()
+	if len(path) == 0 {
+		return append(bytes.Clone(message), raw...)
+	}
+	var out []byte
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		require.Positive(t, n)
+		length := protowire.ConsumeFieldValue(number, kind, message[n:])
+		require.GreaterOrEqual(t, length, 0)
+		value := message[n : n+length]
+		out = append(out, message[:n]...)
+		if number == path[0] && kind == protowire.BytesType {
+			content, _ := protowire.ConsumeBytes(value)
+			value = protowire.AppendBytes(nil, inside(t, content, path[1:], raw))
+		}
+		out = append(out, value...)
+		message = message[n+length:]
+	}
+	return out
+}
+
+func TestOverlapsAreFoundAsByComparingAll(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	random := func() netip.Prefix {
+		a := netip.AddrFrom4([4]byte{10, byte(r.IntN(4)), byte(r.IntN(256)), byte(r.IntN(256))})
+		return netip.PrefixFrom(a, 12+r.IntN(21)).Masked()
+	}
+	refused, taken := 0, 0
+	for range 300 {
+		m := newMembers(t)
+		dc := theDatacenter(t, "east", random().String())
+		dc.Prefixes = append(dc.Prefixes, prefixes(catalog.NodePrefix, "172.16.0.0/24", "172.16.0.1/32")...)
+		m.must(eastGateway, catalog.NewInit(theFederation("fd00::/48"), dc, theGateway("east", "gw0")))
+		m.token("t1", "")
+		join := joinRequest(t, "t1", "west", random().String())
+		result := m.do(eastGateway, catalog.NewJoin(join))
+		if overlap(dc, join.Datacenter) {
+			require.NotNil(t, result.Refusal)
+			require.Equal(t, catalog.CodePrefixOverlap, result.Refusal.Code)
+			refused++
+		} else {
+			require.Nil(t, result.Refusal)
+			taken++
+		}
+	}
+	assert.Greater(t, refused, 20)
+	assert.Greater(t, taken, 20)
+}

@@ -1,0 +1,79 @@
+package catalog_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// FuzzApply: whatever is in the log, Apply gives an error or one result for each
+// command, twice the same, and never panics.
+func FuzzApply(f *testing.F) {
+	for _, entry := range full(f).log {
+		f.Add(entry)
+	}
+	f.Add([]byte{})
+	f.Add([]byte{0x0a, 0x00})
+	snapshot := encode(f, federationOfThree(f).state.View())
+	f.Fuzz(func(t *testing.T, entry []byte) {
+		for _, from := range [][]byte{nil, snapshot} {
+			a, b := catalog.New(), catalog.New()
+			if from != nil {
+				require.NoError(t, a.Restore(bytes.NewReader(from)))
+				require.NoError(t, b.Restore(bytes.NewReader(from)))
+			}
+			ra, errA := a.Apply(1000, entry)
+			rb, errB := b.Apply(1000, entry)
+			require.Equal(t, ra, rb)
+			require.Equal(t, errA == nil, errB == nil)
+			after := encode(t, a.View())
+			require.Equal(t, after, encode(t, b.View()))
+			restored, err := catalog.Decode(bytes.NewReader(after))
+			require.NoError(t, err, "what Apply lets in, Decode takes back")
+			require.Equal(t, after, encode(t, restored.View()))
+		}
+	})
+}
+
+// FuzzDecodeSnapshot: any bytes are an error or a state that encodes to a
+// snapshot of itself.
+func FuzzDecodeSnapshot(f *testing.F) {
+	f.Add(encode(f, catalog.New().View()))
+	f.Add(encode(f, full(f).state.View()))
+	f.Add([]byte{0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, snapshot []byte) {
+		s, err := catalog.Decode(bytes.NewReader(snapshot))
+		if err != nil {
+			require.ErrorIs(t, err, catalog.ErrSnapshot)
+			return
+		}
+		once := encode(t, s.View())
+		again, err := catalog.Decode(bytes.NewReader(once))
+		require.NoError(t, err)
+		require.Equal(t, once, encode(t, again.View()))
+		require.Equal(t, contents(s.View()), contents(again.View()))
+	})
+}
+
+// FuzzSnapshotRoundTrip: Decode after Encode gives the state back, for states
+// that random logs lead to.
+func FuzzSnapshotRoundTrip(f *testing.F) {
+	f.Add(uint64(1), uint16(10))
+	f.Add(uint64(2), uint16(300))
+	f.Fuzz(func(t *testing.T, seed uint64, entries uint16) {
+		s := catalog.New()
+		for i, entry := range newWalker(t, rand.New(rand.NewPCG(seed, 2))).log(int(entries % 512)) {
+			_, err := s.Apply(uint64(i+1), entry)
+			require.NoError(t, err)
+		}
+		snapshot := encode(t, s.View())
+		restored, err := catalog.Decode(bytes.NewReader(snapshot))
+		require.NoError(t, err)
+		require.Equal(t, contents(s.View()), contents(restored.View()))
+		require.Equal(t, snapshot, encode(t, restored.View()))
+	})
+}

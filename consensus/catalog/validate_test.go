@@ -1,0 +1,46 @@
+package catalog_test
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+func TestNamesAreDNSLabels(t *testing.T) {
+	for _, name := range []string{"a", "0", "east", "eu-west-1", strings.Repeat("a", 63)} {
+		assert.NoError(t, catalog.ValidateName(name))
+	}
+	for _, name := range []string{"", "-a", "a-", "a.b", "a_b", "East", "ä", "a b", "a\x00", strings.Repeat("a", 64)} {
+		r, ok := errors.AsType[*catalog.Refusal](catalog.ValidateName(name))
+		require.True(t, ok, name)
+		assert.Equal(t, catalog.CodeNameInvalid, r.Code)
+		assert.Less(t, len(r.Error()), 250)
+	}
+}
+
+func TestPrefixesOfOneDatacenterMayNestButNotRepeat(t *testing.T) {
+	require.NoError(t, catalog.ValidatePrefixes(nil))
+	require.NoError(t, catalog.ValidatePrefixes(append(
+		prefixes(catalog.NodePrefix, "192.168.0.0/16", "192.168.1.5/32", "240.1.0.0/16", "fd00::/64"),
+		prefixes(catalog.PodPrefix, "10.0.0.0/8", "10.1.0.0/16")...)))
+	for _, list := range [][]catalog.Prefix{
+		append(prefixes(catalog.PodPrefix, "10.0.0.0/8"), prefixes(catalog.NodePrefix, "10.0.0.0/8")...),
+		{{CIDR: netip.MustParsePrefix("10.0.0.0/8")}},
+		{{Kind: catalog.PodPrefix}},
+		prefixes(catalog.PodPrefix, "224.0.0.0/8"),
+		prefixes(catalog.PodPrefix, "ff00::/16"),
+		prefixes(catalog.PodPrefix, "::/1"),
+		prefixes(catalog.PodPrefix, "8000::/1"),
+	} {
+		r, ok := errors.AsType[*catalog.Refusal](catalog.ValidatePrefixes(list))
+		require.True(t, ok, "%v", list)
+		assert.True(t, strings.HasPrefix(r.Field, "prefixes["), r.Field)
+		assert.NotEmpty(t, r.Remedy)
+	}
+}
