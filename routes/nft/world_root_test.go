@@ -32,9 +32,6 @@ type world struct {
 	left, right int // namespaces
 }
 
-// quiet makes addresses usable at once.
-const quiet = "sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.router_solicitations=0"
-
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	require.Zero(t, unix.Geteuid(), "this test needs root: it makes network namespaces")
@@ -43,27 +40,33 @@ func newWorld(t testing.TB) *world {
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
 	w.run("ip link set lo up")
 	w.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0")
-	w.run(quiet)
 	w.join(w.left, "l0", 1)
 	w.join(w.right, "mesh0", 2)
 	return w
 }
 
 // join makes a link between the gateway's device and eth0 of a namespace.
+// Neighbours are fixed: the first solicitation of a new link may be lost.
 func (w *world) join(ns int, device string, net int) {
-	w.in(ns, func() { w.run(quiet) }) // before there is a device
-	w.run("ip link add %s type veth peer name eth0 netns /proc/%d/fd/%d", device, os.Getpid(), ns)
-	w.run("ip addr add 10.%d.0.1/24 dev %s", net, device)
-	w.run("ip addr add fd00:%d::1/64 dev %s nodad", net, device)
-	w.run("ip link set %s up", device)
+	ours, theirs := fmt.Sprintf("02:00:00:00:0%d:01", net), fmt.Sprintf("02:00:00:00:0%d:02", net)
+	w.run("ip link add %s address %s type veth peer name eth0 address %s netns /proc/%d/fd/%d",
+		device, ours, theirs, os.Getpid(), ns)
+	w.end(device, net, 1)
+	w.run("ip neigh replace fd00:%d::2 lladdr %s dev %s nud permanent", net, theirs, device)
 	w.in(ns, func() {
 		w.run("ip link set lo up")
-		w.run("ip addr add 10.%d.0.2/24 dev eth0", net)
-		w.run("ip addr add fd00:%d::2/64 dev eth0 nodad", net)
-		w.run("ip link set eth0 up")
+		w.end("eth0", net, 2)
+		w.run("ip neigh replace fd00:%d::1 lladdr %s dev eth0 nud permanent", net, ours)
 		w.run("ip route add default via 10.%d.0.1", net)
 		w.run("ip -6 route add default via fd00:%d::1", net)
 	})
+}
+
+// end sets up one end of a link.
+func (w *world) end(device string, net, host int) {
+	w.run("ip addr add 10.%d.0.%d/24 dev %s", net, host, device)
+	w.run("ip addr add fd00:%d::%d/64 dev %s nodad", net, host, device)
+	w.run("ip link set %s up", device)
 }
 
 // namespace makes a network namespace that lives as long as the test.
