@@ -17,60 +17,61 @@ func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict
 	for _, f := range foreign {
 		protocol[f.ID] = f.Protocol
 	}
-	p := pruner{protocol: protocol}
-	want.Nexthops = filter(want.Nexthops, p.nexthop)
+	s := sieve{protocol: protocol}
+	want.Nexthops = filter(want.Nexthops, s.nexthop)
 	groups := make([]Group, 0, len(want.Groups))
 	for _, g := range want.Groups {
-		if g, ok := p.group(g); ok {
+		if g, ok := s.group(g); ok {
 			groups = append(groups, g)
 		}
 	}
 	want.Groups = groups
-	want.Routes = filter(want.Routes, func(r Route) bool { return p.route(r, want.Table) })
-	return want, p.conflicts
+	want.Routes = filter(want.Routes, func(r Route) bool { return s.route(r, want.Table) })
+	return want, s.conflicts
 }
 
-// pruner takes out of a Config what depends on foreign nexthops.
-type pruner struct {
+// sieve takes out of a Config what depends on foreign nexthops.
+type sieve struct {
 	protocol  map[uint32]int // of the ids that are not to be had
 	conflicts []Conflict
 }
 
-func (p *pruner) nexthop(n Nexthop) bool {
-	protocol, taken := p.protocol[n.ID]
+func (s *sieve) nexthop(n Nexthop) bool {
+	protocol, taken := s.protocol[n.ID]
 	if taken {
-		p.conflict("nexthop "+n.String(), foreignReason(n.ID, protocol))
+		s.conflict("nexthop "+n.String(), foreignReason(n.ID, protocol))
 	}
 	return !taken
 }
 
-func (p *pruner) group(g Group) (Group, bool) {
-	if protocol, taken := p.protocol[g.ID]; taken {
-		p.conflict("nexthop "+g.String(), foreignReason(g.ID, protocol))
+func (s *sieve) group(g Group) (Group, bool) {
+	if protocol, taken := s.protocol[g.ID]; taken {
+		s.conflict("nexthop "+g.String(), foreignReason(g.ID, protocol))
 		return g, false
 	}
-	g.Members = filter(g.Members, func(id uint32) bool {
-		_, taken := p.protocol[id]
+	legs := filter(g.Members, func(id uint32) bool {
+		_, taken := s.protocol[id]
 		return !taken
 	})
-	if len(g.Members) > 0 {
+	if len(legs) > 0 {
+		g.Members = legs
 		return g, true
 	}
-	p.conflict("nexthop "+g.String(), "none of its legs can be made")
-	p.protocol[g.ID] = DefaultProtocol // its routes have nothing to lead to
+	s.conflict("nexthop "+g.String(), "none of its legs can be made")
+	s.protocol[g.ID] = DefaultProtocol // its routes have nothing to lead to
 	return g, false
 }
 
-func (p *pruner) route(r Route, table int) bool {
-	_, taken := p.protocol[r.Nexthop]
+func (s *sieve) route(r Route, table int) bool {
+	_, taken := s.protocol[r.Nexthop]
 	if taken {
-		p.conflict("route "+r.Text(table), fmt.Sprintf("nexthop id %#x cannot be made", r.Nexthop))
+		s.conflict("route "+r.Text(table), fmt.Sprintf("nexthop id %#x cannot be made", r.Nexthop))
 	}
 	return !taken
 }
 
-func (p *pruner) conflict(entry, reason string) {
-	p.conflicts = append(p.conflicts, Conflict{Entry: entry, Reason: reason})
+func (s *sieve) conflict(entry, reason string) {
+	s.conflicts = append(s.conflicts, Conflict{Entry: entry, Reason: reason})
 }
 
 func foreignReason(id uint32, protocol int) string {

@@ -1,0 +1,118 @@
+package routes_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/routestest"
+)
+
+func TestAnEmptyDiffWritesNothing(t *testing.T) {
+	k, want := kernel(), routestest.Sample()
+	_, err := routes.Apply(t.Context(), k, want, true)
+	require.NoError(t, err)
+	before := k.Calls()
+	assert.Equal(t, 2, before.Observe, "before and after")
+	_, err = routes.Apply(t.Context(), k, want, true)
+	require.NoError(t, err)
+	after := k.Calls()
+	assert.Equal(t, before.Apply, after.Apply)
+	assert.Equal(t, before.Observe+1, after.Observe, "once, since nothing was written")
+}
+
+func TestALostGatewayIsOneMessage(t *testing.T) {
+	k, want := kernel(), routestest.Sample()
+	for i := range 1000 {
+		want.Routes = append(want.Routes, routes.Route{
+			Prefix:  netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 100, byte(i / 256), byte(i)}), 32),
+			Nexthop: routes.GroupID(0, routes.IPv4),
+		})
+	}
+	_, err := routes.Apply(t.Context(), k, want, true)
+	require.NoError(t, err)
+	before := k.Calls().Messages
+	want.Groups[0].Members = []uint32{routes.BlackholeID(routes.IPv4)}
+	_, err = routes.Apply(t.Context(), k, want, true)
+	require.NoError(t, err)
+	assert.Equal(t, before+1, k.Calls().Messages)
+}
+
+func TestAfterAPartialFailureTheTruthIsReturned(t *testing.T) {
+	k, want := kernel(), routestest.Sample()
+	full, busy := errors.New("no buffer space"), errors.New("device busy")
+	k.Fail("add route 10.3.0.0/16", full)
+	k.Fail("add rule", busy)
+	got, err := routes.Apply(t.Context(), k, want, true)
+	require.ErrorIs(t, err, full)
+	require.ErrorIs(t, err, busy, "all are named")
+	assert.Equal(t, want.Groups, got.Groups)
+	assert.Empty(t, got.Rules)
+	assert.NotContains(t, got.Routes, want.Routes[1])
+	assert.Contains(t, got.Routes, want.Routes[0])
+
+	k.Heal()
+	got, err = routes.Apply(t.Context(), k, want, true)
+	require.NoError(t, err)
+	assert.Equal(t, want, got.Config)
+}
+
+func TestWhatCannotBeObservedIsNotWritten(t *testing.T) {
+	k := kernel()
+	broken := errors.New("dump interrupted")
+	for _, operation := range []string{"observe", "sysctls"} {
+		k.Fail(operation, broken)
+		_, err := routes.Apply(t.Context(), k, routestest.Sample(), true)
+		require.ErrorIs(t, err, broken)
+		k.Heal()
+	}
+	k.Fail("observe", broken)
+	_, err := routes.Remove(t.Context(), k, routes.DefaultTable)
+	require.ErrorIs(t, err, broken)
+	assert.Zero(t, k.Calls().Apply)
+}
+
+func TestOnlyRepairsAreCountedAsRepairs(t *testing.T) {
+	k, want := kernel(), routestest.Sample()
+	a := routes.Applier{Kernel: k}
+	got, err := a.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	assert.Zero(t, got.Repaired, "the first time is no repair")
+	want.Routes[0].Nexthop = routes.GroupID(1, routes.IPv4)
+	got, err = a.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	assert.Zero(t, got.Repaired, "nor is a new wish")
+	k.DeleteRoute(routes.DefaultTable, want.Routes[0].Prefix)
+	k.SetSysctl(routes.Sysctl{Key: want.Sysctls[1].Key, Value: "1"})
+	got, err = a.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(2), got.Repaired)
+	got, err = a.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(2), got.Repaired)
+}
+
+func TestTheDifferenceIsLoggedNotTheState(t *testing.T) {
+	var out bytes.Buffer
+	k, want := kernel(), routestest.Sample()
+	a := routes.Applier{Kernel: k, Log: slog.New(slog.NewTextHandler(&out, nil))}
+	_, err := a.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	out.Reset()
+	_, err = a.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	assert.Empty(t, out.String())
+	k.DeleteRule(routes.DefaultTable, want.Rules[0])
+	_, err = a.Apply(t.Context(), want, true)
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
+	assert.Contains(t, out.String(), "ip rule add not fwmark 0x20/0x20 lookup 7117")
+	assert.Contains(t, out.String(), "repairs=1")
+}

@@ -1,0 +1,128 @@
+package routes_test
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/routestest"
+)
+
+func TestDiffOfEqualsIsEmpty(t *testing.T) {
+	want := routestest.Sample()
+	change := routes.Diff(want, routes.Observed{Config: want}, true)
+	assert.True(t, change.Empty())
+	assert.Empty(t, change.String())
+}
+
+func TestChangeReadsAsTheCommandsInTheirOrder(t *testing.T) {
+	have := routestest.Sample()
+	want := routestest.Sample()
+	want.Sysctls[0].Value = "0"
+	want.Nexthops[1].Device = "mesh7"
+	want.Nexthops = append(want.Nexthops[:3:3], routes.Nexthop{ID: routes.LegID(2, routes.IPv4), Family: routes.IPv4, Device: "mesh2"})
+	want.Groups[0].Members = []uint32{routes.LegID(0, routes.IPv4), routes.LegID(2, routes.IPv4)}
+	want.Groups = append(slices.Delete(want.Groups, 2, 3),
+		routes.Group{ID: routes.GroupID(3, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LegID(0, routes.IPv6)}})
+	want.Routes[0].Source = netip.Addr{}
+	want.Routes = append(slices.Delete(want.Routes, 1, 2),
+		routes.Route{Prefix: netip.MustParsePrefix("fd00:3::/48"), Nexthop: routes.GroupID(3, routes.IPv6)})
+	want.Rules[1].Priority = 5500
+	assert.Equal(t, `sysctl -w net/ipv4/conf/mesh0/rp_filter=0
+ip nexthop add id 0x4d570006 dev mesh2 protocol 157
+ip nexthop replace id 0x4d570002 dev mesh7 protocol 157
+ip -6 nexthop add id 0x4d570107 group 0x4d570003 protocol 157
+ip nexthop replace id 0x4d570100 group 0x4d570002/0x4d570006 protocol 157
+ip -6 route add fd00:3::/48 nhid 0x4d570107 table 7117 proto 157
+ip route replace 10.2.0.0/16 nhid 0x4d570100 table 7117 proto 157
+ip -6 rule add not fwmark 0x20/0x20 lookup 7117 priority 5500 protocol 157
+ip -6 rule del not fwmark 0x20/0x20 lookup 7117 priority 5400 protocol 157
+ip route del 10.3.0.0/16 nhid 0x4d570102 table 7117 proto 157
+ip nexthop del id 0x4d570102
+ip nexthop del id 0x4d570004
+`, routes.Diff(want, routes.Observed{Config: have}, true).String())
+}
+
+func TestWithoutPruneNothingIsDeleted(t *testing.T) {
+	change := routes.Diff(routes.Config{Table: 7117}, routes.Observed{Config: routestest.Sample()}, false)
+	assert.True(t, change.Empty())
+}
+
+func TestDiffLeavesItsInputsAlone(t *testing.T) {
+	want, have := routestest.Sample(), routes.Observed{Config: routestest.Sample()}
+	have.ForeignNexthops = []routes.ForeignNexthop{{ID: routes.LegID(1, routes.IPv4), Protocol: 3}}
+	routes.Diff(want, have, true)
+	assert.Equal(t, routestest.Sample(), want)
+	assert.Equal(t, routestest.Sample(), have.Config)
+}
+
+func TestNothingOfOursLeadsToAForeignNexthop(t *testing.T) {
+	have := routes.Observed{ForeignNexthops: []routes.ForeignNexthop{
+		{ID: routes.LegID(1, routes.IPv4), Protocol: 3}, {ID: routes.GroupID(2, routes.IPv4), Protocol: 4},
+	}}
+	change := routes.Diff(routestest.Sample(), have, true)
+	assert.Equal(t, []routes.Route{routestest.Sample().Routes[0], routestest.Sample().Routes[3]}, change.Routes.Add)
+	var texts []string
+	for _, c := range change.Conflicts {
+		texts = append(texts, c.Entry)
+	}
+	assert.Equal(t, []string{
+		"nexthop id 0x4d570004 dev mesh1 protocol 157",
+		"nexthop id 0x4d570102 group 0x4d570004 protocol 157",
+		"nexthop id 0x4d570104 group 0x4d570000 protocol 157",
+		"route 10.3.0.0/16 nhid 0x4d570102 table 7117 proto 157",
+		"route 10.4.0.0/16 nhid 0x4d570104 table 7117 proto 157",
+	}, texts)
+	assert.Contains(t, change.Conflicts[2].Reason, "protocol 4")
+	assert.Contains(t, change.Conflicts[1].Reason, "none of its legs")
+}
+
+func TestASecondRouteToAPrefixIsPruned(t *testing.T) {
+	want := routestest.Sample()
+	have := routes.Observed{Config: routestest.Sample()}
+	twin := have.Routes[0]
+	twin.Nexthop = 0
+	have.Routes = slices.Insert(have.Routes, 1, twin)
+	assert.Equal(t, routes.Delta[routes.Route]{Delete: []routes.Route{twin}}, routes.Diff(want, have, true).Routes)
+	assert.True(t, routes.Diff(want, have, false).Empty())
+}
+
+// part is a random part of the sample that the kernel would take whole.
+func part(r *rand.Rand) routes.Config {
+	c := routestest.Sample()
+	c.Rules = some(r, c.Rules)
+	c.Routes = some(r, c.Routes)
+	for i := range c.Groups {
+		if r.IntN(2) == 0 && c.Groups[i].Family == routes.IPv4 {
+			c.Groups[i].Members = []uint32{routes.BlackholeID(routes.IPv4)}
+		}
+	}
+	return c
+}
+
+func some[T any](r *rand.Rand, list []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(T) bool { return r.IntN(2) == 0 })
+}
+
+func TestWhateverWasThereTheDiffLeadsToWhatIsWanted(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	k := kernel()
+	for range 300 {
+		want := part(r)
+		got, err := routes.Apply(t.Context(), k, want, true)
+		require.NoError(t, err)
+		require.True(t, routes.Diff(want, got, true).Empty())
+	}
+}
+
+func kernel() *routestest.Kernel {
+	k := routestest.NewKernel()
+	k.AddDevice("mesh0", netip.MustParseAddr("10.1.0.1"))
+	k.AddDevice("mesh1", netip.MustParseAddr("fd00:1::1"))
+	return k
+}

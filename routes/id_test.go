@@ -1,0 +1,54 @@
+package routes_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/routes"
+)
+
+func TestNexthopIDsAreDistinctAndInRange(t *testing.T) {
+	seen := map[uint32]bool{}
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		ids := []uint32{routes.BlackholeID(f)}
+		for lane := range routes.MaxLane + 1 {
+			ids = append(ids, routes.LegID(lane, f))
+		}
+		for ordinal := range routes.MaxOrdinal + 1 {
+			ids = append(ids, routes.GroupID(ordinal, f))
+		}
+		for _, id := range ids {
+			assert.False(t, seen[id], "%#x twice", id)
+			assert.True(t, routes.OwnNexthop(id), "%#x", id)
+			seen[id] = true
+		}
+	}
+	assert.Len(t, seen, 0x10000, "the whole range")
+}
+
+func TestNexthopIDsOutOfBoundsAreNone(t *testing.T) {
+	for name, id := range map[string]uint32{
+		"lane below":     routes.LegID(-1, routes.IPv4),
+		"lane above":     routes.LegID(routes.MaxLane+1, routes.IPv4),
+		"ordinal below":  routes.GroupID(-1, routes.IPv6),
+		"ordinal above":  routes.GroupID(routes.MaxOrdinal+1, routes.IPv6),
+		"unknown family": routes.BlackholeID(5),
+	} {
+		assert.Zero(t, id, name)
+	}
+	assert.False(t, routes.OwnNexthop(routes.NexthopBase-1))
+	assert.False(t, routes.OwnNexthop(routes.NexthopBase+0x10000))
+}
+
+func TestForwardingSysctlsAreSortedAndLooseOnOurDevices(t *testing.T) {
+	assert.Equal(t, []routes.Sysctl{
+		{Key: "net/ipv4/conf/mesh0/rp_filter", Value: "2"},
+		{Key: "net/ipv4/conf/mesh1/rp_filter", Value: "2"},
+		{Key: "net/ipv4/fib_multipath_hash_policy", Value: "1"},
+		{Key: "net/ipv4/ip_forward", Value: "1"},
+		{Key: "net/ipv4/nexthop_compat_mode", Value: "0"},
+		{Key: "net/ipv6/conf/all/forwarding", Value: "1"},
+		{Key: "net/ipv6/fib_multipath_hash_policy", Value: "1"},
+	}, routes.ForwardingSysctls([]string{"mesh1", "mesh0"}))
+}
