@@ -56,7 +56,7 @@ func (d decoder) value(node ast.Node, into reflect.Value, path string) {
 		return
 	}
 	switch into.Kind() {
-	case reflect.Pointer:
+	default: // a pointer: the raw shape has no other kinds
 		d.leaf(node, into, path)
 	case reflect.Struct:
 		d.mapping(node, into, path)

@@ -25,8 +25,8 @@ var wrong = []struct {
 	{name: "key like no other", source: "log:\n  colour: red\n", want: []string{
 		`meshd.yaml:3:3: unknown key "log.colour": known here are level, format`,
 	}},
-	{name: "unknown keys deep in lists, all at once", source: "services:\n  - name: a\n    adress: x\n    ports:\n      - numbr: 1\nfoo: 1\n", want: []string{
-		`meshd.yaml:4:5: unknown key "services.adress": did you mean "address"?`,
+	{name: "unknown keys deep in lists, all at once", source: "services:\n  - name: a\n    adddress: x\n    ports:\n      - numbr: 1\nfoo: 1\n", want: []string{
+		`meshd.yaml:4:5: unknown key "services.adddress": did you mean "address"?`,
 		`meshd.yaml:6:9: unknown key "services.ports.numbr": known here are name, protocol, port`,
 		`meshd.yaml:7:1: unknown key "foo": known here are datacenter, gateway, dataDir, prefixes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, log`,
 	}},

@@ -59,17 +59,21 @@ func survey(in Inputs, found *problems) (members, bool) {
 	gateways := sortedGateways(in.Catalog.Gateways)
 	self := slices.IndexFunc(gateways, func(g catalog.Gateway) bool { return g.ID() == in.Self })
 	if self < 0 || !gateways[self].Overlay.IsValid() {
-		found.add(Problem{"not-in-catalog", Error, gatewayName(in.Self),
+		found.add(Problem{
+			"not-in-catalog", Error, gatewayName(in.Self),
 			"this gateway is not in the catalog; everything stays as it is",
-			"look at meshctl members in another datacenter; join again if this gateway was removed there"})
+			"look at meshctl members in another datacenter; join again if this gateway was removed there",
+		})
 		return m, false
 	}
 	m.self = gateways[self]
 	own := slices.IndexFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == m.self.Datacenter })
 	if own < 0 {
-		found.add(Problem{"not-in-catalog", Error, datacenterName(m.self.Datacenter),
+		found.add(Problem{
+			"not-in-catalog", Error, datacenterName(m.self.Datacenter),
 			"this gateway's datacenter is not in the catalog; everything stays as it is",
-			"look at meshctl members in another datacenter; join again if this datacenter was removed there"})
+			"look at meshctl members in another datacenter; join again if this datacenter was removed there",
+		})
 		return m, false
 	}
 	m.own = datacenters[own]
@@ -91,9 +95,11 @@ func judgeGateways(in Inputs, m *members, gateways []catalog.Gateway, found *pro
 			continue // of our own datacenter, or of one that is just leaving
 		}
 		if reason := flaw(in, g, taken); reason != "" {
-			found.add(Problem{"gateway-invalid", Error, gatewayName(g.ID()),
+			found.add(Problem{
+				"gateway-invalid", Error, gatewayName(g.ID()),
 				"no tunnel is made to this gateway: " + reason,
-				"remove it with meshctl raft remove-peer " + string(g.ID()) + " and let its datacenter join again"})
+				"remove it with meshctl raft remove-peer " + string(g.ID()) + " and let its datacenter join again",
+			})
 			continue
 		}
 		m.others[i].gateways = append(m.others[i].gateways, newPeer(in, g))

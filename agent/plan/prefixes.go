@@ -31,9 +31,11 @@ func judgePrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacente
 		}
 		r := remote{name: dc.Name, ordinal: dc.Ordinal}
 		if r.ordinal > routes.MaxOrdinal {
-			found.add(Problem{"ordinal-too-large", Error, datacenterName(dc.Name),
+			found.add(Problem{
+				"ordinal-too-large", Error, datacenterName(dc.Name),
 				fmt.Sprintf("its prefixes are not routed: its ordinal %d is over %d", dc.Ordinal, routes.MaxOrdinal),
-				"start a new federation; this one has had too many datacenters"})
+				"start a new federation; this one has had too many datacenters",
+			})
 		} else {
 			r.prefixes = accept(dc, &accepted, found)
 		}
@@ -50,16 +52,20 @@ func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.P
 	before := *accepted
 	for _, p := range sortedPrefixes(dc.Prefixes) {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
-			found.add(Problem{"prefix-invalid", Error, datacenterName(dc.Name),
+			found.add(Problem{
+				"prefix-invalid", Error, datacenterName(dc.Name),
 				fmt.Sprintf("prefix %v is not used: it is not canonical, or it is everything", p),
-				fmt.Sprintf("correct prefixes in the configuration of %s", dc.Name)})
+				fmt.Sprintf("correct prefixes in the configuration of %s", dc.Name),
+			})
 			continue
 		}
 		if i := slices.IndexFunc(before, func(c claim) bool { return c.prefix.Overlaps(p) }); i >= 0 {
 			winner := before[i]
-			found.add(Problem{"prefix-overlap", Error, datacenterName(dc.Name),
+			found.add(Problem{
+				"prefix-overlap", Error, datacenterName(dc.Name),
 				fmt.Sprintf("prefix %v is not used: it overlaps %v of %s", p, winner.prefix, winner.owner),
-				fmt.Sprintf("give %s other addresses, or take the prefix out of its configuration", dc.Name)})
+				fmt.Sprintf("give %s other addresses, or take the prefix out of its configuration", dc.Name),
+			})
 			continue
 		}
 		*accepted = append(*accepted, claim{datacenterName(dc.Name), p})

@@ -48,9 +48,11 @@ func diagnose(in Inputs, m members, found *problems) {
 	reachability(m, found)
 	for _, p := range m.peers() {
 		if p.state != up && !endpoint(in, m, p).IsValid() {
-			found.add(Problem{"endpoint-missing", Warning, gatewayName(p.ID()),
+			found.add(Problem{
+				"endpoint-missing", Warning, gatewayName(p.ID()),
 				"no address is known to send to; the tunnel comes up only if this gateway is reached first",
-				fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves here", p.ID())})
+				fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves here", p.ID()),
+			})
 		}
 	}
 	sizes(in, found)
@@ -74,14 +76,18 @@ func reachability(m members, found *problems) {
 		if at.After(since) {
 			since = at
 		}
-		lost = append(lost, Problem{"datacenter-unreachable", Error, datacenterName(dc.name),
+		lost = append(lost, Problem{
+			"datacenter-unreachable", Error, datacenterName(dc.name),
 			"no tunnel to it works" + sinceText(at),
-			fmt.Sprintf("check that meshd runs there and that UDP passes between the gateways (meshctl status on a gateway of %s)", dc.name)})
+			fmt.Sprintf("check that meshd runs there and that UDP passes between the gateways (meshctl status on a gateway of %s)", dc.name),
+		})
 	}
 	if len(lost) > 1 && len(lost) == len(m.others) {
-		found.add(Problem{"cut-off", Error, gatewayName(m.self.ID()),
+		found.add(Problem{
+			"cut-off", Error, gatewayName(m.self.ID()),
 			"no other datacenter can be reached" + sinceText(since) + ": it is most likely this gateway that is cut off",
-			"check this host's uplink, its firewall (UDP out and in at wireguard.port) and its clock"})
+			"check this host's uplink, its firewall (UDP out and in at wireguard.port) and its clock",
+		})
 		return
 	}
 	*found = append(*found, lost...)
@@ -105,9 +111,11 @@ func downSince(dc remote) (since time.Time, all bool) {
 func gatewaysDown(dc remote, found *problems) {
 	for _, p := range dc.gateways {
 		if p.state == down {
-			found.add(Problem{"gateway-unreachable", Warning, gatewayName(p.ID()),
+			found.add(Problem{
+				"gateway-unreachable", Warning, gatewayName(p.ID()),
 				"its tunnel does not work" + sinceText(p.session.Since) + "; traffic takes the other gateways",
-				"check that meshd runs there and that UDP passes between both gateways"})
+				"check that meshd runs there and that UDP passes between both gateways",
+			})
 		}
 	}
 }
@@ -132,9 +140,11 @@ func sizes(in Inputs, found *problems) {
 	if underlay-overhead < minimumMTU {
 		remedy = fmt.Sprintf("raise the MTU of this host's links to %d or more", minimumMTU+overhead)
 	}
-	found.add(Problem{"mtu-too-large", Warning, "interfaces " + in.Config.WireGuard.Interface + "*",
+	found.add(Problem{
+		"mtu-too-large", Warning, "interfaces " + in.Config.WireGuard.Interface + "*",
 		fmt.Sprintf("their MTU %d and the %d to %d bytes of WireGuard do not fit the underlay's %d: large packets are fragmented or lost",
-			want, leastOverhead, overhead, underlay), remedy})
+			want, leastOverhead, overhead, underlay), remedy,
+	})
 }
 
 // ownAddresses warns of remote prefixes that hold an address of this host.
@@ -152,10 +162,12 @@ func ownAddresses(in Inputs, m members, found *problems) {
 			if len(mine) == 0 {
 				continue
 			}
-			found.add(Problem{"prefix-covers-host", Warning, datacenterName(dc.name),
+			found.add(Problem{
+				"prefix-covers-host", Warning, datacenterName(dc.name),
 				fmt.Sprintf("its prefix %v covers %v of this host: this host's neighbours in that range are looked for in %s",
 					p, slices.MinFunc(mine, netip.Addr.Compare), dc.name),
-				fmt.Sprintf("take %v out of the prefixes of %s, or name only its own addresses", p, dc.name)})
+				fmt.Sprintf("take %v out of the prefixes of %s, or name only its own addresses", p, dc.name),
+			})
 		}
 	}
 }
@@ -165,9 +177,11 @@ func ownAddresses(in Inputs, m members, found *problems) {
 func clock(in Inputs, m members, found *problems) {
 	for _, p := range m.peers() {
 		if p.tunnel.LastHandshake.Sub(in.Now) > clockTolerance {
-			found.add(Problem{"clock-behind", Error, gatewayName(m.self.ID()),
+			found.add(Problem{
+				"clock-behind", Error, gatewayName(m.self.ID()),
 				"the clock of this host jumped back: a handshake with " + string(p.ID()) + " lies in the future, and peers will refuse new ones",
-				"set the clock (timedatectl status); the tunnels recover by themselves"})
+				"set the clock (timedatectl status); the tunnels recover by themselves",
+			})
 			return
 		}
 	}
@@ -193,7 +207,9 @@ func versions(m members, found *problems) {
 		text = append(text, fmt.Sprintf("%s on %s", version, strings.Join(ids, " ")))
 	}
 	slices.Sort(text)
-	found.add(Problem{"version-skew", Warning, "federation",
+	found.add(Problem{
+		"version-skew", Warning, "federation",
 		"gateways run different versions of meshd: " + strings.Join(text, ", "),
-		"finish the upgrade; new features wait until all run the same version"})
+		"finish the upgrade; new features wait until all run the same version",
+	})
 }

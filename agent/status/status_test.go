@@ -44,8 +44,11 @@ func member() status.Sources {
 			Role: "follower", Leader: "west/a", Term: 7, AppliedIndex: 41, CommitIndex: 42,
 			LastContact: 100 * time.Millisecond, Timers: "wan",
 			Peers: []status.ConsensusPeer{
-				{ID: "west/a", Voter: true, Healthy: true}, {ID: "east/a", Voter: true, Healthy: true},
-				{ID: "north/a", Voter: true}, {ID: "west/b"}, {ID: "east/b", Healthy: true},
+				{ID: "west/a", Voter: true, Healthy: true},
+				{ID: "east/a", Voter: true, Healthy: true},
+				{ID: "north/a", Voter: true},
+				{ID: "west/b"},
+				{ID: "east/b", Healthy: true},
 			},
 		},
 		Queue:     status.Queue{Pending: 2, Since: now.Add(-time.Minute)},
