@@ -111,17 +111,22 @@ func (p *Port) SetOverlay(addr netip.Addr) { p.overlay.set(addr) }
 // Listen binds the port, so that one that is in use is found before anything is
 // changed. Run does it if it was not done before.
 func (p *Port) Listen(ctx context.Context) error {
+	_, err := p.listen(ctx)
+	return err
+}
+
+func (p *Port) listen(ctx context.Context) (net.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener != nil {
-		return nil
+		return p.listener, nil
 	}
 	l, err := p.config.Sockets.Listen(ctx, p.config.Listen, Underlay)
 	if err != nil {
-		return fmt.Errorf("control.listen: %w", err)
+		return nil, fmt.Errorf("control.listen: %w", err)
 	}
 	p.listener = l
-	return nil
+	return l, nil
 }
 
 // Close releases the port of a Listen that no Run followed.
@@ -139,11 +144,12 @@ func (p *Port) Close() error {
 // Run serves until ctx ends. It then stops accepting, gives calls that are being
 // answered two seconds and closes every connection.
 func (p *Port) Run(ctx context.Context) error {
-	if err := p.Listen(ctx); err != nil {
+	listener, err := p.listen(ctx)
+	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.accept(ctx, p.listener) })
+	g.Go(func() error { return p.accept(ctx, listener) })
 	g.Go(func() error { return p.listenOverlay(ctx) })
 	g.Go(func() error { return p.watchTrust(ctx) })
 	g.Go(func() error {

@@ -262,7 +262,7 @@ func TestMembersGetThroughWhileAStrangerHoldsConnections(t *testing.T) {
 		w := newWorld(t)
 		east, west := w.member("east", eastIP), w.member("west", westIP)
 		stranger := w.fabric.Host("stranger", "198.51.100.1")
-		for range 100 {
+		for range 200 {
 			_, err := stranger.Dial(t.Context(), east.address)
 			require.NoError(t, err)
 		}
@@ -347,4 +347,15 @@ func TestEndOfRunEndsStreamsAndFreesThePort(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
 	})
+}
+
+func TestRunThatIsEndedAtOnceEndsCleanly(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			east := newWorld(t).gateway("east", eastIP)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			require.NoError(t, east.port.Run(ctx))
+		})
+	}
 }

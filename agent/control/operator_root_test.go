@@ -1,0 +1,73 @@
+//go:build linux && root
+
+package control_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+)
+
+// TestMain lets this test binary call the socket as another user.
+func TestMain(m *testing.M) {
+	if socket := os.Getenv("MESHWAY_TEST_SOCKET"); socket != "" {
+		os.Exit(callAsOther(socket))
+	}
+	os.Exit(m.Run())
+}
+
+func callAsOther(socket string) int {
+	_, err := control.DialOperator(socket).Version(context.Background(), connect.NewRequest(&controlpb.VersionRequest{}))
+	if err := control.FromConnect(err); err != nil {
+		_, _ = os.Stdout.WriteString(err.Error())
+		return 7
+	}
+	return 0
+}
+
+func TestOperatorSocketRefusesOtherUsers(t *testing.T) {
+	require.Zero(t, os.Geteuid(), "this test needs root")
+	dir, err := os.MkdirTemp("", "meshway-operator")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	socket := filepath.Join(dir, "meshd.sock")
+	serveOperator(t, socket, nil)
+	require.NoError(t, version(t, socket))
+
+	out, err := asNobody(t, dir, socket)
+	require.Error(t, err)
+	assert.Contains(t, out, "run meshctl as root")
+
+	require.NoError(t, os.Chmod(socket, 0o666)) // somebody widened it
+	out, err = asNobody(t, dir, socket)
+	require.Error(t, err, "credentials are checked too")
+	assert.NotEmpty(t, out)
+}
+
+// asNobody calls the socket as user nobody, with a copy of this program that
+// nobody can run.
+func asNobody(t *testing.T, dir, socket string) (string, error) {
+	t.Helper()
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	program := filepath.Join(dir, "caller")
+	require.NoError(t, os.WriteFile(program, self, 0o755))
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = []string{"MESHWAY_TEST_SOCKET=" + socket}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}

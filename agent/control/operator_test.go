@@ -1,0 +1,169 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// operator is a meshd that refuses everything with one error.
+type operator struct {
+	controlpbconnect.UnimplementedOperatorHandler
+	answer error
+}
+
+func (o *operator) Version(context.Context, *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
+	return connect.NewResponse(&controlpb.VersionResponse{Version: "v1"}), o.answer
+}
+
+func (o *operator) Leave(_ context.Context, _ *connect.Request[controlpb.LeaveRequest], s *connect.ServerStream[controlpb.Progress]) error {
+	if err := s.Send(&controlpb.Progress{Step: "first"}); err != nil {
+		return err
+	}
+	return o.answer
+}
+
+// serveOperator runs an operator's socket until stop is called or the test ends.
+func serveOperator(t testing.TB, socket string, answer error) (stop func()) {
+	t.Helper()
+	server := control.NewOperatorServer(control.OperatorConfig{
+		Socket: socket, Handler: &operator{answer: answer}, Sentinels: sentinels(),
+	})
+	require.NoError(t, server.Listen(t.Context()))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			assert.NoError(t, <-done)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func version(t testing.TB, socket string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := control.DialOperator(socket).Version(ctx, connect.NewRequest(&controlpb.VersionRequest{}))
+	return err
+}
+
+func TestOperatorSocketIsForItsOwnerOnly(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "run", "meshd.sock")
+	stop := serveOperator(t, socket, nil)
+	require.NoError(t, version(t, socket))
+	info, err := os.Stat(socket)
+	require.NoError(t, err)
+	assert.EqualValues(t, 0o600, info.Mode().Perm())
+	info, err = os.Stat(filepath.Dir(socket))
+	require.NoError(t, err)
+	assert.EqualValues(t, 0o755, info.Mode().Perm())
+	stop()
+	assert.NoFileExists(t, socket)
+}
+
+func TestOperatorSocketOfADeadMeshdIsReplaced(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "meshd.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	serveOperator(t, socket, nil)
+	require.NoError(t, version(t, socket))
+}
+
+func TestOperatorSocketThatIsInUseIsLeftAlone(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "meshd.sock")
+	serveOperator(t, socket, nil)
+	second := control.NewOperatorServer(control.OperatorConfig{Socket: socket, Handler: &operator{}})
+	err := second.Listen(t.Context())
+	require.ErrorContains(t, err, "in use by another meshd")
+	require.ErrorContains(t, err, "admin.socket")
+	require.NoError(t, version(t, socket), "the first one goes on")
+}
+
+func TestFileInThePlaceOfTheOperatorSocketIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "precious")
+	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
+	err := control.NewOperatorServer(control.OperatorConfig{Socket: path, Handler: &operator{}}).Run(t.Context())
+	require.ErrorContains(t, err, "is no socket")
+	assert.FileExists(t, path)
+}
+
+func TestRefusalsReachTheOperatorWithTheirRemedy(t *testing.T) {
+	refusal := &catalog.Refusal{Code: "name-taken", Field: "datacenter", Message: "it is taken", Remedy: "choose another"}
+	socket := filepath.Join(t.TempDir(), "meshd.sock")
+	serveOperator(t, socket, refusal)
+	err := version(t, socket)
+	assert.Equal(t, connect.CodeFailedPrecondition, connect.CodeOf(err))
+	var got *catalog.Refusal
+	require.ErrorAs(t, control.FromConnect(err), &got)
+	assert.Equal(t, refusal, got)
+
+	stream, err := control.DialOperator(socket).Leave(t.Context(), connect.NewRequest(&controlpb.LeaveRequest{}))
+	require.NoError(t, err)
+	assert.True(t, stream.Receive())
+	assert.False(t, stream.Receive())
+	require.ErrorAs(t, control.FromConnect(stream.Err()), &got)
+	assert.Equal(t, refusal, got)
+	require.NoError(t, stream.Close())
+}
+
+func TestSentinelsReachTheOperatorWithTheirCode(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "meshd.sock")
+	serveOperator(t, socket, errNotLeader)
+	err := version(t, socket)
+	assert.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
+	require.ErrorIs(t, sentinels().FromConnect(err), errNotLeader)
+}
+
+func TestMissingMeshdIsExplained(t *testing.T) {
+	dir := t.TempDir()
+	dead := filepath.Join(dir, "dead.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	tests := map[string]string{
+		filepath.Join(dir, "none.sock"): "--socket",
+		dead:                            "meshd has ended",
+	}
+	for socket, says := range tests {
+		err := control.FromConnect(version(t, socket))
+		var unreachable *control.SocketError
+		require.ErrorAs(t, err, &unreachable)
+		assert.Contains(t, unreachable.Error(), socket)
+		assert.Contains(t, unreachable.Remedy(), says)
+	}
+}
+
+func TestErrorsOfContextsKeepTheirCode(t *testing.T) {
+	tests := map[connect.Code]error{
+		connect.CodeCanceled:         context.Canceled,
+		connect.CodeDeadlineExceeded: context.DeadlineExceeded,
+		connect.CodeUnknown:          errors.New("x"),
+	}
+	for code, err := range tests {
+		assert.Equal(t, code, connect.CodeOf(control.ToConnect(err)))
+	}
+	require.NoError(t, control.ToConnect(nil))
+	require.NoError(t, control.FromConnect(nil))
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package sockets
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/agent/control"
+)
+
+func addrOf(t testing.TB, l net.Listener) netip.AddrPort {
+	t.Helper()
+	at, err := netip.ParseAddrPort(l.Addr().String())
+	require.NoError(t, err)
+	return at
+}
+
+func TestPortInUseNamesTheOwnerAndTheRemedy(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::]:0"} {
+		l, err := net.Listen("tcp", address)
+		require.NoError(t, err)
+		_, err = new(Sockets).Listen(t.Context(), addrOf(t, l), control.Underlay)
+		require.ErrorIs(t, err, unix.EADDRINUSE)
+		require.ErrorContains(t, err, fmt.Sprintf("process %d (", os.Getpid()))
+		require.ErrorContains(t, err, "control.listen")
+		require.NoError(t, l.Close())
+	}
+}
+
+func TestSecondMeshdCannotShareThePort(t *testing.T) {
+	s := new(Sockets)
+	l, err := s.Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), control.Underlay)
+	require.NoError(t, err)
+	_, err = s.Listen(t.Context(), addrOf(t, l), control.Underlay)
+	require.ErrorIs(t, err, unix.EADDRINUSE)
+	require.NoError(t, l.Close())
+}
+
+func TestAddressOfAnotherHostIsExplained(t *testing.T) {
+	_, err := new(Sockets).Listen(t.Context(), netip.MustParseAddrPort("192.0.2.1:0"), control.Underlay)
+	require.ErrorContains(t, err, "set control.listen to an address of this host")
+}
+
+func TestOverlayListenerBindsBesideTheFirstAndBeforeItsAddressExists(t *testing.T) {
+	s := new(Sockets)
+	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
+	require.NoError(t, err)
+	port := addrOf(t, first).Port()
+	for _, address := range []string{"fd12:3456:789a::1", "198.51.100.1"} {
+		l, err := s.Listen(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(address), port), control.Overlay)
+		require.NoError(t, err, address)
+		require.NoError(t, l.Close())
+	}
+	require.NoError(t, first.Close())
+}
+
+func TestConnectionGoesToTheMoreSpecificListener(t *testing.T) {
+	s := new(Sockets)
+	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
+	require.NoError(t, err)
+	defer first.Close() //nolint:errcheck // the test is over
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addrOf(t, first).Port())
+	overlay, err := s.Listen(t.Context(), at, control.Overlay)
+	require.NoError(t, err)
+	defer overlay.Close() //nolint:errcheck // the test is over
+	for range 16 {        // SO_REUSEPORT would spread them if both were equal
+		conn, err := s.Dial(t.Context(), at.String())
+		require.NoError(t, err)
+		far, err := overlay.Accept()
+		require.NoError(t, err)
+		require.Equal(t, conn.LocalAddr().String(), far.RemoteAddr().String())
+		require.NoError(t, conn.Close())
+		require.NoError(t, far.Close())
+	}
+}
+
+func TestOwnerOfAPortIsFoundInProc(t *testing.T) {
+	proc := t.TempDir()
+	table := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
+		"   0: 0100007F:1D13 00000000:0000 01 00000000:00000000 00:00000000 00000000     0        0 111 1\n" + // connected
+		"   1: 00000000:1D13 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 222 1\n"
+	write := func(path, text string) {
+		path = filepath.Join(proc, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	write("thread-self/net/tcp", table)
+	write("77/comm", "nginx\n")
+	require.NoError(t, os.MkdirAll(filepath.Join(proc, "77/fd"), 0o755))
+	require.NoError(t, os.Symlink("socket:[222]", filepath.Join(proc, "77/fd/5")))
+	owner, ok := portOwner(proc, 7443)
+	require.True(t, ok)
+	assert.Equal(t, "process 77 (nginx)", owner.String())
+	_, ok = portOwner(proc, 7444)
+	assert.False(t, ok)
+}
