@@ -17,6 +17,14 @@ import (
 // would be seen.
 const requestEvery = 20 * time.Millisecond
 
+func (t *tour) awaitVoters(ctx context.Context) error {
+	if err := harness.AwaitVoters(ctx, len(t.topology.Datacenters), t.topology.Datacenters...); err != nil {
+		return err
+	}
+	_, err := t.meshctl(ctx, t.east, "raft", "list-peers")
+	return err
+}
+
 // killLeader kills the meshd of the leader while requests run to, from and
 // past its gateway.
 func (t *tour) killLeader(ctx context.Context) error {

@@ -44,6 +44,7 @@ func (t *tour) run(ctx context.Context) error {
 		{"HTTP from a workload in west to one in east; the source address survives", t.showTraffic},
 		{"Register a service in east, find it in north", t.showServices},
 		{"See the kernel's routes in west", t.showRoutes},
+		{"Wait until all three vote: a gateway that is new votes once it has proved stable", t.awaitVoters},
 		{"Kill the leader's agent: traffic goes on, a new leader takes a write", t.killLeader},
 		{"Run the killed agent again: it rejoins by itself", t.restartKilled},
 	} {

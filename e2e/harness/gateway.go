@@ -143,3 +143,21 @@ func whole(snapshot status.Snapshot, datacenters int) error {
 	}
 	return nil
 }
+
+// AwaitVoters waits until so many gateways vote, as each of the datacenters
+// knows: so many are needed that the loss of one is survived.
+func AwaitVoters(ctx context.Context, voters int, datacenters ...*Datacenter) error {
+	for _, dc := range datacenters {
+		err := Wait(ctx, fmt.Sprintf("%s knows %d voters", dc.Name, voters), func(ctx context.Context) error {
+			snapshot, err := dc.Status(ctx)
+			if err == nil && snapshot.Catalog.Voters != voters {
+				err = fmt.Errorf("it knows %d", snapshot.Catalog.Voters)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

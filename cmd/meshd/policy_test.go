@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	module = "github.com/meshway/meshway/"
+	root   = "../.."
+)
+
+// pkg is what go list tells of a package; paths in the module are without it.
+type pkg struct {
+	ImportPath string
+	Doc        string
+	Imports    []string
+	Deps       []string // of Imports, of theirs, and so on
+}
+
+// TestImportDirections holds the layers: pure packages at the bottom, each
+// outside library behind the adapters that own it, binaries on top.
+func TestImportDirections(t *testing.T) {
+	packages := listPackages(t)
+
+	t.Run("packages import only those below", func(t *testing.T) {
+		for name, allowed := range map[string][]string{
+			"consensus/catalog": {"consensus/catalog/catalogpb"}, // replicated state: pure
+			"agent/config":      {"consensus/catalog"},
+			"tunnel":            {}, // declares Device; adapters import it
+			"routes":            {}, // declares Kernel and Filter; adapters import it
+			"agent/plan":        {"agent/config", "consensus/catalog", "routes", "tunnel"},
+			"agent/status":      {"agent/config", "agent/plan", "consensus/catalog", "routes", "tunnel"},
+			"agent": {
+				"agent/build", "agent/config", "agent/plan", "agent/status",
+				"consensus/catalog", "consensus/catalog/catalogpb", "routes", "tunnel",
+			}, // adapters come through its ports, from cmd/meshd
+		} {
+			for _, imported := range find(t, packages, name).Imports {
+				if ours, ok := strings.CutPrefix(imported, module); ok {
+					assert.Contains(t, allowed, ours, "%s imports %s", name, ours)
+				}
+			}
+		}
+	})
+
+	t.Run("pure packages do no I/O and toss no coins", func(t *testing.T) {
+		io := []string{"os", "os/exec", "net", "net/http", "syscall", "math/rand", "math/rand/v2"}
+		for name, banned := range map[string][]string{
+			"consensus/catalog": append(io, "crypto/rand", "log/slog"),
+			"agent/plan":        append(io, "crypto/rand", "log/slog", "context"),
+			"tunnel":            io, // makes keys; hands the context to its Device
+			"routes":            io,
+		} {
+			for _, b := range banned {
+				assert.NotContains(t, find(t, packages, name).Imports, b, "%s must give the same result for the same input", name)
+			}
+		}
+	})
+
+	t.Run("libraries stay with their owners", func(t *testing.T) {
+		for library, owners := range map[string][]string{
+			"github.com/hashicorp/raft":      {"consensus", "consensus/consensustest"}, // and raft-boltdb, raft-autopilot: consensus.Node hides them
+			"go.etcd.io/bbolt":               {"consensus"},
+			"github.com/hashicorp/go-memdb":  {"consensus/catalog"},
+			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "e2e/harness"},
+			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
+			"sigs.k8s.io/knftables":          {"routes/nft"},
+			"github.com/prometheus":          {"agent/status"},
+			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl"},
+			"connectrpc.com/connect":         {"agent/control", "agent/control/controlpb/controlpbconnect", "agent/federation", "agent/operator", "cmd/meshctl"},
+			"k8s.io/":                        {"agent/kube"}, // the agent runs without Kubernetes too
+		} {
+			for _, p := range packages {
+				if slices.ContainsFunc(p.Imports, hasPrefix(library)) {
+					assert.Contains(t, owners, p.ImportPath, "%s imports %s", p.ImportPath, library)
+				}
+			}
+		}
+	})
+
+	t.Run("meshctl is small and runs anywhere", func(t *testing.T) {
+		for _, banned := range []string{
+			"github.com/hashicorp/raft", "go.etcd.io/bbolt", "github.com/vishvananda/netlink",
+			"golang.zx2c4.com/wireguard", "sigs.k8s.io/knftables", "k8s.io/",
+		} {
+			at := slices.IndexFunc(find(t, packages, "cmd/meshctl").Deps, hasPrefix(banned))
+			assert.Equal(t, -1, at, "meshctl depends on %s", banned)
+		}
+	})
+
+	t.Run("what is for tests stays out of the product", func(t *testing.T) {
+		for _, p := range packages {
+			if strings.HasSuffix(p.ImportPath, "test") || strings.HasPrefix(p.ImportPath, "e2e/") {
+				continue
+			}
+			for _, imported := range p.Imports {
+				assert.False(t, imported == "testing" || strings.HasPrefix(imported, "github.com/stretchr/") ||
+					strings.HasPrefix(imported, module+"e2e/") || (strings.HasPrefix(imported, module) && strings.HasSuffix(imported, "test")),
+					"%s imports %s", p.ImportPath, imported)
+			}
+		}
+	})
+}
+
+func TestEveryPackageHasADoc(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if generated := strings.HasSuffix(p.ImportPath, "pb") || strings.HasSuffix(p.ImportPath, "connect"); !generated {
+			assert.NotEmpty(t, p.Doc, "%s needs a sentence that begins a reader's day", p.ImportPath)
+		}
+	}
+}
+
+// TestSourceHabits checks what the compiler lets pass, also in files that
+// build tags hide from it.
+func TestSourceHabits(t *testing.T) {
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") {
+			return fs.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".pb.go") {
+			return nil
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, complaint := range complaints(path, file) {
+			t.Errorf("%s: %s", fset.Position(complaint.at), complaint.text)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+type complaint struct {
+	at   token.Pos
+	text string
+}
+
+func complaints(path string, file *ast.File) []complaint {
+	var found []complaint
+	inBubble := slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
+	pure := false
+	for _, dir := range []string{"consensus/catalog", "agent/plan", "tunnel", "routes"} {
+		pure = pure || filepath.Dir(path) == filepath.Join(root, dir) && !strings.HasSuffix(path, "_test.go")
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch n := node.(type) {
+		case *ast.FuncDecl:
+			if n.Recv == nil && n.Name.Name == "init" {
+				found = append(found, complaint{n.Pos(), "nothing may happen because of an import: no init"})
+			}
+		case *ast.CallExpr:
+			switch {
+			case isCall(n, "time", "Sleep") && !inBubble:
+				found = append(found, complaint{n.Pos(), "wait for a condition; time.Sleep only under testing/synctest"})
+			case isCall(n, "time", "Now") && pure:
+				found = append(found, complaint{n.Pos(), "this package is pure: take the time as an argument"})
+			case isCallOf(n, "Skip", "Skipf", "SkipNow") && strings.HasSuffix(path, "_test.go"):
+				found = append(found, complaint{n.Pos(), "a test that cannot run fails and says why: it is never skipped"})
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func isCall(call *ast.CallExpr, pkg, name string) bool {
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := selector.X.(*ast.Ident)
+	return ok && x.Name == pkg && selector.Sel.Name == name
+}
+
+func isCallOf(call *ast.CallExpr, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return isCall(call, "t", name) || isCall(call, "b", name) })
+}
+
+// listPackages returns the module's packages for Linux.
+func listPackages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Doc,Imports,Deps", "./...")
+	cmd.Dir = root
+	cmd.Env = append(cmd.Environ(), "GOOS=linux")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var packages []pkg
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		require.NoError(t, err)
+		p.ImportPath = strings.TrimPrefix(p.ImportPath, module)
+		packages = append(packages, p)
+	}
+}
+
+func find(t *testing.T, packages []pkg, name string) pkg {
+	t.Helper()
+	at := slices.IndexFunc(packages, func(p pkg) bool { return p.ImportPath == name })
+	require.NotEqual(t, -1, at, "there is no package %s", name)
+	return packages[at]
+}
+
+func hasPrefix(prefix string) func(string) bool {
+	return func(s string) bool { return strings.HasPrefix(s, prefix) }
+}

@@ -1,0 +1,105 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLeaveRemovesExactlyWhatWasMadeAndJoiningAgainWorks(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	addForeign(t, west.Gateway)
+	before := kernelState(t, west.Gateway)
+	runAgent(t, east)
+	runAgent(t, west)
+	meshctl(t, east, "init")
+
+	for range 2 {
+		meshctl(t, west, "join", token(t, east))
+		await(t, east, west)
+		requireTraffic(t, west, east)
+		require.NotEqual(t, before, kernelState(t, west.Gateway))
+
+		meshctl(t, west, "leave", "--yes")
+		assert.Equal(t, before, kernelState(t, west.Gateway))
+		requireNoTraffic(t, west, east)
+		eventually(t, patience, "east has forgotten west", func(ctx context.Context) error {
+			snapshot, err := east.Status(ctx)
+			if err == nil && len(snapshot.Datacenters) != 1 {
+				err = errors.New("it has not")
+			}
+			return err
+		})
+	}
+}
+
+func TestUninstallRemovesExactlyWhatWasMade(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	addForeign(t, west.Gateway)
+	before := kernelState(t, west.Gateway)
+	federate(t, east, west)
+	joined := kernelState(t, west.Gateway)
+	uninstall := func(flags ...string) (string, error) {
+		argv := append([]string{binaries.Meshd, "uninstall", "--config", harness.ConfigFile}, flags...)
+		return west.Gateway.Exec(within(t, patience), argv...)
+	}
+
+	_, err := uninstall("--force")
+	require.Error(t, err, "the agent runs")
+	west.Agent.Kill()
+	_, err = uninstall()
+	require.ErrorContains(t, err, "meshctl leave", "it is still a member")
+	assert.Equal(t, joined, kernelState(t, west.Gateway), "a refused uninstall changes nothing")
+	requireTraffic(t, west, east)
+
+	_, err = uninstall("--force")
+	require.NoError(t, err)
+	assert.Equal(t, before, kernelState(t, west.Gateway))
+	_, err = uninstall("--purge")
+	require.NoError(t, err, "again, there is nothing to remove but the keys")
+	_, err = west.Gateway.Exec(t.Context(), "test", "!", "-e", "/var/lib/meshway")
+	require.NoError(t, err)
+}
+
+// TestDriftIsRepairedWithinASecond deletes what Meshway made, one kind after
+// the other, under an agent that runs.
+func TestDriftIsRepairedWithinASecond(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	addForeign(t, west.Gateway)
+	federate(t, east, west)
+	whole := kernelState(t, west.Gateway)
+	for _, drift := range []string{
+		"ip -4 route flush table 7117 proto 157",
+		"ip -6 route flush table 7117 proto 157",
+		"ip -4 rule del lookup 7117",
+		"ip -6 rule del lookup 7117",
+		"ip nexthop flush proto 157",
+		"nft delete table inet meshway",
+		"nft flush table inet meshway",
+		"ip link set mesh0 down",
+		"ip address flush dev mesh0",
+		"sysctl -w net.ipv4.ip_forward=0",
+	} {
+		t.Run(drift, func(t *testing.T) {
+			run(t, west.Gateway, drift)
+			eventually(t, time.Second, "it is repaired", func(context.Context) error {
+				if kernelState(t, west.Gateway) != whole {
+					return errors.New("it is not")
+				}
+				return nil
+			})
+		})
+		assert.Equal(t, whole, kernelState(t, west.Gateway), "after %s", drift)
+	}
+	requireTraffic(t, west, east)
+}

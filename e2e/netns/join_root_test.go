@@ -1,0 +1,242 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+)
+
+// exitRefused is meshctl's exit code for what the federation refuses.
+const exitRefused = 4
+
+func TestRefusedJoinChangesNothing(t *testing.T) {
+	topology := newTopology(t, "east", "north", "west")
+	east, north, joiner := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
+	federate(t, east, north)
+
+	used := token(t, east)
+	runAgent(t, joiner)
+	meshctl(t, joiner, "join", used)
+	meshctl(t, joiner, "leave", "--yes")
+	revoked := token(t, east)
+	meshctl(t, east, "token", "revoke", validTokenID(t, east))
+
+	for _, c := range []struct {
+		name    string
+		token   string
+		config  func(string) string
+		mention string
+	}{
+		{name: "used token", token: used, mention: "used"},
+		{name: "revoked token", token: revoked, mention: "revoked"},
+		{name: "token for another datacenter", token: token(t, east, "--datacenter", "south"), mention: "south"},
+		{name: "altered token", token: alter(token(t, east)), mention: "token"},
+		{name: "overlapping prefix", token: token(t, east), mention: "10.11.0.0/16", config: func(c string) string {
+			return strings.Replace(c, "pods: [", "pods: [10.11.128.0/17, ", 1)
+		}},
+		{name: "taken name", token: token(t, east), mention: "north", config: func(c string) string {
+			return strings.Replace(c, "datacenter: west", "datacenter: north", 1)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			joiner.Agent.Kill()
+			config := joiner.Config()
+			if c.config != nil {
+				config = c.config(config)
+			}
+			require.NoError(t, joiner.Configure(config))
+			require.NoError(t, joiner.Run(within(t, patience), binaries))
+			here, there := kernelState(t, joiner.Gateway), meshctl(t, east, "members")
+
+			_, err := joiner.Meshctl(within(t, patience), "join", c.token)
+			require.ErrorContains(t, err, c.mention)
+			assert.NotContains(t, withoutArguments(err), c.token, "a secret is not repeated")
+			assert.NotEqual(t, 0, harness.ExitCode(err))
+			assert.Equal(t, here, kernelState(t, joiner.Gateway))
+			assert.Equal(t, there, meshctl(t, east, "members"))
+			snapshot, err := joiner.Status(t.Context())
+			require.NoError(t, err)
+			assert.EqualValues(t, "standalone", snapshot.State)
+		})
+	}
+	// After all that, a good token still works.
+	joiner.Agent.Kill()
+	runAgent(t, joiner)
+	meshctl(t, joiner, "join", token(t, east))
+}
+
+// TestTwoJoinAtTheSameMoment lets two datacenters ask for what only one can get.
+func TestTwoJoinAtTheSameMoment(t *testing.T) {
+	for name, clash := range map[string]struct {
+		sameToken bool
+		config    func(dc *harness.Datacenter, config string) string
+	}{
+		"the same token": {sameToken: true},
+		"the same name": {config: func(dc *harness.Datacenter, config string) string {
+			return strings.Replace(config, "datacenter: "+dc.Name, "datacenter: same", 1)
+		}},
+		"overlapping prefixes": {config: func(_ *harness.Datacenter, config string) string {
+			return strings.Replace(config, "pods: [", "pods: [10.99.0.0/16, ", 1)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topology := newTopology(t, "east", "west", "north")
+			east, rivals := topology.Datacenters[0], topology.Datacenters[1:]
+			runAgent(t, east)
+			meshctl(t, east, "init")
+			tokens := []string{token(t, east), token(t, east)}
+			if clash.sameToken {
+				tokens[1] = tokens[0]
+			}
+			var before [2]string
+			for i, dc := range rivals {
+				config := dc.Config()
+				if clash.config != nil {
+					config = clash.config(dc, config)
+				}
+				require.NoError(t, dc.Configure(config))
+				require.NoError(t, dc.Run(within(t, patience), binaries))
+				before[i] = kernelState(t, dc.Gateway)
+			}
+
+			codes := joinTogether(t, rivals, tokens)
+			assert.ElementsMatch(t, []int{0, exitRefused}, codes)
+			for i, dc := range rivals {
+				if codes[i] == exitRefused {
+					assert.Equal(t, before[i], kernelState(t, dc.Gateway), "%s was refused", dc.Name)
+				} else {
+					await(t, east, dc)
+				}
+			}
+		})
+	}
+}
+
+func joinTogether(t *testing.T, rivals []*harness.Datacenter, tokens []string) []int {
+	t.Helper()
+	codes := make([]int, len(rivals))
+	var group errgroup.Group
+	ctx := within(t, 2*patience)
+	for i, dc := range rivals {
+		group.Go(func() error {
+			out, err := dc.Meshctl(ctx, "join", tokens[i])
+			codes[i] = harness.ExitCode(err)
+			if codes[i] < 0 {
+				return err
+			}
+			t.Logf("%s: %s", dc.Name, out)
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+	return codes
+}
+
+func TestRestartUnderAnotherUnderlayAddressRejoins(t *testing.T) {
+	topology := newFederation(t, "east", "west", "north")
+	west := topology.Datacenters[1]
+	west.Agent.Kill()
+	require.NoError(t, topology.Renumber(west))
+	require.NoError(t, west.Run(within(t, patience), binaries))
+	await(t, topology.Datacenters...)
+	for _, other := range []*harness.Datacenter{topology.Datacenters[0], topology.Datacenters[2]} {
+		requireTraffic(t, west, other)
+		requireTraffic(t, other, west)
+		eventually(t, patience, other.Name+" knows the new address", func(ctx context.Context) error {
+			out, err := other.Meshctl(ctx, "members", "-o", "json")
+			if err == nil && !strings.Contains(out, west.Underlay.Addr().String()) {
+				err = errors.New("it does not")
+			}
+			return err
+		})
+	}
+}
+
+// TestNodePrefixMayCoverThePeersEndpoint routes the very addresses that the
+// tunnels run between into the tunnels.
+func TestNodePrefixMayCoverThePeersEndpoint(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	for _, dc := range topology.Datacenters {
+		runAgent(t, dc, fmt.Sprintf("  nodes: [%s]", dc.Underlay.Masked()))
+	}
+	meshctl(t, east, "init")
+	meshctl(t, west, "join", token(t, east))
+	await(t, east, west)
+	requireTraffic(t, east, west)
+	requireTraffic(t, west, east)
+	out, err := east.Gateway.Exec(t.Context(), "ip", "route", "get", west.Underlay.Addr().String())
+	require.NoError(t, err)
+	assert.Contains(t, out, "mesh0", "the node address is reached through the tunnel")
+	run(t, east.Gateway, "ping -c 1 -W 5 "+west.Underlay.Addr().String())
+
+	for _, dc := range topology.Datacenters {
+		dc.Agent.Kill()
+	}
+	for _, dc := range topology.Datacenters {
+		require.NoError(t, dc.Run(within(t, patience), binaries))
+	}
+	await(t, east, west)
+	requireTraffic(t, west, east)
+}
+
+func TestPortInUseNamesItsOwner(t *testing.T) {
+	topology := newTopology(t, "east")
+	east := topology.Datacenters[0]
+	for _, port := range []uint16{7443, 51820} {
+		t.Run(fmt.Sprint(port), func(t *testing.T) {
+			owner, err := east.Gateway.Serve(within(t, patience), port, east.Underlay.Addr())
+			require.NoError(t, err)
+			before := kernelState(t, east.Gateway)
+			runAgent(t, east)
+			_, err = east.Meshctl(within(t, patience), "init")
+			require.ErrorContains(t, err, fmt.Sprint(port))
+			require.ErrorContains(t, err, "netns.test", "the program that holds the port")
+			assert.Equal(t, before, kernelState(t, east.Gateway))
+			owner.Kill()
+			east.Agent.Kill()
+		})
+	}
+	runAgent(t, east)
+	meshctl(t, east, "init")
+}
+
+// validTokenID returns the id of the only token that can still be used.
+func validTokenID(t *testing.T, dc *harness.Datacenter) string {
+	t.Helper()
+	var list struct{ Tokens []struct{ ID, State string } }
+	require.NoError(t, dc.Query(t.Context(), &list, "token", "list"))
+	for _, listed := range list.Tokens {
+		if listed.State == "valid" {
+			return listed.ID
+		}
+	}
+	t.Fatalf("no valid token is listed beside %d others", len(list.Tokens))
+	return ""
+}
+
+// alter changes one character in the middle of a token.
+func alter(token string) string {
+	at := len(token) / 2
+	other := byte('a')
+	if token[at] == other {
+		other = 'b'
+	}
+	return token[:at] + string(other) + token[at+1:]
+}
+
+// withoutArguments is what the program said, without the command line that
+// the harness puts in front.
+func withoutArguments(err error) string {
+	_, said, _ := strings.Cut(err.Error(), ": exit status")
+	return said
+}

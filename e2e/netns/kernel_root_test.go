@@ -1,0 +1,56 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/stretchr/testify/require"
+)
+
+// kernelState is everything in a host's kernel that Meshway could change, as
+// the system's own tools list it.
+func kernelState(t *testing.T, host *harness.Host) string {
+	t.Helper()
+	var state strings.Builder
+	for _, command := range []string{
+		"ip -br link",
+		"ip -br address",
+		"ip -4 -N rule",
+		"ip -6 -N rule",
+		"ip -4 -N route show table all",
+		"ip -6 -N route show table all",
+		"ip -N nexthop",
+		"nft -s list ruleset",
+		"sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv4.conf.all.rp_filter net.ipv4.conf.default.rp_filter net.ipv4.fib_multipath_hash_policy net.ipv6.fib_multipath_hash_policy",
+	} {
+		out, err := host.Exec(t.Context(), strings.Fields(command)...)
+		require.NoError(t, err)
+		state.WriteString("# " + command + "\n" + out)
+	}
+	return state.String()
+}
+
+// addForeign puts entries into the kernel that are not Meshway's, close to
+// where its own are.
+func addForeign(t *testing.T, host *harness.Host) {
+	t.Helper()
+	run(t, host,
+		"ip route add 192.168.77.0/24 dev lo table 7117 proto static",
+		"ip route add 192.168.78.0/24 dev lo proto 157", // our proto, another table
+		"ip rule add from 192.168.79.0/24 lookup main priority 5400",
+		"ip nexthop add id 77 dev lo",
+		"nft add table inet foreign",
+		"nft add chain inet foreign c",
+	)
+}
+
+func run(t *testing.T, host *harness.Host, commands ...string) {
+	t.Helper()
+	for _, command := range commands {
+		_, err := host.Exec(t.Context(), strings.Fields(command)...)
+		require.NoError(t, err)
+	}
+}

@@ -1,0 +1,187 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// patience is how long something may take that has no promised time.
+const patience = time.Minute
+
+// binaries are built once, by TestMain.
+var binaries harness.Binaries
+
+func TestMain(m *testing.M) {
+	harness.Main()
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "meshway-bin-")
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if binaries, err = harness.Build(context.Background(), dir); err != nil {
+		log.Print(err)
+		return 1
+	}
+	return m.Run()
+}
+
+// newTopology starts hosts; no agent runs yet. When the test fails, what the
+// agents logged is part of its output.
+func newTopology(t *testing.T, names ...string) *harness.Topology {
+	t.Helper()
+	lab, err := harness.NewLab(t.TempDir(), nil)
+	require.NoError(t, err, "this test needs root")
+	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
+	topology, err := harness.NewTopology(t.Context(), lab, names...)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			logAgents(t, topology)
+		}
+	})
+	return topology
+}
+
+func logAgents(t *testing.T, topology *harness.Topology) {
+	const lines = 40
+	for _, dc := range topology.Datacenters {
+		if dc.Agent != nil {
+			all := strings.Split(strings.TrimSpace(dc.Agent.Log()), "\n")
+			t.Logf("meshd on %s:\n%s", dc.Name, strings.Join(all[max(0, len(all)-lines):], "\n"))
+		}
+	}
+}
+
+// newFederation starts datacenters of which the first makes a federation and
+// the others join it, and waits until each reaches all others.
+func newFederation(t *testing.T, names ...string) *harness.Topology {
+	t.Helper()
+	topology := newTopology(t, names...)
+	federate(t, topology.Datacenters...)
+	return topology
+}
+
+func federate(t *testing.T, datacenters ...*harness.Datacenter) {
+	t.Helper()
+	for i, dc := range datacenters {
+		runAgent(t, dc)
+		if i == 0 {
+			meshctl(t, dc, "init")
+		} else {
+			meshctl(t, dc, "join", token(t, datacenters[0]))
+		}
+	}
+	await(t, datacenters...)
+}
+
+// runAgent writes the configuration, with further lines, and starts meshd.
+func runAgent(t *testing.T, dc *harness.Datacenter, further ...string) {
+	t.Helper()
+	require.NoError(t, dc.Configure(dc.Config(further...)))
+	require.NoError(t, dc.Run(within(t, patience), binaries))
+}
+
+func meshctl(t *testing.T, dc *harness.Datacenter, args ...string) string {
+	t.Helper()
+	out, err := dc.Meshctl(within(t, 2*patience), args...)
+	require.NoError(t, err)
+	return out
+}
+
+func token(t *testing.T, dc *harness.Datacenter, flags ...string) string {
+	t.Helper()
+	token, err := dc.Token(within(t, patience), flags...)
+	require.NoError(t, err)
+	return token
+}
+
+func await(t *testing.T, datacenters ...*harness.Datacenter) {
+	t.Helper()
+	require.NoError(t, harness.AwaitFederation(within(t, 2*patience), datacenters...))
+}
+
+// eventually waits for a condition that returns nil.
+func eventually(t *testing.T, limit time.Duration, what string, condition func(context.Context) error) {
+	t.Helper()
+	require.NoError(t, harness.Wait(within(t, limit), what, condition))
+}
+
+func within(t *testing.T, limit time.Duration) context.Context {
+	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("not within %s", limit))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// requireTraffic sends one request of each kind between two datacenters.
+func requireTraffic(t *testing.T, from, to *harness.Datacenter) {
+	t.Helper()
+	client, server := from.Workloads[0], to.Workloads[1]
+	for _, address := range []struct {
+		kind     string
+		from, to fmt.Stringer
+		answer   func() (harness.Answer, error)
+	}{
+		{"pod", client.Pod, server.Pod, func() (harness.Answer, error) {
+			return client.Host.Get(t.Context(), harness.At(server.Pod))
+		}},
+		{"service", client.Pod, server.Service, func() (harness.Answer, error) {
+			return client.Host.Get(t.Context(), harness.At(server.Service))
+		}},
+		{"IPv6 pod", client.Pod6, server.Pod6, func() (harness.Answer, error) {
+			return client.Host.Get(t.Context(), harness.At(server.Pod6))
+		}},
+	} {
+		answer, err := address.answer()
+		require.NoError(t, err, "%s to %s, %s", from.Name, to.Name, address.kind)
+		assert.Equal(t, server.Host.Name(), answer.Host)
+		assert.Equal(t, address.from.String(), answer.Source.Addr().String(), "the source address survives (%s)", address.kind)
+	}
+}
+
+// requireNoTraffic holds that a datacenter's packets do not arrive.
+func requireNoTraffic(t *testing.T, from, to *harness.Datacenter) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := from.Workloads[0].Host.Get(ctx, harness.At(to.Workloads[1].Pod))
+	require.Error(t, err)
+}
+
+// datagrams starts a stream between the workloads of two datacenters and
+// waits until it is answered.
+func datagrams(t *testing.T, from, to *harness.Datacenter) *harness.Traffic {
+	t.Helper()
+	stream, err := from.Workloads[0].Host.Datagrams(t.Context(), harness.At(to.Workloads[1].Pod), 5*time.Millisecond)
+	require.NoError(t, err)
+	eventually(t, patience, "datagrams are answered", func(context.Context) error {
+		if stream.Report().Answered == 0 {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	return stream
+}
+
+func requireNoneLost(t *testing.T, stream *harness.Traffic) {
+	t.Helper()
+	report := stream.Stop()
+	assert.Zero(t, report.Lost(), "of %d datagrams: %v", report.Sent, report.Err)
+	assert.NotZero(t, report.Sent)
+}
