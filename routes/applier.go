@@ -3,6 +3,7 @@ package routes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 )
 
@@ -38,7 +39,26 @@ func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed,
 		// The best that is known is what was there before.
 		return a.seen(have), errors.Join(conflicts, applied, err)
 	}
-	return a.seen(after), errors.Join(conflicts, applied)
+	if applied != nil {
+		after, err = a.retreat(ctx, want, after)
+	}
+	return a.seen(after), errors.Join(conflicts, applied, err)
+}
+
+// retreat sees to it that after a failure, too, there is a route to every
+// prefix, if only one that drops.
+func (a *Applier) retreat(ctx context.Context, want Config, have Observed) (Observed, error) {
+	change := Diff(retreat(want, have), have, false)
+	if change.Empty() {
+		return have, nil
+	}
+	a.log(ctx, change, 0)
+	applied := a.Kernel.Apply(ctx, change)
+	after, err := observe(ctx, a.Kernel, want)
+	if err != nil {
+		return have, errors.Join(applied, err)
+	}
+	return after, applied
 }
 
 func (a *Applier) seen(o Observed) Observed {
@@ -60,10 +80,16 @@ func (a *Applier) log(ctx context.Context, c Change, repairs uint64) {
 	a.Log.LogAttrs(ctx, slog.LevelInfo, "routes change", attrs...)
 }
 
+// conflictErrors joins the conflicts, of which it names the first few only: all
+// routes may depend on one nexthop.
 func conflictErrors(c Change) error {
-	errs := make([]error, len(c.Conflicts))
-	for i, conflict := range c.Conflicts {
-		errs[i] = conflict
+	const few = 20
+	var errs []error
+	for _, conflict := range c.Conflicts[:min(few, len(c.Conflicts))] {
+		errs = append(errs, conflict)
+	}
+	if more := len(c.Conflicts) - few; more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more conflicts", more))
 	}
 	return errors.Join(errs...)
 }

@@ -6,9 +6,8 @@ import (
 )
 
 // withoutConflicts is the part of want that can be made although others hold
-// nexthop ids of our range: a group lives on with the legs that remain, and is
-// left out, with its routes, when none does. Our routes must never lead to a
-// nexthop that another owns.
+// nexthop ids of our range: a group lives on with the legs that remain, or with
+// the blackhole. Our routes must never lead to a nexthop that another owns.
 func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict) {
 	if len(foreign) == 0 {
 		return want, nil
@@ -26,6 +25,7 @@ func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict
 		}
 	}
 	want.Groups = groups
+	want.Nexthops = withBlackholes(want.Nexthops, groups)
 	want.Routes = filter(want.Routes, func(r Route) bool { return s.route(r, want.Table) })
 	return want, s.conflicts
 }
@@ -49,17 +49,14 @@ func (s *sieve) group(g Group) (Group, bool) {
 		s.conflict("nexthop "+g.String(), foreignReason(g.ID, protocol))
 		return g, false
 	}
-	legs := filter(g.Members, func(id uint32) bool {
-		_, taken := s.protocol[id]
-		return !taken
-	})
-	if len(legs) > 0 {
-		g.Members = legs
-		return g, true
+	reduced := g.reduced(func(id uint32) bool { return s.protocol[id] == 0 })
+	hole := BlackholeID(g.Family)
+	if protocol, taken := s.protocol[hole]; taken && reduced.Members[0] == hole {
+		s.conflict("nexthop "+g.String(), foreignReason(hole, protocol))
+		s.protocol[g.ID] = DefaultProtocol // its routes have nothing to lead to
+		return g, false
 	}
-	s.conflict("nexthop "+g.String(), "none of its legs can be made")
-	s.protocol[g.ID] = DefaultProtocol // its routes have nothing to lead to
-	return g, false
+	return reduced, true
 }
 
 func (s *sieve) route(r Route, table int) bool {

@@ -65,21 +65,33 @@ func TestNothingOfOursLeadsToAForeignNexthop(t *testing.T) {
 	have := routes.Observed{ForeignNexthops: []routes.ForeignNexthop{
 		{ID: routes.LegID(1, routes.IPv4), Protocol: 3}, {ID: routes.GroupID(2, routes.IPv4), Protocol: 4},
 	}}
-	change := routes.Diff(routestest.Sample(), have, true)
-	assert.Equal(t, []routes.Route{routestest.Sample().Routes[0], routestest.Sample().Routes[3]}, change.Routes.Add)
-	var texts []string
-	for _, c := range change.Conflicts {
-		texts = append(texts, c.Entry)
-	}
-	assert.Equal(t, []string{
-		"nexthop id 0x4d570004 dev mesh1 protocol 157",
-		"nexthop id 0x4d570102 group 0x4d570004 protocol 157",
-		"nexthop id 0x4d570104 group 0x4d570000 protocol 157",
-		"route 10.3.0.0/16 nhid 0x4d570102 table 7117 proto 157",
-		"route 10.4.0.0/16 nhid 0x4d570104 table 7117 proto 157",
-	}, texts)
-	assert.Contains(t, change.Conflicts[2].Reason, "protocol 4")
-	assert.Contains(t, change.Conflicts[1].Reason, "none of its legs")
+	sample := routestest.Sample()
+	change := routes.Diff(sample, have, true)
+	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, change.Groups.Add[0].Members, "lives on with its other leg")
+	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, change.Groups.Add[2].Members, "had no other: drops")
+	assert.Equal(t, []routes.Route{sample.Routes[0], sample.Routes[1], sample.Routes[3]}, change.Routes.Add)
+	assert.Equal(t, []routes.Conflict{
+		{Entry: "nexthop id 0x4d570004 dev mesh1 protocol 157", Reason: "nexthop id 0x4d570004 belongs to protocol 3, " +
+			"not to Meshway: remove it (ip nexthop del id 0x4d570004) or configure its owner to use other ids"},
+		{Entry: "nexthop id 0x4d570104 group 0x4d570000 protocol 157", Reason: "nexthop id 0x4d570104 belongs to protocol 4, " +
+			"not to Meshway: remove it (ip nexthop del id 0x4d570104) or configure its owner to use other ids"},
+		{Entry: "route 10.4.0.0/16 nhid 0x4d570104 table 7117 proto 157", Reason: "nexthop id 0x4d570104 cannot be made"},
+	}, change.Conflicts)
+}
+
+func TestWithoutLegsAndBlackholeThereIsNoGroup(t *testing.T) {
+	want := routestest.Sample()
+	want.Nexthops = want.Nexthops[1:] // the blackhole is not even wanted
+	want.Groups = want.Groups[:3]
+	have := routes.Observed{ForeignNexthops: []routes.ForeignNexthop{{ID: routes.LegID(1, routes.IPv4), Protocol: 3}}}
+	change := routes.Diff(want, have, true)
+	assert.Equal(t, routes.Nexthop{ID: routes.BlackholeID(routes.IPv4), Family: routes.IPv4}, change.Nexthops.Add[0],
+		"is made for the group that has nothing else")
+	have.ForeignNexthops = append(have.ForeignNexthops,
+		routes.ForeignNexthop{ID: routes.BlackholeID(routes.IPv4), Protocol: 3})
+	change = routes.Diff(want, have, true)
+	assert.Len(t, change.Groups.Add, 2)
+	assert.NotContains(t, change.Routes.Add, want.Routes[1])
 }
 
 func TestASecondRouteToAPrefixIsPruned(t *testing.T) {
