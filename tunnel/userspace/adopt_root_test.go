@@ -33,5 +33,7 @@ func TestAnUnmarkedInterfaceIsAdoptedOnlyWhileUnused(t *testing.T) {
 
 	require.NoError(t, netlink.LinkSetAlias(link, "somebody"))
 	require.ErrorContains(t, dev.Create(t.Context(), "mesh0", 1420), "not made by Meshway")
+	require.NoError(t, netlink.LinkSetDown(link))
+	require.ErrorContains(t, dev.Create(t.Context(), "mesh0", 1420), "not made by Meshway", "it has a key")
 	require.NoError(t, netlink.LinkSetAlias(link, device.Alias))
 }
