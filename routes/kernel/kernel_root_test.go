@@ -3,11 +3,222 @@
 package kernel_test
 
 import (
+	"context"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/routestest"
 )
 
 func TestKernelKeepsItsPromises(t *testing.T) {
 	routestest.Contract(t, func(t *testing.T) routestest.World { return newWorld(t) })
+}
+
+// many is a configuration with n routes to one datacenter, over one lane.
+func many(n int) routes.Config {
+	group, leg := routes.GroupID(0, routes.IPv4), routes.LegID(0, routes.IPv4)
+	c := routes.Config{
+		Table: routes.DefaultTable,
+		Rules: []routes.Rule{{Family: routes.IPv4, Priority: routes.DefaultRulePriority, Mark: routes.DefaultMark}},
+		Nexthops: []routes.Nexthop{
+			{ID: routes.BlackholeID(routes.IPv4), Family: routes.IPv4},
+			{ID: leg, Family: routes.IPv4, Device: "mesh0"},
+		},
+		Groups: []routes.Group{{ID: group, Family: routes.IPv4, Members: []uint32{leg}}},
+	}
+	for i := range n {
+		address := netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)})
+		c.Routes = append(c.Routes, routes.Route{Prefix: netip.PrefixFrom(address, 32), Nexthop: group})
+	}
+	return c
+}
+
+// counting counts what is written, entry by entry.
+type counting struct {
+	routes.Kernel
+	messages int
+}
+
+func (c *counting) Apply(ctx context.Context, change routes.Change) error {
+	c.messages += change.Len()
+	return c.Kernel.Apply(ctx, change)
+}
+
+func TestALostGatewayIsOneMessageForTenThousandRoutes(t *testing.T) {
+	w := &counting{Kernel: newWorld(t)}
+	want := many(10_000)
+	got, err := routes.Apply(t.Context(), w, want, true)
+	require.NoError(t, err)
+	require.Equal(t, want, got.Config)
+	w.messages = 0
+	want.Groups[0].Members = []uint32{routes.BlackholeID(routes.IPv4)}
+	got, err = routes.Apply(t.Context(), w, want, true)
+	require.NoError(t, err)
+	assert.Equal(t, 1, w.messages)
+	assert.Equal(t, want, got.Config, "all routes are still there")
+	found, err := w.Lookup(t.Context(), want.Routes[9_999].Prefix.Addr())
+	require.NoError(t, err)
+	assert.True(t, found.Blackhole)
+}
+
+func TestErrorsInABatchNameTheirPrefixes(t *testing.T) {
+	w := newWorld(t)
+	want := many(1000)
+	bad := []int{0, 255, 256, 700, 999} // ends and starts of batches, and the last
+	var good []routes.Route
+	for i, r := range want.Routes {
+		if slices.Contains(bad, i) {
+			w.AddRoute(routes.DefaultTable, r.Prefix, "mesh1", 3)
+			continue
+		}
+		good = append(good, r)
+	}
+	got, err := routes.Apply(t.Context(), w, want, true)
+	for _, i := range bad {
+		require.ErrorContains(t, err, "add route "+want.Routes[i].Prefix.String()+" ")
+	}
+	assert.Equal(t, len(bad), strings.Count(err.Error(), "exists"))
+	assert.Equal(t, good, got.Routes)
+
+	w.ip("route flush table %d proto 3", routes.DefaultTable)
+	_, err = routes.Apply(t.Context(), w, routes.Config{Table: routes.DefaultTable}, true)
+	require.NoError(t, err)
+	err = w.Apply(t.Context(), routes.Change{Table: routes.DefaultTable, Routes: routes.Delta[routes.Route]{Add: want.Routes}})
+	require.ErrorContains(t, err, "and 980 more errors")
+	require.ErrorContains(t, err, "add route 100.0.0.19/32 ")
+}
+
+func TestRulesOfOthersAreUntouched(t *testing.T) {
+	w := newWorld(t)
+	others := []string{
+		"rule add not fwmark 0x20/0x20 lookup 7117 priority 5400 protocol 3",
+		"rule add not fwmark 0x20/0x20 lookup 7118 priority 5400 protocol 157",
+		"rule add fwmark 0x20/0x20 lookup 7117 priority 5401 protocol 157",
+		"rule add not fwmark 0x20/0x20 iif mesh1 lookup 7117 priority 5402 protocol 157",
+		"rule add not from 10.7.0.0/16 fwmark 0x20/0x20 lookup 7117 priority 5403 protocol 157",
+	}
+	for _, rule := range others {
+		w.ip("%s", rule)
+	}
+	before := w.ip("rule show")
+	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+	require.NoError(t, err)
+	assert.NotEqual(t, before, w.ip("rule show"))
+	_, err = routes.Remove(t.Context(), w, routes.DefaultTable)
+	require.NoError(t, err)
+	assert.Equal(t, before, w.ip("rule show"))
+}
+
+func TestWatchHeedsLinksAddressesAndTheFirewall(t *testing.T) {
+	w := newWorld(t)
+	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+	require.NoError(t, err)
+	wakes := make(chan struct{}, 1)
+	wake := func() {
+		select {
+		case wakes <- struct{}{}:
+		default:
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Watch(ctx, wake) }()
+	<-wakes // it listens
+	for name, hand := range map[string]string{
+		"link":     "ip link set mesh1 down",
+		"address":  "ip addr del 10.1.0.1/32 dev mesh0",
+		"firewall": "nft add table inet other",
+		"nexthop":  "ip nexthop del id 0x4d570000",
+		"table":    "ip route add 10.77.0.0/16 dev mesh0 table 7117",
+	} {
+		for len(wakes) > 0 {
+			<-wakes
+		}
+		w.run("sh", "-c", hand)
+		select {
+		case <-wakes:
+		case <-time.After(5 * time.Second):
+			t.Error("did not wake: " + name)
+		}
+	}
+	cancel()
+	require.NoError(t, <-done)
+}
+
+// BenchmarkProgram compares ways to write the same 100 000 routes: one message
+// at a time, as most libraries do, in batches, and by ip.
+func BenchmarkProgram(b *testing.B) {
+	const n = 100_000
+	want := many(n)
+	change := routes.Diff(want, routes.Observed{}, true)
+	base := change
+	base.Routes.Add = nil
+	ways := map[string]func(*world){
+		"sequential": func(w *world) {
+			one := routes.Change{Table: want.Table}
+			for i := range want.Routes {
+				one.Routes.Add = want.Routes[i : i+1]
+				require.NoError(b, w.Apply(b.Context(), one))
+			}
+		},
+		"batched": func(w *world) {
+			require.NoError(b, w.Apply(b.Context(), routes.Change{Table: want.Table, Routes: change.Routes}))
+		},
+		"ip-batch": func(w *world) {
+			commands := routes.Change{Table: want.Table, Routes: change.Routes}.String()
+			file := filepath.Join(b.TempDir(), "batch")
+			require.NoError(b, os.WriteFile(file, []byte(strings.ReplaceAll(commands, "ip route", "route")), 0o600))
+			b.ResetTimer()
+			w.ip("-batch %s", file)
+		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(ways)) {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				w := newWorld(b)
+				require.NoError(b, w.Apply(b.Context(), base))
+				b.StartTimer()
+				ways[name](w)
+			}
+			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "routes/s")
+		})
+	}
+}
+
+// BenchmarkLostGateway is one group of 100 000 routes that turns into a blackhole and back.
+func BenchmarkLostGateway(b *testing.B) {
+	w, want := newWorld(b), many(100_000)
+	want.Sysctls = []routes.Sysctl{{Key: "net/ipv4/nexthop_compat_mode", Value: "0"}}
+	require.NoError(b, w.Apply(b.Context(), routes.Diff(want, routes.Observed{}, true)))
+	alive, dead := want.Groups[0], want.Groups[0]
+	dead.Members = []uint32{routes.BlackholeID(routes.IPv4)}
+	b.ResetTimer()
+	for range b.N {
+		for _, g := range []routes.Group{dead, alive} {
+			change := routes.Change{Table: want.Table, Groups: routes.Delta[routes.Group]{Replace: []routes.Group{g}}}
+			require.NoError(b, w.Apply(b.Context(), change))
+		}
+	}
+}
+
+// BenchmarkObserve reads 100 000 routes back.
+func BenchmarkObserve(b *testing.B) {
+	w, want := newWorld(b), many(100_000)
+	require.NoError(b, w.Apply(b.Context(), routes.Diff(want, routes.Observed{}, true)))
+	b.ResetTimer()
+	for range b.N {
+		_, err := w.Observe(b.Context(), want.Table)
+		require.NoError(b, err)
+	}
 }
