@@ -113,9 +113,10 @@ func (a *app) paint(w io.Writer) human.Painter {
 		return true
 	case colorNever:
 		return false
+	default:
+		_, ok := terminal(w)
+		return human.Painter(ok && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb")
 	}
-	_, ok := terminal(w)
-	return human.Painter(ok && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb")
 }
 
 // execute runs another program in the place of this one's terminal.

@@ -151,7 +151,9 @@ func TestSnapshotOnStdoutIsNothingButTheArchive(t *testing.T) {
 func TestWhatCannotBeUndoneNeedsAYes(t *testing.T) {
 	file, content := savedCatalog(t)
 	for _, args := range [][]string{
-		{"leave"}, {"snapshot", "restore", file}, {"raft", "remove-peer", "west/gw1"},
+		{"leave"},
+		{"snapshot", "restore", file},
+		{"raft", "remove-peer", "west/gw1"},
 		{"raft", "recover", "--data-dir", t.TempDir(), "--peer", "east/gw1", "--meshd", "/bin/false"},
 	} {
 		o := &operator{}

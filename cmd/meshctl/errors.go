@@ -118,6 +118,7 @@ func explainRPC(err *connect.Error) *fault {
 		f.remedy = "see `meshctl status`, or give it longer with --timeout"
 	case connect.CodeUnimplemented:
 		f.remedy = "this meshd does not know the command: compare with `meshctl version`"
+	default: // the message has to suffice
 	}
 	return f
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,6 +76,17 @@ func TestExitCodesTellScriptsWhatHappened(t *testing.T) {
 				assert.Empty(t, r.out)
 			}
 		})
+	}
+}
+
+func TestExitCodesAreThoseThatHelpStates(t *testing.T) {
+	help := meshctl(t, &operator{}, "help", "exit-codes").out
+	for code, meaning := range map[int]string{
+		exitOK: "0  done", exitFailure: "1  failed", exitUsage: "2  wrong usage", exitProblems: "3  status", exitRefused: "4  refused",
+		exitUnreachable: "5  meshd cannot be reached", exitNoLeader: "6  no leader", exitInterrupted: "130  interrupted",
+	} {
+		assert.Contains(t, help, meaning)
+		assert.True(t, strings.HasPrefix(meaning, strconv.Itoa(code)+" "), meaning)
 	}
 }
 

@@ -118,7 +118,7 @@ func services() []*catalogpb.Service {
 			Ports:  []*catalogpb.Port{{Name: "http", Protocol: "tcp", Number: 80}, {Protocol: "udp", Number: 443}},
 			Labels: map[string]string{"version": "2", "app": "web"}, ModifiedIndex: 1190,
 		},
-		{Datacenter: "west", Namespace: "infra", Name: "dns", Owner: "west/gw1", Address: "2001:db8::53", Ports: []*catalogpb.Port{{Protocol: "udp", Number: 53}}, ModifiedIndex: 7},
+		{Datacenter: "west", Namespace: "infra", Name: "dns", Owner: "west/gw1", Address: "2001:db8::53", Ports: []*catalogpb.Port{{Protocol: "udp", Number: 53}}, Labels: map[string]string{"note": "a<b&c"}, ModifiedIndex: 7},
 	}
 }
 

@@ -39,8 +39,13 @@ func newMembersCommand(a *app) *cobra.Command {
 
 func membersTable(snapshot status.Snapshot, wide bool) human.Table {
 	table := human.Table{Columns: []human.Column{
-		{Title: "DATACENTER"}, {Title: "GATEWAY", Min: 7}, {Title: "OVERLAY"}, {Title: "ROLE"},
-		{Title: "SERVICES", Right: true, Drop: 2}, {Title: "JOINED", Drop: 1}, {Title: "PREFIXES", Min: 16},
+		{Title: "DATACENTER"},
+		{Title: "GATEWAY", Min: 7},
+		{Title: "OVERLAY"},
+		{Title: "ROLE"},
+		{Title: "SERVICES", Right: true, Drop: 2},
+		{Title: "JOINED", Drop: 1},
+		{Title: "PREFIXES", Min: 16},
 	}}
 	if wide {
 		table.Columns = append(table.Columns, human.Column{Title: "ENDPOINTS"}, human.Column{Title: "CONTROLS"}, human.Column{Title: "VERSION"})

@@ -64,9 +64,22 @@ func TestStatusAnswersFromTopToBottom(t *testing.T) {
 
 func TestStructuredOutputIsAllThatGoesToStdout(t *testing.T) {
 	for _, args := range [][]string{
-		{"status"}, {"members"}, {"routes"}, {"routes", "10.2.0.17"}, {"services"}, {"services", "--read", "stale"}, {"token", "list"},
-		{"token", "create"}, {"token", "revoke", "x"}, {"raft", "list-peers"}, {"raft", "remove-peer", "x", "--yes"},
-		{"init"}, {"join", "token"}, {"leave", "--yes"}, {"version"}, {"service", "deregister", "web"},
+		{"status"},
+		{"members"},
+		{"routes"},
+		{"routes", "10.2.0.17"},
+		{"services"},
+		{"services", "--read", "stale"},
+		{"token", "list"},
+		{"token", "create"},
+		{"token", "revoke", "x"},
+		{"raft", "list-peers"},
+		{"raft", "remove-peer", "x", "--yes"},
+		{"init"},
+		{"join", "token"},
+		{"leave", "--yes"},
+		{"version"},
+		{"service", "deregister", "web"},
 	} {
 		o := &operator{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps(), removed: 1}
 		r := meshctl(t, o, append(args, "-o", "json")...)

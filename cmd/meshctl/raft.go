@@ -47,8 +47,13 @@ heard: run it there to see LAST CONTACT.`,
 
 func peersTable(peers []peerView) human.Table {
 	table := human.Table{Columns: []human.Column{
-		{Title: "ID", Min: 10}, {Title: "ADDRESS", Min: 12, Drop: 1}, {Title: "SUFFRAGE"}, {Title: "LEADER"},
-		{Title: "HEALTHY"}, {Title: "LAST CONTACT"}, {Title: "INDEX", Right: true, Drop: 2},
+		{Title: "ID", Min: 10},
+		{Title: "ADDRESS", Min: 12, Drop: 1},
+		{Title: "SUFFRAGE"},
+		{Title: "LEADER"},
+		{Title: "HEALTHY"},
+		{Title: "LAST CONTACT"},
+		{Title: "INDEX", Right: true, Drop: 2},
 	}}
 	for _, p := range peers {
 		contact, index := "-", "-"
@@ -59,8 +64,13 @@ func peersTable(peers []peerView) human.Table {
 			index = strconv.FormatUint(p.LastIndex, 10)
 		}
 		table.Rows = append(table.Rows, []human.Cell{
-			{Text: p.ID}, {Text: p.Address}, {Text: p.Suffrage}, yesNo(p.Leader, human.Bold, human.Plain),
-			yesNo(p.Healthy, human.Good, human.Bad), {Text: contact}, {Text: index},
+			{Text: p.ID},
+			{Text: p.Address},
+			{Text: p.Suffrage},
+			yesNo(p.Leader, human.Bold, human.Plain),
+			yesNo(p.Healthy, human.Good, human.Bad),
+			{Text: contact},
+			{Text: index},
 		})
 	}
 	return table

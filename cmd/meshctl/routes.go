@@ -67,8 +67,11 @@ func showRoutes(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 func explainDestination(w io.Writer, d status.Destination) error {
 	fmt.Fprintln(w, human.Clean(d.Verdict))
 	for _, fact := range []struct{ label, value string }{
-		{"address", d.Address.String()}, {"route", validPrefix(d.Prefix)}, {"table", tableName(d.Table)},
-		{"device", d.Device}, {"source", d.Source},
+		{"address", d.Address.String()},
+		{"route", validPrefix(d.Prefix)},
+		{"table", tableName(d.Table)},
+		{"device", d.Device},
+		{"source", d.Source},
 	} {
 		if fact.value != "" {
 			fmt.Fprintf(w, "  %-8s %s\n", fact.label, human.Clean(fact.value))
@@ -113,8 +116,13 @@ func printRules(a *app, w io.Writer, report status.RoutesReport) {
 
 func routesTable(list []status.Route) human.Table {
 	table := human.Table{Columns: []human.Column{
-		{Title: "PREFIX"}, {Title: "KIND"}, {Title: "DATACENTER", Min: 10}, {Title: "VIA", Min: 10},
-		{Title: "STATE"}, {Title: "PUT BY", Drop: 2}, {Title: "SOURCE", Drop: 1},
+		{Title: "PREFIX"},
+		{Title: "KIND"},
+		{Title: "DATACENTER", Min: 10},
+		{Title: "VIA", Min: 10},
+		{Title: "STATE"},
+		{Title: "PUT BY", Drop: 2},
+		{Title: "SOURCE", Drop: 1},
 	}}
 	for _, r := range list {
 		via := human.Cell{Text: viaText(r)}
@@ -122,8 +130,13 @@ func routesTable(list []status.Route) human.Table {
 			via.Color = human.Warn
 		}
 		table.Rows = append(table.Rows, []human.Cell{
-			{Text: r.Prefix.String()}, {Text: orElse(r.Kind, "-")}, {Text: orElse(r.Datacenter, "-")}, via,
-			{Text: r.State, Color: stateColor(r.State)}, {Text: protocolName(r.Protocol)}, {Text: orElse(r.Source, "-")},
+			{Text: r.Prefix.String()},
+			{Text: orElse(r.Kind, "-")},
+			{Text: orElse(r.Datacenter, "-")},
+			via,
+			{Text: r.State, Color: stateColor(r.State)},
+			{Text: protocolName(r.Protocol)},
+			{Text: orElse(r.Source, "-")},
 		})
 	}
 	return table

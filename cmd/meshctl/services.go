@@ -68,9 +68,15 @@ func staleness(f freshnessView) string {
 
 func servicesTable(services []serviceView) human.Table {
 	table := human.Table{Columns: []human.Column{
-		{Title: "NAME", Min: 8}, {Title: "NAMESPACE", Min: 9, Drop: 3}, {Title: "DATACENTER", Min: 10},
-		{Title: "ADDRESS", Min: 12}, {Title: "PORTS", Min: 8}, {Title: "INSTANCE", Min: 8, Drop: 2}, {Title: "OWNER", Min: 8, Drop: 1},
-		{Title: "LABELS", Min: 6, Drop: 1}, {Title: "INDEX", Right: true, Drop: 1},
+		{Title: "NAME", Min: 8},
+		{Title: "NAMESPACE", Min: 9, Drop: 3},
+		{Title: "DATACENTER", Min: 10},
+		{Title: "ADDRESS", Min: 12},
+		{Title: "PORTS", Min: 8},
+		{Title: "INSTANCE", Min: 8, Drop: 2},
+		{Title: "OWNER", Min: 8, Drop: 1},
+		{Title: "LABELS", Min: 6, Drop: 1},
+		{Title: "INDEX", Right: true, Drop: 1},
 	}}
 	for _, s := range services {
 		table.Rows = append(table.Rows, human.Text(s.Name, s.Namespace, s.Datacenter, s.Address, portList(s.Ports),

@@ -191,8 +191,14 @@ func (s statusScreen) queueFacts() []human.Cell {
 
 func (s statusScreen) datacenters() human.Table {
 	columns := []human.Column{
-		{Title: "DATACENTER", Min: 10}, {Title: "GATEWAY", Min: 7}, {Title: "REACHABLE"}, {Title: "LAST PACKET"},
-		{Title: "HANDSHAKE"}, {Title: "RTT"}, {Title: "LOSS", Drop: 2}, {Title: "ENDPOINT", Min: 12, Drop: 1},
+		{Title: "DATACENTER", Min: 10},
+		{Title: "GATEWAY", Min: 7},
+		{Title: "REACHABLE"},
+		{Title: "LAST PACKET"},
+		{Title: "HANDSHAKE"},
+		{Title: "RTT"},
+		{Title: "LOSS", Drop: 2},
+		{Title: "ENDPOINT", Min: 12, Drop: 1},
 	}
 	if s.wide {
 		columns = append(columns, []human.Column{
@@ -230,8 +236,14 @@ func (s statusScreen) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 		rtt = human.Duration(g.RTT)
 	}
 	return []human.Cell{
-		{Text: dc.Name}, {Text: g.Name}, reachable, {Text: human.Ago(s.snapshot.At, g.LastPacket)},
-		s.handshake(g), {Text: rtt}, loss, {Text: orElse(g.Endpoint, "-")},
+		{Text: dc.Name},
+		{Text: g.Name},
+		reachable,
+		{Text: human.Ago(s.snapshot.At, g.LastPacket)},
+		s.handshake(g),
+		{Text: rtt},
+		loss,
+		{Text: orElse(g.Endpoint, "-")},
 	}
 }
 

@@ -111,8 +111,12 @@ func tokensTable(tokens []tokenView, now time.Time) human.Table {
 			usedBy = fmt.Sprintf("%s, %s", t.UsedBy, human.Ago(now, t.UsedAt))
 		}
 		table.Rows = append(table.Rows, []human.Cell{
-			{Text: t.ID}, {Text: t.State, Color: color}, {Text: orElse(t.Datacenter, "any")},
-			{Text: expiry(now, t.ExpiresAt)}, {Text: usedBy}, {Text: t.CreatedBy},
+			{Text: t.ID},
+			{Text: t.State, Color: color},
+			{Text: orElse(t.Datacenter, "any")},
+			{Text: expiry(now, t.ExpiresAt)},
+			{Text: usedBy},
+			{Text: t.CreatedBy},
 		})
 	}
 	return table
