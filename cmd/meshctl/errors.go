@@ -116,6 +116,8 @@ func explainRPC(err *connect.Error) *fault {
 	case connect.CodeDeadlineExceeded:
 		f.code, f.message = exitNoLeader, "no answer in time: "+f.message
 		f.remedy = "see `meshctl status`, or give it longer with --timeout"
+	case connect.CodeFailedPrecondition: // a refusal of raft's, which has no field
+		f.code = exitRefused
 	case connect.CodeUnimplemented:
 		f.remedy = "this meshd does not know the command: compare with `meshctl version`"
 	default: // the message has to suffice

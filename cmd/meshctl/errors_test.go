@@ -60,6 +60,7 @@ func TestExitCodesTellScriptsWhatHappened(t *testing.T) {
 		"problems in json":   {operator{snapshot: troubled()}, "status -o json", exitProblems, nil},
 		"refused":            {operator{err: refused()}, "init", exitRefused, []string{"error: 10.1.0.0/16 overlaps 10.1.0.0/16 of east\n  field: prefixes.pods[0]\n  remedy: choose prefixes that no other datacenter owns\n"}},
 		"refused join":       {operator{err: refused(), steps: joinSteps()[:1]}, "join x", exitRefused, []string{"field: prefixes.pods[0]"}},
+		"refused by raft":    {operator{err: connect.NewError(connect.CodeFailedPrecondition, errors.New("north/gw1 is not a member"))}, "raft remove-peer north/gw1 --yes", exitRefused, []string{"error: north/gw1 is not a member\n"}},
 		"no leader":          {operator{err: connect.NewError(connect.CodeUnavailable, errors.New("no leader"))}, "services", exitNoLeader, []string{"error: no leader\n", "remedy: "}},
 		"meshd times out":    {operator{err: connect.NewError(connect.CodeDeadlineExceeded, errors.New("no quorum"))}, "services", exitNoLeader, []string{"--timeout"}},
 		"no answer in time":  {operator{hang: make(chan struct{})}, "services --timeout 50ms", exitNoLeader, []string{"error: no answer in time", "remedy: "}},

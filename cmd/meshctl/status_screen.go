@@ -137,11 +137,8 @@ func (s statusScreen) catalogFacts() []human.Cell {
 		voters.Color = human.Warn
 	}
 	facts := append(leaderFacts(c), plainFact("term %d", c.Term), plainFact("index %d", c.AppliedIndex), voters)
-	if c.CommitIndex > c.AppliedIndex {
-		facts = append(facts, plainFact("%d behind", c.CommitIndex-c.AppliedIndex))
-	}
 	if s.wide {
-		facts = append(facts, labelled("timers", c.Timers))
+		facts = append(facts, plainFact("committed %d", c.CommitIndex), labelled("timers", c.Timers))
 	}
 	return facts
 }
