@@ -13,8 +13,8 @@ import (
 // reconcileMembership takes the next steps towards the catalog. Whatever fails
 // is tried again at the next look.
 func (n *Node) reconcileMembership(ctx context.Context, inst *instance, lead *leadership) {
-	n.reconfiguring.Lock()
-	defer n.reconfiguring.Unlock()
+	n.reconfiguring <- struct{}{}
+	defer func() { <-n.reconfiguring }()
 	var gateways []catalog.GatewayID
 	for _, g := range n.View().Gateways() {
 		gateways = append(gateways, g.ID())

@@ -36,8 +36,9 @@ type Node struct {
 	closing sync.Once
 
 	// reconfiguring is held over each change of the raft configuration, from
-	// looking at who is healthy until the change is committed.
-	reconfiguring sync.Mutex
+	// looking at who is healthy until the change is committed: that takes
+	// round trips, hence no mutex.
+	reconfiguring chan struct{} // size 1
 }
 
 // Open opens the data directory and loads what it knows. Nothing runs yet, and
@@ -55,7 +56,7 @@ func openNode(conf Config) (*Node, error) {
 	n := &Node{
 		conf: conf, log: conf.Log, contacts: newContacts(), session: newSession(conf.ID),
 		queue: make(chan *proposal), retimed: make(chan struct{}, 1),
-		failed: make(chan error, 1), done: make(chan struct{}),
+		failed: make(chan error, 1), done: make(chan struct{}), reconfiguring: make(chan struct{}, 1),
 	}
 	n.timers.Store(&conf.Timers)
 	n.machine = newMachine(n.fail)

@@ -135,8 +135,8 @@ func (n *Node) removeMember(inst *instance, lead *leadership, id catalog.Gateway
 		}
 		return fmt.Errorf("%w: handed over to remove %s", ErrNotLeader, id)
 	}
-	n.reconfiguring.Lock()
-	defer n.reconfiguring.Unlock()
+	n.reconfiguring <- struct{}{}
+	defer func() { <-n.reconfiguring }()
 	members := n.members(inst, lead)
 	rest := without(members, id)
 	if len(rest) == len(members) {

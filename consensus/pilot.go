@@ -171,8 +171,8 @@ func (r *pilotRaft) DemoteVoter(id raft.ServerID, _ uint64, _ time.Duration) raf
 
 func (r *pilotRaft) change(id raft.ServerID, demotion bool, f func(time.Duration) raft.IndexFuture) raft.IndexFuture {
 	n := r.pilot.node
-	n.reconfiguring.Lock()
-	defer n.reconfiguring.Unlock()
+	n.reconfiguring <- struct{}{}
+	defer func() { <-n.reconfiguring }()
 	lead := n.leading.Load()
 	if lead != r.pilot.lead {
 		return failedChange{ErrNotLeader}

@@ -67,8 +67,8 @@ func (n *Node) restoreHere(ctx context.Context, inst *instance, data []byte) err
 	if err != nil {
 		return err
 	}
-	n.reconfiguring.Lock()
-	defer n.reconfiguring.Unlock()
+	n.reconfiguring <- struct{}{}
+	defer func() { <-n.reconfiguring }()
 	// Raft puts the snapshot at max(meta.Index, last index)+1. The catalog inside
 	// must say the same index: copies wait for indices of commands, and theirs
 	// must not go backwards.

@@ -42,7 +42,11 @@ func openStore(dir string, log hclog.Logger) (*store, error) {
 	if err := probe(dir); err != nil {
 		return nil, explain(dir, err)
 	}
-	bolt, err := openBolt(filepath.Join(dir, logFile), false)
+	path := filepath.Join(dir, logFile)
+	if err := verifyPages(path); err != nil {
+		return nil, err
+	}
+	bolt, err := openBolt(path, false)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +156,9 @@ func HasState(dir string) (bool, error) {
 	path := filepath.Join(dir, logFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return hasSnapshots(dir)
+	}
+	if err := verifyPages(path); err != nil {
+		return false, err
 	}
 	bolt, err := openBolt(path, true)
 	if err != nil {

@@ -32,6 +32,7 @@ type Cluster struct {
 
 	t    testing.TB
 	opts Options
+	dir  string
 }
 
 // Member is one gateway of a cluster and its node, while that runs.
@@ -49,8 +50,8 @@ type Member struct {
 // voters are as planned. Everything is stopped when the test ends.
 func New(t testing.TB, n int, opts Options) *Cluster {
 	t.Helper()
-	c := &Cluster{Network: NewNetwork(), t: t, opts: opts}
-	t.Cleanup(c.Stop)
+	c := &Cluster{Network: NewNetwork(), t: t, opts: opts, dir: t.TempDir()}
+	t.Cleanup(c.Stop) // before the directory goes
 	per := max(opts.PerDatacenter, 1)
 	for i := range n {
 		c.add(DatacenterName(i/per), fmt.Sprintf("gw%d", i%per))
@@ -81,7 +82,7 @@ func PlannedVoters(n int) int {
 
 func (c *Cluster) add(dc catalog.DatacenterName, gateway string) *Member {
 	id := catalog.NewGatewayID(dc, gateway)
-	m := &Member{ID: id, Dir: filepath.Join(c.t.TempDir(), "raft"), cluster: c}
+	m := &Member{ID: id, Dir: filepath.Join(c.dir, string(dc), gateway), cluster: c}
 	c.Members = append(c.Members, m)
 	return m
 }

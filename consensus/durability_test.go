@@ -1,0 +1,379 @@
+package consensus_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/archive"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/consensustest"
+)
+
+func TestWritesSurviveARestartOfEverybody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		write(t, c.Members[2], key, "kept")
+		for _, m := range c.Members {
+			m.Stop()
+		}
+		for _, m := range c.Members {
+			m.Restart()
+		}
+		view, _, err := c.Members[1].Node.Read(context.Background(), consensus.Consistent)
+		require.NoError(t, err)
+		require.Equal(t, "kept", key.Get(view))
+		c.WaitEqual()
+	})
+}
+
+// Raft alone would show what its last snapshot holds, which in a small
+// federation is nothing at all: the tunnels would be taken down.
+func TestAMemberThatStartsWithoutQuorumServesWhatItLastKnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		write(t, c.Members[2], key, "known")
+		c.WaitEqual()
+		want := consensustest.Encode(t, c.Members[0].Node.View())
+		time.Sleep(5 * time.Second)
+		for _, m := range c.Members {
+			m.Kill()
+		}
+		m := c.Members[1]
+		m.Open()
+		require.Equal(t, want, consensustest.Encode(t, m.Node.View()), "before Run")
+		m.Start()
+		for range 100 {
+			require.Equal(t, want, consensustest.Encode(t, m.Node.View()), "without quorum")
+			time.Sleep(time.Second)
+		}
+		c.Members[0].Restart()
+		m.Stop()
+		m.Restart()
+		index := m.Node.View().Index()
+		for range 100 {
+			require.GreaterOrEqual(t, m.Node.View().Index(), index, "a view never goes back while raft replays")
+			time.Sleep(50 * time.Millisecond)
+		}
+		write(t, m, key, "goes on")
+	})
+}
+
+func TestALaggingMemberGetsASnapshot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		timers := consensus.LAN()
+		timers.SnapshotInterval, timers.TrailingLogs = time.Second, 4
+		c := consensustest.New(t, 3, consensustest.Options{Timers: timers, SnapshotThreshold: 8})
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		lagging := others(c, c.Leader())[0]
+		lagging.Kill()
+		for i := range 60 {
+			write(t, c.Leader(), key, fmt.Sprint(i))
+			time.Sleep(100 * time.Millisecond)
+		}
+		lagging.Restart()
+		c.WaitEqual()
+		require.Equal(t, "59", key.Get(lagging.Node.View()))
+		lagging.Stop()
+		lagging.Restart() // from that snapshot
+		require.Equal(t, "59", key.Get(lagging.Node.View()))
+		write(t, lagging, key, "60")
+		c.WaitEqual()
+		found, err := filepath.Glob(filepath.Join(c.Leader().Dir, "snapshots", "*"))
+		require.NoError(t, err)
+		assert.LessOrEqual(t, len(found), 2)
+	})
+}
+
+func TestASnapshotIsRestoredAndWritesGoOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		write(t, c.Members[0], key, "saved")
+		data, info, err := c.Members[1].Node.SaveSnapshot(context.Background(), consensus.Consistent)
+		require.NoError(t, err)
+		require.Equal(t, consensustest.Federation, info.Federation)
+		require.Equal(t, 3, info.Gateways)
+		write(t, c.Members[0], key, "later")
+		before := c.Members[0].Node.View().Index()
+
+		asked := others(c, c.Leader())[0]
+		require.NoError(t, asked.Node.Restore(context.Background(), data))
+		c.WaitEqual()
+		for _, m := range c.Members {
+			require.Equal(t, "saved", key.Get(m.Node.View()))
+			require.Greater(t, m.Node.View().Index(), before, "the index does not go back")
+		}
+		write(t, asked, key, "after")
+		for _, m := range c.Members {
+			m.Stop()
+		}
+		for _, m := range c.Members {
+			m.Restart()
+		}
+		c.WaitEqual()
+		require.Equal(t, "after", key.Get(asked.Node.View()))
+	})
+}
+
+func TestABadSnapshotChangesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		m := c.Members[0]
+		data, _, err := m.Node.SaveSnapshot(context.Background(), consensus.Stale)
+		require.NoError(t, err)
+		foreign := foreignArchive(t)
+		altered := append([]byte(nil), data...)
+		altered[len(altered)/2] ^= 1
+		for name, tc := range map[string]struct {
+			archive []byte
+			says    string
+		}{
+			"truncated": {data[:len(data)/2], "not a valid catalog snapshot"},
+			"altered":   {altered, "not a valid catalog snapshot"},
+			"empty":     {nil, "not a valid catalog snapshot"},
+			"foreign":   {foreign, "is of federation"},
+		} {
+			before := consensustest.Encode(t, m.Node.View())
+			err := m.Node.Restore(context.Background(), tc.archive)
+			require.ErrorIs(t, err, consensus.ErrRejected, name)
+			require.ErrorContains(t, err, tc.says, name)
+			require.Equal(t, before, consensustest.Encode(t, m.Node.View()), name)
+		}
+	})
+}
+
+func foreignArchive(t *testing.T) []byte {
+	t.Helper()
+	init := consensustest.NewInit(consensustest.DatacenterName(0), "gw0")
+	init.GetInit().Federation.Id = "99999999-2222-4333-8444-555555555555"
+	state := catalog.New()
+	init.Author = "dc0/gw0"
+	init.At = timestamppb.Now()
+	entry, err := catalog.Marshal(init)
+	require.NoError(t, err)
+	results, err := state.Apply(1, entry)
+	require.NoError(t, err)
+	require.Nil(t, results[0].Refusal)
+	data, _, err := archive.Pack(archive.Info{}, state.View())
+	require.NoError(t, err)
+	return data
+}
+
+func TestASnapshotBringsALostFederationBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lost := consensustest.New(t, 3, consensustest.Options{})
+		key := consensustest.Key{Owner: lost.Members[0].ID, Name: "web"}
+		write(t, lost.Members[0], key, "saved")
+		data, _, err := lost.Members[0].Node.SaveSnapshot(context.Background(), consensus.Lease)
+		require.NoError(t, err)
+		lost.Stop()
+		for _, m := range lost.Members {
+			m.Dir = t.TempDir()
+		}
+		first := lost.Members[0]
+		first.Open()
+		require.NoError(t, first.Node.Bootstrap())
+		first.Start()
+		require.NoError(t, first.Node.Restore(context.Background(), data))
+		require.Equal(t, "saved", key.Get(first.Node.View()))
+		for _, m := range lost.Members[1:] {
+			m.Restart()
+		}
+		lost.WaitVoters(3)
+		lost.WaitEqual()
+		require.Equal(t, "saved", key.Get(lost.Members[2].Node.View()))
+	})
+}
+
+func TestRecoverGivesANewQuorum(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		write(t, c.Members[0], key, "kept")
+		c.WaitEqual()
+		for _, m := range c.Members {
+			m.Kill()
+		}
+		left := c.Members[1]
+		recovery := consensus.Recovery{
+			Dir: left.Dir, ID: left.ID, Voters: []catalog.GatewayID{left.ID}, Now: time.Now(),
+		}
+		for says, change := range map[string]func(r *consensus.Recovery){
+			"no voters given":            func(r *consensus.Recovery) { r.Voters = nil },
+			"do not contain dc1/gw0":     func(r *consensus.Recovery) { r.Voters = []catalog.GatewayID{"dc2/gw0"} },
+			"is named twice":             func(r *consensus.Recovery) { r.Voters = append(r.Voters, left.ID) },
+			"is not in the catalog":      func(r *consensus.Recovery) { r.Voters = append(r.Voters, "dc9/gw0") },
+			"holds no catalog":           func(r *consensus.Recovery) { r.Dir = t.TempDir() },
+			"belongs to gateway dc1/gw0": func(r *consensus.Recovery) { r.ID, r.Voters = "dc2/gw0", []catalog.GatewayID{"dc2/gw0"} },
+			"recover: no time given":     func(r *consensus.Recovery) { r.Now = time.Time{} },
+		} {
+			bad := recovery
+			change(&bad)
+			_, err := consensus.Recover(bad)
+			require.ErrorContains(t, err, says)
+		}
+		backup, err := consensus.Recover(recovery)
+		require.NoError(t, err)
+		_, err = os.Stat(filepath.Join(backup, "raft.db"))
+		require.NoError(t, err)
+		left.Restart()
+		write(t, left, key, "goes on")
+		c.WaitVoters(1)
+		other := c.Members[2]
+		other.Dir = t.TempDir()
+		other.Restart()
+		c.WaitEqual()
+	})
+}
+
+// unknown makes a command that only a newer version knows. It gets into the log
+// as a newer leader would write it: past this version's Check.
+func unknown(t *testing.T) []byte {
+	t.Helper()
+	cmd := consensustest.NewLeave("dc0/gw0")
+	cmd.Body = nil
+	raw, err := proto.Marshal(cmd)
+	require.NoError(t, err)
+	raw = protowire.AppendTag(raw, 999, protowire.BytesType)
+	raw = protowire.AppendBytes(raw, nil)
+	var entry []byte
+	entry = protowire.AppendTag(entry, 1, protowire.BytesType)
+	return protowire.AppendBytes(entry, raw)
+}
+
+func TestAnUnknownCommandIsRefusedBeforeTheLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		cmd := consensustest.NewLeave("dc0/gw0")
+		cmd.Body = nil
+		results, err := c.Members[1].Node.Propose(context.Background(), cmd)
+		require.NoError(t, err)
+		require.Equal(t, catalog.CodeUnknownCommand, results[0].Refusal.Code)
+		write(t, c.Members[0], consensustest.Key{Owner: c.Members[0].ID, Name: "web"}, "x")
+	})
+}
+
+func TestADirectoryOfAnotherIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 1, consensustest.Options{})
+		m := c.Members[0]
+		_, err := consensus.HasState(m.Dir)
+		require.ErrorContains(t, err, "another process has it open")
+		_, err = consensus.Open(m.Config())
+		require.ErrorContains(t, err, "another process has it open")
+		require.ErrorContains(t, err, m.Dir)
+		m.Stop()
+		has, err := consensus.HasState(m.Dir)
+		require.NoError(t, err)
+		require.True(t, has)
+
+		conf := m.Config()
+		conf.ID = "dc5/gw0"
+		_, err = consensus.Open(conf)
+		require.ErrorContains(t, err, "belongs to gateway dc0/gw0, not to dc5/gw0")
+		conf = m.Config()
+		conf.Federation = "99999999-2222-4333-8444-555555555555"
+		_, err = consensus.Open(conf)
+		require.ErrorContains(t, err, "belongs to federation "+consensustest.Federation)
+
+		node, err := consensus.Open(m.Config())
+		require.NoError(t, err)
+		require.ErrorContains(t, node.Bootstrap(), "holds one already")
+		require.NoError(t, node.Close())
+	})
+}
+
+func TestACorruptStoreIsRefusedWithPathAndRemedy(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, dir string){
+		"log header":    func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 0, 8192) },
+		"log pages":     func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 8192, 1<<20) },
+		"log cut short": func(t *testing.T, dir string) {
+			path := filepath.Join(dir, "raft.db")
+			stat, err := os.Stat(path)
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(path, stat.Size()/4))
+		},
+		"no log at all": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "raft.db"), []byte("hello"), 0o600))
+		},
+		"snapshot": func(t *testing.T, dir string) {
+			found, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
+			require.NoError(t, err)
+			require.NotEmpty(t, found)
+			for _, path := range found {
+				overwrite(t, path, 10, 20)
+			}
+		},
+		"identity": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "identity.json"), []byte("{"), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				timers := consensus.LAN()
+				timers.SnapshotInterval, timers.TrailingLogs = time.Second, 4
+				c := consensustest.New(t, 1, consensustest.Options{Timers: timers, SnapshotThreshold: 8})
+				m := c.Members[0]
+				for i := range 30 {
+					write(t, m, consensustest.Key{Owner: m.ID, Name: "web"}, strings.Repeat("x", i))
+					time.Sleep(100 * time.Millisecond)
+				}
+				m.Stop()
+				damage(t, m.Dir)
+				_, err := consensus.Open(m.Config())
+				require.ErrorContains(t, err, "is corrupt")
+				require.ErrorContains(t, err, m.Dir)
+				require.ErrorContains(t, err, "move the directory away")
+			})
+		})
+	}
+}
+
+func overwrite(t *testing.T, path string, from, to int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
+	stat, err := f.Stat()
+	require.NoError(t, err)
+	garbage := make([]byte, min(to, stat.Size())-from)
+	for i := range garbage {
+		garbage[i] = 0xa5
+	}
+	_, err = f.WriteAt(garbage, from)
+	require.NoError(t, err)
+}
+
+func TestHasStateOfAnEmptyPlaceIsFalse(t *testing.T) {
+	has, err := consensus.HasState(filepath.Join(t.TempDir(), "none"))
+	require.NoError(t, err)
+	require.False(t, has)
+}
+
+func TestASeedIsServedUntilTheLogArrives(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		m := c.Add(consensustest.DatacenterName(3), "gw0")
+		c.Admit(m)
+		m.Open()
+		require.NoError(t, m.Node.Seed(c.Members[0].Node.View()))
+		require.Len(t, m.Node.View().Gateways(), 4)
+		write(t, c.Members[0], consensustest.Key{Owner: c.Members[0].ID, Name: "web"}, "x")
+		m.Start()
+		c.WaitEqual()
+	})
+}
