@@ -120,20 +120,6 @@ func TestRulesOfOthersAreUntouched(t *testing.T) {
 }
 
 func TestWatchHeedsLinksAddressesAndTheFirewall(t *testing.T) {
-	w := newWorld(t)
-	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
-	require.NoError(t, err)
-	wakes := make(chan struct{}, 1)
-	wake := func() {
-		select {
-		case wakes <- struct{}{}:
-		default:
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- w.Watch(ctx, wake) }()
-	<-wakes // it listens
 	for name, hand := range map[string]string{
 		"link":     "ip link set mesh1 down",
 		"address":  "ip addr del 10.1.0.1/32 dev mesh0",
@@ -141,18 +127,47 @@ func TestWatchHeedsLinksAddressesAndTheFirewall(t *testing.T) {
 		"nexthop":  "ip nexthop del id 0x4d570000",
 		"table":    "ip route add 10.77.0.0/16 dev mesh0 table 7117",
 	} {
-		for len(wakes) > 0 {
-			<-wakes
-		}
-		w.run("sh", "-c", hand)
-		select {
-		case <-wakes:
-		case <-time.After(5 * time.Second):
-			t.Error("did not wake: " + name)
-		}
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+			require.NoError(t, err)
+			wakes := watch(t, w)
+			w.run("sh", "-c", hand)
+			select {
+			case <-wakes:
+			case <-time.After(5 * time.Second):
+				t.Error("did not wake")
+			}
+		})
 	}
-	cancel()
-	require.NoError(t, <-done)
+}
+
+func TestWatchIgnoresWhatCannotConcernUs(t *testing.T) {
+	w := newWorld(t)
+	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+	require.NoError(t, err)
+	wakes := watch(t, w)
+	w.ip("link add pod0 type veth peer name pod1")
+	w.ip("route add 10.77.0.0/16 dev mesh0 table 7118")
+	w.ip("nexthop add id 9 blackhole")
+	w.DeleteRule(routes.DefaultTable, routestest.Sample().Rules[0]) // the first that does
+	<-wakes
+	assert.Empty(t, wakes)
+}
+
+// watch listens until the test ends. What comes of it are wakes after the first.
+func watch(t *testing.T, w *world) <-chan struct{} {
+	t.Helper()
+	wakes := make(chan struct{}, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Watch(ctx, func() { wakes <- struct{}{} }) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done, "ends with its context")
+	})
+	<-wakes
+	return wakes
 }
 
 // BenchmarkProgram compares ways to write the same 100 000 routes: one message

@@ -42,6 +42,8 @@ func newWorld(t testing.TB) *world {
 	store := kernel.FileStore(filepath.Join(t.TempDir(), "sysctls.json"))
 	w := &world{Kernel: kernel.New(kernel.Options{Sysctls: store, DevicePrefix: "mesh"}), t: t, ns: ns}
 	t.Cleanup(func() { require.NoError(t, w.Close()) })
+	// No link-local addresses, whose appearance would wake who watches.
+	w.run("sysctl", "-qw", "net.ipv6.conf.default.addr_gen_mode=1")
 	w.ip("link set lo up")
 	for _, device := range []string{"mesh0", "mesh1"} {
 		w.ip("link add %s type veth peer name p%s", device, device)

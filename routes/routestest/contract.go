@@ -42,6 +42,7 @@ func promises() map[string]func(*testing.T, World) {
 		"one bad entry does not hide the others":    badEntryDoesNotHideOthers,
 		"foreign routes survive everything":         foreignRoutesSurvive,
 		"a foreign route is not overwritten":        foreignRouteIsNotOverwritten,
+		"a deletion spares what is another's":       deletionSparesOthers,
 		"a foreign nexthop is named and survives":   foreignNexthopSurvives,
 		"deleting what is gone is no error":         deletingTwiceIsFine,
 		"foreign deletions wake and are repaired":   foreignDeletionsAreRepaired,

@@ -97,6 +97,15 @@ func foreignRouteIsNotOverwritten(t *testing.T, w World) {
 	assert.Equal(t, want.Routes[1:], got.Routes)
 }
 
+// What was ours when it was observed may be another's when it is deleted.
+func deletionSparesOthers(t *testing.T, w World) {
+	prefix := netip.MustParsePrefix("10.9.0.0/16")
+	w.AddRoute(table, prefix, "mesh0", boot)
+	deletion := routes.Delta[routes.Route]{Delete: []routes.Route{{Prefix: prefix}}}
+	require.NoError(t, w.Apply(t.Context(), routes.Change{Table: table, Routes: deletion}))
+	assert.Len(t, observe(t, w).Foreign, 1)
+}
+
 func foreignNexthopSurvives(t *testing.T, w World) {
 	id := routes.LegID(1, routes.IPv4)
 	foreign := []routes.ForeignNexthop{{ID: id, Protocol: boot}}
@@ -110,6 +119,9 @@ func foreignNexthopSurvives(t *testing.T, w World) {
 	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, got.Groups[0].Members, "lives on with its other leg")
 	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, got.Groups[2].Members, "has no other leg")
 	assert.Equal(t, want.Routes, got.Routes)
+	assert.True(t, routes.Diff(want, got, true).Empty(), "there is nothing more to write")
+	_, err = routes.Apply(t.Context(), w, want, true)
+	require.ErrorAs(t, err, &conflict, "but it is still an error")
 	left, err := routes.Remove(t.Context(), w, table)
 	require.NoError(t, err)
 	assert.Equal(t, foreign, left.ForeignNexthops)
