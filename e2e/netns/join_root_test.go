@@ -194,6 +194,7 @@ func TestPortInUseNamesItsOwner(t *testing.T) {
 	east := topology.Datacenters[0]
 	for _, port := range []uint16{7443, 51820} {
 		t.Run(fmt.Sprint(port), func(t *testing.T) {
+			t.Cleanup(func() { stopAgent(east) })
 			owner, err := east.Gateway.Serve(within(t, patience), port, east.Underlay.Addr())
 			require.NoError(t, err)
 			before := kernelState(t, east.Gateway)
@@ -203,11 +204,16 @@ func TestPortInUseNamesItsOwner(t *testing.T) {
 			require.ErrorContains(t, err, "netns.test", "the program that holds the port")
 			assert.Equal(t, before, kernelState(t, east.Gateway))
 			owner.Kill()
-			east.Agent.Kill()
 		})
 	}
 	runAgent(t, east)
 	meshctl(t, east, "init")
+}
+
+func stopAgent(dc *harness.Datacenter) {
+	if dc.Agent != nil {
+		dc.Agent.Kill()
+	}
 }
 
 // validTokenID returns the id of the only token that can still be used.

@@ -3,6 +3,8 @@
 package netns_test
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,10 +30,18 @@ func kernelState(t *testing.T, host *harness.Host) string {
 	} {
 		out, err := host.Exec(t.Context(), strings.Fields(command)...)
 		require.NoError(t, err)
-		state.WriteString("# " + command + "\n" + out)
+		// The kernel makes up another link-local address whenever a TUN
+		// interface comes up; routes are sorted by it.
+		lines := strings.SplitAfter(linkLocal.ReplaceAllString(out, "fe80::*"), "\n")
+		if strings.Contains(command, "route") {
+			slices.Sort(lines)
+		}
+		state.WriteString("# " + command + "\n" + strings.Join(lines, ""))
 	}
 	return state.String()
 }
+
+var linkLocal = regexp.MustCompile(`fe80::[0-9a-f:]+`)
 
 // addForeign puts entries into the kernel that are not Meshway's, close to
 // where its own are.

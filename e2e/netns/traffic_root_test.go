@@ -54,6 +54,20 @@ func TestStoppedAgentLeavesTheDataPlane(t *testing.T) {
 	requireNoneLost(t, stream)
 }
 
+// TestIdleTunnelToADeadAgentTakesTraffic kills an agent whose tunnel carries
+// nothing, waits until its liveness session must have failed, and then sends:
+// an agent that is gone, or upgraded, is no reason not to use its data plane.
+func TestIdleTunnelToADeadAgentTakesTraffic(t *testing.T) {
+	topology := newFederation(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	east.Agent.Kill()
+	silent, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	<-silent.Done()
+	requireTraffic(t, west, east)
+	requireTraffic(t, east, west)
+}
+
 func TestTrafficGoesOnWithoutQuorumAndWritesWait(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	east, west, north := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
