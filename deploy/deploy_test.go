@@ -1,0 +1,43 @@
+package deploy_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestExamplesAreValidAndFitIntoOneFederation(t *testing.T) {
+	files, err := filepath.Glob("examples/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	owners := map[catalog.Prefix]catalog.DatacenterName{}
+	for _, file := range files {
+		cfg, err := config.Parse(strings.NewReader(read(t, file)), file, config.Env{Hostname: "gw1"})
+		require.NoError(t, err)
+		for _, prefix := range cfg.Prefixes {
+			for other, owner := range owners {
+				assert.False(t, owner == cfg.Datacenter || prefix.CIDR.Overlaps(other.CIDR), "%s of %s overlaps %s of %s", prefix.CIDR, file, other.CIDR, owner)
+			}
+		}
+		for _, prefix := range cfg.Prefixes {
+			owners[prefix] = cfg.Datacenter
+		}
+	}
+}
+
+func TestUnitLeavesTheDataPlaneWhenTheAgentStops(t *testing.T) {
+	assert.Contains(t, read(t, "systemd/meshd.service"), "\nKillMode=process\n")
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(text)
+}
