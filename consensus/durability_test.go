@@ -299,8 +299,8 @@ func TestADirectoryOfAnotherIsRefused(t *testing.T) {
 
 func TestACorruptStoreIsRefusedWithPathAndRemedy(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, dir string){
-		"log header":    func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 0, 8192) },
-		"log pages":     func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 8192, 1<<20) },
+		"log header": func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 0, 8192) },
+		"log pages":  func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 8192, 1<<20) },
 		"log cut short": func(t *testing.T, dir string) {
 			path := filepath.Join(dir, "raft.db")
 			stat, err := os.Stat(path)
@@ -375,5 +375,31 @@ func TestASeedIsServedUntilTheLogArrives(t *testing.T) {
 		write(t, c.Members[0], consensustest.Key{Owner: c.Members[0].ID, Name: "web"}, "x")
 		m.Start()
 		c.WaitEqual()
+	})
+}
+
+func TestAnUnknownCommandInTheLogStopsTheMember(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		leader := c.Leader()
+		before := consensustest.Encode(t, leader.Node.View())
+		require.Error(t, leader.Node.WriteRaw(unknown(t)))
+		err := leader.Wait()
+		require.ErrorIs(t, err, catalog.ErrUnknownCommand)
+		require.ErrorContains(t, err, "upgrade meshd")
+		time.Sleep(time.Minute) // its heir stops too; the last one has no quorum to learn of it
+		stopped := 0
+		for _, m := range others(c, leader) {
+			require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "nothing after it was applied")
+			if m.Node.Status().Role == "" {
+				require.ErrorIs(t, m.Wait(), catalog.ErrUnknownCommand)
+				stopped++
+			}
+		}
+		require.Equal(t, 1, stopped)
+		m := leader
+		m.Open()
+		require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "nor recorded as applied")
+		require.NoError(t, m.Node.Close())
 	})
 }
