@@ -7,6 +7,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,7 +115,7 @@ func TestCallsRecoverAfterAPartition(t *testing.T) {
 		start := time.Now()
 		require.Error(t, call())
 		assert.LessOrEqual(t, time.Since(start), 4*time.Second, "a deadline holds")
-		time.Sleep(15 * time.Second) // the dead connection is found by its pings
+		time.Sleep(time.Hour)
 		w.fabric.Rejoin("east")
 		require.NoError(t, call())
 	})
@@ -223,5 +226,67 @@ func TestTooLargeRequestIsRefused(t *testing.T) {
 		_, err := client.Join(t.Context(), connect.NewRequest(&controlpb.JoinRequest{Secret: make([]byte, 300<<10)}))
 		assert.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err))
 		assert.Zero(t, east.service.calls())
+	})
+}
+
+func TestCallsLeaveATunnelThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west := w.member("east", eastIP), w.member("west", westIP)
+		var down atomic.Bool
+		w.fabric.SetOverlay(func(string, string) bool { return !down.Load() })
+		east.host.SetOverlay(netip.MustParseAddr("fd00::1"))
+		west.host.SetOverlay(netip.MustParseAddr("fd00::2"))
+		east.port.SetOverlay(netip.MustParseAddr("fd00::1"))
+		w.known["east/gw1"] = []string{"[fd00::1]:7443", east.address}
+		call := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			_, err := west.port.Client().ReadIndex(ctx, "east/gw1", false)
+			return err
+		}
+		synctest.Wait()
+		require.NoError(t, call())
+
+		down.Store(true)
+		w.fabric.Changed()
+		require.Error(t, call(), "the call that finds out")
+		time.Sleep(10 * time.Second) // pings without an answer
+		require.NoError(t, call(), "over the underlay")
+	})
+}
+
+func TestMembershipIsLookedUpAtEachCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.member("east", eastIP)
+		west := w.member("west", westIP)
+		client := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+		assert.Equal(t, http.StatusOK, post(t, client, controlpbconnect.FederationReadIndexProcedure))
+		w.silent = true // so that the connection is not cut before
+		w.expel("west")
+		assert.Equal(t, http.StatusForbidden, post(t, client, controlpbconnect.FederationReadIndexProcedure))
+	})
+}
+
+func TestConnectionOfAStrangerDoesNotLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.member("east", eastIP)
+		west := w.gateway("west", westIP)
+		client := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+		used := make(map[string]bool) // local addresses, one for each connection
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			used[info.Conn.LocalAddr().String()] = true
+		}})
+		for range 43 {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://gw1.east/", nil)
+			require.NoError(t, err)
+			response, err := client.Do(request)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			time.Sleep(7 * time.Second)
+		}
+		assert.Len(t, used, 5, "five minutes, one connection for each")
 	})
 }

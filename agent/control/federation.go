@@ -53,7 +53,7 @@ type Service interface {
 func (p *Port) newHTTP() *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle(controlpbconnect.NewFederationHandler(
-		&federation{service: p.config.Service, trust: p.trust, log: p.log},
+		&federation{service: p.config.Service, sentinels: p.config.Sentinels, trust: p.trust, log: p.log},
 		connect.WithInterceptors(p.errorInterceptor()),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(maxRequest(spec.Procedure))}
@@ -151,9 +151,10 @@ func PeerFrom(ctx context.Context) (identity.Peer, bool) {
 
 // federation translates between the wire and Service.
 type federation struct {
-	service Service
-	trust   trust
-	log     *slog.Logger
+	service   Service
+	sentinels Sentinels
+	trust     trust
+	log       *slog.Logger
 }
 
 var _ controlpbconnect.FederationHandler = (*federation)(nil)
@@ -165,9 +166,20 @@ func (f *federation) Join(ctx context.Context, request *connect.Request[controlp
 	}
 	response, err := f.service.Join(ctx, request.Msg)
 	if err != nil {
-		return nil, err
+		return nil, f.forStranger(err)
 	}
 	return connect.NewResponse(response), nil
+}
+
+// forStranger keeps what is not meant for the caller, such as paths of this host,
+// from one who has proven nothing but a CA of its own.
+func (f *federation) forStranger(err error) error {
+	if rpc, ok := errors.AsType[*connect.Error](f.sentinels.ToConnect(err)); ok && rpc.Code() != connect.CodeUnknown {
+		return rpc
+	}
+	f.log.Warn("cannot admit a datacenter", "err", err)
+	return connect.NewError(connect.CodeInternal,
+		errors.New("the gateway that was asked has a problem of its own; look at the log of "+f.trust.certifier.Self().String()))
 }
 
 // checkJoin wants the caller to be the gateway that is to be admitted, by a

@@ -122,6 +122,10 @@ func TestRefusalOfTheFederationEndsTheJoin(t *testing.T) {
 		east.service.set(errNotLeader)
 		_, _, err = join(t.Context(), west, tokenOf(t, east, east.address))
 		require.ErrorIs(t, err, errNotLeader)
+		east.service.set(errors.New("write /var/lib/meshway: no space"))
+		_, _, err = join(t.Context(), west, tokenOf(t, east, east.address))
+		require.ErrorContains(t, err, "log of east/gw1")
+		require.NotContains(t, err.Error(), "/var/lib")
 	})
 }
 

@@ -39,11 +39,18 @@ type world struct {
 	mu      sync.Mutex // guards all following fields
 	cas     map[catalog.DatacenterName][]byte
 	changed chan struct{}
+	silent  bool                           // changes are not announced
+	known   map[catalog.GatewayID][]string // addresses
 }
 
 func newWorld(t *testing.T) *world {
 	return &world{
 		t: t, fabric: controltest.New(), cas: make(map[catalog.DatacenterName][]byte), changed: make(chan struct{}),
+		known: map[catalog.GatewayID][]string{
+			"east/gw1":  {"203.0.113.1:7443"},
+			"west/gw1":  {"203.0.113.77:7443", "203.0.113.2:7443"}, // nobody answers at the first
+			"north/gw1": {"203.0.113.3:7443"},
+		},
 	}
 }
 
@@ -65,8 +72,7 @@ func (w *world) admit(dc catalog.DatacenterName, ca []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cas[dc] = ca
-	close(w.changed)
-	w.changed = make(chan struct{})
+	w.announce()
 }
 
 // expel takes a datacenter out of the catalog.
@@ -74,6 +80,14 @@ func (w *world) expel(dc catalog.DatacenterName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.cas, dc)
+	w.announce()
+}
+
+// announce tells that the catalog has changed; w.mu is held.
+func (w *world) announce() {
+	if w.silent {
+		return
+	}
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -116,12 +130,10 @@ func (w *world) gateway(dc catalog.DatacenterName, address string) *gateway {
 	return g
 }
 
-// addresses: the first one of each gateway is one at which nobody answers.
 func (w *world) addresses(id catalog.GatewayID) []string {
-	known := map[catalog.GatewayID][]string{
-		"east/gw1": {"203.0.113.1:7443"}, "west/gw1": {"203.0.113.77:7443", "203.0.113.2:7443"}, "north/gw1": {"203.0.113.3:7443"},
-	}
-	return known[id]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.known[id]
 }
 
 // run serves the port until the test ends.

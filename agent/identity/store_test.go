@@ -148,21 +148,21 @@ func chmod(name string, mode os.FileMode) func(*testing.T, *Store) {
 
 func ruins() map[string]ruin {
 	return map[string]ruin{
-		"CA key readable":           {chmod(caKeyFile, 0o640), tryCA, []string{"0640", "chmod 0600 ", caKeyFile}},
-		"WireGuard key readable":    {chmod(wireguardKeyFile, 0o604), tryKey, []string{"0604", "chmod 0600 ", wireguardKeyFile}},
-		"directory writable":        {chmod(".", 0o777), tryOpen, []string{"0777", "chmod 0700 "}},
-		"CA key corrupt":            {overwrite(caKeyFile, "nonsense"), tryCA, []string{caKeyFile, "corrupt", "not PEM", "backup"}},
-		"CA certificate corrupt":    {overwrite(caCertificateFile, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), tryCA, []string{caCertificateFile, "corrupt"}},
-		"WireGuard key corrupt":     {overwrite(wireguardKeyFile, "AAAA"), tryKey, []string{wireguardKeyFile, "corrupt", "32 bytes"}},
-		"WireGuard key empty":       {overwrite(wireguardKeyFile, ""), tryKey, []string{wireguardKeyFile, "corrupt"}},
-		"membership corrupt":        {overwrite(membershipFile, `{"version":1,`), tryMember, []string{membershipFile, "corrupt", "backup"}},
-		"membership empty":          {overwrite(membershipFile, ""), tryOpen, []string{membershipFile, "corrupt"}},
-		"membership senseless":      {overwrite(membershipFile, `{"version":1}`), tryMember, []string{"federationID"}},
-		"membership of tomorrow":    {overwrite(membershipFile, `{"version":2}`), tryMember, []string{"newer meshd"}},
-		"CA key lost":               {remove(caKeyFile), tryCA, []string{caKeyFile, "missing", "backup"}},
-		"WireGuard key lost":        {remove(wireguardKeyFile), tryKey, []string{wireguardKeyFile, "missing", "backup"}},
-		"another federation":        {func(*testing.T, *Store) {}, tryJoinOther, []string{"federation", federationID, "another"}},
-		"far too large":             {overwrite(membershipFile, strings.Repeat(" ", maxFile+1)), tryMember, []string{"larger than"}},
+		"CA key readable":        {chmod(caKeyFile, 0o640), tryCA, []string{"0640", "chmod 0600 ", caKeyFile}},
+		"WireGuard key readable": {chmod(wireguardKeyFile, 0o604), tryKey, []string{"0604", "chmod 0600 ", wireguardKeyFile}},
+		"directory writable":     {chmod(".", 0o777), tryOpen, []string{"0777", "chmod 0700 "}},
+		"CA key corrupt":         {overwrite(caKeyFile, "nonsense"), tryCA, []string{caKeyFile, "corrupt", "not PEM", "backup"}},
+		"CA certificate corrupt": {overwrite(caCertificateFile, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), tryCA, []string{caCertificateFile, "corrupt"}},
+		"WireGuard key corrupt":  {overwrite(wireguardKeyFile, "AAAA"), tryKey, []string{wireguardKeyFile, "corrupt", "32 bytes"}},
+		"WireGuard key empty":    {overwrite(wireguardKeyFile, ""), tryKey, []string{wireguardKeyFile, "corrupt"}},
+		"membership corrupt":     {overwrite(membershipFile, `{"version":1,`), tryMember, []string{membershipFile, "corrupt", "backup"}},
+		"membership empty":       {overwrite(membershipFile, ""), tryOpen, []string{membershipFile, "corrupt"}},
+		"membership senseless":   {overwrite(membershipFile, `{"version":1}`), tryMember, []string{"federationID"}},
+		"membership of tomorrow": {overwrite(membershipFile, `{"version":2}`), tryMember, []string{"newer meshd"}},
+		"CA key lost":            {remove(caKeyFile), tryCA, []string{caKeyFile, "missing", "backup"}},
+		"WireGuard key lost":     {remove(wireguardKeyFile), tryKey, []string{wireguardKeyFile, "missing", "backup"}},
+		"another federation":     {func(*testing.T, *Store) {}, tryJoinOther, []string{"federation", federationID, "another"}},
+		"far too large":          {overwrite(membershipFile, strings.Repeat(" ", maxFile+1)), tryMember, []string{"larger than"}},
 		"a directory in its place": {func(t *testing.T, s *Store) {
 			remove(wireguardKeyFile)(t, s)
 			require.NoError(t, os.Mkdir(s.path(wireguardKeyFile), 0o700))

@@ -67,7 +67,8 @@ func (f *Fabric) Rejoin(name string) {
 }
 
 // SetOverlay says which hosts reach each other over the overlay; nil: those that
-// do so over the underlay. Call Changed when its answers change.
+// do so over the underlay. The function is called from many goroutines and must
+// not call the Fabric. Call Changed when its answers change.
 func (f *Fabric) SetOverlay(reachable func(from, to string) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

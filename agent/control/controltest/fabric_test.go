@@ -129,3 +129,7 @@ func TestOverlayIsReachedOnlyThroughTunnels(t *testing.T) {
 		require.True(t, errors.Is(err, io.EOF), "%v", err)
 	})
 }
+
+func TestFabricKeepsTheContractOfSockets(t *testing.T) {
+	Contract(t, New().Host("a", "203.0.113.1"), netip.MustParseAddr("203.0.113.1"))
+}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controltest"
 )
 
 func addrOf(t testing.TB, l net.Listener) netip.AddrPort {
@@ -95,11 +96,20 @@ func TestOwnerOfAPortIsFoundInProc(t *testing.T) {
 	}
 	write("thread-self/net/tcp", table)
 	write("77/comm", "nginx\n")
-	require.NoError(t, os.MkdirAll(filepath.Join(proc, "77/fd"), 0o755))
-	require.NoError(t, os.Symlink("socket:[222]", filepath.Join(proc, "77/fd/5")))
+	for link, target := range map[string]string{"11/fd/3": "socket:[111]", "77/fd/5": "socket:[222]"} {
+		link = filepath.Join(proc, link)
+		require.NoError(t, os.MkdirAll(filepath.Dir(link), 0o755))
+		require.NoError(t, os.Symlink(target, link))
+	}
 	owner, ok := portOwner(proc, 7443)
 	require.True(t, ok)
 	assert.Equal(t, "process 77 (nginx)", owner.String())
 	_, ok = portOwner(proc, 7444)
 	assert.False(t, ok)
+}
+
+func TestSocketsKeepTheContract(t *testing.T) {
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		t.Run(address, func(t *testing.T) { controltest.Contract(t, new(Sockets), netip.MustParseAddr(address)) })
+	}
 }
