@@ -38,6 +38,8 @@ func TestRetriedCommandIsAppliedOnceAndGetsItsResult(t *testing.T) {
 	m.wait(time.Minute)
 	again := m.entry(m.numbered(eastGateway, 1, 0, join))[0]
 	assert.Equal(t, first, again)
+	again.Datacenter.CACertificate[0], again.Gateway.Endpoints[0] = 0, "altered"
+	assert.Equal(t, first, m.entry(m.numbered(eastGateway, 1, 0, join))[0])
 	assert.Equal(t, before, contents(m.state.View()))
 
 	both := m.entry(m.numbered(eastGateway, 2, 0, catalog.NewRevokeToken("t1")), m.numbered(eastGateway, 2, 0, catalog.NewRevokeToken("t1")))

@@ -27,11 +27,17 @@ const (
 
 func start() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC) }
 
-// certificate makes a certificate whose bytes depend on name only: ed25519
-// signatures have no randomness.
+// certificate makes a certificate whose bytes depend on name only.
 func certificate(t testing.TB, name string, isCA bool) []byte {
 	t.Helper()
-	seed := sha256.Sum256([]byte(name))
+	return certificateWithKey(t, name, name, isCA)
+}
+
+// certificateWithKey makes the key from text; ed25519 signatures have no
+// randomness.
+func certificateWithKey(t testing.TB, text, name string, isCA bool) []byte {
+	t.Helper()
+	seed := sha256.Sum256([]byte(text))
 	var key crypto.Signer = ed25519.NewKeyFromSeed(seed[:])
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},

@@ -53,12 +53,18 @@ func (w *writer) join(req request, body *catalogpb.Join) (Result, *Refusal) {
 			Remedy:  "ask a member of the right federation for a token",
 		}
 	}
-	t, r := w.usableToken(req, body)
+	t, r := w.provenToken(body)
 	if r != nil {
 		return Result{}, r
 	}
 	n, r := newcomerFromProto(body.GetDatacenter(), body.GetGateway())
 	if r != nil {
+		return Result{}, r
+	}
+	if result, again := w.joinedBefore(req, t, n); again {
+		return result, nil
+	}
+	if r := t.usable(req.at); r != nil {
 		return Result{}, r
 	}
 	if t.Datacenter != "" && t.Datacenter != n.datacenter.Name {
@@ -76,6 +82,21 @@ func (w *writer) join(req request, body *catalogpb.Join) (Result, *Refusal) {
 	used.UsedBy, used.UsedAt = n.datacenter.Name, req.at
 	insert(w.txn, tableTokens, &used)
 	return result, nil
+}
+
+// joinedBefore answers a newcomer that asks again because the answer got lost:
+// it is in, and would otherwise be shut out by its own name. It has to be the
+// same join in all, while the token lasts.
+func (w *writer) joinedBefore(req request, t *Token, n newcomer) (Result, bool) {
+	dc, g := datacenter(w.txn, n.datacenter.Name), gateway(w.txn, n.gateway.ID())
+	again := dc != nil && g != nil && t.UsedBy == dc.Name && req.at.Before(t.ExpiresAt) &&
+		t.UsedAt.Equal(dc.JoinedAt) && g.PublicKey == n.gateway.PublicKey &&
+		bytes.Equal(dc.CACertificate, n.datacenter.CACertificate) &&
+		slices.Equal(dc.Prefixes, n.datacenter.Prefixes)
+	if !again {
+		return Result{}, false
+	}
+	return Result{Datacenter: dc.Clone(), Gateway: g.Clone()}, true
 }
 
 // newcomer is a datacenter that comes in with its first gateway.
@@ -167,9 +188,8 @@ func (w *writer) leave(req request, body *catalogpb.Leave) (Result, *Refusal) {
 		return Result{}, r
 	}
 	for g := range each[Gateway](w.txn, tableGateways, indexID, string(name)) {
-		w.forgetGateway(g)
+		w.forgetGateway(g) // every service has an owner among them
 	}
-	removeAll(w.txn, tableServices, indexID, string(name))
 	remove(w.txn, tableDatacenters, datacenter(w.txn, name))
 	for range each[Datacenter](w.txn, tableDatacenters, indexID) {
 		return Result{}, nil

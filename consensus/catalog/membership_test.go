@@ -138,6 +138,9 @@ func TestJoinIsRefused(t *testing.T) {
 		"certificate another's": {catalog.CodeCertificateTaken, "ca_certificate", func(r *catalog.JoinRequest) {
 			r.Datacenter.CACertificate = certificate(t, "west", true)
 		}},
+		"CA key another's": {catalog.CodeCertificateTaken, "ca_certificate", func(r *catalog.JoinRequest) {
+			r.Datacenter.CACertificate = certificateWithKey(t, "west", "south", true)
+		}},
 		"key is zero":      {catalog.CodePublicKeyInvalid, "gateway.public_key", func(r *catalog.JoinRequest) { r.Gateway.PublicKey = catalog.Key{} }},
 		"key is another's": {catalog.CodePublicKeyTaken, "gateway.public_key", func(r *catalog.JoinRequest) { r.Gateway.PublicKey = theGateway("west", "gw0").PublicKey }},
 		"endpoint no port": {catalog.CodeEndpointInvalid, "gateway.endpoints[0]", func(r *catalog.JoinRequest) { r.Gateway.Endpoints = []string{"192.0.2.1"} }},
@@ -154,6 +157,40 @@ func TestJoinIsRefused(t *testing.T) {
 			assert.Equal(t, c.field, m.refused(eastGateway, catalog.NewJoin(r), c.code).Field)
 		})
 	}
+}
+
+func TestWhoJoinedAndLostTheAnswerMayAskAgain(t *testing.T) {
+	again := func(m *members, edit func(*catalog.JoinRequest)) *catalogpb.Command {
+		r := joinRequest(t, "token-west", "west", "10.2.0.0/16")
+		edit(&r)
+		return m.sign(northGateway, catalog.NewJoin(r))
+	}
+	m := federationOfThree(t)
+	before := contents(m.state.View())
+	result := m.must(northGateway, again(m, func(*catalog.JoinRequest) {}))
+	assert.Equal(t, before.Datacenters[2], result.Datacenter)
+	assert.Equal(t, before.Gateways[2], result.Gateway)
+	assert.Equal(t, before, contents(m.state.View()))
+
+	for name, edit := range map[string]func(*catalog.JoinRequest){
+		"another key":         func(r *catalog.JoinRequest) { r.Gateway.PublicKey[0]++ },
+		"another gateway":     func(r *catalog.JoinRequest) { r.Gateway.Name = "gw1" },
+		"another certificate": func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = certificate(t, "x", true) },
+		"other prefixes":      func(r *catalog.JoinRequest) { r.Datacenter.Prefixes = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.t = t
+			m.refused(northGateway, again(m, edit), catalog.CodeTokenUsed)
+		})
+	}
+	m.wait(time.Hour)
+	m.refused(northGateway, again(m, func(*catalog.JoinRequest) {}), catalog.CodeTokenUsed)
+}
+
+func TestUsedTokenDoesNotLetInWhoLeft(t *testing.T) {
+	m := federationOfThree(t)
+	m.must(westGateway, catalog.NewLeave("west"))
+	m.refused(eastGateway, catalog.NewJoin(joinRequest(t, "token-west", "west", "10.2.0.0/16")), catalog.CodeTokenUsed)
 }
 
 func TestJoinByWhoIsNoMemberIsRefused(t *testing.T) {

@@ -133,14 +133,14 @@ func TestCallersCannotReachIntoTheState(t *testing.T) {
 	m := federationOfThree(t)
 	given := theService("west", "web", "a", "10.2.0.1")
 	m.must(westGateway, catalog.NewPutServices([]catalog.Service{given}))
-	before := contents(m.state.View())
+	before := encode(t, m.state.View())
 
 	given.Labels["app"], given.Ports[0].Number = "altered", 1
 	got := contents(m.state.View())
 	got.Services[0].Labels["app"], got.Services[0].Ports[0].Number = "altered", 1
 	got.Datacenters[0].CACertificate[0], got.Datacenters[0].Prefixes[0].Kind = 0, "altered"
 	got.Gateways[0].Endpoints[0], got.Gateways[0].Controls[0] = "altered", "altered"
-	assert.Equal(t, before, contents(m.state.View()))
+	assert.Equal(t, before, encode(t, m.state.View()))
 }
 
 func TestSplitServicesFitsCommands(t *testing.T) {

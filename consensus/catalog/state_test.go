@@ -35,11 +35,13 @@ func TestUnknownCommandStopsAndAppliesNothingOfItsEntry(t *testing.T) {
 			ID: "t1", SecretHash: [32]byte{1}, ExpiresAt: m.now.Add(time.Hour),
 		}))
 	}
-	newer, none := token(), token()
+	newer, none, more := token(), token(), token()
+	more.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 8, protowire.VarintType), 1))
 	newer.Version = catalog.Version + 1
 	none.Version = 0
 	for name, unknown := range map[string]*catalogpb.Command{
 		"body": fromTheFuture(t, token()), "no body": {Version: 1}, "newer version": newer, "no version": none,
+		"known body with a field beside it": more,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := contents(m.state.View())

@@ -98,41 +98,43 @@ func (w *writer) revokeToken(body *catalogpb.RevokeToken) (Result, *Refusal) {
 	return Result{}, nil
 }
 
-// usableToken finds the token of a join. The secret is compared before anything
+// provenToken finds the token of a join. The secret is compared before anything
 // else is said about the token.
-func (w *writer) usableToken(req request, body *catalogpb.Join) (*Token, *Refusal) {
-	refuse := func(code, message string) (*Token, *Refusal) {
-		return nil, &Refusal{Code: code, Field: "token", Message: message, Remedy: newTokenRemedy}
-	}
+func (w *writer) provenToken(body *catalogpb.Join) (*Token, *Refusal) {
 	t := token(w.txn, body.GetTokenId())
-	switch {
-	case t == nil:
+	if t == nil {
 		return nil, unknownToken(body.GetTokenId())
-	case subtle.ConstantTimeCompare(t.SecretHash[:], body.GetSecretHash()) != 1:
-		return refuse(CodeTokenSecret, "its secret is wrong")
-	case t.UsedBy != "":
-		return nil, usedToken(t)
-	case t.Revoked:
-		return refuse(CodeTokenRevoked, "it was revoked")
-	case !req.at.Before(t.ExpiresAt):
-		return refuse(CodeTokenExpired, "it expired at "+t.ExpiresAt.Format(time.RFC3339))
+	}
+	if subtle.ConstantTimeCompare(t.SecretHash[:], body.GetSecretHash()) != 1 {
+		return nil, unusableToken(CodeTokenSecret, "its secret is wrong")
 	}
 	return t, nil
 }
 
+// usable says whether a datacenter may still join with t.
+func (t *Token) usable(now time.Time) *Refusal {
+	switch {
+	case t.UsedBy != "":
+		return usedToken(t)
+	case t.Revoked:
+		return unusableToken(CodeTokenRevoked, "it was revoked")
+	case !now.Before(t.ExpiresAt):
+		return unusableToken(CodeTokenExpired, "it expired at "+t.ExpiresAt.Format(time.RFC3339))
+	}
+	return nil
+}
+
 const newTokenRemedy = "ask a member for a new one: meshctl token create"
 
+func unusableToken(code, message string) *Refusal {
+	return &Refusal{Code: code, Field: "token", Message: message, Remedy: newTokenRemedy}
+}
+
 func unknownToken(id string) *Refusal {
-	return &Refusal{
-		Code: CodeTokenUnknown, Field: "token", Message: fmt.Sprintf("there is no token %q", shorten(id)),
-		Remedy: newTokenRemedy,
-	}
+	return unusableToken(CodeTokenUnknown, fmt.Sprintf("there is no token %q", shorten(id)))
 }
 
 func usedToken(t *Token) *Refusal {
-	return &Refusal{
-		Code: CodeTokenUsed, Field: "token",
-		Message: fmt.Sprintf("datacenter %q joined with it at %s", t.UsedBy, t.UsedAt.Format(time.RFC3339)),
-		Remedy:  newTokenRemedy,
-	}
+	return unusableToken(CodeTokenUsed,
+		fmt.Sprintf("datacenter %q joined with it at %s", t.UsedBy, t.UsedAt.Format(time.RFC3339)))
 }

@@ -24,6 +24,12 @@ func TestNamesAreDNSLabels(t *testing.T) {
 	}
 }
 
+func TestEverythingIsNoPrefix(t *testing.T) {
+	for _, all := range []string{"0.0.0.0/0", "::/0"} {
+		require.ErrorContains(t, catalog.ValidatePrefixes(prefixes(catalog.PodPrefix, all)), "is every address")
+	}
+}
+
 func TestPrefixesOfOneDatacenterMayNestButNotRepeat(t *testing.T) {
 	require.NoError(t, catalog.ValidatePrefixes(nil))
 	require.NoError(t, catalog.ValidatePrefixes(append(
