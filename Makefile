@@ -46,7 +46,6 @@ test-root: ## the namespaces ring: real netlink, nft, TUN and processes (root)
 .PHONY: lint
 lint: ## golangci-lint, at the version of .ci/tools/go.mod
 	.ci/tool golangci-lint run ./...
-	.ci/tool golangci-lint run --build-tags root ./...
 
 .PHONY: generate
 generate: ## generate code from the protobuf files (protoc)
