@@ -176,7 +176,10 @@ func TestWhoJoinedAndLostTheAnswerMayAskAgain(t *testing.T) {
 		"another key":         func(r *catalog.JoinRequest) { r.Gateway.PublicKey[0]++ },
 		"another gateway":     func(r *catalog.JoinRequest) { r.Gateway.Name = "gw1" },
 		"another certificate": func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = certificate(t, "x", true) },
-		"other prefixes":      func(r *catalog.JoinRequest) { r.Datacenter.Prefixes = nil },
+		"another's token": func(r *catalog.JoinRequest) {
+			r.TokenID, r.SecretHash = "token-north", catalog.HashSecret([]byte("token-north"))
+		},
+		"other prefixes": func(r *catalog.JoinRequest) { r.Datacenter.Prefixes = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m.t = t

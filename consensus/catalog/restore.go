@@ -91,12 +91,9 @@ func (d *decoder) end(trailer *catalogpb.Trailer) error {
 
 // next reads one record and gives its bytes with their length, for the sum.
 func (d *decoder) next() (*catalogpb.Record, []byte, error) {
-	size, err := binary.ReadUvarint(d.r)
+	size, err := d.size()
 	if err != nil {
-		return nil, nil, truncated(err)
-	}
-	if size > maxRecordSize {
-		return nil, nil, fmt.Errorf("%w: a record of %d bytes", ErrSnapshot, size)
+		return nil, nil, err
 	}
 	raw := bytes.NewBuffer(binary.AppendUvarint(nil, size))
 	header := raw.Len()
@@ -109,6 +106,25 @@ func (d *decoder) next() (*catalogpb.Record, []byte, error) {
 		return nil, nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	return record, raw.Bytes(), nil
+}
+
+// size reads a varint. binary.ReadUvarint would not let tell a number that is
+// too large from a reader that failed.
+func (d *decoder) size() (uint64, error) {
+	var size uint64
+	for shift := 0; ; shift += 7 {
+		b, err := d.r.ReadByte()
+		if err != nil {
+			return 0, truncated(err)
+		}
+		size |= uint64(b&0x7f) << shift
+		if size > maxRecordSize || shift > 28 {
+			return 0, fmt.Errorf("%w: a record of more than %d bytes", ErrSnapshot, maxRecordSize)
+		}
+		if b < 0x80 {
+			return size, nil
+		}
+	}
 }
 
 func truncated(err error) error {
