@@ -21,13 +21,9 @@ import (
 func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
 	defer cancel()
-	var results []catalog.Result
-	for _, piece := range split(cmds) {
-		r, err := n.deliver(ctx, piece)
-		results = append(results, r...)
-		if err != nil {
-			return results, fmt.Errorf("write to the catalog: %w", err)
-		}
+	results, err := n.submit(ctx, cmds)
+	if err != nil {
+		return results, err
 	}
 	var index uint64
 	for _, r := range results {
@@ -35,6 +31,26 @@ func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catal
 	}
 	if err := n.waitApplied(ctx, index); err != nil {
 		return results, fmt.Errorf("write to the catalog: %w: %w", ErrBehind, err)
+	}
+	return results, nil
+}
+
+// Submit is Propose without the wait for the own copy. It is for the write by
+// which this member leaves: after it, nobody sends it the log any more.
+func (n *Node) Submit(ctx context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
+	defer cancel()
+	return n.submit(ctx, cmds)
+}
+
+func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+	var results []catalog.Result
+	for _, piece := range split(cmds) {
+		r, err := n.deliver(ctx, piece)
+		results = append(results, r...)
+		if err != nil {
+			return results, fmt.Errorf("write to the catalog: %w", err)
+		}
 	}
 	return results, nil
 }

@@ -15,8 +15,8 @@ type Timers struct {
 	Election  time.Duration // a candidate waits this long for votes
 	Lease     time.Duration // a leader without a quorum for this long steps down
 	Commit    time.Duration // how late followers may learn of a commit when nothing else is sent
-	// MaxAppendEntries bounds one replication message. A follower's stream
-	// carries at most 2×MaxAppendEntries entries per round trip.
+	// MaxAppendEntries bounds one replication message, and with that the entries
+	// that a follower can get in one round trip.
 	MaxAppendEntries int
 	RPC              time.Duration // deadline of one raft call; a snapshot gets more by its size
 	SnapshotInterval time.Duration

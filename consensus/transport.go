@@ -17,6 +17,11 @@ import (
 // interface allows to ignore the handler; heartbeats then queue behind the
 // disk, for which the timers leave room.
 //
+// It does not pipeline: when a follower answers no, raft's pipeline can wait for
+// itself for ever, while heartbeats go on and hide that the follower gets nothing
+// (hashicorp/raft#612). One message at a time carries up to MaxAppendEntries
+// entries, each of which is a batch already.
+//
 // It notes what peers answer, which is how the leader knows who is healthy.
 type transport struct {
 	*raft.NetworkTransport
@@ -33,6 +38,7 @@ func newTransport(stream raft.StreamLayer, timers Timers, contacts *contacts, lo
 	return &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: stream, MaxPool: 3, Timeout: timers.RPC, Logger: log,
+			MaxRPCsInFlight: 1, // no pipeline
 		}),
 		contacts: contacts,
 	}
@@ -41,8 +47,8 @@ func newTransport(stream raft.StreamLayer, timers Timers, contacts *contacts, lo
 // SetHeartbeatHandler does nothing, on purpose: see transport.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// AppendEntries notes the answer. Raft sends its heartbeats through here even
-// while it replicates through a pipeline.
+// AppendEntries notes the answer: that of a heartbeat at least, many times in each
+// heartbeat timeout.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {

@@ -68,3 +68,12 @@ func TestTheTransportKeepsPreVote(t *testing.T) {
 	assert.True(t, ok)
 	require.NoError(t, trans.(raft.WithClose).Close())
 }
+
+// A follower that answers no while the leader sends can stop raft's pipeline for
+// good (hashicorp/raft#612).
+func TestReplicationIsNotPipelined(t *testing.T) {
+	trans := consensus.NewTestTransport(newListener(t))
+	_, err := trans.AppendEntriesPipeline("b", trans.LocalAddr())
+	require.ErrorIs(t, err, raft.ErrPipelineReplicationNotSupported)
+	require.NoError(t, trans.(raft.WithClose).Close())
+}
