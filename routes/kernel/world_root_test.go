@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -52,7 +53,24 @@ func newWorld(t testing.TB) *world {
 	}
 	w.ip("addr add 10.1.0.1/32 dev mesh0")
 	w.ip("addr add fd00:1::1/128 dev mesh1 nodad")
+	w.awaitLinks()
 	return w
+}
+
+// awaitLinks waits until the kernel has told of all links that they are up,
+// which is a while after they are. It stays on this thread, as
+// require.Eventually would not.
+func (w *world) awaitLinks() {
+	w.t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for range 1000 {
+		if strings.Count(w.ip("-brief link show up"), " UP ") == 4 {
+			return
+		}
+		<-again.C
+	}
+	w.t.Fatal("links did not come up: " + w.ip("-brief link"))
 }
 
 // Watch may be called from any goroutine, hence has to enter the namespace.

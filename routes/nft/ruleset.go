@@ -1,3 +1,7 @@
+//go:build linux
+
+// Rendering is pure, but knftables builds on Linux only.
+
 package nft
 
 import (
@@ -21,20 +25,7 @@ const (
 	setLanes  = "lanes"
 	setLocal  = "local"
 	setRemote = "remote"
-
-	// CounterTunnel counts packets out of a tunnel with a source that the lane
-	// does not lead to.
-	CounterTunnel = "spoofed-in-tunnel"
-	// CounterUnderlay counts packets from outside the tunnels with a source of
-	// another datacenter.
-	CounterUnderlay = "spoofed-on-underlay"
 )
-
-// Counter is one of the table's named counters.
-type Counter struct {
-	Name           string
-	Packets, Bytes uint64
-}
 
 // Render fills a transaction that replaces our table, as a whole and at once,
 // by what fw says. Counters go on from the values given, if any. It is pure.

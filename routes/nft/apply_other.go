@@ -1,0 +1,30 @@
+//go:build !linux
+
+package nft
+
+import (
+	"context"
+	"errors"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Filter is a routes.Filter that can do nothing here.
+type Filter struct{}
+
+var _ routes.Filter = (*Filter)(nil)
+
+// New returns a filter whose every operation returns errors.ErrUnsupported.
+func New() *Filter { return &Filter{} }
+
+// Apply is not supported.
+func (*Filter) Apply(context.Context, routes.Firewall) error { return errors.ErrUnsupported }
+
+// Intact is not supported.
+func (*Filter) Intact(context.Context) (bool, error) { return false, errors.ErrUnsupported }
+
+// Remove is not supported.
+func (*Filter) Remove(context.Context) error { return errors.ErrUnsupported }
+
+// Counters is not supported.
+func (*Filter) Counters(context.Context) ([]Counter, error) { return nil, errors.ErrUnsupported }
