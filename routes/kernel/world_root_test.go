@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/routes"
@@ -52,9 +53,22 @@ func newWorld(t testing.TB) *world {
 		w.ip("link set %s up", device)
 	}
 	w.ip("addr add 10.1.0.1/32 dev mesh0")
-	w.ip("addr add fd00:1::1/128 dev mesh1 nodad")
 	w.awaitLinks()
+	w.addIPv6("fd00:1::1/128", "mesh1")
 	return w
+}
+
+// addIPv6 waits until the kernel has told of the address, which it does a
+// while after it has taken it.
+func (w *world) addIPv6(address, device string) {
+	w.t.Helper()
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV6_IFADDR)
+	require.NoError(w.t, err)
+	defer socket.Close()
+	require.NoError(w.t, socket.SetReceiveTimeout(&unix.Timeval{Sec: 5}))
+	w.ip("addr add %s dev %s nodad", address, device)
+	_, _, err = socket.Receive()
+	require.NoError(w.t, err)
 }
 
 // awaitLinks waits until the kernel has told of all links that they are up,
