@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, stdout *os.File) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	parent := os.Getppid()
 	binaries, err := prepare(*bin)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func run(ctx context.Context, args []string, stdout *os.File) error {
 	if *once {
 		return nil
 	}
-	stand(ctx, t, stdout)
+	stand(ctx, t, stdout, parent)
 	return nil
 }
 
@@ -102,11 +103,10 @@ func prepare(bin string) (harness.Binaries, error) {
 	return binaries, err
 }
 
-// stand keeps the federation until Ctrl-C, or until whoever started the
-// demonstration is gone: nobody could end it then.
-func stand(ctx context.Context, t *tour, w io.Writer) {
+// stand keeps the federation until Ctrl-C, or until the process that started
+// the demonstration (make, a shell) is gone: nobody could end it then.
+func stand(ctx context.Context, t *tour, w io.Writer, parent int) {
 	t.printHints(w)
-	parent := os.Getppid()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for os.Getppid() == parent {
