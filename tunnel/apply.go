@@ -25,9 +25,9 @@ type Device interface {
 
 // Apply makes the interfaces of dev what is wanted and returns what is really
 // there afterwards, also when it fails in part. A bad interface does not keep
-// the others from being applied; the error joins all. Interfaces that are not
-// wanted are removed only if prune is set, and last. When nothing differs,
-// nothing but List is called.
+// the others from being applied; the error joins all. Interfaces and peers that
+// are not wanted are removed only if prune is set, interfaces last. When nothing
+// differs, nothing but List is called.
 func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune bool) ([]Observed, error) {
 	if key.IsZero() {
 		return nil, errors.New("apply tunnels: no private key")
@@ -36,7 +36,7 @@ func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune
 	if err != nil {
 		return have, fmt.Errorf("list interfaces: %w", err)
 	}
-	a := applier{dev: dev, key: key}
+	a := applier{dev: dev, key: key, prune: prune}
 	if a.create(ctx, want, have) {
 		if have, err = dev.List(ctx); err != nil {
 			return have, errors.Join(append(a.errs, fmt.Errorf("list interfaces: %w", err))...)
@@ -44,7 +44,7 @@ func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune
 	}
 	a.configure(ctx, want, have)
 	if prune {
-		a.prune(ctx, want, have)
+		a.remove(ctx, want, have)
 	}
 	if a.touched {
 		if have, err = dev.List(ctx); err != nil {
@@ -58,6 +58,7 @@ func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune
 type applier struct {
 	dev     Device
 	key     PrivateKey
+	prune   bool // what is not wanted may go
 	errs    []error
 	touched bool // something was changed after the last List
 }
@@ -87,6 +88,9 @@ func (a *applier) configure(ctx context.Context, want []Config, have []Observed)
 			continue
 		}
 		change := Diff(w, have[i], a.key)
+		if !a.prune {
+			change.RemovePeers = nil
+		}
 		if change.Empty() {
 			continue
 		}
@@ -97,7 +101,7 @@ func (a *applier) configure(ctx context.Context, want []Config, have []Observed)
 	}
 }
 
-func (a *applier) prune(ctx context.Context, want []Config, have []Observed) {
+func (a *applier) remove(ctx context.Context, want []Config, have []Observed) {
 	for _, h := range have {
 		if slices.ContainsFunc(want, func(w Config) bool { return w.Name == h.Name }) {
 			continue

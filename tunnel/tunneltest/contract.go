@@ -139,6 +139,12 @@ func testPrune(t *testing.T, dev tunnel.Device) {
 	require.NoError(t, err)
 	RequireRealised(t, Key(100), both, have)
 	RequireRealised(t, Key(100), both[:1], apply(t, dev, both[:1]))
+
+	lonely := []tunnel.Config{lane(0)}
+	have, err = tunnel.Apply(t.Context(), dev, Key(100), lonely, false)
+	require.NoError(t, err)
+	RequireRealised(t, Key(100), both[:1], have)
+	RequireRealised(t, Key(100), lonely, apply(t, dev, lonely))
 	require.Empty(t, apply(t, dev, nil))
 }
 
