@@ -60,7 +60,7 @@ func (p *Port) dial(ctx context.Context, id catalog.GatewayID, address, protocol
 		_ = under.Close() // the handshake's error is the one to tell
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
-	p.sessions.add(under, proved)
+	p.sessions.add(under, proved, false)
 	if !p.trust.holds(proved) { // the catalog changed before add: watchTrust did not see us
 		_ = under.Close()
 		return nil, fmt.Errorf("%s: %s has left the federation", address, id)

@@ -28,6 +28,9 @@ const (
 	// overlayRetry is waited before binding to the overlay address is tried again.
 	overlayRetry  = 5 * time.Second
 	shutdownGrace = 2 * time.Second
+	// answerGrace is how long a datacenter that has left may wait for the answer
+	// to the call by which it did.
+	answerGrace = time.Second
 )
 
 // Config is what a Port needs; all but the last three are required.
@@ -219,7 +222,7 @@ func (p *Port) serve(ctx context.Context, raw net.Conn, release func()) {
 		_ = under.Close() // there is nothing to say to it
 		return
 	}
-	p.sessions.add(under, proof)
+	p.sessions.add(under, proof, conn.ConnectionState().NegotiatedProtocol == protocolRPC)
 	switch {
 	case !proof.member:
 		time.AfterFunc(strangerLife, func() { _ = under.Close() })
@@ -259,16 +262,43 @@ func (p *Port) handshake(ctx context.Context, under net.Conn) (*tls.Conn, proof,
 func (p *Port) watchTrust(ctx context.Context) error {
 	for {
 		changed := p.config.Changed() // before the look, so that no change is missed
-		n := p.sessions.cut(func(proved proof) bool { return proved.member && !p.trust.holds(proved) })
+		again := time.Duration(0)
+		n := p.sessions.cut(func(s *session) bool {
+			due, wait := p.endsNow(s)
+			again = max(again, wait)
+			return due
+		})
 		if n > 0 {
 			p.log.Info("cut connections of a datacenter that is no longer a member", "connections", n)
 		}
+		var later <-chan time.Time // never, unless somebody is owed an answer
+		if again > 0 {
+			later = time.After(again)
+		}
 		select {
 		case <-changed:
+		case <-later:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// endsNow tells whether a connection has to be cut, or how long it may still
+// last. One on which we answer calls lasts a moment longer: the call by which
+// its peer left came over it, and further ones are refused anyway.
+func (p *Port) endsNow(s *session) (now bool, wait time.Duration) {
+	if !s.proof.member || p.trust.holds(s.proof) {
+		return false, 0
+	}
+	if !s.serves {
+		return true, 0
+	}
+	if s.ended.IsZero() {
+		s.ended = time.Now()
+	}
+	wait = answerGrace - time.Since(s.ended)
+	return wait <= 0, max(wait, 0)
 }
 
 // pause waits; false: ctx ended.

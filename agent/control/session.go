@@ -4,12 +4,15 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 )
 
 // session is one open connection with what its handshake proved.
 type session struct {
-	raw   net.Conn // below TLS
-	proof proof
+	raw    net.Conn // below TLS
+	proof  proof
+	serves bool      // we answer calls on it, each of which is authorised anew
+	ended  time.Time // since when its peer is no member any more; guarded by sessions.mu
 }
 
 // sessions holds the open connections of the control port, both those that were
@@ -49,8 +52,8 @@ func (s *sessions) track(conn net.Conn, closed func()) *tracked {
 }
 
 // add says what the handshake on c proved. It closes c if all are being closed.
-func (s *sessions) add(c *tracked, p proof) *session {
-	session := &session{raw: c, proof: p}
+func (s *sessions) add(c *tracked, p proof, serves bool) *session {
+	session := &session{raw: c, proof: p, serves: serves}
 	s.mu.Lock()
 	closed := s.closed
 	if !closed {
@@ -83,11 +86,11 @@ func (s *sessions) remove(c *tracked) {
 
 // cut closes the connections that match and returns how many those were. It
 // closes below TLS: a goodbye to a peer that does not read would only take time.
-func (s *sessions) cut(match func(proof) bool) int {
+func (s *sessions) cut(match func(*session) bool) int {
 	var matching []net.Conn
 	s.mu.Lock()
 	for _, session := range s.open {
-		if match(session.proof) {
+		if match(session) {
 			matching = append(matching, session.raw)
 		}
 	}
@@ -103,7 +106,7 @@ func (s *sessions) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.cut(func(proof) bool { return true })
+	s.cut(func(*session) bool { return true })
 }
 
 type sessionKey struct{}
