@@ -15,10 +15,18 @@ func CleanUp(ctx context.Context, d Dataplane, table int) error {
 	// The routes go first: while a tunnel is gone and its routes are not,
 	// packets would be dropped that could go elsewhere.
 	_, routed := routes.Remove(ctx, d.Routes, table)
-	_, tunnels := tunnel.Apply(ctx, d.Tunnels, tunnel.PrivateKey{}, nil, true)
+	tunnels := removeTunnels(ctx, d.Tunnels)
 	firewall := d.Firewall.Remove(ctx)
 	if err := errors.Join(routed, tunnels, firewall); err != nil {
 		return fmt.Errorf("remove what meshway made: %w", err)
 	}
 	return nil
+}
+
+func removeTunnels(ctx context.Context, device tunnel.Device) error {
+	tunnels, err := device.List(ctx)
+	for _, t := range tunnels {
+		err = errors.Join(err, device.Remove(ctx, t.Name))
+	}
+	return err
 }

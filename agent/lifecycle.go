@@ -115,14 +115,12 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress Progress) error 
 
 func (a *Agent) tellLeave(ctx context.Context, m *member, force bool, progress Progress) error {
 	if _, member := m.federation.View().Datacenter(a.deps.Config.Datacenter); member {
-		results, err := m.federation.Propose(ctx, catalog.NewLeave(a.deps.Config.Datacenter))
-		switch {
-		case err == nil && results[0].Refusal != nil:
-			return results[0].Refusal
-		case err != nil && !force:
+		err := m.federation.Leave(ctx)
+		if err != nil && !force {
 			return fmt.Errorf("tell the federation: %w; wait for a leader, or drop the membership on this side alone with --force "+
-				"(then remove the datacenter's gateways on another one: meshctl raft remove-peer)", err)
-		case err != nil:
+				"(the others then still know the datacenter, and its name and prefixes stay taken)", err)
+		}
+		if err != nil {
 			progress("not-told", "the federation could not be told: "+err.Error())
 			return nil
 		}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -46,7 +47,10 @@ type loop struct {
 	routes     routes.Applier
 	observed   plan.Observed // of the last pass; only Run touches it, like the next
 	distances  roundTrips
+	departures departures
+	lingering  bool         // a datacenter has just left: look again soon
 	sound      atomic.Int64 // when a pass last applied everything, Unix ns
+	synced     atomic.Bool  // the own copy of the catalog has caught up since the start
 	last       atomic.Pointer[pass]
 }
 
@@ -68,16 +72,18 @@ func (l *loop) Run(ctx context.Context) error {
 	group.Go(func() error { return l.resolver.Run(ctx) })
 	group.Go(func() error { return ended(ctx, l.dataplane.Routes.Watch(ctx, l.wake.up)) })
 	group.Go(func() error { return l.listen(ctx) })
+	group.Go(func() error { return l.catchUp(ctx) })
 	group.Go(func() error {
 		for ctx.Err() == nil {
-			changed := l.federation.Changed()
+			// Taken before the pass, so that no change during it is missed.
+			changed, verdict := l.federation.Changed(), l.liveness.Changed()
 			p := l.turn(ctx)
 			select {
 			case <-ctx.Done():
 			case <-changed:
+			case <-verdict:
 			case <-l.wake:
-			case <-l.liveness.Changed():
-			case <-time.After(p.pause()):
+			case <-time.After(l.pause(p)):
 			}
 		}
 		return nil
@@ -101,7 +107,13 @@ func (l *loop) turn(ctx context.Context) *pass {
 		p.errors = append(p.errors, err)
 	}
 	p.desired, p.problems = plan.Compute(p.inputs)
-	l.apply(ctx, p)
+	if p.desired.Empty() {
+		// Our own record is missing: everything stays as it is until it is
+		// known why. Only leaving removes.
+		p.tunnels = l.observed.Tunnels
+	} else {
+		l.apply(ctx, p)
+	}
 	l.observed = plan.Observed{Tunnels: p.tunnels}
 	l.registrar.observe(p.desired.Observations)
 	l.federation.Tune(l.distances.observe(p.at, p.inputs.Observed.Sessions))
@@ -110,17 +122,43 @@ func (l *loop) turn(ctx context.Context) *pass {
 	return p
 }
 
+// catchUp waits until the own copy has all that the leader had after this
+// start. Before, a peer that is missing in it may only be newer than it.
+func (l *loop) catchUp(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if _, _, err := l.federation.Read(ctx, LeaseRead); err == nil {
+			l.synced.Store(true)
+			l.wake.up()
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryInterval):
+		}
+	}
+	return nil
+}
+
 // gather reads all sources; what cannot be read is not synced, so that
 // nothing is deleted for want of it.
 func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
+	if l.last.Load() == nil {
+		// What an earlier agent left is adopted, not planned anew.
+		tunnels, err := l.dataplane.Tunnels.List(ctx)
+		if err != nil {
+			return plan.Inputs{}, fmt.Errorf("look at the tunnels: %w", err)
+		}
+		l.observed.Tunnels = tunnels
+	}
 	host, err := l.host.Observe(ctx)
 	view := l.federation.View()
-	state := catalogOf(view)
+	state, lingering := l.departures.keep(time.Now(), catalogOf(view))
+	l.lingering = lingering
 	in := plan.Inputs{
 		Self: l.self, Config: l.cfg, Host: host, Catalog: state,
 		Endpoints: l.endpoints(state),
 		Observed:  plan.Observed{Tunnels: l.observed.Tunnels, Sessions: l.liveness.Sessions()},
-		Synced:    plan.Synced{Catalog: view.Index() > 0, Host: err == nil},
+		Synced:    plan.Synced{Catalog: l.synced.Load(), Host: err == nil},
 		Now:       time.Now(),
 	}
 	if err == nil {
@@ -237,9 +275,10 @@ func (l *loop) listen(ctx context.Context) error {
 }
 
 // pause is how long the next pass may wait for an event.
-func (p *pass) pause() time.Duration {
-	down := slices.ContainsFunc(p.inputs.Observed.Sessions, func(s plan.Session) bool { return !s.Up })
-	if down || len(p.errors) > 0 || len(p.inputs.Observed.Sessions) < len(p.desired.Sessions) {
+func (l *loop) pause(p *pass) time.Duration {
+	sessions := p.inputs.Observed.Sessions
+	down := slices.ContainsFunc(sessions, func(s plan.Session) bool { return !s.Up })
+	if down || l.lingering || len(p.errors) > 0 || len(sessions) < len(p.desired.Sessions) {
 		return searchInterval
 	}
 	return resyncInterval

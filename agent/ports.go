@@ -67,8 +67,10 @@ type Federation interface {
 	// Tune adapts the timers of consensus to the slowest round trip between
 	// gateways that was measured.
 	Tune(slowest time.Duration)
-	// Withdraw hands over what this gateway does for others (leadership, its
-	// vote) after its datacenter has left; it returns when that is done.
+	// Leave tells the federation that this datacenter is no longer a member of it.
+	Leave(ctx context.Context) error
+	// Withdraw hands over what this gateway does for others, after its
+	// datacenter has left; it returns when that is done.
 	Withdraw(ctx context.Context) error
 
 	CreateToken(ctx context.Context, datacenter catalog.DatacenterName, ttl time.Duration) (NewToken, error)

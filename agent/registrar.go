@@ -41,7 +41,7 @@ type registrar struct {
 	mu       sync.Mutex // guards all following
 	want     registrations
 	dynamic  []catalog.Service // of meshctl: what is on disk
-	queue    status.Queue
+	waiting  time.Time         // since when something has been pending; zero: nothing is
 	problems []plan.Problem
 }
 
@@ -80,14 +80,13 @@ func (r *registrar) repair(ctx context.Context) time.Duration {
 	r.mu.Unlock()
 	commands := want.missing(r.federation.View())
 	if len(commands) == 0 {
-		r.settle(0, nil)
+		r.settle(nil)
 		return antiEntropyInterval
 	}
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	results, err := r.federation.Propose(ctx, commands...)
 	if err != nil {
-		r.settle(len(commands), nil)
 		r.log.Debug("registrations wait", "pending", len(commands), "err", err)
 		return retryInterval
 	}
@@ -97,7 +96,7 @@ func (r *registrar) repair(ctx context.Context) time.Duration {
 			problems = append(problems, refused(result.Refusal))
 		}
 	}
-	r.settle(0, problems)
+	r.settle(problems)
 	if len(problems) > 0 {
 		return antiEntropyInterval
 	}
@@ -112,7 +111,7 @@ func refused(refusal *catalog.Refusal) plan.Problem {
 	}
 }
 
-func (r *registrar) settle(pending int, problems []plan.Problem) {
+func (r *registrar) settle(problems []plan.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !slices.Equal(r.problems, problems) {
@@ -121,21 +120,21 @@ func (r *registrar) settle(pending int, problems []plan.Problem) {
 		}
 	}
 	r.problems = problems
-	if pending == 0 {
-		r.queue = status.Queue{}
-		return
-	}
-	if r.queue.Pending == 0 {
-		r.queue.Since = time.Now()
-	}
-	r.queue.Pending = pending
 }
 
-// state returns what waits, and what the catalog refuses.
+// state returns what waits for a leader, and what the catalog refuses.
 func (r *registrar) state() (status.Queue, []plan.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.queue, r.problems
+	pending := len(r.want.missing(r.federation.View())) - len(r.problems)
+	switch {
+	case pending <= 0:
+		r.waiting = time.Time{}
+		return status.Queue{}, r.problems
+	case r.waiting.IsZero():
+		r.waiting = time.Now()
+	}
+	return status.Queue{Pending: pending, Since: r.waiting}, r.problems
 }
 
 // describe sets what the catalog has to say of the gateway and its prefixes.

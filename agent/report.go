@@ -102,6 +102,6 @@ func (a *Agent) lookup(ctx context.Context, destination netip.Addr) (*status.Loo
 	}
 	return &status.Lookup{
 		Address: destination, Table: found.Table, Prefix: found.Prefix,
-		Device: found.Device, Source: found.Source,
+		Device: found.Device, Source: found.Source, Blackhole: found.Blackhole,
 	}, nil
 }

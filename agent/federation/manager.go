@@ -146,7 +146,7 @@ func (m *Manager) Join(ctx context.Context, text string, candidate agent.Candida
 	if err := m.portIsFree(ctx, sockets); err != nil {
 		return err
 	}
-	joiner := control.Joiner{CA: ca, Sockets: sockets, Sentinels: sentinels(), Progress: progress}
+	joiner := control.Joiner{CA: ca, Sockets: sockets, Sentinels: Sentinels(), Progress: progress}
 	response, err := joiner.Join(ctx, token, &controlpb.JoinRequest{
 		Datacenter: catalog.Datacenter{Prefixes: candidate.Prefixes}.Proto(),
 		Gateway:    candidate.Gateway.Proto(),

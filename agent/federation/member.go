@@ -51,7 +51,7 @@ func newMember(c memberConfig) (*Member, error) {
 	m.port = control.New(control.Config{
 		Listen: c.cfg.Control.Listen, Certifier: c.certifier, CAs: m.authority, Changed: m.Changed,
 		Sockets: c.sockets, Service: &service{member: m}, Addresses: m.addresses,
-		Sentinels: sentinels(), Log: c.log,
+		Sentinels: Sentinels(), Log: c.log,
 	})
 	node, err := consensus.Open(consensus.Config{
 		ID: c.self, Federation: c.federationID, Dir: c.dir, Timers: timersOf(c.cfg.Raft),
@@ -71,14 +71,6 @@ func timersOf(c config.Raft) consensus.Timers {
 		return consensus.WAN()
 	}
 	return consensus.LAN()
-}
-
-// sentinels are the errors that keep their meaning between gateways.
-func sentinels() control.Sentinels {
-	return append(agentSentinels(),
-		control.Sentinel{Name: "not-leader", Err: consensus.ErrNotLeader, Code: codeUnavailable},
-		control.Sentinel{Name: "rejected", Err: consensus.ErrRejected, Code: codeFailedPrecondition},
-	)
 }
 
 func (m *Member) close() error { return errors.Join(m.node.Close(), m.port.Close()) }
@@ -210,8 +202,21 @@ func (m *Member) Tune(slowest time.Duration) {
 	}
 }
 
-// Withdraw implements agent.Federation. The leader removes the members that
-// the catalog does not know any more, itself last and after handing over.
+// Leave implements agent.Federation. The own copy does not learn of it: who
+// has left is sent nothing any more.
+func (m *Member) Leave(ctx context.Context) error {
+	results, err := m.node.Submit(ctx, catalog.NewLeave(m.cfg.Datacenter))
+	if err != nil {
+		return explain(err)
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// Withdraw implements agent.Federation. A leader that is no longer in the
+// catalog hands over by itself.
 func (m *Member) Withdraw(ctx context.Context) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -227,19 +232,11 @@ func (m *Member) Withdraw(ctx context.Context) error {
 	}
 }
 
-// onDuty says whether others still depend on this node: it leads, or has a
-// vote beside others.
+// onDuty says whether others still depend on this node. A follower is not
+// missed: the leader takes its vote away.
 func (m *Member) onDuty() bool {
 	peers, err := m.node.Peers()
-	if err != nil || len(peers) < 2 {
-		return false
-	}
-	for _, p := range peers {
-		if p.ID == m.self {
-			return p.Voter || p.Leader
-		}
-	}
-	return false
+	return err == nil && len(peers) > 1 && m.node.Status().Role == "leader"
 }
 
 // CreateToken implements agent.Federation.
@@ -308,4 +305,3 @@ func (m *Member) Restore(ctx context.Context, archive []byte) (uint64, error) {
 	}
 	return m.node.View().Index(), nil
 }
-

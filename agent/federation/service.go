@@ -16,18 +16,14 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-const (
-	codeUnavailable        = connect.CodeUnavailable
-	codeFailedPrecondition = connect.CodeFailedPrecondition
-)
-
-// Sentinels are the errors of the agent that keep their meaning on the way to meshctl.
-func Sentinels() control.Sentinels { return agentSentinels() }
-
-func agentSentinels() control.Sentinels {
+// Sentinels are the errors that keep their meaning between gateways, and on
+// the way to meshctl.
+func Sentinels() control.Sentinels {
 	return control.Sentinels{
-		{Name: "no-leader", Err: agent.ErrNoLeader, Code: codeUnavailable},
-		{Name: "no-leader", Err: consensus.ErrNoLeader, Code: codeUnavailable},
+		{Name: "no-leader", Err: agent.ErrNoLeader, Code: connect.CodeUnavailable},
+		{Name: "no-leader", Err: consensus.ErrNoLeader, Code: connect.CodeUnavailable},
+		{Name: "not-leader", Err: consensus.ErrNotLeader, Code: connect.CodeUnavailable},
+		{Name: "rejected", Err: consensus.ErrRejected, Code: connect.CodeFailedPrecondition},
 	}
 }
 

@@ -54,18 +54,33 @@ func addDatacenter(c *routes.Config, dc remote, f routes.Family, from netip.Addr
 	}
 }
 
+// lastGrace is how long a datacenter whose gateways have all gone silent
+// keeps the last ones: there is nothing better to send its packets to, and a
+// host that is busy must not look like one that is gone.
+const lastGrace = 10 * time.Second
+
 // legs are the members of a datacenter's group. When no gateway answers, the
 // routes stay and lead to the blackhole: without them the packets would follow
 // the default route and leave this host in plain text.
 func legs(dc remote, f routes.Family, now time.Time) []uint32 {
-	var out []uint32
-	for _, p := range dc.gateways {
-		if p.carries(now) {
-			out = append(out, routes.LegID(int(p.Index), f))
-		}
+	out := legsOf(dc, f, func(p peer) bool { return p.carries(now) })
+	if len(out) == 0 {
+		out = legsOf(dc, f, func(p peer) bool {
+			return !p.session.LastPacket.IsZero() && now.Sub(p.session.LastPacket) < lastGrace
+		})
 	}
 	if len(out) == 0 {
 		return []uint32{routes.BlackholeID(f)}
+	}
+	return out
+}
+
+func legsOf(dc remote, f routes.Family, take func(peer) bool) []uint32 {
+	var out []uint32
+	for _, p := range dc.gateways {
+		if take(p) {
+			out = append(out, routes.LegID(int(p.Index), f))
+		}
 	}
 	slices.Sort(out)
 	return out
