@@ -1,0 +1,243 @@
+package sim
+
+import (
+	"context"
+	"net/netip"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controltest"
+	"github.com/meshway/meshway/agent/federation"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registry"
+	"github.com/meshway/meshway/routes/routestest"
+	"github.com/meshway/meshway/tunnel"
+	"github.com/meshway/meshway/tunnel/tunneltest"
+)
+
+const lane0 = "mesh0"
+
+// site is one datacenter: a host whose kernel and data plane stay, and an
+// agent that comes and goes.
+type site struct {
+	world    *world
+	cfg      config.Config
+	host     *controltest.Host
+	underlay atomic.Value // netip.Addr
+	tunnels  *tunneltest.Fake
+	kernel   *routestest.Kernel
+	filter   *routestest.Filter
+	key      tunnel.PublicKey
+	agent    *agent.Agent
+	cancel   context.CancelFunc
+	ended    chan error
+}
+
+func newSite(w *world, cfg config.Config, underlay netip.Addr) *site {
+	s := &site{
+		world: w, cfg: cfg, host: w.fabric.Host(string(cfg.Datacenter), underlay.String()),
+		tunnels: tunneltest.NewFake(), kernel: routestest.NewKernel(), filter: routestest.NewFilter(),
+	}
+	s.underlay.Store(underlay)
+	return s
+}
+
+// name is that of the host in the world, which the datacenter mostly shares.
+func (s *site) name() string { return s.host.Name() }
+
+// start begins an agent on what an earlier one left.
+func (s *site) start() {
+	t := s.world.t
+	store, err := identity.Open(s.cfg.DataDir)
+	require.NoError(t, err)
+	key, err := store.WireGuardKey()
+	require.NoError(t, err)
+	s.key = key.Public()
+	log := logger(s.name())
+	s.agent = agent.New(agent.Deps{
+		Config: s.cfg, Key: key, Log: log, Host: s,
+		Dataplane: agent.Dataplane{Tunnels: links{s.tunnels, s.kernel}, Routes: s.kernel, Firewall: s.filter},
+		Federations: federation.New(federation.Config{
+			Config: s.cfg, Store: store, Log: log,
+			Sockets: func(func() netip.Prefix) control.Sockets { return s.host },
+		}),
+		NewLiveness: func() agent.Liveness {
+			return liveness.New(liveness.Config{
+				Port: s.cfg.Liveness.Port, Interval: s.cfg.Liveness.Interval, Multiplier: s.cfg.Liveness.Multiplier,
+				Network: air{s.world, s}, Log: log,
+			})
+		},
+		Registrations: registry.File{Path: filepath.Join(s.cfg.DataDir, "services.json")},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel, s.ended = cancel, make(chan error, 1)
+	go func() { s.ended <- s.agent.Run(ctx) }()
+}
+
+// stop ends the agent as SIGTERM does.
+func (s *site) stop() {
+	if s.cancel == nil {
+		return
+	}
+	s.cancel()
+	require.NoError(s.world.t, <-s.ended)
+	s.cancel = nil
+}
+
+// crash ends the agent without a farewell: nobody hears of it.
+func (s *site) crash() {
+	s.world.isolate(s.name(), true)
+	s.stop()
+	s.host.Crash()
+	s.world.isolate(s.name(), false)
+}
+
+func (s *site) token(t *testing.T) string {
+	t.Helper()
+	member, err := s.agent.Member()
+	require.NoError(t, err)
+	token, err := member.CreateToken(t.Context(), "", time.Hour)
+	require.NoError(t, err)
+	return token.Text
+}
+
+func (s *site) join(token string) error {
+	return s.agent.Join(context.Background(), token, func(string, string) {})
+}
+
+func (s *site) leave(force bool) error {
+	return s.agent.Leave(context.Background(), force, func(string, string) {})
+}
+
+// reachable counts the datacenters that can be reached, with the own one.
+func (s *site) reachable() int {
+	count := 0
+	for _, dc := range s.agent.Status().Datacenters {
+		if dc.Reachable || dc.Self {
+			count++
+		}
+	}
+	return count
+}
+
+// Observe implements agent.Host.
+func (s *site) Observe(context.Context) (plan.Host, error) {
+	return plan.Host{Addresses: []netip.Addr{s.address()}, UnderlayMTU: 1500}, nil
+}
+
+// Resolve implements agent.Host; the simulation knows addresses only.
+func (s *site) Resolve(_ context.Context, name string) ([]netip.Addr, error) {
+	addr, err := netip.ParseAddr(name)
+	return []netip.Addr{addr}, err
+}
+
+func (s *site) address() netip.Addr { return s.underlay.Load().(netip.Addr) }
+
+func (s *site) endpoint() netip.AddrPort {
+	return netip.AddrPortFrom(s.address(), s.cfg.WireGuard.Port)
+}
+
+// move gives the host another underlay address.
+func (s *site) move(to string) {
+	s.underlay.Store(netip.MustParseAddr(to))
+	s.host.SetUnderlay(to)
+}
+
+// endpointOf returns where the data plane believes a peer to be; false: it is no peer.
+func (s *site) endpointOf(peer *site) (netip.AddrPort, bool) {
+	seen, err := s.tunnels.List(context.Background())
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	for _, t := range seen {
+		for _, p := range t.Peers {
+			if p.PublicKey == peer.key {
+				return p.Endpoint, true
+			}
+		}
+	}
+	return netip.AddrPort{}, false
+}
+
+// links makes the kernel see the interfaces that the tunnels make.
+type links struct {
+	*tunneltest.Fake
+	kernel *routestest.Kernel
+}
+
+// Create implements tunnel.Device.
+func (l links) Create(ctx context.Context, name string, mtu int) error {
+	if err := l.Fake.Create(ctx, name, mtu); err != nil {
+		return err
+	}
+	l.kernel.AddDevice(name, netip.Addr{})
+	return nil
+}
+
+// Configure implements tunnel.Device.
+func (l links) Configure(ctx context.Context, c tunnel.Change) error {
+	if err := l.Fake.Configure(ctx, c); err != nil {
+		return err
+	}
+	for _, address := range c.AddAddresses {
+		l.kernel.AddDevice(c.Name, address.Addr())
+	}
+	return nil
+}
+
+// air is the inside of the tunnels as one site uses it: a packet arrives if a
+// tunnel leads to its destination, and shows the receiver where it came from.
+type air struct {
+	world *world
+	site  *site
+}
+
+// Listen implements liveness.Network.
+func (a air) Listen(ctx context.Context, local netip.AddrPort, device string) (liveness.PacketConn, error) {
+	a.site.host.SetOverlay(local.Addr())
+	conn, err := a.world.air.Listen(ctx, local, device)
+	return airConn{conn, a}, err
+}
+
+// ListenEcho implements liveness.Network.
+func (a air) ListenEcho(ctx context.Context, local netip.Addr, device string) (liveness.PacketConn, error) {
+	conn, err := a.world.air.ListenEcho(ctx, local, device)
+	return airConn{conn, a}, err
+}
+
+type airConn struct {
+	liveness.PacketConn
+	air
+}
+
+// WriteTo implements liveness.PacketConn.
+func (c airConn) WriteTo(b []byte, to netip.AddrPort) error {
+	for name, peer := range c.world.all() {
+		if peer.overlay() != to.Addr() {
+			continue
+		}
+		if !c.world.linked(c.site.name(), name) {
+			return nil // lost on the way
+		}
+		peer.tunnels.Hear(lane0, c.site.key, c.site.endpoint(), time.Now(), uint64(len(b)))
+		c.site.tunnels.Hear(lane0, peer.key, peer.endpoint(), time.Now(), 0)
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+func (s *site) overlay() netip.Addr {
+	seen, err := s.tunnels.List(context.Background())
+	if err != nil || len(seen) == 0 || len(seen[0].Addresses) == 0 {
+		return netip.Addr{}
+	}
+	return seen[0].Addresses[0].Addr()
+}
