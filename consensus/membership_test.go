@@ -56,7 +56,7 @@ func TestAVoterThatLeavesIsReplacedByANonVoter(t *testing.T) {
 			}
 		}
 		_, err := leaver.Node.Propose(context.Background(), consensustest.NewLeave(leaver.ID))
-		require.NoError(t, err)
+		require.NoError(t, err, "it need not hear of what follows")
 		leaver.Stop()
 		c.WaitVoters(3)
 		c.Until("the leaver to be gone", func() bool {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -12,7 +14,7 @@ import (
 
 // Propose writes commands, in order, from any member. It returns one result for
 // each, some of which may be refusals, when the own copy has them all: what was
-// written can be read here at once.
+// written can be read here at once. (Not so for one that takes this member out.)
 //
 // It retries over changes of leader until ctx or Config.ProposeTimeout ends; a
 // command is applied at most once however often it was sent. It fails with
@@ -24,6 +26,9 @@ func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catal
 	results, err := n.submit(ctx, cmds)
 	if err != nil {
 		return results, err
+	}
+	if n.endsMembership(cmds) {
+		return results, nil
 	}
 	var index uint64
 	for _, r := range results {
@@ -53,6 +58,15 @@ func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog
 		}
 	}
 	return results, nil
+}
+
+// endsMembership says whether commands take this member out: then nobody sends
+// it the log any more, and to wait for it is in vain.
+func (n *Node) endsMembership(cmds []*catalogpb.Command) bool {
+	own, _, _ := strings.Cut(string(n.conf.ID), "/")
+	return slices.ContainsFunc(cmds, func(c *catalogpb.Command) bool {
+		return c.GetLeave().GetDatacenter() == own || c.GetRemoveGateway().GetGateway() == string(n.conf.ID)
+	})
 }
 
 // deliver writes one entry's worth of commands.

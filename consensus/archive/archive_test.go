@@ -1,0 +1,161 @@
+package archive_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/consensus/archive"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/consensustest"
+)
+
+func newView(t testing.TB) *catalog.View {
+	t.Helper()
+	init := consensustest.NewInit(consensustest.DatacenterName(0), "gw0")
+	key := consensustest.Key{Owner: "dc0/gw0", Name: "web"}
+	set := key.Set("x")
+	state := catalog.New()
+	for i, cmd := range []consensustest.Command{init, set} {
+		cmd.Author, cmd.At = "dc0/gw0", timestamppb.New(time.Unix(1_800_000_000, 0))
+		entry, err := catalog.Marshal(cmd)
+		require.NoError(t, err)
+		results, err := state.Apply(uint64(i+1), entry)
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal)
+	}
+	return state.View()
+}
+
+func pack(t testing.TB) []byte {
+	t.Helper()
+	data, _, err := archive.Pack(archive.Info{Term: 3, Gateway: "dc0/gw0", SavedAt: time.Unix(1_800_000_000, 0).UTC()}, newView(t))
+	require.NoError(t, err)
+	return data
+}
+
+func TestAnArchiveHoldsTheCatalogAndDescribesIt(t *testing.T) {
+	info, stream, err := archive.Unpack(pack(t))
+	require.NoError(t, err)
+	require.Equal(t, archive.Info{
+		Version: 1, Index: 2, Term: 3, Federation: consensustest.Federation, FederationName: "test",
+		Gateway: "dc0/gw0", SavedAt: time.Unix(1_800_000_000, 0).UTC(), Size: int64(len(stream)),
+		SHA256: info.SHA256, Datacenters: 1, Gateways: 1, Services: 1,
+	}, info)
+	state, err := catalog.Decode(bytes.NewReader(stream))
+	require.NoError(t, err)
+	require.Equal(t, consensustest.Encode(t, newView(t)), consensustest.Encode(t, state.View()))
+	require.Equal(t, pack(t), pack(t), "the same catalog gives the same bytes")
+}
+
+func TestNoTruncationAndNoFlippedBitChangesWhatIsRead(t *testing.T) {
+	whole := pack(t)
+	for n := range whole {
+		_, err := archive.Inspect(whole[:n])
+		require.ErrorIs(t, err, archive.ErrInvalid, "cut at %d", n)
+	}
+	wantInfo, wantStream, err := archive.Unpack(whole)
+	require.NoError(t, err)
+	accepted := 0
+	for i := range whole {
+		bad := bytes.Clone(whole)
+		bad[i] ^= 0x40
+		info, stream, err := archive.Unpack(bad)
+		if err != nil {
+			require.ErrorIs(t, err, archive.ErrInvalid)
+			continue
+		}
+		accepted++ // of gzip's header or padding
+		require.Equal(t, wantInfo, info, "byte %d", i)
+		require.Equal(t, wantStream, stream, "byte %d", i)
+	}
+	require.Less(t, accepted, 20)
+}
+
+// rewrite changes the files of an archive, as one would with tar.
+func rewrite(t *testing.T, data []byte, change func(name string, content []byte) (string, []byte)) []byte {
+	t.Helper()
+	unzipped, err := gzip.NewReader(bytes.NewReader(data))
+	require.NoError(t, err)
+	in := tar.NewReader(unzipped)
+	var out bytes.Buffer
+	zipped := gzip.NewWriter(&out)
+	w := tar.NewWriter(zipped)
+	for {
+		header, err := in.Next()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		content, err := io.ReadAll(in)
+		require.NoError(t, err)
+		header.Name, content = change(header.Name, content)
+		header.Size = int64(len(content))
+		require.NoError(t, w.WriteHeader(header))
+		_, err = w.Write(content)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	require.NoError(t, zipped.Close())
+	return out.Bytes()
+}
+
+func TestAnArchiveThatWasEditedIsRefused(t *testing.T) {
+	edit := func(f func(i *archive.Info)) func(string, []byte) (string, []byte) {
+		return func(name string, content []byte) (string, []byte) {
+			if name != "meta.json" {
+				return name, content
+			}
+			var info archive.Info
+			require.NoError(t, json.Unmarshal(content, &info))
+			f(&info)
+			content, err := json.Marshal(info)
+			require.NoError(t, err)
+			return name, content
+		}
+	}
+	for name, tc := range map[string]struct {
+		change func(string, []byte) (string, []byte)
+		says   string
+	}{
+		"index":      {edit(func(i *archive.Info) { i.Index++ }), "does not describe"},
+		"federation": {edit(func(i *archive.Info) { i.Federation = "other" }), "does not describe"},
+		"sum":        {edit(func(i *archive.Info) { i.SHA256 = "00" }), "was altered"},
+		"version":    {edit(func(i *archive.Info) { i.Version = 2 }), "this build reads 1"},
+		"name":       {func(name string, content []byte) (string, []byte) { return "../" + name, content }, "should be"},
+		"catalog": {func(name string, content []byte) (string, []byte) {
+			if name == "catalog.bin" {
+				content = append(bytes.Clone(content), 0)
+			}
+			return name, content
+		}, "was altered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := archive.Inspect(rewrite(t, pack(t), tc.change))
+			require.ErrorIs(t, err, archive.ErrInvalid)
+			require.ErrorContains(t, err, tc.says)
+		})
+	}
+	same := rewrite(t, pack(t), func(name string, content []byte) (string, []byte) { return name, content })
+	_, err := archive.Inspect(same)
+	require.NoError(t, err)
+}
+
+func FuzzInspect(f *testing.F) {
+	whole := pack(f)
+	f.Add(whole)
+	f.Add(whole[:len(whole)/2])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := archive.Inspect(data); err != nil {
+			require.ErrorIs(t, err, archive.ErrInvalid)
+		}
+	})
+}
