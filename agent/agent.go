@@ -32,6 +32,7 @@ type Deps struct {
 	Dataplane     Dataplane
 	NewLiveness   func() Liveness // for one membership
 	Host          Host
+	Site          Site // nil: the prefixes of the configuration
 	Registrations Registrations
 	Token         string // to join with by itself; empty: wait to be told
 	Log           *slog.Logger
@@ -67,6 +68,9 @@ type member struct {
 func New(deps Deps) *Agent {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Site == nil {
+		deps.Site = StaticSite(deps.Config.Prefixes)
 	}
 	a := &Agent{
 		deps:        deps,
@@ -133,7 +137,7 @@ func (a *Agent) newMember(membership Membership, federation Federation) *member 
 	}
 	l := &loop{
 		self: a.self, cfg: a.deps.Config, key: a.deps.Key,
-		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host,
+		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host, site: a.deps.Site,
 		resolver:  newResolver(a.deps.Host, a.deps.Log, again),
 		registrar: reg, log: a.deps.Log, wake: again,
 		routes: routes.Applier{Kernel: a.deps.Dataplane.Routes, Log: a.deps.Log},

@@ -116,6 +116,15 @@ type Liveness interface {
 	Changed() <-chan struct{}
 }
 
+// Site knows what this datacenter owns: from the configuration, or from its
+// cluster.
+type Site interface {
+	// Current returns what is known now; also right after a start.
+	Current() plan.Site
+	// Changed is closed at the next change of Current after this call.
+	Changed() <-chan struct{}
+}
+
 // Host looks at this host's own addresses and links.
 type Host interface {
 	Observe(ctx context.Context) (plan.Host, error)

@@ -28,6 +28,7 @@ import (
 	"github.com/meshway/meshway/agent/operator"
 	"github.com/meshway/meshway/agent/registry"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // metricsGrace is what a scrape that is being answered gets when meshd stops.
@@ -137,7 +138,10 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, log
 				Network: liveness.UDP{}, Log: log,
 			})
 		},
-		Host:          host.Host{TunnelPrefix: cfg.WireGuard.Interface, Prefixes: cfg.Prefixes},
+		Host: host.Host{
+			TunnelPrefix: cfg.WireGuard.Interface,
+			Prefixes:     func() []catalog.Prefix { return cfg.Prefixes },
+		},
 		Registrations: registry.File{Path: filepath.Join(cfg.DataDir, "services.json")},
 	}), nil
 }
