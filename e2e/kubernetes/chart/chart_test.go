@@ -1,0 +1,155 @@
+package chart_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/e2e/kubernetes/chart"
+)
+
+func TestChartRendersAsTheGoldensSay(t *testing.T) {
+	for _, r := range renderings() {
+		t.Run(r.name, func(t *testing.T) {
+			manifests := r.manifests(t)
+			if before, dashboard, ok := strings.Cut(manifests, "  meshway.json: |\n"); ok {
+				// The dashboard is a file already.
+				_, after, _ := strings.Cut(dashboard, "\n---\n")
+				manifests = before + "  meshway.json: …\n---\n" + after
+			}
+			golden(t, "testdata/"+r.name+".yaml", manifests)
+			golden(t, "testdata/"+r.name+".notes.txt", r.notes(t))
+		})
+	}
+}
+
+func TestAPIServerKnowsEveryFieldOfWhatIsRendered(t *testing.T) {
+	for _, r := range renderings() {
+		t.Run(r.name, func(t *testing.T) {
+			assert.NotEmpty(t, of[*appsv1.DaemonSet](objects(t, r.manifests(t))))
+		})
+	}
+}
+
+func TestAgentUnderstandsTheConfigurationThatIsRendered(t *testing.T) {
+	for _, r := range renderings() {
+		t.Run(r.name, func(t *testing.T) {
+			cfg := configuration(t, r)
+			assert.True(t, cfg.Kubernetes.Enabled)
+			assert.Equal(t, "node-1.example.org", cfg.Kubernetes.NodeName)
+			if r.name == "tuned" {
+				assert.EqualValues(t, "north-1", cfg.Datacenter)
+				assert.Len(t, cfg.Kubernetes.PodCIDRs, 2)
+				assert.Equal(t, "node-role.example.org/edge=", cfg.Kubernetes.GatewayLabel)
+				assert.Equal(t, "kernel", cfg.WireGuard.Dataplane)
+				assert.EqualValues(t, 0x40, cfg.Routing.Mark)
+				assert.EqualValues(t, 16777216, cfg.Raft.SnapshotThreshold)
+				assert.Equal(t, "192.0.2.1:9500", cfg.Metrics.Listen.String())
+			}
+		})
+	}
+}
+
+// configuration is meshd.yaml, with the command line of the agent's container.
+func configuration(t *testing.T, r rendering) config.Config {
+	t.Helper()
+	list := objects(t, r.manifests(t))
+	daemonset := agent(t, r)
+	container := daemonset.Spec.Template.Spec.Containers[0]
+	require.Equal(t, []string{"run", "--config=/etc/meshway/meshd.yaml", "--node-name=$(NODE_NAME)"}, container.Args)
+	text := of[*corev1.ConfigMap](list)[daemonset.Name].Data["meshd.yaml"]
+	cfg, err := config.Parse(strings.NewReader(text), "meshd.yaml", config.Env{
+		Hostname: "node-1", Overrides: config.Overrides{NodeName: "node-1.example.org"},
+	})
+	require.NoError(t, err)
+	return cfg
+}
+
+// agent is the DaemonSet of the agent.
+func agent(t *testing.T, r rendering) *appsv1.DaemonSet {
+	t.Helper()
+	for _, d := range of[*appsv1.DaemonSet](objects(t, r.manifests(t))) {
+		if d.Labels["app.kubernetes.io/component"] == "agent" {
+			return d
+		}
+	}
+	require.Fail(t, "there is no agent")
+	return nil
+}
+
+func TestPodsHaveTheLeastPrivileges(t *testing.T) {
+	for _, r := range renderings() {
+		list := objects(t, r.manifests(t))
+		for name, d := range of[*appsv1.DaemonSet](list) {
+			checkPod(t, r.name+"/"+name, d.Spec.Template.Spec)
+		}
+		for name, pod := range of[*corev1.Pod](list) {
+			checkPod(t, r.name+"/"+name, pod.Spec)
+			assert.False(t, pod.Spec.HostNetwork, name)
+		}
+	}
+}
+
+func checkPod(t *testing.T, name string, pod corev1.PodSpec) {
+	t.Helper()
+	assert.False(t, pod.HostPID || pod.HostIPC, name)
+	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type, name)
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		s := c.SecurityContext
+		require.NotNil(t, s, "%s/%s", name, c.Name)
+		assert.Nil(t, s.Privileged, "%s/%s", name, c.Name)
+		assert.False(t, *s.AllowPrivilegeEscalation, "%s/%s", name, c.Name)
+		assert.True(t, *s.ReadOnlyRootFilesystem, "%s/%s", name, c.Name)
+		assert.Equal(t, []corev1.Capability{"ALL"}, s.Capabilities.Drop, "%s/%s", name, c.Name)
+		assert.Subset(t, []corev1.Capability{"NET_ADMIN", "NET_RAW"}, s.Capabilities.Add, "%s/%s", name, c.Name)
+	}
+}
+
+func TestRolesHaveNoWildcardsAndReadNoSecretOfOthers(t *testing.T) {
+	list := objects(t, renderings()[0].manifests(t))
+	rules := map[string][]rbacv1.PolicyRule{}
+	for name, role := range of[*rbacv1.ClusterRole](list) {
+		rules["cluster/"+name] = role.Rules
+		for _, rule := range role.Rules {
+			assert.NotContains(t, rule.Resources, "secrets")
+		}
+	}
+	for _, object := range list {
+		if role, ok := object.(*rbacv1.Role); ok {
+			rules[role.Namespace] = role.Rules
+		}
+	}
+	require.Len(t, rules, 3)
+	for name, list := range rules {
+		for _, rule := range list {
+			for _, word := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs) {
+				assert.NotEqual(t, "*", word, name)
+			}
+			if slices.Contains(rule.Resources, "secrets") && !slices.Equal(rule.Verbs, []string{"create"}) {
+				assert.NotEmpty(t, rule.ResourceNames, name)
+			}
+		}
+	}
+}
+
+func TestDataPlaneOutlivesTheAgent(t *testing.T) {
+	r := renderings()[slices.IndexFunc(renderings(), func(r rendering) bool { return r.name == "userspace" })]
+	sets := of[*appsv1.DaemonSet](objects(t, r.manifests(t)))
+	require.Contains(t, sets, "meshway-dataplane")
+	dataplane := sets["meshway-dataplane"]
+	assert.Equal(t, appsv1.OnDeleteDaemonSetStrategyType, dataplane.Spec.UpdateStrategy.Type)
+	assert.Len(t, dataplane.Spec.Template.Spec.Containers, 2, "one for each lane")
+	for _, c := range dataplane.Spec.Template.Spec.Containers {
+		assert.Equal(t, chart.AgentImage, c.Image)
+	}
+	for _, volume := range agent(t, r).Spec.Template.Spec.Volumes {
+		assert.NotEqual(t, "tun", volume.Name, "what the agent starts ends with the agent")
+	}
+}
