@@ -60,16 +60,18 @@ func TestAgentUnderstandsTheConfigurationThatIsRendered(t *testing.T) {
 // configuration is meshd.yaml, with the command line of the agent's container.
 func configuration(t *testing.T, r rendering) config.Config {
 	t.Helper()
-	list := objects(t, r.manifests(t))
-	daemonset := agent(t, r)
-	container := daemonset.Spec.Template.Spec.Containers[0]
+	container := agent(t, r).Spec.Template.Spec.Containers[0]
 	require.Equal(t, []string{"run", "--config=/etc/meshway/meshd.yaml", "--node-name=$(NODE_NAME)"}, container.Args)
-	text := of[*corev1.ConfigMap](list)[daemonset.Name].Data["meshd.yaml"]
-	cfg, err := config.Parse(strings.NewReader(text), "meshd.yaml", config.Env{
+	cfg, err := config.Parse(strings.NewReader(configurationText(t, r)), "meshd.yaml", config.Env{
 		Hostname: "node-1", Overrides: config.Overrides{NodeName: "node-1.example.org"},
 	})
 	require.NoError(t, err)
 	return cfg
+}
+
+func configurationText(t *testing.T, r rendering) string {
+	t.Helper()
+	return of[*corev1.ConfigMap](objects(t, r.manifests(t)))[agent(t, r).Name].Data["meshd.yaml"]
 }
 
 // agent is the DaemonSet of the agent.
@@ -140,7 +142,7 @@ func TestRolesHaveNoWildcardsAndReadNoSecretOfOthers(t *testing.T) {
 }
 
 func TestDataPlaneOutlivesTheAgent(t *testing.T) {
-	r := renderings()[slices.IndexFunc(renderings(), func(r rendering) bool { return r.name == "userspace" })]
+	r := rendered("userspace")
 	sets := of[*appsv1.DaemonSet](objects(t, r.manifests(t)))
 	require.Contains(t, sets, "meshway-dataplane")
 	dataplane := sets["meshway-dataplane"]

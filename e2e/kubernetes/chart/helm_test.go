@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,12 @@ func renderings() []rendering {
 		{"monitoring", []string{"testdata/values/monitoring.yaml"}},
 		{"tuned", []string{"testdata/values/tuned.yaml"}},
 	}
+}
+
+// rendered is the rendering of that name.
+func rendered(name string) rendering {
+	all := renderings()
+	return all[slices.IndexFunc(all, func(r rendering) bool { return r.name == name })]
 }
 
 // manifests is what `helm template` makes of a rendering.

@@ -2,7 +2,6 @@ package chart_test
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -94,8 +93,7 @@ func TestDashboardShowsMetricsThatExist(t *testing.T) {
 }
 
 func TestMonitoringOfTheChartIsThatOfTheFiles(t *testing.T) {
-	r := renderings()[slices.IndexFunc(renderings(), func(r rendering) bool { return r.name == "monitoring" })]
-	manifests := r.manifests(t)
+	manifests := rendered("monitoring").manifests(t)
 	var want, have any
 	read(t, monitoring+"dashboard.json", &want)
 	require.NoError(t, yaml.Unmarshal([]byte(of[*corev1.ConfigMap](objects(t, manifests))["meshway-dashboard"].Data["meshway.json"]), &have))
