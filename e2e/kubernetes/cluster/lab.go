@@ -84,7 +84,7 @@ func (l *Lab) prepare(ctx context.Context) error {
 	if err := l.addRouter(ctx); err != nil {
 		return err
 	}
-	return l.writeKubeconfig()
+	return errors.Join(l.writeScripts(), l.writeKubeconfig())
 }
 
 // addRouter starts the router and the console beside it.
@@ -159,24 +159,28 @@ func (l *Lab) Exec(ctx context.Context, argv ...string) (string, error) {
 
 // ExecInput is Exec with a text on the command's standard input.
 func (l *Lab) ExecInput(ctx context.Context, input string, argv ...string) (string, error) {
-	return l.console.ExecInput(ctx, input, append(l.environment(), argv...)...)
+	return l.console.ExecInput(ctx, input, append([]string{l.environmentScript()}, argv...)...)
 }
 
-func (l *Lab) environment() []string {
-	return []string{"env", "KUBECONFIG=" + l.Kubeconfig(), "PATH=" + l.binaries.Dir + ":" + os.Getenv("PATH")}
-}
+func (l *Lab) environmentScript() string { return filepath.Join(l.Dir(), "env") }
 
-// EnterScript writes a script that runs a command on the console as Exec does,
-// without one a shell, for people. It returns the script's path.
-func (l *Lab) EnterScript() (string, error) {
-	name := filepath.Join(l.Dir(), "enter")
-	text := "#!/bin/sh\n# Runs a command where all clusters can be reached; without one, a shell.\n" +
-		fmt.Sprintf("exec nsenter -t %d -n -u env KUBECONFIG=%s PATH=%s:\"$PATH\" \"${@:-sh}\"\n",
-			l.console.PID(), l.Kubeconfig(), l.binaries.Dir)
-	if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
-		return "", fmt.Errorf("write script: %w", err)
+// EnterScript is a script for people: it runs a command on the console as Exec
+// does, without one a shell.
+func (l *Lab) EnterScript() string { return filepath.Join(l.Dir(), "enter") }
+
+func (l *Lab) writeScripts() error {
+	environment := fmt.Sprintf("#!/bin/sh\n# Runs a command with the lab's programs and kubeconfig.\n"+
+		"export KUBECONFIG=%s PATH=%s:\"$PATH\"\nexec \"$@\"\n", l.Kubeconfig(), l.binaries.Dir)
+	enter := fmt.Sprintf("#!/bin/sh\n# Runs a command where all clusters can be reached; without one, a shell.\n"+
+		"exec nsenter -t %d -n -u %s \"${@:-sh}\"\n", l.console.PID(), l.environmentScript())
+	err := errors.Join(
+		os.WriteFile(l.environmentScript(), []byte(environment), 0o755),
+		os.WriteFile(l.EnterScript(), []byte(enter), 0o755),
+	)
+	if err != nil {
+		return fmt.Errorf("write scripts: %w", err)
 	}
-	return name, nil
+	return nil
 }
 
 // Close ends all clusters and removes the lab's directory.

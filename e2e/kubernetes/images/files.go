@@ -10,7 +10,8 @@ import (
 )
 
 // Busybox is a root with Debian's busybox-static and a link for each of its
-// commands, and the few files that programs expect.
+// commands, and the few files that programs expect. Its shell prefers its own
+// commands to others of the same name in the path, for example ip.
 func Busybox(ctx context.Context) ([]File, error) {
 	source, err := exec.LookPath("busybox")
 	if err != nil {
@@ -31,6 +32,22 @@ func Busybox(ctx context.Context) ([]File, error) {
 		if name != "busybox" {
 			files = append(files, File{Path: "/bin/" + name, Link: "/bin/busybox"})
 		}
+	}
+	return files, nil
+}
+
+// With is Busybox and programs of this machine, as Program has them.
+func With(ctx context.Context, names ...string) ([]File, error) {
+	files, err := Busybox(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		program, err := Program(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, program...)
 	}
 	return files, nil
 }

@@ -31,15 +31,11 @@ func Standard(ctx context.Context, dir, coredns string) ([]Image, error) {
 		return Image{Name: name, Files: []File{program}, Entrypoint: []string{program.Path}}
 	}
 	echo := static(Echo, filepath.Join(dir, "echo"))
-	busybox, err := Busybox(ctx)
+	// Not busybox's wget: that of Debian's busybox-static 1.35 ends with a segmentation fault.
+	tools, err := With(ctx, "curl")
 	if err != nil {
 		return nil, fmt.Errorf("make image %s: %w", Echo, err)
 	}
-	// The wget of Debian's busybox-static 1.35 ends with a segmentation fault.
-	curl, err := Program(ctx, "curl")
-	if err != nil {
-		return nil, fmt.Errorf("make image %s: %w", Echo, err)
-	}
-	echo.Files = append(echo.Files, append(busybox, curl...)...)
+	echo.Files = append(echo.Files, tools...)
 	return []Image{static(Pause, filepath.Join(dir, "pause")), static(CoreDNS, coredns), echo}, nil
 }

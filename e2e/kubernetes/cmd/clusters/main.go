@@ -87,7 +87,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if !s.keep {
 		return nil
 	}
-	return hold(ctx, lab, s, out)
+	hold(ctx, lab, s, out)
+	return nil
 }
 
 func bringUp(ctx context.Context, lab *cluster.Lab, s settings) error {
@@ -108,20 +109,15 @@ func bringUp(ctx context.Context, lab *cluster.Lab, s settings) error {
 }
 
 // hold tells how to use the clusters, and waits.
-func hold(ctx context.Context, lab *cluster.Lab, s settings, out io.Writer) error {
-	script, err := lab.EnterScript()
-	if err != nil {
-		return err
-	}
-	first := cluster.Numbered(0).Name
+func hold(ctx context.Context, lab *cluster.Lab, s settings, out io.Writer) {
+	enter, first := lab.EnterScript(), cluster.Numbered(0).Name
 	fmt.Fprintf(out, "\nIn another terminal, as root:\n\n")
-	fmt.Fprintf(out, "  %s kubectl --context %s get nodes -o wide\n", script, first)
-	fmt.Fprintf(out, "  %s               a shell with kubectl, helm and KUBECONFIG\n", script)
+	fmt.Fprintf(out, "  %s kubectl --context %s get nodes -o wide\n", enter, first)
+	fmt.Fprintf(out, "  %s               a shell with kubectl, helm and KUBECONFIG\n", enter)
 	fmt.Fprintf(out, "\nContexts:")
 	for i := range s.clusters {
 		fmt.Fprintf(out, " %s", cluster.Numbered(i).Name)
 	}
 	fmt.Fprintf(out, "\nLogs of each program: %s/%s-1/*.log\nCtrl-C ends and removes all of it.\n", lab.Dir(), first)
 	<-ctx.Done()
-	return nil
 }
