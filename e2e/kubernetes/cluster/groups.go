@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -40,11 +39,11 @@ type hierarchy struct {
 
 // hierarchies reads where control groups are mounted, and which this process is in.
 func hierarchies() ([]hierarchy, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("read mounts: %w", err)
 	}
-	groups, err := os.ReadFile("/proc/self/cgroup")
+	groups, err := os.ReadFile("/proc/thread-self/cgroup")
 	if err != nil {
 		return nil, fmt.Errorf("read own control groups: %w", err)
 	}
@@ -137,12 +136,11 @@ func inheritCPUs(parent, dir string) error {
 }
 
 // runGroups makes the node's groups and its view of them. It runs in the node
-// and ends: the namespace stays, by its mount.
+// and ends: the namespace stays, by its mount. The calling thread is locked.
 func runGroups(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("want LAB NODE, have %q", args)
 	}
-	runtime.LockOSThread() // never unlocked: the process ends
 	found, err := hierarchies()
 	if err != nil {
 		return err
@@ -163,8 +161,7 @@ func runGroups(args []string) error {
 	if err := os.WriteFile(groupsNamespace, nil, 0o600); err != nil {
 		return fmt.Errorf("make place for cgroup namespace: %w", err)
 	}
-	own := fmt.Sprintf("/proc/self/task/%d/ns/cgroup", unix.Gettid())
-	if err := unix.Mount(own, groupsNamespace, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount("/proc/thread-self/ns/cgroup", groupsNamespace, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("keep cgroup namespace: %w", err)
 	}
 	return mountGroups(found)
@@ -194,11 +191,11 @@ func mountGroups(found []hierarchy) error {
 }
 
 // runExec moves itself into the node's control groups and becomes the program.
+// The calling thread is locked: what enters the namespace is what becomes the program.
 func runExec(argv []string) error {
 	if len(argv) == 0 {
 		return errors.New("want a program")
 	}
-	runtime.LockOSThread() // the thread that enters is the one that becomes the program
 	found, err := hierarchies()
 	if err != nil {
 		return err

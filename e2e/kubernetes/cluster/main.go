@@ -5,6 +5,7 @@ package cluster
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/meshway/meshway/e2e/harness"
 )
@@ -16,8 +17,11 @@ const (
 )
 
 // Main runs the program as what a lab started it again for, and does not
-// return then. Otherwise it returns at once.
+// return then. Otherwise it returns at once. The main goroutine calls it.
 func Main() {
+	// Hosts are entered on threads that end afterwards. The main thread cannot
+	// end: it would stay in a host and keep it, so it is kept from others.
+	runtime.LockOSThread()
 	harness.Main()
 	if len(os.Args) < 2 {
 		return
