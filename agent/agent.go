@@ -48,6 +48,7 @@ type Agent struct {
 	state       atomic.Value // status.State
 	member      atomic.Pointer[member]
 	joining     atomic.Pointer[plan.Problem] // why joining by itself fails
+	published   signal                       // Status may have changed
 }
 
 // transition replaces the membership: its change runs while no member does.
@@ -115,6 +116,7 @@ func (a *Agent) open() (*member, error) {
 	}
 	if !ok {
 		a.state.Store(status.Standalone)
+		a.published.fire()
 		return nil, nil
 	}
 	federation, err := a.deps.Federations.Open()
@@ -136,7 +138,8 @@ func (a *Agent) newMember(membership Membership, federation Federation) *member 
 		log: a.deps.Log, wake: newWake(),
 	}
 	l := &loop{
-		self: a.self, cfg: a.deps.Config, key: a.deps.Key,
+		published: a.published.fire,
+		self:      a.self, cfg: a.deps.Config, key: a.deps.Key,
 		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host, site: a.deps.Site,
 		resolver:  newResolver(a.deps.Host, a.deps.Log, again),
 		registrar: reg, log: a.deps.Log, wake: again,

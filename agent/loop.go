@@ -45,6 +45,7 @@ type loop struct {
 	registrar  *registrar
 	log        *slog.Logger
 	wake       wake
+	published  func() // after each pass
 	routes     routes.Applier
 	observed   plan.Observed // of the last pass; only Run touches it, like the next
 	distances  roundTrips
@@ -122,6 +123,7 @@ func (l *loop) turn(ctx context.Context) *pass {
 	l.federation.Tune(l.distances.observe(p.at, p.inputs.Observed.Sessions))
 	l.report(p)
 	l.last.Store(p)
+	l.published()
 	return p
 }
 

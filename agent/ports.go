@@ -125,6 +125,15 @@ type Site interface {
 	Changed() <-chan struct{}
 }
 
+// Inventory tells a node what it has to know of the federation, which it takes
+// no part in.
+type Inventory interface {
+	// Current returns what is known now; false: not complete yet.
+	Current() (plan.Inventory, bool)
+	// Changed is closed at the next change of Current after this call.
+	Changed() <-chan struct{}
+}
+
 // Host looks at this host's own addresses and links.
 type Host interface {
 	Observe(ctx context.Context) (plan.Host, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/meshway/meshway/agent"
@@ -14,6 +15,10 @@ import (
 	wgkernel "github.com/meshway/meshway/tunnel/kernel"
 	"github.com/meshway/meshway/tunnel/userspace"
 )
+
+// procSysVariable names the environment variable that tells where a container
+// has the host's /proc/sys.
+const procSysVariable = "MESHWAY_PROC_SYS"
 
 // newDataplane chooses the adapters; it changes nothing.
 func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (agent.Dataplane, error) {
@@ -33,6 +38,7 @@ func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (age
 		Tunnels: device.New(devices),
 		Routes: kernel.New(kernel.Options{
 			DevicePrefix: cfg.WireGuard.Interface,
+			SysctlRoot:   os.Getenv(procSysVariable),
 			Sysctls:      kernel.FileStore(filepath.Join(cfg.DataDir, "sysctls.json")),
 		}),
 		Firewall: nft.New(),
