@@ -49,8 +49,11 @@ func Merge(exports []catalog.Export) (Merged, bool) {
 }
 
 func spec(e catalog.Export) mcsv1.ServiceImportSpec {
-	s := mcsv1.ServiceImportSpec{Type: mcsv1.ServiceImportType(e.Type), SessionAffinity: corev1.ServiceAffinity(e.SessionAffinity)}
-	if e.SessionAffinitySeconds > 0 {
+	s := mcsv1.ServiceImportSpec{
+		Type: mcsv1.ServiceImportType(e.Type), SessionAffinity: corev1.ServiceAffinity(e.SessionAffinity),
+		Ports: []mcsv1.ServicePort{}, // required, also if there are none
+	}
+	if e.SessionAffinity == catalog.ClientIPAffinity && e.SessionAffinitySeconds > 0 {
 		seconds := int32(e.SessionAffinitySeconds)
 		s.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}
 	}

@@ -112,3 +112,22 @@ func (m Missing) ByName() map[catalog.ServiceName]Missing {
 	}
 	return parts
 }
+
+// Written says whether the catalog has the export of p as it should be. Its
+// endpoints may still be on their way.
+func Written(v *catalog.View, p Publication) bool {
+	if p.Export == nil {
+		return false
+	}
+	k := p.Export.ExportKey
+	have := v.Exports(catalog.ExportFilter{Datacenter: k.Datacenter, Namespace: k.Namespace, Name: k.Name})
+	return len(have) == 1 && have[0].Equal(*p.Export)
+}
+
+// Equal says whether p and o say the same to the catalog.
+func (p Publication) Equal(o Publication) bool {
+	if p.Export == nil || o.Export == nil {
+		return p.Export == o.Export
+	}
+	return p.Export.Equal(*o.Export) && slices.EqualFunc(p.Slices, o.Slices, catalog.EndpointSlice.Equal)
+}
