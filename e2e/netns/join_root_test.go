@@ -55,14 +55,14 @@ func TestRefusedJoinChangesNothing(t *testing.T) {
 			}
 			require.NoError(t, joiner.Configure(config))
 			require.NoError(t, joiner.Run(within(t, patience), binaries))
-			here, there := kernelState(t, joiner.Gateway), meshctl(t, east, "members")
+			here, there := kernelState(t, joiner.Gateway), meshctl(t, east, "members", "-o", "json")
 
 			_, err := joiner.Meshctl(within(t, patience), "join", c.token)
 			require.ErrorContains(t, err, c.mention)
 			assert.NotContains(t, withoutArguments(err), c.token, "a secret is not repeated")
 			assert.NotEqual(t, 0, harness.ExitCode(err))
 			assert.Equal(t, here, kernelState(t, joiner.Gateway))
-			assert.Equal(t, there, meshctl(t, east, "members"))
+			assert.Equal(t, there, meshctl(t, east, "members", "-o", "json"))
 			snapshot, err := joiner.Status(t.Context())
 			require.NoError(t, err)
 			assert.EqualValues(t, "standalone", snapshot.State)
