@@ -81,7 +81,7 @@ func TestDriftIsRepairedWithinASecond(t *testing.T) {
 		"nft delete table inet meshway",
 		"nft flush table inet meshway",
 		"ip link set mesh0 down",
-		"ip address flush dev mesh0",
+		"ip address flush dev mesh0 scope global",
 		"sysctl -w net.ipv4.ip_forward=0",
 	} {
 		t.Run(drift, func(t *testing.T) {

@@ -53,6 +53,15 @@ func New(cfg Config) *Backend {
 // Kind implements device.Backend.
 func (*Backend) Kind() string { return "userspace" }
 
+// Server returns the process that serves an interface, 0 if none does.
+func (*Backend) Server(name string) int {
+	pid, err := listener(name)
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
 // Create implements device.Backend: it starts the process, detached from the
 // agent, and returns when it answers on its socket. The process outlives the
 // agent; ctx bounds only the wait. A process that does not become ready in
