@@ -119,7 +119,7 @@ func assertUntouched(t *testing.T, s *site) {
 	_, member, err := membership(s)
 	require.NoError(t, err)
 	assert.False(t, member)
-	assert.Zero(t, s.tunnels.Calls("create"))
+	assert.Empty(t, s.world.tunnelsOf(s))
 	assert.Zero(t, s.filter.Writes())
 }
 

@@ -205,6 +205,12 @@ func (l links) Configure(ctx context.Context, c tunnel.Change) error {
 	return nil
 }
 
+// Remove implements tunnel.Device.
+func (l links) Remove(ctx context.Context, name string) error {
+	l.kernel.DownDevice(name)
+	return l.Fake.Remove(ctx, name)
+}
+
 // air is the inside of the tunnels as one site uses it: a packet arrives if a
 // tunnel leads to its destination, and shows the receiver where it came from.
 type air struct {
