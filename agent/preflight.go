@@ -17,7 +17,7 @@ func (a *Agent) preflight(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at the tunnels: %w", err)
 	}
-	if _, err := a.deps.Dataplane.Firewall.Intact(ctx); err != nil {
+	if _, err := a.deps.Dataplane.Firewall.State(ctx); err != nil {
 		return fmt.Errorf("look at the firewall: %w", err)
 	}
 	if len(have) > 0 {
