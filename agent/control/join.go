@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"time"
-
-	"net/http"
 
 	"connectrpc.com/connect"
 

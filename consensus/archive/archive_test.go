@@ -90,7 +90,7 @@ func rewrite(t *testing.T, data []byte, change func(name string, content []byte)
 	w := tar.NewWriter(zipped)
 	for {
 		header, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

@@ -155,7 +155,7 @@ func awaitReady(ctx context.Context, name string, cmd *exec.Cmd, exited <-chan e
 		select {
 		case <-tick.C:
 		case err := <-exited:
-			return fmt.Errorf("data plane of %s ended at once (%v): %s", name, err, reason())
+			return fmt.Errorf("data plane of %s ended at once (%w): %s", name, err, reason())
 		case <-ctx.Done():
 			_ = cmd.Process.Signal(syscall.SIGTERM) // it may have just ended by itself
 			return fmt.Errorf("wait for data plane of %s: %w", name, ctx.Err())
