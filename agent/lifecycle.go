@@ -154,7 +154,7 @@ func busy() error {
 	}
 }
 
-// candidate is what this datacenter brings along.
+// candidate is what this datacenter brings along, on a host that can carry tunnels.
 func (a *Agent) candidate(ctx context.Context) (Candidate, error) {
 	host, err := a.deps.Host.Observe(ctx)
 	if err != nil {
@@ -176,7 +176,7 @@ func (a *Agent) candidate(ctx context.Context) (Candidate, error) {
 			Remedy:  "set wireguard.advertise and control.advertise in the configuration",
 		}
 	}
-	return Candidate{Prefixes: site.Prefixes, Gateway: gateway}, nil
+	return Candidate{Prefixes: site.Prefixes, Gateway: gateway}, a.preflight(ctx)
 }
 
 // await returns when the running member fulfils the condition.

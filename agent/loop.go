@@ -235,7 +235,7 @@ func (l *loop) apply(ctx context.Context, p *pass) {
 	}
 	l.liveness.Set(d.Sessions)
 	l.heard(p.tunnels)
-	if err := l.dataplane.Firewall.Apply(ctx, d.Firewall); err != nil {
+	if err := l.filter(ctx, d); err != nil {
 		p.errors = append(p.errors, err)
 	}
 	if p.routes, err = l.routes.Apply(ctx, d.Routes, d.Prune); err != nil {
@@ -253,6 +253,19 @@ func (l *loop) applied() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, at)
+}
+
+// filter applies the firewall. Until the catalog has caught up, the table that
+// an earlier agent left may know of more datacenters than we do: writing it
+// would drop their packets.
+func (l *loop) filter(ctx context.Context, d plan.Desired) error {
+	if !d.Prune {
+		state, err := l.dataplane.Firewall.State(ctx)
+		if err != nil || state == routes.TableOther {
+			return err
+		}
+	}
+	return l.dataplane.Firewall.Apply(ctx, d.Firewall)
 }
 
 // heard passes on how much came out of the tunnels: it counts as life.

@@ -35,7 +35,7 @@ func (a *Agent) Changed() <-chan struct{} { return a.published.changed() }
 
 func (m *member) fill(s *status.Sources) {
 	s.Certificate = m.federation.Certificate()
-	s.Consensus = m.federation.Consensus()
+	s.Consensus = judgePeers(m.federation.Consensus(), s.Inputs.Self, m.loop.liveness.Sessions())
 	s.Services = countServices(m.federation.View())
 	var refused []plan.Problem
 	s.Queue, refused = m.registrar.state()
@@ -52,6 +52,20 @@ func (m *member) fill(s *status.Sources) {
 	}
 	s.Problems = append(s.Problems, refused...)
 	s.Problems = append(s.Problems, consensusProblems(s.Consensus)...)
+}
+
+// judgePeers says who is healthy as seen from here where the leader, who knows,
+// is somebody else: a gateway that can be reached.
+func judgePeers(c status.Consensus, self catalog.GatewayID, sessions []plan.Session) status.Consensus {
+	if c.Role == "leader" {
+		return c
+	}
+	for i, p := range c.Peers {
+		c.Peers[i].Healthy = p.ID == self || slices.ContainsFunc(sessions, func(s plan.Session) bool {
+			return s.Gateway == p.ID && s.Up
+		})
+	}
+	return c
 }
 
 func countServices(v *catalog.View) map[catalog.DatacenterName]int {

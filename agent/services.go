@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -15,6 +16,15 @@ func (a *Agent) Member() (Federation, error) {
 		return nil, notMember()
 	}
 	return m.federation, nil
+}
+
+// Peers lists the members of consensus with who is healthy as seen from here.
+func (a *Agent) Peers() (status.Consensus, error) {
+	m := a.member.Load()
+	if m == nil {
+		return status.Consensus{}, notMember()
+	}
+	return judgePeers(m.federation.Consensus(), a.self, m.loop.liveness.Sessions()), nil
 }
 
 // Register adds a service of this datacenter to the catalog. Without a leader

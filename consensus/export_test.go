@@ -12,9 +12,6 @@ func (n *Node) WriteRaw(data []byte) error {
 	return err
 }
 
-// RaftSnapshot asks raft for a snapshot.
-func (n *Node) RaftSnapshot() error { return n.instance.Load().raft.Snapshot().Error() }
-
 // LastLog counts the log's entries.
 func (n *Node) LastLog() uint64 { return n.instance.Load().raft.LastIndex() }
 

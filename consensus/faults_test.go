@@ -66,7 +66,9 @@ func TestAKilledLeaderIsReplacedAndCatchesUp(t *testing.T) {
 	})
 }
 
-func TestFailoverWithLANTimersTakesUnderFourSeconds(t *testing.T) {
+// The time is simulated. A heartbeat and an election timeout, each up to twice
+// its setting, make 4 s; a split vote costs one election timeout more.
+func TestFailoverWithLANTimersTakesUnderSixSeconds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
@@ -74,7 +76,7 @@ func TestFailoverWithLANTimersTakesUnderFourSeconds(t *testing.T) {
 		leader.Kill()
 		began := time.Now()
 		write(t, others(c, leader)[0], key, "after")
-		assert.Less(t, time.Since(began), 4*time.Second)
+		assert.Less(t, time.Since(began), 6*time.Second)
 	})
 }
 
@@ -229,7 +231,8 @@ func TestAConsistentReadNeedsVotersNotJustMembers(t *testing.T) {
 		}
 		require.NotNil(t, nonvoter)
 		c.Network.Partition(ids(leader, nonvoter), ids(others(c, leader, nonvoter)...))
-		// The lease is not over yet, so that raft itself would still say yes.
+		// The lease is not over yet, and raft itself still says yes.
+		require.NoError(t, leader.Node.ConfirmByRaftAlone(), "if raft counts voters now, Node.confirm can go")
 		_, err = leader.Node.ReadIndex(context.Background(), false)
 		require.ErrorIs(t, err, consensus.ErrNotLeader)
 	})

@@ -76,7 +76,7 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM. A stream that cannot be read changes nothing.
 func (m *machine) Restore(source io.ReadCloser) error {
-	defer source.Close() //nolint:errcheck // it was read
+	defer source.Close()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -77,12 +77,12 @@ func TestErrorsOfTheStoreNamePathAndRemedy(t *testing.T) {
 		err    error
 		remedy string
 	}{
-		{bbolt.ErrTimeout, "stop the other meshd"},
+		{bolterrors.ErrTimeout, "stop the other meshd"},
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.ENOSPC}, "free space there"},
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "belong to the user"},
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, "remount it"},
-		{bbolt.ErrInvalid, "move the directory away"},
-		{bbolt.ErrChecksum, "move the directory away"},
+		{bolterrors.ErrInvalid, "move the directory away"},
+		{bolterrors.ErrChecksum, "move the directory away"},
 	} {
 		err := explain("/data/raft.db", tc.err)
 		require.ErrorContains(t, err, "/data/raft.db")

@@ -35,7 +35,9 @@ func (n *Node) reconcileMembership(ctx context.Context, inst *instance, lead *le
 		n.log.Warn("member stays: the others have no quorum without it", "peer", id)
 	}
 	if plan.handOver && len(plan.remove) == 0 {
-		n.transferTo(inst, successor(members))
+		if err := n.transferTo(inst, successor(members)); err != nil {
+			n.log.Info("this leader has left and cannot hand over yet", "err", err)
+		}
 	}
 }
 

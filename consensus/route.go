@@ -27,13 +27,11 @@ type attempt struct {
 // Leadership may move between any two of them.
 func (n *Node) withLeader(ctx context.Context, a attempt) error {
 	uncertain := false
-	last := ErrNoLeader
 	for backoff := backoffFirst; ; backoff = min(2*backoff, backoffLast) {
 		err := n.try(ctx, a)
 		if err == nil || errors.Is(err, ErrRejected) || errors.Is(err, ErrClosed) {
 			return err
 		}
-		last = err
 		if !harmless(err) {
 			uncertain = true
 			if a.once {
@@ -43,7 +41,7 @@ func (n *Node) withLeader(ctx context.Context, a attempt) error {
 		// Half of the time is random: members that lost the same leader should
 		// not all ask the next one at the same moment.
 		if !pause(ctx, backoff/2+rand.N(backoff/2)) {
-			return exhausted(ctx, last, uncertain)
+			return exhausted(ctx, err, uncertain)
 		}
 	}
 }

@@ -168,7 +168,7 @@ func (n *Node) accept(ctx context.Context, incoming chan<- net.Conn) {
 		select {
 		case incoming <- conn:
 		case <-ctx.Done():
-			conn.Close() //nolint:errcheck // nobody will use it
+			conn.Close()
 		}
 	}
 }

@@ -28,7 +28,7 @@ type session struct {
 
 func newSession(id catalog.GatewayID) *session {
 	var nonce [8]byte
-	rand.Read(nonce[:]) //nolint:errcheck // crypto/rand never fails
+	rand.Read(nonce[:])
 	return &session{
 		author: id, client: string(id) + "#" + hex.EncodeToString(nonce[:]),
 		outstanding: make(map[uint64]struct{}),

@@ -88,7 +88,7 @@ func probe(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // a leftover is harmless
+	defer os.Remove(f.Name())
 	_, err = f.Write(make([]byte, probeSize))
 	return errors.Join(err, f.Sync(), f.Close())
 }
@@ -164,7 +164,7 @@ func HasState(dir string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer bolt.Close() //nolint:errcheck // opened read-only
+	defer bolt.Close()
 	last, err := bolt.LastIndex()
 	if err != nil {
 		return false, corrupt(path, err)

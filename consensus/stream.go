@@ -64,7 +64,7 @@ func (s *streams) Close() error {
 	s.mu.Unlock()
 	close(s.done)
 	for conn := range open {
-		conn.Conn.Close() //nolint:errcheck // closing is all that is wanted
+		conn.Conn.Close()
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (s *streams) track(conn net.Conn) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		conn.Close() //nolint:errcheck // never used
+		conn.Close()
 		return nil, net.ErrClosed
 	}
 	s.open[t] = struct{}{}

@@ -51,7 +51,7 @@ func TestHeartbeatsTakeNoFastPath(t *testing.T) {
 		close(served)
 	}()
 	heartbeat := &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte("a"), Addr: []byte("a")}, Term: 7, Leader: []byte("a"),
+		RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte("a"), Addr: []byte("a")}, Term: 7,
 	}
 	var answer raft.AppendEntriesResponse
 	require.NoError(t, client.AppendEntries("b", trans.LocalAddr(), heartbeat, &answer))

@@ -32,12 +32,21 @@ type Filter interface {
 	// Apply makes our table what fw says, all at once. When it is that
 	// already, nothing is written.
 	Apply(ctx context.Context, fw Firewall) error
-	// Intact tells whether our table is as Apply wrote it last. Before the
-	// first Apply it is not.
-	Intact(ctx context.Context) (bool, error)
+	// State tells whether our table is there, and as Apply wrote it last.
+	State(ctx context.Context) (TableState, error)
 	// Remove deletes our table; a missing one is no error.
 	Remove(ctx context.Context) error
 }
+
+// TableState is how the firewall's table is found.
+type TableState int
+
+// The states of the table.
+const (
+	TableAbsent TableState = iota
+	TableOther             // of an earlier process, or altered by another hand
+	TableIntact            // as this process wrote it last
+)
 
 // ErrNoRoute is what Lookup returns for an address that no route covers.
 var ErrNoRoute = errors.New("no route")

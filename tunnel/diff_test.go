@@ -35,17 +35,25 @@ func TestDiffNamesOnlyDifferences(t *testing.T) {
 	}{
 		{"nothing", func(*tunnel.Config, *tunnel.Observed) {}, "nothing"},
 		{"key", func(_ *tunnel.Config, h *tunnel.Observed) { h.PublicKey = tunnel.PublicKey{} }, "private-key (redacted)"},
-		{"port, mark, mtu", func(_ *tunnel.Config, h *tunnel.Observed) { h.ListenPort, h.Mark, h.MTU = 1, 0, 1500 },
-			"listen-port 51820, fwmark 0x20, mtu 1420"},
+		{
+			"port, mark, mtu", func(_ *tunnel.Config, h *tunnel.Observed) { h.ListenPort, h.Mark, h.MTU = 1, 0, 1500 },
+			"listen-port 51820, fwmark 0x20, mtu 1420",
+		},
 		{"any port and mtu", func(w *tunnel.Config, _ *tunnel.Observed) { w.ListenPort, w.MTU = 0, 0 }, "nothing"},
 		{"down", func(_ *tunnel.Config, h *tunnel.Observed) { h.Up = false }, "up"},
-		{"address", func(w *tunnel.Config, _ *tunnel.Observed) { w.Addresses = prefixes("fd00::2/128") },
-			"+address fd00::2/128, -address fd00::1/128"},
+		{
+			"address", func(w *tunnel.Config, _ *tunnel.Observed) { w.Addresses = prefixes("fd00::2/128") },
+			"+address fd00::2/128, -address fd00::1/128",
+		},
 		{"peer gone", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers = w.Peers[:1] }, "-peer " + peerB.String()},
-		{"peer new", func(_ *tunnel.Config, h *tunnel.Observed) { h.Peers = h.Peers[:1] },
-			"+peer " + peerB.String() + " +10.3.0.0/16"},
-		{"prefix removed", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].AllowedIPs = prefixes("10.1.0.0/16") },
-			"~peer " + peerA.String() + " -10.2.0.0/16"},
+		{
+			"peer new", func(_ *tunnel.Config, h *tunnel.Observed) { h.Peers = h.Peers[:1] },
+			"+peer " + peerB.String() + " +10.3.0.0/16",
+		},
+		{
+			"prefix removed", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].AllowedIPs = prefixes("10.1.0.0/16") },
+			"~peer " + peerA.String() + " -10.2.0.0/16",
+		},
 		{"prefix moves: the addition takes it", func(w *tunnel.Config, _ *tunnel.Observed) {
 			w.Peers[0].AllowedIPs = prefixes("10.1.0.0/16")
 			w.Peers[1].AllowedIPs = prefixes("10.2.0.0/16", "10.3.0.0/16")
@@ -54,8 +62,10 @@ func TestDiffNamesOnlyDifferences(t *testing.T) {
 			w.Peers = w.Peers[:1]
 			w.Peers[0].AllowedIPs = append(w.Peers[0].AllowedIPs, prefixes("10.3.0.0/16")...)
 		}, "~peer " + peerA.String() + " +10.3.0.0/16, -peer " + peerB.String()},
-		{"endpoint", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = endpoint("192.0.2.9:1") },
-			"~peer " + peerA.String() + " endpoint 192.0.2.9:1"},
+		{
+			"endpoint", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = endpoint("192.0.2.9:1") },
+			"~peer " + peerA.String() + " endpoint 192.0.2.9:1",
+		},
 		{"endpoint unknown: the learnt one stays", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = netip.AddrPort{} }, "nothing"},
 		{"endpoint mapped into IPv6 is the same", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = endpoint("[::ffff:192.0.2.1]:51820") }, "nothing"},
 		{"keepalive", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Keepalive = 25 * time.Second }, "~peer " + peerA.String() + " keepalive 25s"},

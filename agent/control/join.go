@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"time"
-
-	"net/http"
 
 	"connectrpc.com/connect"
 
@@ -111,7 +110,6 @@ func joinError(token identity.Token, tried []error) error {
 func (j Joiner) attempt(ctx context.Context, endpoint string, certificate *tls.Certificate, token identity.Token, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	j.progress("dial", "connecting to "+endpoint)
 	conn, peer, err := j.dial(ctx, endpoint, certificate, token)
 	if err != nil {
 		return nil, err
@@ -130,7 +128,6 @@ func (j Joiner) attempt(ctx context.Context, endpoint string, certificate *tls.C
 	if refusal := response.Msg.GetResult().GetRefusal(); refusal != nil {
 		return nil, catalog.RefusalFromProto(refusal)
 	}
-	j.progress("admitted", "admitted to federation "+token.FederationName)
 	return response.Msg, nil
 }
 
@@ -143,6 +140,7 @@ func (j Joiner) dial(ctx context.Context, endpoint string, certificate *tls.Cert
 	if err != nil {
 		return nil, identity.Peer{}, err
 	}
+	j.progress("dial", "connected to "+endpoint)
 	var peer identity.Peer
 	own := func() (*tls.Certificate, error) { return certificate, nil }
 	conn := tls.Client(raw, clientTLS(own, protocolRPC, func(state tls.ConnectionState) error {

@@ -105,7 +105,7 @@ func hello(t testing.TB, from, to *gateway, config *tls.Config) error {
 	t.Helper()
 	raw, err := from.host.Dial(t.Context(), to.address)
 	require.NoError(t, err)
-	defer raw.Close() //nolint:errcheck // the test is over
+	defer raw.Close()
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(t.Context()); err != nil {
 		return err

@@ -170,7 +170,9 @@ func (m *Member) Consensus() status.Consensus {
 		return answer // raft does not run yet, or no more
 	}
 	for _, p := range peers {
-		answer.Peers = append(answer.Peers, status.ConsensusPeer{ID: p.ID, Voter: p.Voter, Healthy: p.Healthy})
+		answer.Peers = append(answer.Peers, status.ConsensusPeer{
+			ID: p.ID, Voter: p.Voter, Healthy: p.Healthy, LastContact: p.LastContact, LastIndex: p.LastIndex,
+		})
 	}
 	return answer
 }

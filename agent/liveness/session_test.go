@@ -18,9 +18,18 @@ func heard(state State, yours uint32) Control {
 
 func TestStateMachineIsThatOfRFC5880(t *testing.T) {
 	for _, tt := range []struct{ have, hear, want State }{
-		{Down, AdminDown, Down}, {Down, Down, Init}, {Down, Init, Up}, {Down, Up, Down},
-		{Init, AdminDown, Down}, {Init, Down, Init}, {Init, Init, Up}, {Init, Up, Up},
-		{Up, AdminDown, Down}, {Up, Down, Down}, {Up, Init, Up}, {Up, Up, Up},
+		{Down, AdminDown, Down},
+		{Down, Down, Init},
+		{Down, Init, Up},
+		{Down, Up, Down},
+		{Init, AdminDown, Down},
+		{Init, Down, Init},
+		{Init, Init, Up},
+		{Init, Up, Up},
+		{Up, AdminDown, Down},
+		{Up, Down, Down},
+		{Up, Init, Up},
+		{Up, Up, Up},
 	} {
 		t.Run(tt.have.String()+" hears "+tt.hear.String(), func(t *testing.T) {
 			s := newSession(timing{100 * time.Millisecond, 3}, 5, epoch)

@@ -240,7 +240,10 @@ func (h Handler) ListPeers(context.Context, *connect.Request[controlpb.ListPeers
 	if err != nil {
 		return nil, err
 	}
-	state := federation.Consensus()
+	state, err := h.Agent.Peers()
+	if err != nil {
+		return nil, err
+	}
 	answer := &controlpb.ListPeersResponse{Freshness: &controlpb.Freshness{
 		Index: state.AppliedIndex, Leader: string(state.Leader), LastContact: durationpb.New(state.LastContact),
 	}}
@@ -249,7 +252,12 @@ func (h Handler) ListPeers(context.Context, *connect.Request[controlpb.ListPeers
 		if p.Voter {
 			suffrage = "voter"
 		}
-		peer := &controlpb.RaftPeer{Id: string(p.ID), Suffrage: suffrage, Leader: p.ID == state.Leader, Healthy: p.Healthy}
+		peer := &controlpb.RaftPeer{
+			Id: string(p.ID), Suffrage: suffrage, Leader: p.ID == state.Leader, Healthy: p.Healthy, LastIndex: p.LastIndex,
+		}
+		if p.LastContact >= 0 {
+			peer.LastContact = durationpb.New(p.LastContact)
+		}
 		if g, ok := federation.View().Gateway(p.ID); ok {
 			peer.Address = g.Overlay.String()
 		}

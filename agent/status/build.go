@@ -47,9 +47,11 @@ type Consensus struct {
 
 // ConsensusPeer is one member of the catalog.
 type ConsensusPeer struct {
-	ID      catalog.GatewayID
-	Voter   bool
-	Healthy bool
+	ID          catalog.GatewayID
+	Voter       bool
+	Healthy     bool
+	LastContact time.Duration // since it was heard; negative: not known here, only the leader knows
+	LastIndex   uint64        // of its log; 0: likewise
 }
 
 // Build makes the snapshot. It is pure: everything is sorted and no slice is

@@ -23,6 +23,7 @@ type app struct {
 	now      func() time.Time
 	connect  func(socket string) controlpbconnect.OperatorClient
 	inside   func(cluster) controlpbconnect.OperatorClient // of a Kubernetes cluster
+	kubectl  func(ctx context.Context, c cluster, in string, args ...string) (string, error)
 	execute  func(ctx context.Context, a *app, name string, args ...string) error
 	options  options
 }
@@ -48,6 +49,7 @@ func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 		now:     time.Now,
 		connect: control.DialOperator,
 		inside:  cluster.client,
+		kubectl: runKubectl,
 		execute: execute,
 		options: options{output: formatTable, color: colorAuto},
 	}

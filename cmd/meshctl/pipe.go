@@ -20,7 +20,11 @@ const dialStdio = "dial-stdio"
 func newDialStdioCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: dialStdio, Hidden: true, Args: noArguments(),
-		Short: "Connect stdin and stdout with meshd's socket (for meshctl --context)",
+		GroupID: groupOther,
+		Short:   "Connect stdin and stdout with meshd's socket",
+		Long: `Copies stdin to meshd's socket and what meshd answers to stdout. meshctl --context
+runs it in the agent's container, at the far end of kubectl exec.`,
+		Example: `  kubectl exec -i POD -c meshd -- meshctl dial-stdio`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var dialer net.Dialer
 			conn, err := dialer.DialContext(cmd.Context(), "unix", a.options.socket)

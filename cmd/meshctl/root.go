@@ -48,7 +48,7 @@ WireGuard tunnels, with one catalog. It speaks to the meshd of this host, or wit
 	)
 	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a))
 	addGrouped(root, groupLook, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
-	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a))
+	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
 	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))
 	addGrouped(root, groupOther, newVersionCommand(a))
 	root.AddCommand(newExitCodesTopic(), newDialStdioCommand(a))

@@ -19,7 +19,7 @@ func lock(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		owner, _ := os.ReadFile(path) //nolint:errcheck // only for the message
+		owner, _ := os.ReadFile(path)
 		err = fmt.Errorf("data directory %s is in use by process %s: %w; stop that meshd, or choose another dataDir",
 			dir, strings.TrimSpace(string(owner)), err)
 		return nil, errors.Join(err, file.Close())

@@ -28,7 +28,7 @@ was there before is copied beside it.`,
 			if err != nil {
 				return err
 			}
-			defer store.Close() //nolint:errcheck // nothing is buffered
+			defer store.Close()
 			unlock, err := lock(dataDir)
 			if err != nil {
 				return err

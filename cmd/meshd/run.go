@@ -47,6 +47,9 @@ meshctl leave takes the datacenter out of its federation; meshd uninstall
 removes everything from this host.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if os.Geteuid() != 0 {
+				return errors.New("meshd run needs root: it makes interfaces, routes and firewall rules; run it as root or as the system's service")
+			}
 			cfg, err := flags.load()
 			if err != nil {
 				return err
@@ -76,14 +79,11 @@ func (f *configFlags) load() (config.Config, error) {
 // run constructs the adapters and runs everything that is long-lived. Up to
 // the agent's own Run nothing of the host has been changed but the data directory.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-	if os.Geteuid() != 0 {
-		return errors.New("meshd run needs root: it makes interfaces, routes and firewall rules; run it as root or as the system's service")
-	}
 	store, err := identity.Open(cfg.DataDir)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // nothing is buffered
+	defer store.Close()
 	unlock, err := lock(cfg.DataDir)
 	if err != nil {
 		return err

@@ -27,19 +27,19 @@ that the others know. --force removes it all the same. --purge also deletes the
 data directory with the keys of the datacenter.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if os.Geteuid() != 0 {
+				return errors.New("meshd uninstall needs root: it removes interfaces, routes and firewall rules")
+			}
 			cfg, err := flags.load()
 			if err != nil {
 				return err
-			}
-			if os.Geteuid() != 0 {
-				return errors.New("meshd uninstall needs root")
 			}
 			log := slog.New(slog.DiscardHandler)
 			store, err := identity.Open(cfg.DataDir)
 			if err != nil {
 				return err
 			}
-			defer store.Close() //nolint:errcheck // nothing is buffered
+			defer store.Close()
 			unlock, err := lock(cfg.DataDir)
 			if err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func rewrite(t *testing.T, data []byte, change func(name string, content []byte)
 	w := tar.NewWriter(zipped)
 	for {
 		header, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

@@ -94,6 +94,7 @@ func (r *reader) kind(field string, k catalogpb.PrefixKind) PrefixKind {
 		return ServicePrefix
 	case catalogpb.PrefixKind_PREFIX_KIND_NODE:
 		return NodePrefix
+	case catalogpb.PrefixKind_PREFIX_KIND_UNSPECIFIED: // refused like one that this build does not know
 	}
 	r.fail(CodePrefixInvalid, field, "its kind is unknown", "use pod, service or node")
 	return ""

@@ -53,22 +53,22 @@ func (f *flow) update(g func()) {
 
 // take reads what has arrived. Without error and data, look again when a channel
 // is closed or at a time, whichever comes first.
-func (f *flow) take(b []byte) (n int, err error, again []<-chan struct{}, at time.Time) {
+func (f *flow) take(b []byte) (n int, again []<-chan struct{}, at time.Time, err error) {
 	whole, _, links := f.network.whole(f.way)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	again = []<-chan struct{}{f.changed, links}
 	switch {
 	case f.dropped:
-		return 0, net.ErrClosed, nil, at
+		return 0, nil, at, net.ErrClosed
 	case !whole:
-		return 0, nil, again, at
+		return 0, again, at, nil
 	case len(f.chunks) == 0 && f.ended:
-		return 0, io.EOF, nil, at
+		return 0, nil, at, io.EOF
 	case len(f.chunks) == 0:
-		return 0, nil, again, at
+		return 0, again, at, nil
 	case time.Now().Before(f.chunks[0].at):
-		return 0, nil, again, f.chunks[0].at
+		return 0, again, f.chunks[0].at, nil
 	}
 	n = copy(b, f.chunks[0].data)
 	f.chunks[0].data = f.chunks[0].data[n:]
@@ -78,21 +78,21 @@ func (f *flow) take(b []byte) (n int, err error, again []<-chan struct{}, at tim
 	}
 	close(f.changed) // there is room
 	f.changed = make(chan struct{})
-	return n, nil, nil, at
+	return n, nil, at, nil
 }
 
 // put sends b whole, or says when to look again.
-func (f *flow) put(b []byte) (sent bool, err error, again <-chan struct{}) {
+func (f *flow) put(b []byte) (sent bool, again <-chan struct{}, err error) {
 	_, delay, _ := f.network.whole(f.way)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.ended:
-		return false, net.ErrClosed, nil
+		return false, nil, net.ErrClosed
 	case f.dropped:
-		return false, io.ErrClosedPipe, nil
+		return false, nil, io.ErrClosedPipe
 	case f.size > 0 && f.size+len(b) > window:
-		return false, nil, f.changed
+		return false, f.changed, nil
 	}
 	f.chunks = append(f.chunks, chunk{data: append([]byte(nil), b...), at: time.Now().Add(delay)})
 	f.size += len(b)
@@ -119,7 +119,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		if passed(limit) {
 			return 0, os.ErrDeadlineExceeded
 		}
-		n, err, again, at := c.in.take(b)
+		n, again, at, err := c.in.take(b)
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
 		}
@@ -133,7 +133,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		if passed(limit) {
 			return 0, os.ErrDeadlineExceeded
 		}
-		sent, err, again := c.out.put(b)
+		sent, again, err := c.out.put(b)
 		if err != nil {
 			return 0, err
 		}

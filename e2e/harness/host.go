@@ -136,7 +136,9 @@ func (h *Host) open() error {
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
 	}
-	return h.netlink.LinkSetUp(lo)
+	// A link has two ends here: nobody else can have an address. Without the
+	// detection of duplicates all addresses can be used at once.
+	return errors.Join(h.netlink.LinkSetUp(lo), h.Sysctl("net/ipv6/conf/default/accept_dad", "0"))
 }
 
 // Close ends the host and everything in it; again, it does nothing.

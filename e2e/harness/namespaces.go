@@ -89,6 +89,13 @@ func onThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: no other goroutine may get this thread
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread cannot end, and would keep the host's namespaces
+			// alive. While it is locked here, another one does the work.
+			defer runtime.UnlockOSThread()
+			result <- onThread(f)
+			return
+		}
 		result <- f()
 	}()
 	return <-result

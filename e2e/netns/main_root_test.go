@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,22 @@ func token(t *testing.T, dc *harness.Datacenter, flags ...string) string {
 func await(t *testing.T, datacenters ...*harness.Datacenter) {
 	t.Helper()
 	require.NoError(t, harness.AwaitFederation(within(t, 2*patience), datacenters...))
+}
+
+// awaitMembers waits until a datacenter knows of these, by name, and no others.
+func awaitMembers(t *testing.T, dc *harness.Datacenter, names ...string) {
+	t.Helper()
+	eventually(t, patience, dc.Name+" knows the members", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		var known []string
+		for _, member := range snapshot.Datacenters {
+			known = append(known, member.Name)
+		}
+		if err == nil && !slices.Equal(known, names) {
+			err = fmt.Errorf("it knows %v", known)
+		}
+		return err
+	})
 }
 
 // eventually waits for a condition that returns nil.

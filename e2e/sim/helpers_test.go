@@ -14,7 +14,7 @@ func membership(s *site) (identity.Membership, bool, error) {
 	if err != nil {
 		return identity.Membership{}, false, err
 	}
-	defer store.Close() //nolint:errcheck // only read
+	defer store.Close()
 	return store.Membership()
 }
 

@@ -42,12 +42,18 @@ type site struct {
 	ended    chan error
 }
 
-func newSite(w *world, cfg config.Config, underlay netip.Addr) *site {
+func newSite(w *world, name string, cfg config.Config, underlay netip.Addr) *site {
 	s := &site{
-		world: w, cfg: cfg, host: w.fabric.Host(string(cfg.Datacenter), underlay.String()),
+		world: w, cfg: cfg, host: w.fabric.Host(name, underlay.String()),
 		tunnels: tunneltest.NewFake(), kernel: routestest.NewKernel(), filter: routestest.NewFilter(),
 	}
 	s.underlay.Store(underlay)
+	store, err := identity.Open(cfg.DataDir)
+	require.NoError(w.t, err)
+	key, err := store.WireGuardKey()
+	require.NoError(w.t, err)
+	require.NoError(w.t, store.Close())
+	s.key = key.Public()
 	return s
 }
 
@@ -61,7 +67,7 @@ func (s *site) start() {
 	require.NoError(t, err)
 	key, err := store.WireGuardKey()
 	require.NoError(t, err)
-	s.key = key.Public()
+	require.Equal(t, s.key, key.Public(), "a host keeps its key")
 	log := logger(s.name())
 	s.agent = agent.New(agent.Deps{
 		Config: s.cfg, Key: key, Log: log, Host: s,
@@ -103,9 +109,14 @@ func (s *site) crash() {
 
 func (s *site) token(t *testing.T) string {
 	t.Helper()
+	return s.tokenFor(t, time.Hour)
+}
+
+func (s *site) tokenFor(t *testing.T, ttl time.Duration) string {
+	t.Helper()
 	member, err := s.agent.Member()
 	require.NoError(t, err)
-	token, err := member.CreateToken(t.Context(), "", time.Hour)
+	token, err := member.CreateToken(t.Context(), "", ttl)
 	require.NoError(t, err)
 	return token.Text
 }
@@ -192,6 +203,12 @@ func (l links) Configure(ctx context.Context, c tunnel.Change) error {
 		l.kernel.AddDevice(c.Name, address.Addr())
 	}
 	return nil
+}
+
+// Remove implements tunnel.Device.
+func (l links) Remove(ctx context.Context, name string) error {
+	l.kernel.DownDevice(name)
+	return l.Fake.Remove(ctx, name)
 }
 
 // air is the inside of the tunnels as one site uses it: a packet arrives if a

@@ -59,7 +59,7 @@ func (w *world) site(name string, number byte, change ...func(*config.Config)) *
 	for _, c := range change {
 		c(&cfg)
 	}
-	s := newSite(w, cfg, underlay)
+	s := newSite(w, name, cfg, underlay)
 	w.mu.Lock()
 	w.sites[name] = s
 	w.mu.Unlock()

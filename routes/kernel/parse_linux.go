@@ -18,7 +18,7 @@ const typeMask = 0x3fff
 // ipv6Metric is what the kernel gives an IPv6 route that asks for none (IP6_RT_PRIO_USER).
 const ipv6Metric = 1024
 
-var errShort = errors.New("netlink message is too short") //nolint:gochecknoglobals // sentinel
+var errShort = errors.New("netlink message is too short")
 
 // attrs are the attributes of one message by type.
 type attrs map[uint16][]byte

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
@@ -18,14 +19,15 @@ const watchBuffer = 16 << 20
 
 // Watch wakes on every message that may mean that somebody changed what is
 // ours: the table, whoever the route belongs to; a rule; a nexthop of our range;
-// a link or an address, with which the kernel drops routes without a word; and
-// any generation of nftables. Messages that our own writes caused carry the
+// a link or an address, with which the kernel drops routes without a word; a
+// sysctl of forwarding or rp_filter; and any generation of nftables. Messages that our own writes caused carry the
 // port of our socket, and do not wake; those of our nft do, once, since a table
 // that is intact is not written again.
 func (k *Kernel) Watch(ctx context.Context, wake func()) error {
 	route, err := subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEXTHOP)
+		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEXTHOP,
+		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 	if err != nil {
 		return err
 	}
@@ -105,9 +107,27 @@ func (k *Kernel) concerns(m syscall.NetlinkMessage) bool {
 		return err != nil || k.options.concerns(a.text(unix.IFLA_IFNAME))
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return true
+	case unix.RTM_NEWNETCONF:
+		return k.concernsSysctl(m.Data)
 	default:
 		return false
 	}
+}
+
+// concernsSysctl tells whether a message about sysctls (RTM_NEWNETCONF) is of
+// all devices together or of one of ours. Every device that is made brings some.
+func (k *Kernel) concernsSysctl(data []byte) bool {
+	const header, ifindex, all = 4, 1, -1 // struct netconfmsg, aligned; NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL (linux/netconf.h)
+	_, a, err := split(data, header)
+	if err != nil {
+		return true
+	}
+	index := int32(a.u32(ifindex)) //nolint:gosec // it is an int32 in the kernel
+	if index == all {
+		return true
+	}
+	link, err := net.InterfaceByIndex(int(index))
+	return err == nil && k.options.concerns(link.Name)
 }
 
 func (k *Kernel) watches(table int) bool {

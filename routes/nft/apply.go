@@ -51,21 +51,21 @@ func (f *Filter) Apply(ctx context.Context, fw routes.Firewall) error {
 	wish := f.nft.NewTransaction()
 	Render(wish, fw, nil)
 	if wish.String() == f.rendered {
-		if intact, err := f.intact(ctx); err != nil || intact {
+		if state, err := f.state(ctx); err != nil || state == routes.TableIntact {
 			return err
 		}
 	}
 	return f.write(ctx, fw, wish.String())
 }
 
-// Intact tells whether our table is as this process wrote it last.
-func (f *Filter) Intact(ctx context.Context) (bool, error) {
+// State tells whether our table is there, and as this process wrote it last.
+func (f *Filter) State(ctx context.Context) (routes.TableState, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.rendered == "" {
-		return false, nil
+	if err := f.ready(); err != nil {
+		return routes.TableAbsent, err
 	}
-	return f.intact(ctx)
+	return f.state(ctx)
 }
 
 // Remove deletes our table; a missing one is no error.
@@ -114,12 +114,18 @@ func (f *Filter) write(ctx context.Context, fw routes.Firewall, rendered string)
 	return nil
 }
 
-func (f *Filter) intact(ctx context.Context) (bool, error) {
+func (f *Filter) state(ctx context.Context) (routes.TableState, error) {
 	listing, err := f.list(ctx)
-	if err != nil {
-		return false, fmt.Errorf("list firewall table %s: %w", routes.FirewallTable, err)
+	switch {
+	case err != nil:
+		return routes.TableAbsent, fmt.Errorf("list firewall table %s: %w", routes.FirewallTable, err)
+	case listing == "":
+		return routes.TableAbsent, nil
+	case listing == f.listing:
+		return routes.TableIntact, nil
+	default:
+		return routes.TableOther, nil
 	}
-	return listing == f.listing, nil
 }
 
 func (f *Filter) counters(ctx context.Context) ([]Counter, error) {

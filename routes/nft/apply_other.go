@@ -20,8 +20,10 @@ func New() *Filter { return &Filter{} }
 // Apply is not supported.
 func (*Filter) Apply(context.Context, routes.Firewall) error { return errors.ErrUnsupported }
 
-// Intact is not supported.
-func (*Filter) Intact(context.Context) (bool, error) { return false, errors.ErrUnsupported }
+// State is not supported.
+func (*Filter) State(context.Context) (routes.TableState, error) {
+	return routes.TableAbsent, errors.ErrUnsupported
+}
 
 // Remove is not supported.
 func (*Filter) Remove(context.Context) error { return errors.ErrUnsupported }

@@ -38,11 +38,18 @@ func (f *Filter) Apply(_ context.Context, fw routes.Firewall) error {
 	return nil
 }
 
-// Intact tells whether there is a table that nobody else has changed.
-func (f *Filter) Intact(context.Context) (bool, error) {
+// State tells whether there is a table, and one that nobody else has changed.
+func (f *Filter) State(context.Context) (routes.TableState, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.applied != nil && !f.broken, f.err
+	switch {
+	case f.applied == nil:
+		return routes.TableAbsent, f.err
+	case f.broken:
+		return routes.TableOther, f.err
+	default:
+		return routes.TableIntact, f.err
+	}
 }
 
 // Remove deletes the table.

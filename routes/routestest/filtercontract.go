@@ -21,7 +21,7 @@ type FilterWorld interface {
 func FilterContract(t *testing.T, world func(t *testing.T) FilterWorld) {
 	t.Helper()
 	promises := map[string]func(*testing.T, FilterWorld){
-		"before the first apply nothing is intact": notIntactAtFirst,
+		"before the first apply there is no table": absentAtFirst,
 		"an intact table is not written again":     intactIsNotWritten,
 		"a broken table is noticed and repaired":   brokenIsRepaired,
 		"another wish replaces the table":          wishReplaces,
@@ -44,20 +44,20 @@ func SampleFirewall() routes.Firewall {
 	}
 }
 
-func intact(t *testing.T, w FilterWorld) bool {
+func state(t *testing.T, w FilterWorld) routes.TableState {
 	t.Helper()
-	ok, err := w.Intact(t.Context())
+	found, err := w.State(t.Context())
 	require.NoError(t, err)
-	return ok
+	return found
 }
 
-func notIntactAtFirst(t *testing.T, w FilterWorld) {
-	assert.False(t, intact(t, w))
+func absentAtFirst(t *testing.T, w FilterWorld) {
+	assert.Equal(t, routes.TableAbsent, state(t, w))
 }
 
 func intactIsNotWritten(t *testing.T, w FilterWorld) {
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
-	assert.True(t, intact(t, w))
+	assert.Equal(t, routes.TableIntact, state(t, w))
 	written := w.Written()
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
 	assert.Equal(t, written, w.Written())
@@ -67,9 +67,9 @@ func brokenIsRepaired(t *testing.T, w FilterWorld) {
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
 	written := w.Written()
 	w.Break()
-	assert.False(t, intact(t, w))
+	assert.Equal(t, routes.TableOther, state(t, w))
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
-	assert.True(t, intact(t, w))
+	assert.Equal(t, routes.TableIntact, state(t, w))
 	assert.NotEqual(t, written, w.Written())
 }
 
@@ -79,15 +79,15 @@ func wishReplaces(t *testing.T, w FilterWorld) {
 	fw := SampleFirewall()
 	fw.Lanes[0].Sources = fw.Lanes[0].Sources[:1]
 	require.NoError(t, w.Apply(t.Context(), fw))
-	assert.True(t, intact(t, w))
+	assert.Equal(t, routes.TableIntact, state(t, w))
 	assert.NotEqual(t, written, w.Written())
 }
 
 func removingTwiceIsFine(t *testing.T, w FilterWorld) {
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
 	require.NoError(t, w.Remove(t.Context()))
-	assert.False(t, intact(t, w))
+	assert.Equal(t, routes.TableAbsent, state(t, w))
 	require.NoError(t, w.Remove(t.Context()))
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
-	assert.True(t, intact(t, w))
+	assert.Equal(t, routes.TableIntact, state(t, w))
 }

@@ -19,8 +19,9 @@ import (
 )
 
 // configureDevice applies the WireGuard part of a change: one message, which
-// the data plane works through in order.
-func configureDevice(c tunnel.Change) error {
+// the data plane works through in order. server is the process of the
+// interface, 0 for the kernel.
+func configureDevice(c tunnel.Change, server int) error {
 	cfg, err := deviceConfig(c)
 	if err != nil {
 		return err
@@ -30,7 +31,7 @@ func configureDevice(c tunnel.Change) error {
 		return fmt.Errorf("open wireguard control: %w", err)
 	}
 	defer client.Close()
-	if err := ensurePortFree(client, c); err != nil {
+	if err := ensurePortFree(client, c, server); err != nil {
 		return err
 	}
 	if cfg.PrivateKey == nil && cfg.ListenPort == nil && cfg.FirewallMark == nil && len(cfg.Peers) == 0 {
@@ -43,10 +44,12 @@ func configureDevice(c tunnel.Change) error {
 }
 
 // ensurePortFree finds a port in use beforehand, because wireguard-go opens
-// its socket only after the link came up, where nobody hears of a failure.
-func ensurePortFree(client *wgctrl.Client, c tunnel.Change) error {
+// its socket only after the link came up, where nobody hears of a failure. The
+// process that serves the interface may have the port: it lets go of it only
+// some time after the link went down.
+func ensurePortFree(client *wgctrl.Client, c tunnel.Change, server int) error {
 	if c.ListenPort != nil {
-		return portFree(*c.ListenPort)
+		return portFree(*c.ListenPort, server)
 	}
 	if !c.Up {
 		return nil
@@ -55,7 +58,7 @@ func ensurePortFree(client *wgctrl.Client, c tunnel.Change) error {
 	if err != nil {
 		return unreadable(c.Name, err)
 	}
-	return portFree(uint16(dev.ListenPort))
+	return portFree(uint16(dev.ListenPort), server)
 }
 
 func deviceConfig(c tunnel.Change) (wgtypes.Config, error) {

@@ -167,10 +167,20 @@ func (d *Device) Configure(ctx context.Context, c tunnel.Change) error {
 	d.log.Info("interface changes", "interface", c.Name, "change", c.String())
 	// Keys and peers come before the link is up and has its address, so
 	// that its first packet finds everything in place.
-	if err := configureDevice(c); err != nil {
+	if err := configureDevice(c, d.server(c.Name)); err != nil {
 		return err
 	}
 	return h.configure(link, c)
+}
+
+// server is the process that serves an interface, 0 if none does.
+func (d *Device) server(name string) int {
+	for _, b := range append([]Backend{d.cfg.Backend}, d.cfg.Removers...) {
+		if s, ok := b.(interface{ Server(name string) int }); ok {
+			return s.Server(name)
+		}
+	}
+	return 0
 }
 
 // Remove implements tunnel.Device.

@@ -13,41 +13,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// portFree tries a UDP port in both families and names who has it.
-func portFree(port uint16) error {
+// portFree tries a UDP port in both families and names who has it. The
+// process friend, if it is not 0, may have it.
+func portFree(port uint16, friend int) error {
 	if port == 0 {
 		return nil
 	}
 	for _, network := range []string{"udp4", "udp6"} {
 		conn, err := net.ListenUDP(network, &net.UDPAddr{Port: int(port)})
-		switch {
-		case err == nil:
+		if err == nil {
 			_ = conn.Close() // nothing was sent; nothing can be lost
-		case errors.Is(err, unix.EADDRINUSE):
+			continue
+		}
+		if !errors.Is(err, unix.EADDRINUSE) {
+			continue // the family is off on this host
+		}
+		pid, owner := portOwner(port)
+		if friend == 0 || pid != friend {
 			return fmt.Errorf("listen on UDP port %d: in use by %s; stop it, or choose another WireGuard port: %w",
-				port, portOwner(port), unix.EADDRINUSE)
+				port, owner, unix.EADDRINUSE)
 		}
 	}
 	return nil
 }
 
-// portOwner describes the process that has a UDP port open. It is for an
-// error message, hence best effort.
-func portOwner(port uint16) string {
+// portOwner finds the process that has a UDP port open, 0 if it cannot be
+// told, and describes it for an error message.
+func portOwner(port uint16) (pid int, description string) {
 	for _, table := range []string{"udp", "udp6"} {
 		inode, found := socketInode("/proc/thread-self/net/"+table, port)
 		if !found {
 			continue
 		}
 		if inode == "0" {
-			return "the kernel (a WireGuard interface?)"
+			return 0, "the kernel (a WireGuard interface?)"
 		}
 		if pid, ok := socketOwner(inode); ok {
-			comm, _ := os.ReadFile("/proc/" + pid + "/comm")
-			return fmt.Sprintf("process %s (%s)", pid, strings.TrimSpace(string(comm)))
+			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+			return pid, fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
 		}
 	}
-	return "an unknown process"
+	return 0, "an unknown process"
 }
 
 // socketInode reads a table as proc(5) describes under /proc/net/udp.
@@ -67,17 +73,16 @@ func socketInode(table string, port uint16) (inode string, found bool) {
 	return "", false
 }
 
-func socketOwner(inode string) (pid string, ok bool) {
+func socketOwner(inode string) (pid int, ok bool) {
 	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
-		return "", false
+		return 0, false
 	}
 	for _, fd := range fds {
 		if target, err := os.Readlink(fd); err == nil && target == "socket:["+inode+"]" {
-			pid = strings.Split(fd, "/")[2]
-			_, err := strconv.Atoi(pid)
+			pid, err = strconv.Atoi(strings.Split(fd, "/")[2])
 			return pid, err == nil
 		}
 	}
-	return "", false
+	return 0, false
 }

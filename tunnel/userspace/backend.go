@@ -53,6 +53,15 @@ func New(cfg Config) *Backend {
 // Kind implements device.Backend.
 func (*Backend) Kind() string { return "userspace" }
 
+// Server returns the process that serves an interface, 0 if none does.
+func (*Backend) Server(name string) int {
+	pid, err := listener(name)
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
 // Create implements device.Backend: it starts the process, detached from the
 // agent, and returns when it answers on its socket. The process outlives the
 // agent; ctx bounds only the wait. A process that does not become ready in
@@ -146,7 +155,7 @@ func awaitReady(ctx context.Context, name string, cmd *exec.Cmd, exited <-chan e
 		select {
 		case <-tick.C:
 		case err := <-exited:
-			return fmt.Errorf("data plane of %s ended at once (%v): %s", name, err, reason())
+			return fmt.Errorf("data plane of %s ended at once (%w): %s", name, err, reason())
 		case <-ctx.Done():
 			_ = cmd.Process.Signal(syscall.SIGTERM) // it may have just ended by itself
 			return fmt.Errorf("wait for data plane of %s: %w", name, ctx.Err())

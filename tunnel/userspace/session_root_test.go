@@ -174,9 +174,11 @@ type untouchable struct{ tunnel.Device }
 func (untouchable) Configure(_ context.Context, c tunnel.Change) error {
 	return fmt.Errorf("touched: %s", c)
 }
+
 func (untouchable) Create(_ context.Context, name string, _ int) error {
 	return fmt.Errorf("created %s", name)
 }
+
 func (untouchable) Remove(_ context.Context, name string) error {
 	return fmt.Errorf("removed %s", name)
 }

@@ -56,7 +56,7 @@ func listeningInodes(path string, port uint16) []string {
 	if err != nil {
 		return nil
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	suffix := fmt.Sprintf(":%04X", port)
 	var inodes []string
 	for lines := bufio.NewScanner(f); lines.Scan(); {

@@ -37,11 +37,11 @@ func TestUnderlaySocketsCarryTheMarkAndOverlaySocketsDoNot(t *testing.T) {
 	s := &Sockets{Mark: mark, Overlay: func() netip.Prefix { return overlay }}
 	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
 	require.NoError(t, err)
-	defer first.Close() //nolint:errcheck // the test is over
+	defer first.Close()
 	port := addrOf(t, first).Port()
 	second, err := s.Listen(t.Context(), netip.AddrPortFrom(netip.MustParseAddr("127.0.1.1"), port), control.Overlay)
 	require.NoError(t, err)
-	defer second.Close() //nolint:errcheck // the test is over
+	defer second.Close()
 
 	tests := []struct {
 		name, target string

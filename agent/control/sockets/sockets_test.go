@@ -68,12 +68,12 @@ func TestConnectionGoesToTheMoreSpecificListener(t *testing.T) {
 	s := new(Sockets)
 	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
 	require.NoError(t, err)
-	defer first.Close() //nolint:errcheck // the test is over
+	defer first.Close()
 	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addrOf(t, first).Port())
 	overlay, err := s.Listen(t.Context(), at, control.Overlay)
 	require.NoError(t, err)
-	defer overlay.Close() //nolint:errcheck // the test is over
-	for range 16 {        // SO_REUSEPORT would spread them if both were equal
+	defer overlay.Close()
+	for range 16 { // SO_REUSEPORT would spread them if both were equal
 		conn, err := s.Dial(t.Context(), at.String())
 		require.NoError(t, err)
 		far, err := overlay.Accept()
