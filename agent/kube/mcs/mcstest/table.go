@@ -14,6 +14,7 @@ import (
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -39,6 +40,7 @@ func Run(t *testing.T, cluster func(t *testing.T) Cluster) {
 		"WithoutALeaderOwnEndpointsStillCome":    withoutALeader,
 		"RefusedExportHoldsBackNoOther":          refusedExportHoldsBackNoOther,
 		"AnotherGatewayTakesOver":                anotherGatewayTakesOver,
+		"RemovalLeavesOnlyTheUsersObjects":       removalLeavesTheUsers,
 		"BurstIsWritten":                         burstIsWritten,
 	} {
 		t.Run(name, func(t *testing.T) { promise(t, newBench(t, cluster(t))) })
@@ -246,6 +248,23 @@ func anotherGatewayTakesOver(t *testing.T, b *bench) {
 	b.eventually(func() string { return fmt.Sprint(other.Status().Leading) }, "true")
 	b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+}
+
+func removalLeavesTheUsers(t *testing.T, b *bench) {
+	b.service("web", nil, "10.1.0.1")
+	b.export("web")
+	b.at("west", b.ns, "web", younger, nil, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1")
+	b.end()
+	require.NoError(t, controller.Remove(t.Context(), b.cluster.Kubernetes, b.cluster.MCS))
+	b.eventually(b.imported(b.ns, "web"), "none")
+	assert.Equal(t, "none", b.ports("web")())
+	_, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	_, err = b.cluster.MCS.MulticlusterV1beta1().ServiceExports(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	_, err = b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).Get(t.Context(), "web-1", metav1.GetOptions{})
+	require.NoError(t, err)
 }
 
 func burstIsWritten(t *testing.T, b *bench) {
