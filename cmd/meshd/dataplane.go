@@ -20,10 +20,17 @@ import (
 // has the host's /proc/sys.
 const procSysVariable = "MESHWAY_PROC_SYS"
 
+// lanesVariable names the environment variable that tells where a container
+// asks for interfaces of the userspace data plane (meshd lanes).
+const lanesVariable = "MESHWAY_LANES"
+
 // newDataplane chooses the adapters; it changes nothing.
 func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (agent.Dataplane, error) {
 	inKernel := wgkernel.New()
-	inProcess := userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
+	var inProcess device.Backend = userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
+	if dir := os.Getenv(lanesVariable); dir != "" {
+		inProcess = userspace.Remote{Dir: dir}
+	}
 	devices := device.Config{Prefix: cfg.WireGuard.Interface, Log: log}
 	switch supported := wgkernel.Supported(ctx); {
 	case cfg.WireGuard.Dataplane == "userspace", cfg.WireGuard.Dataplane == "auto" && supported != nil:
