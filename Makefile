@@ -26,12 +26,12 @@ demo: build ## show a federation of three datacenters working (root; once=1: end
 	@exec bin/demo $(if $(filter-out 0 no,$(once)),-once)
 
 .PHONY: test
-test: vet test-unit test-root ## everything that can be tested on this machine (root)
+test: vet test-unit test-root test-kernel ## everything that can be tested on this machine (root)
 
 .PHONY: vet
-vet: ## go vet, of the root tests too
+vet: ## go vet, of the tests behind build tags too
 	go vet ./...
-	go vet -tags root ./...
+	go vet -tags root,kernel,vm ./...
 
 .PHONY: test-unit
 test-unit: ## the pure and simulated rings, with the race detector (no root)
@@ -53,6 +53,10 @@ else
 	cd e2e/kubernetes && go vet -tags root ./... && go run ./cmd/components && \
 	  CLUSTERS=$(or $(clusters),2) go test -tags root -p 1 -count=1 -timeout 30m ./...
 endif
+
+.PHONY: test-kernel
+test-kernel: ## the kernel ring: the kernel's WireGuard in a virtual machine (qemu; no root)
+	go test -tags kernel -count=1 -timeout $(TEST_TIMEOUT) ./e2e/kernel
 
 .PHONY: lint
 lint: ## golangci-lint, at the version of .ci/tools/go.mod
