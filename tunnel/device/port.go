@@ -50,13 +50,12 @@ func portOwner(port uint16) (pid int, description string) {
 		if !found {
 			continue
 		}
-		if inode == "0" {
-			return 0, "the kernel (a WireGuard interface?)"
-		}
 		if pid, ok := socketOwner(inode); ok {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 			return pid, fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
 		}
+		// The kernel's own sockets have an inode that no process holds.
+		return 0, "no process that can be seen here (a WireGuard interface of the kernel?)"
 	}
 	return 0, "an unknown process"
 }
