@@ -9,12 +9,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 )
 
 // Clients speak with the API server of the own cluster.
 type Clients struct {
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
+	MCS        mcsclient.Interface // of the Multi-Cluster Services API
 }
 
 // Connect reads how to reach the API server: from a kubeconfig file, or, with
@@ -40,6 +42,9 @@ func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
 	if clients.Dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
+	}
+	if clients.MCS, err = mcsclient.NewForConfig(config); err != nil {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
 	return clients, nil

@@ -113,6 +113,7 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			group.Go(func() error { return discovery.Run(ctx) })
 			group.Go(func() error { return events.Run(ctx) })
 			group.Go(func() error { return writer.Run(ctx) })
+			group.Go(func() error { return runServices(ctx, cfg, clients, a, log) })
 			return group.Wait()
 		},
 	}, log)
