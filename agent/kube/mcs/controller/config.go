@@ -34,7 +34,7 @@ type Config struct {
 	Namespace  string // of the Lease
 	Catalog    Catalog
 	// Withdrawn gives the datacenters whose endpoints are left out. It is asked
-	// at every reconciliation and once a second: it must be fast.
+	// once a second and whenever the catalog changes: it must be fast.
 	Withdrawn  func() []catalog.DatacenterName
 	Kubernetes kubernetes.Interface
 	MCS        mcsclient.Interface

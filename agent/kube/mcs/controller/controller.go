@@ -171,6 +171,8 @@ func (c *Controller) lead(ctx context.Context) {
 	p := newPublisher(c.conf, c.log, func(name catalog.ServiceName) { q.Add(name) })
 	r := &reconciler{conf: c.conf, local: c.local, publisher: p}
 	var group sync.WaitGroup
+	withdrawn := c.conf.Withdrawn()
+	r.withdrawn.Store(&withdrawn)
 	if !r.publishAll(ctx) {
 		q.ShutDown()
 		return
@@ -183,7 +185,7 @@ func (c *Controller) lead(ctx context.Context) {
 		group.Go(func() { c.work(ctx, q, r) })
 	}
 	group.Go(func() { p.run(ctx) })
-	group.Go(func() { c.watch(ctx, q) })
+	group.Go(func() { c.watch(ctx, q, r) })
 	<-ctx.Done()
 	c.queue.Store(nil)
 	q.ShutDown()

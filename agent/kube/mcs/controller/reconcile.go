@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,6 +22,10 @@ type reconciler struct {
 	conf      Config
 	local     *local
 	publisher *publisher
+
+	// withdrawn is what watch saw last, and queued for: nobody else asks, else a
+	// change between two of its looks would be acted on by some and lost.
+	withdrawn atomic.Pointer[[]catalog.DatacenterName]
 }
 
 // errNotMember: an empty catalog is no reason to delete anything.
@@ -58,7 +63,7 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 	filter := catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}
 	plan := mcs.Plan(mcs.Input{
 		Name: name, Datacenter: dc.Name, Exports: view.Exports(filter), Slices: view.EndpointSlices(filter),
-		Own: own, Withdrawn: r.conf.Withdrawn(), Namespace: r.local.namespace(name.Namespace),
+		Own: own, Withdrawn: *r.withdrawn.Load(), Namespace: r.local.namespace(name.Namespace),
 	})
 	return errors.Join(
 		r.tell(ctx, source.Export, own, plan.Conflict, mcs.Written(view, own), r.publisher.refusal(name)),
@@ -97,24 +102,24 @@ func (r *reconciler) tell(ctx context.Context, export *mcsv1.ServiceExport, own 
 // bring makes the cluster have what plan says. The ServiceImport comes first and
 // goes last: it owns the others.
 func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan mcs.Import) error {
-	w := writer{ctx: ctx, conf: r.conf, local: r.local, name: name}
+	w := writer{conf: r.conf, local: r.local, name: name}
 	if plan.ServiceImport == nil {
-		return errors.Join(w.slices(nil), w.deleteService(), w.deleteImport())
+		return errors.Join(w.slices(ctx, nil), w.deleteService(ctx), w.deleteImport(ctx))
 	}
-	owner, err := w.serviceImport(plan.ServiceImport)
+	owner, err := w.serviceImport(ctx, plan.ServiceImport)
 	if err != nil {
 		return err
 	}
 	w.owner = metav1.OwnerReference{
 		APIVersion: mcsv1.GroupVersion.String(), Kind: mcsv1.ServiceImportKindName, Name: owner.Name, UID: owner.UID,
 	}
-	derived, failure := w.service(plan.Service)
+	derived, failure := w.service(ctx, plan.Service)
 	problem := ""
 	if apierrors.IsInvalid(failure) || errors.Is(failure, errForeign) {
 		problem = failure.Error()
 	}
 	if derived == nil && failure != nil && problem == "" {
-		return errors.Join(failure, w.slices(plan.Slices)) // its addresses are not known now
+		return errors.Join(failure, w.slices(ctx, plan.Slices)) // its addresses are not known now
 	}
 	next := owner.DeepCopy()
 	next.Spec.IPs, next.Spec.IPFamilies = nil, plan.ServiceImport.Spec.IPFamilies
@@ -126,5 +131,5 @@ func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan m
 	for _, f := range fresh { // keeps since when
 		meta.SetStatusCondition(&next.Status.Conditions, f)
 	}
-	return errors.Join(failure, w.slices(plan.Slices), w.finish(owner, next))
+	return errors.Join(failure, w.slices(ctx, plan.Slices), w.finish(ctx, owner, next))
 }

@@ -25,7 +25,7 @@ type seen struct {
 }
 
 // watch queues the names for which something has changed outside of this cluster.
-func (c *Controller) watch(ctx context.Context, q queue) {
+func (c *Controller) watch(ctx context.Context, q queue, r *reconciler) {
 	seed := maphash.MakeSeed()
 	var last seen
 	ticks := time.NewTicker(reachabilityInterval)
@@ -33,6 +33,7 @@ func (c *Controller) watch(ctx context.Context, q queue) {
 	for {
 		changed := c.conf.Catalog.Changed()
 		now := c.look(seed)
+		r.withdrawn.Store(&now.withdrawn)
 		for _, name := range last.differ(now, c.local.names) {
 			q.Add(name)
 		}

@@ -23,7 +23,6 @@ var errForeign = errors.New("it was not made by Meshway")
 // writer writes the objects of one name, each only if it differs. It lives for
 // one reconciliation.
 type writer struct {
-	ctx   context.Context //nolint:containedctx // of the one call that made it
 	conf  Config
 	local *local
 	name  catalog.ServiceName
@@ -32,11 +31,11 @@ type writer struct {
 
 // serviceImport makes the ServiceImport, or brings all but its IPs and status to
 // what is wanted; finish does those.
-func (w writer) serviceImport(want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, error) {
+func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, error) {
 	client := w.conf.MCS.MulticlusterV1beta1().ServiceImports(w.name.Namespace)
 	have := w.local.serviceImport(w.name)
 	if have == nil {
-		made, err := client.Create(w.ctx, want, metav1.CreateOptions{})
+		made, err := client.Create(ctx, want, metav1.CreateOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("create ServiceImport: %w", err)
 		}
@@ -44,7 +43,7 @@ func (w writer) serviceImport(want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, 
 		return made, nil
 	}
 	if have.DeletionTimestamp != nil {
-		return nil, fmt.Errorf("replace ServiceImport: the old one is being deleted")
+		return nil, errors.New("replace ServiceImport: the old one is being deleted")
 	}
 	next := have.DeepCopy()
 	next.Labels, next.Annotations = want.Labels, want.Annotations
@@ -55,7 +54,7 @@ func (w writer) serviceImport(want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, 
 	if equality.Semantic.DeepEqual(have, next) {
 		return have, nil
 	}
-	made, err := client.Update(w.ctx, next, metav1.UpdateOptions{})
+	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("update ServiceImport: %w", err)
 	}
@@ -63,11 +62,11 @@ func (w writer) serviceImport(want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, 
 }
 
 // finish writes the IPs and the status of a ServiceImport.
-func (w writer) finish(have, next *mcsv1.ServiceImport) error {
+func (w writer) finish(ctx context.Context, have, next *mcsv1.ServiceImport) error {
 	client := w.conf.MCS.MulticlusterV1beta1().ServiceImports(w.name.Namespace)
 	status := next.Status
 	if !equality.Semantic.DeepEqual(have.Spec, next.Spec) {
-		made, err := client.Update(w.ctx, next, metav1.UpdateOptions{})
+		made, err := client.Update(ctx, next, metav1.UpdateOptions{})
 		if err != nil {
 			return fmt.Errorf("update ServiceImport: %w", err)
 		}
@@ -78,25 +77,25 @@ func (w writer) finish(have, next *mcsv1.ServiceImport) error {
 	}
 	next = next.DeepCopy()
 	next.Status = status
-	if _, err := client.UpdateStatus(w.ctx, next, metav1.UpdateOptions{}); err != nil {
+	if _, err := client.UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("write status of ServiceImport: %w", err)
 	}
 	return nil
 }
 
-func (w writer) deleteImport() error {
+func (w writer) deleteImport(ctx context.Context) error {
 	have := w.local.serviceImport(w.name)
 	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
 		return nil
 	}
-	err := w.conf.MCS.MulticlusterV1beta1().ServiceImports(have.Namespace).Delete(w.ctx, have.Name, precondition(have))
+	err := w.conf.MCS.MulticlusterV1beta1().ServiceImports(have.Namespace).Delete(ctx, have.Name, precondition(have))
 	return deleted("ServiceImport", err)
 }
 
 // service makes the derived Service. Nil: there should be none.
-func (w writer) service(want *corev1.Service) (*corev1.Service, error) {
+func (w writer) service(ctx context.Context, want *corev1.Service) (*corev1.Service, error) {
 	if want == nil {
-		return nil, w.deleteService()
+		return nil, w.deleteService(ctx)
 	}
 	client := w.conf.Kubernetes.CoreV1().Services(w.name.Namespace)
 	want = want.DeepCopy()
@@ -106,7 +105,7 @@ func (w writer) service(want *corev1.Service) (*corev1.Service, error) {
 	}
 	have := w.local.service(want.Namespace, want.Name)
 	if have == nil {
-		made, err := client.Create(w.ctx, want, metav1.CreateOptions{})
+		made, err := client.Create(ctx, want, metav1.CreateOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("create derived Service: %w", err)
 		}
@@ -121,7 +120,7 @@ func (w writer) service(want *corev1.Service) (*corev1.Service, error) {
 	if equality.Semantic.DeepEqual(have, next) {
 		return have, nil
 	}
-	made, err := client.Update(w.ctx, next, metav1.UpdateOptions{})
+	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return have, fmt.Errorf("update derived Service: %w", err)
 	}
@@ -144,18 +143,18 @@ func takeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
 	}
 }
 
-func (w writer) deleteService() error {
+func (w writer) deleteService(ctx context.Context) error {
 	have := w.local.service(w.name.Namespace, mcs.DerivedName(w.name))
 	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
 		return nil
 	}
-	err := w.conf.Kubernetes.CoreV1().Services(have.Namespace).Delete(w.ctx, have.Name, precondition(have))
+	err := w.conf.Kubernetes.CoreV1().Services(have.Namespace).Delete(ctx, have.Name, precondition(have))
 	return deleted("derived Service", err)
 }
 
 // slices makes the EndpointSlices be those that are wanted and no others. One that
 // fails does not hold back the rest.
-func (w writer) slices(want []*discoveryv1.EndpointSlice) error {
+func (w writer) slices(ctx context.Context, want []*discoveryv1.EndpointSlice) error {
 	client := w.conf.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
 	have := make(map[string]*discoveryv1.EndpointSlice)
 	for _, s := range w.local.endpointSlices(importedIndex, w.name) {
@@ -163,20 +162,20 @@ func (w writer) slices(want []*discoveryv1.EndpointSlice) error {
 	}
 	var failed []error
 	for _, s := range want {
-		failed = append(failed, w.slice(have[s.Name], s))
+		failed = append(failed, w.slice(ctx, have[s.Name], s))
 		delete(have, s.Name)
 	}
 	for _, s := range have {
-		failed = append(failed, deleted("EndpointSlice", client.Delete(w.ctx, s.Name, precondition(s))))
+		failed = append(failed, deleted("EndpointSlice", client.Delete(ctx, s.Name, precondition(s))))
 	}
 	return errors.Join(failed...)
 }
 
-func (w writer) slice(have, want *discoveryv1.EndpointSlice) error {
+func (w writer) slice(ctx context.Context, have, want *discoveryv1.EndpointSlice) error {
 	client := w.conf.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
 	want.OwnerReferences = []metav1.OwnerReference{w.owner}
 	if have == nil {
-		if _, err := client.Create(w.ctx, want, metav1.CreateOptions{}); err != nil {
+		if _, err := client.Create(ctx, want, metav1.CreateOptions{}); err != nil {
 			return fmt.Errorf("create EndpointSlice: %w", err)
 		}
 		return nil
@@ -187,7 +186,7 @@ func (w writer) slice(have, want *discoveryv1.EndpointSlice) error {
 	if equality.Semantic.DeepEqual(have, next) {
 		return nil
 	}
-	if _, err := client.Update(w.ctx, next, metav1.UpdateOptions{}); err != nil {
+	if _, err := client.Update(ctx, next, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("update EndpointSlice: %w", err)
 	}
 	return nil

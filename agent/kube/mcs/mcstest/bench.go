@@ -3,6 +3,7 @@ package mcstest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -57,6 +58,7 @@ func (b *bench) gateway(identity string) (*controller.Controller, func()) {
 	c, err := controller.New(controller.Config{
 		Datacenter: "east", Identity: identity, Namespace: b.ns, Catalog: b.catalog, Withdrawn: b.out,
 		Kubernetes: b.cluster.Kubernetes, MCS: b.cluster.MCS,
+		Log:   slog.New(slog.NewTextHandler(b.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Lease: controller.Lease{Duration: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
 	})
 	require.NoError(b.t, err)
