@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
@@ -43,12 +42,22 @@ func (w *world) pods(t *testing.T, c *cluster.Cluster) []netip.Addr {
 	return addresses
 }
 
-func TestPodsReachEachOtherUnderTheirOwnAddresses(t *testing.T) {
+// TestClusters brings clusters up once for all promises.
+func TestClusters(t *testing.T) {
 	w := newWorld(t)
 	addresses := map[string][]netip.Addr{}
 	for _, c := range w.clusters {
 		addresses[c.Name()] = w.pods(t, c)
 	}
+	t.Run("pods reach each other under their own addresses", func(t *testing.T) { w.testTraffic(t, addresses) })
+	t.Run("datacenters are seen in each cluster", w.testInventory)
+	t.Run("an exported service is used by name", w.testServices)
+	t.Run("a rolling update loses no request", func(t *testing.T) {
+		w.testAgentRestart(t, "http://"+net.JoinHostPort(addresses["east"][0].String(), "8080")+"/")
+	})
+}
+
+func (w *world) testTraffic(t *testing.T, addresses map[string][]netip.Addr) {
 	for _, from := range w.clusters {
 		for _, to := range w.clusters {
 			if from == to {
@@ -63,8 +72,6 @@ func TestPodsReachEachOtherUnderTheirOwnAddresses(t *testing.T) {
 			}
 		}
 	}
-	out := w.run(t, "kubectl", "--context", "east", "get", "datacenters")
-	assert.Contains(t, out, "west")
 }
 
 // requireReach holds that a pod reaches an address, and is seen as itself.
