@@ -31,7 +31,7 @@ runs it in the agent's container, at the far end of kubectl exec.`,
 			if err != nil {
 				return fmt.Errorf("connect with meshd: %w", err)
 			}
-			defer conn.Close() //nolint:errcheck // what matters has been copied
+			defer conn.Close()
 			go func() {
 				_, _ = io.Copy(conn, a.in) // ends with stdin; an error shows on the way back
 				_ = conn.(*net.UnixConn).CloseWrite()

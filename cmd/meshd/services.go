@@ -18,6 +18,9 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
+// cleanTimeout bounds the removal of imports after leaving.
+const cleanTimeout = 20 * time.Second
+
 // defaultNamespace is where the chart is installed, unless POD_NAMESPACE says otherwise.
 const defaultNamespace = "meshway-system"
 
@@ -63,13 +66,28 @@ func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a
 		changed := a.Changed()
 		if now, err := a.Member(); err != nil || now != federation {
 			stop()
-			return <-ended
+			err := <-ended
+			cleanServices(ctx, clients, a, log)
+			return err
 		}
 		select {
 		case <-changed:
 		case err := <-ended:
 			return err
 		}
+	}
+}
+
+// cleanServices removes the imports of a federation that this datacenter has
+// left; when it only ended, or became another one, they stay.
+func cleanServices(ctx context.Context, clients kube.Clients, a *agent.Agent, log *slog.Logger) {
+	if a.Status().State != status.Standalone {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	if err := controller.Remove(ctx, clients.Kubernetes, clients.MCS); err != nil {
+		log.Error("imported services could not be removed", "err", err)
 	}
 }
 

@@ -120,7 +120,7 @@ func Written(v *catalog.View, p Publication) bool {
 		return false
 	}
 	k := p.Export.ExportKey
-	have := v.Exports(catalog.ExportFilter{Datacenter: k.Datacenter, Namespace: k.Namespace, Name: k.Name})
+	have := v.Exports(catalog.ExportFilter(k))
 	return len(have) == 1 && have[0].Equal(*p.Export)
 }
 

@@ -83,7 +83,6 @@ func (w *world) testServices(t *testing.T) {
 	t.Run("an unready endpoint leaves the other cluster", func(t *testing.T) { w.testUnready(t) })
 	t.Run("unexporting takes the name away", func(t *testing.T) {
 		other := w.clusters[1]
-		require.NoError(t, first.Apply(within(t, patience), strings.ReplaceAll(fmt.Sprintf(shop, first.Nodes()[1].Name), "name: web, namespace", "name: web, namespace")))
 		w.run(t, "kubectl", "--context", first.Name(), "-n", "shop", "delete", "serviceexport", "web")
 		w.await(t, "the import is gone", func(ctx context.Context) error {
 			out, err := other.Kubectl(ctx, "-n", "shop", "get", "serviceimports,endpointslices", "-o", "name")
@@ -103,6 +102,37 @@ func (w *world) testUnready(t *testing.T) {
 		out, err := other.Kubectl(ctx, "-n", "shop", "get", "endpointslices", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
 		if err == nil && strings.TrimSpace(out) != "" {
 			err = fmt.Errorf("there is %s", out)
+		}
+		return err
+	})
+}
+
+// testLeave takes the last cluster out, with an export of the first imported there.
+func (w *world) testLeave(t *testing.T) {
+	first, last := w.clusters[0], w.clusters[len(w.clusters)-1]
+	imported := func(ctx context.Context) (string, error) {
+		return last.Kubectl(ctx, "get", "serviceimports,datacenters", "-A", "-o", "name")
+	}
+	require.NoError(t, first.Apply(within(t, patience), fmt.Sprintf(shop, first.Nodes()[1].Name)+"---"+export))
+	w.await(t, "the import is there", func(ctx context.Context) error {
+		out, err := imported(ctx)
+		if err == nil && !strings.Contains(out, "serviceimport") {
+			err = fmt.Errorf("there is only %s", out)
+		}
+		return err
+	})
+	w.run(t, w.meshctl, "leave", "--yes", "--context", last.Name())
+	w.await(t, "nothing of the federation is left", func(ctx context.Context) error {
+		out, err := imported(ctx)
+		if err == nil && strings.TrimSpace(out) != "" {
+			err = fmt.Errorf("there is %s", out)
+		}
+		return err
+	})
+	w.await(t, "the others know", func(ctx context.Context) error {
+		out, err := first.Kubectl(ctx, "get", "datacenters", "-o", "name")
+		if err == nil && strings.Contains(out, last.Name()) {
+			err = fmt.Errorf("there is still %s", out)
 		}
 		return err
 	})

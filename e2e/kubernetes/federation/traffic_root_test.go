@@ -55,6 +55,7 @@ func TestClusters(t *testing.T) {
 	t.Run("a rolling update loses no request", func(t *testing.T) {
 		w.testAgentRestart(t, "http://"+net.JoinHostPort(addresses["east"][0].String(), "8080")+"/")
 	})
+	t.Run("leaving removes what was written", w.testLeave)
 }
 
 func (w *world) testTraffic(t *testing.T, addresses map[string][]netip.Addr) {

@@ -12,7 +12,7 @@ import (
 // Zone is where imported services have their names (KEP-1645, DNS specification).
 const Zone = "clusterset.local"
 
-// ErrNoKubernetes: there is nothing to extend.
+// ErrNoKubernetes says that there is nothing to extend.
 var ErrNoKubernetes = errors.New("the Corefile has no kubernetes plugin")
 
 // Enable makes the kubernetes plugin answer for Zone: the zone among the plugin's
