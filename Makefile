@@ -15,7 +15,7 @@ ROOT_PACKAGES = $(shell find . -path ./e2e/kubernetes -prune -o -name '*_root_te
 
 .PHONY: help
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build meshd, meshctl and the demonstration into bin/
@@ -53,6 +53,14 @@ else
 	cd e2e/kubernetes && go vet -tags root ./... && go run ./cmd/components && \
 	  CLUSTERS=$(or $(clusters),2) go test -tags root -p 1 -count=1 -timeout 30m ./...
 endif
+
+# suite= is a checkout of kubernetes-sigs/mcs-api; filter=Required, dualstack=1, reports=DIR.
+.PHONY: e2e-conformance
+e2e-conformance: ## the public MCS conformance suite against two clusters (root; suite=DIR: its checkout)
+	@test -n "$(suite)" || { echo "make $@: which suite? clone https://github.com/kubernetes-sigs/mcs-api, then make $@ suite=DIR" >&2; exit 1; }
+	go build -C e2e/kubernetes -o ../../bin/conformance ./cmd/conformance
+	@cd e2e/kubernetes && exec ../../bin/conformance -suite "$(abspath $(suite))" -filter "$(filter)" \
+	  -reports "$(abspath $(reports))" $(if $(filter-out 0 no,$(dualstack)),-dual-stack)
 
 .PHONY: test-kernel
 test-kernel: ## the kernel ring: the kernel's WireGuard in a virtual machine (qemu; no root)

@@ -45,12 +45,20 @@ func Image(ctx context.Context, name, dir string) (images.Image, error) {
 	return images.Image{Name: name, Files: files, Entrypoint: []string{"/usr/bin/meshd"}}, nil
 }
 
+// Root finds the product's module, which has the chart in deploy/chart.
+func Root(ctx context.Context) (string, error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", product).Output()
+	if err != nil {
+		return "", fmt.Errorf("find module %s (run it inside of e2e/kubernetes): %w", product, err)
+	}
+	return strings.TrimSpace(string(root)), nil
+}
+
 // compile builds the programs in their own module, with its versions.
 func compile(ctx context.Context, dir string) error {
-	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", product)
-	root, err := list.Output()
+	root, err := Root(ctx)
 	if err != nil {
-		return fmt.Errorf("find module %s (run it inside of e2e/kubernetes): %w", product, err)
+		return err
 	}
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -58,7 +66,7 @@ func compile(ctx context.Context, dir string) error {
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w",
 		"-o", dir+"/", "./cmd/meshd", "./cmd/meshctl")
-	build.Dir = strings.TrimSpace(string(root))
+	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build meshd and meshctl: %w: %s", err, out)

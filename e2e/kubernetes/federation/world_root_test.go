@@ -7,23 +7,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/e2e/harness"
-	"github.com/meshway/meshway/e2e/kubernetes/chart"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
-	"github.com/meshway/meshway/e2e/kubernetes/images"
+	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
 const (
-	namespace = "meshway-system"
+	namespace = install.Namespace
 	patience  = 90 * time.Second
 )
 
@@ -46,37 +43,22 @@ func newWorld(t *testing.T, change ...func(*cluster.Options)) *world {
 	lab, err := cluster.NewLab(t.Context(), t.TempDir(), t.Output())
 	require.NoError(t, err, "this test needs root")
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
-	programs := t.TempDir()
-	w := &world{lab: lab, meshctl: filepath.Join(programs, "meshctl")}
-	image, err := chart.Image(t.Context(), chart.AgentImage, programs)
-	require.NoError(t, err)
-	archive := filepath.Join(programs, "meshway.tar")
-	require.NoError(t, images.WriteFile(archive, image))
-
-	w.clusters = make([]*cluster.Cluster, number(t))
-	group, ctx := errgroup.WithContext(within(t, 5*time.Minute))
-	for i := range w.clusters {
-		options := cluster.Numbered(i)
+	options := make([]cluster.Options, number(t))
+	for i := range options {
+		options[i] = cluster.Numbered(i)
 		for _, c := range change {
-			c(&options)
+			c(&options[i])
 		}
-		group.Go(func() (err error) {
-			if w.clusters[i], err = lab.New(ctx, options); err != nil {
-				return err
-			}
-			return w.clusters[i].LoadImage(ctx, archive)
-		})
 	}
-	require.NoError(t, group.Wait())
+	f, err := install.Clusters(within(t, 5*time.Minute), lab, t.TempDir(), options...)
+	require.NoError(t, err)
+	w := &world{lab: lab, clusters: f.Clusters, meshctl: f.Meshctl}
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.explain(t)
 		}
 	})
-	for _, c := range w.clusters {
-		w.install(t, c)
-	}
-	w.federate(t)
+	require.NoError(t, f.Install(within(t, 5*time.Minute)))
 	return w
 }
 
@@ -90,33 +72,6 @@ func number(t *testing.T) int {
 	require.NoError(t, err, "CLUSTERS")
 	require.GreaterOrEqual(t, n, 2, "CLUSTERS")
 	return n
-}
-
-func (w *world) install(t *testing.T, c *cluster.Cluster) {
-	t.Helper()
-	w.run(t, "kubectl", "--context", c.Name(), "label", "node", c.Nodes()[0].Name, "meshway.io/gateway=true")
-	w.run(t, "helm", "install", "meshway", absolute(t, "../../../deploy/chart/meshway"), "--kube-context", c.Name(),
-		"-n", namespace, "--create-namespace", "-f", absolute(t, "../chart/lab.yaml"), "--set", "datacenter.name="+c.Name())
-}
-
-func (w *world) federate(t *testing.T) {
-	t.Helper()
-	first := w.clusters[0]
-	w.await(t, first.Name()+" is ready to found", func(ctx context.Context) error {
-		_, err := w.lab.Exec(ctx, w.meshctl, "--context", first.Name(), "version")
-		return err
-	})
-	w.run(t, w.meshctl, "init", "--context", first.Name())
-	for _, c := range w.clusters[1:] {
-		w.await(t, c.Name()+" is ready to join", func(ctx context.Context) error {
-			_, err := w.lab.Exec(ctx, w.meshctl, "--context", c.Name(), "version")
-			return err
-		})
-		w.run(t, w.meshctl, "join", "--context", c.Name(), "--via", first.Name())
-	}
-	for _, c := range w.clusters {
-		w.run(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
-	}
 }
 
 // run runs a command of the operator's.
@@ -166,13 +121,6 @@ func (w *world) ask(ctx context.Context, c *cluster.Cluster, pod, url string) (s
 		return seen{}, fmt.Errorf("%w: %s", err, out)
 	}
 	return answer, nil
-}
-
-func absolute(t *testing.T, path string) string {
-	t.Helper()
-	path, err := filepath.Abs(path)
-	require.NoError(t, err)
-	return path
 }
 
 func within(t *testing.T, limit time.Duration) context.Context {
