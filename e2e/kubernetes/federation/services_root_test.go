@@ -58,6 +58,11 @@ func (w *world) testServices(t *testing.T) {
 	w.openShop(t, first)
 	for _, c := range w.clusters {
 		w.run(t, w.meshctl, "dns", "enable", "--context", c.Name())
+		// By itself CoreDNS reads its Corefile again after up to two minutes.
+		w.run(t, "kubectl", "--context", c.Name(), "-n", "kube-system", "rollout", "restart", "deployment/coredns")
+	}
+	for _, c := range w.clusters {
+		w.run(t, "kubectl", "--context", c.Name(), "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s")
 	}
 	require.NoError(t, first.Apply(within(t, patience), export))
 	for _, c := range w.clusters {
