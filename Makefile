@@ -11,11 +11,11 @@ endif
 FUZZTIME ?= 30s
 TEST_TIMEOUT ?= 10m
 # Packages that have tests for root, and only those.
-ROOT_PACKAGES = $(shell find . -name '*_root_test.go' -printf '%h\n' | sort -u)
+ROOT_PACKAGES = $(shell find . -path ./e2e/kubernetes -prune -o -name '*_root_test.go' -printf '%h\n' | sort -u)
 
 .PHONY: help
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build meshd, meshctl and the demonstration into bin/
@@ -42,6 +42,25 @@ test-unit: ## the pure and simulated rings, with the race detector (no root)
 test-root: ## the namespaces ring: real netlink, nft, TUN and processes (root)
 	@test "$$(id -u)" = 0 || { echo "make $@: network namespaces need root: sudo make $@" >&2; exit 1; }
 	go test -tags root -p 1 -count=1 -timeout $(TEST_TIMEOUT) $(ROOT_PACKAGES)
+
+# A module of its own, so that the product's stays lean. clusters=3, keep=1.
+.PHONY: e2e-kubernetes
+e2e-kubernetes: ## real Kubernetes clusters: install, join, use services (root; keep=1: hold them for a look)
+ifneq ($(filter-out 0 no,$(keep)),)
+	go build -C e2e/kubernetes -o ../../bin/clusters ./cmd/clusters
+	@cd e2e/kubernetes && exec ../../bin/clusters up --clusters $(or $(clusters),2)
+else
+	cd e2e/kubernetes && go vet -tags root ./... && go run ./cmd/components && \
+	  CLUSTERS=$(or $(clusters),2) go test -tags root -p 1 -count=1 -timeout 30m ./...
+endif
+
+# suite= is a checkout of kubernetes-sigs/mcs-api; filter=Required, dualstack=1, reports=DIR.
+.PHONY: e2e-conformance
+e2e-conformance: ## the public MCS conformance suite against two clusters (root; suite=DIR: its checkout)
+	@test -n "$(suite)" || { echo "make $@: which suite? clone https://github.com/kubernetes-sigs/mcs-api, then make $@ suite=DIR" >&2; exit 1; }
+	go build -C e2e/kubernetes -o ../../bin/conformance ./cmd/conformance
+	@cd e2e/kubernetes && exec ../../bin/conformance -suite "$(abspath $(suite))" -filter "$(filter)" \
+	  -reports "$(abspath $(reports))" $(if $(filter-out 0 no,$(dualstack)),-dual-stack)
 
 .PHONY: test-kernel
 test-kernel: ## the kernel ring: the kernel's WireGuard in a virtual machine (qemu; no root)

@@ -13,9 +13,9 @@ import (
 
 // advertisement returns where others reach this gateway: what the
 // configuration says, else every address of the host on the underlay.
-func advertisement(cfg config.Config, host plan.Host) (endpoints, controls []string) {
+func advertisement(cfg config.Config, prefixes []catalog.Prefix, host plan.Host) (endpoints, controls []string) {
 	endpoints, controls = cfg.WireGuard.Advertise, cfg.Control.Advertise
-	underlay := underlayAddresses(cfg, host)
+	underlay := underlayAddresses(prefixes, host)
 	if len(endpoints) == 0 {
 		endpoints = withPort(underlay, cfg.WireGuard.Port)
 	}
@@ -25,9 +25,9 @@ func advertisement(cfg config.Config, host plan.Host) (endpoints, controls []str
 	return endpoints, controls
 }
 
-func underlayAddresses(cfg config.Config, host plan.Host) []netip.Addr {
+func underlayAddresses(prefixes []catalog.Prefix, host plan.Host) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(host.Addresses), func(addr netip.Addr) bool {
-		return addr.IsLoopback() || slices.ContainsFunc(cfg.Prefixes, func(p catalog.Prefix) bool {
+		return addr.IsLoopback() || slices.ContainsFunc(prefixes, func(p catalog.Prefix) bool {
 			return p.Kind != catalog.NodePrefix && p.CIDR.Contains(addr)
 		})
 	})

@@ -32,6 +32,7 @@ type Deps struct {
 	Dataplane     Dataplane
 	NewLiveness   func() Liveness // for one membership
 	Host          Host
+	Site          Site // nil: the prefixes of the configuration
 	Registrations Registrations
 	Token         string // to join with by itself; empty: wait to be told
 	Log           *slog.Logger
@@ -47,6 +48,7 @@ type Agent struct {
 	state       atomic.Value // status.State
 	member      atomic.Pointer[member]
 	joining     atomic.Pointer[plan.Problem] // why joining by itself fails
+	published   signal                       // Status may have changed
 }
 
 // transition replaces the membership: its change runs while no member does.
@@ -67,6 +69,9 @@ type member struct {
 func New(deps Deps) *Agent {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Site == nil {
+		deps.Site = StaticSite(deps.Config.Prefixes)
 	}
 	a := &Agent{
 		deps:        deps,
@@ -111,6 +116,7 @@ func (a *Agent) open() (*member, error) {
 	}
 	if !ok {
 		a.state.Store(status.Standalone)
+		a.published.fire()
 		return nil, nil
 	}
 	federation, err := a.deps.Federations.Open()
@@ -132,8 +138,9 @@ func (a *Agent) newMember(membership Membership, federation Federation) *member 
 		log: a.deps.Log, wake: newWake(),
 	}
 	l := &loop{
-		self: a.self, cfg: a.deps.Config, key: a.deps.Key,
-		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host,
+		published: a.published.fire,
+		self:      a.self, cfg: a.deps.Config, key: a.deps.Key,
+		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host, site: a.deps.Site,
 		resolver:  newResolver(a.deps.Host, a.deps.Log, again),
 		registrar: reg, log: a.deps.Log, wake: again,
 		routes: routes.Applier{Kernel: a.deps.Dataplane.Routes, Log: a.deps.Log},

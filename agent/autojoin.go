@@ -24,7 +24,7 @@ func (a *Agent) joinWhenTold(ctx context.Context) {
 			Message: "joining with the configured token failed: " + err.Error(), Remedy: "the agent tries again by itself",
 		}
 		refusal := (*catalog.Refusal)(nil)
-		if final := errors.As(err, &refusal); final {
+		if final := errors.As(err, &refusal) && refusal.Code != siteUnknownCode; final {
 			if refusal.Code == alreadyMemberCode {
 				return
 			}

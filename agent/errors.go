@@ -10,13 +10,23 @@ import (
 // ErrNoLeader says that the catalog has no leader now; nothing was written.
 var ErrNoLeader = errors.New("the catalog has no leader")
 
-const alreadyMemberCode = "already-a-member"
+const (
+	alreadyMemberCode = "already-a-member"
+	siteUnknownCode   = "site-unknown"
+)
 
 // What a gateway answers to a call that its state does not allow.
 func notMember() error {
 	return &catalog.Refusal{
 		Code: "not-a-member", Message: "this gateway is in no federation",
 		Remedy: "found one with: meshctl init, or join one with: meshctl join TOKEN",
+	}
+}
+
+func siteUnknown() error {
+	return &catalog.Refusal{
+		Code: siteUnknownCode, Message: "it is not known yet which prefixes this datacenter owns: its cluster has not answered",
+		Remedy: "check that the API server is reachable from this gateway (kubernetes.kubeconfig), then try again",
 	}
 }
 

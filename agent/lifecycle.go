@@ -160,12 +160,15 @@ func (a *Agent) candidate(ctx context.Context) (Candidate, error) {
 	if err != nil {
 		return Candidate{}, err
 	}
-	cfg := a.deps.Config
+	cfg, site := a.deps.Config, a.deps.Site.Current()
+	if !site.Known {
+		return Candidate{}, siteUnknown()
+	}
 	gateway := catalog.Gateway{
 		Datacenter: cfg.Datacenter, Name: cfg.Gateway,
 		PublicKey: catalog.Key(a.deps.Key.Public()), Version: build.Current().Version,
 	}
-	gateway.Endpoints, gateway.Controls = advertisement(cfg, host)
+	gateway.Endpoints, gateway.Controls = advertisement(cfg, site.Prefixes, host)
 	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {
 		return Candidate{}, &catalog.Refusal{
 			Code: "no-underlay-address", Field: "wireguard.advertise",
@@ -173,7 +176,7 @@ func (a *Agent) candidate(ctx context.Context) (Candidate, error) {
 			Remedy:  "set wireguard.advertise and control.advertise in the configuration",
 		}
 	}
-	return Candidate{Prefixes: cfg.Prefixes, Gateway: gateway}, a.preflight(ctx)
+	return Candidate{Prefixes: site.Prefixes, Gateway: gateway}, a.preflight(ctx)
 }
 
 // await returns when the running member fulfils the condition.

@@ -40,10 +40,12 @@ type loop struct {
 	dataplane  Dataplane
 	liveness   Liveness
 	host       Host
+	site       Site
 	resolver   *resolver
 	registrar  *registrar
 	log        *slog.Logger
 	wake       wake
+	published  func() // after each pass
 	routes     routes.Applier
 	observed   plan.Observed // of the last pass; only Run touches it, like the next
 	distances  roundTrips
@@ -76,12 +78,13 @@ func (l *loop) Run(ctx context.Context) error {
 	group.Go(func() error {
 		for ctx.Err() == nil {
 			// Taken before the pass, so that no change during it is missed.
-			changed, verdict := l.federation.Changed(), l.liveness.Changed()
+			changed, verdict, site := l.federation.Changed(), l.liveness.Changed(), l.site.Changed()
 			p := l.turn(ctx)
 			select {
 			case <-ctx.Done():
 			case <-changed:
 			case <-verdict:
+			case <-site:
 			case <-l.wake:
 			case <-time.After(l.pause(p)):
 			}
@@ -107,6 +110,7 @@ func (l *loop) turn(ctx context.Context) *pass {
 		p.errors = append(p.errors, err)
 	}
 	p.desired, p.problems = plan.Compute(p.inputs)
+	p.problems = append(p.problems, l.site.Current().Problems...)
 	if p.desired.Empty() {
 		// Our own record is missing: everything stays as it is until it is
 		// known why. Only leaving removes.
@@ -119,6 +123,7 @@ func (l *loop) turn(ctx context.Context) *pass {
 	l.federation.Tune(l.distances.observe(p.at, p.inputs.Observed.Sessions))
 	l.report(p)
 	l.last.Store(p)
+	l.published()
 	return p
 }
 
@@ -179,12 +184,13 @@ func catalogOf(v *catalog.View) plan.Catalog {
 // its addresses may have changed since it joined.
 func (l *loop) describe(v *catalog.View, host plan.Host) {
 	self, ok := v.Gateway(l.self)
-	if !ok {
+	site := l.site.Current()
+	if !ok || !site.Known {
 		return
 	}
-	self.Endpoints, self.Controls = advertisement(l.cfg, host)
+	self.Endpoints, self.Controls = advertisement(l.cfg, site.Prefixes, host)
 	self.PublicKey, self.Version = catalog.Key(l.key.Public()), build.Current().Version
-	l.registrar.describe(self, l.cfg.Prefixes)
+	l.registrar.describe(self, site.Prefixes)
 }
 
 // endpoints lists where each other gateway may be reached: as it advertises,

@@ -116,6 +116,24 @@ type Liveness interface {
 	Changed() <-chan struct{}
 }
 
+// Site knows what this datacenter owns: from the configuration, or from its
+// cluster.
+type Site interface {
+	// Current returns what is known now; also right after a start.
+	Current() plan.Site
+	// Changed is closed at the next change of Current after this call.
+	Changed() <-chan struct{}
+}
+
+// Inventory tells a node what it has to know of the federation, which it takes
+// no part in.
+type Inventory interface {
+	// Current returns what is known now; false: not complete yet.
+	Current() (plan.Inventory, bool)
+	// Changed is closed at the next change of Current after this call.
+	Changed() <-chan struct{}
+}
+
 // Host looks at this host's own addresses and links.
 type Host interface {
 	Observe(ctx context.Context) (plan.Host, error)

@@ -41,7 +41,7 @@ func TestAdvertisementIsWhatIsConfiguredElseTheUnderlay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.cfg.WireGuard.Port, test.cfg.Control.Listen = 51820, netip.MustParseAddrPort("[::]:7443")
-			endpoints, controls := advertisement(test.cfg, host)
+			endpoints, controls := advertisement(test.cfg, test.cfg.Prefixes, host)
 			assert.Equal(t, test.endpoints, endpoints)
 			assert.Equal(t, test.controls, controls)
 		})

@@ -30,6 +30,9 @@ func (a *Agent) Status() status.Snapshot {
 	return status.Build(s)
 }
 
+// Changed is closed at the next change of Status after this call.
+func (a *Agent) Changed() <-chan struct{} { return a.published.changed() }
+
 func (m *member) fill(s *status.Sources) {
 	s.Certificate = m.federation.Certificate()
 	s.Consensus = judgePeers(m.federation.Consensus(), s.Inputs.Self, m.loop.liveness.Sessions())

@@ -56,6 +56,7 @@ type Lookup struct {
 	Table     int          // 0: not known
 	Prefix    netip.Prefix // of the route that matched; zero: not known
 	Device    string       // empty for a blackhole
+	Via       netip.Addr   // the router that the packet is handed to; zero: the destination itself
 	Source    netip.Addr   // the source that a socket of this host would get
 	Nexthop   uint32       // id of the nexthop object; 0: the route has none
 	Blackhole bool         // the packet would be dropped

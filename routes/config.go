@@ -40,11 +40,12 @@ type Rule struct {
 	Mark     uint32
 }
 
-// Nexthop is one leg: a device, or a blackhole.
+// Nexthop is one leg: a device, a router on the link of a device, or a blackhole.
 type Nexthop struct {
 	ID     uint32
 	Family Family
-	Device string // empty: blackhole
+	Device string     // empty: blackhole
+	Via    netip.Addr // router on the device's link, of the same family; zero: none
 }
 
 // Group is a set of legs over which flows are spread by hash. A group whose
@@ -79,6 +80,10 @@ type Firewall struct {
 	// PeerControlPorts are the TCP ports that peers listen on, as far as they
 	// differ from ControlPort: their answers are exempt likewise.
 	PeerControlPorts []uint16
+	// Siblings are devices over which other gateways of this datacenter hand
+	// over what came out of their tunnels, sorted: there, remote sources are
+	// let through to Local.
+	Siblings []string
 }
 
 // Lane is what may come out of one tunnel interface.

@@ -23,7 +23,11 @@ func (n Nexthop) String() string {
 	if n.Device == "" {
 		return fmt.Sprintf("%s blackhole protocol %d", idText(n.ID), DefaultProtocol)
 	}
-	return fmt.Sprintf("%s dev %s protocol %d", idText(n.ID), n.Device, DefaultProtocol)
+	via := ""
+	if n.Via.IsValid() {
+		via = fmt.Sprintf("via %s ", n.Via)
+	}
+	return fmt.Sprintf("%s %sdev %s protocol %d", idText(n.ID), via, n.Device, DefaultProtocol)
 }
 
 // String is the group as `ip nexthop add` takes it.

@@ -13,6 +13,7 @@ type Config struct {
 	Gateway    string // name of this gateway; default: first label of the host name
 	DataDir    string
 	Prefixes   []catalog.Prefix // sorted by CIDR
+	Kubernetes Kubernetes
 	Control    Control
 	WireGuard  WireGuard
 	Routing    Routing
@@ -23,6 +24,18 @@ type Config struct {
 	Admin      Admin
 	Metrics    Metrics
 	Log        Log
+}
+
+// Kubernetes lets the agent run on the nodes of a cluster, of which it finds
+// out prefixes and gateways.
+type Kubernetes struct {
+	Enabled       bool
+	NodeName      string         // of this host's Node
+	Kubeconfig    string         // path; empty: the service account of the pod
+	PodCIDRs      []netip.Prefix // sorted; empty: found out
+	ServiceCIDRs  []netip.Prefix // sorted; empty: found out
+	AnnounceNodes bool           // node addresses are prefixes of the datacenter too
+	GatewayLabel  string         // key=value of the nodes that are gateways
 }
 
 // Control is the TCP port on which gateways speak RPC and Raft.

@@ -78,6 +78,24 @@ func (n *number) or(value int64) number {
 	return *n
 }
 
+// toggle is true or false.
+type toggle struct {
+	value bool
+	at    position
+}
+
+func (b *toggle) set(node ast.Node, at position) error {
+	b.at = at
+	boolean, ok := node.(*ast.BoolNode)
+	if !ok {
+		return errors.New("expected true or false")
+	}
+	b.value = boolean.Value
+	return nil
+}
+
+func (b *toggle) on() bool { return b != nil && b.value }
+
 // duration is a length of time with a unit.
 type duration struct {
 	value time.Duration

@@ -30,6 +30,7 @@ type Overrides struct {
 	DataDir       string // --data-dir
 	Listen        string // --listen: control.listen
 	Dataplane     string // --dataplane: wireguard.dataplane
+	NodeName      string // --node-name: kubernetes.nodeName
 	TokenFile     string // --token-file: join.tokenFile
 	Socket        string // --socket: admin.socket
 	MetricsListen string // --metrics-listen: metrics.listen

@@ -29,6 +29,7 @@ func TestDefaultsAreWhatTheyAre(t *testing.T) {
 		Datacenter: "east",
 		Gateway:    "gw1",
 		DataDir:    "/var/lib/meshway",
+		Kubernetes: config.Kubernetes{GatewayLabel: "meshway.io/gateway=true"},
 		Control:    config.Control{Listen: netip.MustParseAddrPort("[::]:7443")},
 		WireGuard:  config.WireGuard{Dataplane: "auto", Interface: "mesh", Port: 51820, Keepalive: 25 * time.Second},
 		Routing:    config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20},
@@ -76,6 +77,7 @@ prefixes:
   pods:
     - 10.3.0.0/16
   services: [10.2.0.0/16]
+kubernetes: {enabled: true, nodeName: node-1.west, kubeconfig: /etc/kube, podCIDRs: [10.5.0.0/16, 10.4.0.0/16], serviceCIDRs: ["fd00::/112"], announceNodes: true, gatewayLabel: a.b/c=d}
 control: {listen: "192.0.2.1:7000", advertise: ["gw.example.org:7000", "[2001:db8::1]:7000"]}
 wireguard: {dataplane: userspace, interface: wan-x, port: 4000, advertise: ["192.0.2.1:4000"], mtu: 1380, keepalive: 0s}
 routing: {table: 7000, rulePriority: 100, mark: 0x40}
@@ -97,6 +99,11 @@ log: {level: debug, format: json}
 			{CIDR: netip.MustParsePrefix("10.3.0.0/16"), Kind: catalog.PodPrefix},
 			{CIDR: netip.MustParsePrefix("192.0.2.0/24"), Kind: catalog.NodePrefix},
 			{CIDR: netip.MustParsePrefix("2001:db8::/64"), Kind: catalog.NodePrefix},
+		},
+		Kubernetes: config.Kubernetes{
+			Enabled: true, NodeName: "node-1.west", Kubeconfig: "/etc/kube",
+			PodCIDRs:     []netip.Prefix{netip.MustParsePrefix("10.4.0.0/16"), netip.MustParsePrefix("10.5.0.0/16")},
+			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("fd00::/112")}, AnnounceNodes: true, GatewayLabel: "a.b/c=d",
 		},
 		Control:   config.Control{Listen: netip.MustParseAddrPort("192.0.2.1:7000"), Advertise: []string{"gw.example.org:7000", "[2001:db8::1]:7000"}},
 		WireGuard: config.WireGuard{Dataplane: "userspace", Interface: "wan-x", Port: 4000, Advertise: []string{"192.0.2.1:4000"}, MTU: 1380},
@@ -207,4 +214,13 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, first, second)
 		require.NotEmpty(t, first.Datacenter)
 	})
+}
+
+func TestGatewayOnANodeIsNamedAfterIt(t *testing.T) {
+	c, err := parse(t, "datacenter: east\nkubernetes: {enabled: true, nodeName: node-1.example}\n")
+	require.NoError(t, err)
+	assert.Equal(t, "node-1-example", c.Gateway)
+	c, err = parse(t, "datacenter: east\nkubernetes: {enabled: true}\n")
+	require.NoError(t, err)
+	assert.Equal(t, "gw1.east.example", c.Kubernetes.NodeName)
 }

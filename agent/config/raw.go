@@ -3,26 +3,37 @@ package config
 // rawConfig is the shape of the file. A nil leaf was not given. Every leaf
 // knows where it stands, so that errors can say so.
 type rawConfig struct {
-	Datacenter *text        `yaml:"datacenter"`
-	Gateway    *text        `yaml:"gateway"`
-	DataDir    *text        `yaml:"dataDir"`
-	Prefixes   rawPrefixes  `yaml:"prefixes"`
-	Control    rawControl   `yaml:"control"`
-	WireGuard  rawWireGuard `yaml:"wireguard"`
-	Routing    rawRouting   `yaml:"routing"`
-	Liveness   rawLiveness  `yaml:"liveness"`
-	Raft       rawRaft      `yaml:"raft"`
-	Join       rawJoin      `yaml:"join"`
-	Services   []rawService `yaml:"services"`
-	Admin      rawAdmin     `yaml:"admin"`
-	Metrics    rawMetrics   `yaml:"metrics"`
-	Log        rawLog       `yaml:"log"`
+	Datacenter *text         `yaml:"datacenter"`
+	Gateway    *text         `yaml:"gateway"`
+	DataDir    *text         `yaml:"dataDir"`
+	Prefixes   rawPrefixes   `yaml:"prefixes"`
+	Kubernetes rawKubernetes `yaml:"kubernetes"`
+	Control    rawControl    `yaml:"control"`
+	WireGuard  rawWireGuard  `yaml:"wireguard"`
+	Routing    rawRouting    `yaml:"routing"`
+	Liveness   rawLiveness   `yaml:"liveness"`
+	Raft       rawRaft       `yaml:"raft"`
+	Join       rawJoin       `yaml:"join"`
+	Services   []rawService  `yaml:"services"`
+	Admin      rawAdmin      `yaml:"admin"`
+	Metrics    rawMetrics    `yaml:"metrics"`
+	Log        rawLog        `yaml:"log"`
 }
 
 type rawPrefixes struct {
 	Pods     []*text `yaml:"pods"`
 	Services []*text `yaml:"services"`
 	Nodes    []*text `yaml:"nodes"`
+}
+
+type rawKubernetes struct {
+	Enabled       *toggle `yaml:"enabled"`
+	NodeName      *text   `yaml:"nodeName"`
+	Kubeconfig    *text   `yaml:"kubeconfig"`
+	PodCIDRs      []*text `yaml:"podCIDRs"`
+	ServiceCIDRs  []*text `yaml:"serviceCIDRs"`
+	AnnounceNodes *toggle `yaml:"announceNodes"`
+	GatewayLabel  *text   `yaml:"gatewayLabel"`
 }
 
 type rawControl struct {
@@ -102,6 +113,7 @@ func (r *rawConfig) override(o Overrides) {
 		{"--data-dir", o.DataDir, &r.DataDir},
 		{"--listen", o.Listen, &r.Control.Listen},
 		{"--dataplane", o.Dataplane, &r.WireGuard.Dataplane},
+		{"--node-name", o.NodeName, &r.Kubernetes.NodeName},
 		{"--token-file", o.TokenFile, &r.Join.TokenFile},
 		{"--socket", o.Socket, &r.Admin.Socket},
 		{"--metrics-listen", o.MetricsListen, &r.Metrics.Listen},

@@ -54,7 +54,7 @@ func TestNearestKeyIsWhatWasMeant(t *testing.T) {
 	known := []string{"datacenter", "dataDir", "log", "metrics"}
 	for word, want := range map[string]string{
 		"datacentre": "datacenter", "data-dir": "dataDir", "metric": "metrics", "lgo": "log", "LOG": "log",
-		"kubernetes": "", "x": "", "": "",
+		"helm": "", "x": "", "": "",
 	} {
 		got, ok := nearest(word, known)
 		assert.Equal(t, want != "", ok, word)

@@ -24,9 +24,11 @@ type validator struct {
 
 // config fills in the defaults. reference.yaml says the same; a test compares.
 func (v validator) config(raw rawConfig) Config {
+	kubernetes := v.kubernetes(raw.Kubernetes)
 	c := Config{
 		Datacenter: v.datacenter(raw.Datacenter),
-		Gateway:    v.gateway(raw.Gateway),
+		Gateway:    v.gateway(raw.Gateway, kubernetes),
+		Kubernetes: kubernetes,
 		DataDir:    v.path("dataDir", raw.DataDir.or("/var/lib/meshway")),
 		Prefixes:   v.prefixes(raw.Prefixes),
 		Control: Control{
@@ -108,12 +110,15 @@ func (v validator) datacenter(t *text) catalog.DatacenterName {
 	return catalog.DatacenterName(name.value)
 }
 
-// gateway is named after the host when nothing else is said.
-func (v validator) gateway(t *text) string {
+// gateway is named after the host when nothing else is said, or after the node.
+func (v validator) gateway(t *text, k Kubernetes) string {
 	first, _, _ := strings.Cut(strings.ToLower(v.hostname), ".")
+	if k.Enabled {
+		first = GatewayOfNode(k.NodeName)
+	}
 	name := t.or(first)
 	if (t == nil || t.value == "") && catalog.ValidateName(first) != nil {
-		v.faults.add(position{file: v.file}, "gateway: the host name %q gives no name; write \"gateway: NAME\", or give --gateway NAME", v.hostname)
+		v.faults.add(position{file: v.file}, "gateway: the host name %q gives no name; write \"gateway: NAME\", or give --gateway NAME", cmp.Or(k.NodeName, v.hostname))
 		return ""
 	}
 	v.name("gateway", name)

@@ -28,7 +28,7 @@ var wrong = []struct {
 	{name: "unknown keys deep in lists, all at once", source: "services:\n  - name: a\n    adddress: x\n    ports:\n      - numbr: 1\nfoo: 1\n", want: []string{
 		`meshd.yaml:4:5: unknown key "services.adddress": did you mean "address"?`,
 		`meshd.yaml:6:9: unknown key "services.ports.numbr": known here are name, protocol, port`,
-		`meshd.yaml:7:1: unknown key "foo": known here are datacenter, gateway, dataDir, prefixes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, log`,
+		`meshd.yaml:7:1: unknown key "foo": known here are datacenter, gateway, dataDir, prefixes, kubernetes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, log`,
 	}},
 	{name: "duplicate keys", source: "log: {level: info}\nrouting: {table: 1, table: 2}\nlog: {level: info}\n", want: []string{
 		`meshd.yaml:3:21: duplicate key "routing.table": it is already in line 3; remove one`,
@@ -110,6 +110,19 @@ var wrong = []struct {
 		`meshd.yaml:8:33: services[2].ports.port: it is required; write the port's number`,
 		`meshd.yaml:8:43: services[2].ports.protocol: "tpc" is unknown: did you mean "tcp"?`,
 		`meshd.yaml:9:65: services[3].ports: two ports have the same name or number; give each its own`,
+	}},
+	{name: "kubernetes", source: "kubernetes:\n  enabled: yes please\n", want: []string{
+		`meshd.yaml:3:12: kubernetes.enabled: expected true or false`,
+	}},
+	{name: "kubernetes values", source: "kubernetes:\n  enabled: true\n  nodeName: a_b\n  kubeconfig: ./x\n  podCIDRs: [10.1.0.1/16, x, 10.2.0.0/16, 10.2.1.0/24]\n  serviceCIDRs: [0.0.0.0/0]\n  gatewayLabel: gateway\n", want: []string{
+		`meshd.yaml: gateway: the host name "a_b" gives no name; write "gateway: NAME", or give --gateway NAME`,
+		`meshd.yaml:4:13: kubernetes.nodeName: "a_b" is no name of a node; see kubectl get nodes, or give --node-name NAME`,
+		`meshd.yaml:5:15: kubernetes.kubeconfig: "./x" is not absolute; begin it with /`,
+		`meshd.yaml:6:14: kubernetes.podCIDRs: 10.1.0.1/16 is not canonical; write 10.1.0.0/16`,
+		`meshd.yaml:6:27: kubernetes.podCIDRs: "x" is no prefix; write address/length, such as 10.1.0.0/16`,
+		`meshd.yaml:6:43: kubernetes.podCIDRs: 10.2.1.0/24 overlaps another of the list; list each range once`,
+		`meshd.yaml:7:18: kubernetes.serviceCIDRs: 0.0.0.0/0 is every address; announce only what the datacenter itself owns`,
+		`meshd.yaml:8:17: kubernetes.gatewayLabel: "gateway" is no label; write key=value, such as meshway.io/gateway=true`,
 	}},
 	{name: "no YAML", source: "log: [a\n", want: []string{
 		`meshd.yaml:2:6: this is not YAML: sequence end token ']' not found`,

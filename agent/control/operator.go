@@ -216,15 +216,20 @@ func cause(err error) error {
 // connects at each call; errors.As then finds a *SocketError when it cannot. The
 // other errors are for FromConnect.
 func DialOperator(socket string) controlpbconnect.OperatorClient {
+	return NewOperatorClient(func(ctx context.Context) (net.Conn, error) {
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(ctx, "unix", socket)
+		if err != nil {
+			return nil, &SocketError{Socket: socket, Err: err}
+		}
+		return conn, nil
+	})
+}
+
+// NewOperatorClient returns a client of the meshd that dial leads to.
+func NewOperatorClient(dial func(context.Context) (net.Conn, error)) controlpbconnect.OperatorClient {
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var dialer net.Dialer
-			conn, err := dialer.DialContext(ctx, "unix", socket)
-			if err != nil {
-				return nil, &SocketError{Socket: socket, Err: err}
-			}
-			return conn, nil
-		},
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true, // one call and then the program ends
 	}
 	return controlpbconnect.NewOperatorClient(&http.Client{Transport: transport}, "http://meshd",

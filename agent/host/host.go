@@ -19,7 +19,7 @@ type Host struct {
 	TunnelPrefix string
 	// Prefixes are the datacenter's own: an interface that has only addresses
 	// out of them does not lead to the underlay.
-	Prefixes []catalog.Prefix
+	Prefixes func() []catalog.Prefix
 }
 
 // Observe returns the unicast addresses of all interfaces that are not ours,
@@ -34,15 +34,20 @@ func (h Host) Observe(context.Context) (plan.Host, error) {
 		if link.Flags&net.FlagUp == 0 || strings.HasPrefix(link.Name, h.TunnelPrefix) {
 			continue
 		}
-		addresses, err := unicast(link)
+		assigned, err := unicast(link)
 		if err != nil {
 			return plan.Host{}, err
 		}
+		addresses := addressesOf(assigned)
 		seen.Addresses = append(seen.Addresses, addresses...)
+		if on := onLink(assigned); link.Flags&net.FlagLoopback == 0 && len(on) > 0 {
+			seen.Links = append(seen.Links, plan.Link{Device: link.Name, Prefixes: on})
+		}
 		if link.Flags&net.FlagLoopback == 0 && slices.ContainsFunc(addresses, h.underlay) {
 			seen.UnderlayMTU = smaller(seen.UnderlayMTU, link.MTU)
 		}
 	}
+	slices.SortFunc(seen.Links, func(a, b plan.Link) int { return strings.Compare(a.Device, b.Device) })
 	slices.SortFunc(seen.Addresses, netip.Addr.Compare)
 	seen.Addresses = slices.Compact(seen.Addresses)
 	return seen, nil
@@ -65,27 +70,45 @@ func (h Host) Resolve(ctx context.Context, name string) ([]netip.Addr, error) {
 }
 
 func (h Host) underlay(addr netip.Addr) bool {
-	return !slices.ContainsFunc(h.Prefixes, func(p catalog.Prefix) bool {
+	return !slices.ContainsFunc(h.Prefixes(), func(p catalog.Prefix) bool {
 		return p.Kind != catalog.NodePrefix && p.CIDR.Contains(addr)
 	})
 }
 
-func unicast(link net.Interface) ([]netip.Addr, error) {
+// unicast lists the addresses of an interface, with the length of their prefix.
+func unicast(link net.Interface) ([]netip.Prefix, error) {
 	assigned, err := link.Addrs()
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", link.Name, err)
 	}
-	var addresses []netip.Addr
+	var addresses []netip.Prefix
 	for _, a := range assigned {
 		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil {
-			continue // no IP address: of another protocol
-		}
-		if addr := prefix.Addr().Unmap(); addr.IsGlobalUnicast() {
-			addresses = append(addresses, addr)
+		if err == nil && prefix.Addr().IsGlobalUnicast() { // else of another protocol
+			addresses = append(addresses, prefix)
 		}
 	}
 	return addresses, nil
+}
+
+func addressesOf(assigned []netip.Prefix) []netip.Addr {
+	var addresses []netip.Addr
+	for _, p := range assigned {
+		addresses = append(addresses, p.Addr().Unmap())
+	}
+	return addresses
+}
+
+// onLink lists the prefixes that reach beyond the host itself.
+func onLink(assigned []netip.Prefix) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, p := range assigned {
+		if !p.IsSingleIP() {
+			prefixes = append(prefixes, p.Masked())
+		}
+	}
+	slices.SortFunc(prefixes, netip.Prefix.Compare)
+	return slices.Compact(prefixes)
 }
 
 // smaller ignores 0, which stands for not known.

@@ -36,6 +36,21 @@ func (d Desired) String() string {
 	return b.String()
 }
 
+// String renders the plan of a node like that of a gateway.
+func (d NodeDesired) String() string {
+	var b strings.Builder
+	switch {
+	case d.Hold:
+		return "nothing is touched\n"
+	case d.Empty():
+		return "nothing, and everything of ours is removed\n"
+	}
+	writeRoutes(&b, d.Routes)
+	writeFirewall(&b, d.Firewall)
+	fmt.Fprintf(&b, "prune %v\n", d.Prune)
+	return b.String()
+}
+
 func writeTunnel(b *strings.Builder, t tunnel.Config) {
 	fmt.Fprintf(b, "interface %s lane %d port %d fwmark %#x mtu %d address %s\n",
 		t.Name, t.Lane, t.ListenPort, t.Mark, t.MTU, joined(t.Addresses))
@@ -73,6 +88,9 @@ func writeFirewall(b *strings.Builder, fw routes.Firewall) {
 	}
 	fmt.Fprintf(b, "firewall local %s\n", joined(fw.Local))
 	fmt.Fprintf(b, "firewall remote %s\n", joined(fw.Remote))
+	if len(fw.Siblings) > 0 {
+		fmt.Fprintf(b, "firewall siblings dev %s\n", strings.Join(fw.Siblings, " "))
+	}
 	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
 }
 

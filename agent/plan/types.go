@@ -29,6 +29,20 @@ type Inputs struct {
 type Host struct {
 	Addresses   []netip.Addr // of all interfaces that are not ours
 	UnderlayMTU int          // smallest MTU of the links towards the endpoints, bytes; 0: not known
+	Links       []Link       // that are not ours, sorted by device
+}
+
+// Link is what can be reached over one interface without a router.
+type Link struct {
+	Device   string
+	Prefixes []netip.Prefix // sorted
+}
+
+// Site is what a datacenter owns, as it is known on this host now.
+type Site struct {
+	Known    bool             // false: not known yet; nothing may follow from Prefixes
+	Prefixes []catalog.Prefix // sorted by CIDR, distinct
+	Problems []Problem        // of finding them out
 }
 
 // Catalog is the part of the replicated state that steers packets.

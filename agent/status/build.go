@@ -131,7 +131,7 @@ func (s Sources) datacenters() []Datacenter {
 	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
 	for _, record := range s.Inputs.Catalog.Datacenters {
 		dc := Datacenter{
-			Name: string(record.Name), Self: string(record.Name) == own, Prefixes: []Prefix{}, Gateways: []Gateway{},
+			Name: string(record.Name), Self: string(record.Name) == own, Ordinal: record.Ordinal, Prefixes: []Prefix{}, Gateways: []Gateway{},
 			JoinedAt: record.JoinedAt, Services: s.Services[record.Name],
 		}
 		dc.Reachable = dc.Self

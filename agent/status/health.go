@@ -73,11 +73,13 @@ func Readiness(s Snapshot) string {
 	switch s.State {
 	case Standalone:
 		return "" // waiting for meshctl is all that there is to do
-	case Member:
+	case Member, Node:
 	default:
 		return fmt.Sprintf("this gateway is %s", s.State)
 	}
 	switch {
+	case !s.Catalog.Synced && s.State == Node:
+		return "the inventory of the cluster has not been read yet"
 	case !s.Catalog.Synced:
 		return "the catalog has not been read yet"
 	case len(s.Dataplane.Errors) > 0:

@@ -33,6 +33,8 @@ const (
 	Joining    State = "joining"
 	Member     State = "member"
 	Leaving    State = "leaving"
+	// Node is a host that is no gateway: it only routes to those of its datacenter.
+	Node State = "node"
 )
 
 // Self is this gateway.
@@ -76,6 +78,7 @@ type Catalog struct {
 type Datacenter struct {
 	Name      string    `json:"name"`
 	Self      bool      `json:"self"`
+	Ordinal   uint32    `json:"ordinal"` // given by the catalog, never changes
 	Prefixes  []Prefix  `json:"prefixes"`
 	Gateways  []Gateway `json:"gateways"`
 	Reachable bool      `json:"reachable"`

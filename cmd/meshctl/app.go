@@ -22,6 +22,8 @@ type app struct {
 	getenv   func(string) string
 	now      func() time.Time
 	connect  func(socket string) controlpbconnect.OperatorClient
+	inside   func(cluster) controlpbconnect.OperatorClient // of a Kubernetes cluster
+	kubectl  func(ctx context.Context, c cluster, in string, args ...string) (string, error)
 	execute  func(ctx context.Context, a *app, name string, args ...string) error
 	options  options
 }
@@ -29,6 +31,7 @@ type app struct {
 // options are the global flags.
 type options struct {
 	socket  string
+	cluster cluster // of --context; without one meshd is on this host
 	output  outputFormat
 	color   colorMode
 	timeout time.Duration
@@ -45,6 +48,8 @@ func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 		getenv:  getenv,
 		now:     time.Now,
 		connect: control.DialOperator,
+		inside:  cluster.client,
+		kubectl: runKubectl,
 		execute: execute,
 		options: options{output: formatTable, color: colorAuto},
 	}
@@ -81,7 +86,15 @@ func (a *app) callLong(cmd *cobra.Command, do func(context.Context, controlpbcon
 func (a *app) callWithin(cmd *cobra.Command, limit time.Duration, do func(context.Context, controlpbconnect.OperatorClient) error) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), limit)
 	defer cancel()
-	return do(ctx, a.connect(a.options.socket))
+	return do(ctx, a.client(a.options.cluster))
+}
+
+// client leads to the meshd of a cluster, or of this host.
+func (a *app) client(c cluster) controlpbconnect.OperatorClient {
+	if c.context == "" {
+		return a.connect(a.options.socket)
+	}
+	return a.inside(c)
 }
 
 // terminal tells whether v is one, and how many columns it has.

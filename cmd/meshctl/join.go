@@ -15,19 +15,21 @@ import (
 )
 
 func newJoinCommand(a *app) *cobra.Command {
-	var file string
+	var file, via string
 	cmd := &cobra.Command{
-		Use:   "join TOKEN|-",
+		Use:   "join TOKEN|- | --via CONTEXT",
 		Short: "Join the federation that a token invites to",
 		Long: `Joins this datacenter to the federation that made the token. Whoever reads the
 token can use it, and arguments show in ps: with - it is read from stdin, with
---token-file from a file. A join that is refused changes nothing on either side.`,
+--token-file from a file. With --via a token is made in another Kubernetes cluster
+and used at once. A join that is refused changes nothing on either side.`,
 		Example: `  meshctl join -                        # then paste the token
   meshctl join --token-file /run/secrets/meshway-token
-  meshctl token create | ssh gateway.west meshctl join -`,
+  meshctl token create | ssh gateway.west meshctl join -
+  meshctl join --context west --via east`,
 		Args: positional(0, 1, "one token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			token, err := readToken(cmd, a, args, file)
+			token, err := a.joinToken(cmd, args, file, via)
 			if err != nil {
 				return err
 			}
@@ -37,6 +39,7 @@ token can use it, and arguments show in ps: with - it is read from stdin, with
 		},
 	}
 	cmd.Flags().StringVar(&file, "token-file", "", "file that holds the token")
+	cmd.Flags().StringVar(&via, "via", "", "context of kubectl of a cluster that is a member: it makes the token")
 	return cmd
 }
 
@@ -49,6 +52,24 @@ func join(ctx context.Context, a *app, client controlpbconnect.OperatorClient, t
 	}
 	a.hint("next: meshctl status")
 	return nil
+}
+
+// joinToken gets the token from the user, or from a cluster that is a member.
+func (a *app) joinToken(cmd *cobra.Command, args []string, file, via string) (string, error) {
+	if via == "" {
+		return readToken(cmd, a, args, file)
+	}
+	if len(args) > 0 || file != "" {
+		return "", usagef("--via makes a token: give none")
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.options.timeout)
+	defer cancel()
+	client := a.client(cluster{context: via, namespace: a.options.cluster.namespace})
+	response, err := client.CreateToken(ctx, connect.NewRequest(&controlpb.CreateTokenRequest{}))
+	if err != nil {
+		return "", err
+	}
+	return response.Msg.GetToken(), nil
 }
 
 // readToken gets the token from where the user put it; exactly one place.

@@ -30,7 +30,8 @@ func newRootCommand(a *app) *cobra.Command {
 		Use:   "meshctl",
 		Short: "Operate a Meshway federation",
 		Long: `meshctl operates a Meshway federation: clusters and sites in one network, over
-WireGuard tunnels, with one catalog. It speaks to the meshd of this host.`,
+WireGuard tunnels, with one catalog. It speaks to the meshd of this host, or with
+--context to that of a Kubernetes cluster.`,
 		Example: `  meshctl init                          # east: make a federation
   meshctl token create                  # east: print a token
   meshctl join -                        # west: paste it
@@ -47,10 +48,10 @@ WireGuard tunnels, with one catalog. It speaks to the meshd of this host.`,
 	)
 	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a))
 	addGrouped(root, groupLook, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
-	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a))
+	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
 	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))
 	addGrouped(root, groupOther, newVersionCommand(a))
-	root.AddCommand(newExitCodesTopic())
+	root.AddCommand(newExitCodesTopic(), newDialStdioCommand(a))
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	globalFlags(a, root)
@@ -73,6 +74,8 @@ func globalFlags(a *app, root *cobra.Command) {
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.options.socket, "socket", socket, "unix socket of meshd (env MESHWAY_SOCKET)")
+	flags.StringVar(&a.options.cluster.context, "context", "", "speak to the meshd of a Kubernetes cluster, by this context of kubectl")
+	flags.StringVar(&a.options.cluster.namespace, "meshway-namespace", chartNamespace, "namespace of the chart in that cluster")
 	flags.VarP(&a.options.output, "output", "o", "output format")
 	flags.DurationVar(&a.options.timeout, "timeout", defaultTimeout, "longest wait for an answer; join, leave and snapshots: 5m unless given")
 	flags.Var(&a.options.color, "color", "colour: auto is on a terminal, unless NO_COLOR is set")

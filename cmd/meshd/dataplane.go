@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/meshway/meshway/agent"
@@ -15,10 +16,21 @@ import (
 	"github.com/meshway/meshway/tunnel/userspace"
 )
 
+// procSysVariable names the environment variable that tells where a container
+// has the host's /proc/sys.
+const procSysVariable = "MESHWAY_PROC_SYS"
+
+// lanesVariable names the environment variable that tells where a container
+// asks for interfaces of the userspace data plane (meshd lanes).
+const lanesVariable = "MESHWAY_LANES"
+
 // newDataplane chooses the adapters; it changes nothing.
 func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (agent.Dataplane, error) {
 	inKernel := wgkernel.New()
-	inProcess := userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
+	var inProcess device.Backend = userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
+	if dir := os.Getenv(lanesVariable); dir != "" {
+		inProcess = userspace.Remote{Dir: dir}
+	}
 	devices := device.Config{Prefix: cfg.WireGuard.Interface, Log: log}
 	switch supported := wgkernel.Supported(ctx); {
 	case cfg.WireGuard.Dataplane == "userspace", cfg.WireGuard.Dataplane == "auto" && supported != nil:
@@ -33,6 +45,7 @@ func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (age
 		Tunnels: device.New(devices),
 		Routes: kernel.New(kernel.Options{
 			DevicePrefix: cfg.WireGuard.Interface,
+			SysctlRoot:   os.Getenv(procSysVariable),
 			Sysctls:      kernel.FileStore(filepath.Join(cfg.DataDir, "sysctls.json")),
 		}),
 		Firewall: nft.New(),

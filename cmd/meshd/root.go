@@ -25,7 +25,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), wireguardCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
@@ -80,6 +80,7 @@ func (f *configFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.overrides.DataDir, "data-dir", "", "`directory` for keys and the catalog (dataDir)")
 	flags.StringVar(&f.overrides.Listen, "listen", "", "`address:port` of the control port (control.listen)")
 	flags.StringVar(&f.overrides.Dataplane, "dataplane", "", "auto, kernel or userspace (wireguard.dataplane)")
+	flags.StringVar(&f.overrides.NodeName, "node-name", "", "name of this host's Node in Kubernetes (kubernetes.nodeName)")
 	flags.StringVar(&f.overrides.TokenFile, "token-file", "", "join with the token in this `file` (join.tokenFile)")
 	flags.StringVar(&f.overrides.Socket, "socket", "", "unix `socket` for meshctl (admin.socket)")
 	flags.StringVar(&f.overrides.MetricsListen, "metrics-listen", "", "`address:port` of /metrics, /healthz and /readyz (metrics.listen)")

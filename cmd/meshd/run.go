@@ -28,6 +28,7 @@ import (
 	"github.com/meshway/meshway/agent/operator"
 	"github.com/meshway/meshway/agent/registry"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // metricsGrace is what a scrape that is being answered gets when meshd stops.
@@ -88,7 +89,30 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer unlock()
-	a, err := newAgent(ctx, cfg, store, log)
+	log.Info("meshd starts", "version", build.Current().Version, "datacenter", cfg.Datacenter, "gateway", cfg.Gateway, "dataDir", cfg.DataDir)
+	if cfg.Kubernetes.Enabled {
+		err = runInCluster(ctx, cfg, store, log)
+	} else {
+		err = runGateway(ctx, cfg, store, standalone(cfg), log)
+	}
+	log.Info("meshd ends; tunnels and routes stay", "err", err)
+	return err
+}
+
+// surroundings are what a gateway is given besides the host itself.
+type surroundings struct {
+	site agent.Site
+	// alongside runs as long as the agent; nil: nothing does.
+	alongside func(ctx context.Context, a *agent.Agent) error
+}
+
+func standalone(cfg config.Config) surroundings {
+	return surroundings{site: agent.StaticSite(cfg.Prefixes)}
+}
+
+// runGateway takes part in a federation, until ctx ends.
+func runGateway(ctx context.Context, cfg config.Config, store *identity.Store, in surroundings, log *slog.Logger) error {
+	a, err := newAgent(ctx, cfg, store, in.site, log)
 	if err != nil {
 		return err
 	}
@@ -98,19 +122,17 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err := admin.Listen(ctx); err != nil {
 		return err
 	}
-	log.Info("meshd starts", "version", build.Current().Version, "datacenter", cfg.Datacenter, "gateway", cfg.Gateway, "dataDir", cfg.DataDir)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return admin.Run(ctx) })
-	if cfg.Metrics.Listen.Port() != 0 {
-		group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, a, log) })
+	group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, a.Status, log) })
+	if in.alongside != nil {
+		group.Go(func() error { return in.alongside(ctx, a) })
 	}
-	err = group.Wait()
-	log.Info("meshd ends; tunnels and routes stay", "err", err)
-	return err
+	return group.Wait()
 }
 
-func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, log *slog.Logger) (*agent.Agent, error) {
+func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, site agent.Site, log *slog.Logger) (*agent.Agent, error) {
 	key, err := store.WireGuardKey()
 	if err != nil {
 		return nil, err
@@ -137,7 +159,11 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, log
 				Network: liveness.UDP{}, Log: log,
 			})
 		},
-		Host:          host.Host{TunnelPrefix: cfg.WireGuard.Interface, Prefixes: cfg.Prefixes},
+		Site: site,
+		Host: host.Host{
+			TunnelPrefix: cfg.WireGuard.Interface,
+			Prefixes:     func() []catalog.Prefix { return site.Current().Prefixes },
+		},
 		Registrations: registry.File{Path: filepath.Join(cfg.DataDir, "services.json")},
 	}), nil
 }
@@ -153,15 +179,18 @@ func readToken(file string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// serveMetrics serves /metrics, /healthz and /readyz.
-func serveMetrics(ctx context.Context, at netip.AddrPort, a *agent.Agent, log *slog.Logger) error {
+// serveMetrics serves /metrics, /healthz and /readyz, unless port 0 says not to.
+func serveMetrics(ctx context.Context, at netip.AddrPort, snapshot func() status.Snapshot, log *slog.Logger) error {
+	if at.Port() == 0 {
+		return nil
+	}
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", at.String())
 	if err != nil {
 		return fmt.Errorf("metrics.listen: %w; choose another address, or port 0 to have none", err)
 	}
 	server := &http.Server{
-		Handler:           status.NewHandler(status.HandlerConfig{Snapshot: a.Status, Now: time.Now}),
+		Handler:           status.NewHandler(status.HandlerConfig{Snapshot: snapshot, Now: time.Now}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

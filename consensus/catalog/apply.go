@@ -172,6 +172,14 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal
 		return w.deleteServices(req, body.DeleteServices)
 	case *catalogpb.Command_PutObservations:
 		return w.putObservations(req, body.PutObservations)
+	case *catalogpb.Command_PutExports:
+		return w.putExports(req, body.PutExports)
+	case *catalogpb.Command_DeleteExports:
+		return w.deleteExports(req, body.DeleteExports)
+	case *catalogpb.Command_PutEndpoints:
+		return w.putEndpoints(req, body.PutEndpoints)
+	case *catalogpb.Command_DeleteEndpoints:
+		return w.deleteEndpoints(req, body.DeleteEndpoints)
 	}
 	return Result{}, malformed("body", "there is no function for it")
 }

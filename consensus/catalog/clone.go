@@ -29,3 +29,19 @@ func (s Service) Clone() Service {
 	s.Labels = maps.Clone(s.Labels)
 	return s
 }
+
+// Clone copies e with all that it refers to.
+func (e Export) Clone() Export {
+	e.Ports = slices.Clone(e.Ports)
+	e.IPFamilies = slices.Clone(e.IPFamilies)
+	e.Labels = maps.Clone(e.Labels)
+	e.Annotations = maps.Clone(e.Annotations)
+	return e
+}
+
+// Clone copies s with all that it refers to.
+func (s EndpointSlice) Clone() EndpointSlice {
+	s.Endpoints = slices.Clone(s.Endpoints)
+	s.Ports = slices.Clone(s.Ports)
+	return s
+}

@@ -10,7 +10,8 @@ import (
 
 // Version is the newest meaning of commands that this build knows. Raise it when
 // a command gains a field or a rule, so that members which would apply
-// it differently stop instead of diverging.
+// it differently stop instead of diverging. A new kind of command does not raise
+// it: to a build that does not know the kind it is an unknown command.
 const Version = 1
 
 // JoinRequest is what a datacenter brings to be admitted.
@@ -110,6 +111,46 @@ func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
 		})
 	}
 	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
+}
+
+// NewPutExports offers services of the author's datacenter to all members: all
+// or none. A command is at most MaxCommandSize; see SplitExports.
+func NewPutExports(exports []Export) *catalogpb.Command {
+	put := &catalogpb.PutExports{Exports: make([]*catalogpb.Export, 0, len(exports))}
+	for _, e := range exports {
+		put.Exports = append(put.Exports, e.Proto())
+	}
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutExports{PutExports: put}}
+}
+
+// NewDeleteExports withdraws exports of the author's datacenter with all of their
+// endpoint slices. One that is not there is no error.
+func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
+	del := &catalogpb.DeleteExports{Exports: make([]*catalogpb.Export, 0, len(keys))}
+	for _, k := range keys {
+		del.Exports = append(del.Exports, Export{ExportKey: k}.Proto())
+	}
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_DeleteExports{DeleteExports: del}}
+}
+
+// NewPutEndpoints replaces whole slices of exports that are there, or in an
+// earlier command: all or none. See SplitEndpoints.
+func NewPutEndpoints(slices []EndpointSlice) *catalogpb.Command {
+	put := &catalogpb.PutEndpoints{Slices: make([]*catalogpb.EndpointSlice, 0, len(slices))}
+	for _, s := range slices {
+		put.Slices = append(put.Slices, s.Proto())
+	}
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}
+}
+
+// NewDeleteEndpoints removes slices of the author's datacenter. One that is not
+// there is no error.
+func NewDeleteEndpoints(keys []EndpointSliceKey) *catalogpb.Command {
+	del := &catalogpb.DeleteEndpoints{Slices: make([]*catalogpb.EndpointSlice, 0, len(keys))}
+	for _, k := range keys {
+		del.Slices = append(del.Slices, EndpointSlice{EndpointSliceKey: k}.Proto())
+	}
+	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_DeleteEndpoints{DeleteEndpoints: del}}
 }
 
 // NewPutObservations stores what the author sees of its peers.

@@ -38,6 +38,12 @@ func TestConversionsGiveBackWhatTheyGot(t *testing.T) {
 	for _, o := range append(c.Observations, catalog.Observation{}) {
 		same(t, o, catalog.Observation.Proto, catalog.ObservationFromProto)
 	}
+	for _, e := range append(c.Exports, catalog.Export{}) {
+		same(t, e, catalog.Export.Proto, catalog.ExportFromProto)
+	}
+	for _, s := range append(c.Endpoints, catalog.EndpointSlice{}) {
+		same(t, s, catalog.EndpointSlice.Proto, catalog.EndpointSliceFromProto)
+	}
 	refusal := &catalog.Refusal{Code: "c", Field: "f", Message: "m", Remedy: "r"}
 	for _, r := range []catalog.Result{
 		{}, {Index: 7, Refusal: refusal}, {Index: 8, Datacenter: c.Datacenters[0], Gateway: c.Gateways[0]},
@@ -55,7 +61,11 @@ func TestConversionsNameTheFieldThatCannotBeRead(t *testing.T) {
 		"overlay_address": second(catalog.GatewayFromProto(&catalogpb.Gateway{OverlayAddress: "10.0.0"})),
 		"secret_hash":     second(catalog.TokenFromProto(&catalogpb.Token{SecretHash: make([]byte, 31)})),
 		"ports[0]":        second(catalog.ServiceFromProto(&catalogpb.Service{Ports: []*catalogpb.Port{{Number: 65536}}})),
-		"endpoint":        second(catalog.ObservationFromProto(&catalogpb.Observation{Endpoint: "1.2.3.4"})),
+		"created_at":      second(catalog.ExportFromProto(&catalogpb.Export{CreatedAt: &timestamppb.Timestamp{Nanos: -1}})),
+		"endpoints[0].address": second(catalog.EndpointSliceFromProto(&catalogpb.EndpointSlice{
+			Endpoints: []*catalogpb.Endpoint{{Address: "10.1"}},
+		})),
+		"endpoint": second(catalog.ObservationFromProto(&catalogpb.Observation{Endpoint: "1.2.3.4"})),
 	} {
 		var r *catalog.Refusal
 		require.ErrorAs(t, err, &r, field)

@@ -36,6 +36,7 @@ func TestTheSameLogGivesTheSameBytes(t *testing.T) {
 			if i%10 == 0 {
 				require.Equal(t, encode(t, a.View()), encode(t, b.View()))
 				holds(t, a.View())
+				exportsHold(t, a.View())
 			}
 		}
 		assert.Equal(t, encode(t, a.View()), encode(t, b.View()))
@@ -70,6 +71,24 @@ func holds(t *testing.T, v *catalog.View) {
 		require.True(t, ok && d.Contains(s.Address))
 		_, ok = v.Gateway(s.Owner)
 		require.True(t, ok)
+	}
+}
+
+// exportsHold checks that every slice hangs on an export and reaches no foreigner.
+func exportsHold(t *testing.T, v *catalog.View) {
+	t.Helper()
+	exports := map[catalog.ExportKey]bool{}
+	for _, e := range v.Exports(catalog.ExportFilter{}) {
+		_, ok := v.Datacenter(e.Datacenter)
+		require.True(t, ok)
+		exports[e.ExportKey] = true
+	}
+	for _, s := range v.EndpointSlices(catalog.ExportFilter{}) {
+		require.True(t, exports[s.ExportKey])
+		d, _ := v.Datacenter(s.Datacenter)
+		for _, e := range s.Endpoints {
+			require.True(t, d.Contains(e.Address))
+		}
 	}
 }
 

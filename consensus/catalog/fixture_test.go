@@ -87,6 +87,35 @@ func theService(dc, name, instance, address string) catalog.Service {
 	}
 }
 
+func theExport(dc, name string) catalog.Export {
+	return catalog.Export{
+		ExportKey: catalog.ExportKey{Datacenter: catalog.DatacenterName(dc), Namespace: "default", Name: name},
+		Type:      catalog.ClusterSetIP,
+		Ports: []catalog.ExportPort{
+			{Name: "http", Protocol: "tcp", Number: 80, AppProtocol: "kubernetes.io/h2c"},
+			{Name: "dns", Protocol: "udp", Number: 53},
+		},
+		SessionAffinity: catalog.ClientIPAffinity, SessionAffinitySeconds: 10,
+		IPFamilies: []catalog.IPFamily{catalog.IPv4}, InternalTrafficPolicy: "Cluster",
+		TrafficDistribution: "PreferClose", Affinity: catalog.AffinityLocal, CreatedAt: start(),
+		Labels:      map[string]string{"app": name, "tier": "front", "version": "1"},
+		Annotations: map[string]string{"note": "a", "owner": "b", "more": "c"},
+	}
+}
+
+func theSlice(dc, name, slice string, addresses ...string) catalog.EndpointSlice {
+	s := catalog.EndpointSlice{
+		EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: theExport(dc, name).ExportKey, Slice: slice},
+		Ports:            []catalog.ExportPort{{Name: "http", Protocol: "tcp", Number: 8080}},
+	}
+	for i, a := range addresses {
+		s.Endpoints = append(s.Endpoints, catalog.Endpoint{
+			Address: netip.MustParseAddr(a), Ready: i%2 == 0, Hostname: "web-0", Zone: "zone-a",
+		})
+	}
+	return s
+}
+
 // members drives a State as the members of a federation would.
 type members struct {
 	t     testing.TB
@@ -187,6 +216,8 @@ type everything struct {
 	Tokens       []catalog.Token
 	Services     []catalog.Service
 	Observations []catalog.Observation
+	Exports      []catalog.Export
+	Endpoints    []catalog.EndpointSlice
 }
 
 func contents(v *catalog.View) everything {
@@ -194,5 +225,6 @@ func contents(v *catalog.View) everything {
 	return everything{
 		Federation: f, Datacenters: v.Datacenters(), Gateways: v.Gateways(), Tokens: v.Tokens(),
 		Services: v.Services(catalog.ServiceFilter{}), Observations: v.Observations(),
+		Exports: v.Exports(catalog.ExportFilter{}), Endpoints: v.EndpointSlices(catalog.ExportFilter{}),
 	}
 }

@@ -190,6 +190,8 @@ func (w *writer) leave(req request, body *catalogpb.Leave) (Result, *Refusal) {
 	for g := range each[Gateway](w.txn, tableGateways, indexID, string(name)) {
 		w.forgetGateway(g) // every service has an owner among them
 	}
+	removeAll(w.txn, tableExports, indexID, string(name))
+	removeAll(w.txn, tableEndpoints, indexID, string(name))
 	remove(w.txn, tableDatacenters, datacenter(w.txn, name))
 	for range each[Datacenter](w.txn, tableDatacenters, indexID) {
 		return Result{}, nil
@@ -200,7 +202,7 @@ func (w *writer) leave(req request, body *catalogpb.Leave) (Result, *Refusal) {
 }
 
 // updateDatacenter replaces the prefixes. A service whose address is no longer
-// in them goes too: nobody could reach it.
+// in them goes too, and every slice with such an endpoint: nobody could reach it.
 func (w *writer) updateDatacenter(req request, body *catalogpb.UpdateDatacenter) (Result, *Refusal) {
 	want, err := DatacenterFromProto(body.GetDatacenter())
 	if err != nil {
@@ -233,5 +235,6 @@ func (w *writer) updateDatacenter(req request, body *catalogpb.UpdateDatacenter)
 			remove(w.txn, tableServices, s)
 		}
 	}
+	w.forgetForeignEndpoints(next)
 	return Result{Datacenter: next.Clone()}, nil
 }

@@ -64,8 +64,22 @@ func (w *walker) service(dc string) catalog.Service {
 	return s
 }
 
+func (w *walker) export(dc string) catalog.Export {
+	e := theExport(dc, w.pick("s"))
+	e.TrafficDistribution = w.pick("t")
+	return e
+}
+
+func (w *walker) slice(dc string) catalog.EndpointSlice {
+	s := theSlice(dc, w.pick("s"), w.pick("slice"))
+	for range w.r.IntN(3) {
+		s.Endpoints = append(s.Endpoints, catalog.Endpoint{Address: w.service(dc).Address, Ready: w.r.IntN(2) == 0})
+	}
+	return s
+}
+
 func (w *walker) body(dc string) *catalogpb.Command {
-	switch w.r.IntN(14) {
+	switch w.r.IntN(20) {
 	case 0:
 		return catalog.NewInit(theFederation("fd12:3456:789a::/48"), w.ca[dc], w.gateway(dc))
 	case 1, 2:
@@ -100,6 +114,15 @@ func (w *walker) body(dc string) *catalogpb.Command {
 		return catalog.NewPutObservations([]catalog.Observation{{
 			Peer: w.gateway(w.pick("dc")).ID(), Endpoint: netip.MustParseAddrPort("192.0.2.1:1"),
 		}})
+	case 12, 13:
+		return catalog.NewPutExports([]catalog.Export{w.export(dc), w.export(dc)})
+	case 14, 15, 16:
+		return catalog.NewPutEndpoints([]catalog.EndpointSlice{w.slice(dc)})
+	case 17:
+		if w.r.IntN(3) == 0 {
+			return catalog.NewDeleteExports([]catalog.ExportKey{w.export(dc).ExportKey})
+		}
+		return catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{w.slice(dc).EndpointSliceKey})
 	}
 	return catalog.NewPutServices([]catalog.Service{w.service(dc), w.service(dc)})
 }

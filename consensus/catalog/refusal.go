@@ -52,6 +52,9 @@ const (
 	CodeAddressForeign    = "address-foreign" // outside of the datacenter's prefixes
 	CodePortInvalid       = "port-invalid"
 	CodeLabelsInvalid     = "labels-invalid"
+	CodeExportInvalid     = "export-invalid"
+	CodeUnknownExport     = "unknown-export" // endpoints need an export
+	CodeEndpointsInvalid  = "endpoints-invalid"
 )
 
 // Refusal says why a command changed nothing. As an error, errors.As finds it

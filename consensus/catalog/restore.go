@@ -151,6 +151,10 @@ func (d *decoder) record(record *catalogpb.Record) error {
 		err = d.observation(body.Observation)
 	case *catalogpb.Record_Client:
 		err = d.client(body.Client)
+	case *catalogpb.Record_Export:
+		err = d.export(body.Export)
+	case *catalogpb.Record_EndpointSlice:
+		err = d.endpointSlice(body.EndpointSlice)
 	default:
 		err = errors.New("a record of a kind that this version of meshd does not know")
 	}
@@ -233,6 +237,24 @@ func (d *decoder) client(p *catalogpb.Client) error {
 	}
 	known := first[client](d.txn, tableClients, indexID, string(c.Author), c.ID)
 	return add(d.txn, tableClients, c, known == nil && isKey(string(c.Author)) && isKey(c.ID))
+}
+
+func (d *decoder) export(p *catalogpb.Export) error {
+	e, err := ExportFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableExports, &e, isLabel(e.Namespace) && isLabel(e.Name) &&
+		datacenter(d.txn, e.Datacenter) != nil && export(d.txn, e.ExportKey) == nil)
+}
+
+func (d *decoder) endpointSlice(p *catalogpb.EndpointSlice) error {
+	s, err := EndpointSliceFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableEndpoints, &s, isKey(s.Slice) &&
+		export(d.txn, s.ExportKey) != nil && endpointSlice(d.txn, s.EndpointSliceKey) == nil)
 }
 
 // add inserts a record that fits to those before it.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -19,6 +20,8 @@ const (
 	tableServices     = "services"
 	tableObservations = "observations"
 	tableClients      = "clients"
+	tableExports      = "exports"
+	tableEndpoints    = "endpoints"
 
 	indexID        = "id"
 	indexPublicKey = "public_key"
@@ -107,7 +110,7 @@ func table(name string, indexes ...*memdb.IndexSchema) *memdb.TableSchema {
 
 func schema() *memdb.DBSchema {
 	s := &memdb.DBSchema{Tables: make(map[string]*memdb.TableSchema)}
-	for _, t := range append(memberTables(), contentTables()...) {
+	for _, t := range slices.Concat(memberTables(), contentTables(), exportTables()) {
 		s.Tables[t.Name] = t
 	}
 	return s
@@ -148,6 +151,23 @@ func contentTables() []*memdb.TableSchema {
 		table(tableClients,
 			unique(indexID, func(c *client) []byte { return keyOf(string(c.Author), c.ID) }),
 			several(indexSeen, func(c *client) []byte { return timeKey(c.LastSeen) }),
+		),
+	}
+}
+
+func exportTables() []*memdb.TableSchema {
+	return []*memdb.TableSchema{
+		table(tableExports,
+			unique(indexID, func(e *Export) []byte { return keyOf(string(e.Datacenter), e.Namespace, e.Name) }),
+			unique(indexName, func(e *Export) []byte { return keyOf(e.Namespace, e.Name, string(e.Datacenter)) }),
+		),
+		table(tableEndpoints,
+			unique(indexID, func(s *EndpointSlice) []byte {
+				return keyOf(string(s.Datacenter), s.Namespace, s.Name, s.Slice)
+			}),
+			unique(indexName, func(s *EndpointSlice) []byte {
+				return keyOf(s.Namespace, s.Name, string(s.Datacenter), s.Slice)
+			}),
 		),
 	}
 }

@@ -171,20 +171,5 @@ func (w *writer) deleteServices(req request, body *catalogpb.DeleteServices) (Re
 // in their order. A service that is too large alone gets a command of its own,
 // which is refused.
 func SplitServices(services []Service) []*catalogpb.Command {
-	const envelope = 1 << 10 // author, client, time and so on, generously
-	var cmds []*catalogpb.Command
-	start, size := 0, envelope
-	for i, s := range services {
-		const fieldHeader = 4 // tag and length
-		n := proto.Size(s.Proto()) + fieldHeader
-		if size+n > MaxCommandSize && i > start {
-			cmds = append(cmds, NewPutServices(services[start:i]))
-			start, size = i, envelope
-		}
-		size += n
-	}
-	if start < len(services) {
-		cmds = append(cmds, NewPutServices(services[start:]))
-	}
-	return cmds
+	return split(services, func(s Service) int { return proto.Size(s.Proto()) }, NewPutServices)
 }

@@ -82,6 +82,10 @@ func records(txn *memdb.Txn) iter.Seq[*catalogpb.Record] {
 			return &catalogpb.Record{Body: &catalogpb.Record_Observation{Observation: o.Proto()}}
 		}) && eachRecord(txn, tableClients, yield, func(c *client) *catalogpb.Record {
 			return &catalogpb.Record{Body: &catalogpb.Record_Client{Client: clientProto(c)}}
+		}) && eachRecord(txn, tableExports, yield, func(e *Export) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Export{Export: e.Proto()}}
+		}) && eachRecord(txn, tableEndpoints, yield, func(s *EndpointSlice) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_EndpointSlice{EndpointSlice: s.Proto()}}
 		})
 	}
 }

@@ -30,6 +30,12 @@ func full(t testing.TB) *members {
 	m.token("open", "south")
 	m.must(westGateway, catalog.NewPutServices([]catalog.Service{theService("west", "web", "a", "10.2.0.1")}))
 	m.must(westGateway, catalog.NewPutObservations(observations(eastGateway)))
+	m.must(westGateway, catalog.NewPutExports([]catalog.Export{theExport("west", "web"), theExport("west", "api")}))
+	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{
+		theSlice("west", "web", "web-abc12", "10.2.0.1", "10.2.0.2"), theSlice("west", "web", "web-xyz89"),
+	}))
+	m.must(westGateway, catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{theSlice("west", "web", "web-none").EndpointSliceKey}))
+	m.must(westGateway, catalog.NewDeleteExports([]catalog.ExportKey{theExport("west", "none").ExportKey}))
 	m.version(westGateway, 1, 0, "v1")
 	m.version(eastGateway, 5, 4, "v2")
 	m.entry(m.numbered(westGateway, 2, 0, catalog.NewLeave("east")))

@@ -80,6 +80,15 @@ func service(txn *memdb.Txn, k ServiceKey) *Service {
 		string(k.Datacenter), k.Namespace, k.Name, k.Instance)
 }
 
+func export(txn *memdb.Txn, k ExportKey) *Export {
+	return first[Export](txn, tableExports, indexID, string(k.Datacenter), k.Namespace, k.Name)
+}
+
+func endpointSlice(txn *memdb.Txn, k EndpointSliceKey) *EndpointSlice {
+	return first[EndpointSlice](txn, tableEndpoints, indexID,
+		string(k.Datacenter), k.Namespace, k.Name, k.Slice)
+}
+
 func appliedIndex(txn *memdb.Txn) uint64 {
 	if m := first[meta](txn, tableMeta, indexID, ""); m != nil {
 		return m.Index

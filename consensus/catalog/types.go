@@ -117,3 +117,94 @@ type Observation struct {
 	At            time.Time
 	ModifiedIndex uint64
 }
+
+// ExportType says how the imported service is reached.
+type ExportType string
+
+// The types of exports.
+const (
+	ClusterSetIP ExportType = "ClusterSetIP" // by an address that each importer gives it
+	Headless     ExportType = "Headless"     // by the addresses of the endpoints
+)
+
+// SessionAffinity says whether the connections of a client go to one endpoint.
+type SessionAffinity string
+
+// The session affinities.
+const (
+	NoSessionAffinity SessionAffinity = "None"
+	ClientIPAffinity  SessionAffinity = "ClientIP"
+)
+
+// Affinity says which endpoints an importer prefers while any of them is ready.
+type Affinity string
+
+// The affinities.
+const (
+	AffinityNone   Affinity = "none"   // all are alike
+	AffinityLocal  Affinity = "local"  // those of the importing datacenter
+	AffinityRemote Affinity = "remote" // those of the others
+)
+
+// IPFamily is a version of IP.
+type IPFamily string
+
+// The families.
+const (
+	IPv4 IPFamily = "IPv4"
+	IPv6 IPFamily = "IPv6"
+)
+
+// ExportPort is a port of an export, or of endpoints.
+type ExportPort struct {
+	Name        string // DNS label; empty if it is the only one
+	Protocol    string // "tcp", "udp" or "sctp"
+	Number      uint16
+	AppProtocol string
+}
+
+// ExportKey identifies one datacenter's export.
+type ExportKey struct {
+	Datacenter DatacenterName
+	Namespace  string
+	Name       string
+}
+
+// Export is a service that one datacenter offers to all members (KEP-1645).
+type Export struct {
+	ExportKey
+	Type                   ExportType
+	Ports                  []ExportPort
+	SessionAffinity        SessionAffinity
+	SessionAffinitySeconds uint32 // 0: not set
+	IPFamilies             []IPFamily
+	InternalTrafficPolicy  string            // empty, "Cluster" or "Local"
+	TrafficDistribution    string            // as in Kubernetes; empty: not set
+	Labels                 map[string]string // that go to the ServiceImport
+	Annotations            map[string]string
+	Affinity               Affinity
+	CreatedAt              time.Time // of the ServiceExport
+	ModifiedIndex          uint64
+}
+
+// Endpoint is one backend of an export.
+type Endpoint struct {
+	Address  netip.Addr
+	Ready    bool
+	Hostname string // DNS label or empty
+	Zone     string
+}
+
+// EndpointSliceKey identifies one slice.
+type EndpointSliceKey struct {
+	ExportKey
+	Slice string
+}
+
+// EndpointSlice is a part of the endpoints of an export, all of one address family.
+type EndpointSlice struct {
+	EndpointSliceKey
+	Endpoints     []Endpoint
+	Ports         []ExportPort // with the numbers of the endpoints
+	ModifiedIndex uint64
+}

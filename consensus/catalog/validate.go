@@ -17,6 +17,13 @@ const (
 	maxPorts          = 64
 	maxLabels         = 64
 	maxLabelsSize     = 4 << 10 // bytes of all keys and values of a service
+
+	maxAppProtocolLength = 317   // prefix/name, as Kubernetes has it
+	maxAffinitySeconds   = 86400 // as in Kubernetes
+
+	// MaxSliceEndpoints is how many endpoints a slice may have: the largest
+	// ones still fit into one command.
+	MaxSliceEndpoints = 200
 )
 
 // ValidateName says whether name is a lower-case DNS label (RFC 1123). The error

@@ -59,14 +59,18 @@ func appendNexthopHeader(b []byte, family, protocol byte) []byte {
 	return append(b, family, 0, protocol, 0, 0, 0, 0, 0)
 }
 
-// appendNexthop is a leg: through a device, or a blackhole.
+// appendNexthop is a leg: through a device, to a router there, or a blackhole.
 func appendNexthop(b []byte, n routes.Nexthop, ifindex uint32) []byte {
 	b = appendNexthopHeader(b, familyByte(n.Family), routes.DefaultProtocol)
 	b = appendAttr32(b, unix.NHA_ID, n.ID)
 	if n.Device == "" {
 		return appendAttr(b, unix.NHA_BLACKHOLE, nil)
 	}
-	return appendAttr32(b, unix.NHA_OIF, ifindex)
+	b = appendAttr32(b, unix.NHA_OIF, ifindex)
+	if n.Via.IsValid() {
+		b = appendAttr(b, unix.NHA_GATEWAY, n.Via.AsSlice())
+	}
+	return b
 }
 
 // appendGroup is a group: an array of struct nexthop_grp, whose weight counts from 0.

@@ -30,7 +30,7 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 	if err != nil {
 		return lookupError(addr, found, err)
 	}
-	found.Source = path.Source
+	found.Source, found.Via = path.Source, path.via
 	link, err := net.InterfaceByIndex(path.ifindex)
 	if err != nil {
 		return routes.Lookup{}, fmt.Errorf("lookup %s: device %d: %w", addr, path.ifindex, err)

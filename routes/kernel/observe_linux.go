@@ -66,7 +66,7 @@ func (o observer) nexthops(ctx context.Context, to *routes.Observed) error {
 			// The kernel keeps no family for a group: its legs have it.
 			to.Groups = append(to.Groups, routes.Group{ID: n.id, Family: families[n.members[0]], Members: n.members})
 		default:
-			to.Nexthops = append(to.Nexthops, routes.Nexthop{ID: n.id, Family: n.family, Device: o.devices[n.ifindex]})
+			to.Nexthops = append(to.Nexthops, routes.Nexthop{ID: n.id, Family: n.family, Device: o.devices[n.ifindex], Via: n.via})
 		}
 	}
 	return nil

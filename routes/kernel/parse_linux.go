@@ -76,6 +76,7 @@ type nexthop struct {
 	family   routes.Family
 	protocol int
 	ifindex  int
+	via      netip.Addr
 	members  []uint32 // of a group, sorted
 }
 
@@ -89,6 +90,7 @@ func parseNexthop(b []byte) (nexthop, error) {
 		family:   family(header[0]),
 		protocol: int(header[2]),
 		ifindex:  int(a.u32(unix.NHA_OIF)),
+		via:      a.addr(unix.NHA_GATEWAY),
 	}
 	for group := a[unix.NHA_GROUP]; len(group) >= unix.SizeofNexthopGrp; group = group[unix.SizeofNexthopGrp:] {
 		n.members = append(n.members, native.Uint32(group))
@@ -105,6 +107,7 @@ type route struct {
 	ifindex  int
 	plain    bool // has the metric and type of service that ours have
 	cloned   bool // a cache entry, not a route
+	via      netip.Addr
 }
 
 func parseRoute(b []byte) (route, error) {
@@ -133,6 +136,7 @@ func parseRoute(b []byte) (route, error) {
 	r.Prefix = netip.PrefixFrom(dst, int(header[1]))
 	r.Nexthop = a.u32(rtaNexthopID)
 	r.Source = a.addr(unix.RTA_PREFSRC)
+	r.via = a.addr(unix.RTA_GATEWAY)
 	if !r.Prefix.IsValid() {
 		return route{}, fmt.Errorf("route to %s/%d: %w", dst, header[1], errShort)
 	}

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,14 +14,11 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// sysctlRoot shows, below net, the settings of the calling thread's namespace.
-const sysctlRoot = "/proc/sys"
-
 // Sysctls reads settings, sorted by key; those that do not exist are left out.
 func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, error) {
 	var found []routes.Sysctl
 	for _, key := range slices.Sorted(slices.Values(keys)) {
-		value, err := readSysctl(key)
+		value, err := k.readSysctl(key)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -36,12 +34,12 @@ func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, err
 func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	var errs []error
 	for _, s := range settings {
-		before, err := readSysctl(s.Key)
+		before, err := k.readSysctl(s.Key)
 		if err == nil {
 			err = k.remember(Former{Key: s.Key, Before: before, Ours: s.Value})
 		}
 		if err == nil {
-			err = writeSysctl(s)
+			err = k.writeSysctl(s)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("set sysctl %s: %w", s, err))
@@ -86,7 +84,7 @@ func (k *Kernel) restoreSysctls() error {
 	var errs []error
 	var left []Former
 	for _, f := range slices.Backward(formers) {
-		if err := restoreSysctl(f); err != nil {
+		if err := k.restoreSysctl(f); err != nil {
 			errs = append(errs, err)
 			left = append(left, f)
 		}
@@ -96,13 +94,13 @@ func (k *Kernel) restoreSysctls() error {
 }
 
 // restoreSysctl leaves alone a setting that is gone with its device.
-func restoreSysctl(f Former) error {
-	now, err := readSysctl(f.Key)
+func (k *Kernel) restoreSysctl(f Former) error {
+	now, err := k.readSysctl(f.Key)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && now != f.Ours) {
 		return nil
 	}
 	if err == nil {
-		err = writeSysctl(routes.Sysctl{Key: f.Key, Value: f.Before})
+		err = k.writeSysctl(routes.Sysctl{Key: f.Key, Value: f.Before})
 	}
 	if err != nil {
 		return fmt.Errorf("restore sysctl %s=%s: %w", f.Key, f.Before, err)
@@ -110,8 +108,8 @@ func restoreSysctl(f Former) error {
 	return nil
 }
 
-func readSysctl(key string) (string, error) {
-	file, err := sysctlPath(key)
+func (k *Kernel) readSysctl(key string) (string, error) {
+	file, err := k.sysctlPath(key)
 	if err != nil {
 		return "", err
 	}
@@ -119,8 +117,8 @@ func readSysctl(key string) (string, error) {
 	return strings.TrimSpace(string(value)), err
 }
 
-func writeSysctl(s routes.Sysctl) error {
-	file, err := sysctlPath(s.Key)
+func (k *Kernel) writeSysctl(s routes.Sysctl) error {
+	file, err := k.sysctlPath(s.Key)
 	if err != nil {
 		return err
 	}
@@ -129,9 +127,9 @@ func writeSysctl(s routes.Sysctl) error {
 
 // sysctlPath refuses keys that lead out of /proc/sys/net, which alone is the
 // namespace's own.
-func sysctlPath(key string) (string, error) {
+func (k *Kernel) sysctlPath(key string) (string, error) {
 	if !strings.HasPrefix(key, "net/") || path.Clean(key) != key {
 		return "", fmt.Errorf("sysctl %q: not a clean path below net/", key)
 	}
-	return path.Join(sysctlRoot, key), nil
+	return path.Join(cmp.Or(k.options.SysctlRoot, "/proc/sys"), key), nil
 }

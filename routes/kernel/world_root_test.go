@@ -96,6 +96,17 @@ func (w *world) Watch(ctx context.Context, wake func()) error {
 	return w.Kernel.Watch(ctx, wake)
 }
 
+// AddLink gives the device an address of the prefix, its last.
+func (w *world) AddLink(device string, prefix netip.Prefix) {
+	if !prefix.Addr().Is4() {
+		w.addIPv6(fmt.Sprintf("%sffff/%d", prefix.Addr(), prefix.Bits()), device)
+		return
+	}
+	last := prefix.Addr().As4()
+	last[3] = 254
+	w.ip("addr add %s/%d dev %s", netip.AddrFrom4(last), prefix.Bits(), device)
+}
+
 func (w *world) DownDevice(name string) { w.ip("link set %s down", name) }
 
 func (w *world) AddRoute(table int, prefix netip.Prefix, device string, protocol int) {

@@ -252,3 +252,15 @@ func (w *world) segment(c net.Conn) int {
 	require.NoError(w.t, failed)
 	return size
 }
+
+func TestSiblingsHandOverWhatIsForThisDatacenterOnly(t *testing.T) {
+	w := newWorld(t)
+	fw := routestest.SampleFirewall()
+	w.in(w.left, func() { w.run("ip addr add 10.2.7.7/32 dev lo") })
+	for _, siblings := range [][]string{nil, {"l0"}} {
+		fw.Siblings = siblings
+		require.NoError(t, w.Apply(t.Context(), fw))
+		assert.Equal(t, siblings != nil, w.datagram(w.left, "10.2.7.7:0", 0, "10.1.0.1:4000").IsValid())
+		assert.False(t, w.datagram(w.left, "10.2.7.7:0", w.right, "10.2.0.2:4000").IsValid(), "goes back out")
+	}
+}

@@ -137,6 +137,7 @@ func (r ruleset) antispoof() {
 	}
 	r.rule(chainAntispoof, "iifname", "@"+setLanes, "counter name", strconv.Quote(CounterTunnel), "drop")
 	r.underlay()
+	r.siblings()
 	for _, f := range ipFamilies() {
 		r.rule(chainAntispoof, f.word, "saddr", "@"+setRemote+f.digit, "counter name", strconv.Quote(CounterUnderlay), "drop")
 	}
@@ -158,6 +159,18 @@ func (r ruleset) underlay() {
 	}
 	r.rule(chainAntispoof, "icmp type { destination-unreachable, time-exceeded, parameter-problem }", here)
 	r.rule(chainAntispoof, "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }", here)
+}
+
+// siblings lets in what another gateway of this datacenter took out of its
+// tunnel for a pod that is here, or behind this host: it has been checked
+// there. A pod of this host cannot use that, for it is behind another device.
+func (r ruleset) siblings() {
+	for _, device := range r.fw.Siblings {
+		for _, f := range ipFamilies() {
+			r.rule(chainAntispoof, "iifname", strconv.Quote(device), f.word, "saddr", "@"+setRemote+f.digit,
+				f.word, "daddr", "@"+setLocal+f.digit, "accept")
+		}
+	}
 }
 
 func (r ruleset) chain(name string, typ knftables.BaseChainType, hook knftables.BaseChainHook, p knftables.BaseChainPriority) {

@@ -30,6 +30,9 @@ func prefixes(texts ...string) []netip.Prefix {
 func firewalls() map[string]routes.Firewall {
 	return map[string]routes.Firewall{
 		"empty": {},
+		"node": {
+			Local: prefixes("10.1.0.0/16"), Remote: prefixes("10.2.0.0/16", "fd00:2::/48"), Siblings: []string{"eth0"},
+		},
 		"two-lanes": {
 			Lanes: []routes.Lane{
 				{Device: "mesh0", Sources: prefixes("10.2.0.0/16", "10.3.0.0/16", "192.0.2.7/32", "fd00:2::/48")},

@@ -17,6 +17,7 @@ import (
 // (10.1.0.1 and fd00:1::1), and the hands of others in it. *Kernel is one.
 type World interface {
 	routes.Kernel
+	AddLink(device string, prefix netip.Prefix)
 	DownDevice(name string)
 	AddRoute(table int, prefix netip.Prefix, device string, protocol int)
 	DeleteRoute(table int, prefix netip.Prefix)
@@ -37,6 +38,8 @@ func promises() map[string]func(*testing.T, World) {
 		"what is applied is observed":               appliedIsObserved,
 		"a second apply writes nothing":             secondApplyIsEmpty,
 		"without prune nothing is deleted":          nothingDeletedWithoutPrune,
+		"a leg may lead to a router on the link":    routerOnTheLink,
+		"a router on no link hides no other leg":    routerOnNoLink,
 		"a lost leg leaves its groups":              lostLegLeavesGroups,
 		"a group turns into a blackhole and back":   groupTurnsIntoBlackhole,
 		"one bad entry does not hide the others":    badEntryDoesNotHideOthers,

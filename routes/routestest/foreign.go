@@ -2,6 +2,7 @@ package routestest
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/meshway/meshway/routes"
 )
@@ -18,6 +19,11 @@ func (k *Kernel) AddDevice(name string, address netip.Addr) {
 			k.addresses[address] = true
 		}
 	})
+}
+
+// AddLink makes a prefix reachable on the link of a device, with routers in it.
+func (k *Kernel) AddLink(device string, prefix netip.Prefix) {
+	k.foreign(func() { k.links[device] = append(k.links[device], prefix) })
 }
 
 // DownDevice takes a link down, and with it all that leads through it.
@@ -83,6 +89,10 @@ func (k *Kernel) foreign(act func()) {
 	for _, wake := range wakes {
 		wake()
 	}
+}
+
+func (k *Kernel) onLink(device string, router netip.Addr) bool {
+	return slices.ContainsFunc(k.links[device], func(p netip.Prefix) bool { return p.Contains(router) })
 }
 
 func (k *Kernel) addDevice(name string) {

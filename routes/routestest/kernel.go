@@ -19,6 +19,7 @@ type Kernel struct {
 	mu        sync.Mutex // guards all following fields
 	devices   map[string]bool
 	addresses map[netip.Addr]bool
+	links     map[string][]netip.Prefix // on-link prefixes of devices
 	nexthops  map[uint32]nexthop
 	routes    map[routeKey]route
 	rules     map[ruleKey]bool
@@ -68,6 +69,8 @@ var (
 	ErrMissing = errors.New("no such file or directory")
 	ErrInvalid = errors.New("invalid argument")
 	ErrDown    = errors.New("network is down")
+	// ErrUnreachable is the answer to a router that is on no link of its device.
+	ErrUnreachable = errors.New("network is unreachable")
 )
 
 var _ routes.Kernel = (*Kernel)(nil)
@@ -78,6 +81,7 @@ func NewKernel(devices ...string) *Kernel {
 	k := &Kernel{
 		devices:   map[string]bool{},
 		addresses: map[netip.Addr]bool{},
+		links:     map[string][]netip.Prefix{},
 		nexthops:  map[uint32]nexthop{},
 		routes:    map[routeKey]route{},
 		rules:     map[ruleKey]bool{},
@@ -85,7 +89,7 @@ func NewKernel(devices ...string) *Kernel {
 		formers:   map[string]former{},
 		watchers:  map[*watcher]bool{},
 	}
-	for _, s := range routes.ForwardingSysctls(nil) {
+	for _, s := range routes.NodeSysctls() {
 		k.sysctls[s.Key] = "0"
 	}
 	k.sysctls["net/ipv4/nexthop_compat_mode"] = "1"
@@ -162,7 +166,7 @@ func (k *Kernel) resolve(table int, r route) routes.Lookup {
 	if found.Nexthop == 0 {
 		return found
 	}
-	found.Device, found.Blackhole = leg.Device, leg.Device == ""
+	found.Device, found.Via, found.Blackhole = leg.Device, leg.Via, leg.Device == ""
 	if !found.Blackhole {
 		found.Source = r.Source
 	}

@@ -104,6 +104,8 @@ func (w *writing) putLeg(n routes.Nexthop) error {
 		return fmt.Errorf("device %s does not exist", n.Device)
 	case n.Device != "" && !up:
 		return ErrDown
+	case n.Via.IsValid() && !w.onLink(n.Device, n.Via):
+		return ErrUnreachable
 	}
 	w.nexthops[n.ID] = nexthop{Nexthop: n, protocol: routes.DefaultProtocol}
 	return nil

@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Unseen is the process of an interface that is in another container: its
+// files under /proc cannot be looked at.
+const Unseen = -1
+
 // portFree tries a UDP port in both families and names who has it. The
 // process friend, if it is not 0, may have it.
 func portFree(port uint16, friend int) error {
@@ -29,7 +33,8 @@ func portFree(port uint16, friend int) error {
 			continue // the family is off on this host
 		}
 		pid, owner := portOwner(port)
-		if friend == 0 || pid != friend {
+		unseen := friend == Unseen && pid == 0
+		if friend == 0 || pid != friend && !unseen {
 			return fmt.Errorf("listen on UDP port %d: in use by %s; stop it, or choose another WireGuard port: %w",
 				port, owner, unix.EADDRINUSE)
 		}
@@ -45,13 +50,12 @@ func portOwner(port uint16) (pid int, description string) {
 		if !found {
 			continue
 		}
-		if inode == "0" {
-			return 0, "the kernel (a WireGuard interface?)"
-		}
 		if pid, ok := socketOwner(inode); ok {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 			return pid, fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
 		}
+		// The kernel's own sockets have an inode that no process holds.
+		return 0, "no process that can be seen here (a WireGuard interface of the kernel?)"
 	}
 	return 0, "an unknown process"
 }

@@ -57,9 +57,13 @@ func owner(name string) (*process, error) {
 	return p, nil
 }
 
+func dialSocket(name string) (net.Conn, error) {
+	return net.DialTimeout("unix", socketPath(name), time.Second)
+}
+
 // listener is the pid of whoever listens on the control socket of an interface.
 func listener(name string) (int, error) {
-	conn, err := net.DialTimeout("unix", socketPath(name), time.Second)
+	conn, err := dialSocket(name)
 	if err != nil {
 		return 0, err
 	}

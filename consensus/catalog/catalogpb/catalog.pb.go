@@ -750,6 +750,394 @@ func (x *Observation) GetModifiedIndex() uint64 {
 	return 0
 }
 
+// ExportPort is a port as it is seen from outside of the service.
+type ExportPort struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`         // DNS label; empty if it is the only one
+	Protocol      string                 `protobuf:"bytes,2,opt,name=protocol,proto3" json:"protocol,omitempty"` // "tcp", "udp" or "sctp"
+	Number        uint32                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	AppProtocol   string                 `protobuf:"bytes,4,opt,name=app_protocol,json=appProtocol,proto3" json:"app_protocol,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportPort) Reset() {
+	*x = ExportPort{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportPort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportPort) ProtoMessage() {}
+
+func (x *ExportPort) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportPort.ProtoReflect.Descriptor instead.
+func (*ExportPort) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ExportPort) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExportPort) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *ExportPort) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ExportPort) GetAppProtocol() string {
+	if x != nil {
+		return x.AppProtocol
+	}
+	return ""
+}
+
+// Export is a service that a datacenter offers to all members under the same
+// namespace and name (KEP-1645). Where its endpoints are is in EndpointSlices.
+type Export struct {
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter             string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	Namespace              string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name                   string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Type                   string                 `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"` // "ClusterSetIP" or "Headless"
+	Ports                  []*ExportPort          `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
+	SessionAffinity        string                 `protobuf:"bytes,6,opt,name=session_affinity,json=sessionAffinity,proto3" json:"session_affinity,omitempty"`                         // "None" or "ClientIP"
+	SessionAffinitySeconds uint32                 `protobuf:"varint,7,opt,name=session_affinity_seconds,json=sessionAffinitySeconds,proto3" json:"session_affinity_seconds,omitempty"` // 0: not set
+	IpFamilies             []string               `protobuf:"bytes,8,rep,name=ip_families,json=ipFamilies,proto3" json:"ip_families,omitempty"`                                        // "IPv4", "IPv6"; the first is preferred
+	InternalTrafficPolicy  string                 `protobuf:"bytes,9,opt,name=internal_traffic_policy,json=internalTrafficPolicy,proto3" json:"internal_traffic_policy,omitempty"`     // empty, "Cluster" or "Local"
+	TrafficDistribution    string                 `protobuf:"bytes,10,opt,name=traffic_distribution,json=trafficDistribution,proto3" json:"traffic_distribution,omitempty"`
+	Labels                 map[string]string      `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // that go to the ServiceImport
+	Annotations            map[string]string      `protobuf:"bytes,12,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Affinity               string                 `protobuf:"bytes,13,opt,name=affinity,proto3" json:"affinity,omitempty"`                    // "none", "local" or "remote"
+	CreatedAt              *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"` // of the ServiceExport: the oldest wins conflicts
+	ModifiedIndex          uint64                 `protobuf:"varint,15,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
+}
+
+func (x *Export) Reset() {
+	*x = Export{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Export) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Export) ProtoMessage() {}
+
+func (x *Export) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Export.ProtoReflect.Descriptor instead.
+func (*Export) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Export) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
+	}
+	return ""
+}
+
+func (x *Export) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Export) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Export) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Export) GetPorts() []*ExportPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *Export) GetSessionAffinity() string {
+	if x != nil {
+		return x.SessionAffinity
+	}
+	return ""
+}
+
+func (x *Export) GetSessionAffinitySeconds() uint32 {
+	if x != nil {
+		return x.SessionAffinitySeconds
+	}
+	return 0
+}
+
+func (x *Export) GetIpFamilies() []string {
+	if x != nil {
+		return x.IpFamilies
+	}
+	return nil
+}
+
+func (x *Export) GetInternalTrafficPolicy() string {
+	if x != nil {
+		return x.InternalTrafficPolicy
+	}
+	return ""
+}
+
+func (x *Export) GetTrafficDistribution() string {
+	if x != nil {
+		return x.TrafficDistribution
+	}
+	return ""
+}
+
+func (x *Export) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Export) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *Export) GetAffinity() string {
+	if x != nil {
+		return x.Affinity
+	}
+	return ""
+}
+
+func (x *Export) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Export) GetModifiedIndex() uint64 {
+	if x != nil {
+		return x.ModifiedIndex
+	}
+	return 0
+}
+
+type Endpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Ready         bool                   `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`
+	Hostname      string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"` // DNS label, may be empty
+	Zone          string                 `protobuf:"bytes,4,opt,name=zone,proto3" json:"zone,omitempty"`         // may be empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endpoint) Reset() {
+	*x = Endpoint{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endpoint) ProtoMessage() {}
+
+func (x *Endpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
+func (*Endpoint) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Endpoint) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Endpoint) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *Endpoint) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *Endpoint) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+// EndpointSlice is a part of the endpoints of an export, of one address family.
+type EndpointSlice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`   // of the export
+	Slice         string                 `protobuf:"bytes,4,opt,name=slice,proto3" json:"slice,omitempty"` // unique in (datacenter, namespace, name)
+	Endpoints     []*Endpoint            `protobuf:"bytes,5,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Ports         []*ExportPort          `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"` // numbers are those of the endpoints
+	ModifiedIndex uint64                 `protobuf:"varint,7,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointSlice) Reset() {
+	*x = EndpointSlice{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointSlice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointSlice) ProtoMessage() {}
+
+func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
+func (*EndpointSlice) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EndpointSlice) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
+	}
+	return ""
+}
+
+func (x *EndpointSlice) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *EndpointSlice) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EndpointSlice) GetSlice() string {
+	if x != nil {
+		return x.Slice
+	}
+	return ""
+}
+
+func (x *EndpointSlice) GetEndpoints() []*Endpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *EndpointSlice) GetPorts() []*ExportPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *EndpointSlice) GetModifiedIndex() uint64 {
+	if x != nil {
+		return x.ModifiedIndex
+	}
+	return 0
+}
+
 type Init struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Federation    *Federation            `protobuf:"bytes,1,opt,name=federation,proto3" json:"federation,omitempty"`
@@ -761,7 +1149,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +1161,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +1174,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Init) GetFederation() *Federation {
@@ -819,7 +1207,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +1219,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +1232,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -863,7 +1251,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1263,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1276,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -911,7 +1299,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1311,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1324,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Join) GetTokenId() string {
@@ -983,7 +1371,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1383,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1396,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Leave) GetDatacenter() string {
@@ -1027,7 +1415,7 @@ type UpdateGateway struct {
 
 func (x *UpdateGateway) Reset() {
 	*x = UpdateGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1427,7 @@ func (x *UpdateGateway) String() string {
 func (*UpdateGateway) ProtoMessage() {}
 
 func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1440,7 @@ func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGateway.ProtoReflect.Descriptor instead.
 func (*UpdateGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateGateway) GetGateway() *Gateway {
@@ -1071,7 +1459,7 @@ type UpdateDatacenter struct {
 
 func (x *UpdateDatacenter) Reset() {
 	*x = UpdateDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1471,7 @@ func (x *UpdateDatacenter) String() string {
 func (*UpdateDatacenter) ProtoMessage() {}
 
 func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1484,7 @@ func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDatacenter.ProtoReflect.Descriptor instead.
 func (*UpdateDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpdateDatacenter) GetDatacenter() *Datacenter {
@@ -1115,7 +1503,7 @@ type RemoveGateway struct {
 
 func (x *RemoveGateway) Reset() {
 	*x = RemoveGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1515,7 @@ func (x *RemoveGateway) String() string {
 func (*RemoveGateway) ProtoMessage() {}
 
 func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1528,7 @@ func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGateway.ProtoReflect.Descriptor instead.
 func (*RemoveGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RemoveGateway) GetGateway() string {
@@ -1159,7 +1547,7 @@ type AddGateway struct {
 
 func (x *AddGateway) Reset() {
 	*x = AddGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1559,7 @@ func (x *AddGateway) String() string {
 func (*AddGateway) ProtoMessage() {}
 
 func (x *AddGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1572,7 @@ func (x *AddGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
 func (*AddGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AddGateway) GetGateway() *Gateway {
@@ -1203,7 +1591,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1603,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1616,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -1247,7 +1635,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1647,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,12 +1660,188 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
 	if x != nil {
 		return x.Services
+	}
+	return nil
+}
+
+type PutExports struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exports       []*Export              `protobuf:"bytes,1,rep,name=exports,proto3" json:"exports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutExports) Reset() {
+	*x = PutExports{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutExports) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutExports) ProtoMessage() {}
+
+func (x *PutExports) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutExports.ProtoReflect.Descriptor instead.
+func (*PutExports) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PutExports) GetExports() []*Export {
+	if x != nil {
+		return x.Exports
+	}
+	return nil
+}
+
+type DeleteExports struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exports       []*Export              `protobuf:"bytes,1,rep,name=exports,proto3" json:"exports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteExports) Reset() {
+	*x = DeleteExports{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteExports) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteExports) ProtoMessage() {}
+
+func (x *DeleteExports) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteExports.ProtoReflect.Descriptor instead.
+func (*DeleteExports) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DeleteExports) GetExports() []*Export {
+	if x != nil {
+		return x.Exports
+	}
+	return nil
+}
+
+type PutEndpoints struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slices        []*EndpointSlice       `protobuf:"bytes,1,rep,name=slices,proto3" json:"slices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutEndpoints) Reset() {
+	*x = PutEndpoints{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutEndpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutEndpoints) ProtoMessage() {}
+
+func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutEndpoints.ProtoReflect.Descriptor instead.
+func (*PutEndpoints) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PutEndpoints) GetSlices() []*EndpointSlice {
+	if x != nil {
+		return x.Slices
+	}
+	return nil
+}
+
+type DeleteEndpoints struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slices        []*EndpointSlice       `protobuf:"bytes,1,rep,name=slices,proto3" json:"slices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteEndpoints) Reset() {
+	*x = DeleteEndpoints{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteEndpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteEndpoints) ProtoMessage() {}
+
+func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteEndpoints.ProtoReflect.Descriptor instead.
+func (*DeleteEndpoints) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
+	if x != nil {
+		return x.Slices
 	}
 	return nil
 }
@@ -1291,7 +1855,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1867,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1880,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -1354,6 +1918,10 @@ type Command struct {
 	//	*Command_DeleteServices
 	//	*Command_PutObservations
 	//	*Command_AddGateway
+	//	*Command_PutExports
+	//	*Command_DeleteExports
+	//	*Command_PutEndpoints
+	//	*Command_DeleteEndpoints
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1361,7 +1929,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1941,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1954,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -1553,6 +2121,42 @@ func (x *Command) GetAddGateway() *AddGateway {
 	return nil
 }
 
+func (x *Command) GetPutExports() *PutExports {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutExports); ok {
+			return x.PutExports
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDeleteExports() *DeleteExports {
+	if x != nil {
+		if x, ok := x.Body.(*Command_DeleteExports); ok {
+			return x.DeleteExports
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutEndpoints() *PutEndpoints {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutEndpoints); ok {
+			return x.PutEndpoints
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDeleteEndpoints() *DeleteEndpoints {
+	if x != nil {
+		if x, ok := x.Body.(*Command_DeleteEndpoints); ok {
+			return x.DeleteEndpoints
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -1605,6 +2209,22 @@ type Command_AddGateway struct {
 	AddGateway *AddGateway `protobuf:"bytes,27,opt,name=add_gateway,json=addGateway,proto3,oneof"`
 }
 
+type Command_PutExports struct {
+	PutExports *PutExports `protobuf:"bytes,28,opt,name=put_exports,json=putExports,proto3,oneof"`
+}
+
+type Command_DeleteExports struct {
+	DeleteExports *DeleteExports `protobuf:"bytes,29,opt,name=delete_exports,json=deleteExports,proto3,oneof"`
+}
+
+type Command_PutEndpoints struct {
+	PutEndpoints *PutEndpoints `protobuf:"bytes,30,opt,name=put_endpoints,json=putEndpoints,proto3,oneof"`
+}
+
+type Command_DeleteEndpoints struct {
+	DeleteEndpoints *DeleteEndpoints `protobuf:"bytes,31,opt,name=delete_endpoints,json=deleteEndpoints,proto3,oneof"`
+}
+
 func (*Command_Init) isCommand_Body() {}
 
 func (*Command_CreateToken) isCommand_Body() {}
@@ -1629,6 +2249,14 @@ func (*Command_PutObservations) isCommand_Body() {}
 
 func (*Command_AddGateway) isCommand_Body() {}
 
+func (*Command_PutExports) isCommand_Body() {}
+
+func (*Command_DeleteExports) isCommand_Body() {}
+
+func (*Command_PutEndpoints) isCommand_Body() {}
+
+func (*Command_DeleteEndpoints) isCommand_Body() {}
+
 // Entry is the data of one raft log entry.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1639,7 +2267,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +2279,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +2292,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -1687,7 +2315,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +2327,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +2340,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Refusal) GetCode() string {
@@ -1756,7 +2384,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +2396,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +2409,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -1825,7 +2453,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +2465,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +2478,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Client) GetId() string {
@@ -1903,6 +2531,8 @@ type Record struct {
 	//	*Record_Observation
 	//	*Record_Client
 	//	*Record_Trailer
+	//	*Record_Export
+	//	*Record_EndpointSlice
 	Body          isRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1910,7 +2540,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2552,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2565,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -2026,6 +2656,24 @@ func (x *Record) GetTrailer() *Trailer {
 	return nil
 }
 
+func (x *Record) GetExport() *Export {
+	if x != nil {
+		if x, ok := x.Body.(*Record_Export); ok {
+			return x.Export
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetEndpointSlice() *EndpointSlice {
+	if x != nil {
+		if x, ok := x.Body.(*Record_EndpointSlice); ok {
+			return x.EndpointSlice
+		}
+	}
+	return nil
+}
+
 type isRecord_Body interface {
 	isRecord_Body()
 }
@@ -2066,6 +2714,14 @@ type Record_Trailer struct {
 	Trailer *Trailer `protobuf:"bytes,9,opt,name=trailer,proto3,oneof"`
 }
 
+type Record_Export struct {
+	Export *Export `protobuf:"bytes,10,opt,name=export,proto3,oneof"`
+}
+
+type Record_EndpointSlice struct {
+	EndpointSlice *EndpointSlice `protobuf:"bytes,11,opt,name=endpoint_slice,json=endpointSlice,proto3,oneof"`
+}
+
 func (*Record_Header) isRecord_Body() {}
 
 func (*Record_Federation) isRecord_Body() {}
@@ -2084,6 +2740,10 @@ func (*Record_Client) isRecord_Body() {}
 
 func (*Record_Trailer) isRecord_Body() {}
 
+func (*Record_Export) isRecord_Body() {}
+
+func (*Record_EndpointSlice) isRecord_Body() {}
+
 type Header struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // 1
@@ -2094,7 +2754,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2106,7 +2766,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2119,7 +2779,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -2146,7 +2806,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2818,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2831,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -2265,7 +2925,55 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x1a\n" +
 	"\bendpoint\x18\x03 \x01(\tR\bendpoint\x12*\n" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12%\n" +
-	"\x0emodified_index\x18\x05 \x01(\x04R\rmodifiedIndex\"\xbd\x01\n" +
+	"\x0emodified_index\x18\x05 \x01(\x04R\rmodifiedIndex\"w\n" +
+	"\n" +
+	"ExportPort\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bprotocol\x18\x02 \x01(\tR\bprotocol\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\rR\x06number\x12!\n" +
+	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\x9d\x06\n" +
+	"\x06Export\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x124\n" +
+	"\x05ports\x18\x05 \x03(\v2\x1e.meshway.catalog.v1.ExportPortR\x05ports\x12)\n" +
+	"\x10session_affinity\x18\x06 \x01(\tR\x0fsessionAffinity\x128\n" +
+	"\x18session_affinity_seconds\x18\a \x01(\rR\x16sessionAffinitySeconds\x12\x1f\n" +
+	"\vip_families\x18\b \x03(\tR\n" +
+	"ipFamilies\x126\n" +
+	"\x17internal_traffic_policy\x18\t \x01(\tR\x15internalTrafficPolicy\x121\n" +
+	"\x14traffic_distribution\x18\n" +
+	" \x01(\tR\x13trafficDistribution\x12>\n" +
+	"\x06labels\x18\v \x03(\v2&.meshway.catalog.v1.Export.LabelsEntryR\x06labels\x12M\n" +
+	"\vannotations\x18\f \x03(\v2+.meshway.catalog.v1.Export.AnnotationsEntryR\vannotations\x12\x1a\n" +
+	"\baffinity\x18\r \x01(\tR\baffinity\x129\n" +
+	"\n" +
+	"created_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12%\n" +
+	"\x0emodified_index\x18\x0f \x01(\x04R\rmodifiedIndex\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"j\n" +
+	"\bEndpoint\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05ready\x18\x02 \x01(\bR\x05ready\x12\x1a\n" +
+	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x12\n" +
+	"\x04zone\x18\x04 \x01(\tR\x04zone\"\x90\x02\n" +
+	"\rEndpointSlice\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05slice\x18\x04 \x01(\tR\x05slice\x12:\n" +
+	"\tendpoints\x18\x05 \x03(\v2\x1c.meshway.catalog.v1.EndpointR\tendpoints\x124\n" +
+	"\x05ports\x18\x06 \x03(\v2\x1e.meshway.catalog.v1.ExportPortR\x05ports\x12%\n" +
+	"\x0emodified_index\x18\a \x01(\x04R\rmodifiedIndex\"\xbd\x01\n" +
 	"\x04Init\x12>\n" +
 	"\n" +
 	"federation\x18\x01 \x01(\v2\x1e.meshway.catalog.v1.FederationR\n" +
@@ -2305,9 +3013,19 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\vPutServices\x127\n" +
 	"\bservices\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.ServiceR\bservices\"I\n" +
 	"\x0eDeleteServices\x127\n" +
-	"\bservices\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.ServiceR\bservices\"V\n" +
+	"\bservices\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.ServiceR\bservices\"B\n" +
+	"\n" +
+	"PutExports\x124\n" +
+	"\aexports\x18\x01 \x03(\v2\x1a.meshway.catalog.v1.ExportR\aexports\"E\n" +
+	"\rDeleteExports\x124\n" +
+	"\aexports\x18\x01 \x03(\v2\x1a.meshway.catalog.v1.ExportR\aexports\"I\n" +
+	"\fPutEndpoints\x129\n" +
+	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"L\n" +
+	"\x0fDeleteEndpoints\x129\n" +
+	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"V\n" +
 	"\x0fPutObservations\x12C\n" +
-	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\x9b\b\n" +
+	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xc5\n" +
+	"\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tignorable\x18\x02 \x01(\bR\tignorable\x12\x16\n" +
@@ -2328,7 +3046,12 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x0fdelete_services\x18\x19 \x01(\v2\".meshway.catalog.v1.DeleteServicesH\x00R\x0edeleteServices\x12P\n" +
 	"\x10put_observations\x18\x1a \x01(\v2#.meshway.catalog.v1.PutObservationsH\x00R\x0fputObservations\x12A\n" +
 	"\vadd_gateway\x18\x1b \x01(\v2\x1e.meshway.catalog.v1.AddGatewayH\x00R\n" +
-	"addGatewayB\x06\n" +
+	"addGateway\x12A\n" +
+	"\vput_exports\x18\x1c \x01(\v2\x1e.meshway.catalog.v1.PutExportsH\x00R\n" +
+	"putExports\x12J\n" +
+	"\x0edelete_exports\x18\x1d \x01(\v2!.meshway.catalog.v1.DeleteExportsH\x00R\rdeleteExports\x12G\n" +
+	"\rput_endpoints\x18\x1e \x01(\v2 .meshway.catalog.v1.PutEndpointsH\x00R\fputEndpoints\x12P\n" +
+	"\x10delete_endpoints\x18\x1f \x01(\v2#.meshway.catalog.v1.DeleteEndpointsH\x00R\x0fdeleteEndpointsB\x06\n" +
 	"\x04body\"@\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"e\n" +
@@ -2352,7 +3075,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06author\x18\x05 \x01(\tR\x06author\x1aV\n" +
 	"\fResultsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x04R\x03key\x120\n" +
-	"\x05value\x18\x02 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x05value:\x028\x01\"\xa3\x04\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x05value:\x028\x01\"\xa5\x05\n" +
 	"\x06Record\x124\n" +
 	"\x06header\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.HeaderH\x00R\x06header\x12@\n" +
 	"\n" +
@@ -2366,7 +3089,10 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\aservice\x18\x06 \x01(\v2\x1b.meshway.catalog.v1.ServiceH\x00R\aservice\x12C\n" +
 	"\vobservation\x18\a \x01(\v2\x1f.meshway.catalog.v1.ObservationH\x00R\vobservation\x124\n" +
 	"\x06client\x18\b \x01(\v2\x1a.meshway.catalog.v1.ClientH\x00R\x06client\x127\n" +
-	"\atrailer\x18\t \x01(\v2\x1b.meshway.catalog.v1.TrailerH\x00R\atrailerB\x06\n" +
+	"\atrailer\x18\t \x01(\v2\x1b.meshway.catalog.v1.TrailerH\x00R\atrailer\x124\n" +
+	"\x06export\x18\n" +
+	" \x01(\v2\x1a.meshway.catalog.v1.ExportH\x00R\x06export\x12J\n" +
+	"\x0eendpoint_slice\x18\v \x01(\v2!.meshway.catalog.v1.EndpointSliceH\x00R\rendpointSliceB\x06\n" +
 	"\x04body\"8\n" +
 	"\x06Header\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
@@ -2394,7 +3120,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
@@ -2405,87 +3131,113 @@ var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(*Port)(nil),                  // 6: meshway.catalog.v1.Port
 	(*Service)(nil),               // 7: meshway.catalog.v1.Service
 	(*Observation)(nil),           // 8: meshway.catalog.v1.Observation
-	(*Init)(nil),                  // 9: meshway.catalog.v1.Init
-	(*CreateToken)(nil),           // 10: meshway.catalog.v1.CreateToken
-	(*RevokeToken)(nil),           // 11: meshway.catalog.v1.RevokeToken
-	(*Join)(nil),                  // 12: meshway.catalog.v1.Join
-	(*Leave)(nil),                 // 13: meshway.catalog.v1.Leave
-	(*UpdateGateway)(nil),         // 14: meshway.catalog.v1.UpdateGateway
-	(*UpdateDatacenter)(nil),      // 15: meshway.catalog.v1.UpdateDatacenter
-	(*RemoveGateway)(nil),         // 16: meshway.catalog.v1.RemoveGateway
-	(*AddGateway)(nil),            // 17: meshway.catalog.v1.AddGateway
-	(*PutServices)(nil),           // 18: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 19: meshway.catalog.v1.DeleteServices
-	(*PutObservations)(nil),       // 20: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 21: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 22: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 23: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 24: meshway.catalog.v1.Result
-	(*Client)(nil),                // 25: meshway.catalog.v1.Client
-	(*Record)(nil),                // 26: meshway.catalog.v1.Record
-	(*Header)(nil),                // 27: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 28: meshway.catalog.v1.Trailer
-	nil,                           // 29: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 30: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*ExportPort)(nil),            // 9: meshway.catalog.v1.ExportPort
+	(*Export)(nil),                // 10: meshway.catalog.v1.Export
+	(*Endpoint)(nil),              // 11: meshway.catalog.v1.Endpoint
+	(*EndpointSlice)(nil),         // 12: meshway.catalog.v1.EndpointSlice
+	(*Init)(nil),                  // 13: meshway.catalog.v1.Init
+	(*CreateToken)(nil),           // 14: meshway.catalog.v1.CreateToken
+	(*RevokeToken)(nil),           // 15: meshway.catalog.v1.RevokeToken
+	(*Join)(nil),                  // 16: meshway.catalog.v1.Join
+	(*Leave)(nil),                 // 17: meshway.catalog.v1.Leave
+	(*UpdateGateway)(nil),         // 18: meshway.catalog.v1.UpdateGateway
+	(*UpdateDatacenter)(nil),      // 19: meshway.catalog.v1.UpdateDatacenter
+	(*RemoveGateway)(nil),         // 20: meshway.catalog.v1.RemoveGateway
+	(*AddGateway)(nil),            // 21: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 22: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 23: meshway.catalog.v1.DeleteServices
+	(*PutExports)(nil),            // 24: meshway.catalog.v1.PutExports
+	(*DeleteExports)(nil),         // 25: meshway.catalog.v1.DeleteExports
+	(*PutEndpoints)(nil),          // 26: meshway.catalog.v1.PutEndpoints
+	(*DeleteEndpoints)(nil),       // 27: meshway.catalog.v1.DeleteEndpoints
+	(*PutObservations)(nil),       // 28: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 29: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 30: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 31: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 32: meshway.catalog.v1.Result
+	(*Client)(nil),                // 33: meshway.catalog.v1.Client
+	(*Record)(nil),                // 34: meshway.catalog.v1.Record
+	(*Header)(nil),                // 35: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 36: meshway.catalog.v1.Trailer
+	nil,                           // 37: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 38: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 39: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 40: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	31, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	41, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 1: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
 	2,  // 2: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	31, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	31, // 4: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	31, // 5: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 6: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	41, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	41, // 4: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	41, // 5: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	41, // 6: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	29, // 8: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	31, // 9: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
-	1,  // 10: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 11: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 12: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 13: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
-	3,  // 14: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 15: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
-	4,  // 16: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	3,  // 17: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 18: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	7,  // 19: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
-	7,  // 20: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
-	8,  // 21: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	31, // 22: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
-	9,  // 23: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
-	10, // 24: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
-	11, // 25: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
-	12, // 26: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
-	13, // 27: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	14, // 28: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	15, // 29: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	16, // 30: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	18, // 31: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	19, // 32: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	20, // 33: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	17, // 34: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
-	21, // 35: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	23, // 36: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	3,  // 37: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 38: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	30, // 39: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	31, // 40: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	27, // 41: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 42: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 43: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 44: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 45: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	7,  // 46: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	8,  // 47: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	25, // 48: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	28, // 49: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	24, // 50: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	37, // 8: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	41, // 9: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	9,  // 10: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
+	38, // 11: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	39, // 12: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	41, // 13: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	11, // 14: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
+	9,  // 15: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
+	1,  // 16: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
+	3,  // 17: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 18: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
+	5,  // 19: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
+	3,  // 20: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 21: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
+	4,  // 22: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	3,  // 23: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 24: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	7,  // 25: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
+	7,  // 26: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
+	10, // 27: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
+	10, // 28: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
+	12, // 29: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	12, // 30: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	8,  // 31: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
+	41, // 32: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	13, // 33: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
+	14, // 34: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
+	15, // 35: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
+	16, // 36: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
+	17, // 37: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
+	18, // 38: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	19, // 39: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	20, // 40: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	22, // 41: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	23, // 42: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	28, // 43: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	21, // 44: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	24, // 45: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
+	25, // 46: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
+	26, // 47: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
+	27, // 48: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
+	29, // 49: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	31, // 50: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	3,  // 51: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 52: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	40, // 53: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	41, // 54: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	35, // 55: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 56: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	3,  // 57: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 58: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	5,  // 59: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	7,  // 60: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	8,  // 61: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	33, // 62: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	36, // 63: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	10, // 64: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	12, // 65: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	32, // 66: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -2493,7 +3245,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -2506,8 +3258,12 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_DeleteServices)(nil),
 		(*Command_PutObservations)(nil),
 		(*Command_AddGateway)(nil),
+		(*Command_PutExports)(nil),
+		(*Command_DeleteExports)(nil),
+		(*Command_PutEndpoints)(nil),
+		(*Command_DeleteEndpoints)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -2517,6 +3273,8 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Record_Observation)(nil),
 		(*Record_Client)(nil),
 		(*Record_Trailer)(nil),
+		(*Record_Export)(nil),
+		(*Record_EndpointSlice)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2524,7 +3282,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,51 @@
+package kube
+
+import (
+	"fmt"
+	"log/slog"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
+)
+
+// Clients speak with the API server of the own cluster.
+type Clients struct {
+	Kubernetes kubernetes.Interface
+	Dynamic    dynamic.Interface
+	MCS        mcsclient.Interface // of the Multi-Cluster Services API
+}
+
+// Connect reads how to reach the API server: from a kubeconfig file, or, with
+// an empty path, from the service account of the pod. It does not dial.
+// Requests are not throttled here: the API server's own fairness does that.
+func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
+	klog.SetSlogLogger(log) // of client-go, which would write to standard error in a format of its own
+	load := rest.InClusterConfig
+	if kubeconfig != "" {
+		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", kubeconfig) }
+	}
+	config, err := load()
+	if err != nil {
+		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w: run in a pod with a service account, or name a kubeconfig file", err)
+	}
+	config.UserAgent = userAgent
+	config.QPS = -1 // no limit
+	typed := rest.CopyConfig(config)
+	typed.ContentType = "application/vnd.kubernetes.protobuf"
+	typed.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	clients := Clients{}
+	if clients.Kubernetes, err = kubernetes.NewForConfig(typed); err != nil {
+		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
+	}
+	if clients.Dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
+	}
+	if clients.MCS, err = mcsclient.NewForConfig(config); err != nil {
+		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
+	}
+	return clients, nil
+}

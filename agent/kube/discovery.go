@@ -1,0 +1,157 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	networkinginformers "k8s.io/client-go/informers/networking/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// kubeadm keeps its settings in this ConfigMap, which its documentation names.
+const (
+	kubeadmNamespace = "kube-system"
+	kubeadmName      = "kubeadm-config"
+)
+
+// DiscoveryConfig is what a Discovery needs.
+type DiscoveryConfig struct {
+	Client     kubernetes.Interface
+	Kubernetes config.Kubernetes
+	Static     []catalog.Prefix // owned besides what is found
+	Dir        string           // keeps what was found last
+	Log        *slog.Logger
+}
+
+// Discovery finds out what the cluster owns. It is for gateways: it watches
+// all nodes.
+type Discovery struct {
+	cfg      DiscoveryConfig
+	nodes    *Source
+	services *Source
+	kubeadm  *Source
+	memory   Memory[found]
+	wake     chan struct{}
+	latest   latest[found]
+}
+
+var _ agent.Site = (*Discovery)(nil)
+
+// found is what a Discovery knows, and keeps.
+type found struct {
+	Site  plan.Site `json:"site"`
+	Nodes []Node    `json:"nodes"`
+}
+
+// NewDiscovery knows already what an earlier one found.
+func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Discovery{cfg: cfg, memory: Memory[found]{filepath.Join(cfg.Dir, "cluster.json")}, wake: make(chan struct{}, 1)}
+	named := func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", kubeadmName).String()
+	}
+	var err error
+	if d.nodes, err = NewSource(coreinformers.NewNodeInformer(cfg.Client, 0, nil), slimNode, d.look); err != nil {
+		return nil, err
+	}
+	if d.services, err = NewSource(networkinginformers.NewServiceCIDRInformer(cfg.Client, 0, nil), nil, d.look); err != nil {
+		return nil, err
+	}
+	maps := coreinformers.NewFilteredConfigMapInformer(cfg.Client, kubeadmNamespace, 0, nil, named)
+	if d.kubeadm, err = NewSource(maps, nil, d.look); err != nil {
+		return nil, err
+	}
+	if last, ok := d.memory.Load(); ok {
+		d.latest.set(last)
+	}
+	return d, nil
+}
+
+func (d *Discovery) look() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run watches until ctx ends.
+func (d *Discovery) Run(ctx context.Context) error {
+	var sources sync.WaitGroup
+	for _, s := range []*Source{d.nodes, d.services, d.kubeadm} {
+		sources.Go(func() { s.Run(ctx) })
+	}
+	defer sources.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.wake:
+			d.discover()
+		}
+	}
+}
+
+// discover waits for all sources: a part would look like prefixes that are gone.
+func (d *Discovery) discover() {
+	var refused []error
+	for _, s := range []*Source{d.nodes, d.services, d.kubeadm} {
+		refusal := s.Refusal()
+		if !s.Synced() && refusal == nil {
+			return
+		}
+		if refusal != nil {
+			refused = append(refused, refusal)
+		}
+	}
+	c := cluster{services: serviceCIDRsOf(Items[*networkingv1.ServiceCIDR](d.services)), refused: refused}
+	for _, n := range Items[*corev1.Node](d.nodes) {
+		c.nodes = append(c.nodes, nodeOf(n, d.cfg.Kubernetes.GatewayLabel))
+	}
+	for _, m := range Items[*corev1.ConfigMap](d.kubeadm) {
+		c.kubeadm = kubeadmOf(m)
+	}
+	slices.SortFunc(c.nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
+	now := found{Site: siteOf(d.cfg.Kubernetes, d.cfg.Static, c), Nodes: c.nodes}
+	if reflect.DeepEqual(d.latest.get(), now) {
+		return
+	}
+	defer d.latest.set(now)
+	d.cfg.Log.Info("cluster looked at", "prefixes", now.Site.Prefixes, "nodes", len(now.Nodes))
+	if err := d.memory.Save(now); err != nil {
+		d.cfg.Log.Warn("the next start will depend on the API server", "err", err)
+	}
+}
+
+// Current implements agent.Site.
+func (d *Discovery) Current() plan.Site { return d.latest.get().Site }
+
+// Changed implements agent.Site.
+func (d *Discovery) Changed() <-chan struct{} { return d.latest.changed() }
+
+// Addresses returns the node addresses of each gateway that the cluster may
+// have, by the gateway's name.
+func (d *Discovery) Addresses() map[string][]netip.Addr {
+	addresses := map[string][]netip.Addr{}
+	for _, n := range d.latest.get().Nodes {
+		addresses[config.GatewayOfNode(n.Name)] = n.Addresses
+	}
+	return addresses
+}

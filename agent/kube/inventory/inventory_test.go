@@ -1,0 +1,306 @@
+package inventory
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func datacenter(name string, ordinal uint32, cidr string, gateways ...status.Gateway) status.Datacenter {
+	return status.Datacenter{
+		Name: name, Self: name == "east", Ordinal: ordinal, Gateways: gateways,
+		Prefixes: []status.Prefix{{CIDR: netip.MustParsePrefix(cidr), Kind: "pod"}},
+	}
+}
+
+func gateway(name string, index uint32, up bool, rtt time.Duration) status.Gateway {
+	return status.Gateway{Name: name, Index: index, Overlay: "fd77::1", Version: "1.0", Up: up, RTT: rtt, Endpoints: []string{"192.0.2.1:51820"}}
+}
+
+// federation is what gateway self of east sees of east and west.
+func federation(self string, west ...status.Gateway) View {
+	return View{
+		Self: self, Federation: status.Federation{ID: "f", Name: "demo", Overlay: "fd77::/48"},
+		Datacenters: []status.Datacenter{
+			datacenter("east", 1, "10.1.0.0/16", gateway("a", 0, true, 0), gateway("b", 1, true, 0)),
+			datacenter("west", 2, "10.2.0.0/16", west...),
+		},
+		Addresses: map[string][]netip.Addr{"a": {netip.MustParseAddr("192.0.2.1")}, "b": {netip.MustParseAddr("192.0.2.2")}},
+	}
+}
+
+func conditions(s Status) string {
+	var words []string
+	for _, c := range s.Conditions {
+		words = append(words, c.Type+"="+string(c.Status)+" "+c.Reason)
+	}
+	slices.Sort(words)
+	return strings.Join(words, ", ")
+}
+
+func TestMergeGivesTheSameWhoeverWritesLast(t *testing.T) {
+	a := federation("a", gateway("x", 0, true, 20*time.Millisecond), gateway("y", 1, false, 0))
+	b := federation("b", gateway("x", 0, true, 5*time.Millisecond), gateway("y", 1, true, 9*time.Millisecond))
+	write := func(order ...View) Status {
+		var s Status
+		for _, v := range order {
+			s = merge(s, v, v.Datacenters[1], 1, now)
+		}
+		return s
+	}
+	want := write(a, b)
+	assert.Equal(t, want, write(b, a))
+	assert.Equal(t, want, write(a, b, a, b))
+	assert.Equal(t, Summary{Prefixes: "10.2.0.0/16", Gateways: "2/2", RTT: "5ms"}, want.Summary)
+	assert.Equal(t, "Reachable=True TunnelUp, Ready=True Routed", conditions(want))
+
+	alone := federation("a", a.Datacenters[1].Gateways...)
+	alone.Datacenters[0].Gateways = alone.Datacenters[0].Gateways[:1]
+	s := merge(want, alone, alone.Datacenters[1], 1, now)
+	assert.Equal(t, []Through{{Gateway: "a", Peers: []Peer{{"x", true, "20ms"}, {"y", false, ""}}}}, s.Through, "b is no gateway any more")
+	assert.Equal(t, "1/2", s.Summary.Gateways)
+}
+
+func TestConditionsSayWhatIsWrong(t *testing.T) {
+	up := gateway("x", 0, true, time.Millisecond)
+	refused := plan.Problem{Code: "prefix-overlap", Subject: "datacenter west", Message: "prefix 10.2.0.0/16 is not used"}
+	for name, c := range map[string]struct {
+		west     []status.Gateway
+		problems []plan.Problem
+		want     string
+	}{
+		"up":               {west: []status.Gateway{up}, want: "Reachable=True TunnelUp, Ready=True Routed"},
+		"down":             {west: []status.Gateway{gateway("x", 0, false, 0)}, want: "Reachable=False NoTunnel, Ready=False NotReachable"},
+		"without gateways": {want: "Reachable=False NoGateway, Ready=False NotReachable"},
+		"with a bad prefix": {
+			west: []status.Gateway{up}, problems: []plan.Problem{refused}, want: "Reachable=True TunnelUp, Ready=False PrefixRefused",
+		},
+	} {
+		v := federation("a", c.west...)
+		v.Problems = c.problems
+		s := merge(Status{}, v, v.Datacenters[1], 7, now)
+		assert.Equal(t, c.want, conditions(s), name)
+		assert.EqualValues(t, 7, s.Conditions[0].ObservedGeneration)
+		later := merge(s, v, v.Datacenters[1], 7, now.Add(time.Hour))
+		assert.Equal(t, s, later, "%s: what stays is not written again", name)
+	}
+	v := federation("a")
+	assert.Equal(t, "Reachable=True Self, Ready=True Routed", conditions(merge(Status{}, v, v.Datacenters[0], 1, now)))
+}
+
+func TestRoundTripsAreWrittenWhenTheyMatter(t *testing.T) {
+	rtt := func(first, second time.Duration) string {
+		v := federation("a", gateway("x", 0, true, first))
+		s := merge(Status{}, v, v.Datacenters[1], 1, now)
+		v = federation("a", gateway("x", 0, true, second))
+		return merge(s, v, v.Datacenters[1], 1, now).Summary.RTT
+	}
+	assert.Equal(t, "40ms", rtt(40*time.Millisecond, 45*time.Millisecond))
+	assert.Equal(t, "60ms", rtt(40*time.Millisecond, 60*time.Millisecond))
+	assert.Equal(t, "1ms", rtt(time.Millisecond, 2500*time.Microsecond))
+	assert.Equal(t, "4.2ms", rtt(0, 4213*time.Microsecond))
+	assert.Equal(t, "250µs", rtt(0, 253*time.Microsecond))
+}
+
+// world is a cluster's API in memory with a gateway that writes into it.
+type world struct {
+	client *dynamicfake.FakeDynamicClient
+	events *record.FakeRecorder
+	writer *Writer
+	now    status.Snapshot
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	kinds := map[schema.GroupVersionResource]string{Resource(): Kind + "List"}
+	w := &world{client: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds), events: record.NewFakeRecorder(100)}
+	w.show(federation("a", gateway("x", 0, true, time.Millisecond)))
+	w.writer = w.newWriter(t, func() status.Snapshot { return w.now })
+	return w
+}
+
+// newWriter returns one that passes only when it is told to.
+func (w *world) newWriter(t *testing.T, snapshot func() status.Snapshot) *Writer {
+	t.Helper()
+	writer, err := NewWriter(WriterConfig{
+		Client: w.client, Events: w.events, Snapshot: snapshot,
+		Addresses: func() map[string][]netip.Addr { return federation("a").Addresses },
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); writer.source.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	require.Eventually(t, writer.source.Synced, 10*time.Second, time.Millisecond)
+	return writer
+}
+
+func (w *world) show(v View) {
+	w.now = status.Snapshot{
+		State: status.Member, Self: status.Self{Gateway: v.Self}, Federation: &v.Federation, Datacenters: v.Datacenters,
+		Catalog: status.Catalog{Synced: true}, Problems: v.Problems,
+	}
+}
+
+func (w *world) objects(t *testing.T) map[string]Datacenter {
+	t.Helper()
+	list, err := w.client.Resource(Resource()).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	found := map[string]Datacenter{}
+	for _, object := range list.Items {
+		dc, err := Decode(object.Object)
+		require.NoError(t, err)
+		found[dc.Name] = dc
+	}
+	return found
+}
+
+// pass makes one and waits until the writer has seen its own writes.
+func (w *world) pass(t *testing.T, writer *Writer) {
+	t.Helper()
+	require.Equal(t, recheckInterval, writer.pass(t.Context()), writer.failed)
+	w.await(t, writer)
+}
+
+func (w *world) await(t *testing.T, writer *Writer) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		have, err := writer.objects()
+		return err == nil && assert.ObjectsAreEqual(w.objects(t), have)
+	}, 10*time.Second, time.Millisecond)
+}
+
+func (w *world) told() []string {
+	var events []string
+	for len(w.events.Events) > 0 {
+		events = append(events, <-w.events.Events)
+	}
+	return events
+}
+
+func TestOneObjectForEachMember(t *testing.T) {
+	w := newWorld(t)
+	w.pass(t, w.writer)
+	have := w.objects(t)
+	require.Len(t, have, 2)
+	assert.Equal(t, []string{"192.0.2.1"}, have["east"].Status.Gateways[0].NodeIPs)
+	assert.Empty(t, have["west"].Status.Gateways[0].NodeIPs, "not ours to know")
+	assert.True(t, meta.IsStatusConditionTrue(have["west"].Status.Conditions, ConditionReachable))
+	assert.Len(t, w.told(), 3, "two joined, one is reachable")
+
+	writes := len(w.client.Actions())
+	w.pass(t, w.writer)
+	for _, action := range w.client.Actions()[writes:] {
+		assert.NotContains(t, []string{"create", "update", "delete"}, action.GetVerb(), "nothing differs")
+	}
+
+	w.show(federation("a", gateway("x", 0, false, 0)))
+	w.pass(t, w.writer)
+	assert.Equal(t, []string{"Warning Unreachable no gateway of it answers through a tunnel"}, w.told())
+
+	left := federation("a")
+	left.Datacenters = left.Datacenters[:1]
+	w.show(left)
+	w.pass(t, w.writer)
+	assert.Len(t, w.objects(t), 1)
+	assert.Equal(t, []string{"Normal Left the datacenter is no longer in the federation"}, w.told())
+}
+
+func TestForeignObjectsAndLaggingCatalogsDeleteNothing(t *testing.T) {
+	w := newWorld(t)
+	foreign, err := Datacenter{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}.Encode()
+	require.NoError(t, err)
+	_, err = w.client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: foreign}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	w.await(t, w.writer)
+	w.pass(t, w.writer)
+	assert.Len(t, w.objects(t), 3)
+	w.now.Datacenters, w.now.Catalog.Synced = nil, false
+	w.pass(t, w.writer)
+	assert.Len(t, w.objects(t), 3)
+}
+
+func TestLeavingGatewayLeavesTheEntriesOfTheOthers(t *testing.T) {
+	w := newWorld(t)
+	other := newOther(t, w)
+	w.pass(t, w.writer)
+	w.await(t, other)
+	w.pass(t, other)
+	w.await(t, w.writer)
+	require.Len(t, w.objects(t)["west"].Status.Through, 2)
+	w.now.State = status.Standalone
+	w.pass(t, w.writer)
+	w.await(t, other)
+	require.Len(t, w.objects(t), 2)
+	assert.Equal(t, "b", w.objects(t)["west"].Status.Through[0].Gateway)
+	w.now.Self.Gateway = "b" // the last one
+	w.pass(t, w.writer)
+	assert.Empty(t, w.objects(t))
+}
+
+func newOther(t *testing.T, w *world) *Writer {
+	t.Helper()
+	return w.newWriter(t, func() status.Snapshot {
+		s := w.now
+		s.Self.Gateway = "b"
+		return s
+	})
+}
+
+func TestNodesReadWhatGatewaysWrite(t *testing.T) {
+	w := newWorld(t)
+	w.pass(t, w.writer)
+	dir := t.TempDir()
+	r, err := NewReader(ReaderConfig{Client: w.client, Dir: dir})
+	require.NoError(t, err)
+	_, synced := r.Current()
+	assert.False(t, synced)
+	changed := r.Changed()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	defer func() {
+		stop()
+		require.NoError(t, <-ended)
+	}()
+	<-changed
+	got, synced := r.Current()
+	assert.True(t, synced)
+	pods := func(cidr string) []catalog.Prefix {
+		return []catalog.Prefix{{CIDR: netip.MustParsePrefix(cidr), Kind: catalog.PodPrefix}}
+	}
+	want := plan.Inventory{
+		Overlay: netip.MustParsePrefix("fd77::/48"),
+		Members: []plan.Member{
+			{Name: "east", Ordinal: 1, Prefixes: pods("10.1.0.0/16")},
+			{Name: "west", Ordinal: 2, Prefixes: pods("10.2.0.0/16"), Through: []string{"a"}},
+		},
+		Gateways: []plan.OwnGateway{{Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}},
+	}
+	assert.Equal(t, want, got)
+	require.Eventually(t, func() bool {
+		again, err := NewReader(ReaderConfig{Client: w.client, Dir: dir})
+		require.NoError(t, err)
+		kept, synced := again.Current()
+		return !synced && assert.ObjectsAreEqual(want, kept)
+	}, 10*time.Second, time.Millisecond, "known before the API server answers, but not enough to delete")
+}

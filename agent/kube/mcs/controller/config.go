@@ -1,0 +1,86 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// LeaseName is the Lease of the gateway that does the work.
+const LeaseName = "meshway-mcs"
+
+// Catalog is this gateway's part of the catalog.
+type Catalog interface {
+	View() *catalog.View
+	// Changed is closed at the next change of View after this call.
+	Changed() <-chan struct{}
+	// Propose writes; what it returns can be read from View at once.
+	Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error)
+}
+
+// Config is what a Controller needs. All but Log and Lease are required.
+type Config struct {
+	Datacenter catalog.DatacenterName
+	Identity   string // of this gateway: its name in the Lease
+	Namespace  string // of the Lease
+	Catalog    Catalog
+	// Withdrawn gives the datacenters whose endpoints are left out. It is asked
+	// once a second and whenever the catalog changes: it must be fast.
+	Withdrawn  func() []catalog.DatacenterName
+	Kubernetes kubernetes.Interface
+	MCS        mcsclient.Interface
+	Log        *slog.Logger // nil: discarded
+	Lease      Lease        // zero: DefaultLease
+}
+
+// Lease is how the gateways agree on who does the work. A gateway that dies
+// without a word is replaced after Duration; one that ends releases it at once.
+type Lease struct {
+	Duration time.Duration
+	Renew    time.Duration // until when the holder must have renewed; less than Duration
+	Retry    time.Duration
+}
+
+// DefaultLease costs the API server one write each two seconds.
+func DefaultLease() Lease {
+	return Lease{Duration: 8 * time.Second, Renew: 5 * time.Second, Retry: 2 * time.Second}
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.Datacenter == "" || c.Identity == "" || c.Namespace == "":
+		return errors.New("configure multi-cluster services: datacenter, identity and namespace are required")
+	case c.Catalog == nil || c.Withdrawn == nil || c.Kubernetes == nil || c.MCS == nil:
+		return errors.New("configure multi-cluster services: catalog, withdrawn and both clients are required")
+	}
+	return nil
+}
+
+// Clients makes the clients of a cluster. They have no rate limit of their own:
+// that is for the API server's priority and fairness, which knows its load.
+func Clients(config *rest.Config) (kubernetes.Interface, mcsclient.Interface, error) {
+	config = rest.CopyConfig(config)
+	config.QPS, config.RateLimiter = -1, nil
+	// CRDs have no protobuf, so the two clients differ in their content type.
+	crds := rest.CopyConfig(config)
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	core, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make kubernetes client: %w", err)
+	}
+	mcs, err := mcsclient.NewForConfig(crds)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make multi-cluster services client: %w", err)
+	}
+	return core, mcs, nil
+}

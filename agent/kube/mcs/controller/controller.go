@@ -1,0 +1,242 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	workers        = 8
+	apiRetry       = 5 * time.Second
+	firstBackoff   = 5 * time.Millisecond
+	longestBackoff = 30 * time.Second
+)
+
+type queue = workqueue.TypedRateLimitingInterface[catalog.ServiceName]
+
+// Controller does the work of one gateway. Make it with New.
+type Controller struct {
+	conf  Config
+	log   *slog.Logger
+	local *local
+
+	queue   atomic.Pointer[queue] // nil while another gateway does the work
+	problem atomic.Pointer[string]
+}
+
+// Status is what a Controller is doing.
+type Status struct {
+	Leading bool   // this gateway does the work of its cluster
+	Problem string // why nothing works; empty: nothing is known
+}
+
+// New makes a Controller that does nothing yet.
+func New(conf Config) (*Controller, error) {
+	if err := conf.validate(); err != nil {
+		return nil, err
+	}
+	if conf.Lease == (Lease{}) {
+		conf.Lease = DefaultLease()
+	}
+	c := &Controller{conf: conf, log: conf.Log}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	local, err := newLocal(conf, c.enqueue, c.enqueueNamespace)
+	if err != nil {
+		return nil, err
+	}
+	c.local = local
+	return c, nil
+}
+
+// Status says what the controller is doing.
+func (c *Controller) Status() Status {
+	s := Status{Leading: c.queue.Load() != nil}
+	if p := c.problem.Load(); p != nil {
+		s.Problem = *p
+	}
+	return s
+}
+
+// Run works until ctx ends, and then leaves all objects as they are: traffic goes
+// on. What goes wrong with the API server is tried again for ever.
+func (c *Controller) Run(ctx context.Context) error {
+	if err := c.awaitAPI(ctx); err != nil {
+		return nil //nolint:nilerr // ctx has ended
+	}
+	if !c.local.start(ctx) {
+		return nil
+	}
+	defer c.local.wait()
+	for ctx.Err() == nil {
+		if err := c.elect(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitAPI waits for an API server that serves the CRDs: an informer would only
+// fill the log.
+func (c *Controller) awaitAPI(ctx context.Context) error {
+	for {
+		err := c.probe(ctx)
+		if err == nil {
+			c.problem.Store(nil)
+			return nil
+		}
+		c.trouble(err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(apiRetry):
+		}
+	}
+}
+
+func (c *Controller) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, apiRetry)
+	defer cancel()
+	one := metav1.ListOptions{Limit: 1}
+	_, exports := c.conf.MCS.MulticlusterV1beta1().ServiceExports(metav1.NamespaceAll).List(ctx, one)
+	_, imports := c.conf.MCS.MulticlusterV1beta1().ServiceImports(metav1.NamespaceAll).List(ctx, one)
+	err := errors.Join(exports, imports)
+	switch {
+	case apierrors.IsNotFound(exports) || apierrors.IsNotFound(imports):
+		return fmt.Errorf("find the CRDs of the Multi-Cluster Services API in version v1beta1: %w; apply deploy/chart/meshway/crds", err)
+	case apierrors.IsForbidden(exports) || apierrors.IsForbidden(imports):
+		return fmt.Errorf("read ServiceExports and ServiceImports: %w; grant the ClusterRole of the chart", err)
+	}
+	return err
+}
+
+func (c *Controller) trouble(err error) {
+	text := err.Error()
+	if old := c.problem.Swap(&text); old == nil || *old != text {
+		c.log.Warn("multi-cluster services wait", "err", err)
+	}
+}
+
+// elect takes part in one election, and leads while it holds the Lease.
+func (c *Controller) elect(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	leading := make(chan context.Context, 1)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: c.conf.Namespace, Name: LeaseName},
+			Client:     c.conf.Kubernetes.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: c.conf.Identity},
+		},
+		LeaseDuration: c.conf.Lease.Duration, RenewDeadline: c.conf.Lease.Renew, RetryPeriod: c.conf.Lease.Retry,
+		ReleaseOnCancel: true, Name: LeaseName,
+		Callbacks: leaderelection.LeaderCallbacks{
+			// The elector does not wait for this function, so the work is done below.
+			OnStartedLeading: func(ctx context.Context) { leading <- ctx },
+			OnStoppedLeading: cancel,
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("elect the gateway that writes services: %w", err)
+	}
+	group.Go(func() { elector.Run(ctx) })
+	select {
+	case <-ctx.Done():
+	case lead := <-leading:
+		c.lead(lead)
+	}
+	return nil
+}
+
+// lead does the work until ctx ends.
+func (c *Controller) lead(ctx context.Context) {
+	c.log.Info("this gateway writes the multi-cluster services of its cluster")
+	q := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[catalog.ServiceName](firstBackoff, longestBackoff))
+	p := newPublisher(c.conf, c.log, func(name catalog.ServiceName) { q.Add(name) })
+	r := &reconciler{conf: c.conf, local: c.local, publisher: p}
+	var group sync.WaitGroup
+	withdrawn := c.conf.Withdrawn()
+	r.withdrawn.Store(&withdrawn)
+	if !r.publishAll(ctx) {
+		q.ShutDown()
+		return
+	}
+	c.queue.Store(&q)
+	for _, name := range c.local.names() {
+		q.Add(name)
+	}
+	for range workers {
+		group.Go(func() { c.work(ctx, q, r) })
+	}
+	group.Go(func() { p.run(ctx) })
+	group.Go(func() { c.watch(ctx, q, r) })
+	<-ctx.Done()
+	c.queue.Store(nil)
+	q.ShutDown()
+	group.Wait()
+	c.log.Info("another gateway may write the multi-cluster services now")
+}
+
+func (c *Controller) work(ctx context.Context, q queue, r *reconciler) {
+	for {
+		name, end := q.Get()
+		if end {
+			return
+		}
+		err := r.reconcile(ctx, name)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
+			q.Forget(name)
+		default:
+			c.report(name, err, q.NumRequeues(name))
+			q.AddRateLimited(name)
+		}
+		q.Done(name)
+	}
+}
+
+// report logs what does not go away: the cache often lags behind, and then the
+// next try succeeds.
+func (c *Controller) report(name catalog.ServiceName, err error, tries int) {
+	const patience = 4
+	level := slog.LevelDebug
+	if tries > patience {
+		level = slog.LevelWarn
+	}
+	c.log.Log(context.Background(), level, "a service waits", "namespace", name.Namespace, "name", name.Name, "tries", tries, "err", err)
+}
+
+func (c *Controller) enqueue(name catalog.ServiceName) {
+	if q := c.queue.Load(); q != nil {
+		(*q).Add(name)
+	}
+}
+
+// enqueueNamespace looks again at all that is exported into a namespace.
+func (c *Controller) enqueueNamespace(namespace string) {
+	if c.queue.Load() == nil {
+		return
+	}
+	for _, e := range c.conf.Catalog.View().Exports(catalog.ExportFilter{}) {
+		if e.Namespace == namespace {
+			c.enqueue(catalog.ServiceName{Namespace: e.Namespace, Name: e.Name})
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// reconciler brings one name after the other to what package mcs decides.
+type reconciler struct {
+	conf      Config
+	local     *local
+	publisher *publisher
+
+	// withdrawn is what watch saw last, and queued for: nobody else asks, else a
+	// change between two of its looks would be acted on by some and lost.
+	withdrawn atomic.Pointer[[]catalog.DatacenterName]
+}
+
+// errNotMember: an empty catalog is no reason to delete anything.
+var errNotMember = errors.New("this datacenter is not in the catalog yet")
+
+// publishAll tells the publisher of every export before it begins: what it does
+// not know it would delete. False: ctx ended before this was a member.
+func (r *reconciler) publishAll(ctx context.Context) bool {
+	for {
+		changed := r.conf.Catalog.Changed()
+		dc, member := r.conf.Catalog.View().Datacenter(r.conf.Datacenter)
+		if member {
+			for _, name := range r.local.names() {
+				r.publisher.set(name, mcs.Publish(dc, r.local.source(name)))
+			}
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		}
+	}
+}
+
+func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) error {
+	view := r.conf.Catalog.View()
+	dc, member := view.Datacenter(r.conf.Datacenter)
+	if !member {
+		return errNotMember
+	}
+	source := r.local.source(name)
+	own := mcs.Publish(dc, source)
+	r.publisher.set(name, own)
+	filter := catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}
+	plan := mcs.Plan(mcs.Input{
+		Name: name, Datacenter: dc.Name, Exports: view.Exports(filter), Slices: view.EndpointSlices(filter),
+		Own: own, Withdrawn: *r.withdrawn.Load(), Namespace: r.local.namespace(name.Namespace),
+	})
+	return errors.Join(
+		r.tell(ctx, source.Export, own, plan.Conflict, mcs.Written(view, own), r.publisher.refusal(name)),
+		r.bring(ctx, name, plan),
+	)
+}
+
+// tell writes the conditions of this cluster's ServiceExport.
+func (r *reconciler) tell(ctx context.Context, export *mcsv1.ServiceExport, own mcs.Publication, conflict metav1.Condition,
+	written bool, refusal *catalog.Refusal,
+) error {
+	if export == nil || export.DeletionTimestamp != nil {
+		return nil
+	}
+	next := export.DeepCopy()
+	conditions := &next.Status.Conditions
+	meta.SetStatusCondition(conditions, own.Valid)
+	meta.SetStatusCondition(conditions, mcs.ReadyCondition(own, written, refusal))
+	if written && conflict.Type != "" {
+		conflict.ObservedGeneration = export.Generation
+		meta.SetStatusCondition(conditions, conflict)
+	}
+	if own.Export == nil {
+		meta.RemoveStatusCondition(conditions, string(mcsv1.ServiceExportConditionConflict))
+	}
+	if equality.Semantic.DeepEqual(export.Status, next.Status) {
+		return nil
+	}
+	_, err := r.conf.MCS.MulticlusterV1beta1().ServiceExports(next.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return fmt.Errorf("write conditions of ServiceExport: %w", err)
+	}
+	return nil
+}
+
+// bring makes the cluster have what plan says. The ServiceImport comes first and
+// goes last: it owns the others.
+func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan mcs.Import) error {
+	w := writer{conf: r.conf, local: r.local, name: name}
+	if plan.ServiceImport == nil {
+		return errors.Join(w.slices(ctx, nil), w.deleteService(ctx), w.deleteImport(ctx))
+	}
+	owner, err := w.serviceImport(ctx, plan.ServiceImport)
+	if err != nil {
+		return err
+	}
+	w.owner = metav1.OwnerReference{
+		APIVersion: mcsv1.GroupVersion.String(), Kind: mcsv1.ServiceImportKindName, Name: owner.Name, UID: owner.UID,
+	}
+	derived, failure := w.service(ctx, plan.Service)
+	problem := ""
+	if apierrors.IsInvalid(failure) || errors.Is(failure, errForeign) {
+		problem = failure.Error()
+	}
+	if derived == nil && failure != nil && problem == "" {
+		return errors.Join(failure, w.slices(ctx, plan.Slices)) // its addresses are not known now
+	}
+	next := owner.DeepCopy()
+	next.Spec.IPs, next.Spec.IPFamilies = nil, plan.ServiceImport.Spec.IPFamilies
+	next.Status.Clusters = plan.ServiceImport.Status.Clusters
+	next.Status.EndpointSliceObjects = plan.ServiceImport.Status.EndpointSliceObjects
+	mcs.Assign(next, derived, problem)
+	fresh := next.Status.Conditions
+	next.Status.Conditions = slices.Clone(owner.Status.Conditions)
+	for _, f := range fresh { // keeps since when
+		meta.SetStatusCondition(&next.Status.Conditions, f)
+	}
+	return errors.Join(failure, w.slices(ctx, plan.Slices), w.finish(ctx, owner, next))
+}

@@ -1,0 +1,83 @@
+package controller
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	// coalesce is how long changes are gathered before the catalog is looked at
+	// again: bursts become few writes.
+	coalesce = 20 * time.Millisecond
+	// reachabilityInterval is how often Withdrawn is asked.
+	reachabilityInterval = time.Second
+)
+
+// seen is what of the catalog and the data plane was looked at last.
+type seen struct {
+	stamps    map[catalog.ServiceName]uint64
+	prefixes  []catalog.Prefix
+	withdrawn []catalog.DatacenterName
+}
+
+// watch queues the names for which something has changed outside of this cluster.
+func (c *Controller) watch(ctx context.Context, q queue, r *reconciler) {
+	seed := maphash.MakeSeed()
+	var last seen
+	ticks := time.NewTicker(reachabilityInterval)
+	defer ticks.Stop()
+	for {
+		changed := c.conf.Catalog.Changed()
+		now := c.look(seed)
+		r.withdrawn.Store(&now.withdrawn)
+		for _, name := range last.differ(now, c.local.names) {
+			q.Add(name)
+		}
+		last = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		case <-changed:
+			pause(ctx, coalesce)
+		}
+	}
+}
+
+func (c *Controller) look(seed maphash.Seed) seen {
+	view := c.conf.Catalog.View()
+	dc, _ := view.Datacenter(c.conf.Datacenter)
+	return seen{stamps: view.ExportedNames(seed), prefixes: dc.Prefixes, withdrawn: slices.Sorted(slices.Values(c.conf.Withdrawn()))}
+}
+
+// differ gives the names to look at again; other prefixes change what this
+// cluster exports, so then also those that only this cluster knows.
+func (s seen) differ(now seen, local func() []catalog.ServiceName) []catalog.ServiceName {
+	all := !slices.Equal(s.withdrawn, now.withdrawn)
+	var names []catalog.ServiceName
+	for name, stamp := range now.stamps {
+		if old, known := s.stamps[name]; all || !known || old != stamp {
+			names = append(names, name)
+		}
+	}
+	for name := range s.stamps {
+		if _, there := now.stamps[name]; !there {
+			names = append(names, name)
+		}
+	}
+	if !slices.Equal(s.prefixes, now.prefixes) {
+		names = append(names, local()...)
+	}
+	return names
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

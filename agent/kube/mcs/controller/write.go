@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// errForeign: an object of the same name that Meshway did not write.
+var errForeign = errors.New("it was not made by Meshway")
+
+// writer writes the objects of one name, each only if it differs. It lives for
+// one reconciliation.
+type writer struct {
+	conf  Config
+	local *local
+	name  catalog.ServiceName
+	owner metav1.OwnerReference
+}
+
+// serviceImport makes the ServiceImport, or brings all but its IPs and status to
+// what is wanted; finish does those.
+func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, error) {
+	client := w.conf.MCS.MulticlusterV1beta1().ServiceImports(w.name.Namespace)
+	have := w.local.serviceImport(w.name)
+	if have == nil {
+		made, err := client.Create(ctx, want, metav1.CreateOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("create ServiceImport: %w", err)
+		}
+		made.Status = mcsv1.ServiceImportStatus{}
+		return made, nil
+	}
+	if have.DeletionTimestamp != nil {
+		return nil, errors.New("replace ServiceImport: the old one is being deleted")
+	}
+	next := have.DeepCopy()
+	next.Labels, next.Annotations = want.Labels, want.Annotations
+	next.Spec = want.Spec
+	if want.Spec.Type == have.Spec.Type {
+		next.Spec.IPs, next.Spec.IPFamilies = have.Spec.IPs, have.Spec.IPFamilies
+	}
+	if equality.Semantic.DeepEqual(have, next) {
+		return have, nil
+	}
+	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("update ServiceImport: %w", err)
+	}
+	return made, nil
+}
+
+// finish writes the IPs and the status of a ServiceImport.
+func (w writer) finish(ctx context.Context, have, next *mcsv1.ServiceImport) error {
+	client := w.conf.MCS.MulticlusterV1beta1().ServiceImports(w.name.Namespace)
+	status := next.Status
+	if !equality.Semantic.DeepEqual(have.Spec, next.Spec) {
+		made, err := client.Update(ctx, next, metav1.UpdateOptions{})
+		if err != nil {
+			return fmt.Errorf("update ServiceImport: %w", err)
+		}
+		next = made
+	}
+	if equality.Semantic.DeepEqual(have.Status, status) {
+		return nil
+	}
+	next = next.DeepCopy()
+	next.Status = status
+	if _, err := client.UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("write status of ServiceImport: %w", err)
+	}
+	return nil
+}
+
+func (w writer) deleteImport(ctx context.Context) error {
+	have := w.local.serviceImport(w.name)
+	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
+		return nil
+	}
+	err := w.conf.MCS.MulticlusterV1beta1().ServiceImports(have.Namespace).Delete(ctx, have.Name, precondition(have))
+	return deleted("ServiceImport", err)
+}
+
+// service makes the derived Service. Nil: there should be none.
+func (w writer) service(ctx context.Context, want *corev1.Service) (*corev1.Service, error) {
+	if want == nil {
+		return nil, w.deleteService(ctx)
+	}
+	client := w.conf.Kubernetes.CoreV1().Services(w.name.Namespace)
+	want = want.DeepCopy()
+	want.OwnerReferences = []metav1.OwnerReference{w.owner}
+	for i := range want.Spec.Ports { // the API server's default, to compare with it
+		want.Spec.Ports[i].TargetPort = intstr.FromInt32(want.Spec.Ports[i].Port)
+	}
+	have := w.local.service(want.Namespace, want.Name)
+	if have == nil {
+		made, err := client.Create(ctx, want, metav1.CreateOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("create derived Service: %w", err)
+		}
+		return made, nil
+	}
+	if !mcs.IsManaged(have) {
+		return nil, fmt.Errorf("write Service %s: %w: delete it, it has the name of the derived Service", have.Name, errForeign)
+	}
+	next := have.DeepCopy()
+	next.Labels, next.OwnerReferences = want.Labels, want.OwnerReferences
+	takeSpec(&next.Spec, want.Spec)
+	if equality.Semantic.DeepEqual(have, next) {
+		return have, nil
+	}
+	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return have, fmt.Errorf("update derived Service: %w", err)
+	}
+	return made, nil
+}
+
+// takeSpec changes what Meshway decides and keeps what the API server does.
+func takeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
+	next.Ports, next.SessionAffinity = want.Ports, want.SessionAffinity
+	next.SessionAffinityConfig, next.TrafficDistribution = want.SessionAffinityConfig, want.TrafficDistribution
+	if want.InternalTrafficPolicy != nil {
+		next.InternalTrafficPolicy = want.InternalTrafficPolicy
+	}
+	next.IPFamilyPolicy = want.IPFamilyPolicy
+	if len(want.IPFamilies) > 0 {
+		next.IPFamilies = want.IPFamilies
+		if len(next.ClusterIPs) > len(want.IPFamilies) {
+			next.ClusterIPs = next.ClusterIPs[:len(want.IPFamilies)]
+		}
+	}
+}
+
+func (w writer) deleteService(ctx context.Context) error {
+	have := w.local.service(w.name.Namespace, mcs.DerivedName(w.name))
+	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
+		return nil
+	}
+	err := w.conf.Kubernetes.CoreV1().Services(have.Namespace).Delete(ctx, have.Name, precondition(have))
+	return deleted("derived Service", err)
+}
+
+// slices makes the EndpointSlices be those that are wanted and no others. One that
+// fails does not hold back the rest.
+func (w writer) slices(ctx context.Context, want []*discoveryv1.EndpointSlice) error {
+	client := w.conf.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
+	have := make(map[string]*discoveryv1.EndpointSlice)
+	for _, s := range w.local.endpointSlices(importedIndex, w.name) {
+		have[s.Name] = s
+	}
+	var failed []error
+	for _, s := range want {
+		failed = append(failed, w.slice(ctx, have[s.Name], s))
+		delete(have, s.Name)
+	}
+	for _, s := range have {
+		failed = append(failed, deleted("EndpointSlice", client.Delete(ctx, s.Name, precondition(s))))
+	}
+	return errors.Join(failed...)
+}
+
+func (w writer) slice(ctx context.Context, have, want *discoveryv1.EndpointSlice) error {
+	client := w.conf.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
+	want.OwnerReferences = []metav1.OwnerReference{w.owner}
+	if have == nil {
+		if _, err := client.Create(ctx, want, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("create EndpointSlice: %w", err)
+		}
+		return nil
+	}
+	next := have.DeepCopy()
+	next.Labels, next.OwnerReferences = want.Labels, want.OwnerReferences
+	next.AddressType, next.Endpoints, next.Ports = want.AddressType, want.Endpoints, want.Ports
+	if equality.Semantic.DeepEqual(have, next) {
+		return nil
+	}
+	if _, err := client.Update(ctx, next, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("update EndpointSlice: %w", err)
+	}
+	return nil
+}
+
+// precondition deletes the object that was looked at, not a later one of its name.
+func precondition(object metav1.Object) metav1.DeleteOptions {
+	uid := object.GetUID()
+	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
+}
+
+// deleted takes for success that the object is gone already.
+func deleted(kind string, err error) error {
+	if err == nil || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("delete %s: %w", kind, err)
+}

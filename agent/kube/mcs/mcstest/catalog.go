@@ -1,0 +1,146 @@
+package mcstest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Catalog is the real catalog without raft in front of it, seen by a gateway of
+// one datacenter. The datacenter with ordinal n has 10.n.0.0/16 and fd00:n::/64.
+type Catalog struct {
+	shared *log
+	author catalog.GatewayID
+}
+
+// log applies commands one after the other.
+type log struct {
+	mu     sync.Mutex
+	state  *catalog.State
+	index  uint64
+	closed bool // no leader
+}
+
+// ErrNoLeader is what Propose fails with while there is none.
+type ErrNoLeader struct{}
+
+func (ErrNoLeader) Error() string { return "no leader" }
+
+// NewCatalog makes a federation of datacenters, seen from the first.
+func NewCatalog(t testing.TB, first catalog.DatacenterName, others ...catalog.DatacenterName) *Catalog {
+	t.Helper()
+	c := &Catalog{shared: &log{state: catalog.New()}, author: catalog.NewGatewayID(first, "gw0")}
+	const federation = "123e4567-e89b-12d3-a456-426614174000"
+	c.must(t, catalog.NewInit(
+		catalog.Federation{ID: federation, Name: "test", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48")},
+		datacenter(t, first, 1), gateway(first)))
+	for i, dc := range others {
+		token := string(dc)
+		c.must(t, catalog.NewCreateToken(catalog.Token{
+			ID: token, SecretHash: catalog.HashSecret([]byte(token)), ExpiresAt: time.Now().Add(time.Hour),
+		}))
+		c.must(t, catalog.NewJoin(catalog.JoinRequest{
+			TokenID: token, SecretHash: catalog.HashSecret([]byte(token)), FederationID: federation,
+			Datacenter: datacenter(t, dc, i+2), Gateway: gateway(dc),
+		}))
+	}
+	return c
+}
+
+func datacenter(t testing.TB, name catalog.DatacenterName, n int) catalog.Datacenter {
+	t.Helper()
+	seed := sha256.Sum256([]byte(name))
+	key := ed25519.NewKeyFromSeed(seed[:])
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: string(name)}, NotAfter: time.Now().AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return catalog.Datacenter{Name: name, CACertificate: der, Prefixes: []catalog.Prefix{
+		{CIDR: netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/16", n)), Kind: catalog.PodPrefix},
+		{CIDR: netip.MustParsePrefix(fmt.Sprintf("fd00:%d::/64", n)), Kind: catalog.PodPrefix},
+	}}
+}
+
+func gateway(dc catalog.DatacenterName) catalog.Gateway {
+	return catalog.Gateway{
+		Datacenter: dc, Name: "gw0", PublicKey: sha256.Sum256([]byte(dc)),
+		Endpoints: []string{"192.0.2.1:51820"}, Controls: []string{"192.0.2.1:7443"}, Version: "test",
+	}
+}
+
+// At is the same catalog, seen by another datacenter.
+func (c *Catalog) At(dc catalog.DatacenterName) *Catalog {
+	return &Catalog{shared: c.shared, author: catalog.NewGatewayID(dc, "gw0")}
+}
+
+// View returns the state as it is now.
+func (c *Catalog) View() *catalog.View { return c.shared.state.View() }
+
+// Changed is closed at the next change.
+func (c *Catalog) Changed() <-chan struct{} { return c.shared.state.Changed() }
+
+// Propose applies commands, or fails with ErrNoLeader.
+func (c *Catalog) Propose(_ context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
+	l := c.shared
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ErrNoLeader{}
+	}
+	stamped := make([]*catalogpb.Command, 0, len(cmds))
+	for _, cmd := range cmds {
+		cmd = proto.CloneOf(cmd)
+		cmd.Author, cmd.At = string(c.author), timestamppb.Now()
+		stamped = append(stamped, cmd)
+	}
+	entry, err := catalog.Marshal(stamped...)
+	if err != nil {
+		return nil, err
+	}
+	l.index++
+	return l.state.Apply(l.index, entry)
+}
+
+// SetLeader says whether there is a leader: whether Propose works.
+func (c *Catalog) SetLeader(leader bool) {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	c.shared.closed = !leader
+}
+
+// Put exports a service of the datacenter, with all of its endpoints.
+func (c *Catalog) Put(t testing.TB, e catalog.Export, slices ...catalog.EndpointSlice) {
+	t.Helper()
+	c.must(t, catalog.NewPutExports([]catalog.Export{e}))
+	c.must(t, catalog.NewPutEndpoints(slices))
+}
+
+// Delete takes an export back.
+func (c *Catalog) Delete(t testing.TB, key catalog.ExportKey) {
+	t.Helper()
+	c.must(t, catalog.NewDeleteExports([]catalog.ExportKey{key}))
+}
+
+func (c *Catalog) must(t testing.TB, cmd *catalogpb.Command) {
+	t.Helper()
+	results, err := c.Propose(context.Background(), cmd)
+	require.NoError(t, err)
+	require.Nil(t, results[0].Refusal)
+}

@@ -1,0 +1,290 @@
+package mcstest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	older   = -time.Hour
+	younger = time.Hour
+)
+
+// Run checks the promises of the controllers. Each gets a cluster, which may be
+// the same: it uses namespaces of its own there.
+func Run(t *testing.T, cluster func(t *testing.T) Cluster) {
+	for name, promise := range map[string]func(*testing.T, *bench){
+		"ExportGoesToTheCatalogAndBack":          exportGoesToTheCatalogAndBack,
+		"WhatCannotBeExportedIsTold":             whatCannotBeExportedIsTold,
+		"ImportIsUsableAndGoesWithTheLastExport": importIsUsable,
+		"HeadlessHasNoAddress":                   headlessHasNoAddress,
+		"UnreadyEndpointsLeave":                  unreadyEndpointsLeave,
+		"ConflictIsToldAndGoes":                  conflictIsToldAndGoes,
+		"ImportWaitsForItsNamespace":             importWaitsForItsNamespace,
+		"UnreachableDatacenterIsLeftOut":         unreachableDatacenterIsLeftOut,
+		"ForeignHandsAreUndone":                  foreignHandsAreUndone,
+		"ForeignServiceIsLeftAlone":              foreignServiceIsLeftAlone,
+		"WithoutALeaderOwnEndpointsStillCome":    withoutALeader,
+		"RefusedExportHoldsBackNoOther":          refusedExportHoldsBackNoOther,
+		"AnotherGatewayTakesOver":                anotherGatewayTakesOver,
+		"RemovalLeavesOnlyTheUsersObjects":       removalLeavesTheUsers,
+		"BurstIsWritten":                         burstIsWritten,
+	} {
+		t.Run(name, func(t *testing.T) { promise(t, newBench(t, cluster(t))) })
+	}
+}
+
+func exportGoesToTheCatalogAndBack(_ *testing.T, b *bench) {
+	b.service("web", nil, "10.1.0.1", "!10.1.0.2")
+	b.export("web")
+	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.1 !10.1.0.2")
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionValid), "True Valid")
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionReady), "True Exported")
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionConflict), "False NoConflicts")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east | 10.1.0.1")
+	b.endpoints("web", "10.1.0.3", "192.0.2.1")
+	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.3")
+	b.unexport("web")
+	b.eventually(b.published("web"), "none")
+	b.eventually(b.imported(b.ns, "web"), "none")
+}
+
+func whatCannotBeExportedIsTold(t *testing.T, b *bench) {
+	b.export("web")
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionValid), "False NoService")
+	b.export("out")
+	b.service("out", func(s *corev1.Service) {
+		s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"}
+	})
+	b.eventually(b.condition("out", mcsv1.ServiceExportConditionValid), "False InvalidServiceType")
+	b.eventually(b.condition("out", mcsv1.ServiceExportConditionReady), "False Failed")
+	assert.Equal(t, "none", b.published("out")())
+	b.service("web", nil, "10.1.0.1") // after its export
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionValid), "True Valid")
+	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.1")
+}
+
+func importIsUsable(t *testing.T, b *bench) {
+	west := b.at("west", b.ns, "web", 0, func(e *catalog.Export) {
+		e.SessionAffinity, e.SessionAffinitySeconds = catalog.ClientIPAffinity, 10
+		e.Labels = map[string]string{"tier": "front"}
+	}, "10.2.0.1", "10.2.0.2")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1 10.2.0.2")
+	i, err := b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	derived, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(t.Context(), i.Annotations[mcs.DerivedServiceAnnotation], metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.NotEmpty(t, i.Spec.IPs)
+	assert.Equal(t, derived.Spec.ClusterIPs, i.Spec.IPs)
+	assert.Equal(t, derived.Spec.IPFamilies, i.Spec.IPFamilies)
+	assert.Equal(t, corev1.ServiceAffinityClientIP, derived.Spec.SessionAffinity)
+	assert.Equal(t, "front", i.Labels["tier"])
+	slice := b.slices(b.ns, "web")[0]
+	assert.Equal(t, derived.Name, slice.Labels[discoveryv1.LabelServiceName])
+	assert.Equal(t, "west", slice.Labels[mcsv1.LabelSourceCluster])
+	assert.Equal(t, i.UID, slice.OwnerReferences[0].UID)
+	assert.Equal(t, i.UID, derived.OwnerReferences[0].UID)
+
+	north := b.at("north", b.ns, "web", younger, func(e *catalog.Export) {
+		e.Ports = append(e.Ports, catalog.ExportPort{Name: "dns", Protocol: "udp", Number: 53})
+	}, "10.3.0.1")
+	b.eventually(b.ports("web"), "http 80 dns 53")
+	b.catalog.At("west").Delete(t, west)
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north | 10.3.0.1")
+	after, err := b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, i.Spec.IPs, after.Spec.IPs, "the address is the same for the life of the import")
+	b.catalog.At("north").Delete(t, north)
+	b.eventually(b.imported(b.ns, "web"), "none")
+	b.eventually(b.ports("web"), "none")
+}
+
+// ports gives those of the derived Service.
+func (b *bench) ports(name string) func() string {
+	return func() string {
+		derived := mcs.DerivedName(catalog.ServiceName{Namespace: b.ns, Name: name})
+		s, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(b.t.Context(), derived, metav1.GetOptions{})
+		if err != nil {
+			return "none"
+		}
+		var list []string
+		for _, p := range s.Spec.Ports {
+			list = append(list, fmt.Sprint(p.Name, " ", p.Port))
+		}
+		return strings.Join(list, " ")
+	}
+}
+
+func headlessHasNoAddress(t *testing.T, b *bench) {
+	west := b.at("west", b.ns, "db", 0, func(e *catalog.Export) { e.Type = catalog.Headless }, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "db"), "Headless west | 10.2.0.1")
+	assert.Equal(t, "none", b.ports("db")())
+	b.at("north", b.ns, "db", older, nil, "10.3.0.1") // the oldest decides
+	b.eventually(b.imported(b.ns, "db"), "ClusterSetIP north west | 10.3.0.1 10.2.0.1")
+	b.eventually(b.ports("db"), "http 80")
+	b.catalog.At("north").Delete(t, catalog.ExportKey{Datacenter: "north", Namespace: b.ns, Name: "db"})
+	b.eventually(b.imported(b.ns, "db"), "Headless west | 10.2.0.1")
+	b.eventually(b.ports("db"), "none")
+	i, err := b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Get(t.Context(), "db", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, i.Spec.IPs)
+	b.catalog.At("west").Delete(t, west)
+	b.eventually(b.imported(b.ns, "db"), "none")
+}
+
+func unreadyEndpointsLeave(_ *testing.T, b *bench) {
+	b.service("web", nil, "10.1.0.1")
+	b.export("web", func(e *mcsv1.ServiceExport) { e.Annotations = map[string]string{mcs.AffinityAnnotation: "local"} })
+	b.at("west", b.ns, "web", younger, nil, "10.2.0.1", "10.2.0.2")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1")
+	b.endpoints("web", "!10.1.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.2.0.1 10.2.0.2")
+	b.at("west", b.ns, "web", younger, nil, "!10.2.0.1", "10.2.0.2")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.2.0.2")
+	b.endpoints("web", "10.1.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1")
+}
+
+func conflictIsToldAndGoes(t *testing.T, b *bench) {
+	b.service("web", nil, "10.1.0.1")
+	b.export("web")
+	west := b.at("west", b.ns, "web", older, func(e *catalog.Export) { e.Type, e.Ports[0].Number = catalog.Headless, 81 })
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionConflict), "True PortConflict,TypeConflict")
+	b.catalog.At("west").Delete(t, west)
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionConflict), "False NoConflicts")
+}
+
+func importWaitsForItsNamespace(t *testing.T, b *bench) {
+	later := b.ns + "-later"
+	b.at("west", later, "web", 0, nil, "10.2.0.1")
+	b.at("west", b.ns, "web", 0, nil, "10.2.0.2")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.2")
+	assert.Equal(t, "none", b.imported(later, "web")())
+	b.namespace(later)
+	b.eventually(b.imported(later, "web"), "ClusterSetIP west | 10.2.0.1")
+}
+
+func unreachableDatacenterIsLeftOut(_ *testing.T, b *bench) {
+	b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
+	b.at("north", b.ns, "web", younger, nil, "10.3.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1 10.2.0.1")
+	b.withdraw("west")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1")
+	b.withdraw()
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1 10.2.0.1")
+}
+
+func foreignHandsAreUndone(t *testing.T, b *bench) {
+	b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+	slice := b.slices(b.ns, "web")[0]
+	slice.Endpoints[0].Addresses = []string{"10.2.0.99"}
+	_, err := b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).Update(t.Context(), &slice, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+	require.NoError(t, b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).Delete(t.Context(), slice.Name, metav1.DeleteOptions{}))
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+	require.NoError(t, b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Delete(t.Context(), "web", metav1.DeleteOptions{}))
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+}
+
+func foreignServiceIsLeftAlone(_ *testing.T, b *bench) {
+	derived := mcs.DerivedName(catalog.ServiceName{Namespace: b.ns, Name: "web"})
+	b.service(derived, func(s *corev1.Service) { s.Spec.Ports[0].Port = 4242 })
+	west := b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west (not ready) | 10.2.0.1")
+	b.catalog.At("west").Delete(b.t, west)
+	b.eventually(b.imported(b.ns, "web"), "none")
+	b.eventually(b.ports("web"), "http 4242")
+}
+
+func withoutALeader(_ *testing.T, b *bench) {
+	b.service("web", nil, "10.1.0.1")
+	b.export("web")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east | 10.1.0.1")
+	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.1")
+	b.catalog.SetLeader(false)
+	b.endpoints("web", "10.1.0.2")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east | 10.1.0.2")
+	b.service("api", nil, "10.1.0.3")
+	b.export("api")
+	b.eventually(b.condition("api", mcsv1.ServiceExportConditionReady), "False Pending")
+	b.catalog.SetLeader(true)
+	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.2")
+	b.eventually(b.published("api"), "ClusterSetIP | 10.1.0.3")
+	b.eventually(b.condition("api", mcsv1.ServiceExportConditionReady), "True Exported")
+}
+
+func refusedExportHoldsBackNoOther(_ *testing.T, b *bench) {
+	b.service("large", nil, "10.1.0.1")
+	b.service("web", nil, "10.1.0.2")
+	b.export("large", func(e *mcsv1.ServiceExport) {
+		e.Spec.ExportedAnnotations = map[string]string{"note": strings.Repeat("x", 5000)}
+	})
+	b.export("web")
+	b.eventually(b.condition("large", mcsv1.ServiceExportConditionReady), "False Failed")
+	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.2")
+	b.eventually(b.condition("web", mcsv1.ServiceExportConditionReady), "True Exported")
+}
+
+func anotherGatewayTakesOver(t *testing.T, b *bench) {
+	other, _ := b.gateway("gw1")
+	b.eventually(func() string { return fmt.Sprint(b.leader.Status().Leading) }, "true")
+	assert.False(t, other.Status().Leading)
+	b.end()
+	b.eventually(func() string { return fmt.Sprint(other.Status().Leading) }, "true")
+	b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+}
+
+func removalLeavesTheUsers(t *testing.T, b *bench) {
+	b.service("web", nil, "10.1.0.1")
+	b.export("web")
+	b.at("west", b.ns, "web", younger, nil, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1")
+	b.end()
+	require.NoError(t, controller.Remove(t.Context(), b.cluster.Kubernetes, b.cluster.MCS))
+	b.eventually(b.imported(b.ns, "web"), "none")
+	assert.Equal(t, "none", b.ports("web")())
+	_, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	_, err = b.cluster.MCS.MulticlusterV1beta1().ServiceExports(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	require.NoError(t, err)
+	_, err = b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).Get(t.Context(), "web-1", metav1.GetOptions{})
+	require.NoError(t, err)
+}
+
+func burstIsWritten(t *testing.T, b *bench) {
+	const services, size = 50, 100
+	begin := time.Now()
+	for i := range services {
+		var addresses []string
+		for j := range size {
+			addresses = append(addresses, fmt.Sprintf("10.2.%d.%d", i, j+1))
+		}
+		b.at("west", b.ns, fmt.Sprint("s", i), 0, nil, addresses...)
+	}
+	b.within(10*time.Second, func() string {
+		list, err := b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		count := 0
+		for _, s := range list.Items {
+			count += len(s.Endpoints)
+		}
+		return fmt.Sprint(count)
+	}, fmt.Sprint(services*size))
+	t.Logf("%d endpoints in %s", services*size, time.Since(begin))
+}

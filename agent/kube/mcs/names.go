@@ -1,0 +1,76 @@
+package mcs
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	// ManagedBy marks the objects that Meshway writes and may delete.
+	ManagedBy = "meshway"
+
+	// ManagedByLabel carries ManagedBy on ServiceImports and derived Services;
+	// EndpointSlices have a label of their own for it.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+
+	// AffinityAnnotation on a ServiceExport says which endpoints its own
+	// cluster prefers: "local", "remote" or "none".
+	AffinityAnnotation = "meshway.io/affinity"
+
+	// DerivedServiceAnnotation on a ServiceImport names its derived Service, as
+	// the reference implementation does.
+	DerivedServiceAnnotation = "multicluster.kubernetes.io/derived-service"
+)
+
+// DerivedName is the name of the Service whose ClusterIP is the clusterset IP: the
+// same as the reference implementation gives.
+func DerivedName(name catalog.ServiceName) string {
+	return "derived-" + hash(name.Namespace+"/"+name.Name)
+}
+
+// sliceName keeps the slices of all datacenters apart, also when names with
+// hyphens would otherwise read the same.
+func sliceName(s catalog.EndpointSliceKey) string {
+	return s.Name + "-" + string(s.Datacenter) + "-" + hash(string(s.Datacenter)+"/"+s.Slice)
+}
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:10]
+}
+
+// ExportedName finds for which exported name an object counts. For a derived
+// Service and for the EndpointSlices that Meshway wrote it is the name of their
+// ServiceImport; false: it counts for none.
+func ExportedName(object metav1.Object) (catalog.ServiceName, bool) {
+	labels := object.GetLabels()
+	name := object.GetName()
+	switch object.(type) {
+	case *discoveryv1.EndpointSlice:
+		name = labels[discoveryv1.LabelServiceName]
+		if IsManagedSlice(object) {
+			name = labels[mcsv1.LabelServiceName]
+		}
+	case *corev1.Service:
+		if IsManaged(object) {
+			name = labels[mcsv1.LabelServiceName]
+		}
+	}
+	return catalog.ServiceName{Namespace: object.GetNamespace(), Name: name}, name != ""
+}
+
+// IsManaged says whether Meshway wrote a ServiceImport or Service.
+func IsManaged(object metav1.Object) bool { return object.GetLabels()[ManagedByLabel] == ManagedBy }
+
+// IsManagedSlice says whether Meshway wrote an EndpointSlice.
+func IsManagedSlice(object metav1.Object) bool {
+	return object.GetLabels()[discoveryv1.LabelManagedBy] == ManagedBy
+}

@@ -1,0 +1,272 @@
+package mcs
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Input is all that decides what this cluster has of one exported name.
+type Input struct {
+	Name       catalog.ServiceName
+	Datacenter catalog.DatacenterName // this one
+	Exports    []catalog.Export       // of the name, by all
+	Slices     []catalog.EndpointSlice
+	Own        Publication // of this cluster: never older than what the catalog says of it
+	Withdrawn  []catalog.DatacenterName
+	Namespace  bool // it exists here and is not being deleted
+}
+
+// Import is what this cluster should have. Nil and empty: nothing of it.
+type Import struct {
+	ServiceImport *mcsv1.ServiceImport // its IPs come with Assign
+	Service       *corev1.Service      // the derived one
+	Slices        []*discoveryv1.EndpointSlice
+	Conflict      metav1.Condition // of this cluster's ServiceExport
+}
+
+// Plan says what this cluster should have of one name.
+func Plan(in Input) Import {
+	in = in.withOwn()
+	merged, exported := Merge(in.Exports)
+	if !exported {
+		return Import{}
+	}
+	if !in.Namespace {
+		return Import{Conflict: merged.Conflict}
+	}
+	i := Import{ServiceImport: in.serviceImport(merged), Conflict: merged.Conflict}
+	if merged.Spec.Type == mcsv1.ClusterSetIP {
+		i.Service = in.derivedService(merged)
+	}
+	i.Slices = in.endpointSlices(merged)
+	return i
+}
+
+// withOwn replaces what the catalog says of this datacenter: without a leader
+// its own endpoints still come and go. An export counts once all know it.
+func (in Input) withOwn() Input {
+	mine := func(dc catalog.DatacenterName) bool { return dc == in.Datacenter }
+	known := slices.ContainsFunc(in.Exports, func(e catalog.Export) bool { return mine(e.Datacenter) })
+	in.Exports = slices.DeleteFunc(slices.Clone(in.Exports), func(e catalog.Export) bool {
+		return mine(e.Datacenter) && in.Own.Export == nil
+	})
+	in.Slices = slices.DeleteFunc(slices.Clone(in.Slices), func(s catalog.EndpointSlice) bool { return mine(s.Datacenter) })
+	if known && in.Own.Export != nil {
+		in.Slices = append(in.Slices, in.Own.Slices...)
+	}
+	return in
+}
+
+func (in Input) serviceImport(m Merged) *mcsv1.ServiceImport {
+	i := &mcsv1.ServiceImport{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: in.Name.Namespace, Name: in.Name.Name,
+			Labels: with(m.Labels, ManagedByLabel, ManagedBy), Annotations: maps.Clone(m.Annotations),
+		},
+		Spec: m.Spec,
+	}
+	if m.Spec.Type == mcsv1.ClusterSetIP {
+		i.Annotations = with(m.Annotations, DerivedServiceAnnotation, DerivedName(in.Name))
+	}
+	for _, c := range m.Clusters {
+		i.Status.Clusters = append(i.Status.Clusters, mcsv1.ClusterStatus{Cluster: c})
+	}
+	i.Status.EndpointSliceObjects = mcsv1.EndpointSliceObjectsPresent
+	return i
+}
+
+// derivedService is a Service without selector: its endpoints are the slices
+// below. The cluster chooses the order of two families: it may have only one.
+func (in Input) derivedService(m Merged) *corev1.Service {
+	policy := corev1.IPFamilyPolicySingleStack
+	families := m.Spec.IPFamilies
+	if len(families) > 1 {
+		policy, families = corev1.IPFamilyPolicyPreferDualStack, nil
+	}
+	s := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: in.Name.Namespace, Name: DerivedName(in.Name),
+			Labels: map[string]string{ManagedByLabel: ManagedBy, mcsv1.LabelServiceName: in.Name.Name},
+		},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, SessionAffinity: m.Spec.SessionAffinity,
+			SessionAffinityConfig: m.Spec.SessionAffinityConfig, IPFamilies: families, IPFamilyPolicy: &policy,
+			InternalTrafficPolicy: m.Spec.InternalTrafficPolicy, TrafficDistribution: m.Spec.TrafficDistribution,
+		},
+	}
+	for _, p := range m.Spec.Ports {
+		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{
+			Name: portName(m.Spec.Ports, p), Protocol: p.Protocol, AppProtocol: p.AppProtocol, Port: p.Port,
+		})
+	}
+	return s
+}
+
+// portName names the port that its exporter did not have to name: in a Service
+// with several each needs one.
+func portName(all []mcsv1.ServicePort, p mcsv1.ServicePort) string {
+	if p.Name != "" || len(all) == 1 {
+		return p.Name
+	}
+	return fmt.Sprintf("%s-%d", protocol(p.Protocol), p.Port)
+}
+
+// endpointSlices gives the ready endpoints that the affinity leaves.
+func (in Input) endpointSlices(m Merged) []*discoveryv1.EndpointSlice {
+	var local, remote []*discoveryv1.EndpointSlice
+	for _, s := range in.Slices {
+		if s.Datacenter != in.Datacenter && slices.Contains(in.Withdrawn, s.Datacenter) {
+			continue
+		}
+		made := in.endpointSlice(m, s)
+		switch {
+		case made == nil:
+		case s.Datacenter == in.Datacenter:
+			local = append(local, made)
+		default:
+			remote = append(remote, made)
+		}
+	}
+	chosen := slices.Concat(local, remote)
+	affinity := catalog.AffinityNone
+	if in.Own.Export != nil {
+		affinity = in.Own.Export.Affinity
+	}
+	switch {
+	case affinity == catalog.AffinityLocal && len(local) > 0:
+		chosen = local
+	case affinity == catalog.AffinityRemote && len(remote) > 0:
+		chosen = remote
+	}
+	slices.SortFunc(chosen, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
+	return chosen
+}
+
+// endpointSlice makes the object for s; nil if nothing of it is of use here.
+func (in Input) endpointSlice(m Merged, s catalog.EndpointSlice) *discoveryv1.EndpointSlice {
+	ports, some := in.ports(m, s)
+	if !some {
+		return nil
+	}
+	made := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: in.Name.Namespace, Name: sliceName(s.EndpointSliceKey),
+			Labels: map[string]string{
+				mcsv1.LabelServiceName:     in.Name.Name,
+				mcsv1.LabelSourceCluster:   string(s.Datacenter),
+				discoveryv1.LabelManagedBy: ManagedBy,
+			},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4, Ports: ports,
+	}
+	if m.Spec.Type == mcsv1.ClusterSetIP {
+		made.Labels[discoveryv1.LabelServiceName] = DerivedName(in.Name)
+	}
+	for _, e := range s.Endpoints {
+		if !e.Ready {
+			continue
+		}
+		if e.Address.Is6() {
+			made.AddressType = discoveryv1.AddressTypeIPv6
+		}
+		made.Endpoints = append(made.Endpoints, in.endpoint(m, s.Datacenter, e))
+	}
+	if len(made.Endpoints) == 0 {
+		return nil
+	}
+	return made
+}
+
+func (in Input) endpoint(m Merged, dc catalog.DatacenterName, e catalog.Endpoint) discoveryv1.Endpoint {
+	ready := true
+	made := discoveryv1.Endpoint{
+		Addresses: []string{e.Address.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		Hostname: pointer(e.Hostname), Zone: pointer(e.Zone),
+	}
+	if dc == in.Datacenter {
+		made.NodeName = pointer(in.Own.Nodes[e.Address])
+	}
+	if m.Spec.TrafficDistribution != nil && e.Zone != "" {
+		made.Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: e.Zone}}}
+	}
+	return made
+}
+
+// ports gives the ports of s under the names of the derived Service. Only a port
+// that its datacenter exports as the merged service has it counts: a
+// request to a port reaches nobody who gave that port another meaning. A headless
+// service may have no ports at all.
+func (in Input) ports(m Merged, s catalog.EndpointSlice) ([]discoveryv1.EndpointPort, bool) {
+	i := slices.IndexFunc(in.Exports, func(e catalog.Export) bool { return e.Datacenter == s.Datacenter })
+	if i < 0 {
+		return nil, false
+	}
+	var ports []discoveryv1.EndpointPort
+	for _, p := range s.Ports {
+		name, ok := mergedName(m.Spec.Ports, in.Exports[i].Ports, p.Name)
+		if !ok {
+			continue
+		}
+		number, proto := int32(p.Number), corev1.Protocol(strings.ToUpper(p.Protocol))
+		ports = append(ports, discoveryv1.EndpointPort{
+			Name: &name, Protocol: &proto, Port: &number, AppProtocol: pointer(p.AppProtocol),
+		})
+	}
+	return ports, len(ports) > 0 || m.Spec.Type == mcsv1.Headless && len(s.Ports) == 0
+}
+
+// mergedName finds how the merged service names the port that one export has
+// under name.
+func mergedName(merged []mcsv1.ServicePort, exported []catalog.ExportPort, name string) (string, bool) {
+	i := slices.IndexFunc(exported, func(p catalog.ExportPort) bool { return p.Name == name })
+	if i < 0 {
+		return "", false
+	}
+	port := exported[i]
+	j := slices.IndexFunc(merged, func(p mcsv1.ServicePort) bool {
+		return protocol(p.Protocol) == port.Protocol && p.Port == int32(port.Number)
+	})
+	if j < 0 {
+		return "", false
+	}
+	return portName(merged, merged[j]), true
+}
+
+// Addresses gives the addresses of all endpoints of i, sorted: what a client can reach.
+func (i Import) Addresses() []netip.Addr {
+	var all []netip.Addr
+	for _, s := range i.Slices {
+		for _, e := range s.Endpoints {
+			if a, err := netip.ParseAddr(e.Addresses[0]); err == nil {
+				all = append(all, a)
+			}
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return all
+}
+
+func with(m map[string]string, key, value string) map[string]string {
+	all := make(map[string]string, len(m)+1)
+	maps.Copy(all, m)
+	all[key] = value
+	return all
+}
+
+func pointer(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}

@@ -1,0 +1,195 @@
+package mcs
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Source is what this cluster has under one name. Nil: it has none.
+type Source struct {
+	Export  *mcsv1.ServiceExport
+	Service *corev1.Service
+	Slices  []*discoveryv1.EndpointSlice // of the Service, in any order
+}
+
+// Publication is what the catalog should say of a Source.
+type Publication struct {
+	Export  *catalog.Export         // nil: nothing
+	Slices  []catalog.EndpointSlice // by slice
+	Valid   metav1.Condition        // of the ServiceExport, without a time
+	Foreign []netip.Addr            // left out: in no prefix of this datacenter
+	Nodes   map[netip.Addr]string   // where endpoints run; stays in this cluster
+}
+
+// Publish says what dc, this datacenter, should export.
+func Publish(dc catalog.Datacenter, source Source) Publication {
+	if source.Export == nil || source.Export.DeletionTimestamp != nil {
+		return Publication{}
+	}
+	valid, affinity := validate(source)
+	if valid.Status != metav1.ConditionTrue {
+		return Publication{Valid: valid}
+	}
+	p := Publication{
+		Valid: valid, Nodes: make(map[netip.Addr]string),
+		Export: describe(dc.Name, source.Export, source.Service),
+	}
+	p.Export.Affinity = affinity
+	for _, s := range source.Slices {
+		p.addSlice(dc, s)
+	}
+	slices.SortFunc(p.Slices, func(a, b catalog.EndpointSlice) int { return cmp.Compare(a.Slice, b.Slice) })
+	slices.SortFunc(p.Foreign, netip.Addr.Compare)
+	return p
+}
+
+// validate gives the condition Valid. An affinity that is unknown does not keep
+// a service from being exported: the condition tells of it.
+func validate(source Source) (metav1.Condition, catalog.Affinity) {
+	condition := func(status metav1.ConditionStatus, reason mcsv1.ServiceExportConditionReason, message string) metav1.Condition {
+		return metav1.Condition{
+			Type: string(mcsv1.ServiceExportConditionValid), Status: status, Reason: string(reason),
+			Message: message, ObservedGeneration: source.Export.Generation,
+		}
+	}
+	switch {
+	case source.Service == nil:
+		return condition(metav1.ConditionFalse, mcsv1.ServiceExportReasonNoService,
+			"there is no Service of this name in the namespace: create it or delete the export"), ""
+	case source.Service.Spec.Type == corev1.ServiceTypeExternalName:
+		return condition(metav1.ConditionFalse, mcsv1.ServiceExportReasonInvalidServiceType,
+			"a Service of type ExternalName cannot be exported: create it in each cluster"), ""
+	}
+	message := "the Service can be exported"
+	affinity := catalog.Affinity(source.Export.Annotations[AffinityAnnotation])
+	switch affinity {
+	case catalog.AffinityLocal, catalog.AffinityRemote, catalog.AffinityNone:
+	case "":
+		affinity = catalog.AffinityNone
+	default:
+		message = fmt.Sprintf("annotation %s: %q is unknown and taken as none: use local, remote or none", AffinityAnnotation, affinity)
+		affinity = catalog.AffinityNone
+	}
+	return condition(metav1.ConditionTrue, mcsv1.ServiceExportReasonValid, message), affinity
+}
+
+func describe(dc catalog.DatacenterName, export *mcsv1.ServiceExport, service *corev1.Service) *catalog.Export {
+	e := &catalog.Export{
+		ExportKey: catalog.ExportKey{Datacenter: dc, Namespace: export.Namespace, Name: export.Name},
+		Type:      catalog.ClusterSetIP, SessionAffinity: catalog.NoSessionAffinity,
+		Labels: export.Spec.ExportedLabels, Annotations: export.Spec.ExportedAnnotations,
+		CreatedAt: export.CreationTimestamp.UTC(),
+	}
+	if service.Spec.ClusterIP == corev1.ClusterIPNone {
+		e.Type = catalog.Headless
+	}
+	if service.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		e.SessionAffinity = catalog.ClientIPAffinity
+		if c := service.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+			e.SessionAffinitySeconds = uint32(*c.ClientIP.TimeoutSeconds)
+		}
+	}
+	for _, f := range service.Spec.IPFamilies {
+		e.IPFamilies = append(e.IPFamilies, catalog.IPFamily(f))
+	}
+	if p := service.Spec.InternalTrafficPolicy; p != nil {
+		e.InternalTrafficPolicy = string(*p)
+	}
+	if d := service.Spec.TrafficDistribution; d != nil {
+		e.TrafficDistribution = *d
+	}
+	for _, p := range service.Spec.Ports {
+		e.Ports = append(e.Ports, catalog.ExportPort{
+			Name: p.Name, Protocol: protocol(p.Protocol), Number: uint16(p.Port), AppProtocol: value(p.AppProtocol),
+		})
+	}
+	return e
+}
+
+// addSlice adds what other datacenters can reach of s, in slices that the
+// catalog takes.
+func (p *Publication) addSlice(dc catalog.Datacenter, s *discoveryv1.EndpointSlice) {
+	if s.AddressType != discoveryv1.AddressTypeIPv4 && s.AddressType != discoveryv1.AddressTypeIPv6 || IsManagedSlice(s) {
+		return
+	}
+	ports, endpoints := slicePorts(s), p.endpoints(dc, s)
+	for i, part := 0, 1; i < len(endpoints); i, part = i+catalog.MaxSliceEndpoints, part+1 {
+		name := s.Name
+		if part > 1 {
+			name = fmt.Sprintf("%s:%d", s.Name, part) // no name of Kubernetes has a colon
+		}
+		p.Slices = append(p.Slices, catalog.EndpointSlice{
+			EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: p.Export.ExportKey, Slice: name},
+			Endpoints:        slices.Clone(endpoints[i:min(i+catalog.MaxSliceEndpoints, len(endpoints))]),
+			Ports:            ports,
+		})
+	}
+}
+
+// endpoints takes the first address of each: the others mean the same (API of
+// EndpointSlice).
+func (p *Publication) endpoints(dc catalog.Datacenter, s *discoveryv1.EndpointSlice) []catalog.Endpoint {
+	var list []catalog.Endpoint
+	for _, e := range s.Endpoints {
+		if len(e.Addresses) == 0 {
+			continue
+		}
+		a, err := netip.ParseAddr(e.Addresses[0])
+		if err != nil {
+			continue
+		}
+		if !dc.Contains(a) {
+			p.Foreign = append(p.Foreign, a)
+			continue
+		}
+		if e.NodeName != nil {
+			p.Nodes[a] = *e.NodeName
+		}
+		list = append(list, catalog.Endpoint{
+			Address: a, Ready: e.Conditions.Ready == nil || *e.Conditions.Ready,
+			Hostname: value(e.Hostname), Zone: value(e.Zone),
+		})
+	}
+	slices.SortFunc(list, func(a, b catalog.Endpoint) int { return a.Address.Compare(b.Address) })
+	return list
+}
+
+// slicePorts leaves out what has no number: it means all ports, which a Service
+// cannot say.
+func slicePorts(s *discoveryv1.EndpointSlice) []catalog.ExportPort {
+	var ports []catalog.ExportPort
+	for _, p := range s.Ports {
+		if p.Port == nil {
+			continue
+		}
+		ports = append(ports, catalog.ExportPort{
+			Name: value(p.Name), Protocol: protocol(corev1.Protocol(value(p.Protocol))),
+			Number: uint16(*p.Port), AppProtocol: value(p.AppProtocol),
+		})
+	}
+	slices.SortFunc(ports, func(a, b catalog.ExportPort) int { return cmp.Compare(a.Name, b.Name) })
+	return ports
+}
+
+// protocol writes it as the catalog does; the API's default is TCP.
+func protocol(p corev1.Protocol) string {
+	return strings.ToLower(string(cmp.Or(p, corev1.ProtocolTCP)))
+}
+
+func value[T any](pointer *T) T {
+	if pointer == nil {
+		var zero T
+		return zero
+	}
+	return *pointer
+}

@@ -1,0 +1,149 @@
+package mcs_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// KEP-1645, "Exporting Services" and "Service Types".
+func TestConditionValidSaysWhetherAServiceCanBeExported(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit   func(*mcs.Source)
+		reason string // empty: no condition at all
+		export bool
+	}{
+		"ClusterIP":        {func(*mcs.Source) {}, "Valid", true},
+		"NodePort":         {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeNodePort }, "Valid", true},
+		"LoadBalancer":     {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeLoadBalancer }, "Valid", true},
+		"ExternalName":     {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeExternalName }, "InvalidServiceType", false},
+		"no Service":       {func(s *mcs.Source) { s.Service = nil }, "NoService", false},
+		"no export":        {func(s *mcs.Source) { s.Export = nil }, "", false},
+		"export that goes": {func(s *mcs.Source) { s.Export.DeletionTimestamp = to(metav1.Now()) }, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := source()
+			c.edit(&s)
+			p := mcs.Publish(east(), s)
+			assert.Equal(t, c.reason, p.Valid.Reason)
+			assert.Equal(t, c.export, p.Export != nil)
+			if c.reason != "" {
+				assert.Equal(t, c.export, p.Valid.Status == metav1.ConditionTrue)
+				assert.Equal(t, int64(3), p.Valid.ObservedGeneration)
+			}
+		})
+	}
+}
+
+func TestExportCarriesWhatTheServiceSays(t *testing.T) {
+	s := source()
+	s.Export.Spec.ExportedLabels = map[string]string{"a": "b"}
+	s.Export.Spec.ExportedAnnotations = map[string]string{"c": "d"}
+	s.Export.Annotations = map[string]string{mcs.AffinityAnnotation: "local", "not": "exported"}
+	s.Service.Labels = map[string]string{"not": "exported"}
+	s.Service.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	s.Service.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: to(int32(10))}}
+	s.Service.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol}
+	s.Service.Spec.TrafficDistribution = to("PreferClose")
+	s.Service.Spec.Ports = append(s.Service.Spec.Ports, corev1.ServicePort{Name: "s", Protocol: corev1.ProtocolSCTP, Port: 9, AppProtocol: to("x")})
+	assert.Equal(t, &catalog.Export{
+		ExportKey: catalog.ExportKey{Datacenter: "east", Namespace: "shop", Name: "web"}, Type: catalog.ClusterSetIP,
+		Ports:           []catalog.ExportPort{{Name: "http", Protocol: "tcp", Number: 80}, {Name: "s", Protocol: "sctp", Number: 9, AppProtocol: "x"}},
+		SessionAffinity: catalog.ClientIPAffinity, SessionAffinitySeconds: 10,
+		IPFamilies: []catalog.IPFamily{catalog.IPv6, catalog.IPv4}, InternalTrafficPolicy: "Cluster", TrafficDistribution: "PreferClose",
+		Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d"},
+		Affinity: catalog.AffinityLocal, CreatedAt: created(),
+	}, mcs.Publish(east(), s).Export)
+
+	s.Service.Spec.ClusterIP = corev1.ClusterIPNone
+	assert.Equal(t, catalog.Headless, mcs.Publish(east(), s).Export.Type)
+}
+
+func TestAffinityThatIsUnknownIsToldOf(t *testing.T) {
+	s := source()
+	s.Export.Annotations = map[string]string{mcs.AffinityAnnotation: "near"}
+	p := mcs.Publish(east(), s)
+	assert.Equal(t, catalog.AffinityNone, p.Export.Affinity)
+	assert.Contains(t, p.Valid.Message, `"near" is unknown`)
+}
+
+func TestEndpointsThatOthersCannotReachAreLeftOut(t *testing.T) {
+	s := source()
+	s.Slices = append(s.Slices, slice("web-foreign", "192.0.2.1", "10.1.0.9"), slice("web-v6", "fd00:1::7"))
+	ours := slice("web-west", "10.1.0.100")
+	ours.Labels[discoveryv1.LabelManagedBy] = mcs.ManagedBy
+	names := slice("web-names", "10.1.0.101")
+	names.AddressType = discoveryv1.AddressTypeFQDN
+	p := mcs.Publish(east(), mcs.Source{Export: s.Export, Service: s.Service, Slices: append(s.Slices, ours, names)})
+	var got []string
+	for _, slice := range p.Slices {
+		for _, e := range slice.Endpoints {
+			got = append(got, fmt.Sprint(slice.Slice, " ", e.Address, " ", e.Ready))
+		}
+	}
+	assert.Equal(t, []string{
+		"web-abc 10.1.0.1 false", "web-abc 10.1.0.2 true", "web-foreign 10.1.0.9 true", "web-v6 fd00:1::7 true",
+	}, got)
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, p.Foreign)
+	assert.Equal(t, "node-1", p.Nodes[netip.MustParseAddr("10.1.0.9")])
+	assert.Contains(t, mcs.ReadyCondition(p, true, nil).Message, "192.0.2.1")
+}
+
+func TestLargeSliceIsSplit(t *testing.T) {
+	var list []string
+	for i := range 450 {
+		list = append(list, fmt.Sprintf("10.1.%d.%d", i/250, i%250))
+	}
+	s := source()
+	s.Slices = []*discoveryv1.EndpointSlice{slice("web-abc", list...)}
+	p := mcs.Publish(east(), s)
+	require.Len(t, p.Slices, 3)
+	assert.Equal(t, "web-abc", p.Slices[0].Slice)
+	assert.Equal(t, "web-abc:3", p.Slices[2].Slice)
+	assert.Len(t, p.Slices[2].Endpoints, 50)
+}
+
+// KEP-1645, "Endpoint TTL"; the rules are those of design.md.
+func TestUnreachableDatacenterIsWithdrawnAfterItsGrace(t *testing.T) {
+	type names = []catalog.DatacenterName
+	now := created()
+	since := func(ages map[catalog.DatacenterName]time.Duration) map[catalog.DatacenterName]time.Time {
+		m := make(map[catalog.DatacenterName]time.Time)
+		for dc, age := range ages {
+			m[dc] = now.Add(-age)
+		}
+		return m
+	}
+	for name, c := range map[string]struct {
+		others, before names
+		down           map[catalog.DatacenterName]time.Duration
+		want           names
+		wait           time.Duration
+	}{
+		"all reachable":           {others: names{"north", "west"}},
+		"within its grace":        {others: names{"north", "west"}, down: map[catalog.DatacenterName]time.Duration{"west": 4 * time.Second}, wait: 6 * time.Second},
+		"after its grace":         {others: names{"north", "west"}, down: map[catalog.DatacenterName]time.Duration{"west": 10 * time.Second}, want: names{"west"}},
+		"reachable again":         {others: names{"north", "west"}, before: names{"west"}},
+		"we are cut off":          {others: names{"north", "west"}, down: map[catalog.DatacenterName]time.Duration{"west": time.Hour, "north": time.Hour}},
+		"one of one is all":       {others: names{"west"}, down: map[catalog.DatacenterName]time.Duration{"west": time.Hour}},
+		"cut off after one died":  {others: names{"north", "west"}, before: names{"west"}, down: map[catalog.DatacenterName]time.Duration{"west": time.Hour, "north": time.Second}, want: names{"west"}},
+		"who left is not kept":    {others: names{"north"}, before: names{"west"}, down: map[catalog.DatacenterName]time.Duration{"north": time.Hour}},
+		"two of three, one early": {others: names{"a", "b", "c"}, down: map[catalog.DatacenterName]time.Duration{"a": time.Minute, "b": time.Second}, want: names{"a"}, wait: 9 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, wait := mcs.Withdrawn(now, c.others, since(c.down), c.before)
+			assert.ElementsMatch(t, c.want, got)
+			assert.Equal(t, c.wait, wait)
+		})
+	}
+}

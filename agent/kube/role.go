@@ -1,0 +1,119 @@
+package kube
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshway/meshway/agent/config"
+)
+
+// Role is what a node does.
+type Role string
+
+// The roles. The zero value: not known yet.
+const (
+	RoleUnknown Role = ""
+	RoleGateway Role = "gateway"
+	RoleNode    Role = "node"
+)
+
+// RoleConfig is what a RoleWatcher needs.
+type RoleConfig struct {
+	Client     kubernetes.Interface
+	Kubernetes config.Kubernetes
+	Dir        string // keeps the role over restarts
+	Log        *slog.Logger
+}
+
+// RoleWatcher follows the label of the own Node, and looks at no other.
+type RoleWatcher struct {
+	cfg    RoleConfig
+	node   *Source
+	memory Memory[Role]
+	wake   chan struct{}
+	latest latest[Role]
+}
+
+// NewRoleWatcher knows already the role that an earlier one saw.
+func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	w := &RoleWatcher{cfg: cfg, memory: Memory[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: make(chan struct{}, 1)}
+	own := func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Kubernetes.NodeName).String()
+	}
+	informer := coreinformers.NewFilteredNodeInformer(cfg.Client, 0, nil, own)
+	var err error
+	w.node, err = NewSource(informer, slimNode, func() {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	})
+	if role, ok := w.memory.Load(); ok {
+		w.latest.set(role)
+	}
+	return w, err
+}
+
+// Run watches until ctx ends.
+func (w *RoleWatcher) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { defer close(done); w.node.Run(ctx) }()
+	defer func() { <-done }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.wake:
+			w.look()
+		}
+	}
+}
+
+func (w *RoleWatcher) look() {
+	if err := w.node.Refusal(); err != nil {
+		w.cfg.Log.Error("this node's role cannot be read", "node", w.cfg.Kubernetes.NodeName, "err", err,
+			"remedy", "give the service account the right to get, list and watch nodes")
+	}
+	if !w.node.Synced() {
+		return
+	}
+	role := RoleUnknown
+	for _, n := range Items[*corev1.Node](w.node) {
+		if n.Name != w.cfg.Kubernetes.NodeName {
+			continue
+		}
+		role = RoleNode
+		if nodeOf(n, w.cfg.Kubernetes.GatewayLabel).Gateway {
+			role = RoleGateway
+		}
+	}
+	if role == RoleUnknown {
+		w.cfg.Log.Error("the cluster has no such node", "node", w.cfg.Kubernetes.NodeName,
+			"remedy", "give the name that kubectl get nodes shows: kubernetes.nodeName, or --node-name")
+		return
+	}
+	if role == w.latest.get() {
+		return
+	}
+	w.cfg.Log.Info("role of this node", "node", w.cfg.Kubernetes.NodeName, "role", role)
+	defer w.latest.set(role)
+	if err := w.memory.Save(role); err != nil {
+		w.cfg.Log.Warn("the next start will depend on the API server", "err", err)
+	}
+}
+
+// Current returns the role as it is known now.
+func (w *RoleWatcher) Current() Role { return w.latest.get() }
+
+// Changed is closed at the next change of Current after this call.
+func (w *RoleWatcher) Changed() <-chan struct{} { return w.latest.changed() }

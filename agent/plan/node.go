@@ -1,0 +1,248 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// NodeInputs is everything that the plan of a node depends on. A node takes no
+// part in the federation: it only routes to the gateways of its datacenter.
+type NodeInputs struct {
+	Config    config.Config
+	Host      Host
+	Inventory Inventory
+	Synced    bool // the inventory is complete, and the host was looked at
+}
+
+// Inventory is the federation as the API of the own cluster tells it.
+type Inventory struct {
+	Overlay  netip.Prefix // zero: not known
+	Members  []Member     // the own datacenter too
+	Gateways []OwnGateway // of the own datacenter
+}
+
+// Member is one datacenter of the federation.
+type Member struct {
+	Name     catalog.DatacenterName
+	Ordinal  uint32
+	Prefixes []catalog.Prefix
+	Through  []string // names of the own gateways that reach it
+}
+
+// OwnGateway is a gateway of the own datacenter.
+type OwnGateway struct {
+	Name      string
+	Index     uint32
+	Addresses []netip.Addr // of its node
+}
+
+// NodeDesired is what should be on a node.
+type NodeDesired struct {
+	Routes   routes.Config
+	Firewall routes.Firewall
+	Hold     bool // too little is known: touch nothing
+	Prune    bool // what is ours and not in here may be deleted
+}
+
+// Empty tells whether nothing is desired: the datacenter is in no federation.
+func (d NodeDesired) Empty() bool {
+	return !d.Hold && len(d.Routes.Routes) == 0 && len(d.Firewall.Local) == 0
+}
+
+// ComputeNode derives what should be on a node. Like Compute it is pure, and
+// gives equal results for equal inputs in whatever order.
+//
+// Without members the datacenter is in no federation: nothing is desired.
+func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
+	if len(in.Inventory.Members) == 0 {
+		return NodeDesired{Routes: routes.Config{Table: in.Config.Routing.Table}, Prune: in.Synced, Hold: !in.Synced}, nil
+	}
+	var found problems
+	n, ok := newNode(in, &found)
+	if !ok {
+		found.add(Problem{
+			"not-in-inventory", Error, datacenterName(in.Config.Datacenter),
+			"this node's datacenter is not in the inventory of its cluster; everything stays as it is",
+			"see kubectl get datacenters; check that datacenter is the same in the configuration of the gateways and of this node",
+		})
+		return NodeDesired{Hold: true}, found.sorted()
+	}
+	return NodeDesired{
+		Routes: n.routing(&found), Firewall: n.firewall(), Prune: in.Synced,
+	}, found.sorted()
+}
+
+// node is the inventory after judgement.
+type node struct {
+	in      NodeInputs
+	own     members // only own, local and others are of meaning
+	ordinal uint32  // of the own datacenter
+	through map[catalog.DatacenterName][]string
+	legs    []nodeLeg // sorted by id
+}
+
+// nodeLeg leads to an own gateway in one family.
+type nodeLeg struct {
+	routes.Nexthop
+	gateway string
+}
+
+func newNode(in NodeInputs, found *problems) (node, bool) {
+	var records []catalog.Datacenter
+	n := node{in: in, through: map[catalog.DatacenterName][]string{}}
+	for _, m := range in.Inventory.Members {
+		records = append(records, catalog.Datacenter{Name: m.Name, Ordinal: m.Ordinal, Prefixes: m.Prefixes})
+		n.through[m.Name] = m.Through
+	}
+	records = sortedDatacenters(records)
+	own := slices.IndexFunc(records, func(d catalog.Datacenter) bool { return d.Name == in.Config.Datacenter })
+	if own < 0 {
+		return n, false
+	}
+	n.own.own, n.ordinal = records[own], records[own].Ordinal
+	judged := Inputs{Catalog: Catalog{Federation: catalog.Federation{Overlay: in.Inventory.Overlay}}}
+	n.own.local, n.own.others = judgePrefixes(judged, n.own.own, slices.Delete(records, own, own+1), found)
+	n.legs = nodeLegs(in, found)
+	return n, true
+}
+
+// nodeLegs are the ways to the own gateways. One that is on no link of this
+// node cannot be a next hop: the packets would be lost on the way there.
+func nodeLegs(in NodeInputs, found *problems) []nodeLeg {
+	var legs []nodeLeg
+	taken := map[uint32]bool{}
+	gateways := slices.SortedFunc(slices.Values(in.Inventory.Gateways), func(a, b OwnGateway) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Name, b.Name))
+	})
+	for _, g := range gateways {
+		// This node itself, as long as the inventory lags behind its label.
+		reached := slices.ContainsFunc(g.Addresses, func(a netip.Addr) bool { return slices.Contains(in.Host.Addresses, a) })
+		for _, a := range slices.SortedFunc(slices.Values(g.Addresses), netip.Addr.Compare) {
+			f := routes.FamilyOf(a)
+			leg := routes.Nexthop{ID: routes.LegID(int(g.Index), f), Family: f, Via: a}
+			device, ok := in.Host.linkTo(a)
+			if !ok || leg.ID == 0 || taken[leg.ID] {
+				continue
+			}
+			leg.Device, taken[leg.ID], reached = device, true, true
+			legs = append(legs, nodeLeg{leg, g.Name})
+		}
+		if !reached {
+			found.add(Problem{
+				"gateway-not-on-link", Warning, gatewayName(catalog.NewGatewayID(in.Config.Datacenter, g.Name)),
+				fmt.Sprintf("this node does not use it: none of its addresses %v is on a link of this node", g.Addresses),
+				"make a node on the same link a gateway too",
+			})
+		}
+	}
+	slices.SortFunc(legs, func(a, b nodeLeg) int { return cmp.Compare(a.ID, b.ID) })
+	return legs
+}
+
+// routing leads the prefixes of each datacenter to the gateways that reach it,
+// and the overlay, from which gateways themselves speak, to any.
+func (n node) routing(found *problems) routes.Config {
+	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls()}
+	for _, l := range n.legs {
+		c.Nexthops = append(c.Nexthops, l.Nexthop)
+	}
+	others := slices.Clone(n.own.others)
+	if n.in.Inventory.Overlay.IsValid() {
+		others = append(others, remote{ordinal: n.ordinal, prefixes: []netip.Prefix{n.in.Inventory.Overlay}})
+	}
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		before := len(c.Routes)
+		for _, dc := range others {
+			n.addDatacenter(&c, dc, f)
+		}
+		if len(c.Routes) == before {
+			continue
+		}
+		c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: n.in.Config.Routing.RulePriority, Mark: n.in.Config.Routing.Mark})
+		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.BlackholeID(f), Family: f})
+		n.complain(c.Routes[before:], f, found)
+	}
+	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(c.Routes, func(a, b routes.Route) int { return comparePrefix(a.Prefix, b.Prefix) })
+	return c
+}
+
+func (n node) addDatacenter(c *routes.Config, dc remote, f routes.Family) {
+	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: n.members(dc.name, f)}
+	from := source(Inputs{Host: n.in.Host}, n.own, f)
+	used := false
+	for _, p := range dc.prefixes {
+		if routes.FamilyOf(p.Addr()) == f {
+			used = true
+			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: group.ID, Source: from})
+		}
+	}
+	if used {
+		c.Groups = append(c.Groups, group)
+	}
+}
+
+// members are the gateways that reach a datacenter. When none is said to, all
+// are tried: they know better, and sooner, than the API server. When there is
+// none at all, packets are dropped: they must not leave in plain text.
+func (n node) members(dc catalog.DatacenterName, f routes.Family) []uint32 {
+	var all, through []uint32
+	for _, l := range n.legs {
+		if l.Family != f {
+			continue
+		}
+		all = append(all, l.ID)
+		if slices.Contains(n.through[dc], l.gateway) {
+			through = append(through, l.ID)
+		}
+	}
+	switch {
+	case len(through) > 0:
+		return through
+	case len(all) > 0:
+		return all
+	}
+	return []uint32{routes.BlackholeID(f)}
+}
+
+// complain tells of a family that is needed and in which no gateway can be
+// reached. The overlay alone is no need: gateways prefer other addresses.
+func (n node) complain(needed []routes.Route, f routes.Family, found *problems) {
+	served := slices.ContainsFunc(n.legs, func(l nodeLeg) bool { return l.Family == f })
+	only := len(needed) == 1 && needed[0].Prefix == n.in.Inventory.Overlay
+	if served || only {
+		return
+	}
+	found.add(Problem{
+		"no-gateway", Error, datacenterName(n.in.Config.Datacenter),
+		fmt.Sprintf("no gateway of this datacenter has an IPv%d address on a link of this node; traffic to other datacenters is dropped here", f),
+		"label a node on this link as gateway (kubernetes.gatewayLabel), and see that its agent runs",
+	})
+}
+
+// firewall keeps source addresses as they are, and lets remote ones in only
+// from where the gateways are.
+func (n node) firewall() routes.Firewall {
+	fw := routes.Firewall{Local: widest(n.own.local)}
+	if n.in.Inventory.Overlay.IsValid() {
+		fw.Remote = append(fw.Remote, n.in.Inventory.Overlay)
+	}
+	for _, dc := range n.own.others {
+		fw.Remote = append(fw.Remote, dc.prefixes...)
+	}
+	slices.SortFunc(fw.Remote, comparePrefix)
+	fw.Remote = widest(fw.Remote)
+	for _, l := range n.legs {
+		fw.Siblings = append(fw.Siblings, l.Device)
+	}
+	slices.Sort(fw.Siblings)
+	fw.Siblings = slices.Compact(fw.Siblings)
+	return fw
+}

@@ -1,0 +1,122 @@
+package plan_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// nodeInputs is a node of east, on the link of its two gateways.
+func nodeInputs() plan.NodeInputs {
+	member := func(dc catalog.Datacenter, through ...string) plan.Member {
+		return plan.Member{Name: dc.Name, Ordinal: dc.Ordinal, Prefixes: dc.Prefixes, Through: through}
+	}
+	return plan.NodeInputs{
+		Config: settings(),
+		Host: plan.Host{
+			Addresses: addresses("192.0.2.9", "2001:db8::9", "10.1.9.1"),
+			Links: []plan.Link{
+				{Device: "cni0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.9.0/24")}},
+				{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/64")}},
+			},
+		},
+		Inventory: plan.Inventory{
+			Overlay: netip.MustParsePrefix("fd77::/48"),
+			Members: []plan.Member{
+				member(datacenter("east", 1, "10.1.0.0/16", "10.101.0.0/16")),
+				member(datacenter("north", 2, "10.2.0.0/16", "2001:db8:2::/64"), "a", "b"),
+				member(datacenter("west", 3, "10.3.0.0/16", "10.103.0.0/16"), "b"),
+			},
+			Gateways: []plan.OwnGateway{
+				{Name: "a", Index: 0, Addresses: addresses("192.0.2.1", "2001:db8::1")},
+				{Name: "b", Index: 1, Addresses: addresses("192.0.2.2")},
+			},
+		},
+		Synced: true,
+	}
+}
+
+func nodeCases() map[string]func(*plan.NodeInputs) {
+	return map[string]func(*plan.NodeInputs){
+		"running":    func(*plan.NodeInputs) {},
+		"not-synced": func(in *plan.NodeInputs) { in.Synced = false },
+		"left":       func(in *plan.NodeInputs) { in.Inventory = plan.Inventory{} },
+		"starting":   func(in *plan.NodeInputs) { in.Inventory, in.Synced = plan.Inventory{}, false },
+		"unknown":    func(in *plan.NodeInputs) { in.Inventory.Members = in.Inventory.Members[1:] },
+		"nothing-reached": func(in *plan.NodeInputs) {
+			in.Inventory.Members[1].Through, in.Inventory.Members[2].Through = nil, nil
+		},
+		"gateway-elsewhere": func(in *plan.NodeInputs) { in.Inventory.Gateways[1].Addresses = addresses("198.51.100.2") },
+		"no-gateway":        func(in *plan.NodeInputs) { in.Inventory.Gateways = nil },
+		"was-a-gateway":     func(in *plan.NodeInputs) { in.Host.Addresses = addresses("192.0.2.2") },
+		"bad-records": func(in *plan.NodeInputs) {
+			in.Inventory.Members[2].Prefixes = append(in.Inventory.Members[2].Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix("10.1.7.0/24")})
+			in.Inventory.Gateways = append(in.Inventory.Gateways,
+				plan.OwnGateway{Name: "c", Index: 1, Addresses: addresses("192.0.2.3")}, plan.OwnGateway{Name: "d", Index: 1000, Addresses: addresses("192.0.2.4")})
+		},
+	}
+}
+
+func TestNodePlanIsAsWrittenDown(t *testing.T) {
+	for name, change := range nodeCases() {
+		t.Run(name, func(t *testing.T) {
+			in := nodeInputs()
+			change(&in)
+			d, problems := plan.ComputeNode(in)
+			golden(t, "node-"+name, d.String()+problemText(problems))
+		})
+	}
+}
+
+func TestOrderOfNodeInputsDoesNotMatter(t *testing.T) {
+	for name, change := range nodeCases() {
+		in := nodeInputs()
+		change(&in)
+		want, problems := plan.ComputeNode(in)
+		for seed := range uint64(20) {
+			shuffled := nodeInputs()
+			change(&shuffled)
+			r := rand.New(rand.NewPCG(seed, 2))
+			m, g, l := shuffled.Inventory.Members, shuffled.Inventory.Gateways, shuffled.Host.Links
+			r.Shuffle(len(m), func(i, j int) { m[i], m[j] = m[j], m[i] })
+			r.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
+			r.Shuffle(len(l), func(i, j int) { l[i], l[j] = l[j], l[i] })
+			before := fmt.Sprintf("%#v", shuffled)
+			got, found := plan.ComputeNode(shuffled)
+			require.Equal(t, want, got, name)
+			require.Equal(t, problems, found, name)
+			require.Equal(t, before, fmt.Sprintf("%#v", shuffled), "inputs are not changed")
+		}
+	}
+}
+
+func TestLostGatewayOfANodeLeavesTheGroupsOnly(t *testing.T) {
+	before, _ := plan.ComputeNode(nodeInputs())
+	in := nodeInputs()
+	in.Inventory.Members[1].Through = []string{"b"}
+	after, _ := plan.ComputeNode(in)
+	assert.Equal(t, before.Routes.Routes, after.Routes.Routes)
+	assert.Equal(t, before.Routes.Nexthops, after.Routes.Nexthops)
+	assert.Contains(t, after.Routes.Groups, routes.Group{
+		ID: routes.GroupID(2, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LegID(1, routes.IPv4)},
+	})
+}
+
+func TestGatewayLetsSiblingsHandOverPackets(t *testing.T) {
+	in := running()
+	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}
+	d, _ := plan.Compute(in)
+	assert.Empty(t, d.Firewall.Siblings, "gateways of others on the same link are not siblings")
+	in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("east", "b", 1, 9))
+	in.Endpoints["east/b"] = endpoints("192.0.2.9:51820", "198.51.100.1:51820")
+	d, _ = plan.Compute(in)
+	assert.Equal(t, []string{"eth0"}, d.Firewall.Siblings)
+}

@@ -1,0 +1,51 @@
+package corefile_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/cmd/meshctl/internal/corefile"
+)
+
+func TestKubernetesPluginLearnsTheZone(t *testing.T) {
+	for name, c := range map[string]struct{ before, after string }{
+		"kubeadm's": {
+			".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\n        pods insecure\n    }\n    reload\n}\n",
+			".:53 {\n    errors\n    kubernetes cluster.local clusterset.local in-addr.arpa ip6.arpa {\n        multicluster clusterset.local\n        pods insecure\n    }\n    reload\n}\n",
+		},
+		"without a block": {
+			".:53 {\n  kubernetes cluster.local\n}",
+			".:53 {\n  kubernetes cluster.local clusterset.local {\n      multicluster clusterset.local\n  }\n}",
+		},
+		"zone without the option": {
+			"dns://.:53 {\n    kubernetes a.example clusterset.local {\n    }\n}",
+			"dns://.:53 {\n    kubernetes a.example clusterset.local {\n        multicluster clusterset.local\n    }\n}",
+		},
+		"a comment is none": {
+			"# kubernetes x {\n.:53 {\n    # kubernetes y\n    kubernetes z {\n    }\n}",
+			"# kubernetes x {\n.:53 {\n    # kubernetes y\n    kubernetes z clusterset.local {\n        multicluster clusterset.local\n    }\n}",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := corefile.Enable(c.before)
+			require.NoError(t, err)
+			assert.Equal(t, c.after, got)
+			again, err := corefile.Enable(got)
+			require.NoError(t, err)
+			assert.Equal(t, got, again, "twice is once")
+		})
+	}
+}
+
+func TestWhatCannotBeExtendedIsRefused(t *testing.T) {
+	_, err := corefile.Enable(".:53 {\n    forward . 192.0.2.1\n}")
+	require.ErrorIs(t, err, corefile.ErrNoKubernetes)
+	_, err = corefile.Enable("cluster.local:53 {\n    kubernetes cluster.local\n}")
+	assert.ErrorContains(t, err, "add clusterset.local to it")
+}
+
+func TestDiffMarksWhatChanges(t *testing.T) {
+	assert.Equal(t, "  a\n- b\n+ c\n+ d\n  e\n", corefile.Diff("a\nb\ne", "a\nc\nd\ne"))
+}

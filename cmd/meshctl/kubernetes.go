@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+)
+
+// The objects of the chart that meshctl looks for.
+const (
+	chartNamespace = "meshway-system"
+	gatewayLabel   = "meshway.io/gateway=true"
+	agentSelector  = "app.kubernetes.io/name=meshway,app.kubernetes.io/component=agent"
+	agentContainer = "meshd"
+)
+
+// cluster is a Kubernetes cluster in which meshd runs, as kubectl knows it. It
+// is reached the way an operator would: kubectl exec into a gateway's agent,
+// with whatever kubectl needs to sign in.
+type cluster struct {
+	context   string
+	namespace string
+}
+
+// client returns a client of the meshd on one of the cluster's gateways.
+func (c cluster) client() controlpbconnect.OperatorClient {
+	return control.NewOperatorClient(func(ctx context.Context) (net.Conn, error) {
+		pod, err := c.gatewayPod(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// The process outlives the context of the dial and ends with the connection.
+		return startPipe(c.kubectl(context.WithoutCancel(ctx), "exec", "-i", pod, "-c", agentContainer, "--", "meshctl", dialStdio))
+	})
+}
+
+func (c cluster) kubectl(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "kubectl", append([]string{"--context", c.context, "--namespace", c.namespace}, args...)...)
+}
+
+// gatewayPod finds the agent of the first gateway by name.
+func (c cluster) gatewayPod(ctx context.Context) (string, error) {
+	gateways, err := c.list(ctx, "nodes", gatewayLabel, "{.metadata.name}")
+	if err != nil {
+		return "", err
+	}
+	if len(gateways) == 0 {
+		return "", &fault{
+			code: exitUnreachable, message: fmt.Sprintf("cluster %s has no gateway", c.context),
+			remedy: fmt.Sprintf("kubectl --context %s label node NODE %s", c.context, gatewayLabel),
+		}
+	}
+	pods, err := c.list(ctx, "pods", agentSelector, "{.spec.nodeName}/{.metadata.name}")
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(gateways)
+	for _, gateway := range gateways {
+		for _, pod := range pods {
+			if node, name, _ := strings.Cut(pod, "/"); node == gateway {
+				return name, nil
+			}
+		}
+	}
+	return "", &fault{
+		code: exitUnreachable, message: fmt.Sprintf("no agent runs on the gateways of cluster %s (%s)", c.context, strings.Join(gateways, ", ")),
+		remedy: fmt.Sprintf("install the chart, or see kubectl --context %s -n %s get pods; another namespace: --meshway-namespace", c.context, c.namespace),
+	}
+}
+
+// list returns one word for each object.
+func (c cluster) list(ctx context.Context, kind, selector, word string) ([]string, error) {
+	cmd := c.kubectl(ctx, "get", kind, "-l", selector, "-o", `jsonpath={range .items[*]}`+word+`{"\n"}{end}`)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, &fault{code: exitUnreachable, message: "--context needs kubectl, which is not there", remedy: "install kubectl, or run meshctl on the gateway itself"}
+	case err != nil:
+		return nil, &fault{
+			code: exitUnreachable, message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.context, strings.TrimSpace(complaint.String())),
+			remedy: "see kubectl config get-contexts",
+		}
+	}
+	return strings.Fields(string(out)), nil
+}

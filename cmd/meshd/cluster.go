@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/host"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/inventory"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// roleTimeout is how long an agent that has never run here waits silently for
+// the API server to tell the node's role.
+const roleTimeout = 10 * time.Second
+
+// runInCluster does what the label of the node says, and follows it without
+// a restart.
+func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store, log *slog.Logger) error {
+	clients, err := kube.Connect(cfg.Kubernetes.Kubeconfig, "meshd/"+build.Current().Version, log)
+	if err != nil {
+		return err
+	}
+	roles, err := kube.NewRoleWatcher(kube.RoleConfig{
+		Client: clients.Kubernetes, Kubernetes: cfg.Kubernetes, Dir: cfg.DataDir, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return roles.Run(ctx) })
+	group.Go(func() error {
+		return follow(ctx, roles, func(ctx context.Context, role kube.Role) error {
+			switch role {
+			case kube.RoleGateway:
+				return runClusterGateway(ctx, cfg, store, clients, log)
+			case kube.RoleNode:
+				return runNode(ctx, cfg, clients, log)
+			default:
+				return awaitRole(ctx, cfg, log)
+			}
+		})
+	})
+	return group.Wait()
+}
+
+// follow runs what the role asks for; when it changes, the former ends first.
+// The data plane stays meanwhile, and is changed by what runs next.
+func follow(ctx context.Context, roles interface {
+	Current() kube.Role
+	Changed() <-chan struct{}
+}, act func(context.Context, kube.Role) error,
+) error {
+	for ctx.Err() == nil {
+		changed, role := roles.Changed(), roles.Current()
+		acting, stop := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- act(acting, role) }()
+		select {
+		case <-changed:
+			stop()
+			if err := <-ended; err != nil {
+				return err
+			}
+		case err := <-ended:
+			stop()
+			return err
+		}
+	}
+	return nil
+}
+
+func awaitRole(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(roleTimeout):
+	}
+	log.Warn("waiting for the API server, which knows whether this node is a gateway",
+		"node", cfg.Kubernetes.NodeName, "label", cfg.Kubernetes.GatewayLabel)
+	<-ctx.Done()
+	return nil
+}
+
+// runClusterGateway is a gateway whose prefixes the cluster tells, and which
+// shows the federation in the cluster.
+func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients, log *slog.Logger) error {
+	discovery, err := kube.NewDiscovery(kube.DiscoveryConfig{
+		Client: clients.Kubernetes, Kubernetes: cfg.Kubernetes, Static: cfg.Prefixes, Dir: cfg.DataDir, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	events := kube.NewEvents(clients.Kubernetes, "meshway")
+	return runGateway(ctx, cfg, store, surroundings{
+		site: discovery,
+		alongside: func(ctx context.Context, a *agent.Agent) error {
+			writer, err := inventory.NewWriter(inventory.WriterConfig{
+				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
+				Addresses: discovery.Addresses, Log: log,
+			})
+			if err != nil {
+				return err
+			}
+			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return discovery.Run(ctx) })
+			group.Go(func() error { return events.Run(ctx) })
+			group.Go(func() error { return writer.Run(ctx) })
+			group.Go(func() error { return runServices(ctx, cfg, clients, a, log) })
+			return group.Wait()
+		},
+	}, log)
+}
+
+// runNode only routes to the gateways of the cluster.
+func runNode(ctx context.Context, cfg config.Config, clients kube.Clients, log *slog.Logger) error {
+	reader, err := inventory.NewReader(inventory.ReaderConfig{Client: clients.Dynamic, Dir: cfg.DataDir, Log: log})
+	if err != nil {
+		return err
+	}
+	dataplane, err := newDataplane(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	node := agent.NewNode(agent.NodeDeps{
+		Config: cfg, Dataplane: dataplane, Inventory: reader, Log: log,
+		Host: host.Host{
+			TunnelPrefix: cfg.WireGuard.Interface,
+			Prefixes:     func() []catalog.Prefix { return nil }, // the MTU of the underlay is of no concern here
+		},
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return reader.Run(ctx) })
+	group.Go(func() error { return node.Run(ctx) })
+	group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, node.Status, log) })
+	return group.Wait()
+}

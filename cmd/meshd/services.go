@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// cleanTimeout bounds the removal of imports after leaving.
+const cleanTimeout = 20 * time.Second
+
+// defaultNamespace is where the chart is installed, unless POD_NAMESPACE says otherwise.
+const defaultNamespace = "meshway-system"
+
+// runServices exports and imports services while this gateway is a member.
+func runServices(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, log *slog.Logger) error {
+	namespace := os.Getenv("POD_NAMESPACE")
+	if namespace == "" {
+		namespace = defaultNamespace
+	}
+	for ctx.Err() == nil {
+		changed := a.Changed()
+		if federation, err := a.Member(); err == nil {
+			if err := serveMember(ctx, cfg, clients, a, federation, namespace, log); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+	}
+	return nil
+}
+
+// serveMember runs the controller until ctx or the membership ends.
+func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, federation agent.Federation,
+	namespace string, log *slog.Logger,
+) error {
+	services, err := controller.New(controller.Config{
+		Datacenter: cfg.Datacenter, Identity: cfg.Gateway, Namespace: namespace, Log: log,
+		Catalog: memberCatalog{federation}, Withdrawn: (&withdrawal{status: a.Status}).now,
+		Kubernetes: clients.Kubernetes, MCS: clients.MCS,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- services.Run(ctx) }()
+	for {
+		changed := a.Changed()
+		if now, err := a.Member(); err != nil || now != federation {
+			stop()
+			err := <-ended
+			cleanServices(ctx, clients, a, log)
+			return err
+		}
+		select {
+		case <-changed:
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// cleanServices removes the imports of a federation that this datacenter has
+// left; when it only ended, or became another one, they stay.
+func cleanServices(ctx context.Context, clients kube.Clients, a *agent.Agent, log *slog.Logger) {
+	if a.Status().State != status.Standalone {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	if err := controller.Remove(ctx, clients.Kubernetes, clients.MCS); err != nil {
+		log.Error("imported services could not be removed", "err", err)
+	}
+}
+
+// memberCatalog is the catalog as the controller sees it.
+type memberCatalog struct{ agent.Federation }
+
+// Propose implements controller.Catalog.
+func (c memberCatalog) Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error) {
+	return c.Federation.Propose(ctx, commands...)
+}
+
+// withdrawal remembers who was left out before, since a cut-off gateway keeps that.
+type withdrawal struct {
+	status func() status.Snapshot
+
+	mu     sync.Mutex // guards all following fields
+	before []catalog.DatacenterName
+}
+
+// now says which datacenters' endpoints are left out, on the data plane's word.
+func (w *withdrawal) now() []catalog.DatacenterName {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var others []catalog.DatacenterName
+	silent := map[catalog.DatacenterName]time.Time{}
+	for _, dc := range w.status().Datacenters {
+		if dc.Self {
+			continue
+		}
+		name := catalog.DatacenterName(dc.Name)
+		others = append(others, name)
+		if !dc.Reachable {
+			silent[name] = lastHeard(dc)
+		}
+	}
+	w.before, _ = mcs.Withdrawn(time.Now(), others, silent, w.before)
+	return slices.Clone(w.before)
+}
+
+// lastHeard is when the last packet came from any gateway of a datacenter.
+func lastHeard(dc status.Datacenter) time.Time {
+	var last time.Time
+	for _, g := range dc.Gateways {
+		for _, at := range []time.Time{g.LastPacket, g.Since} {
+			if at.After(last) {
+				last = at
+			}
+		}
+	}
+	return last
+}

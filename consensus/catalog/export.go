@@ -1,0 +1,190 @@
+package catalog
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// putExports offers services to all members: all of the command or none.
+func (w *writer) putExports(req request, body *catalogpb.PutExports) (Result, *Refusal) {
+	exports := make([]*Export, 0, len(body.GetExports()))
+	for i, p := range body.GetExports() {
+		e, err := ExportFromProto(p)
+		if err != nil {
+			return Result{}, asRefusal(err).in(at("exports", i))
+		}
+		if r := checkExport(req, e); r != nil {
+			return Result{}, r.in(at("exports", i))
+		}
+		exports = append(exports, &e)
+	}
+	for _, e := range exports {
+		if have := export(w.txn, e.ExportKey); have != nil && have.Equal(*e) {
+			continue // readers that look at ModifiedIndex need not look again
+		}
+		e.ModifiedIndex = w.index
+		insert(w.txn, tableExports, e)
+	}
+	return Result{}, nil
+}
+
+// Equal compares all but ModifiedIndex.
+func (e Export) Equal(o Export) bool {
+	return e.ExportKey == o.ExportKey && e.Type == o.Type && e.SessionAffinity == o.SessionAffinity &&
+		e.SessionAffinitySeconds == o.SessionAffinitySeconds && e.InternalTrafficPolicy == o.InternalTrafficPolicy &&
+		e.TrafficDistribution == o.TrafficDistribution && e.Affinity == o.Affinity &&
+		e.CreatedAt.Equal(o.CreatedAt) && slices.Equal(e.Ports, o.Ports) &&
+		slices.Equal(e.IPFamilies, o.IPFamilies) && maps.Equal(e.Labels, o.Labels) &&
+		maps.Equal(e.Annotations, o.Annotations)
+}
+
+func checkExport(req request, e Export) *Refusal {
+	if r := checkExportKey(req, e.ExportKey); r != nil {
+		return r
+	}
+	for _, c := range []struct {
+		field, value string
+		allowed      []string
+	}{
+		{"type", string(e.Type), []string{string(ClusterSetIP), string(Headless)}},
+		{"session_affinity", string(e.SessionAffinity), []string{string(NoSessionAffinity), string(ClientIPAffinity)}},
+		{"internal_traffic_policy", e.InternalTrafficPolicy, []string{"", "Cluster", "Local"}},
+		{"affinity", string(e.Affinity), []string{string(AffinityNone), string(AffinityLocal), string(AffinityRemote)}},
+	} {
+		if !slices.Contains(c.allowed, c.value) {
+			return invalidExport(c.field, fmt.Sprintf("%q is unknown", shorten(c.value)), fmt.Sprintf("use one of %q", c.allowed))
+		}
+	}
+	switch {
+	case e.SessionAffinitySeconds > maxAffinitySeconds:
+		return invalidExport("session_affinity_seconds", "it is longer than a day", "use 1 to 86400")
+	case len(e.TrafficDistribution) > maxNameLength:
+		return invalidExport("traffic_distribution", "it is too long", "use at most 63 bytes")
+	case e.CreatedAt.IsZero():
+		return invalidExport("created_at", "it is missing", "send the time at which the ServiceExport was made")
+	}
+	if r := checkFamilies(e.IPFamilies); r != nil {
+		return r
+	}
+	if r := checkExportPorts(e.Ports); r != nil {
+		return r
+	}
+	if r := checkLabels(e.Labels); r != nil {
+		return r
+	}
+	if r := checkLabels(e.Annotations); r != nil {
+		r.Field = "annotations"
+		return r
+	}
+	return nil
+}
+
+func invalidExport(field, message, remedy string) *Refusal {
+	return &Refusal{Code: CodeExportInvalid, Field: field, Message: message, Remedy: remedy}
+}
+
+func checkExportKey(req request, k ExportKey) *Refusal {
+	if r := req.owns("datacenter", k.Datacenter); r != nil {
+		return r
+	}
+	if r := checkName("namespace", k.Namespace); r != nil {
+		return r
+	}
+	return checkName("name", k.Name)
+}
+
+func checkFamilies(families []IPFamily) *Refusal {
+	for i, f := range families {
+		if f != IPv4 && f != IPv6 || slices.Contains(families[:i], f) {
+			return invalidExport(at("ip_families", i), fmt.Sprintf("%q is unknown or there twice", shorten(string(f))),
+				"use IPv4, IPv6 or both")
+		}
+	}
+	return nil
+}
+
+// checkExportPorts has the rules of Kubernetes for the ports of a Service.
+func checkExportPorts(ports []ExportPort) *Refusal {
+	if len(ports) > maxPorts {
+		return &Refusal{
+			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d are too many", len(ports)),
+			Remedy: fmt.Sprintf("use at most %d", maxPorts),
+		}
+	}
+	refuse := func(i int, message, remedy string) *Refusal {
+		return &Refusal{Code: CodePortInvalid, Field: at("ports", i), Message: message, Remedy: remedy}
+	}
+	for i, p := range ports {
+		switch {
+		case p.Number == 0:
+			return refuse(i, "0 is no port", "use 1 to 65535")
+		case p.Protocol != "tcp" && p.Protocol != "udp" && p.Protocol != "sctp":
+			return refuse(i, fmt.Sprintf("protocol %q is unknown", shorten(p.Protocol)), "use tcp, udp or sctp")
+		case p.Name != "" && !isLabel(p.Name):
+			return refuse(i, fmt.Sprintf("name %q is no DNS label", shorten(p.Name)), "use a-z, 0-9 and '-'")
+		case len(p.AppProtocol) > maxAppProtocolLength:
+			return refuse(i, "its application protocol is too long", "use at most 317 bytes")
+		}
+		if slices.ContainsFunc(ports[:i], func(o ExportPort) bool { return o.Name == p.Name }) {
+			return refuse(i, "its name is there twice", "give each port its own name")
+		}
+	}
+	return nil
+}
+
+// deleteExports removes exports and what hangs on them.
+func (w *writer) deleteExports(req request, body *catalogpb.DeleteExports) (Result, *Refusal) {
+	for i, p := range body.GetExports() {
+		if r := req.owns("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
+			return Result{}, r.in(at("exports", i))
+		}
+	}
+	for _, p := range body.GetExports() {
+		k := exportKeyFromProto(p)
+		e := export(w.txn, k)
+		if e == nil {
+			continue
+		}
+		remove(w.txn, tableExports, e)
+		removeAll(w.txn, tableEndpoints, indexID, string(k.Datacenter), k.Namespace, k.Name)
+	}
+	return Result{}, nil
+}
+
+// SplitExports puts exports into as few commands as MaxCommandSize allows, in
+// their order. One that is too large alone gets a command of its own, which
+// is refused.
+func SplitExports(exports []Export) []*catalogpb.Command {
+	return split(exports, func(e Export) int { return proto.Size(e.Proto()) }, NewPutExports)
+}
+
+// SplitEndpoints is SplitExports for endpoint slices.
+func SplitEndpoints(slices []EndpointSlice) []*catalogpb.Command {
+	return split(slices, func(s EndpointSlice) int { return proto.Size(s.Proto()) }, NewPutEndpoints)
+}
+
+func split[T any](records []T, size func(T) int, command func([]T) *catalogpb.Command) []*catalogpb.Command {
+	const (
+		envelope    = 1 << 10 // author, client, time and so on, generously
+		fieldHeader = 4       // tag and length
+	)
+	var cmds []*catalogpb.Command
+	start, total := 0, envelope
+	for i, record := range records {
+		n := size(record) + fieldHeader
+		if total+n > MaxCommandSize && i > start {
+			cmds = append(cmds, command(records[start:i]))
+			start, total = i, envelope
+		}
+		total += n
+	}
+	if start < len(records) {
+		cmds = append(cmds, command(records[start:]))
+	}
+	return cmds
+}

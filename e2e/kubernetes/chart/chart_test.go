@@ -1,0 +1,153 @@
+package chart_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/e2e/kubernetes/chart"
+)
+
+func TestChartRendersAsTheGoldensSay(t *testing.T) {
+	for _, r := range renderings() {
+		t.Run(r.name, func(t *testing.T) {
+			manifests := r.manifests(t)
+			if before, dashboard, ok := strings.Cut(manifests, "  meshway.json: |\n"); ok {
+				// The dashboard is a file already.
+				_, after, _ := strings.Cut(dashboard, "\n---\n")
+				manifests = before + "  meshway.json: …\n---\n" + after
+			}
+			golden(t, "testdata/"+r.name+".yaml", manifests)
+			golden(t, "testdata/"+r.name+".notes.txt", r.notes(t))
+		})
+	}
+}
+
+func TestAPIServerKnowsEveryFieldOfWhatIsRendered(t *testing.T) {
+	for _, r := range renderings() {
+		t.Run(r.name, func(t *testing.T) {
+			assert.NotEmpty(t, of[*appsv1.DaemonSet](objects(t, r.manifests(t))))
+		})
+	}
+}
+
+func TestAgentUnderstandsTheConfigurationThatIsRendered(t *testing.T) {
+	for _, r := range renderings() {
+		t.Run(r.name, func(t *testing.T) {
+			cfg := configuration(t, r)
+			assert.True(t, cfg.Kubernetes.Enabled)
+			assert.Equal(t, "node-1.example.org", cfg.Kubernetes.NodeName)
+			if r.name == "tuned" {
+				assert.EqualValues(t, "north-1", cfg.Datacenter)
+				assert.Len(t, cfg.Kubernetes.PodCIDRs, 2)
+				assert.Equal(t, "node-role.example.org/edge=", cfg.Kubernetes.GatewayLabel)
+				assert.Equal(t, "kernel", cfg.WireGuard.Dataplane)
+				assert.EqualValues(t, 0x40, cfg.Routing.Mark)
+				assert.EqualValues(t, 16777216, cfg.Raft.SnapshotThreshold)
+				assert.Equal(t, "192.0.2.1:9500", cfg.Metrics.Listen.String())
+			}
+		})
+	}
+}
+
+// configuration is meshd.yaml, with the command line of the agent's container.
+func configuration(t *testing.T, r rendering) config.Config {
+	t.Helper()
+	container := agent(t, r).Spec.Template.Spec.Containers[0]
+	require.Equal(t, []string{"run", "--config=/etc/meshway/meshd.yaml", "--node-name=$(NODE_NAME)"}, container.Args)
+	cfg, err := config.Parse(strings.NewReader(configurationText(t, r)), "meshd.yaml", config.Env{
+		Hostname: "node-1", Overrides: config.Overrides{NodeName: "node-1.example.org"},
+	})
+	require.NoError(t, err)
+	return cfg
+}
+
+func configurationText(t *testing.T, r rendering) string {
+	t.Helper()
+	return of[*corev1.ConfigMap](objects(t, r.manifests(t)))[agent(t, r).Name].Data["meshd.yaml"]
+}
+
+// agent is the DaemonSet of the agent.
+func agent(t *testing.T, r rendering) *appsv1.DaemonSet {
+	t.Helper()
+	for _, d := range of[*appsv1.DaemonSet](objects(t, r.manifests(t))) {
+		if d.Labels["app.kubernetes.io/component"] == "agent" {
+			return d
+		}
+	}
+	require.Fail(t, "there is no agent")
+	return nil
+}
+
+func TestPodsHaveTheLeastPrivileges(t *testing.T) {
+	for _, r := range renderings() {
+		list := objects(t, r.manifests(t))
+		for name, d := range of[*appsv1.DaemonSet](list) {
+			checkPod(t, r.name+"/"+name, d.Spec.Template.Spec)
+		}
+		for name, pod := range of[*corev1.Pod](list) {
+			checkPod(t, r.name+"/"+name, pod.Spec)
+			assert.False(t, pod.Spec.HostNetwork, name)
+		}
+	}
+}
+
+func checkPod(t *testing.T, name string, pod corev1.PodSpec) {
+	t.Helper()
+	assert.False(t, pod.HostPID || pod.HostIPC, name)
+	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type, name)
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+		s := c.SecurityContext
+		require.NotNil(t, s, "%s/%s", name, c.Name)
+		assert.Nil(t, s.Privileged, "%s/%s", name, c.Name)
+		assert.False(t, *s.AllowPrivilegeEscalation, "%s/%s", name, c.Name)
+		assert.True(t, *s.ReadOnlyRootFilesystem, "%s/%s", name, c.Name)
+		assert.Equal(t, []corev1.Capability{"ALL"}, s.Capabilities.Drop, "%s/%s", name, c.Name)
+		assert.Subset(t, []corev1.Capability{"NET_ADMIN", "NET_RAW"}, s.Capabilities.Add, "%s/%s", name, c.Name)
+	}
+}
+
+func TestRolesHaveNoWildcardsAndNoSecrets(t *testing.T) {
+	roles := 0
+	check := func(name string, rules []rbacv1.PolicyRule) {
+		roles++
+		for _, rule := range rules {
+			words := slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs)
+			assert.NotContains(t, words, "*", name)
+			assert.NotContains(t, words, "secrets", name)
+			if slices.Contains(rule.Resources, "configmaps") {
+				assert.Equal(t, []string{"kubeadm-config"}, rule.ResourceNames, name)
+			}
+		}
+	}
+	for _, object := range objects(t, rendered("east").manifests(t)) {
+		switch role := object.(type) {
+		case *rbacv1.ClusterRole:
+			check(role.Name, role.Rules)
+		case *rbacv1.Role:
+			check(role.Namespace+"/"+role.Name, role.Rules)
+		}
+	}
+	assert.Equal(t, 3, roles)
+}
+
+func TestDataPlaneOutlivesTheAgent(t *testing.T) {
+	r := rendered("userspace")
+	sets := of[*appsv1.DaemonSet](objects(t, r.manifests(t)))
+	require.Contains(t, sets, "meshway-dataplane")
+	dataplane := sets["meshway-dataplane"]
+	assert.Equal(t, appsv1.OnDeleteDaemonSetStrategyType, dataplane.Spec.UpdateStrategy.Type)
+	for _, c := range dataplane.Spec.Template.Spec.Containers {
+		assert.Equal(t, chart.AgentImage, c.Image)
+	}
+	for _, volume := range agent(t, r).Spec.Template.Spec.Volumes {
+		assert.NotEqual(t, "tun", volume.Name, "what the agent starts ends with the agent")
+	}
+}

@@ -1,0 +1,100 @@
+package chart_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/e2e/kubernetes/components"
+)
+
+const (
+	chartDir = "../../../deploy/chart/meshway"
+	examples = "../../../deploy/examples/kubernetes"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+// rendering is one way to install the chart.
+type rendering struct {
+	name   string
+	values []string // files
+}
+
+func renderings() []rendering {
+	return []rendering{
+		{"east", []string{examples + "/east.yaml"}},
+		{"west-gitops", []string{examples + "/west-gitops.yaml"}},
+		{"userspace", []string{examples + "/west.yaml", "lab.yaml"}},
+		{"monitoring", []string{"testdata/values/monitoring.yaml"}},
+		{"tuned", []string{"testdata/values/tuned.yaml"}},
+	}
+}
+
+// rendered is the rendering of that name.
+func rendered(name string) rendering {
+	all := renderings()
+	return all[slices.IndexFunc(all, func(r rendering) bool { return r.name == name })]
+}
+
+// manifests is what `helm template` makes of a rendering.
+func (r rendering) manifests(t *testing.T) string {
+	t.Helper()
+	args := []string{"template", "meshway", chartDir, "--namespace", "meshway-system"}
+	out, err := helm(t, append(args, r.flags()...)...)
+	require.NoError(t, err, out)
+	return out
+}
+
+func (r rendering) flags() []string {
+	var flags []string
+	for _, file := range r.values {
+		flags = append(flags, "--values", file)
+	}
+	return flags
+}
+
+// notes is what a person reads after `helm install`.
+func (r rendering) notes(t *testing.T) string {
+	t.Helper()
+	args := []string{"install", "meshway", chartDir, "--namespace", "meshway-system", "--dry-run=client"}
+	out, err := helm(t, append(args, r.flags()...)...)
+	require.NoError(t, err, out)
+	_, notes, found := strings.Cut(out, "\nNOTES:\n")
+	require.True(t, found, out)
+	return notes
+}
+
+// helm runs Helm, which has nothing of this user's: no plugins, no cluster.
+func helm(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	binaries, err := components.Build(t.Context(), t.Output())
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), binaries.Path("helm"), args...)
+	home := t.TempDir()
+	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "KUBECONFIG=" + filepath.Join(home, "none")}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String() + stderr.String(), err
+	}
+	return stdout.String(), nil
+}
+
+// golden compares a text with a file, or writes it with -update.
+func golden(t *testing.T, file, text string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err, "run go test ./chart -update")
+	require.Equal(t, string(want), text, "run go test ./chart -update if this change is meant")
+}

@@ -1,0 +1,108 @@
+package chart_test
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/meshway/meshway/agent/config"
+)
+
+func TestWrongValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		set  []string
+		want string
+	}{
+		{"no name", []string{"datacenter.name="}, "datacenter.name is missing: give this cluster a name"},
+		{"a name with capitals", []string{"datacenter.name=East"}, "at '/datacenter/name': 'East' does not match pattern"},
+		{"a name that ends with a dash", []string{"datacenter.name=east-"}, `datacenter.name "east-": it has to begin and end with a letter or a digit`},
+		{"a name that is a number", []string{"datacenter.name=7"}, "at '/datacenter/name': got number, want string"},
+		{"an unknown key", []string{"datacentre.name=east"}, "additional properties 'datacentre' not allowed"},
+		{"an unknown key below", []string{"agent.tolerance=1"}, "at '/agent': additional properties 'tolerance' not allowed"},
+		{"an unknown key of the agent", []string{"config.wireguard.prot=1"}, "at '/config/wireguard': additional properties 'prot' not allowed"},
+		{"no CIDR", []string{"discovery.podCIDRs={pods}"}, "at '/discovery/podCIDRs/0': 'pods' does not match pattern"},
+		{"half a CIDR", []string{"discovery.podCIDRs={10.1/16}"}, `discovery.podCIDRs: "10.1/16" is not a CIDR; write it like 10.1.0.0/16`},
+		{"a CIDR with a wrong address", []string{"discovery.podCIDRs={10.300.0.0/16}"}, `discovery.podCIDRs: "10.300.0.0/16" has 300 where at most 255 can be`},
+		{"a CIDR with host bits", []string{"discovery.serviceCIDRs={10.96.0.1/12}"}, `discovery.serviceCIDRs: "10.96.0.1/12" has bits behind its /12`},
+		{"everything", []string{"discovery.podCIDRs={0.0.0.0/0}"}, `discovery.podCIDRs: "0.0.0.0/0" has to have 1 to 32 bits`},
+		{"an unknown data plane", []string{"dataplane=auto"}, "at '/dataplane': value must be one of 'kernel', 'userspace'"},
+		{"a wrong port", []string{"metrics.port=70000"}, "at '/metrics/port': maximum: got 70,000, want 65,535"},
+		{"a wrong duration", []string{"config.liveness.interval=200"}, "at '/config/liveness/interval': got number, want string"},
+		{"a label without a value", []string{"gateways.label=gateway"}, "at '/gateways/label': 'gateway' does not match pattern"},
+		{"two monitors", []string{"podMonitor.enabled=true", "serviceMonitor.enabled=true"}, "enable one of them"},
+		{"a monitor that cannot reach the metrics", []string{"podMonitor.enabled=true", "metrics.address=127.0.0.1"}, "metrics.address 127.0.0.1: Prometheus cannot reach it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := []string{"template", "meshway", chartDir, "--set", "datacenter.name=east"}
+			for _, set := range c.set {
+				args = append(args, "--set", set)
+			}
+			out, err := helm(t, args...)
+			require.Error(t, err, out)
+			assert.Contains(t, out, c.want)
+		})
+	}
+}
+
+// schema is as much of a JSON schema as the test looks at.
+type schema struct {
+	Ref                  string            `json:"$ref"`
+	Properties           map[string]schema `json:"properties"`
+	AdditionalProperties any               `json:"additionalProperties"`
+	Definitions          map[string]schema `json:"definitions"`
+}
+
+func TestSchemaHasExactlyTheKeysOfTheValues(t *testing.T) {
+	var values map[string]any
+	root := readSchema(t)
+	read(t, chartDir+"/values.yaml", &values)
+	delete(root.Properties, "global") // Helm's own
+	compare(t, root, root, values, "values")
+}
+
+func compare(t *testing.T, root, s schema, values map[string]any, path string) {
+	t.Helper()
+	if len(s.Ref) > 0 {
+		s = root.Definitions[s.Ref[len("#/definitions/"):]]
+	}
+	if s.AdditionalProperties != false || path == "values.config" || path == "values.agent.resources" ||
+		path == "values.userspace.resources" || path == "values.agent.seLinuxOptions" {
+		return // keys that users give
+	}
+	assert.Equal(t, slices.Sorted(maps.Keys(values)), slices.Sorted(maps.Keys(s.Properties)), path)
+	for key, value := range values {
+		if below, ok := value.(map[string]any); ok {
+			compare(t, root, s.Properties[key], below, path+"."+key)
+		}
+	}
+}
+
+func TestSchemaHasTheKeysOfTheAgentsConfiguration(t *testing.T) {
+	var reference map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(config.Reference()), &reference))
+	for section, s := range readSchema(t).Properties["config"].Properties {
+		keys := reference[section].(map[string]any)
+		delete(keys, "dataplane") // a value of its own
+		assert.Equal(t, slices.Sorted(maps.Keys(keys)), slices.Sorted(maps.Keys(s.Properties)), section)
+	}
+}
+
+func readSchema(t *testing.T) schema {
+	t.Helper()
+	var s schema
+	read(t, chartDir+"/values.schema.json", &s)
+	return s
+}
+
+func read(t *testing.T, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, into))
+}

@@ -1,0 +1,18 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	_ "embed"
+	"strings"
+)
+
+//go:embed dns.yaml
+var dnsManifests string
+
+// deployDNS gives the cluster CoreDNS as kubeadm does, with the same names.
+func (c *Cluster) deployDNS(ctx context.Context) error {
+	addresses := c.serviceAddress(10)
+	return c.Apply(ctx, strings.NewReplacer("$ALL", joined(addresses), "$ADDRESS", addresses[0].String()).Replace(dnsManifests))
+}

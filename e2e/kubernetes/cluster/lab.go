@@ -1,0 +1,190 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/meshway/meshway/e2e/kubernetes/components"
+	"github.com/meshway/meshway/e2e/kubernetes/images"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+const linkMTU = 1500
+
+// Lab is the place of clusters: the router between them, and a console that
+// reaches all API servers. All of it ends with the process that made it.
+type Lab struct {
+	hosts    *harness.Lab
+	binaries components.Binaries
+	images   string // the archive that every node gets
+	progress io.Writer
+	router   *harness.Host
+	console  *harness.Host
+
+	mu         sync.Mutex // guards all following fields
+	clusters   []*Cluster
+	kubeconfig *clientcmdapi.Config
+}
+
+// NewLab builds the programs that are missing in the user's cache (the first
+// time takes long), makes the standard images and starts router and console.
+// The lab's files are in a directory of its own below base; an empty base
+// means the system's directory for temporary files. A nil progress discards.
+func NewLab(ctx context.Context, base string, progress io.Writer) (*Lab, error) {
+	if progress == nil {
+		progress = io.Discard
+	}
+	if err := sweep(base, progress); err != nil {
+		return nil, err
+	}
+	hosts, err := harness.NewLab(base, nil)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{hosts: hosts, progress: progress, kubeconfig: clientcmdapi.NewConfig()}
+	if err := l.prepare(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// sweep removes what labs left whose process was killed.
+func sweep(base string, progress io.Writer) error {
+	removed, err := harness.Sweep(base)
+	for _, dir := range removed {
+		fmt.Fprintf(progress, "remove what an earlier run left: %s\n", dir)
+		err = errors.Join(err, removeGroups(filepath.Base(dir)))
+	}
+	return err
+}
+
+func (l *Lab) prepare(ctx context.Context) error {
+	var err error
+	if l.binaries, err = components.Build(ctx, l.progress); err != nil {
+		return err
+	}
+	standard, err := images.Standard(ctx, l.Dir(), l.binaries.Path("coredns"))
+	if err != nil {
+		return err
+	}
+	l.images = filepath.Join(l.Dir(), "images.tar")
+	if err := images.WriteFile(l.images, standard...); err != nil {
+		return err
+	}
+	if err := l.addRouter(ctx); err != nil {
+		return err
+	}
+	return errors.Join(l.writeScripts(), l.writeKubeconfig())
+}
+
+// addRouter starts the router and the console beside it.
+func (l *Lab) addRouter(ctx context.Context) error {
+	var err error
+	if l.router, err = l.hosts.Host(ctx, "router"); err != nil {
+		return err
+	}
+	if l.console, err = l.hosts.Host(ctx, "console"); err != nil {
+		return err
+	}
+	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/30"), netip.MustParsePrefix("2001:db8:ffff::/64")}
+	return errors.Join(
+		l.router.Forward(),
+		l.hosts.Link(end(l.router, networks, 1), end(l.console, networks, 2), linkMTU),
+		defaultRoutes(l.console, networks),
+	)
+}
+
+// end is a host with the n-th address of each network.
+func end(host *harness.Host, networks []netip.Prefix, n int) harness.End {
+	e := harness.End{Host: host}
+	for _, network := range networks {
+		e.Addresses = append(e.Addresses, netip.PrefixFrom(nth(network, n), network.Bits()))
+	}
+	return e
+}
+
+// defaultRoutes leads everything to the router, which has the first address of each network.
+func defaultRoutes(host *harness.Host, networks []netip.Prefix) error {
+	var errs []error
+	for _, network := range networks {
+		everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if network.Addr().Is6() {
+			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		errs = append(errs, host.Route(everything, nth(network, 1)))
+	}
+	return errors.Join(errs...)
+}
+
+// Dir is where the lab keeps its files: logs of each program in a directory
+// for each node.
+func (l *Lab) Dir() string { return l.hosts.Dir() }
+
+// Router is the host between all nodes. It knows the underlay only: a packet
+// between pods of two clusters that reaches it unencrypted goes nowhere.
+func (l *Lab) Router() *harness.Host { return l.router }
+
+// Console is a host beside the router, for kubectl, helm and meshctl.
+func (l *Lab) Console() *harness.Host { return l.console }
+
+// Binaries are kubectl, helm and all others.
+func (l *Lab) Binaries() components.Binaries { return l.binaries }
+
+// Kubeconfig is a file with a context for each cluster, named after it. Its
+// servers are reached from the console and from nodes only.
+func (l *Lab) Kubeconfig() string { return filepath.Join(l.Dir(), "kubeconfig") }
+
+func (l *Lab) writeKubeconfig() error {
+	if err := clientcmd.WriteToFile(*l.kubeconfig, l.Kubeconfig()); err != nil {
+		return fmt.Errorf("write kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// Exec runs a command on the console, with the lab's kubeconfig, and with the
+// programs first in the path: for example "kubectl", "--context", "east", "get", "nodes".
+func (l *Lab) Exec(ctx context.Context, argv ...string) (string, error) {
+	return l.ExecInput(ctx, "", argv...)
+}
+
+// ExecInput is Exec with a text on the command's standard input.
+func (l *Lab) ExecInput(ctx context.Context, input string, argv ...string) (string, error) {
+	return l.console.ExecInput(ctx, input, append([]string{l.environmentScript()}, argv...)...)
+}
+
+func (l *Lab) environmentScript() string { return filepath.Join(l.Dir(), "env") }
+
+// EnterScript is a script for people: it runs a command on the console as Exec
+// does, without one a shell.
+func (l *Lab) EnterScript() string { return filepath.Join(l.Dir(), "enter") }
+
+func (l *Lab) writeScripts() error {
+	environment := fmt.Sprintf("#!/bin/sh\n# Runs a command with the lab's programs and kubeconfig.\n"+
+		"export KUBECONFIG=%s PATH=%s:\"$PATH\"\nexec \"$@\"\n", l.Kubeconfig(), l.binaries.Dir)
+	enter := fmt.Sprintf("#!/bin/sh\n# Runs a command where all clusters can be reached; without one, a shell.\n"+
+		"exec nsenter -t %d -n -u %s \"${@:-sh}\"\n", l.console.PID(), l.environmentScript())
+	err := errors.Join(
+		os.WriteFile(l.environmentScript(), []byte(environment), 0o755),
+		os.WriteFile(l.EnterScript(), []byte(enter), 0o755),
+	)
+	if err != nil {
+		return fmt.Errorf("write scripts: %w", err)
+	}
+	return nil
+}
+
+// Close ends all clusters and removes the lab's directory.
+func (l *Lab) Close() error {
+	err := l.hosts.Close()
+	return errors.Join(err, removeGroups(filepath.Base(l.Dir())))
+}

@@ -1,0 +1,138 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+
+	"github.com/meshway/meshway/e2e/harness"
+)
+
+// addNodes starts the nodes' hosts and gives them the network that a data
+// center and a CNI would give them.
+func (c *Cluster) addNodes(ctx context.Context) error {
+	for i := range c.options.Nodes {
+		n := &Node{Name: fmt.Sprintf("%s-%d", c.Name(), i+1), cluster: c, started: make(map[string]program)}
+		var err error
+		if n.host, err = c.lab.hosts.Host(ctx, n.Name); err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, n)
+		for _, pods := range c.options.PodCIDRs {
+			n.PodCIDRs = append(n.PodCIDRs, nodePrefix(pods, i))
+		}
+		if err := n.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	if c.options.Apart {
+		return c.linkApart(ctx)
+	}
+	return c.linkTogether(ctx)
+}
+
+// lan is the bridge of the cluster's network in the router.
+func (c *Cluster) lan() string { return "net-" + c.Name() }
+
+// linkTogether joins the nodes on one network, and leads each node's pods to
+// it directly.
+func (c *Cluster) linkTogether(ctx context.Context) error {
+	router := c.lab.router
+	if _, err := router.Exec(ctx, "ip", "link", "add", c.lan(), "up", "type", "bridge"); err != nil {
+		return err
+	}
+	for _, network := range c.options.Underlay {
+		if err := router.AddAddress(c.lan(), netip.PrefixFrom(nth(network, 1), network.Bits())); err != nil {
+			return err
+		}
+	}
+	for i, n := range c.nodes {
+		e := end(n.host, c.options.Underlay, i+2)
+		n.Addresses = addressesOf(e)
+		if err := c.lab.hosts.Link(harness.End{Host: router}, e, linkMTU); err != nil {
+			return err
+		}
+		if _, err := router.Exec(ctx, "ip", "link", "set", n.Name, "master", c.lan()); err != nil {
+			return err
+		}
+		if err := defaultRoutes(n.host, c.options.Underlay); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, from := range c.nodes {
+		for _, to := range c.nodes {
+			for i := range to.PodCIDRs {
+				if from != to {
+					errs = append(errs, from.host.Route(to.PodCIDRs[i], to.Addresses[i]))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// linkApart gives each node a network of four addresses, or /126. The router
+// leads the cluster's pods, but only what comes from the cluster.
+func (c *Cluster) linkApart(ctx context.Context) error {
+	router, table := c.lab.router, c.routeTable()
+	for i, n := range c.nodes {
+		var networks []netip.Prefix
+		for _, network := range c.options.Underlay {
+			networks = append(networks, netip.PrefixFrom(nth(network, 4*i), network.Addr().BitLen()-2))
+		}
+		e := end(n.host, networks, 2)
+		n.Addresses = addressesOf(e)
+		if err := c.lab.hosts.Link(end(router, networks, 1), e, linkMTU); err != nil {
+			return err
+		}
+		if err := defaultRoutes(n.host, networks); err != nil {
+			return err
+		}
+		for k, address := range n.Addresses {
+			family := "-4"
+			if address.Is6() {
+				family = "-6"
+			}
+			_, err := router.Exec(ctx, "ip", family, "rule", "add", "iif", n.Name, "lookup", table)
+			if err != nil {
+				return err
+			}
+			_, err = router.Exec(ctx, "ip", family, "route", "add", n.PodCIDRs[k].String(), "via", address.String(), "table", table)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// routeTable is the router's table for the cluster's pods: any number that no
+// other cluster of the lab has.
+func (c *Cluster) routeTable() string {
+	hash := fnv.New32a()
+	hash.Write([]byte(c.Name()))
+	return fmt.Sprint(1000 + hash.Sum32()>>1)
+}
+
+// removeNetwork removes the cluster's bridge from the router; links end with
+// their hosts.
+func (c *Cluster) removeNetwork() error {
+	if c.options.Apart {
+		return nil
+	}
+	_, err := c.lab.router.Exec(context.Background(), "ip", "link", "del", c.lan())
+	return err
+}
+
+func addressesOf(e harness.End) []netip.Addr {
+	var addresses []netip.Addr
+	for _, prefix := range e.Addresses {
+		addresses = append(addresses, prefix.Addr())
+	}
+	return addresses
+}

@@ -1,0 +1,139 @@
+//go:build linux && root
+
+package cluster_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const victimArgument = "victim"
+
+// remains is what a lab could leave on the machine, by kind.
+func remains(lab string) map[string][]string {
+	found := map[string][]string{}
+	add := func(kind, what string) { found[kind] = append(found[kind], what) }
+	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range commands {
+		text, _ := os.ReadFile(file) // it may have ended
+		environment, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "environ"))
+		if strings.Contains(string(text), lab) || strings.Contains(string(environment), lab) {
+			add("process", strings.ReplaceAll(string(text), "\x00", " "))
+		}
+	}
+	// Not through links, and not into groups that vanish meanwhile.
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && entry.Name() == lab {
+			add("control group", path)
+			return fs.SkipDir
+		}
+		return nil
+	})
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, lab) {
+			add("mount", line)
+		}
+	}
+	return found
+}
+
+// machine is what programs of Kubernetes would write outside of a node.
+func machine(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for _, pattern := range []string{
+		"/var/log/pods*", "/var/log/containers*", "/var/lib/kubelet*", "/var/lib/containerd*", "/var/lib/cni*", "/var/lib/kube*",
+		"/run/containerd*", "/run/netns/*", "/run/cni*", "/run/xtables.lock", "/run/cgroup*", "/opt/containerd*", "/opt/cni*", "/etc/cni*",
+		"/etc/kubernetes*", "/usr/libexec/kubernetes*", "/sys/class/net/*",
+	} {
+		matches, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		found[pattern] = matches
+	}
+	rules, err := exec.CommandContext(t.Context(), "nft", "list", "ruleset").Output()
+	require.NoError(t, err)
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	found["nft"], found["mounts"] = []string{string(rules)}, []string{string(mounts)}
+	return found
+}
+
+func TestNothingRemainsAfterClose(t *testing.T) {
+	before := machine(t)
+	base := t.TempDir()
+	lab, err := cluster.NewLab(t.Context(), base, t.Output())
+	require.NoError(t, err)
+	id := filepath.Base(lab.Dir())
+	deploy(t, newCluster(t, lab, cluster.Numbered(0)))
+	assert.NotEmpty(t, remains(id), "the test knows what to look for")
+
+	require.NoError(t, lab.Close())
+	assert.Empty(t, remains(id))
+	assert.NoDirExists(t, lab.Dir())
+	assert.Equal(t, before, machine(t))
+}
+
+// victim is a program with a cluster that is killed: its argument is where the
+// lab is to be, in the environment because the arguments are the harness's.
+func victim() int {
+	lab, err := cluster.NewLab(context.Background(), os.Getenv("VICTIM_BASE"), nil)
+	if err == nil {
+		options := cluster.Numbered(0)
+		options.Nodes = 1
+		_, err = lab.New(context.Background(), options)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stdout, "error:", err)
+		return 1
+	}
+	fmt.Fprintln(os.Stdout, filepath.Base(lab.Dir()))
+	select {} // until it is killed
+}
+
+func TestNothingRunsAfterTheProgramWasKilled(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	base := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), self, victimArgument)
+	cmd.Env = append(os.Environ(), "VICTIM_BASE="+base)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	id := strings.TrimSpace(line)
+	require.Contains(t, id, "meshway-lab-")
+	require.Contains(t, remains(id), "process")
+
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, harness.Wait(ctx, "no process is left", func(context.Context) error {
+		if processes := remains(id)["process"]; len(processes) > 0 {
+			return fmt.Errorf("%d processes: %s", len(processes), processes[0])
+		}
+		return nil
+	}))
+
+	// The directory and the control groups go with the next lab.
+	lab, err := cluster.NewLab(t.Context(), base, t.Output())
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, lab.Close()) }()
+	assert.Empty(t, remains(id))
+	assert.NoDirExists(t, filepath.Join(base, id))
+}

@@ -1,0 +1,23 @@
+// Command components builds the programs that the clusters are made of and
+// prints the directory that holds them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/meshway/meshway/e2e/kubernetes/components"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	binaries, err := components.Build(ctx, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "components:", err)
+		os.Exit(1)
+	}
+	fmt.Fprintln(os.Stdout, binaries.Dir)
+}

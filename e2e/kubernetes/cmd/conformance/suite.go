@@ -1,0 +1,91 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+)
+
+// grace is how long the suite may clean up after an interrupt.
+const grace = 20 * time.Second
+
+// suite is the conformance suite and how to run it.
+type suite struct {
+	source  string // the checkout
+	filter  string
+	reports string
+	args    []string // further ones of the suite
+	program string   // when built
+}
+
+// check finds the suite's module in the checkout.
+func (s *suite) check() error {
+	if s.source == "" {
+		return errors.New("-suite is missing: give the directory of a checkout of kubernetes-sigs/mcs-api")
+	}
+	module, err := filepath.Abs(filepath.Join(s.source, "conformance"))
+	if err != nil {
+		return fmt.Errorf("find suite: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(module, "go.mod")); err != nil {
+		return fmt.Errorf("-suite %s: no Go module in its folder conformance: give the directory of a checkout of kubernetes-sigs/mcs-api", s.source)
+	}
+	s.source = module
+	return nil
+}
+
+// build compiles the suite in its own module, with its versions.
+func (s *suite) build(ctx context.Context, dir string) error {
+	s.program = filepath.Join(dir, "conformance.test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", s.program, ".")
+	build.Dir = s.source
+	build.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build suite: %s: %s", err, out) // not %w: the status is not the suite's
+	}
+	return nil
+}
+
+// run runs the suite where all API servers are reached, in the directory of its
+// reports, because it writes them where it runs.
+func (s *suite) run(ctx context.Context, lab *cluster.Lab, contexts []string, out io.Writer) error {
+	if err := s.makeReports(); err != nil {
+		return err
+	}
+	argv := []string{s.program, "-contexts=" + strings.Join(contexts, ","), "-ginkgo.v", "-ginkgo.no-color"}
+	if s.filter != "" {
+		argv = append(argv, "-ginkgo.label-filter="+s.filter)
+	}
+	command := exec.CommandContext(ctx, lab.EnterScript(), append(argv, s.args...)...)
+	command.Dir, command.Stdout, command.Stderr = s.reports, out, os.Stderr
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command.WaitDelay = grace
+	err := command.Run()
+	fmt.Fprintf(out, "reports: %s/report.yaml and report.html\n", s.reports)
+	if err != nil {
+		return fmt.Errorf("run suite: %w", err)
+	}
+	return nil
+}
+
+func (s *suite) makeReports() (err error) {
+	if s.reports == "" {
+		s.reports, err = os.MkdirTemp("", "meshway-conformance-")
+	} else if s.reports, err = filepath.Abs(s.reports); err == nil {
+		err = os.MkdirAll(s.reports, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("make directory for reports: %w", err)
+	}
+	return nil
+}

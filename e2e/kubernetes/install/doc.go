@@ -1,0 +1,3 @@
+// Package install puts Meshway on clusters as a user does: the chart with Helm,
+// then meshctl.
+package install

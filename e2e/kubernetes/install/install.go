@@ -1,0 +1,124 @@
+//go:build linux
+
+package install
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/meshway/meshway/e2e/kubernetes/chart"
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/meshway/meshway/e2e/kubernetes/images"
+	"golang.org/x/sync/errgroup"
+)
+
+// Namespace is where the chart is installed.
+const Namespace = "meshway-system"
+
+// patience is how long one step may take.
+const patience = 90 * time.Second
+
+// Federation is some clusters with Meshway on them.
+type Federation struct {
+	Clusters []*cluster.Cluster
+	Meshctl  string // the program's file
+	lab      *cluster.Lab
+}
+
+// Clusters brings clusters up and gives their nodes the agent's image. Files
+// are made in dir, and used as long as the federation is.
+func Clusters(ctx context.Context, lab *cluster.Lab, dir string, options ...cluster.Options) (*Federation, error) {
+	image, err := chart.Image(ctx, chart.AgentImage, dir)
+	if err != nil {
+		return nil, err
+	}
+	archive := filepath.Join(dir, "meshway.tar")
+	if err := images.WriteFile(archive, image); err != nil {
+		return nil, err
+	}
+	f := &Federation{
+		Clusters: make([]*cluster.Cluster, len(options)),
+		Meshctl:  filepath.Join(dir, "meshctl"), // beside meshd, where chart.Image compiles
+		lab:      lab,
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range options {
+		group.Go(func() (err error) {
+			if f.Clusters[i], err = lab.New(ctx, options[i]); err != nil {
+				return err
+			}
+			return f.Clusters[i].LoadImage(ctx, archive)
+		})
+	}
+	return f, group.Wait()
+}
+
+// Install installs the chart everywhere and federates the clusters. Node 1 of
+// each is the gateway, all others only route.
+func (f *Federation) Install(ctx context.Context) error {
+	root, err := chart.Root(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range f.Clusters {
+		err := f.run(ctx,
+			[]string{"kubectl", "--context", c.Name(), "label", "node", c.Nodes()[0].Name, "meshway.io/gateway=true"},
+			[]string{"helm", "install", "meshway", filepath.Join(root, "deploy/chart/meshway"), "--kube-context", c.Name(),
+				"-n", Namespace, "--create-namespace", "-f", filepath.Join(root, "e2e/kubernetes/chart/lab.yaml"),
+				"--set", "datacenter.name=" + c.Name()})
+		if err != nil {
+			return err
+		}
+	}
+	return f.federate(ctx)
+}
+
+func (f *Federation) federate(ctx context.Context) error {
+	first := f.Clusters[0].Name()
+	for i, c := range f.Clusters {
+		if err := f.awaitAgent(ctx, c); err != nil {
+			return err
+		}
+		command := []string{f.Meshctl, "init", "--context", first}
+		if i > 0 {
+			command = []string{f.Meshctl, "join", "--context", c.Name(), "--via", first}
+		}
+		if err := f.run(ctx, command); err != nil {
+			return err
+		}
+	}
+	for _, c := range f.Clusters {
+		err := f.run(ctx, []string{"kubectl", "--context", c.Name(), "-n", Namespace,
+			"rollout", "status", "daemonset/meshway", "--timeout=90s"})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitAgent waits until an agent of the cluster answers meshctl.
+func (f *Federation) awaitAgent(ctx context.Context, c *cluster.Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return harness.Wait(ctx, "the agent of "+c.Name()+" answers", func(ctx context.Context) error {
+		_, err := f.lab.Exec(ctx, f.Meshctl, "--context", c.Name(), "version")
+		return err
+	})
+}
+
+// run runs commands of the operator's, each with its own limit.
+func (f *Federation) run(ctx context.Context, commands ...[]string) error {
+	for _, argv := range commands {
+		limited, cancel := context.WithTimeout(ctx, 2*patience)
+		_, err := f.lab.Exec(limited, argv...)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("run %s: %w", argv, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+//go:build linux && root
+
+package mcs_test
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestMain(m *testing.M) {
+	cluster.Main()
+	os.Exit(m.Run())
+}
+
+// One cluster for all: each promise has namespaces of its own.
+func TestControllersOnARealAPIServer(t *testing.T) {
+	lab, err := cluster.NewLab(t.Context(), t.TempDir(), t.Output())
+	require.NoError(t, err, "this test needs root")
+	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	options := cluster.Numbered(0)
+	options.Nodes = 1
+	c, err := lab.New(ctx, options)
+	require.NoError(t, err)
+	applyCRDs(t, c)
+	core, mcs, err := controller.Clients(c.REST())
+	require.NoError(t, err)
+	both := mcstest.Cluster{Kubernetes: core, MCS: mcs}
+	t.Run("Promises", func(t *testing.T) {
+		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return both })
+	})
+	t.Run("CoreDNSAnswersForImports", func(t *testing.T) { coreDNSAnswers(t, lab, c, both) })
+}
+
+func applyCRDs(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	crds, err := filepath.Glob("../../../deploy/chart/meshway/crds/service*.yaml")
+	require.NoError(t, err)
+	require.Len(t, crds, 2)
+	for _, path := range crds {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, c.Apply(t.Context(), string(text)))
+	}
+}
+
+// coreDNSAnswers enables the zone with meshctl, and asks for what west exports.
+func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both mcstest.Cluster) {
+	meshctl := filepath.Join(t.TempDir(), "meshctl")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", meshctl, "./cmd/meshctl")
+	build.Dir = "../../.."
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, want := range []string{"+         multicluster clusterset.local", "already"} {
+		out, err := exec.CommandContext(t.Context(), lab.EnterScript(), meshctl, "dns", "enable", "--context", c.Name()).CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Contains(t, string(out), want)
+	}
+	_, err = c.Kubectl(t.Context(), "-n", "kube-system", "rollout", "restart", "deployment", "coredns") // faster than its reload
+	require.NoError(t, err)
+
+	imports := importFromWest(t, both)
+	service := c.Options().ServiceCIDRs[0].Addr().As4()
+	service[3] = 10
+	server := "@" + netip.AddrFrom4(service).String()
+	ask := func(question ...string) string {
+		answer, _ := c.Nodes()[0].Exec(t.Context(), append([]string{"dig", "+short", "+time=1", "+tries=1", server}, question...)...)
+		lines := strings.Fields(answer)
+		slices.Sort(lines)
+		return strings.Join(lines, " ")
+	}
+	for question, want := range map[string]string{
+		"web.default.svc.clusterset.local":          imports.address(t, "web"),
+		"db.default.svc.clusterset.local":           "10.2.0.1 10.2.0.2",
+		"db-0.west.db.default.svc.clusterset.local": "10.2.0.1",
+		"west.db.default.svc.clusterset.local":      "",
+		"none.default.svc.clusterset.local":         "",
+		"kubernetes.default.svc.cluster.local":      c.Options().ServiceCIDRs[0].Addr().Next().String(),
+	} {
+		assert.EventuallyWithT(t, func(t *assert.CollectT) { assert.Equal(t, want, ask(question), question) },
+			90*time.Second, 200*time.Millisecond)
+	}
+	assert.Contains(t, ask("SRV", "_http._tcp.web.default.svc.clusterset.local"), "web.default.svc.clusterset.local.")
+}
+
+// imports is what a controller makes of west's exports.
+type imports struct{ cluster mcstest.Cluster }
+
+func importFromWest(t *testing.T, both mcstest.Cluster) imports {
+	t.Helper()
+	federation := mcstest.NewCatalog(t, "east", "west")
+	for name, kind := range map[string]catalog.ExportType{"web": catalog.ClusterSetIP, "db": catalog.Headless} {
+		e := catalog.Export{
+			ExportKey: catalog.ExportKey{Datacenter: "west", Namespace: "default", Name: name}, Type: kind,
+			Ports:           []catalog.ExportPort{{Name: "http", Protocol: "tcp", Number: 80}},
+			SessionAffinity: catalog.NoSessionAffinity, Affinity: catalog.AffinityNone,
+			IPFamilies: []catalog.IPFamily{catalog.IPv4}, CreatedAt: time.Now(),
+		}
+		federation.At("west").Put(t, e, catalog.EndpointSlice{
+			EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: e.ExportKey, Slice: name}, Ports: e.Ports,
+			Endpoints: []catalog.Endpoint{
+				{Address: netip.MustParseAddr("10.2.0.1"), Ready: true, Hostname: name + "-0"},
+				{Address: netip.MustParseAddr("10.2.0.2"), Ready: true, Hostname: name + "-1"},
+				{Address: netip.MustParseAddr("10.2.0.3"), Hostname: name + "-2"},
+			},
+		})
+	}
+	run, err := controller.New(controller.Config{
+		Datacenter: "east", Identity: "gw0", Namespace: "default", Catalog: federation,
+		Withdrawn: func() []catalog.DatacenterName { return nil }, Kubernetes: both.Kubernetes, MCS: both.MCS,
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() { assert.NoError(t, run.Run(ctx)) })
+	t.Cleanup(func() { cancel(); group.Wait() })
+	return imports{both}
+}
+
+// address waits for the clusterset IP.
+func (i imports) address(t *testing.T, name string) (address string) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		found, err := i.cluster.MCS.MulticlusterV1beta1().ServiceImports("default").Get(t.Context(), name, metav1.GetOptions{})
+		if assert.NoError(c, err) && assert.NotEmpty(c, found.Spec.IPs) {
+			address = found.Spec.IPs[0]
+		}
+	}, 20*time.Second, 50*time.Millisecond)
+	return address
+}

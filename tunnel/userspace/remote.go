@@ -1,0 +1,102 @@
+package userspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/meshway/meshway/tunnel/device"
+)
+
+// remoteWait bounds how long an answer of the supervisor is waited for; the
+// agent's next pass tries again.
+const remoteWait = 5 * time.Second
+
+// Remote is the backend of an agent in a container: processes that it started
+// itself would end with it. It asks a supervisor (see Supervise), which lives
+// in a container of its own, by one file for each interface that should exist.
+type Remote struct{ Dir string }
+
+// Kind implements device.Backend.
+func (Remote) Kind() string { return "userspace" }
+
+// Server returns the process that serves an interface: one of another container.
+func (Remote) Server(string) int { return device.Unseen }
+
+// Create implements device.Backend: it asks, and returns when the data plane
+// answers on its socket.
+func (r Remote) Create(ctx context.Context, name string, mtu int) error {
+	if err := r.ask(name, mtu); err != nil {
+		return fmt.Errorf("ask for data plane of %s: %w", name, err)
+	}
+	err := await(ctx, func() (bool, error) {
+		conn, err := dialSocket(name)
+		if err != nil {
+			return false, nil // not yet
+		}
+		return true, conn.Close()
+	})
+	if err != nil {
+		return fmt.Errorf("wait for data plane of %s: %w; is the data plane's pod of this node running?", name, err)
+	}
+	return nil
+}
+
+// Remove implements device.Backend: it takes the request back and waits until
+// the interface is gone. Without a supervisor it deletes the interface itself.
+func (r Remote) Remove(ctx context.Context, name string) error {
+	if err := os.Remove(filepath.Join(r.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("take request back: %w", err)
+	}
+	err := await(ctx, func() (bool, error) {
+		_, err := netlink.LinkByName(name)
+		if errors.As(err, new(netlink.LinkNotFoundError)) {
+			return true, nil
+		}
+		return false, err
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return deleteLink(name)
+	}
+	if err != nil {
+		return fmt.Errorf("wait for the end of data plane of %s: %w", name, err)
+	}
+	return nil
+}
+
+// ask writes the request whole or not at all.
+func (r Remote) ask(name string, mtu int) error {
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		return err
+	}
+	partial := filepath.Join(r.Dir, partialPrefix+name)
+	if err := os.WriteFile(partial, []byte(strconv.Itoa(mtu)+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(partial, filepath.Join(r.Dir, name))
+}
+
+// await looks until done, at most remoteWait.
+func await(ctx context.Context, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, remoteWait)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
