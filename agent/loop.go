@@ -50,6 +50,7 @@ type loop struct {
 	observed   plan.Observed // of the last pass; only Run touches it, like the next
 	distances  roundTrips
 	departures departures
+	adopted    bool         // what an earlier agent left has been looked at
 	lingering  bool         // a datacenter has just left: look again soon
 	sound      atomic.Int64 // when a pass last applied everything, Unix ns
 	synced     atomic.Bool  // the own copy of the catalog has caught up since the start
@@ -147,13 +148,13 @@ func (l *loop) catchUp(ctx context.Context) error {
 // gather reads all sources; what cannot be read is not synced, so that
 // nothing is deleted for want of it.
 func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
-	if l.last.Load() == nil {
+	if !l.adopted {
 		// What an earlier agent left is adopted, not planned anew.
 		tunnels, err := l.dataplane.Tunnels.List(ctx)
 		if err != nil {
 			return plan.Inputs{}, fmt.Errorf("look at the tunnels: %w", err)
 		}
-		l.observed.Tunnels = tunnels
+		l.observed.Tunnels, l.adopted = tunnels, true
 	}
 	host, err := l.host.Observe(ctx)
 	view := l.federation.View()
