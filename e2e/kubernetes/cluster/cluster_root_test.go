@@ -283,7 +283,7 @@ kind: Service
 metadata: {name: hello}
 spec:
   selector: {app: hello}
-  ports: [{port: 42}]
+  ports: [{name: tcp, port: 42}]
 ---
 apiVersion: v1
 kind: Pod
@@ -313,9 +313,10 @@ func TestStandInsOfTheConformanceImagesDoWhatTheSuiteAsks(t *testing.T) {
 	defer cancel()
 	const name = "hello.default.svc.cluster.local"
 	for command, want := range map[string]string{
-		"echo hi | nc " + name + " 42": "pod ip 10.11.0.",
-		"dig +short " + name:           "10.111.",
-		"nslookup " + name:             "Address: 10.111.",
+		"echo hi | nc -v -w 2 -4 " + name + " 42 2>&1": "pod ip 10.11.0.",
+		"dig +short " + name:                           "10.111.",
+		"nslookup -type=A " + name + ".":               "Address: 10.111.",
+		"nslookup -type=SRV _tcp._tcp." + name + ".":   "service = 0 100 42 hello.default.svc.cluster.local.",
 	} {
 		// Again as the suite does: socat gives up when the echo ends before it was asked.
 		err := harness.Wait(ctx, command+" answers", func(ctx context.Context) error {

@@ -16,8 +16,9 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// grace is how long the suite may clean up after an interrupt.
-const grace = 20 * time.Second
+// grace is how long the suite may take to end after an interrupt: its clusters
+// go with all that it made.
+const grace = 5 * time.Second
 
 // suite is the conformance suite and how to run it.
 type suite struct {
@@ -72,7 +73,10 @@ func (s *suite) run(ctx context.Context, lab *cluster.Lab, contexts []string, ou
 	command.WaitDelay = grace
 	err := command.Run()
 	fmt.Fprintf(out, "reports: %s/report.yaml and report.html\n", s.reports)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("run suite: interrupted")
+	case err != nil:
 		return fmt.Errorf("run suite: %w", err)
 	}
 	return nil
