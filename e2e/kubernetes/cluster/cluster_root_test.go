@@ -169,13 +169,15 @@ func checkService(t *testing.T, c *cluster.Cluster, from pod) {
 	require.NoError(t, err)
 	addresses := strings.Fields(text)
 	require.Len(t, addresses, len(c.Options().ServiceCIDRs))
-	for _, ip := range addresses {
-		_, err := ask(t, c, from, url(netip.MustParseAddr(ip), 80))
-		require.NoError(t, err)
-	}
-	seen := make(map[string]bool)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	for _, ip := range addresses { // kube-proxy learns of it in its own time
+		require.NoError(t, harness.Wait(ctx, "the service answers at "+ip, func(context.Context) error {
+			_, err := ask(t, c, from, url(netip.MustParseAddr(ip), 80))
+			return err
+		}))
+	}
+	seen := make(map[string]bool)
 	err = harness.Wait(ctx, "both pods answer to the service's name", func(context.Context) error {
 		a, err := ask(t, c, from, "http://web.default.svc.cluster.local")
 		if err != nil {
