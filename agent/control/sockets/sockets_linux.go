@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,10 +33,33 @@ func (s *Sockets) Listen(ctx context.Context, at netip.AddrPort, path control.Pa
 	if path == control.Overlay {
 		return listen(ctx, at, s.overlayOptions)
 	}
-	if err := probe(ctx, at); err != nil {
-		return nil, err
+	var l net.Listener
+	err := settled(ctx, func() error { return probe(ctx, at) })
+	if err == nil {
+		err = settled(ctx, func() (err error) {
+			l, err = listen(ctx, at, s.underlayOptions)
+			return err
+		})
 	}
-	return listen(ctx, at, s.underlayOptions)
+	return l, err
+}
+
+// settled tries again for a moment while the port is in use: a process that is
+// just being started by this one holds copies of our sockets until its exec,
+// also of those that are closed here.
+func settled(ctx context.Context, bind func() error) error {
+	const moment, pause = 500 * time.Millisecond, 10 * time.Millisecond
+	for end := time.Now().Add(moment); ; {
+		err := bind()
+		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Dial connects to host:port, with the mark if the address that the host
