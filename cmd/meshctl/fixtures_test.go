@@ -82,6 +82,13 @@ func troubled() status.Snapshot {
 	return s
 }
 
+// failingDataplane has no problem but an error of the data plane.
+func failingDataplane() status.Snapshot {
+	s := healthy()
+	s.Dataplane.Errors = []string{"apply firewall: nft: not found"}
+	return s
+}
+
 func standalone() status.Snapshot {
 	return status.Snapshot{
 		At: noon, Version: "v0.1.0", State: status.Standalone,

@@ -52,6 +52,7 @@ func TestStatusAnswersFromTopToBottom(t *testing.T) {
 		"status-problems":   {troubled(), "table", exitProblems},
 		"status-standalone": {standalone(), "table", exitOK},
 		"status-wide":       {troubled(), "wide", exitProblems},
+		"status-dataplane":  {failingDataplane(), "table", exitProblems},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := meshctl(t, &operator{snapshot: test.snapshot}, "status", "-o", test.format)

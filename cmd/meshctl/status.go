@@ -54,10 +54,16 @@ func showStatus(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 	if err := printStatus(a, snapshot, document); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(snapshot.Problems, isError) {
+	if failing(snapshot) {
 		return errProblems
 	}
 	return nil
+}
+
+// failing tells whether the screen has a line of severity error: a problem, or
+// something that the data plane could not do.
+func failing(s status.Snapshot) bool {
+	return len(s.Dataplane.Errors) > 0 || slices.ContainsFunc(s.Problems, isError)
 }
 
 func isError(p plan.Problem) bool { return p.Severity == plan.Error }

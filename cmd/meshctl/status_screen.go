@@ -84,7 +84,7 @@ func (s statusScreen) headline() string {
 	default:
 		text = who + " is " + human.Clean(string(s.snapshot.State))
 	}
-	if color == human.Good && slices.ContainsFunc(s.snapshot.Problems, isError) {
+	if color == human.Good && failing(s.snapshot) {
 		color = human.Bad
 	}
 	return s.paint.Paint(color, "●") + " " + text
