@@ -34,7 +34,7 @@ type Deps struct {
 	Host          Host
 	Site          Site // nil: the prefixes of the configuration
 	Registrations Registrations
-	Token         string // to join with by itself; empty: wait to be told
+	Token         func() (string, error) // to join with by itself, an error while there is none; nil: wait to be told
 	Log           *slog.Logger
 }
 
@@ -87,20 +87,24 @@ func New(deps Deps) *Agent {
 // stays as it is when Run returns, so that a restart loses no packet.
 func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.keep(ctx) })
-	if a.deps.Token != "" {
-		group.Go(func() error { a.joinWhenTold(ctx); return nil })
+	opened := make(chan struct{})
+	group.Go(func() error { return a.keep(ctx, sync.OnceFunc(func() { close(opened) })) })
+	if a.deps.Token != nil {
+		group.Go(func() error { a.joinWhenTold(ctx, opened); return nil })
 	}
 	return group.Wait()
 }
 
-// keep runs one membership after the other.
-func (a *Agent) keep(ctx context.Context) error {
+// keep runs one membership after the other. It calls opened once it is known
+// whether there is one.
+func (a *Agent) keep(ctx context.Context, opened func()) error {
 	for ctx.Err() == nil {
 		m, err := a.open()
 		if err != nil {
 			return err
 		}
+		a.member.Store(m)
+		opened()
 		if err := a.serve(ctx, m); err != nil {
 			return err
 		}
@@ -163,7 +167,6 @@ func (a *Agent) serve(ctx context.Context, m *member) error {
 	defer stop()
 	group, running := errgroup.WithContext(running)
 	if m != nil {
-		a.member.Store(m)
 		group.Go(func() error { return m.run(running) })
 	}
 	var next transition

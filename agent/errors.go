@@ -13,6 +13,7 @@ var ErrNoLeader = errors.New("the catalog has no leader")
 const (
 	alreadyMemberCode = "already-a-member"
 	siteUnknownCode   = "site-unknown"
+	busyCode          = "busy"
 )
 
 // What a gateway answers to a call that its state does not allow.

@@ -149,7 +149,7 @@ func (a *Agent) begin() error {
 
 func busy() error {
 	return &catalog.Refusal{
-		Code: "busy", Message: "an init, join or leave is under way on this gateway",
+		Code: busyCode, Message: "an init, join or leave is under way on this gateway",
 		Remedy: "wait until it has ended; see meshctl status",
 	}
 }

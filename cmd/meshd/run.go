@@ -137,16 +137,12 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, sit
 	if err != nil {
 		return nil, err
 	}
-	token, err := readToken(cfg.Join.TokenFile)
-	if err != nil {
-		return nil, err
-	}
 	dataplane, err := newDataplane(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
 	return agent.New(agent.Deps{
-		Config: cfg, Key: key, Dataplane: dataplane, Token: token, Log: log,
+		Config: cfg, Key: key, Dataplane: dataplane, Token: tokenOf(cfg.Join.TokenFile), Log: log,
 		Federations: federation.New(federation.Config{
 			Config: cfg, Store: store, Log: log,
 			Sockets: func(overlay func() netip.Prefix) control.Sockets {
@@ -168,15 +164,23 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, sit
 	}), nil
 }
 
-func readToken(file string) (string, error) {
+// tokenOf reads the token each time that it is asked for: a Secret may come
+// later than the agent, and with another token.
+func tokenOf(file string) func() (string, error) {
 	if file == "" {
-		return "", nil
+		return nil
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("join.tokenFile: %w: write a token there, or remove the key to join with meshctl", err)
+	return func() (string, error) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		token := strings.TrimSpace(string(text))
+		if token == "" {
+			return "", fmt.Errorf("%s is empty", file)
+		}
+		return token, nil
 	}
-	return strings.TrimSpace(string(text)), nil
 }
 
 // serveMetrics serves /metrics, /healthz and /readyz, unless port 0 says not to.

@@ -37,6 +37,7 @@ type site struct {
 	kernel   *routestest.Kernel
 	filter   *routestest.Filter
 	key      tunnel.PublicKey
+	told     func() (string, error) // the token of the configuration; nil: none
 	agent    *agent.Agent
 	cancel   context.CancelFunc
 	ended    chan error
@@ -70,7 +71,7 @@ func (s *site) start() {
 	require.Equal(t, s.key, key.Public(), "a host keeps its key")
 	log := logger(s.name())
 	s.agent = agent.New(agent.Deps{
-		Config: s.cfg, Key: key, Log: log, Host: s,
+		Config: s.cfg, Key: key, Log: log, Host: s, Token: s.told,
 		Dataplane: agent.Dataplane{Tunnels: links{s.tunnels, s.kernel}, Routes: s.kernel, Firewall: s.filter},
 		Federations: federation.New(federation.Config{
 			Config: s.cfg, Store: store, Log: log,
