@@ -13,6 +13,11 @@ const (
 	FirewallTable       = "meshway"  // nft table, family inet
 )
 
+// NodesTable is the second table of ours, next to the configured one: the ways
+// to hosts of the own datacenter that are reached through a tunnel. Only what
+// came out of a lane goes by it.
+func NodesTable(table int) int { return table + 1 }
+
 // Config is the part of the kernel's routing state that is ours, as it should
 // be. It is a value: slices are sorted, so that equal configurations compare equal.
 type Config struct {
@@ -20,7 +25,7 @@ type Config struct {
 	Rules    []Rule
 	Nexthops []Nexthop // sorted by ID
 	Groups   []Group   // sorted by ID
-	Routes   []Route   // sorted by prefix
+	Routes   []Route   // sorted by prefix, those of NodesTable last
 	Sysctls  []Sysctl  // sorted by key
 }
 
@@ -33,11 +38,13 @@ const (
 	IPv6 Family = 6
 )
 
-// Rule is "not fwmark Mark/Mark lookup Table" of one family.
+// Rule is of one family, and of one of two kinds: "not fwmark Mark/Mark lookup
+// Table", or, if In is set, "iif In lookup NodesTable".
 type Rule struct {
 	Family   Family
 	Priority int
 	Mark     uint32
+	In       string // device that the packet came in by
 }
 
 // Nexthop is one leg: a device, a router on the link of a device, or a blackhole.
@@ -62,6 +69,7 @@ type Route struct {
 	Prefix  netip.Prefix
 	Nexthop uint32     // id of a Nexthop or Group
 	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
+	ToNode  bool       // is in NodesTable
 }
 
 // Sysctl is a kernel setting below /proc/sys that forwarding needs.

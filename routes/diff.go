@@ -18,11 +18,17 @@ func Diff(want Config, have Observed, prune bool) Change {
 		Groups: delta(want.Groups, have.Groups, prune, func(g Group) uint32 { return g.ID },
 			func(a, b Group) bool { return slices.Equal(a.Members, b.Members) }),
 		Routes: delta(want.Routes, have.Routes, prune,
-			func(r Route) netip.Prefix { return r.Prefix }, equal[Route]),
+			func(r Route) routeKey { return routeKey{r.Prefix, r.ToNode} }, equal[Route]),
 		Rules: delta(want.Rules, have.Rules, prune,
 			func(r Rule) Rule { return r }, equal[Rule]),
 		Conflicts: conflicts,
 	}
+}
+
+// routeKey tells routes apart.
+type routeKey struct {
+	prefix netip.Prefix
+	toNode bool
 }
 
 func equal[T comparable](a, b T) bool { return a == b }

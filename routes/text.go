@@ -39,6 +39,24 @@ func (g Group) String() string {
 	return fmt.Sprintf("%s group %s protocol %d", idText(g.ID), strings.Join(members, "/"), DefaultProtocol)
 }
 
+// Table is the number of the table that the route is in, table being the
+// configured one.
+func (r Route) Table(table int) int {
+	if r.ToNode {
+		return NodesTable(table)
+	}
+	return table
+}
+
+// Table is the number of the table that the rule leads to, table being the
+// configured one.
+func (r Rule) Table(table int) int {
+	if r.In != "" {
+		return NodesTable(table)
+	}
+	return table
+}
+
 // Text is the route as `ip route add` takes it.
 func (r Route) Text(table int) string {
 	var b strings.Builder
@@ -46,14 +64,21 @@ func (r Route) Text(table int) string {
 	if r.Source.IsValid() {
 		fmt.Fprintf(&b, " src %s", r.Source)
 	}
-	fmt.Fprintf(&b, " table %d proto %d", table, DefaultProtocol)
+	fmt.Fprintf(&b, " table %d proto %d", r.Table(table), DefaultProtocol)
 	return b.String()
 }
 
 // Text is the rule as `ip rule add` takes it.
 func (r Rule) Text(table int) string {
-	return fmt.Sprintf("not fwmark %#x/%#x lookup %d priority %d protocol %d",
-		r.Mark, r.Mark, table, r.Priority, DefaultProtocol)
+	return fmt.Sprintf("%s lookup %d priority %d protocol %d", r.Selector(), r.Table(table), r.Priority, DefaultProtocol)
+}
+
+// Selector says which packets the rule is for, as ip prints it.
+func (r Rule) Selector() string {
+	if r.In != "" {
+		return "iif " + r.In
+	}
+	return fmt.Sprintf("not fwmark %#x/%#x", r.Mark, r.Mark)
 }
 
 func (n Nexthop) family() Family { return n.Family }

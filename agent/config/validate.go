@@ -77,13 +77,15 @@ func (v validator) wireguard(raw rawWireGuard) WireGuard {
 
 func (v validator) routing(raw rawRouting) Routing {
 	table := raw.Table.or(7117)
-	if table.value >= 253 && table.value <= 255 {
+	// The number after it is used too (routes.NodesTable).
+	if table.value >= 252 && table.value <= 255 {
 		v.faults.add(table.at, "routing.table: %d is a table of the system; use one of its own, such as 7117", table.value)
 	}
 	return Routing{
-		Table: int(v.within("routing.table", table, 1, 1<<31-1)),
+		Table: int(v.within("routing.table", table, 1, 1<<31-2)),
 		// Table main is looked up at 32766: a rule after that one never matters.
-		RulePriority: int(v.within("routing.rulePriority", raw.RulePriority.or(5400), 1, 32765)),
+		// Local addresses are at 0, and the rules of the table of nodes come one before.
+		RulePriority: int(v.within("routing.rulePriority", raw.RulePriority.or(5400), 2, 32765)),
 		Mark:         uint32(v.within("routing.mark", raw.Mark.or(0x20), 1, 1<<32-1)), //nolint:gosec // within the range
 	}
 }

@@ -69,7 +69,7 @@ var wrong = []struct {
 		`meshd.yaml:2:19: wireguard.port: 0 is out of range; use 1 to 65472`,
 		`meshd.yaml:2:27: wireguard.mtu: 1200 is out of range; use 1280 to 65455`,
 		`meshd.yaml:3:18: routing.table: 254 is a table of the system; use one of its own, such as 7117`,
-		`meshd.yaml:3:37: routing.rulePriority: 32766 is out of range; use 1 to 32765`,
+		`meshd.yaml:3:37: routing.rulePriority: 32766 is out of range; use 2 to 32765`,
 		`meshd.yaml:3:50: routing.mark: 0 is out of range; use 1 to 4294967295`,
 		`meshd.yaml:4:24: liveness.multiplier: -1 is out of range; use 2 to 50`,
 		`meshd.yaml:4:34: liveness.port: 65536 is out of range; use 1 to 65535`,

@@ -57,7 +57,7 @@ func BuildRoutes(s RouteSources) RoutesReport {
 func (s RouteSources) rules() []Rule {
 	out := []Rule{}
 	add := func(r routes.Rule, state string) {
-		out = append(out, Rule{Family: int(r.Family), Priority: r.Priority, Selector: fmt.Sprintf("not fwmark %#x/%#x", r.Mark, r.Mark), State: state})
+		out = append(out, Rule{Family: int(r.Family), Priority: r.Priority, Selector: r.Selector(), State: state})
 	}
 	for _, r := range s.Desired.Routes.Rules {
 		if slices.Contains(s.Observed.Rules, r) {
@@ -81,7 +81,7 @@ func (s RouteSources) rules() []Rule {
 func (s RouteSources) routes() []Route {
 	out := []Route{}
 	for _, want := range s.Desired.Routes.Routes {
-		i := slices.IndexFunc(s.Observed.Routes, func(r routes.Route) bool { return r.Prefix == want.Prefix })
+		i := slices.IndexFunc(s.Observed.Routes, func(r routes.Route) bool { return r.Prefix == want.Prefix && r.ToNode == want.ToNode })
 		switch {
 		case i < 0:
 			out = append(out, s.route(want, missing))
@@ -92,7 +92,7 @@ func (s RouteSources) routes() []Route {
 		}
 	}
 	for _, have := range s.Observed.Routes {
-		if !slices.ContainsFunc(s.Desired.Routes.Routes, func(r routes.Route) bool { return r.Prefix == have.Prefix }) {
+		if !slices.ContainsFunc(s.Desired.Routes.Routes, func(r routes.Route) bool { return r.Prefix == have.Prefix && r.ToNode == have.ToNode }) {
 			out = append(out, s.route(have, stale))
 		}
 	}

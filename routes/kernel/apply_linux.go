@@ -48,7 +48,7 @@ func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
 	return errors.Join(err, k.restoreSysctls())
 }
 
-// writer writes to one table.
+// writer writes to our tables.
 type writer struct {
 	conn  *conn
 	table int
@@ -90,7 +90,7 @@ func (w writer) groups(ctx context.Context, verb string, flags uint16, groups []
 func (w writer) routes(ctx context.Context, verb string, flags uint16, list []routes.Route) error {
 	return w.conn.run(ctx, batch{
 		typ: unix.RTM_NEWROUTE, flags: flags, n: len(list),
-		body: func(b []byte, i int) []byte { return appendRoute(b, list[i], w.table) },
+		body: func(b []byte, i int) []byte { return appendRoute(b, list[i], list[i].Table(w.table)) },
 		name: func(i int) string { return verb + " route " + list[i].Text(w.table) },
 	})
 }
@@ -98,7 +98,7 @@ func (w writer) routes(ctx context.Context, verb string, flags uint16, list []ro
 func (w writer) rules(ctx context.Context, rules []routes.Rule) error {
 	return w.conn.run(ctx, batch{
 		typ: unix.RTM_NEWRULE, flags: create, n: len(rules),
-		body: func(b []byte, i int) []byte { return appendRule(b, rules[i], w.table) },
+		body: func(b []byte, i int) []byte { return appendRule(b, rules[i], rules[i].Table(w.table)) },
 		name: func(i int) string { return "add rule " + rules[i].Text(w.table) },
 	})
 }
@@ -106,7 +106,7 @@ func (w writer) rules(ctx context.Context, rules []routes.Rule) error {
 func (w writer) deleteRules(ctx context.Context, rules []routes.Rule) error {
 	return w.conn.run(ctx, batch{
 		typ: unix.RTM_DELRULE, n: len(rules), missing: true,
-		body: func(b []byte, i int) []byte { return appendRule(b, rules[i], w.table) },
+		body: func(b []byte, i int) []byte { return appendRule(b, rules[i], rules[i].Table(w.table)) },
 		name: func(i int) string { return "delete rule " + rules[i].Text(w.table) },
 	})
 }
@@ -114,7 +114,7 @@ func (w writer) deleteRules(ctx context.Context, rules []routes.Rule) error {
 func (w writer) deleteRoutes(ctx context.Context, list []routes.Route) error {
 	return w.conn.run(ctx, batch{
 		typ: unix.RTM_DELROUTE, n: len(list), missing: true,
-		body: func(b []byte, i int) []byte { return appendRouteDeletion(b, list[i].Prefix, w.table) },
+		body: func(b []byte, i int) []byte { return appendRouteDeletion(b, list[i].Prefix, list[i].Table(w.table)) },
 		name: func(i int) string { return "delete route " + list[i].Text(w.table) },
 	})
 }

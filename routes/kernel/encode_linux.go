@@ -120,13 +120,22 @@ func appendRouteKey(b []byte, prefix netip.Prefix, table int) []byte {
 	return appendAttr(b, unix.RTA_DST, prefix.Addr().AsSlice())
 }
 
-// appendRule is struct fib_rule_hdr and attributes: not fwmark M/M lookup table.
+// appendRule is struct fib_rule_hdr and attributes: not fwmark M/M lookup
+// table, or iif D lookup table.
 func appendRule(b []byte, r routes.Rule, table int) []byte {
 	b = append(b, familyByte(r.Family), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, unix.FR_ACT_TO_TBL)
-	b = native.AppendUint32(b, unix.FIB_RULE_INVERT)
+	flags := uint32(unix.FIB_RULE_INVERT)
+	if r.In != "" {
+		flags = 0
+	}
+	b = native.AppendUint32(b, flags)
 	b = appendAttr32(b, unix.FRA_TABLE, uint32(table))         //nolint:gosec // validated by the planner
 	b = appendAttr32(b, unix.FRA_PRIORITY, uint32(r.Priority)) //nolint:gosec // validated by the planner
-	b = appendAttr32(b, unix.FRA_FWMARK, r.Mark)
-	b = appendAttr32(b, unix.FRA_FWMASK, r.Mark)
+	if r.In != "" {
+		b = appendAttr(b, unix.FRA_IIFNAME, append([]byte(r.In), 0))
+	} else {
+		b = appendAttr32(b, unix.FRA_FWMARK, r.Mark)
+		b = appendAttr32(b, unix.FRA_FWMASK, r.Mark)
+	}
 	return appendAttr(b, unix.FRA_PROTOCOL, []byte{routes.DefaultProtocol})
 }

@@ -148,7 +148,7 @@ func TestWatchIgnoresWhatCannotConcernUs(t *testing.T) {
 	require.NoError(t, err)
 	wakes := watch(t, w)
 	w.ip("link add pod0 type veth peer name pod1")
-	w.ip("route add 10.77.0.0/16 dev mesh0 table 7118")
+	w.ip("route add 10.77.0.0/16 dev mesh0 table 7119")
 	w.ip("nexthop add id 9 blackhole")
 	w.DeleteRule(routes.DefaultTable, routestest.Sample().Rules[0]) // the first that does
 	<-wakes

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +36,7 @@ func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error
 	return observed, nil
 }
 
-// observer reads one table through one socket.
+// observer reads our tables through one socket.
 type observer struct {
 	conn    *conn
 	table   int
@@ -73,27 +72,44 @@ func (o observer) nexthops(ctx context.Context, to *routes.Observed) error {
 }
 
 func (o observer) routes(ctx context.Context, to *routes.Observed) error {
-	for _, p := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		var found []route
-		body := []byte{familyByte(routes.FamilyOf(p)), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, 0, 0, 0, 0, 0}
-		body = appendAttr32(body, unix.RTA_TABLE, uint32(o.table)) //nolint:gosec // validated by the planner
-		err := o.conn.dump(ctx, unix.RTM_GETROUTE, body, func() { found = nil }, collect(parseRoute, &found))
-		if err != nil && !errors.Is(err, unix.ENOENT) { // the table does not exist: no routes
-			return fmt.Errorf("dump routes of table %d: %w", o.table, err)
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		found, err := o.dumpTable(ctx, o.table, f)
+		if err != nil {
+			return err
 		}
 		for _, r := range found {
-			switch {
-			case r.table != o.table || r.cloned:
-			case r.ours(o.table):
+			if r.ours(o.table) {
 				to.Routes = append(to.Routes, r.Route)
-			default:
-				to.Foreign = append(to.Foreign, routes.ForeignRoute{
-					Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex],
-				})
+				continue
+			}
+			to.Foreign = append(to.Foreign, routes.ForeignRoute{
+				Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex],
+			})
+		}
+		nodes := routes.NodesTable(o.table)
+		if found, err = o.dumpTable(ctx, nodes, f); err != nil {
+			return err
+		}
+		for _, r := range found {
+			if r.ours(nodes) {
+				r.ToNode = true
+				to.Routes = append(to.Routes, r.Route)
 			}
 		}
 	}
 	return nil
+}
+
+// dumpTable is all routes of one table and family.
+func (o observer) dumpTable(ctx context.Context, table int, f routes.Family) ([]route, error) {
+	var found []route
+	body := []byte{familyByte(f), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, 0, 0, 0, 0, 0}
+	body = appendAttr32(body, unix.RTA_TABLE, uint32(table)) //nolint:gosec // validated by the planner
+	err := o.conn.dump(ctx, unix.RTM_GETROUTE, body, func() { found = nil }, collect(parseRoute, &found))
+	if err != nil && !errors.Is(err, unix.ENOENT) { // the table does not exist: no routes
+		return nil, fmt.Errorf("dump routes of table %d: %w", table, err)
+	}
+	return slices.DeleteFunc(found, func(r route) bool { return r.table != table || r.cloned }), nil
 }
 
 func (o observer) rules(ctx context.Context, to *routes.Observed) error {
@@ -131,15 +147,26 @@ func sortObserved(o *routes.Observed) {
 	slices.SortFunc(o.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Routes, func(a, b routes.Route) int {
-		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Nexthop, b.Nexthop))
+		return cmp.Or(compareBool(a.ToNode, b.ToNode), a.Prefix.Compare(b.Prefix), cmp.Compare(a.Nexthop, b.Nexthop))
 	})
 	slices.SortFunc(o.Foreign, func(a, b routes.ForeignRoute) int {
 		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Device, b.Device))
 	})
 	slices.SortFunc(o.ForeignNexthops, func(a, b routes.ForeignNexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Rules, func(a, b routes.Rule) int {
-		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Mark, b.Mark))
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.In, b.In))
 	})
+}
+
+// compareBool puts false first.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // deviceNames is every link of this namespace by its index.

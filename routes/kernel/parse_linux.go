@@ -154,7 +154,7 @@ type rule struct {
 	routes.Rule
 	table    int
 	protocol int
-	plain    bool // is "not fwmark M/M lookup table" and nothing else
+	plain    bool // is one of the kinds of routes.Rule and nothing else
 }
 
 func parseRule(b []byte) (rule, error) {
@@ -170,15 +170,17 @@ func parseRule(b []byte) (rule, error) {
 	if p := a[unix.FRA_PROTOCOL]; len(p) == 1 {
 		r.protocol = int(p[0])
 	}
+	r.In = a.text(unix.FRA_IIFNAME)
 	r.plain = h[1] == 0 && h[2] == 0 && h[3] == 0 && h[7] == unix.FR_ACT_TO_TBL &&
-		native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0 && a.u32(unix.FRA_FWMASK) == r.Mark && !a.selective()
+		(native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0) == (r.In == "") &&
+		(r.Mark == 0 || r.In == "") && a.u32(unix.FRA_FWMASK) == r.Mark && !a.selective()
 	return r, nil
 }
 
 // selective tells whether a rule has a selector that ours never have.
 func (a attrs) selective() bool {
 	const uidRange, ipProto = 0x14, 0x16 // FRA_UID_RANGE, FRA_IP_PROTO: not in package unix
-	for _, typ := range []uint16{unix.FRA_IIFNAME, unix.FRA_OIFNAME, uidRange, ipProto} {
+	for _, typ := range []uint16{unix.FRA_OIFNAME, uidRange, ipProto} {
 		if _, ok := a[typ]; ok {
 			return true
 		}
@@ -187,5 +189,5 @@ func (a attrs) selective() bool {
 }
 
 func (r rule) ours(table int) bool {
-	return r.table == table && r.protocol == routes.DefaultProtocol && r.plain
+	return r.table == r.Table(table) && r.protocol == routes.DefaultProtocol && r.plain
 }

@@ -132,5 +132,5 @@ func (k *Kernel) concernsSysctl(data []byte) bool {
 
 func (k *Kernel) watches(table int) bool {
 	ours := k.table.Load()
-	return ours == 0 || int64(table) == ours
+	return ours == 0 || int64(table) == ours || table == routes.NodesTable(int(ours))
 }

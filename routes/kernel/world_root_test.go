@@ -118,7 +118,7 @@ func (w *world) DeleteRoute(table int, prefix netip.Prefix) {
 }
 
 func (w *world) DeleteRule(table int, rule routes.Rule) {
-	w.ip("-%d rule del priority %d table %d", rule.Family, rule.Priority, table)
+	w.ip("-%d rule del priority %d table %d", rule.Family, rule.Priority, rule.Table(table))
 }
 
 func (w *world) AddNexthop(id uint32, protocol int) {

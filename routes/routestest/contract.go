@@ -55,6 +55,7 @@ func promises() map[string]func(*testing.T, World) {
 		"removal leaves nothing of ours":            removalLeavesNothing,
 		"a source that is not ours is refused":      foreignSourceIsRefused,
 		"a route moves to another nexthop in place": routeMoves,
+		"ways to nodes are in a table of their own": waysToNodes,
 	}
 }
 

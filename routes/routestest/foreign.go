@@ -62,7 +62,7 @@ func (k *Kernel) DeleteRoute(table int, prefix netip.Prefix) {
 
 // DeleteRule deletes a rule.
 func (k *Kernel) DeleteRule(table int, rule routes.Rule) {
-	k.foreign(func() { delete(k.rules, ruleKey{rule, table}) })
+	k.foreign(func() { delete(k.rules, ruleKey{rule, rule.Table(table)}) })
 }
 
 // AddNexthop adds a blackhole that is not ours.

@@ -136,7 +136,7 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 		return routes.Lookup{}, err
 	}
 	for _, rule := range k.sortedRules() {
-		if rule.Family != routes.FamilyOf(addr) {
+		if rule.Family != routes.FamilyOf(addr) || rule.In != "" { // the packet is of this host
 			continue
 		}
 		if found, ok := k.longest(rule.table, addr); ok {

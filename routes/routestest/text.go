@@ -67,13 +67,15 @@ func (k *Kernel) observed(table int) routes.Observed {
 		}
 	}
 	for _, r := range k.sortedRules() {
-		if r.table == table {
+		if r.table == r.Table(table) {
 			o.Rules = append(o.Rules, r.Rule)
 		}
 	}
 	for _, key := range k.routeKeys() {
 		r := k.routes[key]
 		switch {
+		case key.table == routes.NodesTable(table) && r.protocol == routes.DefaultProtocol:
+			o.Routes = append(o.Routes, r.Route)
 		case key.table != table:
 		case r.protocol == routes.DefaultProtocol:
 			o.Routes = append(o.Routes, r.Route)
@@ -87,7 +89,7 @@ func (k *Kernel) observed(table int) routes.Observed {
 func (k *Kernel) sortedRules() []ruleKey {
 	return slices.SortedFunc(maps.Keys(k.rules), func(a, b ruleKey) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority),
-			cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.table, b.table))
+			cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.In, b.In), cmp.Compare(a.table, b.table))
 	})
 }
 

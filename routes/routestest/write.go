@@ -146,15 +146,18 @@ func (w *writing) putGroup(g routes.Group) error {
 	return nil
 }
 
+// key is where a route is.
+func (w *writing) key(r routes.Route) routeKey { return routeKey{r.Table(w.table), r.Prefix} }
+
 func (w *writing) addRoute(r routes.Route) error {
-	if _, ok := w.routes[routeKey{w.table, r.Prefix}]; ok {
+	if _, ok := w.routes[w.key(r)]; ok {
 		return ErrExists
 	}
 	return w.putRoute(r)
 }
 
 func (w *writing) replaceRoute(r routes.Route) error {
-	if _, ok := w.routes[routeKey{w.table, r.Prefix}]; !ok {
+	if _, ok := w.routes[w.key(r)]; !ok {
 		return ErrMissing
 	}
 	return w.putRoute(r)
@@ -172,13 +175,13 @@ func (w *writing) putRoute(r routes.Route) error {
 	case r.Source.IsValid() && len(w.addresses) > 0 && !w.addresses[r.Source]:
 		return fmt.Errorf("%w: source %s is no address of this host", ErrInvalid, r.Source)
 	}
-	w.routes[routeKey{w.table, r.Prefix}] = route{Route: r, protocol: routes.DefaultProtocol}
+	w.routes[w.key(r)] = route{Route: r, protocol: routes.DefaultProtocol}
 	return nil
 }
 
 // deleteRoute lets a route alone that is another's by now.
 func (w *writing) deleteRoute(r routes.Route) error {
-	key := routeKey{w.table, r.Prefix}
+	key := w.key(r)
 	if w.routes[key].protocol == routes.DefaultProtocol {
 		delete(w.routes, key)
 	}
@@ -186,15 +189,16 @@ func (w *writing) deleteRoute(r routes.Route) error {
 }
 
 func (w *writing) addRule(r routes.Rule) error {
-	if w.rules[ruleKey{r, w.table}] {
+	key := ruleKey{r, r.Table(w.table)}
+	if w.rules[key] {
 		return ErrExists
 	}
-	w.rules[ruleKey{r, w.table}] = true
+	w.rules[key] = true
 	return nil
 }
 
 func (w *writing) deleteRule(r routes.Rule) error {
-	delete(w.rules, ruleKey{r, w.table})
+	delete(w.rules, ruleKey{r, r.Table(w.table)})
 	return nil
 }
 
