@@ -171,8 +171,6 @@ func (c *Controller) lead(ctx context.Context) {
 	p := newPublisher(c.conf, c.log, func(name catalog.ServiceName) { q.Add(name) })
 	r := &reconciler{conf: c.conf, local: c.local, publisher: p}
 	var group sync.WaitGroup
-	withdrawn := c.conf.Withdrawn()
-	r.withdrawn.Store(&withdrawn)
 	if !r.publishAll(ctx) {
 		q.ShutDown()
 		return

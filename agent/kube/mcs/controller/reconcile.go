@@ -23,9 +23,10 @@ type reconciler struct {
 	local     *local
 	publisher *publisher
 
-	// withdrawn is what watch saw last, and queued for: nobody else asks, else a
-	// change between two of its looks would be acted on by some and lost.
-	withdrawn atomic.Pointer[[]catalog.DatacenterName]
+	// seen is what watch saw last, and queued for. Nobody else looks: a change
+	// that comes and goes between two of its looks would be acted on by some, and
+	// watch, to which both looks are the same, would have nobody undo it.
+	seen atomic.Pointer[seen]
 }
 
 // errNotMember: an empty catalog is no reason to delete anything.
@@ -36,8 +37,10 @@ var errNotMember = errors.New("this datacenter is not in the catalog yet")
 func (r *reconciler) publishAll(ctx context.Context) bool {
 	for {
 		changed := r.conf.Catalog.Changed()
-		dc, member := r.conf.Catalog.View().Datacenter(r.conf.Datacenter)
+		now := look(r.conf)
+		dc, member := now.view.Datacenter(r.conf.Datacenter)
 		if member {
+			r.seen.Store(&now)
 			for _, name := range r.local.names() {
 				r.publisher.set(name, mcs.Publish(dc, r.local.source(name)))
 			}
@@ -52,7 +55,8 @@ func (r *reconciler) publishAll(ctx context.Context) bool {
 }
 
 func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) error {
-	view := r.conf.Catalog.View()
+	now := r.seen.Load()
+	view := now.view
 	dc, member := view.Datacenter(r.conf.Datacenter)
 	if !member {
 		return errNotMember
@@ -63,7 +67,7 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 	filter := catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}
 	plan := mcs.Plan(mcs.Input{
 		Name: name, Datacenter: dc.Name, Exports: view.Exports(filter), Slices: view.EndpointSlices(filter),
-		Own: own, Withdrawn: *r.withdrawn.Load(), Namespace: r.local.namespace(name.Namespace),
+		Own: own, Withdrawn: now.withdrawn, Namespace: r.local.namespace(name.Namespace),
 	})
 	return errors.Join(
 		r.tell(ctx, source.Export, own, plan.Conflict, mcs.Written(view, own), r.publisher.refusal(name)),

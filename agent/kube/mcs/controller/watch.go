@@ -19,21 +19,34 @@ const (
 
 // seen is what of the catalog and the data plane was looked at last.
 type seen struct {
+	view      *catalog.View
 	stamps    map[catalog.ServiceName]uint64
 	prefixes  []catalog.Prefix
 	withdrawn []catalog.DatacenterName
 }
 
+// look takes no stamps: they cost, and only watch compares them.
+func look(conf Config) seen {
+	view := conf.Catalog.View()
+	dc, _ := view.Datacenter(conf.Datacenter)
+	return seen{view: view, prefixes: dc.Prefixes, withdrawn: slices.Sorted(slices.Values(conf.Withdrawn()))}
+}
+
 // watch queues the names for which something has changed outside of this cluster.
 func (c *Controller) watch(ctx context.Context, q queue, r *reconciler) {
 	seed := maphash.MakeSeed()
-	var last seen
+	last := *r.seen.Load()
+	last.stamps = last.view.ExportedNames(seed)
+	for name := range last.stamps {
+		q.Add(name)
+	}
 	ticks := time.NewTicker(reachabilityInterval)
 	defer ticks.Stop()
 	for {
 		changed := c.conf.Catalog.Changed()
-		now := c.look(seed)
-		r.withdrawn.Store(&now.withdrawn)
+		now := look(c.conf)
+		now.stamps = now.view.ExportedNames(seed)
+		r.seen.Store(&now)
 		for _, name := range last.differ(now, c.local.names) {
 			q.Add(name)
 		}
@@ -46,12 +59,6 @@ func (c *Controller) watch(ctx context.Context, q queue, r *reconciler) {
 			pause(ctx, coalesce)
 		}
 	}
-}
-
-func (c *Controller) look(seed maphash.Seed) seen {
-	view := c.conf.Catalog.View()
-	dc, _ := view.Datacenter(c.conf.Datacenter)
-	return seen{stamps: view.ExportedNames(seed), prefixes: dc.Prefixes, withdrawn: slices.Sorted(slices.Values(c.conf.Withdrawn()))}
 }
 
 // differ gives the names to look at again; other prefixes change what this

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	corefake "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -46,7 +47,21 @@ func NewFake() Cluster {
 	}
 	core.PrependReactor("create", "*", admit)
 	mcs.PrependReactor("create", "*", admit)
+	mcs.PrependWatchReactor("*", fromTheList(mcs.Tracker()))
 	return Cluster{Kubernetes: core, MCS: noStreams{mcs}}
+}
+
+// fromTheList watches from where the list ended, as the clients of Kubernetes do and
+// those that mcs-api generates do not: they lose what comes in between.
+func fromTheList(tracker clienttesting.ObjectTracker) clienttesting.WatchReactionFunc {
+	return func(action clienttesting.Action) (bool, watch.Interface, error) {
+		w, ok := action.(clienttesting.WatchActionImpl)
+		if !ok {
+			return false, nil, nil
+		}
+		found, err := tracker.Watch(w.GetResource(), w.GetNamespace(), w.ListOptions)
+		return true, found, err
+	}
 }
 
 // noStreams tells informers what the fake clients of Kubernetes tell of themselves.

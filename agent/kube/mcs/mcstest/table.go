@@ -35,6 +35,7 @@ func Run(t *testing.T, cluster func(t *testing.T) Cluster) {
 		"ConflictIsToldAndGoes":                  conflictIsToldAndGoes,
 		"ImportWaitsForItsNamespace":             importWaitsForItsNamespace,
 		"UnreachableDatacenterIsLeftOut":         unreachableDatacenterIsLeftOut,
+		"WhatComesAndGoesAtOnceIsUndone":         whatComesAndGoesIsUndone,
 		"ForeignHandsAreUndone":                  foreignHandsAreUndone,
 		"ForeignServiceIsLeftAlone":              foreignServiceIsLeftAlone,
 		"WithoutALeaderOwnEndpointsStillCome":    withoutALeader,
@@ -185,6 +186,22 @@ func unreachableDatacenterIsLeftOut(_ *testing.T, b *bench) {
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1")
 	b.withdraw()
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1 10.2.0.1")
+}
+
+// A change here makes the controller work on the name while the export of north
+// is new; to who looks at the catalog only now and then it was never there.
+func whatComesAndGoesIsUndone(t *testing.T, b *bench) {
+	b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+	for range 5 {
+		slice := b.slices(b.ns, "web")[0]
+		north := b.at("north", b.ns, "web", younger, nil, "10.3.0.1")
+		err := b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).Delete(t.Context(), slice.Name, metav1.DeleteOptions{})
+		require.NoError(t, err)
+		b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1 10.2.0.1")
+		b.catalog.At("north").Delete(t, north)
+		b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+	}
 }
 
 func foreignHandsAreUndone(t *testing.T, b *bench) {
