@@ -92,6 +92,24 @@ type Firewall struct {
 	// over what came out of their tunnels, sorted: there, remote sources are
 	// let through to Local.
 	Siblings []string
+	// Transit is set on a gateway whose datacenter has several.
+	Transit Transit
+}
+
+// Transit is how a gateway treats what it passes on between the lanes and
+// other hosts of its datacenter, when that has several gateways. The two
+// directions of a connection may then pass different ones, of which each sees
+// a half: connection tracking would call it invalid, and kube-proxy drops that.
+// The zero value means one gateway: it sees everything and tracks everything.
+type Transit struct {
+	// Devices lead to other hosts of this datacenter, sorted. What comes by one
+	// and leaves by a lane, or the reverse, is not tracked; what is for this
+	// host, its own pods or Services is.
+	Devices []string
+	// Services are the part of Local that is translated by this host
+	// (kube-proxy), sorted. What was translated here is sent to other hosts
+	// with this host's address, so that the answer comes back here.
+	Services []netip.Prefix
 }
 
 // Lane is what may come out of one tunnel interface.

@@ -4,15 +4,20 @@ package routes
 // since the kernel wants legs and groups of the family of the route:
 //
 //	NexthopBase + 0x0000 … 0x0001   blackhole
-//	NexthopBase + 0x0002 … 0x00ff   legs:   0x0002 + 2·lane + family
-//	NexthopBase + 0x0100 … 0xffff   groups: 0x0100 + 2·ordinal + family
+//	NexthopBase + 0x0002 … 0x0081   legs:     0x0002 + 2·lane + family
+//	NexthopBase + 0x0082 … 0x00ff   siblings: 0x0082 + 2·index + family
+//	NexthopBase + 0x0100 … 0xffff   groups:   0x0100 + 2·ordinal + family
 const (
 	nexthopLast = NexthopBase + 0xffff
 	legBase     = NexthopBase + 0x0002
+	siblingBase = NexthopBase + 0x0082
 	groupBase   = NexthopBase + 0x0100
 
 	// MaxLane is the highest lane that has a nexthop id.
-	MaxLane = (groupBase - legBase - 2) / 2
+	MaxLane = (siblingBase - legBase - 2) / 2
+	// MaxSibling is the highest index of a gateway of the own datacenter that
+	// has a nexthop id.
+	MaxSibling = (groupBase - siblingBase - 2) / 2
 	// MaxOrdinal is the highest datacenter ordinal that has a group id.
 	MaxOrdinal = (nexthopLast - groupBase - 1) / 2
 )
@@ -24,6 +29,13 @@ func BlackholeID(family Family) uint32 { return nexthopID(NexthopBase, 0, 0, fam
 // LegID is the id of the leg through a lane's device. It is 0, which is no id,
 // unless 0 ≤ lane ≤ MaxLane and the family is known.
 func LegID(lane int, family Family) uint32 { return nexthopID(legBase, lane, MaxLane, family) }
+
+// SiblingID is the id of the leg to another gateway of the own datacenter, by
+// its index. It is 0, which is no id, unless 0 ≤ index ≤ MaxSibling and the
+// family is known.
+func SiblingID(index int, family Family) uint32 {
+	return nexthopID(siblingBase, index, MaxSibling, family)
+}
 
 // GroupID is the id of the group of legs that lead to a datacenter. The ordinal
 // should stay with the datacenter: when it moves, all its routes are rewritten.

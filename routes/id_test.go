@@ -15,6 +15,9 @@ func TestNexthopIDsAreDistinctAndInRange(t *testing.T) {
 		for lane := range routes.MaxLane + 1 {
 			ids = append(ids, routes.LegID(lane, f))
 		}
+		for index := range routes.MaxSibling + 1 {
+			ids = append(ids, routes.SiblingID(index, f))
+		}
 		for ordinal := range routes.MaxOrdinal + 1 {
 			ids = append(ids, routes.GroupID(ordinal, f))
 		}
@@ -31,6 +34,8 @@ func TestNexthopIDsOutOfBoundsAreNone(t *testing.T) {
 	for name, id := range map[string]uint32{
 		"lane below":     routes.LegID(-1, routes.IPv4),
 		"lane above":     routes.LegID(routes.MaxLane+1, routes.IPv4),
+		"sibling below":  routes.SiblingID(-1, routes.IPv4),
+		"sibling above":  routes.SiblingID(routes.MaxSibling+1, routes.IPv6),
 		"ordinal below":  routes.GroupID(-1, routes.IPv6),
 		"ordinal above":  routes.GroupID(routes.MaxOrdinal+1, routes.IPv6),
 		"unknown family": routes.BlackholeID(5),

@@ -21,10 +21,14 @@ const (
 	chainClamp     = "clamp"     // TCP segments fit into the tunnel
 	chainNoSNAT    = "nosnat"    // pods keep their address
 	chainAntispoof = "antispoof" // nobody takes a remote one
+	chainTransit   = "transit"   // half a connection is not tracked
+	chainHandover  = "handover"  // gateways hand over once
 
-	setLanes  = "lanes"
-	setLocal  = "local"
-	setRemote = "remote"
+	setLanes    = "lanes"
+	setLocal    = "local"
+	setRemote   = "remote"
+	setHosts    = "hosts"
+	setServices = "services"
 )
 
 // Render fills a transaction that replaces our table, as a whole and at once,
@@ -39,6 +43,10 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []Counter) {
 	r.clamp()
 	r.noSNAT()
 	r.antispoof()
+	if r.shared() {
+		r.transit()
+		r.handover()
+	}
 }
 
 // ruleset renders one Firewall.
@@ -71,6 +79,9 @@ func (r ruleset) sets() {
 	r.prefixSet(setRemote, r.fw.Remote)
 	for _, l := range r.fw.Lanes {
 		r.prefixSet(sourcesOf(l), l.Sources)
+	}
+	if r.shared() {
+		r.transitSets()
 	}
 }
 
@@ -115,6 +126,9 @@ func (r ruleset) clamp() {
 // one is to its own address.
 func (r ruleset) noSNAT() {
 	r.chain(chainNoSNAT, knftables.NATType, knftables.PostroutingHook, knftables.SNATPriority+"-1")
+	if r.shared() {
+		r.bringBack()
+	}
 	for _, f := range ipFamilies() {
 		local, remote := "@"+setLocal+f.digit, "@"+setRemote+f.digit
 		r.rule(chainNoSNAT, f.word, "saddr", local, f.word, "daddr", remote, "snat", f.word, "to", f.word, "saddr")

@@ -44,6 +44,12 @@ func firewalls() map[string]routes.Firewall {
 			TunnelPorts: []uint16{51821, 51820, 51820},
 			ControlPort: 7443, PeerControlPorts: []uint16{17443},
 		},
+		"two-gateways": {
+			Lanes: []routes.Lane{{Device: "mesh0", Sources: prefixes("10.2.0.0/16", "fd00:2::/48")}},
+			Local: prefixes("10.1.0.0/16", "10.101.0.0/16", "fd00:1::/48"), Remote: prefixes("10.2.0.0/16", "fd00:2::/48"),
+			TunnelPorts: []uint16{51820}, ControlPort: 7443, Siblings: []string{"eth0", "flannel.1"},
+			Transit: routes.Transit{Devices: []string{"eth0", "flannel.1"}, Services: prefixes("10.101.0.0/16")},
+		},
 	}
 }
 
