@@ -45,8 +45,13 @@ func (h Host) Observe(context.Context) (plan.Host, error) {
 		}
 		if link.Flags&net.FlagLoopback == 0 && slices.ContainsFunc(addresses, h.underlay) {
 			seen.UnderlayMTU = smaller(seen.UnderlayMTU, link.MTU)
+			seen.Underlay = append(seen.Underlay, link.Name)
 		}
 	}
+	if seen.Overlays, err = h.overlays(); err != nil {
+		return plan.Host{}, err
+	}
+	slices.Sort(seen.Underlay)
 	slices.SortFunc(seen.Links, func(a, b plan.Link) int { return strings.Compare(a.Device, b.Device) })
 	slices.SortFunc(seen.Addresses, netip.Addr.Compare)
 	seen.Addresses = slices.Compact(seen.Addresses)

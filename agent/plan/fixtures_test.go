@@ -108,6 +108,21 @@ func running() plan.Inputs {
 	return in
 }
 
+// sharing is the running federation with more gateways in east: b on our
+// link, and c behind routers. The CNI plugin uses VXLAN.
+func sharing() plan.Inputs {
+	in := running()
+	in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("east", "c", 2, 12), gateway("east", "b", 1, 11))
+	in.Endpoints["east/b"] = endpoints("192.0.2.11:51820", "[2001:db8:7::11]:51820")
+	in.Endpoints["east/c"] = endpoints("203.0.113.12:51820")
+	in.Host.Links = []plan.Link{
+		{Device: "cni0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}},
+		{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+	}
+	in.Host.Underlay, in.Host.Overlays = []string{"eth0", "eth1"}, []string{"flannel.1"}
+	return in
+}
+
 func fail(in *plan.Inputs, gateways ...catalog.GatewayID) {
 	for i, s := range in.Observed.Sessions {
 		for _, g := range gateways {

@@ -49,7 +49,13 @@ func TestPlanIsAsWrittenDown(t *testing.T) {
 			fail(&in, "west/a", "west/b", "north/a")
 			return in
 		},
-		"bad-records": badRecords,
+		"bad-records":  badRecords,
+		"two-gateways": sharing,
+		"sibling-steps-in": func() plan.Inputs {
+			in := sharing()
+			fail(&in, "west/a", "west/b")
+			return in
+		},
 	}
 	for name, inputs := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +86,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestOrderOfInputsDoesNotMatter(t *testing.T) {
-	for _, make := range []func() plan.Inputs{federation, running, badRecords} {
+	for _, make := range []func() plan.Inputs{federation, running, badRecords, sharing} {
 		want, problems := plan.Compute(make())
 		for seed := range uint64(50) {
 			in := make()

@@ -24,15 +24,18 @@ func routing(in Inputs, m members) routes.Config {
 		for n, name := range devices {
 			c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LegID(n, f), Family: f, Device: name})
 		}
+		backup := siblingLegs(in, m, f)
+		c.Nexthops = append(c.Nexthops, backup...)
 		from := source(in, m, f)
 		for _, dc := range m.others {
-			addDatacenter(&c, dc, f, from, in.Now)
+			addDatacenter(&c, dc, f, from, legs(dc, f, in.Now, backup))
 		}
 	}
 	for _, p := range m.peers() {
 		c.Routes = append(c.Routes, overlayRoute(m, p))
 	}
-	c.Sysctls = routes.ForwardingSysctls(devices)
+	// What a sibling hands over is answered by a lane.
+	c.Sysctls = routes.ForwardingSysctls(append(devices, handedOver(in, m)...))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, func(a, b routes.Route) int { return comparePrefix(a.Prefix, b.Prefix) })
@@ -40,8 +43,8 @@ func routing(in Inputs, m members) routes.Config {
 }
 
 // addDatacenter adds the group and the routes of one datacenter in one family.
-func addDatacenter(c *routes.Config, dc remote, f routes.Family, from netip.Addr, now time.Time) {
-	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: legs(dc, f, now)}
+func addDatacenter(c *routes.Config, dc remote, f routes.Family, from netip.Addr, members []uint32) {
+	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: members}
 	used := false
 	for _, p := range dc.prefixes {
 		if routes.FamilyOf(p.Addr()) == f {
@@ -59,15 +62,29 @@ func addDatacenter(c *routes.Config, dc remote, f routes.Family, from netip.Addr
 // host that is busy must not look like one that is gone.
 const lastGrace = 10 * time.Second
 
+// sharedGrace is the same where another gateway of this datacenter can take
+// over: it may know a way, or be as much at a loss.
+const sharedGrace = 2 * time.Second
+
 // legs are the members of a datacenter's group. When no gateway answers, the
-// routes stay and lead to the blackhole: without them the packets would follow
-// the default route and leave this host in plain text.
-func legs(dc remote, f routes.Family, now time.Time) []uint32 {
+// other gateways of this datacenter may still reach it. When there are none
+// the routes stay and lead to the blackhole: without them the packets would
+// follow the default route and leave this host in plain text.
+func legs(dc remote, f routes.Family, now time.Time, backup []routes.Nexthop) []uint32 {
+	grace := lastGrace
+	if len(backup) > 0 {
+		grace = sharedGrace
+	}
 	out := legsOf(dc, f, func(p peer) bool { return p.carries(now) })
 	if len(out) == 0 {
 		out = legsOf(dc, f, func(p peer) bool {
-			return !p.session.LastPacket.IsZero() && now.Sub(p.session.LastPacket) < lastGrace
+			return !p.session.LastPacket.IsZero() && now.Sub(p.session.LastPacket) < grace
 		})
+	}
+	if len(out) == 0 {
+		for _, leg := range backup {
+			out = append(out, leg.ID)
+		}
 	}
 	if len(out) == 0 {
 		return []uint32{routes.BlackholeID(f)}

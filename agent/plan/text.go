@@ -91,6 +91,10 @@ func writeFirewall(b *strings.Builder, fw routes.Firewall) {
 	if len(fw.Siblings) > 0 {
 		fmt.Fprintf(b, "firewall siblings dev %s\n", strings.Join(fw.Siblings, " "))
 	}
+	if len(fw.Transit.Devices) > 0 {
+		fmt.Fprintf(b, "firewall untracked between lanes and dev %s but for services %s\n",
+			strings.Join(fw.Transit.Devices, " "), joined(fw.Transit.Services))
+	}
 	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
 }
 

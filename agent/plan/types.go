@@ -30,6 +30,12 @@ type Host struct {
 	Addresses   []netip.Addr // of all interfaces that are not ours
 	UnderlayMTU int          // smallest MTU of the links towards the endpoints, bytes; 0: not known
 	Links       []Link       // that are not ours, sorted by device
+	// Underlay are the devices with an address that is in no pod or service
+	// prefix of ours, sorted: other hosts are behind them.
+	Underlay []string
+	// Overlays are the devices by which a CNI plugin carries packets to other
+	// hosts inside of others (vxlan, ipip, …), sorted.
+	Overlays []string
 }
 
 // Link is what can be reached over one interface without a router.

@@ -1,0 +1,85 @@
+package host
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// overlays lists the devices, other than ours, that carry packets to other
+// hosts inside of others, sorted.
+func (h Host) overlays() ([]string, error) {
+	dump, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
+	if err != nil {
+		return nil, fmt.Errorf("list kinds of interfaces: %w", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(dump)
+	if err != nil {
+		return nil, fmt.Errorf("list kinds of interfaces: %w", err)
+	}
+	var devices []string
+	for _, m := range messages {
+		if m.Header.Type != unix.RTM_NEWLINK {
+			continue
+		}
+		name, kind := nameAndKind(m)
+		if up(m) && encapsulates(kind) && !strings.HasPrefix(name, h.TunnelPrefix) {
+			devices = append(devices, name)
+		}
+	}
+	slices.Sort(devices)
+	return devices, nil
+}
+
+// encapsulates tells whether a kind (rtnetlink(7), IFLA_INFO_KIND) is one by
+// which CNI plugins reach other hosts.
+func encapsulates(kind string) bool {
+	return slices.Contains([]string{
+		"vxlan", "geneve", "ipip", "ip6tnl", "sit", "gre", "gretap", "ip6gre", "ip6gretap", "wireguard",
+	}, kind)
+}
+
+// up tells it by the flags of struct ifinfomsg. The modules of tunnels make
+// devices that nobody asked for, and that are down.
+func up(m syscall.NetlinkMessage) bool {
+	const flags = 8
+	return len(m.Data) >= unix.SizeofIfInfomsg && binary.NativeEndian.Uint32(m.Data[flags:])&unix.IFF_UP != 0
+}
+
+func nameAndKind(m syscall.NetlinkMessage) (name, kind string) {
+	attributes, err := syscall.ParseNetlinkRouteAttr(&m)
+	if err != nil {
+		return "", ""
+	}
+	for _, a := range attributes {
+		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+		case unix.IFLA_IFNAME:
+			name = cString(a.Value)
+		case unix.IFLA_LINKINFO:
+			kind = kindOf(a.Value)
+		}
+	}
+	return name, kind
+}
+
+// kindOf finds IFLA_INFO_KIND in the nested attributes of IFLA_LINKINFO.
+func kindOf(nested []byte) string {
+	for len(nested) >= unix.SizeofRtAttr {
+		length := int(binary.NativeEndian.Uint16(nested))
+		if length < unix.SizeofRtAttr || length > len(nested) {
+			return ""
+		}
+		if binary.NativeEndian.Uint16(nested[2:]) == unix.IFLA_INFO_KIND {
+			return cString(nested[unix.SizeofRtAttr:length])
+		}
+		aligned := (length + unix.RTA_ALIGNTO - 1) &^ (unix.RTA_ALIGNTO - 1)
+		nested = nested[min(aligned, len(nested)):]
+	}
+	return ""
+}
+
+func cString(b []byte) string { return strings.TrimRight(string(b), "\x00") }

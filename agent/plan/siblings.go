@@ -1,0 +1,114 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// sibling is another gateway of this datacenter.
+type sibling struct {
+	catalog.Gateway
+	links []siblingLink // how to reach it without a router, by family
+}
+
+// siblingLink is an address of a sibling on a link of this host.
+type siblingLink struct {
+	device  string
+	address netip.Addr
+}
+
+// siblings are the other gateways of this datacenter, by index.
+func siblings(in Inputs, m members) []sibling {
+	var out []sibling
+	for _, g := range sortedGateways(in.Catalog.Gateways) {
+		if g.Datacenter != m.own.Name || g.ID() == in.Self {
+			continue
+		}
+		s := sibling{Gateway: g}
+		for _, at := range in.Endpoints[g.ID()] {
+			if device, ok := in.Host.linkTo(at.Addr()); ok {
+				s.links = append(s.links, siblingLink{device, at.Addr()})
+			}
+		}
+		slices.SortFunc(s.links, func(a, b siblingLink) int {
+			return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.device, b.device))
+		})
+		out = append(out, s)
+	}
+	slices.SortStableFunc(out, func(a, b sibling) int { return cmp.Compare(a.Index, b.Index) })
+	return out
+}
+
+// handedOver are the devices by which siblings hand over what came out of
+// their lanes for a pod of this host: their links, and what the CNI plugin
+// carries packets in, which is how they reach pods here. A sibling on no link
+// of ours reaches us through routers, by any device of the underlay.
+func handedOver(in Inputs, m members) []string {
+	var devices []string
+	for _, s := range siblings(in, m) {
+		devices = append(devices, in.Host.Overlays...)
+		for _, l := range s.links {
+			devices = append(devices, l.device)
+		}
+		if len(s.links) == 0 {
+			devices = append(devices, in.Host.Underlay...)
+		}
+	}
+	slices.Sort(devices)
+	return slices.Compact(devices)
+}
+
+// transit says what a gateway only sees a half of: nothing, if it is alone.
+func transit(in Inputs, m members) routes.Transit {
+	from := handedOver(in, m)
+	if len(from) == 0 {
+		return routes.Transit{}
+	}
+	devices := slices.Concat(from, in.Host.Underlay, in.Host.Overlays)
+	slices.Sort(devices)
+	var services []netip.Prefix
+	for _, p := range m.own.Prefixes {
+		if p.Kind == catalog.ServicePrefix && slices.Contains(m.local, p.CIDR) {
+			services = append(services, p.CIDR)
+		}
+	}
+	slices.SortFunc(services, comparePrefix)
+	return routes.Transit{Devices: slices.Compact(devices), Services: widest(services)}
+}
+
+// siblingLegs lead to the siblings: for the pods of this host, while none of
+// its own lanes to a datacenter works. Whether a sibling's do is not known
+// here; it drops what it cannot send on (routes.Transit).
+func siblingLegs(in Inputs, m members, f routes.Family) []routes.Nexthop {
+	var legs []routes.Nexthop
+	for _, s := range siblings(in, m) {
+		i := slices.IndexFunc(s.links, func(l siblingLink) bool { return routes.FamilyOf(l.address) == f })
+		id := routes.SiblingID(int(s.Index), f)
+		taken := slices.ContainsFunc(legs, func(n routes.Nexthop) bool { return n.ID == id })
+		if i < 0 || id == 0 || taken {
+			continue
+		}
+		legs = append(legs, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
+	}
+	return legs
+}
+
+// linkTo finds the device on whose link an address of another host is.
+func (h Host) linkTo(a netip.Addr) (string, bool) {
+	if slices.Contains(h.Addresses, a) {
+		return "", false // it is our own
+	}
+	device, bits := "", -1
+	for _, l := range h.Links {
+		for _, p := range l.Prefixes {
+			if p.Contains(a) && (p.Bits() > bits || p.Bits() == bits && l.Device < device) {
+				device, bits = l.Device, p.Bits()
+			}
+		}
+	}
+	return device, bits >= 0
+}

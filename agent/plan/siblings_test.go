@@ -1,0 +1,109 @@
+package plan_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+func without(in plan.Inputs, ids ...catalog.GatewayID) plan.Inputs {
+	var left []catalog.Gateway
+	for _, g := range in.Catalog.Gateways {
+		gone := false
+		for _, id := range ids {
+			gone = gone || g.ID() == id
+		}
+		if !gone {
+			left = append(left, g)
+		}
+	}
+	in.Catalog.Gateways = left
+	return in
+}
+
+func TestPacketsOfSiblingsAreLetInWhereSiblingsAre(t *testing.T) {
+	cases := map[string]struct {
+		gone []catalog.GatewayID
+		want []string
+	}{
+		"alone":                             {[]catalog.GatewayID{"east/b", "east/c"}, nil},
+		"on a link, and by the CNI's VXLAN": {[]catalog.GatewayID{"east/c"}, []string{"eth0", "flannel.1"}},
+		"behind routers":                    {[]catalog.GatewayID{"east/b"}, []string{"eth0", "eth1", "flannel.1"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			d, _ := plan.Compute(without(sharing(), c.gone...))
+			assert.Equal(t, c.want, d.Firewall.Siblings)
+			for _, device := range c.want {
+				assert.Contains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})
+			}
+		})
+	}
+}
+
+func TestOneGatewayTracksEverything(t *testing.T) {
+	alone := without(sharing(), "east/b", "east/c")
+	d, _ := plan.Compute(alone)
+	assert.Zero(t, d.Firewall.Transit)
+}
+
+func TestSeveralGatewaysTrackOnlyWhatIsTheirOwn(t *testing.T) {
+	d, _ := plan.Compute(sharing())
+	assert.Equal(t, routes.Transit{
+		Devices:  []string{"eth0", "eth1", "flannel.1"},
+		Services: []netip.Prefix{netip.MustParsePrefix("10.101.0.0/16")},
+	}, d.Firewall.Transit, "cni0, where the own pods are, is not among them")
+}
+
+func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
+	in := sharing()
+	leg := routes.SiblingID(1, routes.IPv4)
+	d, _ := plan.Compute(in)
+	assert.Contains(t, d.Routes.Nexthops, routes.Nexthop{
+		ID: leg, Family: routes.IPv4, Device: "eth0", Via: netip.MustParseAddr("192.0.2.11"),
+	})
+	assert.NotContains(t, group(t, d, 3, routes.IPv4), leg, "own lanes work")
+
+	fail(&in, "west/a")
+	d, _ = plan.Compute(in)
+	assert.Equal(t, []uint32{routes.LegID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4), "one of them does")
+
+	fail(&in, "west/b")
+	d, _ = plan.Compute(in)
+	assert.Equal(t, []uint32{leg}, group(t, d, 3, routes.IPv4))
+	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not concerned")
+}
+
+func TestSiblingBehindRoutersIsNoNexthop(t *testing.T) {
+	in := without(sharing(), "east/b")
+	fail(&in, "west/a", "west/b")
+	d, _ := plan.Compute(in)
+	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, group(t, d, 3, routes.IPv4))
+}
+
+func TestSilentDatacenterKeepsItsLanesForAWhile(t *testing.T) {
+	cases := map[string]struct {
+		inputs  plan.Inputs
+		silence time.Duration
+		want    uint32
+	}{
+		"alone, a moment":   {running(), 9 * time.Second, routes.LegID(0, routes.IPv4)},
+		"alone, long":       {running(), 10 * time.Second, routes.BlackholeID(routes.IPv4)},
+		"sharing, a moment": {sharing(), 1900 * time.Millisecond, routes.LegID(0, routes.IPv4)},
+		"sharing, long":     {sharing(), 2 * time.Second, routes.SiblingID(1, routes.IPv4)},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			fail(&c.inputs, "north/a")
+			c.inputs.Observed.Sessions[0].LastPacket = now.Add(-c.silence)
+			d, _ := plan.Compute(c.inputs)
+			assert.Equal(t, []uint32{c.want}, group(t, d, 2, routes.IPv4))
+		})
+	}
+}
