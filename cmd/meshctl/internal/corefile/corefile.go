@@ -16,56 +16,108 @@ const Zone = "clusterset.local"
 var ErrNoKubernetes = errors.New("the Corefile has no kubernetes plugin")
 
 // Enable makes the kubernetes plugin answer for Zone: the zone among the plugin's
-// zones, and the option multicluster (CoreDNS 1.12.2 and newer). Applied to its
-// own result it changes nothing.
+// zones, and the option multicluster (CoreDNS 1.12.2 and newer). A cache beside it
+// keeps nothing of the zone. Applied to its own result it changes nothing.
 func Enable(text string) (string, error) {
 	lines := strings.Split(text, "\n")
-	at, header := find(lines)
+	block, at := find(lines, "kubernetes")
 	if at < 0 {
 		return "", ErrNoKubernetes
 	}
-	if !servesAll(header) {
+	if header := lines[block]; !servesAll(header) {
 		return "", fmt.Errorf("the server block %q does not answer for %s: add %s to it", strings.TrimSpace(header), Zone, Zone)
 	}
+	lines = answered(lines, at)
+	if cache := findIn(lines, block, "cache"); cache >= 0 {
+		lines = uncached(lines, cache)
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// answered extends the kubernetes plugin, which is in line at.
+func answered(lines []string, at int) []string {
 	directive, block := strings.CutSuffix(strings.TrimRight(lines[at], " \t"), "{")
 	indent := directive[:len(directive)-len(strings.TrimLeft(directive, " \t"))]
 	lines[at] = indent + strings.Join(withZone(strings.Fields(directive)), " ") + " {"
 	inner := indent + "    "
 	if !block {
-		return strings.Join(slices.Insert(lines, at+1, inner+option(), indent+"}"), "\n"), nil
+		return slices.Insert(lines, at+1, inner+option(), indent+"}")
 	}
-	for _, line := range lines[at+1:] {
+	if has := property(lines, at, "multicluster"); has >= 0 && slices.Contains(strings.Fields(lines[has]), Zone) {
+		return lines
+	}
+	return slices.Insert(lines, at+1, inner+option())
+}
+
+// property finds the line of a plugin's block that begins so; -1: there is none.
+func property(lines []string, at int, words ...string) int {
+	for i, line := range lines[at+1:] {
 		fields := strings.Fields(line)
 		if len(fields) > 0 && fields[0] == "}" {
 			break
 		}
-		if len(fields) > 1 && fields[0] == "multicluster" && slices.Contains(fields[1:], Zone) {
-			return strings.Join(lines, "\n"), nil
+		if len(fields) >= len(words) && slices.Equal(fields[:len(words)], words) {
+			return at + 1 + i
 		}
 	}
-	return strings.Join(slices.Insert(lines, at+1, inner+option()), "\n"), nil
+	return -1
 }
 
 func option() string { return "multicluster " + Zone }
 
-// find gives the line of the first kubernetes plugin, and the header of its
-// server block.
-func find(lines []string) (at int, header string) {
-	depth := 0
+// uncached makes the cache, which is in line at, keep neither answers nor denials
+// of Zone, as kubeadm has it for the cluster's own: both come from memory anyway,
+// and whoever asks for a name before it is imported would wait for the
+// end of the denial, 30 s with kubeadm's Corefile.
+func uncached(lines []string, at int) []string {
+	indent := lines[at][:len(lines[at])-len(strings.TrimLeft(lines[at], " \t"))]
+	if !strings.HasSuffix(strings.TrimSpace(lines[at]), "{") {
+		lines[at] = strings.TrimRight(lines[at], " \t") + " {"
+		lines = slices.Insert(lines, at+1, indent+"}")
+	}
+	for _, kind := range []string{"denial", "success"} {
+		has := property(lines, at, "disable", kind)
+		if has < 0 {
+			lines = slices.Insert(lines, at+1, indent+"    disable "+kind+" "+Zone)
+			continue
+		}
+		// Without zones it is disabled for all. Of two lines the last would count.
+		if zones := strings.Fields(lines[has])[2:]; len(zones) > 0 && !slices.Contains(zones, Zone) {
+			lines[has] = strings.TrimRight(lines[has], " \t") + " " + Zone
+		}
+	}
+	return lines
+}
+
+// find gives the lines of the first server block's header and of the plugin in it,
+// of those blocks that have the plugin; -1: none has.
+func find(lines []string, plugin string) (block, at int) {
+	for block := range lines {
+		if at := findIn(lines, block, plugin); at >= 0 {
+			return block, at
+		}
+	}
+	return -1, -1
+}
+
+// findIn gives the line of a plugin in the server block that begins in line
+// block; -1: it has no such plugin, or no block begins there.
+func findIn(lines []string, block int, plugin string) int {
+	depth, header := 0, -1
 	for i, line := range lines {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
 		if depth == 0 {
-			header = line
+			header = i
 		}
-		if depth == 1 && fields[0] == "kubernetes" {
-			return i, header
+		if depth == 1 && header == block && fields[0] == plugin {
+			return i
 		}
 		depth += strings.Count(line, "{") - strings.Count(line, "}")
 	}
-	return -1, ""
+	return -1
 }
 
 // servesAll says whether a server block answers for the root, or for Zone.

@@ -23,6 +23,21 @@ func TestKubernetesPluginLearnsTheZone(t *testing.T) {
 			"dns://.:53 {\n    kubernetes a.example clusterset.local {\n    }\n}",
 			"dns://.:53 {\n    kubernetes a.example clusterset.local {\n        multicluster clusterset.local\n    }\n}",
 		},
+		"a cache, of this block only": {
+			".:53 {\n    kubernetes cluster.local {\n    }\n    cache 30\n}\nb:53 {\n    cache 5\n}",
+			".:53 {\n    kubernetes cluster.local clusterset.local {\n        multicluster clusterset.local\n    }\n" +
+				"    cache 30 {\n        disable success clusterset.local\n        disable denial clusterset.local\n    }\n}\nb:53 {\n    cache 5\n}",
+		},
+		"kubeadm's cache": {
+			".:53 {\n    kubernetes cluster.local\n    cache 30 {\n       disable success cluster.local\n       disable denial cluster.local\n    }\n}",
+			".:53 {\n    kubernetes cluster.local clusterset.local {\n        multicluster clusterset.local\n    }\n" +
+				"    cache 30 {\n       disable success cluster.local clusterset.local\n       disable denial cluster.local clusterset.local\n    }\n}",
+		},
+		"a cache without denials": {
+			"b {\n    cache 5\n}\n.:53 {\n    cache {\n        disable denial\n    }\n    kubernetes cluster.local\n}",
+			"b {\n    cache 5\n}\n.:53 {\n    cache {\n        disable success clusterset.local\n        disable denial\n    }\n" +
+				"    kubernetes cluster.local clusterset.local {\n        multicluster clusterset.local\n    }\n}",
+		},
 		"a comment is none": {
 			"# kubernetes x {\n.:53 {\n    # kubernetes y\n    kubernetes z {\n    }\n}",
 			"# kubernetes x {\n.:53 {\n    # kubernetes y\n    kubernetes z clusterset.local {\n        multicluster clusterset.local\n    }\n}",
