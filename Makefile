@@ -15,7 +15,7 @@ ROOT_PACKAGES = $(shell find . -path ./e2e/kubernetes -prune -o -name '*_root_te
 
 .PHONY: help
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build meshd, meshctl and the demonstration into bin/
@@ -61,6 +61,12 @@ e2e-conformance: ## the public MCS conformance suite against two clusters (root;
 	go build -C e2e/kubernetes -o ../../bin/conformance ./cmd/conformance
 	@cd e2e/kubernetes && exec ../../bin/conformance -suite "$(abspath $(suite))" -filter "$(filter)" \
 	  -reports "$(abspath $(reports))" $(if $(filter-out 0 no,$(dualstack)),-dual-stack)
+
+# Takes about 7 minutes. keep=1, only=join,export,ready,load,idle,burst.
+.PHONY: bench-kubernetes
+bench-kubernetes: ## measure two real clusters; one line of JSON on standard output (root)
+	@go build -C e2e/kubernetes -o ../../bin/bench ./cmd/bench
+	@cd e2e/kubernetes && exec ../../bin/bench $(if $(filter-out 0 no,$(keep)),-keep) $(if $(only),-only $(only))
 
 .PHONY: test-kernel
 test-kernel: ## the kernel ring: the kernel's WireGuard in a virtual machine (qemu; no root)

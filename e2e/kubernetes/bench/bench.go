@@ -1,0 +1,170 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/meshway/meshway/e2e/kubernetes/install"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
+)
+
+// patience is how long one thing that is measured may take before it counts as
+// failed.
+const patience = 60 * time.Second
+
+// Config is what is measured.
+type Config struct {
+	Exports int // rounds of each, at least 1
+	Pods    int
+	Joins   int
+
+	Services  int // that are imported when memory, idle CPU and burst are measured
+	Endpoints int // of each of them
+	Burst     int // endpoints changed at once
+	Idle      time.Duration
+
+	Only []string // of Measurements; none: all
+}
+
+// DefaultConfig is what `make bench-kubernetes` measures.
+func DefaultConfig() Config {
+	return Config{Exports: 9, Pods: 21, Joins: 3, Services: 1000, Endpoints: 10, Burst: 5000, Idle: 60 * time.Second}
+}
+
+// Measurements are the names of what can be measured, in their order.
+func Measurements() []string { return []string{"join", "export", "ready", "load", "idle", "burst"} }
+
+// Validate finds what cannot be measured.
+func (c Config) Validate() error {
+	for _, name := range c.Only {
+		if !slices.Contains(Measurements(), name) {
+			return fmt.Errorf("there is no measurement %q: use some of %s", name, strings.Join(Measurements(), ","))
+		}
+	}
+	if min(c.Exports, c.Pods, c.Joins, c.Services, c.Endpoints, c.Burst) < 1 || c.Idle <= 0 {
+		return errors.New("all numbers and times must be positive")
+	}
+	if c.Endpoints > shift {
+		return fmt.Errorf("%d endpoints of a service: use at most %d", c.Endpoints, shift)
+	}
+	if c.Burst > c.Services*c.Endpoints {
+		return fmt.Errorf("burst of %d: there are only %d endpoints", c.Burst, c.Services*c.Endpoints)
+	}
+	return nil
+}
+
+// Bench measures a federation of two clusters: the first exports, the second imports.
+type Bench struct {
+	conf       Config
+	lab        *cluster.Lab
+	federation *install.Federation
+	progress   io.Writer
+	east, west site
+}
+
+// site is one of the two clusters, with its clients.
+type site struct {
+	*cluster.Cluster
+	core kubernetes.Interface
+	mcs  mcsclient.Interface
+}
+
+// New prepares to measure clusters on which Meshway is installed and federated,
+// and DNS is enabled.
+func New(conf Config, lab *cluster.Lab, federation *install.Federation, progress io.Writer) (*Bench, error) {
+	if len(federation.Clusters) != 2 {
+		return nil, fmt.Errorf("measure a federation of %d clusters: want 2", len(federation.Clusters))
+	}
+	b := &Bench{conf: conf, lab: lab, federation: federation, progress: progress}
+	for i, s := range []*site{&b.east, &b.west} {
+		core, mcs, err := controller.Clients(federation.Clusters[i].REST())
+		if err != nil {
+			return nil, err
+		}
+		*s = site{federation.Clusters[i], core, mcs}
+	}
+	return b, nil
+}
+
+// Run measures one thing after the other and fills in r. What fails is left
+// out there, and is in the error; the rest is measured all the same.
+func (b *Bench) Run(ctx context.Context, r *Result) error {
+	if err := b.setUp(ctx); err != nil {
+		return err
+	}
+	steps := map[string]func(context.Context, *Result) error{
+		"join": b.measureJoin, "export": b.measureExport, "ready": b.measureReady,
+		"load": b.measureLoad, "idle": b.measureIdle, "burst": b.measureBurst,
+	}
+	var failed []error
+	for _, name := range Measurements() {
+		if len(b.conf.Only) > 0 && !slices.Contains(b.conf.Only, name) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return errors.Join(append(failed, context.Cause(ctx))...)
+		}
+		begun := time.Now()
+		err := steps[name](ctx, r)
+		if err != nil {
+			err = fmt.Errorf("measure %s: %w", name, err)
+			failed = append(failed, err)
+			b.say("failed: %v", err)
+		}
+		b.say("%s took %.0f s", name, time.Since(begun).Seconds())
+	}
+	return errors.Join(failed...)
+}
+
+func (b *Bench) say(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
+
+// namespace is of all that is measured, in both clusters.
+const namespace = "bench"
+
+// podOn is the server in the one cluster and the client in the other, neither on
+// a gateway: the longest way.
+const podOn = `
+apiVersion: v1
+kind: Pod
+metadata: {name: %[1]s, namespace: bench, labels: {app: %[1]s}}
+spec:
+  nodeName: %[2]s
+  containers:
+  - name: echo
+    image: meshway.test/echo:1
+    imagePullPolicy: Never
+    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+`
+
+func (b *Bench) setUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	for s, pod := range map[*site]string{&b.east: "server", &b.west: "client"} {
+		made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+		if _, err := s.core.CoreV1().Namespaces().Create(ctx, made, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("make namespace: %w", err)
+		}
+		nodes := s.Nodes()
+		if err := s.Apply(ctx, fmt.Sprintf(podOn, pod, nodes[len(nodes)-1].Name)); err != nil {
+			return fmt.Errorf("start pod %s: %w", pod, err)
+		}
+	}
+	for s, pod := range map[*site]string{&b.east: "server", &b.west: "client"} {
+		if _, err := s.Kubectl(ctx, "-n", namespace, "wait", "pod", pod, "--for=condition=Ready", "--timeout=60s"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/meshway/meshway/e2e/harness"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+)
+
+// measureExport: from before the ServiceExport is sent until a pod of the other
+// cluster, which has been asking for the name all along, is answered.
+func (b *Bench) measureExport(ctx context.Context, r *Result) error {
+	var values []float64
+	for i := range b.conf.Exports {
+		took, err := b.exportOnce(ctx, fmt.Sprintf("web-%d", i))
+		if err != nil {
+			return err
+		}
+		b.say("export %d: %.0f ms", i+1, took)
+		values = append(values, took)
+	}
+	r.ExportToRequest = r.spread("export_to_request_ms", values)
+	return nil
+}
+
+func (b *Bench) exportOnce(ctx context.Context, name string) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := b.east.serve(ctx, name, "server"); err != nil {
+		return 0, err
+	}
+	asking, err := b.ask(ctx, "http://"+name+"."+namespace+".svc.clusterset.local/")
+	if err != nil {
+		return 0, err
+	}
+	defer asking.end()
+	begun := time.Now()
+	if err := b.east.export(ctx, name); err != nil {
+		return 0, err
+	}
+	answered, err := asking.answered()
+	return milliseconds(begun, answered), err
+}
+
+// serve makes a Service of pods with the label app, and waits for its endpoints.
+func (s *site) serve(ctx context.Context, name, app string) error {
+	_, err := s.core.CoreV1().Services(namespace).Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"app": app},
+			Ports:    []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("make service: %w", err)
+	}
+	return harness.Wait(ctx, "service "+name+" has endpoints", func(ctx context.Context) error {
+		list, err := s.core.DiscoveryV1().EndpointSlices(namespace).List(ctx,
+			metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name})
+		if err == nil && (len(list.Items) == 0 || len(list.Items[0].Endpoints) == 0) {
+			err = fmt.Errorf("there are %d slices", len(list.Items))
+		}
+		return err
+	})
+}
+
+func (s *site) export(ctx context.Context, name string) error {
+	_, err := s.mcs.MulticlusterV1beta1().ServiceExports(namespace).Create(ctx,
+		&mcsv1.ServiceExport{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("export service: %w", err)
+	}
+	return nil
+}

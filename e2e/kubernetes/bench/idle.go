@@ -1,0 +1,91 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// settle is how long the clusters may finish what the load made them do: also
+// the garbage collector gives pages back only after a while.
+const settle = 15 * time.Second
+
+// measureIdle reads what the gateways' agents and their userspace data planes
+// take while nothing changes.
+func (b *Bench) measureIdle(ctx context.Context, r *Result) error {
+	programs, err := b.programs()
+	if err != nil {
+		return err
+	}
+	for name, p := range programs {
+		used, err := p.memory()
+		if err != nil {
+			return err
+		}
+		r.extra(name+"_memory_mb_after_load", used.resident)
+	}
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	meters := make(map[string]meter)
+	for name, p := range programs {
+		if meters[name], err = p.meter(); err != nil {
+			return err
+		}
+	}
+	b.say("idle for %s", b.conf.Idle)
+	if err := pause(ctx, b.conf.Idle); err != nil {
+		return err
+	}
+	for name, p := range programs {
+		if err := b.readIdle(name, p, meters[name], r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bench) readIdle(name string, p program, m meter, r *Result) error {
+	percent, err := m.percent()
+	if err != nil {
+		return err
+	}
+	used, err := p.memory()
+	if err != nil {
+		return err
+	}
+	r.extra(name+"_cpu_percent", percent)
+	r.extra(name+"_memory_mb", used.resident)
+	r.extra(name+"_memory_anonymous_mb", used.anonymous)
+	r.extra(name+"_memory_peak_mb", used.peak)
+	b.say("%s: %.2f %% of a core, %.1f MiB resident, of which %.1f MiB anonymous; peak %.1f MiB",
+		name, percent, used.resident, used.anonymous, used.peak)
+	if name == "importing_agent" {
+		r.IdleCPU, r.AgentMemory = rounded(percent), rounded(used.resident)
+	}
+	return nil
+}
+
+// programs are those of Meshway on both gateways, by what they are called in
+// the result.
+func (b *Bench) programs() (map[string]program, error) {
+	all := make(map[string]program)
+	for which, s := range map[string]site{"exporting": b.east, "importing": b.west} {
+		agent, dataplane, err := programsOn(s.Nodes()[0])
+		if err != nil {
+			return nil, err
+		}
+		all[which+"_agent"], all[which+"_dataplane"] = agent, dataplane
+	}
+	return all, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}

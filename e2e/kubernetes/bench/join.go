@@ -1,0 +1,53 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// measureJoin: from the start of `meshctl join` until a pod of the cluster that
+// joins, which has been asking all along, is answered by a pod of the other.
+func (b *Bench) measureJoin(ctx context.Context, r *Result) error {
+	server, err := b.east.core.CoreV1().Pods(namespace).Get(ctx, "server", metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("get pod: %w", err)
+	}
+	url := "http://" + server.Status.PodIP + ":8080/"
+	var toPing, toReturn []float64
+	for i := range b.conf.Joins {
+		ping, returned, err := b.joinOnce(ctx, url)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", i+1, err)
+		}
+		b.say("join %d: answered after %.0f ms, the command returned after %.0f ms", i+1, ping, returned)
+		toPing, toReturn = append(toPing, ping), append(toReturn, returned)
+	}
+	r.JoinToPing = r.spread("join_to_ping_ms", toPing)
+	r.spread("join_command_ms", toReturn)
+	return nil
+}
+
+func (b *Bench) joinOnce(ctx context.Context, url string) (ping, returned float64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	if _, err := b.lab.Exec(ctx, b.federation.Meshctl, "leave", "--yes", "--context", b.west.Name()); err != nil {
+		return 0, 0, err
+	}
+	asking, err := b.ask(ctx, url)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer asking.end()
+	begun := time.Now()
+	if _, err := b.lab.Exec(ctx, b.federation.Meshctl, "join", "--context", b.west.Name(), "--via", b.east.Name()); err != nil {
+		return 0, 0, err
+	}
+	ended := time.Now()
+	answered, err := asking.answered()
+	return milliseconds(begun, answered), milliseconds(begun, ended), err
+}

@@ -1,0 +1,95 @@
+//go:build linux
+
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/prometheus/procfs"
+)
+
+// program is all processes of one program on a node, as /proc has them.
+type program []procfs.Proc
+
+// programsOn finds the agent of a node and its userspace data plane: meshd in
+// the node's own network, which both use.
+func programsOn(n *cluster.Node) (agent, dataplane program, err error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return nil, nil, fmt.Errorf("list processes: %w", err)
+	}
+	node := networkOf(n.Host().PID())
+	for _, p := range all {
+		argv, err := p.CmdLine()
+		if err != nil || len(argv) < 2 || filepath.Base(argv[0]) != "meshd" || networkOf(p.PID) != node {
+			continue
+		}
+		switch argv[1] {
+		case "run":
+			agent = append(agent, p)
+		case "lanes", "wireguard":
+			dataplane = append(dataplane, p)
+		}
+	}
+	if len(agent) != 1 || len(dataplane) == 0 {
+		return nil, nil, fmt.Errorf("find processes of %s: %d agents and %d of the data plane", n.Name, len(agent), len(dataplane))
+	}
+	return agent, dataplane, nil
+}
+
+// networkOf is the network namespace of a process; empty: it has just ended.
+func networkOf(pid int) string {
+	link, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
+	return link
+}
+
+// memory is what of a program is in memory, in MiB. Pages of its file count to
+// resident, but not to anonymous.
+type memory struct{ resident, anonymous, peak float64 }
+
+func (p program) memory() (sum memory, err error) {
+	mib := func(bytes uint64) float64 { return float64(bytes) / (1 << 20) }
+	for _, process := range p {
+		status, err := process.NewStatus()
+		if err != nil {
+			return sum, fmt.Errorf("read memory: %w", err)
+		}
+		sum.resident += mib(status.VmRSS)
+		sum.anonymous += mib(status.RssAnon)
+		sum.peak += mib(status.VmHWM)
+	}
+	return sum, nil
+}
+
+// meter is a program and what it had used at an instant.
+type meter struct {
+	program program
+	used    float64 // seconds of a core
+	at      time.Time
+}
+
+func (p program) meter() (meter, error) {
+	used, err := p.used()
+	return meter{p, used, time.Now()}, err
+}
+
+// percent is what of a core the program has used since.
+func (m meter) percent() (float64, error) {
+	used, err := m.program.used()
+	return 100 * (used - m.used) / time.Since(m.at).Seconds(), err
+}
+
+func (p program) used() (seconds float64, err error) {
+	for _, process := range p {
+		stat, err := process.Stat()
+		if err != nil {
+			return 0, fmt.Errorf("read processor time: %w", err)
+		}
+		seconds += stat.CPUTime()
+	}
+	return seconds, nil
+}
