@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"slices"
 )
 
 // Applier is Apply with a memory of what it last saw, by which it tells a
@@ -15,10 +17,13 @@ type Applier struct {
 
 	last     Config // what was there after the last Apply
 	repaired uint64
+	failed   []Change // of the last Apply: they have been logged, and are tried again
 }
 
 // Apply does what the function Apply does, and counts Observed.Repaired.
 func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed, error) {
+	told := a.failed
+	a.failed = nil
 	have, err := observe(ctx, a.Kernel, want)
 	if err != nil {
 		return Observed{Repaired: a.repaired}, err
@@ -29,8 +34,7 @@ func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed,
 		return a.seen(have), conflicts
 	}
 	repairs := countRepairs(change, a.last)
-	a.log(ctx, change, repairs)
-	applied := a.Kernel.Apply(ctx, change)
+	applied := a.write(ctx, change, repairs, told)
 	if applied == nil {
 		a.repaired += repairs
 	}
@@ -40,25 +44,37 @@ func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed,
 		return a.seen(have), errors.Join(conflicts, applied, err)
 	}
 	if applied != nil {
-		after, err = a.retreat(ctx, want, after)
+		after, err = a.retreat(ctx, want, after, told)
 	}
 	return a.seen(after), errors.Join(conflicts, applied, err)
 }
 
 // retreat sees to it that after a failure, too, there is a route to every
 // prefix, if only one that drops.
-func (a *Applier) retreat(ctx context.Context, want Config, have Observed) (Observed, error) {
+func (a *Applier) retreat(ctx context.Context, want Config, have Observed, told []Change) (Observed, error) {
 	change := Diff(retreat(want, have), have, false)
 	if change.Empty() {
 		return have, nil
 	}
-	a.log(ctx, change, 0)
-	applied := a.Kernel.Apply(ctx, change)
+	applied := a.write(ctx, change, 0, told)
 	after, err := observe(ctx, a.Kernel, want)
 	if err != nil {
 		return have, errors.Join(applied, err)
 	}
 	return after, applied
+}
+
+// write carries a change out. One that failed the last time is tried again
+// without a word: it may be so every second for hours.
+func (a *Applier) write(ctx context.Context, c Change, repairs uint64, told []Change) error {
+	if !slices.ContainsFunc(told, func(t Change) bool { return reflect.DeepEqual(t, c) }) {
+		a.log(ctx, c, repairs)
+	}
+	err := a.Kernel.Apply(ctx, c)
+	if err != nil {
+		a.failed = append(a.failed, c)
+	}
+	return err
 }
 
 func (a *Applier) seen(o Observed) Observed {

@@ -116,3 +116,26 @@ func TestTheDifferenceIsLoggedNotTheState(t *testing.T) {
 	assert.Contains(t, out.String(), "ip rule add not fwmark 0x20/0x20 lookup 7117")
 	assert.Contains(t, out.String(), "repairs=1")
 }
+
+func TestAChangeThatKeepsFailingIsLoggedOnce(t *testing.T) {
+	var out bytes.Buffer
+	k, want := kernel(), routestest.Sample()
+	a := routes.Applier{Kernel: k, Log: slog.New(slog.NewTextHandler(&out, nil))}
+	pass := func() int {
+		out.Reset()
+		_, _ = a.Apply(t.Context(), want, true)
+		return strings.Count(out.String(), "routes change")
+	}
+	k.Fail("add route 10.3.0.0/16", errors.New("no buffer space"))
+	assert.Equal(t, 1, pass(), "all of it")
+	assert.Equal(t, 1, pass(), "what is left")
+	assert.Zero(t, pass())
+	want.Routes[0].Nexthop = routes.GroupID(1, routes.IPv4)
+	assert.Equal(t, 1, pass(), "another change")
+	k.Heal()
+	assert.LessOrEqual(t, pass(), 1)
+	k.DeleteRoute(routes.DefaultTable, want.Routes[0].Prefix)
+	assert.Equal(t, 1, pass(), "a repair")
+	k.DeleteRoute(routes.DefaultTable, want.Routes[0].Prefix)
+	assert.Equal(t, 1, pass(), "the same again, for it had succeeded")
+}
