@@ -33,7 +33,7 @@ func TestDefaultsAreWhatTheyAre(t *testing.T) {
 		Control:    config.Control{Listen: netip.MustParseAddrPort("[::]:7443")},
 		WireGuard:  config.WireGuard{Dataplane: "auto", Interface: "mesh", Port: 51820, Keepalive: 25 * time.Second},
 		Routing:    config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20},
-		Liveness:   config.Liveness{Interval: 200 * time.Millisecond, Multiplier: 5, Port: 3784},
+		Liveness:   config.Liveness{Interval: 100 * time.Millisecond, Multiplier: 4, Port: 3784},
 		Raft:       config.Raft{Timers: "auto", SnapshotThreshold: 16384},
 		Admin:      config.Admin{Socket: "/run/meshway/meshd.sock"},
 		Metrics:    config.Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9443")},

@@ -92,8 +92,8 @@ func (v validator) routing(raw rawRouting) Routing {
 
 func (v validator) liveness(raw rawLiveness) Liveness {
 	return Liveness{
-		Interval:   v.between("liveness.interval", raw.Interval.or(200*time.Millisecond), 50*time.Millisecond, 10*time.Second),
-		Multiplier: int(v.within("liveness.multiplier", raw.Multiplier.or(5), 2, 50)),
+		Interval:   v.between("liveness.interval", raw.Interval.or(100*time.Millisecond), 50*time.Millisecond, 10*time.Second),
+		Multiplier: int(v.within("liveness.multiplier", raw.Multiplier.or(4), 2, 50)),
 		Port:       uint16(v.within("liveness.port", raw.Port.or(3784), 1, 65535)), //nolint:gosec // within the range
 	}
 }

@@ -18,7 +18,7 @@ import (
 const (
 	DefaultPort       = 3784 // RFC 5881 section 4
 	DefaultInterval   = 100 * time.Millisecond
-	DefaultMultiplier = 5
+	DefaultMultiplier = 4
 )
 
 // resolution is the least time between two rounds of the timer loop.

@@ -31,7 +31,7 @@ type namespace struct {
 	file *os.File
 }
 
-func newNamespace(t *testing.T) *namespace {
+func newNamespace(t testing.TB) *namespace {
 	h := &namespace{do: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error)
 	go func() {
@@ -55,20 +55,20 @@ func newNamespace(t *testing.T) *namespace {
 	return h
 }
 
-func (h *namespace) Do(t *testing.T, f func() error) {
+func (h *namespace) Do(t testing.TB, f func() error) {
 	t.Helper()
 	done := make(chan error)
 	h.do <- func() { done <- f() }
 	require.NoError(t, <-done)
 }
 
-func newWire(t *testing.T) *wire {
+func newWire(t testing.TB) *wire {
 	w := &wire{[2]*namespace{newNamespace(t), newNamespace(t)}}
 	w.join(t)
 	return w
 }
 
-func (w *wire) join(t *testing.T) {
+func (w *wire) join(t testing.TB) {
 	w.hosts[0].Do(t, func() error {
 		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "mesh0"}, PeerName: "mesh0", PeerNamespace: netlink.NsFd(int(w.hosts[1].file.Fd()))})
 	})
@@ -97,7 +97,7 @@ func (w *wire) join(t *testing.T) {
 
 // inside opens sockets in a namespace; they stay in it.
 type inside struct {
-	t    *testing.T
+	t    testing.TB
 	host *namespace
 }
 
