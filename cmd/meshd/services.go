@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a
 ) error {
 	services, err := controller.New(controller.Config{
 		Datacenter: cfg.Datacenter, Identity: cfg.Gateway, Namespace: namespace, Log: log,
-		Catalog: memberCatalog{federation}, Withdrawn: (&withdrawal{status: a.Status}).now,
+		Catalog: memberCatalog{federation}, Outage: (&outage{status: a.Status}).now,
 		Kubernetes: clients.Kubernetes, MCS: clients.MCS,
 	})
 	if err != nil {
@@ -99,21 +98,21 @@ func (c memberCatalog) Propose(ctx context.Context, commands ...*catalogpb.Comma
 	return c.Federation.Propose(ctx, commands...)
 }
 
-// withdrawal remembers who was left out before, since a cut-off gateway keeps that.
-type withdrawal struct {
+// outage remembers who was withdrawn before, since a cut-off gateway keeps that.
+type outage struct {
 	status func() status.Snapshot
 
 	mu     sync.Mutex // guards all following fields
-	before []catalog.DatacenterName
+	before mcs.Outage
 }
 
-// now says which datacenters' endpoints are left out, on the data plane's word.
-func (w *withdrawal) now() []catalog.DatacenterName {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// now says which datacenters cannot be used, on the data plane's word.
+func (o *outage) now() mcs.Outage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var others []catalog.DatacenterName
 	silent := map[catalog.DatacenterName]time.Time{}
-	for _, dc := range w.status().Datacenters {
+	for _, dc := range o.status().Datacenters {
 		if dc.Self {
 			continue
 		}
@@ -123,8 +122,8 @@ func (w *withdrawal) now() []catalog.DatacenterName {
 			silent[name] = lastHeard(dc)
 		}
 	}
-	w.before, _ = mcs.Withdrawn(time.Now(), others, silent, w.before)
-	return slices.Clone(w.before)
+	o.before = mcs.Judge(time.Now(), others, silent, o.before)
+	return o.before
 }
 
 // lastHeard is when the last packet came from any gateway of a datacenter.

@@ -23,7 +23,7 @@ type Input struct {
 	Exports    []catalog.Export       // of the name, by all
 	Slices     []catalog.EndpointSlice
 	Own        Publication // of this cluster: never older than what the catalog says of it
-	Withdrawn  []catalog.DatacenterName
+	Outage     Outage
 	Namespace  bool // it exists here and is not being deleted
 }
 
@@ -122,11 +122,11 @@ func portName(all []mcsv1.ServicePort, p mcsv1.ServicePort) string {
 	return fmt.Sprintf("%s-%d", protocol(p.Protocol), p.Port)
 }
 
-// endpointSlices gives the ready endpoints that the affinity leaves.
+// endpointSlices gives the ready endpoints that outages and the affinity leave.
 func (in Input) endpointSlices(m Merged) []*discoveryv1.EndpointSlice {
 	var local, remote []*discoveryv1.EndpointSlice
 	for _, s := range in.Slices {
-		if s.Datacenter != in.Datacenter && slices.Contains(in.Withdrawn, s.Datacenter) {
+		if in.withdrawn(s.Datacenter) {
 			continue
 		}
 		made := in.endpointSlice(m, s)
@@ -138,6 +138,7 @@ func (in Input) endpointSlices(m Merged) []*discoveryv1.EndpointSlice {
 			remote = append(remote, made)
 		}
 	}
+	remote = slices.DeleteFunc(remote, func(s *discoveryv1.EndpointSlice) bool { return in.dispensable(s, local) })
 	chosen := slices.Concat(local, remote)
 	affinity := catalog.AffinityNone
 	if in.Own.Export != nil {
@@ -151,6 +152,32 @@ func (in Input) endpointSlices(m Merged) []*discoveryv1.EndpointSlice {
 	}
 	slices.SortFunc(chosen, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
 	return chosen
+}
+
+// withdrawn says whether the endpoints of dc count for nothing; the own ones always do.
+func (in Input) withdrawn(dc catalog.DatacenterName) bool {
+	return dc != in.Datacenter && slices.Contains(in.Outage.Withdrawn, dc)
+}
+
+// dispensable says whether remote is of a doubtful datacenter, and local serves
+// all of its ports to clients of its address family.
+func (in Input) dispensable(remote *discoveryv1.EndpointSlice, local []*discoveryv1.EndpointSlice) bool {
+	source := catalog.DatacenterName(remote.Labels[mcsv1.LabelSourceCluster])
+	if !slices.Contains(in.Outage.Doubtful, source) {
+		return false
+	}
+	served, some := make(map[string]bool), false
+	for _, s := range local {
+		if s.AddressType != remote.AddressType {
+			continue
+		}
+		some = true
+		for _, p := range s.Ports {
+			served[value(p.Name)] = true
+		}
+	}
+	lacking := slices.ContainsFunc(remote.Ports, func(p discoveryv1.EndpointPort) bool { return !served[value(p.Name)] })
+	return some && !lacking
 }
 
 // endpointSlice makes the object for s; nil if nothing of it is of use here.

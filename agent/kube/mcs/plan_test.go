@@ -150,35 +150,6 @@ func TestUnnamedPortOfSeveralGetsAName(t *testing.T) {
 	assert.Equal(t, "tcp-80", *i.Slices[0].Ports[0].Name)
 }
 
-func TestAffinityAndReachabilityChooseTheEndpoints(t *testing.T) {
-	affinity := func(a catalog.Affinity) func(*catalog.Export) {
-		return func(e *catalog.Export) { e.Affinity = a }
-	}
-	for name, c := range map[string]struct {
-		affinity   catalog.Affinity
-		east, west string
-		withdrawn  []catalog.DatacenterName
-		want       string
-	}{
-		"none":                        {"none", "10.1.0.1", "10.2.0.1", nil, "10.1.0.1 10.2.0.1"},
-		"none, west is unreachable":   {"none", "10.1.0.1", "10.2.0.1", []catalog.DatacenterName{"west"}, "10.1.0.1"},
-		"local":                       {"local", "10.1.0.1", "10.2.0.1", nil, "10.1.0.1"},
-		"local fails over":            {"local", "!10.1.0.1", "10.2.0.1", nil, "10.2.0.1"},
-		"remote":                      {"remote", "10.1.0.1", "10.2.0.1", nil, "10.2.0.1"},
-		"remote fails back":           {"remote", "10.1.0.1", "!10.2.0.1", nil, "10.1.0.1"},
-		"remote, west is unreachable": {"remote", "10.1.0.1", "10.2.0.1", []catalog.DatacenterName{"west"}, "10.1.0.1"},
-		"own is never withdrawn":      {"none", "10.1.0.1", "10.2.0.1", []catalog.DatacenterName{"east"}, "10.1.0.1 10.2.0.1"},
-		"nothing is ready":            {"local", "!10.1.0.1", "!10.2.0.1", nil, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			in := input([]catalog.Export{exported("east", affinity(c.affinity)), exported("west", affinity("remote"))},
-				endpoints("east", "http", c.east), endpoints("west", "http", c.west))
-			in.Withdrawn = c.withdrawn
-			assert.Equal(t, c.want, addresses(mcs.Plan(in)))
-		})
-	}
-}
-
 // Without a leader the catalog stands still; this cluster's pods do not.
 func TestOwnEndpointsDoNotWaitForTheCatalog(t *testing.T) {
 	in := input([]catalog.Export{exported("east")}, endpoints("east", "http", "10.1.0.1"))

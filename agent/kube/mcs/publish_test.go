@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -111,39 +110,4 @@ func TestLargeSliceIsSplit(t *testing.T) {
 	assert.Equal(t, "web-abc", p.Slices[0].Slice)
 	assert.Equal(t, "web-abc:3", p.Slices[2].Slice)
 	assert.Len(t, p.Slices[2].Endpoints, 50)
-}
-
-// KEP-1645, "Endpoint TTL"; the rules are those of design.md.
-func TestUnreachableDatacenterIsWithdrawnAfterItsGrace(t *testing.T) {
-	type names = []catalog.DatacenterName
-	now := created()
-	since := func(ages map[catalog.DatacenterName]time.Duration) map[catalog.DatacenterName]time.Time {
-		m := make(map[catalog.DatacenterName]time.Time)
-		for dc, age := range ages {
-			m[dc] = now.Add(-age)
-		}
-		return m
-	}
-	for name, c := range map[string]struct {
-		others, before names
-		down           map[catalog.DatacenterName]time.Duration
-		want           names
-		wait           time.Duration
-	}{
-		"all reachable":           {others: names{"north", "west"}},
-		"within its grace":        {others: names{"north", "west"}, down: map[catalog.DatacenterName]time.Duration{"west": 4 * time.Second}, wait: 6 * time.Second},
-		"after its grace":         {others: names{"north", "west"}, down: map[catalog.DatacenterName]time.Duration{"west": 10 * time.Second}, want: names{"west"}},
-		"reachable again":         {others: names{"north", "west"}, before: names{"west"}},
-		"we are cut off":          {others: names{"north", "west"}, down: map[catalog.DatacenterName]time.Duration{"west": time.Hour, "north": time.Hour}},
-		"one of one is all":       {others: names{"west"}, down: map[catalog.DatacenterName]time.Duration{"west": time.Hour}},
-		"cut off after one died":  {others: names{"north", "west"}, before: names{"west"}, down: map[catalog.DatacenterName]time.Duration{"west": time.Hour, "north": time.Second}, want: names{"west"}},
-		"who left is not kept":    {others: names{"north"}, before: names{"west"}, down: map[catalog.DatacenterName]time.Duration{"north": time.Hour}},
-		"two of three, one early": {others: names{"a", "b", "c"}, down: map[catalog.DatacenterName]time.Duration{"a": time.Minute, "b": time.Second}, want: names{"a"}, wait: 9 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, wait := mcs.Withdrawn(now, c.others, since(c.down), c.before)
-			assert.ElementsMatch(t, c.want, got)
-			assert.Equal(t, c.wait, wait)
-		})
-	}
 }

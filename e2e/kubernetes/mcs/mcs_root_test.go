@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	promises "github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -124,7 +125,7 @@ func importFromWest(t *testing.T, both mcstest.Cluster) imports {
 	}
 	run, err := controller.New(controller.Config{
 		Datacenter: "east", Identity: "gw0", Namespace: "default", Catalog: federation,
-		Withdrawn: func() []catalog.DatacenterName { return nil }, Kubernetes: both.Kubernetes, MCS: both.MCS,
+		Outage: func() promises.Outage { return promises.Outage{} }, Kubernetes: both.Kubernetes, MCS: both.MCS,
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

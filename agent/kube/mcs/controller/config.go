@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 
+	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -33,9 +34,9 @@ type Config struct {
 	Identity   string // of this gateway: its name in the Lease
 	Namespace  string // of the Lease
 	Catalog    Catalog
-	// Withdrawn gives the datacenters whose endpoints are left out. It is asked
-	// once a second and whenever the catalog changes: it must be fast.
-	Withdrawn  func() []catalog.DatacenterName
+	// Outage gives the datacenters that cannot be used. It is asked once a second
+	// and whenever the catalog changes: it must be fast.
+	Outage     func() mcs.Outage
 	Kubernetes kubernetes.Interface
 	MCS        mcsclient.Interface
 	Log        *slog.Logger // nil: discarded
@@ -59,8 +60,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Datacenter == "" || c.Identity == "" || c.Namespace == "":
 		return errors.New("configure multi-cluster services: datacenter, identity and namespace are required")
-	case c.Catalog == nil || c.Withdrawn == nil || c.Kubernetes == nil || c.MCS == nil:
-		return errors.New("configure multi-cluster services: catalog, withdrawn and both clients are required")
+	case c.Catalog == nil || c.Outage == nil || c.Kubernetes == nil || c.MCS == nil:
+		return errors.New("configure multi-cluster services: catalog, outage and both clients are required")
 	}
 	return nil
 }
@@ -78,9 +79,9 @@ func Clients(config *rest.Config) (kubernetes.Interface, mcsclient.Interface, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("make kubernetes client: %w", err)
 	}
-	mcs, err := mcsclient.NewForConfig(crds)
+	multi, err := mcsclient.NewForConfig(crds)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make multi-cluster services client: %w", err)
 	}
-	return core, mcs, nil
+	return core, multi, nil
 }

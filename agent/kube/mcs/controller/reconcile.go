@@ -67,7 +67,7 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 	filter := catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}
 	plan := mcs.Plan(mcs.Input{
 		Name: name, Datacenter: dc.Name, Exports: view.Exports(filter), Slices: view.EndpointSlices(filter),
-		Own: own, Withdrawn: now.withdrawn, Namespace: r.local.namespace(name.Namespace),
+		Own: own, Outage: now.outage, Namespace: r.local.namespace(name.Namespace),
 	})
 	return errors.Join(
 		r.tell(ctx, source.Export, own, plan.Conflict, mcs.Written(view, own), r.publisher.refusal(name)),

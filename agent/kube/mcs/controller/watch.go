@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -13,23 +14,23 @@ const (
 	// coalesce is how long changes are gathered before the catalog is looked at
 	// again: bursts become few writes.
 	coalesce = 20 * time.Millisecond
-	// reachabilityInterval is how often Withdrawn is asked.
+	// reachabilityInterval is how often Outage is asked.
 	reachabilityInterval = time.Second
 )
 
 // seen is what of the catalog and the data plane was looked at last.
 type seen struct {
-	view      *catalog.View
-	stamps    map[catalog.ServiceName]uint64
-	prefixes  []catalog.Prefix
-	withdrawn []catalog.DatacenterName
+	view     *catalog.View
+	stamps   map[catalog.ServiceName]uint64
+	prefixes []catalog.Prefix
+	outage   mcs.Outage
 }
 
 // look takes no stamps: they cost, and only watch compares them.
 func look(conf Config) seen {
 	view := conf.Catalog.View()
 	dc, _ := view.Datacenter(conf.Datacenter)
-	return seen{view: view, prefixes: dc.Prefixes, withdrawn: slices.Sorted(slices.Values(conf.Withdrawn()))}
+	return seen{view: view, prefixes: dc.Prefixes, outage: conf.Outage()}
 }
 
 // watch queues the names for which something has changed outside of this cluster.
@@ -64,7 +65,7 @@ func (c *Controller) watch(ctx context.Context, q queue, r *reconciler) {
 // differ gives the names to look at again; other prefixes change what this
 // cluster exports, so then also those that only this cluster knows.
 func (s seen) differ(now seen, local func() []catalog.ServiceName) []catalog.ServiceName {
-	all := !slices.Equal(s.withdrawn, now.withdrawn)
+	all := !s.outage.Equal(now.outage)
 	var names []catalog.ServiceName
 	for name, stamp := range now.stamps {
 		if old, known := s.stamps[name]; all || !known || old != stamp {

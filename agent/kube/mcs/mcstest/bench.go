@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -38,8 +39,8 @@ type bench struct {
 	leader  *controller.Controller
 	end     func() // of leader
 
-	mu        sync.Mutex // guards withdrawn
-	withdrawn []catalog.DatacenterName
+	mu     sync.Mutex // guards outage
+	outage mcs.Outage
 }
 
 func newBench(t *testing.T, cluster Cluster) *bench {
@@ -56,7 +57,7 @@ func newBench(t *testing.T, cluster Cluster) *bench {
 func (b *bench) gateway(identity string) (*controller.Controller, func()) {
 	b.t.Helper()
 	c, err := controller.New(controller.Config{
-		Datacenter: "east", Identity: identity, Namespace: b.ns, Catalog: b.catalog, Withdrawn: b.out,
+		Datacenter: "east", Identity: identity, Namespace: b.ns, Catalog: b.catalog, Outage: b.out,
 		Kubernetes: b.cluster.Kubernetes, MCS: b.cluster.MCS,
 		Log:   slog.New(slog.NewTextHandler(b.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Lease: controller.Lease{Duration: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
@@ -74,16 +75,17 @@ func (b *bench) gateway(identity string) (*controller.Controller, func()) {
 	return c, end
 }
 
-func (b *bench) out() []catalog.DatacenterName {
+func (b *bench) out() mcs.Outage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.withdrawn
+	return b.outage
 }
 
-func (b *bench) withdraw(dcs ...catalog.DatacenterName) {
+// fail says which datacenters cannot be used from now on.
+func (b *bench) fail(outage mcs.Outage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.withdrawn = dcs
+	b.outage = outage
 }
 
 // eventually waits until look gives want.

@@ -35,6 +35,8 @@ func Run(t *testing.T, cluster func(t *testing.T) Cluster) {
 		"ConflictIsToldAndGoes":                  conflictIsToldAndGoes,
 		"ImportWaitsForItsNamespace":             importWaitsForItsNamespace,
 		"UnreachableDatacenterIsLeftOut":         unreachableDatacenterIsLeftOut,
+		"CutOffClusterUsesWhatItHas":             cutOffClusterUsesWhatItHas,
+		"AffinityCountsAlsoInAnOutage":           affinityCountsInAnOutage,
 		"WhatComesAndGoesAtOnceIsUndone":         whatComesAndGoesIsUndone,
 		"ForeignHandsAreUndone":                  foreignHandsAreUndone,
 		"ForeignServiceIsLeftAlone":              foreignServiceIsLeftAlone,
@@ -182,10 +184,51 @@ func unreachableDatacenterIsLeftOut(_ *testing.T, b *bench) {
 	b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
 	b.at("north", b.ns, "web", younger, nil, "10.3.0.1")
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1 10.2.0.1")
-	b.withdraw("west")
+	b.fail(mcs.Outage{Withdrawn: []catalog.DatacenterName{"west"}})
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1")
-	b.withdraw()
+	b.fail(mcs.Outage{})
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north west | 10.3.0.1 10.2.0.1")
+}
+
+// The other datacenter of two: its endpoints leave what can do without them.
+func cutOffClusterUsesWhatItHas(_ *testing.T, b *bench) {
+	b.service("web", nil, "10.1.0.1")
+	b.export("web")
+	b.at("west", b.ns, "web", younger, nil, "10.2.0.1")
+	b.at("west", b.ns, "db", 0, nil, "10.2.0.2")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1")
+	b.eventually(b.imported(b.ns, "db"), "ClusterSetIP west | 10.2.0.2")
+	b.fail(mcs.Outage{Doubtful: []catalog.DatacenterName{"west"}})
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1")
+	b.eventually(b.imported(b.ns, "db"), "ClusterSetIP west | 10.2.0.2")
+	b.endpoints("web", "!10.1.0.1") // better a doubtful one than none
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.2.0.1")
+	b.endpoints("web", "10.1.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1")
+	b.fail(mcs.Outage{})
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1")
+}
+
+func affinityCountsInAnOutage(_ *testing.T, b *bench) {
+	west := []catalog.DatacenterName{"west"}
+	outages := map[string]mcs.Outage{"fine": {}, "withdrawn": {Withdrawn: west}, "cut off": {Doubtful: west}}
+	const local, remote = "10.1.0.1", "10.2.0.1"
+	want := map[string]map[string]string{ // by affinity and outage
+		"local":  {"fine": local, "withdrawn": local, "cut off": local},
+		"remote": {"fine": remote, "withdrawn": local, "cut off": local},
+		"none":   {"fine": local + " " + remote, "withdrawn": local, "cut off": local},
+	}
+	for affinity := range want {
+		b.service(affinity, nil, local)
+		b.export(affinity, func(e *mcsv1.ServiceExport) { e.Annotations = map[string]string{mcs.AffinityAnnotation: affinity} })
+		b.at("west", b.ns, affinity, younger, nil, remote)
+	}
+	for outage, o := range outages {
+		b.fail(o)
+		for affinity := range want {
+			b.eventually(b.imported(b.ns, affinity), "ClusterSetIP east west | "+want[affinity][outage])
+		}
+	}
 }
 
 // A change here makes the controller work on the name while the export of north
