@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -50,70 +49,128 @@ func newDNSCommand(a *app) *cobra.Command {
 		Short:   "Give imported services names in a Kubernetes cluster",
 		Example: `  meshctl dns enable --context east`,
 	}
-	cmd.AddCommand(newDNSEnableCommand(a))
+	cmd.AddCommand(newDNSEnableCommand(a), newDNSDisableCommand(a))
 	return asParent(cmd)
 }
 
 func newDNSEnableCommand(a *app) *cobra.Command {
-	var dryRun bool
+	change := dnsChange{apply: corefile.Enable, done: "CoreDNS answers for " + corefile.Zone}
+	// The grant first: a CoreDNS that may not read ServiceImports does not become ready.
+	change.before = []string{"apply", "-f", "-"}
 	cmd := &cobra.Command{
 		Use:   "enable",
 		Short: "Make CoreDNS answer for " + corefile.Zone,
 		Long: `Makes the CoreDNS of a cluster answer for NAME.NAMESPACE.svc.` + corefile.Zone + `: it adds the
 zone to the kubernetes plugin of its Corefile and lets it read ServiceImports. It
 needs CoreDNS 1.12.2 or newer, and works through kubectl, with your rights there.
-Doing it again changes nothing. For GitOps: --dry-run prints what to write down.`,
+Doing it again changes nothing. For GitOps: --dry-run prints what to write down.
+
+It returns when all pods of CoreDNS have read the new Corefile. By itself CoreDNS
+does so within two minutes; --restart replaces the pods, one by one, which is faster.`,
 		Example: `  meshctl dns enable --context east
+  meshctl dns enable --context east --restart
   meshctl dns enable --context east --dry-run`,
-		Args: positional(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), a.options.timeout)
-			defer cancel()
-			return enableDNS(ctx, a, dryRun)
-		},
 	}
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would change")
+	return withDNSFlags(a, cmd, change)
+}
+
+func newDNSDisableCommand(a *app) *cobra.Command {
+	change := dnsChange{
+		apply: func(text string) (string, error) { return corefile.Disable(text), nil },
+		done:  "CoreDNS does not answer for " + corefile.Zone + " any more",
+		after: []string{"delete", "--ignore-not-found", "-f", "-"},
+	}
+	cmd := &cobra.Command{
+		Use:   "disable",
+		Short: "Take back what enable did",
+		Long: `Takes ` + corefile.Zone + ` out of the Corefile of a cluster's CoreDNS, and the right to
+read ServiceImports from it.`,
+		Example: `  meshctl dns disable --context east
+  meshctl dns disable --context east --dry-run`,
+	}
+	return withDNSFlags(a, cmd, change)
+}
+
+func withDNSFlags(a *app, cmd *cobra.Command, change dnsChange) *cobra.Command {
+	cmd.Args = positional(0, 0, "no arguments")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		limit := longTimeout
+		if cmd.Flags().Changed("timeout") {
+			limit = a.options.timeout
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), limit)
+		defer cancel()
+		return change.run(ctx, a)
+	}
+	cmd.Flags().BoolVar(&change.dryRun, "dry-run", false, "only print what would change")
+	cmd.Flags().BoolVar(&change.wait, "wait", true, "wait until CoreDNS has read the new Corefile")
+	cmd.Flags().BoolVar(&change.restart, "restart", false, "replace the pods of CoreDNS instead of waiting for its reload")
 	return cmd
 }
 
-func enableDNS(ctx context.Context, a *app, dryRun bool) error {
-	where := cluster{context: a.options.cluster.context, namespace: dnsNamespace}
-	before, err := a.kubectl(ctx, where, "", "get", "configmap", dnsObject, "-o", `jsonpath={.data.Corefile}`)
+// dnsChange is a change of a cluster's Corefile, with what else belongs to it.
+type dnsChange struct {
+	apply                 func(corefile string) (string, error)
+	before, after         []string // arguments of kubectl, with the grant as its input
+	done                  string   // what then holds
+	dryRun, wait, restart bool
+}
+
+func (d *dnsChange) run(ctx context.Context, a *app) error {
+	dns := coredns{app: a, where: cluster{context: a.options.cluster.context, namespace: dnsNamespace}}
+	before, err := dns.kubectl(ctx, "", "get", "configmap", dnsObject, "-o", `jsonpath={.data.Corefile}`)
 	if err != nil {
 		return err
 	}
-	after, err := corefile.Enable(before)
+	after, err := d.apply(before)
 	if err != nil {
 		return &fault{
 			code: exitRefused, message: fmt.Sprintf("configmap %s/%s: %s", dnsNamespace, dnsObject, err),
 			remedy: "configure the DNS server of this cluster by hand: see the README, Kubernetes",
 		}
 	}
-	if dryRun {
+	if d.dryRun {
 		fmt.Fprintf(a.out, "%s---\n%s", corefile.Diff(before, after), dnsGrant)
 		return nil
 	}
-	// The grant first: a CoreDNS that may not read ServiceImports does not become ready.
-	if _, err := a.kubectl(ctx, where, dnsGrant, "apply", "-f", "-"); err != nil {
+	if err := dns.grant(ctx, d.before); err != nil {
 		return err
 	}
 	if before == after {
-		fmt.Fprintf(a.out, "CoreDNS answers for %s already\n", corefile.Zone)
-		return nil
+		fmt.Fprintf(a.out, "nothing to change: %s already\n", d.done)
+		return dns.grant(ctx, d.after)
 	}
-	patch, err := json.Marshal(map[string]any{"data": map[string]string{"Corefile": after}})
-	if err != nil {
-		return fmt.Errorf("encode patch: %w", err)
-	}
-	if _, err := a.kubectl(ctx, where, "", "patch", "configmap", dnsObject, "--type", "merge", "--patch", string(patch)); err != nil {
+	if err := dns.write(ctx, after); err != nil {
 		return err
 	}
 	fmt.Fprint(a.out, corefile.Diff(before, after))
-	fmt.Fprintf(a.out, "CoreDNS answers for %s within a minute", corefile.Zone)
-	if !strings.Contains(after, "\n    reload") {
-		fmt.Fprintf(a.out, " after: kubectl -n %s rollout restart deployment %s", dnsNamespace, dnsObject)
+	if err := d.settle(ctx, dns, after); err != nil {
+		return err
 	}
-	fmt.Fprintln(a.out)
+	return dns.grant(ctx, d.after)
+}
+
+// settle brings CoreDNS to read its Corefile, as the flags say.
+func (d *dnsChange) settle(ctx context.Context, dns coredns, text string) error {
+	reloads := strings.Contains(text, "\n    reload")
+	switch {
+	case d.restart:
+		if err := dns.restart(ctx, d.wait); err != nil {
+			return err
+		}
+	case !reloads:
+		dns.app.hint("this CoreDNS does not reload by itself; next: kubectl -n %s rollout restart deployment %s", dnsNamespace, dnsObject)
+		return nil
+	case d.wait:
+		if err := dns.awaitReload(ctx); err != nil {
+			return err
+		}
+	}
+	if d.wait {
+		fmt.Fprintln(dns.app.out, d.done)
+	} else {
+		fmt.Fprintf(dns.app.out, "within two minutes %s\n", d.done)
+	}
 	return nil
 }
 

@@ -56,14 +56,7 @@ func (w *world) openShop(t *testing.T, in *cluster.Cluster) {
 func (w *world) testServices(t *testing.T) {
 	first := w.clusters[0]
 	w.openShop(t, first)
-	for _, c := range w.clusters {
-		w.run(t, w.meshctl, "dns", "enable", "--context", c.Name())
-		// By itself CoreDNS reads its Corefile again after up to two minutes.
-		w.run(t, "kubectl", "--context", c.Name(), "-n", "kube-system", "rollout", "restart", "deployment/coredns")
-	}
-	for _, c := range w.clusters {
-		w.run(t, "kubectl", "--context", c.Name(), "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s")
-	}
+	require.NoError(t, w.federation.EnableDNS(t.Context()))
 	require.NoError(t, first.Apply(within(t, patience), export))
 	for _, c := range w.clusters {
 		for pod := range c.Nodes() {

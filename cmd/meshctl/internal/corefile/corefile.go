@@ -63,6 +63,41 @@ func property(lines []string, at int, words ...string) int {
 	return -1
 }
 
+// Disable takes Zone out of the plugins of the server block in which Enable put
+// it. Without a kubernetes plugin there is nothing to take back.
+func Disable(text string) string {
+	lines := strings.Split(text, "\n")
+	block, at := find(lines, "kubernetes")
+	if at < 0 {
+		return text
+	}
+	kept, depth := lines[:block+1:block+1], 1
+	for i, line := range lines[block+1:] {
+		depth += strings.Count(line, "{") - strings.Count(line, "}")
+		if depth == 0 {
+			return strings.Join(append(kept, lines[block+1+i:]...), "\n")
+		}
+		if line, needed := withoutZone(line); needed {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
+
+// withoutZone is false for a line that said something of Zone only: without any
+// zone it would hold for all.
+func withoutZone(line string) (string, bool) {
+	fields := strings.Fields(line)
+	if !slices.Contains(fields, Zone) {
+		return line, true
+	}
+	rest := slices.DeleteFunc(fields, func(f string) bool { return f == Zone })
+	if rest[0] == "multicluster" && len(rest) == 1 || rest[0] == "disable" && len(rest) == 2 {
+		return "", false
+	}
+	return strings.Replace(line, " "+Zone, "", 1), true
+}
+
 func option() string { return "multicluster " + Zone }
 
 // uncached makes the cache, which is in line at, keep neither answers nor denials

@@ -50,6 +50,10 @@ func TestKubernetesPluginLearnsTheZone(t *testing.T) {
 			again, err := corefile.Enable(got)
 			require.NoError(t, err)
 			assert.Equal(t, got, again, "twice is once")
+			if name == "kubeadm's" || name == "a comment is none" {
+				assert.Equal(t, c.before, corefile.Disable(got), "and can be taken back")
+			}
+			assert.NotContains(t, corefile.Disable(got), corefile.Zone)
 		})
 	}
 }
