@@ -143,11 +143,11 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal
 			Remedy: "make one with meshctl init, or join one with meshctl join",
 		}
 	}
+	if body, ok := cmd.GetBody().(*catalogpb.Command_AddGateway); ok {
+		return w.addGateway(req, body.AddGateway)
+	}
 	if req.member == nil {
-		return Result{}, &Refusal{
-			Code: CodeUnknownAuthor, Message: fmt.Sprintf("%q is no gateway of the federation", shorten(string(req.author))),
-			Remedy: "join the federation with meshctl join",
-		}
+		return Result{}, unknownAuthor(req.author)
 	}
 	switch body := cmd.GetBody().(type) {
 	case *catalogpb.Command_CreateToken:
@@ -160,8 +160,6 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal
 		return w.leave(req, body.Leave)
 	case *catalogpb.Command_UpdateDatacenter:
 		return w.updateDatacenter(req, body.UpdateDatacenter)
-	case *catalogpb.Command_AddGateway:
-		return w.addGateway(req, body.AddGateway)
 	case *catalogpb.Command_UpdateGateway:
 		return w.updateGateway(req, body.UpdateGateway)
 	case *catalogpb.Command_RemoveGateway:
@@ -182,6 +180,13 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal
 		return w.deleteEndpoints(req, body.DeleteEndpoints)
 	}
 	return Result{}, malformed("body", "there is no function for it")
+}
+
+func unknownAuthor(author GatewayID) *Refusal {
+	return &Refusal{
+		Code: CodeUnknownAuthor, Message: fmt.Sprintf("%q is no gateway of the federation", shorten(string(author))),
+		Remedy: "join the federation with meshctl join",
+	}
 }
 
 // owns refuses what is of another datacenter than the author's.

@@ -12,7 +12,17 @@ import (
 // a command gains a field or a rule, so that members which would apply
 // it differently stop instead of diverging. A new kind of command does not raise
 // it: to a build that does not know the kind it is an unknown command.
-const Version = 1
+//
+//	1  the first
+//	2  AddGateway may be repeated, and the gateway itself may be its author
+const Version = 2
+
+// Commands carry the version that gave them their meaning, so that older members
+// stop only at those that they would take for something else.
+const (
+	versionFirst      = 1
+	versionAddGateway = 2
+)
 
 // JoinRequest is what a datacenter brings to be admitted.
 type JoinRequest struct {
@@ -26,28 +36,28 @@ type JoinRequest struct {
 // NewInit makes a federation out of one datacenter with one gateway. Its author
 // is that gateway.
 func NewInit(f Federation, dc Datacenter, g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
 		Federation: f.Proto(), Datacenter: dc.Proto(), Gateway: g.Proto(),
 	}}}
 }
 
 // NewCreateToken stores a token; ID, SecretHash, Datacenter and ExpiresAt count.
 func NewCreateToken(t Token) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_CreateToken{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_CreateToken{
 		CreateToken: &catalogpb.CreateToken{Token: t.Proto()},
 	}}
 }
 
 // NewRevokeToken ends a token that was not used yet. Any member may do so.
 func NewRevokeToken(id string) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_RevokeToken{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RevokeToken{
 		RevokeToken: &catalogpb.RevokeToken{Id: id},
 	}}
 }
 
 // NewJoin admits a datacenter. Its author is the member that the newcomer asked.
 func NewJoin(r JoinRequest) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
 		TokenId: r.TokenID, SecretHash: r.SecretHash[:], FederationId: r.FederationID,
 		Datacenter: r.Datacenter.Proto(), Gateway: r.Gateway.Proto(),
 	}}}
@@ -55,14 +65,17 @@ func NewJoin(r JoinRequest) *catalogpb.Command {
 
 // NewLeave removes the author's datacenter and all that it owns.
 func NewLeave(dc DatacenterName) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_Leave{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Leave{
 		Leave: &catalogpb.Leave{Datacenter: string(dc)},
 	}}
 }
 
-// NewAddGateway adds a gateway to the author's datacenter.
+// NewAddGateway adds a gateway to the author's datacenter, or replaces what is
+// known of one that comes back: its index and overlay address stay. Its author is a
+// gateway of the datacenter or the very gateway that is added: whoever puts an
+// author's name on a command has seen a certificate of the datacenter's CA.
 func NewAddGateway(g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_AddGateway{
+	return &catalogpb.Command{Version: versionAddGateway, Body: &catalogpb.Command_AddGateway{
 		AddGateway: &catalogpb.AddGateway{Gateway: g.Proto()},
 	}}
 }
@@ -70,7 +83,7 @@ func NewAddGateway(g Gateway) *catalogpb.Command {
 // NewUpdateGateway replaces endpoints, controls, version and public key of the
 // author itself; the other fields of g, but its name, do not count.
 func NewUpdateGateway(g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_UpdateGateway{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateGateway{
 		UpdateGateway: &catalogpb.UpdateGateway{Gateway: g.Proto()},
 	}}
 }
@@ -78,7 +91,7 @@ func NewUpdateGateway(g Gateway) *catalogpb.Command {
 // NewUpdateDatacenter replaces the prefixes of the author's datacenter. Services
 // whose address no longer lies in them are removed with it.
 func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_UpdateDatacenter{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateDatacenter{
 		UpdateDatacenter: &catalogpb.UpdateDatacenter{Datacenter: dc.Proto()},
 	}}
 }
@@ -86,7 +99,7 @@ func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
 // NewRemoveGateway removes a gateway of the author's datacenter, with the
 // services that it owns and what it saw. The last one leaves by NewLeave.
 func NewRemoveGateway(id GatewayID) *catalogpb.Command {
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_RemoveGateway{
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RemoveGateway{
 		RemoveGateway: &catalogpb.RemoveGateway{Gateway: string(id)},
 	}}
 }
@@ -98,7 +111,7 @@ func NewPutServices(services []Service) *catalogpb.Command {
 	for _, s := range services {
 		put.Services = append(put.Services, s.Proto())
 	}
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutServices{PutServices: put}}
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutServices{PutServices: put}}
 }
 
 // NewDeleteServices removes services of the author's datacenter. One that is
@@ -110,7 +123,7 @@ func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
 			Datacenter: string(k.Datacenter), Namespace: k.Namespace, Name: k.Name, Instance: k.Instance,
 		})
 	}
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
 }
 
 // NewPutExports offers services of the author's datacenter to all members: all
@@ -120,7 +133,7 @@ func NewPutExports(exports []Export) *catalogpb.Command {
 	for _, e := range exports {
 		put.Exports = append(put.Exports, e.Proto())
 	}
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutExports{PutExports: put}}
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutExports{PutExports: put}}
 }
 
 // NewDeleteExports withdraws exports of the author's datacenter with all of their
@@ -130,7 +143,7 @@ func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
 	for _, k := range keys {
 		del.Exports = append(del.Exports, Export{ExportKey: k}.Proto())
 	}
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_DeleteExports{DeleteExports: del}}
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteExports{DeleteExports: del}}
 }
 
 // NewPutEndpoints replaces whole slices of exports that are there, or in an
@@ -140,7 +153,7 @@ func NewPutEndpoints(slices []EndpointSlice) *catalogpb.Command {
 	for _, s := range slices {
 		put.Slices = append(put.Slices, s.Proto())
 	}
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}
 }
 
 // NewDeleteEndpoints removes slices of the author's datacenter. One that is not
@@ -150,7 +163,7 @@ func NewDeleteEndpoints(keys []EndpointSliceKey) *catalogpb.Command {
 	for _, k := range keys {
 		del.Slices = append(del.Slices, EndpointSlice{EndpointSliceKey: k}.Proto())
 	}
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_DeleteEndpoints{DeleteEndpoints: del}}
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteEndpoints{DeleteEndpoints: del}}
 }
 
 // NewPutObservations stores what the author sees of its peers.
@@ -159,7 +172,7 @@ func NewPutObservations(observations []Observation) *catalogpb.Command {
 	for _, o := range observations {
 		put.Observations = append(put.Observations, o.Proto())
 	}
-	return &catalogpb.Command{Version: Version, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
 }
 
 // Marshal encodes commands as the data of one raft log entry. The same commands

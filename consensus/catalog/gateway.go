@@ -7,22 +7,21 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
+// addGateway takes a gateway in. One that exists has come back, perhaps from a
+// new disk: it keeps what others know it by.
 func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (Result, *Refusal) {
 	g, err := GatewayFromProto(body.GetGateway())
 	if err != nil {
 		return Result{}, asRefusal(err).in("gateway")
 	}
-	if r := req.owns("gateway.datacenter", g.Datacenter); r != nil {
+	if r := w.mayAdd(req, g); r != nil {
 		return Result{}, r
 	}
 	if r := w.checkGateway(g); r != nil {
 		return Result{}, r.in("gateway")
 	}
-	if gateway(w.txn, g.ID()) != nil {
-		return Result{}, &Refusal{
-			Code: CodeNameTaken, Field: "gateway.name", Message: fmt.Sprintf("a gateway %s exists", g.ID()),
-			Remedy: "choose another name, or remove that gateway first",
-		}
+	if have := gateway(w.txn, g.ID()); have != nil {
+		return w.describeGateway(have, g), nil
 	}
 	g.Index, g.ModifiedIndex = w.freeIndex(g.Datacenter), w.index
 	overlay, r := w.overlayAddress(federation(w.txn).Overlay, datacenter(w.txn, g.Datacenter).Ordinal, g.Index)
@@ -32,6 +31,18 @@ func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (Result, *R
 	g.Overlay = overlay
 	insert(w.txn, tableGateways, &g)
 	return Result{Gateway: g.Clone()}, nil
+}
+
+// mayAdd lets a datacenter's gateways add others of it, and a gateway itself:
+// one that replaces the last gateway of its datacenter has nobody else left.
+func (w *writer) mayAdd(req request, g Gateway) *Refusal {
+	if req.member != nil {
+		return req.owns("gateway.datacenter", g.Datacenter)
+	}
+	if req.author != g.ID() || datacenter(w.txn, g.Datacenter) == nil {
+		return unknownAuthor(req.author)
+	}
+	return nil
 }
 
 // freeIndex finds the lowest index that no living gateway of dc has.
@@ -68,16 +79,20 @@ func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (Resu
 	if r := w.checkGateway(want); r != nil {
 		return Result{}, r.in("gateway")
 	}
-	have := req.member
+	return w.describeGateway(req.member, want), nil
+}
+
+// describeGateway replaces what a gateway says of itself.
+func (w *writer) describeGateway(have *Gateway, want Gateway) Result {
 	next := *have
 	next.PublicKey, next.Endpoints, next.Controls, next.Version =
 		want.PublicKey, want.Endpoints, want.Controls, want.Version
 	if next.equal(*have) {
-		return Result{Gateway: have.Clone()}, nil
+		return Result{Gateway: have.Clone()}
 	}
 	next.ModifiedIndex = w.index
 	insert(w.txn, tableGateways, &next)
-	return Result{Gateway: next.Clone()}, nil
+	return Result{Gateway: next.Clone()}
 }
 
 func (g Gateway) equal(o Gateway) bool {

@@ -27,13 +27,34 @@ func TestGatewayGetsLowestFreeIndex(t *testing.T) {
 func TestAddGatewayIsRefused(t *testing.T) {
 	m := federationOfThree(t)
 	m.refused(eastGateway, catalog.NewAddGateway(theGateway("west", "gw1")), catalog.CodeNotOwner)
-	m.refused("west/gw1", catalog.NewAddGateway(theGateway("west", "gw1")), catalog.CodeUnknownAuthor)
+	m.refused("west/gw1", catalog.NewAddGateway(theGateway("west", "gw2")), catalog.CodeUnknownAuthor)
+	m.refused("west/gw1", catalog.NewAddGateway(theGateway("east", "gw1")), catalog.CodeUnknownAuthor)
+	m.refused("south/gw1", catalog.NewAddGateway(theGateway("south", "gw1")), catalog.CodeUnknownAuthor)
 	m.refused(westGateway, catalog.NewAddGateway(theGateway("west", "g.w")), catalog.CodeNameInvalid)
-	sameName := theGateway("west", "gw0")
-	m.refused(westGateway, catalog.NewAddGateway(sameName), catalog.CodeNameTaken)
 	sameKey := theGateway("west", "gw1")
 	sameKey.PublicKey = theGateway("north", "gw0").PublicKey
 	m.refused(westGateway, catalog.NewAddGateway(sameKey), catalog.CodePublicKeyTaken)
+}
+
+func TestGatewayOfAMemberAddsItself(t *testing.T) {
+	m := federationOfThree(t)
+	g := m.must("west/gw1", catalog.NewAddGateway(theGateway("west", "gw1"))).Gateway
+	assert.EqualValues(t, 1, g.Index)
+	m.must("west/gw1", catalog.NewUpdateGateway(theGateway("west", "gw1")))
+}
+
+func TestReturningGatewayKeepsIndexAndOverlayAddress(t *testing.T) {
+	m := federationOfThree(t)
+	before := m.must(westGateway, catalog.NewAddGateway(theGateway("west", "gw1"))).Gateway
+	again := theGateway("west", "gw1")
+	assert.Equal(t, before, m.must("west/gw1", catalog.NewAddGateway(again)).Gateway, "nothing new is nothing changed")
+	again.PublicKey[0]++
+	after := m.must(westGateway, catalog.NewAddGateway(again)).Gateway
+	assert.Equal(t, before.Index, after.Index)
+	assert.Equal(t, before.Overlay, after.Overlay)
+	assert.Equal(t, again.PublicKey, after.PublicKey)
+	again.PublicKey = theGateway("west", "gw0").PublicKey
+	m.refused(westGateway, catalog.NewAddGateway(again), catalog.CodePublicKeyTaken)
 }
 
 func TestLastGatewayCannotBeRemoved(t *testing.T) {

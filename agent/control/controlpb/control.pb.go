@@ -209,6 +209,126 @@ func (x *JoinResponse) GetSnapshot() []byte {
 	return nil
 }
 
+type EnrolRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FederationId  string                 `protobuf:"bytes,1,opt,name=federation_id,json=federationId,proto3" json:"federation_id,omitempty"`
+	Gateway       *catalogpb.Gateway     `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Ask           bool                   `protobuf:"varint,3,opt,name=ask,proto3" json:"ask,omitempty"` // only tell whether the gateway is in the catalog
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolRequest) Reset() {
+	*x = EnrolRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolRequest) ProtoMessage() {}
+
+func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolRequest.ProtoReflect.Descriptor instead.
+func (*EnrolRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *EnrolRequest) GetFederationId() string {
+	if x != nil {
+		return x.FederationId
+	}
+	return ""
+}
+
+func (x *EnrolRequest) GetGateway() *catalogpb.Gateway {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+func (x *EnrolRequest) GetAsk() bool {
+	if x != nil {
+		return x.Ask
+	}
+	return false
+}
+
+type EnrolResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`     // unless only asked
+	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // as in JoinResponse, unless only asked
+	Known         bool                   `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`      // whether the gateway was in the catalog before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrolResponse) Reset() {
+	*x = EnrolResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrolResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrolResponse) ProtoMessage() {}
+
+func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrolResponse.ProtoReflect.Descriptor instead.
+func (*EnrolResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EnrolResponse) GetResult() *catalogpb.Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *EnrolResponse) GetSnapshot() []byte {
+	if x != nil {
+		return x.Snapshot
+	}
+	return nil
+}
+
+func (x *EnrolResponse) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Commands      []*catalogpb.Command   `protobuf:"bytes,1,rep,name=commands,proto3" json:"commands,omitempty"`
@@ -218,7 +338,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +350,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +363,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{2}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ApplyRequest) GetCommands() []*catalogpb.Command {
@@ -262,7 +382,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +394,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +407,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{3}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ApplyResponse) GetResults() []*catalogpb.Result {
@@ -306,7 +426,7 @@ type ReadIndexRequest struct {
 
 func (x *ReadIndexRequest) Reset() {
 	*x = ReadIndexRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +438,7 @@ func (x *ReadIndexRequest) String() string {
 func (*ReadIndexRequest) ProtoMessage() {}
 
 func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +451,7 @@ func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
 func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{4}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReadIndexRequest) GetLease() bool {
@@ -350,7 +470,7 @@ type ReadIndexResponse struct {
 
 func (x *ReadIndexResponse) Reset() {
 	*x = ReadIndexResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +482,7 @@ func (x *ReadIndexResponse) String() string {
 func (*ReadIndexResponse) ProtoMessage() {}
 
 func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +495,7 @@ func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
 func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{5}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReadIndexResponse) GetIndex() uint64 {
@@ -399,7 +519,7 @@ type LeaderOperationRequest struct {
 
 func (x *LeaderOperationRequest) Reset() {
 	*x = LeaderOperationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +531,7 @@ func (x *LeaderOperationRequest) String() string {
 func (*LeaderOperationRequest) ProtoMessage() {}
 
 func (x *LeaderOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +544,7 @@ func (x *LeaderOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderOperationRequest.ProtoReflect.Descriptor instead.
 func (*LeaderOperationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{6}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LeaderOperationRequest) GetOperation() isLeaderOperationRequest_Operation {
@@ -492,7 +612,7 @@ type TransferLeader struct {
 
 func (x *TransferLeader) Reset() {
 	*x = TransferLeader{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +624,7 @@ func (x *TransferLeader) String() string {
 func (*TransferLeader) ProtoMessage() {}
 
 func (x *TransferLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +637,7 @@ func (x *TransferLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeader.ProtoReflect.Descriptor instead.
 func (*TransferLeader) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{7}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TransferLeader) GetTo() string {
@@ -536,7 +656,7 @@ type RemovePeer struct {
 
 func (x *RemovePeer) Reset() {
 	*x = RemovePeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +668,7 @@ func (x *RemovePeer) String() string {
 func (*RemovePeer) ProtoMessage() {}
 
 func (x *RemovePeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +681,7 @@ func (x *RemovePeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeer.ProtoReflect.Descriptor instead.
 func (*RemovePeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{8}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RemovePeer) GetId() string {
@@ -580,7 +700,7 @@ type RestoreSnapshot struct {
 
 func (x *RestoreSnapshot) Reset() {
 	*x = RestoreSnapshot{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +712,7 @@ func (x *RestoreSnapshot) String() string {
 func (*RestoreSnapshot) ProtoMessage() {}
 
 func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +725,7 @@ func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreSnapshot.ProtoReflect.Descriptor instead.
 func (*RestoreSnapshot) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RestoreSnapshot) GetArchive() []byte {
@@ -623,7 +743,7 @@ type LeaderOperationResponse struct {
 
 func (x *LeaderOperationResponse) Reset() {
 	*x = LeaderOperationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +755,7 @@ func (x *LeaderOperationResponse) String() string {
 func (*LeaderOperationResponse) ProtoMessage() {}
 
 func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +768,7 @@ func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderOperationResponse.ProtoReflect.Descriptor instead.
 func (*LeaderOperationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 // Freshness says how current an answer is.
@@ -663,7 +783,7 @@ type Freshness struct {
 
 func (x *Freshness) Reset() {
 	*x = Freshness{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +795,7 @@ func (x *Freshness) String() string {
 func (*Freshness) ProtoMessage() {}
 
 func (x *Freshness) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +808,7 @@ func (x *Freshness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
 func (*Freshness) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Freshness) GetIndex() uint64 {
@@ -720,7 +840,7 @@ type VersionRequest struct {
 
 func (x *VersionRequest) Reset() {
 	*x = VersionRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +852,7 @@ func (x *VersionRequest) String() string {
 func (*VersionRequest) ProtoMessage() {}
 
 func (x *VersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +865,7 @@ func (x *VersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRequest.ProtoReflect.Descriptor instead.
 func (*VersionRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 type VersionResponse struct {
@@ -759,7 +879,7 @@ type VersionResponse struct {
 
 func (x *VersionResponse) Reset() {
 	*x = VersionResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +891,7 @@ func (x *VersionResponse) String() string {
 func (*VersionResponse) ProtoMessage() {}
 
 func (x *VersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +904,7 @@ func (x *VersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionResponse.ProtoReflect.Descriptor instead.
 func (*VersionResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *VersionResponse) GetVersion() string {
@@ -816,7 +936,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +948,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +961,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 // StatusResponse carries the JSON of Go type agent/status.Snapshot, whose schema is stable.
@@ -854,7 +974,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +986,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +999,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatusResponse) GetSnapshotJson() []byte {
@@ -898,7 +1018,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1030,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1043,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RoutesRequest) GetDestination() string {
@@ -943,7 +1063,7 @@ type RoutesResponse struct {
 
 func (x *RoutesResponse) Reset() {
 	*x = RoutesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1075,7 @@ func (x *RoutesResponse) String() string {
 func (*RoutesResponse) ProtoMessage() {}
 
 func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1088,7 @@ func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesResponse.ProtoReflect.Descriptor instead.
 func (*RoutesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RoutesResponse) GetReportJson() []byte {
@@ -988,7 +1108,7 @@ type InitFederationRequest struct {
 
 func (x *InitFederationRequest) Reset() {
 	*x = InitFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1120,7 @@ func (x *InitFederationRequest) String() string {
 func (*InitFederationRequest) ProtoMessage() {}
 
 func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1133,7 @@ func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationRequest.ProtoReflect.Descriptor instead.
 func (*InitFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *InitFederationRequest) GetName() string {
@@ -1041,7 +1161,7 @@ type InitFederationResponse struct {
 
 func (x *InitFederationResponse) Reset() {
 	*x = InitFederationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1173,7 @@ func (x *InitFederationResponse) String() string {
 func (*InitFederationResponse) ProtoMessage() {}
 
 func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1186,7 @@ func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationResponse.ProtoReflect.Descriptor instead.
 func (*InitFederationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *InitFederationResponse) GetFederation() *catalogpb.Federation {
@@ -1100,7 +1220,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1232,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1245,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateTokenRequest) GetDatacenter() string {
@@ -1154,7 +1274,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1286,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1299,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -1219,7 +1339,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1351,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1364,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListTokensRequest) GetMode() ReadMode {
@@ -1264,7 +1384,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1396,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1409,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListTokensResponse) GetTokens() []*catalogpb.Token {
@@ -1315,7 +1435,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1447,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1460,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -1358,7 +1478,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1490,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1503,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 type JoinFederationRequest struct {
@@ -1395,7 +1515,7 @@ type JoinFederationRequest struct {
 
 func (x *JoinFederationRequest) Reset() {
 	*x = JoinFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1527,7 @@ func (x *JoinFederationRequest) String() string {
 func (*JoinFederationRequest) ProtoMessage() {}
 
 func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1540,7 @@ func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinFederationRequest.ProtoReflect.Descriptor instead.
 func (*JoinFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *JoinFederationRequest) GetToken() string {
@@ -1439,7 +1559,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1571,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1584,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaveRequest) GetForce() bool {
@@ -1485,7 +1605,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1617,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1630,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Progress) GetStep() string {
@@ -1546,7 +1666,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1678,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1691,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListServicesRequest) GetMode() ReadMode {
@@ -1612,7 +1732,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1744,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1757,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListServicesResponse) GetServices() []*catalogpb.Service {
@@ -1663,7 +1783,7 @@ type RegisterServiceRequest struct {
 
 func (x *RegisterServiceRequest) Reset() {
 	*x = RegisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1795,7 @@ func (x *RegisterServiceRequest) String() string {
 func (*RegisterServiceRequest) ProtoMessage() {}
 
 func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1808,7 @@ func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RegisterServiceRequest) GetService() *catalogpb.Service {
@@ -1708,7 +1828,7 @@ type RegisterServiceResponse struct {
 
 func (x *RegisterServiceResponse) Reset() {
 	*x = RegisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1840,7 @@ func (x *RegisterServiceResponse) String() string {
 func (*RegisterServiceResponse) ProtoMessage() {}
 
 func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1853,7 @@ func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RegisterServiceResponse) GetIndex() uint64 {
@@ -1761,7 +1881,7 @@ type DeregisterServiceRequest struct {
 
 func (x *DeregisterServiceRequest) Reset() {
 	*x = DeregisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +1893,7 @@ func (x *DeregisterServiceRequest) String() string {
 func (*DeregisterServiceRequest) ProtoMessage() {}
 
 func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +1906,7 @@ func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeregisterServiceRequest) GetNamespace() string {
@@ -1820,7 +1940,7 @@ type DeregisterServiceResponse struct {
 
 func (x *DeregisterServiceResponse) Reset() {
 	*x = DeregisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +1952,7 @@ func (x *DeregisterServiceResponse) String() string {
 func (*DeregisterServiceResponse) ProtoMessage() {}
 
 func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +1965,7 @@ func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeregisterServiceResponse) GetRemoved() uint32 {
@@ -1871,7 +1991,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2003,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2016,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SaveSnapshotRequest) GetMode() ReadMode {
@@ -1916,7 +2036,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2048,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2061,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SaveSnapshotResponse) GetArchive() []byte {
@@ -1967,7 +2087,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2099,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2112,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RestoreRequest) GetArchive() []byte {
@@ -2011,7 +2131,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2143,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2156,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -2054,7 +2174,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2186,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2199,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 type ListPeersResponse struct {
@@ -2092,7 +2212,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2224,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2237,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -2149,7 +2269,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2281,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2294,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -2239,7 +2359,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2371,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2384,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -2316,7 +2436,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2448,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2461,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 var File_agent_control_controlpb_control_proto protoreflect.FileDescriptor
@@ -2359,7 +2479,15 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\agateway\x18\x05 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"^\n" +
 	"\fJoinResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x06result\x12\x1a\n" +
-	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\"G\n" +
+	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\"|\n" +
+	"\fEnrolRequest\x12#\n" +
+	"\rfederation_id\x18\x01 \x01(\tR\ffederationId\x125\n" +
+	"\agateway\x18\x02 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x10\n" +
+	"\x03ask\x18\x03 \x01(\bR\x03ask\"u\n" +
+	"\rEnrolResponse\x122\n" +
+	"\x06result\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x06result\x12\x1a\n" +
+	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\bR\x05known\"G\n" +
 	"\fApplyRequest\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"E\n" +
 	"\rApplyResponse\x124\n" +
@@ -2489,10 +2617,11 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x15READ_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREAD_MODE_STALE\x10\x01\x12\x13\n" +
 	"\x0fREAD_MODE_LEASE\x10\x02\x12\x18\n" +
-	"\x14READ_MODE_CONSISTENT\x10\x032\xeb\x02\n" +
+	"\x14READ_MODE_CONSISTENT\x10\x032\xb9\x03\n" +
 	"\n" +
 	"Federation\x12I\n" +
 	"\x04Join\x12\x1f.meshway.control.v1.JoinRequest\x1a .meshway.control.v1.JoinResponse\x12L\n" +
+	"\x05Enrol\x12 .meshway.control.v1.EnrolRequest\x1a!.meshway.control.v1.EnrolResponse\x12L\n" +
 	"\x05Apply\x12 .meshway.control.v1.ApplyRequest\x1a!.meshway.control.v1.ApplyResponse\x12X\n" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
 	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\xd4\v\n" +
@@ -2528,134 +2657,140 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
 	(*JoinResponse)(nil),              // 2: meshway.control.v1.JoinResponse
-	(*ApplyRequest)(nil),              // 3: meshway.control.v1.ApplyRequest
-	(*ApplyResponse)(nil),             // 4: meshway.control.v1.ApplyResponse
-	(*ReadIndexRequest)(nil),          // 5: meshway.control.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil),         // 6: meshway.control.v1.ReadIndexResponse
-	(*LeaderOperationRequest)(nil),    // 7: meshway.control.v1.LeaderOperationRequest
-	(*TransferLeader)(nil),            // 8: meshway.control.v1.TransferLeader
-	(*RemovePeer)(nil),                // 9: meshway.control.v1.RemovePeer
-	(*RestoreSnapshot)(nil),           // 10: meshway.control.v1.RestoreSnapshot
-	(*LeaderOperationResponse)(nil),   // 11: meshway.control.v1.LeaderOperationResponse
-	(*Freshness)(nil),                 // 12: meshway.control.v1.Freshness
-	(*VersionRequest)(nil),            // 13: meshway.control.v1.VersionRequest
-	(*VersionResponse)(nil),           // 14: meshway.control.v1.VersionResponse
-	(*StatusRequest)(nil),             // 15: meshway.control.v1.StatusRequest
-	(*StatusResponse)(nil),            // 16: meshway.control.v1.StatusResponse
-	(*RoutesRequest)(nil),             // 17: meshway.control.v1.RoutesRequest
-	(*RoutesResponse)(nil),            // 18: meshway.control.v1.RoutesResponse
-	(*InitFederationRequest)(nil),     // 19: meshway.control.v1.InitFederationRequest
-	(*InitFederationResponse)(nil),    // 20: meshway.control.v1.InitFederationResponse
-	(*CreateTokenRequest)(nil),        // 21: meshway.control.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 22: meshway.control.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),         // 23: meshway.control.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),        // 24: meshway.control.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),        // 25: meshway.control.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),       // 26: meshway.control.v1.RevokeTokenResponse
-	(*JoinFederationRequest)(nil),     // 27: meshway.control.v1.JoinFederationRequest
-	(*LeaveRequest)(nil),              // 28: meshway.control.v1.LeaveRequest
-	(*Progress)(nil),                  // 29: meshway.control.v1.Progress
-	(*ListServicesRequest)(nil),       // 30: meshway.control.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),      // 31: meshway.control.v1.ListServicesResponse
-	(*RegisterServiceRequest)(nil),    // 32: meshway.control.v1.RegisterServiceRequest
-	(*RegisterServiceResponse)(nil),   // 33: meshway.control.v1.RegisterServiceResponse
-	(*DeregisterServiceRequest)(nil),  // 34: meshway.control.v1.DeregisterServiceRequest
-	(*DeregisterServiceResponse)(nil), // 35: meshway.control.v1.DeregisterServiceResponse
-	(*SaveSnapshotRequest)(nil),       // 36: meshway.control.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),      // 37: meshway.control.v1.SaveSnapshotResponse
-	(*RestoreRequest)(nil),            // 38: meshway.control.v1.RestoreRequest
-	(*RestoreResponse)(nil),           // 39: meshway.control.v1.RestoreResponse
-	(*ListPeersRequest)(nil),          // 40: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 41: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 42: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 43: meshway.control.v1.OperateRequest
-	(*OperateResponse)(nil),           // 44: meshway.control.v1.OperateResponse
-	(*catalogpb.Datacenter)(nil),      // 45: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 46: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 47: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 48: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 49: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 50: meshway.catalog.v1.Federation
-	(*timestamppb.Timestamp)(nil),     // 51: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 52: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 53: meshway.catalog.v1.Service
+	(*EnrolRequest)(nil),              // 3: meshway.control.v1.EnrolRequest
+	(*EnrolResponse)(nil),             // 4: meshway.control.v1.EnrolResponse
+	(*ApplyRequest)(nil),              // 5: meshway.control.v1.ApplyRequest
+	(*ApplyResponse)(nil),             // 6: meshway.control.v1.ApplyResponse
+	(*ReadIndexRequest)(nil),          // 7: meshway.control.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil),         // 8: meshway.control.v1.ReadIndexResponse
+	(*LeaderOperationRequest)(nil),    // 9: meshway.control.v1.LeaderOperationRequest
+	(*TransferLeader)(nil),            // 10: meshway.control.v1.TransferLeader
+	(*RemovePeer)(nil),                // 11: meshway.control.v1.RemovePeer
+	(*RestoreSnapshot)(nil),           // 12: meshway.control.v1.RestoreSnapshot
+	(*LeaderOperationResponse)(nil),   // 13: meshway.control.v1.LeaderOperationResponse
+	(*Freshness)(nil),                 // 14: meshway.control.v1.Freshness
+	(*VersionRequest)(nil),            // 15: meshway.control.v1.VersionRequest
+	(*VersionResponse)(nil),           // 16: meshway.control.v1.VersionResponse
+	(*StatusRequest)(nil),             // 17: meshway.control.v1.StatusRequest
+	(*StatusResponse)(nil),            // 18: meshway.control.v1.StatusResponse
+	(*RoutesRequest)(nil),             // 19: meshway.control.v1.RoutesRequest
+	(*RoutesResponse)(nil),            // 20: meshway.control.v1.RoutesResponse
+	(*InitFederationRequest)(nil),     // 21: meshway.control.v1.InitFederationRequest
+	(*InitFederationResponse)(nil),    // 22: meshway.control.v1.InitFederationResponse
+	(*CreateTokenRequest)(nil),        // 23: meshway.control.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 24: meshway.control.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),         // 25: meshway.control.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),        // 26: meshway.control.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),        // 27: meshway.control.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),       // 28: meshway.control.v1.RevokeTokenResponse
+	(*JoinFederationRequest)(nil),     // 29: meshway.control.v1.JoinFederationRequest
+	(*LeaveRequest)(nil),              // 30: meshway.control.v1.LeaveRequest
+	(*Progress)(nil),                  // 31: meshway.control.v1.Progress
+	(*ListServicesRequest)(nil),       // 32: meshway.control.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),      // 33: meshway.control.v1.ListServicesResponse
+	(*RegisterServiceRequest)(nil),    // 34: meshway.control.v1.RegisterServiceRequest
+	(*RegisterServiceResponse)(nil),   // 35: meshway.control.v1.RegisterServiceResponse
+	(*DeregisterServiceRequest)(nil),  // 36: meshway.control.v1.DeregisterServiceRequest
+	(*DeregisterServiceResponse)(nil), // 37: meshway.control.v1.DeregisterServiceResponse
+	(*SaveSnapshotRequest)(nil),       // 38: meshway.control.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),      // 39: meshway.control.v1.SaveSnapshotResponse
+	(*RestoreRequest)(nil),            // 40: meshway.control.v1.RestoreRequest
+	(*RestoreResponse)(nil),           // 41: meshway.control.v1.RestoreResponse
+	(*ListPeersRequest)(nil),          // 42: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 43: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 44: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 45: meshway.control.v1.OperateRequest
+	(*OperateResponse)(nil),           // 46: meshway.control.v1.OperateResponse
+	(*catalogpb.Datacenter)(nil),      // 47: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 48: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 49: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 50: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 51: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 52: meshway.catalog.v1.Federation
+	(*timestamppb.Timestamp)(nil),     // 53: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 54: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 55: meshway.catalog.v1.Service
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	45, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	46, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	47, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	48, // 3: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	47, // 4: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	8,  // 5: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	9,  // 6: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	10, // 7: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
-	49, // 8: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	50, // 9: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	49, // 10: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	51, // 11: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 12: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	52, // 13: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
-	12, // 14: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	0,  // 15: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	53, // 16: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
-	12, // 17: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	53, // 18: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 19: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	42, // 20: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	12, // 21: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	49, // 22: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	8,  // 23: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	9,  // 24: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	1,  // 25: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 26: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	5,  // 27: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	7,  // 28: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	13, // 29: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	15, // 30: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	17, // 31: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	19, // 32: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	21, // 33: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	23, // 34: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	25, // 35: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	27, // 36: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	28, // 37: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	30, // 38: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	32, // 39: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	34, // 40: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	36, // 41: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	38, // 42: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	40, // 43: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	43, // 44: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 45: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 46: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	6,  // 47: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	11, // 48: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	14, // 49: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	16, // 50: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	18, // 51: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	20, // 52: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	22, // 53: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	24, // 54: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	26, // 55: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	29, // 56: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	29, // 57: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	31, // 58: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	33, // 59: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	35, // 60: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	37, // 61: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	39, // 62: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	41, // 63: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	44, // 64: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	45, // [45:65] is the sub-list for method output_type
-	25, // [25:45] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	47, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	48, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	49, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	48, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	49, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	50, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	49, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	10, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	11, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	12, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
+	51, // 10: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	52, // 11: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	51, // 12: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	53, // 13: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 14: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
+	54, // 15: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	14, // 16: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
+	0,  // 17: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
+	55, // 18: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	14, // 19: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
+	55, // 20: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 21: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	44, // 22: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	14, // 23: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	51, // 24: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	10, // 25: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	11, // 26: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	1,  // 27: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 28: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 29: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 30: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	9,  // 31: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	15, // 32: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	17, // 33: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	19, // 34: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	21, // 35: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	23, // 36: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	25, // 37: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	27, // 38: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	29, // 39: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	30, // 40: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	32, // 41: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	34, // 42: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	36, // 43: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	38, // 44: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	40, // 45: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	42, // 46: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	45, // 47: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 48: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 49: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 50: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 51: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	13, // 52: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	16, // 53: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	18, // 54: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	20, // 55: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	22, // 56: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	24, // 57: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	26, // 58: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	28, // 59: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	31, // 60: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	31, // 61: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	33, // 62: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	35, // 63: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	37, // 64: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	39, // 65: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	41, // 66: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	43, // 67: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	46, // 68: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	48, // [48:69] is the sub-list for method output_type
+	27, // [27:48] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -2663,12 +2798,12 @@ func file_agent_control_controlpb_control_proto_init() {
 	if File_agent_control_controlpb_control_proto != nil {
 		return
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[6].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[8].OneofWrappers = []any{
 		(*LeaderOperationRequest_TransferLeader)(nil),
 		(*LeaderOperationRequest_RemovePeer)(nil),
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[42].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[44].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 	}
@@ -2678,7 +2813,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

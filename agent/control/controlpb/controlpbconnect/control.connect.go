@@ -42,6 +42,8 @@ const (
 const (
 	// FederationJoinProcedure is the fully-qualified name of the Federation's Join RPC.
 	FederationJoinProcedure = "/meshway.control.v1.Federation/Join"
+	// FederationEnrolProcedure is the fully-qualified name of the Federation's Enrol RPC.
+	FederationEnrolProcedure = "/meshway.control.v1.Federation/Enrol"
 	// FederationApplyProcedure is the fully-qualified name of the Federation's Apply RPC.
 	FederationApplyProcedure = "/meshway.control.v1.Federation/Apply"
 	// FederationReadIndexProcedure is the fully-qualified name of the Federation's ReadIndex RPC.
@@ -87,9 +89,13 @@ const (
 
 // FederationClient is a client for the meshway.control.v1.Federation service.
 type FederationClient interface {
-	// Join admits a datacenter. The only call open to a caller that is not a
-	// member: the token authorises it.
+	// Join admits a datacenter. The only call open to a caller whose datacenter is
+	// not a member: the token authorises it.
 	Join(context.Context, *connect.Request[controlpb.JoinRequest]) (*connect.Response[controlpb.JoinResponse], error)
+	// Enrol adds the calling gateway to its datacenter, which is a member: a
+	// certificate of the datacenter's CA authorises it. A gateway of another
+	// datacenter answers only while it leads the catalog.
+	Enrol(context.Context, *connect.Request[controlpb.EnrolRequest]) (*connect.Response[controlpb.EnrolResponse], error)
 	// Apply forwards writes to the leader.
 	Apply(context.Context, *connect.Request[controlpb.ApplyRequest]) (*connect.Response[controlpb.ApplyResponse], error)
 	// ReadIndex gives the index that a linearizable or lease read waits for.
@@ -113,6 +119,12 @@ func NewFederationClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			httpClient,
 			baseURL+FederationJoinProcedure,
 			connect.WithSchema(federationMethods.ByName("Join")),
+			connect.WithClientOptions(opts...),
+		),
+		enrol: connect.NewClient[controlpb.EnrolRequest, controlpb.EnrolResponse](
+			httpClient,
+			baseURL+FederationEnrolProcedure,
+			connect.WithSchema(federationMethods.ByName("Enrol")),
 			connect.WithClientOptions(opts...),
 		),
 		apply: connect.NewClient[controlpb.ApplyRequest, controlpb.ApplyResponse](
@@ -139,6 +151,7 @@ func NewFederationClient(httpClient connect.HTTPClient, baseURL string, opts ...
 // federationClient implements FederationClient.
 type federationClient struct {
 	join            *connect.Client[controlpb.JoinRequest, controlpb.JoinResponse]
+	enrol           *connect.Client[controlpb.EnrolRequest, controlpb.EnrolResponse]
 	apply           *connect.Client[controlpb.ApplyRequest, controlpb.ApplyResponse]
 	readIndex       *connect.Client[controlpb.ReadIndexRequest, controlpb.ReadIndexResponse]
 	leaderOperation *connect.Client[controlpb.LeaderOperationRequest, controlpb.LeaderOperationResponse]
@@ -147,6 +160,11 @@ type federationClient struct {
 // Join calls meshway.control.v1.Federation.Join.
 func (c *federationClient) Join(ctx context.Context, req *connect.Request[controlpb.JoinRequest]) (*connect.Response[controlpb.JoinResponse], error) {
 	return c.join.CallUnary(ctx, req)
+}
+
+// Enrol calls meshway.control.v1.Federation.Enrol.
+func (c *federationClient) Enrol(ctx context.Context, req *connect.Request[controlpb.EnrolRequest]) (*connect.Response[controlpb.EnrolResponse], error) {
+	return c.enrol.CallUnary(ctx, req)
 }
 
 // Apply calls meshway.control.v1.Federation.Apply.
@@ -166,9 +184,13 @@ func (c *federationClient) LeaderOperation(ctx context.Context, req *connect.Req
 
 // FederationHandler is an implementation of the meshway.control.v1.Federation service.
 type FederationHandler interface {
-	// Join admits a datacenter. The only call open to a caller that is not a
-	// member: the token authorises it.
+	// Join admits a datacenter. The only call open to a caller whose datacenter is
+	// not a member: the token authorises it.
 	Join(context.Context, *connect.Request[controlpb.JoinRequest]) (*connect.Response[controlpb.JoinResponse], error)
+	// Enrol adds the calling gateway to its datacenter, which is a member: a
+	// certificate of the datacenter's CA authorises it. A gateway of another
+	// datacenter answers only while it leads the catalog.
+	Enrol(context.Context, *connect.Request[controlpb.EnrolRequest]) (*connect.Response[controlpb.EnrolResponse], error)
 	// Apply forwards writes to the leader.
 	Apply(context.Context, *connect.Request[controlpb.ApplyRequest]) (*connect.Response[controlpb.ApplyResponse], error)
 	// ReadIndex gives the index that a linearizable or lease read waits for.
@@ -188,6 +210,12 @@ func NewFederationHandler(svc FederationHandler, opts ...connect.HandlerOption) 
 		FederationJoinProcedure,
 		svc.Join,
 		connect.WithSchema(federationMethods.ByName("Join")),
+		connect.WithHandlerOptions(opts...),
+	)
+	federationEnrolHandler := connect.NewUnaryHandler(
+		FederationEnrolProcedure,
+		svc.Enrol,
+		connect.WithSchema(federationMethods.ByName("Enrol")),
 		connect.WithHandlerOptions(opts...),
 	)
 	federationApplyHandler := connect.NewUnaryHandler(
@@ -212,6 +240,8 @@ func NewFederationHandler(svc FederationHandler, opts ...connect.HandlerOption) 
 		switch r.URL.Path {
 		case FederationJoinProcedure:
 			federationJoinHandler.ServeHTTP(w, r)
+		case FederationEnrolProcedure:
+			federationEnrolHandler.ServeHTTP(w, r)
 		case FederationApplyProcedure:
 			federationApplyHandler.ServeHTTP(w, r)
 		case FederationReadIndexProcedure:
@@ -229,6 +259,10 @@ type UnimplementedFederationHandler struct{}
 
 func (UnimplementedFederationHandler) Join(context.Context, *connect.Request[controlpb.JoinRequest]) (*connect.Response[controlpb.JoinResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Federation.Join is not implemented"))
+}
+
+func (UnimplementedFederationHandler) Enrol(context.Context, *connect.Request[controlpb.EnrolRequest]) (*connect.Response[controlpb.EnrolResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Federation.Enrol is not implemented"))
 }
 
 func (UnimplementedFederationHandler) Apply(context.Context, *connect.Request[controlpb.ApplyRequest]) (*connect.Response[controlpb.ApplyResponse], error) {
