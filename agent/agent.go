@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,8 @@ type Deps struct {
 	Dataplane     Dataplane
 	NewLiveness   func() Liveness // for one membership
 	Host          Host
-	Site          Site // nil: the prefixes of the configuration
+	Site          Site     // nil: the prefixes of the configuration
+	Siblings      Siblings // nil: this gateway is the only one of its datacenter
 	Registrations Registrations
 	Token         func() (string, error) // to join with by itself, an error while there is none; nil: wait to be told
 	Log           *slog.Logger
@@ -47,14 +49,26 @@ type Agent struct {
 	transitions chan transition
 	state       atomic.Value // status.State
 	member      atomic.Pointer[member]
-	joining     atomic.Pointer[plan.Problem] // why joining by itself fails
+	joining     atomic.Pointer[plan.Problem] // why becoming a member by itself fails
+	sharing     atomic.Pointer[plan.Problem] // why it is not in step with its siblings
+	retired     atomic.Bool                  // it shall not become a member again
+	tending     wake                         // there is a membership, or none any more
 	published   signal                       // Status may have changed
 }
 
 // transition replaces the membership: its change runs while no member does.
 type transition struct {
 	change func() error
+	err    error // of the change
 	done   chan error
+}
+
+// end answers who asked for the transition, once what then is the membership is
+// open; err says that it is not. The zero transition has nobody to answer.
+func (t transition) end(err error) {
+	if t.done != nil {
+		t.done <- errors.Join(t.err, err)
+	}
 }
 
 // member is a running membership.
@@ -78,6 +92,7 @@ func New(deps Deps) *Agent {
 		self:        catalog.NewGatewayID(deps.Config.Datacenter, deps.Config.Gateway),
 		startedAt:   time.Now(),
 		transitions: make(chan transition),
+		tending:     newWake(),
 	}
 	a.state.Store(status.Standalone)
 	return a
@@ -89,26 +104,35 @@ func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	opened := make(chan struct{})
 	group.Go(func() error { return a.keep(ctx, sync.OnceFunc(func() { close(opened) })) })
-	if a.deps.Token != nil {
-		group.Go(func() error { a.joinWhenTold(ctx, opened); return nil })
-	}
+	group.Go(func() error { a.tend(ctx, opened); return nil })
 	return group.Wait()
 }
 
 // keep runs one membership after the other. It calls opened once it is known
 // whether there is one.
 func (a *Agent) keep(ctx context.Context, opened func()) error {
-	for ctx.Err() == nil {
+	var next transition
+	for was := false; ctx.Err() == nil; {
 		m, err := a.open()
 		if err != nil {
+			next.end(err)
 			return err
 		}
 		a.member.Store(m)
 		opened()
-		if err := a.serve(ctx, m); err != nil {
+		next.end(nil)
+		if is := m != nil; is != was {
+			was = is
+			a.tending.up()
+		}
+		if next, err = a.serve(ctx, m); err != nil {
 			return err
 		}
+		if next.change != nil {
+			next.err = next.change()
+		}
 	}
+	next.end(ctx.Err())
 	return nil
 }
 
@@ -161,8 +185,9 @@ func (a *Agent) ownServices() []catalog.Service {
 	return services
 }
 
-// serve runs m until ctx ends, m fails, or a transition replaces it.
-func (a *Agent) serve(ctx context.Context, m *member) error {
+// serve runs m until ctx ends, m fails, or a transition replaces it, which it
+// returns.
+func (a *Agent) serve(ctx context.Context, m *member) (transition, error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	group, running := errgroup.WithContext(running)
@@ -177,11 +202,10 @@ func (a *Agent) serve(ctx context.Context, m *member) error {
 	stop()
 	err := group.Wait()
 	a.member.Store(nil)
-	if next.change == nil {
-		return err
+	if next.change != nil {
+		err = nil // what m ended with does not matter any more
 	}
-	next.done <- next.change()
-	return nil
+	return next, err
 }
 
 // run takes part in the federation. It ends in the reverse order of its start:

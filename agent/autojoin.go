@@ -3,42 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
-	"time"
+	"slices"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
-
-const (
-	joinPause    = time.Second      // after the first try to join by itself; then doubled
-	joinPauseMax = 10 * time.Second // so that a token that comes late is used soon
-)
-
-// joinWhenTold joins with the token of the configuration, if this gateway is
-// in no federation. It waits for a token that is not there yet, and tries again
-// while nobody answers. A token that was refused is not used again, since it
-// would be refused again: a new one in its place is.
-func (a *Agent) joinWhenTold(ctx context.Context, opened <-chan struct{}) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-opened:
-	}
-	refused := ""
-	for pause := joinPause; a.member.Load() == nil; pause = min(2*pause, joinPauseMax) {
-		if refused = a.tryToken(ctx, refused); a.member.Load() != nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-	}
-	if a.joining.Swap(nil) != nil {
-		a.published.fire()
-	}
-}
 
 // tryToken joins with the token there is, unless it is the refused one, and
 // returns which is refused now.
@@ -89,7 +58,8 @@ func joinProblem(err error) (p *plan.Problem, final bool) {
 		Code: "join-failed", Severity: plan.Error, Subject: "join.tokenFile",
 		Message: "joining with the configured token failed: " + err.Error(), Remedy: "the agent tries again by itself",
 	}
-	if final = refusal != nil && refusal.Code != siteUnknownCode && refusal.Code != busyCode; final {
+	passing := []string{siteUnknownCode, commonUnknownCode, claimedCode, busyCode}
+	if final = refusal != nil && !slices.Contains(passing, refusal.Code); final {
 		p.Remedy = refusal.Remedy
 	}
 	return p, final

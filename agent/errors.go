@@ -13,6 +13,8 @@ var ErrNoLeader = errors.New("the catalog has no leader")
 const (
 	alreadyMemberCode = "already-a-member"
 	siteUnknownCode   = "site-unknown"
+	commonUnknownCode = "siblings-unknown"
+	claimedCode       = "being-founded"
 	busyCode          = "busy"
 )
 

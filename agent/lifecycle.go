@@ -30,12 +30,15 @@ func (a *Agent) Found(ctx context.Context, founding Founding) (catalog.Federatio
 	if err := a.begin(); err != nil {
 		return catalog.Federation{}, err
 	}
+	defer a.tending.up()
 	defer a.lifecycle.Unlock()
 	candidate, err := a.candidate(ctx)
 	if err != nil {
 		return catalog.Federation{}, err
 	}
-	err = a.change(ctx, status.Joining, func() error { return a.deps.Federations.Found(ctx, founding, candidate) })
+	err = a.claimed(ctx, func() error {
+		return a.change(ctx, status.Joining, func() error { return a.deps.Federations.Found(ctx, founding, candidate) })
+	})
 	if err != nil {
 		return catalog.Federation{}, err
 	}
@@ -52,13 +55,16 @@ func (a *Agent) Join(ctx context.Context, token string, progress Progress) error
 	if err := a.begin(); err != nil {
 		return err
 	}
+	defer a.tending.up()
 	defer a.lifecycle.Unlock()
 	candidate, err := a.candidate(ctx)
 	if err != nil {
 		return err
 	}
-	err = a.change(ctx, status.Joining, func() error {
-		return a.deps.Federations.Join(ctx, token, candidate, progress)
+	err = a.claimed(ctx, func() error {
+		return a.change(ctx, status.Joining, func() error {
+			return a.deps.Federations.Join(ctx, token, candidate, progress)
+		})
 	})
 	if err != nil {
 		return err
@@ -100,9 +106,22 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress Progress) error 
 	if m == nil {
 		return notMember()
 	}
-	if err := a.tellLeave(ctx, m, force, progress); err != nil {
+	if err := a.holdSiblings(ctx, force); err != nil {
 		return err
 	}
+	if err := a.tellLeave(ctx, m, force, progress); err != nil {
+		a.letGo(ctx)
+		return err
+	}
+	if err := a.tellSiblings(ctx, m); err != nil {
+		// The federation knows already; what is left to be told is told by hand.
+		progress("siblings-not-told", "other gateways of this datacenter could not be told ("+err.Error()+"): run meshctl leave --force on each of them")
+	}
+	return a.dismantle(ctx, progress)
+}
+
+// dismantle removes what was made for the federation.
+func (a *Agent) dismantle(ctx context.Context, progress Progress) error {
 	return a.change(ctx, status.Leaving, func() error {
 		// The membership is forgotten last: a leave that is cut off is done again.
 		if err := CleanUp(ctx, a.deps.Dataplane, a.deps.Config.Routing.Table); err != nil {
@@ -137,6 +156,11 @@ func (a *Agent) tellLeave(ctx context.Context, m *member, force bool, progress P
 // begin starts a change that only a gateway without federation may make; the
 // caller unlocks lifecycle if there is no error.
 func (a *Agent) begin() error {
+	if a.deps.Siblings != nil && a.member.Load() == nil {
+		if common, err := a.deps.Siblings.Current(); err == nil && common.Standing != nil {
+			return a.datacenterIsMember(*common.Standing)
+		}
+	}
 	if !a.lifecycle.TryLock() {
 		return busy()
 	}

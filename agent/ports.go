@@ -44,6 +44,20 @@ type Federations interface {
 	Open() (Federation, error)
 	// Forget drops the membership and the local copy of the catalog.
 	Forget() error
+	Enrolment
+}
+
+// Enrolment makes this gateway one of a datacenter that is a member already.
+type Enrolment interface {
+	// Authority returns the CA of this datacenter; the first call makes it.
+	Authority() (certificate []byte, key CAKey, err error)
+	// Adopt takes the CA that the gateways have in common.
+	Adopt(common Common) error
+	// Enrol has this gateway taken in by one of the contacts. A refusal is a
+	// *catalog.Refusal.
+	Enrol(ctx context.Context, common Common, candidate Candidate, progress func(step, message string)) error
+	// Known asks the contacts whether the catalog has this gateway.
+	Known(ctx context.Context, common Common) (bool, error)
 }
 
 // Federation is the running membership: this gateway's part of the catalog.
@@ -60,6 +74,9 @@ type Federation interface {
 	Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error)
 	// Read returns a view that is as current as mode demands.
 	Read(ctx context.Context, mode ReadMode) (*catalog.View, Freshness, error)
+	// Common is what the gateways of this datacenter should have in common, as
+	// View says; false: it does not have the datacenter.
+	Common() (Common, bool, error)
 	// Consensus reports the state of raft.
 	Consensus() status.Consensus
 	// Certificate returns when this gateway's certificate ends.

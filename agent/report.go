@@ -24,8 +24,10 @@ func (a *Agent) Status() status.Snapshot {
 	if m := a.member.Load(); m != nil {
 		m.fill(&s)
 	}
-	if problem := a.joining.Load(); problem != nil {
-		s.Problems = append(s.Problems, *problem)
+	for _, problem := range []*plan.Problem{a.joining.Load(), a.sharing.Load()} {
+		if problem != nil {
+			s.Problems = append(s.Problems, *problem)
+		}
 	}
 	return status.Build(s)
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	autopilot "github.com/hashicorp/raft-autopilot"
+
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // leadership is one term in which this member leads.
@@ -16,6 +18,9 @@ type leadership struct {
 	start uint64 // a member whose log reaches this index has entries of this term
 	pilot *autopilot.Autopilot
 	wake  chan struct{} // size 1: look at the membership again
+
+	mu         sync.Mutex                           // guards all following fields
+	abstaining map[catalog.DatacenterName]time.Time // until when
 }
 
 // serving returns raft and the term that this member leads now, or nil for the

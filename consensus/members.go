@@ -24,6 +24,7 @@ type member struct {
 	voter      bool
 	leader     bool
 	known      bool // in the catalog; else it has left and is to be removed
+	abstains   bool // its datacenter is about to leave: it shall not vote
 	healthy    bool // answers and is nearly up to date
 	stable     bool // has been healthy for the stabilization time
 	lastIndex  uint64
@@ -38,6 +39,7 @@ func (n *Node) members(inst *instance, lead *leadership) []member {
 		m := member{id: catalog.GatewayID(s.ID), voter: s.Suffrage == raft.Voter, lastIndex: last}
 		gateway, known := view.Gateway(m.id)
 		m.known, m.datacenter = known, gateway.Datacenter
+		m.abstains = lead.abstains(m.id, now)
 		if m.id == n.conf.ID {
 			m.leader, m.healthy = true, true
 		} else {
@@ -76,7 +78,7 @@ func without(members []member, id catalog.GatewayID) []member {
 func successor(members []member) catalog.GatewayID {
 	var best member
 	for _, m := range members {
-		if !m.voter || !m.healthy || !m.known || m.leader {
+		if !m.voter || !m.healthy || !m.known || m.leader || m.abstains {
 			continue
 		}
 		if best.id == "" || m.lastIndex > best.lastIndex {
@@ -113,9 +115,9 @@ func planMembership(members []member, gateways []catalog.GatewayID) changes {
 	rest := members
 	for _, m := range members {
 		switch {
-		case m.known:
 		case m.leader:
-			c.handOver = true
+			c.handOver = !m.known || m.abstains
+		case m.known:
 		case m.voter && withoutQuorum(without(rest, m.id)):
 			c.deferred = append(c.deferred, m.id)
 		default:
@@ -134,19 +136,19 @@ func planMembership(members []member, gateways []catalog.GatewayID) changes {
 //
 // A voter that does not answer keeps its vote: it may be a partition, and voters
 // that are taken away on one side cannot help when the other side is lost too.
-// It loses it only when its gateway leaves the catalog. And as long as any voter
+// It loses it only when its gateway leaves the catalog, or is about to. And as long as any voter
 // does not answer, or is about to be removed, nobody is demoted.
 func planVoters(members []member) (promote, demote []catalog.GatewayID) {
 	leaderLeaves, calm := false, true
 	var eligible []member
 	for _, m := range members {
-		leaderLeaves = leaderLeaves || m.leader && !m.known
-		calm = calm && (!m.voter || m.known && m.healthy)
+		leaderLeaves = leaderLeaves || m.leader && (!m.known || m.abstains)
+		calm = calm && (!m.voter || m.abstains || m.known && m.healthy)
 	}
 	for _, m := range members {
 		// A leader that leaves cannot wait for a heir to prove stable.
 		ready := m.stable || leaderLeaves && m.healthy
-		if m.known && (m.voter || ready) {
+		if m.known && !m.abstains && (m.voter || ready) {
 			eligible = append(eligible, m)
 		}
 	}
@@ -155,11 +157,11 @@ func planVoters(members []member) (promote, demote []catalog.GatewayID) {
 		target--
 	}
 	chosen := spread(eligible, target)
-	for _, m := range eligible {
+	for _, m := range members {
 		switch {
 		case chosen[m.id] && !m.voter:
 			promote = append(promote, m.id)
-		case !chosen[m.id] && m.voter:
+		case !chosen[m.id] && m.voter && m.known && !m.leader && len(chosen) > 0:
 			demote = append(demote, m.id)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // parseMembers reads "east/a:V west/a:vs …": the datacenter is before the slash,
 // and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g gone
-// from the catalog. Leaders are healthy; voters are too, unless dead.
+// from the catalog, l about to leave. Leaders are healthy; voters are too, unless dead.
 func parseMembers(text string) []member {
 	var members []member
 	for word := range strings.FieldsSeq(text) {
@@ -19,7 +19,7 @@ func parseMembers(text string) []member {
 		dc, _, _ := strings.Cut(id, "/")
 		has := func(f string) bool { return strings.Contains(flags, f) }
 		m := member{
-			id: catalog.GatewayID(id), leader: has("V"), voter: has("V") || has("v"), known: !has("g"),
+			id: catalog.GatewayID(id), leader: has("V"), voter: has("V") || has("v"), known: !has("g"), abstains: has("l"),
 			stable: has("s") || has("V"), healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
 		}
 		if m.known {
@@ -56,6 +56,13 @@ func TestVotersAreOddSpreadAndNeverTakenFromTheUnreachable(t *testing.T) {
 		{"one left: back to one", "a/1:V b/1:v", "", "b/1"},
 		{"one is leaving: nobody is demoted meanwhile", "a/1:V b/1:v c/1:vg", "", ""},
 		{"one is leaving: its vote goes to another", "a/1:V b/1:v c/1:vg d/1:s", "d/1", ""},
+		{"about to leave: its vote goes, with others to vote", "a/1:V b/1:vl", "", "b/1"},
+		{"two of a datacenter, also one that does not answer", "a/1:V b/1:vl b/2:vld", "", "b/1 b/2"},
+		{"first the heirs", "a/1:V b/1:vl b/2:vl c/1:s d/1:s", "c/1 d/1", ""},
+		{"the leader is about to leave: an heir at once", "a/1:Vl b/1:h", "b/1", ""},
+		{"the leader itself hands over first", "a/1:Vl b/1:v", "", ""},
+		{"nobody else is there", "a/1:Vl a/2:vl", "", ""},
+		{"not while others do not answer", "a/1:V b/1:vl c/1:vd", "", ""},
 		{"the only voter is leaving: it needs an heir at once", "a/1:Vg b/1:h", "b/1", ""},
 		{"five lose two datacenters", "a/1:V b/1:v c/1:v d/1:vg e/1:vg f/1:s", "", ""},
 		{"two of them have gone", "a/1:V b/1:v c/1:v f/1:s g/1:s", "f/1 g/1", ""},
@@ -85,6 +92,7 @@ func TestMembershipFollowsTheCatalogButKeepsAQuorum(t *testing.T) {
 			name: "the rest would have no quorum", members: "a/1:V b/1:vd c/1:vg", catalog: "a/1 b/1",
 			deferred: "c/1",
 		},
+		{name: "leader about to leave", members: "a/1:Vl b/1:v c/1:v", catalog: "a/1 b/1 c/1", handOver: true},
 		{name: "leader left", members: "a/1:Vg b/1:v c/1:v", catalog: "b/1 c/1", handOver: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func (n *Node) reconcileMembership(ctx context.Context, inst *instance, lead *le
 	}
 	if plan.handOver && len(plan.remove) == 0 {
 		if err := n.transferTo(inst, successor(members)); err != nil {
-			n.log.Info("this leader has left and cannot hand over yet", "err", err)
+			n.log.Info("this leader leaves and cannot hand over yet", "err", err)
 		}
 	}
 }

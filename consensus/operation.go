@@ -19,6 +19,7 @@ const (
 	TransferLeadership OperationKind = "transfer-leadership" // to Target; empty: the leader chooses
 	RemoveMember       OperationKind = "remove-member"       // Target
 	RestoreArchive     OperationKind = "restore-archive"     // Archive
+	Abstain            OperationKind = "abstain"             // all gateways of Target's datacenter
 )
 
 // LeaderOperation is one request to the leader.
@@ -42,6 +43,9 @@ func (n *Node) LeaderOperation(ctx context.Context, op LeaderOperation) error {
 		return n.removeMember(inst, lead, op.Target)
 	case RestoreArchive:
 		return n.restoreHere(ctx, inst, op.Archive)
+	case Abstain:
+		lead.abstain(op.Target, time.Now())
+		return nil
 	default:
 		return fmt.Errorf("%w: unknown operation %q: the leader runs an older version", ErrRejected, op.Kind)
 	}

@@ -25,6 +25,7 @@ const (
 	maxApply       = 8 << 20   // many commands of catalog.MaxCommandSize
 	maxArchive     = 256 << 20 // a snapshot of the catalog
 	maxSmall       = 4 << 10
+	maxEnrol       = 64 << 10 // one gateway
 	// maxCommands bounds one call of Apply: it becomes one entry of the log.
 	maxCommands = 4096
 )
@@ -41,6 +42,9 @@ type Service interface {
 	// Join admits a datacenter. The caller has proven to hold the key of the CA in
 	// the request and to be the gateway in it; the token is not checked yet.
 	Join(ctx context.Context, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error)
+	// Enrol adds a gateway to its datacenter, or, with ask, only tells whether
+	// the catalog has it. The caller has proven to be that gateway.
+	Enrol(ctx context.Context, gateway catalog.Gateway, ask bool) (*controlpb.EnrolResponse, error)
 	// Apply writes on behalf of another member: the author of each command is set
 	// from its certificate.
 	Apply(ctx context.Context, commands []*catalogpb.Command) ([]catalog.Result, error)
@@ -78,6 +82,8 @@ func maxRequest(procedure string) int {
 	switch procedure {
 	case controlpbconnect.FederationJoinProcedure:
 		return maxJoinRequest
+	case controlpbconnect.FederationEnrolProcedure:
+		return maxEnrol
 	case controlpbconnect.FederationApplyProcedure:
 		return maxApply
 	case controlpbconnect.FederationLeaderOperationProcedure:

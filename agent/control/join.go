@@ -3,17 +3,16 @@ package control
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
-	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -110,18 +109,21 @@ func joinError(token identity.Token, tried []error) error {
 func (j Joiner) attempt(ctx context.Context, endpoint string, certificate *tls.Certificate, token identity.Token, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	conn, peer, err := j.dial(ctx, endpoint, certificate, token)
+	raw, err := j.connect(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}
-	j.progress("prove-pin", peer.String()+" is who made the token")
-	transport := newTransport(func(context.Context, string, string) (net.Conn, error) { return conn, nil })
-	defer func() {
-		transport.CloseIdleConnections()
-		_ = conn.Close() // the answer is in, or never comes
-	}()
-	client := controlpbconnect.NewFederationClient(&http.Client{Transport: transport}, "https://join.invalid", connect.WithReadMaxBytes(maxArchive))
-	response, err := client.Join(ctx, connect.NewRequest(request))
+	// The other end proves who it is before the secret is sent.
+	verify := func(chain []*x509.Certificate) (identity.Peer, error) {
+		return identity.VerifyPinned(chain, token.Pin, token.FederationID, j.Now())
+	}
+	c, err := introduce(ctx, raw, certificate, verify)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	j.progress("prove-pin", c.peer.String()+" is who made the token")
+	response, err := c.Join(ctx, connect.NewRequest(request))
 	if err != nil {
 		return nil, j.Sentinels.FromConnect(err)
 	}
@@ -131,28 +133,15 @@ func (j Joiner) attempt(ctx context.Context, endpoint string, certificate *tls.C
 	return response.Msg, nil
 }
 
-// dial connects and proves that the other end is of the datacenter that made the
-// token, before the secret is sent.
-func (j Joiner) dial(ctx context.Context, endpoint string, certificate *tls.Certificate, token identity.Token) (net.Conn, identity.Peer, error) {
+func (j Joiner) connect(ctx context.Context, endpoint string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	raw, err := j.Sockets.Dial(ctx, endpoint)
 	if err != nil {
-		return nil, identity.Peer{}, err
+		return nil, err
 	}
 	j.progress("dial", "connected to "+endpoint)
-	var peer identity.Peer
-	own := func() (*tls.Certificate, error) { return certificate, nil }
-	conn := tls.Client(raw, clientTLS(own, protocolRPC, func(state tls.ConnectionState) error {
-		var err error
-		peer, err = identity.VerifyPinned(state.PeerCertificates, token.Pin, token.FederationID, j.Now())
-		return err
-	}))
-	if err := conn.HandshakeContext(ctx); err != nil {
-		_ = raw.Close() // the handshake's error is the one to tell
-		return nil, identity.Peer{}, err
-	}
-	return conn, peer, nil
+	return raw, nil
 }
 
 func (j Joiner) progress(step, message string) {

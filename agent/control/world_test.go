@@ -155,6 +155,7 @@ type service struct {
 	authors []string
 	joins   []string
 	from    []catalog.GatewayID
+	enrols  []catalog.GatewayID
 	lease   bool
 	answer  error
 }
@@ -170,6 +171,13 @@ func (s *service) Join(_ context.Context, r *controlpb.JoinRequest) (*controlpb.
 	defer s.mu.Unlock()
 	s.joins = append(s.joins, r.GetDatacenter().GetName())
 	return &controlpb.JoinResponse{Result: &catalogpb.Result{Index: 7}, Snapshot: []byte("catalog")}, s.answer
+}
+
+func (s *service) Enrol(_ context.Context, g catalog.Gateway, ask bool) (*controlpb.EnrolResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enrols = append(s.enrols, g.ID())
+	return &controlpb.EnrolResponse{Result: &catalogpb.Result{Index: 7}, Snapshot: []byte("catalog"), Known: ask}, s.answer
 }
 
 func (s *service) Apply(_ context.Context, commands []*catalogpb.Command) ([]catalog.Result, error) {
@@ -201,7 +209,7 @@ func (s *service) LeaderOperation(_ context.Context, from catalog.GatewayID, _ *
 func (s *service) calls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.authors) + len(s.joins) + len(s.from)
+	return len(s.authors) + len(s.joins) + len(s.from) + len(s.enrols)
 }
 
 // clientConfig is what a well-behaved gateway dials with, verifying nothing.

@@ -98,11 +98,15 @@ func (m *Member) authority(dc catalog.DatacenterName) ([]byte, bool) {
 }
 
 // addresses returns where a gateway's control port may be reached: through
-// the tunnel, which needs only UDP to be open, then on the underlay.
+// the tunnel, which needs only UDP to be open, then on the underlay. Between
+// gateways of one datacenter there is no tunnel.
 func (m *Member) addresses(id catalog.GatewayID) []string {
 	g, ok := m.node.View().Gateway(id)
 	if !ok {
 		return nil
+	}
+	if g.Datacenter == m.cfg.Datacenter {
+		return g.Controls
 	}
 	var addresses []string
 	for _, hostport := range g.Controls[:min(1, len(g.Controls))] {
@@ -207,6 +211,12 @@ func (m *Member) Tune(slowest time.Duration) {
 // Leave implements agent.Federation. The own copy does not learn of it: who
 // has left is sent nothing any more.
 func (m *Member) Leave(ctx context.Context) error {
+	switch err := m.node.Abstain(ctx); {
+	case errors.Is(err, consensus.ErrNoLeader):
+		return explain(err)
+	case err != nil: // an older leader, or voters that are away
+		m.log.Warn("the datacenter leaves with votes that others may miss", "err", err)
+	}
 	results, err := m.node.Submit(ctx, catalog.NewLeave(m.cfg.Datacenter))
 	if err != nil {
 		return explain(err)

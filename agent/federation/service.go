@@ -45,12 +45,21 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 	if refusal := results[0].Refusal; refusal != nil {
 		return nil, refusal
 	}
+	snapshot, err := s.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	s.member.log.Info("datacenter joined", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.Name, "token", join.TokenID)
+	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot}, nil
+}
+
+// snapshot is the catalog that a newcomer starts from.
+func (s *service) snapshot() ([]byte, error) {
 	var snapshot bytes.Buffer
 	if err := s.member.View().Encode(&snapshot); err != nil {
 		return nil, fmt.Errorf("encode catalog: %w", err)
 	}
-	s.member.log.Info("datacenter joined", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.Name, "token", join.TokenID)
-	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot.Bytes()}, nil
+	return snapshot.Bytes(), nil
 }
 
 // joinOf hashes the secret, which goes no further than this.
@@ -91,6 +100,9 @@ func (s *service) LeaderOperation(ctx context.Context, from catalog.GatewayID, o
 	if err != nil {
 		return err
 	}
+	if op.Kind == consensus.Abstain {
+		op.Target = from // nobody else's datacenter
+	}
 	s.member.log.Info("leader operation", "operation", op.Kind, "target", op.Target, "from", from)
 	return s.member.node.LeaderOperation(ctx, op)
 }
@@ -103,6 +115,8 @@ func operationOf(request *controlpb.LeaderOperationRequest) (consensus.LeaderOpe
 		return consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: catalog.GatewayID(op.RemovePeer.GetId())}, nil
 	case *controlpb.LeaderOperationRequest_RestoreSnapshot:
 		return consensus.LeaderOperation{Kind: consensus.RestoreArchive, Archive: op.RestoreSnapshot.GetArchive()}, nil
+	case *controlpb.LeaderOperationRequest_Abstain:
+		return consensus.LeaderOperation{Kind: consensus.Abstain}, nil
 	default:
 		return consensus.LeaderOperation{}, fmt.Errorf("%w: unknown operation: the leader runs an older version", consensus.ErrRejected)
 	}
@@ -131,6 +145,8 @@ func (r remote) LeaderOperation(ctx context.Context, to catalog.GatewayID, op co
 		request.Operation = &controlpb.LeaderOperationRequest_TransferLeader{TransferLeader: &controlpb.TransferLeader{To: string(op.Target)}}
 	case consensus.RemoveMember:
 		request.Operation = &controlpb.LeaderOperationRequest_RemovePeer{RemovePeer: &controlpb.RemovePeer{Id: string(op.Target)}}
+	case consensus.Abstain:
+		request.Operation = &controlpb.LeaderOperationRequest_Abstain{Abstain: &controlpb.Abstain{}}
 	case consensus.RestoreArchive:
 		request.Operation = &controlpb.LeaderOperationRequest_RestoreSnapshot{RestoreSnapshot: &controlpb.RestoreSnapshot{Archive: op.Archive}}
 	}

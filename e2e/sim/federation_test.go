@@ -153,6 +153,16 @@ func TestTheLeaderMayLeave(t *testing.T) {
 	})
 }
 
+func TestTheOnlyVoterMayLeave(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		east, west := w.site("east", 1), w.site("west", 2)
+		federate(t, east, west)
+		require.NoError(t, east.leave(false))
+		await(t, "west leads", func() bool { return west.agent.Status().Catalog.Role == "leader" })
+		require.NoError(t, east.join(west.token(t)))
+	})
+}
+
 func TestTheLastOneMayLeave(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east := w.site("east", 1)

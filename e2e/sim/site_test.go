@@ -38,6 +38,7 @@ type site struct {
 	filter   *routestest.Filter
 	key      tunnel.PublicKey
 	told     func() (string, error) // the token of the configuration; nil: none
+	siblings *secret                // nil: this is the only gateway of its datacenter
 	agent    *agent.Agent
 	cancel   context.CancelFunc
 	ended    chan error
@@ -70,8 +71,12 @@ func (s *site) start() {
 	require.NoError(t, err)
 	require.Equal(t, s.key, key.Public(), "a host keeps its key")
 	log := logger(s.name())
+	var siblings agent.Siblings
+	if s.siblings != nil {
+		siblings = s.siblings
+	}
 	s.agent = agent.New(agent.Deps{
-		Config: s.cfg, Key: key, Log: log, Host: s, Token: s.told,
+		Config: s.cfg, Key: key, Log: log, Host: s, Token: s.told, Siblings: siblings,
 		Dataplane: agent.Dataplane{Tunnels: links{s.tunnels, s.kernel}, Routes: s.kernel, Firewall: s.filter},
 		Federations: federation.New(federation.Config{
 			Config: s.cfg, Store: store, Log: log,

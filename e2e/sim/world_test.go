@@ -54,18 +54,23 @@ func simulate(t *testing.T, test func(t *testing.T, w *world)) {
 
 // site starts a datacenter with one gateway; number makes its addresses.
 func (w *world) site(name string, number byte, change ...func(*config.Config)) *site {
-	underlay := netip.AddrFrom4([4]byte{203, 0, 113, number})
 	cfg := siteConfig(w.t, name, number)
 	for _, c := range change {
 		c(&cfg)
 	}
-	s := newSite(w, name, cfg, underlay)
+	s := newSite(w, name, cfg, underlayOf(number))
+	w.add(s)
+	return s
+}
+
+func underlayOf(number byte) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, number}) }
+
+func (w *world) add(s *site) {
 	w.mu.Lock()
-	w.sites[name] = s
+	w.sites[s.name()] = s
 	w.mu.Unlock()
 	s.start()
 	w.t.Cleanup(s.stop)
-	return s
 }
 
 func siteConfig(t *testing.T, name string, number byte) config.Config {

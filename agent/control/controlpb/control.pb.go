@@ -512,6 +512,7 @@ type LeaderOperationRequest struct {
 	//	*LeaderOperationRequest_TransferLeader
 	//	*LeaderOperationRequest_RemovePeer
 	//	*LeaderOperationRequest_RestoreSnapshot
+	//	*LeaderOperationRequest_Abstain
 	Operation     isLeaderOperationRequest_Operation `protobuf_oneof:"operation"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -581,6 +582,15 @@ func (x *LeaderOperationRequest) GetRestoreSnapshot() *RestoreSnapshot {
 	return nil
 }
 
+func (x *LeaderOperationRequest) GetAbstain() *Abstain {
+	if x != nil {
+		if x, ok := x.Operation.(*LeaderOperationRequest_Abstain); ok {
+			return x.Abstain
+		}
+	}
+	return nil
+}
+
 type isLeaderOperationRequest_Operation interface {
 	isLeaderOperationRequest_Operation()
 }
@@ -597,11 +607,53 @@ type LeaderOperationRequest_RestoreSnapshot struct {
 	RestoreSnapshot *RestoreSnapshot `protobuf:"bytes,3,opt,name=restore_snapshot,json=restoreSnapshot,proto3,oneof"`
 }
 
+type LeaderOperationRequest_Abstain struct {
+	Abstain *Abstain `protobuf:"bytes,4,opt,name=abstain,proto3,oneof"`
+}
+
 func (*LeaderOperationRequest_TransferLeader) isLeaderOperationRequest_Operation() {}
 
 func (*LeaderOperationRequest_RemovePeer) isLeaderOperationRequest_Operation() {}
 
 func (*LeaderOperationRequest_RestoreSnapshot) isLeaderOperationRequest_Operation() {}
+
+func (*LeaderOperationRequest_Abstain) isLeaderOperationRequest_Operation() {}
+
+type Abstain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Abstain) Reset() {
+	*x = Abstain{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Abstain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Abstain) ProtoMessage() {}
+
+func (x *Abstain) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Abstain.ProtoReflect.Descriptor instead.
+func (*Abstain) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+}
 
 type TransferLeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -612,7 +664,7 @@ type TransferLeader struct {
 
 func (x *TransferLeader) Reset() {
 	*x = TransferLeader{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +676,7 @@ func (x *TransferLeader) String() string {
 func (*TransferLeader) ProtoMessage() {}
 
 func (x *TransferLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +689,7 @@ func (x *TransferLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeader.ProtoReflect.Descriptor instead.
 func (*TransferLeader) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TransferLeader) GetTo() string {
@@ -656,7 +708,7 @@ type RemovePeer struct {
 
 func (x *RemovePeer) Reset() {
 	*x = RemovePeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +720,7 @@ func (x *RemovePeer) String() string {
 func (*RemovePeer) ProtoMessage() {}
 
 func (x *RemovePeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +733,7 @@ func (x *RemovePeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeer.ProtoReflect.Descriptor instead.
 func (*RemovePeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RemovePeer) GetId() string {
@@ -700,7 +752,7 @@ type RestoreSnapshot struct {
 
 func (x *RestoreSnapshot) Reset() {
 	*x = RestoreSnapshot{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +764,7 @@ func (x *RestoreSnapshot) String() string {
 func (*RestoreSnapshot) ProtoMessage() {}
 
 func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +777,7 @@ func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreSnapshot.ProtoReflect.Descriptor instead.
 func (*RestoreSnapshot) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RestoreSnapshot) GetArchive() []byte {
@@ -743,7 +795,7 @@ type LeaderOperationResponse struct {
 
 func (x *LeaderOperationResponse) Reset() {
 	*x = LeaderOperationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +807,7 @@ func (x *LeaderOperationResponse) String() string {
 func (*LeaderOperationResponse) ProtoMessage() {}
 
 func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +820,7 @@ func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderOperationResponse.ProtoReflect.Descriptor instead.
 func (*LeaderOperationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
 }
 
 // Freshness says how current an answer is.
@@ -783,7 +835,7 @@ type Freshness struct {
 
 func (x *Freshness) Reset() {
 	*x = Freshness{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +847,7 @@ func (x *Freshness) String() string {
 func (*Freshness) ProtoMessage() {}
 
 func (x *Freshness) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +860,7 @@ func (x *Freshness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
 func (*Freshness) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Freshness) GetIndex() uint64 {
@@ -840,7 +892,7 @@ type VersionRequest struct {
 
 func (x *VersionRequest) Reset() {
 	*x = VersionRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +904,7 @@ func (x *VersionRequest) String() string {
 func (*VersionRequest) ProtoMessage() {}
 
 func (x *VersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +917,7 @@ func (x *VersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRequest.ProtoReflect.Descriptor instead.
 func (*VersionRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 type VersionResponse struct {
@@ -879,7 +931,7 @@ type VersionResponse struct {
 
 func (x *VersionResponse) Reset() {
 	*x = VersionResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +943,7 @@ func (x *VersionResponse) String() string {
 func (*VersionResponse) ProtoMessage() {}
 
 func (x *VersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +956,7 @@ func (x *VersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionResponse.ProtoReflect.Descriptor instead.
 func (*VersionResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *VersionResponse) GetVersion() string {
@@ -936,7 +988,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1000,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1013,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 // StatusResponse carries the JSON of Go type agent/status.Snapshot, whose schema is stable.
@@ -974,7 +1026,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1038,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1051,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StatusResponse) GetSnapshotJson() []byte {
@@ -1018,7 +1070,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1082,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1095,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RoutesRequest) GetDestination() string {
@@ -1063,7 +1115,7 @@ type RoutesResponse struct {
 
 func (x *RoutesResponse) Reset() {
 	*x = RoutesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1127,7 @@ func (x *RoutesResponse) String() string {
 func (*RoutesResponse) ProtoMessage() {}
 
 func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1140,7 @@ func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesResponse.ProtoReflect.Descriptor instead.
 func (*RoutesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RoutesResponse) GetReportJson() []byte {
@@ -1108,7 +1160,7 @@ type InitFederationRequest struct {
 
 func (x *InitFederationRequest) Reset() {
 	*x = InitFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1172,7 @@ func (x *InitFederationRequest) String() string {
 func (*InitFederationRequest) ProtoMessage() {}
 
 func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1185,7 @@ func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationRequest.ProtoReflect.Descriptor instead.
 func (*InitFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *InitFederationRequest) GetName() string {
@@ -1161,7 +1213,7 @@ type InitFederationResponse struct {
 
 func (x *InitFederationResponse) Reset() {
 	*x = InitFederationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1225,7 @@ func (x *InitFederationResponse) String() string {
 func (*InitFederationResponse) ProtoMessage() {}
 
 func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1238,7 @@ func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationResponse.ProtoReflect.Descriptor instead.
 func (*InitFederationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *InitFederationResponse) GetFederation() *catalogpb.Federation {
@@ -1220,7 +1272,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1284,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1297,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateTokenRequest) GetDatacenter() string {
@@ -1274,7 +1326,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1338,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1351,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -1339,7 +1391,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1403,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1416,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListTokensRequest) GetMode() ReadMode {
@@ -1384,7 +1436,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1448,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1461,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTokensResponse) GetTokens() []*catalogpb.Token {
@@ -1435,7 +1487,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1499,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1512,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -1478,7 +1530,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1542,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1555,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 type JoinFederationRequest struct {
@@ -1515,7 +1567,7 @@ type JoinFederationRequest struct {
 
 func (x *JoinFederationRequest) Reset() {
 	*x = JoinFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1579,7 @@ func (x *JoinFederationRequest) String() string {
 func (*JoinFederationRequest) ProtoMessage() {}
 
 func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1592,7 @@ func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinFederationRequest.ProtoReflect.Descriptor instead.
 func (*JoinFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JoinFederationRequest) GetToken() string {
@@ -1559,7 +1611,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1623,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1636,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeaveRequest) GetForce() bool {
@@ -1605,7 +1657,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1669,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1682,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Progress) GetStep() string {
@@ -1666,7 +1718,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1730,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1743,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListServicesRequest) GetMode() ReadMode {
@@ -1732,7 +1784,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1796,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1809,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListServicesResponse) GetServices() []*catalogpb.Service {
@@ -1783,7 +1835,7 @@ type RegisterServiceRequest struct {
 
 func (x *RegisterServiceRequest) Reset() {
 	*x = RegisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +1847,7 @@ func (x *RegisterServiceRequest) String() string {
 func (*RegisterServiceRequest) ProtoMessage() {}
 
 func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +1860,7 @@ func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RegisterServiceRequest) GetService() *catalogpb.Service {
@@ -1828,7 +1880,7 @@ type RegisterServiceResponse struct {
 
 func (x *RegisterServiceResponse) Reset() {
 	*x = RegisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +1892,7 @@ func (x *RegisterServiceResponse) String() string {
 func (*RegisterServiceResponse) ProtoMessage() {}
 
 func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +1905,7 @@ func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RegisterServiceResponse) GetIndex() uint64 {
@@ -1881,7 +1933,7 @@ type DeregisterServiceRequest struct {
 
 func (x *DeregisterServiceRequest) Reset() {
 	*x = DeregisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1945,7 @@ func (x *DeregisterServiceRequest) String() string {
 func (*DeregisterServiceRequest) ProtoMessage() {}
 
 func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +1958,7 @@ func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeregisterServiceRequest) GetNamespace() string {
@@ -1940,7 +1992,7 @@ type DeregisterServiceResponse struct {
 
 func (x *DeregisterServiceResponse) Reset() {
 	*x = DeregisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2004,7 @@ func (x *DeregisterServiceResponse) String() string {
 func (*DeregisterServiceResponse) ProtoMessage() {}
 
 func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2017,7 @@ func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeregisterServiceResponse) GetRemoved() uint32 {
@@ -1991,7 +2043,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2055,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2068,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SaveSnapshotRequest) GetMode() ReadMode {
@@ -2036,7 +2088,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2100,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2113,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SaveSnapshotResponse) GetArchive() []byte {
@@ -2087,7 +2139,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2151,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2164,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RestoreRequest) GetArchive() []byte {
@@ -2131,7 +2183,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2195,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2208,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -2174,7 +2226,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2238,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2251,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 type ListPeersResponse struct {
@@ -2212,7 +2264,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2276,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2289,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -2269,7 +2321,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2333,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2346,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -2359,7 +2411,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2423,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2436,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -2436,7 +2488,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2500,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2513,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 var File_agent_control_controlpb_control_proto protoreflect.FileDescriptor
@@ -2495,13 +2547,15 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x10ReadIndexRequest\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\bR\x05lease\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"\x89\x02\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\xc2\x02\n" +
 	"\x16LeaderOperationRequest\x12M\n" +
 	"\x0ftransfer_leader\x18\x01 \x01(\v2\".meshway.control.v1.TransferLeaderH\x00R\x0etransferLeader\x12A\n" +
 	"\vremove_peer\x18\x02 \x01(\v2\x1e.meshway.control.v1.RemovePeerH\x00R\n" +
 	"removePeer\x12P\n" +
-	"\x10restore_snapshot\x18\x03 \x01(\v2#.meshway.control.v1.RestoreSnapshotH\x00R\x0frestoreSnapshotB\v\n" +
-	"\toperation\" \n" +
+	"\x10restore_snapshot\x18\x03 \x01(\v2#.meshway.control.v1.RestoreSnapshotH\x00R\x0frestoreSnapshot\x127\n" +
+	"\aabstain\x18\x04 \x01(\v2\x1b.meshway.control.v1.AbstainH\x00R\aabstainB\v\n" +
+	"\toperation\"\t\n" +
+	"\aAbstain\" \n" +
 	"\x0eTransferLeader\x12\x0e\n" +
 	"\x02to\x18\x01 \x01(\tR\x02to\"\x1c\n" +
 	"\n" +
@@ -2657,7 +2711,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -2669,128 +2723,130 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*ReadIndexRequest)(nil),          // 7: meshway.control.v1.ReadIndexRequest
 	(*ReadIndexResponse)(nil),         // 8: meshway.control.v1.ReadIndexResponse
 	(*LeaderOperationRequest)(nil),    // 9: meshway.control.v1.LeaderOperationRequest
-	(*TransferLeader)(nil),            // 10: meshway.control.v1.TransferLeader
-	(*RemovePeer)(nil),                // 11: meshway.control.v1.RemovePeer
-	(*RestoreSnapshot)(nil),           // 12: meshway.control.v1.RestoreSnapshot
-	(*LeaderOperationResponse)(nil),   // 13: meshway.control.v1.LeaderOperationResponse
-	(*Freshness)(nil),                 // 14: meshway.control.v1.Freshness
-	(*VersionRequest)(nil),            // 15: meshway.control.v1.VersionRequest
-	(*VersionResponse)(nil),           // 16: meshway.control.v1.VersionResponse
-	(*StatusRequest)(nil),             // 17: meshway.control.v1.StatusRequest
-	(*StatusResponse)(nil),            // 18: meshway.control.v1.StatusResponse
-	(*RoutesRequest)(nil),             // 19: meshway.control.v1.RoutesRequest
-	(*RoutesResponse)(nil),            // 20: meshway.control.v1.RoutesResponse
-	(*InitFederationRequest)(nil),     // 21: meshway.control.v1.InitFederationRequest
-	(*InitFederationResponse)(nil),    // 22: meshway.control.v1.InitFederationResponse
-	(*CreateTokenRequest)(nil),        // 23: meshway.control.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 24: meshway.control.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),         // 25: meshway.control.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),        // 26: meshway.control.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),        // 27: meshway.control.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),       // 28: meshway.control.v1.RevokeTokenResponse
-	(*JoinFederationRequest)(nil),     // 29: meshway.control.v1.JoinFederationRequest
-	(*LeaveRequest)(nil),              // 30: meshway.control.v1.LeaveRequest
-	(*Progress)(nil),                  // 31: meshway.control.v1.Progress
-	(*ListServicesRequest)(nil),       // 32: meshway.control.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),      // 33: meshway.control.v1.ListServicesResponse
-	(*RegisterServiceRequest)(nil),    // 34: meshway.control.v1.RegisterServiceRequest
-	(*RegisterServiceResponse)(nil),   // 35: meshway.control.v1.RegisterServiceResponse
-	(*DeregisterServiceRequest)(nil),  // 36: meshway.control.v1.DeregisterServiceRequest
-	(*DeregisterServiceResponse)(nil), // 37: meshway.control.v1.DeregisterServiceResponse
-	(*SaveSnapshotRequest)(nil),       // 38: meshway.control.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),      // 39: meshway.control.v1.SaveSnapshotResponse
-	(*RestoreRequest)(nil),            // 40: meshway.control.v1.RestoreRequest
-	(*RestoreResponse)(nil),           // 41: meshway.control.v1.RestoreResponse
-	(*ListPeersRequest)(nil),          // 42: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 43: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 44: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 45: meshway.control.v1.OperateRequest
-	(*OperateResponse)(nil),           // 46: meshway.control.v1.OperateResponse
-	(*catalogpb.Datacenter)(nil),      // 47: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 48: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 49: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 50: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 51: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 52: meshway.catalog.v1.Federation
-	(*timestamppb.Timestamp)(nil),     // 53: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 54: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 55: meshway.catalog.v1.Service
+	(*Abstain)(nil),                   // 10: meshway.control.v1.Abstain
+	(*TransferLeader)(nil),            // 11: meshway.control.v1.TransferLeader
+	(*RemovePeer)(nil),                // 12: meshway.control.v1.RemovePeer
+	(*RestoreSnapshot)(nil),           // 13: meshway.control.v1.RestoreSnapshot
+	(*LeaderOperationResponse)(nil),   // 14: meshway.control.v1.LeaderOperationResponse
+	(*Freshness)(nil),                 // 15: meshway.control.v1.Freshness
+	(*VersionRequest)(nil),            // 16: meshway.control.v1.VersionRequest
+	(*VersionResponse)(nil),           // 17: meshway.control.v1.VersionResponse
+	(*StatusRequest)(nil),             // 18: meshway.control.v1.StatusRequest
+	(*StatusResponse)(nil),            // 19: meshway.control.v1.StatusResponse
+	(*RoutesRequest)(nil),             // 20: meshway.control.v1.RoutesRequest
+	(*RoutesResponse)(nil),            // 21: meshway.control.v1.RoutesResponse
+	(*InitFederationRequest)(nil),     // 22: meshway.control.v1.InitFederationRequest
+	(*InitFederationResponse)(nil),    // 23: meshway.control.v1.InitFederationResponse
+	(*CreateTokenRequest)(nil),        // 24: meshway.control.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 25: meshway.control.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),         // 26: meshway.control.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),        // 27: meshway.control.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),        // 28: meshway.control.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),       // 29: meshway.control.v1.RevokeTokenResponse
+	(*JoinFederationRequest)(nil),     // 30: meshway.control.v1.JoinFederationRequest
+	(*LeaveRequest)(nil),              // 31: meshway.control.v1.LeaveRequest
+	(*Progress)(nil),                  // 32: meshway.control.v1.Progress
+	(*ListServicesRequest)(nil),       // 33: meshway.control.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),      // 34: meshway.control.v1.ListServicesResponse
+	(*RegisterServiceRequest)(nil),    // 35: meshway.control.v1.RegisterServiceRequest
+	(*RegisterServiceResponse)(nil),   // 36: meshway.control.v1.RegisterServiceResponse
+	(*DeregisterServiceRequest)(nil),  // 37: meshway.control.v1.DeregisterServiceRequest
+	(*DeregisterServiceResponse)(nil), // 38: meshway.control.v1.DeregisterServiceResponse
+	(*SaveSnapshotRequest)(nil),       // 39: meshway.control.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),      // 40: meshway.control.v1.SaveSnapshotResponse
+	(*RestoreRequest)(nil),            // 41: meshway.control.v1.RestoreRequest
+	(*RestoreResponse)(nil),           // 42: meshway.control.v1.RestoreResponse
+	(*ListPeersRequest)(nil),          // 43: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 44: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 45: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 46: meshway.control.v1.OperateRequest
+	(*OperateResponse)(nil),           // 47: meshway.control.v1.OperateResponse
+	(*catalogpb.Datacenter)(nil),      // 48: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 49: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 50: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 51: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 52: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 53: meshway.catalog.v1.Federation
+	(*timestamppb.Timestamp)(nil),     // 54: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 55: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 56: meshway.catalog.v1.Service
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	47, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	48, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	49, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	48, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	49, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	50, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	49, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	10, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	11, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	12, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
-	51, // 10: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	52, // 11: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	51, // 12: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	53, // 13: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 14: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	54, // 15: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
-	14, // 16: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	0,  // 17: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	55, // 18: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
-	14, // 19: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	55, // 20: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 21: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	44, // 22: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	14, // 23: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	51, // 24: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	10, // 25: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	11, // 26: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	1,  // 27: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 28: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 29: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 30: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	9,  // 31: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	15, // 32: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	17, // 33: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	19, // 34: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	21, // 35: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	23, // 36: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	25, // 37: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	27, // 38: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	29, // 39: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	30, // 40: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	32, // 41: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	34, // 42: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	36, // 43: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	38, // 44: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	40, // 45: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	42, // 46: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	45, // 47: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 48: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 49: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 50: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 51: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	13, // 52: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	16, // 53: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	18, // 54: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	20, // 55: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	22, // 56: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	24, // 57: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	26, // 58: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	28, // 59: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	31, // 60: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	31, // 61: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	33, // 62: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	35, // 63: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	37, // 64: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	39, // 65: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	41, // 66: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	43, // 67: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	46, // 68: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	48, // [48:69] is the sub-list for method output_type
-	27, // [27:48] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	48, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	49, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	50, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	49, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	50, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	51, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	50, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	11, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	12, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	13, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
+	10, // 10: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
+	52, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	53, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	52, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	54, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 15: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
+	55, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	15, // 17: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
+	0,  // 18: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
+	56, // 19: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	15, // 20: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
+	56, // 21: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 22: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	45, // 23: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	15, // 24: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	52, // 25: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	11, // 26: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	12, // 27: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	1,  // 28: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 29: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 30: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 31: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	9,  // 32: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	16, // 33: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	18, // 34: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	20, // 35: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	22, // 36: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	24, // 37: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	26, // 38: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	28, // 39: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 40: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	31, // 41: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	33, // 42: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	35, // 43: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	37, // 44: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	39, // 45: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	41, // 46: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	43, // 47: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	46, // 48: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 49: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 50: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 51: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 52: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	14, // 53: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	17, // 54: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	19, // 55: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	21, // 56: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	23, // 57: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	25, // 58: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	27, // 59: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	29, // 60: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	32, // 61: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	32, // 62: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	34, // 63: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	36, // 64: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	38, // 65: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	40, // 66: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	42, // 67: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	44, // 68: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	47, // 69: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	49, // [49:70] is the sub-list for method output_type
+	28, // [28:49] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -2802,8 +2858,9 @@ func file_agent_control_controlpb_control_proto_init() {
 		(*LeaderOperationRequest_TransferLeader)(nil),
 		(*LeaderOperationRequest_RemovePeer)(nil),
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
+		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[44].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[45].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 	}
@@ -2813,7 +2870,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -1,0 +1,89 @@
+package control_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+func contactOf(g *gateway, more ...string) control.Contact {
+	return control.Contact{Gateway: g.id, Pin: g.ca.Pin(), Addresses: append(more, g.address)}
+}
+
+// enrol lets gw2, on the host of from, ask to be taken in with that CA.
+func enrol(ctx context.Context, from *gateway, ca *identity.CA, gateway *catalogpb.Gateway, contacts ...control.Contact) (*controlpb.EnrolResponse, error) {
+	e := control.Enroller{CA: ca, FederationID: federationID, Sockets: from.host, Sentinels: sentinels()}
+	return e.Enrol(ctx, contacts, &controlpb.EnrolRequest{Gateway: gateway})
+}
+
+func TestGatewayOfAMemberIsEnrolledByTheFirstThatAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
+		dead := control.Contact{Gateway: "east/gw9", Pin: east.ca.Pin(), Addresses: []string{"203.0.113.99:7443"}}
+		response, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2"}, dead, contactOf(east), contactOf(west))
+		require.NoError(t, err)
+		assert.Equal(t, "catalog", string(response.GetSnapshot()))
+		assert.Equal(t, []catalog.GatewayID{"east/gw2"}, east.service.enrols)
+		assert.Empty(t, west.service.enrols)
+	})
+}
+
+func TestWhoDoesNotLeadIsPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
+		west.service.set(errNotLeader)
+		_, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2"}, contactOf(west), contactOf(east))
+		require.NoError(t, err)
+		assert.Equal(t, []catalog.GatewayID{"east/gw2"}, east.service.enrols)
+	})
+}
+
+func TestAGatewayOfOneDatacenterCannotEnrolIntoAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
+		_, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2", Datacenter: "west"}, contactOf(west))
+		assert.Equal(t, catalog.CodeCertificate, refusalOf(t, err).Code)
+		forged, err := identity.NewCA("west", time.Now())
+		require.NoError(t, err)
+		_, err = enrol(t.Context(), host, forged, &catalogpb.Gateway{Name: "gw2"}, contactOf(west), contactOf(east))
+		assert.Equal(t, control.CodeNoContact, refusalOf(t, err).Code, "a CA of the same name is not the CA")
+		assert.Equal(t, connect.CodePermissionDenied, connectCode(t, err))
+		_, err = enrol(t.Context(), host, host.ca, &catalogpb.Gateway{Name: "gw2"}, contactOf(west))
+		assert.Equal(t, control.CodeNoContact, refusalOf(t, err).Code, "its datacenter is no member")
+		assert.Zero(t, west.service.calls()+east.service.calls())
+	})
+}
+
+func TestEnrolmentIsAskedOnlyOfWhoThePinNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
+		impostor := control.Contact{Gateway: west.id, Pin: east.ca.Pin(), Addresses: []string{west.address}}
+		other := control.Contact{Gateway: "west/gw7", Pin: west.ca.Pin(), Addresses: []string{west.address}}
+		_, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2"}, impostor, other)
+		require.ErrorIs(t, err, identity.ErrPin)
+		require.ErrorIs(t, err, control.ErrWrongPeer)
+		assert.Zero(t, west.service.calls())
+	})
+}
+
+func connectCode(t *testing.T, err error) connect.Code {
+	t.Helper()
+	var rpc *connect.Error
+	require.ErrorAs(t, err, &rpc)
+	return rpc.Code()
+}
