@@ -46,7 +46,10 @@ func (c *Controller) watch(ctx context.Context, q queue, r *reconciler) {
 	for {
 		changed := c.conf.Catalog.Changed()
 		now := look(c.conf)
-		now.stamps = now.view.ExportedNames(seed)
+		now.stamps = last.stamps
+		if now.view.Index() != last.view.Index() { // most ticks find nothing new, and stamps cost
+			now.stamps = now.view.ExportedNames(seed)
+		}
 		r.seen.Store(&now)
 		for _, name := range last.differ(now, c.local.names) {
 			q.Add(name)
