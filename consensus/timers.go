@@ -14,7 +14,9 @@ type Timers struct {
 	Heartbeat time.Duration // a follower that hears no leader for this long stands for election
 	Election  time.Duration // a candidate waits this long for votes
 	Lease     time.Duration // a leader without a quorum for this long steps down
-	Commit    time.Duration // how late followers may learn of a commit when nothing else is sent
+	// Commit is how late followers may learn of a commit when nothing else is sent:
+	// up to twice as much. The leader says it so often to each, also when it is idle.
+	Commit time.Duration
 	// MaxAppendEntries bounds one replication message, and with that the entries
 	// that a follower can get in one round trip.
 	MaxAppendEntries int
@@ -27,7 +29,7 @@ type Timers struct {
 func LAN() Timers {
 	return Timers{
 		Name: "lan", Heartbeat: time.Second, Election: time.Second, Lease: 500 * time.Millisecond,
-		Commit: 50 * time.Millisecond, MaxAppendEntries: 64, RPC: 5 * time.Second,
+		Commit: 100 * time.Millisecond, MaxAppendEntries: 64, RPC: 5 * time.Second,
 		SnapshotInterval: 30 * time.Second, TrailingLogs: 10240,
 	}
 }
