@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -79,6 +80,7 @@ func (f *configFlags) load() (config.Config, error) {
 // run constructs the adapters and runs everything that is long-lived. Up to
 // the agent's own Run nothing of the host has been changed but the data directory.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	saveMemory()
 	store, err := identity.Open(cfg.DataDir)
 	if err != nil {
 		return err
@@ -97,6 +99,16 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	log.Info("meshd ends; tunnels and routes stay", "err", err)
 	return err
+}
+
+// saveMemory lets the heap grow by half of what is live before it is collected,
+// instead of to the double: on an agent with thousands of services that is 10 to
+// 20 MiB, for processor time that is not worth mentioning.
+func saveMemory() {
+	const percent = 50
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // surroundings are what a gateway is given besides the host itself.
