@@ -9,7 +9,7 @@ import (
 
 // settle is how long the clusters may finish what the load made them do: also
 // the garbage collector gives pages back only after a while.
-const settle = 15 * time.Second
+const settle = 30 * time.Second
 
 // measureIdle reads what the gateways' agents and their userspace data planes
 // take while nothing changes.

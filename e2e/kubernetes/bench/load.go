@@ -53,10 +53,16 @@ func load(pods netip.Addr, services, endpoints, shift int) []slice {
 func (b *Bench) pods() netip.Addr { return b.east.Options().PodCIDRs[0].Addr() }
 
 // measureLoad makes services without pods, so that kubelet limits nothing,
-// exports them, and waits until the other cluster has all endpoints.
+// exports them, and waits until the other cluster has all endpoints, and the own
+// one too, which imports what it exports.
 func (b *Bench) measureLoad(ctx context.Context, r *Result) error {
 	ctx, cancel := context.WithTimeout(ctx, loadPatience)
 	defer cancel()
+	here, err := b.east.watch(ctx)
+	if err != nil {
+		return err
+	}
+	defer here.close()
 	there, err := b.west.watch(ctx)
 	if err != nil {
 		return err
@@ -74,7 +80,8 @@ func (b *Bench) measureLoad(ctx context.Context, r *Result) error {
 	}
 	r.extra("load_imported_s", last.Sub(begun).Seconds())
 	b.say("all imported after %.1f s", last.Sub(begun).Seconds())
-	return nil
+	_, err = here.await(ctx, imported(list)...)
+	return err
 }
 
 // measureBurst: from before the first of many EndpointSlices is changed until
