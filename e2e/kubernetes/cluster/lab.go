@@ -137,6 +137,10 @@ func (l *Lab) Router() *harness.Host { return l.router }
 // Console is a host beside the router, for kubectl, helm and meshctl.
 func (l *Lab) Console() *harness.Host { return l.console }
 
+// Programs is a directory for further programs that the console finds, such as
+// meshctl. It is empty at first.
+func (l *Lab) Programs() string { return filepath.Join(l.Dir(), "bin") }
+
 // Binaries are kubectl, helm and all others.
 func (l *Lab) Binaries() components.Binaries { return l.binaries }
 
@@ -170,10 +174,11 @@ func (l *Lab) EnterScript() string { return filepath.Join(l.Dir(), "enter") }
 
 func (l *Lab) writeScripts() error {
 	environment := fmt.Sprintf("#!/bin/sh\n# Runs a command with the lab's programs and kubeconfig.\n"+
-		"export KUBECONFIG=%s PATH=%s:\"$PATH\"\nexec \"$@\"\n", l.Kubeconfig(), l.binaries.Dir)
+		"export KUBECONFIG=%s PATH=%s:%s:\"$PATH\"\nexec \"$@\"\n", l.Kubeconfig(), l.Programs(), l.binaries.Dir)
 	enter := fmt.Sprintf("#!/bin/sh\n# Runs a command where all clusters can be reached; without one, a shell.\n"+
 		"exec nsenter -t %d -n -u %s \"${@:-sh}\"\n", l.console.PID(), l.environmentScript())
 	err := errors.Join(
+		os.Mkdir(l.Programs(), 0o755),
 		os.WriteFile(l.environmentScript(), []byte(environment), 0o755),
 		os.WriteFile(l.EnterScript(), []byte(enter), 0o755),
 	)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/e2e/harness"
@@ -59,27 +60,43 @@ func Clusters(ctx context.Context, lab *cluster.Lab, dir string, options ...clus
 // Install installs the chart everywhere and federates the clusters. Node 1 of
 // each is the gateway, all others only route.
 func (f *Federation) Install(ctx context.Context) error {
-	root, err := chart.Root(ctx)
-	if err != nil {
-		return err
-	}
 	for _, c := range f.Clusters {
-		err := f.run(ctx,
-			[]string{"kubectl", "--context", c.Name(), "label", "node", c.Nodes()[0].Name, "meshway.io/gateway=true"},
-			[]string{"helm", "install", "meshway", filepath.Join(root, "deploy/chart/meshway"), "--kube-context", c.Name(),
-				"-n", Namespace, "--create-namespace", "-f", filepath.Join(root, "e2e/kubernetes/chart/lab.yaml"),
-				"--set", "datacenter.name=" + c.Name()})
-		if err != nil {
+		if err := f.InstallChart(ctx, c); err != nil {
 			return err
 		}
 	}
 	return f.federate(ctx)
 }
 
+// InstallChart makes node 1 of a cluster its gateway and installs the chart;
+// what is given further are arguments of helm install.
+func (f *Federation) InstallChart(ctx context.Context, c *cluster.Cluster, further ...string) error {
+	arguments, err := ChartArguments(ctx, c)
+	if err != nil {
+		return err
+	}
+	return f.run(ctx,
+		[]string{"kubectl", "--context", c.Name(), "label", "node", c.Nodes()[0].Name, "meshway.io/gateway=true"},
+		slices.Concat([]string{"helm", "install"}, arguments, []string{"--create-namespace"}, further))
+}
+
+// ChartArguments are those of helm install and helm upgrade for a cluster:
+// release, chart, namespace and values.
+func ChartArguments(ctx context.Context, c *cluster.Cluster) ([]string, error) {
+	root, err := chart.Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []string{
+		"meshway", filepath.Join(root, "deploy/chart/meshway"), "--kube-context", c.Name(), "-n", Namespace,
+		"-f", filepath.Join(root, "e2e/kubernetes/chart/lab.yaml"), "--set", "datacenter.name=" + c.Name(),
+	}, nil
+}
+
 func (f *Federation) federate(ctx context.Context) error {
 	first := f.Clusters[0].Name()
 	for i, c := range f.Clusters {
-		if err := f.awaitAgent(ctx, c); err != nil {
+		if err := f.AwaitAgent(ctx, c); err != nil {
 			return err
 		}
 		command := []string{f.Meshctl, "init", "--context", first}
@@ -100,8 +117,8 @@ func (f *Federation) federate(ctx context.Context) error {
 	return nil
 }
 
-// awaitAgent waits until an agent of the cluster answers meshctl.
-func (f *Federation) awaitAgent(ctx context.Context, c *cluster.Cluster) error {
+// AwaitAgent waits until an agent of the cluster answers meshctl.
+func (f *Federation) AwaitAgent(ctx context.Context, c *cluster.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return harness.Wait(ctx, "the agent of "+c.Name()+" answers", func(ctx context.Context) error {
