@@ -7,66 +7,29 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
-// shop is a service with one server on the second node, which only routes.
-const shop = `
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec:
-  nodeName: %s
-  containers:
-  - name: echo
-    image: meshway.test/echo:1
-    imagePullPolicy: Never
-    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8080}]
-`
-
-const export = `
-apiVersion: multicluster.x-k8s.io/v1beta1
-kind: ServiceExport
-metadata: {name: web, namespace: shop}
-`
-
-const byName = "http://web.shop.svc.clusterset.local/"
-
-// openShop makes the namespace everywhere, and the service in one cluster.
-func (w *world) openShop(t *testing.T, in *cluster.Cluster) {
-	t.Helper()
-	for _, c := range w.clusters {
-		w.run(t, "kubectl", "--context", c.Name(), "create", "namespace", "shop")
-	}
-	require.NoError(t, in.Apply(within(t, patience), fmt.Sprintf(shop, in.Nodes()[1].Name)))
-}
-
-func (w *world) testServices(t *testing.T) {
+func (w *world) testServices(t *testing.T, sites map[*cluster.Cluster]site) {
 	first := w.clusters[0]
-	w.openShop(t, first)
-	require.NoError(t, w.federation.EnableDNS(t.Context()))
-	require.NoError(t, first.Apply(within(t, patience), export))
+	require.NoError(t, w.OpenShop(within(t, patience)))
+	require.NoError(t, w.EnableDNS(within(t, 2*patience)))
+	require.NoError(t, w.Export(within(t, patience)))
 	for _, c := range w.clusters {
-		for pod := range c.Nodes() {
-			w.await(t, fmt.Sprintf("%s, node %d, uses the service by name", c.Name(), pod+1), func(ctx context.Context) error {
-				answer, err := w.ask(ctx, c, fmt.Sprintf("echo-%d", pod), byName)
-				if err == nil && answer.Pod != "web" {
-					err = fmt.Errorf("%s answers", answer.Pod)
-				}
-				return err
-			})
+		for _, p := range sites[c].places {
+			if !p.names {
+				continue
+			}
+			for _, family := range []string{"-4", "-6"} {
+				w.await(t, p.name+" uses the service by name with curl "+family, func(ctx context.Context) error {
+					return p.served(ctx, family+" "+install.ShopURL, "web")
+				})
+			}
 		}
 	}
 	w.await(t, "the export is valid", func(ctx context.Context) error {
@@ -111,7 +74,8 @@ func (w *world) testLeave(t *testing.T) {
 	imported := func(ctx context.Context) (string, error) {
 		return last.Kubectl(ctx, "get", "serviceimports,datacenters", "-A", "-o", "name")
 	}
-	require.NoError(t, first.Apply(within(t, patience), fmt.Sprintf(shop, first.Nodes()[1].Name)+"---"+export))
+	require.NoError(t, w.StartShop(within(t, patience)))
+	require.NoError(t, w.Export(within(t, patience)))
 	w.await(t, "the import is there", func(ctx context.Context) error {
 		out, err := imported(ctx)
 		if err == nil && !strings.Contains(out, "serviceimport") {
@@ -149,22 +113,12 @@ func (w *world) testInventory(t *testing.T) {
 }
 
 // testAgentRestart replaces every agent under a request each 50 ms.
-func (w *world) testAgentRestart(t *testing.T, target string) {
+func (w *world) testAgentRestart(t *testing.T, sites map[*cluster.Cluster]site) {
 	first, other := w.clusters[0], w.clusters[1]
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	lost := make(chan string, 1)
-	go func() {
-		out, err := other.Kubectl(ctx, "exec", "echo-0", "--", "sh", "-c",
-			"for i in $(seq 1 300); do curl -sS -o /dev/null --max-time 2 "+target+" || echo lost; sleep 0.05; done")
-		if err != nil {
-			out += err.Error()
-		}
-		lost <- strings.TrimSpace(out)
-	}()
+	stop := w.load(t, sites[other].places[0], sites[first].targets[0].url)
 	for _, c := range []*cluster.Cluster{first, other} {
 		w.run(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "restart", "daemonset/meshway")
 		w.run(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
 	}
-	assert.Empty(t, <-lost, "a rolling update of the agents loses no request")
+	assert.Empty(t, stop(), "a rolling update of the agents loses no request")
 }

@@ -4,86 +4,266 @@ package federation_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// echoPod is the server of the tests on one node.
-const echoPod = `
+// servers are those of one node: in a pod, and in the node's own network; a
+// service leads to the pods of all nodes.
+const servers = `
 apiVersion: v1
 kind: Pod
 metadata: {name: echo-%[1]d, labels: {app: echo}}
 spec:
   nodeName: %[2]s
+  terminationGracePeriodSeconds: 0
   containers: [{name: echo, image: meshway.test/echo:1, imagePullPolicy: Never}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host-%[1]d, labels: {app: host}}
+spec:
+  nodeName: %[2]s
+  hostNetwork: true
+  terminationGracePeriodSeconds: 0
+  containers: [{name: echo, image: meshway.test/echo:1, imagePullPolicy: Never, args: ["-listen=:8081"]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec:
+  selector: {app: echo}
+  ipFamilyPolicy: PreferDualStack
+  ports: [{port: 80, targetPort: 8080}]
 `
 
-// pods starts one echo server on each node and returns their addresses.
-func (w *world) pods(t *testing.T, c *cluster.Cluster) []netip.Addr {
+// place is where a request comes from: a pod, or a node itself.
+type place struct {
+	name string
+	in   *cluster.Cluster
+	sh   func(ctx context.Context, script string) (string, error)
+	own  []netip.Prefix // what it may be seen as
+	// names tells whether it asks the cluster's DNS.
+	names bool
+}
+
+// target is what a request is for.
+type target struct {
+	name string
+	url  string
+	v6   bool
+	pods []string // one of these answers
+}
+
+// site is what of one cluster takes part in the matrix.
+type site struct {
+	places  []place
+	targets []target
+}
+
+// serve starts servers on each node and returns them with their clients.
+func (w *world) serve(t *testing.T, c *cluster.Cluster) site {
 	t.Helper()
 	for i, node := range c.Nodes() {
-		require.NoError(t, c.Apply(within(t, patience), fmt.Sprintf(echoPod, i, node.Name)))
+		require.NoError(t, c.Apply(within(t, patience), fmt.Sprintf(servers, i, node.Name)))
 	}
+	w.run(t, "kubectl", "--context", c.Name(), "wait", "pod", "-l", "app in (echo,host)", "--for=condition=Ready", "--timeout=60s")
+	var s site
+	var pods []string
+	for i, node := range c.Nodes() {
+		pod := fmt.Sprintf("echo-%d", i)
+		pods = append(pods, pod)
+		addresses := w.addresses(t, c, "pod", pod, "{.status.podIPs[*].ip}")
+		s.places = append(s.places, podPlace(c, pod, addresses), w.nodePlace(t, c, node))
+		s.targets = append(s.targets, targets(pod, addresses, 8080, pod)...)
+		// Programs in a node's network have the node's name.
+		s.targets = append(s.targets, targets(node.Name, node.Addresses, 8081, node.Name)...)
+	}
+	s.targets = append(s.targets, targets("service", w.addresses(t, c, "service", "echo", "{.spec.clusterIPs[*]}"), 80, pods...)...)
+	return s
+}
+
+func (w *world) addresses(t *testing.T, c *cluster.Cluster, kind, name, path string) []netip.Addr {
+	t.Helper()
 	var addresses []netip.Addr
-	w.run(t, "kubectl", "--context", c.Name(), "wait", "pod", "-l", "app=echo", "--for=condition=Ready", "--timeout=60s")
-	for i := range c.Nodes() {
-		out := w.run(t, "kubectl", "--context", c.Name(), "get", "pod", fmt.Sprintf("echo-%d", i), "-o", "jsonpath={.status.podIP}")
-		addr, err := netip.ParseAddr(strings.TrimSpace(out))
+	for _, text := range strings.Fields(w.run(t, "kubectl", "--context", c.Name(), "get", kind, name, "-o", "jsonpath="+path)) {
+		addr, err := netip.ParseAddr(text)
 		require.NoError(t, err)
 		addresses = append(addresses, addr)
 	}
+	require.Len(t, addresses, len(c.Options().PodCIDRs), "%s %s of %s", kind, name, c.Name())
 	return addresses
 }
 
-// TestClusters brings clusters up once for all promises.
-func TestClusters(t *testing.T) {
-	w := newWorld(t)
-	addresses := map[string][]netip.Addr{}
-	for _, c := range w.clusters {
-		addresses[c.Name()] = w.pods(t, c)
+// podPlace is seen as itself: whatever its CNI translates elsewhere.
+func podPlace(c *cluster.Cluster, pod string, addresses []netip.Addr) place {
+	p := place{name: c.Name() + " " + pod, in: c, names: true}
+	p.sh = func(ctx context.Context, script string) (string, error) {
+		return c.Kubectl(ctx, "exec", pod, "--", "sh", "-c", script)
 	}
-	t.Run("pods reach each other under their own addresses", func(t *testing.T) { w.testTraffic(t, addresses) })
-	t.Run("datacenters are seen in each cluster", w.testInventory)
-	t.Run("an exported service is used by name", w.testServices)
-	t.Run("a rolling update loses no request", func(t *testing.T) {
-		w.testAgentRestart(t, "http://"+net.JoinHostPort(addresses["east"][0].String(), "8080")+"/")
+	for _, a := range addresses {
+		p.own = append(p.own, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return p
+}
+
+// nodePlace is seen as any address that the node itself has: on the underlay,
+// on the bridge of its pods, or, a gateway, inside the tunnels.
+func (w *world) nodePlace(t *testing.T, c *cluster.Cluster, node *cluster.Node) place {
+	t.Helper()
+	p := place{name: node.Name, in: c}
+	p.sh = func(ctx context.Context, script string) (string, error) {
+		return node.Exec(ctx, "sh", "-c", script)
+	}
+	out, err := node.Exec(within(t, patience), "ip", "-oneline", "address", "show", "scope", "global")
+	require.NoError(t, err)
+	for line := range strings.Lines(out) { // 2: eth0 inet 203.0.113.34/27 …
+		prefix, err := netip.ParsePrefix(strings.Fields(line)[3])
+		require.NoError(t, err)
+		p.own = append(p.own, netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
+	}
+	return p
+}
+
+func targets(name string, addresses []netip.Addr, port uint16, pods ...string) []target {
+	var list []target
+	for _, a := range addresses {
+		list = append(list, target{name: name, url: "http://" + netip.AddrPortFrom(a, port).String() + "/", v6: a.Is6(), pods: pods})
+	}
+	return list
+}
+
+// TestClusters brings clusters up once for all promises. They differ: in the
+// first one kube-proxy works with iptables, and the CNI masquerades.
+func TestClusters(t *testing.T) {
+	w := newWorld(t, func(n int, o *cluster.Options) {
+		if n == 0 {
+			o.ProxyMode, o.IPMasq = cluster.IPTables, true
+		}
+		*o = o.DualStack(n)
 	})
+	sites := map[*cluster.Cluster]site{}
+	for _, c := range w.clusters {
+		sites[c] = w.serve(t, c)
+	}
+	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { w.testTraffic(t, sites) })
+	t.Run("datacenters are seen in each cluster", w.testInventory)
+	t.Run("an exported service is used by name", func(t *testing.T) { w.testServices(t, sites) })
+	t.Run("a service of two clusters fails over", func(t *testing.T) { w.testFailover(t, sites) })
+	t.Run("traffic goes on while an API server is away", func(t *testing.T) { w.testAPIServerAway(t, sites) })
+	t.Run("a rolling update loses no request", func(t *testing.T) { w.testAgentRestart(t, sites) })
 	t.Run("leaving removes what was written", w.testLeave)
 }
 
-func (w *world) testTraffic(t *testing.T, addresses map[string][]netip.Addr) {
+func (w *world) testTraffic(t *testing.T, sites map[*cluster.Cluster]site) {
 	for _, from := range w.clusters {
 		for _, to := range w.clusters {
 			if from == to {
 				continue
 			}
-			for i, source := range addresses[from.Name()] {
-				for j, target := range addresses[to.Name()] {
-					t.Run(fmt.Sprintf("%s node %d to %s node %d", from.Name(), i+1, to.Name(), j+1), func(t *testing.T) {
-						w.requireReach(t, from, i, source, target)
-					})
-				}
+			for _, p := range sites[from].places {
+				t.Run(p.name+" to "+to.Name(), func(t *testing.T) {
+					w.awaitFor(t, patience/3, "all answer", func(ctx context.Context) error { return p.reach(ctx, sites[to].targets) })
+				})
 			}
 		}
 	}
 }
 
-// requireReach holds that a pod reaches an address, and is seen as itself.
-func (w *world) requireReach(t *testing.T, from *cluster.Cluster, pod int, source, target netip.Addr) {
-	t.Helper()
-	url := "http://" + net.JoinHostPort(target.String(), "8080") + "/"
-	w.await(t, "an answer of "+target.String(), func(ctx context.Context) error {
-		answer, err := w.ask(ctx, from, fmt.Sprintf("echo-%d", pod), url)
-		if err == nil && !strings.HasPrefix(answer.Source, source.String()) {
-			err = fmt.Errorf("it saw %s", answer.Source)
-		}
+// reach holds that all targets answer, each also to a request that does not
+// fit into one packet, and that they see who asks.
+func (p place) reach(ctx context.Context, list []target) error {
+	var script strings.Builder
+	for _, to := range list {
+		fmt.Fprintf(&script, "head -c 20000 /dev/zero | curl -sS --max-time 3 --data-binary @- '%s' 2>&1 | tr '\\n' ' '; echo\n", to.url)
+	}
+	out, err := p.sh(ctx, script.String())
+	if err != nil {
 		return err
-	})
+	}
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	var errs []error
+	for i, to := range list {
+		if i >= len(lines) {
+			return fmt.Errorf("only %d answers: %s", len(lines), out)
+		}
+		if err := p.judge(to, lines[i]); err != nil {
+			errs = append(errs, fmt.Errorf("%s at %s: %w", to.name, to.url, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p place) judge(to target, line string) error {
+	var answer seen
+	if err := json.Unmarshal([]byte(line), &answer); err != nil {
+		return fmt.Errorf("%w: %q", err, line)
+	}
+	if !slices.Contains(to.pods, answer.Pod) {
+		return fmt.Errorf("%s answered", answer.Pod)
+	}
+	source, err := netip.ParseAddr(answer.Source)
+	if err != nil || source.Is6() != to.v6 || !slices.ContainsFunc(p.own, func(own netip.Prefix) bool { return own.Contains(source) }) {
+		return fmt.Errorf("it saw %s, not one of %s", answer.Source, p.own)
+	}
+	return nil
+}
+
+// served holds that these pods, and no others, answer to a number of requests:
+// curl's arguments say how they are sent. "nobody" answers those that fail.
+func (p place) served(ctx context.Context, arguments string, want ...string) error {
+	out, err := p.sh(ctx, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s --max-time 3 "+arguments+" || echo '{\"pod\":\"nobody\"}'; done")
+	if err != nil {
+		return err
+	}
+	var pods []string
+	for line := range strings.Lines(out) {
+		var answer seen
+		if err := json.Unmarshal([]byte(line), &answer); err != nil {
+			return fmt.Errorf("%w: %q", err, line)
+		}
+		pods = append(pods, answer.Pod)
+	}
+	slices.Sort(pods)
+	if pods = slices.Compact(pods); !slices.Equal(pods, want) {
+		return fmt.Errorf("%s gets answers of %s, not of %s", p.name, pods, want)
+	}
+	return nil
+}
+
+// load sends a request each 50 ms, until the function that it returns is
+// called, which returns what failed.
+func (w *world) load(t *testing.T, from place, url string) (stop func() []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	t.Cleanup(cancel)
+	flag := fmt.Sprintf("/run/stop-%d", time.Now().UnixNano())
+	const script = "mkdir -p /run; while [ ! -e %s ]; do curl -sS -o /dev/null --max-time 2 '%s' && echo sent || echo lost at $(date +%%T); sleep 0.05; done"
+	var out string
+	var failed error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		out, failed = from.sh(ctx, fmt.Sprintf(script, flag, url))
+	}()
+	return func() []string {
+		_, err := from.sh(ctx, "touch "+flag)
+		require.NoError(t, err)
+		<-done
+		require.NoError(t, failed)
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		assert.Contains(t, lines, "sent", "requests from %s to %s", from.name, url)
+		return slices.DeleteFunc(lines, func(line string) bool { return line == "sent" })
+	}
 }

@@ -4,7 +4,6 @@ package federation_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -29,8 +28,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// showRoutes prints what is Meshway's on a node. A table without routes is an
+// error of ip's.
+const showRoutes = "ip -4 route show table 7117 2>/dev/null; ip -6 route show table 7117 2>/dev/null; ip nexthop show proto 157"
+
 // world is some clusters with Meshway on them.
 type world struct {
+	*install.Federation
 	lab      *cluster.Lab
 	clusters []*cluster.Cluster
 	meshctl  string
@@ -38,27 +42,34 @@ type world struct {
 
 // newWorld brings clusters up, installs the chart and federates them. Node 1
 // of each is the gateway, node 2 only routes.
-func newWorld(t *testing.T, change ...func(*cluster.Options)) *world {
+func newWorld(t *testing.T, change ...func(n int, o *cluster.Options)) *world {
+	t.Helper()
+	w := newClusters(t, number(t), change...)
+	require.NoError(t, w.Install(within(t, 5*time.Minute)))
+	return w
+}
+
+// newClusters brings clusters up that have nothing of Meshway but its image.
+func newClusters(t *testing.T, number int, change ...func(n int, o *cluster.Options)) *world {
 	t.Helper()
 	lab, err := cluster.NewLab(t.Context(), t.TempDir(), t.Output())
 	require.NoError(t, err, "this test needs root")
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
-	options := make([]cluster.Options, number(t))
+	options := make([]cluster.Options, number)
 	for i := range options {
 		options[i] = cluster.Numbered(i)
 		for _, c := range change {
-			c(&options[i])
+			c(i, &options[i])
 		}
 	}
 	f, err := install.Clusters(within(t, 5*time.Minute), lab, t.TempDir(), options...)
 	require.NoError(t, err)
-	w := &world{lab: lab, clusters: f.Clusters, meshctl: f.Meshctl}
+	w := &world{Federation: f, lab: lab, clusters: f.Clusters, meshctl: f.Meshctl}
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.explain(t)
 		}
 	})
-	require.NoError(t, f.Install(within(t, 5*time.Minute)))
 	return w
 }
 
@@ -84,7 +95,12 @@ func (w *world) run(t *testing.T, argv ...string) string {
 
 func (w *world) await(t *testing.T, what string, condition func(context.Context) error) {
 	t.Helper()
-	require.NoError(t, harness.Wait(within(t, patience), what, condition))
+	w.awaitFor(t, patience, what, condition)
+}
+
+func (w *world) awaitFor(t *testing.T, limit time.Duration, what string, condition func(context.Context) error) {
+	t.Helper()
+	require.NoError(t, harness.Wait(within(t, limit), what, condition))
 }
 
 // explain prints what the agents say.
@@ -101,6 +117,10 @@ func (w *world) explain(t *testing.T) {
 			out, err := w.lab.Exec(ctx, argv...)
 			t.Logf("%s (%v)\n%s", argv, err, out)
 		}
+		for _, node := range c.Nodes() {
+			out, err := node.Exec(ctx, "sh", "-c", showRoutes)
+			t.Logf("routes of %s (%v)\n%s", node.Name, err, out)
+		}
 	}
 }
 
@@ -108,19 +128,6 @@ func (w *world) explain(t *testing.T) {
 type seen struct {
 	Pod    string `json:"pod"`
 	Source string `json:"source"`
-}
-
-// ask sends a request from a pod and returns who answered and what it saw.
-func (w *world) ask(ctx context.Context, c *cluster.Cluster, pod, url string) (seen, error) {
-	out, err := c.Kubectl(ctx, "exec", pod, "--", "curl", "-sS", "--max-time", "3", url)
-	if err != nil {
-		return seen{}, err
-	}
-	var answer seen
-	if err := json.Unmarshal([]byte(out), &answer); err != nil {
-		return seen{}, fmt.Errorf("%w: %s", err, out)
-	}
-	return answer, nil
 }
 
 func within(t *testing.T, limit time.Duration) context.Context {

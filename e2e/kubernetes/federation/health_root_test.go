@@ -1,0 +1,192 @@
+//go:build linux && root
+
+package federation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+)
+
+// both is a service with one server in each of two clusters, which is ready
+// when the test says so.
+const both = `
+apiVersion: v1
+kind: Pod
+metadata: {name: %[1]s, namespace: shop, labels: {app: both}}
+spec:
+  terminationGracePeriodSeconds: 0
+  readinessGates: [{conditionType: meshway.test/up}]
+  containers: [{name: echo, image: meshway.test/echo:1, imagePullPolicy: Never}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: both, namespace: shop}
+spec:
+  selector: {app: both}
+  ports: [{port: 80, targetPort: 8080}]
+---
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: both, namespace: shop}
+`
+
+// ready says whether a pod with a readiness gate is ready.
+func (w *world) ready(t *testing.T, c *cluster.Cluster, pod string, ready bool) {
+	t.Helper()
+	status := "False"
+	if ready {
+		status = "True"
+	}
+	patch := fmt.Sprintf(`{"status":{"conditions":[{"type":"meshway.test/up","status":%q}]}}`, status)
+	_, err := c.Client().CoreV1().Pods("shop").Patch(within(t, patience), pod, types.StrategicMergePatchType,
+		[]byte(patch), metav1.PatchOptions{}, "status")
+	require.NoError(t, err)
+}
+
+func (w *world) testFailover(t *testing.T, sites map[*cluster.Cluster]site) {
+	east, west := w.clusters[0], w.clusters[1]
+	for _, c := range []*cluster.Cluster{east, west} {
+		require.NoError(t, c.Apply(within(t, patience), fmt.Sprintf(both, c.Name())))
+	}
+	all := []string{"east", "west"}
+	for _, step := range []struct {
+		affinity       string
+		up             map[string]bool
+		inEast, inWest []string
+	}{
+		{"none", map[string]bool{"east": true, "west": true}, all, all},
+		{"none", map[string]bool{"east": false, "west": true}, []string{"west"}, []string{"west"}},
+		{"local", map[string]bool{"east": false, "west": true}, []string{"west"}, []string{"west"}},
+		{"local", map[string]bool{"east": true, "west": true}, []string{"east"}, []string{"west"}},
+		{"remote", map[string]bool{"east": true, "west": true}, []string{"west"}, []string{"east"}},
+		{"remote", map[string]bool{"east": true, "west": false}, []string{"east"}, []string{"east"}},
+		{"none", map[string]bool{"east": false, "west": false}, []string{"nobody"}, []string{"nobody"}},
+	} {
+		for _, c := range []*cluster.Cluster{east, west} {
+			w.run(t, "kubectl", "--context", c.Name(), "-n", "shop", "annotate", "--overwrite", "serviceexport/both", "meshway.io/affinity="+step.affinity)
+			w.ready(t, c, c.Name(), step.up[c.Name()])
+		}
+		for c, want := range map[*cluster.Cluster][]string{east: step.inEast, west: step.inWest} {
+			w.await(t, fmt.Sprintf("affinity %s, ready %v", step.affinity, step.up), func(ctx context.Context) error {
+				return sites[c].places[0].served(ctx, "http://both.shop.svc.clusterset.local/", want...)
+			})
+		}
+	}
+	for _, c := range []*cluster.Cluster{east, west} {
+		w.run(t, "kubectl", "--context", c.Name(), "-n", "shop", "delete", "serviceexport/both", "service/both", "pod/"+c.Name())
+	}
+}
+
+const exportOf = `
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: %s}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s}
+spec:
+  selector: {app: echo}
+  ports: [{port: 80, targetPort: 8080}]
+`
+
+// testAPIServerAway kills the API server of the second cluster, and then the
+// agents on its nodes, which have to start without it.
+func (w *world) testAPIServerAway(t *testing.T, sites map[*cluster.Cluster]site) {
+	east, west := w.clusters[0], w.clusters[1]
+	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportOf, "early")))
+	imported := w.importedAddress(t, west, "early")
+	before := w.routes(t, west)
+
+	require.NoError(t, west.Nodes()[0].Stop("kube-apiserver"))
+	stopIn := w.load(t, sites[east].places[2], sites[west].targets[len(sites[west].targets)/2].url)
+	// A pod of the cluster cannot be entered now; a node can.
+	stopOut := w.load(t, sites[west].places[3], "http://"+imported+"/")
+	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportOf, "late")))
+	w.run(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/early")
+	w.restartAgent(t, west.Nodes()[0], "readyz")
+	w.restartAgent(t, west.Nodes()[1], "healthz") // it says that it has not read the inventory
+	w.await(t, "the gateway works again", func(ctx context.Context) error {
+		out, err := west.Nodes()[0].Exec(ctx, w.meshctl, "members")
+		if err == nil && !strings.Contains(out, east.Name()) {
+			err = errors.New(out)
+		}
+		return err
+	})
+	assert.Equal(t, before, w.routes(t, west), "routes are neither withdrawn nor changed")
+	assert.Empty(t, stopIn(), "requests to the cluster")
+	assert.Empty(t, stopOut(), "requests from the cluster, to an imported service")
+
+	require.NoError(t, west.Nodes()[0].Start("kube-apiserver"))
+	require.NoError(t, west.AwaitAPI(within(t, patience)))
+	w.importedAddress(t, west, "late")
+	w.await(t, "what is not exported any more is gone", func(ctx context.Context) error {
+		out, err := west.Kubectl(ctx, "get", "serviceimports", "-o", "name")
+		if err == nil && strings.Contains(out, "early") {
+			err = errors.New(out)
+		}
+		return err
+	})
+	w.testInventory(t)
+	w.run(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/late", "service/late", "service/early")
+}
+
+// importedAddress waits for the clusterset IP of a service of namespace default.
+func (w *world) importedAddress(t *testing.T, c *cluster.Cluster, name string) (address string) {
+	t.Helper()
+	w.await(t, "an address of "+name+" in "+c.Name(), func(ctx context.Context) (err error) {
+		address, err = c.Kubectl(ctx, "get", "serviceimport", name, "-o", "jsonpath={.spec.ips[0]}")
+		if address = strings.TrimSpace(address); err == nil && address == "" {
+			err = errors.New("none yet")
+		}
+		return err
+	})
+	return address
+}
+
+// routes are Meshway's on each node.
+func (w *world) routes(t *testing.T, c *cluster.Cluster) map[string]string {
+	t.Helper()
+	list := map[string]string{}
+	for _, node := range c.Nodes() {
+		out, err := node.Exec(within(t, patience), "sh", "-c", showRoutes)
+		require.NoError(t, err)
+		list[node.Name] = out
+	}
+	return list
+}
+
+// restartAgent kills the agent on a node, as the kernel does when there is no
+// memory, and waits until kubelet has started the next one and a probe succeeds.
+func (w *world) restartAgent(t *testing.T, node *cluster.Node, probe string) {
+	t.Helper()
+	agent := func(ctx context.Context) (string, error) {
+		out, err := node.Exec(ctx, "pgrep", "-f", "^/usr/bin/meshd run ")
+		return strings.TrimSpace(out), err
+	}
+	old, err := agent(within(t, patience))
+	require.NoError(t, err)
+	_, err = node.Exec(within(t, patience), "kill", "-9", old)
+	require.NoError(t, err)
+	w.await(t, "the agent of "+node.Name+" answers again", func(ctx context.Context) error {
+		now, err := agent(ctx)
+		if err == nil && now == old {
+			err = errors.New("it has not ended")
+		}
+		if err != nil {
+			return err
+		}
+		_, err = node.Exec(ctx, "curl", "-sSf", "--max-time", "2", "http://127.0.0.1:9443/"+probe)
+		return err
+	})
+}
