@@ -60,9 +60,12 @@ func (a *Agent) mayClaim(common *Common) (err error) {
 			Remedy:  "wait until it has ended; this gateway follows by itself",
 		}
 	}
+	err = ErrFormerName // or it never had one
 	if len(common.Certificate) > 0 {
 		err = a.deps.Federations.Adopt(*common)
-	} else {
+	}
+	// It is in no federation: nobody knows the CA under the former name.
+	if errors.Is(err, ErrFormerName) {
 		common.Certificate, common.Key, err = a.deps.Federations.Authority()
 	}
 	if err != nil {

@@ -10,6 +10,10 @@ import (
 // ErrNoLeader says that the catalog has no leader now; nothing was written.
 var ErrNoLeader = errors.New("the catalog has no leader")
 
+// ErrFormerName says that the gateways have a CA in common that was made when
+// their datacenter had another name.
+var ErrFormerName = errors.New("the datacenter had another name")
+
 const (
 	alreadyMemberCode = "already-a-member"
 	siteUnknownCode   = "site-unknown"

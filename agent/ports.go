@@ -51,7 +51,7 @@ type Federations interface {
 type Enrolment interface {
 	// Authority returns the CA of this datacenter; the first call makes it.
 	Authority() (certificate []byte, key CAKey, err error)
-	// Adopt takes the CA that the gateways have in common.
+	// Adopt takes the CA that the gateways have in common, or says ErrFormerName.
 	Adopt(common Common) error
 	// Enrol has this gateway taken in by one of the contacts. A refusal is a
 	// *catalog.Refusal.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,9 @@ func (m *Manager) Authority() ([]byte, agent.CAKey, error) {
 // Adopt implements agent.Enrolment.
 func (m *Manager) Adopt(common agent.Common) error {
 	ca, err := identity.DecodeCA(m.cfg.Datacenter, common.Certificate, common.Key)
+	if errors.Is(err, identity.ErrOtherDatacenter) {
+		err = fmt.Errorf("%w: %w", agent.ErrFormerName, err)
+	}
 	if err != nil {
 		return fmt.Errorf("take the CA that the gateways have in common: %w", err)
 	}

@@ -21,8 +21,11 @@ func (c *CA) Encode() (certificate, key []byte, err error) {
 // Equal reports whether both are the same CA, by certificate.
 func (c *CA) Equal(other *CA) bool { return c.certificate.Equal(other.certificate) }
 
+// ErrOtherDatacenter says that a CA was made for a datacenter of another name.
+var ErrOtherDatacenter = errors.New("it is of another datacenter")
+
 // DecodeCA reads what Encode wrote and checks that it is a CA of the datacenter.
-// Errors quote nothing of the key.
+// One of another datacenter is ErrOtherDatacenter. Errors quote nothing of the key.
 func DecodeCA(dc catalog.DatacenterName, certificate, key []byte) (*CA, error) {
 	parsed, err := decodeCertificate(certificate)
 	if err != nil {
@@ -37,7 +40,7 @@ func DecodeCA(dc catalog.DatacenterName, certificate, key []byte) (*CA, error) {
 	}
 	ca := &CA{certificate: parsed, key: signer}
 	if ca.Datacenter() != dc {
-		return nil, fmt.Errorf("read CA: it is of datacenter %q and this one is %q", ca.Datacenter(), dc)
+		return nil, fmt.Errorf("read CA: %w: of %q, and this one is %q", ErrOtherDatacenter, ca.Datacenter(), dc)
 	}
 	return ca, nil
 }

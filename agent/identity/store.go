@@ -61,17 +61,25 @@ func (s *Store) Dir() string { return s.dir }
 // RaftDir returns the path of the directory that belongs to package consensus.
 func (s *Store) RaftDir() string { return filepath.Join(s.dir, raftDir) }
 
-// CA returns the CA of the datacenter. The first call makes it; a directory whose
-// CA is of another datacenter is refused.
+// CA returns the CA of the datacenter. The first call makes it. Until the gateway is
+// a member nobody else knows the CA: the datacenter may still be called otherwise,
+// for example because its first name was taken. Of a member that is refused.
 func (s *Store) CA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	ca, err := s.loadCA(dc, now)
 	if err != nil {
 		return nil, err
 	}
-	if ca.Datacenter() != dc {
+	if ca.Datacenter() == dc {
+		return ca, nil
+	}
+	_, member, err := s.Membership()
+	if err != nil {
+		return nil, err
+	}
+	if member {
 		return nil, s.foreign("datacenter", string(ca.Datacenter()), string(dc))
 	}
-	return ca, nil
+	return s.certifyKey(ca.key, dc, now)
 }
 
 func (s *Store) loadCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {

@@ -224,6 +224,19 @@ func TestDirectoryOfAnotherDatacenterOrGatewayIsRefused(t *testing.T) {
 	require.ErrorContains(t, s.Check(membership, "east", "gw2"), `gateway "gw1"`)
 }
 
+func TestDatacenterMayBeCalledOtherwiseUntilItIsAMember(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "d"))
+	refused, err := s.CA("east", noon)
+	require.NoError(t, err)
+	ca, err := s.CA("west", noon)
+	require.NoError(t, err)
+	assert.EqualValues(t, "west", ca.Datacenter())
+	assert.Equal(t, refused.Pin(), ca.Pin(), "the key stays")
+	again, err := s.CA("west", noon)
+	require.NoError(t, err)
+	assert.True(t, ca.Equal(again))
+}
+
 func TestCrashBetweenKeyAndCertificateKeepsTheCA(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "d"))
 	ca, err := s.CA("east", noon)

@@ -153,6 +153,18 @@ func TestARefusedInitLetsOthersGoOn(t *testing.T) {
 	})
 }
 
+func TestADatacenterWhoseNameWasRefusedMayTakeAnother(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		shared := newSecret("a")
+		east := w.gateway("east", 1, "a", 1, shared)
+		require.Error(t, east.join("mesh1-nonsense"))
+		east.stop()
+		north := w.gateway("north", 3, "a", 3, shared)
+		_, err := north.agent.Found(t.Context(), agent.Founding{Name: "prod"})
+		require.NoError(t, err)
+	})
+}
+
 func TestLeavingOnOneGatewayIsLeavingOnAll(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		p := newPair(t, w)
