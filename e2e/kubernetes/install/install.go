@@ -108,8 +108,9 @@ func (f *Federation) federate(ctx context.Context) error {
 		}
 	}
 	for _, c := range f.Clusters {
-		err := f.run(ctx, []string{"kubectl", "--context", c.Name(), "-n", Namespace,
-			"rollout", "status", "daemonset/meshway", "--timeout=90s"})
+		err := f.run(ctx, []string{
+			"kubectl", "--context", c.Name(), "-n", Namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s",
+		})
 		if err != nil {
 			return err
 		}

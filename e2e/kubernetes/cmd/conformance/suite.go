@@ -52,7 +52,7 @@ func (s *suite) build(ctx context.Context, dir string) error {
 	build.Dir = s.source
 	build.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build suite: %s: %s", err, out) // not %w: the status is not the suite's
+		return fmt.Errorf("build suite: %v: %s", err, out) //nolint:errorlint // not %w: the status is not the suite's
 	}
 	return nil
 }
