@@ -63,6 +63,7 @@ type Monitor struct {
 	mu       sync.Mutex // guards all following fields; packets are sent under it, so that they leave in order
 	sessions map[sessionKey]*entry
 	sockets  map[socketKey]*socket
+	draining bool
 	changed  chan struct{}
 }
 
@@ -79,6 +80,7 @@ type entry struct {
 	config    plan.SessionConfig
 	up        bool      // as reported
 	undecided bool      // as reported
+	left      bool      // as reported: the peer is drained
 	since     time.Time // of the last change of up
 	received  uint64    // bytes, as Activity told last
 	counted   bool      // received is known
@@ -160,11 +162,26 @@ func (m *Monitor) Sessions() []plan.Session {
 	out := make([]plan.Session, 0, len(entries))
 	for _, e := range entries {
 		out = append(out, plan.Session{
-			Gateway: e.config.Gateway, Up: e.up, Undecided: e.undecided, Since: e.since,
+			Gateway: e.config.Gateway, Up: e.up, Draining: e.left, Undecided: e.undecided, Since: e.since,
 			LastPacket: e.lastLife, RTT: e.quality.rtt, Loss: e.quality.loss(now),
 		})
 	}
 	return out
+}
+
+// Drain asks all peers, at once, to send nothing more to this gateway, or to
+// send again. Their sessions are then down without having failed; what
+// Sessions says of them here is whether they can still be sent to.
+func (m *Monitor) Drain(on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.draining = on
+	now := time.Now()
+	for _, e := range m.sessions {
+		e.session.drain(on, now)
+		m.report(e, now)
+	}
+	m.poke()
 }
 
 // Activity tells how many bytes the data plane has received from a peer; if
@@ -206,6 +223,7 @@ func (m *Monitor) dismiss(key sessionKey, e *entry) {
 func (m *Monitor) newEntry(c plan.SessionConfig, now time.Time) *entry {
 	e := &entry{config: c, undecided: true, since: now}
 	e.session = newSession(timing{m.cfg.Interval, uint8(m.cfg.Multiplier)}, m.discriminator(), now)
+	e.session.drain(m.draining, now)
 	return e
 }
 
@@ -240,7 +258,7 @@ func (m *Monitor) round(now time.Time) time.Time {
 		s := m.sockets[key.socketKey]
 		if s == nil || s.control == nil {
 			// The socket is tried again after openRetry. The clock goes on.
-			next = earlier(next, e.deadline(next))
+			next = earlier(next, e.deadline(next, now))
 			continue
 		}
 		if p, ok := e.due(now, rand.Float64()); ok {
@@ -258,7 +276,7 @@ func (m *Monitor) round(now time.Time) time.Time {
 // sendEcho asks the peer's kernel whether it is there: regularly, and at the
 // session's pace when its agent keeps us waiting.
 func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, now time.Time) {
-	if s.echo == nil || e.state != Up {
+	if s.echo == nil || e.state != Up && e.state != AdminDown {
 		return
 	}
 	interval := echoInterval
@@ -274,7 +292,10 @@ func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, now time.Time
 
 // nextRound is when this entry needs a round.
 func (e *entry) nextRound(now time.Time) time.Time {
-	next := e.wake()
+	next := e.wake(now)
+	if e.state == AdminDown {
+		next = earlier(next, e.quality.next)
+	}
 	if e.state == Up {
 		next = earlier(next, e.quality.next)
 		if !e.late(now) {
@@ -288,7 +309,8 @@ func (e *entry) nextRound(now time.Time) time.Time {
 func (m *Monitor) report(e *entry, now time.Time) {
 	up := e.works(now)
 	undecided := e.undecided && !up && !e.decided(now)
-	if up == e.up && undecided == e.undecided {
+	drained := e.session.drained(now)
+	if up == e.up && undecided == e.undecided && drained == e.left {
 		return
 	}
 	if up != e.up {
@@ -299,7 +321,7 @@ func (m *Monitor) report(e *entry, now time.Time) {
 		}
 		m.log.Info("liveness session "+state, "peer", string(e.config.Gateway), "interface", e.config.Device, "reason", e.diagnostic.String())
 	}
-	e.up, e.undecided = up, undecided
+	e.up, e.undecided, e.left = up, undecided, drained
 	close(m.changed)
 	m.changed = make(chan struct{})
 }

@@ -30,7 +30,10 @@ type agent struct {
 
 // start runs the monitor of one host with a session to the other.
 func start(t *testing.T, network liveness.Network, local, remote netip.Addr) *agent {
-	m := liveness.New(liveness.Config{Network: network})
+	return startMonitor(t, liveness.New(liveness.Config{Network: network}), local, remote)
+}
+
+func startMonitor(t *testing.T, m *liveness.Monitor, local, remote netip.Addr) *agent {
 	m.Set([]plan.SessionConfig{{Gateway: catalog.GatewayID("peer/" + remote.String()), Device: "mesh0", Local: local, Remote: remote, Key: tunnel.PublicKey{remote.String()[len(remote.String())-1]}}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

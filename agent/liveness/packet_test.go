@@ -53,7 +53,7 @@ func FuzzParseControl(f *testing.F) {
 		s := newSession(timing{100 * time.Millisecond, 5}, 1, epoch)
 		s.receive(c, epoch)
 		s.expire(epoch.Add(time.Hour))
-		require.False(t, s.wake().IsZero())
+		require.False(t, s.wake(epoch).IsZero())
 	})
 }
 

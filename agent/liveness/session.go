@@ -48,10 +48,36 @@ func newSession(t timing, discriminator uint32, now time.Time) session {
 
 // desiredTx is bfd.DesiredMinTxInterval.
 func (s *session) desiredTx() time.Duration {
-	if s.state == Up {
+	if s.state == Up || s.state == AdminDown && s.remoteState == Up { // it has not heard yet
 		return s.interval
 	}
 	return max(s.interval, slowInterval)
+}
+
+// drain takes the session out of use, or back into it (RFC 5880 section
+// 6.8.16). The peer then sends us nothing more; we still send to it.
+func (s *session) drain(on bool, now time.Time) {
+	switch {
+	case on && s.state != AdminDown:
+		s.graceUntil = time.Time{}
+		s.enter(AdminDown, AdministrativelyDown)
+	case !on && s.state == AdminDown:
+		if s.works(now) { // until the handshake that follows
+			s.graceUntil = now.Add(s.patience())
+		}
+		s.enter(Down, NoDiagnostic)
+	default:
+		return
+	}
+	s.nextTx = now
+}
+
+// patience is the detection time at the slow rate.
+func (s *session) patience() time.Duration { return time.Duration(s.multiplier) * slowInterval }
+
+// drained says whether the peer is taken out of use, while the way to it works.
+func (s *session) drained(now time.Time) bool {
+	return s.state == Down && s.remoteState == AdminDown && now.Sub(s.lastControl) < s.patience()
 }
 
 // detectionTime is after which silence the session is down (RFC 5880 section 6.8.4).
@@ -89,6 +115,7 @@ func (s *session) receive(p Control, now time.Time) (reply bool) {
 // transition is the state machine of RFC 5880 section 6.2.
 func (s *session) transition(p Control) {
 	switch {
+	case s.state == AdminDown: // until drain says otherwise
 	case p.State == AdminDown:
 		if s.state != Down {
 			s.enter(Down, NeighborSignaledDown)
@@ -167,16 +194,20 @@ func (s *session) packet() Control {
 }
 
 // wake is when something is to be done next if nothing arrives.
-func (s *session) wake() time.Time { return s.deadline(s.nextTx) }
+func (s *session) wake(now time.Time) time.Time { return s.deadline(s.nextTx, now) }
 
 // deadline is when silence changes the session, or limit if that is earlier.
-func (s *session) deadline(limit time.Time) time.Time {
+func (s *session) deadline(limit, now time.Time) time.Time {
 	detection := s.detectionTime()
 	switch {
 	case s.state == Up:
 		return earlier(limit, s.lastLife.Add(detection))
 	case s.state == Init:
 		limit = earlier(limit, s.lastControl.Add(detection))
+	case s.state == AdminDown && s.works(now):
+		limit = earlier(limit, s.lastLife.Add(s.patience()))
+	case s.drained(now):
+		limit = earlier(limit, s.lastControl.Add(s.patience()))
 	}
 	if !s.graceUntil.IsZero() {
 		limit = earlier(limit, s.graceUntil)
@@ -185,15 +216,18 @@ func (s *session) deadline(limit time.Time) time.Time {
 }
 
 // works says whether traffic may be sent: the session is up, or the peer's
-// agent is just coming back.
+// agent is just coming back, or it is we who are not to be sent to.
 func (s *session) works(now time.Time) bool {
+	if s.state == AdminDown {
+		return !s.lastLife.IsZero() && now.Sub(s.lastLife) < s.patience()
+	}
 	return s.state == Up || now.Before(s.graceUntil)
 }
 
 // decided says whether the session has had its chance to come up: one
 // detection time at the slow rate.
 func (s *session) decided(now time.Time) bool {
-	return now.Sub(s.created) >= time.Duration(s.multiplier)*slowInterval
+	return now.Sub(s.created) >= s.patience()
 }
 
 // late says that a control packet is overdue, well before the session fails.

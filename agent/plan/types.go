@@ -75,6 +75,9 @@ type Session struct {
 	LastPacket time.Time     // any authenticated packet of the peer; zero: none yet
 	RTT        time.Duration // 0: not measured
 	Loss       float64       // of the last probes, 0…1
+	// Draining is set while the peer says that it is not to be sent to, though
+	// the way to it works; then it is not Up.
+	Draining bool
 	// Undecided is set while a new session has had no chance yet to come up:
 	// less than one detection time since it was started. It keeps a restarted
 	// agent from withdrawing tunnels that work.
