@@ -36,6 +36,7 @@ type Deps struct {
 	Site          Site     // nil: the prefixes of the configuration
 	Siblings      Siblings // nil: this gateway is the only one of its datacenter
 	Registrations Registrations
+	Drains        Drains                 // nil: a drain ends with the agent
 	Token         func() (string, error) // to join with by itself, an error while there is none; nil: wait to be told
 	Log           *slog.Logger
 }
@@ -53,7 +54,8 @@ type Agent struct {
 	sharing     atomic.Pointer[plan.Problem] // why it is not in step with its siblings
 	retired     atomic.Bool                  // it shall not become a member again
 	tending     wake                         // there is a membership, or none any more
-	published   signal                       // Status may have changed
+	drain       drain
+	published   signal // Status may have changed
 }
 
 // transition replaces the membership: its change runs while no member does.
@@ -92,6 +94,7 @@ func New(deps Deps) *Agent {
 		self:        catalog.NewGatewayID(deps.Config.Datacenter, deps.Config.Gateway),
 		startedAt:   time.Now(),
 		transitions: make(chan transition),
+		drain:       drain{disk: deps.Drains},
 		tending:     newWake(),
 	}
 	a.state.Store(status.Standalone)
@@ -101,6 +104,9 @@ func New(deps Deps) *Agent {
 // Run keeps the gateway in its federation until ctx ends. The data plane
 // stays as it is when Run returns, so that a restart loses no packet.
 func (a *Agent) Run(ctx context.Context) error {
+	if err := a.drain.load(); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	opened := make(chan struct{})
 	group.Go(func() error { return a.keep(ctx, sync.OnceFunc(func() { close(opened) })) })
@@ -171,7 +177,7 @@ func (a *Agent) newMember(membership Membership, federation Federation) *member 
 		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host, site: a.deps.Site,
 		resolver:  newResolver(a.deps.Host, a.deps.Log, again),
 		registrar: reg, log: a.deps.Log, wake: again,
-		routes: routes.Applier{Kernel: a.deps.Dataplane.Routes, Log: a.deps.Log},
+		routes: routes.Applier{Kernel: a.deps.Dataplane.Routes, Log: a.deps.Log}, drain: &a.drain,
 	}
 	return &member{Membership: membership, federation: federation, loop: l, registrar: reg}
 }

@@ -47,6 +47,7 @@ type loop struct {
 	wake       wake
 	published  func() // after each pass
 	routes     routes.Applier
+	drain      *drain
 	observed   plan.Observed // of the last pass; only Run touches it, like the next
 	distances  roundTrips
 	departures departures
@@ -156,6 +157,8 @@ func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
 		}
 		l.observed.Tunnels, l.adopted = tunnels, true
 	}
+	step, _ := l.drain.at(time.Now())
+	l.liveness.Drain(step != plan.InUse)
 	host, err := l.host.Observe(ctx)
 	view := l.federation.View()
 	state, lingering := l.departures.keep(time.Now(), catalogOf(view))
@@ -165,6 +168,7 @@ func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
 		Endpoints: l.endpoints(state),
 		Observed:  plan.Observed{Tunnels: l.observed.Tunnels, Sessions: l.liveness.Sessions()},
 		Synced:    plan.Synced{Catalog: l.synced.Load(), Host: err == nil},
+		Drain:     step,
 		Now:       time.Now(),
 	}
 	if err == nil {
@@ -300,6 +304,9 @@ func (l *loop) pause(p *pass) time.Duration {
 	down := slices.ContainsFunc(sessions, func(s plan.Session) bool { return !s.Up })
 	if down || l.lingering || len(p.errors) > 0 || len(sessions) < len(p.desired.Sessions) {
 		return searchInterval
+	}
+	if _, left := l.drain.at(time.Now()); left > 0 {
+		return min(left, resyncInterval)
 	}
 	return resyncInterval
 }

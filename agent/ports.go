@@ -130,7 +130,19 @@ type Liveness interface {
 	// Activity tells how many bytes have come from a peer: any authenticated
 	// packet counts as life.
 	Activity(key tunnel.PublicKey, receivedBytes uint64)
+	// Drain asks all peers to send nothing more to this gateway, or to send
+	// again. It may be asked for again and again.
+	Drain(on bool)
 	Changed() <-chan struct{}
+}
+
+// Drains remembers over restarts that this gateway is drained.
+type Drains interface {
+	// Load tells whether it is, and until when; zero: until Clear.
+	Load() (until time.Time, drained bool, err error)
+	Save(until time.Time) error
+	// Clear forgets it; not being drained is no error.
+	Clear() error
 }
 
 // Site knows what this datacenter owns: from the configuration, or from its

@@ -109,6 +109,27 @@ func (h Handler) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRe
 	return stream.Send(&controlpb.Progress{Step: "done", Message: "left", Done: true})
 }
 
+// Drain takes this gateway out of use and streams the steps.
+func (h Handler) Drain(ctx context.Context, r *connect.Request[controlpb.DrainRequest], stream *connect.ServerStream[controlpb.Progress]) error {
+	// A caller that goes away does not leave a gateway half drained.
+	ctx = context.WithoutCancel(ctx)
+	want := agent.DrainRequest{Force: r.Msg.GetForce(), For: r.Msg.GetFor().AsDuration(), Bound: r.Msg.GetBound().AsDuration()}
+	for field, given := range map[string]time.Duration{"for": want.For, "bound": want.Bound} {
+		if given < 0 {
+			return invalid(field, fmt.Sprintf("%s is less than nothing", given), "write a duration such as 90s")
+		}
+	}
+	if err := h.Agent.Drain(ctx, want, sendTo(stream)); err != nil {
+		return err
+	}
+	return stream.Send(&controlpb.Progress{Step: "done", Message: "drained", Done: true})
+}
+
+// Undrain takes this gateway back into use.
+func (h Handler) Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error) {
+	return connect.NewResponse(&controlpb.UndrainResponse{}), h.Agent.Undrain()
+}
+
 // sendTo reports steps to a caller, who may have gone away.
 func sendTo(stream *connect.ServerStream[controlpb.Progress]) agent.Progress {
 	return func(step, message string) { _ = stream.Send(&controlpb.Progress{Step: step, Message: message}) }

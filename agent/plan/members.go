@@ -50,6 +50,7 @@ const (
 	undecided liveness = iota // no session yet, or too young to have a verdict
 	up
 	down
+	drained // it is not to be sent to, though the way to it works
 )
 
 // survey judges the catalog. It fails only when our own records are missing.
@@ -151,6 +152,8 @@ func newPeer(in Inputs, g catalog.Gateway) peer {
 		switch {
 		case s.Up:
 			p.state = up
+		case s.Draining:
+			p.state = drained
 		case !s.Undecided:
 			p.state = down
 		}

@@ -59,6 +59,20 @@ func diagnose(in Inputs, m members, found *problems) {
 	ownAddresses(in, m, found)
 	clock(in, m, found)
 	versions(m, found)
+	draining(in, m, found)
+}
+
+// draining reminds of a gateway that is out of use: somebody may have
+// forgotten it.
+func draining(in Inputs, m members, found *problems) {
+	if in.Drain == InUse {
+		return
+	}
+	found.add(Problem{
+		"draining", Warning, gatewayName(m.self.ID()),
+		"it was drained: other gateways carry its traffic",
+		"when the work on it is done: meshctl undrain",
+	})
 }
 
 // reachability tells which datacenters cannot be reached. When there are

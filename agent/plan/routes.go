@@ -28,7 +28,7 @@ func routing(in Inputs, m members) routes.Config {
 		c.Nexthops = append(c.Nexthops, backup...)
 		from := source(in, m, f)
 		for _, dc := range m.others {
-			addDatacenter(&c, dc, f, from, legs(dc, f, in.Now, backup))
+			addDatacenter(&c, dc, f, from, legs(in, dc, f, backup))
 		}
 	}
 	for _, p := range m.peers() {
@@ -66,30 +66,43 @@ const lastGrace = 10 * time.Second
 // over: it may know a way, or be as much at a loss.
 const sharedGrace = 2 * time.Second
 
-// legs are the members of a datacenter's group. When no gateway answers, the
-// other gateways of this datacenter may still reach it. When there are none
-// the routes stay and lead to the blackhole: without them the packets would
-// follow the default route and leave this host in plain text.
-func legs(dc remote, f routes.Family, now time.Time, backup []routes.Nexthop) []uint32 {
+// legs are the members of a datacenter's group: the gateways that answer; else
+// those that ask not to be sent to, but could be; else those that were heard a
+// moment ago; else the other gateways of this datacenter, which may still reach
+// it. When there are none the routes stay and lead to the blackhole: without
+// them the packets would follow the default route and leave this host in plain text.
+func legs(in Inputs, dc remote, f routes.Family, backup []routes.Nexthop) []uint32 {
+	if in.Drain == Drained && len(backup) > 0 {
+		return idsOf(backup)
+	}
 	grace := lastGrace
 	if len(backup) > 0 {
 		grace = sharedGrace
 	}
-	out := legsOf(dc, f, func(p peer) bool { return p.carries(now) })
-	if len(out) == 0 {
-		out = legsOf(dc, f, func(p peer) bool {
-			return !p.session.LastPacket.IsZero() && now.Sub(p.session.LastPacket) < grace
-		})
-	}
-	if len(out) == 0 {
-		for _, leg := range backup {
-			out = append(out, leg.ID)
+	for _, take := range []func(peer) bool{
+		func(p peer) bool { return p.carries(in.Now) },
+		func(p peer) bool { return p.state == drained },
+		func(p peer) bool {
+			return !p.session.LastPacket.IsZero() && in.Now.Sub(p.session.LastPacket) < grace
+		},
+	} {
+		if out := legsOf(dc, f, take); len(out) > 0 {
+			return out
 		}
 	}
-	if len(out) == 0 {
-		return []uint32{routes.BlackholeID(f)}
+	if len(backup) > 0 {
+		return idsOf(backup)
 	}
-	return out
+	return []uint32{routes.BlackholeID(f)}
+}
+
+func idsOf(legs []routes.Nexthop) []uint32 {
+	var ids []uint32
+	for _, leg := range legs {
+		ids = append(ids, leg.ID)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func legsOf(dc remote, f routes.Family, take func(peer) bool) []uint32 {

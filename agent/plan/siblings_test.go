@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,4 +107,42 @@ func TestSilentDatacenterKeepsItsLanesForAWhile(t *testing.T) {
 			assert.Equal(t, []uint32{c.want}, group(t, d, 2, routes.IPv4))
 		})
 	}
+}
+
+// drain makes gateways ask not to be sent to.
+func drain(in *plan.Inputs, gateways ...catalog.GatewayID) {
+	fail(in, gateways...)
+	for i, s := range in.Observed.Sessions {
+		in.Observed.Sessions[i].Draining = slices.Contains(gateways, s.Gateway)
+	}
+}
+
+func TestDrainedGatewayOfAnotherDatacenterIsLastResort(t *testing.T) {
+	in := running()
+	drain(&in, "west/a")
+	d, problems := plan.Compute(in)
+	assert.Equal(t, []uint32{routes.LegID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
+	assert.Empty(t, problems, "it is no failure")
+
+	drain(&in, "west/a", "west/b")
+	d, problems = plan.Compute(in)
+	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4), routes.LegID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
+	assert.Empty(t, problems)
+}
+
+func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
+	in := sharing()
+	for drain, want := range map[plan.Drain]uint32{
+		plan.Draining: routes.LegID(0, routes.IPv4), plan.Drained: routes.SiblingID(1, routes.IPv4),
+	} {
+		in.Drain = drain
+		d, problems := plan.Compute(in)
+		assert.Equal(t, []uint32{want}, group(t, d, 2, routes.IPv4))
+		assert.Len(t, problems, 1)
+		assert.Equal(t, "draining", problems[0].Code)
+	}
+	alone := running()
+	alone.Drain = plan.Drained
+	d, _ := plan.Compute(alone)
+	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is nobody else")
 }

@@ -22,8 +22,19 @@ type Inputs struct {
 	Endpoints map[catalog.GatewayID][]netip.AddrPort
 	Observed  Observed
 	Synced    Synced
+	Drain     Drain
 	Now       time.Time
 }
+
+// Drain is how far this gateway is out of use.
+type Drain int
+
+// The steps of taking a gateway out of use.
+const (
+	InUse    Drain = iota
+	Draining       // others are told; what arrives is sent on
+	Drained        // nothing should arrive any more: its own pods use the siblings too
+)
 
 // Host is what the agent sees of its own host.
 type Host struct {

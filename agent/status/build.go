@@ -80,7 +80,7 @@ func Build(s Sources) Snapshot {
 
 func (s Sources) self() Self {
 	dc, name, _ := strings.Cut(string(s.Inputs.Self), "/")
-	self := Self{Datacenter: dc, Gateway: name, ID: string(s.Inputs.Self), StartedAt: s.StartedAt}
+	self := Self{Datacenter: dc, Gateway: name, ID: string(s.Inputs.Self), StartedAt: s.StartedAt, Draining: s.Inputs.Drain != plan.InUse}
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if g.ID() == s.Inputs.Self {
 			self.Overlay = address(g.Overlay)
@@ -148,7 +148,7 @@ func (s Sources) datacenters() []Datacenter {
 			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
 		})
 		for _, g := range dc.Gateways {
-			dc.Reachable = dc.Reachable || g.Up
+			dc.Reachable = dc.Reachable || g.Up || g.Draining
 		}
 		out = append(out, dc)
 	}
@@ -188,7 +188,7 @@ func (s Sources) addLiveness(g *Gateway, record catalog.Gateway) {
 	for _, session := range s.Inputs.Observed.Sessions {
 		if session.Gateway == record.ID() {
 			g.Up, g.Since, g.LastPacket = session.Up, session.Since, session.LastPacket
-			g.RTT, g.Loss = session.RTT, session.Loss
+			g.RTT, g.Loss, g.Draining = session.RTT, session.Loss, session.Draining
 		}
 	}
 }

@@ -123,14 +123,26 @@ func (s RouteSources) route(r routes.Route, state string) Route {
 	}
 	for _, g := range s.carriers(r.Prefix, owner, kind) {
 		device := fmt.Sprintf("%s%d", s.Inputs.Config.WireGuard.Interface, g.Index)
-		used := slices.Contains(legs, device)
+		used := slices.ContainsFunc(legs, func(l routes.Nexthop) bool { return l.Device == device })
 		out.Via = append(out.Via, Via{Gateway: string(g.ID()), Device: device, Up: used && s.up(g.ID())})
-		legs = slices.DeleteFunc(legs, func(l string) bool { return l == device })
+		legs = slices.DeleteFunc(legs, func(l routes.Nexthop) bool { return l.Device == device })
 	}
-	for _, device := range legs { // of gateways that the catalog does not know any more
-		out.Via = append(out.Via, Via{Device: device})
+	for _, l := range legs { // to a sibling, or of gateways that the catalog does not know any more
+		sibling := s.sibling(l)
+		out.Via = append(out.Via, Via{Gateway: sibling, Device: l.Device, Up: sibling != ""})
 	}
 	return out
+}
+
+// sibling is the gateway of the own datacenter to which a leg leads; empty: to none.
+func (s RouteSources) sibling(leg routes.Nexthop) string {
+	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	for _, g := range s.Inputs.Catalog.Gateways {
+		if string(g.Datacenter) == own && leg.ID == routes.SiblingID(int(g.Index), leg.Family) {
+			return string(g.ID())
+		}
+	}
+	return ""
 }
 
 // carriers are the gateways that a prefix may be reached through, by index.
@@ -145,9 +157,9 @@ func (s RouteSources) carriers(p netip.Prefix, owner catalog.DatacenterName, kin
 	return out
 }
 
-// legs are the devices that a nexthop or group leads to, as the kernel has
+// legs are the ways that a nexthop or group leads to, as the kernel has
 // it; for a group that is not there, as it should be. None: blackhole.
-func (s RouteSources) legs(id uint32) []string {
+func (s RouteSources) legs(id uint32) []routes.Nexthop {
 	members := []uint32{id}
 	for _, groups := range [][]routes.Group{s.Observed.Groups, s.Desired.Routes.Groups} {
 		if i := slices.IndexFunc(groups, func(g routes.Group) bool { return g.ID == id }); i >= 0 {
@@ -155,7 +167,7 @@ func (s RouteSources) legs(id uint32) []string {
 			break
 		}
 	}
-	var out []string
+	var out []routes.Nexthop
 	for _, m := range members {
 		for _, nexthops := range [][]routes.Nexthop{s.Observed.Nexthops, s.Desired.Routes.Nexthops} {
 			i := slices.IndexFunc(nexthops, func(n routes.Nexthop) bool { return n.ID == m })
@@ -163,7 +175,7 @@ func (s RouteSources) legs(id uint32) []string {
 				continue
 			}
 			if nexthops[i].Device != "" {
-				out = append(out, nexthops[i].Device)
+				out = append(out, nexthops[i])
 			}
 			break
 		}

@@ -46,6 +46,7 @@ type Self struct {
 	PublicKey   string       `json:"publicKey,omitempty"`
 	StartedAt   time.Time    `json:"startedAt"`
 	Certificate *Certificate `json:"certificate,omitempty"`
+	Draining    bool         `json:"draining,omitempty"` // out of use: meshctl drain
 }
 
 // Certificate is this gateway's certificate.
@@ -100,6 +101,7 @@ type Gateway struct {
 	Overlay       string        `json:"overlayAddress"`
 	Version       string        `json:"version"`
 	Up            bool          `json:"up"`
+	Draining      bool          `json:"draining,omitempty"` // it works, and asks not to be sent to; then it is not up
 	Since         time.Time     `json:"since,omitzero"`
 	LastPacket    time.Time     `json:"lastPacket,omitzero"`
 	LastHandshake time.Time     `json:"lastHandshake,omitzero"`

@@ -116,6 +116,14 @@ func (o *operator) JoinFederation(ctx context.Context, r *connect.Request[contro
 	return o.stream(ctx, r.Msg, stream)
 }
 
+func (o *operator) Drain(ctx context.Context, r *connect.Request[controlpb.DrainRequest], stream *connect.ServerStream[controlpb.Progress]) error {
+	return o.stream(ctx, r.Msg, stream)
+}
+
+func (o *operator) Undrain(ctx context.Context, r *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error) {
+	return answer(&controlpb.UndrainResponse{}, o.take(ctx, r.Msg))
+}
+
 func (o *operator) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRequest], stream *connect.ServerStream[controlpb.Progress]) error {
 	return o.stream(ctx, r.Msg, stream)
 }

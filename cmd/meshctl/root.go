@@ -21,6 +21,7 @@ const (
 	groupFederation = "federation"
 	groupLook       = "look"
 	groupServices   = "services"
+	groupTend       = "tend"
 	groupCatalog    = "catalog"
 	groupOther      = "other"
 )
@@ -43,12 +44,14 @@ WireGuard tunnels, with one catalog. It speaks to the meshd of this host, or wit
 		&cobra.Group{ID: groupFederation, Title: "Make and join a federation:"},
 		&cobra.Group{ID: groupLook, Title: "See how it is:"},
 		&cobra.Group{ID: groupServices, Title: "Services:"},
+		&cobra.Group{ID: groupTend, Title: "Work on a gateway:"},
 		&cobra.Group{ID: groupCatalog, Title: "Tend the catalog:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
 	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a))
 	addGrouped(root, groupLook, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
 	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
+	addGrouped(root, groupTend, newDrainCommand(a), newUndrainCommand(a))
 	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))
 	addGrouped(root, groupOther, newVersionCommand(a))
 	root.AddCommand(newExitCodesTopic(), newDialStdioCommand(a))

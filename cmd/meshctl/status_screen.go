@@ -96,6 +96,9 @@ func (s statusScreen) gatewayFacts() []human.Cell {
 	if !self.StartedAt.IsZero() {
 		facts = append(facts, plainFact("up %s", human.Duration(s.snapshot.At.Sub(self.StartedAt))))
 	}
+	if self.Draining {
+		facts = append(facts, human.Cell{Text: "drained", Color: human.Warn})
+	}
 	return append(facts, s.certificate())
 }
 
@@ -222,7 +225,10 @@ func (s statusScreen) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 		return cells
 	}
 	reachable, loss := human.Cell{Text: "yes", Color: human.Good}, human.Cell{Text: human.Percent(g.Loss)}
-	if !g.Up {
+	switch {
+	case g.Draining:
+		reachable = human.Cell{Text: "drained", Color: human.Warn}
+	case !g.Up:
 		reachable = human.Cell{Text: "no", Color: human.Bad}
 	}
 	if g.Loss > 0 {

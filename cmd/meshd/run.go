@@ -173,6 +173,7 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, sit
 			Prefixes:     func() []catalog.Prefix { return site.Current().Prefixes },
 		},
 		Registrations: registry.File{Path: filepath.Join(cfg.DataDir, "services.json")},
+		Drains:        registry.DrainFile{Path: filepath.Join(cfg.DataDir, "drain.json")},
 	}), nil
 }
 

@@ -89,6 +89,7 @@ func (s *site) start() {
 			})
 		},
 		Registrations: registry.File{Path: filepath.Join(s.cfg.DataDir, "services.json")},
+		Drains:        registry.DrainFile{Path: filepath.Join(s.cfg.DataDir, "drain.json")},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel, s.ended = cancel, make(chan error, 1)

@@ -21,6 +21,7 @@ type View struct {
 	Federation  status.Federation
 	Datacenters []status.Datacenter
 	Problems    []plan.Problem
+	Draining    bool                    // this gateway is not to be sent to
 	Addresses   map[string][]netip.Addr // of the nodes, by gateway name
 }
 
@@ -73,11 +74,13 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 	}
 	before := mine.Peers
 	mine.Peers = nil
+	// Nodes go by it. The only gateway stays in use: there is no other way.
+	away := v.Draining && len(own) > 1
 	for _, g := range dc.Gateways {
 		if dc.Self {
 			break
 		}
-		p := Peer{Name: g.Name, Reachable: g.Up}
+		p := Peer{Name: g.Name, Reachable: (g.Up || g.Draining) && !away}
 		if g.Up {
 			i := slices.IndexFunc(before, func(b Peer) bool { return b.Name == g.Name })
 			p.RTT = roundTrip(g.RTT)

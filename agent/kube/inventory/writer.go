@@ -110,7 +110,7 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
 		err = w.write(ctx, View{
 			Self: s.Self.Gateway, Federation: *s.Federation, Datacenters: s.Datacenters,
-			Problems: s.Problems, Addresses: w.cfg.Addresses(),
+			Problems: s.Problems, Draining: s.Self.Draining, Addresses: w.cfg.Addresses(),
 		})
 	}
 	w.report(err)

@@ -69,6 +69,10 @@ const (
 	OperatorJoinFederationProcedure = "/meshway.control.v1.Operator/JoinFederation"
 	// OperatorLeaveProcedure is the fully-qualified name of the Operator's Leave RPC.
 	OperatorLeaveProcedure = "/meshway.control.v1.Operator/Leave"
+	// OperatorDrainProcedure is the fully-qualified name of the Operator's Drain RPC.
+	OperatorDrainProcedure = "/meshway.control.v1.Operator/Drain"
+	// OperatorUndrainProcedure is the fully-qualified name of the Operator's Undrain RPC.
+	OperatorUndrainProcedure = "/meshway.control.v1.Operator/Undrain"
 	// OperatorListServicesProcedure is the fully-qualified name of the Operator's ListServices RPC.
 	OperatorListServicesProcedure = "/meshway.control.v1.Operator/ListServices"
 	// OperatorRegisterServiceProcedure is the fully-qualified name of the Operator's RegisterService
@@ -289,6 +293,9 @@ type OperatorClient interface {
 	// JoinFederation and Leave stream their steps, so that a person sees progress.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
+	// Drain takes this gateway out of use and streams its steps; Undrain takes it back.
+	Drain(context.Context, *connect.Request[controlpb.DrainRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
+	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
 	ListServices(context.Context, *connect.Request[controlpb.ListServicesRequest]) (*connect.Response[controlpb.ListServicesResponse], error)
 	RegisterService(context.Context, *connect.Request[controlpb.RegisterServiceRequest]) (*connect.Response[controlpb.RegisterServiceResponse], error)
 	DeregisterService(context.Context, *connect.Request[controlpb.DeregisterServiceRequest]) (*connect.Response[controlpb.DeregisterServiceResponse], error)
@@ -363,6 +370,18 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(operatorMethods.ByName("Leave")),
 			connect.WithClientOptions(opts...),
 		),
+		drain: connect.NewClient[controlpb.DrainRequest, controlpb.Progress](
+			httpClient,
+			baseURL+OperatorDrainProcedure,
+			connect.WithSchema(operatorMethods.ByName("Drain")),
+			connect.WithClientOptions(opts...),
+		),
+		undrain: connect.NewClient[controlpb.UndrainRequest, controlpb.UndrainResponse](
+			httpClient,
+			baseURL+OperatorUndrainProcedure,
+			connect.WithSchema(operatorMethods.ByName("Undrain")),
+			connect.WithClientOptions(opts...),
+		),
 		listServices: connect.NewClient[controlpb.ListServicesRequest, controlpb.ListServicesResponse](
 			httpClient,
 			baseURL+OperatorListServicesProcedure,
@@ -419,6 +438,8 @@ type operatorClient struct {
 	revokeToken       *connect.Client[controlpb.RevokeTokenRequest, controlpb.RevokeTokenResponse]
 	joinFederation    *connect.Client[controlpb.JoinFederationRequest, controlpb.Progress]
 	leave             *connect.Client[controlpb.LeaveRequest, controlpb.Progress]
+	drain             *connect.Client[controlpb.DrainRequest, controlpb.Progress]
+	undrain           *connect.Client[controlpb.UndrainRequest, controlpb.UndrainResponse]
 	listServices      *connect.Client[controlpb.ListServicesRequest, controlpb.ListServicesResponse]
 	registerService   *connect.Client[controlpb.RegisterServiceRequest, controlpb.RegisterServiceResponse]
 	deregisterService *connect.Client[controlpb.DeregisterServiceRequest, controlpb.DeregisterServiceResponse]
@@ -473,6 +494,16 @@ func (c *operatorClient) Leave(ctx context.Context, req *connect.Request[control
 	return c.leave.CallServerStream(ctx, req)
 }
 
+// Drain calls meshway.control.v1.Operator.Drain.
+func (c *operatorClient) Drain(ctx context.Context, req *connect.Request[controlpb.DrainRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error) {
+	return c.drain.CallServerStream(ctx, req)
+}
+
+// Undrain calls meshway.control.v1.Operator.Undrain.
+func (c *operatorClient) Undrain(ctx context.Context, req *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error) {
+	return c.undrain.CallUnary(ctx, req)
+}
+
 // ListServices calls meshway.control.v1.Operator.ListServices.
 func (c *operatorClient) ListServices(ctx context.Context, req *connect.Request[controlpb.ListServicesRequest]) (*connect.Response[controlpb.ListServicesResponse], error) {
 	return c.listServices.CallUnary(ctx, req)
@@ -520,6 +551,9 @@ type OperatorHandler interface {
 	// JoinFederation and Leave stream their steps, so that a person sees progress.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest], *connect.ServerStream[controlpb.Progress]) error
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest], *connect.ServerStream[controlpb.Progress]) error
+	// Drain takes this gateway out of use and streams its steps; Undrain takes it back.
+	Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error
+	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
 	ListServices(context.Context, *connect.Request[controlpb.ListServicesRequest]) (*connect.Response[controlpb.ListServicesResponse], error)
 	RegisterService(context.Context, *connect.Request[controlpb.RegisterServiceRequest]) (*connect.Response[controlpb.RegisterServiceResponse], error)
 	DeregisterService(context.Context, *connect.Request[controlpb.DeregisterServiceRequest]) (*connect.Response[controlpb.DeregisterServiceResponse], error)
@@ -590,6 +624,18 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(operatorMethods.ByName("Leave")),
 		connect.WithHandlerOptions(opts...),
 	)
+	operatorDrainHandler := connect.NewServerStreamHandler(
+		OperatorDrainProcedure,
+		svc.Drain,
+		connect.WithSchema(operatorMethods.ByName("Drain")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operatorUndrainHandler := connect.NewUnaryHandler(
+		OperatorUndrainProcedure,
+		svc.Undrain,
+		connect.WithSchema(operatorMethods.ByName("Undrain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	operatorListServicesHandler := connect.NewUnaryHandler(
 		OperatorListServicesProcedure,
 		svc.ListServices,
@@ -652,6 +698,10 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorJoinFederationHandler.ServeHTTP(w, r)
 		case OperatorLeaveProcedure:
 			operatorLeaveHandler.ServeHTTP(w, r)
+		case OperatorDrainProcedure:
+			operatorDrainHandler.ServeHTTP(w, r)
+		case OperatorUndrainProcedure:
+			operatorUndrainHandler.ServeHTTP(w, r)
 		case OperatorListServicesProcedure:
 			operatorListServicesHandler.ServeHTTP(w, r)
 		case OperatorRegisterServiceProcedure:
@@ -709,6 +759,14 @@ func (UnimplementedOperatorHandler) JoinFederation(context.Context, *connect.Req
 
 func (UnimplementedOperatorHandler) Leave(context.Context, *connect.Request[controlpb.LeaveRequest], *connect.ServerStream[controlpb.Progress]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.Leave is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.Drain is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.Undrain is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) ListServices(context.Context, *connect.Request[controlpb.ListServicesRequest]) (*connect.Response[controlpb.ListServicesResponse], error) {

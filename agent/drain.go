@@ -1,0 +1,226 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/tunnel"
+)
+
+const (
+	// drainSettle is what others get at least to hear that this gateway is
+	// drained: other datacenters need a round trip, nodes an answer of their
+	// API server.
+	drainSettle = 3 * time.Second
+	// drainBound is how long a drain waits for traffic to end.
+	drainBound = 30 * time.Second
+	// drainedRate is what a peer of a drained gateway still sends, at most:
+	// liveness and the catalog, in bytes a second.
+	drainedRate = 16 << 10
+)
+
+// DrainRequest says how a gateway is taken out of use.
+type DrainRequest struct {
+	Force bool          // also when its datacenter has no other gateway
+	For   time.Duration // after which it comes back by itself; 0: never
+	Bound time.Duration // how long to wait for traffic to end; 0: 30 s
+}
+
+// Drain takes this gateway out of use: other gateways, of other datacenters
+// and by the nodes of its own, carry its traffic. It returns when nothing more
+// arrives here, or after a bound. What still arrives is sent on. A drain
+// outlives the agent; Undrain ends it.
+func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) error {
+	m := a.member.Load()
+	if m == nil {
+		return notMember()
+	}
+	if !r.Force && !m.hasSibling(a.self, a.deps.Config.Datacenter) {
+		return lastGateway(a.deps.Config.Datacenter)
+	}
+	var until time.Time
+	if r.For > 0 {
+		until = time.Now().Add(r.For)
+	}
+	if err := a.drain.begin(until); err != nil {
+		return err
+	}
+	m.loop.wake.up()
+	progress("told", "other gateways and the nodes are told to send nothing more here")
+	if m.federation.Consensus().Role == "leader" {
+		if err := m.federation.TransferLeader(ctx, ""); err != nil {
+			a.deps.Log.Warn("a drained gateway still leads the catalog", "err", err)
+		}
+	}
+	bound := r.Bound
+	if bound == 0 {
+		bound = drainBound
+	}
+	quiet, err := a.awaitQuiet(ctx, bound)
+	if err != nil {
+		return err
+	}
+	a.drain.finish()
+	m.loop.wake.up()
+	if !quiet {
+		progress("not-quiet", fmt.Sprintf("packets still arrive after %s; they are sent on", bound))
+		return nil
+	}
+	progress("quiet", "nothing arrives here any more")
+	return nil
+}
+
+// Undrain takes this gateway back into use; one that is in use stays so.
+func (a *Agent) Undrain() error {
+	m := a.member.Load()
+	if m == nil {
+		return notMember()
+	}
+	if err := a.drain.end(); err != nil {
+		return err
+	}
+	m.loop.wake.up()
+	return nil
+}
+
+// awaitQuiet returns true when peers have all but stopped sending.
+func (a *Agent) awaitQuiet(ctx context.Context, bound time.Duration) (bool, error) {
+	deadline := time.Now().Add(bound)
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-time.After(min(drainSettle, bound)):
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var before map[tunnel.PublicKey]uint64
+	for {
+		tunnels, err := a.deps.Dataplane.Tunnels.List(ctx)
+		if err != nil {
+			return false, fmt.Errorf("look at the tunnels: %w", err)
+		}
+		now := received(tunnels)
+		if before != nil && silent(before, now) {
+			return true, nil
+		}
+		if !time.Now().Before(deadline) {
+			return false, nil
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func received(tunnels []tunnel.Observed) map[tunnel.PublicKey]uint64 {
+	bytes := map[tunnel.PublicKey]uint64{}
+	for _, t := range tunnels {
+		for _, p := range t.Peers {
+			bytes[p.PublicKey] += p.ReceivedBytes
+		}
+	}
+	return bytes
+}
+
+func silent(before, now map[tunnel.PublicKey]uint64) bool {
+	for key, bytes := range now {
+		if bytes > before[key]+drainedRate {
+			return false
+		}
+	}
+	return true
+}
+
+// hasSibling tells whether the datacenter has another gateway.
+func (m *member) hasSibling(self catalog.GatewayID, dc catalog.DatacenterName) bool {
+	for _, g := range m.federation.View().Gateways() {
+		if g.ID() != self && g.Datacenter == dc {
+			return true
+		}
+	}
+	return false
+}
+
+func lastGateway(dc catalog.DatacenterName) error {
+	return &catalog.Refusal{
+		Code: "last-gateway", Message: fmt.Sprintf("this is the only gateway of datacenter %s", dc),
+		Remedy: "make another node a gateway first; or give --force: then its traffic still passes here, for want of another way",
+	}
+}
+
+// drain is whether this gateway is out of use.
+type drain struct {
+	disk Drains // nil: it is forgotten when the agent ends
+
+	mu    sync.Mutex // guards all following fields
+	step  plan.Drain
+	until time.Time // zero: until it is ended
+}
+
+// load takes up what an earlier agent left.
+func (d *drain) load() error {
+	if d.disk == nil {
+		return nil
+	}
+	until, drained, err := d.disk.Load()
+	if err != nil || !drained {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.step, d.until = plan.Drained, until
+	return nil
+}
+
+func (d *drain) begin(until time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.disk != nil {
+		if err := d.disk.Save(until); err != nil {
+			return err
+		}
+	}
+	d.step, d.until = max(d.step, plan.Draining), until
+	return nil
+}
+
+// finish notes that nothing arrives any more, unless the drain has ended meanwhile.
+func (d *drain) finish() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.step == plan.Draining {
+		d.step = plan.Drained
+	}
+}
+
+func (d *drain) end() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.disk != nil {
+		if err := d.disk.Clear(); err != nil {
+			return err
+		}
+	}
+	d.step, d.until = plan.InUse, time.Time{}
+	return nil
+}
+
+// at returns how far the drain is, and for how long that holds at most; 0: for ever.
+func (d *drain) at(now time.Time) (plan.Drain, time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.step == plan.InUse || d.until.IsZero() {
+		return d.step, 0
+	}
+	if !now.Before(d.until) {
+		return plan.InUse, 0 // what is on disk has ended too
+	}
+	return d.step, d.until.Sub(now)
+}

@@ -1,0 +1,39 @@
+//go:build linux && root
+
+package host_test
+
+import (
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/agent/host"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+func TestDevicesToOtherHostsAreToldFromThoseToPods(t *testing.T) {
+	runtime.LockOSThread() // never unlocked: thread and namespace end with the test
+	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET), "this test needs root")
+	for _, command := range []string{
+		"ip link add cni0 type bridge", "ip addr add 10.1.0.1/24 dev cni0", "ip link set cni0 up",
+		"ip link add eth0 type veth peer name other", "ip addr add 192.0.2.1/24 dev eth0", "ip link set eth0 up",
+		"ip link add flannel.1 type vxlan id 1 dstport 8472 dev eth0", "ip link set flannel.1 up",
+		"ip link add idle type vxlan id 2 dstport 8473 dev eth0",
+		"ip link add mesh0 type vxlan id 3 dstport 8474 dev eth0", "ip link set mesh0 up",
+	} {
+		words := strings.Fields(command)
+		out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+		require.NoError(t, err, "%s: %s", command, out)
+	}
+	pods := []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}}
+	seen, err := host.Host{TunnelPrefix: "mesh", Prefixes: func() []catalog.Prefix { return pods }}.Observe(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"eth0"}, seen.Underlay)
+	assert.Equal(t, []string{"flannel.1"}, seen.Overlays, "not ours, nor one that is down")
+}

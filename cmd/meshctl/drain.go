@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+func newDrainCommand(a *app) *cobra.Command {
+	var force bool
+	var comeBack, bound time.Duration
+	cmd := &cobra.Command{
+		Use:   "drain",
+		Short: "Take this gateway out of use, without a loss",
+		Long: `Takes this gateway out of use, before work on its host or its data plane: gateways
+of other datacenters and the nodes of this one are told to send nothing more here,
+and what still arrives is sent on. It returns when nothing arrives any more, or
+after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
+		Example: `  meshctl drain
+  meshctl drain --for 10m               # comes back by itself
+  meshctl drain --force                 # also the only gateway of its datacenter`,
+		Args: noArguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			request := &controlpb.DrainRequest{Force: force}
+			if comeBack != 0 {
+				request.For = durationpb.New(comeBack)
+			}
+			if bound != 0 {
+				request.Bound = durationpb.New(bound)
+			}
+			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				return a.follow(ctx, "draining", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
+					return client.Drain(ctx, connect.NewRequest(request))
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "drain also the only gateway of a datacenter; its traffic still passes here")
+	cmd.Flags().DurationVar(&comeBack, "for", 0, "take it back into use after this time (default: never)")
+	cmd.Flags().DurationVar(&bound, "wait", 0, "longest wait for traffic to end (default 30s)")
+	return cmd
+}
+
+func newUndrainCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "undrain",
+		Short:   "Take this gateway back into use",
+		Long:    `Takes this gateway back into use after meshctl drain. One that is in use stays so.`,
+		Example: `  meshctl undrain`,
+		Args:    noArguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+				if _, err := client.Undrain(ctx, connect.NewRequest(&controlpb.UndrainRequest{})); err != nil {
+					return err
+				}
+				return a.print(doneView{Done: true}, line("this gateway is in use"))
+			})
+		},
+	}
+}
