@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +23,10 @@ import (
 // the API server to tell the node's role.
 const roleTimeout = 10 * time.Second
 
+// daemonSetVariable names the environment variable by which the chart tells the
+// agent's DaemonSet.
+const daemonSetVariable = "MESHWAY_DAEMONSET"
+
 // runInCluster does what the label of the node says, and follows it without
 // a restart.
 func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store, log *slog.Logger) error {
@@ -34,21 +40,39 @@ func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store,
 	if err != nil {
 		return err
 	}
+	chart, err := newUninstallWatcher(clients, log)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group.Go(func() error { return roles.Run(ctx) })
+	group.Go(func() error { return chart.Run(ctx) })
 	group.Go(func() error {
-		return follow(ctx, roles, func(ctx context.Context, role kube.Role) error {
+		defer stop()
+		err := follow(ctx, roles, func(ctx context.Context, role kube.Role) error {
 			switch role {
 			case kube.RoleGateway:
-				return runClusterGateway(ctx, cfg, store, clients, log)
+				return runClusterGateway(ctx, cfg, store, clients, chart, log)
 			case kube.RoleNode:
-				return runNode(ctx, cfg, clients, log)
+				return runNode(ctx, cfg, clients, chart, log)
 			default:
-				return awaitRole(ctx, cfg, log)
+				return awaitRole(ctx, cfg, chart, log)
 			}
 		})
+		if errors.Is(err, errUninstalled) {
+			return retire(ctx, cfg, chart, log)
+		}
+		return err
 	})
 	return group.Wait()
+}
+
+func newUninstallWatcher(clients kube.Clients, log *slog.Logger) (*kube.UninstallWatcher, error) {
+	return kube.NewUninstallWatcher(kube.UninstallConfig{
+		Client: clients.Kubernetes, Namespace: ownNamespace(), DaemonSet: os.Getenv(daemonSetVariable), Log: log,
+	})
 }
 
 // follow runs what the role asks for; when it changes, the former ends first.
@@ -77,21 +101,18 @@ func follow(ctx context.Context, roles interface {
 	return nil
 }
 
-func awaitRole(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-time.After(roleTimeout):
-	}
-	log.Warn("waiting for the API server, which knows whether this node is a gateway",
-		"node", cfg.Kubernetes.NodeName, "label", cfg.Kubernetes.GatewayLabel)
-	<-ctx.Done()
-	return nil
+func awaitRole(ctx context.Context, cfg config.Config, chart *kube.UninstallWatcher, log *slog.Logger) error {
+	warning := time.AfterFunc(roleTimeout, func() {
+		log.Warn("waiting for the API server, which knows whether this node is a gateway",
+			"node", cfg.Kubernetes.NodeName, "label", cfg.Kubernetes.GatewayLabel)
+	})
+	defer warning.Stop()
+	return untilUninstalled(ctx, chart, func(context.Context) {})
 }
 
 // runClusterGateway is a gateway whose prefixes the cluster tells, and which
 // shows the federation in the cluster.
-func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients, log *slog.Logger) error {
+func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients, chart *kube.UninstallWatcher, log *slog.Logger) error {
 	discovery, err := kube.NewDiscovery(kube.DiscoveryConfig{
 		Client: clients.Kubernetes, Kubernetes: cfg.Kubernetes, Static: cfg.Prefixes, Dir: cfg.DataDir, Log: log,
 	})
@@ -114,13 +135,16 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			group.Go(func() error { return events.Run(ctx) })
 			group.Go(func() error { return writer.Run(ctx) })
 			group.Go(func() error { return runServices(ctx, cfg, clients, a, log) })
+			group.Go(func() error {
+				return untilUninstalled(ctx, chart, func(ctx context.Context) { leaveForGood(ctx, a, store, log) })
+			})
 			return group.Wait()
 		},
 	}, log)
 }
 
 // runNode only routes to the gateways of the cluster.
-func runNode(ctx context.Context, cfg config.Config, clients kube.Clients, log *slog.Logger) error {
+func runNode(ctx context.Context, cfg config.Config, clients kube.Clients, chart *kube.UninstallWatcher, log *slog.Logger) error {
 	reader, err := inventory.NewReader(inventory.ReaderConfig{Client: clients.Dynamic, Dir: cfg.DataDir, Log: log})
 	if err != nil {
 		return err
@@ -139,6 +163,7 @@ func runNode(ctx context.Context, cfg config.Config, clients kube.Clients, log *
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return reader.Run(ctx) })
 	group.Go(func() error { return node.Run(ctx) })
+	group.Go(func() error { return untilUninstalled(ctx, chart, func(context.Context) {}) })
 	group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, node.Status, log) })
 	return group.Wait()
 }

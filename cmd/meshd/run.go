@@ -97,7 +97,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	} else {
 		err = runGateway(ctx, cfg, store, standalone(cfg), log)
 	}
-	log.Info("meshd ends; tunnels and routes stay", "err", err)
+	log.Info("meshd ends", "err", err)
 	return err
 }
 

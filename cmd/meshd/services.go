@@ -25,10 +25,7 @@ const defaultNamespace = "meshway-system"
 
 // runServices exports and imports services while this gateway is a member.
 func runServices(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, log *slog.Logger) error {
-	namespace := os.Getenv("POD_NAMESPACE")
-	if namespace == "" {
-		namespace = defaultNamespace
-	}
+	namespace := ownNamespace()
 	for ctx.Err() == nil {
 		changed := a.Changed()
 		if federation, err := a.Member(); err == nil {
@@ -43,6 +40,14 @@ func runServices(ctx context.Context, cfg config.Config, clients kube.Clients, a
 		}
 	}
 	return nil
+}
+
+// ownNamespace is that of the chart's release.
+func ownNamespace() string {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	return defaultNamespace
 }
 
 // serveMember runs the controller until ctx or the membership ends.

@@ -15,7 +15,7 @@ import (
 
 func uninstallCommand() *cobra.Command {
 	var flags configFlags
-	var force, purge bool
+	var force, purge, cluster bool
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "remove everything that Meshway made on this host",
@@ -24,44 +24,56 @@ firewall table from this host, and nothing else. The agent must be stopped.
 
 A gateway that is still in a federation is refused: run meshctl leave first, so
 that the others know. --force removes it all the same. --purge also deletes the
-data directory with the keys of the datacenter.`,
+data directory with the keys of the datacenter.
+
+With --cluster it is the hook that the Helm chart runs before it is deleted: it
+waits until all agents of the cluster have left the federation and cleaned up their
+nodes, and deletes what they wrote into the API.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if os.Geteuid() != 0 {
-				return errors.New("meshd uninstall needs root: it removes interfaces, routes and firewall rules")
+			if cluster {
+				return uninstallCluster(cmd.Context(), cmd.OutOrStdout())
 			}
-			cfg, err := flags.load()
-			if err != nil {
-				return err
-			}
-			log := slog.New(slog.DiscardHandler)
-			store, err := identity.Open(cfg.DataDir)
-			if err != nil {
-				return err
-			}
-			defer store.Close()
-			unlock, err := lock(cfg.DataDir)
-			if err != nil {
-				return err
-			}
-			defer unlock()
-			if err := dropMembership(store, force); err != nil {
-				return err
-			}
-			dataplane, err := newDataplane(cmd.Context(), cfg, log)
-			if err != nil {
-				return err
-			}
-			if err := agent.CleanUp(cmd.Context(), dataplane, cfg.Routing.Table); err != nil {
-				return err
-			}
-			return finish(cmd.OutOrStdout(), cfg.DataDir, purge)
+			return uninstallHost(cmd, flags, force, purge)
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "also when this gateway is still in a federation")
+	cmd.Flags().BoolVar(&cluster, "cluster", false, "instead: the whole cluster that this pod is in")
 	cmd.Flags().BoolVar(&purge, "purge", false, "also delete the data directory with the keys")
 	return cmd
+}
+
+func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) error {
+	if os.Geteuid() != 0 {
+		return errors.New("meshd uninstall needs root: it removes interfaces, routes and firewall rules")
+	}
+	cfg, err := flags.load()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.DiscardHandler)
+	store, err := identity.Open(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	unlock, err := lock(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := dropMembership(store, force); err != nil {
+		return err
+	}
+	dataplane, err := newDataplane(cmd.Context(), cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := agent.CleanUp(cmd.Context(), dataplane, cfg.Routing.Table); err != nil {
+		return err
+	}
+	return finish(cmd.OutOrStdout(), cfg.DataDir, purge)
 }
 
 func dropMembership(store *identity.Store, force bool) error {

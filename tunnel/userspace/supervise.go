@@ -78,6 +78,7 @@ func (s Supervisor) Run(ctx context.Context) error {
 			for _, end := range running {
 				end()
 			}
+			_ = os.Remove(s.Dir) // only when nothing is asked for: after an uninstallation
 			return nil
 		}
 	}

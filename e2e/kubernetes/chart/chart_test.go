@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
@@ -92,6 +93,9 @@ func TestPodsHaveTheLeastPrivileges(t *testing.T) {
 		for name, d := range of[*appsv1.DaemonSet](list) {
 			checkPod(t, r.name+"/"+name, d.Spec.Template.Spec)
 		}
+		for name, job := range of[*batchv1.Job](list) {
+			checkPod(t, r.name+"/"+name, job.Spec.Template.Spec)
+		}
 		for name, pod := range of[*corev1.Pod](list) {
 			checkPod(t, r.name+"/"+name, pod.Spec)
 			assert.False(t, pod.Spec.HostNetwork, name)
@@ -136,6 +140,17 @@ func TestRolesHaveNoWildcardsAndNoSecrets(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 3, roles)
+}
+
+func TestOnlyHelmUninstallMakesTheJobThatAgentsObey(t *testing.T) {
+	r := rendered("east")
+	jobs := of[*batchv1.Job](objects(t, r.manifests(t)))
+	require.Contains(t, jobs, "meshway-uninstall")
+	assert.Equal(t, "pre-delete", jobs["meshway-uninstall"].Annotations["helm.sh/hook"])
+	assert.Contains(t, agent(t, r).Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "MESHWAY_DAEMONSET", Value: "meshway"})
+	out, err := helm(t, "template", "meshway", chartDir, "--set", "datacenter.name=east,uninstall.enabled=false")
+	require.NoError(t, err)
+	assert.NotContains(t, out, "kind: Job")
 }
 
 func TestDataPlaneOutlivesTheAgent(t *testing.T) {

@@ -164,6 +164,7 @@ func TestClusters(t *testing.T) {
 	t.Run("traffic goes on while an API server is away", func(t *testing.T) { w.testAPIServerAway(t, sites) })
 	t.Run("a rolling update loses no request", func(t *testing.T) { w.testAgentRestart(t, sites) })
 	t.Run("leaving removes what was written", w.testLeave)
+	t.Run("helm uninstall leaves nothing", w.testUninstall)
 }
 
 func (w *world) testTraffic(t *testing.T, sites map[*cluster.Cluster]site) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
@@ -25,6 +26,15 @@ func Remove(ctx context.Context, core kubernetes.Interface, multi mcsclient.Inte
 	)
 	if err != nil {
 		return fmt.Errorf("remove multi-cluster services: %w", err)
+	}
+	return nil
+}
+
+// RemoveLease deletes the Lease too: when no agent will come back.
+func RemoveLease(ctx context.Context, core kubernetes.Interface, namespace string) error {
+	err := core.CoordinationV1().Leases(namespace).Delete(ctx, LeaseName, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Lease %s: %w", LeaseName, err)
 	}
 	return nil
 }
@@ -58,6 +68,9 @@ func removeServices(ctx context.Context, core kubernetes.Interface, ours metav1.
 
 func removeImports(ctx context.Context, multi mcsclient.Interface, ours metav1.ListOptions) error {
 	list, err := multi.MulticlusterV1beta1().ServiceImports(metav1.NamespaceAll).List(ctx, ours)
+	if apierrors.IsNotFound(err) {
+		return nil // the CRD is gone, and all its objects with it
+	}
 	if err != nil {
 		return fmt.Errorf("list ServiceImports: %w", err)
 	}

@@ -1,0 +1,48 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+const (
+	retiredInterval = time.Second
+	// retiredNotice is what agents that are not ready, and hence not counted,
+	// get to hear of the uninstallation before the API objects go.
+	retiredNotice = 5 * time.Second
+)
+
+// AwaitRetired returns when no agent of a DaemonSet is at work any more: agents
+// that have cleaned up their node stay, and are not ready.
+func AwaitRetired(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) error {
+	begun, tick := time.Now(), time.NewTicker(retiredInterval)
+	defer tick.Stop()
+	for {
+		ready, err := readyAgents(ctx, client, namespace, daemonset)
+		if err == nil && ready == 0 && time.Since(begun) >= retiredNotice {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%d agents are still at work; see kubectl -n %s logs daemonset/%s --prefix --all-pods", ready, namespace, daemonset), err)
+		case <-tick.C:
+		}
+	}
+}
+
+func readyAgents(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) (int32, error) {
+	set, err := client.AppsV1().DaemonSets(namespace).Get(ctx, daemonset, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("get daemonset %s/%s: %w", namespace, daemonset, err)
+	}
+	return set.Status.NumberReady, nil
+}

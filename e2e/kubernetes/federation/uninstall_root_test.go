@@ -1,0 +1,107 @@
+//go:build linux && root
+
+package federation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/meshway/meshway/e2e/kubernetes/install"
+)
+
+// traces are commands that print nothing on a node without Meshway. The two
+// directories stay, empty: they are mounts of the agent's container.
+func traces() []string {
+	return []string{
+		"ip -o link | grep mesh",
+		"ip rule | grep 7117; ip -6 rule | grep 7117",
+		"ip route show table 7117; ip -6 route show table 7117",
+		"ip nexthop show | grep 'proto 157'",
+		"nft list tables | grep meshway",
+		"find /var/lib/meshway /run/meshway -mindepth 1",
+	}
+}
+
+func (w *world) traces(ctx context.Context, t *testing.T, node *cluster.Node) string {
+	t.Helper()
+	out, err := node.Exec(ctx, "sh", "-c", "("+strings.Join(traces(), "; ")+") 2>&1 | cat")
+	require.NoError(t, err)
+	return strings.TrimSpace(out)
+}
+
+// testUninstall uninstalls the chart on the last cluster, once it is a member
+// again, with an import from the first one, and then installs it anew.
+func (w *world) testUninstall(t *testing.T) {
+	first, last := w.clusters[0], w.clusters[len(w.clusters)-1]
+	w.run(t, w.meshctl, "join", "--context", last.Name(), "--via", first.Name())
+	w.await(t, "the import is there", func(ctx context.Context) error {
+		out, err := last.Kubectl(ctx, "get", "serviceimports", "-A", "-o", "name")
+		if err == nil && !strings.Contains(out, "serviceimport") {
+			err = fmt.Errorf("there is %q", out)
+		}
+		return err
+	})
+	w.testDeletedAgentsLeaveNothingUndone(t, last)
+
+	w.run(t, "helm", "uninstall", "meshway", "--kube-context", last.Name(), "-n", namespace, "--wait")
+	w.await(t, "nothing of Meshway is in the API", func(ctx context.Context) error { return objects(ctx, last) })
+	for _, node := range last.Nodes() {
+		assert.Empty(t, w.traces(within(t, patience), t, node), node.Name)
+	}
+	w.await(t, "the others know", func(ctx context.Context) error {
+		out, err := first.Kubectl(ctx, "get", "datacenters", "-o", "name")
+		if err == nil && strings.Contains(out, last.Name()) {
+			err = fmt.Errorf("there is still %s", out)
+		}
+		return err
+	})
+
+	require.NoError(t, w.InstallChart(within(t, patience), last))
+	require.NoError(t, w.AwaitAgent(t.Context(), last))
+	w.run(t, w.meshctl, "join", "--context", last.Name(), "--via", first.Name())
+	w.run(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=create", "--timeout=60s")
+	w.run(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=condition=Ready", "--timeout=60s")
+}
+
+// testDeletedAgentsLeaveNothingUndone deletes the agents and their DaemonSet, as a
+// repair may do: the datacenter stays a member, and its nodes keep their routes.
+func (w *world) testDeletedAgentsLeaveNothingUndone(t *testing.T, c *cluster.Cluster) {
+	w.run(t, "kubectl", "--context", c.Name(), "-n", namespace, "delete", "daemonset", "meshway", "--cascade=foreground")
+	for _, node := range c.Nodes() {
+		found := w.traces(within(t, patience), t, node)
+		assert.Contains(t, found, "proto 157", node.Name)
+		assert.Contains(t, found, "meshway", node.Name)
+	}
+	arguments, err := install.ChartArguments(t.Context(), c)
+	require.NoError(t, err)
+	w.run(t, append([]string{"helm", "upgrade"}, arguments...)...)
+	w.run(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
+	w.run(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+w.clusters[0].Name(), "--for=condition=Ready", "--timeout=60s")
+}
+
+// objects is an error that names what is left in the API, besides CRDs and what
+// users wrote.
+func objects(ctx context.Context, c *cluster.Cluster) error {
+	var errs []error
+	for _, args := range [][]string{
+		{"get", "serviceimports,datacenters", "-A"},
+		{"get", "services,endpointslices,clusterroles,clusterrolebindings,roles,rolebindings", "-A", "-l", "app.kubernetes.io/managed-by=meshway"},
+		{"get", "endpointslices", "-A", "-l", "endpointslice.kubernetes.io/managed-by=meshway"},
+		{"get", "all,leases,secrets,roles,rolebindings", "-n", namespace},
+		{"get", "clusterroles,clusterrolebindings,roles,rolebindings", "-A", "-l", "app.kubernetes.io/name=meshway"},
+	} {
+		out, err := c.Kubectl(ctx, append(args, "-o", "name")...)
+		if err == nil && strings.TrimSpace(out) != "" {
+			err = fmt.Errorf("kubectl %s: there is %s", args, out)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
