@@ -11,11 +11,18 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// advertisement returns where others reach this gateway: what the
-// configuration says, else every address of the host on the underlay.
-func advertisement(cfg config.Config, prefixes []catalog.Prefix, host plan.Host) (endpoints, controls []string) {
+// advertisement returns where others reach this gateway, in the order in which
+// they try: what the configuration says, else what the cluster knows of its
+// node (the external addresses first, which the host itself may not have), and then
+// every other address of the host on the underlay.
+func advertisement(cfg config.Config, site plan.Site, host plan.Host) (endpoints, controls []string) {
 	endpoints, controls = cfg.WireGuard.Advertise, cfg.Control.Advertise
-	underlay := underlayAddresses(prefixes, host)
+	underlay := slices.Clone(site.Addresses)
+	for _, addr := range underlayAddresses(site.Prefixes, host) {
+		if !slices.Contains(underlay, addr) {
+			underlay = append(underlay, addr)
+		}
+	}
 	if len(endpoints) == 0 {
 		endpoints = withPort(underlay, cfg.WireGuard.Port)
 	}

@@ -192,7 +192,7 @@ func (a *Agent) candidate(ctx context.Context) (Candidate, error) {
 		Datacenter: cfg.Datacenter, Name: cfg.Gateway,
 		PublicKey: catalog.Key(a.deps.Key.Public()), Version: build.Current().Version,
 	}
-	gateway.Endpoints, gateway.Controls = advertisement(cfg, site.Prefixes, host)
+	gateway.Endpoints, gateway.Controls = advertisement(cfg, site, host)
 	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {
 		return Candidate{}, &catalog.Refusal{
 			Code: "no-underlay-address", Field: "wireguard.advertise",

@@ -193,7 +193,7 @@ func (l *loop) describe(v *catalog.View, host plan.Host) {
 	if !ok || !site.Known {
 		return
 	}
-	self.Endpoints, self.Controls = advertisement(l.cfg, site.Prefixes, host)
+	self.Endpoints, self.Controls = advertisement(l.cfg, site, host)
 	self.PublicKey, self.Version = catalog.Key(l.key.Public()), build.Current().Version
 	l.registrar.describe(self, site.Prefixes)
 }

@@ -24,6 +24,7 @@ func TestAdvertisementIsWhatIsConfiguredElseTheUnderlay(t *testing.T) {
 	}}
 	for name, test := range map[string]struct {
 		cfg                 config.Config
+		known               []netip.Addr
 		endpoints, controls []string
 	}{
 		"the underlay, node addresses included, pods not": {
@@ -31,7 +32,14 @@ func TestAdvertisementIsWhatIsConfiguredElseTheUnderlay(t *testing.T) {
 			endpoints: []string{"192.0.2.7:51820", "[2001:db8::7]:51820"},
 			controls:  []string{"192.0.2.7:7443", "[2001:db8::7]:7443"},
 		},
+		"what the cluster knows first, also if the host has it not": {
+			cfg:       config.Config{Prefixes: prefixes},
+			known:     []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8::7")},
+			endpoints: []string{"198.51.100.7:51820", "[2001:db8::7]:51820", "192.0.2.7:51820"},
+			controls:  []string{"198.51.100.7:7443", "[2001:db8::7]:7443", "192.0.2.7:7443"},
+		},
 		"what is configured": {
+			known: []netip.Addr{netip.MustParseAddr("198.51.100.7")},
 			cfg: config.Config{
 				Prefixes: prefixes, WireGuard: config.WireGuard{Advertise: []string{"gw.example:1"}},
 				Control: config.Control{Advertise: []string{"gw.example:2"}},
@@ -41,7 +49,7 @@ func TestAdvertisementIsWhatIsConfiguredElseTheUnderlay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.cfg.WireGuard.Port, test.cfg.Control.Listen = 51820, netip.MustParseAddrPort("[::]:7443")
-			endpoints, controls := advertisement(test.cfg, test.cfg.Prefixes, host)
+			endpoints, controls := advertisement(test.cfg, plan.Site{Prefixes: test.cfg.Prefixes, Addresses: test.known}, host)
 			assert.Equal(t, test.endpoints, endpoints)
 			assert.Equal(t, test.controls, controls)
 		})

@@ -19,11 +19,16 @@ func nodeOf(n *corev1.Node, label string) Node {
 	}
 	for _, a := range n.Status.Addresses {
 		addr, err := netip.ParseAddr(a.Address)
-		if a.Type == corev1.NodeInternalIP && err == nil {
+		switch {
+		case err != nil: // a name
+		case a.Type == corev1.NodeInternalIP:
 			node.Addresses = append(node.Addresses, addr.Unmap())
+		case a.Type == corev1.NodeExternalIP:
+			node.External = append(node.External, addr.Unmap())
 		}
 	}
 	slices.SortFunc(node.Addresses, netip.Addr.Compare)
+	slices.SortFunc(node.External, netip.Addr.Compare)
 	key, value, _ := strings.Cut(label, "=")
 	have, ok := n.Labels[key]
 	node.Gateway = ok && have == value

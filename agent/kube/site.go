@@ -16,6 +16,7 @@ type Node struct {
 	Name      string         `json:"name"`
 	PodCIDRs  []netip.Prefix `json:"podCIDRs,omitempty"`
 	Addresses []netip.Addr   `json:"addresses,omitempty"` // its InternalIPs
+	External  []netip.Addr   `json:"external,omitempty"`  // its ExternalIPs
 	Gateway   bool           `json:"gateway,omitempty"`
 }
 
@@ -37,6 +38,9 @@ func siteOf(k config.Kubernetes, static []catalog.Prefix, c cluster) plan.Site {
 	var ofNodes, addresses []netip.Prefix
 	for _, n := range c.nodes {
 		ofNodes = append(ofNodes, n.PodCIDRs...)
+		if n.Name == k.NodeName {
+			site.Addresses = slices.Concat(n.External, n.Addresses)
+		}
 		for _, a := range n.Addresses {
 			addresses = append(addresses, netip.PrefixFrom(a, a.BitLen()))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
@@ -126,4 +127,16 @@ func TestSiteIsWhatIsConfiguredThenWhatTheClusterSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestExternalAddressesOfTheOwnNodeComeFirst(t *testing.T) {
+	node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
+	node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: "198.51.100.1"},
+		corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: "2001:db8::1"}, corev1.NodeAddress{Type: corev1.NodeExternalDNS, Address: "one.example"})
+	nodes := []Node{nodeOf(node, config.DefaultGatewayLabel), nodeOf(apiNode("two", "10.1.1.0/24", "192.0.2.2"), config.DefaultGatewayLabel)}
+	site := siteOf(settings(), nil, cluster{nodes: nodes})
+	assert.Equal(t, []netip.Addr{
+		netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1"),
+	}, site.Addresses)
+	assert.Empty(t, siteOf(config.Kubernetes{NodeName: "three"}, nil, cluster{nodes: nodes}).Addresses)
 }

@@ -57,9 +57,10 @@ type Link struct {
 
 // Site is what a datacenter owns, as it is known on this host now.
 type Site struct {
-	Known    bool             // false: not known yet; nothing may follow from Prefixes
-	Prefixes []catalog.Prefix // sorted by CIDR, distinct
-	Problems []Problem        // of finding them out
+	Known     bool             // false: not known yet; nothing may follow from Prefixes
+	Prefixes  []catalog.Prefix // sorted by CIDR, distinct
+	Addresses []netip.Addr     // of this host, as its cluster knows them, best to reach first; it may have more
+	Problems  []Problem        // of finding them out
 }
 
 // Catalog is the part of the replicated state that steers packets.
