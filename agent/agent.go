@@ -37,6 +37,7 @@ type Deps struct {
 	Siblings      Siblings // nil: this gateway is the only one of its datacenter
 	Registrations Registrations
 	Drains        Drains                 // nil: a drain ends with the agent
+	Problems      func() []plan.Problem  // of the surroundings, such as the API server; nil: none. Must be fast
 	Token         func() (string, error) // to join with by itself, an error while there is none; nil: wait to be told
 	Log           *slog.Logger
 }

@@ -24,6 +24,9 @@ func (a *Agent) Status() status.Snapshot {
 	if m := a.member.Load(); m != nil {
 		m.fill(&s)
 	}
+	if a.deps.Problems != nil {
+		s.Problems = append(s.Problems, a.deps.Problems()...)
+	}
 	for _, problem := range []*plan.Problem{a.joining.Load(), a.sharing.Load()} {
 		if problem != nil {
 			s.Problems = append(s.Problems, *problem)

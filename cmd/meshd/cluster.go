@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/inventory"
+	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -120,8 +121,9 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 		return err
 	}
 	events := kube.NewEvents(clients.Kubernetes, "meshway")
+	wrong := newNotices()
 	return runGateway(ctx, cfg, store, surroundings{
-		site: discovery,
+		site: discovery, problems: wrong.all,
 		alongside: func(ctx context.Context, a *agent.Agent) error {
 			writer, err := inventory.NewWriter(inventory.WriterConfig{
 				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
@@ -130,10 +132,15 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			if err != nil {
 				return err
 			}
+			properties := property.NewWriter(property.Config{
+				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
+				Report: wrong.of("properties"), Log: log,
+			})
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return discovery.Run(ctx) })
 			group.Go(func() error { return events.Run(ctx) })
 			group.Go(func() error { return writer.Run(ctx) })
+			group.Go(func() error { return properties.Run(ctx) })
 			group.Go(func() error { return runServices(ctx, cfg, clients, a, log) })
 			group.Go(func() error {
 				return untilUninstalled(ctx, chart, func(ctx context.Context) { leaveForGood(ctx, a, store, log) })

@@ -27,6 +27,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/operator"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registry"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -116,6 +117,8 @@ type surroundings struct {
 	site agent.Site
 	// alongside runs as long as the agent; nil: nothing does.
 	alongside func(ctx context.Context, a *agent.Agent) error
+	// problems tells of what is wrong there; nil: nothing ever is.
+	problems func() []plan.Problem
 }
 
 func standalone(cfg config.Config) surroundings {
@@ -124,7 +127,7 @@ func standalone(cfg config.Config) surroundings {
 
 // runGateway takes part in a federation, until ctx ends.
 func runGateway(ctx context.Context, cfg config.Config, store *identity.Store, in surroundings, log *slog.Logger) error {
-	a, err := newAgent(ctx, cfg, store, in.site, log)
+	a, err := newAgent(ctx, cfg, store, in, log)
 	if err != nil {
 		return err
 	}
@@ -144,7 +147,7 @@ func runGateway(ctx context.Context, cfg config.Config, store *identity.Store, i
 	return group.Wait()
 }
 
-func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, site agent.Site, log *slog.Logger) (*agent.Agent, error) {
+func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in surroundings, log *slog.Logger) (*agent.Agent, error) {
 	key, err := store.WireGuardKey()
 	if err != nil {
 		return nil, err
@@ -167,10 +170,10 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, sit
 				Network: liveness.UDP{}, Log: log,
 			})
 		},
-		Site: site,
+		Site: in.site, Problems: in.problems,
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
-			Prefixes:     func() []catalog.Prefix { return site.Current().Prefixes },
+			Prefixes:     func() []catalog.Prefix { return in.site.Current().Prefixes },
 		},
 		Registrations: registry.File{Path: filepath.Join(cfg.DataDir, "services.json")},
 		Drains:        registry.DrainFile{Path: filepath.Join(cfg.DataDir, "drain.json")},

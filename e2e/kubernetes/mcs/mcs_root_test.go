@@ -17,11 +17,13 @@ import (
 	promises "github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
+	"github.com/meshway/meshway/agent/kube/property/propertytest"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 )
 
 func TestMain(m *testing.M) {
@@ -47,14 +49,17 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	t.Run("Promises", func(t *testing.T) {
 		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return both })
 	})
+	objects, err := dynamic.NewForConfig(c.REST())
+	require.NoError(t, err)
+	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, objects) })
 	t.Run("CoreDNSAnswersForImports", func(t *testing.T) { coreDNSAnswers(t, lab, c, both) })
 }
 
 func applyCRDs(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	crds, err := filepath.Glob("../../../deploy/chart/meshway/crds/service*.yaml")
+	crds, err := filepath.Glob("../../../deploy/chart/meshway/crds/*k8s.io.yaml")
 	require.NoError(t, err)
-	require.Len(t, crds, 2)
+	require.Len(t, crds, 3)
 	for _, path := range crds {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)

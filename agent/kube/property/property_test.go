@@ -1,0 +1,75 @@
+package property_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/meshway/meshway/agent/kube/property/propertytest"
+)
+
+func newFake(served ...string) *dynamicfake.FakeDynamicClient {
+	kinds := map[schema.GroupVersionResource]string{}
+	for _, version := range []string{"v1beta1", "v1alpha1"} {
+		kinds[schema.GroupVersionResource{Group: "about.k8s.io", Version: version, Resource: "clusterproperties"}] = "ClusterPropertyList"
+	}
+	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds)
+	client.PrependReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		if len(served) == 0 || strings.Contains(strings.Join(served, " "), a.GetResource().Version) {
+			return false, nil, nil
+		}
+		return true, nil, apierrors.NewNotFound(a.GetResource().GroupResource(), "")
+	})
+	return client
+}
+
+func TestPropertiesSayWhereTheClusterIs(t *testing.T) {
+	propertytest.Run(t, newFake())
+}
+
+func TestOlderVersionOfTheAPIWillDo(t *testing.T) {
+	propertytest.Run(t, newFake("v1alpha1"))
+}
+
+// What the API server does not give is told once, with the remedy, and found
+// when it comes.
+func TestWhatIsMissingIsToldAndFoundLater(t *testing.T) {
+	resource := schema.GroupResource{Group: "about.k8s.io", Resource: "clusterproperties"}
+	for name, c := range map[string]struct {
+		err    error
+		remedy string
+	}{
+		"no CRD":       {apierrors.NewNotFound(resource, ""), "deploy/chart/meshway/crds"},
+		"no RBAC":      {apierrors.NewForbidden(resource, "", errors.New("no")), "grant the ClusterRole"},
+		"server fails": {apierrors.NewInternalError(errors.New("no")), "whether the API server answers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newFake()
+			var mu sync.Mutex
+			failing := true
+			client.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return failing, nil, c.err
+			})
+			b := propertytest.New(t, client)
+			b.Join("east", "id-1")
+			b.Eventually(func() string { return b.Problems() }, func(got string) bool { return strings.Contains(got, c.remedy) })
+			mu.Lock()
+			failing = false
+			mu.Unlock()
+			b.Poke()
+			b.Eventually(b.Properties, func(got string) bool { return got == propertytest.Of("east", "id-1") })
+			b.Eventually(b.Problems, func(got string) bool { return got == "" })
+			assert.Equal(t, 2, b.Reports(), "a problem is told once, and once that it is over")
+		})
+	}
+}
