@@ -15,7 +15,7 @@ func (e Export) Proto() *catalogpb.Export {
 		SessionAffinity: string(e.SessionAffinity), SessionAffinitySeconds: e.SessionAffinitySeconds,
 		InternalTrafficPolicy: e.InternalTrafficPolicy, TrafficDistribution: e.TrafficDistribution,
 		Labels: maps.Clone(e.Labels), Annotations: maps.Clone(e.Annotations),
-		Affinity: string(e.Affinity), CreatedAt: timeProto(e.CreatedAt), ModifiedIndex: e.ModifiedIndex,
+		Affinity: string(e.Affinity), Mirror: e.Mirror, CreatedAt: timeProto(e.CreatedAt), ModifiedIndex: e.ModifiedIndex,
 	}
 	for _, f := range e.IPFamilies {
 		p.IpFamilies = append(p.IpFamilies, string(f))
@@ -32,7 +32,7 @@ func ExportFromProto(p *catalogpb.Export) (Export, error) {
 		SessionAffinity:        SessionAffinity(p.GetSessionAffinity()),
 		SessionAffinitySeconds: p.GetSessionAffinitySeconds(),
 		InternalTrafficPolicy:  p.GetInternalTrafficPolicy(), TrafficDistribution: p.GetTrafficDistribution(),
-		Affinity: Affinity(p.GetAffinity()), CreatedAt: read.time("created_at", p.GetCreatedAt()),
+		Affinity: Affinity(p.GetAffinity()), Mirror: p.GetMirror(), CreatedAt: read.time("created_at", p.GetCreatedAt()),
 		ModifiedIndex: p.GetModifiedIndex(),
 	}
 	if len(p.GetLabels()) > 0 {

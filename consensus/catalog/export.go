@@ -37,7 +37,7 @@ func (w *writer) putExports(req request, body *catalogpb.PutExports) (Result, *R
 func (e Export) Equal(o Export) bool {
 	return e.ExportKey == o.ExportKey && e.Type == o.Type && e.SessionAffinity == o.SessionAffinity &&
 		e.SessionAffinitySeconds == o.SessionAffinitySeconds && e.InternalTrafficPolicy == o.InternalTrafficPolicy &&
-		e.TrafficDistribution == o.TrafficDistribution && e.Affinity == o.Affinity &&
+		e.TrafficDistribution == o.TrafficDistribution && e.Affinity == o.Affinity && e.Mirror == o.Mirror &&
 		e.CreatedAt.Equal(o.CreatedAt) && slices.Equal(e.Ports, o.Ports) &&
 		slices.Equal(e.IPFamilies, o.IPFamilies) && maps.Equal(e.Labels, o.Labels) &&
 		maps.Equal(e.Annotations, o.Annotations)

@@ -97,7 +97,7 @@ func theExport(dc, name string) catalog.Export {
 		},
 		SessionAffinity: catalog.ClientIPAffinity, SessionAffinitySeconds: 10,
 		IPFamilies: []catalog.IPFamily{catalog.IPv4}, InternalTrafficPolicy: "Cluster",
-		TrafficDistribution: "PreferClose", Affinity: catalog.AffinityLocal, CreatedAt: start(),
+		TrafficDistribution: "PreferClose", Affinity: catalog.AffinityLocal, Mirror: true, CreatedAt: start(),
 		Labels:      map[string]string{"app": name, "tier": "front", "version": "1"},
 		Annotations: map[string]string{"note": "a", "owner": "b", "more": "c"},
 	}

@@ -183,6 +183,7 @@ type Export struct {
 	Labels                 map[string]string // that go to the ServiceImport
 	Annotations            map[string]string
 	Affinity               Affinity
+	Mirror                 bool      // the other members make a Service <name>-<datacenter> for it
 	CreatedAt              time.Time // of the ServiceExport
 	ModifiedIndex          uint64
 }

@@ -1,6 +1,7 @@
 package mcs
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"strings"
@@ -48,8 +49,8 @@ func hash(text string) string {
 }
 
 // ExportedName finds for which exported name an object counts. For a derived
-// Service and for the EndpointSlices that Meshway wrote it is the name of their
-// ServiceImport; false: it counts for none.
+// Service, a mirror and the EndpointSlices that Meshway wrote it is the name of
+// their ServiceImport; false: it counts for none.
 func ExportedName(object metav1.Object) (catalog.ServiceName, bool) {
 	labels := object.GetLabels()
 	name := object.GetName()
@@ -57,11 +58,11 @@ func ExportedName(object metav1.Object) (catalog.ServiceName, bool) {
 	case *discoveryv1.EndpointSlice:
 		name = labels[discoveryv1.LabelServiceName]
 		if IsManagedSlice(object) {
-			name = labels[mcsv1.LabelServiceName]
+			name = cmp.Or(labels[mcsv1.LabelServiceName], labels[MirrorLabel])
 		}
 	case *corev1.Service:
 		if IsManaged(object) {
-			name = labels[mcsv1.LabelServiceName]
+			name = cmp.Or(labels[mcsv1.LabelServiceName], labels[MirrorLabel])
 		}
 	}
 	return catalog.ServiceName{Namespace: object.GetNamespace(), Name: name}, name != ""

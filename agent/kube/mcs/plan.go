@@ -32,6 +32,8 @@ type Import struct {
 	ServiceImport *mcsv1.ServiceImport // its IPs come with Assign
 	Service       *corev1.Service      // the derived one
 	Slices        []*discoveryv1.EndpointSlice
+	Mirrors       []*corev1.Service // each of one other datacenter
+	MirrorSlices  []*discoveryv1.EndpointSlice
 	Conflict      metav1.Condition // of this cluster's ServiceExport
 }
 
@@ -50,6 +52,7 @@ func Plan(in Input) Import {
 		i.Service = in.derivedService(merged)
 	}
 	i.Slices = in.endpointSlices(merged)
+	i.Mirrors, i.MirrorSlices = in.mirrors()
 	return i
 }
 

@@ -45,6 +45,10 @@ func Publish(dc catalog.Datacenter, source Source) Publication {
 		Export: describe(dc.Name, source.Export, source.Service),
 	}
 	p.Export.Affinity = affinity
+	var wrong string
+	if p.Export.Mirror, wrong = mirrored(dc.Name, source.Export); wrong != "" {
+		p.Valid.Message = shorten(p.Valid.Message + "; " + wrong)
+	}
 	for _, s := range source.Slices {
 		p.addSlice(dc, s)
 	}

@@ -38,6 +38,13 @@ func Assign(i *mcsv1.ServiceImport, service *corev1.Service, problem string) {
 	i.Status.Conditions = []metav1.Condition{ready}
 }
 
+// Complain adds to what a ServiceImport says of itself; it can be used all the same.
+func Complain(i *mcsv1.ServiceImport, problem string) {
+	for n := range i.Status.Conditions {
+		i.Status.Conditions[n].Message = shorten(i.Status.Conditions[n].Message + "; " + problem)
+	}
+}
+
 // ReadyCondition says how far the export has come. Written: the catalog says
 // what it should. The refusal is the catalog's, nil if there is none.
 func ReadyCondition(p Publication, written bool, refusal *catalog.Refusal) metav1.Condition {

@@ -838,6 +838,7 @@ type Export struct {
 	Affinity               string                 `protobuf:"bytes,13,opt,name=affinity,proto3" json:"affinity,omitempty"`                    // "none", "local" or "remote"
 	CreatedAt              *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"` // of the ServiceExport: the oldest wins conflicts
 	ModifiedIndex          uint64                 `protobuf:"varint,15,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
+	Mirror                 bool                   `protobuf:"varint,16,opt,name=mirror,proto3" json:"mirror,omitempty"` // the others make a Service of its own for it, <name>-<datacenter>
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -975,6 +976,13 @@ func (x *Export) GetModifiedIndex() uint64 {
 		return x.ModifiedIndex
 	}
 	return 0
+}
+
+func (x *Export) GetMirror() bool {
+	if x != nil {
+		return x.Mirror
+	}
+	return false
 }
 
 type Endpoint struct {
@@ -2931,7 +2939,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\tR\bprotocol\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\rR\x06number\x12!\n" +
-	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\x9d\x06\n" +
+	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"\xb5\x06\n" +
 	"\x06Export\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
@@ -2952,7 +2960,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\baffinity\x18\r \x01(\tR\baffinity\x129\n" +
 	"\n" +
 	"created_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12%\n" +
-	"\x0emodified_index\x18\x0f \x01(\x04R\rmodifiedIndex\x1a9\n" +
+	"\x0emodified_index\x18\x0f \x01(\x04R\rmodifiedIndex\x12\x16\n" +
+	"\x06mirror\x18\x10 \x01(\bR\x06mirror\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +

@@ -203,6 +203,13 @@ func (l *local) service(namespace, name string) *corev1.Service {
 	return orNil(s, err)
 }
 
+// mirrors gives the Services that Meshway made for single datacenters of name.
+func (l *local) mirrors(name catalog.ServiceName) []*corev1.Service {
+	ours := labels.SelectorFromSet(labels.Set{mcs.MirrorLabel: name.Name, mcs.ManagedByLabel: mcs.ManagedBy})
+	found, _ := l.services.Services(name.Namespace).List(ours) // of a cache: it has no errors
+	return found
+}
+
 // namespace says whether objects can be made in it.
 func (l *local) namespace(name string) bool {
 	n, err := l.namespaces.Get(name)

@@ -108,7 +108,7 @@ func (r *reconciler) tell(ctx context.Context, export *mcsv1.ServiceExport, own 
 func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan mcs.Import) error {
 	w := writer{conf: r.conf, local: r.local, name: name}
 	if plan.ServiceImport == nil {
-		return errors.Join(w.slices(ctx, nil), w.deleteService(ctx), w.deleteImport(ctx))
+		return errors.Join(w.slices(ctx, nil), w.mirrors(ctx, nil), w.deleteService(ctx), w.deleteImport(ctx))
 	}
 	owner, err := w.serviceImport(ctx, plan.ServiceImport)
 	if err != nil {
@@ -117,23 +117,28 @@ func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan m
 	w.owner = metav1.OwnerReference{
 		APIVersion: mcsv1.GroupVersion.String(), Kind: mcsv1.ServiceImportKindName, Name: owner.Name, UID: owner.UID,
 	}
+	mirrors := w.mirrors(ctx, plan.Mirrors)
+	wanted := slices.Concat(plan.Slices, plan.MirrorSlices)
 	derived, failure := w.service(ctx, plan.Service)
 	problem := ""
 	if apierrors.IsInvalid(failure) || errors.Is(failure, errForeign) {
 		problem = failure.Error()
 	}
 	if derived == nil && failure != nil && problem == "" {
-		return errors.Join(failure, w.slices(ctx, plan.Slices)) // its addresses are not known now
+		return errors.Join(failure, mirrors, w.slices(ctx, wanted)) // its addresses are not known now
 	}
 	next := owner.DeepCopy()
 	next.Spec.IPs, next.Spec.IPFamilies = nil, plan.ServiceImport.Spec.IPFamilies
 	next.Status.Clusters = plan.ServiceImport.Status.Clusters
 	next.Status.EndpointSliceObjects = plan.ServiceImport.Status.EndpointSliceObjects
 	mcs.Assign(next, derived, problem)
+	if errors.Is(mirrors, errForeign) {
+		mcs.Complain(next, mirrors.Error())
+	}
 	fresh := next.Status.Conditions
 	next.Status.Conditions = slices.Clone(owner.Status.Conditions)
 	for _, f := range fresh { // keeps since when
 		meta.SetStatusCondition(&next.Status.Conditions, f)
 	}
-	return errors.Join(failure, w.slices(ctx, plan.Slices), w.finish(ctx, owner, next))
+	return errors.Join(failure, mirrors, w.slices(ctx, wanted), w.finish(ctx, owner, next))
 }

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
@@ -90,66 +88,6 @@ func (w writer) deleteImport(ctx context.Context) error {
 	}
 	err := w.conf.MCS.MulticlusterV1beta1().ServiceImports(have.Namespace).Delete(ctx, have.Name, precondition(have))
 	return deleted("ServiceImport", err)
-}
-
-// service makes the derived Service. Nil: there should be none.
-func (w writer) service(ctx context.Context, want *corev1.Service) (*corev1.Service, error) {
-	if want == nil {
-		return nil, w.deleteService(ctx)
-	}
-	client := w.conf.Kubernetes.CoreV1().Services(w.name.Namespace)
-	want = want.DeepCopy()
-	want.OwnerReferences = []metav1.OwnerReference{w.owner}
-	for i := range want.Spec.Ports { // the API server's default, to compare with it
-		want.Spec.Ports[i].TargetPort = intstr.FromInt32(want.Spec.Ports[i].Port)
-	}
-	have := w.local.service(want.Namespace, want.Name)
-	if have == nil {
-		made, err := client.Create(ctx, want, metav1.CreateOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("create derived Service: %w", err)
-		}
-		return made, nil
-	}
-	if !mcs.IsManaged(have) {
-		return nil, fmt.Errorf("write Service %s: %w: delete it, it has the name of the derived Service", have.Name, errForeign)
-	}
-	next := have.DeepCopy()
-	next.Labels, next.OwnerReferences = want.Labels, want.OwnerReferences
-	takeSpec(&next.Spec, want.Spec)
-	if equality.Semantic.DeepEqual(have, next) {
-		return have, nil
-	}
-	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
-	if err != nil {
-		return have, fmt.Errorf("update derived Service: %w", err)
-	}
-	return made, nil
-}
-
-// takeSpec changes what Meshway decides and keeps what the API server does.
-func takeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
-	next.Ports, next.SessionAffinity = want.Ports, want.SessionAffinity
-	next.SessionAffinityConfig, next.TrafficDistribution = want.SessionAffinityConfig, want.TrafficDistribution
-	if want.InternalTrafficPolicy != nil {
-		next.InternalTrafficPolicy = want.InternalTrafficPolicy
-	}
-	next.IPFamilyPolicy = want.IPFamilyPolicy
-	if len(want.IPFamilies) > 0 {
-		next.IPFamilies = want.IPFamilies
-		if len(next.ClusterIPs) > len(want.IPFamilies) {
-			next.ClusterIPs = next.ClusterIPs[:len(want.IPFamilies)]
-		}
-	}
-}
-
-func (w writer) deleteService(ctx context.Context) error {
-	have := w.local.service(w.name.Namespace, mcs.DerivedName(w.name))
-	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
-		return nil
-	}
-	err := w.conf.Kubernetes.CoreV1().Services(have.Namespace).Delete(ctx, have.Name, precondition(have))
-	return deleted("derived Service", err)
 }
 
 // slices makes the EndpointSlices be those that are wanted and no others. One that

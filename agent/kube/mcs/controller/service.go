@@ -1,0 +1,114 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshway/meshway/agent/kube/mcs"
+)
+
+// service makes the derived Service. Nil: there should be none.
+func (w writer) service(ctx context.Context, want *corev1.Service) (*corev1.Service, error) {
+	if want == nil {
+		return nil, w.deleteService(ctx)
+	}
+	return w.putService(ctx, "derived Service", want)
+}
+
+// putService makes a Service, or brings it to what is wanted.
+func (w writer) putService(ctx context.Context, kind string, want *corev1.Service) (*corev1.Service, error) {
+	client := w.conf.Kubernetes.CoreV1().Services(w.name.Namespace)
+	want = want.DeepCopy()
+	want.OwnerReferences = []metav1.OwnerReference{w.owner}
+	for i := range want.Spec.Ports { // the API server's default, to compare with it
+		want.Spec.Ports[i].TargetPort = intstr.FromInt32(want.Spec.Ports[i].Port)
+	}
+	have := w.local.service(want.Namespace, want.Name)
+	if have == nil {
+		made, err := client.Create(ctx, want, metav1.CreateOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("create %s: %w", kind, err)
+		}
+		return made, nil
+	}
+	if !mcs.IsManaged(have) {
+		return nil, fmt.Errorf("write Service %s: %w: delete it, it has the name of the %s", have.Name, errForeign, kind)
+	}
+	next := have.DeepCopy()
+	next.Labels, next.OwnerReferences = want.Labels, want.OwnerReferences
+	takeSpec(&next.Spec, want.Spec)
+	if equality.Semantic.DeepEqual(have, next) {
+		return have, nil
+	}
+	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return have, fmt.Errorf("update %s: %w", kind, err)
+	}
+	return made, nil
+}
+
+// takeSpec changes what Meshway decides and keeps what the API server does.
+func takeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
+	next.Ports, next.SessionAffinity = want.Ports, want.SessionAffinity
+	next.SessionAffinityConfig, next.TrafficDistribution = want.SessionAffinityConfig, want.TrafficDistribution
+	if want.InternalTrafficPolicy != nil {
+		next.InternalTrafficPolicy = want.InternalTrafficPolicy
+	}
+	next.IPFamilyPolicy = want.IPFamilyPolicy
+	if len(want.IPFamilies) > 0 {
+		next.IPFamilies = want.IPFamilies
+		if len(next.ClusterIPs) > len(want.IPFamilies) {
+			next.ClusterIPs = next.ClusterIPs[:len(want.IPFamilies)]
+		}
+	}
+}
+
+func (w writer) deleteService(ctx context.Context) error {
+	have := w.local.service(w.name.Namespace, mcs.DerivedName(w.name))
+	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
+		return nil
+	}
+	err := w.conf.Kubernetes.CoreV1().Services(have.Namespace).Delete(ctx, have.Name, precondition(have))
+	return deleted("derived Service", err)
+}
+
+// mirrors makes the mirrors be those that are wanted and no others. One whose name
+// is taken by a Service of somebody else does not hold back the rest.
+func (w writer) mirrors(ctx context.Context, want []*corev1.Service) error {
+	have := make(map[string]*corev1.Service)
+	for _, s := range w.local.mirrors(w.name) {
+		have[s.Name] = s
+	}
+	var failed []error
+	for _, s := range want {
+		failed = append(failed, w.mirror(ctx, have[s.Name], s))
+		delete(have, s.Name)
+	}
+	for _, s := range have {
+		failed = append(failed, w.deleteMirror(ctx, s))
+	}
+	return errors.Join(failed...)
+}
+
+// mirror replaces a Service whose kind of address is another: the API server lets
+// nobody change it. What is deleted here is made anew once it is gone.
+func (w writer) mirror(ctx context.Context, have, want *corev1.Service) error {
+	if have != nil && (have.Spec.ClusterIP == corev1.ClusterIPNone) != (want.Spec.ClusterIP == corev1.ClusterIPNone) {
+		return w.deleteMirror(ctx, have)
+	}
+	_, err := w.putService(ctx, "mirror", want)
+	return err
+}
+
+func (w writer) deleteMirror(ctx context.Context, s *corev1.Service) error {
+	if s.DeletionTimestamp != nil {
+		return nil
+	}
+	return deleted("mirror", w.conf.Kubernetes.CoreV1().Services(s.Namespace).Delete(ctx, s.Name, precondition(s)))
+}
