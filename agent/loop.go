@@ -169,6 +169,7 @@ func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
 		Observed:  plan.Observed{Tunnels: l.observed.Tunnels, Sessions: l.liveness.Sessions()},
 		Synced:    plan.Synced{Catalog: l.synced.Load(), Host: err == nil},
 		Drain:     step,
+		Nodes:     l.site.Current().Nodes,
 		Now:       time.Now(),
 	}
 	if err == nil {

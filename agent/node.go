@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -16,24 +17,29 @@ import (
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
 )
 
 // NodeDeps is everything that the agent of a node needs from outside.
 type NodeDeps struct {
 	Config    config.Config
+	Key       tunnel.PrivateKey
 	Dataplane Dataplane
+	Liveness  Probes
 	Host      Host
 	Inventory Inventory
 	Log       *slog.Logger
 }
 
 // Node keeps the routes of a host that is no gateway: to the gateways of its
-// datacenter. It is in no federation and has no tunnels.
+// datacenter, plainly or through tunnels. It is in no federation.
 type Node struct {
 	deps      NodeDeps
 	startedAt time.Time
 	wake      wake
+	published signal // Ways may have changed
 	routes    routes.Applier
+	adopted   bool // what an earlier agent left has been looked at; only Run touches it
 	last      atomic.Pointer[nodePass]
 	sound     atomic.Int64 // when a pass last applied everything, Unix ns
 }
@@ -43,6 +49,7 @@ type nodePass struct {
 	inputs   plan.NodeInputs
 	desired  plan.NodeDesired
 	problems []plan.Problem
+	tunnels  []tunnel.Observed
 	routes   routes.Observed
 	errors   []error
 	at       time.Time
@@ -62,14 +69,17 @@ func NewNode(deps NodeDeps) *Node {
 // Run keeps the routes until ctx ends, and leaves them as they are.
 func (n *Node) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return ended(ctx, n.deps.Liveness.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, n.deps.Dataplane.Routes.Watch(ctx, n.wake.up)) })
 	group.Go(func() error {
 		for ctx.Err() == nil {
-			changed := n.deps.Inventory.Changed() // before the pass, so that none is missed
+			// Taken before the pass, so that no change during it is missed.
+			changed, verdict := n.deps.Inventory.Changed(), n.deps.Liveness.Changed()
 			pause := n.turn(ctx)
 			select {
 			case <-ctx.Done():
 			case <-changed:
+			case <-verdict:
 			case <-n.wake:
 			case <-time.After(pause):
 			}
@@ -82,38 +92,66 @@ func (n *Node) Run(ctx context.Context) error {
 // turn makes one pass and returns how long the next may wait for an event.
 func (n *Node) turn(ctx context.Context) time.Duration {
 	p := &nodePass{at: time.Now()}
-	host, err := n.deps.Host.Observe(ctx)
-	if err != nil {
+	observed, err := n.observed(ctx)
+	host, failed := n.deps.Host.Observe(ctx)
+	if err = errors.Join(err, failed); err != nil {
 		p.errors = append(p.errors, err)
 	}
 	inventory, synced := n.deps.Inventory.Current()
-	p.inputs = plan.NodeInputs{Config: n.deps.Config, Host: host, Inventory: inventory, Synced: synced && err == nil}
+	p.inputs = plan.NodeInputs{
+		Config: n.deps.Config, PublicKey: n.deps.Key.Public(), Host: host, Inventory: inventory,
+		Observed: observed, Synced: synced && err == nil, Now: p.at,
+	}
+	p.tunnels = observed.Tunnels
 	p.desired, p.problems = plan.ComputeNode(p.inputs)
 	if err == nil && !p.desired.Hold {
 		n.apply(ctx, p)
 	}
 	n.report(p)
 	n.last.Store(p)
-	if len(p.errors) > 0 {
+	n.published.fire()
+	down := slices.ContainsFunc(observed.Sessions, func(s plan.Session) bool { return !s.Up })
+	if len(p.errors) > 0 || down || len(observed.Sessions) < len(p.desired.Sessions) {
 		return searchInterval
 	}
 	return resyncInterval
 }
 
-// apply makes the data plane what is desired: the firewall before the routes,
-// so that no packet takes a new route unfiltered. Tunnels there are none:
-// those of a gateway that has become a node go last, when nothing leads
-// through them any more.
+// observed is what the last pass and the sessions reported; in the first pass,
+// what an earlier agent left.
+func (n *Node) observed(ctx context.Context) (plan.Observed, error) {
+	seen := plan.Observed{Sessions: n.deps.Liveness.Sessions()}
+	if n.adopted {
+		seen.Tunnels = n.last.Load().tunnels
+		return seen, nil
+	}
+	var err error
+	if seen.Tunnels, err = n.deps.Dataplane.Tunnels.List(ctx); err != nil {
+		return seen, fmt.Errorf("look at the tunnels: %w", err)
+	}
+	n.adopted = true
+	return seen, nil
+}
+
+// apply makes the data plane what is desired: tunnels first, since routes lead
+// through them, then the firewall, so that no packet takes a new route
+// unfiltered. Tunnels that are not needed any more, and those of a gateway that
+// has become a node, go last, when nothing leads through them.
 func (n *Node) apply(ctx context.Context, p *nodePass) {
 	var err error
-	if err := n.filter(ctx, p.desired); err != nil {
+	d := p.desired
+	if p.tunnels, err = tunnel.Apply(ctx, n.deps.Dataplane.Tunnels, n.deps.Key, d.Tunnels, false); err != nil {
 		p.errors = append(p.errors, err)
 	}
-	if p.routes, err = n.routes.Apply(ctx, p.desired.Routes, p.desired.Prune); err != nil {
+	n.deps.Liveness.Set(d.Sessions)
+	if err := n.filter(ctx, d); err != nil {
 		p.errors = append(p.errors, err)
 	}
-	if p.desired.Prune && len(p.errors) == 0 {
-		if err := removeTunnels(ctx, n.deps.Dataplane.Tunnels); err != nil {
+	if p.routes, err = n.routes.Apply(ctx, d.Routes, d.Prune); err != nil {
+		p.errors = append(p.errors, err)
+	}
+	if d.Prune && len(p.errors) == 0 {
+		if p.tunnels, err = tunnel.Apply(ctx, n.deps.Dataplane.Tunnels, n.deps.Key, d.Tunnels, true); err != nil {
 			p.errors = append(p.errors, err)
 		}
 	}
@@ -121,6 +159,19 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 		n.sound.Store(p.at.UnixNano())
 	}
 }
+
+// Ways tells how this node reaches the gateways of its datacenter; false: not
+// known yet.
+func (n *Node) Ways() ([]plan.Way, bool) {
+	p := n.last.Load()
+	if p == nil || p.desired.Hold || !p.inputs.Synced {
+		return nil, false
+	}
+	return p.desired.Ways, true
+}
+
+// Changed is closed at the next change of Ways after this call.
+func (n *Node) Changed() <-chan struct{} { return n.published.changed() }
 
 func (n *Node) filter(ctx context.Context, d plan.NodeDesired) error {
 	if d.Empty() {
@@ -153,14 +204,15 @@ func (n *Node) report(p *nodePass) {
 // Status returns everything that this node knows of itself. It does not block.
 func (n *Node) Status() status.Snapshot {
 	s := status.Sources{
-		StartedAt: n.startedAt, Version: build.Current().Version, State: status.Node,
+		StartedAt: n.startedAt, Version: build.Current().Version, State: status.Node, PublicKey: n.deps.Key.Public(),
 		Inputs: plan.Inputs{Self: catalog.NewGatewayID(n.deps.Config.Datacenter, n.deps.Config.Gateway), Config: n.deps.Config},
 	}
 	if at := n.sound.Load(); at != 0 {
 		s.LastApply = time.Unix(0, at)
 	}
 	if p := n.last.Load(); p != nil {
-		s.At, s.Routes, s.Problems = p.at, p.routes, p.problems
+		s.At, s.Tunnels, s.Routes, s.Problems = p.at, p.tunnels, p.routes, p.problems
+		s.Desired = plan.Desired{Tunnels: p.desired.Tunnels, Routes: p.desired.Routes, Firewall: p.desired.Firewall}
 		s.Inputs.Synced.Catalog = p.inputs.Synced
 		for _, m := range p.inputs.Inventory.Members {
 			s.Inputs.Catalog.Datacenters = append(s.Inputs.Catalog.Datacenters,

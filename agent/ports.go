@@ -145,6 +145,14 @@ type Drains interface {
 	Clear() error
 }
 
+// Probes ask the gateways of this datacenter whether they live.
+type Probes interface {
+	Run(ctx context.Context) error
+	Set(sessions []plan.SessionConfig)
+	Sessions() []plan.Session
+	Changed() <-chan struct{}
+}
+
 // Site knows what this datacenter owns: from the configuration, or from its
 // cluster.
 type Site interface {

@@ -27,13 +27,13 @@ func ForwardingSysctls(devices []string) []Sysctl {
 }
 
 // NodeSysctls is what the kernel needs to spread flows over the gateways of
-// its cluster, sorted by key.
-func NodeSysctls() []Sysctl {
+// its cluster, some of them behind the given tunnel devices, sorted by key.
+func NodeSysctls(devices []string) []Sysctl {
 	settings := append(ForwardingSysctls(nil),
 		// A gateway that does not answer to ARP gets no flows (ip-sysctl.rst);
 		// for IPv6 that holds always.
 		Sysctl{Key: "net/ipv4/fib_multipath_use_neigh", Value: "1"})
-	return withLooseFilter(settings, nil)
+	return withLooseFilter(settings, devices)
 }
 
 func withLooseFilter(settings []Sysctl, devices []string) []Sysctl {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/tunnel"
 )
 
 // Prober tells whether hosts live by ICMP echoes alone, which their kernels
@@ -132,9 +131,6 @@ func (p *Prober) Sessions() []plan.Session {
 	}
 	return out
 }
-
-// Activity does nothing: a host that is to carry packets can answer an echo.
-func (p *Prober) Activity(tunnel.PublicKey, uint64) {}
 
 // Changed returns a channel that is closed when, after this call, a host goes
 // up or down, or gets its first verdict.

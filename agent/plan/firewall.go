@@ -30,6 +30,9 @@ func firewall(in Inputs, m members) routes.Firewall {
 		fw.Lanes = append(fw.Lanes, l)
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
+	if l, ok := nodeSources(in, m); ok {
+		fw.Lanes = append(fw.Lanes, l)
+	}
 	for _, dc := range m.others {
 		fw.Remote = append(fw.Remote, dc.prefixes...)
 	}

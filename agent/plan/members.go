@@ -11,8 +11,9 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// maxLanes bounds the interfaces that a bad record could make us create.
-const maxLanes = 64
+// maxLanes bounds the interfaces that a bad record could make us create. The
+// configuration leaves as many ports above wireguard.port, and one more.
+const maxLanes = 63
 
 // handshakeLife is how long WireGuard uses a session (REJECT_AFTER_TIME of
 // the WireGuard paper, §6.1). An older handshake says nothing.
@@ -25,6 +26,7 @@ type members struct {
 	own    catalog.Datacenter
 	local  []netip.Prefix // of the own datacenter, sorted
 	others []remote       // sorted by name
+	nodes  []NodePeer     // of the own datacenter, behind tunnels, sorted by name
 }
 
 // remote is another datacenter.
@@ -81,6 +83,7 @@ func survey(in Inputs, found *problems) (members, bool) {
 	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == m.own.Name })
 	m.local, m.others = judgePrefixes(in, m.own, others, found)
 	judgeGateways(in, &m, gateways, found)
+	m.nodes = judgeNodes(in, m, found)
 	return m, true
 }
 

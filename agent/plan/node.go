@@ -5,19 +5,24 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
 )
 
 // NodeInputs is everything that the plan of a node depends on. A node takes no
 // part in the federation: it only routes to the gateways of its datacenter.
 type NodeInputs struct {
 	Config    config.Config
+	PublicKey tunnel.PublicKey // of this node
 	Host      Host
 	Inventory Inventory
+	Observed  Observed
 	Synced    bool // the inventory is complete, and the host was looked at
+	Now       time.Time
 }
 
 // Inventory is the federation as the API of the own cluster tells it.
@@ -25,6 +30,16 @@ type Inventory struct {
 	Overlay  netip.Prefix // zero: not known
 	Members  []Member     // the own datacenter too
 	Gateways []OwnGateway // of the own datacenter
+}
+
+// PrefixesOf are the ranges of one datacenter; none if it is not known.
+func (i Inventory) PrefixesOf(name catalog.DatacenterName) []catalog.Prefix {
+	for _, m := range i.Members {
+		if m.Name == name {
+			return m.Prefixes
+		}
+	}
+	return nil
 }
 
 // Member is one datacenter of the federation.
@@ -39,15 +54,27 @@ type Member struct {
 type OwnGateway struct {
 	Name      string
 	Index     uint32
-	Addresses []netip.Addr // of its node
+	Addresses []netip.Addr     // of its node
+	PublicKey tunnel.PublicKey // of its tunnels to nodes; zero: it has none
+	Port      uint16           // UDP, of its tunnels to nodes
 }
 
 // NodeDesired is what should be on a node.
 type NodeDesired struct {
+	Tunnels  []tunnel.Config // one to each gateway that is on no link, by index
 	Routes   routes.Config
 	Firewall routes.Firewall
-	Hold     bool // too little is known: touch nothing
-	Prune    bool // what is ours and not in here may be deleted
+	Sessions []SessionConfig // sorted by gateway
+	Ways     []Way           // sorted by gateway
+	Hold     bool            // too little is known: touch nothing
+	Prune    bool            // what is ours and not in here may be deleted
+}
+
+// Way is how a node reaches a gateway of its datacenter.
+type Way struct {
+	Gateway string
+	Device  string
+	Tunnel  bool // else the gateway is on the device's link
 }
 
 // Empty tells whether nothing is desired: the datacenter is in no federation.
@@ -73,8 +100,10 @@ func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
 		})
 		return NodeDesired{Hold: true}, found.sorted()
 	}
+	n.complainOfSilence(&found)
 	return NodeDesired{
-		Routes: n.routing(&found), Firewall: n.firewall(), Prune: in.Synced,
+		Tunnels: n.tunnels(), Routes: n.routing(&found), Firewall: n.firewall(),
+		Sessions: n.sessions(), Ways: n.ways(), Prune: in.Synced,
 	}, found.sorted()
 }
 
@@ -84,13 +113,8 @@ type node struct {
 	own     members // only own, local and others are of meaning
 	ordinal uint32  // of the own datacenter
 	through map[catalog.DatacenterName][]string
-	legs    []nodeLeg // sorted by id
-}
-
-// nodeLeg leads to an own gateway in one family.
-type nodeLeg struct {
-	routes.Nexthop
-	gateway string
+	reached []reachedGateway // sorted by index
+	legs    []nodeLeg        // sorted by id
 }
 
 func newNode(in NodeInputs, found *problems) (node, bool) {
@@ -108,50 +132,19 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 	n.own.own, n.ordinal = records[own], records[own].Ordinal
 	judged := Inputs{Catalog: Catalog{Federation: catalog.Federation{Overlay: in.Inventory.Overlay}}}
 	n.own.local, n.own.others = judgePrefixes(judged, n.own.own, slices.Delete(records, own, own+1), found)
-	n.legs = nodeLegs(in, found)
+	n.reached = reachGateways(in, found)
+	n.legs = nodeLegs(n.reached)
 	return n, true
-}
-
-// nodeLegs are the ways to the own gateways. One that is on no link of this
-// node cannot be a next hop: the packets would be lost on the way there.
-func nodeLegs(in NodeInputs, found *problems) []nodeLeg {
-	var legs []nodeLeg
-	taken := map[uint32]bool{}
-	gateways := slices.SortedFunc(slices.Values(in.Inventory.Gateways), func(a, b OwnGateway) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Name, b.Name))
-	})
-	for _, g := range gateways {
-		// This node itself, as long as the inventory lags behind its label.
-		reached := slices.ContainsFunc(g.Addresses, func(a netip.Addr) bool { return slices.Contains(in.Host.Addresses, a) })
-		for _, a := range slices.SortedFunc(slices.Values(g.Addresses), netip.Addr.Compare) {
-			f := routes.FamilyOf(a)
-			leg := routes.Nexthop{ID: routes.LegID(int(g.Index), f), Family: f, Via: a}
-			device, ok := in.Host.linkTo(a)
-			if !ok || leg.ID == 0 || taken[leg.ID] {
-				continue
-			}
-			leg.Device, taken[leg.ID], reached = device, true, true
-			legs = append(legs, nodeLeg{leg, g.Name})
-		}
-		if !reached {
-			found.add(Problem{
-				"gateway-not-on-link", Warning, gatewayName(catalog.NewGatewayID(in.Config.Datacenter, g.Name)),
-				fmt.Sprintf("this node does not use it: none of its addresses %v is on a link of this node", g.Addresses),
-				"make a node on the same link a gateway too",
-			})
-		}
-	}
-	slices.SortFunc(legs, func(a, b nodeLeg) int { return cmp.Compare(a.ID, b.ID) })
-	return legs
 }
 
 // routing leads the prefixes of each datacenter to the gateways that reach it,
 // and the overlay, from which gateways themselves speak, to any.
 func (n node) routing(found *problems) routes.Config {
-	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls()}
+	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls(n.tunnelDevices())}
 	for _, l := range n.legs {
 		c.Nexthops = append(c.Nexthops, l.Nexthop)
 	}
+	c.Routes = n.gatewayRoutes()
 	others := slices.Clone(n.own.others)
 	if n.in.Inventory.Overlay.IsValid() {
 		others = append(others, remote{ordinal: n.ordinal, prefixes: []netip.Prefix{n.in.Inventory.Overlay}})
@@ -189,25 +182,28 @@ func (n node) addDatacenter(c *routes.Config, dc remote, f routes.Family) {
 	}
 }
 
-// members are the gateways that reach a datacenter. When none is said to, all
-// are tried: they know better, and sooner, than the API server. When there is
-// none at all, packets are dropped: they must not leave in plain text.
+// members are the gateways that reach a datacenter and answer. When none does
+// both, one that answers is better: gateways know better, and sooner, than the
+// API server. The last ones stay, whatever is said of them. When there is none
+// at all, packets are dropped: they must not leave in plain text.
 func (n node) members(dc catalog.DatacenterName, f routes.Family) []uint32 {
-	var all, through []uint32
-	for _, l := range n.legs {
-		if l.Family != f {
-			continue
+	reaches := func(l nodeLeg) bool { return slices.Contains(n.through[dc], l.gateway) }
+	answers := func(l nodeLeg) bool { return !l.silent }
+	for _, take := range []func(nodeLeg) bool{
+		func(l nodeLeg) bool { return reaches(l) && answers(l) },
+		answers,
+		reaches,
+		func(nodeLeg) bool { return true },
+	} {
+		var ids []uint32
+		for _, l := range n.legs {
+			if l.Family == f && take(l) {
+				ids = append(ids, l.ID)
+			}
 		}
-		all = append(all, l.ID)
-		if slices.Contains(n.through[dc], l.gateway) {
-			through = append(through, l.ID)
+		if len(ids) > 0 {
+			return ids
 		}
-	}
-	switch {
-	case len(through) > 0:
-		return through
-	case len(all) > 0:
-		return all
 	}
 	return []uint32{routes.BlackholeID(f)}
 }
@@ -222,27 +218,40 @@ func (n node) complain(needed []routes.Route, f routes.Family, found *problems) 
 	}
 	found.add(Problem{
 		"no-gateway", Error, datacenterName(n.in.Config.Datacenter),
-		fmt.Sprintf("no gateway of this datacenter has an IPv%d address on a link of this node; traffic to other datacenters is dropped here", f),
-		"label a node on this link as gateway (kubernetes.gatewayLabel), and see that its agent runs",
+		fmt.Sprintf("no gateway of this datacenter can be reached by IPv%d from this node; traffic to other datacenters is dropped here", f),
+		"label a node as gateway (kubernetes.gatewayLabel), and see that its agent runs",
 	})
 }
 
 // firewall keeps source addresses as they are, and lets remote ones in only
 // from where the gateways are.
 func (n node) firewall() routes.Firewall {
-	fw := routes.Firewall{Local: widest(n.own.local)}
-	if n.in.Inventory.Overlay.IsValid() {
-		fw.Remote = append(fw.Remote, n.in.Inventory.Overlay)
+	fw := routes.Firewall{Local: widest(n.own.local), Remote: widest(n.remotes())}
+	for _, g := range n.reached {
+		if g.tunnel {
+			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: widest(n.sourcesOf(g))})
+		}
 	}
-	for _, dc := range n.own.others {
-		fw.Remote = append(fw.Remote, dc.prefixes...)
-	}
-	slices.SortFunc(fw.Remote, comparePrefix)
-	fw.Remote = widest(fw.Remote)
 	for _, l := range n.legs {
-		fw.Siblings = append(fw.Siblings, l.Device)
+		if l.Via.IsValid() {
+			fw.Siblings = append(fw.Siblings, l.Device)
+		}
 	}
 	slices.Sort(fw.Siblings)
 	fw.Siblings = slices.Compact(fw.Siblings)
+	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
+}
+
+// remotes are the prefixes of all other datacenters and the overlay, sorted.
+func (n node) remotes() []netip.Prefix {
+	var out []netip.Prefix
+	if n.in.Inventory.Overlay.IsValid() {
+		out = append(out, n.in.Inventory.Overlay)
+	}
+	for _, dc := range n.own.others {
+		out = append(out, dc.prefixes...)
+	}
+	slices.SortFunc(out, comparePrefix)
+	return out
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
 )
 
 // nodeInputs is a node of east, on the link of its two gateways.
@@ -40,7 +41,24 @@ func nodeInputs() plan.NodeInputs {
 				{Name: "b", Index: 1, Addresses: addresses("192.0.2.2")},
 			},
 		},
-		Synced: true,
+		PublicKey: tunnel.PublicKey{9},
+		Synced:    true,
+		Now:       now,
+	}
+}
+
+// apart puts both gateways on other links, with tunnels for nodes.
+func apart(in *plan.NodeInputs) {
+	in.Inventory.Gateways = []plan.OwnGateway{
+		{Name: "a", Index: 0, Addresses: addresses("198.51.100.1", "2001:db8:9::1"), PublicKey: tunnel.PublicKey{1}, Port: 51883},
+		{Name: "b", Index: 1, Addresses: addresses("198.51.100.2"), PublicKey: tunnel.PublicKey{2}, Port: 51883},
+	}
+}
+
+// hear puts sessions into the inputs: of gateways that answer, and that do not.
+func hear(in *plan.NodeInputs, answers map[catalog.GatewayID]bool) {
+	for id, up := range answers {
+		in.Observed.Sessions = append(in.Observed.Sessions, plan.Session{Gateway: id, Up: up, Since: now})
 	}
 }
 
@@ -55,8 +73,17 @@ func nodeCases() map[string]func(*plan.NodeInputs) {
 			in.Inventory.Members[1].Through, in.Inventory.Members[2].Through = nil, nil
 		},
 		"gateway-elsewhere": func(in *plan.NodeInputs) { in.Inventory.Gateways[1].Addresses = addresses("198.51.100.2") },
-		"no-gateway":        func(in *plan.NodeInputs) { in.Inventory.Gateways = nil },
-		"was-a-gateway":     func(in *plan.NodeInputs) { in.Host.Addresses = addresses("192.0.2.2") },
+		"gateways-apart":    apart,
+		"one-apart": func(in *plan.NodeInputs) {
+			near := in.Inventory.Gateways[0]
+			apart(in)
+			in.Inventory.Gateways[0] = near
+			hear(in, map[catalog.GatewayID]bool{"east/a": true, "east/b": true})
+		},
+		"gateway-silent": func(in *plan.NodeInputs) { hear(in, map[catalog.GatewayID]bool{"east/a": true, "east/b": false}) },
+		"all-silent":     func(in *plan.NodeInputs) { hear(in, map[catalog.GatewayID]bool{"east/a": false, "east/b": false}) },
+		"no-gateway":     func(in *plan.NodeInputs) { in.Inventory.Gateways = nil },
+		"was-a-gateway":  func(in *plan.NodeInputs) { in.Host.Addresses = addresses("192.0.2.2") },
 		"bad-records": func(in *plan.NodeInputs) {
 			in.Inventory.Members[2].Prefixes = append(in.Inventory.Members[2].Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix("10.1.7.0/24")})
 			in.Inventory.Gateways = append(in.Inventory.Gateways,

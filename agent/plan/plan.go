@@ -11,7 +11,7 @@ import (
 // An empty Desired (see Desired.Empty) with Prune means: remove everything
 // that is ours. Without Prune it means: touch nothing.
 func Compute(in Inputs) (Desired, []Problem) {
-	prune := in.Synced.Catalog && in.Synced.Host
+	prune := in.Synced.Catalog && in.Synced.Host && !in.Nodes.Pending
 	if in.Catalog.Federation.ID == "" {
 		return Desired{Prune: prune}, nil
 	}

@@ -34,12 +34,25 @@ func routing(in Inputs, m members) routes.Config {
 	for _, p := range m.peers() {
 		c.Routes = append(c.Routes, overlayRoute(m, p))
 	}
-	// What a sibling hands over is answered by a lane.
-	c.Sysctls = routes.ForwardingSysctls(append(devices, handedOver(in, m)...))
+	addNodeRoutes(&c, in, m, devices)
+	// What a sibling hands over is answered by a lane, and what a node is sent
+	// through its tunnel it would answer otherwise.
+	c.Sysctls = routes.ForwardingSysctls(slices.Concat(devices, nodeDevices(in, m), handedOver(in, m)))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortFunc(c.Routes, func(a, b routes.Route) int { return comparePrefix(a.Prefix, b.Prefix) })
+	slices.SortFunc(c.Routes, compareRoutes)
 	return c
+}
+
+// compareRoutes orders as routes.Config documents.
+func compareRoutes(a, b routes.Route) int {
+	if a.ToNode != b.ToNode {
+		if b.ToNode {
+			return -1
+		}
+		return 1
+	}
+	return comparePrefix(a.Prefix, b.Prefix)
 }
 
 // addDatacenter adds the group and the routes of one datacenter in one family.

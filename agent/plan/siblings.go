@@ -68,7 +68,7 @@ func transit(in Inputs, m members) routes.Transit {
 	if len(from) == 0 {
 		return routes.Transit{}
 	}
-	devices := slices.Concat(from, in.Host.Underlay, in.Host.Overlays)
+	devices := slices.Concat(from, in.Host.Underlay, in.Host.Overlays, nodeDevices(in, m))
 	slices.Sort(devices)
 	var services []netip.Prefix
 	for _, p := range m.own.Prefixes {

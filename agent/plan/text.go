@@ -26,9 +26,7 @@ func (d Desired) String() string {
 	}
 	writeRoutes(&b, d.Routes)
 	writeFirewall(&b, d.Firewall)
-	for _, s := range d.Sessions {
-		fmt.Fprintf(&b, "session %s dev %s local %s remote %s\n", s.Gateway, s.Device, s.Local, s.Remote)
-	}
+	writeSessions(&b, d.Sessions)
 	for _, o := range d.Observations {
 		fmt.Fprintf(&b, "observation %s at %s\n", o.Peer, o.Endpoint)
 	}
@@ -45,10 +43,20 @@ func (d NodeDesired) String() string {
 	case d.Empty():
 		return "nothing, and everything of ours is removed\n"
 	}
+	for _, t := range d.Tunnels {
+		writeTunnel(&b, t)
+	}
 	writeRoutes(&b, d.Routes)
 	writeFirewall(&b, d.Firewall)
+	writeSessions(&b, d.Sessions)
 	fmt.Fprintf(&b, "prune %v\n", d.Prune)
 	return b.String()
+}
+
+func writeSessions(b *strings.Builder, sessions []SessionConfig) {
+	for _, s := range sessions {
+		fmt.Fprintf(b, "session %s dev %s local %s remote %s\n", s.Gateway, s.Device, s.Local, s.Remote)
+	}
 }
 
 func writeTunnel(b *strings.Builder, t tunnel.Config) {

@@ -46,6 +46,9 @@ func tunnels(in Inputs, m members) []tunnel.Config {
 		slices.SortFunc(c.Peers, func(a, b tunnel.Peer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
 		out = append(out, c)
 	}
+	if c, ok := nodeTunnel(in, m); ok {
+		out = append(out, c)
+	}
 	return out
 }
 

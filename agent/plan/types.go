@@ -23,6 +23,7 @@ type Inputs struct {
 	Observed  Observed
 	Synced    Synced
 	Drain     Drain
+	Nodes     Nodes
 	Now       time.Time
 }
 
@@ -35,6 +36,22 @@ const (
 	Draining       // others are told; what arrives is sent on
 	Drained        // nothing should arrive any more: its own pods use the siblings too
 )
+
+// Nodes are the nodes of the own datacenter that are on no link of this
+// gateway, and reach it through a tunnel.
+type Nodes struct {
+	Peers   []NodePeer // by name
+	Pending bool       // not all are known yet: nothing may be deleted for want of one
+}
+
+// NodePeer is a node at the other end of a tunnel.
+type NodePeer struct {
+	Name      string           `json:"name"`
+	PublicKey tunnel.PublicKey `json:"publicKey"`
+	Port      uint16           `json:"port"` // UDP, of its lane 0
+	Addresses []netip.Addr     `json:"addresses,omitempty"`
+	PodCIDRs  []netip.Prefix   `json:"podCIDRs,omitempty"`
+}
 
 // Host is what the agent sees of its own host.
 type Host struct {
@@ -61,6 +78,7 @@ type Site struct {
 	Prefixes  []catalog.Prefix // sorted by CIDR, distinct
 	Addresses []netip.Addr     // of this host, as its cluster knows them, best to reach first; it may have more
 	Problems  []Problem        // of finding them out
+	Nodes     Nodes
 }
 
 // Catalog is the part of the replicated state that steers packets.

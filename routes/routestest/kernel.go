@@ -89,7 +89,7 @@ func NewKernel(devices ...string) *Kernel {
 		formers:   map[string]former{},
 		watchers:  map[*watcher]bool{},
 	}
-	for _, s := range routes.NodeSysctls() {
+	for _, s := range routes.NodeSysctls(nil) {
 		k.sysctls[s.Key] = "0"
 	}
 	k.sysctls["net/ipv4/nexthop_compat_mode"] = "1"

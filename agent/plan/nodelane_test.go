@@ -1,0 +1,90 @@
+package plan_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// withNodes is the federation with two nodes on other links than ours, and
+// records of nodes that can have no tunnel.
+func withNodes() plan.Inputs {
+	in := running()
+	in.Nodes.Peers = []plan.NodePeer{
+		{
+			Name: "n2", PublicKey: tunnel.PublicKey{22}, Port: 51820,
+			Addresses: addresses("198.51.100.2", "2001:db8:9::2"), PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")},
+		},
+		{
+			Name: "n1", PublicKey: tunnel.PublicKey{21}, Port: 51820,
+			Addresses: addresses("198.51.100.1"), PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24")},
+		},
+	}
+	return in
+}
+
+func TestGatewayPlanForNodesIsAsWrittenDown(t *testing.T) {
+	in := withNodes()
+	in.Nodes.Peers = append(in.Nodes.Peers,
+		plan.NodePeer{Name: "n3", PublicKey: tunnel.PublicKey{21}, Port: 51820, Addresses: addresses("198.51.100.3")},
+		plan.NodePeer{Name: "n4", Port: 51820, Addresses: addresses("198.51.100.4")},
+		plan.NodePeer{Name: "n5", PublicKey: tunnel.PublicKey{25}, Port: 51820},
+		plan.NodePeer{Name: "n6", PublicKey: tunnel.PublicKey{26}, Addresses: addresses("198.51.100.6")})
+	d, problems := plan.Compute(in)
+	golden(t, "nodes", d.String()+problemText(problems))
+}
+
+func TestNothingIsMadeForNodesThatNeedNoTunnel(t *testing.T) {
+	in := running()
+	d, _ := plan.Compute(in)
+	assert.NotContains(t, d.String(), "mesh63")
+	assert.NotContains(t, d.String(), "7118")
+}
+
+func TestNodesAreOtherHostsToAGatewayThatSharesItsWork(t *testing.T) {
+	in := sharing()
+	in.Nodes = withNodes().Nodes
+	d, _ := plan.Compute(in)
+	assert.Contains(t, d.Firewall.Transit.Devices, "mesh63")
+	d, _ = plan.Compute(withNodes())
+	assert.Empty(t, d.Firewall.Transit.Devices, "one gateway sees both directions")
+}
+
+func TestNothingIsDeletedWhileTheNodesAreNotKnown(t *testing.T) {
+	in := running()
+	in.Nodes.Pending = true
+	d, _ := plan.Compute(in)
+	assert.False(t, d.Prune)
+}
+
+func TestNodeMaySendFromItsOwnAddressesOnly(t *testing.T) {
+	d, _ := plan.Compute(withNodes())
+	lane := d.Tunnels[len(d.Tunnels)-1]
+	seen := map[netip.Prefix]bool{}
+	for _, p := range lane.Peers {
+		for _, a := range p.AllowedIPs {
+			assert.False(t, seen[a], "%s has two owners", a)
+			seen[a] = true
+		}
+	}
+	assert.Len(t, seen, 2+3+2, "pods, addresses, and the own ends of both tunnels")
+}
+
+func TestTunnelToNodeStaysWhereItWorks(t *testing.T) {
+	in := withNodes()
+	d, _ := plan.Compute(in)
+	in.Observed.Tunnels = applied(d)
+	roamed := netip.MustParseAddrPort("203.0.113.9:1234")
+	last := &in.Observed.Tunnels[len(in.Observed.Tunnels)-1]
+	for i := range last.Peers {
+		last.Peers[i].Endpoint, last.Peers[i].LastHandshake = roamed, now
+	}
+	d, _ = plan.Compute(in)
+	for _, p := range d.Tunnels[len(d.Tunnels)-1].Peers {
+		assert.Equal(t, roamed, p.Endpoint)
+	}
+}
