@@ -146,6 +146,9 @@ func (d *Discovery) Current() plan.Site { return d.latest.get().Site }
 // Changed implements agent.Site.
 func (d *Discovery) Changed() <-chan struct{} { return d.latest.changed() }
 
+// Nodes are those of the cluster, by name. They are shared: do not change them.
+func (d *Discovery) Nodes() []Node { return d.latest.get().Nodes }
+
 // Addresses returns the node addresses of each gateway that the cluster may
 // have, by the gateway's name.
 func (d *Discovery) Addresses() map[string][]netip.Addr {

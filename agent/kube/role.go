@@ -117,3 +117,14 @@ func (w *RoleWatcher) Current() Role { return w.latest.get() }
 
 // Changed is closed at the next change of Current after this call.
 func (w *RoleWatcher) Changed() <-chan struct{} { return w.latest.changed() }
+
+// Owner is a reference to the own Node, with which goes what it owns; false:
+// not known yet.
+func (w *RoleWatcher) Owner() (metav1.OwnerReference, bool) {
+	for _, n := range Items[*corev1.Node](w.node) {
+		if n.Name == w.cfg.Kubernetes.NodeName {
+			return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}, true
+		}
+	}
+	return metav1.OwnerReference{}, false
+}

@@ -16,7 +16,10 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/inventory"
+	"github.com/meshway/meshway/agent/kube/meshnode"
 	"github.com/meshway/meshway/agent/kube/property"
+	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -57,7 +60,7 @@ func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store,
 			case kube.RoleGateway:
 				return runClusterGateway(ctx, cfg, store, clients, chart, log)
 			case kube.RoleNode:
-				return runNode(ctx, cfg, clients, chart, log)
+				return runNode(ctx, cfg, store, clients, roles, chart, log)
 			default:
 				return awaitRole(ctx, cfg, chart, log)
 			}
@@ -120,14 +123,25 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 	if err != nil {
 		return err
 	}
+	site, err := meshnode.NewSite(meshnode.SiteConfig{
+		Client: clients.Dynamic, Cluster: discovery, Node: cfg.Kubernetes.NodeName, Gateway: cfg.Gateway, Dir: cfg.DataDir, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	key, err := store.WireGuardKey()
+	if err != nil {
+		return err
+	}
 	events := kube.NewEvents(clients.Kubernetes, "meshway")
 	wrong := newNotices()
 	return runGateway(ctx, cfg, store, surroundings{
-		site: discovery, problems: wrong.all,
+		site: site, problems: wrong.all,
 		alongside: func(ctx context.Context, a *agent.Agent) error {
 			writer, err := inventory.NewWriter(inventory.WriterConfig{
 				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
 				Addresses: discovery.Addresses, Log: log,
+				Tunnel: &inventory.NodeTunnel{PublicKey: key.Public().String(), Port: int32(plan.NodePort(cfg))},
 			})
 			if err != nil {
 				return err
@@ -138,6 +152,7 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			})
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return discovery.Run(ctx) })
+			group.Go(func() error { return site.Run(ctx) })
 			group.Go(func() error { return events.Run(ctx) })
 			group.Go(func() error { return writer.Run(ctx) })
 			group.Go(func() error { return properties.Run(ctx) })
@@ -151,8 +166,14 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 }
 
 // runNode only routes to the gateways of the cluster.
-func runNode(ctx context.Context, cfg config.Config, clients kube.Clients, chart *kube.UninstallWatcher, log *slog.Logger) error {
+func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients, roles *kube.RoleWatcher,
+	chart *kube.UninstallWatcher, log *slog.Logger,
+) error {
 	reader, err := inventory.NewReader(inventory.ReaderConfig{Client: clients.Dynamic, Dir: cfg.DataDir, Log: log})
+	if err != nil {
+		return err
+	}
+	key, err := store.WireGuardKey()
 	if err != nil {
 		return err
 	}
@@ -161,15 +182,29 @@ func runNode(ctx context.Context, cfg config.Config, clients kube.Clients, chart
 		return err
 	}
 	node := agent.NewNode(agent.NodeDeps{
-		Config: cfg, Dataplane: dataplane, Inventory: reader, Log: log,
+		Config: cfg, Key: key, Dataplane: dataplane, Inventory: reader, Log: log,
+		Liveness: liveness.NewProber(liveness.Config{
+			Interval: cfg.Liveness.Interval, Multiplier: cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: log,
+		}),
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
-			Prefixes:     func() []catalog.Prefix { return nil }, // the MTU of the underlay is of no concern here
+			Prefixes: func() []catalog.Prefix {
+				known, _ := reader.Current()
+				return known.PrefixesOf(cfg.Datacenter)
+			},
 		},
 	})
+	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
+		Client: clients.Dynamic, Node: cfg.Kubernetes.NodeName, PublicKey: key.Public(), Port: cfg.WireGuard.Port,
+		Owner: roles.Owner, Ways: node.Ways, Changed: node.Changed, Log: log,
+	})
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return reader.Run(ctx) })
 	group.Go(func() error { return node.Run(ctx) })
+	group.Go(func() error { return writer.Run(ctx) })
 	group.Go(func() error { return untilUninstalled(ctx, chart, func(context.Context) {}) })
 	group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, node.Status, log) })
 	return group.Wait()

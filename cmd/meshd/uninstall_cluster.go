@@ -13,6 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/inventory"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/kube/meshnode"
 )
 
 // retiredTimeout is how long the agents have to leave the federation and to
@@ -50,5 +51,6 @@ func removeObjects(ctx context.Context, clients kube.Clients, namespace string) 
 		controller.Remove(ctx, clients.Kubernetes, clients.MCS),
 		controller.RemoveLease(ctx, clients.Kubernetes, namespace),
 		inventory.Remove(ctx, clients.Dynamic),
+		meshnode.Remove(ctx, clients.Dynamic),
 	)
 }

@@ -23,6 +23,7 @@ type View struct {
 	Problems    []plan.Problem
 	Draining    bool                    // this gateway is not to be sent to
 	Addresses   map[string][]netip.Addr // of the nodes, by gateway name
+	Tunnel      *NodeTunnel             // of this gateway
 }
 
 // own are the names of the gateways of this cluster.
@@ -74,6 +75,9 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 	}
 	before := mine.Peers
 	mine.Peers = nil
+	if dc.Self {
+		mine.Tunnel = v.Tunnel
+	}
 	// Nodes go by it. The only gateway stays in use: there is no other way.
 	away := v.Draining && len(own) > 1
 	for _, g := range dc.Gateways {

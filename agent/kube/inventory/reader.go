@@ -17,6 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/tunnel"
 )
 
 // ReaderConfig is what a Reader needs.
@@ -166,6 +167,12 @@ func gatewaysOf(dc Datacenter) []plan.OwnGateway {
 		for _, ip := range g.NodeIPs {
 			if a, err := netip.ParseAddr(ip); err == nil {
 				own.Addresses = append(own.Addresses, a)
+			}
+		}
+		for _, t := range dc.Status.Through {
+			if t.Gateway == g.Name && t.Tunnel != nil {
+				own.PublicKey, _ = tunnel.ParsePublicKey(t.Tunnel.PublicKey) // the planner takes zero for none
+				own.Port = uint16(t.Tunnel.Port)                             //nolint:gosec // the CRD bounds it
 			}
 		}
 		if g.Reachable { // else it has never told of itself, or is gone

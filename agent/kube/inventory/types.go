@@ -82,8 +82,15 @@ type Gateway struct {
 // Through is what one gateway of this cluster sees of the datacenter. Each
 // gateway writes its own entry and leaves those of the others.
 type Through struct {
-	Gateway string `json:"gateway"`
-	Peers   []Peer `json:"peers,omitempty"` // by index; none in the object of the cluster itself
+	Gateway string      `json:"gateway"`
+	Peers   []Peer      `json:"peers,omitempty"`  // by index; none in the object of the cluster itself
+	Tunnel  *NodeTunnel `json:"tunnel,omitempty"` // only in the object of the cluster itself
+}
+
+// NodeTunnel is where a gateway takes tunnels of nodes that are on none of its links.
+type NodeTunnel struct {
+	PublicKey string `json:"publicKey"` // base64
+	Port      int32  `json:"port"`      // UDP
 }
 
 // Peer is a gateway as another sees it.

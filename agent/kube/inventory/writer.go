@@ -40,6 +40,7 @@ type WriterConfig struct {
 	Snapshot  func() status.Snapshot         // of the own gateway
 	Changed   func() <-chan struct{}         // closed at the next change of Snapshot
 	Addresses func() map[string][]netip.Addr // of the nodes, by gateway name
+	Tunnel    *NodeTunnel                    // of this gateway, for nodes; nil: it has none
 	Log       *slog.Logger
 }
 
@@ -110,7 +111,7 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
 		err = w.write(ctx, View{
 			Self: s.Self.Gateway, Federation: *s.Federation, Datacenters: s.Datacenters,
-			Problems: s.Problems, Draining: s.Self.Draining, Addresses: w.cfg.Addresses(),
+			Problems: s.Problems, Draining: s.Self.Draining, Addresses: w.cfg.Addresses(), Tunnel: w.cfg.Tunnel,
 		})
 	}
 	w.report(err)

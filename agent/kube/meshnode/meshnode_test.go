@@ -1,0 +1,205 @@
+package meshnode
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// cluster is a kube.Discovery of three nodes, the last one a gateway.
+type cluster struct{ next chan struct{} }
+
+func (*cluster) Current() plan.Site         { return plan.Site{Known: true} }
+func (c *cluster) Changed() <-chan struct{} { return c.next }
+
+func (*cluster) Nodes() []kube.Node {
+	node := func(name, cidr, address string) kube.Node {
+		return kube.Node{Name: name, PodCIDRs: []netip.Prefix{netip.MustParsePrefix(cidr)}, Addresses: []netip.Addr{netip.MustParseAddr(address)}}
+	}
+	gateway := node("east-3", "10.1.3.0/24", "192.0.2.3")
+	gateway.Gateway = true
+	return []kube.Node{node("east-1", "10.1.1.0/24", "192.0.2.1"), node("east-2", "10.1.2.0/24", "192.0.2.2"), gateway}
+}
+
+func newClient() *dynamicfake.FakeDynamicClient {
+	return dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{Resource(): Kind + "List"})
+}
+
+// run runs a task until the test ends.
+func run(t *testing.T, task func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- task(ctx) }()
+	t.Cleanup(func() { stop(); assert.NoError(t, <-done) })
+}
+
+// node is a writer whose ways can be changed.
+type node struct {
+	ways []plan.Way
+	next chan struct{}
+}
+
+func (n *node) start(t *testing.T, client *dynamicfake.FakeDynamicClient, name string, key byte) *Writer {
+	t.Helper()
+	n.next = make(chan struct{})
+	w, err := NewWriter(WriterConfig{
+		Client: client, Node: name, PublicKey: tunnel.PublicKey{key}, Port: 51820,
+		Owner: func() (metav1.OwnerReference, bool) {
+			return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: name, UID: "u"}, true
+		},
+		Ways: func() ([]plan.Way, bool) { return n.ways, n.ways != nil }, Changed: func() <-chan struct{} { return n.next },
+	})
+	require.NoError(t, err)
+	run(t, w.Run)
+	return w
+}
+
+func read(t *testing.T, client *dynamicfake.FakeDynamicClient, name string) (MeshNode, bool) {
+	t.Helper()
+	object, err := client.Resource(Resource()).Get(t.Context(), name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return MeshNode{}, false
+	}
+	require.NoError(t, err)
+	m, err := Decode(object.Object)
+	require.NoError(t, err)
+	return m, true
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, time.Millisecond)
+}
+
+func newSite(t *testing.T, client *dynamicfake.FakeDynamicClient, dir, gateway string) *Site {
+	t.Helper()
+	s, err := NewSite(SiteConfig{
+		Client: client, Cluster: &cluster{next: make(chan struct{})}, Node: "east-3", Gateway: gateway, Dir: dir,
+	})
+	require.NoError(t, err)
+	return s
+}
+
+func TestGatewayReadsWhatItsNodesWrite(t *testing.T) {
+	client, dir := newClient(), t.TempDir()
+	far := &node{ways: []plan.Way{{Gateway: "east-3", Device: "mesh0", Tunnel: true}, {Gateway: "other", Device: "eth0"}}}
+	near := &node{ways: []plan.Way{{Gateway: "east-3", Device: "eth0"}}}
+	far.start(t, client, "east-1", 1)
+	near.start(t, client, "east-2", 2)
+	s := newSite(t, client, dir, "east-3")
+	assert.True(t, s.Current().Nodes.Pending)
+	run(t, s.Run)
+	want := plan.Nodes{Peers: []plan.NodePeer{{
+		Name: "east-1", PublicKey: tunnel.PublicKey{1}, Port: 51820,
+		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24")},
+	}}}
+	eventually(t, func() bool { return assert.ObjectsAreEqual(want, s.Current().Nodes) })
+	m, _ := read(t, client, "east-1")
+	assert.Equal(t, Spec{PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}, Links: []string{"other"}}, m.Spec)
+	assert.Equal(t, "east-1", m.OwnerReferences[0].Name, "it goes with its Node")
+
+	eventually(t, func() bool {
+		again := newSite(t, client, dir, "east-3").Current().Nodes // known without the API server
+		return assert.ObjectsAreEqual(want.Peers, again.Peers) && again.Pending
+	})
+	assert.Empty(t, newSite(t, client, dir, "other").Current().Nodes.Peers, "it is on the link of all who use it")
+}
+
+func TestObjectOfAHostThatIsAGatewayNowIsDeleted(t *testing.T) {
+	client := newClient()
+	object, err := MeshNode{ObjectMeta: metav1.ObjectMeta{Name: "east-3"}, Spec: Spec{Tunnels: []string{"east-3"}}}.Encode()
+	require.NoError(t, err)
+	_, err = client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	s := newSite(t, client, t.TempDir(), "east-3")
+	run(t, s.Run)
+	eventually(t, func() bool { _, exists := read(t, client, "east-3"); return !exists })
+	assert.Empty(t, s.Current().Nodes.Peers)
+}
+
+func TestNothingIsWrittenThatIsThereAlready(t *testing.T) {
+	client := newClient()
+	n := &node{ways: []plan.Way{{Gateway: "east-3", Tunnel: true}}}
+	w := n.start(t, client, "east-1", 1)
+	eventually(t, func() bool { _, exists := read(t, client, "east-1"); return exists })
+	eventually(t, func() bool { return len(kube.Items[*unstructured.Unstructured](w.source)) == 1 })
+	before := writes(client)
+	require.NoError(t, w.pass(t.Context()))
+	assert.Equal(t, before, writes(client))
+}
+
+func writes(client *dynamicfake.FakeDynamicClient) int {
+	n := 0
+	for _, a := range client.Actions() {
+		if a.GetVerb() == "create" || a.GetVerb() == "update" || a.GetVerb() == "delete" {
+			n++
+		}
+	}
+	return n
+}
+
+func TestWaysThatAreNotKnownAreNotWritten(t *testing.T) {
+	client := newClient()
+	w := (&node{}).start(t, client, "east-1", 1)
+	eventually(t, w.source.Synced)
+	require.NoError(t, w.pass(t.Context()))
+	assert.Zero(t, writes(client))
+}
+
+func TestMissingKindIsAProblemAndHoldsNothingUp(t *testing.T) {
+	client := newClient()
+	gone := apierrors.NewNotFound(Resource().GroupResource(), "")
+	client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, gone })
+	s := newSite(t, client, t.TempDir(), "east-3")
+	run(t, s.Run)
+	eventually(t, func() bool { return len(s.Current().Problems) == 1 })
+	assert.Equal(t, "meshnodes-unknown", s.Current().Problems[0].Code)
+	assert.False(t, s.Current().Nodes.Pending, "others may be pruned")
+}
+
+func TestAPIServerThatIsAwayLeavesThePeers(t *testing.T) {
+	client, dir := newClient(), t.TempDir()
+	require.NoError(t, kube.Memory[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
+		"east-1": {PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}},
+	}))
+	client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, errors.New("connection refused")
+	})
+	s := newSite(t, client, dir, "east-3")
+	run(t, s.Run)
+	require.NoError(t, s.pass(t.Context()))
+	assert.Len(t, s.Current().Nodes.Peers, 1)
+	assert.True(t, s.Current().Nodes.Pending)
+}
+
+func TestUninstallingDeletesWhatNodesWrote(t *testing.T) {
+	client := newClient()
+	for name, labels := range map[string]map[string]string{"east-1": {managedByLabel: managedBy}, "mine": nil} {
+		object, err := MeshNode{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}.Encode()
+		require.NoError(t, err)
+		_, err = client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	require.NoError(t, Remove(t.Context(), client))
+	_, exists := read(t, client, "east-1")
+	assert.False(t, exists)
+	_, exists = read(t, client, "mine")
+	assert.True(t, exists)
+}

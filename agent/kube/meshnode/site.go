@@ -1,0 +1,172 @@
+package meshnode
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Cluster is what a Site adds to: *kube.Discovery.
+type Cluster interface {
+	agent.Site
+	// Nodes are those of the cluster, by name.
+	Nodes() []kube.Node
+}
+
+// SiteConfig is what a Site needs.
+type SiteConfig struct {
+	Client  dynamic.Interface
+	Cluster Cluster
+	Node    string // name of the own Node
+	Gateway string // the own name
+	Dir     string // keeps what was read last
+	Log     *slog.Logger
+}
+
+// Site is a cluster with the nodes that reach this gateway through a tunnel.
+type Site struct {
+	cfg    SiteConfig
+	source *kube.Source
+	memory kube.Memory[map[string]Spec]
+	wake   chan struct{}
+
+	mu     sync.Mutex // guards all following
+	latest plan.Site
+	next   chan struct{}
+}
+
+var _ agent.Site = (*Site)(nil)
+
+// NewSite knows already what an earlier one read.
+func NewSite(cfg SiteConfig) (*Site, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Site{
+		cfg: cfg, wake: make(chan struct{}, 1), next: make(chan struct{}),
+		memory: kube.Memory[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json")},
+	}
+	specs, _ := s.memory.Load()
+	s.latest = s.join(specs, nil)
+	s.latest.Nodes.Pending = true
+	var err error
+	s.source, err = newSource(cfg.Client, "", s.wake)
+	return s, err
+}
+
+// Run reads until ctx ends.
+func (s *Site) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { defer close(done); s.source.Run(ctx) }()
+	defer func() { <-done }()
+	for {
+		changed := s.cfg.Cluster.Changed() // before the pass, so that none is missed
+		pause := recheckInterval
+		if err := s.pass(ctx); err != nil {
+			s.cfg.Log.Warn("what this host said as a node is still there", "err", err)
+			pause = retryInterval
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-s.wake:
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *Site) pass(ctx context.Context) error {
+	refusal := s.source.Refusal()
+	if !s.source.Synced() && refusal == nil {
+		specs, _ := s.memory.Load()
+		now := s.join(specs, nil)
+		now.Nodes.Pending = true
+		s.publish(now)
+		return nil
+	}
+	specs := map[string]Spec{}
+	for _, object := range kube.Items[*unstructured.Unstructured](s.source) {
+		m, err := Decode(object.Object)
+		if err != nil {
+			s.cfg.Log.Warn("a meshnode cannot be read", "name", object.GetName(), "err", err)
+			continue
+		}
+		specs[m.Name] = m.Spec
+	}
+	_, own := specs[s.cfg.Node]
+	delete(specs, s.cfg.Node)
+	s.publish(s.join(specs, refusal))
+	if err := s.memory.Save(specs); err != nil {
+		s.cfg.Log.Warn("the next start will depend on the API server", "err", err)
+	}
+	if own {
+		return remove(ctx, s.cfg.Client, s.cfg.Node) // of the time when this host was no gateway
+	}
+	return nil
+}
+
+// join takes the nodes that want a tunnel to this gateway. One that is a
+// gateway by its label, or that the cluster has no more, has none.
+func (s *Site) join(specs map[string]Spec, refusal error) plan.Site {
+	site := s.cfg.Cluster.Current()
+	for _, n := range s.cfg.Cluster.Nodes() {
+		spec, told := specs[n.Name]
+		if !told || n.Gateway || !slices.Contains(spec.Tunnels, s.cfg.Gateway) {
+			continue
+		}
+		key, _ := tunnel.ParsePublicKey(spec.PublicKey) // the planner refuses the zero one
+		site.Nodes.Peers = append(site.Nodes.Peers, plan.NodePeer{
+			Name: n.Name, PublicKey: key, Port: uint16(spec.Port), //nolint:gosec // the CRD bounds it, and the planner judges it
+			Addresses: n.Addresses, PodCIDRs: n.PodCIDRs,
+		})
+	}
+	slices.SortFunc(site.Nodes.Peers, func(a, b plan.NodePeer) int { return cmp.Compare(a.Name, b.Name) })
+	if refusal != nil {
+		site.Problems = append(slices.Clone(site.Problems), plan.Problem{
+			Code: "meshnodes-unknown", Severity: plan.Warning, Subject: "kubernetes",
+			Message: fmt.Sprintf("nodes on other links than this gateway have no way to other datacenters: %v", refusal),
+			Remedy:  "install the CRD of meshnodes.meshway.io, and give the service account the right to list and watch it",
+		})
+	}
+	return site
+}
+
+func (s *Site) publish(now plan.Site) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if reflect.DeepEqual(s.latest, now) {
+		return
+	}
+	s.latest = now
+	close(s.next)
+	s.next = make(chan struct{})
+}
+
+// Current implements agent.Site.
+func (s *Site) Current() plan.Site {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.latest
+}
+
+// Changed implements agent.Site.
+func (s *Site) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}

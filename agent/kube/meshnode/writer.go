@@ -1,0 +1,198 @@
+package meshnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/tunnel"
+)
+
+const (
+	// retryInterval is after a write that failed.
+	retryInterval = 2 * time.Second
+	// recheckInterval heals what no event told of.
+	recheckInterval = 30 * time.Second
+	// writeTimeout bounds one write to the API server.
+	writeTimeout = 10 * time.Second
+)
+
+// WriterConfig is what a Writer needs.
+type WriterConfig struct {
+	Client    dynamic.Interface
+	Node      string // name of the own Node
+	PublicKey tunnel.PublicKey
+	Port      uint16                               // UDP, of lane 0
+	Owner     func() (metav1.OwnerReference, bool) // the own Node; false: not known yet
+	Ways      func() ([]plan.Way, bool)            // to the gateways; false: not known yet
+	Changed   func() <-chan struct{}               // closed at the next change of Ways
+	Log       *slog.Logger
+}
+
+// Writer keeps the own MeshNode object as the node is.
+type Writer struct {
+	cfg    WriterConfig
+	source *kube.Source
+	wake   chan struct{}
+	failed string // what the last pass could not write; told once
+}
+
+// NewWriter returns a writer that does nothing until it runs.
+func NewWriter(cfg WriterConfig) (*Writer, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	w := &Writer{cfg: cfg, wake: make(chan struct{}, 1)}
+	var err error
+	w.source, err = newSource(cfg.Client, cfg.Node, w.wake)
+	return w, err
+}
+
+// newSource watches one object, or all with an empty name.
+func newSource(client dynamic.Interface, name string, wake chan struct{}) (*kube.Source, error) {
+	one := func(o *metav1.ListOptions) {
+		if name != "" {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
+		}
+	}
+	informer := dynamicinformer.NewFilteredDynamicInformer(client, Resource(), metav1.NamespaceAll, 0, nil, one).Informer()
+	return kube.NewSource(informer, nil, func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// Run writes until ctx ends; the object stays.
+func (w *Writer) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { defer close(done); w.source.Run(ctx) }()
+	defer func() { <-done }()
+	for {
+		changed := w.cfg.Changed() // before the pass, so that none is missed
+		pause := recheckInterval
+		err := w.pass(ctx)
+		if err != nil {
+			pause = retryInterval
+		}
+		w.report(err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-w.wake:
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (w *Writer) report(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != w.failed {
+		w.cfg.Log.Warn("gateways are not told of this node: those on other links do not reach it", "err", err,
+			"remedy", "install the CRD of meshnodes.meshway.io and the roles of the same version")
+	}
+	w.failed = text
+}
+
+// pass compares, and writes what differs.
+func (w *Writer) pass(ctx context.Context) error {
+	if !w.source.Synced() {
+		return w.source.Refusal()
+	}
+	ways, known := w.cfg.Ways()
+	owner, exists := w.cfg.Owner()
+	if !known || !exists {
+		return nil
+	}
+	want := MeshNode{Spec: w.spec(ways)}
+	want.Name, want.Labels = w.cfg.Node, map[string]string{managedByLabel: managedBy}
+	want.OwnerReferences = []metav1.OwnerReference{owner}
+	for _, object := range kube.Items[*unstructured.Unstructured](w.source) {
+		if object.GetName() != w.cfg.Node {
+			continue
+		}
+		have, err := Decode(object.Object)
+		if err == nil && reflect.DeepEqual(have.Spec, want.Spec) && reflect.DeepEqual(have.OwnerReferences, want.OwnerReferences) {
+			return nil
+		}
+		want.ResourceVersion = object.GetResourceVersion()
+	}
+	return w.write(ctx, want)
+}
+
+func (w *Writer) spec(ways []plan.Way) Spec {
+	s := Spec{PublicKey: w.cfg.PublicKey.String(), Port: int32(w.cfg.Port)}
+	for _, way := range ways {
+		if way.Tunnel {
+			s.Tunnels = append(s.Tunnels, way.Gateway)
+		} else {
+			s.Links = append(s.Links, way.Gateway)
+		}
+	}
+	return s
+}
+
+// write is refused by the API server if somebody else has written since we
+// looked; then the next pass, which their write causes, does it.
+func (w *Writer) write(ctx context.Context, m MeshNode) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	object, err := m.Encode()
+	if err != nil {
+		return fmt.Errorf("encode meshnode %s: %w", m.Name, err)
+	}
+	client := w.cfg.Client.Resource(Resource())
+	if m.ResourceVersion == "" {
+		_, err = client.Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+	} else {
+		_, err = client.Update(ctx, &unstructured.Unstructured{Object: object}, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		return fmt.Errorf("write meshnode %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// Remove deletes the MeshNode objects that Writers made. None may run any more.
+func Remove(ctx context.Context, client dynamic.Interface) error {
+	list, err := client.Resource(Resource()).List(ctx, metav1.ListOptions{LabelSelector: managedByLabel + "=" + managedBy})
+	if apierrors.IsNotFound(err) {
+		return nil // the CRD is gone, and all its objects with it
+	}
+	if err != nil {
+		return fmt.Errorf("list meshnodes: %w", err)
+	}
+	var failed []error
+	for _, object := range list.Items {
+		failed = append(failed, remove(ctx, client, object.GetName()))
+	}
+	return errors.Join(failed...)
+}
+
+// remove deletes the object of a node; a missing one is no error.
+func remove(ctx context.Context, client dynamic.Interface, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := client.Resource(Resource()).Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete meshnode %s: %w", name, err)
+	}
+	return nil
+}
