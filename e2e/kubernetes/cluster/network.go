@@ -77,8 +77,12 @@ func (c *Cluster) linkTogether(ctx context.Context) error {
 }
 
 // linkApart gives each node a network of four addresses, or /126. The router
-// leads the cluster's pods, but only what comes from the cluster.
+// leads the cluster's pods, but only what comes from the cluster, and from
+// nodes takes no source that is not the cluster's.
 func (c *Cluster) linkApart(ctx context.Context) error {
+	if err := c.refuseForeignSources(ctx); err != nil {
+		return err
+	}
 	router, table := c.lab.router, c.routeTable()
 	for i, n := range c.nodes {
 		var networks []netip.Prefix
@@ -111,6 +115,20 @@ func (c *Cluster) linkApart(ctx context.Context) error {
 	return nil
 }
 
+// refuseForeignSources is what networks between subnets do.
+func (c *Cluster) refuseForeignSources(ctx context.Context) error {
+	rules := fmt.Sprintf("table inet %s {\nchain forward {\ntype filter hook forward priority filter\n", c.lan())
+	for i := range c.options.PodCIDRs {
+		family := "ip"
+		if c.options.PodCIDRs[i].Addr().Is6() {
+			family = "ip6"
+		}
+		rules += fmt.Sprintf("iifname \"%s-*\" %s saddr != { %s, %s } drop\n", c.Name(), family, c.options.PodCIDRs[i], c.options.Underlay[i].Masked())
+	}
+	_, err := c.lab.router.ExecInput(ctx, rules+"}\n}\n", "nft", "-f", "-")
+	return err
+}
+
 // routeTable is the router's table for the cluster's pods: any number that no
 // other cluster of the lab has.
 func (c *Cluster) routeTable() string {
@@ -123,7 +141,8 @@ func (c *Cluster) routeTable() string {
 // their hosts.
 func (c *Cluster) removeNetwork() error {
 	if c.options.Apart {
-		return nil
+		_, err := c.lab.router.Exec(context.Background(), "nft", "delete", "table", "inet", c.lan())
+		return err
 	}
 	_, err := c.lab.router.Exec(context.Background(), "ip", "link", "del", c.lan())
 	return err

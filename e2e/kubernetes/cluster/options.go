@@ -32,7 +32,8 @@ type Options struct {
 	IPMasq bool
 	// Apart gives each node a link of its own to the router, so that nodes of
 	// one cluster are no neighbours. The router then knows the cluster's pods, as
-	// a cloud's does, but only for packets from that cluster.
+	// a cloud's does, but only for packets from that cluster, and drops sources of
+	// others.
 	Apart bool
 }
 

@@ -1,0 +1,81 @@
+//go:build linux && root
+
+package federation_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+)
+
+// TestNodesOnOtherLinks holds for traffic what TestClusters does, where nodes of
+// a cluster are no neighbours and the network between them knows the sources of
+// their own cluster only. Node 2 reaches the gateway through a tunnel then.
+func TestNodesOnOtherLinks(t *testing.T) {
+	w := newWorld(t, func(n int, o *cluster.Options) {
+		o.IPMasq = n == 0
+		*o = o.DualStack(n)
+		o.Apart = true
+	})
+	sites := map[*cluster.Cluster]site{}
+	for _, c := range w.clusters {
+		sites[c] = w.serve(t, c)
+	}
+	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { w.testTraffic(t, sites) })
+	t.Run("nodes tell how they reach the gateway", w.testMeshNodes)
+	t.Run("a node may not speak for another", w.testForeignMeshNode)
+}
+
+func (w *world) testMeshNodes(t *testing.T) {
+	for _, c := range w.clusters {
+		name := c.Nodes()[1].Name
+		w.await(t, name+" has a MeshNode", func(ctx context.Context) error {
+			out, err := c.Kubectl(ctx, "get", "meshnode", name, "-o", "jsonpath={.spec.tunnels[*]} {.metadata.ownerReferences[*].name}")
+			if want := c.Nodes()[0].Name + " " + name; err == nil && strings.TrimSpace(out) != want {
+				err = fmt.Errorf("it says %q, not %q", out, want)
+			}
+			return err
+		})
+		out := w.run(t, "kubectl", "--context", c.Name(), "get", "meshnodes", "-o", "name")
+		assert.Equal(t, "meshnode.meshway.io/"+name, strings.TrimSpace(out), "a gateway has none")
+	}
+}
+
+// testForeignMeshNode acts with the rights of the agent on node 2.
+func (w *world) testForeignMeshNode(t *testing.T) {
+	c := w.clusters[0]
+	config := c.REST()
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + namespace + ":meshway",
+		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
+		Extra:    map[string][]string{"authentication.kubernetes.io/node-name": {c.Nodes()[1].Name}},
+	}
+	agent, err := dynamic.NewForConfig(config)
+	require.NoError(t, err)
+	nodes := agent.Resource(schema.GroupVersionResource{Group: "meshway.io", Version: "v1alpha1", Resource: "meshnodes"})
+	own, err := nodes.List(within(t, patience), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, own.Items, 1)
+	foreign := own.Items[0].DeepCopy()
+	foreign.SetName(c.Nodes()[0].Name)
+	foreign.SetResourceVersion("")
+	foreign.SetUID("")
+	_, err = nodes.Create(within(t, patience), foreign, metav1.CreateOptions{})
+	assert.True(t, apierrors.IsForbidden(err), "%v", err)
+	assert.ErrorContains(t, err, "may not write the MeshNode of another node")
+	orphan := own.Items[0].DeepCopy()
+	orphan.SetOwnerReferences(nil)
+	_, err = nodes.Update(within(t, patience), orphan, metav1.UpdateOptions{})
+	assert.True(t, apierrors.IsInvalid(err), "%v", err)
+}
