@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -151,6 +152,33 @@ func TestOnlyHelmUninstallMakesTheJobThatAgentsObey(t *testing.T) {
 	out, err := helm(t, "template", "meshway", chartDir, "--set", "datacenter.name=east,uninstall.enabled=false")
 	require.NoError(t, err)
 	assert.NotContains(t, out, "kind: Job")
+}
+
+func TestRollingUpdateDrainsOneGatewayAtATime(t *testing.T) {
+	r := rendering{"rolling", append(rendered("userspace").values, "testdata/values/rolling.yaml")}
+	set := of[*appsv1.DaemonSet](objects(t, r.manifests(t)))["meshway-dataplane"].Spec
+	require.Equal(t, appsv1.RollingUpdateDaemonSetStrategyType, set.UpdateStrategy.Type)
+	assert.Equal(t, 1, set.UpdateStrategy.RollingUpdate.MaxUnavailable.IntValue())
+	hook := set.Template.Spec.Containers[0].Lifecycle.PreStop.Exec.Command
+	require.Equal(t, []string{"meshctl", "drain"}, hook[:2])
+	away := duration(t, hook, "--for=")
+	assert.Greater(t, time.Duration(set.MinReadySeconds)*time.Second, away, "the next one goes when this one is back in use")
+	grace := time.Duration(*set.Template.Spec.TerminationGracePeriodSeconds) * time.Second
+	assert.Greater(t, grace, duration(t, hook, "--timeout="))
+	assert.Greater(t, away, grace, "it is away until its tunnels have ended")
+}
+
+func duration(t *testing.T, command []string, flag string) time.Duration {
+	t.Helper()
+	for _, word := range command {
+		if text, ok := strings.CutPrefix(word, flag); ok {
+			d, err := time.ParseDuration(text)
+			require.NoError(t, err)
+			return d
+		}
+	}
+	require.Fail(t, "no "+flag)
+	return 0
 }
 
 func TestDataPlaneOutlivesTheAgent(t *testing.T) {
