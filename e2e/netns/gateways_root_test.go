@@ -127,6 +127,46 @@ func TestConnectionsSurviveTheDeathOfAGateway(t *testing.T) {
 	assert.NotZero(t, longest, "none of the streams went by the gateway that died")
 }
 
+func TestDrainedGatewayLosesNothing(t *testing.T) {
+	s := newShared(t)
+	const every = 10 * time.Millisecond
+	var streams []*harness.Traffic
+	for _, way := range s.ways() {
+		for range 3 {
+			stream, err := way.from.Datagrams(t.Context(), harness.At(way.to), every)
+			require.NoError(t, err)
+			streams = append(streams, stream)
+		}
+	}
+	s.requireAllAnswered(streams)
+	s.requireBothLanesUsed()
+	s.drain(s.a, plan.Draining)
+	s.awaitState(s.west, plan.Session{Gateway: "east/a"}, plan.Session{Gateway: "east/b", Up: true})
+	s.sendBy(s.b) // what the Datacenter resource tells nodes
+	s.drain(s.a, plan.Drained)
+	s.awaitState(s.a, plan.Session{Gateway: "west/w", Up: true})
+	s.requireAllAnswered(streams)
+	s.cutLane(s.a) // a's data plane is replaced, say
+	s.requireAllAnswered(streams)
+	for _, stream := range streams {
+		requireNoneLost(t, stream)
+	}
+}
+
+// drain does what the agent does.
+func (s *shared) drain(g *gatewayHost, step plan.Drain) {
+	g.step.Store(int32(step))
+	g.monitor.Drain(step != plan.InUse)
+	// Until a pass has taken it up.
+	before := g.last.Load()
+	eventually(s.t, patience, g.Name()+" plans anew", func(context.Context) error {
+		if g.last.Load() == before {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+}
+
 // requireAllAnswered waits until streams are answered again.
 func (s *shared) requireAllAnswered(streams []*harness.Traffic) {
 	s.t.Helper()
@@ -214,6 +254,7 @@ type gatewayHost struct {
 	monitor  *liveness.Monitor
 	applier  routes.Applier
 	firewall routes.Filter
+	step     atomic.Int32 // plan.Drain
 	last     atomic.Pointer[gatewayPass]
 }
 
@@ -230,7 +271,7 @@ func (g *gatewayHost) run(ctx context.Context) {
 	for {
 		changed := g.monitor.Changed()
 		in := g.inputs
-		in.Now, in.Observed.Sessions = time.Now(), g.monitor.Sessions()
+		in.Now, in.Observed.Sessions, in.Drain = time.Now(), g.monitor.Sessions(), plan.Drain(g.step.Load())
 		err := g.Do(func() error { return g.pass(ctx, in) })
 		if ctx.Err() != nil {
 			return

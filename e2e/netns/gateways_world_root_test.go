@@ -144,7 +144,7 @@ func (s *shared) cluster(h *harness.Host) {
 	counter to-west { }
 	chain count {
 		type filter hook prerouting priority -310
-		iifname mesh0 tcp dport 8080 counter name from-west
+		iifname mesh0 meta l4proto { tcp, udp } th dport 8080 counter name from-west
 		ip daddr 10.2.0.0/16 counter name to-west
 	}
 	chain services {
