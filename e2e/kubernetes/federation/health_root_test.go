@@ -82,9 +82,46 @@ func (w *world) testFailover(t *testing.T, sites map[*cluster.Cluster]site) {
 			})
 		}
 	}
+	w.testCut(t, sites)
 	for _, c := range []*cluster.Cluster{east, west} {
 		w.run(t, "kubectl", "--context", c.Name(), "-n", "shop", "delete", "serviceexport/both", "service/both", "pod/"+c.Name())
 	}
+}
+
+// testCut separates the second cluster from all others: nobody is led there any
+// more, and those inside go on with what they have.
+func (w *world) testCut(t *testing.T, sites map[*cluster.Cluster]site) {
+	lost := w.clusters[1]
+	served := func(what string, want func(*cluster.Cluster) []string) {
+		t.Helper()
+		for _, c := range w.clusters {
+			w.await(t, what+": "+c.Name(), func(ctx context.Context) error {
+				return sites[c].places[0].served(ctx, "http://both.shop.svc.clusterset.local/", want(c)...)
+			})
+		}
+	}
+	both := func(*cluster.Cluster) []string { return []string{"east", "west"} }
+	for _, c := range w.clusters[:2] {
+		w.ready(t, c, c.Name(), true)
+	}
+	served("all are reachable", both)
+	router := w.lab.Router()
+	for _, c := range w.clusters {
+		for i := range c.Options().Underlay {
+			if c != lost {
+				require.NoError(t, router.Drop(within(t, patience), lost.Options().Underlay[i], c.Options().Underlay[i]))
+			}
+		}
+	}
+	defer func() { assert.NoError(t, router.Heal(context.WithoutCancel(t.Context()))) }()
+	served("one is cut off", func(c *cluster.Cluster) []string {
+		if c == lost {
+			return []string{"west"}
+		}
+		return []string{"east"}
+	})
+	require.NoError(t, router.Heal(within(t, patience)))
+	served("it is back", both)
 }
 
 const exportOf = `
