@@ -48,7 +48,7 @@ test-root: ## the namespaces ring: real netlink, nft, TUN and processes (root)
 e2e-kubernetes: ## real Kubernetes clusters: install, join, use services (root; keep=1: hold them for a look)
 ifneq ($(filter-out 0 no,$(keep)),)
 	go build -C e2e/kubernetes -o ../../bin/clusters ./cmd/clusters
-	@cd e2e/kubernetes && exec ../../bin/clusters up --clusters $(or $(clusters),2)
+	@cd e2e/kubernetes && exec ../../bin/clusters up --meshway --clusters $(or $(clusters),2)
 else
 	cd e2e/kubernetes && go vet -tags root ./... && go run ./cmd/components && \
 	  CLUSTERS=$(or $(clusters),2) go test -tags root -p 1 -count=1 -timeout 30m ./...

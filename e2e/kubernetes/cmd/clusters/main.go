@@ -1,9 +1,9 @@
 //go:build linux
 
 // Command clusters brings up real Kubernetes clusters on this machine and holds
-// them until it is interrupted:
+// them until it is interrupted, empty or with Meshway installed and federated:
 //
-//	go run ./cmd/clusters up --clusters 2 --nodes 2
+//	go run ./cmd/clusters up --clusters 2 --nodes 2 --meshway
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+	"github.com/meshway/meshway/e2e/kubernetes/install"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +40,7 @@ type settings struct {
 	ipMasq          bool
 	apart           bool
 	proxyMode       string
+	meshway         bool
 }
 
 func parse(args []string) (settings, error) {
@@ -51,6 +53,7 @@ func parse(args []string) (settings, error) {
 	flags.BoolVar(&s.ipMasq, "ip-masq", false, "the CNI masquerades what leaves a node's pods")
 	flags.BoolVar(&s.apart, "apart", false, "nodes of a cluster are no neighbours")
 	flags.StringVar(&s.proxyMode, "proxy-mode", string(cluster.NFTables), "of kube-proxy: nftables or iptables")
+	flags.BoolVar(&s.meshway, "meshway", false, "install and federate Meshway, as the README does")
 	if len(args) == 0 || args[0] != "up" {
 		return s, errors.New("usage: clusters up [flags]; clusters up --help lists them")
 	}
@@ -92,14 +95,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 }
 
 func bringUp(ctx context.Context, lab *cluster.Lab, s settings) error {
+	if s.meshway {
+		return federate(ctx, lab, s.options())
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	for i := range s.clusters {
-		options := cluster.Numbered(i)
-		options.Nodes, options.IPMasq, options.Apart = s.nodes, s.ipMasq, s.apart
-		options.ProxyMode = cluster.ProxyMode(s.proxyMode)
-		if s.dualStack {
-			options = options.DualStack(i)
-		}
+	for _, options := range s.options() {
 		group.Go(func() error {
 			_, err := lab.New(ctx, options)
 			return err
@@ -108,12 +108,46 @@ func bringUp(ctx context.Context, lab *cluster.Lab, s settings) error {
 	return group.Wait()
 }
 
+func (s settings) options() []cluster.Options {
+	list := make([]cluster.Options, s.clusters)
+	for i := range list {
+		list[i] = cluster.Numbered(i)
+		list[i].Nodes, list[i].IPMasq, list[i].Apart = s.nodes, s.ipMasq, s.apart
+		list[i].ProxyMode = cluster.ProxyMode(s.proxyMode)
+		if s.dualStack {
+			list[i] = list[i].DualStack(i)
+		}
+	}
+	return list
+}
+
+// federate does what the README's section about Kubernetes does.
+func federate(ctx context.Context, lab *cluster.Lab, options []cluster.Options) error {
+	f, err := install.Clusters(ctx, lab, lab.Programs(), options...)
+	if err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{f.Install, f.EnableDNS, f.OpenShop, f.Export} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return f.Visit(ctx, f.Clusters[len(f.Clusters)-1])
+}
+
 // hold tells how to use the clusters, and waits.
 func hold(ctx context.Context, lab *cluster.Lab, s settings, out io.Writer) {
 	enter, first := lab.EnterScript(), cluster.Numbered(0).Name
 	fmt.Fprintf(out, "\nIn another terminal, as root:\n\n")
 	fmt.Fprintf(out, "  %s kubectl --context %s get nodes -o wide\n", enter, first)
-	fmt.Fprintf(out, "  %s               a shell with kubectl, helm and KUBECONFIG\n", enter)
+	if s.meshway {
+		last := cluster.Numbered(s.clusters - 1).Name
+		fmt.Fprintf(out, "  %s kubectl --context %s get datacenters\n", enter, first)
+		fmt.Fprintf(out, "  %s meshctl --context %s status\n", enter, last)
+		fmt.Fprintf(out, "  %s kubectl --context %s -n shop get serviceimports,endpointslices\n", enter, last)
+		fmt.Fprintf(out, "  %s kubectl --context %s -n shop exec client -- curl -sS %s\n", enter, last, install.ShopURL)
+	}
+	fmt.Fprintf(out, "  %s               a shell with kubectl, helm, meshctl and KUBECONFIG\n", enter)
 	fmt.Fprintf(out, "\nContexts:")
 	for i := range s.clusters {
 		fmt.Fprintf(out, " %s", cluster.Numbered(i).Name)
