@@ -127,6 +127,9 @@ type Liveness interface {
 	Run(ctx context.Context) error
 	Set(sessions []plan.SessionConfig)
 	Sessions() []plan.Session
+	// Late says whether what Activity tells would count now: a session waits
+	// for a packet of its own that is overdue.
+	Late() bool
 	// Activity tells how many bytes have come from a peer: any authenticated
 	// packet counts as life.
 	Activity(key tunnel.PublicKey, receivedBytes uint64)

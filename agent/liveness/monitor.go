@@ -83,7 +83,7 @@ type entry struct {
 	left      bool      // as reported: the peer is drained
 	since     time.Time // of the last change of up
 	received  uint64    // bytes, as Activity told last
-	counted   bool      // received is known
+	counted   time.Time // when Activity told received; zero: never
 }
 
 // New prepares a monitor; Run makes it live.
@@ -184,20 +184,36 @@ func (m *Monitor) Drain(on bool) {
 	m.poke()
 }
 
+// Late says whether a session waits for a control packet that is overdue: what
+// Activity could tell would count now. Counters need not be read before.
+func (m *Monitor) Late() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, e := range m.sessions {
+		if e.late(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // Activity tells how many bytes the data plane has received from a peer; if
-// they grew since the last call, the peer is alive. Only what a session key
-// authenticated is counted by WireGuard, so nobody else can make them grow.
+// they grew within the detection time, the peer is alive. Only what a session
+// key authenticated is counted by WireGuard, so nobody else can make them grow.
+// When they grew since an older count cannot be told, so that says nothing.
 func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	for _, e := range m.sessions {
 		if e.config.Key != key {
 			continue
 		}
-		if e.counted && receivedBytes > e.received {
-			e.alive(time.Now())
+		if now.Sub(e.counted) < e.detectionTime() && receivedBytes > e.received {
+			e.alive(now)
 		}
-		e.counted, e.received = true, receivedBytes
+		e.counted, e.received = now, receivedBytes
 	}
 }
 

@@ -160,6 +160,20 @@ func TestReceivedBytesProlongASession(t *testing.T) {
 	})
 }
 
+func TestBytesSinceAnOldCountProlongNothing(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		a.Activity(keyB, 1000)
+		time.Sleep(10 * time.Second)
+		require.False(t, a.Late(), "control packets come")
+		b.stop()
+		n.SetHost(addrB, false)
+		time.Sleep(300 * time.Millisecond)
+		require.True(t, a.Late())
+		a.Activity(keyB, 9000) // they may have come seconds ago
+		require.LessOrEqual(t, watch(t, a, false, time.Second), 110*time.Millisecond)
+	})
+}
+
 func TestATunnelOutlivesTheRestartOfThePeersAgent(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		since := a.session(t).Since
