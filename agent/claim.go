@@ -54,11 +54,7 @@ func (a *Agent) mayClaim(common *Common) (err error) {
 		return a.datacenterIsMember(*common.Standing)
 	}
 	if common.claimedByOther(self, time.Now()) {
-		return &catalog.Refusal{
-			Code:    claimedCode,
-			Message: fmt.Sprintf("gateway %s is just taking this datacenter into a federation or out of one", common.Claim.Gateway),
-			Remedy:  "wait until it has ended; this gateway follows by itself",
-		}
+		return a.beingTaken(*common.Claim)
 	}
 	err = ErrFormerName // or it never had one
 	if len(common.Certificate) > 0 {
@@ -73,6 +69,14 @@ func (a *Agent) mayClaim(common *Common) (err error) {
 	}
 	common.Claim = a.newClaim()
 	return nil
+}
+
+func (a *Agent) beingTaken(c Claim) error {
+	return &catalog.Refusal{
+		Code:    claimedCode,
+		Message: fmt.Sprintf("gateway %s is just taking datacenter %s into a federation or out of one", c.Gateway, a.deps.Config.Datacenter),
+		Remedy:  "wait until it has ended; this gateway follows by itself",
+	}
 }
 
 func (a *Agent) newClaim() *Claim {

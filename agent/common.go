@@ -84,8 +84,10 @@ type Siblings interface {
 	// it is not the newest any more. Current shows what was saved.
 	Save(ctx context.Context, content Common) error
 	// Gateways returns the names of the hosts that are to be gateways of this
-	// datacenter; false: not known now.
+	// datacenter, as far as was heard of; false: nothing was.
 	Gateways() ([]string, bool)
+	// Ask asks for them now.
+	Ask(ctx context.Context) ([]string, error)
 }
 
 // CAKey is the key of a CA as PEM. It prints as (redacted).

@@ -2,7 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // holdSiblings proves, before anything has changed, that the other gateways of
@@ -12,9 +16,15 @@ func (a *Agent) holdSiblings(ctx context.Context, force bool) error {
 		return nil
 	}
 	err := a.amend(ctx, func(c *Common) error {
+		if c.claimedByOther(a.deps.Config.Gateway, time.Now()) {
+			return a.beingTaken(*c.Claim)
+		}
 		c.Claim = a.newClaim()
 		return nil
 	})
+	if refusal := (*catalog.Refusal)(nil); errors.As(err, &refusal) {
+		return refusal
+	}
 	if err != nil {
 		return fmt.Errorf("tell the other gateways of this datacenter: %w; nothing was changed: try again when the API server is back, "+
 			"or leave without them with --force", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meshway/meshway/agent/build"
@@ -60,17 +61,24 @@ func (m *member) fill(s *status.Sources) {
 }
 
 // judgePeers says who is healthy as seen from here where the leader, who knows,
-// is somebody else: a gateway that can be reached.
+// is somebody else: a gateway that can be reached. Between gateways of one
+// datacenter there is no tunnel: those are taken for healthy.
 func judgePeers(c status.Consensus, self catalog.GatewayID, sessions []plan.Session) status.Consensus {
 	if c.Role == "leader" {
 		return c
 	}
 	for i, p := range c.Peers {
-		c.Peers[i].Healthy = p.ID == self || slices.ContainsFunc(sessions, func(s plan.Session) bool {
+		c.Peers[i].Healthy = sameDatacenter(p.ID, self) || slices.ContainsFunc(sessions, func(s plan.Session) bool {
 			return s.Gateway == p.ID && s.Up
 		})
 	}
 	return c
+}
+
+func sameDatacenter(a, b catalog.GatewayID) bool {
+	ofA, _, _ := strings.Cut(string(a), "/")
+	ofB, _, _ := strings.Cut(string(b), "/")
+	return ofA == ofB
 }
 
 func countServices(v *catalog.View) map[catalog.DatacenterName]int {

@@ -56,7 +56,7 @@ func (a *Agent) share(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
-	if s := have.Standing; s != nil && s.FederationID != m.FederationID || have.Key != nil && !sameCA(a, have) {
+	if s := have.Standing; s != nil && s.FederationID != m.FederationID || len(have.Key) > 0 && !sameCA(a, have) {
 		return errForeign
 	}
 	if want, ok, err := m.federation.Common(); err != nil || !ok || have.Same(inVersion(have, want)) {
@@ -84,7 +84,7 @@ func (a *Agent) share(ctx context.Context, m *member) error {
 // inVersion keeps of have what the catalog does not say.
 func inVersion(have, want Common) Common {
 	want.Version = have.Version
-	if have.Certificate != nil {
+	if len(have.Certificate) > 0 {
 		want.Certificate = have.Certificate // it may have been signed again with the same key
 	}
 	return want
@@ -187,11 +187,19 @@ func (t *tender) reap(ctx context.Context, m *member) {
 			since = time.Now()
 		}
 		gone[g.Name] = since
-		if time.Since(since) >= goneGrace {
+		if time.Since(since) >= goneGrace && t.surelyGone(ctx, g.Name) {
 			t.remove(ctx, m, g.ID())
 		}
 	}
 	t.gone = gone
+}
+
+// surelyGone asks once more: what was heard of may be old.
+func (t *tender) surelyGone(ctx context.Context, name string) bool {
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	hosts, err := t.deps.Siblings.Ask(ctx)
+	return err == nil && slices.Contains(hosts, t.deps.Config.Gateway) && !slices.Contains(hosts, name)
 }
 
 func (t *tender) remove(ctx context.Context, m *member, id catalog.GatewayID) {

@@ -36,6 +36,8 @@ type Kubernetes struct {
 	ServiceCIDRs  []netip.Prefix // sorted; empty: found out
 	AnnounceNodes bool           // node addresses are prefixes of the datacenter too
 	GatewayLabel  string         // key=value of the nodes that are gateways
+	// IdentitySecret is in the agent's namespace; empty: one gateway only.
+	IdentitySecret string
 }
 
 // Control is the TCP port on which gateways speak RPC and Raft.

@@ -29,6 +29,9 @@ func (v validator) kubernetes(raw rawKubernetes) Kubernetes {
 	if file := raw.Kubeconfig.or(""); file.value != "" {
 		k.Kubeconfig = v.path("kubernetes.kubeconfig", file)
 	}
+	if name := raw.IdentitySecret.or(""); name.value != "" {
+		k.IdentitySecret = v.subdomain("kubernetes.identitySecret", name, "no name of a Secret; give that of the chart's, such as meshway-identity")
+	}
 	if k.Enabled {
 		k.NodeName = v.nodeName("kubernetes.nodeName", raw.NodeName.or(strings.ToLower(v.hostname)))
 	}
@@ -57,11 +60,16 @@ func (v validator) cidrs(key string, list []*text, kind catalog.PrefixKind) []ne
 	return out
 }
 
-// nodeName is a DNS subdomain: labels with dots between.
+// nodeName is a DNS subdomain.
 func (v validator) nodeName(key string, t text) string {
+	return v.subdomain(key, t, "no name of a node; see kubectl get nodes, or give --node-name NAME")
+}
+
+// subdomain wants DNS labels with dots between (RFC 1123).
+func (v validator) subdomain(key string, t text, complaint string) string {
 	for label := range strings.SplitSeq(t.value, ".") {
 		if catalog.ValidateName(label) != nil {
-			v.faults.add(t.at, "%s: %q is no name of a node; see kubectl get nodes, or give --node-name NAME", key, t.value)
+			v.faults.add(t.at, "%s: %q is %s", key, t.value, complaint)
 			break
 		}
 	}

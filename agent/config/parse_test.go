@@ -77,7 +77,7 @@ prefixes:
   pods:
     - 10.3.0.0/16
   services: [10.2.0.0/16]
-kubernetes: {enabled: true, nodeName: node-1.west, kubeconfig: /etc/kube, podCIDRs: [10.5.0.0/16, 10.4.0.0/16], serviceCIDRs: ["fd00::/112"], announceNodes: true, gatewayLabel: a.b/c=d}
+kubernetes: {enabled: true, nodeName: node-1.west, kubeconfig: /etc/kube, podCIDRs: [10.5.0.0/16, 10.4.0.0/16], serviceCIDRs: ["fd00::/112"], announceNodes: true, gatewayLabel: a.b/c=d, identitySecret: common}
 control: {listen: "192.0.2.1:7000", advertise: ["gw.example.org:7000", "[2001:db8::1]:7000"]}
 wireguard: {dataplane: userspace, interface: wan-x, port: 4000, advertise: ["192.0.2.1:4000"], mtu: 1380, keepalive: 0s}
 routing: {table: 7000, rulePriority: 100, mark: 0x40}
@@ -103,7 +103,7 @@ log: {level: debug, format: json}
 		Kubernetes: config.Kubernetes{
 			Enabled: true, NodeName: "node-1.west", Kubeconfig: "/etc/kube",
 			PodCIDRs:     []netip.Prefix{netip.MustParsePrefix("10.4.0.0/16"), netip.MustParsePrefix("10.5.0.0/16")},
-			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("fd00::/112")}, AnnounceNodes: true, GatewayLabel: "a.b/c=d",
+			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("fd00::/112")}, AnnounceNodes: true, GatewayLabel: "a.b/c=d", IdentitySecret: "common",
 		},
 		Control:   config.Control{Listen: netip.MustParseAddrPort("192.0.2.1:7000"), Advertise: []string{"gw.example.org:7000", "[2001:db8::1]:7000"}},
 		WireGuard: config.WireGuard{Dataplane: "userspace", Interface: "wan-x", Port: 4000, Advertise: []string{"192.0.2.1:4000"}, MTU: 1380},

@@ -27,13 +27,14 @@ type rawPrefixes struct {
 }
 
 type rawKubernetes struct {
-	Enabled       *toggle `yaml:"enabled"`
-	NodeName      *text   `yaml:"nodeName"`
-	Kubeconfig    *text   `yaml:"kubeconfig"`
-	PodCIDRs      []*text `yaml:"podCIDRs"`
-	ServiceCIDRs  []*text `yaml:"serviceCIDRs"`
-	AnnounceNodes *toggle `yaml:"announceNodes"`
-	GatewayLabel  *text   `yaml:"gatewayLabel"`
+	Enabled        *toggle `yaml:"enabled"`
+	NodeName       *text   `yaml:"nodeName"`
+	Kubeconfig     *text   `yaml:"kubeconfig"`
+	PodCIDRs       []*text `yaml:"podCIDRs"`
+	ServiceCIDRs   []*text `yaml:"serviceCIDRs"`
+	AnnounceNodes  *toggle `yaml:"announceNodes"`
+	GatewayLabel   *text   `yaml:"gatewayLabel"`
+	IdentitySecret *text   `yaml:"identitySecret"`
 }
 
 type rawControl struct {

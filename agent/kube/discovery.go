@@ -149,6 +149,22 @@ func (d *Discovery) Changed() <-chan struct{} { return d.latest.changed() }
 // Nodes are those of the cluster, by name. They are shared: do not change them.
 func (d *Discovery) Nodes() []Node { return d.latest.get().Nodes }
 
+// Gateways returns the names of the gateways that the cluster says there are;
+// false before it has said so since the start.
+func (d *Discovery) Gateways() ([]string, bool) {
+	if !d.nodes.Synced() {
+		return nil, false
+	}
+	var names []string
+	for _, n := range Items[*corev1.Node](d.nodes) {
+		if node := nodeOf(n, d.cfg.Kubernetes.GatewayLabel); node.Gateway {
+			names = append(names, config.GatewayOfNode(n.Name))
+		}
+	}
+	slices.Sort(names)
+	return names, true
+}
+
 // Addresses returns the node addresses of each gateway that the cluster may
 // have, by the gateway's name.
 func (d *Discovery) Addresses() map[string][]netip.Addr {

@@ -46,7 +46,8 @@ func (c cluster) kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "kubectl", append([]string{"--context", c.context, "--namespace", c.namespace}, args...)...)
 }
 
-// gatewayPod finds the agent of the first gateway by name.
+// gatewayPod finds the agent of the first gateway by name, of those that are
+// ready if any is: one of several gateways may be down, or just coming.
 func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 	gateways, err := c.list(ctx, "nodes", gatewayLabel, "{.metadata.name}")
 	if err != nil {
@@ -58,22 +59,33 @@ func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 			remedy: fmt.Sprintf("kubectl --context %s label node NODE %s", c.context, gatewayLabel),
 		}
 	}
-	pods, err := c.list(ctx, "pods", agentSelector, "{.spec.nodeName}/{.metadata.name}")
+	pods, err := c.list(ctx, "pods", agentSelector, `{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}`)
 	if err != nil {
 		return "", err
 	}
 	slices.Sort(gateways)
-	for _, gateway := range gateways {
-		for _, pod := range pods {
-			if node, name, _ := strings.Cut(pod, "/"); node == gateway {
-				return name, nil
-			}
-		}
+	if pod, ok := agentOn(gateways, pods); ok {
+		return pod, nil
 	}
 	return "", &fault{
 		code: exitUnreachable, message: fmt.Sprintf("no agent runs on the gateways of cluster %s (%s)", c.context, strings.Join(gateways, ", ")),
 		remedy: fmt.Sprintf("install the chart, or see kubectl --context %s -n %s get pods; another namespace: --meshway-namespace", c.context, c.namespace),
 	}
+}
+
+// agentOn picks of pods, written as node/name/ready, the first on these nodes.
+func agentOn(nodes, pods []string) (name string, ok bool) {
+	for _, onlyReady := range []bool{true, false} {
+		for _, node := range nodes {
+			for _, pod := range pods {
+				parts := strings.Split(pod, "/")
+				if len(parts) == 3 && parts[0] == node && (!onlyReady || parts[2] == "True") {
+					return parts[1], true
+				}
+			}
+		}
+	}
+	return "", false
 }
 
 // list returns one word for each object.

@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -48,6 +49,7 @@ func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store,
 	if err != nil {
 		return err
 	}
+	incumbent := &incumbent{log: log}
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -55,10 +57,10 @@ func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store,
 	group.Go(func() error { return chart.Run(ctx) })
 	group.Go(func() error {
 		defer stop()
-		err := follow(ctx, roles, func(ctx context.Context, role kube.Role) error {
+		err := follow(ctx, roles, incumbent.resign, func(ctx context.Context, role kube.Role) error {
 			switch role {
 			case kube.RoleGateway:
-				return runClusterGateway(ctx, cfg, store, clients, chart, log)
+				return runClusterGateway(ctx, cfg, store, clients, chart, incumbent, log)
 			case kube.RoleNode:
 				return runNode(ctx, cfg, store, clients, roles, chart, log)
 			default:
@@ -79,12 +81,12 @@ func newUninstallWatcher(clients kube.Clients, log *slog.Logger) (*kube.Uninstal
 	})
 }
 
-// follow runs what the role asks for; when it changes, the former ends first.
-// The data plane stays meanwhile, and is changed by what runs next.
+// follow runs what the role asks for; when it changes, the former resigns and
+// ends first. The data plane stays meanwhile, and is changed by what runs next.
 func follow(ctx context.Context, roles interface {
 	Current() kube.Role
 	Changed() <-chan struct{}
-}, act func(context.Context, kube.Role) error,
+}, resign func(context.Context, kube.Role), act func(context.Context, kube.Role) error,
 ) error {
 	for ctx.Err() == nil {
 		changed, role := roles.Changed(), roles.Current()
@@ -93,6 +95,7 @@ func follow(ctx context.Context, roles interface {
 		go func() { ended <- act(acting, role) }()
 		select {
 		case <-changed:
+			resign(ctx, roles.Current())
 			stop()
 			if err := <-ended; err != nil {
 				return err
@@ -116,10 +119,16 @@ func awaitRole(ctx context.Context, cfg config.Config, chart *kube.UninstallWatc
 
 // runClusterGateway is a gateway whose prefixes the cluster tells, and which
 // shows the federation in the cluster.
-func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients, chart *kube.UninstallWatcher, log *slog.Logger) error {
+func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients,
+	chart *kube.UninstallWatcher, incumbent *incumbent, log *slog.Logger,
+) error {
 	discovery, err := kube.NewDiscovery(kube.DiscoveryConfig{
 		Client: clients.Kubernetes, Kubernetes: cfg.Kubernetes, Static: cfg.Prefixes, Dir: cfg.DataDir, Log: log,
 	})
+	if err != nil {
+		return err
+	}
+	siblings, err := newSiblings(cfg, clients, discovery, log)
 	if err != nil {
 		return err
 	}
@@ -136,23 +145,26 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 	events := kube.NewEvents(clients.Kubernetes, "meshway")
 	wrong := newNotices()
 	return runGateway(ctx, cfg, store, surroundings{
-		site: site, problems: wrong.all,
+		site: site, siblings: siblings.port(), problems: wrong.all,
 		alongside: func(ctx context.Context, a *agent.Agent) error {
+			incumbent.agent.Store(a)
+			defer incumbent.agent.Store(nil)
 			writer, err := inventory.NewWriter(inventory.WriterConfig{
 				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
-				Addresses: discovery.Addresses, Log: log,
+				Addresses: discovery.Addresses, Settled: a.Settled, Log: log,
 				Tunnel: &inventory.NodeTunnel{PublicKey: key.Public().String(), Port: int32(plan.NodePort(cfg))},
 			})
 			if err != nil {
 				return err
 			}
 			properties := property.NewWriter(property.Config{
-				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
+				Client: clients.Dynamic, Events: events, Snapshot: func() status.Snapshot { return ofCluster(a) }, Changed: a.Changed,
 				Report: wrong.of("properties"), Log: log,
 			})
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return discovery.Run(ctx) })
 			group.Go(func() error { return site.Run(ctx) })
+			group.Go(func() error { return siblings.run(ctx) })
 			group.Go(func() error { return events.Run(ctx) })
 			group.Go(func() error { return writer.Run(ctx) })
 			group.Go(func() error { return properties.Run(ctx) })

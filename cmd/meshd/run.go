@@ -114,7 +114,8 @@ func saveMemory() {
 
 // surroundings are what a gateway is given besides the host itself.
 type surroundings struct {
-	site agent.Site
+	site     agent.Site
+	siblings agent.Siblings // nil: this is the only gateway of its datacenter
 	// alongside runs as long as the agent; nil: nothing does.
 	alongside func(ctx context.Context, a *agent.Agent) error
 	// problems tells of what is wrong there; nil: nothing ever is.
@@ -170,7 +171,7 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in 
 				Network: liveness.UDP{}, Log: log,
 			})
 		},
-		Site: in.site, Problems: in.problems,
+		Site: in.site, Siblings: in.siblings, Problems: in.problems,
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
 			Prefixes:     func() []catalog.Prefix { return in.site.Current().Prefixes },

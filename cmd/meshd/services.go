@@ -85,8 +85,8 @@ func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a
 // cleanServices removes the imports of a federation that this datacenter has
 // left; when it only ended, or became another one, they stay.
 func cleanServices(ctx context.Context, clients kube.Clients, a *agent.Agent, log *slog.Logger) {
-	if a.Status().State != status.Standalone {
-		return
+	if a.Status().State != status.Standalone || a.Settled() {
+		return // other gateways of the cluster go on
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()

@@ -72,14 +72,11 @@ func TestAFurtherGatewayBecomesAMemberByItself(t *testing.T) {
 		assert.Equal(t, "east/b", self.ID)
 		assert.Equal(t, status.Member, p.b.agent.Status().State)
 		requireService(t, p.b, p.west, "of-b")
-		await(t, "a and b see each other up", func() bool {
-			for _, g := range p.a.agent.Status().Datacenters[0].Gateways {
-				if !g.Up {
-					return false
-				}
-			}
-			return true
-		})
+		for _, s := range []*site{p.a, p.b} {
+			await(t, s.name()+" sees both up", func() bool {
+				return !slices.ContainsFunc(s.agent.Status().Datacenters[0].Gateways, func(g status.Gateway) bool { return !g.Up })
+			})
+		}
 		await(t, "the contacts are all three", func() bool {
 			common, _ := p.shared.Current()
 			return len(common.Standing.Contacts) == 3
@@ -182,6 +179,22 @@ func TestLeavingOnOneGatewayIsLeavingOnAll(t *testing.T) {
 
 		require.NoError(t, p.a.join(p.west.token(t)))
 		p.requireGateways(t, "a,b", p.a, p.b, p.west)
+	})
+}
+
+func TestLeavingOnBothAtOnceIsLeavingOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		p := newPair(t, w)
+		results := make(chan error, 2)
+		for _, s := range []*site{p.a, p.b} {
+			go func() { results <- s.leave(false) }()
+		}
+		errs := []error{<-results, <-results}
+		assert.Contains(t, errs, nil)
+		for _, s := range []*site{p.a, p.b} {
+			await(t, s.name()+" is in no federation", func() bool { return s.agent.Status().State == status.Standalone })
+		}
+		await(t, "west leads", func() bool { return p.west.agent.Status().Catalog.Role == "leader" })
 	})
 }
 

@@ -63,7 +63,17 @@ func (s *secret) Save(_ context.Context, c agent.Common) error {
 func (s *secret) Gateways() ([]string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.hosts), !s.away
+	return slices.Clone(s.hosts), true // a watch that is cut keeps what it heard
+}
+
+// Ask implements agent.Siblings.
+func (s *secret) Ask(context.Context) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		return nil, errors.New("connection refused")
+	}
+	return slices.Clone(s.hosts), nil
 }
 
 // label says which hosts are gateways from now on.

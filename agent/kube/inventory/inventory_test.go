@@ -225,6 +225,31 @@ func TestOneObjectForEachMember(t *testing.T) {
 	assert.Equal(t, []string{"Normal Left the datacenter is no longer in the federation"}, w.told())
 }
 
+func TestGatewaysThatComeAndGoAreTold(t *testing.T) {
+	w := newWorld(t)
+	w.pass(t, w.writer)
+	w.told()
+	w.show(federation("a", gateway("x", 0, true, time.Millisecond), gateway("y", 1, true, time.Millisecond)))
+	w.pass(t, w.writer)
+	assert.Equal(t, []string{"Normal GatewayAdded gateway y of west is in the federation"}, w.told())
+	w.show(federation("a", gateway("y", 1, true, time.Millisecond)))
+	w.pass(t, w.writer)
+	assert.Equal(t, []string{"Normal GatewayRemoved gateway x of west is no longer in the federation"}, w.told())
+}
+
+func TestAGatewayThatIsOutDeletesNothingWhileItsClusterIsIn(t *testing.T) {
+	w := newWorld(t)
+	w.pass(t, w.writer)
+	settled := true
+	w.writer.cfg.Settled = func() bool { return settled }
+	w.now.State = status.Standalone
+	w.pass(t, w.writer)
+	assert.Len(t, w.objects(t), 2)
+	settled = false
+	w.pass(t, w.writer)
+	assert.Empty(t, w.objects(t))
+}
+
 func TestForeignObjectsAndLaggingCatalogsDeleteNothing(t *testing.T) {
 	w := newWorld(t)
 	foreign, err := Datacenter{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}.Encode()

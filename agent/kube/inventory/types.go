@@ -38,6 +38,9 @@ const (
 	reasonLeft            = "Left"          // of an Event
 	reasonReachable       = "Reachable"     // of an Event
 	reasonUnreachable     = "Unreachable"   // of an Event
+
+	reasonGatewayAdded   = "GatewayAdded"   // of an Event
+	reasonGatewayRemoved = "GatewayRemoved" // of an Event
 )
 
 // Datacenter is one member of the federation. It is written by the gateways

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +42,10 @@ type WriterConfig struct {
 	Changed   func() <-chan struct{}         // closed at the next change of Snapshot
 	Addresses func() map[string][]netip.Addr // of the nodes, by gateway name
 	Tunnel    *NodeTunnel                    // of this gateway, for nodes; nil: it has none
-	Log       *slog.Logger
+	// Settled tells whether the cluster is a member, be it that the own gateway is
+	// not now; nil: it is as the gateway is.
+	Settled func() bool
+	Log     *slog.Logger
 }
 
 // Writer keeps the Datacenter objects as the federation is. It never blocks
@@ -106,6 +110,8 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	s := w.cfg.Snapshot()
 	var err error
 	switch {
+	case s.State == status.Standalone && w.cfg.Settled != nil && w.cfg.Settled():
+		// Other gateways stand for the objects, or this one will again.
 	case s.State == status.Standalone:
 		err = w.withdraw(ctx, s.Self.Gateway)
 	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
@@ -200,6 +206,9 @@ func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Dat
 	if joined {
 		w.event(have, corev1.EventTypeNormal, reasonJoined, "the datacenter is in the federation")
 	}
+	if !joined {
+		w.tellGateways(have, before.Gateways)
+	}
 	was := meta.FindStatusCondition(before.Conditions, ConditionReachable)
 	is := meta.FindStatusCondition(have.Status.Conditions, ConditionReachable)
 	switch {
@@ -210,6 +219,24 @@ func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Dat
 		w.event(have, corev1.EventTypeWarning, reasonUnreachable, is.Message)
 	}
 	return nil
+}
+
+// tellGateways says which gateways have come and gone. Who writes the change
+// tells it, so that it is told once.
+func (w *Writer) tellGateways(dc Datacenter, before []Gateway) {
+	for _, c := range []struct {
+		list, other  []Gateway
+		reason, text string
+	}{
+		{dc.Status.Gateways, before, reasonGatewayAdded, "gateway %s of %s is in the federation"},
+		{before, dc.Status.Gateways, reasonGatewayRemoved, "gateway %s of %s is no longer in the federation"},
+	} {
+		for _, g := range c.list {
+			if !slices.ContainsFunc(c.other, func(o Gateway) bool { return o.Name == g.Name }) {
+				w.event(dc, corev1.EventTypeNormal, c.reason, fmt.Sprintf(c.text, g.Name, dc.Name))
+			}
+		}
+	}
 }
 
 func (w *Writer) create(ctx context.Context, name string) (Datacenter, error) {

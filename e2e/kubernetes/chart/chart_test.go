@@ -119,14 +119,19 @@ func checkPod(t *testing.T, name string, pod corev1.PodSpec) {
 	}
 }
 
-func TestRolesHaveNoWildcardsAndNoSecrets(t *testing.T) {
-	roles := 0
+func TestRolesHaveNoWildcardsAndOneSecretByName(t *testing.T) {
+	roles, secrets := 0, 0
 	check := func(name string, rules []rbacv1.PolicyRule) {
 		roles++
 		for _, rule := range rules {
 			words := slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs)
 			assert.NotContains(t, words, "*", name)
-			assert.NotContains(t, words, "secrets", name)
+			if slices.Contains(rule.Resources, "secrets") {
+				secrets++
+				assert.Equal(t, []string{"meshway-identity"}, rule.ResourceNames, name)
+				assert.Equal(t, []string{"get", "list", "watch", "update"}, rule.Verbs, name)
+				assert.Equal(t, []string{"secrets"}, rule.Resources, name)
+			}
 			if slices.Contains(rule.Resources, "configmaps") {
 				assert.Equal(t, []string{"kubeadm-config"}, rule.ResourceNames, name)
 			}
@@ -141,6 +146,18 @@ func TestRolesHaveNoWildcardsAndNoSecrets(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 3, roles)
+	assert.Equal(t, 1, secrets)
+}
+
+func TestIdentitySecretIsRenderedWithoutData(t *testing.T) {
+	for _, r := range renderings() {
+		cfg := configuration(t, r)
+		secret := of[*corev1.Secret](objects(t, r.manifests(t)))[cfg.Kubernetes.IdentitySecret]
+		require.NotNil(t, secret, r.name)
+		assert.Equal(t, "meshway-system", secret.Namespace)
+		assert.Empty(t, secret.Data, "what the agents write survives an upgrade")
+		assert.Empty(t, secret.StringData)
+	}
 }
 
 func TestOnlyHelmUninstallMakesTheJobThatAgentsObey(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/agent/kube/property/propertytest"
+	"github.com/meshway/meshway/agent/kube/siblingstest"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 	"github.com/stretchr/testify/assert"
@@ -52,6 +53,7 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	objects, err := dynamic.NewForConfig(c.REST())
 	require.NoError(t, err)
 	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, objects) })
+	t.Run("Siblings", func(t *testing.T) { siblingstest.Run(t, core) })
 	t.Run("CoreDNSAnswersForImports", func(t *testing.T) { coreDNSAnswers(t, lab, c, both) })
 }
 

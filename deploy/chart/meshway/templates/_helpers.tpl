@@ -13,6 +13,11 @@
 {{ .Values.serviceAccount.name | default (include "meshway.fullname" .) }}
 {{- end }}
 
+{{/* The Secret that the gateways share. */}}
+{{- define "meshway.identitySecret" -}}
+{{ include "meshway.fullname" . }}-identity
+{{- end }}
+
 {{/* Labels that pods are selected by; they never change. */}}
 {{- define "meshway.selector" -}}
 app.kubernetes.io/name: meshway
@@ -47,7 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.join.tokenSecret.name }}
 {{- $_ := set $config "join" (dict "tokenFile" "/run/secrets/meshway/token") }}
 {{- end }}
-{{- $kubernetes := dict "enabled" true "announceNodes" .Values.discovery.announceNodes "gatewayLabel" .Values.gateways.label }}
+{{- $kubernetes := dict "enabled" true "announceNodes" .Values.discovery.announceNodes "gatewayLabel" .Values.gateways.label "identitySecret" (include "meshway.identitySecret" .) }}
 {{- with .Values.discovery.podCIDRs }}{{ $_ := set $kubernetes "podCIDRs" . }}{{ end }}
 {{- with .Values.discovery.serviceCIDRs }}{{ $_ := set $kubernetes "serviceCIDRs" . }}{{ end }}
 {{- $_ := set $config "kubernetes" $kubernetes }}

@@ -1,0 +1,101 @@
+package kube
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// The keys of the Secret. The first two are those of type kubernetes.io/tls
+// with other names: nobody shall take it for a server's certificate.
+const (
+	keyCertificate = "ca.crt"
+	keyKey         = "ca.key"
+	keyMembership  = "membership.json"
+)
+
+// shelfVersion is that of the membership's format.
+const shelfVersion = 1
+
+// membership is the JSON in the Secret.
+type membership struct {
+	Version    int             `json:"version"`
+	Claim      *claim          `json:"claim,omitempty"`
+	Federation *federationName `json:"federation,omitempty"` // nil: in none
+	Gateways   []contact       `json:"gateways,omitempty"`
+	Left       string          `json:"left,omitempty"`
+}
+
+type claim struct {
+	Gateway string    `json:"gateway"`
+	At      time.Time `json:"at"`
+}
+
+type federationName struct {
+	ID      string       `json:"id"`
+	Name    string       `json:"name"`
+	Overlay netip.Prefix `json:"overlay"`
+}
+
+type contact struct {
+	Gateway  string   `json:"gateway"`
+	Pin      string   `json:"pin"` // SHA-256 of the public key of its datacenter's CA, hex
+	Controls []string `json:"controls"`
+}
+
+// commonOf reads a Secret; what it says of a broken one quotes nothing of it.
+func commonOf(s *corev1.Secret) (agent.Common, error) {
+	common := agent.Common{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
+	text := s.Data[keyMembership]
+	if len(text) == 0 {
+		return common, nil
+	}
+	var m membership
+	if err := json.Unmarshal(text, &m); err != nil {
+		return agent.Common{}, fmt.Errorf("key %s is broken: remove the key: a gateway that is a member writes it anew", keyMembership)
+	}
+	if m.Version > shelfVersion {
+		return agent.Common{}, fmt.Errorf("key %s was written by a newer release (format %d, this one knows %d)", keyMembership, m.Version, shelfVersion)
+	}
+	common.Left = m.Left
+	if m.Claim != nil {
+		common.Claim = &agent.Claim{Gateway: m.Claim.Gateway, At: m.Claim.At}
+	}
+	if f := m.Federation; f != nil {
+		common.Standing = &agent.Standing{FederationID: f.ID, FederationName: f.Name, Overlay: f.Overlay}
+		for _, g := range m.Gateways {
+			common.Standing.Contacts = append(common.Standing.Contacts,
+				agent.Contact{Gateway: catalog.GatewayID(g.Gateway), Pin: g.Pin, Controls: g.Controls})
+		}
+	}
+	return common, nil
+}
+
+// shelve writes into a Secret, and leaves what else is in it.
+func shelve(c agent.Common, into *corev1.Secret) error {
+	m := membership{Version: shelfVersion, Left: c.Left}
+	if c.Claim != nil {
+		m.Claim = &claim{Gateway: c.Claim.Gateway, At: c.Claim.At}
+	}
+	if s := c.Standing; s != nil {
+		m.Federation = &federationName{ID: s.FederationID, Name: s.FederationName, Overlay: s.Overlay}
+		for _, g := range s.Contacts {
+			m.Gateways = append(m.Gateways, contact{Gateway: string(g.Gateway), Pin: g.Pin, Controls: g.Controls})
+		}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode membership: %w", err)
+	}
+	if into.Data == nil {
+		into.Data = map[string][]byte{}
+	}
+	into.Data[keyCertificate], into.Data[keyKey], into.Data[keyMembership] = c.Certificate, c.Key, append(text, '\n')
+	return nil
+}

@@ -1,0 +1,174 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+)
+
+// SiblingsConfig is what Siblings need.
+type SiblingsConfig struct {
+	Client            kubernetes.Interface
+	Namespace, Secret string
+	GatewayLabel      string                  // of nodes, as key=value
+	Gateways          func() ([]string, bool) // Discovery.Gateways
+	GatewaysChanged   func() <-chan struct{}
+	Log               *slog.Logger
+}
+
+// Siblings keeps what the gateways of the cluster have in common in a Secret,
+// which the chart makes: it is never created here. It implements agent.Siblings.
+type Siblings struct {
+	cfg    SiblingsConfig
+	secret *Source
+	wake   chan struct{}
+	latest latest[shelf]
+}
+
+var _ agent.Siblings = (*Siblings)(nil)
+
+// shelf is what is known of the Secret.
+type shelf struct {
+	common   agent.Common
+	object   *corev1.Secret // nil: see why
+	why      string
+	gateways []string
+}
+
+// NewSiblings returns siblings that know nothing until they run.
+func NewSiblings(cfg SiblingsConfig) (*Siblings, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Siblings{cfg: cfg, wake: make(chan struct{}, 1)}
+	s.latest.set(shelf{why: "the API server has not answered yet"})
+	named := func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Secret).String()
+	}
+	informer := coreinformers.NewFilteredSecretInformer(cfg.Client, cfg.Namespace, 0, nil, named)
+	var err error
+	s.secret, err = NewSource(informer, nil, func() {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	})
+	return s, err
+}
+
+// Run watches until ctx ends.
+func (s *Siblings) Run(ctx context.Context) error {
+	var source sync.WaitGroup
+	source.Go(func() { s.secret.Run(ctx) })
+	defer source.Wait()
+	for {
+		changed := s.cfg.GatewaysChanged()
+		s.look()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-s.wake:
+		}
+	}
+}
+
+func (s *Siblings) look() {
+	seen := shelf{why: s.latest.get().why}
+	seen.gateways, _ = s.cfg.Gateways()
+	if refusal := s.secret.Refusal(); refusal != nil {
+		seen.why = fmt.Sprintf("%s cannot be read: %v", s.name(), refusal)
+	}
+	if s.secret.Synced() {
+		seen.why = s.name() + " does not exist: helm upgrade makes it anew"
+		for _, object := range Items[*corev1.Secret](s.secret) {
+			seen.object = object
+		}
+	}
+	if seen.object != nil {
+		var err error
+		if seen.common, err = commonOf(seen.object); err != nil {
+			seen.object, seen.why = nil, fmt.Sprintf("%s: %v", s.name(), err)
+		}
+	}
+	s.latest.set(seen)
+}
+
+func (s *Siblings) name() string { return fmt.Sprintf("secret %s/%s", s.cfg.Namespace, s.cfg.Secret) }
+
+// Current implements agent.Siblings.
+func (s *Siblings) Current() (agent.Common, error) {
+	seen := s.latest.get()
+	if seen.object == nil {
+		return agent.Common{}, errors.New(seen.why)
+	}
+	return seen.common, nil
+}
+
+// Changed implements agent.Siblings.
+func (s *Siblings) Changed() <-chan struct{} { return s.latest.changed() }
+
+// Gateways implements agent.Siblings.
+func (s *Siblings) Gateways() ([]string, bool) { return s.cfg.Gateways() }
+
+// Ask implements agent.Siblings.
+func (s *Siblings) Ask(ctx context.Context) ([]string, error) {
+	nodes, err := s.cfg.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: s.cfg.GatewayLabel})
+	if err != nil {
+		return nil, fmt.Errorf("list gateway nodes: %w", err)
+	}
+	var names []string
+	for _, n := range nodes.Items {
+		names = append(names, config.GatewayOfNode(n.Name))
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Save implements agent.Siblings. It waits until the watch shows the new
+// content, so that nobody here acts on the old one any more.
+func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
+	seen := s.latest.get()
+	if seen.object == nil {
+		return errors.New(seen.why)
+	}
+	if seen.common.Version != content.Version {
+		return agent.ErrOutdated
+	}
+	next := seen.object.DeepCopy()
+	if err := shelve(content, next); err != nil {
+		return err
+	}
+	changed := s.latest.changed()
+	written, err := s.cfg.Client.CoreV1().Secrets(s.cfg.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+	switch {
+	case apierrors.IsConflict(err):
+		return agent.ErrOutdated
+	case err != nil:
+		return fmt.Errorf("write %s: %w", s.name(), err)
+	case written.ResourceVersion == content.Version:
+		return nil // it said so already
+	}
+	for s.latest.get().common.Version == content.Version {
+		select {
+		case <-changed:
+			changed = s.latest.changed()
+		case <-ctx.Done():
+			return nil //nolint:nilerr // it is written; the watch will tell
+		}
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package siblingstest
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/kube"
+)
+
+const patience = 20 * time.Second
+
+// bench is a namespace of a cluster.
+type bench struct {
+	client    kubernetes.Interface
+	namespace string
+}
+
+// Run holds all promises against one API server.
+func Run(t *testing.T, client kubernetes.Interface) {
+	for name, test := range map[string]func(*testing.T, bench){
+		"a Secret that is missing is told":               testMissing,
+		"what one gateway saves the others see":          testSave,
+		"of two that save at once one is outdated":       testOutdated,
+		"what others wrote into the Secret stays":        testForeign,
+		"a broken Secret is told without its content":    testBroken,
+		"an empty Secret is one that nobody has claimed": testEmpty,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := bench{client, fmt.Sprintf("siblings-%x", time.Now().UnixNano())}
+			_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}, metav1.CreateOptions{})
+			require.NoError(t, err)
+			test(t, b)
+		})
+	}
+}
+
+// gateway starts the siblings of one gateway.
+func (b bench) gateway(t *testing.T) *kube.Siblings {
+	t.Helper()
+	s, err := kube.NewSiblings(kube.SiblingsConfig{
+		Client: b.client, Namespace: b.namespace, Secret: "identity", GatewayLabel: "gateway=true",
+		Gateways: func() ([]string, bool) { return nil, false }, GatewaysChanged: func() <-chan struct{} { return nil },
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-ended)
+	})
+	return s
+}
+
+// create makes the Secret as the chart does.
+func (b bench) create(t *testing.T, data map[string][]byte) {
+	t.Helper()
+	_, err := b.client.CoreV1().Secrets(b.namespace).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "identity", Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm"}}, Data: data,
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+func await(t *testing.T, s *kube.Siblings, what string, holds func(agent.Common, error) bool) agent.Common {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		changed := s.Changed()
+		common, err := s.Current()
+		if holds(common, err) {
+			return common
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			require.Fail(t, "in vain: "+what, "%v", err)
+		}
+	}
+}
+
+func known(_ agent.Common, err error) bool { return err == nil }
+
+func content() agent.Common {
+	return agent.Common{
+		Certificate: []byte("certificate"), Key: agent.CAKey("the key"), Left: "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11",
+		Claim: &agent.Claim{Gateway: "a", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		Standing: &agent.Standing{
+			FederationID: "123e4567-e89b-12d3-a456-426614174000", FederationName: "prod", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48"),
+			Contacts: []agent.Contact{
+				{Gateway: "east/a", Pin: "00ff", Controls: []string{"192.0.2.1:7443", "[2001:db8::1]:7443"}},
+				{Gateway: "west/gw", Pin: "ff00"},
+			},
+		},
+	}
+}
+
+func testMissing(t *testing.T, b bench) {
+	s := b.gateway(t)
+	await(t, s, "it is missing", func(_ agent.Common, err error) bool {
+		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: helm upgrade makes it anew", b.namespace)
+	})
+	require.ErrorContains(t, s.Save(t.Context(), agent.Common{}), "does not exist")
+	b.create(t, nil)
+	await(t, s, "it is there", known)
+}
+
+func testEmpty(t *testing.T, b bench) {
+	b.create(t, nil)
+	common := await(t, b.gateway(t), "it is known", known)
+	assert.True(t, common.Same(agent.Common{}))
+}
+
+func testSave(t *testing.T, b bench) {
+	b.create(t, nil)
+	first, second := b.gateway(t), b.gateway(t)
+	want := content()
+	want.Version = await(t, first, "it is known", known).Version
+	require.NoError(t, first.Save(t.Context(), want))
+	now, err := first.Current()
+	require.NoError(t, err)
+	assert.True(t, now.Same(want), "it is seen at once: %+v", now)
+	assert.NotEqual(t, want.Version, now.Version)
+	await(t, second, "the other sees it", func(c agent.Common, err error) bool { return err == nil && c.Same(want) })
+
+	cleared := agent.Common{Version: now.Version, Certificate: now.Certificate, Key: now.Key}
+	require.NoError(t, first.Save(t.Context(), cleared))
+	await(t, second, "the other sees that too", func(c agent.Common, err error) bool { return err == nil && c.Same(cleared) })
+}
+
+func testOutdated(t *testing.T, b bench) {
+	b.create(t, nil)
+	first, second := b.gateway(t), b.gateway(t)
+	var saves []error
+	results := make(chan error, 2)
+	version := await(t, first, "it is known", known).Version
+	await(t, second, "it is known to both", known)
+	for name, s := range map[string]*kube.Siblings{"a": first, "b": second} {
+		want := agent.Common{Version: version, Claim: &agent.Claim{Gateway: name, At: time.Unix(0, 0).UTC()}}
+		go func() { results <- s.Save(context.Background(), want) }()
+	}
+	saves = append(saves, <-results, <-results)
+	assert.Contains(t, saves, nil)
+	assert.Contains(t, saves, agent.ErrOutdated)
+}
+
+func testForeign(t *testing.T, b bench) {
+	b.create(t, map[string][]byte{"note": []byte("of somebody else")})
+	s := b.gateway(t)
+	want := content()
+	want.Version = await(t, s, "it is known", known).Version
+	require.NoError(t, s.Save(t.Context(), want))
+	secret, err := b.client.CoreV1().Secrets(b.namespace).Get(t.Context(), "identity", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "of somebody else", string(secret.Data["note"]))
+	assert.Equal(t, "Helm", secret.Labels["app.kubernetes.io/managed-by"])
+	assert.Equal(t, "the key", string(secret.Data["ca.key"]))
+}
+
+func testBroken(t *testing.T, b bench) {
+	b.create(t, map[string][]byte{"membership.json": []byte("{secret words")})
+	await(t, b.gateway(t), "it is told", func(_ agent.Common, err error) bool {
+		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity: key membership.json is broken: "+
+			"remove the key: a gateway that is a member writes it anew", b.namespace)
+	})
+}

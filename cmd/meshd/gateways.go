@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/status"
+)
+
+// resignTimeout is shorter than the time that a pod gets to end.
+const resignTimeout = 20 * time.Second
+
+// incumbent is the gateway that runs now, if one does.
+type incumbent struct {
+	agent atomic.Pointer[agent.Agent]
+	log   *slog.Logger
+}
+
+// resign lets a gateway whose label was taken away say so to the federation.
+func (i *incumbent) resign(ctx context.Context, next kube.Role) {
+	a := i.agent.Load()
+	if a == nil || next != kube.RoleNode {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, resignTimeout)
+	defer cancel()
+	if err := a.Retire(ctx); err != nil {
+		i.log.Warn("the federation could not be told that this node is no gateway any more; another gateway does so in a minute", "err", err)
+	}
+}
+
+// clusterSiblings are none where the configuration names no Secret.
+type clusterSiblings struct{ *kube.Siblings }
+
+func newSiblings(cfg config.Config, clients kube.Clients, discovery *kube.Discovery, log *slog.Logger) (clusterSiblings, error) {
+	if cfg.Kubernetes.IdentitySecret == "" {
+		return clusterSiblings{}, nil
+	}
+	s, err := kube.NewSiblings(kube.SiblingsConfig{
+		Client: clients.Kubernetes, Namespace: ownNamespace(), Secret: cfg.Kubernetes.IdentitySecret,
+		GatewayLabel: cfg.Kubernetes.GatewayLabel, Gateways: discovery.Gateways, GatewaysChanged: discovery.Changed, Log: log,
+	})
+	return clusterSiblings{s}, err
+}
+
+func (s clusterSiblings) port() agent.Siblings {
+	if s.Siblings == nil {
+		return nil
+	}
+	return s.Siblings
+}
+
+func (s clusterSiblings) run(ctx context.Context) error {
+	if s.Siblings == nil {
+		return nil
+	}
+	return s.Siblings.Run(ctx)
+}
+
+// ofCluster is the status of a gateway for what speaks for the whole cluster: one
+// that is out while others of it are in has nothing to say.
+func ofCluster(a *agent.Agent) status.Snapshot {
+	s := a.Status()
+	if s.State == status.Standalone && a.Settled() {
+		s.State = status.Joining
+	}
+	return s
+}
