@@ -70,3 +70,17 @@ func TestAgentThatStartsDrainedIsDrained(t *testing.T) {
 		a.stop()
 	})
 }
+
+func TestBothEndsMayBeDrained(t *testing.T) {
+	simulate(t, func(t *testing.T, _ *livenesstest.Network, a, b *agent) {
+		a.Drain(true)
+		b.Drain(true)
+		time.Sleep(time.Minute)
+		a.Drain(false)
+		time.Sleep(time.Minute)
+		require.True(t, a.session(t).Draining, "b still is")
+		b.Drain(false)
+		watch(t, a, true, 3*time.Second)
+		watch(t, b, true, 3*time.Second)
+	})
+}
