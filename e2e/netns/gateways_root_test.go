@@ -86,7 +86,13 @@ func TestPodsOfAGatewayWithoutLanesUseTheOtherGateway(t *testing.T) {
 		return err
 	})
 	s.cutLane(s.b)
-	s.awaitState(s.b, plan.Session{Gateway: "west/w"})
+	eventually(t, patience, "b leads to a, as a does to b", func(ctx context.Context) error {
+		out, err := s.b.Exec(ctx, "ip", "route", "get", clientPod)
+		if err == nil && !strings.Contains(out, "via "+lanA) {
+			err = errors.New(out)
+		}
+		return err
+	})
 	before := s.carried()
 	_, err := s.own.Exec(t.Context(), "ping", "-c", "1", "-W", "1", clientPod)
 	require.Error(t, err)
