@@ -25,7 +25,6 @@ import (
 func TestNodesOnOtherLinks(t *testing.T) {
 	w := newWorld(t, func(n int, o *cluster.Options) {
 		o.IPMasq = n == 0
-		*o = o.DualStack(n)
 		o.Apart = true
 	})
 	sites := map[*cluster.Cluster]site{}
