@@ -168,7 +168,7 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			group.Go(func() error { return events.Run(ctx) })
 			group.Go(func() error { return writer.Run(ctx) })
 			group.Go(func() error { return properties.Run(ctx) })
-			group.Go(func() error { return runServices(ctx, cfg, clients, a, log) })
+			group.Go(func() error { return runServices(ctx, cfg, clients, a, surface{events, wrong.of("services")}, log) })
 			group.Go(func() error {
 				return untilUninstalled(ctx, chart, func(ctx context.Context) { leaveForGood(ctx, a, store, log) })
 			})

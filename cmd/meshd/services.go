@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -23,13 +24,19 @@ const cleanTimeout = 20 * time.Second
 // defaultNamespace is where the chart is installed, unless POD_NAMESPACE says otherwise.
 const defaultNamespace = "meshway-system"
 
+// surface is where an operator sees what is wrong.
+type surface struct {
+	events *kube.Events
+	report func([]plan.Problem)
+}
+
 // runServices exports and imports services while this gateway is a member.
-func runServices(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, log *slog.Logger) error {
+func runServices(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, out surface, log *slog.Logger) error {
 	namespace := ownNamespace()
 	for ctx.Err() == nil {
 		changed := a.Changed()
 		if federation, err := a.Member(); err == nil {
-			if err := serveMember(ctx, cfg, clients, a, federation, namespace, log); err != nil {
+			if err := serveMember(ctx, cfg, clients, a, federation, namespace, out, log); err != nil {
 				return err
 			}
 			continue
@@ -52,12 +59,12 @@ func ownNamespace() string {
 
 // serveMember runs the controller until ctx or the membership ends.
 func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, federation agent.Federation,
-	namespace string, log *slog.Logger,
+	namespace string, out surface, log *slog.Logger,
 ) error {
 	services, err := controller.New(controller.Config{
 		Datacenter: cfg.Datacenter, Identity: cfg.Gateway, Namespace: namespace, Log: log,
 		Catalog: memberCatalog{federation}, Outage: (&outage{status: a.Status}).now,
-		Kubernetes: clients.Kubernetes, MCS: clients.MCS,
+		Kubernetes: clients.Kubernetes, MCS: clients.MCS, Events: out.events, Report: out.report,
 	})
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/inventory"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/meshnode"
+	"github.com/meshway/meshway/agent/kube/property"
 )
 
 // retiredTimeout is how long the agents have to leave the federation and to
@@ -52,5 +53,6 @@ func removeObjects(ctx context.Context, clients kube.Clients, namespace string) 
 		controller.RemoveLease(ctx, clients.Kubernetes, namespace),
 		inventory.Remove(ctx, clients.Dynamic),
 		meshnode.Remove(ctx, clients.Dynamic),
+		property.Remove(ctx, clients.Dynamic),
 	)
 }

@@ -86,7 +86,7 @@ func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
 	}
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	resource, have, err := w.find(ctx)
+	resource, have, err := find(ctx, w.conf.Client)
 	if err != nil {
 		return w.complain(want.values, err)
 	}
@@ -121,9 +121,9 @@ func (w *Writer) complain(want map[string]string, err error) time.Duration {
 }
 
 // find reads the properties in the first version that is served.
-func (w *Writer) find(ctx context.Context) (schema.GroupVersionResource, map[string]*unstructured.Unstructured, error) {
+func find(ctx context.Context, client dynamic.Interface) (schema.GroupVersionResource, map[string]*unstructured.Unstructured, error) {
 	for _, resource := range resources() {
-		list, err := w.conf.Client.Resource(resource).List(ctx, metav1.ListOptions{})
+		list, err := client.Resource(resource).List(ctx, metav1.ListOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
 		}

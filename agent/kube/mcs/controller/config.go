@@ -9,9 +9,11 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -28,7 +30,7 @@ type Catalog interface {
 	Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error)
 }
 
-// Config is what a Controller needs. All but Log and Lease are required.
+// Config is what a Controller needs. All but Events, Report, Log and Lease are required.
 type Config struct {
 	Datacenter catalog.DatacenterName
 	Identity   string // of this gateway: its name in the Lease
@@ -39,8 +41,10 @@ type Config struct {
 	Outage     func() mcs.Outage
 	Kubernetes kubernetes.Interface
 	MCS        mcsclient.Interface
-	Log        *slog.Logger // nil: discarded
-	Lease      Lease        // zero: DefaultLease
+	Events     record.EventRecorder // nil: none are written
+	Report     func([]plan.Problem) // takes why nothing works, or nothing; nil: nobody does
+	Log        *slog.Logger         // nil: discarded
+	Lease      Lease                // zero: DefaultLease
 }
 
 // Lease is how the gateways agree on who does the work. A gateway that dies

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -97,6 +98,7 @@ func (c *Controller) awaitAPI(ctx context.Context) error {
 		err := c.probe(ctx)
 		if err == nil {
 			c.problem.Store(nil)
+			c.reportProblems(nil)
 			return nil
 		}
 		c.trouble(err)
@@ -128,6 +130,16 @@ func (c *Controller) trouble(err error) {
 	text := err.Error()
 	if old := c.problem.Swap(&text); old == nil || *old != text {
 		c.log.Warn("multi-cluster services wait", "err", err)
+		c.reportProblems([]plan.Problem{{
+			Code: "services-wait", Severity: plan.Error, Subject: "multi-cluster services", Message: text,
+			Remedy: "see that the API server answers, that its CRDs are installed and the ClusterRole of the chart granted; it goes on by itself",
+		}})
+	}
+}
+
+func (c *Controller) reportProblems(problems []plan.Problem) {
+	if c.conf.Report != nil {
+		c.conf.Report(problems)
 	}
 }
 

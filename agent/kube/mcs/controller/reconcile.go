@@ -100,6 +100,7 @@ func (r *reconciler) tell(ctx context.Context, export *mcsv1.ServiceExport, own 
 	if err != nil {
 		return fmt.Errorf("write conditions of ServiceExport: %w", err)
 	}
+	warn(r.conf.Events, next, mcsv1.ServiceExportKindName, export.Status.Conditions, next.Status.Conditions)
 	return nil
 }
 

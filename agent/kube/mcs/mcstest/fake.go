@@ -51,6 +51,14 @@ func NewFake() Cluster {
 	return Cluster{Kubernetes: core, MCS: noStreams{mcs}}
 }
 
+// React lets a fake cluster answer requests of the Multi-Cluster Services API
+// otherwise.
+func (c Cluster) React(answer clienttesting.ReactionFunc) {
+	if fake, ok := c.MCS.(noStreams); ok {
+		fake.PrependReactor("*", "*", answer)
+	}
+}
+
 // fromTheList watches from where the list ended, as the clients of Kubernetes do and
 // those that mcs-api generates do not: they lose what comes in between.
 func fromTheList(tracker clienttesting.ObjectTracker) clienttesting.WatchReactionFunc {
