@@ -21,7 +21,8 @@ const (
 
 	// ManagedByLabel carries ManagedBy on the properties that Meshway wrote.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
-	ManagedBy      = "meshway"
+	// ManagedBy marks what Meshway may change and delete.
+	ManagedBy = "meshway"
 
 	// WriterAnnotation names the gateway that stands for a property: it takes it
 	// back when it leaves, and no gateway that is not a member (yet) does.
