@@ -108,7 +108,15 @@ func (n *Node) ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([
 	return n.apply(ctx, cmds)
 }
 
-// apply writes commands as the leader. A command that catalog.Check refuses is
+// check is what the leader looks at before a command goes into the log.
+func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
+	if err := catalog.Check(cmd, now); err != nil {
+		return err
+	}
+	return n.checkRemoval(cmd, now)
+}
+
+// apply writes commands as the leader. A command that check refuses is
 // answered without being written: in the log, one that some member does not
 // know would stop that member.
 func (n *Node) apply(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
@@ -117,12 +125,14 @@ func (n *Node) apply(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.
 	var places []int
 	for i, cmd := range cmds {
 		var refusal *catalog.Refusal
-		err := catalog.Check(cmd, time.Now())
+		err := n.check(cmd, time.Now())
 		switch {
 		case err == nil:
 			passed, places = append(passed, cmd), append(places, i)
 		case errors.As(err, &refusal):
 			results[i].Refusal = refusal
+		case errors.Is(err, ErrNotLeader):
+			return nil, err
 		default:
 			return nil, fmt.Errorf("%w: %w", ErrRejected, err)
 		}

@@ -158,6 +158,8 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal
 		return w.join(req, body.Join)
 	case *catalogpb.Command_Leave:
 		return w.leave(req, body.Leave)
+	case *catalogpb.Command_RemoveDatacenter:
+		return w.removeDatacenter(req, body.RemoveDatacenter)
 	case *catalogpb.Command_UpdateDatacenter:
 		return w.updateDatacenter(req, body.UpdateDatacenter)
 	case *catalogpb.Command_UpdateGateway:

@@ -70,6 +70,15 @@ func NewLeave(dc DatacenterName) *catalogpb.Command {
 	}}
 }
 
+// NewRemoveDatacenter removes a datacenter that is gone for good, on the word of
+// another one. Unless forced, the leader of the catalog refuses it for one that it
+// has heard lately.
+func NewRemoveDatacenter(dc DatacenterName, force bool) *catalogpb.Command {
+	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RemoveDatacenter{
+		RemoveDatacenter: &catalogpb.RemoveDatacenter{Datacenter: string(dc), Force: force},
+	}}
+}
+
 // NewAddGateway adds a gateway to the author's datacenter, or replaces what is
 // known of one that comes back: its index and overlay address stay. Its author is a
 // gateway of the datacenter or the very gateway that is added: whoever puts an

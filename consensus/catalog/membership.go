@@ -187,18 +187,25 @@ func (w *writer) leave(req request, body *catalogpb.Leave) (Result, *Refusal) {
 	if r := req.owns("datacenter", name); r != nil {
 		return Result{}, r
 	}
-	for g := range each[Gateway](w.txn, tableGateways, indexID, string(name)) {
-		w.forgetGateway(g) // every service has an owner among them
-	}
-	removeAll(w.txn, tableExports, indexID, string(name))
-	removeAll(w.txn, tableEndpoints, indexID, string(name))
-	remove(w.txn, tableDatacenters, datacenter(w.txn, name))
+	w.forgetDatacenter(datacenter(w.txn, name))
 	for range each[Datacenter](w.txn, tableDatacenters, indexID) {
 		return Result{}, nil
 	}
 	removeAll(w.txn, tableTokens, indexID)
 	removeAll(w.txn, tableFederation, indexID)
 	return Result{}, nil
+}
+
+// forgetDatacenter frees all that dc has: its name and prefixes, and what hangs
+// on them.
+func (w *writer) forgetDatacenter(dc *Datacenter) {
+	name := string(dc.Name)
+	for g := range each[Gateway](w.txn, tableGateways, indexID, name) {
+		w.forgetGateway(g) // every service has an owner among them
+	}
+	removeAll(w.txn, tableExports, indexID, name)
+	removeAll(w.txn, tableEndpoints, indexID, name)
+	remove(w.txn, tableDatacenters, dc)
 }
 
 // updateDatacenter replaces the prefixes. A service whose address is no longer

@@ -99,6 +99,9 @@ func (w *walker) body(dc string) *catalogpb.Command {
 		if w.r.IntN(16) == 0 {
 			return catalog.NewLeave(catalog.DatacenterName(dc))
 		}
+		if w.r.IntN(16) == 0 {
+			return catalog.NewRemoveDatacenter(catalog.DatacenterName(w.pick("dc")), false)
+		}
 		return catalog.NewUpdateDatacenter(w.datacenter())
 	case 7:
 		return catalog.NewAddGateway(w.gateway(dc))

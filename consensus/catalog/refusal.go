@@ -33,6 +33,7 @@ const (
 	CodeNameInvalid       = "name-invalid"
 	CodeNameTaken         = "name-taken"
 	CodeUnknownDatacenter = "unknown-datacenter"
+	CodeOwnDatacenter     = "own-datacenter" // it leaves, it is not removed
 	CodeUnknownGateway    = "unknown-gateway"
 	CodeLastGateway       = "last-gateway"
 	CodePrefixInvalid     = "prefix-invalid"

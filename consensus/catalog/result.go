@@ -8,7 +8,7 @@ import (
 type Result struct {
 	Index      uint64     // raft index at which it was decided
 	Refusal    *Refusal   // nil: applied
-	Datacenter Datacenter // of Init, Join and UpdateDatacenter, as the catalog holds it
+	Datacenter Datacenter // of Init, Join and UpdateDatacenter as the catalog holds it, of RemoveDatacenter as it held it
 	Gateway    Gateway    // of Init, Join, AddGateway and UpdateGateway
 }
 

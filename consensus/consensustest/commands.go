@@ -66,6 +66,13 @@ func NewLeave(author catalog.GatewayID) Command {
 	return cmd
 }
 
+// NewRemoval takes another datacenter out.
+func NewRemoval(author catalog.GatewayID, dc catalog.DatacenterName, force bool) Command {
+	cmd := catalog.NewRemoveDatacenter(dc, force)
+	cmd.Author = string(author)
+	return cmd
+}
+
 // Key names a register of a datacenter.
 type Key struct {
 	Owner catalog.GatewayID

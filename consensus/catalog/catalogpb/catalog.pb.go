@@ -1414,6 +1414,59 @@ func (x *Leave) GetDatacenter() string {
 	return ""
 }
 
+// RemoveDatacenter takes out another datacenter than the author's.
+type RemoveDatacenter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"` // also one that the leader hears; of no meaning once it is in the log
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveDatacenter) Reset() {
+	*x = RemoveDatacenter{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveDatacenter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveDatacenter) ProtoMessage() {}
+
+func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveDatacenter.ProtoReflect.Descriptor instead.
+func (*RemoveDatacenter) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RemoveDatacenter) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
+	}
+	return ""
+}
+
+func (x *RemoveDatacenter) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
 type UpdateGateway struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Gateway       *Gateway               `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
@@ -1423,7 +1476,7 @@ type UpdateGateway struct {
 
 func (x *UpdateGateway) Reset() {
 	*x = UpdateGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1488,7 @@ func (x *UpdateGateway) String() string {
 func (*UpdateGateway) ProtoMessage() {}
 
 func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1501,7 @@ func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGateway.ProtoReflect.Descriptor instead.
 func (*UpdateGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpdateGateway) GetGateway() *Gateway {
@@ -1467,7 +1520,7 @@ type UpdateDatacenter struct {
 
 func (x *UpdateDatacenter) Reset() {
 	*x = UpdateDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1532,7 @@ func (x *UpdateDatacenter) String() string {
 func (*UpdateDatacenter) ProtoMessage() {}
 
 func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1545,7 @@ func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDatacenter.ProtoReflect.Descriptor instead.
 func (*UpdateDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateDatacenter) GetDatacenter() *Datacenter {
@@ -1511,7 +1564,7 @@ type RemoveGateway struct {
 
 func (x *RemoveGateway) Reset() {
 	*x = RemoveGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1576,7 @@ func (x *RemoveGateway) String() string {
 func (*RemoveGateway) ProtoMessage() {}
 
 func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1589,7 @@ func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGateway.ProtoReflect.Descriptor instead.
 func (*RemoveGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveGateway) GetGateway() string {
@@ -1555,7 +1608,7 @@ type AddGateway struct {
 
 func (x *AddGateway) Reset() {
 	*x = AddGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1620,7 @@ func (x *AddGateway) String() string {
 func (*AddGateway) ProtoMessage() {}
 
 func (x *AddGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1633,7 @@ func (x *AddGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
 func (*AddGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AddGateway) GetGateway() *Gateway {
@@ -1599,7 +1652,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1664,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1677,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -1643,7 +1696,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1708,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1721,7 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
@@ -1687,7 +1740,7 @@ type PutExports struct {
 
 func (x *PutExports) Reset() {
 	*x = PutExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1752,7 @@ func (x *PutExports) String() string {
 func (*PutExports) ProtoMessage() {}
 
 func (x *PutExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1765,7 @@ func (x *PutExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExports.ProtoReflect.Descriptor instead.
 func (*PutExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PutExports) GetExports() []*Export {
@@ -1731,7 +1784,7 @@ type DeleteExports struct {
 
 func (x *DeleteExports) Reset() {
 	*x = DeleteExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +1796,7 @@ func (x *DeleteExports) String() string {
 func (*DeleteExports) ProtoMessage() {}
 
 func (x *DeleteExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +1809,7 @@ func (x *DeleteExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteExports.ProtoReflect.Descriptor instead.
 func (*DeleteExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteExports) GetExports() []*Export {
@@ -1775,7 +1828,7 @@ type PutEndpoints struct {
 
 func (x *PutEndpoints) Reset() {
 	*x = PutEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1840,7 @@ func (x *PutEndpoints) String() string {
 func (*PutEndpoints) ProtoMessage() {}
 
 func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1853,7 @@ func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoints.ProtoReflect.Descriptor instead.
 func (*PutEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PutEndpoints) GetSlices() []*EndpointSlice {
@@ -1819,7 +1872,7 @@ type DeleteEndpoints struct {
 
 func (x *DeleteEndpoints) Reset() {
 	*x = DeleteEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +1884,7 @@ func (x *DeleteEndpoints) String() string {
 func (*DeleteEndpoints) ProtoMessage() {}
 
 func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +1897,7 @@ func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEndpoints.ProtoReflect.Descriptor instead.
 func (*DeleteEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
@@ -1863,7 +1916,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +1928,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +1941,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -1930,6 +1983,7 @@ type Command struct {
 	//	*Command_DeleteExports
 	//	*Command_PutEndpoints
 	//	*Command_DeleteEndpoints
+	//	*Command_RemoveDatacenter
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1937,7 +1991,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2003,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2016,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -2165,6 +2219,15 @@ func (x *Command) GetDeleteEndpoints() *DeleteEndpoints {
 	return nil
 }
 
+func (x *Command) GetRemoveDatacenter() *RemoveDatacenter {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveDatacenter); ok {
+			return x.RemoveDatacenter
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -2233,6 +2296,10 @@ type Command_DeleteEndpoints struct {
 	DeleteEndpoints *DeleteEndpoints `protobuf:"bytes,31,opt,name=delete_endpoints,json=deleteEndpoints,proto3,oneof"`
 }
 
+type Command_RemoveDatacenter struct {
+	RemoveDatacenter *RemoveDatacenter `protobuf:"bytes,32,opt,name=remove_datacenter,json=removeDatacenter,proto3,oneof"`
+}
+
 func (*Command_Init) isCommand_Body() {}
 
 func (*Command_CreateToken) isCommand_Body() {}
@@ -2265,6 +2332,8 @@ func (*Command_PutEndpoints) isCommand_Body() {}
 
 func (*Command_DeleteEndpoints) isCommand_Body() {}
 
+func (*Command_RemoveDatacenter) isCommand_Body() {}
+
 // Entry is the data of one raft log entry.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2275,7 +2344,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2356,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2369,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -2323,7 +2392,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2404,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2417,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Refusal) GetCode() string {
@@ -2384,7 +2453,7 @@ type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	Refusal       *Refusal               `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`       // unset: applied
-	Datacenter    *Datacenter            `protobuf:"bytes,3,opt,name=datacenter,proto3" json:"datacenter,omitempty"` // Init, Join, UpdateDatacenter
+	Datacenter    *Datacenter            `protobuf:"bytes,3,opt,name=datacenter,proto3" json:"datacenter,omitempty"` // Init, Join, UpdateDatacenter, RemoveDatacenter
 	Gateway       *Gateway               `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`       // Init, Join, AddGateway, UpdateGateway
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2392,7 +2461,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2473,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2486,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2461,7 +2530,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2542,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2555,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Client) GetId() string {
@@ -2548,7 +2617,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2629,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2642,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -2762,7 +2831,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2843,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2856,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -2814,7 +2883,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2895,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2908,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -3007,7 +3076,12 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05Leave\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
-	"datacenter\"F\n" +
+	"datacenter\"H\n" +
+	"\x10RemoveDatacenter\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"F\n" +
 	"\rUpdateGateway\x125\n" +
 	"\agateway\x18\x01 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"R\n" +
 	"\x10UpdateDatacenter\x12>\n" +
@@ -3033,8 +3107,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x0fDeleteEndpoints\x129\n" +
 	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"V\n" +
 	"\x0fPutObservations\x12C\n" +
-	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xc5\n" +
-	"\n" +
+	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\x9a\v\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tignorable\x18\x02 \x01(\bR\tignorable\x12\x16\n" +
@@ -3060,7 +3133,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"putExports\x12J\n" +
 	"\x0edelete_exports\x18\x1d \x01(\v2!.meshway.catalog.v1.DeleteExportsH\x00R\rdeleteExports\x12G\n" +
 	"\rput_endpoints\x18\x1e \x01(\v2 .meshway.catalog.v1.PutEndpointsH\x00R\fputEndpoints\x12P\n" +
-	"\x10delete_endpoints\x18\x1f \x01(\v2#.meshway.catalog.v1.DeleteEndpointsH\x00R\x0fdeleteEndpointsB\x06\n" +
+	"\x10delete_endpoints\x18\x1f \x01(\v2#.meshway.catalog.v1.DeleteEndpointsH\x00R\x0fdeleteEndpoints\x12S\n" +
+	"\x11remove_datacenter\x18  \x01(\v2$.meshway.catalog.v1.RemoveDatacenterH\x00R\x10removeDatacenterB\x06\n" +
 	"\x04body\"@\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"e\n" +
@@ -3129,7 +3203,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
@@ -3149,46 +3223,47 @@ var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(*RevokeToken)(nil),           // 15: meshway.catalog.v1.RevokeToken
 	(*Join)(nil),                  // 16: meshway.catalog.v1.Join
 	(*Leave)(nil),                 // 17: meshway.catalog.v1.Leave
-	(*UpdateGateway)(nil),         // 18: meshway.catalog.v1.UpdateGateway
-	(*UpdateDatacenter)(nil),      // 19: meshway.catalog.v1.UpdateDatacenter
-	(*RemoveGateway)(nil),         // 20: meshway.catalog.v1.RemoveGateway
-	(*AddGateway)(nil),            // 21: meshway.catalog.v1.AddGateway
-	(*PutServices)(nil),           // 22: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 23: meshway.catalog.v1.DeleteServices
-	(*PutExports)(nil),            // 24: meshway.catalog.v1.PutExports
-	(*DeleteExports)(nil),         // 25: meshway.catalog.v1.DeleteExports
-	(*PutEndpoints)(nil),          // 26: meshway.catalog.v1.PutEndpoints
-	(*DeleteEndpoints)(nil),       // 27: meshway.catalog.v1.DeleteEndpoints
-	(*PutObservations)(nil),       // 28: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 29: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 30: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 31: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 32: meshway.catalog.v1.Result
-	(*Client)(nil),                // 33: meshway.catalog.v1.Client
-	(*Record)(nil),                // 34: meshway.catalog.v1.Record
-	(*Header)(nil),                // 35: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 36: meshway.catalog.v1.Trailer
-	nil,                           // 37: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 38: meshway.catalog.v1.Export.LabelsEntry
-	nil,                           // 39: meshway.catalog.v1.Export.AnnotationsEntry
-	nil,                           // 40: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*RemoveDatacenter)(nil),      // 18: meshway.catalog.v1.RemoveDatacenter
+	(*UpdateGateway)(nil),         // 19: meshway.catalog.v1.UpdateGateway
+	(*UpdateDatacenter)(nil),      // 20: meshway.catalog.v1.UpdateDatacenter
+	(*RemoveGateway)(nil),         // 21: meshway.catalog.v1.RemoveGateway
+	(*AddGateway)(nil),            // 22: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 23: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 24: meshway.catalog.v1.DeleteServices
+	(*PutExports)(nil),            // 25: meshway.catalog.v1.PutExports
+	(*DeleteExports)(nil),         // 26: meshway.catalog.v1.DeleteExports
+	(*PutEndpoints)(nil),          // 27: meshway.catalog.v1.PutEndpoints
+	(*DeleteEndpoints)(nil),       // 28: meshway.catalog.v1.DeleteEndpoints
+	(*PutObservations)(nil),       // 29: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 30: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 31: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 32: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 33: meshway.catalog.v1.Result
+	(*Client)(nil),                // 34: meshway.catalog.v1.Client
+	(*Record)(nil),                // 35: meshway.catalog.v1.Record
+	(*Header)(nil),                // 36: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 37: meshway.catalog.v1.Trailer
+	nil,                           // 38: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 39: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 40: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 41: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	41, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	42, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 1: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
 	2,  // 2: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	41, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	41, // 4: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	41, // 5: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	41, // 6: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	42, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	42, // 4: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	42, // 5: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	42, // 6: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
 	6,  // 7: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	37, // 8: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	41, // 9: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	38, // 8: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	42, // 9: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
 	9,  // 10: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
-	38, // 11: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
-	39, // 12: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
-	41, // 13: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	39, // 11: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	40, // 12: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	42, // 13: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
 	11, // 14: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
 	9,  // 15: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
 	1,  // 16: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
@@ -3207,46 +3282,47 @@ var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	12, // 29: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
 	12, // 30: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
 	8,  // 31: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	41, // 32: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	42, // 32: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
 	13, // 33: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
 	14, // 34: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
 	15, // 35: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
 	16, // 36: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
 	17, // 37: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	18, // 38: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	19, // 39: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	20, // 40: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	22, // 41: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	23, // 42: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	28, // 43: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	21, // 44: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
-	24, // 45: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
-	25, // 46: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
-	26, // 47: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
-	27, // 48: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
-	29, // 49: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	31, // 50: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	3,  // 51: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 52: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	40, // 53: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	41, // 54: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	35, // 55: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 56: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 57: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 58: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 59: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	7,  // 60: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	8,  // 61: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	33, // 62: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	36, // 63: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	10, // 64: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
-	12, // 65: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
-	32, // 66: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	19, // 38: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	20, // 39: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	21, // 40: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	23, // 41: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	24, // 42: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	29, // 43: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	22, // 44: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	25, // 45: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
+	26, // 46: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
+	27, // 47: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
+	28, // 48: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
+	18, // 49: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
+	30, // 50: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	32, // 51: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	3,  // 52: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 53: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	41, // 54: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	42, // 55: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	36, // 56: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 57: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	3,  // 58: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	4,  // 59: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	5,  // 60: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	7,  // 61: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	8,  // 62: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	34, // 63: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	37, // 64: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	10, // 65: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	12, // 66: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	33, // 67: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -3254,7 +3330,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -3271,8 +3347,9 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_DeleteExports)(nil),
 		(*Command_PutEndpoints)(nil),
 		(*Command_DeleteEndpoints)(nil),
+		(*Command_RemoveDatacenter)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -3291,7 +3368,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
