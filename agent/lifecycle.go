@@ -133,11 +133,15 @@ func (a *Agent) dismantle(ctx context.Context, progress Progress) error {
 }
 
 func (a *Agent) tellLeave(ctx context.Context, m *member, force bool, progress Progress) error {
+	if a.expelled.Load() != nil {
+		progress("not-told", "the federation has removed the datacenter before: there is nobody to tell")
+		return nil
+	}
 	if _, member := m.federation.View().Datacenter(a.deps.Config.Datacenter); member {
 		err := m.federation.Leave(ctx)
 		if err != nil && !force {
 			return fmt.Errorf("tell the federation: %w; wait for a leader, or drop the membership on this side alone with --force "+
-				"(the others then still know the datacenter, and its name and prefixes stay taken)", err)
+				"(the others then still know the datacenter until one of them runs meshctl datacenter remove %s)", err, a.deps.Config.Datacenter)
 		}
 		if err != nil {
 			progress("not-told", "the federation could not be told: "+err.Error())

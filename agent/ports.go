@@ -90,6 +90,10 @@ type Federation interface {
 	// datacenter has left; it returns when that is done.
 	Withdraw(ctx context.Context) error
 
+	// Expelled asks gateways of other datacenters whether this one was removed
+	// from the catalog, and returns who says so; empty: nobody.
+	Expelled(ctx context.Context) catalog.GatewayID
+
 	CreateToken(ctx context.Context, datacenter catalog.DatacenterName, ttl time.Duration) (NewToken, error)
 	TransferLeader(ctx context.Context, to catalog.GatewayID) error
 	RemovePeer(ctx context.Context, id catalog.GatewayID) error

@@ -15,6 +15,8 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
+const noLeaderCode = "no-leader"
+
 // Status returns everything that this gateway knows of itself. It does not block.
 func (a *Agent) Status() status.Snapshot {
 	s := status.Sources{
@@ -22,13 +24,17 @@ func (a *Agent) Status() status.Snapshot {
 		State: a.state.Load().(status.State), PublicKey: a.deps.Key.Public(),
 		Inputs: plan.Inputs{Self: a.self, Config: a.deps.Config, Now: time.Now()},
 	}
+	gone := a.expelled.Load()
 	if m := a.member.Load(); m != nil {
 		m.fill(&s)
+		if gone != nil { // its voters decide nothing any more: no remedy is to bring them back
+			s.Problems = slices.DeleteFunc(s.Problems, func(p plan.Problem) bool { return p.Code == noLeaderCode })
+		}
 	}
 	if a.deps.Problems != nil {
 		s.Problems = append(s.Problems, a.deps.Problems()...)
 	}
-	for _, problem := range []*plan.Problem{a.joining.Load(), a.sharing.Load()} {
+	for _, problem := range []*plan.Problem{gone, a.joining.Load(), a.sharing.Load()} {
 		if problem != nil {
 			s.Problems = append(s.Problems, *problem)
 		}
@@ -94,7 +100,7 @@ func consensusProblems(c status.Consensus) []plan.Problem {
 		return nil
 	}
 	return []plan.Problem{{
-		Code: "no-leader", Severity: plan.Error, Subject: "catalog",
+		Code: noLeaderCode, Severity: plan.Error, Subject: "catalog",
 		Message: "the catalog has no leader: traffic goes on, but nothing can be written",
 		Remedy:  "bring back a majority of the voters (meshctl raft list-peers); if they are lost for good: meshctl raft recover",
 	}}

@@ -37,6 +37,8 @@ type tender struct {
 	silent  time.Time            // since when no leader is heard; zero: one is
 	gone    map[string]time.Time // since when a gateway's host is none
 	worry   time.Time            // since when common cannot be read or written
+	alone   time.Time            // since when it is cut off from the federation; zero: it is not
+	asked   time.Time            // when it was last asked whether the datacenter was removed
 }
 
 // tend works from when it is known whether there is a membership until ctx ends.
@@ -76,13 +78,15 @@ func (t *tender) look(ctx context.Context) time.Duration {
 	if m := t.member.Load(); m != nil {
 		t.joined, t.pause = true, 0
 		t.nothingHinders()
+		t.lookForExpulsion(ctx, m)
 		if t.deps.Siblings == nil {
-			return resyncInterval
+			return tendInterval
 		}
 		t.keepUp(ctx, m)
 		return tendInterval
 	}
-	t.silent = time.Time{}
+	t.silent, t.alone = time.Time{}, time.Time{}
+	t.nothingExpels()
 	if t.become(ctx) {
 		t.pause = 0
 		return tendInterval

@@ -126,7 +126,7 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 		}
 		peer, err := p.trust.peer(s.proof)
 		if err != nil {
-			_ = refuse.Write(w, r, connect.NewError(connect.CodePermissionDenied, err))
+			p.refuseStranger(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(withPeer(r.Context(), peer)))

@@ -40,6 +40,9 @@ type Config struct {
 	CAs       identity.CAs        // of the catalog; called at each handshake and each call
 	// Changed is closed when the catalog changes after the call.
 	Changed func() <-chan struct{}
+	// Index is of the last command in the catalog; nil: strangers are not told
+	// whether they were removed from it.
+	Index   func() uint64
 	Sockets Sockets
 	Service Service
 	// Addresses gives where a gateway may be reached, host:port, best first.

@@ -25,6 +25,9 @@ import (
 
 const federationID = "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11"
 
+// catalogIndex is up to where the catalog goes that all see.
+const catalogIndex = 42
+
 var errNotLeader = errors.New("not the leader")
 
 func sentinels() control.Sentinels {
@@ -125,6 +128,7 @@ func (w *world) gateway(dc catalog.DatacenterName, address string) *gateway {
 	}
 	g.port = control.New(control.Config{
 		Listen: netip.MustParseAddrPort("[::]:7443"), Certifier: certifier, CAs: w.find, Changed: w.watch,
+		Index:   func() uint64 { return catalogIndex },
 		Sockets: g.host, Service: g.service, Sentinels: sentinels(), Addresses: w.addresses,
 	})
 	return g

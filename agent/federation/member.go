@@ -49,7 +49,7 @@ type memberConfig struct {
 func newMember(c memberConfig) (*Member, error) {
 	m := &Member{self: c.self, cfg: c.cfg, certifier: c.certifier, log: c.log}
 	m.port = control.New(control.Config{
-		Listen: c.cfg.Control.Listen, Certifier: c.certifier, CAs: m.authority, Changed: m.Changed,
+		Listen: c.cfg.Control.Listen, Certifier: c.certifier, CAs: m.authority, Changed: m.Changed, Index: m.index,
 		Sockets: c.sockets, Service: &service{member: m}, Addresses: m.addresses,
 		Sentinels: Sentinels(), Log: c.log,
 	})
@@ -96,6 +96,9 @@ func (m *Member) authority(dc catalog.DatacenterName) ([]byte, bool) {
 	found, ok := m.node.View().Datacenter(dc)
 	return found.CACertificate, ok
 }
+
+// index is up to where the own copy of the catalog goes.
+func (m *Member) index() uint64 { return m.node.View().Index() }
 
 // addresses returns where a gateway's control port may be reached: through
 // the tunnel, which needs only UDP to be open, then on the underlay. Between

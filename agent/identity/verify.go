@@ -40,7 +40,12 @@ func VerifyMember(chain []*x509.Certificate, federation string, cas CAs, now tim
 	if !ok {
 		return Peer{}, fmt.Errorf("verify %s: datacenter %s is %w", claimed, claimed.Datacenter, ErrNotMember)
 	}
-	return VerifyPossession(chain, der, federation, now)
+	peer, err := VerifyPossession(chain, der, federation, now)
+	if _, foreign := errors.AsType[x509.UnknownAuthorityError](err); foreign {
+		// A member's CA never changes: it is another one that took the name.
+		return Peer{}, fmt.Errorf("verify %s: the datacenter %s that made it is %w: %w", claimed, claimed.Datacenter, ErrNotMember, err)
+	}
+	return peer, err
 }
 
 // VerifyPossession tells which gateway a chain speaks for, when that is proven

@@ -107,7 +107,7 @@ func TestWhoIsNoMemberIsRefused(t *testing.T) {
 	}{
 		"nothing":                    {chain: nil, says: "no certificate"},
 		"datacenter not in catalog":  {chain: issued(t, newTestCA(t, "north"), federationID), is: ErrNotMember},
-		"CA of the same name":        {chain: issued(t, foreign, federationID), says: "unknown authority"},
+		"CA of the same name":        {chain: issued(t, foreign, federationID), is: ErrNotMember, says: "unknown authority"},
 		"other federation":           {chain: issued(t, east, "another"), is: ErrOtherFederation},
 		"one CA speaks for another":  {chain: forged(t, west, uri(id+"/dc/east/gateway/gw1")), says: "unknown authority"},
 		"expired":                    {chain: issued(t, east, federationID), at: noon.Add(24*time.Hour + time.Second), says: "compare the clocks"},

@@ -109,6 +109,19 @@ func (h Handler) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRe
 	return stream.Send(&controlpb.Progress{Step: "done", Message: "left", Done: true})
 }
 
+// RemoveDatacenter takes out another datacenter, one that is gone for good.
+func (h Handler) RemoveDatacenter(ctx context.Context, r *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error) {
+	removed, err := h.Agent.RemoveDatacenter(ctx, catalog.DatacenterName(r.Msg.GetDatacenter()), r.Msg.GetForce())
+	if err != nil {
+		return nil, err
+	}
+	answer := &controlpb.RemoveDatacenterResponse{Datacenter: removed.Datacenter.Proto(), Index: removed.Index}
+	for _, id := range removed.Gateways {
+		answer.Gateways = append(answer.Gateways, string(id))
+	}
+	return connect.NewResponse(answer), nil
+}
+
 // Drain takes this gateway out of use and streams the steps.
 func (h Handler) Drain(ctx context.Context, r *connect.Request[controlpb.DrainRequest], stream *connect.ServerStream[controlpb.Progress]) error {
 	// A caller that goes away does not leave a gateway half drained.

@@ -65,7 +65,7 @@ func survey(in Inputs, found *problems) (members, bool) {
 		found.add(Problem{
 			"not-in-catalog", Error, gatewayName(in.Self),
 			"this gateway is not in the catalog; everything stays as it is",
-			"look at meshctl members in another datacenter; join again if this gateway was removed there",
+			"look at meshctl members in another datacenter; if this gateway was removed there, run meshctl leave --force here and join again",
 		})
 		return m, false
 	}
@@ -75,7 +75,7 @@ func survey(in Inputs, found *problems) (members, bool) {
 		found.add(Problem{
 			"not-in-catalog", Error, datacenterName(m.self.Datacenter),
 			"this gateway's datacenter is not in the catalog; everything stays as it is",
-			"look at meshctl members in another datacenter; join again if this datacenter was removed there",
+			"look at meshctl members in another datacenter; if this datacenter was removed there, run meshctl leave --force here and join again",
 		})
 		return m, false
 	}

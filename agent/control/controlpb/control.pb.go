@@ -1646,6 +1646,118 @@ func (x *LeaveRequest) GetForce() bool {
 	return false
 }
 
+type RemoveDatacenterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"` // also one that the leader of the catalog hears
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveDatacenterRequest) Reset() {
+	*x = RemoveDatacenterRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveDatacenterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveDatacenterRequest) ProtoMessage() {}
+
+func (x *RemoveDatacenterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveDatacenterRequest.ProtoReflect.Descriptor instead.
+func (*RemoveDatacenterRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RemoveDatacenterRequest) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
+	}
+	return ""
+}
+
+func (x *RemoveDatacenterRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type RemoveDatacenterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    *catalogpb.Datacenter  `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"` // as it was; its prefixes are free
+	Gateways      []string               `protobuf:"bytes,2,rep,name=gateways,proto3" json:"gateways,omitempty"`     // ids of its gateways, which leave raft
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveDatacenterResponse) Reset() {
+	*x = RemoveDatacenterResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveDatacenterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveDatacenterResponse) ProtoMessage() {}
+
+func (x *RemoveDatacenterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveDatacenterResponse.ProtoReflect.Descriptor instead.
+func (*RemoveDatacenterResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RemoveDatacenterResponse) GetDatacenter() *catalogpb.Datacenter {
+	if x != nil {
+		return x.Datacenter
+	}
+	return nil
+}
+
+func (x *RemoveDatacenterResponse) GetGateways() []string {
+	if x != nil {
+		return x.Gateways
+	}
+	return nil
+}
+
+func (x *RemoveDatacenterResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type DrainRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Force         bool                   `protobuf:"varint,1,opt,name=force,proto3" json:"force,omitempty"` // also the only gateway of its datacenter
@@ -1657,7 +1769,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1781,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1794,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DrainRequest) GetForce() bool {
@@ -1714,7 +1826,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1838,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1851,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 type UndrainResponse struct {
@@ -1750,7 +1862,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1874,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1887,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 type Progress struct {
@@ -1789,7 +1901,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1913,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1926,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Progress) GetStep() string {
@@ -1850,7 +1962,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +1974,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +1987,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListServicesRequest) GetMode() ReadMode {
@@ -1916,7 +2028,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2040,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2053,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListServicesResponse) GetServices() []*catalogpb.Service {
@@ -1967,7 +2079,7 @@ type RegisterServiceRequest struct {
 
 func (x *RegisterServiceRequest) Reset() {
 	*x = RegisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2091,7 @@ func (x *RegisterServiceRequest) String() string {
 func (*RegisterServiceRequest) ProtoMessage() {}
 
 func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2104,7 @@ func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RegisterServiceRequest) GetService() *catalogpb.Service {
@@ -2012,7 +2124,7 @@ type RegisterServiceResponse struct {
 
 func (x *RegisterServiceResponse) Reset() {
 	*x = RegisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2136,7 @@ func (x *RegisterServiceResponse) String() string {
 func (*RegisterServiceResponse) ProtoMessage() {}
 
 func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2149,7 @@ func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RegisterServiceResponse) GetIndex() uint64 {
@@ -2065,7 +2177,7 @@ type DeregisterServiceRequest struct {
 
 func (x *DeregisterServiceRequest) Reset() {
 	*x = DeregisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2189,7 @@ func (x *DeregisterServiceRequest) String() string {
 func (*DeregisterServiceRequest) ProtoMessage() {}
 
 func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2202,7 @@ func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeregisterServiceRequest) GetNamespace() string {
@@ -2124,7 +2236,7 @@ type DeregisterServiceResponse struct {
 
 func (x *DeregisterServiceResponse) Reset() {
 	*x = DeregisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2248,7 @@ func (x *DeregisterServiceResponse) String() string {
 func (*DeregisterServiceResponse) ProtoMessage() {}
 
 func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2261,7 @@ func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeregisterServiceResponse) GetRemoved() uint32 {
@@ -2175,7 +2287,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2299,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2312,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SaveSnapshotRequest) GetMode() ReadMode {
@@ -2220,7 +2332,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2344,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2357,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SaveSnapshotResponse) GetArchive() []byte {
@@ -2271,7 +2383,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2395,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2408,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RestoreRequest) GetArchive() []byte {
@@ -2315,7 +2427,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2439,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2452,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -2358,7 +2470,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2482,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2495,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 type ListPeersResponse struct {
@@ -2396,7 +2508,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2520,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2533,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -2453,7 +2565,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2577,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2590,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -2543,7 +2655,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2667,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +2680,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -2620,7 +2732,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2744,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2757,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 var File_agent_control_controlpb_control_proto protoreflect.FileDescriptor
@@ -2744,7 +2856,18 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x15JoinFederationRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\"$\n" +
 	"\fLeaveRequest\x12\x14\n" +
-	"\x05force\x18\x01 \x01(\bR\x05force\"\x82\x01\n" +
+	"\x05force\x18\x01 \x01(\bR\x05force\"O\n" +
+	"\x17RemoveDatacenterRequest\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\x8c\x01\n" +
+	"\x18RemoveDatacenterResponse\x12>\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
+	"datacenter\x12\x1a\n" +
+	"\bgateways\x18\x02 \x03(\tR\bgateways\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"\x82\x01\n" +
 	"\fDrainRequest\x12\x14\n" +
 	"\x05force\x18\x01 \x01(\bR\x05force\x12+\n" +
 	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12/\n" +
@@ -2816,7 +2939,7 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x05Enrol\x12 .meshway.control.v1.EnrolRequest\x1a!.meshway.control.v1.EnrolResponse\x12L\n" +
 	"\x05Apply\x12 .meshway.control.v1.ApplyRequest\x1a!.meshway.control.v1.ApplyResponse\x12X\n" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
-	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\xf3\f\n" +
+	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\xe2\r\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -2827,7 +2950,8 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"ListTokens\x12%.meshway.control.v1.ListTokensRequest\x1a&.meshway.control.v1.ListTokensResponse\x12^\n" +
 	"\vRevokeToken\x12&.meshway.control.v1.RevokeTokenRequest\x1a'.meshway.control.v1.RevokeTokenResponse\x12[\n" +
 	"\x0eJoinFederation\x12).meshway.control.v1.JoinFederationRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12I\n" +
-	"\x05Leave\x12 .meshway.control.v1.LeaveRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12I\n" +
+	"\x05Leave\x12 .meshway.control.v1.LeaveRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12m\n" +
+	"\x10RemoveDatacenter\x12+.meshway.control.v1.RemoveDatacenterRequest\x1a,.meshway.control.v1.RemoveDatacenterResponse\x12I\n" +
 	"\x05Drain\x12 .meshway.control.v1.DrainRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12R\n" +
 	"\aUndrain\x12\".meshway.control.v1.UndrainRequest\x1a#.meshway.control.v1.UndrainResponse\x12a\n" +
 	"\fListServices\x12'.meshway.control.v1.ListServicesRequest\x1a(.meshway.control.v1.ListServicesResponse\x12j\n" +
@@ -2851,7 +2975,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -2885,117 +3009,122 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*RevokeTokenResponse)(nil),       // 29: meshway.control.v1.RevokeTokenResponse
 	(*JoinFederationRequest)(nil),     // 30: meshway.control.v1.JoinFederationRequest
 	(*LeaveRequest)(nil),              // 31: meshway.control.v1.LeaveRequest
-	(*DrainRequest)(nil),              // 32: meshway.control.v1.DrainRequest
-	(*UndrainRequest)(nil),            // 33: meshway.control.v1.UndrainRequest
-	(*UndrainResponse)(nil),           // 34: meshway.control.v1.UndrainResponse
-	(*Progress)(nil),                  // 35: meshway.control.v1.Progress
-	(*ListServicesRequest)(nil),       // 36: meshway.control.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),      // 37: meshway.control.v1.ListServicesResponse
-	(*RegisterServiceRequest)(nil),    // 38: meshway.control.v1.RegisterServiceRequest
-	(*RegisterServiceResponse)(nil),   // 39: meshway.control.v1.RegisterServiceResponse
-	(*DeregisterServiceRequest)(nil),  // 40: meshway.control.v1.DeregisterServiceRequest
-	(*DeregisterServiceResponse)(nil), // 41: meshway.control.v1.DeregisterServiceResponse
-	(*SaveSnapshotRequest)(nil),       // 42: meshway.control.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),      // 43: meshway.control.v1.SaveSnapshotResponse
-	(*RestoreRequest)(nil),            // 44: meshway.control.v1.RestoreRequest
-	(*RestoreResponse)(nil),           // 45: meshway.control.v1.RestoreResponse
-	(*ListPeersRequest)(nil),          // 46: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 47: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 48: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 49: meshway.control.v1.OperateRequest
-	(*OperateResponse)(nil),           // 50: meshway.control.v1.OperateResponse
-	(*catalogpb.Datacenter)(nil),      // 51: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 52: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 53: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 54: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 55: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 56: meshway.catalog.v1.Federation
-	(*timestamppb.Timestamp)(nil),     // 57: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 58: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 59: meshway.catalog.v1.Service
+	(*RemoveDatacenterRequest)(nil),   // 32: meshway.control.v1.RemoveDatacenterRequest
+	(*RemoveDatacenterResponse)(nil),  // 33: meshway.control.v1.RemoveDatacenterResponse
+	(*DrainRequest)(nil),              // 34: meshway.control.v1.DrainRequest
+	(*UndrainRequest)(nil),            // 35: meshway.control.v1.UndrainRequest
+	(*UndrainResponse)(nil),           // 36: meshway.control.v1.UndrainResponse
+	(*Progress)(nil),                  // 37: meshway.control.v1.Progress
+	(*ListServicesRequest)(nil),       // 38: meshway.control.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),      // 39: meshway.control.v1.ListServicesResponse
+	(*RegisterServiceRequest)(nil),    // 40: meshway.control.v1.RegisterServiceRequest
+	(*RegisterServiceResponse)(nil),   // 41: meshway.control.v1.RegisterServiceResponse
+	(*DeregisterServiceRequest)(nil),  // 42: meshway.control.v1.DeregisterServiceRequest
+	(*DeregisterServiceResponse)(nil), // 43: meshway.control.v1.DeregisterServiceResponse
+	(*SaveSnapshotRequest)(nil),       // 44: meshway.control.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),      // 45: meshway.control.v1.SaveSnapshotResponse
+	(*RestoreRequest)(nil),            // 46: meshway.control.v1.RestoreRequest
+	(*RestoreResponse)(nil),           // 47: meshway.control.v1.RestoreResponse
+	(*ListPeersRequest)(nil),          // 48: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 49: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 50: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 51: meshway.control.v1.OperateRequest
+	(*OperateResponse)(nil),           // 52: meshway.control.v1.OperateResponse
+	(*catalogpb.Datacenter)(nil),      // 53: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 54: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 55: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 56: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 57: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 58: meshway.catalog.v1.Federation
+	(*timestamppb.Timestamp)(nil),     // 59: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 60: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 61: meshway.catalog.v1.Service
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	51, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	52, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	53, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	52, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	53, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	54, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	53, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	53, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	54, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	55, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	54, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	55, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	56, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	55, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
 	11, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	12, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	13, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	10, // 10: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	55, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	56, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	55, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	57, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	57, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	58, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	57, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	59, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 15: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	58, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	60, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
 	15, // 17: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	55, // 18: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	55, // 19: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
-	0,  // 20: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	59, // 21: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
-	15, // 22: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	59, // 23: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 24: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	48, // 25: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	15, // 26: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	55, // 27: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	11, // 28: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	12, // 29: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	1,  // 30: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 31: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 32: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 33: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	9,  // 34: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	16, // 35: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	18, // 36: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	20, // 37: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	22, // 38: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	24, // 39: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	26, // 40: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	28, // 41: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	30, // 42: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	31, // 43: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	32, // 44: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	33, // 45: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	36, // 46: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	38, // 47: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	40, // 48: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	42, // 49: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	44, // 50: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	46, // 51: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	49, // 52: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 53: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 54: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 55: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 56: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	14, // 57: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	17, // 58: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	19, // 59: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	21, // 60: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	23, // 61: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	25, // 62: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	27, // 63: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	29, // 64: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	35, // 65: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	35, // 66: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	35, // 67: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	34, // 68: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	37, // 69: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	39, // 70: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	41, // 71: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	43, // 72: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	45, // 73: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	47, // 74: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	50, // 75: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	53, // [53:76] is the sub-list for method output_type
-	30, // [30:53] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	53, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	57, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	57, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	0,  // 21: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
+	61, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	15, // 23: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
+	61, // 24: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 25: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	50, // 26: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	15, // 27: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	57, // 28: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	11, // 29: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	12, // 30: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	1,  // 31: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 32: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 33: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 34: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	9,  // 35: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	16, // 36: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	18, // 37: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	20, // 38: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	22, // 39: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	24, // 40: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	26, // 41: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	28, // 42: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 43: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	31, // 44: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	32, // 45: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	34, // 46: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	35, // 47: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	38, // 48: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	40, // 49: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	42, // 50: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	44, // 51: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	46, // 52: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	48, // 53: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	51, // 54: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 55: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 56: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 57: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 58: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	14, // 59: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	17, // 60: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	19, // 61: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	21, // 62: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	23, // 63: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	25, // 64: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	27, // 65: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	29, // 66: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	37, // 67: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	37, // 68: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	33, // 69: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	37, // 70: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	36, // 71: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	39, // 72: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	41, // 73: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	43, // 74: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	45, // 75: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	47, // 76: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	49, // 77: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	52, // 78: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	55, // [55:79] is the sub-list for method output_type
+	31, // [31:55] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -3009,7 +3138,7 @@ func file_agent_control_controlpb_control_proto_init() {
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[48].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[50].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 	}
@@ -3019,7 +3148,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

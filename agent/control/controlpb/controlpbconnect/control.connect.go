@@ -69,6 +69,9 @@ const (
 	OperatorJoinFederationProcedure = "/meshway.control.v1.Operator/JoinFederation"
 	// OperatorLeaveProcedure is the fully-qualified name of the Operator's Leave RPC.
 	OperatorLeaveProcedure = "/meshway.control.v1.Operator/Leave"
+	// OperatorRemoveDatacenterProcedure is the fully-qualified name of the Operator's RemoveDatacenter
+	// RPC.
+	OperatorRemoveDatacenterProcedure = "/meshway.control.v1.Operator/RemoveDatacenter"
 	// OperatorDrainProcedure is the fully-qualified name of the Operator's Drain RPC.
 	OperatorDrainProcedure = "/meshway.control.v1.Operator/Drain"
 	// OperatorUndrainProcedure is the fully-qualified name of the Operator's Undrain RPC.
@@ -293,6 +296,8 @@ type OperatorClient interface {
 	// JoinFederation and Leave stream their steps, so that a person sees progress.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
+	// RemoveDatacenter takes out another datacenter, one that is gone for good.
+	RemoveDatacenter(context.Context, *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error)
 	// Drain takes this gateway out of use and streams its steps; Undrain takes it back.
 	Drain(context.Context, *connect.Request[controlpb.DrainRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
@@ -370,6 +375,12 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(operatorMethods.ByName("Leave")),
 			connect.WithClientOptions(opts...),
 		),
+		removeDatacenter: connect.NewClient[controlpb.RemoveDatacenterRequest, controlpb.RemoveDatacenterResponse](
+			httpClient,
+			baseURL+OperatorRemoveDatacenterProcedure,
+			connect.WithSchema(operatorMethods.ByName("RemoveDatacenter")),
+			connect.WithClientOptions(opts...),
+		),
 		drain: connect.NewClient[controlpb.DrainRequest, controlpb.Progress](
 			httpClient,
 			baseURL+OperatorDrainProcedure,
@@ -438,6 +449,7 @@ type operatorClient struct {
 	revokeToken       *connect.Client[controlpb.RevokeTokenRequest, controlpb.RevokeTokenResponse]
 	joinFederation    *connect.Client[controlpb.JoinFederationRequest, controlpb.Progress]
 	leave             *connect.Client[controlpb.LeaveRequest, controlpb.Progress]
+	removeDatacenter  *connect.Client[controlpb.RemoveDatacenterRequest, controlpb.RemoveDatacenterResponse]
 	drain             *connect.Client[controlpb.DrainRequest, controlpb.Progress]
 	undrain           *connect.Client[controlpb.UndrainRequest, controlpb.UndrainResponse]
 	listServices      *connect.Client[controlpb.ListServicesRequest, controlpb.ListServicesResponse]
@@ -492,6 +504,11 @@ func (c *operatorClient) JoinFederation(ctx context.Context, req *connect.Reques
 // Leave calls meshway.control.v1.Operator.Leave.
 func (c *operatorClient) Leave(ctx context.Context, req *connect.Request[controlpb.LeaveRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error) {
 	return c.leave.CallServerStream(ctx, req)
+}
+
+// RemoveDatacenter calls meshway.control.v1.Operator.RemoveDatacenter.
+func (c *operatorClient) RemoveDatacenter(ctx context.Context, req *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error) {
+	return c.removeDatacenter.CallUnary(ctx, req)
 }
 
 // Drain calls meshway.control.v1.Operator.Drain.
@@ -551,6 +568,8 @@ type OperatorHandler interface {
 	// JoinFederation and Leave stream their steps, so that a person sees progress.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest], *connect.ServerStream[controlpb.Progress]) error
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest], *connect.ServerStream[controlpb.Progress]) error
+	// RemoveDatacenter takes out another datacenter, one that is gone for good.
+	RemoveDatacenter(context.Context, *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error)
 	// Drain takes this gateway out of use and streams its steps; Undrain takes it back.
 	Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error
 	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
@@ -622,6 +641,12 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		OperatorLeaveProcedure,
 		svc.Leave,
 		connect.WithSchema(operatorMethods.ByName("Leave")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operatorRemoveDatacenterHandler := connect.NewUnaryHandler(
+		OperatorRemoveDatacenterProcedure,
+		svc.RemoveDatacenter,
+		connect.WithSchema(operatorMethods.ByName("RemoveDatacenter")),
 		connect.WithHandlerOptions(opts...),
 	)
 	operatorDrainHandler := connect.NewServerStreamHandler(
@@ -698,6 +723,8 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorJoinFederationHandler.ServeHTTP(w, r)
 		case OperatorLeaveProcedure:
 			operatorLeaveHandler.ServeHTTP(w, r)
+		case OperatorRemoveDatacenterProcedure:
+			operatorRemoveDatacenterHandler.ServeHTTP(w, r)
 		case OperatorDrainProcedure:
 			operatorDrainHandler.ServeHTTP(w, r)
 		case OperatorUndrainProcedure:
@@ -759,6 +786,10 @@ func (UnimplementedOperatorHandler) JoinFederation(context.Context, *connect.Req
 
 func (UnimplementedOperatorHandler) Leave(context.Context, *connect.Request[controlpb.LeaveRequest], *connect.ServerStream[controlpb.Progress]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.Leave is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) RemoveDatacenter(context.Context, *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.RemoveDatacenter is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error {
