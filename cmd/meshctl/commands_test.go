@@ -60,6 +60,8 @@ func TestFlagsReachMeshd(t *testing.T) {
 		"drain --force --for 10m --wait 5s":        &controlpb.DrainRequest{Force: true, For: durationpb.New(10 * time.Minute), Bound: durationpb.New(5 * time.Second)},
 		"undrain":                                  &controlpb.UndrainRequest{},
 		"leave --yes --force":                      &controlpb.LeaveRequest{Force: true},
+		"datacenter remove west --yes":             &controlpb.RemoveDatacenterRequest{Datacenter: "west"},
+		"datacenter remove west --yes --force":     &controlpb.RemoveDatacenterRequest{Datacenter: "west", Force: true},
 		"routes 10.0.0.1":                          &controlpb.RoutesRequest{Destination: "10.0.0.1"},
 		"services web --namespace n --datacenter d --read stale": &controlpb.ListServicesRequest{Name: "web", Namespace: "n", Datacenter: "d", Mode: stale},
 		"services --read consistent":                             &controlpb.ListServicesRequest{Mode: controlpb.ReadMode_READ_MODE_CONSISTENT},
@@ -155,6 +157,7 @@ func TestWhatCannotBeUndoneNeedsAYes(t *testing.T) {
 	file, content := savedCatalog(t)
 	for _, args := range [][]string{
 		{"leave"},
+		{"datacenter", "remove", "west"},
 		{"snapshot", "restore", file},
 		{"raft", "remove-peer", "west/gw1"},
 		{"raft", "recover", "--data-dir", t.TempDir(), "--peer", "east/gw1", "--meshd", "/bin/false"},
@@ -246,11 +249,11 @@ func TestVersionOfTheClientIsPrintedWithoutMeshd(t *testing.T) {
 func TestCompletionOffersWhatMeshdKnows(t *testing.T) {
 	for line, want := range map[string]string{
 		"service deregister": "dns\nweb\n", "services": "dns\nweb\n",
-		"token revoke": "7kq2m4\n", "raft remove-peer": "east/gw1\nnorth/gw1\nwest/gw2\n",
+		"token revoke": "7kq2m4\n", "datacenter remove": "north\nwest\n", "raft remove-peer": "east/gw1\nnorth/gw1\nwest/gw2\n",
 		"services --read": "stale\nlease\nconsistent\n", "status --output": "table\nwide\njson\nyaml\n",
 	} {
 		args := append(append([]string{"__complete"}, strings.Fields(line)...), "")
-		r := meshctl(t, &operator{services: services()}, args...)
+		r := meshctl(t, &operator{services: services(), snapshot: healthy()}, args...)
 		assert.Equal(t, want+":4\n", r.out, line)
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {

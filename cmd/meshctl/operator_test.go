@@ -128,6 +128,13 @@ func (o *operator) Leave(ctx context.Context, r *connect.Request[controlpb.Leave
 	return o.stream(ctx, r.Msg, stream)
 }
 
+func (o *operator) RemoveDatacenter(ctx context.Context, r *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error) {
+	return answer(&controlpb.RemoveDatacenterResponse{
+		Datacenter: &catalogpb.Datacenter{Name: r.Msg.GetDatacenter(), Prefixes: []*catalogpb.Prefix{{Cidr: "10.2.0.0/16"}, {Cidr: "10.98.0.0/16"}}},
+		Gateways:   []string{"west/gw1", "west/gw2"}, Index: 1208,
+	}, o.take(ctx, r.Msg))
+}
+
 func (o *operator) stream(ctx context.Context, request proto.Message, stream *connect.ServerStream[controlpb.Progress]) error {
 	for _, step := range o.steps {
 		if err := stream.Send(step); err != nil {

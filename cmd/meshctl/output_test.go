@@ -31,6 +31,9 @@ func TestWhatPeopleAndProgramsSee(t *testing.T) {
 		"token-create-json": {"token", "create", "-o", "json"},
 		"register-json":     {"service", "register", "web", "--address", "10.1.0.5", "--port", "80", "-o", "json"},
 		"transfer-yaml":     {"raft", "transfer-leader", "-o", "yaml"},
+		"removal":           {"datacenter", "remove", "west", "--yes"},
+		"removal-json":      {"datacenter", "remove", "west", "--yes", "-o", "json"},
+		"removal-help":      {"datacenter", "remove", "--help"},
 		"join-json":         {"join", "-o", "json", "token"},
 		"exit-codes":        {"help", "exit-codes"},
 	} {
@@ -79,6 +82,7 @@ func TestStructuredOutputIsAllThatGoesToStdout(t *testing.T) {
 		{"init"},
 		{"join", "token"},
 		{"leave", "--yes"},
+		{"datacenter", "remove", "west", "--yes"},
 		{"version"},
 		{"service", "deregister", "web"},
 	} {

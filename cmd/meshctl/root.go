@@ -48,7 +48,7 @@ WireGuard tunnels, with one catalog. It speaks to the meshd of this host, or wit
 		&cobra.Group{ID: groupCatalog, Title: "Tend the catalog:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
-	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a))
+	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a), newDatacenterCommand(a))
 	addGrouped(root, groupLook, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
 	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
 	addGrouped(root, groupTend, newDrainCommand(a), newUndrainCommand(a))

@@ -189,3 +189,27 @@ func TestWatchOnATerminalRedrawsAndGoesOnThroughErrors(t *testing.T) {
 	assert.Contains(t, uncoloured(frames[0]), "error: EOF")
 	assert.Contains(t, frames[1], "DATACENTER")
 }
+
+func TestRemovingADatacenterSaysWhatIsLostAndAsks(t *testing.T) {
+	for name, test := range map[string]struct {
+		input string
+		code  int
+		asked bool
+	}{
+		"yes": {"yes\n", exitOK, true}, "no": {"no\n", exitFailure, false}, "return": {"\n", exitFailure, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &operator{snapshot: troubled()}
+			code, shown := onTerminal(t, o, 100, nil, test.input, "datacenter", "remove", "west", "--color", "never")
+			assert.Equal(t, test.code, code, shown)
+			for _, said := range []string{"freed: its name, 10.2.0.0/16 pod\n", "its 2 services", "trust ends", "leave raft: west/gw1 (voter)\n", "Type yes to go on"} {
+				assert.Contains(t, shown, said)
+			}
+			assert.NotContains(t, shown, "reachable now", "west is lost")
+			_, asked := o.asked[len(o.asked)-1].(*controlpb.RemoveDatacenterRequest)
+			assert.Equal(t, test.asked, asked)
+		})
+	}
+	_, shown := onTerminal(t, &operator{snapshot: healthy()}, 100, nil, "no\n", "datacenter", "remove", "west")
+	assert.Contains(t, shown, "reachable now: `meshctl leave`")
+}
