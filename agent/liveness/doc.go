@@ -13,4 +13,8 @@
 // failure of one direction is still seen by both sides, because the one that
 // hears nothing says so. Deviations from RFC 5881: the source port is the
 // well-known one, and there is one socket per local address and device.
+//
+// A session between two datacenters of one gateway each runs at a fifth of the
+// pace (SessionConfig.Unhurried): there is no other gateway that a failure
+// could be answered with.
 package liveness

@@ -21,6 +21,10 @@ const (
 	DefaultMultiplier = 4
 )
 
+// unhurried is by how much slower the sessions of SessionConfig.Unhurried are,
+// unless they have an interval of slowInterval anyway.
+const unhurried = 5
+
 // resolution is the least time between two rounds of the timer loop.
 const resolution = time.Millisecond
 
@@ -127,15 +131,17 @@ func (m *Monitor) Run(ctx context.Context) error {
 func (m *Monitor) Set(sessions []plan.SessionConfig) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	want := make(map[sessionKey]bool, len(sessions))
 	for _, c := range sessions {
 		key := sessionKey{socketKey{c.Local.Unmap(), c.Device}, c.Remote.Unmap()}
 		want[key] = true
 		if e := m.sessions[key]; e != nil {
 			e.config = c
+			e.setInterval(m.interval(c), now)
 			continue
 		}
-		m.sessions[key] = m.newEntry(c, time.Now())
+		m.sessions[key] = m.newEntry(c, now)
 	}
 	for key, e := range m.sessions {
 		if !want[key] {
@@ -238,9 +244,17 @@ func (m *Monitor) dismiss(key sessionKey, e *entry) {
 
 func (m *Monitor) newEntry(c plan.SessionConfig, now time.Time) *entry {
 	e := &entry{config: c, undecided: true, since: now}
-	e.session = newSession(timing{m.cfg.Interval, uint8(m.cfg.Multiplier)}, m.discriminator(), now)
+	e.session = newSession(timing{m.interval(c), uint8(m.cfg.Multiplier)}, m.discriminator(), now)
 	e.session.drain(m.draining, now)
 	return e
+}
+
+// interval is the time between the control packets of a session.
+func (m *Monitor) interval(c plan.SessionConfig) time.Duration {
+	if !c.Unhurried {
+		return m.cfg.Interval
+	}
+	return max(m.cfg.Interval, min(unhurried*m.cfg.Interval, slowInterval))
 }
 
 // discriminator is a fresh one: random, so that a restarted agent's are new

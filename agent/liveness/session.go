@@ -19,8 +19,9 @@ type session struct {
 	timing
 	state      State
 	diagnostic Diagnostic
-	local      uint32 // discriminator, never 0
-	polling    bool   // a change of our timers is not confirmed yet
+	local      uint32        // discriminator, never 0
+	polling    bool          // a change of our timers is not confirmed yet
+	former     time.Duration // interval of our packets until it is; 0: none
 
 	remoteState State
 	remote      uint32 // discriminator; 0: not known
@@ -52,6 +53,22 @@ func (s *session) desiredTx() time.Duration {
 		return s.interval
 	}
 	return max(s.interval, slowInterval)
+}
+
+// setInterval changes the pace of a session that may be up (RFC 5880 section
+// 6.8.3). Slower packets begin when the peer has confirmed that it expects
+// them: it would take the session down otherwise, were the announcement lost.
+func (s *session) setInterval(interval time.Duration, now time.Time) {
+	if interval == s.interval {
+		return
+	}
+	if s.state == Up {
+		s.polling, s.nextTx = true, now
+		if s.former == 0 && interval > s.interval {
+			s.former = s.interval
+		}
+	}
+	s.interval = interval
 }
 
 // drain takes the session out of use, or back into it (RFC 5880 section
@@ -99,7 +116,7 @@ func (s *session) receive(p Control, now time.Time) (reply bool) {
 	s.remoteTx, s.remoteRx, s.remoteMult = p.DesiredMinTx, p.RequiredMinRx, p.Multiplier
 	s.lastControl, s.lastLife = now, now
 	if p.Final {
-		s.polling = false
+		s.polling, s.former = false, 0
 	}
 	s.transition(p)
 	if before == Up && s.state != Up {
@@ -138,7 +155,7 @@ func (s *session) enter(state State, why Diagnostic) {
 	}
 	// Coming up changes our transmit interval, which takes a poll sequence
 	// (RFC 5880 section 6.8.3).
-	s.polling = state == Up
+	s.polling, s.former = state == Up, 0
 }
 
 // alive notes an authenticated packet that is no control packet. It prolongs
@@ -176,7 +193,11 @@ func (s *session) due(now time.Time, jitter float64) (Control, bool) {
 	if now.Before(s.nextTx) {
 		return Control{}, false
 	}
-	interval := max(s.desiredTx(), s.remoteRx)
+	interval := s.desiredTx()
+	if s.former != 0 {
+		interval = s.former
+	}
+	interval = max(interval, s.remoteRx)
 	s.nextTx = now.Add(spread(interval, s.multiplier, jitter))
 	if s.remoteRx == 0 {
 		return Control{}, false // it asked for silence

@@ -11,14 +11,19 @@ import (
 // every remote gateway.
 func sessions(in Inputs, m members) []SessionConfig {
 	var out []SessionConfig
-	for _, p := range m.peers() {
-		out = append(out, SessionConfig{
-			Gateway: p.ID(),
-			Device:  device(in, p.Index),
-			Local:   m.self.Overlay,
-			Remote:  p.Overlay,
-			Key:     tunnel.PublicKey(p.PublicKey),
-		})
+	alone := len(siblings(in, m)) == 0
+	for _, dc := range m.others {
+		for _, p := range dc.gateways {
+			out = append(out, SessionConfig{
+				Gateway: p.ID(),
+				Device:  device(in, p.Index),
+				Local:   m.self.Overlay,
+				Remote:  p.Overlay,
+				Key:     tunnel.PublicKey(p.PublicKey),
+				// Both ends come to the same: the slower one sets the pace.
+				Unhurried: alone && len(dc.gateways) == 1,
+			})
+		}
 	}
 	slices.SortFunc(out, func(a, b SessionConfig) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return out

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,4 +146,32 @@ func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
 	alone.Drain = plan.Drained
 	d, _ := plan.Compute(alone)
 	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is nobody else")
+}
+
+func TestSessionsAreUnhurriedOnlyWhereNobodyCouldTakeOver(t *testing.T) {
+	unhurried := func(in plan.Inputs) map[catalog.GatewayID]bool {
+		desired, _ := plan.Compute(in)
+		found := map[catalog.GatewayID]bool{}
+		for _, s := range desired.Sessions {
+			found[s.Gateway] = s.Unhurried
+		}
+		return found
+	}
+	one := federation()
+	one.Catalog.Gateways = slices.DeleteFunc(one.Catalog.Gateways, func(g catalog.Gateway) bool { return g.Index > 0 })
+	for gateway, relaxed := range unhurried(one) {
+		assert.True(t, relaxed, "%s is alone, as we are", gateway)
+	}
+	for gateway, relaxed := range unhurried(federation()) {
+		others := 0
+		for _, g := range federation().Catalog.Gateways {
+			if strings.HasPrefix(string(gateway), string(g.Datacenter)+"/") {
+				others++
+			}
+		}
+		assert.Equal(t, others == 1, relaxed, "%s", gateway)
+	}
+	for gateway, relaxed := range unhurried(sharing()) {
+		assert.False(t, relaxed, "a sibling of ours could be used instead, to %s", gateway)
+	}
 }

@@ -137,6 +137,9 @@ type SessionConfig struct {
 	Local   netip.Addr
 	Remote  netip.Addr
 	Key     tunnel.PublicKey // of the peer, to find its received bytes
+	// Unhurried: no other gateway could take over when this one fails, so
+	// that knowing it at once is worth less than the packets it costs.
+	Unhurried bool
 }
 
 // Severity says how much a problem hurts.

@@ -1,0 +1,68 @@
+package liveness_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/liveness/livenesstest"
+	"github.com/meshway/meshway/agent/plan"
+)
+
+// relax sets the pace of the session of a, as when gateways come and go.
+func (a *agent) relax(local, remote netip.Addr, unhurried bool) {
+	a.Set([]plan.SessionConfig{{
+		Gateway: a.Sessions()[0].Gateway, Device: "mesh0", Local: local, Remote: remote, Unhurried: unhurried,
+	}})
+}
+
+func TestASessionChangesItsPaceWithoutGoingDown(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		n.SetHost(addrA, false) // control packets alone have to do
+		n.SetHost(addrB, false)
+		since := b.session(t).Since
+		n.Cut(addrA, addrB, true) // what announces the change is lost
+		a.relax(addrA, addrB, true)
+		time.Sleep(150 * time.Millisecond)
+		n.Cut(addrA, addrB, false)
+		time.Sleep(3 * time.Second)
+		b.relax(addrB, addrA, true)
+		time.Sleep(3 * time.Second)
+		before := n.Sent(addrA, addrB)
+		time.Sleep(10 * time.Second)
+		require.LessOrEqual(t, n.Sent(addrA, addrB)-before, 50, "packets of 10 s")
+		a.relax(addrA, addrB, false)
+		b.relax(addrB, addrA, false)
+		time.Sleep(3 * time.Second)
+		require.Equal(t, since, b.session(t).Since, "it was up all the time")
+	})
+}
+
+func TestAnUnhurriedSessionTakesItsTimeToGoDown(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		a.relax(addrA, addrB, true) // the slower end sets the pace
+		time.Sleep(3 * time.Second)
+		n.Cut(addrA, addrB, true)
+		n.Cut(addrB, addrA, true)
+		for _, end := range []*agent{a, b} {
+			took := watch(t, end, false, 3*time.Second)
+			require.LessOrEqual(t, took, 5*liveness.DefaultMultiplier*liveness.DefaultInterval+20*time.Millisecond)
+		}
+	})
+}
+
+func TestAHurriedSessionIsAsFastAsBefore(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		a.relax(addrA, addrB, true)
+		time.Sleep(3 * time.Second)
+		a.relax(addrA, addrB, false)
+		time.Sleep(3 * time.Second)
+		n.Cut(addrA, addrB, true)
+		n.Cut(addrB, addrA, true)
+		require.LessOrEqual(t, watch(t, a, false, time.Second), 410*time.Millisecond)
+		require.LessOrEqual(t, watch(t, b, false, time.Second), 410*time.Millisecond)
+	})
+}
