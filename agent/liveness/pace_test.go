@@ -66,3 +66,19 @@ func TestAHurriedSessionIsAsFastAsBefore(t *testing.T) {
 		require.LessOrEqual(t, watch(t, b, false, time.Second), 410*time.Millisecond)
 	})
 }
+
+func TestASessionThatHurriesAgainAwaitsThePeersWord(t *testing.T) {
+	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
+		n.SetHost(addrA, false)
+		n.SetHost(addrB, false)
+		b.relax(addrB, addrA, true) // a would send faster, and may not
+		time.Sleep(3 * time.Second)
+		since := b.session(t).Since
+		b.relax(addrB, addrA, false) // a does not hear of it
+		n.Cut(addrB, addrA, true)
+		time.Sleep(time.Second)
+		n.Cut(addrB, addrA, false)
+		time.Sleep(3 * time.Second)
+		require.Equal(t, since, b.session(t).Since, "it was up all the time")
+	})
+}

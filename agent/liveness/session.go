@@ -21,7 +21,7 @@ type session struct {
 	diagnostic Diagnostic
 	local      uint32        // discriminator, never 0
 	polling    bool          // a change of our timers is not confirmed yet
-	former     time.Duration // interval of our packets until it is; 0: none
+	former     time.Duration // interval that the peer may still go by until then; 0: none
 
 	remoteState State
 	remote      uint32 // discriminator; 0: not known
@@ -56,15 +56,16 @@ func (s *session) desiredTx() time.Duration {
 }
 
 // setInterval changes the pace of a session that may be up (RFC 5880 section
-// 6.8.3). Slower packets begin when the peer has confirmed that it expects
-// them: it would take the session down otherwise, were the announcement lost.
+// 6.8.3). Until the peer has confirmed that it knows, our packets come no
+// slower than before, and its packets are expected no sooner: the session
+// would go down otherwise, were the announcement lost.
 func (s *session) setInterval(interval time.Duration, now time.Time) {
 	if interval == s.interval {
 		return
 	}
 	if s.state == Up {
 		s.polling, s.nextTx = true, now
-		if s.former == 0 && interval > s.interval {
+		if s.former == 0 {
 			s.former = s.interval
 		}
 	}
@@ -99,7 +100,16 @@ func (s *session) drained(now time.Time) bool {
 
 // detectionTime is after which silence the session is down (RFC 5880 section 6.8.4).
 func (s *session) detectionTime() time.Duration {
-	return time.Duration(s.remoteMult) * max(s.interval, s.remoteTx)
+	return time.Duration(s.remoteMult) * max(s.interval, s.former, s.remoteTx)
+}
+
+// txInterval is between our packets (RFC 5880 section 6.8.7).
+func (s *session) txInterval() time.Duration {
+	interval := s.desiredTx()
+	if s.former != 0 {
+		interval = min(interval, s.former)
+	}
+	return max(interval, s.remoteRx)
 }
 
 // receive takes a packet that belongs to this session (RFC 5880 section
@@ -113,7 +123,11 @@ func (s *session) receive(p Control, now time.Time) (reply bool) {
 	detection := s.detectionTime()
 	restarted := s.remote != 0 && p.MyDiscriminator != s.remote && p.YourDiscr == 0
 	s.remote, s.remoteState = p.MyDiscriminator, p.State
-	s.remoteTx, s.remoteRx, s.remoteMult = p.DesiredMinTx, p.RequiredMinRx, p.Multiplier
+	s.remoteTx, s.remoteMult = p.DesiredMinTx, p.Multiplier
+	if p.RequiredMinRx != s.remoteRx {
+		s.remoteRx = p.RequiredMinRx
+		s.nextTx = earlier(s.nextTx, now.Add(s.txInterval())) // section 6.8.3: at once
+	}
 	s.lastControl, s.lastLife = now, now
 	if p.Final {
 		s.polling, s.former = false, 0
@@ -193,12 +207,7 @@ func (s *session) due(now time.Time, jitter float64) (Control, bool) {
 	if now.Before(s.nextTx) {
 		return Control{}, false
 	}
-	interval := s.desiredTx()
-	if s.former != 0 {
-		interval = s.former
-	}
-	interval = max(interval, s.remoteRx)
-	s.nextTx = now.Add(spread(interval, s.multiplier, jitter))
+	s.nextTx = now.Add(spread(s.txInterval(), s.multiplier, jitter))
 	if s.remoteRx == 0 {
 		return Control{}, false // it asked for silence
 	}
