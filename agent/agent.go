@@ -53,7 +53,6 @@ type Agent struct {
 	member      atomic.Pointer[member]
 	joining     atomic.Pointer[plan.Problem] // why becoming a member by itself fails
 	sharing     atomic.Pointer[plan.Problem] // why it is not in step with its siblings
-	expelled    atomic.Pointer[plan.Problem] // the federation has removed its datacenter
 	retired     atomic.Bool                  // it shall not become a member again
 	tending     wake                         // there is a membership, or none any more
 	drain       drain
@@ -81,6 +80,7 @@ type member struct {
 	federation Federation
 	loop       *loop
 	registrar  *registrar
+	expelled   atomic.Pointer[plan.Problem] // the federation has removed the datacenter
 }
 
 // New returns an agent that does nothing until it runs.

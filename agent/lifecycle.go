@@ -133,7 +133,7 @@ func (a *Agent) dismantle(ctx context.Context, progress Progress) error {
 }
 
 func (a *Agent) tellLeave(ctx context.Context, m *member, force bool, progress Progress) error {
-	if a.expelled.Load() != nil {
+	if m.expelled.Load() != nil {
 		progress("not-told", "the federation has removed the datacenter before: there is nobody to tell")
 		return nil
 	}

@@ -78,7 +78,7 @@ func (t *tender) lookForExpulsion(ctx context.Context, m *member) {
 	switch {
 	case !m.cutOff():
 		t.alone = time.Time{}
-		t.nothingExpels()
+		t.nothingExpels(m)
 		return
 	case t.alone.IsZero():
 		t.alone, t.asked = now, time.Time{}
@@ -89,18 +89,17 @@ func (t *tender) lookForExpulsion(ctx context.Context, m *member) {
 	t.asked = now
 	by := m.federation.Expelled(ctx)
 	if by == "" {
-		t.nothingExpels()
-		return
+		return // nobody answers: what was said before holds until it is cut off no more
 	}
 	problem := expelled(m.Membership, t.deps.Config.Datacenter, by)
-	if before := t.expelled.Swap(&problem); before == nil {
+	if before := m.expelled.Swap(&problem); before == nil {
 		t.deps.Log.Error(problem.Message, "code", problem.Code, "remedy", problem.Remedy)
 	}
 	t.published.fire()
 }
 
-func (a *Agent) nothingExpels() {
-	if a.expelled.Swap(nil) != nil {
+func (a *Agent) nothingExpels(m *member) {
+	if m.expelled.Swap(nil) != nil {
 		a.published.fire()
 	}
 }

@@ -15,8 +15,6 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-const noLeaderCode = "no-leader"
-
 // Status returns everything that this gateway knows of itself. It does not block.
 func (a *Agent) Status() status.Snapshot {
 	s := status.Sources{
@@ -24,17 +22,13 @@ func (a *Agent) Status() status.Snapshot {
 		State: a.state.Load().(status.State), PublicKey: a.deps.Key.Public(),
 		Inputs: plan.Inputs{Self: a.self, Config: a.deps.Config, Now: time.Now()},
 	}
-	gone := a.expelled.Load()
 	if m := a.member.Load(); m != nil {
 		m.fill(&s)
-		if gone != nil { // its voters decide nothing any more: no remedy is to bring them back
-			s.Problems = slices.DeleteFunc(s.Problems, func(p plan.Problem) bool { return p.Code == noLeaderCode })
-		}
 	}
 	if a.deps.Problems != nil {
 		s.Problems = append(s.Problems, a.deps.Problems()...)
 	}
-	for _, problem := range []*plan.Problem{gone, a.joining.Load(), a.sharing.Load()} {
+	for _, problem := range []*plan.Problem{a.joining.Load(), a.sharing.Load()} {
 		if problem != nil {
 			s.Problems = append(s.Problems, *problem)
 		}
@@ -63,6 +57,10 @@ func (m *member) fill(s *status.Sources) {
 		s.Inputs.Now = time.Now()
 	}
 	s.Problems = append(s.Problems, refused...)
+	if gone := m.expelled.Load(); gone != nil { // then no remedy is to bring back voters
+		s.Problems = append(s.Problems, *gone)
+		return
+	}
 	s.Problems = append(s.Problems, consensusProblems(s.Consensus)...)
 }
 
@@ -100,7 +98,7 @@ func consensusProblems(c status.Consensus) []plan.Problem {
 		return nil
 	}
 	return []plan.Problem{{
-		Code: noLeaderCode, Severity: plan.Error, Subject: "catalog",
+		Code: "no-leader", Severity: plan.Error, Subject: "catalog",
 		Message: "the catalog has no leader: traffic goes on, but nothing can be written",
 		Remedy:  "bring back a majority of the voters (meshctl raft list-peers); if they are lost for good: meshctl raft recover",
 	}}

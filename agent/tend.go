@@ -86,7 +86,6 @@ func (t *tender) look(ctx context.Context) time.Duration {
 		return tendInterval
 	}
 	t.silent, t.alone = time.Time{}, time.Time{}
-	t.nothingExpels()
 	if t.become(ctx) {
 		t.pause = 0
 		return tendInterval

@@ -3,7 +3,6 @@ package control_test
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -203,35 +202,6 @@ func TestDialRefusesAServerThatIsNoMember(t *testing.T) {
 		_, err = west.port.Raft().Dial(t.Context(), "east/gw1", east.address)
 		require.ErrorIs(t, err, identity.ErrNotMember)
 	})
-}
-
-func TestWhoIsNoMemberAnyMoreIsToldSoAndHowFarThatIsKnown(t *testing.T) {
-	for name, test := range map[string]struct {
-		change func(w *world, west *gateway)
-		no     bool
-	}{
-		"a member":                  {func(*world, *gateway) {}, false},
-		"removed":                   {func(w *world, _ *gateway) { w.expel("west") }, true},
-		"another one took its name": {func(w *world, _ *gateway) { w.admit("west", newCA(w.t, "west").Certificate()) }, true},
-		"nobody answers":            {func(w *world, _ *gateway) { w.fabric.Host("east", "192.0.2.1") }, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.member("east", eastIP)
-				west := w.member("west", westIP)
-				test.change(w, west)
-				err := west.port.Client().Standing(t.Context(), "east/gw1")
-				no, ok := errors.AsType[*control.NotMemberError](err)
-				require.Equal(t, test.no, ok, err)
-				if ok {
-					assert.Equal(t, catalog.GatewayID("east/gw1"), no.By)
-					assert.EqualValues(t, catalogIndex, no.Index)
-					assert.ErrorIs(t, err, identity.ErrNotMember)
-				}
-			})
-		})
-	}
 }
 
 func TestLeavingCutsOpenConnectionsAtOnce(t *testing.T) {

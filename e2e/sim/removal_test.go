@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
@@ -58,7 +59,6 @@ func TestADatacenterThatIsGoneForGoodIsRemovedAndReplaced(t *testing.T) {
 			return east.reachable() == 3 && north.reachable() == 3 && again.reachable() == 3
 		})
 		before := east.kernel.String()
-
 		w.isolate("west", false)
 		west.start()
 		await(t, "the old one learns that it was removed", func() bool { _, found := problem(west, "removed"); return found })
@@ -110,6 +110,21 @@ func TestWhoIsOnlyCutOffIsNotSaidToBeRemoved(t *testing.T) {
 	})
 }
 
+func TestTheNoOfACatalogThatLagsDoesNotCount(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
+		federate(t, east, west)
+		w.isolate("west", true)
+		require.NoError(t, north.join(east.token(t)))
+		east.crash()
+		w.cutBetween("west", "north", false)
+		time.Sleep(10 * time.Minute) // west knows no north, and north hears no leader
+		assert.Len(t, west.agent.Status().Datacenters, 2)
+		assert.Contains(t, problems(north.agent.Status()), "no-leader")
+		assert.NotContains(t, problems(north.agent.Status()), "removed")
+	})
+}
+
 func TestRemovingADatacenterIsRefusedWithARemedy(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
@@ -145,4 +160,39 @@ func TestWithoutAQuorumARemovalNamesTheWayOut(t *testing.T) {
 		err := west.remove("east", true)
 		require.ErrorContains(t, err, "meshd recover")
 	})
+}
+
+func TestAfterARecoveryTheLostVotersAreRemovedAndKnowIt(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		east, west := w.site("east", 1), w.site("west", 2)
+		federate(t, east, west)
+		w.isolate("east", true) // the only voter: it goes on to lead, alone
+		west.stop()
+		west.recover(t, "west/gw")
+		west.start()
+		leader(t, west)
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, west.remove("east", false))
+		w.isolate("east", false)
+		await(t, "east knows", func() bool { _, found := problem(east, "removed"); return found })
+		for range 60 {
+			time.Sleep(10 * time.Second)
+			_, found := problem(east, "removed")
+			assert.True(t, found, "it is said all the time")
+		}
+		assert.Equal(t, "leader", east.agent.Status().Catalog.Role, "of a catalog that nobody else shares")
+		assert.Len(t, west.agent.Status().Datacenters, 1)
+	})
+}
+
+// recover makes raft decide with the given voters, while the agent is stopped.
+func (s *site) recover(t *testing.T, voters ...catalog.GatewayID) {
+	t.Helper()
+	store, err := identity.Open(s.cfg.DataDir)
+	require.NoError(t, err)
+	defer store.Close()
+	_, err = consensus.Recover(consensus.Recovery{
+		Dir: store.RaftDir(), ID: catalog.NewGatewayID(s.cfg.Datacenter, s.cfg.Gateway), Voters: voters, Now: time.Now(),
+	})
+	require.NoError(t, err)
 }
