@@ -6,12 +6,19 @@ package routes
 //	NexthopBase + 0x0000 … 0x0001   blackhole
 //	NexthopBase + 0x0002 … 0x0081   legs:     0x0002 + 2·lane + family
 //	NexthopBase + 0x0082 … 0x00ff   siblings: 0x0082 + 2·index + family
-//	NexthopBase + 0x0100 … 0xffff   groups:   0x0100 + 2·ordinal + family
+//	NexthopBase + 0x0100 … 0xff7f   groups:   0x0100 + 2·ordinal + family
+//	NexthopBase + 0xff80 … 0xffff   ends:     0xff80 + 2·lane + family
+//
+// Ends are legs once more, for the routes to the hosts at the other ends of a
+// lane: these have another preferred source than the groups have, and Linux
+// keeps the preferred source of an IPv6 route with its nexthop object, for all
+// routes that lead to it (DESIGN.md).
 const (
 	nexthopLast = NexthopBase + 0xffff
 	legBase     = NexthopBase + 0x0002
 	siblingBase = NexthopBase + 0x0082
 	groupBase   = NexthopBase + 0x0100
+	endBase     = NexthopBase + 0xff80
 
 	// MaxLane is the highest lane that has a nexthop id.
 	MaxLane = (siblingBase - legBase - 2) / 2
@@ -19,7 +26,7 @@ const (
 	// has a nexthop id.
 	MaxSibling = (groupBase - siblingBase - 2) / 2
 	// MaxOrdinal is the highest datacenter ordinal that has a group id.
-	MaxOrdinal = (nexthopLast - groupBase - 1) / 2
+	MaxOrdinal = (endBase - groupBase - 2) / 2
 )
 
 // BlackholeID is the id of the leg that drops everything. It is 0, which is
@@ -29,6 +36,11 @@ func BlackholeID(family Family) uint32 { return nexthopID(NexthopBase, 0, 0, fam
 // LegID is the id of the leg through a lane's device. It is 0, which is no id,
 // unless 0 ≤ lane ≤ MaxLane and the family is known.
 func LegID(lane int, family Family) uint32 { return nexthopID(legBase, lane, MaxLane, family) }
+
+// EndID is the id of the leg through a lane's device for routes to the hosts at
+// its other ends, which share no nexthop object with groups. It is 0, which is
+// no id, unless 0 ≤ lane ≤ MaxLane and the family is known.
+func EndID(lane int, family Family) uint32 { return nexthopID(endBase, lane, MaxLane, family) }
 
 // SiblingID is the id of the leg to another gateway of the own datacenter, by
 // its index. It is 0, which is no id, unless 0 ≤ index ≤ MaxSibling and the

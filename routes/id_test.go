@@ -13,7 +13,7 @@ func TestNexthopIDsAreDistinctAndInRange(t *testing.T) {
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
 		ids := []uint32{routes.BlackholeID(f)}
 		for lane := range routes.MaxLane + 1 {
-			ids = append(ids, routes.LegID(lane, f))
+			ids = append(ids, routes.LegID(lane, f), routes.EndID(lane, f))
 		}
 		for index := range routes.MaxSibling + 1 {
 			ids = append(ids, routes.SiblingID(index, f))
@@ -34,6 +34,8 @@ func TestNexthopIDsOutOfBoundsAreNone(t *testing.T) {
 	for name, id := range map[string]uint32{
 		"lane below":     routes.LegID(-1, routes.IPv4),
 		"lane above":     routes.LegID(routes.MaxLane+1, routes.IPv4),
+		"end below":      routes.EndID(-1, routes.IPv6),
+		"end above":      routes.EndID(routes.MaxLane+1, routes.IPv6),
 		"sibling below":  routes.SiblingID(-1, routes.IPv4),
 		"sibling above":  routes.SiblingID(routes.MaxSibling+1, routes.IPv6),
 		"ordinal below":  routes.GroupID(-1, routes.IPv6),

@@ -144,7 +144,7 @@ func (n node) routing(found *problems) routes.Config {
 	for _, l := range n.legs {
 		c.Nexthops = append(c.Nexthops, l.Nexthop)
 	}
-	c.Routes = n.gatewayRoutes()
+	n.addGateways(&c)
 	others := slices.Clone(n.own.others)
 	if n.in.Inventory.Overlay.IsValid() {
 		others = append(others, remote{ordinal: n.ordinal, prefixes: []netip.Prefix{n.in.Inventory.Overlay}})

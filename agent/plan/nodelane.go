@@ -122,10 +122,7 @@ func addNodeRoutes(c *routes.Config, in Inputs, m members, lanes []string) {
 		for _, p := range behindNode(n) {
 			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: routes.LegID(nodeLane, routes.FamilyOf(p.Addr())), ToNode: true})
 		}
-		c.Routes = append(c.Routes, routes.Route{
-			Prefix: host(tunnelAddress(n.PublicKey)), Nexthop: routes.LegID(nodeLane, routes.IPv6),
-			Source: tunnelAddress(tunnel.PublicKey(m.self.PublicKey)),
-		})
+		addEnd(c, nodeLane, name, tunnelAddress(n.PublicKey), tunnelAddress(tunnel.PublicKey(m.self.PublicKey)))
 	}
 	slices.SortFunc(c.Rules, func(a, b routes.Rule) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.In, b.In))
@@ -140,17 +137,19 @@ func nodeDevices(in Inputs, m members) []string {
 	return []string{device(in, nodeLane)}
 }
 
-// nodeFamilies are those in which nodes have addresses, and that of the
-// addresses in their tunnels.
+// nodeFamilies are those in which nodes have addresses.
 func (m members) nodeFamilies() []routes.Family {
-	for _, n := range m.nodes {
-		for _, p := range behindNode(n) {
-			if routes.FamilyOf(p.Addr()) == routes.IPv4 {
-				return []routes.Family{routes.IPv4, routes.IPv6}
-			}
+	var out []routes.Family
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		if slices.ContainsFunc(m.nodes, func(n NodePeer) bool { return hasFamily(behindNode(n), f) }) {
+			out = append(out, f)
 		}
 	}
-	return []routes.Family{routes.IPv6}
+	return out
+}
+
+func hasFamily(prefixes []netip.Prefix, f routes.Family) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
 }
 
 // nodeSources is what may come out of the tunnels to nodes. It is no lane to

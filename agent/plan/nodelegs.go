@@ -175,20 +175,14 @@ func (n node) tunnelDevices() []string {
 	return out
 }
 
-// gatewayRoutes lead to the gateways' own ends of the tunnels, by which they
+// addGateways leads to the gateways' own ends of the tunnels, by which they
 // are asked whether they live: always, and by no other way.
-func (n node) gatewayRoutes() []routes.Route {
-	var out []routes.Route
+func (n node) addGateways(c *routes.Config) {
 	for _, g := range n.reached {
 		if g.tunnel {
-			out = append(out, routes.Route{
-				Prefix:  host(tunnelAddress(g.PublicKey)),
-				Nexthop: routes.LegID(int(g.Index), routes.IPv6),
-				Source:  tunnelAddress(n.in.PublicKey),
-			})
+			addEnd(c, int(g.Index), g.device, tunnelAddress(g.PublicKey), tunnelAddress(n.in.PublicKey))
 		}
 	}
-	return out
 }
 
 // sessions ask each gateway by the way that packets to it take. A gateway that

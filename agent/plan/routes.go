@@ -31,9 +31,7 @@ func routing(in Inputs, m members) routes.Config {
 			addDatacenter(&c, dc, f, from, legs(in, dc, f, backup))
 		}
 	}
-	for _, p := range m.peers() {
-		c.Routes = append(c.Routes, overlayRoute(m, p))
-	}
+	addOverlay(&c, in, m)
 	addNodeRoutes(&c, in, m, devices)
 	// What a sibling hands over is answered by a lane, and what a node is sent
 	// through its tunnel it would answer otherwise.
@@ -129,13 +127,22 @@ func legsOf(dc remote, f routes.Family, take func(peer) bool) []uint32 {
 	return out
 }
 
-// overlayRoute leads to one gateway by its own lane, whether it answers or
+// addOverlay leads to each gateway by its own lane, whether it answers or
 // not: the liveness packets that decide take this way themselves, and so does
 // the catalog, for which one gateway is not as good as another.
-func overlayRoute(m members, p peer) routes.Route {
-	return routes.Route{
-		Prefix:  host(p.Overlay),
-		Nexthop: routes.LegID(int(p.Index), routes.FamilyOf(p.Overlay)),
-		Source:  m.self.Overlay,
+func addOverlay(c *routes.Config, in Inputs, m members) {
+	for _, p := range m.peers() {
+		addEnd(c, int(p.Index), device(in, p.Index), p.Overlay, m.self.Overlay)
 	}
+}
+
+// addEnd leads to a host at the other end of a lane, from the own address in
+// it. The lane's leg is not for that: see routes.EndID.
+func addEnd(c *routes.Config, lane int, device string, to, from netip.Addr) {
+	f := routes.FamilyOf(to)
+	end := routes.Nexthop{ID: routes.EndID(lane, f), Family: f, Device: device}
+	if !slices.Contains(c.Nexthops, end) {
+		c.Nexthops = append(c.Nexthops, end)
+	}
+	c.Routes = append(c.Routes, routes.Route{Prefix: host(to), Nexthop: end.ID, Source: from})
 }

@@ -26,6 +26,7 @@ func TestNodesOnOtherLinks(t *testing.T) {
 	w := newWorld(t, func(n int, o *cluster.Options) {
 		o.IPMasq = n == 0
 		o.Apart = true
+		*o = o.DualStack(n)
 	})
 	sites := map[*cluster.Cluster]site{}
 	for _, c := range w.clusters {

@@ -118,8 +118,8 @@ func podPlace(c *cluster.Cluster, pod string, addresses []netip.Addr) place {
 	return p
 }
 
-// nodePlace is seen as any address that the node itself has: on the underlay,
-// on the bridge of its pods, or, a gateway, inside the tunnels.
+// nodePlace is seen as an address that the node itself has on the underlay or on
+// the bridge of its pods, but not inside of the tunnels.
 func (w *world) nodePlace(t *testing.T, c *cluster.Cluster, node *cluster.Node) place {
 	t.Helper()
 	p := place{name: node.Name, in: c}
@@ -129,7 +129,11 @@ func (w *world) nodePlace(t *testing.T, c *cluster.Cluster, node *cluster.Node) 
 	out, err := node.Exec(within(t, patience), "ip", "-oneline", "address", "show", "scope", "global")
 	require.NoError(t, err)
 	for line := range strings.Lines(out) { // 2: eth0 inet 203.0.113.34/27 …
-		prefix, err := netip.ParsePrefix(strings.Fields(line)[3])
+		fields := strings.Fields(line)
+		if strings.HasPrefix(fields[1], "mesh") {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(fields[3])
 		require.NoError(t, err)
 		p.own = append(p.own, netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
 	}

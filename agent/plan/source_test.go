@@ -1,0 +1,53 @@
+package plan_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// Linux keeps the preferred source of an IPv6 route with the leg that it leads
+// through, for all routes that do. Those to nodes are left out: only what other
+// hosts sent takes them.
+func TestRoutesOfDifferentSourcesShareNoLeg(t *testing.T) {
+	own := catalog.Prefix{CIDR: netip.MustParsePrefix("2001:db8:1::/48"), Kind: catalog.PodPrefix}
+	gateway := withNodes()
+	gateway.Host.Addresses = append(gateway.Host.Addresses, netip.MustParseAddr("2001:db8:1::1"))
+	gateway.Catalog.Datacenters[0].Prefixes = append(gateway.Catalog.Datacenters[0].Prefixes, own)
+	ofGateway, _ := plan.Compute(gateway)
+	node := nodeInputs()
+	apart(&node)
+	node.Host.Addresses = append(node.Host.Addresses, netip.MustParseAddr("2001:db8:1::9"))
+	node.Inventory.Members[0].Prefixes = append(node.Inventory.Members[0].Prefixes, own)
+	ofNode, _ := plan.ComputeNode(node)
+	for name, c := range map[string]routes.Config{"gateway": ofGateway.Routes, "node": ofNode.Routes} {
+		sources, distinct := map[uint32]netip.Addr{}, map[netip.Addr]bool{}
+		for _, r := range c.Routes {
+			if r.ToNode || r.Prefix.Addr().Is4() {
+				continue
+			}
+			distinct[r.Source] = true
+			for _, leg := range legsBehind(c, r.Nexthop) {
+				if first, taken := sources[leg]; taken {
+					assert.Equal(t, first, r.Source, "%s: %s by leg %#x", name, r.Prefix, leg)
+				}
+				sources[leg] = r.Source
+			}
+		}
+		assert.Greater(t, len(distinct), 1, "%s: there are different sources", name)
+	}
+}
+
+// legsBehind are the legs of a group, or the one leg that a nexthop is.
+func legsBehind(c routes.Config, nexthop uint32) []uint32 {
+	if i := slices.IndexFunc(c.Groups, func(g routes.Group) bool { return g.ID == nexthop }); i >= 0 {
+		return c.Groups[i].Members
+	}
+	return []uint32{nexthop}
+}
