@@ -88,9 +88,9 @@ type Firewall struct {
 	// PeerControlPorts are the TCP ports that peers listen on, as far as they
 	// differ from ControlPort: their answers are exempt likewise.
 	PeerControlPorts []uint16
-	// Siblings are devices over which other gateways of this datacenter hand
-	// over what came out of their tunnels, sorted: there, remote sources are
-	// let through to Local.
+	// Siblings are devices over which gateways of this datacenter hand over
+	// what came out of their tunnels, sorted: links, and the CNI's overlays.
+	// There, remote sources are let through to Local.
 	Siblings []string
 	// Transit is set on a gateway whose datacenter has several.
 	Transit Transit

@@ -140,7 +140,7 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 // routing leads the prefixes of each datacenter to the gateways that reach it,
 // and the overlay, from which gateways themselves speak, to any.
 func (n node) routing(found *problems) routes.Config {
-	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls(n.tunnelDevices())}
+	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls(slices.Concat(n.tunnelDevices(), n.overlays()))}
 	for _, l := range n.legs {
 		c.Nexthops = append(c.Nexthops, l.Nexthop)
 	}
@@ -232,15 +232,32 @@ func (n node) firewall() routes.Firewall {
 			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: widest(n.sourcesOf(g))})
 		}
 	}
-	for _, l := range n.legs {
-		if l.Via.IsValid() {
-			fw.Siblings = append(fw.Siblings, l.Device)
-		}
-	}
-	slices.Sort(fw.Siblings)
-	fw.Siblings = slices.Compact(fw.Siblings)
+	fw.Siblings = n.handedOver()
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
+}
+
+// handedOver are the devices by which gateways send what came out of their
+// lanes for a pod of this node: their links, and what the CNI plugin carries
+// packets in, which is how they reach pods here. It is as on gateways.
+func (n node) handedOver() []string {
+	devices := slices.Clone(n.overlays())
+	for _, g := range n.reached {
+		for _, at := range g.on {
+			devices = append(devices, at.device)
+		}
+	}
+	slices.Sort(devices)
+	return slices.Compact(devices)
+}
+
+// overlays are the CNI plugin's, as long as there is a gateway to use them.
+// The way back is another one.
+func (n node) overlays() []string {
+	if len(n.reached) == 0 {
+		return nil
+	}
+	return n.in.Host.Overlays
 }
 
 // remotes are the prefixes of all other datacenters and the overlay, sorted.

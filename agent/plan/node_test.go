@@ -74,6 +74,11 @@ func nodeCases() map[string]func(*plan.NodeInputs) {
 		},
 		"gateway-elsewhere": func(in *plan.NodeInputs) { in.Inventory.Gateways[1].Addresses = addresses("198.51.100.2") },
 		"gateways-apart":    apart,
+		"overlays": func(in *plan.NodeInputs) {
+			in.Inventory.Gateways[1].Addresses = addresses("198.51.100.2")
+			in.Inventory.Gateways[1].PublicKey, in.Inventory.Gateways[1].Port = tunnel.PublicKey{2}, 51883
+			in.Host.Underlay, in.Host.Overlays = []string{"eth0"}, []string{"flannel.1", "tunl0"}
+		},
 		"one-apart": func(in *plan.NodeInputs) {
 			near := in.Inventory.Gateways[0]
 			apart(in)
@@ -146,4 +151,19 @@ func TestGatewayLetsSiblingsHandOverPackets(t *testing.T) {
 	in.Endpoints["east/b"] = endpoints("192.0.2.9:51820", "198.51.100.1:51820")
 	d, _ = plan.Compute(in)
 	assert.Equal(t, []string{"eth0"}, d.Firewall.Siblings)
+}
+
+func TestNodeLetsGatewaysHandOverPacketsByTheOverlaysOfItsCNI(t *testing.T) {
+	in := nodeInputs()
+	in.Host.Overlays = []string{"flannel.1"}
+	d, _ := plan.ComputeNode(in)
+	assert.Equal(t, []string{"eth0", "flannel.1"}, d.Firewall.Siblings)
+	assert.Contains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/flannel.1/rp_filter", Value: "2"},
+		"the way back to other datacenters is another one")
+	apart(&in)
+	d, _ = plan.ComputeNode(in)
+	assert.Equal(t, []string{"flannel.1"}, d.Firewall.Siblings, "the CNI may know pods that Node.spec.podCIDRs does not")
+	in.Inventory.Gateways = nil
+	d, _ = plan.ComputeNode(in)
+	assert.Empty(t, d.Firewall.Siblings, "there is nobody to trust")
 }
