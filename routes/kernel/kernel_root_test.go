@@ -103,6 +103,7 @@ func TestRulesOfOthersAreUntouched(t *testing.T) {
 	others := []string{
 		"rule add not fwmark 0x20/0x20 lookup 7117 priority 5400 protocol 3",
 		"rule add not fwmark 0x20/0x20 lookup 7118 priority 5400 protocol 157",
+		"rule add iif mesh0 lookup 7117 priority 5400 protocol 157",
 		"rule add fwmark 0x20/0x20 lookup 7117 priority 5401 protocol 157",
 		"rule add not fwmark 0x20/0x20 iif mesh1 lookup 7117 priority 5402 protocol 157",
 		"rule add not from 10.7.0.0/16 fwmark 0x20/0x20 lookup 7117 priority 5403 protocol 157",

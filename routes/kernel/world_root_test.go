@@ -117,6 +117,10 @@ func (w *world) DeleteRoute(table int, prefix netip.Prefix) {
 	w.ip("-%d route del %s table %d", routes.FamilyOf(prefix.Addr()), prefix, table)
 }
 
+func (w *world) AddRule(leadsTo int, rule routes.Rule) {
+	w.ip("-%d rule add %s lookup %d priority %d protocol %d", rule.Family, rule.Selector(), leadsTo, rule.Priority, routes.DefaultProtocol)
+}
+
 func (w *world) DeleteRule(table int, rule routes.Rule) {
 	w.ip("-%d rule del priority %d table %d", rule.Family, rule.Priority, rule.Table(table))
 }

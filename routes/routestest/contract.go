@@ -21,6 +21,7 @@ type World interface {
 	DownDevice(name string)
 	AddRoute(table int, prefix netip.Prefix, device string, protocol int)
 	DeleteRoute(table int, prefix netip.Prefix)
+	AddRule(leadsTo int, rule routes.Rule)
 	DeleteRule(table int, rule routes.Rule)
 	AddNexthop(id uint32, protocol int)
 	DeleteNexthop(id uint32)
@@ -35,27 +36,28 @@ const (
 // promises are what every routes.Kernel keeps.
 func promises() map[string]func(*testing.T, World) {
 	return map[string]func(*testing.T, World){
-		"what is applied is observed":               appliedIsObserved,
-		"a second apply writes nothing":             secondApplyIsEmpty,
-		"without prune nothing is deleted":          nothingDeletedWithoutPrune,
-		"a leg may lead to a router on the link":    routerOnTheLink,
-		"a router on no link hides no other leg":    routerOnNoLink,
-		"a lost leg leaves its groups":              lostLegLeavesGroups,
-		"a group turns into a blackhole and back":   groupTurnsIntoBlackhole,
-		"one bad entry does not hide the others":    badEntryDoesNotHideOthers,
-		"foreign routes survive everything":         foreignRoutesSurvive,
-		"a foreign route is not overwritten":        foreignRouteIsNotOverwritten,
-		"a deletion spares what is another's":       deletionSparesOthers,
-		"a foreign nexthop is named and survives":   foreignNexthopSurvives,
-		"deleting what is gone is no error":         deletingTwiceIsFine,
-		"foreign deletions wake and are repaired":   foreignDeletionsAreRepaired,
-		"own writes do not wake":                    ownWritesDoNotWake,
-		"lookup tells prefix, leg and source":       lookupTells,
-		"sysctls are put back if still ours":        sysctlsArePutBack,
-		"removal leaves nothing of ours":            removalLeavesNothing,
-		"a source that is not ours is refused":      foreignSourceIsRefused,
-		"a route moves to another nexthop in place": routeMoves,
-		"ways to nodes are in a table of their own": waysToNodes,
+		"what is applied is observed":                 appliedIsObserved,
+		"a second apply writes nothing":               secondApplyIsEmpty,
+		"without prune nothing is deleted":            nothingDeletedWithoutPrune,
+		"a leg may lead to a router on the link":      routerOnTheLink,
+		"a router on no link hides no other leg":      routerOnNoLink,
+		"a lost leg leaves its groups":                lostLegLeavesGroups,
+		"a group turns into a blackhole and back":     groupTurnsIntoBlackhole,
+		"one bad entry does not hide the others":      badEntryDoesNotHideOthers,
+		"foreign routes survive everything":           foreignRoutesSurvive,
+		"a foreign route is not overwritten":          foreignRouteIsNotOverwritten,
+		"a deletion spares what is another's":         deletionSparesOthers,
+		"a foreign nexthop is named and survives":     foreignNexthopSurvives,
+		"deleting what is gone is no error":           deletingTwiceIsFine,
+		"foreign deletions wake and are repaired":     foreignDeletionsAreRepaired,
+		"own writes do not wake":                      ownWritesDoNotWake,
+		"lookup tells prefix, leg and source":         lookupTells,
+		"sysctls are put back if still ours":          sysctlsArePutBack,
+		"removal leaves nothing of ours":              removalLeavesNothing,
+		"a source that is not ours is refused":        foreignSourceIsRefused,
+		"a route moves to another nexthop in place":   routeMoves,
+		"ways to nodes are in a table of their own":   waysToNodes,
+		"a rule to another table is not taken for it": ruleToAnotherTable,
 	}
 }
 

@@ -60,6 +60,11 @@ func (k *Kernel) DeleteRoute(table int, prefix netip.Prefix) {
 	k.foreign(func() { delete(k.routes, routeKey{table, prefix}) })
 }
 
+// AddRule adds a rule that leads to any table.
+func (k *Kernel) AddRule(leadsTo int, rule routes.Rule) {
+	k.foreign(func() { k.rules[ruleKey{rule, leadsTo}] = true })
+}
+
 // DeleteRule deletes a rule.
 func (k *Kernel) DeleteRule(table int, rule routes.Rule) {
 	k.foreign(func() { delete(k.rules, ruleKey{rule, rule.Table(table)}) })

@@ -46,3 +46,19 @@ func waysToNodes(t *testing.T, w World) {
 	require.NoError(t, err)
 	assert.Equal(t, routes.Observed{Config: routes.Config{Table: table}}, left)
 }
+
+func ruleToAnotherTable(t *testing.T, w World) {
+	want := ToNodes()
+	for _, r := range want.Rules {
+		other := table
+		if r.Table(table) == table {
+			other = routes.NodesTable(table)
+		}
+		w.AddRule(other, r)
+	}
+	assert.Empty(t, observe(t, w).Rules)
+	apply(t, w, want)
+	w.DeleteRule(table, want.Rules[0])
+	assert.Equal(t, want.Rules[1:], observe(t, w).Rules, "the other one is still there")
+	apply(t, w, want)
+}

@@ -134,6 +134,26 @@ func TestObjectOfAHostThatIsAGatewayNowIsDeleted(t *testing.T) {
 	assert.Empty(t, s.Current().Nodes.Peers)
 }
 
+func TestOtherGatewayIsNoPeerWhateverItsOldObjectSays(t *testing.T) {
+	client := newClient()
+	for name, key := range map[string]byte{"east-1": 1, "east-3": 3, "east-9": 9} {
+		object, err := MeshNode{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: Spec{PublicKey: tunnel.PublicKey{key}.String(), Port: 51820, Tunnels: []string{"east-4"}},
+		}.Encode()
+		require.NoError(t, err)
+		_, err = client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	s, err := NewSite(SiteConfig{
+		Client: client, Cluster: &cluster{next: make(chan struct{})}, Node: "east-4", Gateway: "east-4", Dir: t.TempDir(),
+	})
+	require.NoError(t, err)
+	run(t, s.Run)
+	eventually(t, func() bool { return !s.Current().Nodes.Pending && len(s.Current().Nodes.Peers) > 0 })
+	require.Len(t, s.Current().Nodes.Peers, 1)
+	assert.Equal(t, "east-1", s.Current().Nodes.Peers[0].Name, "east-3 has the label, and the cluster has no east-9")
+}
+
 func TestNothingIsWrittenThatIsThereAlready(t *testing.T) {
 	client := newClient()
 	n := &node{ways: []plan.Way{{Gateway: "east-3", Tunnel: true}}}
