@@ -42,7 +42,7 @@ type Config struct {
 	Kubernetes kubernetes.Interface
 	MCS        mcsclient.Interface
 	Events     record.EventRecorder // nil: none are written
-	Report     func([]plan.Problem) // takes why nothing works, or nothing; nil: nobody does
+	Report     func([]plan.Problem) // takes all that is wrong now each time that it changes; nil: nobody does
 	Log        *slog.Logger         // nil: discarded
 	Lease      Lease                // zero: DefaultLease
 }

@@ -9,19 +9,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/workqueue"
 
-	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 const (
 	workers        = 8
-	apiRetry       = 5 * time.Second
 	firstBackoff   = 5 * time.Millisecond
 	longestBackoff = 30 * time.Second
 )
@@ -30,18 +27,18 @@ type queue = workqueue.TypedRateLimitingInterface[catalog.ServiceName]
 
 // Controller does the work of one gateway. Make it with New.
 type Controller struct {
-	conf  Config
-	log   *slog.Logger
-	local *local
+	conf     Config
+	log      *slog.Logger
+	local    *local
+	troubles *troubles
 
-	queue   atomic.Pointer[queue] // nil while another gateway does the work
-	problem atomic.Pointer[string]
+	informed atomic.Bool           // local knows the cluster
+	queue    atomic.Pointer[queue] // nil while another gateway does the work
 }
 
 // Status is what a Controller is doing.
 type Status struct {
-	Leading bool   // this gateway does the work of its cluster
-	Problem string // why nothing works; empty: nothing is known
+	Leading bool // this gateway does the work of its cluster
 }
 
 // New makes a Controller that does nothing yet.
@@ -56,7 +53,8 @@ func New(conf Config) (*Controller, error) {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	local, err := newLocal(conf, c.enqueue, c.enqueueNamespace)
+	c.troubles = newTroubles(c.log)
+	local, err := newLocal(conf, watchers{c.enqueue, c.enqueueNamespace, c.troubles.failWatch})
 	if err != nil {
 		return nil, err
 	}
@@ -66,23 +64,25 @@ func New(conf Config) (*Controller, error) {
 
 // Status says what the controller is doing.
 func (c *Controller) Status() Status {
-	s := Status{Leading: c.queue.Load() != nil}
-	if p := c.problem.Load(); p != nil {
-		s.Problem = *p
-	}
-	return s
+	return Status{Leading: c.queue.Load() != nil}
 }
 
 // Run works until ctx ends, and then leaves all objects as they are: traffic goes
 // on. What goes wrong with the API server is tried again for ever.
 func (c *Controller) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	group.Go(func() { c.tell(ctx) })
 	if err := c.awaitAPI(ctx); err != nil {
 		return nil //nolint:nilerr // ctx has ended
 	}
-	if !c.local.start(ctx) {
+	defer c.local.wait()
+	defer stop() // else the informers would not end
+	if !c.inform(ctx) {
 		return nil
 	}
-	defer c.local.wait()
 	for ctx.Err() == nil {
 		if err := c.elect(ctx); err != nil {
 			return err
@@ -91,57 +91,20 @@ func (c *Controller) Run(ctx context.Context) error {
 	return nil
 }
 
-// awaitAPI waits for an API server that serves the CRDs: an informer would only
-// fill the log.
-func (c *Controller) awaitAPI(ctx context.Context) error {
-	for {
-		err := c.probe(ctx)
-		if err == nil {
-			c.problem.Store(nil)
-			c.reportProblems(nil)
-			return nil
-		}
-		c.trouble(err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(apiRetry):
-		}
+// inform lets local know the cluster. False: ctx ended before.
+func (c *Controller) inform(ctx context.Context) bool {
+	const reading = "read Services, EndpointSlices, Namespaces, ServiceExports and ServiceImports"
+	c.troubles.fail(reading, errNotRead)
+	if !c.local.start(ctx) {
+		return false
 	}
+	c.troubles.succeed(reading)
+	c.troubles.watched()
+	c.informed.Store(true)
+	return true
 }
 
-func (c *Controller) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, apiRetry)
-	defer cancel()
-	one := metav1.ListOptions{Limit: 1}
-	_, exports := c.conf.MCS.MulticlusterV1beta1().ServiceExports(metav1.NamespaceAll).List(ctx, one)
-	_, imports := c.conf.MCS.MulticlusterV1beta1().ServiceImports(metav1.NamespaceAll).List(ctx, one)
-	err := errors.Join(exports, imports)
-	switch {
-	case apierrors.IsNotFound(exports) || apierrors.IsNotFound(imports):
-		return fmt.Errorf("find the CRDs of the Multi-Cluster Services API in version v1beta1: %w; apply deploy/chart/meshway/crds", err)
-	case apierrors.IsForbidden(exports) || apierrors.IsForbidden(imports):
-		return fmt.Errorf("read ServiceExports and ServiceImports: %w; grant the ClusterRole of the chart", err)
-	}
-	return err
-}
-
-func (c *Controller) trouble(err error) {
-	text := err.Error()
-	if old := c.problem.Swap(&text); old == nil || *old != text {
-		c.log.Warn("multi-cluster services wait", "err", err)
-		c.reportProblems([]plan.Problem{{
-			Code: "services-wait", Severity: plan.Error, Subject: "multi-cluster services", Message: text,
-			Remedy: "see that the API server answers, that its CRDs are installed and the ClusterRole of the chart granted; it goes on by itself",
-		}})
-	}
-}
-
-func (c *Controller) reportProblems(problems []plan.Problem) {
-	if c.conf.Report != nil {
-		c.conf.Report(problems)
-	}
-}
+var errNotRead = errors.New("the API server has not given all of them yet")
 
 // elect takes part in one election, and leads while it holds the Lease.
 func (c *Controller) elect(ctx context.Context) error {
@@ -151,11 +114,11 @@ func (c *Controller) elect(ctx context.Context) error {
 	defer cancel()
 	leading := make(chan context.Context, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
+		Lock: candidate{&resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: c.conf.Namespace, Name: LeaseName},
 			Client:     c.conf.Kubernetes.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: c.conf.Identity},
-		},
+		}, c.troubles},
 		LeaseDuration: c.conf.Lease.Duration, RenewDeadline: c.conf.Lease.Renew, RetryPeriod: c.conf.Lease.Retry,
 		ReleaseOnCancel: true, Name: LeaseName,
 		Callbacks: leaderelection.LeaderCallbacks{
@@ -200,6 +163,7 @@ func (c *Controller) lead(ctx context.Context) {
 	c.queue.Store(nil)
 	q.ShutDown()
 	group.Wait()
+	c.troubles.resign()
 	c.log.Info("another gateway may write the multi-cluster services now")
 }
 
@@ -209,7 +173,9 @@ func (c *Controller) work(ctx context.Context, q queue, r *reconciler) {
 		if end {
 			return
 		}
+		c.troubles.begin(name)
 		err := r.reconcile(ctx, name)
+		c.troubles.end(name, err)
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
@@ -225,9 +191,9 @@ func (c *Controller) work(ctx context.Context, q queue, r *reconciler) {
 // report logs what does not go away: the cache often lags behind, and then the
 // next try succeeds.
 func (c *Controller) report(name catalog.ServiceName, err error, tries int) {
-	const patience = 4
+	const enough = 4
 	level := slog.LevelDebug
-	if tries > patience {
+	if tries > enough {
 		level = slog.LevelWarn
 	}
 	c.log.Log(context.Background(), level, "a service waits", "namespace", name.Namespace, "name", name.Name, "tries", tries, "err", err)

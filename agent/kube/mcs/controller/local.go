@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,9 +44,15 @@ type local struct {
 	imports    mcslisters.ServiceImportLister
 }
 
-// newLocal prepares the informers; each change of an object calls back with the
-// exported name for which it counts, each change of a namespace with its name.
-func newLocal(conf Config, name func(catalog.ServiceName), namespace func(string)) (*local, error) {
+// watchers are called back by the informers.
+type watchers struct {
+	name      func(catalog.ServiceName)      // an object has changed that counts for this exported name
+	namespace func(string)                   // a namespace has changed
+	failed    func(resource string, _ error) // objects could not be watched; it is tried again
+}
+
+// newLocal prepares the informers.
+func newLocal(conf Config, on watchers) (*local, error) {
 	core := informers.NewSharedInformerFactoryWithOptions(conf.Kubernetes, 0, informers.WithTransform(trim))
 	multi := mcsinformers.NewSharedInformerFactoryWithOptions(conf.MCS, 0, mcsinformers.WithTransform(trim))
 	exports := multi.InformerFor(&mcsv1.ServiceExport{}, newExportInformer)
@@ -62,22 +69,25 @@ func newLocal(conf Config, name func(catalog.ServiceName), namespace func(string
 	}
 	onName := handler(func(object metav1.Object) {
 		if n, ok := mcs.ExportedName(object); ok && l.counts(object, n) {
-			name(n)
+			on.name(n)
 		}
 	})
-	onNamespace := handler(func(object metav1.Object) { namespace(object.GetName()) })
+	onNamespace := handler(func(object metav1.Object) { on.namespace(object.GetName()) })
 	for _, w := range []struct {
+		resource string
 		informer cache.SharedIndexInformer
 		handler  cache.ResourceEventHandler
 	}{
-		{slices, onName},
-		{core.Core().V1().Services().Informer(), onName},
-		{exports, onName},
-		{imports, onName},
-		{core.Core().V1().Namespaces().Informer(), onNamespace},
+		{"EndpointSlices", slices, onName},
+		{"Services", core.Core().V1().Services().Informer(), onName},
+		{"ServiceExports", exports, onName},
+		{"ServiceImports", imports, onName},
+		{"Namespaces", core.Core().V1().Namespaces().Informer(), onNamespace},
 	} {
-		if _, err := w.informer.AddEventHandler(w.handler); err != nil {
-			return nil, fmt.Errorf("watch the cluster: %w", err)
+		_, err := w.informer.AddEventHandler(w.handler)
+		failed := func(_ context.Context, _ *cache.Reflector, err error) { on.failed(w.resource, err) }
+		if err := errors.Join(err, w.informer.SetWatchErrorHandlerWithContext(failed)); err != nil {
+			return nil, fmt.Errorf("watch %s: %w", w.resource, err)
 		}
 	}
 	return l, nil

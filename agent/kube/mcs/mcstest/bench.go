@@ -49,7 +49,7 @@ func newBench(t *testing.T, cluster Cluster) *bench {
 	b.ns = fmt.Sprintf("mcs-%x", time.Now().UnixNano())
 	b.namespace(b.ns)
 	b.leader, b.end = b.gateway("gw0")
-	b.eventually(func() string { return fmt.Sprint(b.leader.Status()) }, "{true }")
+	b.eventually(func() string { return fmt.Sprint(b.leader.Status()) }, "{true}")
 	return b
 }
 

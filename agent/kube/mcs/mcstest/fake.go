@@ -51,10 +51,12 @@ func NewFake() Cluster {
 	return Cluster{Kubernetes: core, MCS: noStreams{mcs}}
 }
 
-// React lets a fake cluster answer requests of the Multi-Cluster Services API
-// otherwise.
+// React lets a fake cluster answer requests otherwise; not those to watch.
 func (c Cluster) React(answer clienttesting.ReactionFunc) {
 	if fake, ok := c.MCS.(noStreams); ok {
+		fake.PrependReactor("*", "*", answer)
+	}
+	if fake, ok := c.Kubernetes.(*corefake.Clientset); ok {
 		fake.PrependReactor("*", "*", answer)
 	}
 }
