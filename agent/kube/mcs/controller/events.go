@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"errors"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -8,37 +11,70 @@ import (
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// warn writes an Event for each condition of an object that has turned bad, or is
+// warn writes an Event for each condition of an export that has turned bad, or is
 // bad for another reason now: kubectl describe shows it with its age.
-func warn(events record.EventRecorder, object metav1.Object, kind string, before, now []metav1.Condition) {
+func warn(events record.EventRecorder, export metav1.Object, before, now []metav1.Condition) {
 	if events == nil {
 		return
 	}
 	for _, c := range now {
 		old := meta.FindStatusCondition(before, c.Type)
-		if !bad(c) || old != nil && old.Status == c.Status && old.Reason == c.Reason {
-			continue
+		if bad(c, now) && (old == nil || old.Status != c.Status || old.Reason != c.Reason) {
+			events.Event(reference(export, mcsv1.ServiceExportKindName), corev1.EventTypeWarning, eventReason(c), c.Message)
 		}
-		events.Event(&corev1.ObjectReference{
-			APIVersion: mcsv1.GroupVersion.String(), Kind: kind,
-			Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(),
-		}, corev1.EventTypeWarning, eventReason(c), c.Message)
 	}
 }
 
 // bad leaves out what passes by itself, and what another condition tells already.
-func bad(c metav1.Condition) bool {
+func bad(c metav1.Condition, all []metav1.Condition) bool {
 	switch c.Type {
 	case string(mcsv1.ServiceExportConditionConflict):
 		return c.Status == metav1.ConditionTrue
 	case string(mcsv1.ServiceExportConditionReady):
-		return c.Status == metav1.ConditionFalse && c.Reason != string(mcsv1.ServiceExportReasonPending) && c.Message != invalidExport
+		return c.Status == metav1.ConditionFalse && c.Reason != string(mcsv1.ServiceExportReasonPending) &&
+			!meta.IsStatusConditionFalse(all, string(mcsv1.ServiceExportConditionValid))
 	}
 	return c.Status == metav1.ConditionFalse
 }
 
-// invalidExport is what Ready says of an export of which Valid says more.
-const invalidExport = "the export is not valid"
+// reasonNameTaken: a Service has the name of one that Meshway has to make.
+const reasonNameTaken = "NameTaken"
+
+// warnImport writes an Event for each of the problems of an import that its
+// condition did not tell before.
+func warnImport(events record.EventRecorder, before, now *mcsv1.ServiceImport, problems ...error) {
+	told, ready := readiness(before).Message, readiness(now)
+	if events == nil || told == ready.Message {
+		return
+	}
+	for _, problem := range problems {
+		if problem == nil || strings.Contains(told, oneLine(problem)) {
+			continue
+		}
+		reason := ready.Reason
+		switch {
+		case errors.Is(problem, errForeign):
+			reason = reasonNameTaken
+		case reason == string(mcsv1.ServiceImportReasonPending):
+			reason = "Refused" // by the API server, and that does not pass
+		}
+		events.Event(reference(now, mcsv1.ServiceImportKindName), corev1.EventTypeWarning, reason, oneLine(problem))
+	}
+}
+
+func readiness(i *mcsv1.ServiceImport) metav1.Condition {
+	if c := meta.FindStatusCondition(i.Status.Conditions, string(mcsv1.ServiceImportConditionReady)); c != nil {
+		return *c
+	}
+	return metav1.Condition{}
+}
+
+func reference(object metav1.Object, kind string) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: mcsv1.GroupVersion.String(), Kind: kind,
+		Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(),
+	}
+}
 
 // eventReason: of several conflicts Conflict, since a reason is one word.
 func eventReason(c metav1.Condition) string {

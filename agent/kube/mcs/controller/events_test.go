@@ -16,6 +16,7 @@ func TestOperatorIsWarnedOnceOfWhatTurnsBad(t *testing.T) {
 	conflict := condition("Conflict", metav1.ConditionTrue, "PortConflict,TypeConflict", "ports differ")
 	for name, c := range map[string]struct {
 		before, now metav1.Condition
+		beside      []metav1.Condition // what was said before, too
 		want        []string
 	}{
 		"conflict":            {now: conflict, want: []string{"Warning Conflict ports differ"}},
@@ -25,13 +26,13 @@ func TestOperatorIsWarnedOnceOfWhatTurnsBad(t *testing.T) {
 		"ExternalName":        {now: condition("Valid", metav1.ConditionFalse, "InvalidServiceType", "no"), want: []string{"Warning InvalidServiceType no"}},
 		"refused":             {now: condition("Ready", metav1.ConditionFalse, "Failed", "refused"), want: []string{"Warning Failed refused"}},
 		"on its way":          {now: condition("Ready", metav1.ConditionFalse, "Pending", "soon")},
-		"Valid says it":       {now: condition("Ready", metav1.ConditionFalse, "Failed", invalidExport)},
+		"Valid says it":       {now: condition("Ready", metav1.ConditionFalse, "Failed", "not valid"), beside: []metav1.Condition{condition("Valid", metav1.ConditionFalse, "NoService", "no")}},
 		"exported":            {now: condition("Ready", metav1.ConditionTrue, "Exported", "")},
 		"bad in another way ": {before: condition("Valid", metav1.ConditionFalse, "NoService", ""), now: condition("Valid", metav1.ConditionFalse, "InvalidServiceType", "no"), want: []string{"Warning InvalidServiceType no"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			events := record.NewFakeRecorder(10)
-			warn(events, &mcsv1.ServiceExport{}, mcsv1.ServiceExportKindName, []metav1.Condition{c.before}, []metav1.Condition{c.now})
+			warn(events, &mcsv1.ServiceExport{}, append(c.beside, c.before), append(c.beside, c.now))
 			close(events.Events)
 			var got []string
 			for e := range events.Events {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -100,7 +101,7 @@ func (r *reconciler) tell(ctx context.Context, export *mcsv1.ServiceExport, own 
 	if err != nil {
 		return fmt.Errorf("write conditions of ServiceExport: %w", err)
 	}
-	warn(r.conf.Events, next, mcsv1.ServiceExportKindName, export.Status.Conditions, next.Status.Conditions)
+	warn(r.conf.Events, next, export.Status.Conditions, next.Status.Conditions)
 	return nil
 }
 
@@ -121,25 +122,43 @@ func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan m
 	mirrors := w.mirrors(ctx, plan.Mirrors)
 	wanted := slices.Concat(plan.Slices, plan.MirrorSlices)
 	derived, failure := w.service(ctx, plan.Service)
-	problem := ""
+	var problem, taken error // which do not pass by themselves
 	if apierrors.IsInvalid(failure) || errors.Is(failure, errForeign) {
-		problem = failure.Error()
+		problem = failure
 	}
-	if derived == nil && failure != nil && problem == "" {
+	if errors.Is(mirrors, errForeign) {
+		taken = mirrors
+	}
+	if derived == nil && failure != nil && problem == nil {
 		return errors.Join(failure, mirrors, w.slices(ctx, wanted)) // its addresses are not known now
 	}
+	next := complete(owner, plan.ServiceImport, derived, problem, taken)
+	finished := w.finish(ctx, owner, next)
+	if finished == nil {
+		warnImport(r.conf.Events, owner, next, problem, taken)
+	}
+	return errors.Join(failure, mirrors, w.slices(ctx, wanted), finished)
+}
+
+// complete is a ServiceImport with its IPs and status: what its derived Service
+// got, and what is wrong with that or with a mirror.
+func complete(owner, plan *mcsv1.ServiceImport, derived *corev1.Service, problem, taken error) *mcsv1.ServiceImport {
 	next := owner.DeepCopy()
-	next.Spec.IPs, next.Spec.IPFamilies = nil, plan.ServiceImport.Spec.IPFamilies
-	next.Status.Clusters = plan.ServiceImport.Status.Clusters
-	next.Status.EndpointSliceObjects = plan.ServiceImport.Status.EndpointSliceObjects
-	mcs.Assign(next, derived, problem)
-	if errors.Is(mirrors, errForeign) {
-		mcs.Complain(next, mirrors.Error())
+	next.Spec.IPs, next.Spec.IPFamilies = nil, plan.Spec.IPFamilies
+	next.Status.Clusters = plan.Status.Clusters
+	next.Status.EndpointSliceObjects = plan.Status.EndpointSliceObjects
+	text := ""
+	if problem != nil {
+		text = problem.Error()
+	}
+	mcs.Assign(next, derived, text)
+	if taken != nil {
+		mcs.Complain(next, taken.Error())
 	}
 	fresh := next.Status.Conditions
 	next.Status.Conditions = slices.Clone(owner.Status.Conditions)
 	for _, f := range fresh { // keeps since when
 		meta.SetStatusCondition(&next.Status.Conditions, f)
 	}
-	return errors.Join(failure, mirrors, w.slices(ctx, wanted), w.finish(ctx, owner, next))
+	return next
 }
