@@ -11,11 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
-	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -199,28 +196,4 @@ func (n *Node) report(p *nodePass) {
 			n.deps.Log.Info("resolved: "+problem.Message, "code", problem.Code, "subject", problem.Subject)
 		}
 	}
-}
-
-// Status returns everything that this node knows of itself. It does not block.
-func (n *Node) Status() status.Snapshot {
-	s := status.Sources{
-		StartedAt: n.startedAt, Version: build.Current().Version, State: status.Node, PublicKey: n.deps.Key.Public(),
-		Inputs: plan.Inputs{Self: catalog.NewGatewayID(n.deps.Config.Datacenter, n.deps.Config.Gateway), Config: n.deps.Config},
-	}
-	if at := n.sound.Load(); at != 0 {
-		s.LastApply = time.Unix(0, at)
-	}
-	if p := n.last.Load(); p != nil {
-		s.At, s.Tunnels, s.Routes, s.Problems = p.at, p.tunnels, p.routes, p.problems
-		s.Desired = plan.Desired{Tunnels: p.desired.Tunnels, Routes: p.desired.Routes, Firewall: p.desired.Firewall}
-		s.Inputs.Synced.Catalog = p.inputs.Synced
-		for _, m := range p.inputs.Inventory.Members {
-			s.Inputs.Catalog.Datacenters = append(s.Inputs.Catalog.Datacenters,
-				catalog.Datacenter{Name: m.Name, Ordinal: m.Ordinal, Prefixes: m.Prefixes})
-		}
-		for _, err := range p.errors {
-			s.Errors = append(s.Errors, err.Error())
-		}
-	}
-	return status.Build(s)
 }

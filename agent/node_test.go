@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/routestest"
@@ -164,5 +165,30 @@ func TestNodeMakesTunnelsOnlyWhereItHasTo(t *testing.T) {
 		w.tell(func(i *plan.Inventory) { i.Gateways = i.Gateways[:1] })
 		assert.NotContains(t, tunnelNames(t, w), "mesh1", "gone with the gateway")
 		assert.False(t, strings.Contains(w.kernel.String(), "mesh1 protocol"), w.kernel.String())
+	})
+}
+
+func TestNodeTellsItsGatewaysAndWhichOneAPacketTakes(t *testing.T) {
+	simulateNode(t, func(t *testing.T, w *nodeWorld) {
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, []status.Way{
+			{Gateway: "east/a", Device: "eth0", Answers: true, RTT: w.node.Status().Ways[0].RTT},
+			{Gateway: "east/b", Device: "mesh1", Tunnel: true},
+		}, w.node.Status().Ways)
+		report, err := w.node.Routes(t.Context(), netip.MustParseAddr("10.2.0.1"))
+		require.NoError(t, err)
+		require.NotNil(t, report.Destination)
+		assert.Equal(t, "10.2.0.1 is a pod address of west: it goes through eth0 to east/a", report.Destination.Verdict)
+		report, err = w.node.Routes(t.Context(), netip.MustParseAddr("fd77::9"))
+		require.NoError(t, err)
+		assert.Equal(t, "fd77::9 is in the overlay of the federation: it goes through mesh1 to east/b", report.Destination.Verdict)
+		for _, r := range report.Routes {
+			assert.Equal(t, "installed", r.State, r.Prefix)
+			assert.NotEmpty(t, r.Via[0].Gateway, r.Prefix)
+		}
+		w.cluster.tell(func(i *plan.Inventory) { i.Gateways = nil })
+		report, err = w.node.Routes(t.Context(), netip.MustParseAddr("10.2.0.1"))
+		require.NoError(t, err)
+		assert.Contains(t, report.Destination.Verdict, "no gateway of this datacenter can be reached")
 	})
 }

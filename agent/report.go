@@ -119,15 +119,15 @@ func (a *Agent) Routes(ctx context.Context, destination netip.Addr) (status.Rout
 		}
 	}
 	if destination.IsValid() {
-		if s.Lookup, err = a.lookup(ctx, destination); err != nil {
+		if s.Lookup, err = lookup(ctx, a.deps.Dataplane.Routes, destination); err != nil {
 			return status.RoutesReport{}, err
 		}
 	}
 	return status.BuildRoutes(s), nil
 }
 
-func (a *Agent) lookup(ctx context.Context, destination netip.Addr) (*status.Lookup, error) {
-	found, err := a.deps.Dataplane.Routes.Lookup(ctx, destination)
+func lookup(ctx context.Context, kernel routes.Kernel, destination netip.Addr) (*status.Lookup, error) {
+	found, err := kernel.Lookup(ctx, destination)
 	if errors.Is(err, routes.ErrNoRoute) {
 		return &status.Lookup{Address: destination, Error: err.Error()}, nil
 	}

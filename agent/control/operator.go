@@ -26,8 +26,9 @@ const operatorGrace = 3 * time.Second
 type OperatorConfig struct {
 	Socket    string // path; its directory is made with mode 0755
 	Handler   controlpbconnect.OperatorHandler
-	Sentinels Sentinels    // errors of Handler that have a code of their own
-	Log       *slog.Logger // nil: silent
+	Refuse    func(procedure string) error // of calls that Handler does not take; nil: it takes all
+	Sentinels Sentinels                    // errors of Handler that have a code of their own
+	Log       *slog.Logger                 // nil: silent
 }
 
 // OperatorServer answers meshctl on a unix socket that only this user and root
@@ -47,7 +48,7 @@ func NewOperatorServer(config OperatorConfig) *OperatorServer {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(controlpbconnect.NewOperatorHandler(config.Handler,
-		connect.WithReadMaxBytes(maxArchive), connect.WithInterceptors(&errorMapper{config.Sentinels})))
+		connect.WithReadMaxBytes(maxArchive), connect.WithInterceptors(&errorMapper{config.Sentinels}, doorkeeper{config.Refuse})))
 	return &OperatorServer{config: config, log: log, http: &http.Server{
 		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

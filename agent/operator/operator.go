@@ -4,7 +4,6 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/agent"
-	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -29,39 +27,18 @@ type Handler struct{ Agent *agent.Agent }
 var _ controlpbconnect.OperatorHandler = Handler{}
 
 // Version tells which build of meshd is running.
-func (h Handler) Version(context.Context, *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
-	info := build.Current()
-	return connect.NewResponse(&controlpb.VersionResponse{Version: info.Version, Commit: info.Commit, Go: info.Go}), nil
+func (h Handler) Version(ctx context.Context, r *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
+	return look{h.Agent}.Version(ctx, r)
 }
 
 // Status returns the newest snapshot.
-func (h Handler) Status(context.Context, *connect.Request[controlpb.StatusRequest]) (*connect.Response[controlpb.StatusResponse], error) {
-	data, err := json.Marshal(h.Agent.Status())
-	if err != nil {
-		return nil, fmt.Errorf("encode status: %w", err)
-	}
-	return connect.NewResponse(&controlpb.StatusResponse{SnapshotJson: data}), nil
+func (h Handler) Status(ctx context.Context, r *connect.Request[controlpb.StatusRequest]) (*connect.Response[controlpb.StatusResponse], error) {
+	return look{h.Agent}.Status(ctx, r)
 }
 
 // Routes explains the kernel's routes.
 func (h Handler) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesRequest]) (*connect.Response[controlpb.RoutesResponse], error) {
-	var destination netip.Addr
-	if text := r.Msg.GetDestination(); text != "" {
-		addr, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, invalid("destination", fmt.Sprintf("%q is no IP address", text), "write an address such as 10.1.2.3 or fd00::1")
-		}
-		destination = addr.Unmap()
-	}
-	report, err := h.Agent.Routes(ctx, destination)
-	if err != nil {
-		return nil, err
-	}
-	data, err := json.Marshal(report)
-	if err != nil {
-		return nil, fmt.Errorf("encode routes: %w", err)
-	}
-	return connect.NewResponse(&controlpb.RoutesResponse{ReportJson: data}), nil
+	return look{h.Agent}.Routes(ctx, r)
 }
 
 // InitFederation makes a new federation.

@@ -1,6 +1,8 @@
 package operator_test
 
 import (
+	"context"
+	"path/filepath"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -9,9 +11,13 @@ import (
 
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/operator"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes/routestest"
 )
 
 func handler() operator.Handler {
@@ -69,5 +75,60 @@ func TestWithoutAFederationEveryCallSaysHowToGetIntoOne(t *testing.T) {
 			assert.Equal(t, "not-a-member", refusal.Code)
 			assert.Contains(t, refusal.Remedy, "meshctl init")
 		})
+	}
+}
+
+// node serves a node that has not run, and knows nothing yet.
+func node(t *testing.T) controlpbconnect.OperatorClient {
+	t.Helper()
+	handler := operator.NewNode(agent.NewNode(agent.NodeDeps{
+		Config:   config.Config{Datacenter: "east", Gateway: "n1"},
+		Liveness: liveness.NewProber(liveness.Config{}), Dataplane: agent.Dataplane{Routes: routestest.NewKernel()},
+	}))
+	socket := filepath.Join(t.TempDir(), "meshd.sock")
+	server := control.NewOperatorServer(control.OperatorConfig{Socket: socket, Handler: handler, Refuse: handler.Refuse})
+	require.NoError(t, server.Listen(t.Context()))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	t.Cleanup(func() { stop(); assert.NoError(t, <-done) })
+	return control.DialOperator(socket)
+}
+
+func TestNodeCanBeLookedAt(t *testing.T) {
+	client, ctx := node(t), t.Context()
+	_, err := client.Version(ctx, connect.NewRequest(&controlpb.VersionRequest{}))
+	require.NoError(t, err)
+	answer, err := client.Status(ctx, connect.NewRequest(&controlpb.StatusRequest{}))
+	require.NoError(t, err)
+	assert.Contains(t, string(answer.Msg.GetSnapshotJson()), `"state":"node"`)
+	found, err := client.Routes(ctx, connect.NewRequest(&controlpb.RoutesRequest{Destination: "10.2.0.1"}))
+	require.NoError(t, err)
+	assert.Contains(t, string(found.Msg.GetReportJson()), "10.2.0.1 belongs to no datacenter")
+	_, err = client.Routes(ctx, connect.NewRequest(&controlpb.RoutesRequest{Destination: "nowhere"}))
+	var refusal *catalog.Refusal
+	require.ErrorAs(t, control.FromConnect(err), &refusal)
+	assert.Equal(t, "destination", refusal.Field)
+}
+
+func TestNodeRefusesWhatOnlyAGatewayCanDo(t *testing.T) {
+	client := node(t)
+	_, err := client.CreateToken(t.Context(), connect.NewRequest(&controlpb.CreateTokenRequest{}))
+	var refusal *catalog.Refusal
+	require.ErrorAs(t, control.FromConnect(err), &refusal)
+	assert.Contains(t, refusal.Message, "this node is no gateway: ")
+	stream, err := client.Leave(t.Context(), connect.NewRequest(&controlpb.LeaveRequest{}))
+	require.NoError(t, err)
+	assert.False(t, stream.Receive())
+	require.ErrorAs(t, control.FromConnect(stream.Err()), &refusal)
+	assert.Equal(t, "not-a-gateway", refusal.Code)
+	require.NoError(t, stream.Close())
+
+	methods := controlpb.File_agent_control_controlpb_control_proto.Services().ByName("Operator").Methods()
+	served := map[string]bool{"Version": true, "Status": true, "Routes": true}
+	for i := range methods.Len() {
+		name := string(methods.Get(i).Name())
+		err := operator.Node{}.Refuse("/" + controlpbconnect.OperatorName + "/" + name)
+		assert.Equal(t, served[name], err == nil, name)
 	}
 }

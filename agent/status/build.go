@@ -24,6 +24,7 @@ type Sources struct {
 	Inputs      plan.Inputs
 	Desired     plan.Desired
 	Problems    []plan.Problem    // of the plan and of everybody else
+	Ways        []plan.Way        // of a node that is no gateway
 	Tunnels     []tunnel.Observed // what the last apply returned
 	Routes      routes.Observed   // what the last apply returned
 	Services    map[catalog.DatacenterName]int
@@ -65,6 +66,7 @@ func Build(s Sources) Snapshot {
 		Federation:  s.federation(),
 		Catalog:     s.catalog(),
 		Datacenters: s.datacenters(),
+		Ways:        s.ways(),
 		Tunnels:     s.tunnels(),
 		Dataplane: Dataplane{
 			Routes:        len(s.Routes.Routes),
@@ -205,6 +207,22 @@ func (s Sources) addTunnel(g *Gateway, record catalog.Gateway) {
 			}
 		}
 	}
+}
+
+// ways are those of a node, with what its echoes say.
+func (s Sources) ways() []Way {
+	var out []Way
+	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	for _, w := range s.Ways {
+		way := Way{Gateway: string(catalog.NewGatewayID(catalog.DatacenterName(own), w.Gateway)), Device: w.Device, Tunnel: w.Tunnel}
+		for _, session := range s.Inputs.Observed.Sessions {
+			if string(session.Gateway) == way.Gateway {
+				way.Answers, way.RTT = session.Up, session.RTT
+			}
+		}
+		out = append(out, way)
+	}
+	return out
 }
 
 // tunnels are the interfaces that are there, and those that should be.

@@ -58,6 +58,8 @@ func (s RouteSources) ours(l Lookup) bool {
 func (s RouteSources) ourWay(l Lookup, what string, report RoutesReport) string {
 	route, found := longest(report.Routes, l)
 	switch {
+	case s.Node && (l.Blackhole || l.Device == "" || found && route.State == blackhole):
+		return what + ": no gateway of this datacenter can be reached, so that its packets are dropped and not sent in plain text"
 	case l.Blackhole || l.Device == "" || found && route.State == blackhole:
 		return what + ": no gateway of it answers, so that its packets are dropped and not sent in plain text"
 	case found && route.State == foreign:
@@ -103,6 +105,9 @@ func (s RouteSources) whose(a netip.Addr) (text string, local bool) {
 	}
 	best := netip.Prefix{}
 	text = unowned(a)
+	if s.Node && s.Inputs.Catalog.Federation.Overlay.Contains(a) {
+		return fmt.Sprintf("%v is in the overlay of the federation", a), false
+	}
 	for _, dc := range s.Inputs.Catalog.Datacenters {
 		for _, p := range dc.Prefixes {
 			if p.CIDR.Contains(a) && (!best.IsValid() || p.CIDR.Bits() > best.Bits()) {

@@ -30,6 +30,7 @@ type RouteSources struct {
 	Desired  plan.Desired
 	Observed routes.Observed // of the kernel, now
 	Lookup   *Lookup         // set when one address was asked for
+	Node     bool            // of a host that is no gateway: Catalog has its own gateways only, and legs lead to them
 }
 
 // Lookup is the kernel's answer (RTM_GETROUTE) for one address.
@@ -134,11 +135,16 @@ func (s RouteSources) route(r routes.Route, state string) Route {
 	return out
 }
 
-// sibling is the gateway of the own datacenter to which a leg leads; empty: to none.
+// sibling is the gateway of the own datacenter to which a leg leads; empty: to
+// none. A node has all its legs to them.
 func (s RouteSources) sibling(leg routes.Nexthop) string {
 	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
 	for _, g := range s.Inputs.Catalog.Gateways {
-		if string(g.Datacenter) == own && leg.ID == routes.SiblingID(int(g.Index), leg.Family) {
+		ids := []uint32{routes.SiblingID(int(g.Index), leg.Family)}
+		if s.Node {
+			ids = []uint32{routes.LegID(int(g.Index), leg.Family), routes.EndID(int(g.Index), leg.Family)}
+		}
+		if string(g.Datacenter) == own && slices.Contains(ids, leg.ID) {
 			return string(g.ID())
 		}
 	}
@@ -193,6 +199,9 @@ func (s RouteSources) owner(p netip.Prefix) (catalog.DatacenterName, string) {
 		if p.IsSingleIP() && g.Overlay == p.Addr() {
 			return g.Datacenter, overlayKind
 		}
+	}
+	if s.Node && p == s.Inputs.Catalog.Federation.Overlay {
+		return "", overlayKind
 	}
 	for _, dc := range s.Inputs.Catalog.Datacenters {
 		for _, own := range dc.Prefixes {

@@ -18,6 +18,7 @@ type Snapshot struct {
 	Federation  *Federation    `json:"federation,omitempty"`
 	Catalog     Catalog        `json:"catalog"`
 	Datacenters []Datacenter   `json:"datacenters"`
+	Ways        []Way          `json:"ways,omitempty"` // of a node that is no gateway
 	Tunnels     []Tunnel       `json:"tunnels"`
 	Dataplane   Dataplane      `json:"dataplane"`
 	Queue       Queue          `json:"queue"`
@@ -36,6 +37,15 @@ const (
 	// Node is a host that is no gateway: it only routes to those of its datacenter.
 	Node State = "node"
 )
+
+// Way is how a node that is no gateway reaches one of its datacenter.
+type Way struct {
+	Gateway string        `json:"gateway"` // id
+	Device  string        `json:"device"`
+	Tunnel  bool          `json:"tunnel"`  // else the gateway is on the device's link
+	Answers bool          `json:"answers"` // to echoes; a network may let none through
+	RTT     time.Duration `json:"rttNs,omitempty"`
+}
 
 // Self is this gateway.
 type Self struct {

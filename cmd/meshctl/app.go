@@ -84,6 +84,11 @@ func (a *app) callLong(cmd *cobra.Command, do func(context.Context, controlpbcon
 }
 
 func (a *app) callWithin(cmd *cobra.Command, limit time.Duration, do func(context.Context, controlpbconnect.OperatorClient) error) error {
+	if c := a.options.cluster; c.node != "" && c.context == "" {
+		f := usagef("--node needs --context")
+		f.field, f.remedy = "--node", "name the cluster of the node, by its context of kubectl"
+		return f
+	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), limit)
 	defer cancel()
 	return do(ctx, a.client(a.options.cluster))

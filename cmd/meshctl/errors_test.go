@@ -41,6 +41,7 @@ func TestExitCodesTellScriptsWhatHappened(t *testing.T) {
 		"failure":            {operator{err: connect.NewError(connect.CodeInternal, errors.New("disk is full"))}, "init", exitFailure, []string{"error: disk is full\n"}},
 		"nothing registered": {operator{}, "service deregister web", exitFailure, []string{"field: NAME", "remedy: `meshctl services`"}},
 		"missing file":       {operator{}, "snapshot restore /no/such/file --yes", exitFailure, []string{"field: FILE"}},
+		"node, no context":   {operator{}, "status --node n1", exitUsage, []string{"--node needs --context"}},
 		"unknown command":    {operator{}, "statsu", exitUsage, []string{"did you mean `meshctl status`?"}},
 		"unknown subcommand": {operator{}, "raft list-pers", exitUsage, []string{"did you mean `meshctl raft list-peers`?"}},
 		"unknown flag":       {operator{}, "services --namespac x", exitUsage, []string{"unknown flag --namespac\n", "did you mean --namespace?"}},

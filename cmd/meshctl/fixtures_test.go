@@ -153,3 +153,18 @@ func warned() status.Snapshot {
 	s.Problems = troubled().Problems[:1]
 	return s
 }
+
+// ofNode is a node of east that is no gateway.
+func ofNode() status.Snapshot {
+	return status.Snapshot{
+		At: noon, Version: "v0.1.0", State: status.Node,
+		Self:        status.Self{Datacenter: "east", Gateway: "node2", ID: "east/node2", StartedAt: before(3 * time.Hour)},
+		Datacenters: []status.Datacenter{{Name: "west"}},
+		Ways: []status.Way{
+			{Gateway: "east/gw1", Device: "eth0", Answers: true, RTT: 310 * time.Microsecond},
+			{Gateway: "east/gw2", Device: "mesh1", Tunnel: true},
+		},
+		Tunnels:   []status.Tunnel{{Name: "mesh1", Dataplane: "kernel", Port: 51821, MTU: 1420, Up: true, Peers: 1}},
+		Dataplane: status.Dataplane{Routes: 8, LastApply: before(2 * time.Second)},
+	}
+}

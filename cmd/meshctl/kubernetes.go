@@ -28,12 +28,14 @@ const (
 type cluster struct {
 	context   string
 	namespace string
+	node      string // whose agent is meant; empty: any gateway's
 }
 
-// client returns a client of the meshd on one of the cluster's gateways.
+// client returns a client of the meshd on one of the cluster's gateways, or on
+// the node that was asked for.
 func (c cluster) client() controlpbconnect.OperatorClient {
 	return control.NewOperatorClient(func(ctx context.Context) (net.Conn, error) {
-		pod, err := c.gatewayPod(ctx)
+		pod, err := c.agentPod(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -44,6 +46,33 @@ func (c cluster) client() controlpbconnect.OperatorClient {
 
 func (c cluster) kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "kubectl", append([]string{"--context", c.context, "--namespace", c.namespace}, args...)...)
+}
+
+func (c cluster) agentPod(ctx context.Context) (string, error) {
+	if c.node != "" {
+		return c.nodePod(ctx)
+	}
+	return c.gatewayPod(ctx)
+}
+
+// nodePod finds the agent of one node.
+func (c cluster) nodePod(ctx context.Context) (string, error) {
+	pods, err := c.agents(ctx)
+	if err != nil {
+		return "", err
+	}
+	if pod, ok := agentOn([]string{c.node}, pods); ok {
+		return pod, nil
+	}
+	return "", &fault{
+		code: exitUnreachable, field: "--node", message: fmt.Sprintf("no agent runs on node %s of cluster %s", c.node, c.context),
+		remedy: fmt.Sprintf("see kubectl --context %s -n %s get pods -o wide", c.context, c.namespace),
+	}
+}
+
+// agents are all agents of the cluster, as agentOn takes them.
+func (c cluster) agents(ctx context.Context) ([]string, error) {
+	return c.list(ctx, "pods", agentSelector, `{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}`)
 }
 
 // gatewayPod finds the agent of the first gateway by name, of those that are
@@ -59,7 +88,7 @@ func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 			remedy: fmt.Sprintf("kubectl --context %s label node NODE %s", c.context, gatewayLabel),
 		}
 	}
-	pods, err := c.list(ctx, "pods", agentSelector, `{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}`)
+	pods, err := c.agents(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -52,6 +52,7 @@ func TestStatusAnswersFromTopToBottom(t *testing.T) {
 		code     int
 	}{
 		"status-healthy":    {healthy(), "table", exitOK},
+		"status-node":       {ofNode(), "table", exitOK},
 		"status-problems":   {troubled(), "table", exitProblems},
 		"status-standalone": {standalone(), "table", exitOK},
 		"status-wide":       {troubled(), "wide", exitProblems},

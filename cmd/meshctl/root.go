@@ -79,6 +79,7 @@ func globalFlags(a *app, root *cobra.Command) {
 	flags.StringVar(&a.options.socket, "socket", socket, "unix socket of meshd (env MESHWAY_SOCKET)")
 	flags.StringVar(&a.options.cluster.context, "context", "", "speak to the meshd of a Kubernetes cluster, by this context of kubectl")
 	flags.StringVar(&a.options.cluster.namespace, "meshway-namespace", chartNamespace, "namespace of the chart in that cluster")
+	flags.StringVar(&a.options.cluster.node, "node", "", "with --context: speak to the meshd of this node, gateway or not")
 	flags.VarP(&a.options.output, "output", "o", "output format")
 	flags.DurationVar(&a.options.timeout, "timeout", defaultTimeout, "longest wait for an answer; join, leave and snapshots: 5m unless given")
 	flags.Var(&a.options.color, "color", "colour: auto is on a terminal, unless NO_COLOR is set")

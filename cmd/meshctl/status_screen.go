@@ -25,7 +25,11 @@ type statusScreen struct {
 
 func (s statusScreen) fprint(w io.Writer) error {
 	fmt.Fprintln(w, s.headline())
-	s.facts(w, "gateway", s.gatewayFacts())
+	kind := "gateway"
+	if s.snapshot.State == status.Node {
+		kind = "node"
+	}
+	s.facts(w, kind, s.gatewayFacts())
 	if s.snapshot.Federation != nil {
 		s.facts(w, "federation", s.federationFacts())
 		s.facts(w, "catalog", s.catalogFacts())
@@ -34,7 +38,10 @@ func (s statusScreen) fprint(w io.Writer) error {
 	if s.snapshot.Queue.Pending > 0 {
 		s.facts(w, "queue", s.queueFacts())
 	}
-	if table := s.datacenters(); len(table.Rows) > 0 {
+	for _, table := range []human.Table{s.datacenters(), s.ways()} {
+		if len(table.Rows) == 0 {
+			continue
+		}
 		fmt.Fprintln(w)
 		if err := table.Fprint(w, s.width, s.paint); err != nil {
 			return err
@@ -81,6 +88,8 @@ func (s statusScreen) headline() string {
 		text = who + " is joining a federation"
 	case status.Leaving:
 		text = who + " is leaving federation " + name
+	case status.Node:
+		color, text = human.Good, who+" is a node that is no gateway: it routes to those of its cluster"
 	default:
 		text = who + " is " + human.Clean(string(s.snapshot.State))
 	}

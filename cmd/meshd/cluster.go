@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
@@ -19,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/meshnode"
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/operator"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -213,7 +215,15 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 	if err != nil {
 		return err
 	}
+	handler := operator.NewNode(node)
+	admin := control.NewOperatorServer(control.OperatorConfig{
+		Socket: cfg.Admin.Socket, Handler: handler, Refuse: handler.Refuse, Log: log,
+	})
+	if err := admin.Listen(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return admin.Run(ctx) })
 	group.Go(func() error { return reader.Run(ctx) })
 	group.Go(func() error { return node.Run(ctx) })
 	group.Go(func() error { return writer.Run(ctx) })

@@ -35,6 +35,7 @@ func TestNodesOnOtherLinks(t *testing.T) {
 	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { w.testTraffic(t, sites) })
 	t.Run("nodes tell how they reach the gateway", w.testMeshNodes)
 	t.Run("a node may not speak for another", w.testForeignMeshNode)
+	t.Run("a node says which way it takes", w.testAskNode)
 }
 
 func (w *world) testMeshNodes(t *testing.T) {
@@ -49,6 +50,18 @@ func (w *world) testMeshNodes(t *testing.T) {
 		})
 		out := w.run(t, "kubectl", "--context", c.Name(), "get", "meshnodes", "-o", "name")
 		assert.Equal(t, "meshnode.meshway.io/"+name, strings.TrimSpace(out), "a gateway has none")
+	}
+}
+
+func (w *world) testAskNode(t *testing.T) {
+	here, there := w.clusters[0], w.clusters[1]
+	node, gateway := here.Nodes()[1].Name, here.Nodes()[0].Name
+	ask := func(args ...string) string {
+		return w.run(t, append([]string{w.meshctl, "--context", here.Name(), "--node", node}, args...)...)
+	}
+	assert.Contains(t, ask("status"), here.Name()+"/"+gateway+"  tunnel mesh0")
+	for _, address := range w.addresses(t, there, "pod", "echo-0", "{.status.podIPs[*].ip}") {
+		assert.Contains(t, ask("routes", address.String()), "it goes through mesh0 to "+here.Name()+"/"+gateway)
 	}
 }
 

@@ -1,0 +1,59 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+
+	"connectrpc.com/connect"
+
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/status"
+)
+
+// looker is what gateways and nodes can be asked alike.
+type looker interface {
+	Status() status.Snapshot
+	Routes(ctx context.Context, destination netip.Addr) (status.RoutesReport, error)
+}
+
+// look answers the calls that only look.
+type look struct{ at looker }
+
+// Version tells which build of meshd is running.
+func (look) Version(context.Context, *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
+	info := build.Current()
+	return connect.NewResponse(&controlpb.VersionResponse{Version: info.Version, Commit: info.Commit, Go: info.Go}), nil
+}
+
+// Status returns the newest snapshot.
+func (l look) Status(context.Context, *connect.Request[controlpb.StatusRequest]) (*connect.Response[controlpb.StatusResponse], error) {
+	data, err := json.Marshal(l.at.Status())
+	if err != nil {
+		return nil, fmt.Errorf("encode status: %w", err)
+	}
+	return connect.NewResponse(&controlpb.StatusResponse{SnapshotJson: data}), nil
+}
+
+// Routes explains the kernel's routes.
+func (l look) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesRequest]) (*connect.Response[controlpb.RoutesResponse], error) {
+	var destination netip.Addr
+	if text := r.Msg.GetDestination(); text != "" {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, invalid("destination", fmt.Sprintf("%q is no IP address", text), "write an address such as 10.1.2.3 or fd00::1")
+		}
+		destination = addr.Unmap()
+	}
+	report, err := l.at.Routes(ctx, destination)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(report)
+	if err != nil {
+		return nil, fmt.Errorf("encode routes: %w", err)
+	}
+	return connect.NewResponse(&controlpb.RoutesResponse{ReportJson: data}), nil
+}
