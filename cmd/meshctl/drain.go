@@ -2,18 +2,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
+// retryPause is between two attempts to speak to a meshd that starts.
+const retryPause = 250 * time.Millisecond
+
 func newDrainCommand(a *app) *cobra.Command {
 	var force bool
-	var comeBack, bound time.Duration
+	var comeBack, bound, retry time.Duration
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Take this gateway out of use, without a loss",
@@ -23,6 +29,7 @@ and what still arrives is sent on. It returns when nothing arrives any more, or
 after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 		Example: `  meshctl drain
   meshctl drain --for 10m               # comes back by itself
+  meshctl drain --retry 10s             # also while an upgrade replaces meshd
   meshctl drain --force                 # also the only gateway of its datacenter`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,8 +41,10 @@ after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 				request.Bound = durationpb.New(bound)
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				return a.follow(ctx, "draining", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
-					return client.Drain(ctx, connect.NewRequest(request))
+				return again(ctx, retry, func() error {
+					return a.follow(ctx, "draining", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
+						return client.Drain(ctx, connect.NewRequest(request))
+					})
 				})
 			})
 		},
@@ -43,7 +52,38 @@ after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 	cmd.Flags().BoolVar(&force, "force", false, "drain also the only gateway of a datacenter; its traffic still passes here")
 	cmd.Flags().DurationVar(&comeBack, "for", 0, "take it back into use after this time (default: never)")
 	cmd.Flags().DurationVar(&bound, "wait", 0, "longest wait for traffic to end (default 30s)")
+	cmd.Flags().DurationVar(&retry, "retry", 0, "how long to try again while meshd is replaced (default: not at all)")
 	return cmd
+}
+
+// again repeats do while it fails because meshd is just replaced, for as long as
+// bound at most.
+func again(ctx context.Context, bound time.Duration, do func() error) error {
+	deadline := time.Now().Add(bound)
+	for {
+		err := do()
+		if err == nil || !replaced(err) || !time.Now().Before(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// replaced tells whether an error may be that of a meshd that ends, or that has
+// not read its membership yet.
+func replaced(err error) bool {
+	if _, ok := errors.AsType[*control.SocketError](err); ok {
+		return true
+	}
+	if refusal, ok := errors.AsType[*catalog.Refusal](control.FromConnect(err)); ok {
+		return refusal.Code == "not-a-member"
+	}
+	rpc, ok := errors.AsType[*connect.Error](err)
+	return ok && hungUp(rpc)
 }
 
 func newUndrainCommand(a *app) *cobra.Command {

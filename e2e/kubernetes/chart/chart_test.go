@@ -182,6 +182,7 @@ func TestRollingUpdateDrainsOneGatewayAtATime(t *testing.T) {
 	assert.Greater(t, time.Duration(set.MinReadySeconds)*time.Second, away, "the next one goes when this one is back in use")
 	grace := time.Duration(*set.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 	assert.Greater(t, grace, duration(t, hook, "--timeout="))
+	assert.Greater(t, duration(t, hook, "--timeout="), duration(t, hook, "--retry=")+duration(t, hook, "--wait="), "the agent may be replaced first")
 	assert.Greater(t, away, grace, "it is away until its tunnels have ended")
 }
 

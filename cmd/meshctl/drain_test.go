@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func refusedAs(t *testing.T, code string) error {
+	err := connect.NewError(connect.CodeFailedPrecondition, errors.New("refused"))
+	detail, detailErr := connect.NewErrorDetail(&catalogpb.Refusal{Code: code, Message: code})
+	require.NoError(t, detailErr)
+	err.AddDetail(detail)
+	return err
+}
+
+// drainAt runs meshctl against a meshd whose first answers are these: of the
+// socket, or its own.
+func drainAt(t *testing.T, first error, args ...string) (code, attempts int) {
+	t.Helper()
+	socketError, absent := errors.AsType[*control.SocketError](first)
+	o := &operator{steps: []*controlpb.Progress{{Step: "done", Message: "drained", Done: true}}}
+	o.onStream = func() {
+		attempts++
+		if o.err = nil; attempts == 1 && !absent {
+			o.err = first
+		}
+	}
+	socket := serve(t, o)
+	var out, errs bytes.Buffer
+	a := newApp(func(string) string { return "" }, strings.NewReader(""), &out, &errs)
+	a.connect = func(string) controlpbconnect.OperatorClient {
+		return control.NewOperatorClient(func(ctx context.Context) (net.Conn, error) {
+			if absent && attempts == 0 {
+				attempts++
+				return nil, socketError
+			}
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		})
+	}
+	return a.main(t.Context(), append([]string{"drain"}, args...)), attempts
+}
+
+func TestDrainTriesAgainOnlyWhileMeshdIsReplaced(t *testing.T) {
+	absent := &control.SocketError{Socket: "meshd.sock", Err: fs.ErrNotExist}
+	for name, test := range map[string]struct {
+		first    error
+		args     []string
+		code     int
+		attempts int
+	}{
+		"it is away":                     {absent, []string{"--retry=10s"}, exitOK, 2},
+		"it has not read its membership": {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, exitOK, 2},
+		"it refuses":                     {refusedAs(t, "last-gateway"), []string{"--retry=10s"}, exitRefused, 1},
+		"nobody asked for it":            {absent, nil, exitUnreachable, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, attempts := drainAt(t, test.first, test.args...)
+			assert.Equal(t, test.code, code)
+			assert.Equal(t, test.attempts, attempts)
+		})
+	}
+}
