@@ -9,17 +9,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/e2e/kubernetes/chart"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
-	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
 const gatewayLabel = "meshway.io/gateway"
 
-// TestGateways has a cluster whose nodes become gateways and cease to be.
+// TestGateways has a cluster whose nodes become gateways and cease to be. From
+// the first promise on it has two of them, and a node that is none.
 func TestGateways(t *testing.T) {
 	w := newWorld(t, func(_ int, o *cluster.Options) {
 		if o.Name == "east" {
@@ -35,8 +33,15 @@ func TestGateways(t *testing.T) {
 		w.requireGateways(t, "2/2", w.clusters...)
 		w.testTraffic(t, sites)
 	})
-	t.Run("an upgrade of the chart keeps what the gateways have in common", w.testUpgrade)
+	t.Run("an upgrade of the chart loses no request and keeps what the gateways have in common", func(t *testing.T) { w.testUpgrade(t, sites) })
+	t.Run("connections outlive new data planes, one gateway after the other", func(t *testing.T) { w.testDataPlanes(t, sites) })
+	t.Run("a gateway that loses the label and gets it back loses no request", func(t *testing.T) { w.testLabelLost(t, sites) })
 	t.Run("when a gateway is cut off the other one carries all", func(t *testing.T) { w.testOutage(t, sites) })
+	t.Run("helm uninstall leaves nothing on any gateway", func(t *testing.T) {
+		east, west := w.clusters[0], w.clusters[1]
+		w.run(t, "helm", "uninstall", "meshway", "--kube-context", east.Name(), "-n", namespace, "--wait")
+		w.requireNothingLeft(t, east, west)
+	})
 }
 
 // podsOf leaves out the nodes: what they are seen as changes with the label.
@@ -66,33 +71,29 @@ func (w *world) requireGateways(t *testing.T, want string, in ...*cluster.Cluste
 	}
 }
 
-func (w *world) secret(ctx context.Context, key string) (string, error) {
-	return w.clusters[0].Kubectl(ctx, "-n", install.Namespace, "get", "secret", "meshway-identity", "-o", "go-template={{index .data \""+key+"\" | base64decode}}")
+func (w *world) testLabelLost(t *testing.T, sites map[*cluster.Cluster]site) {
+	w.requireNoneLost(t, sites, func() {
+		w.label(t, "-")
+		w.requireGateways(t, "1/1", w.clusters...)
+		w.label(t, "=true")
+		w.requireGateways(t, "2/2", w.clusters...)
+	})
 }
 
-func (w *world) testUpgrade(t *testing.T) {
-	before, err := w.secret(within(t, patience), "ca.key")
-	require.NoError(t, err)
-	require.NotEmpty(t, before)
-	root, err := chart.Root(t.Context())
-	require.NoError(t, err)
-	w.run(t, "helm", "upgrade", "meshway", root+"/deploy/chart/meshway", "--kube-context", "east", "-n", install.Namespace,
-		"--reuse-values", "--set", "agent.podLabels.upgraded=yes")
-	w.run(t, "kubectl", "--context", "east", "-n", install.Namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
-	after, err := w.secret(within(t, patience), "ca.key")
-	require.NoError(t, err)
-	assert.True(t, before == after, "the key is another one now") // not printed
-}
-
-// testOutage takes the second gateway's link down for good: its tunnels and its
-// agent are cut off, and its Node stays.
+// testOutage takes the second gateway's link away: its tunnels and its agent are
+// cut off, and its Node stays. Then the link comes back.
 func (w *world) testOutage(t *testing.T, sites map[*cluster.Cluster]site) {
 	east, west := w.clusters[0], w.clusters[1]
 	gateway := east.Nodes()[1]
-	device, err := gateway.Exec(within(t, patience), "sh", "-c", "ip -o route get 203.0.113.254 | sed 's/.* dev \\([^ ]*\\).*/\\1/'")
-	require.NoError(t, err)
-	_, err = gateway.Exec(within(t, patience), "ip", "link", "set", strings.TrimSpace(device), "down")
-	require.NoError(t, err)
+	link := func(state string) {
+		_, err := w.lab.Router().Exec(context.WithoutCancel(t.Context()), "ip", "link", "set", gateway.Name, state)
+		require.NoError(t, err)
+	}
+	open := w.connect(t, west.Nodes()[1], behind(sites[east]), 12)
+	open.await(t, w, 10)
+	link("down")
+	defer link("up")
+	open.await(t, w, 50)
 	left := slices.DeleteFunc(slices.Clone(sites[east].targets), func(to target) bool {
 		return len(to.pods) > 1 || to.pods[0] == "echo-1" || to.pods[0] == gateway.Name
 	})
@@ -105,4 +106,7 @@ func (w *world) testOutage(t *testing.T, sites map[*cluster.Cluster]site) {
 		w.await(t, p.name+" reaches what is left of east", func(ctx context.Context) error { return p.reach(ctx, left) })
 	}
 	w.requireGateways(t, "1/2", west)
+	t.Logf("when a gateway's link went away connections stood still for %s at most", open.stop(t))
+	link("up")
+	w.requireGateways(t, "2/2", w.clusters...)
 }

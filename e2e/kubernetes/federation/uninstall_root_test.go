@@ -51,23 +51,30 @@ func (w *world) testUninstall(t *testing.T) {
 	w.testDeletedAgentsLeaveNothingUndone(t, last)
 
 	w.run(t, "helm", "uninstall", "meshway", "--kube-context", last.Name(), "-n", namespace, "--wait")
-	w.await(t, "nothing of Meshway is in the API", func(ctx context.Context) error { return objects(ctx, last) })
-	for _, node := range last.Nodes() {
-		assert.Empty(t, w.traces(within(t, patience), t, node), node.Name)
-	}
-	w.await(t, "the others know", func(ctx context.Context) error {
-		out, err := first.Kubectl(ctx, "get", "datacenters", "-o", "name")
-		if err == nil && strings.Contains(out, last.Name()) {
-			err = fmt.Errorf("there is still %s", out)
-		}
-		return err
-	})
+	w.requireNothingLeft(t, last, first)
 
 	require.NoError(t, w.InstallChart(within(t, patience), last))
 	require.NoError(t, w.AwaitAgent(t.Context(), last))
 	w.run(t, w.meshctl, "join", "--context", last.Name(), "--via", first.Name())
 	w.run(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=create", "--timeout=60s")
 	w.run(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=condition=Ready", "--timeout=60s")
+}
+
+// requireNothingLeft holds that a cluster has nothing of Meshway any more, and that
+// another one knows.
+func (w *world) requireNothingLeft(t *testing.T, c, other *cluster.Cluster) {
+	t.Helper()
+	w.await(t, "nothing of Meshway is in the API", func(ctx context.Context) error { return objects(ctx, c) })
+	for _, node := range c.Nodes() {
+		assert.Empty(t, w.traces(within(t, patience), t, node), node.Name)
+	}
+	w.await(t, "the others know", func(ctx context.Context) error {
+		out, err := other.Kubectl(ctx, "get", "datacenters", "-o", "name")
+		if err == nil && strings.Contains(out, c.Name()) {
+			err = fmt.Errorf("there is still %s", out)
+		}
+		return err
+	})
 }
 
 // testDeletedAgentsLeaveNothingUndone deletes the agents and their DaemonSet, as a
@@ -91,7 +98,7 @@ func (w *world) testDeletedAgentsLeaveNothingUndone(t *testing.T, c *cluster.Clu
 func objects(ctx context.Context, c *cluster.Cluster) error {
 	var errs []error
 	for _, args := range [][]string{
-		{"get", "serviceimports,datacenters", "-A"},
+		{"get", "serviceimports,datacenters,meshnodes,clusterproperties", "-A"},
 		{"get", "services,endpointslices,clusterroles,clusterrolebindings,roles,rolebindings", "-A", "-l", "app.kubernetes.io/managed-by=meshway"},
 		{"get", "endpointslices", "-A", "-l", "endpointslice.kubernetes.io/managed-by=meshway"},
 		{"get", "all,leases,secrets,roles,rolebindings", "-n", namespace},

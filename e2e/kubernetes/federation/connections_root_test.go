@@ -1,0 +1,142 @@
+//go:build linux && root
+
+package federation_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+)
+
+// askInterval is the time between an answer and the next request of a connection.
+const askInterval = 20 * time.Millisecond
+
+// connections last as long as what is tested, and are asked all the time.
+type connections struct {
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	all     []*connection
+}
+
+// connect opens connections from a node to a server. The source ports differ,
+// and so do the gateways by which they go.
+func (w *world) connect(t *testing.T, from *cluster.Node, server string, number int) *connections {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &connections{cancel: cancel}
+	t.Cleanup(func() { cancel(); c.running.Wait() })
+	for range number {
+		conn, err := from.Host().DialContext(within(t, patience), "tcp", server)
+		require.NoError(t, err)
+		one := &connection{conn: conn}
+		c.all = append(c.all, one)
+		c.running.Go(func() { one.run(ctx) })
+	}
+	return c
+}
+
+// await waits until each connection that is left was answered a number of times
+// from now on.
+func (c *connections) await(t *testing.T, w *world, answers int) {
+	t.Helper()
+	for _, one := range c.all {
+		enough := one.report().answers + answers
+		w.await(t, "a connection is answered", func(context.Context) error {
+			switch now := one.report(); {
+			case now.err != nil:
+				return now.err
+			case now.answers < enough:
+				return errors.New("not yet")
+			}
+			return nil
+		})
+	}
+}
+
+// stop ends the connections, holds that none has broken, and returns how long
+// the one that waited longest had no answer.
+func (c *connections) stop(t *testing.T) time.Duration {
+	t.Helper()
+	c.cancel()
+	c.running.Wait()
+	var longest time.Duration
+	for i, one := range c.all {
+		r := one.report()
+		assert.NoError(t, r.err, "connection %d, after %d answers", i, r.answers)
+		longest = max(longest, r.longest)
+	}
+	return longest
+}
+
+type connection struct {
+	conn net.Conn
+
+	mu     sync.Mutex // guards what follows
+	answer reported
+}
+
+// reported is what became of a connection so far.
+type reported struct {
+	answers int
+	longest time.Duration // between two answers
+	err     error         // that ended it
+}
+
+func (c *connection) report() reported {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answer
+}
+
+func (c *connection) run(ctx context.Context) {
+	defer c.conn.Close()
+	tick := time.NewTicker(askInterval)
+	defer tick.Stop()
+	answers, last := bufio.NewReader(c.conn), time.Now()
+	for ctx.Err() == nil {
+		err := c.ask(answers)
+		now := time.Now()
+		c.mu.Lock()
+		c.answer.longest, c.answer.err = max(c.answer.longest, now.Sub(last)), err
+		if err == nil {
+			c.answer.answers++
+		}
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+		last = now
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *connection) ask(answers *bufio.Reader) error {
+	if err := c.conn.SetDeadline(time.Now().Add(patience / 3)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(c.conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
