@@ -17,8 +17,8 @@ func (d Delta[T]) Len() int { return len(d.Add) + len(d.Replace) + len(d.Delete)
 
 // Change is the difference between a Config and the kernel. An adapter carries
 // it out in this order, so that no packet meets a hole: sysctls; nexthops,
-// groups, routes and rules added and replaced; rules, routes, groups and
-// nexthops deleted.
+// groups, routes and rules added and replaced; rules and routes deleted; groups
+// refreshed; groups and nexthops deleted.
 type Change struct {
 	Table    int
 	Sysctls  []Sysctl // to set; the adapter records what was there
@@ -27,6 +27,10 @@ type Change struct {
 	Groups   Delta[Group]
 	Routes   Delta[Route]
 	Rules    Delta[Rule]
+	// Refresh are IPv6 groups to be written once more, as they are: when a
+	// route goes Linux (6.18) leaves it in the legs' caches, without its
+	// preferred source, for all other routes that lead through them.
+	Refresh []Group
 
 	// Conflicts are wanted entries that cannot be made because of an entry
 	// that is not ours. They need no write.
@@ -44,7 +48,7 @@ func (c Conflict) Error() string { return fmt.Sprintf("add %s: %s", c.Entry, c.R
 
 // Len is the number of writes that the change needs.
 func (c Change) Len() int {
-	return len(c.Sysctls) + c.Nexthops.Len() + c.Groups.Len() + c.Routes.Len() + c.Rules.Len()
+	return len(c.Sysctls) + c.Nexthops.Len() + c.Groups.Len() + c.Routes.Len() + c.Rules.Len() + len(c.Refresh)
 }
 
 // Empty tells whether there is nothing to write.
@@ -69,6 +73,7 @@ func (c Change) String() string {
 	writeLines(&b, "rule", "add", c.Rules.Add, c.rule)
 	writeLines(&b, "rule", "del", c.Rules.Delete, c.rule)
 	writeLines(&b, "route", "del", c.Routes.Delete, c.route)
+	writeLines(&b, "nexthop", "replace", c.Refresh, Group.String)
 	writeLines(&b, "nexthop", "del", c.Groups.Delete, func(g Group) string { return idText(g.ID) })
 	writeLines(&b, "nexthop", "del", c.Nexthops.Delete, func(n Nexthop) string { return idText(n.ID) })
 	for _, conflict := range c.Conflicts {

@@ -9,7 +9,7 @@ import (
 // deletes nothing. It is pure, and empty when have is want.
 func Diff(want Config, have Observed, prune bool) Change {
 	want, conflicts := withoutConflicts(want, have.ForeignNexthops)
-	return Change{
+	c := Change{
 		Table:   want.Table,
 		Sysctls: diffSysctls(want.Sysctls, have.Sysctls),
 		Nexthops: delta(want.Nexthops, have.Nexthops, prune,
@@ -23,6 +23,10 @@ func Diff(want Config, have Observed, prune bool) Change {
 			func(r Rule) Rule { return r }, equal[Rule]),
 		Conflicts: conflicts,
 	}
+	if slices.ContainsFunc(c.Routes.Delete, func(r Route) bool { return r.family() == IPv6 }) {
+		c.Refresh = filter(want.Groups, func(g Group) bool { return g.Family == IPv6 })
+	}
+	return c
 }
 
 // routeKey tells routes apart.

@@ -138,3 +138,14 @@ func kernel() *routestest.Kernel {
 	k.AddDevice("mesh1", netip.MustParseAddr("fd00:1::1"))
 	return k
 }
+
+func TestGroupsAreRefreshedWhenAnIPv6RouteGoes(t *testing.T) {
+	have := routes.Observed{Config: routestest.Sample()}
+	less := routestest.Sample()
+	less.Routes = less.Routes[:3]
+	assert.Equal(t, []routes.Group{less.Groups[1]}, routes.Diff(less, have, true).Refresh)
+	assert.Empty(t, routes.Diff(less, have, false).Refresh, "nothing is deleted")
+	less = routestest.Sample()
+	less.Routes = less.Routes[1:]
+	assert.Empty(t, routes.Diff(less, have, true).Refresh, "IPv4 has no such cache")
+}

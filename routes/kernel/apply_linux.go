@@ -39,6 +39,7 @@ func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
 		w.rules(ctx, change.Rules.Add),
 		w.deleteRules(ctx, change.Rules.Delete),
 		w.deleteRoutes(ctx, change.Routes.Delete),
+		w.groups(ctx, "refresh", replace, change.Refresh),
 		w.deleteGroups(ctx, change.Groups.Delete),
 		w.deleteLegs(ctx, change.Nexthops.Delete),
 	)

@@ -47,6 +47,30 @@ func TestEndsAndGroupsOfALaneKeepTheirOwnSources(t *testing.T) {
 	}
 }
 
+func TestRouteThatGoesTakesNoSourceOfOthersAlong(t *testing.T) {
+	w := newWorld(t)
+	oneProcessor(t)
+	w.addIPv6("fd77::1/128", "mesh0") // when it knows no better the kernel takes fd00:1::1, which is more alike
+	group := routes.Group{ID: routes.GroupID(0, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LegID(0, routes.IPv6)}}
+	source := netip.MustParseAddr("fd77::1")
+	want := routes.Config{
+		Table:    routes.DefaultTable,
+		Rules:    []routes.Rule{{Family: routes.IPv6, Priority: routes.DefaultRulePriority, Mark: routes.DefaultMark}},
+		Nexthops: []routes.Nexthop{{ID: group.Members[0], Family: routes.IPv6, Device: "mesh0"}},
+		Groups:   []routes.Group{group},
+	}
+	for _, prefix := range []string{"fd00:2::/48", "fd00:3::/48"} {
+		want.Routes = append(want.Routes, routes.Route{Prefix: netip.MustParsePrefix(prefix), Nexthop: group.ID, Source: source})
+	}
+	_, err := routes.Apply(t.Context(), w, want, true)
+	require.NoError(t, err)
+	require.Equal(t, source, sourceTo(t, netip.MustParseAddr("fd00:2::1")))
+	want.Routes = want.Routes[1:]
+	_, err = routes.Apply(t.Context(), w, want, true)
+	require.NoError(t, err)
+	assert.Equal(t, source, sourceTo(t, netip.MustParseAddr("fd00:3::1")))
+}
+
 // oneProcessor keeps this thread, which ends with the test, on the first
 // processor that it may use.
 func oneProcessor(t *testing.T) {

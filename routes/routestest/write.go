@@ -26,6 +26,7 @@ func (k *Kernel) Apply(_ context.Context, change routes.Change) error {
 	each(&w, "add rule", change.Rules.Add, w.ruleText, w.addRule)
 	each(&w, "delete rule", change.Rules.Delete, w.ruleText, w.deleteRule)
 	each(&w, "delete route", change.Routes.Delete, w.routeText, w.deleteRoute)
+	each(&w, "refresh nexthop", change.Refresh, routes.Group.String, w.replaceGroup)
 	each(&w, "delete nexthop", change.Groups.Delete, routes.Group.String,
 		func(g routes.Group) error { return w.deleteNexthop(g.ID) })
 	each(&w, "delete nexthop", change.Nexthops.Delete, routes.Nexthop.String,
