@@ -120,15 +120,17 @@ func (w *world) requireRefused(t *testing.T, because ...string) {
 // testCRDs gives a cluster without CRDs those of an old release of the API,
 // and then the chart's.
 func (w *world) testCRDs(t *testing.T, c *cluster.Cluster) {
-	w.awaitLog(t, c, "find the CRDs of the Multi-Cluster Services API")
+	w.awaitStatus(t, c, "does not serve multicluster.x-k8s.io/v1beta1")
 	files := w.crds(t)
 	for _, text := range files {
 		if strings.Contains(text, "group: multicluster.x-k8s.io") {
 			require.NoError(t, c.Apply(within(t, patience), onlyAlpha(t, text)))
 		}
 	}
+	w.awaitStatus(t, c, "serves only v1alpha1")
 	require.NoError(t, c.Apply(within(t, patience), strings.Join(files, "\n---\n")))
 	w.importedAddress(t, c, "good")
+	w.awaitSilence(t, c, "CRDs")
 	for _, of := range w.clusters {
 		w.await(t, of.Name()+" is seen", func(ctx context.Context) error {
 			_, err := c.Kubectl(ctx, "wait", "datacenter/"+of.Name(), "--for=condition=Ready", "--timeout=5s")
@@ -169,16 +171,32 @@ func onlyAlpha(t *testing.T, crd string) string {
 	return string(text)
 }
 
-// awaitLog waits until an agent has said something.
-func (w *world) awaitLog(t *testing.T, c *cluster.Cluster, text string) {
+// awaitStatus waits until meshctl status tells of text.
+func (w *world) awaitStatus(t *testing.T, c *cluster.Cluster, text string) {
 	t.Helper()
-	w.awaitFor(t, patience/2, "the agent says "+text, func(ctx context.Context) error {
-		out, err := c.Kubectl(ctx, "-n", namespace, "logs", "-l", "app.kubernetes.io/component=agent", "--tail=-1")
-		if err == nil && !strings.Contains(out, text) {
-			err = errors.New("not yet")
+	w.awaitFor(t, patience/2, "meshctl status of "+c.Name()+" tells "+text, func(ctx context.Context) error {
+		if out := w.status(ctx, c); !strings.Contains(out, text) {
+			return errors.New(out)
 		}
-		return err
+		return nil
 	})
+}
+
+// awaitSilence waits until meshctl status does not tell of text any more.
+func (w *world) awaitSilence(t *testing.T, c *cluster.Cluster, text string) {
+	t.Helper()
+	w.awaitFor(t, patience/2, "meshctl status of "+c.Name()+" is silent about "+text, func(ctx context.Context) error {
+		if out := w.status(ctx, c); !strings.Contains(out, "member of federation") || strings.Contains(out, text) {
+			return errors.New(out)
+		}
+		return nil
+	})
+}
+
+// status is what meshctl status says; it fails when there is an error among it.
+func (w *world) status(ctx context.Context, c *cluster.Cluster) string {
+	out, err := w.lab.Exec(ctx, w.meshctl, "status", "--context", c.Name())
+	return fmt.Sprintln(out, err)
 }
 
 // awaitCondition waits until a condition of an export has a reason.
@@ -194,6 +212,18 @@ func (w *world) awaitCondition(t *testing.T, c *cluster.Cluster, export, conditi
 	})
 }
 
+// awaitEvent waits for an Event about an export.
+func (w *world) awaitEvent(t *testing.T, c *cluster.Cluster, export, text string) {
+	t.Helper()
+	w.awaitFor(t, patience/2, "an Event about "+export, func(ctx context.Context) error {
+		out, err := c.Kubectl(ctx, "events", "--for", "serviceexport/"+export)
+		if err == nil && !strings.Contains(out, text) {
+			err = errors.New(out)
+		}
+		return err
+	})
+}
+
 const exportAlone = `
 apiVersion: multicluster.x-k8s.io/v1beta1
 kind: ServiceExport
@@ -204,6 +234,7 @@ func (w *world) testNoService(t *testing.T) {
 	east, west := w.clusters[0], w.clusters[1]
 	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportAlone, "absent")))
 	w.awaitCondition(t, east, "absent", "Valid", "NoService")
+	w.awaitEvent(t, east, "absent", "NoService")
 	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportOf, "absent")))
 	w.awaitCondition(t, east, "absent", "Valid", "Valid")
 	w.importedAddress(t, west, "absent")
@@ -214,6 +245,7 @@ func (w *world) testExternalName(t *testing.T) {
 	const service = "---\n{apiVersion: v1, kind: Service, metadata: {name: outside}, spec: {type: ExternalName, externalName: example.com}}\n"
 	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportAlone, "outside")+service))
 	w.awaitCondition(t, east, "outside", "Valid", "InvalidServiceType")
+	w.awaitEvent(t, east, "outside", "InvalidServiceType")
 }
 
 // testConflict exports the same port name with two numbers; the older export wins.
@@ -224,6 +256,7 @@ func (w *world) testConflict(t *testing.T) {
 	require.NoError(t, west.Apply(within(t, patience), strings.Replace(fmt.Sprintf(exportOf, "clash"), "port: 80,", "port: 81,", 1)))
 	for _, c := range []*cluster.Cluster{east, west} {
 		w.awaitCondition(t, c, "clash", "Conflict", "PortConflict")
+		w.awaitEvent(t, c, "clash", "Conflict")
 	}
 	w.run(t, "kubectl", "--context", west.Name(), "delete", "serviceexport/clash")
 	w.awaitCondition(t, east, "clash", "Conflict", "NoConflicts")
@@ -238,11 +271,13 @@ func (w *world) testNamespace(t *testing.T) {
 		_, err := east.Kubectl(ctx, "-n", "elsewhere", "wait", "serviceexport/web", "--for=condition=Ready", "--timeout=5s")
 		return err
 	})
+	w.awaitStatus(t, west, "namespace elsewhere")
 	w.run(t, "kubectl", "--context", west.Name(), "create", "namespace", "elsewhere")
 	w.await(t, "it is imported", func(ctx context.Context) error {
 		_, err := west.Kubectl(ctx, "-n", "elsewhere", "get", "serviceimport", "web")
 		return err
 	})
+	w.awaitSilence(t, west, "namespace elsewhere")
 }
 
 // testPermissions takes away the rule for EndpointSlices for some time.
@@ -264,7 +299,7 @@ func (w *world) testPermissions(t *testing.T) {
 	}
 	before := set(nil)
 	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportOf, "unpermitted")))
-	w.awaitLog(t, west, "cannot create resource")
+	w.awaitStatus(t, west, `cannot create resource "endpointslices"`)
 	set(before)
 	w.importedAddress(t, west, "unpermitted")
 	w.await(t, "its endpoints are imported", func(ctx context.Context) error {
@@ -274,6 +309,7 @@ func (w *world) testPermissions(t *testing.T) {
 		}
 		return err
 	})
+	w.awaitSilence(t, west, "cannot create resource")
 }
 
 // testHangingAPIServer stops an API server in the middle of everything: its
