@@ -39,8 +39,8 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 	if m == nil {
 		return notMember()
 	}
-	if !r.Force && !m.hasSibling(a.self, a.deps.Config.Datacenter) {
-		return lastGateway(a.deps.Config.Datacenter)
+	if err := m.mayDrain(a.self, a.deps.Config.Datacenter); err != nil && !r.Force {
+		return err
 	}
 	var until time.Time
 	if r.For > 0 {
@@ -64,12 +64,12 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 	if err != nil {
 		return err
 	}
-	a.drain.finish()
-	m.loop.wake.up()
 	if !quiet {
 		progress("not-quiet", fmt.Sprintf("packets still arrive after %s; they are sent on", bound))
 		return nil
 	}
+	a.drain.finish()
+	m.loop.wake.up()
 	progress("quiet", "nothing arrives here any more")
 	return nil
 }
@@ -138,21 +138,27 @@ func silent(before, now map[tunnel.PublicKey]uint64) bool {
 	return true
 }
 
-// hasSibling tells whether the datacenter has another gateway.
-func (m *member) hasSibling(self catalog.GatewayID, dc catalog.DatacenterName) bool {
+// mayDrain refuses to drain the last gateway of the datacenter that is in use.
+func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName) error {
+	drained := false
 	for _, g := range m.federation.View().Gateways() {
-		if g.ID() != self && g.Datacenter == dc {
-			return true
+		if g.ID() == self || g.Datacenter != dc {
+			continue
 		}
+		if !g.Draining {
+			return nil
+		}
+		drained = true
 	}
-	return false
-}
-
-func lastGateway(dc catalog.DatacenterName) error {
-	return &catalog.Refusal{
+	refusal := &catalog.Refusal{
 		Code: "last-gateway", Message: fmt.Sprintf("this is the only gateway of datacenter %s", dc),
 		Remedy: "make another node a gateway first; or give --force: then its traffic still passes here, for want of another way",
 	}
+	if drained {
+		refusal.Code, refusal.Message = "siblings-drained", fmt.Sprintf("all other gateways of datacenter %s are drained", dc)
+		refusal.Remedy = "run meshctl undrain on one of them first; or give --force: then their traffic still passes, for want of another way"
+	}
+	return refusal
 }
 
 // drain is whether this gateway is out of use.

@@ -173,7 +173,7 @@ func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
 		Now:       time.Now(),
 	}
 	if err == nil {
-		l.describe(view, host)
+		l.describe(view, host, step)
 	}
 	return in, err
 }
@@ -188,7 +188,7 @@ func catalogOf(v *catalog.View) plan.Catalog {
 
 // describe tells the registrar what the catalog has to know of this gateway:
 // its addresses may have changed since it joined.
-func (l *loop) describe(v *catalog.View, host plan.Host) {
+func (l *loop) describe(v *catalog.View, host plan.Host, drain plan.Drain) {
 	self, ok := v.Gateway(l.self)
 	site := l.site.Current()
 	if !ok || !site.Known {
@@ -196,6 +196,7 @@ func (l *loop) describe(v *catalog.View, host plan.Host) {
 	}
 	self.Endpoints, self.Controls = advertisement(l.cfg, site, host)
 	self.PublicKey, self.Version = catalog.Key(l.key.Public()), build.Current().Version
+	self.Draining = drain != plan.InUse
 	l.registrar.describe(self, site.Prefixes)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // registrations is what the catalog has to say of this gateway.
 type registrations struct {
-	gateway      catalog.Gateway // endpoints, controls, version, public key
+	gateway      catalog.Gateway // endpoints, controls, version, public key, draining
 	prefixes     []catalog.Prefix
 	services     []catalog.Service
 	observations []catalog.Observation
@@ -35,7 +35,7 @@ func (r registrations) missing(v *catalog.View) []*catalogpb.Command {
 }
 
 func sameGateway(a, b catalog.Gateway) bool {
-	return a.PublicKey == b.PublicKey && a.Version == b.Version &&
+	return a.PublicKey == b.PublicKey && a.Version == b.Version && a.Draining == b.Draining &&
 		slices.Equal(a.Endpoints, b.Endpoints) && slices.Equal(a.Controls, b.Controls)
 }
 

@@ -24,11 +24,11 @@ func routing(in Inputs, m members) routes.Config {
 		for n, name := range devices {
 			c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LegID(n, f), Family: f, Device: name})
 		}
-		backup := siblingLegs(in, m, f)
-		c.Nexthops = append(c.Nexthops, backup...)
+		siblings := siblingLegs(in, m, f)
+		c.Nexthops = append(c.Nexthops, siblings.legs...)
 		from := source(in, m, f)
 		for _, dc := range m.others {
-			addDatacenter(&c, dc, f, from, legs(in, dc, f, backup))
+			addDatacenter(&c, dc, f, from, legs(in, m, dc, f, siblings))
 		}
 	}
 	addOverlay(&c, in, m)
@@ -80,14 +80,16 @@ const sharedGrace = 2 * time.Second
 // legs are the members of a datacenter's group: the gateways that answer; else
 // those that ask not to be sent to, but could be; else those that were heard a
 // moment ago; else the other gateways of this datacenter, which may still reach
-// it. When there are none the routes stay and lead to the blackhole: without
+// it. A drained gateway uses those first, once the catalog says that it is: of
+// two that are drained at a time the later one knows of the earlier one then,
+// and they do not send to each other. When there are none the routes stay and lead to the blackhole: without
 // them the packets would follow the default route and leave this host in plain text.
-func legs(in Inputs, dc remote, f routes.Family, backup []routes.Nexthop) []uint32 {
-	if in.Drain == Drained && len(backup) > 0 {
-		return idsOf(backup)
+func legs(in Inputs, m members, dc remote, f routes.Family, siblings backup) []uint32 {
+	if in.Drain == Drained && m.self.Draining && len(siblings.inUse) > 0 {
+		return siblings.inUse
 	}
 	grace := lastGrace
-	if len(backup) > 0 {
+	if len(siblings.legs) > 0 {
 		grace = sharedGrace
 	}
 	for _, take := range []func(peer) bool{
@@ -101,8 +103,8 @@ func legs(in Inputs, dc remote, f routes.Family, backup []routes.Nexthop) []uint
 			return out
 		}
 	}
-	if len(backup) > 0 {
-		return idsOf(backup)
+	if len(siblings.legs) > 0 {
+		return siblings.best()
 	}
 	return []uint32{routes.BlackholeID(f)}
 }

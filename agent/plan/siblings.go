@@ -80,21 +80,39 @@ func transit(in Inputs, m members) routes.Transit {
 	return routes.Transit{Devices: slices.Compact(devices), Services: widest(services)}
 }
 
+// backup are the ways by siblings.
+type backup struct {
+	legs  []routes.Nexthop
+	inUse []uint32 // of them, those to siblings that are not drained, sorted
+}
+
+// best are the siblings in use; all, if none is.
+func (b backup) best() []uint32 {
+	if len(b.inUse) > 0 {
+		return b.inUse
+	}
+	return idsOf(b.legs)
+}
+
 // siblingLegs lead to the siblings: for the pods of this host, while none of
 // its own lanes to a datacenter works. Whether a sibling's do is not known
 // here; it drops what it cannot send on (routes.Transit).
-func siblingLegs(in Inputs, m members, f routes.Family) []routes.Nexthop {
-	var legs []routes.Nexthop
+func siblingLegs(in Inputs, m members, f routes.Family) backup {
+	var b backup
 	for _, s := range siblings(in, m) {
 		i := slices.IndexFunc(s.links, func(l siblingLink) bool { return routes.FamilyOf(l.address) == f })
 		id := routes.SiblingID(int(s.Index), f)
-		taken := slices.ContainsFunc(legs, func(n routes.Nexthop) bool { return n.ID == id })
+		taken := slices.ContainsFunc(b.legs, func(n routes.Nexthop) bool { return n.ID == id })
 		if i < 0 || id == 0 || taken {
 			continue
 		}
-		legs = append(legs, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
+		b.legs = append(b.legs, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
+		if !s.Draining {
+			b.inUse = append(b.inUse, id)
+		}
 	}
-	return legs
+	slices.Sort(b.inUse)
+	return b
 }
 
 // linkTo finds the device on whose link an address of another host is.

@@ -80,6 +80,12 @@ func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
 	d, _ = plan.Compute(in)
 	assert.Equal(t, []uint32{leg}, group(t, d, 3, routes.IPv4))
 	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not concerned")
+
+	for i, g := range in.Catalog.Gateways {
+		in.Catalog.Gateways[i].Draining = g.ID() == "east/b"
+	}
+	d, _ = plan.Compute(in)
+	assert.Equal(t, []uint32{leg}, group(t, d, 3, routes.IPv4), "a drained one is better than none")
 }
 
 func TestSiblingBehindRoutersIsNoNexthop(t *testing.T) {
@@ -132,13 +138,25 @@ func TestDrainedGatewayOfAnotherDatacenterIsLastResort(t *testing.T) {
 }
 
 func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
-	in := sharing()
-	for drain, want := range map[plan.Drain]uint32{
-		plan.Draining: routes.LegID(0, routes.IPv4), plan.Drained: routes.SiblingID(1, routes.IPv4),
+	own, sibling := routes.LegID(0, routes.IPv4), routes.SiblingID(1, routes.IPv4)
+	for name, c := range map[string]struct {
+		step     plan.Drain
+		recorded []string // the gateways that the catalog says are drained
+		want     uint32
+	}{
+		"what arrives is sent on":             {plan.Draining, []string{"a"}, own},
+		"nothing arrives":                     {plan.Drained, []string{"a"}, sibling},
+		"the other may not know of us":        {plan.Drained, nil, own},
+		"the other would send it back":        {plan.Drained, []string{"a", "b"}, own},
+		"the other would send it back by now": {plan.Drained, []string{"b"}, own},
 	} {
-		in.Drain = drain
+		in := sharing()
+		in.Drain = c.step
+		for i, g := range in.Catalog.Gateways {
+			in.Catalog.Gateways[i].Draining = g.Datacenter == "east" && slices.Contains(c.recorded, g.Name)
+		}
 		d, problems := plan.Compute(in)
-		assert.Equal(t, []uint32{want}, group(t, d, 2, routes.IPv4))
+		assert.Equal(t, []uint32{c.want}, group(t, d, 2, routes.IPv4), name)
 		assert.Len(t, problems, 1)
 		assert.Equal(t, "draining", problems[0].Code)
 	}

@@ -34,7 +34,7 @@ type Drain int
 const (
 	InUse    Drain = iota
 	Draining       // others are told; what arrives is sent on
-	Drained        // nothing should arrive any more: its own pods use the siblings too
+	Drained        // nothing arrives any more: its own pods use the siblings too
 )
 
 // Nodes are the nodes of the own datacenter that are on no link of this

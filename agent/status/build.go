@@ -177,6 +177,7 @@ func (s Sources) gateway(record catalog.Gateway, sibling bool) Gateway {
 		}
 		g.Up = sibling && p.Healthy
 	}
+	g.Draining = sibling && record.Draining
 	if record.ID() == s.Inputs.Self {
 		g.Up = true
 		return g

@@ -111,7 +111,7 @@ type Gateway struct {
 	Overlay       string        `json:"overlayAddress"`
 	Version       string        `json:"version"`
 	Up            bool          `json:"up"`
-	Draining      bool          `json:"draining,omitempty"` // it works, and asks not to be sent to; then it is not up
+	Draining      bool          `json:"draining,omitempty"` // it asks not to be sent to; one of another datacenter works then, and is not up
 	Since         time.Time     `json:"since,omitzero"`
 	LastPacket    time.Time     `json:"lastPacket,omitzero"`
 	LastHandshake time.Time     `json:"lastHandshake,omitzero"`

@@ -29,7 +29,7 @@ and what still arrives is sent on. It returns when nothing arrives any more, or
 after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 		Example: `  meshctl drain
   meshctl drain --for 10m               # comes back by itself
-  meshctl drain --retry 10s             # also while an upgrade replaces meshd
+  meshctl drain --retry 10s             # also while meshd is replaced, or another one is drained
   meshctl drain --force                 # also the only gateway of its datacenter`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,17 +52,17 @@ after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 	cmd.Flags().BoolVar(&force, "force", false, "drain also the only gateway of a datacenter; its traffic still passes here")
 	cmd.Flags().DurationVar(&comeBack, "for", 0, "take it back into use after this time (default: never)")
 	cmd.Flags().DurationVar(&bound, "wait", 0, "longest wait for traffic to end (default 30s)")
-	cmd.Flags().DurationVar(&retry, "retry", 0, "how long to try again while meshd is replaced (default: not at all)")
+	cmd.Flags().DurationVar(&retry, "retry", 0, "how long to try again while meshd is replaced or the others are drained (default: not at all)")
 	return cmd
 }
 
-// again repeats do while it fails because meshd is just replaced, for as long as
-// bound at most.
+// again repeats do while it fails for a reason that passes, for as long as bound
+// at most.
 func again(ctx context.Context, bound time.Duration, do func() error) error {
 	deadline := time.Now().Add(bound)
 	for {
 		err := do()
-		if err == nil || !replaced(err) || !time.Now().Before(deadline) {
+		if err == nil || !passes(err) || !time.Now().Before(deadline) {
 			return err
 		}
 		select {
@@ -73,14 +73,14 @@ func again(ctx context.Context, bound time.Duration, do func() error) error {
 	}
 }
 
-// replaced tells whether an error may be that of a meshd that ends, or that has
-// not read its membership yet.
-func replaced(err error) bool {
+// passes tells whether an error may be that of a meshd that ends, or has not read
+// its membership yet, or whose siblings are drained just now.
+func passes(err error) bool {
 	if _, ok := errors.AsType[*control.SocketError](err); ok {
 		return true
 	}
 	if refusal, ok := errors.AsType[*catalog.Refusal](control.FromConnect(err)); ok {
-		return refusal.Code == "not-a-member"
+		return refusal.Code == "not-a-member" || refusal.Code == "siblings-drained"
 	}
 	rpc, ok := errors.AsType[*connect.Error](err)
 	return ok && hungUp(rpc)

@@ -71,7 +71,7 @@ func (g Gateway) Proto() *catalogpb.Gateway {
 		Datacenter: string(g.Datacenter), Name: g.Name, Index: g.Index,
 		PublicKey: bytes.Clone(g.PublicKey[:]), OverlayAddress: addrText(g.Overlay),
 		Endpoints: slices.Clone(g.Endpoints), Controls: slices.Clone(g.Controls),
-		Version: g.Version, ModifiedIndex: g.ModifiedIndex,
+		Version: g.Version, Draining: g.Draining, ModifiedIndex: g.ModifiedIndex,
 	}
 }
 
@@ -83,7 +83,7 @@ func GatewayFromProto(p *catalogpb.Gateway) (Gateway, error) {
 		PublicKey: read.bytes32("public_key", p.GetPublicKey()),
 		Overlay:   read.addr("overlay_address", p.GetOverlayAddress()),
 		Endpoints: slices.Clone(p.GetEndpoints()), Controls: slices.Clone(p.GetControls()),
-		Version: p.GetVersion(), ModifiedIndex: p.GetModifiedIndex(),
+		Version: p.GetVersion(), Draining: p.GetDraining(), ModifiedIndex: p.GetModifiedIndex(),
 	}
 	return g, read.refusal.err()
 }

@@ -26,7 +26,7 @@ func TestConversionsGiveBackWhatTheyGot(t *testing.T) {
 	for _, d := range append(c.Datacenters, catalog.Datacenter{}) {
 		same(t, d, catalog.Datacenter.Proto, catalog.DatacenterFromProto)
 	}
-	for _, g := range append(c.Gateways, catalog.Gateway{}) {
+	for _, g := range append(c.Gateways, catalog.Gateway{}, catalog.Gateway{Draining: true}) {
 		same(t, g, catalog.Gateway.Proto, catalog.GatewayFromProto)
 	}
 	for _, k := range append(c.Tokens, catalog.Token{}) {

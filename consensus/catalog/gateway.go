@@ -85,8 +85,8 @@ func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (Resu
 // describeGateway replaces what a gateway says of itself.
 func (w *writer) describeGateway(have *Gateway, want Gateway) Result {
 	next := *have
-	next.PublicKey, next.Endpoints, next.Controls, next.Version =
-		want.PublicKey, want.Endpoints, want.Controls, want.Version
+	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining =
+		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining
 	if next.equal(*have) {
 		return Result{Gateway: have.Clone()}
 	}
@@ -96,7 +96,7 @@ func (w *writer) describeGateway(have *Gateway, want Gateway) Result {
 }
 
 func (g Gateway) equal(o Gateway) bool {
-	return g.PublicKey == o.PublicKey && g.Version == o.Version &&
+	return g.PublicKey == o.PublicKey && g.Version == o.Version && g.Draining == o.Draining &&
 		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls)
 }
 

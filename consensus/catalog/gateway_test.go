@@ -89,7 +89,7 @@ func TestUpdateGatewayKeepsWhatTheCatalogGave(t *testing.T) {
 	want.Index, want.Overlay = 7, netip.MustParseAddr("fd12:3456:789a:2::77")
 	want.PublicKey = catalog.Key{1}
 	want.Endpoints = []string{"gw.example.org:51820", "[2001:db8::1]:51820"}
-	want.Controls, want.Version = nil, "v2"
+	want.Controls, want.Version, want.Draining = nil, "v2", true
 	got := m.must(westGateway, catalog.NewUpdateGateway(want)).Gateway
 
 	want.Index, want.Overlay, want.ModifiedIndex = before.Index, before.Overlay, m.index

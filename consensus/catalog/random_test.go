@@ -107,7 +107,7 @@ func (w *walker) body(dc string) *catalogpb.Command {
 		return catalog.NewAddGateway(w.gateway(dc))
 	case 8:
 		g := w.gateway(dc)
-		g.Version = w.pick("v")
+		g.Version, g.Draining = w.pick("v"), w.r.IntN(2) == 0
 		return catalog.NewUpdateGateway(g)
 	case 9:
 		return catalog.NewRemoveGateway(w.gateway(dc).ID())

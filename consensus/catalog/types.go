@@ -60,6 +60,7 @@ type Gateway struct {
 	Endpoints     []string   // host:port, in order of preference; the port is that of lane 0
 	Controls      []string   // control port, host:port
 	Version       string     // of meshd
+	Draining      bool       // others of its datacenter are to be used instead
 	ModifiedIndex uint64
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -112,5 +113,53 @@ func TestOnlyGatewayIsDrainedOnlyByForceAndStaysReachable(t *testing.T) {
 		for _, dc := range p.a.agent.Status().Datacenters {
 			assert.True(t, dc.Reachable, dc.Name)
 		}
+	})
+}
+
+func TestGatewayThatIsStillSentToKeepsItsOwnWays(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		p := newPair(t, w)
+		busy, rest := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for busy.Err() == nil {
+				p.b.tunnels.Hear(lane0, p.west.key, p.west.endpoint(), time.Now(), 1<<20)
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
+		assert.Equal(t, []string{"told", "not-quiet"}, drain(t, p.b, agent.DrainRequest{}))
+		time.Sleep(time.Minute)
+		assert.Equal(t, []string{"mesh0"}, ways(t, p.b, p.west.pod()), "what arrives is sent on")
+		rest()
+		<-ended
+		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.b, agent.DrainRequest{}))
+		await(t, "b leads its pods to a", func() bool { return slices.Equal(ways(t, p.b, p.west.pod()), []string{underlayDevice}) })
+	})
+}
+
+func TestLastGatewayInUseIsDrainedOnlyByForceAndSendsOn(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		p := newPair(t, w)
+		drain(t, p.a, agent.DrainRequest{})
+		await(t, "a leads its pods to b", func() bool { return slices.Equal(ways(t, p.a, p.west.pod()), []string{underlayDevice}) })
+		await(t, "b knows", func() bool { return seenBy(p.b, "east/a").Draining })
+		err := p.b.agent.Drain(t.Context(), agent.DrainRequest{}, func(string, string) {})
+		var refusal *catalog.Refusal
+		require.ErrorAs(t, err, &refusal)
+		assert.Equal(t, "siblings-drained", refusal.Code)
+		assert.False(t, p.b.agent.Status().Self.Draining)
+
+		drain(t, p.b, agent.DrainRequest{Force: true})
+		for _, s := range []*site{p.a, p.b} {
+			await(t, s.name()+" sends on itself", func() bool { return slices.Equal(ways(t, s, p.west.pod()), []string{"mesh0"}) })
+		}
+		assert.Equal(t, []string{"mesh0", "mesh1"}, ways(t, p.west, p.a.pod()), "there is no other way")
+
+		require.NoError(t, p.b.agent.Undrain())
+		await(t, "a leads its pods to b again", func() bool { return slices.Equal(ways(t, p.a, p.west.pod()), []string{underlayDevice}) })
+		require.NoError(t, p.a.agent.Undrain())
+		await(t, "nobody is drained", func() bool { return !seenBy(p.b, "east/a").Draining })
+		assert.NoError(t, p.b.agent.Drain(t.Context(), agent.DrainRequest{}, func(string, string) {}))
 	})
 }

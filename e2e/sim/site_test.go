@@ -26,6 +26,8 @@ import (
 
 const lane0 = "mesh0"
 
+const underlayDevice = "eth0"
+
 // site is one datacenter: a host whose kernel and data plane stay, and an
 // agent that comes and goes.
 type site struct {
@@ -50,6 +52,8 @@ func newSite(w *world, name string, cfg config.Config, underlay netip.Addr) *sit
 		tunnels: tunneltest.NewFake(), kernel: routestest.NewKernel(), filter: routestest.NewFilter(),
 	}
 	s.underlay.Store(underlay)
+	s.kernel.AddDevice(underlayDevice, netip.Addr{})
+	s.kernel.AddLink(underlayDevice, s.link())
 	store, err := identity.Open(cfg.DataDir)
 	require.NoError(w.t, err)
 	key, err := store.WireGuardKey()
@@ -149,7 +153,10 @@ func (s *site) reachable() int {
 
 // Observe implements agent.Host.
 func (s *site) Observe(context.Context) (plan.Host, error) {
-	return plan.Host{Addresses: []netip.Addr{s.address()}, UnderlayMTU: 1500}, nil
+	return plan.Host{
+		Addresses: []netip.Addr{s.address()}, UnderlayMTU: 1500, Underlay: []string{underlayDevice},
+		Links: []plan.Link{{Device: underlayDevice, Prefixes: []netip.Prefix{s.link()}}},
+	}, nil
 }
 
 // Resolve implements agent.Host; the simulation knows addresses only.
@@ -160,6 +167,11 @@ func (s *site) Resolve(_ context.Context, name string) ([]netip.Addr, error) {
 
 func (s *site) address() netip.Addr { return s.underlay.Load().(netip.Addr) }
 
+// link is what the host's underlay address is in.
+func (s *site) link() netip.Prefix {
+	return netip.PrefixFrom(s.address(), s.address().BitLen()-8).Masked()
+}
+
 func (s *site) endpoint() netip.AddrPort {
 	return netip.AddrPortFrom(s.address(), s.cfg.WireGuard.Port)
 }
@@ -168,6 +180,7 @@ func (s *site) endpoint() netip.AddrPort {
 func (s *site) move(to string) {
 	s.underlay.Store(netip.MustParseAddr(to))
 	s.host.SetUnderlay(to)
+	s.kernel.AddLink(underlayDevice, s.link())
 }
 
 // endpointOf returns where the data plane believes a peer to be; false: it is no peer.

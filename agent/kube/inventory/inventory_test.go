@@ -80,6 +80,17 @@ func TestMergeGivesTheSameWhoeverWritesLast(t *testing.T) {
 	assert.Equal(t, "1/2", s.Summary.Gateways)
 }
 
+func TestDrainedGatewayIsOutOfUseUnlessAllAre(t *testing.T) {
+	v := federation("a", gateway("x", 0, true, time.Millisecond))
+	v.Draining = true
+	reached := func() bool { return merge(Status{}, v, v.Datacenters[1], 1, now).Through[0].Peers[0].Reachable }
+	assert.False(t, reached(), "b carries on")
+	v.Datacenters[0].Gateways[0].Draining = true
+	assert.False(t, reached(), "the catalog says so too")
+	v.Datacenters[0].Gateways[1].Draining = true
+	assert.True(t, reached(), "there is no other way")
+}
+
 func TestConditionsSayWhatIsWrong(t *testing.T) {
 	up := gateway("x", 0, true, time.Millisecond)
 	refused := plan.Problem{Code: "prefix-overlap", Subject: "datacenter west", Message: "prefix 10.2.0.0/16 is not used"}

@@ -26,17 +26,13 @@ type View struct {
 	Tunnel      *NodeTunnel             // of this gateway
 }
 
-// own are the names of the gateways of this cluster.
-func (v View) own() []string {
-	var names []string
-	for _, dc := range v.Datacenters {
-		for _, g := range dc.Gateways {
-			if dc.Self {
-				names = append(names, g.Name)
-			}
-		}
+// own are the gateways of this cluster.
+func (v View) own() []status.Gateway {
+	i := slices.IndexFunc(v.Datacenters, func(dc status.Datacenter) bool { return dc.Self })
+	if i < 0 {
+		return nil
 	}
-	return names
+	return v.Datacenters[i].Gateways
 }
 
 // merge puts what the view says of a datacenter into its status. What several
@@ -69,7 +65,7 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 		switch {
 		case t.Gateway == v.Self:
 			mine.Peers = t.Peers // to compare with
-		case slices.Contains(own, t.Gateway):
+		case slices.ContainsFunc(own, func(g status.Gateway) bool { return g.Name == t.Gateway }):
 			out = append(out, t)
 		}
 	}
@@ -78,8 +74,8 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 	if dc.Self {
 		mine.Tunnel = v.Tunnel
 	}
-	// Nodes go by it. The only gateway stays in use: there is no other way.
-	away := v.Draining && len(own) > 1
+	// Nodes go by it. The last gateway stays in use: there is no other way.
+	away := v.Draining && slices.ContainsFunc(own, func(g status.Gateway) bool { return g.Name != v.Self && !g.Draining })
 	for _, g := range dc.Gateways {
 		if dc.Self {
 			break

@@ -300,6 +300,7 @@ type Gateway struct {
 	Controls       []string               `protobuf:"bytes,7,rep,name=controls,proto3" json:"controls,omitempty"`   // control port host:port
 	Version        string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
 	ModifiedIndex  uint64                 `protobuf:"varint,9,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
+	Draining       bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"` // others of its datacenter are to be used instead
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -395,6 +396,13 @@ func (x *Gateway) GetModifiedIndex() uint64 {
 		return x.ModifiedIndex
 	}
 	return 0
+}
+
+func (x *Gateway) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
 }
 
 type Token struct {
@@ -2948,7 +2956,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x0eca_certificate\x18\x03 \x01(\fR\rcaCertificate\x126\n" +
 	"\bprefixes\x18\x04 \x03(\v2\x1a.meshway.catalog.v1.PrefixR\bprefixes\x127\n" +
 	"\tjoined_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12%\n" +
-	"\x0emodified_index\x18\x06 \x01(\x04R\rmodifiedIndex\"\x96\x02\n" +
+	"\x0emodified_index\x18\x06 \x01(\x04R\rmodifiedIndex\"\xb2\x02\n" +
 	"\aGateway\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
@@ -2961,7 +2969,9 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\tendpoints\x18\x06 \x03(\tR\tendpoints\x12\x1a\n" +
 	"\bcontrols\x18\a \x03(\tR\bcontrols\x12\x18\n" +
 	"\aversion\x18\b \x01(\tR\aversion\x12%\n" +
-	"\x0emodified_index\x18\t \x01(\x04R\rmodifiedIndex\"\xd5\x02\n" +
+	"\x0emodified_index\x18\t \x01(\x04R\rmodifiedIndex\x12\x1a\n" +
+	"\bdraining\x18\n" +
+	" \x01(\bR\bdraining\"\xd5\x02\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +
