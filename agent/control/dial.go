@@ -31,11 +31,15 @@ func (e *UnreachableError) Error() string {
 	if len(e.Tried) == 0 {
 		return fmt.Sprintf("reach gateway %s: no address of it is known", e.Gateway)
 	}
-	texts := make([]string, len(e.Tried))
-	for i, err := range e.Tried {
+	return fmt.Sprintf("reach gateway %s: %s", e.Gateway, inOneLine(e.Tried))
+}
+
+func inOneLine(errs []error) string {
+	texts := make([]string, len(errs))
+	for i, err := range errs {
 		texts[i] = err.Error()
 	}
-	return fmt.Sprintf("reach gateway %s: %s", e.Gateway, strings.Join(texts, "; "))
+	return strings.Join(texts, "; ")
 }
 
 // Unwrap gives the causes.

@@ -2,12 +2,10 @@ package control
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -38,90 +36,48 @@ type Enroller struct {
 	FederationID string
 	Sockets      Sockets
 	Sentinels    Sentinels
-	Now          func() time.Time // nil: time.Now
 }
-
-// EnrolError says why no contact took the gateway in. errors.As finds its
-// *catalog.Refusal.
-type EnrolError struct {
-	Refusal *catalog.Refusal
-	Tried   []error // one for each address
-}
-
-// Error is that of the refusal.
-func (e *EnrolError) Error() string { return e.Refusal.Error() }
-
-// Unwrap gives the refusal and the causes.
-func (e *EnrolError) Unwrap() []error { return append([]error{e.Refusal}, e.Tried...) }
 
 // Enrol asks one contact after the other until one answers for the catalog. A
 // refusal of the catalog is a *catalog.Refusal and ends the search; when nobody
-// could be asked, it is an *EnrolError.
+// could be asked, it is a *NobodyError.
 func (e Enroller) Enrol(ctx context.Context, contacts []Contact, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
-	if e.Now == nil {
-		e.Now = time.Now
-	}
-	certificate, err := e.CA.Issue(request.GetGateway().GetName(), e.FederationID, e.Now())
+	certificate, err := e.CA.Issue(request.GetGateway().GetName(), e.FederationID, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	request.FederationId = e.FederationID
-	var tried []error
+	a := applicant{certificate: certificate, dial: e.dial, sentinels: e.Sentinels}
+	var hosts []host
 	for _, contact := range contacts {
 		for _, address := range contact.Addresses {
-			response, err := e.attempt(ctx, contact, address, certificate, request)
-			if err == nil {
-				return response, nil
-			}
-			if final(ctx, err) {
-				return nil, err
-			}
-			tried = append(tried, fmt.Errorf("%s at %s: %w", contact.Gateway, address, err))
+			name := fmt.Sprintf("%s at %s", contact.Gateway, address)
+			hosts = append(hosts, host{name: name, address: address, verify: e.verify(contact)})
 		}
 	}
-	return nil, enrolError(tried)
+	return apply(ctx, a, hosts, func(ctx context.Context, in introduction) (*controlpb.EnrolResponse, error) {
+		return message(in.Enrol(ctx, connect.NewRequest(request)))
+	}, noContact)
 }
 
-func enrolError(tried []error) error {
-	texts := make([]string, len(tried))
-	for i, err := range tried {
-		texts[i] = err.Error()
-	}
-	return &EnrolError{Tried: tried, Refusal: &catalog.Refusal{
-		Code: CodeNoContact, Message: "no gateway of the federation could take this one in: " + strings.Join(texts, "; "),
-		Remedy: "check that the gateways run and that their control ports can be reached over TCP from this host",
-	}}
-}
-
-func (e Enroller) attempt(ctx context.Context, contact Contact, address string, certificate *tls.Certificate, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	raw, err := e.connect(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := introduce(ctx, raw, certificate, func(chain []*x509.Certificate) (identity.Peer, error) {
-		peer, err := identity.VerifyPinned(chain, contact.Pin, e.FederationID, e.Now())
+func (e Enroller) verify(contact Contact) func([]*x509.Certificate) (identity.Peer, error) {
+	return func(chain []*x509.Certificate) (identity.Peer, error) {
+		peer, err := identity.VerifyPinned(chain, contact.Pin, e.FederationID, time.Now())
 		if err == nil && peer.ID() != contact.Gateway {
 			err = fmt.Errorf("verify %s: %w: %s", contact.Gateway, ErrWrongPeer, peer)
 		}
 		return peer, err
-	})
-	if err != nil {
-		return nil, err
 	}
-	defer c.close()
-	response, err := c.Enrol(ctx, connect.NewRequest(request))
-	if err != nil {
-		return nil, e.Sentinels.FromConnect(err)
-	}
-	if refusal := response.Msg.GetResult().GetRefusal(); refusal != nil {
-		return nil, catalog.RefusalFromProto(refusal)
-	}
-	return response.Msg, nil
 }
 
-func (e Enroller) connect(ctx context.Context, address string) (net.Conn, error) {
+func noContact(tried []error) *catalog.Refusal {
+	return &catalog.Refusal{
+		Code: CodeNoContact, Message: "no gateway of the federation could take this one in: " + inOneLine(tried),
+		Remedy: "check that the gateways run and that their control ports can be reached over TCP from this host",
+	}
+}
+
+func (e Enroller) dial(ctx context.Context, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrolDialTimeout)
 	defer cancel()
 	return e.Sockets.Dial(ctx, address)
