@@ -13,6 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -54,9 +55,9 @@ type Agent struct {
 	joining     atomic.Pointer[plan.Problem] // why becoming a member by itself fails
 	sharing     atomic.Pointer[plan.Problem] // why it is not in step with its siblings
 	retired     atomic.Bool                  // it shall not become a member again
-	tending     wake                         // there is a membership, or none any more
+	tending     wake.One                     // there is a membership, or none any more
 	drain       drain
-	published   signal // Status may have changed
+	published   wake.All // Status may have changed
 }
 
 // transition replaces the membership: its change runs while no member does.
@@ -97,7 +98,7 @@ func New(deps Deps) *Agent {
 		startedAt:   time.Now(),
 		transitions: make(chan transition),
 		drain:       drain{disk: deps.Drains},
-		tending:     newWake(),
+		tending:     wake.NewOne(),
 	}
 	a.state.Store(status.Standalone)
 	return a
@@ -131,7 +132,7 @@ func (a *Agent) keep(ctx context.Context, opened func()) error {
 		next.end(nil)
 		if is := m != nil; is != was {
 			was = is
-			a.tending.up()
+			a.tending.Up()
 		}
 		if next, err = a.serve(ctx, m); err != nil {
 			return err
@@ -152,7 +153,7 @@ func (a *Agent) open() (*member, error) {
 	}
 	if !ok {
 		a.state.Store(status.Standalone)
-		a.published.fire()
+		a.published.Up()
 		return nil, nil
 	}
 	federation, err := a.deps.Federations.Open()
@@ -168,13 +169,13 @@ func (a *Agent) open() (*member, error) {
 }
 
 func (a *Agent) newMember(membership Membership, federation Federation) *member {
-	again := newWake()
+	again := wake.NewOne()
 	reg := &registrar{
 		federation: federation, disk: a.deps.Registrations, static: a.ownServices(),
-		log: a.deps.Log, wake: newWake(),
+		log: a.deps.Log, wake: wake.NewOne(),
 	}
 	l := &loop{
-		published: a.published.fire,
+		published: a.published.Up,
 		self:      a.self, cfg: a.deps.Config, key: a.deps.Key,
 		federation: federation, dataplane: a.deps.Dataplane, liveness: a.deps.NewLiveness(), host: a.deps.Host, site: a.deps.Site,
 		resolver:  newResolver(a.deps.Host, a.deps.Log, again),

@@ -36,7 +36,7 @@ func (a *Agent) notJoining(p plan.Problem) {
 	if before := a.joining.Swap(&p); before != nil && *before == p {
 		return
 	}
-	a.published.fire()
+	a.published.Up()
 	a.deps.Log.Warn(p.Message, "code", p.Code, "remedy", p.Remedy)
 }
 

@@ -49,7 +49,7 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 	if err := a.drain.begin(until); err != nil {
 		return err
 	}
-	m.loop.wake.up()
+	m.loop.wake.Up()
 	progress("told", "other gateways and the nodes are told to send nothing more here")
 	if m.federation.Consensus().Role == "leader" {
 		if err := m.federation.TransferLeader(ctx, ""); err != nil {
@@ -69,7 +69,7 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 		return nil
 	}
 	a.drain.finish()
-	m.loop.wake.up()
+	m.loop.wake.Up()
 	progress("quiet", "nothing arrives here any more")
 	return nil
 }
@@ -83,7 +83,7 @@ func (a *Agent) Undrain() error {
 	if err := a.drain.end(); err != nil {
 		return err
 	}
-	m.loop.wake.up()
+	m.loop.wake.Up()
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (a *Agent) Found(ctx context.Context, founding Founding) (catalog.Federatio
 	if err := a.begin(); err != nil {
 		return catalog.Federation{}, err
 	}
-	defer a.tending.up()
+	defer a.tending.Up()
 	defer a.lifecycle.Unlock()
 	candidate, err := a.candidate(ctx)
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *Agent) Join(ctx context.Context, token string, progress Progress) error
 	if err := a.begin(); err != nil {
 		return err
 	}
-	defer a.tending.up()
+	defer a.tending.Up()
 	defer a.lifecycle.Unlock()
 	candidate, err := a.candidate(ctx)
 	if err != nil {

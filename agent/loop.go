@@ -17,6 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -44,7 +45,7 @@ type loop struct {
 	resolver   *resolver
 	registrar  *registrar
 	log        *slog.Logger
-	wake       wake
+	wake       wake.One
 	published  func() // after each pass
 	routes     routes.Applier
 	drain      *drain
@@ -74,7 +75,7 @@ func (l *loop) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ended(ctx, l.liveness.Run(ctx)) })
 	group.Go(func() error { return l.resolver.Run(ctx) })
-	group.Go(func() error { return ended(ctx, l.dataplane.Routes.Watch(ctx, l.wake.up)) })
+	group.Go(func() error { return ended(ctx, l.dataplane.Routes.Watch(ctx, l.wake.Up)) })
 	group.Go(func() error { return l.listen(ctx) })
 	group.Go(func() error { return l.catchUp(ctx) })
 	group.Go(func() error {
@@ -135,7 +136,7 @@ func (l *loop) catchUp(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if _, _, err := l.federation.Read(ctx, LeaseRead); err == nil {
 			l.synced.Store(true)
-			l.wake.up()
+			l.wake.Up()
 			return nil
 		}
 		select {

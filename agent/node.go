@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -33,8 +34,8 @@ type NodeDeps struct {
 type Node struct {
 	deps      NodeDeps
 	startedAt time.Time
-	wake      wake
-	published signal // Ways may have changed
+	wake      wake.One
+	published wake.All // Ways may have changed
 	routes    routes.Applier
 	adopted   bool // what an earlier agent left has been looked at; only Run touches it
 	last      atomic.Pointer[nodePass]
@@ -58,7 +59,7 @@ func NewNode(deps NodeDeps) *Node {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Node{
-		deps: deps, startedAt: time.Now(), wake: newWake(),
+		deps: deps, startedAt: time.Now(), wake: wake.NewOne(),
 		routes: routes.Applier{Kernel: deps.Dataplane.Routes, Log: deps.Log},
 	}
 }
@@ -67,7 +68,7 @@ func NewNode(deps NodeDeps) *Node {
 func (n *Node) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ended(ctx, n.deps.Liveness.Run(ctx)) })
-	group.Go(func() error { return ended(ctx, n.deps.Dataplane.Routes.Watch(ctx, n.wake.up)) })
+	group.Go(func() error { return ended(ctx, n.deps.Dataplane.Routes.Watch(ctx, n.wake.Up)) })
 	group.Go(func() error {
 		for ctx.Err() == nil {
 			// Taken before the pass, so that no change during it is missed.
@@ -106,7 +107,7 @@ func (n *Node) turn(ctx context.Context) time.Duration {
 	}
 	n.report(p)
 	n.last.Store(p)
-	n.published.fire()
+	n.published.Up()
 	down := slices.ContainsFunc(observed.Sessions, func(s plan.Session) bool { return !s.Up })
 	if len(p.errors) > 0 || down || len(observed.Sessions) < len(p.desired.Sessions) {
 		return searchInterval
@@ -168,7 +169,7 @@ func (n *Node) Ways() ([]plan.Way, bool) {
 }
 
 // Changed is closed at the next change of Ways after this call.
-func (n *Node) Changed() <-chan struct{} { return n.published.changed() }
+func (n *Node) Changed() <-chan struct{} { return n.published.Changed() }
 
 func (n *Node) filter(ctx context.Context, d plan.NodeDesired) error {
 	if d.Empty() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -36,7 +37,7 @@ type registrar struct {
 	disk       Registrations
 	static     []catalog.Service // of the configuration file
 	log        *slog.Logger
-	wake       wake
+	wake       wake.One
 
 	mu       sync.Mutex // guards all following
 	want     registrations
@@ -144,7 +145,7 @@ func (r *registrar) describe(gateway catalog.Gateway, prefixes []catalog.Prefix)
 	r.want.gateway, r.want.prefixes = gateway, prefixes
 	r.mu.Unlock()
 	if changed {
-		r.wake.up()
+		r.wake.Up()
 	}
 }
 
@@ -155,7 +156,7 @@ func (r *registrar) observe(observations []catalog.Observation) {
 	r.want.observations = observations
 	r.mu.Unlock()
 	if changed {
-		r.wake.up()
+		r.wake.Up()
 	}
 }
 
@@ -211,7 +212,7 @@ func (r *registrar) deregister(ctx context.Context, key catalog.ServiceKey) (rem
 
 // queued says whether a failed write waits (nil) or is an error.
 func (r *registrar) queued(err error) error {
-	r.wake.up()
+	r.wake.Up()
 	if errors.Is(err, ErrNoLeader) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}

@@ -95,12 +95,12 @@ func (t *tender) lookForExpulsion(ctx context.Context, m *member) {
 	if before := m.expelled.Swap(&problem); before == nil {
 		t.deps.Log.Error(problem.Message, "code", problem.Code, "remedy", problem.Remedy)
 	}
-	t.published.fire()
+	t.published.Up()
 }
 
 func (a *Agent) nothingExpels(m *member) {
 	if m.expelled.Swap(nil) != nil {
-		a.published.fire()
+		a.published.Up()
 	}
 }
 

@@ -37,7 +37,7 @@ func (a *Agent) Status() status.Snapshot {
 }
 
 // Changed is closed at the next change of Status after this call.
-func (a *Agent) Changed() <-chan struct{} { return a.published.changed() }
+func (a *Agent) Changed() <-chan struct{} { return a.published.Changed() }
 
 func (m *member) fill(s *status.Sources) {
 	s.Certificate = m.federation.Certificate()

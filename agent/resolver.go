@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/meshway/meshway/agent/wake"
 )
 
 const resolveInterval = 30 * time.Second
@@ -17,15 +19,15 @@ const resolveInterval = 30 * time.Second
 type resolver struct {
 	host    Host
 	log     *slog.Logger
-	changed wake // of the loop
-	wake    wake
+	changed wake.One // of the loop
+	wake    wake.One
 
 	mu    sync.Mutex // guards all following
 	names map[string][]netip.Addr
 }
 
-func newResolver(host Host, log *slog.Logger, changed wake) *resolver {
-	return &resolver{host: host, log: log, changed: changed, wake: newWake(), names: map[string][]netip.Addr{}}
+func newResolver(host Host, log *slog.Logger, changed wake.One) *resolver {
+	return &resolver{host: host, log: log, changed: changed, wake: wake.NewOne(), names: map[string][]netip.Addr{}}
 }
 
 // lookup returns the addresses of host; none until it has been resolved once.
@@ -38,7 +40,7 @@ func (r *resolver) lookup(host string) []netip.Addr {
 	addresses, known := r.names[host]
 	if !known {
 		r.names[host] = nil
-		r.wake.up()
+		r.wake.Up()
 	}
 	return addresses
 }
@@ -47,7 +49,7 @@ func (r *resolver) lookup(host string) []netip.Addr {
 func (r *resolver) Run(ctx context.Context) error {
 	for {
 		if r.resolve(ctx) {
-			r.changed.up()
+			r.changed.Up()
 		}
 		select {
 		case <-ctx.Done():

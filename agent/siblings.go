@@ -120,7 +120,7 @@ func (t *tender) worryAbout(err error) {
 	if before := t.sharing.Swap(&problem); before == nil || *before != problem {
 		t.deps.Log.Warn(problem.Message, "code", problem.Code, "remedy", problem.Remedy)
 	}
-	t.published.fire()
+	t.published.Up()
 }
 
 // removed tells whether the others have taken this gateway out of the catalog.

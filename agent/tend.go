@@ -121,7 +121,7 @@ func (t *tender) become(ctx context.Context) bool {
 
 func (t *tender) nothingHinders() {
 	if t.joining.Swap(nil) != nil {
-		t.published.fire()
+		t.published.Up()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -21,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -47,8 +47,8 @@ type Discovery struct {
 	services *Source
 	kubeadm  *Source
 	memory   Memory[found]
-	wake     chan struct{}
-	latest   latest[found]
+	wake     wake.One
+	latest   wake.Latest[found]
 }
 
 var _ agent.Site = (*Discovery)(nil)
@@ -64,41 +64,32 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Discovery{cfg: cfg, memory: Memory[found]{filepath.Join(cfg.Dir, "cluster.json")}, wake: make(chan struct{}, 1)}
+	d := &Discovery{cfg: cfg, memory: Memory[found]{filepath.Join(cfg.Dir, "cluster.json")}, wake: wake.NewOne()}
 	named := func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", kubeadmName).String()
 	}
 	var err error
-	if d.nodes, err = NewSource(coreinformers.NewNodeInformer(cfg.Client, 0, nil), slimNode, d.look); err != nil {
+	if d.nodes, err = NewSource(coreinformers.NewNodeInformer(cfg.Client, 0, nil), slimNode, d.wake); err != nil {
 		return nil, err
 	}
-	if d.services, err = NewSource(networkinginformers.NewServiceCIDRInformer(cfg.Client, 0, nil), nil, d.look); err != nil {
+	if d.services, err = NewSource(networkinginformers.NewServiceCIDRInformer(cfg.Client, 0, nil), nil, d.wake); err != nil {
 		return nil, err
 	}
 	maps := coreinformers.NewFilteredConfigMapInformer(cfg.Client, kubeadmNamespace, 0, nil, named)
-	if d.kubeadm, err = NewSource(maps, nil, d.look); err != nil {
+	if d.kubeadm, err = NewSource(maps, nil, d.wake); err != nil {
 		return nil, err
 	}
 	if last, ok := d.memory.Load(); ok {
-		d.latest.set(last)
+		d.latest.Set(last)
 	}
 	return d, nil
 }
 
-func (d *Discovery) look() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
-}
-
 // Run watches until ctx ends.
 func (d *Discovery) Run(ctx context.Context) error {
-	var sources sync.WaitGroup
 	for _, s := range []*Source{d.nodes, d.services, d.kubeadm} {
-		sources.Go(func() { s.Run(ctx) })
+		defer s.Start(ctx)()
 	}
-	defer sources.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -130,10 +121,10 @@ func (d *Discovery) discover() {
 	}
 	slices.SortFunc(c.nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
 	now := found{Site: siteOf(d.cfg.Kubernetes, d.cfg.Static, c), Nodes: c.nodes}
-	if reflect.DeepEqual(d.latest.get(), now) {
+	if reflect.DeepEqual(d.latest.Get(), now) {
 		return
 	}
-	defer d.latest.set(now)
+	defer d.latest.Set(now)
 	d.cfg.Log.Info("cluster looked at", "prefixes", now.Site.Prefixes, "nodes", len(now.Nodes))
 	if err := d.memory.Save(now); err != nil {
 		d.cfg.Log.Warn("the next start will depend on the API server", "err", err)
@@ -141,13 +132,13 @@ func (d *Discovery) discover() {
 }
 
 // Current implements agent.Site.
-func (d *Discovery) Current() plan.Site { return d.latest.get().Site }
+func (d *Discovery) Current() plan.Site { return d.latest.Get().Site }
 
 // Changed implements agent.Site.
-func (d *Discovery) Changed() <-chan struct{} { return d.latest.changed() }
+func (d *Discovery) Changed() <-chan struct{} { return d.latest.Changed() }
 
 // Nodes are those of the cluster, by name. They are shared: do not change them.
-func (d *Discovery) Nodes() []Node { return d.latest.get().Nodes }
+func (d *Discovery) Nodes() []Node { return d.latest.Get().Nodes }
 
 // Gateways returns the names of the gateways that the cluster says there are;
 // false before it has said so since the start.
@@ -169,7 +160,7 @@ func (d *Discovery) Gateways() ([]string, bool) {
 // have, by the gateway's name.
 func (d *Discovery) Addresses() map[string][]netip.Addr {
 	addresses := map[string][]netip.Addr{}
-	for _, n := range d.latest.get().Nodes {
+	for _, n := range d.latest.Get().Nodes {
 		addresses[config.GatewayOfNode(n.Name)] = n.Addresses
 	}
 	return addresses

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/wake"
 )
 
 // Role is what a node does.
@@ -37,8 +38,8 @@ type RoleWatcher struct {
 	cfg    RoleConfig
 	node   *Source
 	memory Memory[Role]
-	wake   chan struct{}
-	latest latest[Role]
+	wake   wake.One
+	latest wake.Latest[Role]
 }
 
 // NewRoleWatcher knows already the role that an earlier one saw.
@@ -46,29 +47,22 @@ func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &RoleWatcher{cfg: cfg, memory: Memory[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: make(chan struct{}, 1)}
+	w := &RoleWatcher{cfg: cfg, memory: Memory[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: wake.NewOne()}
 	own := func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Kubernetes.NodeName).String()
 	}
 	informer := coreinformers.NewFilteredNodeInformer(cfg.Client, 0, nil, own)
 	var err error
-	w.node, err = NewSource(informer, slimNode, func() {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
-	})
+	w.node, err = NewSource(informer, slimNode, w.wake)
 	if role, ok := w.memory.Load(); ok {
-		w.latest.set(role)
+		w.latest.Set(role)
 	}
 	return w, err
 }
 
 // Run watches until ctx ends.
 func (w *RoleWatcher) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { defer close(done); w.node.Run(ctx) }()
-	defer func() { <-done }()
+	defer w.node.Start(ctx)()
 	for {
 		select {
 		case <-ctx.Done():
@@ -102,21 +96,21 @@ func (w *RoleWatcher) look() {
 			"remedy", "give the name that kubectl get nodes shows: kubernetes.nodeName, or --node-name")
 		return
 	}
-	if role == w.latest.get() {
+	if role == w.latest.Get() {
 		return
 	}
 	w.cfg.Log.Info("role of this node", "node", w.cfg.Kubernetes.NodeName, "role", role)
-	defer w.latest.set(role)
+	defer w.latest.Set(role)
 	if err := w.memory.Save(role); err != nil {
 		w.cfg.Log.Warn("the next start will depend on the API server", "err", err)
 	}
 }
 
 // Current returns the role as it is known now.
-func (w *RoleWatcher) Current() Role { return w.latest.get() }
+func (w *RoleWatcher) Current() Role { return w.latest.Get() }
 
 // Changed is closed at the next change of Current after this call.
-func (w *RoleWatcher) Changed() <-chan struct{} { return w.latest.changed() }
+func (w *RoleWatcher) Changed() <-chan struct{} { return w.latest.Changed() }
 
 // Owner is a reference to the own Node, with which goes what it owns; false:
 // not known yet.

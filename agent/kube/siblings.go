@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/wake"
 )
 
 // SiblingsConfig is what Siblings need.
@@ -34,8 +34,8 @@ type SiblingsConfig struct {
 type Siblings struct {
 	cfg    SiblingsConfig
 	secret *Source
-	wake   chan struct{}
-	latest latest[shelf]
+	wake   wake.One
+	latest wake.Latest[shelf]
 }
 
 var _ agent.Siblings = (*Siblings)(nil)
@@ -53,27 +53,20 @@ func NewSiblings(cfg SiblingsConfig) (*Siblings, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Siblings{cfg: cfg, wake: make(chan struct{}, 1)}
-	s.latest.set(shelf{why: "the API server has not answered yet"})
+	s := &Siblings{cfg: cfg, wake: wake.NewOne()}
+	s.latest.Set(shelf{why: "the API server has not answered yet"})
 	named := func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Secret).String()
 	}
 	informer := coreinformers.NewFilteredSecretInformer(cfg.Client, cfg.Namespace, 0, nil, named)
 	var err error
-	s.secret, err = NewSource(informer, nil, func() {
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
-	})
+	s.secret, err = NewSource(informer, nil, s.wake)
 	return s, err
 }
 
 // Run watches until ctx ends.
 func (s *Siblings) Run(ctx context.Context) error {
-	var source sync.WaitGroup
-	source.Go(func() { s.secret.Run(ctx) })
-	defer source.Wait()
+	defer s.secret.Start(ctx)()
 	for {
 		changed := s.cfg.GatewaysChanged()
 		s.look()
@@ -87,7 +80,7 @@ func (s *Siblings) Run(ctx context.Context) error {
 }
 
 func (s *Siblings) look() {
-	seen := shelf{why: s.latest.get().why}
+	seen := shelf{why: s.latest.Get().why}
 	seen.gateways, _ = s.cfg.Gateways()
 	if refusal := s.secret.Refusal(); refusal != nil {
 		seen.why = fmt.Sprintf("%s cannot be read: %v", s.name(), refusal)
@@ -104,14 +97,14 @@ func (s *Siblings) look() {
 			seen.object, seen.why = nil, fmt.Sprintf("%s: %v", s.name(), err)
 		}
 	}
-	s.latest.set(seen)
+	s.latest.Set(seen)
 }
 
 func (s *Siblings) name() string { return fmt.Sprintf("secret %s/%s", s.cfg.Namespace, s.cfg.Secret) }
 
 // Current implements agent.Siblings.
 func (s *Siblings) Current() (agent.Common, error) {
-	seen := s.latest.get()
+	seen := s.latest.Get()
 	if seen.object == nil {
 		return agent.Common{}, errors.New(seen.why)
 	}
@@ -119,7 +112,7 @@ func (s *Siblings) Current() (agent.Common, error) {
 }
 
 // Changed implements agent.Siblings.
-func (s *Siblings) Changed() <-chan struct{} { return s.latest.changed() }
+func (s *Siblings) Changed() <-chan struct{} { return s.latest.Changed() }
 
 // Gateways implements agent.Siblings.
 func (s *Siblings) Gateways() ([]string, bool) { return s.cfg.Gateways() }
@@ -141,7 +134,7 @@ func (s *Siblings) Ask(ctx context.Context) ([]string, error) {
 // Save implements agent.Siblings. It waits until the watch shows the new
 // content, so that nobody here acts on the old one any more.
 func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
-	seen := s.latest.get()
+	seen := s.latest.Get()
 	if seen.object == nil {
 		return errors.New(seen.why)
 	}
@@ -152,7 +145,7 @@ func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
 	if err := shelve(content, next); err != nil {
 		return err
 	}
-	changed := s.latest.changed()
+	changed := s.latest.Changed()
 	written, err := s.cfg.Client.CoreV1().Secrets(s.cfg.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	switch {
 	case apierrors.IsConflict(err):
@@ -162,10 +155,10 @@ func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
 	case written.ResourceVersion == content.Version:
 		return nil // it said so already
 	}
-	for s.latest.get().common.Version == content.Version {
+	for s.latest.Get().common.Version == content.Version {
 		select {
 		case <-changed:
-			changed = s.latest.changed()
+			changed = s.latest.Changed()
 		case <-ctx.Done():
 			return nil //nolint:nilerr // it is written; the watch will tell
 		}

@@ -6,21 +6,23 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/meshway/meshway/agent/wake"
 )
 
 // Source is an informer of one kind that knows whether its content counts.
 type Source struct {
 	informer cache.SharedIndexInformer
-	wake     func()
+	wake     wake.One
 
 	mu      sync.Mutex // guards refusal
 	refusal error      // of the API server: it has no such kind, or does not let us; nil since it last answered
 }
 
-// NewSource returns a source that calls wake after everything that changes it,
-// once it runs. The informer must be fresh. slim may drop what nobody reads.
-func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, wake func()) (*Source, error) {
-	s := &Source{informer: informer, wake: wake}
+// NewSource returns a source that wakes reader after everything that changes it,
+// once it is started. The informer must be fresh. slim may drop what nobody reads.
+func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, reader wake.One) (*Source, error) {
+	s := &Source{informer: informer, wake: reader}
 	if err := informer.SetWatchErrorHandlerWithContext(s.failed); err != nil {
 		return nil, err
 	}
@@ -30,19 +32,22 @@ func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, wak
 		}
 	}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { wake() }, UpdateFunc: func(any, any) { wake() }, DeleteFunc: func(any) { wake() },
+		AddFunc: func(any) { reader.Up() }, UpdateFunc: func(any, any) { reader.Up() }, DeleteFunc: func(any) { reader.Up() },
 	})
 	return s, err
 }
 
-// Run watches until ctx ends; it tries again for ever, and ever less often.
-func (s *Source) Run(ctx context.Context) {
-	go func() {
+// Start watches until ctx ends; it tries again for ever, and ever less often.
+// wait returns when it has ended.
+func (s *Source) Start(ctx context.Context) (wait func()) {
+	var running sync.WaitGroup
+	running.Go(func() { s.informer.RunWithContext(ctx) })
+	running.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), s.informer.HasSynced) {
-			s.wake()
+			s.wake.Up()
 		}
-	}()
-	s.informer.RunWithContext(ctx)
+	})
+	return running.Wait
 }
 
 // failed keeps an answer that trying again would not change. All else means
@@ -55,7 +60,7 @@ func (s *Source) failed(_ context.Context, _ *cache.Reflector, err error) {
 	s.mu.Lock()
 	s.refusal = err
 	s.mu.Unlock()
-	s.wake()
+	s.wake.Up()
 }
 
 // Synced tells whether Items are complete.

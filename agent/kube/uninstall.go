@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshway/meshway/agent/wake"
 )
 
 const (
@@ -36,8 +38,8 @@ type UninstallConfig struct {
 type UninstallWatcher struct {
 	cfg    UninstallConfig
 	jobs   *Source
-	wake   chan struct{}
-	latest latest[bool]
+	wake   wake.One
+	latest wake.Latest[bool]
 }
 
 // NewUninstallWatcher returns a watcher that does nothing until it runs.
@@ -45,17 +47,12 @@ func NewUninstallWatcher(cfg UninstallConfig) (*UninstallWatcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &UninstallWatcher{cfg: cfg, wake: make(chan struct{}, 1)}
+	w := &UninstallWatcher{cfg: cfg, wake: wake.NewOne()}
 	own := func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.DaemonSet+uninstallSuffix).String()
 	}
 	var err error
-	w.jobs, err = NewSource(batchinformers.NewFilteredJobInformer(cfg.Client, cfg.Namespace, 0, nil, own), nil, func() {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
-	})
+	w.jobs, err = NewSource(batchinformers.NewFilteredJobInformer(cfg.Client, cfg.Namespace, 0, nil, own), nil, w.wake)
 	return w, err
 }
 
@@ -64,9 +61,7 @@ func (w *UninstallWatcher) Run(ctx context.Context) error {
 	if w.cfg.DaemonSet == "" {
 		return nil
 	}
-	done := make(chan struct{})
-	go func() { defer close(done); w.jobs.Run(ctx) }()
-	defer func() { <-done }()
+	defer w.jobs.Start(ctx)()
 	var retry <-chan time.Time
 	for {
 		select {
@@ -99,7 +94,7 @@ func (w *UninstallWatcher) look(ctx context.Context) bool {
 		}
 		uninstalled = newer
 	}
-	w.latest.set(uninstalled)
+	w.latest.Set(uninstalled)
 	return true
 }
 
@@ -116,7 +111,7 @@ func (w *UninstallWatcher) newer(ctx context.Context, job *batchv1.Job) (bool, e
 }
 
 // Current tells whether the chart is being uninstalled.
-func (w *UninstallWatcher) Current() bool { return w.latest.get() }
+func (w *UninstallWatcher) Current() bool { return w.latest.Get() }
 
 // Changed is closed at the next change of Current after this call.
-func (w *UninstallWatcher) Changed() <-chan struct{} { return w.latest.changed() }
+func (w *UninstallWatcher) Changed() <-chan struct{} { return w.latest.Changed() }

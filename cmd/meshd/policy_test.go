@@ -43,11 +43,12 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog": {"consensus/catalog/catalogpb"}, // replicated state: pure
 			"agent/config":      {"consensus/catalog"},
 			"tunnel":            {}, // declares Device; adapters import it
+			"agent/wake":        {},
 			"routes":            {}, // declares Kernel and Filter; adapters import it
 			"agent/plan":        {"agent/config", "consensus/catalog", "routes", "tunnel"},
 			"agent/status":      {"agent/config", "agent/plan", "consensus/catalog", "routes", "tunnel"},
 			"agent": {
-				"agent/build", "agent/config", "agent/plan", "agent/status",
+				"agent/build", "agent/config", "agent/plan", "agent/status", "agent/wake",
 				"consensus/catalog", "consensus/catalog/catalogpb", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
 		} {

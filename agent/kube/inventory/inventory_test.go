@@ -18,6 +18,7 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -158,9 +159,8 @@ func (w *world) newWriter(t *testing.T, snapshot func() status.Snapshot) *Writer
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); writer.source.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
+	wait := writer.source.Start(ctx)
+	t.Cleanup(func() { stop(); wait() })
 	require.Eventually(t, writer.source.Synced, 10*time.Second, time.Millisecond)
 	return writer
 }
@@ -188,7 +188,7 @@ func (w *world) objects(t *testing.T) map[string]Datacenter {
 // pass makes one and waits until the writer has seen its own writes.
 func (w *world) pass(t *testing.T, writer *Writer) {
 	t.Helper()
-	require.Equal(t, recheckInterval, writer.pass(t.Context()), writer.failed)
+	require.Equal(t, kube.RecheckInterval, writer.pass(t.Context()))
 	w.await(t, writer)
 }
 

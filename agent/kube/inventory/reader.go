@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"reflect"
 	"slices"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
@@ -16,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -32,12 +31,14 @@ type Reader struct {
 	cfg    ReaderConfig
 	source *kube.Source
 	memory kube.Memory[plan.Inventory]
-	wake   chan struct{}
+	wake   wake.One
+	latest wake.Latest[reading]
+}
 
-	mu     sync.Mutex // guards all following
-	latest plan.Inventory
-	synced bool
-	next   chan struct{}
+// reading is what a Reader knows.
+type reading struct {
+	inventory plan.Inventory
+	synced    bool // the API server has said so since the start
 }
 
 var _ agent.Inventory = (*Reader)(nil)
@@ -48,20 +49,19 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Reader{
-		cfg: cfg, wake: make(chan struct{}, 1), next: make(chan struct{}),
+		cfg: cfg, wake: wake.NewOne(),
 		memory: kube.Memory[plan.Inventory]{Path: filepath.Join(cfg.Dir, "inventory.json")},
 	}
-	r.latest, _ = r.memory.Load()
+	last, _ := r.memory.Load()
+	r.latest.Set(reading{inventory: last})
 	var err error
-	r.source, err = newSource(cfg.Client, r.wake)
+	r.source, err = kube.NewObjects(cfg.Client, Resource(), "", r.wake)
 	return r, err
 }
 
 // Run reads until ctx ends.
 func (r *Reader) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { defer close(done); r.source.Run(ctx) }()
-	defer func() { <-done }()
+	defer r.source.Start(ctx)()
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,7 +90,7 @@ func (r *Reader) read() {
 		objects = append(objects, dc)
 	}
 	now := Read(objects)
-	if !r.publish(now) {
+	if !r.latest.Set(reading{inventory: now, synced: true}) {
 		return
 	}
 	if err := r.memory.Save(now); err != nil {
@@ -98,32 +98,14 @@ func (r *Reader) read() {
 	}
 }
 
-// publish tells whether something is new.
-func (r *Reader) publish(now plan.Inventory) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.synced && reflect.DeepEqual(r.latest, now) {
-		return false
-	}
-	r.latest, r.synced = now, true
-	close(r.next)
-	r.next = make(chan struct{})
-	return true
-}
-
 // Current implements agent.Inventory.
 func (r *Reader) Current() (plan.Inventory, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.latest, r.synced
+	latest := r.latest.Get()
+	return latest.inventory, latest.synced
 }
 
 // Changed implements agent.Inventory.
-func (r *Reader) Changed() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.next
-}
+func (r *Reader) Changed() <-chan struct{} { return r.latest.Changed() }
 
 // Read takes from the objects what a node needs. It is sorted. An object
 // without status is one that is just being made: it is left out.

@@ -11,10 +11,6 @@ const (
 	Group   = "meshway.io"
 	Version = "v1alpha1"
 	Kind    = "Datacenter"
-
-	// ManagedByLabel is on everything that Meshway makes in a cluster.
-	ManagedByLabel = "app.kubernetes.io/managed-by"
-	ManagedBy      = "meshway"
 )
 
 // Resource is that of the Datacenter objects.

@@ -16,23 +16,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/wake"
 )
 
-const (
-	// settleTime collects what changes at once into one write.
-	settleTime = 100 * time.Millisecond
-	// retryInterval is after a write that failed.
-	retryInterval = 2 * time.Second
-	// recheckInterval heals what no event told of.
-	recheckInterval = 30 * time.Second
-	// writeTimeout bounds one write to the API server.
-	writeTimeout = 10 * time.Second
-)
+// settleTime collects what changes at once into one write.
+const settleTime = 100 * time.Millisecond
 
 // WriterConfig is what a Writer needs.
 type WriterConfig struct {
@@ -51,10 +43,10 @@ type WriterConfig struct {
 // Writer keeps the Datacenter objects as the federation is. It never blocks
 // the data plane: an API server that is away only makes the objects old.
 type Writer struct {
-	cfg    WriterConfig
-	source *kube.Source
-	wake   chan struct{}
-	failed string // what the last pass could not write; told once
+	cfg       WriterConfig
+	source    *kube.Source
+	wake      wake.One
+	complaint kube.Complaint
 }
 
 // NewWriter returns a writer that does nothing until it runs.
@@ -62,27 +54,15 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Writer{cfg: cfg, wake: make(chan struct{}, 1)}
+	w := &Writer{cfg: cfg, wake: wake.NewOne()}
 	var err error
-	w.source, err = newSource(cfg.Client, w.wake)
+	w.source, err = kube.NewObjects(cfg.Client, Resource(), "", w.wake)
 	return w, err
-}
-
-func newSource(client dynamic.Interface, wake chan struct{}) (*kube.Source, error) {
-	informer := dynamicinformer.NewFilteredDynamicInformer(client, Resource(), metav1.NamespaceAll, 0, nil, nil).Informer()
-	return kube.NewSource(informer, nil, func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	})
 }
 
 // Run writes until ctx ends; the objects stay.
 func (w *Writer) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { defer close(done); w.source.Run(ctx) }()
-	defer func() { <-done }()
+	defer w.source.Start(ctx)()
 	for {
 		changed := w.cfg.Changed() // before the pass, so that none is missed
 		pause := w.pass(ctx)
@@ -105,7 +85,7 @@ func (w *Writer) Run(ctx context.Context) error {
 func (w *Writer) pass(ctx context.Context) time.Duration {
 	if !w.source.Synced() {
 		w.report(w.source.Refusal())
-		return recheckInterval
+		return kube.RecheckInterval
 	}
 	s := w.cfg.Snapshot()
 	var err error
@@ -122,20 +102,15 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	}
 	w.report(err)
 	if err != nil {
-		return retryInterval
+		return kube.RetryInterval
 	}
-	return recheckInterval
+	return kube.RecheckInterval
 }
 
 func (w *Writer) report(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != w.failed {
+	if w.complaint.New(err) {
 		w.cfg.Log.Warn("the inventory in the cluster is not up to date", "err", err)
 	}
-	w.failed = text
 }
 
 // write makes one object of each member, and deletes those of members that left.
@@ -146,7 +121,7 @@ func (w *Writer) write(ctx context.Context, v View) error {
 		delete(have, dc.Name)
 	}
 	for _, gone := range have {
-		if gone.Labels[ManagedByLabel] == ManagedBy {
+		if gone.Labels[kube.ManagedByLabel] == kube.ManagedBy {
 			err = errors.Join(err, w.delete(ctx, gone))
 		}
 	}
@@ -240,9 +215,9 @@ func (w *Writer) tellGateways(dc Datacenter, before []Gateway) {
 }
 
 func (w *Writer) create(ctx context.Context, name string) (Datacenter, error) {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
 	defer cancel()
-	dc := Datacenter{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{ManagedByLabel: ManagedBy}}}
+	dc := Datacenter{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{kube.ManagedByLabel: kube.ManagedBy}}}
 	object, err := dc.Encode()
 	if err != nil {
 		return dc, fmt.Errorf("encode datacenter %s: %w", name, err)
@@ -258,7 +233,7 @@ func (w *Writer) create(ctx context.Context, name string) (Datacenter, error) {
 // update is refused by the API server if somebody else has written since we
 // looked; then the next pass, which their write causes, does it.
 func (w *Writer) update(ctx context.Context, dc Datacenter) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
 	defer cancel()
 	object, err := dc.Encode()
 	if err != nil {
@@ -272,7 +247,7 @@ func (w *Writer) update(ctx context.Context, dc Datacenter) error {
 }
 
 func (w *Writer) delete(ctx context.Context, dc Datacenter) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
 	defer cancel()
 	err := w.cfg.Client.Resource(Resource()).Delete(ctx, dc.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(dc.UID))})
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -211,7 +211,7 @@ func TestAPIServerThatIsAwayLeavesThePeers(t *testing.T) {
 
 func TestUninstallingDeletesWhatNodesWrote(t *testing.T) {
 	client := newClient()
-	for name, labels := range map[string]map[string]string{"east-1": {managedByLabel: managedBy}, "mine": nil} {
+	for name, labels := range map[string]map[string]string{"east-1": {kube.ManagedByLabel: kube.ManagedBy}, "mine": nil} {
 		object, err := MeshNode{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}.Encode()
 		require.NoError(t, err)
 		_, err = client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"reflect"
 	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -42,11 +41,8 @@ type Site struct {
 	cfg    SiteConfig
 	source *kube.Source
 	memory kube.Memory[map[string]Spec]
-	wake   chan struct{}
-
-	mu     sync.Mutex // guards all following
-	latest plan.Site
-	next   chan struct{}
+	wake   wake.One
+	latest wake.Latest[plan.Site]
 }
 
 var _ agent.Site = (*Site)(nil)
@@ -57,28 +53,27 @@ func NewSite(cfg SiteConfig) (*Site, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Site{
-		cfg: cfg, wake: make(chan struct{}, 1), next: make(chan struct{}),
+		cfg: cfg, wake: wake.NewOne(),
 		memory: kube.Memory[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json")},
 	}
 	specs, _ := s.memory.Load()
-	s.latest = s.join(specs, nil)
-	s.latest.Nodes.Pending = true
+	site := s.join(specs, nil)
+	site.Nodes.Pending = true
+	s.latest.Set(site)
 	var err error
-	s.source, err = newSource(cfg.Client, "", s.wake)
+	s.source, err = kube.NewObjects(cfg.Client, Resource(), "", s.wake)
 	return s, err
 }
 
 // Run reads until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { defer close(done); s.source.Run(ctx) }()
-	defer func() { <-done }()
+	defer s.source.Start(ctx)()
 	for {
 		changed := s.cfg.Cluster.Changed() // before the pass, so that none is missed
-		pause := recheckInterval
+		pause := kube.RecheckInterval
 		if err := s.pass(ctx); err != nil {
 			s.cfg.Log.Warn("what this host said as a node is still there", "err", err)
-			pause = retryInterval
+			pause = kube.RetryInterval
 		}
 		select {
 		case <-ctx.Done():
@@ -96,7 +91,7 @@ func (s *Site) pass(ctx context.Context) error {
 		specs, _ := s.memory.Load()
 		now := s.join(specs, nil)
 		now.Nodes.Pending = true
-		s.publish(now)
+		s.latest.Set(now)
 		return nil
 	}
 	specs := map[string]Spec{}
@@ -110,7 +105,7 @@ func (s *Site) pass(ctx context.Context) error {
 	}
 	_, own := specs[s.cfg.Node]
 	delete(specs, s.cfg.Node)
-	s.publish(s.join(specs, refusal))
+	s.latest.Set(s.join(specs, refusal))
 	if err := s.memory.Save(specs); err != nil {
 		s.cfg.Log.Warn("the next start will depend on the API server", "err", err)
 	}
@@ -146,27 +141,8 @@ func (s *Site) join(specs map[string]Spec, refusal error) plan.Site {
 	return site
 }
 
-func (s *Site) publish(now plan.Site) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if reflect.DeepEqual(s.latest, now) {
-		return
-	}
-	s.latest = now
-	close(s.next)
-	s.next = make(chan struct{})
-}
-
 // Current implements agent.Site.
-func (s *Site) Current() plan.Site {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.latest
-}
+func (s *Site) Current() plan.Site { return s.latest.Get() }
 
 // Changed implements agent.Site.
-func (s *Site) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.next
-}
+func (s *Site) Changed() <-chan struct{} { return s.latest.Changed() }

@@ -11,9 +11,6 @@ const (
 	Group   = "meshway.io"
 	Version = "v1alpha1"
 	Kind    = "MeshNode"
-
-	managedByLabel = "app.kubernetes.io/managed-by"
-	managedBy      = "meshway"
 )
 
 // Resource is that of the MeshNode objects.

@@ -2,7 +2,6 @@ package meshnode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -11,22 +10,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/tunnel"
-)
-
-const (
-	// retryInterval is after a write that failed.
-	retryInterval = 2 * time.Second
-	// recheckInterval heals what no event told of.
-	recheckInterval = 30 * time.Second
-	// writeTimeout bounds one write to the API server.
-	writeTimeout = 10 * time.Second
 )
 
 // WriterConfig is what a Writer needs.
@@ -43,10 +32,10 @@ type WriterConfig struct {
 
 // Writer keeps the own MeshNode object as the node is.
 type Writer struct {
-	cfg    WriterConfig
-	source *kube.Source
-	wake   chan struct{}
-	failed string // what the last pass could not write; told once
+	cfg       WriterConfig
+	source    *kube.Source
+	wake      wake.One
+	complaint kube.Complaint
 }
 
 // NewWriter returns a writer that does nothing until it runs.
@@ -54,39 +43,21 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Writer{cfg: cfg, wake: make(chan struct{}, 1)}
+	w := &Writer{cfg: cfg, wake: wake.NewOne()}
 	var err error
-	w.source, err = newSource(cfg.Client, cfg.Node, w.wake)
+	w.source, err = kube.NewObjects(cfg.Client, Resource(), cfg.Node, w.wake)
 	return w, err
-}
-
-// newSource watches one object, or all with an empty name.
-func newSource(client dynamic.Interface, name string, wake chan struct{}) (*kube.Source, error) {
-	one := func(o *metav1.ListOptions) {
-		if name != "" {
-			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
-		}
-	}
-	informer := dynamicinformer.NewFilteredDynamicInformer(client, Resource(), metav1.NamespaceAll, 0, nil, one).Informer()
-	return kube.NewSource(informer, nil, func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	})
 }
 
 // Run writes until ctx ends; the object stays.
 func (w *Writer) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { defer close(done); w.source.Run(ctx) }()
-	defer func() { <-done }()
+	defer w.source.Start(ctx)()
 	for {
 		changed := w.cfg.Changed() // before the pass, so that none is missed
-		pause := recheckInterval
+		pause := kube.RecheckInterval
 		err := w.pass(ctx)
 		if err != nil {
-			pause = retryInterval
+			pause = kube.RetryInterval
 		}
 		w.report(err)
 		select {
@@ -100,15 +71,10 @@ func (w *Writer) Run(ctx context.Context) error {
 }
 
 func (w *Writer) report(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != w.failed {
+	if w.complaint.New(err) {
 		w.cfg.Log.Warn("gateways are not told of this node: those on other links do not reach it", "err", err,
 			"remedy", "install the CRD of meshnodes.meshway.io and the roles of the same version")
 	}
-	w.failed = text
 }
 
 // pass compares, and writes what differs.
@@ -122,7 +88,7 @@ func (w *Writer) pass(ctx context.Context) error {
 		return nil
 	}
 	want := MeshNode{Spec: w.spec(ways)}
-	want.Name, want.Labels = w.cfg.Node, map[string]string{managedByLabel: managedBy}
+	want.Name, want.Labels = w.cfg.Node, map[string]string{kube.ManagedByLabel: kube.ManagedBy}
 	want.OwnerReferences = []metav1.OwnerReference{owner}
 	for _, object := range kube.Items[*unstructured.Unstructured](w.source) {
 		if object.GetName() != w.cfg.Node {
@@ -152,7 +118,7 @@ func (w *Writer) spec(ways []plan.Way) Spec {
 // write is refused by the API server if somebody else has written since we
 // looked; then the next pass, which their write causes, does it.
 func (w *Writer) write(ctx context.Context, m MeshNode) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
 	defer cancel()
 	object, err := m.Encode()
 	if err != nil {
@@ -172,23 +138,12 @@ func (w *Writer) write(ctx context.Context, m MeshNode) error {
 
 // Remove deletes the MeshNode objects that Writers made. None may run any more.
 func Remove(ctx context.Context, client dynamic.Interface) error {
-	list, err := client.Resource(Resource()).List(ctx, metav1.ListOptions{LabelSelector: managedByLabel + "=" + managedBy})
-	if apierrors.IsNotFound(err) {
-		return nil // the CRD is gone, and all its objects with it
-	}
-	if err != nil {
-		return fmt.Errorf("list meshnodes: %w", err)
-	}
-	var failed []error
-	for _, object := range list.Items {
-		failed = append(failed, remove(ctx, client, object.GetName()))
-	}
-	return errors.Join(failed...)
+	return kube.RemoveManaged(ctx, client, Resource())
 }
 
 // remove deletes the object of a node; a missing one is no error.
 func remove(ctx context.Context, client dynamic.Interface, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
 	defer cancel()
 	err := client.Resource(Resource()).Delete(ctx, name, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {

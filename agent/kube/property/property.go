@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/status"
 )
 
@@ -18,11 +19,6 @@ const (
 	// ClusterSet is the property that all members share: the id of the federation.
 	// Its name would read better, but two federations may have the same.
 	ClusterSet = "clusterset.k8s.io"
-
-	// ManagedByLabel carries ManagedBy on the properties that Meshway wrote.
-	ManagedByLabel = "app.kubernetes.io/managed-by"
-	// ManagedBy marks what Meshway may change and delete.
-	ManagedBy = "meshway"
 
 	// WriterAnnotation names the gateway that stands for a property: it takes it
 	// back when it leaves, and no gateway that is not a member (yet) does.
@@ -92,7 +88,7 @@ func diff(have map[string]*unstructured.Unstructured, want desired, apiVersion s
 		case object == nil && value != "":
 			c.create = append(c.create, encode(name, value, want.self, apiVersion))
 		case object == nil:
-		case object.GetLabels()[ManagedByLabel] != ManagedBy:
+		case object.GetLabels()[kube.ManagedByLabel] != kube.ManagedBy:
 			if value != "" && valueOf(object) != value {
 				c.foreign = append(c.foreign, object)
 			}
@@ -114,7 +110,7 @@ func encode(name, value, self, apiVersion string) *unstructured.Unstructured {
 	object.SetAPIVersion(apiVersion)
 	object.SetKind(kind)
 	object.SetName(name)
-	object.SetLabels(map[string]string{ManagedByLabel: ManagedBy})
+	object.SetLabels(map[string]string{kube.ManagedByLabel: kube.ManagedBy})
 	object.SetAnnotations(map[string]string{WriterAnnotation: self})
 	return object
 }

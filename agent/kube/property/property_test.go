@@ -7,12 +7,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/kube/property/propertytest"
 )
 
@@ -37,6 +42,30 @@ func TestPropertiesSayWhereTheClusterIs(t *testing.T) {
 
 func TestOlderVersionOfTheAPIWillDo(t *testing.T) {
 	propertytest.Run(t, newFake("v1alpha1"))
+}
+
+func TestUninstallingDeletesOnlyWhatMeshwayWrote(t *testing.T) {
+	for _, version := range []string{"v1beta1", "v1alpha1"} {
+		t.Run(version, func(t *testing.T) {
+			client := newFake(version)
+			resource := schema.GroupVersionResource{Group: "about.k8s.io", Version: version, Resource: "clusterproperties"}
+			for name, manager := range map[string]string{property.ClusterID: kube.ManagedBy, property.ClusterSet: "another"} {
+				object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"value": "east"}}}
+				object.SetAPIVersion(resource.GroupVersion().String())
+				object.SetKind("ClusterProperty")
+				object.SetName(name)
+				object.SetLabels(map[string]string{kube.ManagedByLabel: manager})
+				_, err := client.Resource(resource).Create(t.Context(), object, metav1.CreateOptions{})
+				require.NoError(t, err)
+			}
+			require.NoError(t, property.Remove(t.Context(), client))
+			require.NoError(t, property.Remove(t.Context(), client), "once more")
+			left, err := client.Resource(resource).List(t.Context(), metav1.ListOptions{})
+			require.NoError(t, err)
+			require.Len(t, left.Items, 1)
+			assert.Equal(t, property.ClusterSet, left.Items[0].GetName())
+		})
+	}
 }
 
 // What the API server does not give is told once, with the remedy, and found

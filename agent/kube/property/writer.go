@@ -15,17 +15,13 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 )
 
-const (
-	// recheckInterval heals what others changed, and finds a CRD that comes later.
-	recheckInterval = 30 * time.Second
-	retryInterval   = 2 * time.Second
-	// passTimeout bounds what a slow API server can hold up.
-	passTimeout = 15 * time.Second
-)
+// passTimeout bounds what a slow API server can hold up.
+const passTimeout = 15 * time.Second
 
 // errMissing: the API server serves no version of the About API.
 var errMissing = errors.New("the CRD clusterproperties.about.k8s.io is not installed")
@@ -82,7 +78,7 @@ func (w *Writer) Run(ctx context.Context) error {
 func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
 	want := wanted(s)
 	if !want.known {
-		return recheckInterval
+		return kube.RecheckInterval
 	}
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
@@ -101,9 +97,9 @@ func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
 	}
 	w.tell(problems)
 	if err != nil {
-		return retryInterval
+		return kube.RetryInterval
 	}
-	return recheckInterval
+	return kube.RecheckInterval
 }
 
 // complain tells why the properties cannot be read; who is no member has none
@@ -111,13 +107,13 @@ func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
 func (w *Writer) complain(want map[string]string, err error) time.Duration {
 	if len(want) == 0 {
 		w.tell(nil)
-		return recheckInterval
+		return kube.RecheckInterval
 	}
 	w.tell([]plan.Problem{problem(err)})
 	if errors.Is(err, errMissing) || apierrors.IsForbidden(err) {
-		return recheckInterval
+		return kube.RecheckInterval
 	}
-	return retryInterval
+	return kube.RetryInterval
 }
 
 // find reads the properties in the first version that is served.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -26,7 +27,7 @@ type publisher struct {
 	conf   Config
 	log    *slog.Logger
 	notify func(catalog.ServiceName) // the state of its export has changed
-	wake   chan struct{}             // size 1
+	wake   wake.One
 
 	mu      sync.Mutex // guards all following
 	want    map[catalog.ServiceName]mcs.Publication
@@ -40,7 +41,7 @@ type refusal struct {
 
 func newPublisher(conf Config, log *slog.Logger, notify func(catalog.ServiceName)) *publisher {
 	return &publisher{
-		conf: conf, log: log, notify: notify, wake: make(chan struct{}, 1),
+		conf: conf, log: log, notify: notify, wake: wake.NewOne(),
 		want: make(map[catalog.ServiceName]mcs.Publication), refused: make(map[catalog.ServiceName]refusal),
 	}
 }
@@ -57,10 +58,7 @@ func (p *publisher) set(name catalog.ServiceName, publication mcs.Publication) {
 	if publication.Export == nil {
 		delete(p.want, name)
 	}
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.wake.Up()
 }
 
 // refusal gives why the catalog does not take an export; nil if it does.
