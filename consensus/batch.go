@@ -126,10 +126,13 @@ func (n *Node) handToRaft(inst *instance, entry []*proposal, release func()) {
 		return
 	}
 	// Raft's main loop takes it at once, unless the loop is gone.
+	inst.inFlight.Add(1)
 	future := inst.raft.Apply(data, inst.timers.Election)
 	inst.pending.Go(func() {
 		defer release()
 		results, err := outcomeOf(future)
+		inst.inFlight.Add(-1)
+		inst.hasNews()
 		answer(entry, results, err)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,6 +24,8 @@ type instance struct {
 	transport *transport
 	timers    Timers
 	pending   sync.WaitGroup // entries handed to raft whose outcome is awaited
+	inFlight  atomic.Int64   // how many they are
+	news      chan struct{}  // size 1: the outcome of one is known; see announce
 }
 
 // Run takes part in consensus until ctx ends, then hands leadership over, stops
@@ -67,6 +70,7 @@ func (n *Node) attend(ctx context.Context, inst *instance) (again bool, err erro
 	var wg sync.WaitGroup
 	n.instance.Store(inst)
 	wg.Go(func() { n.batch(duties, inst) })
+	wg.Go(func() { n.announce(duties, inst) })
 	wg.Go(func() { n.watchLeadership(duties, inst) })
 	select {
 	case <-ctx.Done():
@@ -95,7 +99,7 @@ func (n *Node) start(incoming <-chan net.Conn) (*instance, error) {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), trans.Close())
 	}
 	disk := newGuard(n.store, cache, n.fail)
-	inst := &instance{transport: trans, timers: timers}
+	inst := &instance{transport: trans, timers: timers, news: make(chan struct{}, 1)}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer func() {

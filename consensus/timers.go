@@ -14,8 +14,9 @@ type Timers struct {
 	Heartbeat time.Duration // a follower that hears no leader for this long stands for election
 	Election  time.Duration // a candidate waits this long for votes
 	Lease     time.Duration // a leader without a quorum for this long steps down
-	// Commit is how late followers may learn of a commit when nothing else is sent:
-	// up to twice as much. The leader says it so often to each, also when it is idle.
+	// Commit is how often the leader repeats to each follower what is committed, also
+	// when it is idle, and how soon it tries again to send what failed; up to twice
+	// as much. News does not wait for it, see announce.
 	Commit time.Duration
 	// MaxAppendEntries bounds one replication message, and with that the entries
 	// that a follower can get in one round trip.
@@ -29,7 +30,7 @@ type Timers struct {
 func LAN() Timers {
 	return Timers{
 		Name: "lan", Heartbeat: time.Second, Election: time.Second, Lease: 500 * time.Millisecond,
-		Commit: 100 * time.Millisecond, MaxAppendEntries: 64, RPC: 5 * time.Second,
+		Commit: 500 * time.Millisecond, MaxAppendEntries: 64, RPC: 5 * time.Second,
 		SnapshotInterval: 30 * time.Second, TrailingLogs: 10240,
 	}
 }
@@ -39,7 +40,7 @@ func LAN() Timers {
 func WAN() Timers {
 	return Timers{
 		Name: "wan", Heartbeat: 5 * time.Second, Election: 5 * time.Second, Lease: 2500 * time.Millisecond,
-		Commit: 100 * time.Millisecond, MaxAppendEntries: 512, RPC: 10 * time.Second,
+		Commit: time.Second, MaxAppendEntries: 512, RPC: 10 * time.Second,
 		SnapshotInterval: 120 * time.Second, TrailingLogs: 32768,
 	}
 }
