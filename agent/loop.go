@@ -285,22 +285,23 @@ func (l *loop) heard(tunnels []tunnel.Observed) {
 	}
 }
 
-// listen reads the tunnels' counters, while a session needs them, four times in
-// each detection time: they count from the second reading on.
+// listen reads the tunnels' counters while a session needs them, at most four
+// times in each detection time: they count from the second reading on.
 func (l *loop) listen(ctx context.Context) error {
-	tick := time.NewTicker(l.cfg.Liveness.Interval * time.Duration(l.cfg.Liveness.Multiplier) / 4)
-	defer tick.Stop()
+	between := l.cfg.Liveness.Interval * time.Duration(l.cfg.Liveness.Multiplier) / 4
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
-			if !l.liveness.Late() {
-				continue
-			}
-			if tunnels, err := l.dataplane.Tunnels.List(ctx); err == nil {
-				l.heard(tunnels)
-			}
+		case <-l.liveness.Overdue():
+		}
+		if tunnels, err := l.dataplane.Tunnels.List(ctx); err == nil {
+			l.heard(tunnels)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(between):
 		}
 	}
 }

@@ -131,9 +131,9 @@ type Liveness interface {
 	Run(ctx context.Context) error
 	Set(sessions []plan.SessionConfig)
 	Sessions() []plan.Session
-	// Late says whether what Activity tells would count now: a session waits
-	// for a packet of its own that is overdue.
-	Late() bool
+	// Overdue gives again and again while what Activity tells would count: a
+	// session waits for a packet of its own that is overdue.
+	Overdue() <-chan struct{}
 	// Activity tells how many bytes have come from a peer: any authenticated
 	// packet counts as life.
 	Activity(key tunnel.PublicKey, receivedBytes uint64)

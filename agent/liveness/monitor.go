@@ -63,6 +63,8 @@ type Monitor struct {
 	cfg  Config
 	log  *slog.Logger
 	wake chan struct{} // size 1: look again
+	// overdue is of size 1: a session is late.
+	overdue chan struct{}
 
 	mu       sync.Mutex // guards all following fields; packets are sent under it, so that they leave in order
 	sessions map[sessionKey]*entry
@@ -99,7 +101,7 @@ func New(cfg Config) *Monitor {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Monitor{
-		cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
 		sessions: map[sessionKey]*entry{}, sockets: map[socketKey]*socket{}, changed: make(chan struct{}),
 	}
 }
@@ -190,19 +192,10 @@ func (m *Monitor) Drain(on bool) {
 	m.poke()
 }
 
-// Late says whether a session waits for a control packet that is overdue: what
-// Activity could tell would count now. Counters need not be read before.
-func (m *Monitor) Late() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Now()
-	for _, e := range m.sessions {
-		if e.late(now) {
-			return true
-		}
-	}
-	return false
-}
+// Overdue gives again and again while a session waits for a control packet that
+// is overdue: what Activity could tell counts then. Counters need not be read
+// before. One reader gets it.
+func (m *Monitor) Overdue() <-chan struct{} { return m.overdue }
 
 // Activity tells how many bytes the data plane has received from a peer; if
 // they grew within the detection time, the peer is alive. Only what a session
@@ -291,10 +284,14 @@ func (m *Monitor) round(now time.Time) time.Time {
 			next = earlier(next, e.deadline(next, now))
 			continue
 		}
+		turn := !now.Before(e.nextTx)
 		if p, ok := e.due(now, rand.Float64()); ok {
 			s.send(p.Append(nil), netip.AddrPortFrom(key.remote, m.cfg.Port), now)
 		}
-		m.sendEcho(e, s, key.remote, now)
+		m.sendEcho(e, s, key.remote, turn, now)
+		if e.late(now) {
+			signal(m.overdue)
+		}
 		next = earlier(next, e.nextRound(now))
 	}
 	for _, s := range m.sockets {
@@ -303,9 +300,10 @@ func (m *Monitor) round(now time.Time) time.Time {
 	return next
 }
 
-// sendEcho asks the peer's kernel whether it is there: regularly, and at the
+// sendEcho asks the peer's kernel whether it is there: regularly, together with
+// a control packet, since it is waking up for one packet that costs; and at the
 // session's pace when its agent keeps us waiting.
-func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, now time.Time) {
+func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, turn bool, now time.Time) {
 	if s.echo == nil || e.state != Up && e.state != AdminDown {
 		return
 	}
@@ -313,6 +311,8 @@ func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, now time.Time
 	if e.late(now) {
 		interval = e.interval
 		e.quality.next = earlier(e.quality.next, e.quality.lastEcho().Add(interval))
+	} else if !turn {
+		return
 	}
 	if sequence, ok := e.quality.due(now, interval); ok {
 		// A lost echo is what echoes are there to find.
@@ -323,14 +323,11 @@ func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, now time.Time
 // nextRound is when this entry needs a round.
 func (e *entry) nextRound(now time.Time) time.Time {
 	next := e.wake(now)
-	if e.state == AdminDown {
+	switch {
+	case e.late(now):
 		next = earlier(next, e.quality.next)
-	}
-	if e.state == Up {
-		next = earlier(next, e.quality.next)
-		if !e.late(now) {
-			next = earlier(next, e.lastControl.Add(max(e.interval, e.remoteTx)*3/2+resolution))
-		}
+	case e.state == Up:
+		next = earlier(next, e.lastControl.Add(max(e.interval, e.remoteTx)*3/2+resolution))
 	}
 	return next
 }
@@ -357,9 +354,12 @@ func (m *Monitor) report(e *entry, now time.Time) {
 }
 
 // poke makes the loop look again; the caller may hold mu.
-func (m *Monitor) poke() {
+func (m *Monitor) poke() { signal(m.wake) }
+
+// signal notes something in a channel of size 1.
+func signal(c chan<- struct{}) {
 	select {
-	case m.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

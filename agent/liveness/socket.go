@@ -124,6 +124,7 @@ func (m *Monitor) handleControl(key sessionKey, s *socket, p Control) {
 		return
 	}
 	now := time.Now()
+	expected := e.nextRound(now)
 	if e.receive(p, now) {
 		reply := e.packet()
 		if reply.Final = p.Poll; reply.Final {
@@ -132,7 +133,9 @@ func (m *Monitor) handleControl(key sessionKey, s *socket, p Control) {
 		s.send(reply.Append(nil), netip.AddrPortFrom(key.remote, m.cfg.Port), now)
 	}
 	m.report(e, now)
-	m.poke()
+	if e.nextRound(now).Before(expected) { // else the timer is early enough, as mostly
+		m.poke()
+	}
 }
 
 // receiveEchoes takes echo replies until the socket is closed or breaks.
