@@ -5,6 +5,7 @@ package userspace_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,5 +62,32 @@ func TestASupervisorEndsItsInterfacesAndTheNextOneMakesThemAgain(t *testing.T) {
 	link, err := netlink.LinkByName(name)
 	require.NoError(t, err)
 	assert.Equal(t, 1400, link.Attrs().MTU)
+	require.NoError(t, dev.Remove(t.Context(), name))
+}
+
+func TestARequestIsSeenWithoutLookingForIt(t *testing.T) {
+	dir, name := t.TempDir(), tunneltest.Prefix+"0"
+	supervise(t, dir)
+	dev := remoteDevice(dir)
+	require.NoError(t, dev.Create(t.Context(), name, 1400)) // also: the supervisor is ready
+	began := time.Now()
+	require.NoError(t, dev.Create(t.Context(), tunneltest.Prefix+"1", 1400))
+	require.NoError(t, dev.Remove(t.Context(), name))
+	require.NoError(t, dev.Remove(t.Context(), tunneltest.Prefix+"1"))
+	assert.Less(t, time.Since(began), userspace.SuperviseInterval/2)
+}
+
+// There may be no inotify instance left.
+func TestASupervisorThatIsNotToldOfRequestsLooksForThem(t *testing.T) {
+	dir, name := t.TempDir(), tunneltest.Prefix+"0"
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- userspace.SuperviseByLooking(ctx, dir) }()
+	defer func() {
+		cancel()
+		assert.NoError(t, <-ended)
+	}()
+	dev := remoteDevice(dir)
+	require.NoError(t, dev.Create(t.Context(), name, 1400))
 	require.NoError(t, dev.Remove(t.Context(), name))
 }

@@ -4,26 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
 const (
-	// superviseInterval is how soon a request is seen, and how often a process
-	// that ended is started again.
-	superviseInterval = 100 * time.Millisecond
+	// superviseInterval is how often requests are looked for, beside being told of
+	// them; pollRequests is how often where the host cannot tell.
+	superviseInterval = 10 * time.Second
+	pollRequests      = 100 * time.Millisecond
 	restartInterval   = time.Second
-	// partialPrefix marks a request that is being written.
-	partialPrefix = "."
 )
 
 // Supervisor runs one data plane process for each interface that an agent asks
@@ -49,10 +45,28 @@ func (s Supervisor) Run(ctx context.Context) error {
 	if err := errors.Join(checkTUN(), os.MkdirAll(s.Dir, 0o700)); err != nil {
 		return err
 	}
+	changed := make(chan struct{}, 1)
+	events, err := watchRequests(s.Dir)
+	if err != nil {
+		s.Log.Warn("the host cannot tell of requests; they are looked for all the time", "err", err)
+		return s.supervise(ctx, changed, pollRequests)
+	}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer events.Close() //nolint:errcheck // it was only read; this ends tell
+	watching.Go(func() { tell(events, changed) })
+	return s.supervise(ctx, changed, superviseInterval)
+}
+
+// supervise runs what is wanted, and looks for that when it may have changed
+// and from time to time.
+func (s Supervisor) supervise(ctx context.Context, changed <-chan struct{}, interval time.Duration) error {
 	var lanes sync.WaitGroup
 	defer lanes.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	running := map[string]context.CancelFunc{}
-	tick := time.NewTicker(superviseInterval)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		wanted, err := requests(s.Dir)
@@ -73,11 +87,9 @@ func (s Supervisor) Run(ctx context.Context) error {
 		}
 		maps.DeleteFunc(running, func(name string, _ context.CancelFunc) bool { _, ok := wanted[name]; return !ok })
 		select {
+		case <-changed:
 		case <-tick.C:
 		case <-ctx.Done():
-			for _, end := range running {
-				end()
-			}
 			_ = os.Remove(s.Dir) // only when nothing is asked for: after an uninstallation
 			return nil
 		}
@@ -102,31 +114,4 @@ func (s Supervisor) keep(ctx context.Context, name string, mtu int) {
 		case <-ctx.Done():
 		}
 	}
-}
-
-// requests are the MTUs of the interfaces that should exist.
-func requests(dir string) (map[string]int, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read requests: %w", err)
-	}
-	wanted := map[string]int{}
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), partialPrefix) {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // just taken back
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read request: %w", err)
-		}
-		mtu, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil {
-			return nil, fmt.Errorf("read request %s: %w", entry.Name(), err)
-		}
-		wanted[entry.Name()] = mtu
-	}
-	return wanted, nil
 }
