@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -62,21 +64,25 @@ type Config struct {
 type Monitor struct {
 	cfg  Config
 	log  *slog.Logger
-	wake chan struct{} // size 1: look again
-	// overdue is of size 1: a session is late.
-	overdue chan struct{}
+	wake wake.One
+	news wake.All
+	// overdue is woken when a session is late.
+	overdue wake.One
 
 	mu       sync.Mutex // guards all following fields; packets are sent under it, so that they leave in order
 	sessions map[sessionKey]*entry
-	sockets  map[socketKey]*socket
+	sockets  sockets
 	draining bool
-	changed  chan struct{}
 }
 
 // sessionKey tells sessions apart: by where packets come in and whom from.
 type sessionKey struct {
 	socketKey
 	remote netip.Addr
+}
+
+func keyOf(c plan.SessionConfig) sessionKey {
+	return sessionKey{socketKey{c.Local.Unmap(), c.Device}, c.Remote.Unmap()}
 }
 
 // entry is a session with what the monitor adds to it.
@@ -94,16 +100,21 @@ type entry struct {
 
 // New prepares a monitor; Run makes it live.
 func New(cfg Config) *Monitor {
-	cfg.Port = cmp.Or(cfg.Port, DefaultPort)
-	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
-	cfg.Multiplier = min(max(cmp.Or(cfg.Multiplier, DefaultMultiplier), 1), 255)
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg = cfg.withDefaults()
 	return &Monitor{
-		cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1), overdue: make(chan struct{}, 1),
-		sessions: map[sessionKey]*entry{}, sockets: map[socketKey]*socket{}, changed: make(chan struct{}),
+		cfg: cfg, log: cfg.Log, wake: wake.NewOne(), overdue: wake.NewOne(),
+		sessions: map[sessionKey]*entry{}, sockets: sockets{},
 	}
+}
+
+func (c Config) withDefaults() Config {
+	c.Port = cmp.Or(c.Port, DefaultPort)
+	c.Interval = cmp.Or(c.Interval, DefaultInterval)
+	c.Multiplier = min(max(cmp.Or(c.Multiplier, DefaultMultiplier), 1), 255)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
 }
 
 // Run sends, receives and decides until ctx ends, and then returns nil. It
@@ -113,17 +124,24 @@ func (m *Monitor) Run(ctx context.Context) error {
 	var receivers sync.WaitGroup
 	defer receivers.Wait()
 	defer m.closeSockets()
+	rounds(ctx, m.wake, func() (next time.Time) {
+		m.openSockets(ctx, &receivers)
+		return m.round(time.Now())
+	})
+	return nil
+}
+
+// rounds makes the next round when it is due, or at once when woken.
+func rounds(ctx context.Context, woken wake.One, round func() (next time.Time)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		m.openSockets(ctx, &receivers)
-		next := m.round(time.Now())
-		timer.Reset(max(time.Until(next), resolution))
+		timer.Reset(max(time.Until(round()), resolution))
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-timer.C:
-		case <-m.wake:
+		case <-woken:
 		}
 	}
 }
@@ -136,7 +154,7 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 	now := time.Now()
 	want := make(map[sessionKey]bool, len(sessions))
 	for _, c := range sessions {
-		key := sessionKey{socketKey{c.Local.Unmap(), c.Device}, c.Remote.Unmap()}
+		key := keyOf(c)
 		want[key] = true
 		if e := m.sessions[key]; e != nil {
 			e.config = c
@@ -152,7 +170,7 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 			m.log.Info("liveness session removed", "peer", string(e.config.Gateway))
 		}
 	}
-	m.poke()
+	m.wake.Up()
 }
 
 // Sessions is a snapshot, sorted by gateway and device.
@@ -160,13 +178,7 @@ func (m *Monitor) Sessions() []plan.Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	entries := make([]*entry, 0, len(m.sessions))
-	for _, e := range m.sessions {
-		entries = append(entries, e)
-	}
-	slices.SortFunc(entries, func(a, b *entry) int {
-		return cmp.Or(cmp.Compare(a.config.Gateway, b.config.Gateway), cmp.Compare(a.config.Device, b.config.Device))
-	})
+	entries := slices.SortedFunc(maps.Values(m.sessions), func(a, b *entry) int { return compare(a.config, b.config) })
 	out := make([]plan.Session, 0, len(entries))
 	for _, e := range entries {
 		out = append(out, plan.Session{
@@ -175,6 +187,10 @@ func (m *Monitor) Sessions() []plan.Session {
 		})
 	}
 	return out
+}
+
+func compare(a, b plan.SessionConfig) int {
+	return cmp.Or(cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Device, b.Device))
 }
 
 // Drain asks all peers, at once, to send nothing more to this gateway, or to
@@ -189,7 +205,7 @@ func (m *Monitor) Drain(on bool) {
 		e.session.drain(on, now)
 		m.report(e, now)
 	}
-	m.poke()
+	m.wake.Up()
 }
 
 // Overdue gives again and again while a session waits for a control packet that
@@ -218,11 +234,7 @@ func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 
 // Changed returns a channel that is closed when, after this call, a session
 // goes up or down, or gets its first verdict.
-func (m *Monitor) Changed() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.changed
-}
+func (m *Monitor) Changed() <-chan struct{} { return m.news.Changed() }
 
 // dismiss sends one AdminDown (RFC 5880 section 6.8.16); if it is lost, the
 // peer notices when this host stops to be its peer in WireGuard.
@@ -279,7 +291,7 @@ func (m *Monitor) round(now time.Time) time.Time {
 		e.expire(now)
 		m.report(e, now)
 		s := m.sockets[key.socketKey]
-		if s == nil || s.control == nil {
+		if s == nil || s.conn == nil {
 			// The socket is tried again after openRetry. The clock goes on.
 			next = earlier(next, e.deadline(next, now))
 			continue
@@ -290,7 +302,7 @@ func (m *Monitor) round(now time.Time) time.Time {
 		}
 		m.sendEcho(e, s, key.remote, turn, now)
 		if e.late(now) {
-			signal(m.overdue)
+			m.overdue.Up()
 		}
 		next = earlier(next, e.nextRound(now))
 	}
@@ -349,17 +361,5 @@ func (m *Monitor) report(e *entry, now time.Time) {
 		m.log.Info("liveness session "+state, "peer", string(e.config.Gateway), "interface", e.config.Device, "reason", e.diagnostic.String())
 	}
 	e.up, e.undecided, e.left = up, undecided, drained
-	close(m.changed)
-	m.changed = make(chan struct{})
-}
-
-// poke makes the loop look again; the caller may hold mu.
-func (m *Monitor) poke() { signal(m.wake) }
-
-// signal notes something in a channel of size 1.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+	m.news.Up()
 }

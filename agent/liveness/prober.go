@@ -1,9 +1,9 @@
 package liveness
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 )
 
 // Prober tells whether hosts live by ICMP echoes alone, which their kernels
@@ -21,12 +22,12 @@ import (
 type Prober struct {
 	cfg  Config
 	log  *slog.Logger
-	wake chan struct{} // size 1: look again
+	wake wake.One
+	news wake.All
 
 	mu      sync.Mutex // guards all following fields
 	targets map[sessionKey]*target
-	sockets map[socketKey]*echoSocket
-	changed chan struct{}
+	sockets sockets
 }
 
 // target is one host that is asked.
@@ -40,24 +41,12 @@ type target struct {
 	heard     time.Time // when the last answer came; zero: never
 }
 
-// echoSocket is the connection of one local address and device.
-type echoSocket struct {
-	conn    PacketConn // nil: could not be opened
-	tried   time.Time  // when opening was tried last
-	failing time.Time  // since when sending fails; zero: it does not
-	problem string     // of the last attempt, so that it is logged once
-}
-
 // NewProber prepares a prober; Run makes it live. Port means nothing to it.
 func NewProber(cfg Config) *Prober {
-	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
-	cfg.Multiplier = min(max(cmp.Or(cfg.Multiplier, DefaultMultiplier), 1), 255)
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg = cfg.withDefaults()
 	return &Prober{
-		cfg: cfg, log: cfg.Log, wake: make(chan struct{}, 1),
-		targets: map[sessionKey]*target{}, sockets: map[socketKey]*echoSocket{}, changed: make(chan struct{}),
+		cfg: cfg, log: cfg.Log, wake: wake.NewOne(),
+		targets: map[sessionKey]*target{}, sockets: sockets{},
 	}
 }
 
@@ -66,18 +55,11 @@ func (p *Prober) Run(ctx context.Context) error {
 	var receivers sync.WaitGroup
 	defer receivers.Wait()
 	defer p.closeSockets()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
+	rounds(ctx, p.wake, func() (next time.Time) {
 		p.openSockets(ctx, &receivers)
-		timer.Reset(max(time.Until(p.round(time.Now())), resolution))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		case <-p.wake:
-		}
-	}
+		return p.round(time.Now())
+	})
+	return nil
 }
 
 // Set says which hosts are asked. What is known of those that stay is kept.
@@ -86,7 +68,7 @@ func (p *Prober) Set(sessions []plan.SessionConfig) {
 	defer p.mu.Unlock()
 	want := make(map[sessionKey]bool, len(sessions))
 	for _, c := range sessions {
-		key := sessionKey{socketKey{c.Local.Unmap(), c.Device}, c.Remote.Unmap()}
+		key := keyOf(c)
 		want[key] = true
 		if t := p.targets[key]; t != nil && t.config.Gateway == c.Gateway {
 			t.config = c
@@ -99,15 +81,7 @@ func (p *Prober) Set(sessions []plan.SessionConfig) {
 			delete(p.targets, key)
 		}
 	}
-	p.poke()
-}
-
-// poke makes the loop look again; the caller may hold mu.
-func (p *Prober) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.wake.Up()
 }
 
 // Sessions is a snapshot, sorted by gateway and device.
@@ -115,13 +89,7 @@ func (p *Prober) Sessions() []plan.Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	targets := make([]*target, 0, len(p.targets))
-	for _, t := range p.targets {
-		targets = append(targets, t)
-	}
-	slices.SortFunc(targets, func(a, b *target) int {
-		return cmp.Or(cmp.Compare(a.config.Gateway, b.config.Gateway), cmp.Compare(a.config.Device, b.config.Device))
-	})
+	targets := slices.SortedFunc(maps.Values(p.targets), func(a, b *target) int { return compare(a.config, b.config) })
 	out := make([]plan.Session, 0, len(targets))
 	for _, t := range targets {
 		out = append(out, plan.Session{
@@ -134,11 +102,7 @@ func (p *Prober) Sessions() []plan.Session {
 
 // Changed returns a channel that is closed when, after this call, a host goes
 // up or down, or gets its first verdict.
-func (p *Prober) Changed() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.changed
-}
+func (p *Prober) Changed() <-chan struct{} { return p.news.Changed() }
 
 // round does what is due now and returns when the next round is.
 func (p *Prober) round(now time.Time) time.Time {
@@ -155,7 +119,7 @@ func (p *Prober) round(now time.Time) time.Time {
 			continue // it is tried again after openRetry
 		}
 		if sequence, ok := t.quality.due(now, p.interval(t)); ok {
-			s.send(echo{t.id, sequence}.append(nil), key.remote, now)
+			s.send(echo{t.id, sequence}.append(nil), netip.AddrPortFrom(key.remote, 0), now)
 		}
 		next = earlier(next, t.quality.next)
 	}
@@ -197,8 +161,7 @@ func (p *Prober) report(t *target, up, undecided bool, now time.Time) {
 		state = "alive"
 	}
 	p.log.Info("gateway "+state, "peer", string(t.config.Gateway), "interface", t.config.Device, "address", t.config.Remote.String())
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.news.Up()
 }
 
 func (p *Prober) handle(key sessionKey, reply echo) {
@@ -214,27 +177,10 @@ func (p *Prober) handle(key sessionKey, reply echo) {
 	}
 	if !t.up { // from now on it is asked at the full pace
 		t.quality.next = now.Add(p.cfg.Interval)
-		p.poke()
+		p.wake.Up()
 	}
 	t.heard = now
 	p.report(t, true, false, now)
-}
-
-// receive takes echo replies until the socket is closed or breaks.
-func (p *Prober) receive(key socketKey, s *echoSocket, conn PacketConn) {
-	buf := make([]byte, maxPacket)
-	for {
-		n, from, err := conn.ReadFrom(buf)
-		if err != nil {
-			p.mu.Lock()
-			s.close()
-			p.mu.Unlock()
-			return
-		}
-		if reply, ok := parseEcho(buf[:n]); ok {
-			p.handle(sessionKey{key, from.Addr().Unmap()}, reply)
-		}
-	}
 }
 
 // openSockets opens what targets need and closes what none needs; only Run's
@@ -242,24 +188,23 @@ func (p *Prober) receive(key socketKey, s *echoSocket, conn PacketConn) {
 func (p *Prober) openSockets(ctx context.Context, receivers *sync.WaitGroup) {
 	for _, key := range p.wantedSockets(time.Now()) {
 		conn, err := p.cfg.Network.ListenEcho(ctx, key.local, key.device)
-		p.mu.Lock()
-		s := &echoSocket{conn: conn, tried: time.Now()}
 		if err != nil {
-			s.conn, s.problem = nil, err.Error()
-			if before := p.sockets[key]; before == nil || before.problem != s.problem {
-				p.log.Warn("gateways cannot be asked whether they live", "address", key.local.String(), "interface", key.device, "err", err)
-			}
+			p.failedToOpen(key, err)
+			continue
 		}
+		p.mu.Lock()
+		s := &socket{conn: conn, tried: time.Now()}
 		p.sockets[key] = s
 		p.mu.Unlock()
-		if err == nil {
-			receivers.Go(func() { p.receive(key, s, conn) })
-		}
+		receivers.Go(func() {
+			readEchoes(conn, func(from netip.Addr, reply echo) { p.handle(sessionKey{key, from}, reply) })
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			s.close()
+		})
 	}
 }
 
-// wantedSockets closes sockets that are broken or not needed and returns
-// those to be opened now.
 func (p *Prober) wantedSockets(now time.Time) []socketKey {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -267,46 +212,19 @@ func (p *Prober) wantedSockets(now time.Time) []socketKey {
 	for key := range p.targets {
 		need[key.socketKey] = true
 	}
-	for key, s := range p.sockets {
-		if !need[key] {
-			s.close()
-			delete(p.sockets, key)
-		} else if !s.failing.IsZero() && now.Sub(s.failing) >= openRetry {
-			s.close()
-		}
+	return p.sockets.wanted(need, now)
+}
+
+func (p *Prober) failedToOpen(key socketKey, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sockets.failed(key, err) {
+		p.log.Warn("gateways cannot be asked whether they live", "address", key.local.String(), "interface", key.device, "err", err)
 	}
-	var open []socketKey
-	for key := range need {
-		if s := p.sockets[key]; s == nil || s.conn == nil && now.Sub(s.tried) >= openRetry {
-			open = append(open, key)
-		}
-	}
-	return open
 }
 
 func (p *Prober) closeSockets() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key, s := range p.sockets {
-		s.close()
-		delete(p.sockets, key)
-	}
-}
-
-// send notes whether the socket still can; a lost echo is what echoes are
-// there to find.
-func (s *echoSocket) send(b []byte, to netip.Addr, now time.Time) {
-	if err := s.conn.WriteTo(b, netip.AddrPortFrom(to, 0)); err == nil {
-		s.failing = time.Time{}
-	} else if s.failing.IsZero() {
-		s.failing = now
-	}
-}
-
-// close ends the receiver. What goes wrong here has no consequence.
-func (s *echoSocket) close() {
-	if s.conn != nil {
-		_ = s.conn.Close()
-	}
-	s.conn, s.failing, s.tried = nil, time.Time{}, time.Now()
+	p.sockets.close()
 }
