@@ -7,21 +7,12 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/tunnel"
 )
 
-const (
-	// drainSettle is what others get at least to hear that this gateway is
-	// drained: other datacenters need a round trip, nodes an answer of their
-	// API server.
-	drainSettle = 3 * time.Second
-	// drainBound is how long a drain waits for traffic to end.
-	drainBound = 30 * time.Second
-	// drainedRate is what a peer of a drained gateway still sends, at most:
-	// liveness and the catalog, in bytes a second.
-	drainedRate = 16 << 10
-)
+// drainBound is how long a drain waits for traffic to end.
+const drainBound = 30 * time.Second
 
 // DrainRequest says how a gateway is taken out of use.
 type DrainRequest struct {
@@ -60,17 +51,20 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 	if bound == 0 {
 		bound = drainBound
 	}
-	quiet, err := a.awaitQuiet(ctx, bound)
-	if err != nil {
+	step, err := a.drain.await(ctx, bound)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !quiet {
+	case step == plan.InUse:
+		return &catalog.Refusal{
+			Code: "undrained", Message: "this gateway was taken back into use meanwhile",
+			Remedy: "run meshctl drain again, with a longer --for if its time was over",
+		}
+	case step == plan.Draining:
 		progress("not-quiet", fmt.Sprintf("packets still arrive after %s; they are sent on", bound))
-		return nil
+	default:
+		progress("quiet", "nothing arrives here any more")
 	}
-	a.drain.finish()
-	m.loop.wake.Up()
-	progress("quiet", "nothing arrives here any more")
 	return nil
 }
 
@@ -85,57 +79,6 @@ func (a *Agent) Undrain() error {
 	}
 	m.loop.wake.Up()
 	return nil
-}
-
-// awaitQuiet returns true when peers have all but stopped sending.
-func (a *Agent) awaitQuiet(ctx context.Context, bound time.Duration) (bool, error) {
-	deadline := time.Now().Add(bound)
-	select {
-	case <-ctx.Done():
-		return false, ctx.Err()
-	case <-time.After(min(drainSettle, bound)):
-	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var before map[tunnel.PublicKey]uint64
-	for {
-		tunnels, err := a.deps.Dataplane.Tunnels.List(ctx)
-		if err != nil {
-			return false, fmt.Errorf("look at the tunnels: %w", err)
-		}
-		now := received(tunnels)
-		if before != nil && silent(before, now) {
-			return true, nil
-		}
-		if !time.Now().Before(deadline) {
-			return false, nil
-		}
-		before = now
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-func received(tunnels []tunnel.Observed) map[tunnel.PublicKey]uint64 {
-	bytes := map[tunnel.PublicKey]uint64{}
-	for _, t := range tunnels {
-		for _, p := range t.Peers {
-			bytes[p.PublicKey] += p.ReceivedBytes
-		}
-	}
-	return bytes
-}
-
-func silent(before, now map[tunnel.PublicKey]uint64) bool {
-	for key, bytes := range now {
-		if bytes > before[key]+drainedRate {
-			return false
-		}
-	}
-	return true
 }
 
 // mayDrain refuses to drain the last gateway of the datacenter that is in use.
@@ -165,12 +108,14 @@ func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName) err
 type drain struct {
 	disk Drains // nil: it is forgotten when the agent ends
 
-	mu    sync.Mutex // guards all following fields
+	news  wake.All   // of all following fields
+	mu    sync.Mutex // guards them
 	step  plan.Drain
 	until time.Time // zero: until it is ended
 }
 
-// load takes up what an earlier agent left.
+// load takes up what an earlier agent left. Whether anything still arrives is to
+// be seen anew.
 func (d *drain) load() error {
 	if d.disk == nil {
 		return nil
@@ -181,7 +126,7 @@ func (d *drain) load() error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.step, d.until = plan.Drained, until
+	d.step, d.until = plan.Draining, until
 	return nil
 }
 
@@ -194,6 +139,7 @@ func (d *drain) begin(until time.Time) error {
 		}
 	}
 	d.step, d.until = max(d.step, plan.Draining), until
+	d.news.Up()
 	return nil
 }
 
@@ -203,6 +149,7 @@ func (d *drain) finish() {
 	defer d.mu.Unlock()
 	if d.step == plan.Draining {
 		d.step = plan.Drained
+		d.news.Up()
 	}
 }
 
@@ -215,6 +162,7 @@ func (d *drain) end() error {
 		}
 	}
 	d.step, d.until = plan.InUse, time.Time{}
+	d.news.Up()
 	return nil
 }
 
@@ -229,4 +177,24 @@ func (d *drain) at(now time.Time) (plan.Drain, time.Duration) {
 		return plan.InUse, 0 // what is on disk has ended too
 	}
 	return d.step, d.until.Sub(now)
+}
+
+// await waits until a drain has come to an end, and returns how far it has come
+// then or when the time is over.
+func (d *drain) await(ctx context.Context, bound time.Duration) (plan.Drain, error) {
+	over := time.After(bound)
+	for {
+		changed := d.news.Changed()
+		step, _ := d.at(time.Now())
+		if step != plan.Draining {
+			return step, nil
+		}
+		select {
+		case <-ctx.Done():
+			return step, ctx.Err()
+		case <-over:
+			return step, nil
+		case <-changed:
+		}
+	}
 }

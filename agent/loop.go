@@ -78,6 +78,7 @@ func (l *loop) Run(ctx context.Context) error {
 	group.Go(func() error { return ended(ctx, l.dataplane.Routes.Watch(ctx, l.wake.Up)) })
 	group.Go(func() error { return l.listen(ctx) })
 	group.Go(func() error { return l.catchUp(ctx) })
+	group.Go(func() error { return l.settle(ctx) })
 	group.Go(func() error {
 		for ctx.Err() == nil {
 			// Taken before the pass, so that no change during it is missed.
