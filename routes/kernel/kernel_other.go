@@ -39,5 +39,10 @@ func (*Kernel) Lookup(context.Context, netip.Addr) (routes.Lookup, error) {
 // Watch is not supported.
 func (*Kernel) Watch(context.Context, func()) error { return errors.ErrUnsupported }
 
+// HostRoutes is not supported.
+func (*Kernel) HostRoutes(context.Context) ([]routes.HostRoute, error) {
+	return nil, errors.ErrUnsupported
+}
+
 // Close does nothing.
 func (*Kernel) Close() error { return nil }

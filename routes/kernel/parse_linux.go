@@ -49,6 +49,17 @@ func (a attrs) addr(typ uint16) netip.Addr {
 	return addr
 }
 
+// router is where a packet is handed to; of another family (RTA_VIA) it has its
+// family in front. Zero: on the link.
+func (a attrs) router() netip.Addr {
+	const familySize = 2 // struct rtvia
+	if via := a[unix.RTA_VIA]; len(via) > familySize {
+		addr, _ := netip.AddrFromSlice(via[familySize:])
+		return addr
+	}
+	return a.addr(unix.RTA_GATEWAY)
+}
+
 func (a attrs) text(typ uint16) string {
 	text, _, _ := bytes.Cut(a[typ], []byte{0})
 	return string(text)
@@ -104,6 +115,7 @@ type route struct {
 	routes.Route
 	table    int
 	protocol int
+	kind     byte // of rtnetlink(7): unicast, blackhole, …
 	ifindex  int
 	plain    bool // has the metric and type of service that ours have
 	cloned   bool // a cache entry, not a route
@@ -129,6 +141,7 @@ func parseRoute(b []byte) (route, error) {
 	r := route{
 		table:    int(a.u32(unix.RTA_TABLE)),
 		protocol: int(header[5]),
+		kind:     header[7],
 		ifindex:  int(a.u32(unix.RTA_OIF)),
 		plain:    header[3] == 0 && a.u32(unix.RTA_PRIORITY) == metric,
 		cloned:   native.Uint32(header[8:])&unix.RTM_F_CLONED != 0,
@@ -136,7 +149,7 @@ func parseRoute(b []byte) (route, error) {
 	r.Prefix = netip.PrefixFrom(dst, int(header[1]))
 	r.Nexthop = a.u32(rtaNexthopID)
 	r.Source = a.addr(unix.RTA_PREFSRC)
-	r.via = a.addr(unix.RTA_GATEWAY)
+	r.via = a.router()
 	if !r.Prefix.IsValid() {
 		return route{}, fmt.Errorf("route to %s/%d: %w", dst, header[1], errShort)
 	}

@@ -20,7 +20,8 @@ const watchBuffer = 16 << 20
 // Watch wakes on every message that may mean that somebody changed what is
 // ours: the table, whoever the route belongs to; a rule; a nexthop of our range;
 // a link or an address, with which the kernel drops routes without a word; a
-// sysctl of forwarding or rp_filter; and any generation of nftables. Messages that our own writes caused carry the
+// sysctl of forwarding or rp_filter; and any generation of nftables. Once
+// HostRoutes was asked, it wakes on what that reads, too. Messages that our own writes caused carry the
 // port of our socket, and do not wake; those of our nft do, once, since a table
 // that is intact is not written again.
 func (k *Kernel) Watch(ctx context.Context, wake func()) error {
@@ -98,7 +99,7 @@ func (k *Kernel) concerns(m syscall.NetlinkMessage) bool {
 	switch m.Header.Type {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		r, err := parseRoute(m.Data)
-		return err != nil || k.watches(r.table)
+		return err != nil || k.watches(r.table) || k.hostChanges(r)
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		n, err := parseNexthop(m.Data)
 		return err != nil || routes.OwnNexthop(n.id)

@@ -1,0 +1,45 @@
+package kernel
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// HostRoutes reads the main table. From then on Watch heeds those of its routes
+// that may lead to pods of this host (routes.HostRoute.LeadsHere).
+func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
+	k.host.Store(true)
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	o := observer{conn: c}
+	if o.devices, err = deviceNames(); err != nil {
+		return nil, err
+	}
+	var list []routes.HostRoute
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		found, err := o.dumpTable(ctx, unix.RT_TABLE_MAIN, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range found {
+			list = append(list, r.ofHost(o.devices[r.ifindex]))
+		}
+	}
+	return list, nil
+}
+
+func (r route) ofHost(device string) routes.HostRoute {
+	refused := r.kind == unix.RTN_BLACKHOLE || r.kind == unix.RTN_UNREACHABLE || r.kind == unix.RTN_PROHIBIT
+	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Refused: refused}
+}
+
+// hostChanges tells whether a route is one that HostRoutes is asked for.
+func (k *Kernel) hostChanges(r route) bool {
+	return k.host.Load() && r.table == unix.RT_TABLE_MAIN && r.ofHost("").LeadsHere()
+}
