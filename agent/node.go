@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,7 @@ type Node struct {
 	deps      NodeDeps
 	startedAt time.Time
 	wake      wake.One
-	published wake.All // Ways may have changed
+	published wake.All // Ways or Pods may have changed
 	routes    routes.Applier
 	adopted   bool // what an earlier agent left has been looked at; only Run touches it
 	last      atomic.Pointer[nodePass]
@@ -168,7 +169,15 @@ func (n *Node) Ways() ([]plan.Way, bool) {
 	return p.desired.Ways, true
 }
 
-// Changed is closed at the next change of Ways after this call.
+// Pods are the ranges of the pods of this host, as its routes tell.
+func (n *Node) Pods() []netip.Prefix {
+	if p := n.last.Load(); p != nil {
+		return p.desired.Pods
+	}
+	return nil
+}
+
+// Changed is closed at the next change of Ways or Pods after this call.
 func (n *Node) Changed() <-chan struct{} { return n.published.Changed() }
 
 func (n *Node) filter(ctx context.Context, d plan.NodeDesired) error {

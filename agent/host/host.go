@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
 )
 
 // Host observes the network namespace that the process is in.
@@ -20,11 +21,13 @@ type Host struct {
 	// Prefixes are the datacenter's own: an interface that has only addresses
 	// out of them does not lead to the underlay.
 	Prefixes func() []catalog.Prefix
+	// Routes reads the main table; nil: nobody wants to know.
+	Routes func(context.Context) ([]routes.HostRoute, error)
 }
 
 // Observe returns the unicast addresses of all interfaces that are not ours,
 // and the smallest MTU of those that lead to the underlay.
-func (h Host) Observe(context.Context) (plan.Host, error) {
+func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	links, err := net.Interfaces()
 	if err != nil {
 		return plan.Host{}, fmt.Errorf("list interfaces: %w", err)
@@ -50,6 +53,11 @@ func (h Host) Observe(context.Context) (plan.Host, error) {
 	}
 	if seen.Overlays, err = h.overlays(); err != nil {
 		return plan.Host{}, err
+	}
+	if h.Routes != nil {
+		if seen.Routes, err = h.Routes(ctx); err != nil {
+			return plan.Host{}, fmt.Errorf("look at the main table: %w", err)
+		}
 	}
 	slices.Sort(seen.Underlay)
 	slices.SortFunc(seen.Links, func(a, b plan.Link) int { return strings.Compare(a.Device, b.Device) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
 )
 
 func settings() config.Kubernetes {
@@ -72,17 +74,17 @@ func awaitSite(t *testing.T, d *Discovery, want string) {
 func TestDiscoveryFollowsTheCluster(t *testing.T) {
 	client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
 	d := start(t, client, t.TempDir())
-	awaitSite(t, d, "pod 10.1.0.0/24, service 10.96.0.0/12, service fd00:96::/112")
+	awaitSite(t, d, "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
 	changed := d.Changed()
-	_, err := client.CoreV1().Nodes().Create(t.Context(), apiNode("two.example", "10.1.1.0/24", "192.0.2.2"), metav1.CreateOptions{})
+	_, err := client.CoreV1().Nodes().Create(t.Context(), apiNode("two.example", "10.7.1.0/24", "192.0.2.2"), metav1.CreateOptions{})
 	require.NoError(t, err)
 	<-changed
-	awaitSite(t, d, "pod 10.1.0.0/23, service 10.96.0.0/12, service fd00:96::/112")
+	awaitSite(t, d, "pod 10.1.0.0/16, pod 10.7.1.0/24, service 10.96.0.0/12, service fd00:96::/112")
 	_, err = client.NetworkingV1().ServiceCIDRs().Create(t.Context(), &networkingv1.ServiceCIDR{
 		ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.101.0.0/16"}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	awaitSite(t, d, "pod 10.1.0.0/23, service 10.101.0.0/16")
+	awaitSite(t, d, "pod 10.1.0.0/16, pod 10.7.1.0/24, service 10.101.0.0/16")
 	assert.Equal(t, map[string][]netip.Addr{
 		"one": {netip.MustParseAddr("192.0.2.1")}, "two-example": {netip.MustParseAddr("192.0.2.2")},
 	}, d.Addresses())
@@ -97,7 +99,7 @@ func TestDiscoveryDoesWithoutWhatIsRefused(t *testing.T) {
 	client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
 	cidrs := schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}
 	refuse(client, "servicecidrs", apierrors.NewNotFound(cidrs, ""))
-	awaitSite(t, start(t, client, t.TempDir()), "pod 10.1.0.0/24, service 10.96.0.0/12, service fd00:96::/112")
+	awaitSite(t, start(t, client, t.TempDir()), "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
 
 	client = fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"))
 	refuse(client, "configmaps", apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, kubeadmName, errors.New("no role")))
@@ -110,7 +112,7 @@ func TestDiscoveryStartsWithoutTheAPIServer(t *testing.T) {
 	dir := t.TempDir()
 	client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
 	first := start(t, client, dir)
-	awaitSite(t, first, "pod 10.1.0.0/24, service 10.96.0.0/12, service fd00:96::/112")
+	awaitSite(t, first, "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
 
 	away := fake.NewClientset()
 	refuse(away, "*", errors.New("connection refused"))
@@ -163,4 +165,35 @@ func TestRoleFollowsTheLabel(t *testing.T) {
 	require.Eventually(t, again.node.Synced, 10*time.Second, time.Millisecond)
 	again.look()
 	assert.Equal(t, RoleGateway, again.Current(), "a Node that is missing changes nothing")
+}
+
+func TestNodeTellsWhatItsOwnNodeHasForPods(t *testing.T) {
+	node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
+	client := fake.NewClientset(node, apiNode("two", "10.1.1.0/24", "192.0.2.2"))
+	w, err := NewRoleWatcher(RoleConfig{Client: client, Kubernetes: settings(), Dir: t.TempDir()})
+	require.NoError(t, err)
+	run(t, w.Run)
+	for _, step := range []struct{ annotation, annotated string }{
+		{"10.1.7.0/24, fd00:7::1/64", "10.1.7.0/24 fd00:7::/64"}, {"10.1.7.0/24,ten", ""}, {"10.1.8.0/24", "10.1.8.0/24"},
+	} {
+		node.Annotations = map[string]string{plan.PodCIDRsAnnotation: step.annotation}
+		_, err = client.CoreV1().Nodes().Update(t.Context(), node.DeepCopy(), metav1.UpdateOptions{})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			spec, annotated := w.Pods()
+			return assert.ObjectsAreEqual(cidrs("10.1.0.0/24"), spec) && assert.ObjectsAreEqual(cidrs(strings.Fields(step.annotated)...), annotated)
+		}, 10*time.Second, time.Millisecond, step.annotation)
+	}
+}
+
+func TestAnnotationThatIsNoPrefixIsRefusedAsAWhole(t *testing.T) {
+	node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
+	node.Annotations = map[string]string{plan.PodCIDRsAnnotation: "10.1.7.0/24,ten"}
+	list, err := annotatedPods(node)
+	assert.Empty(t, list)
+	assert.ErrorContains(t, err, `annotation meshway.io/pod-cidrs of node one`)
+	slim, err := slimNode(node)
+	require.NoError(t, err)
+	_, err = annotatedPods(slim.(*corev1.Node))
+	assert.Error(t, err, "what is dropped of a Node is not the annotation")
 }

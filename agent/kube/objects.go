@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,14 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshway/meshway/agent/plan"
 )
 
 // nodeOf takes of a Node what is needed. label is key=value.
 func nodeOf(n *corev1.Node, label string) Node {
-	node := Node{Name: n.Name, PodCIDRs: prefixesOf(n.Spec.PodCIDRs)}
-	if len(n.Spec.PodCIDRs) == 0 {
-		node.PodCIDRs = prefixesOf([]string{n.Spec.PodCIDR})
-	}
+	node := Node{Name: n.Name, PodCIDRs: podCIDRsOf(n)}
 	for _, a := range n.Status.Addresses {
 		addr, err := netip.ParseAddr(a.Address)
 		switch {
@@ -35,19 +35,49 @@ func nodeOf(n *corev1.Node, label string) Node {
 	return node
 }
 
+// podCIDRsOf are the ranges that Kubernetes has given to a node.
+func podCIDRsOf(n *corev1.Node) []netip.Prefix {
+	if len(n.Spec.PodCIDRs) == 0 {
+		return prefixesOf([]string{n.Spec.PodCIDR})
+	}
+	return prefixesOf(n.Spec.PodCIDRs)
+}
+
+// annotatedPods are the ranges of plan.PodCIDRsAnnotation: all, or none and an
+// error that names what is wrong.
+func annotatedPods(n *corev1.Node) ([]netip.Prefix, error) {
+	text, ok := n.Annotations[plan.PodCIDRsAnnotation]
+	if !ok {
+		return nil, nil
+	}
+	var list []netip.Prefix
+	for _, word := range strings.Split(text, ",") {
+		p, err := netip.ParsePrefix(strings.TrimSpace(word))
+		if err != nil {
+			return nil, fmt.Errorf("annotation %s of node %s: %w", plan.PodCIDRsAnnotation, n.Name, err)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}
+
 // slimNode drops what nobody reads: images and the like are most of a Node.
 func slimNode(object any) (any, error) {
 	n, ok := object.(*corev1.Node)
 	if !ok {
 		return object, nil
 	}
-	return &corev1.Node{
+	slim := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion, Labels: n.Labels,
 		},
 		Spec:   corev1.NodeSpec{PodCIDR: n.Spec.PodCIDR, PodCIDRs: n.Spec.PodCIDRs},
 		Status: corev1.NodeStatus{Addresses: n.Status.Addresses},
-	}, nil
+	}
+	if text, ok := n.Annotations[plan.PodCIDRsAnnotation]; ok {
+		slim.Annotations = map[string]string{plan.PodCIDRsAnnotation: text}
+	}
+	return slim, nil
 }
 
 // serviceCIDRsOf leaves out those that are going away.

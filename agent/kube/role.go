@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,6 +41,8 @@ type RoleWatcher struct {
 	memory Memory[Role]
 	wake   wake.One
 	latest wake.Latest[Role]
+	// refused is why the annotation of the own Node is not used, told once; only Run touches it.
+	refused string
 }
 
 // NewRoleWatcher knows already the role that an earlier one saw.
@@ -87,6 +90,7 @@ func (w *RoleWatcher) look() {
 			continue
 		}
 		role = RoleNode
+		w.annotated(n)
 		if nodeOf(n, w.cfg.Kubernetes.GatewayLabel).Gateway {
 			role = RoleGateway
 		}
@@ -106,11 +110,38 @@ func (w *RoleWatcher) look() {
 	}
 }
 
+// annotated tells once of an annotation that cannot be read.
+func (w *RoleWatcher) annotated(n *corev1.Node) {
+	_, err := annotatedPods(n)
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != w.refused {
+		w.cfg.Log.Warn("the annotation with the ranges of this node's pods is not used", "err", err,
+			"remedy", "give prefixes divided by commas, as in 10.1.2.0/24,fd00:1:2::/64")
+	}
+	w.refused = text
+}
+
 // Current returns the role as it is known now.
 func (w *RoleWatcher) Current() Role { return w.latest.Get() }
 
 // Changed is closed at the next change of Current after this call.
 func (w *RoleWatcher) Changed() <-chan struct{} { return w.latest.Changed() }
+
+// Pods are the ranges that the own Node has for its pods: Node.spec.podCIDRs,
+// and what its annotation says (plan.PodCIDRsAnnotation), which somebody has
+// written who knows better.
+func (w *RoleWatcher) Pods() (spec, annotated []netip.Prefix) {
+	for _, n := range Items[*corev1.Node](w.node) {
+		if n.Name == w.cfg.Kubernetes.NodeName {
+			annotated, _ = annotatedPods(n) // look has told the error
+			return podCIDRsOf(n), annotated
+		}
+	}
+	return nil, nil
+}
 
 // Owner is a reference to the own Node, with which goes what it owns; false:
 // not known yet.

@@ -45,7 +45,7 @@ func siteOf(k config.Kubernetes, static []catalog.Prefix, c cluster) plan.Site {
 			addresses = append(addresses, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}
-	pods := first(k.PodCIDRs, Aggregate(ofNodes), Aggregate(c.kubeadm.pods))
+	pods := first(k.PodCIDRs, podRanges(ofNodes, c.kubeadm.pods))
 	services := first(k.ServiceCIDRs, Aggregate(c.services), Aggregate(c.kubeadm.services))
 	if !k.AnnounceNodes {
 		addresses = nil
@@ -61,6 +61,20 @@ func siteOf(k config.Kubernetes, static []catalog.Prefix, c cluster) plan.Site {
 	site.Prefixes = distinct(append(slices.Clone(static), site.Prefixes...))
 	site.Problems = complaints(c, pods, services)
 	return site
+}
+
+// podRanges are those of the nodes, and what kubeadm was told where a node has a
+// part of it: CNI plugins that manage addresses themselves take them from
+// anywhere in there, whatever Node.spec.podCIDRs says.
+func podRanges(ofNodes, kubeadm []netip.Prefix) []netip.Prefix {
+	all := slices.Clone(ofNodes)
+	for _, wide := range kubeadm {
+		part := func(p netip.Prefix) bool { return wide.Bits() <= p.Bits() && wide.Contains(p.Addr()) }
+		if len(ofNodes) == 0 || slices.ContainsFunc(ofNodes, part) {
+			all = append(all, wide)
+		}
+	}
+	return Aggregate(all)
 }
 
 func first(lists ...[]netip.Prefix) []netip.Prefix {

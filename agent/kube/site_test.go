@@ -90,10 +90,18 @@ func TestSiteIsWhatIsConfiguredThenWhatTheClusterSays(t *testing.T) {
 	}{
 		"all found": {
 			cluster: cluster{nodes: nodes, services: cidrs("10.101.0.0/16"), kubeadm: kubeadm},
-			want:    "pod 10.1.0.0/23, service 10.101.0.0/16, pod fd00:1::/64",
+			want:    "pod 10.1.0.0/16, service 10.101.0.0/16, pod fd00:1::/64",
 		},
 		"no ServiceCIDR API": {
-			cluster: cluster{nodes: nodes, kubeadm: kubeadm}, want: "pod 10.1.0.0/23, service 10.96.0.0/12, pod fd00:1::/64",
+			cluster: cluster{nodes: nodes, kubeadm: kubeadm}, want: "pod 10.1.0.0/16, service 10.96.0.0/12, pod fd00:1::/64",
+		},
+		"kubeadm was told nothing": {
+			cluster: cluster{nodes: nodes, services: cidrs("10.101.0.0/16")},
+			want:    "pod 10.1.0.0/23, service 10.101.0.0/16, pod fd00:1::/64",
+		},
+		"kubeadm was told what is long gone": {
+			cluster: cluster{nodes: nodes, kubeadm: ranges{pods: cidrs("10.244.0.0/16"), services: cidrs("10.96.0.0/12")}},
+			want:    "pod 10.1.0.0/23, service 10.96.0.0/12, pod fd00:1::/64",
 		},
 		"the CNI gives no ranges to nodes": {
 			cluster: cluster{nodes: []Node{{Name: "a"}}, kubeadm: kubeadm}, want: "pod 10.1.0.0/16, service 10.96.0.0/12",
@@ -104,14 +112,14 @@ func TestSiteIsWhatIsConfiguredThenWhatTheClusterSays(t *testing.T) {
 		},
 		"nodes announced": {
 			config: config.Kubernetes{AnnounceNodes: true}, cluster: cluster{nodes: nodes, kubeadm: kubeadm},
-			want: "pod 10.1.0.0/23, service 10.96.0.0/12, node 192.0.2.1/32, node 192.0.2.2/32, pod fd00:1::/64",
+			want: "pod 10.1.0.0/16, service 10.96.0.0/12, node 192.0.2.1/32, node 192.0.2.2/32, pod fd00:1::/64",
 		},
 		"besides static ones, each once": {
 			static: []catalog.Prefix{
-				{CIDR: netip.MustParsePrefix("10.1.0.0/23"), Kind: catalog.PodPrefix}, {CIDR: netip.MustParsePrefix("10.50.0.0/16"), Kind: catalog.NodePrefix},
+				{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}, {CIDR: netip.MustParsePrefix("10.50.0.0/16"), Kind: catalog.NodePrefix},
 			},
 			cluster: cluster{nodes: nodes, kubeadm: kubeadm},
-			want:    "pod 10.1.0.0/23, node 10.50.0.0/16, service 10.96.0.0/12, pod fd00:1::/64",
+			want:    "pod 10.1.0.0/16, node 10.50.0.0/16, service 10.96.0.0/12, pod fd00:1::/64",
 		},
 		"nothing is told": {
 			cluster: cluster{refused: []error{errors.New("nodes is forbidden")}}, want: "pod-cidrs-unknown, service-cidrs-unknown",

@@ -84,6 +84,7 @@ func survey(in Inputs, found *problems) (members, bool) {
 	m.local, m.others = judgePrefixes(in, m.own, others, found)
 	judgeGateways(in, &m, gateways, found)
 	m.nodes = judgeNodes(in, m, found)
+	podsOfNodes(in, m, found)
 	return m, true
 }
 

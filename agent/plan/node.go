@@ -66,6 +66,7 @@ type NodeDesired struct {
 	Firewall routes.Firewall
 	Sessions []SessionConfig // sorted by gateway
 	Ways     []Way           // sorted by gateway
+	Pods     []netip.Prefix  // ranges of the pods of this host, as its routes tell; sorted
 	Hold     bool            // too little is known: touch nothing
 	Prune    bool            // what is ours and not in here may be deleted
 }
@@ -103,7 +104,7 @@ func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
 	n.complainOfSilence(&found)
 	return NodeDesired{
 		Tunnels: n.tunnels(), Routes: n.routing(&found), Firewall: n.firewall(),
-		Sessions: n.sessions(), Ways: n.ways(), Prune: in.Synced,
+		Sessions: n.sessions(), Ways: n.ways(), Pods: behindHost(in.Host, n.own.own.Prefixes), Prune: in.Synced,
 	}, found.sorted()
 }
 

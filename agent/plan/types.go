@@ -42,6 +42,8 @@ const (
 type Nodes struct {
 	Peers   []NodePeer // by name
 	Pending bool       // not all are known yet: nothing may be deleted for want of one
+	// PodCIDRs are Node.spec.podCIDRs of this gateway itself.
+	PodCIDRs []netip.Prefix
 }
 
 // NodePeer is a node at the other end of a tunnel.
@@ -50,7 +52,8 @@ type NodePeer struct {
 	PublicKey tunnel.PublicKey `json:"publicKey"`
 	Port      uint16           `json:"port"` // UDP, of its lane 0
 	Addresses []netip.Addr     `json:"addresses,omitempty"`
-	PodCIDRs  []netip.Prefix   `json:"podCIDRs,omitempty"`
+	PodCIDRs  []netip.Prefix   `json:"podCIDRs,omitempty"` // as the cluster says
+	Claims    []netip.Prefix   `json:"claims,omitempty"`   // as the node itself says: where its pods are
 }
 
 // Host is what the agent sees of its own host.
@@ -64,6 +67,9 @@ type Host struct {
 	// Overlays are the devices by which a CNI plugin carries packets to other
 	// hosts inside of others (vxlan, ipip, …), sorted.
 	Overlays []string
+	// Routes are those of the main table, in any order, where it matters which
+	// pods are on this host.
+	Routes []routes.HostRoute
 }
 
 // Link is what can be reached over one interface without a router.

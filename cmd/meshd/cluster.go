@@ -191,7 +191,8 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 	if err != nil {
 		return err
 	}
-	dataplane, err := newDataplane(ctx, cfg, log)
+	kernel := newRoutes(cfg)
+	dataplane, err := newDataplane(ctx, cfg, kernel, log)
 	if err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 			Interval: cfg.Liveness.Interval, Multiplier: cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: log,
 		}),
 		Host: host.Host{
-			TunnelPrefix: cfg.WireGuard.Interface,
+			TunnelPrefix: cfg.WireGuard.Interface, Routes: kernel.HostRoutes,
 			Prefixes: func() []catalog.Prefix {
 				known, _ := reader.Current()
 				return known.PrefixesOf(cfg.Datacenter)
@@ -210,7 +211,7 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 	})
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
 		Client: clients.Dynamic, Node: cfg.Kubernetes.NodeName, PublicKey: key.Public(), Port: cfg.WireGuard.Port,
-		Owner: roles.Owner, Ways: node.Ways, Changed: node.Changed, Log: log,
+		Owner: roles.Owner, Ways: node.Ways, Pods: node.Pods, NodePods: roles.Pods, Changed: node.Changed, Log: log,
 	})
 	if err != nil {
 		return err

@@ -24,8 +24,17 @@ const procSysVariable = "MESHWAY_PROC_SYS"
 // asks for interfaces of the userspace data plane (meshd lanes).
 const lanesVariable = "MESHWAY_LANES"
 
+// newRoutes is the part of the data plane that every host has.
+func newRoutes(cfg config.Config) *kernel.Kernel {
+	return kernel.New(kernel.Options{
+		DevicePrefix: cfg.WireGuard.Interface,
+		SysctlRoot:   os.Getenv(procSysVariable),
+		Sysctls:      kernel.FileStore(filepath.Join(cfg.DataDir, "sysctls.json")),
+	})
+}
+
 // newDataplane chooses the adapters; it changes nothing.
-func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (agent.Dataplane, error) {
+func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel, log *slog.Logger) (agent.Dataplane, error) {
 	inKernel := wgkernel.New()
 	var inProcess device.Backend = userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
 	if dir := os.Getenv(lanesVariable); dir != "" {
@@ -41,13 +50,5 @@ func newDataplane(ctx context.Context, cfg config.Config, log *slog.Logger) (age
 		devices.Backend, devices.Removers = inKernel, []device.Backend{inProcess}
 	}
 	log.Info("data plane chosen", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
-	return agent.Dataplane{
-		Tunnels: device.New(devices),
-		Routes: kernel.New(kernel.Options{
-			DevicePrefix: cfg.WireGuard.Interface,
-			SysctlRoot:   os.Getenv(procSysVariable),
-			Sysctls:      kernel.FileStore(filepath.Join(cfg.DataDir, "sysctls.json")),
-		}),
-		Firewall: nft.New(),
-	}, nil
+	return agent.Dataplane{Tunnels: device.New(devices), Routes: routes, Firewall: nft.New()}, nil
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/meshway/meshway/agent/registry"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
 )
 
 // metricsGrace is what a scrape that is being answered gets when meshd stops.
@@ -153,7 +154,8 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in 
 	if err != nil {
 		return nil, err
 	}
-	dataplane, err := newDataplane(ctx, cfg, log)
+	kernel := newRoutes(cfg)
+	dataplane, err := newDataplane(ctx, cfg, kernel, log)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +177,12 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in 
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
 			Prefixes:     func() []catalog.Prefix { return in.site.Current().Prefixes },
+			Routes: func(ctx context.Context) ([]routes.HostRoute, error) {
+				if len(in.site.Current().Nodes.Peers) == 0 {
+					return nil, nil // they may be many, and matter to nodes with tunnels only
+				}
+				return kernel.HostRoutes(ctx)
+			},
 		},
 		Registrations: registry.File{Path: filepath.Join(cfg.DataDir, "services.json")},
 		Drains:        registry.DrainFile{Path: filepath.Join(cfg.DataDir, "drain.json")},

@@ -66,7 +66,7 @@ func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) err
 	if err := dropMembership(store, force); err != nil {
 		return err
 	}
-	dataplane, err := newDataplane(cmd.Context(), cfg, log)
+	dataplane, err := newDataplane(cmd.Context(), cfg, newRoutes(cfg), log)
 	if err != nil {
 		return err
 	}

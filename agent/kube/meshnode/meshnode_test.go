@@ -50,10 +50,12 @@ func run(t *testing.T, task func(context.Context) error) {
 	t.Cleanup(func() { stop(); assert.NoError(t, <-done) })
 }
 
-// node is a writer whose ways can be changed.
+// node is a writer whose ways and pods can be changed.
 type node struct {
-	ways []plan.Way
-	next chan struct{}
+	ways            []plan.Way
+	pods            []netip.Prefix // in its routes
+	spec, annotated []netip.Prefix // of its Node
+	next            chan struct{}
 }
 
 func (n *node) start(t *testing.T, client *dynamicfake.FakeDynamicClient, name string, key byte) *Writer {
@@ -64,6 +66,7 @@ func (n *node) start(t *testing.T, client *dynamicfake.FakeDynamicClient, name s
 		Owner: func() (metav1.OwnerReference, bool) {
 			return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: name, UID: "u"}, true
 		},
+		Pods: func() []netip.Prefix { return n.pods }, NodePods: func() (spec, annotated []netip.Prefix) { return n.spec, n.annotated },
 		Ways: func() ([]plan.Way, bool) { return n.ways, n.ways != nil }, Changed: func() <-chan struct{} { return n.next },
 	})
 	require.NoError(t, err)
@@ -106,7 +109,7 @@ func TestGatewayReadsWhatItsNodesWrite(t *testing.T) {
 	s := newSite(t, client, dir, "east-3")
 	assert.True(t, s.Current().Nodes.Pending)
 	run(t, s.Run)
-	want := plan.Nodes{Peers: []plan.NodePeer{{
+	want := plan.Nodes{PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.3.0/24")}, Peers: []plan.NodePeer{{
 		Name: "east-1", PublicKey: tunnel.PublicKey{1}, Port: 51820,
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24")},
 	}}}
@@ -222,4 +225,40 @@ func TestUninstallingDeletesWhatNodesWrote(t *testing.T) {
 	assert.False(t, exists)
 	_, exists = read(t, client, "mine")
 	assert.True(t, exists)
+}
+
+func prefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range list {
+		out = append(out, netip.MustParsePrefix(text))
+	}
+	return out
+}
+
+func TestNodeTellsItsPodsWhereItsNodeDoesNot(t *testing.T) {
+	for name, c := range map[string]struct {
+		node node
+		want []string
+	}{
+		"nothing is found":                     {node: node{spec: prefixes("10.1.1.0/24")}},
+		"what Kubernetes gave":                 {node: node{spec: prefixes("10.1.1.0/24", "fd00:1::/64"), pods: prefixes("10.1.1.0/24")}},
+		"a route for each pod out of it":       {node: node{spec: prefixes("10.1.1.0/24"), pods: prefixes("10.1.1.7/32", "10.1.1.9/32")}},
+		"Kubernetes gave nothing":              {node: node{pods: prefixes("10.1.7.0/26", "10.1.7.64/26")}, want: []string{"10.1.7.0/25"}},
+		"the CNI plugin gives others":          {node: node{spec: prefixes("10.1.1.0/24"), pods: prefixes("10.1.7.0/26")}, want: []string{"10.1.7.0/26"}},
+		"somebody knows better than routes do": {node: node{pods: prefixes("10.1.7.0/26"), annotated: prefixes("10.1.8.0/24")}, want: []string{"10.1.8.0/24"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, n := newClient(), c.node
+			n.ways = []plan.Way{{Gateway: "east-3", Tunnel: true}}
+			n.start(t, client, "east-1", 1)
+			eventually(t, func() bool { _, exists := read(t, client, "east-1"); return exists })
+			m, _ := read(t, client, "east-1")
+			assert.Equal(t, c.want, m.Spec.PodCIDRs)
+			s := newSite(t, client, t.TempDir(), "east-3")
+			run(t, s.Run)
+			eventually(t, func() bool { return len(s.Current().Nodes.Peers) == 1 })
+			assert.Equal(t, prefixes(c.want...), s.Current().Nodes.Peers[0].Claims)
+			assert.Equal(t, prefixes("10.1.1.0/24"), s.Current().Nodes.Peers[0].PodCIDRs, "of the Node")
+		})
+	}
 }

@@ -120,6 +120,9 @@ func (s *Site) pass(ctx context.Context) error {
 func (s *Site) join(specs map[string]Spec, refusal error) plan.Site {
 	site := s.cfg.Cluster.Current()
 	for _, n := range s.cfg.Cluster.Nodes() {
+		if n.Name == s.cfg.Node {
+			site.Nodes.PodCIDRs = n.PodCIDRs
+		}
 		spec, told := specs[n.Name]
 		if !told || n.Gateway || !slices.Contains(spec.Tunnels, s.cfg.Gateway) {
 			continue
@@ -127,7 +130,7 @@ func (s *Site) join(specs map[string]Spec, refusal error) plan.Site {
 		key, _ := tunnel.ParsePublicKey(spec.PublicKey) // the planner refuses the zero one
 		site.Nodes.Peers = append(site.Nodes.Peers, plan.NodePeer{
 			Name: n.Name, PublicKey: key, Port: uint16(spec.Port), //nolint:gosec // the CRD bounds it, and the planner judges it
-			Addresses: n.Addresses, PodCIDRs: n.PodCIDRs,
+			Addresses: n.Addresses, PodCIDRs: n.PodCIDRs, Claims: spec.pods(),
 		})
 	}
 	slices.SortFunc(site.Nodes.Peers, func(a, b plan.NodePeer) int { return cmp.Compare(a.Name, b.Name) })

@@ -1,6 +1,8 @@
 package meshnode
 
 import (
+	"net/netip"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -33,6 +35,20 @@ type Spec struct {
 	Port      int32    `json:"port"`              // UDP, for the gateway of index 0; add the index of others
 	Tunnels   []string `json:"tunnels,omitempty"` // gateways that are on no link of the node, sorted
 	Links     []string `json:"links,omitempty"`   // gateways that are, sorted
+	// PodCIDRs are the ranges of the pods of this node, sorted, if
+	// Node.spec.podCIDRs does not have them all.
+	PodCIDRs []string `json:"podCIDRs,omitempty"`
+}
+
+// pods are the PodCIDRs that are prefixes.
+func (s Spec) pods() []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range s.PodCIDRs {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
 }
 
 // Decode reads an object of the dynamic client.

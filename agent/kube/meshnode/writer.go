@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,8 +28,11 @@ type WriterConfig struct {
 	Port      uint16                               // UDP, of lane 0
 	Owner     func() (metav1.OwnerReference, bool) // the own Node; false: not known yet
 	Ways      func() ([]plan.Way, bool)            // to the gateways; false: not known yet
-	Changed   func() <-chan struct{}               // closed at the next change of Ways
-	Log       *slog.Logger
+	Pods      func() []netip.Prefix                // ranges of the own pods, as the node's routes tell
+	// NodePods are the same as the own Node tells, and as its annotation does.
+	NodePods func() (spec, annotated []netip.Prefix)
+	Changed  func() <-chan struct{} // closed at the next change of Ways
+	Log      *slog.Logger
 }
 
 // Writer keeps the own MeshNode object as the node is.
@@ -112,7 +117,25 @@ func (w *Writer) spec(ways []plan.Way) Spec {
 			s.Links = append(s.Links, way.Gateway)
 		}
 	}
+	for _, p := range w.pods() {
+		s.PodCIDRs = append(s.PodCIDRs, p.String())
+	}
 	return s
+}
+
+// pods are told where the Node does not say it already: what was annotated,
+// else what was found if it is more. A CNI plugin with a route for each pod
+// would else cause a write for each.
+func (w *Writer) pods() []netip.Prefix {
+	spec, annotated := w.cfg.NodePods()
+	if len(annotated) > 0 {
+		return kube.Aggregate(annotated)
+	}
+	found := kube.Aggregate(w.cfg.Pods())
+	if slices.Equal(kube.Aggregate(slices.Concat(spec, found)), kube.Aggregate(spec)) {
+		return nil
+	}
+	return found
 }
 
 // write is refused by the API server if somebody else has written since we

@@ -1,0 +1,159 @@
+package plan_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/routes"
+)
+
+func prefixes(text string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, word := range strings.Fields(text) {
+		out = append(out, netip.MustParsePrefix(word))
+	}
+	return out
+}
+
+// mainTable parses lines of ip route show.
+func mainTable(lines ...string) []routes.HostRoute {
+	var out []routes.HostRoute
+	for _, line := range lines {
+		words := strings.Fields(line)
+		r := routes.HostRoute{Refused: words[0] == "blackhole" || words[0] == "unreachable"}
+		if r.Refused {
+			words = words[1:]
+		}
+		if !strings.Contains(words[0], "/") {
+			words[0] += "/32"
+		}
+		r.Prefix = netip.MustParsePrefix(words[0])
+		for i, word := range words[:max(0, len(words)-1)] {
+			switch word {
+			case "via":
+				r.Via = netip.MustParseAddr(words[i+1])
+			case "dev":
+				r.Device = words[i+1]
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// TestNodeFindsItsPodsInTheRoutesOfItsCNI has main tables as plugins leave them:
+// node 192.0.2.9 of a cluster whose pods are in 10.1.0.0/16.
+func TestNodeFindsItsPodsInTheRoutesOfItsCNI(t *testing.T) {
+	for name, c := range map[string]struct {
+		overlays  string
+		addresses string
+		table     []string
+		want      string
+	}{
+		"a bridge": {
+			table: []string{"10.1.9.0/24 dev cni0", "10.1.8.0/24 via 192.0.2.8 dev eth0", "192.0.2.0/24 dev eth0"},
+			want:  "10.1.9.0/24",
+		},
+		"flannel": {
+			overlays: "flannel.1",
+			table:    []string{"10.1.8.0/24 via 10.1.8.0 dev flannel.1", "10.1.9.0/24 dev cni0"},
+			want:     "10.1.9.0/24",
+		},
+		"blocks of Calico, and an address borrowed from another node's": {
+			overlays: "vxlan.calico",
+			table: []string{
+				"blackhole 10.1.171.64/26", "10.1.171.65 dev cali1", "10.1.171.70 dev cali2", "10.1.3.7 dev cali3",
+				"10.1.3.0/26 via 10.1.3.0 dev vxlan.calico", "10.1.4.0/26 via 192.0.2.4 dev eth0", "172.17.0.0/16 dev docker0",
+			},
+			want: "10.1.3.7/32 10.1.171.64/26",
+		},
+		"Cilium": {
+			addresses: "10.1.5.14",
+			table:     []string{"10.1.5.0/24 via 10.1.5.14 dev cilium_host", "10.1.6.0/24 via 10.1.5.14 dev cilium_host", "10.1.5.14 dev cilium_host"},
+			want:      "10.1.5.0/24",
+		},
+		"a route for each pod, out of the network of the hosts": {
+			addresses: "10.1.64.9",
+			table: []string{
+				"0.0.0.0/0 via 10.1.64.1 dev ens5", "10.1.64.0/19 dev ens5", "10.1.70.3 dev eni1", "10.1.70.4 dev eni2",
+				"169.254.169.254 dev ens5",
+			},
+			want: "10.1.70.3/32 10.1.70.4/32",
+		},
+		"one bridge over all hosts":    {table: []string{"10.1.0.0/16 dev weave"}},
+		"what is dropped of all":       {table: []string{"unreachable 10.1.0.0/16", "blackhole 10.0.0.0/8"}},
+		"services and other networks":  {table: []string{"10.101.0.0/24 dev kube-ipvs0", "10.3.0.0/24 dev br0"}},
+		"nothing but the own networks": {table: []string{"0.0.0.0/0 via 192.0.2.254 dev eth0", "192.0.2.0/24 dev eth0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := nodeInputs()
+			in.Host.Underlay, in.Host.Overlays = []string{"eth0"}, strings.Fields(c.overlays)
+			in.Host.Addresses = append(in.Host.Addresses, addresses(strings.Fields(c.addresses)...)...)
+			in.Host.Routes = mainTable(c.table...)
+			d, _ := plan.ComputeNode(in)
+			assert.Equal(t, prefixes(c.want), d.Pods)
+		})
+	}
+}
+
+// TestGatewayBelievesANodeOnlyWhereTheClusterDoesNotKnow is about node n1,
+// to which the API has given 10.1.1.0/24.
+func TestGatewayBelievesANodeOnlyWhereTheClusterDoesNotKnow(t *testing.T) {
+	bridge, calico := mainTable("10.1.9.0/24 dev cni0"), mainTable("blackhole 10.1.200.0/26")
+	for name, c := range map[string]struct {
+		claims, podCIDRs string // of the node
+		here             []routes.HostRoute
+		ours             string // Node.spec.podCIDRs of the gateway
+		want             string
+		problems         string
+	}{
+		"Kubernetes gives the addresses":   {podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"and a node lies":                  {claims: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the gateway has no pods":          {claims: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the CNI plugin gives others":      {claims: "10.1.201.0/26", podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.201.0/26"},
+		"the node has not told them yet":   {podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the API gives none":               {claims: "10.1.201.0/26 10.1.7.7/32", want: "10.1.7.7/32 10.1.201.0/26"},
+		"nobody tells":                     {problems: "node-pods-unknown"},
+		"of another datacenter":            {claims: "10.3.0.0/24", problems: "node-pods-refused node-pods-unknown"},
+		"of services":                      {claims: "10.101.0.0/24", problems: "node-pods-refused node-pods-unknown"},
+		"all pods":                         {claims: "10.1.0.0/16", problems: "node-pods-refused node-pods-unknown"},
+		"of another node":                  {claims: "10.1.202.0/26 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"of the gateway":                   {claims: "10.1.200.0/28 10.1.203.0/26", here: calico, want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"with the address of a host":       {claims: "10.1.64.0/19 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"one inside of another node's":     {claims: "10.1.202.7/32", want: "10.1.202.7/32"},
+		"with bits that are of no network": {claims: "10.1.203.9/26", problems: "node-pods-refused node-pods-unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			in.Host.Routes, in.Nodes.PodCIDRs = c.here, prefixes(c.ours)
+			in.Nodes.Peers = []plan.NodePeer{
+				{
+					Name: "n1", PublicKey: [32]byte{21}, Port: 51820, Addresses: addresses("198.51.100.1"),
+					PodCIDRs: prefixes(c.podCIDRs), Claims: prefixes(c.claims),
+				},
+				{Name: "n2", PublicKey: [32]byte{22}, Port: 51820, Addresses: addresses("10.1.64.2"), Claims: prefixes("10.1.202.0/26")},
+			}
+			d, problems := plan.Compute(in)
+			var allowed []netip.Prefix
+			for _, p := range d.Tunnels[len(d.Tunnels)-1].Peers {
+				for _, a := range p.AllowedIPs {
+					if p.PublicKey[0] == 21 && a != netip.MustParsePrefix("198.51.100.1/32") && a.Addr().Is4() {
+						allowed = append(allowed, a)
+					}
+				}
+			}
+			assert.Equal(t, prefixes(c.want), allowed)
+			var codes []string
+			for _, p := range problems {
+				if p.Subject == "node n1" {
+					codes = append(codes, p.Code)
+				}
+			}
+			assert.Equal(t, strings.Fields(c.problems), append([]string{}, codes...), problemText(problems))
+		})
+	}
+}
