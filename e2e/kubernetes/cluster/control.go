@@ -91,23 +91,28 @@ func (c *Cluster) apiServerArgs() []string {
 }
 
 func (c *Cluster) controllerManagerArgs() []string {
-	return []string{
+	args := []string{
 		"--kubeconfig", kubeconfigFile, "--leader-elect=false", "--bind-address", "127.0.0.1",
 		"--service-account-private-key-file", configDir + "/accounts.key", "--root-ca-file", caFile,
-		"--allocate-node-cidrs", "--cluster-cidr", joined(c.options.PodCIDRs),
 		"--service-cluster-ip-range", joined(c.options.ServiceCIDRs),
 	}
+	if c.options.OwnIPAM {
+		return args
+	}
+	return append(args, "--allocate-node-cidrs", "--cluster-cidr", joined(c.options.PodCIDRs))
 }
 
 // createNodes makes the Node objects before the kubelets do, with the pod CIDRs
-// that the nodes' networks were made with: nothing has to wait for another.
+// (but for Options.OwnIPAM) that the nodes' networks were made with: nothing has to wait for another.
 func (c *Cluster) createNodes(ctx context.Context) error {
 	for _, n := range c.nodes {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
-		for _, pods := range n.PodCIDRs {
-			node.Spec.PodCIDRs = append(node.Spec.PodCIDRs, pods.String())
+		if !c.options.OwnIPAM {
+			for _, pods := range n.PodCIDRs {
+				node.Spec.PodCIDRs = append(node.Spec.PodCIDRs, pods.String())
+			}
+			node.Spec.PodCIDR = node.Spec.PodCIDRs[0]
 		}
-		node.Spec.PodCIDR = node.Spec.PodCIDRs[0]
 		if _, err := c.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
 			return fmt.Errorf("create node %s: %w", n.Name, err)
 		}

@@ -30,7 +30,7 @@ const (
 type Node struct {
 	Name      string
 	Addresses []netip.Addr   // on the underlay, in the order of Options.PodCIDRs
-	PodCIDRs  []netip.Prefix // as in Node.spec.podCIDRs
+	PodCIDRs  []netip.Prefix // as in Node.spec.podCIDRs, if it has them
 
 	cluster *Cluster
 	host    *harness.Host

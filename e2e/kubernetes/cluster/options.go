@@ -35,6 +35,9 @@ type Options struct {
 	// a cloud's does, but only for packets from that cluster, and drops sources of
 	// others.
 	Apart bool
+	// OwnIPAM leaves Node.spec.podCIDRs empty, as CNI plugins do that manage the
+	// addresses of pods themselves.
+	OwnIPAM bool
 }
 
 // Numbered are options for the n-th cluster of a lab, from 0 to 5, with two

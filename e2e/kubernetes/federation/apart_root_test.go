@@ -21,11 +21,13 @@ import (
 
 // TestNodesOnOtherLinks holds for traffic what TestClusters does, where nodes of
 // a cluster are no neighbours and the network between them knows the sources of
-// their own cluster only. Node 2 reaches the gateway through a tunnel then.
+// their own cluster only. Node 2 reaches the gateway through a tunnel then. In
+// the second cluster no Node says which pods are on it.
 func TestNodesOnOtherLinks(t *testing.T) {
 	w := newWorld(t, func(n int, o *cluster.Options) {
 		o.IPMasq = n == 0
 		o.Apart = true
+		o.OwnIPAM = n == 1
 		*o = o.DualStack(n)
 	})
 	sites := map[*cluster.Cluster]site{}
@@ -42,8 +44,12 @@ func (w *world) testMeshNodes(t *testing.T) {
 	for _, c := range w.clusters {
 		name := c.Nodes()[1].Name
 		w.await(t, name+" has a MeshNode", func(ctx context.Context) error {
-			out, err := c.Kubectl(ctx, "get", "meshnode", name, "-o", "jsonpath={.spec.tunnels[*]} {.metadata.ownerReferences[*].name}")
-			if want := c.Nodes()[0].Name + " " + name; err == nil && strings.TrimSpace(out) != want {
+			out, err := c.Kubectl(ctx, "get", "meshnode", name, "-o", "jsonpath={.spec.tunnels[*]} {.metadata.ownerReferences[*].name} {.spec.podCIDRs[*]}")
+			want := c.Nodes()[0].Name + " " + name
+			if c.Options().OwnIPAM {
+				want += fmt.Sprintf(" %s %s", c.Nodes()[1].PodCIDRs[0], c.Nodes()[1].PodCIDRs[1])
+			}
+			if err == nil && strings.TrimSpace(out) != want {
 				err = fmt.Errorf("it says %q, not %q", out, want)
 			}
 			return err

@@ -87,10 +87,16 @@ func ChartArguments(ctx context.Context, c *cluster.Cluster) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{
+	arguments := []string{
 		"meshway", filepath.Join(root, "deploy/chart/meshway"), "--kube-context", c.Name(), "-n", Namespace,
 		"-f", filepath.Join(root, "e2e/kubernetes/chart/lab.yaml"), "--set", "datacenter.name=" + c.Name(),
-	}, nil
+	}
+	if c.Options().OwnIPAM { // nothing in the API tells them
+		for i, pods := range c.Options().PodCIDRs {
+			arguments = append(arguments, "--set", fmt.Sprintf("discovery.podCIDRs[%d]=%s", i, pods))
+		}
+	}
+	return arguments, nil
 }
 
 func (f *Federation) federate(ctx context.Context) error {
