@@ -44,7 +44,9 @@ func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 	if clients.Dynamic, err = dynamic.NewForConfig(config); err != nil {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
-	if clients.MCS, err = mcsclient.NewForConfig(config); err != nil {
+	multi := rest.CopyConfig(config)
+	multi.WarningHandler = rest.NoWarnings{} // old CRDs do not know the spec of a ServiceExport, which is always sent
+	if clients.MCS, err = mcsclient.NewForConfig(multi); err != nil {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
 	return clients, nil

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
+	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/e2e/kubernetes/chart"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 	"github.com/meshway/meshway/e2e/kubernetes/install"
@@ -49,7 +49,7 @@ func TestWhatIsWrongIsNamedAndHarmsNothingElse(t *testing.T) {
 
 	sites := map[*cluster.Cluster]site{east: w.serve(t, east), west: w.serve(t, west)}
 	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportOf, "good")))
-	t.Run("CRDs that are missing, and then too old", func(t *testing.T) { w.testCRDs(t, west) })
+	t.Run("CRDs that are missing, and then old ones", func(t *testing.T) { w.testCRDs(t, west) })
 	good := "http://" + w.importedAddress(t, west, "good") + "/"
 	for _, wrong := range []struct {
 		name string
@@ -117,19 +117,17 @@ func (w *world) requireRefused(t *testing.T, because ...string) {
 	assert.Equal(t, "datacenter.meshway.io/east", strings.TrimSpace(w.run(t, "kubectl", "--context", east.Name(), "get", "datacenters", "-o", "name")))
 }
 
-// testCRDs gives a cluster without CRDs those of an old release of the API,
-// and then the chart's.
+// testCRDs gives a cluster without CRDs those of the first release of the API,
+// which is enough for services, and then the chart's.
 func (w *world) testCRDs(t *testing.T, c *cluster.Cluster) {
-	w.awaitStatus(t, c, "does not serve multicluster.x-k8s.io/v1beta1")
-	files := w.crds(t)
-	for _, text := range files {
-		if strings.Contains(text, "group: multicluster.x-k8s.io") {
-			require.NoError(t, c.Apply(within(t, patience), onlyAlpha(t, text)))
-		}
-	}
-	w.awaitStatus(t, c, "serves only v1alpha1")
-	require.NoError(t, c.Apply(within(t, patience), strings.Join(files, "\n---\n")))
-	w.importedAddress(t, c, "good")
+	w.awaitStatus(t, c, "does not serve multicluster.x-k8s.io/v1beta1 nor v1alpha1")
+	require.NoError(t, c.Apply(within(t, patience), mcstest.Manifest(t, mcstest.Oldest)))
+	address := w.importedAddress(t, c, "good")
+	w.awaitOwner(t, c, "good", "multicluster.x-k8s.io/v1alpha1")
+	w.awaitSilence(t, c, "CRDs of the Multi-Cluster Services API")
+	require.NoError(t, c.Apply(within(t, patience), strings.Join(w.crds(t), "\n---\n")))
+	w.awaitOwner(t, c, "good", "multicluster.x-k8s.io/v1beta1")
+	assert.Equal(t, address, w.importedAddress(t, c, "good"), "it stays")
 	w.awaitSilence(t, c, "CRDs")
 	for _, of := range w.clusters {
 		w.await(t, of.Name()+" is seen", func(ctx context.Context) error {
@@ -137,6 +135,19 @@ func (w *world) testCRDs(t *testing.T, c *cluster.Cluster) {
 			return err
 		})
 	}
+}
+
+// awaitOwner waits until the derived Service belongs to a ServiceImport of a version.
+func (w *world) awaitOwner(t *testing.T, c *cluster.Cluster, service, version string) {
+	t.Helper()
+	w.await(t, service+" is imported as "+version, func(ctx context.Context) error {
+		out, err := c.Kubectl(ctx, "get", "services", "-l", "multicluster.kubernetes.io/service-name="+service,
+			"-o", "jsonpath={.items[*].metadata.ownerReferences[*].apiVersion}")
+		if err == nil && strings.TrimSpace(out) != version {
+			err = fmt.Errorf("as %q", out)
+		}
+		return err
+	})
 }
 
 func (w *world) crds(t *testing.T) []string {
@@ -153,22 +164,6 @@ func (w *world) crds(t *testing.T) []string {
 		texts = append(texts, string(text))
 	}
 	return texts
-}
-
-// onlyAlpha makes a CRD as it was before there was v1beta1.
-func onlyAlpha(t *testing.T, crd string) string {
-	t.Helper()
-	var object map[string]any
-	require.NoError(t, yaml.Unmarshal([]byte(crd), &object))
-	spec := object["spec"].(map[string]any)
-	spec["versions"] = slices.DeleteFunc(spec["versions"].([]any), func(version any) bool {
-		version.(map[string]any)["storage"] = true
-		return version.(map[string]any)["name"] != "v1alpha1"
-	})
-	require.Len(t, spec["versions"], 1)
-	text, err := yaml.Marshal(object)
-	require.NoError(t, err)
-	return string(text)
 }
 
 // awaitStatus waits until meshctl status tells of text.

@@ -39,14 +39,22 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	options := cluster.Numbered(0)
+	options := cluster.Numbered(0).DualStack(0)
 	options.Nodes = 1
 	c, err := lab.New(ctx, options)
 	require.NoError(t, err)
-	applyCRDs(t, c)
+	require.NoError(t, c.Apply(t.Context(), mcstest.Manifest(t, mcstest.Oldest)))
 	core, mcs, err := controller.Clients(c.REST())
 	require.NoError(t, err)
-	both := mcstest.Cluster{Kubernetes: core, MCS: mcs}
+	old := mcstest.Cluster{Kubernetes: core, MCS: mcs, Release: mcstest.Oldest}
+	t.Run("PromisesWithTheFirstCRDs", func(t *testing.T) {
+		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return old })
+	})
+	both := old
+	both.Release = mcstest.Newest
+	t.Run("UpgradeOfCRDsIsFollowed", func(t *testing.T) {
+		mcstest.RunUpgrade(t, old, func() mcstest.Cluster { applyCRDs(t, c); return both })
+	})
 	t.Run("Promises", func(t *testing.T) {
 		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return both })
 	})

@@ -77,6 +77,7 @@ func Clients(config *rest.Config) (kubernetes.Interface, mcsclient.Interface, er
 	config.QPS, config.RateLimiter = -1, nil
 	// CRDs have no protobuf, so the two clients differ in their content type.
 	crds := rest.CopyConfig(config)
+	crds.WarningHandler = rest.NoWarnings{} // old ones do not know the spec of a ServiceExport, which is always sent
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	core, err := kubernetes.NewForConfig(config)

@@ -29,11 +29,11 @@ type queue = workqueue.TypedRateLimitingInterface[catalog.ServiceName]
 type Controller struct {
 	conf     Config
 	log      *slog.Logger
-	local    *local
 	troubles *troubles
+	unserved chan struct{} // size 1: the API seems to be gone
 
-	informed atomic.Bool           // local knows the cluster
-	queue    atomic.Pointer[queue] // nil while another gateway does the work
+	local atomic.Pointer[local] // nil until it knows the cluster
+	queue atomic.Pointer[queue] // nil while another gateway does the work
 }
 
 // Status is what a Controller is doing.
@@ -49,16 +49,11 @@ func New(conf Config) (*Controller, error) {
 	if conf.Lease == (Lease{}) {
 		conf.Lease = DefaultLease()
 	}
-	c := &Controller{conf: conf, log: conf.Log}
+	c := &Controller{conf: conf, log: conf.Log, unserved: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.troubles = newTroubles(c.log)
-	local, err := newLocal(conf, watchers{c.enqueue, c.enqueueNamespace, c.troubles.failWatch})
-	if err != nil {
-		return nil, err
-	}
-	c.local = local
 	return c, nil
 }
 
@@ -75,16 +70,39 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer group.Wait()
 	defer stop()
 	group.Go(func() { c.tell(ctx) })
-	if err := c.awaitAPI(ctx); err != nil {
-		return nil //nolint:nilerr // ctx has ended
+	for ctx.Err() == nil {
+		served, err := c.awaitAPI(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // ctx has ended
+		}
+		if err := c.serve(ctx, served); err != nil {
+			return err
+		}
 	}
-	defer c.local.wait()
+	return nil
+}
+
+// serve works until ctx ends or the cluster serves the API otherwise: with newer
+// CRDs all begins anew, as with another gateway.
+func (c *Controller) serve(ctx context.Context, served api) error {
+	ctx, stop := context.WithCancel(ctx)
+	local, err := newLocal(c.conf, served, watchers{c.enqueue, c.enqueueNamespace, c.failWatch})
+	if err != nil {
+		stop()
+		return err
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer local.wait()
 	defer stop() // else the informers would not end
-	if !c.inform(ctx) {
+	c.log.Info("multi-cluster services are served", "as", served.dialect)
+	group.Go(func() { defer stop(); c.awaitOtherAPI(ctx, served) })
+	if !c.inform(ctx, local) {
 		return nil
 	}
+	defer c.local.Store(nil)
 	for ctx.Err() == nil {
-		if err := c.elect(ctx); err != nil {
+		if err := c.elect(ctx, &reconciler{conf: c.conf, api: served, local: local}); err != nil {
 			return err
 		}
 	}
@@ -92,22 +110,22 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 // inform lets local know the cluster. False: ctx ended before.
-func (c *Controller) inform(ctx context.Context) bool {
+func (c *Controller) inform(ctx context.Context, local *local) bool {
 	const reading = "read Services, EndpointSlices, Namespaces, ServiceExports and ServiceImports"
 	c.troubles.fail(reading, errNotRead)
-	if !c.local.start(ctx) {
+	defer c.troubles.succeed(reading)
+	if !local.start(ctx) {
 		return false
 	}
-	c.troubles.succeed(reading)
 	c.troubles.watched()
-	c.informed.Store(true)
+	c.local.Store(local)
 	return true
 }
 
 var errNotRead = errors.New("the API server has not given all of them yet")
 
 // elect takes part in one election, and leads while it holds the Lease.
-func (c *Controller) elect(ctx context.Context) error {
+func (c *Controller) elect(ctx context.Context, r *reconciler) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -134,24 +152,24 @@ func (c *Controller) elect(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case lead := <-leading:
-		c.lead(lead)
+		c.lead(lead, r)
 	}
 	return nil
 }
 
 // lead does the work until ctx ends.
-func (c *Controller) lead(ctx context.Context) {
+func (c *Controller) lead(ctx context.Context, r *reconciler) {
 	c.log.Info("this gateway writes the multi-cluster services of its cluster")
 	q := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[catalog.ServiceName](firstBackoff, longestBackoff))
 	p := newPublisher(c.conf, c.log, func(name catalog.ServiceName) { q.Add(name) })
-	r := &reconciler{conf: c.conf, local: c.local, publisher: p}
+	r.publisher = p
 	var group sync.WaitGroup
 	if !r.publishAll(ctx) {
 		q.ShutDown()
 		return
 	}
 	c.queue.Store(&q)
-	for _, name := range c.local.names() {
+	for _, name := range r.local.names() {
 		q.Add(name)
 	}
 	for range workers {

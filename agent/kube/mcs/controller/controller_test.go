@@ -7,5 +7,9 @@ import (
 )
 
 func TestControllersKeepTheirPromises(t *testing.T) {
-	mcstest.Run(t, func(*testing.T) mcstest.Cluster { return mcstest.NewFake() })
+	for _, release := range []mcstest.Release{mcstest.Oldest, mcstest.OnlyAlpha, mcstest.Newest} {
+		t.Run(string(release), func(t *testing.T) {
+			mcstest.Run(t, func(t *testing.T) mcstest.Cluster { return mcstest.NewFake(t, release) })
+		})
+	}
 }

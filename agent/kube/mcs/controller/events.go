@@ -7,20 +7,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/record"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
 // warn writes an Event for each condition of an export that has turned bad, or is
 // bad for another reason now: kubectl describe shows it with its age.
-func warn(events record.EventRecorder, export metav1.Object, before, now []metav1.Condition) {
-	if events == nil {
+func (r *reconciler) warn(export *mcsv1.ServiceExport, before []metav1.Condition) {
+	if r.conf.Events == nil {
 		return
 	}
+	now := export.Status.Conditions
 	for _, c := range now {
 		old := meta.FindStatusCondition(before, c.Type)
 		if bad(c, now) && (old == nil || old.Status != c.Status || old.Reason != c.Reason) {
-			events.Event(reference(export, mcsv1.ServiceExportKindName), corev1.EventTypeWarning, eventReason(c), c.Message)
+			r.conf.Events.Event(r.api.reference(export, mcsv1.ServiceExportKindName), corev1.EventTypeWarning, eventReason(c), c.Message)
 		}
 	}
 }
@@ -41,10 +41,11 @@ func bad(c metav1.Condition, all []metav1.Condition) bool {
 const reasonNameTaken = "NameTaken"
 
 // warnImport writes an Event for each of the problems of an import that its
-// condition did not tell before.
-func warnImport(events record.EventRecorder, before, now *mcsv1.ServiceImport, problems ...error) {
+// condition did not tell before. Where CRDs keep no condition it comes with each
+// try, and the recorder counts it.
+func (r *reconciler) warnImport(before, now *mcsv1.ServiceImport, problems ...error) {
 	told, ready := readiness(before).Message, readiness(now)
-	if events == nil || told == ready.Message {
+	if r.conf.Events == nil || told == ready.Message {
 		return
 	}
 	for _, problem := range problems {
@@ -58,7 +59,7 @@ func warnImport(events record.EventRecorder, before, now *mcsv1.ServiceImport, p
 		case reason == string(mcsv1.ServiceImportReasonPending):
 			reason = "Refused" // by the API server, and that does not pass
 		}
-		events.Event(reference(now, mcsv1.ServiceImportKindName), corev1.EventTypeWarning, reason, oneLine(problem))
+		r.conf.Events.Event(r.api.reference(now, mcsv1.ServiceImportKindName), corev1.EventTypeWarning, reason, oneLine(problem))
 	}
 }
 
@@ -69,9 +70,10 @@ func readiness(i *mcsv1.ServiceImport) metav1.Condition {
 	return metav1.Condition{}
 }
 
-func reference(object metav1.Object, kind string) *corev1.ObjectReference {
+// reference is by the version that is served, by which kubectl looks for Events.
+func (a api) reference(object metav1.Object, kind string) *corev1.ObjectReference {
 	return &corev1.ObjectReference{
-		APIVersion: mcsv1.GroupVersion.String(), Kind: kind,
+		APIVersion: a.version.String(), Kind: kind,
 		Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(),
 	}
 }

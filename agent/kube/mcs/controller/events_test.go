@@ -32,7 +32,8 @@ func TestOperatorIsWarnedOnceOfWhatTurnsBad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			events := record.NewFakeRecorder(10)
-			warn(events, &mcsv1.ServiceExport{}, append(c.beside, c.before), append(c.beside, c.now))
+			r := reconciler{conf: Config{Events: events}}
+			r.warn(&mcsv1.ServiceExport{Status: mcsv1.ServiceExportStatus{Conditions: append(c.beside, c.now)}}, append(c.beside, c.before))
 			close(events.Events)
 			var got []string
 			for e := range events.Events {

@@ -48,7 +48,7 @@ func TestImportThatCannotBeIsToldByAnEvent(t *testing.T) {
 				require.NoError(t, services.Delete(t.Context(), c.taken, metav1.DeleteOptions{}))
 				pass(time.Minute)
 				assert.Empty(t, o.sees())
-				i, err := o.cluster.MCS.MulticlusterV1beta1().ServiceImports("shop").Get(t.Context(), "web", metav1.GetOptions{})
+				i, err := o.cluster.Import(t.Context(), "shop", "web")
 				require.NoError(t, err)
 				assert.Equal(t, "the service can be used", meta.FindStatusCondition(i.Status.Conditions, string(mcsv1.ServiceImportConditionReady)).Message)
 				assert.Empty(t, o.events.Events)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -18,8 +18,6 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
-	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
-	mcsinformers "sigs.k8s.io/mcs-api/pkg/client/informers/externalversions"
 	mcslisters "sigs.k8s.io/mcs-api/pkg/client/listers/apis/v1beta1"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
@@ -36,7 +34,8 @@ const (
 // be changed.
 type local struct {
 	core       informers.SharedInformerFactory
-	mcs        mcsinformers.SharedInformerFactory
+	multi      []cache.SharedIndexInformer // of the Multi-Cluster Services API
+	stopped    sync.WaitGroup              // those of multi
 	services   corelisters.ServiceLister
 	namespaces corelisters.NamespaceLister
 	slices     cache.Indexer
@@ -52,17 +51,15 @@ type watchers struct {
 }
 
 // newLocal prepares the informers.
-func newLocal(conf Config, on watchers) (*local, error) {
-	core := informers.NewSharedInformerFactoryWithOptions(conf.Kubernetes, 0, informers.WithTransform(trim))
-	multi := mcsinformers.NewSharedInformerFactoryWithOptions(conf.MCS, 0, mcsinformers.WithTransform(trim))
-	exports := multi.InformerFor(&mcsv1.ServiceExport{}, newExportInformer)
-	imports := multi.InformerFor(&mcsv1.ServiceImport{}, newImportInformer)
+func newLocal(conf Config, served api, on watchers) (*local, error) {
+	core := informers.NewSharedInformerFactory(conf.Kubernetes, 0)
+	exports, imports := newExportInformer(served), newImportInformer(served)
 	slices := core.Discovery().V1().EndpointSlices().Informer()
 	if err := slices.AddIndexers(cache.Indexers{ownIndex: bySlice(false), importedIndex: bySlice(true)}); err != nil {
 		return nil, fmt.Errorf("index EndpointSlices: %w", err)
 	}
 	l := &local{
-		core: core, mcs: multi, slices: slices.GetIndexer(),
+		core: core, multi: []cache.SharedIndexInformer{exports, imports}, slices: slices.GetIndexer(),
 		services: core.Core().V1().Services().Lister(), namespaces: core.Core().V1().Namespaces().Lister(),
 		exports: mcslisters.NewServiceExportLister(exports.GetIndexer()),
 		imports: mcslisters.NewServiceImportLister(imports.GetIndexer()),
@@ -86,39 +83,39 @@ func newLocal(conf Config, on watchers) (*local, error) {
 	} {
 		_, err := w.informer.AddEventHandler(w.handler)
 		failed := func(_ context.Context, _ *cache.Reflector, err error) { on.failed(w.resource, err) }
-		if err := errors.Join(err, w.informer.SetWatchErrorHandlerWithContext(failed)); err != nil {
+		if err := errors.Join(err, w.informer.SetTransform(trim), w.informer.SetWatchErrorHandlerWithContext(failed)); err != nil {
 			return nil, fmt.Errorf("watch %s: %w", w.resource, err)
 		}
 	}
 	return l, nil
 }
 
-// The informers that mcs-api generates do not ask their client whether it
-// streams lists, which the fake one does not. Hence these.
+// The informers that mcs-api generates know one version, and do not ask their
+// client whether it streams lists, which the fake one does not. Hence these.
 
-func newExportInformer(client mcsclient.Interface, resync time.Duration) cache.SharedIndexInformer {
-	api := client.MulticlusterV1beta1().ServiceExports(metav1.NamespaceAll)
-	return newInformer(client, resync, &mcsv1.ServiceExport{}, &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return api.List(ctx, o) },
+func newExportInformer(served api) cache.SharedIndexInformer {
+	client := served.exports(metav1.NamespaceAll)
+	return newInformer(served, &mcsv1.ServiceExport{}, &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return api.Watch(ctx, o)
+			return client.Watch(ctx, o)
 		},
 	})
 }
 
-func newImportInformer(client mcsclient.Interface, resync time.Duration) cache.SharedIndexInformer {
-	api := client.MulticlusterV1beta1().ServiceImports(metav1.NamespaceAll)
-	return newInformer(client, resync, &mcsv1.ServiceImport{}, &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return api.List(ctx, o) },
+func newImportInformer(served api) cache.SharedIndexInformer {
+	client := served.imports(metav1.NamespaceAll)
+	return newInformer(served, &mcsv1.ServiceImport{}, &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return api.Watch(ctx, o)
+			return client.Watch(ctx, o)
 		},
 	})
 }
 
-func newInformer(client mcsclient.Interface, resync time.Duration, of runtime.Object, lw *cache.ListWatch) cache.SharedIndexInformer {
+func newInformer(served api, of runtime.Object, lw *cache.ListWatch) cache.SharedIndexInformer {
 	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
-	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, client), of, resync, byNamespace)
+	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, served.client), of, 0, byNamespace)
 }
 
 // trim drops what nobody here reads: it would be most of the memory.
@@ -178,24 +175,23 @@ func (l *local) counts(object metav1.Object, name catalog.ServiceName) bool {
 // start returns when all informers know the cluster; false: ctx ended before.
 func (l *local) start(ctx context.Context) bool {
 	l.core.Start(ctx.Done())
-	l.mcs.Start(ctx.Done())
-	for _, synced := range l.core.WaitForCacheSync(ctx.Done()) {
-		if !synced {
+	var synced []cache.InformerSynced
+	for _, informer := range l.multi {
+		l.stopped.Go(func() { informer.RunWithContext(ctx) })
+		synced = append(synced, informer.HasSynced)
+	}
+	for _, ok := range l.core.WaitForCacheSync(ctx.Done()) {
+		if !ok {
 			return false
 		}
 	}
-	for _, synced := range l.mcs.WaitForCacheSync(ctx.Done()) {
-		if !synced {
-			return false
-		}
-	}
-	return true
+	return cache.WaitForCacheSync(ctx.Done(), synced...)
 }
 
 // wait returns when all informers have ended.
 func (l *local) wait() {
 	l.core.Shutdown()
-	l.mcs.Shutdown()
+	l.stopped.Wait()
 }
 
 func (l *local) export(name catalog.ServiceName) *mcsv1.ServiceExport {

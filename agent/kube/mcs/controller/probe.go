@@ -4,56 +4,110 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 )
 
-const apiRetry = 5 * time.Second
+const (
+	apiRetry = 5 * time.Second
+	// apiLook is how often to see whether other CRDs have been installed.
+	apiLook = 15 * time.Second
+)
 
 // errCRDs: the cluster has not the CRDs that are needed.
 var errCRDs = errors.New("CRDs are missing")
 
 // awaitAPI waits for an API server that serves the CRDs: an informer would only
 // fill the log.
-func (c *Controller) awaitAPI(ctx context.Context) error {
-	const api = "find the CRDs of the Multi-Cluster Services API"
+func (c *Controller) awaitAPI(ctx context.Context) (api, error) {
+	const what = "find the CRDs of the Multi-Cluster Services API"
 	for {
-		err := c.probe(ctx)
+		found, err := probe(ctx, c.conf.MCS)
 		if err == nil {
-			c.troubles.succeed(api)
-			return nil
+			c.troubles.succeed(what)
+			return found, nil
 		}
 		if ctx.Err() == nil {
-			c.troubles.fail(api, err)
+			c.troubles.fail(what, err)
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return api{}, ctx.Err()
 		case <-time.After(apiRetry):
 		}
 	}
 }
 
-func (c *Controller) probe(ctx context.Context) error {
+// awaitOtherAPI returns when the cluster serves the API otherwise than now, or not
+// at all. An API server that does not answer is no reason.
+func (c *Controller) awaitOtherAPI(ctx context.Context, now api) {
+	ticks := time.NewTicker(apiLook)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		case <-c.unserved:
+		}
+		found, err := probe(ctx, c.conf.MCS)
+		if errors.Is(err, errCRDs) || err == nil && found.dialect != now.dialect {
+			return
+		}
+	}
+}
+
+// failWatch looks at once whether the API is served when it seems not to be.
+func (c *Controller) failWatch(resource string, err error) {
+	c.troubles.failWatch(resource, err)
+	if !apierrors.IsNotFound(err) {
+		return
+	}
+	select {
+	case c.unserved <- struct{}{}:
+	default:
+	}
+}
+
+// probe finds the newest version that the API server has all of.
+func probe(ctx context.Context, client mcsclient.Interface) (api, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiRetry)
 	defer cancel()
-	_, exports := c.conf.MCS.MulticlusterV1beta1().ServiceExports(metav1.NamespaceAll).List(ctx, one())
-	_, imports := c.conf.MCS.MulticlusterV1beta1().ServiceImports(metav1.NamespaceAll).List(ctx, one())
-	if apierrors.IsNotFound(exports) || apierrors.IsNotFound(imports) {
-		return c.missing(ctx)
+	server := discovery.ToDiscoveryInterfaceWithContext(client.Discovery())
+	for _, version := range versions() {
+		served, err := serves(ctx, server, version)
+		if err != nil {
+			return api{}, fmt.Errorf("find out whether %s is served: %w", version, err)
+		}
+		if !served {
+			continue
+		}
+		keeps, err := described(ctx, server, version)
+		if err != nil {
+			return api{}, err
+		}
+		return api{client, dialect{version, keeps}}, nil
 	}
-	return errors.Join(exports, imports)
+	return api{}, unserved()
 }
 
-// missing tells a cluster with the CRDs of an old release from one with none.
-func (c *Controller) missing(ctx context.Context) error {
-	_, err := c.conf.MCS.MulticlusterV1alpha1().ServiceExports(metav1.NamespaceAll).List(ctx, one())
-	if err == nil {
-		return fmt.Errorf("the cluster serves only v1alpha1, and v1beta1 is needed: %w; apply the newer ones of the chart", errCRDs)
+func serves(ctx context.Context, server discovery.DiscoveryInterfaceWithContext, version schema.GroupVersion) (bool, error) {
+	list, err := server.ServerResourcesForGroupVersionWithContext(ctx, version.String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	return fmt.Errorf("the cluster does not serve multicluster.x-k8s.io/v1beta1: %w; apply those of the chart", errCRDs)
+	if err != nil {
+		return false, err
+	}
+	has := func(resource string) bool {
+		return slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == resource })
+	}
+	return has(mcsv1.ServiceExportPluralName) && has(mcsv1.ServiceImportPluralName), nil
 }
-
-func one() metav1.ListOptions { return metav1.ListOptions{Limit: 1} }

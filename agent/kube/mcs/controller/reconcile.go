@@ -21,8 +21,9 @@ import (
 // reconciler brings one name after the other to what package mcs decides.
 type reconciler struct {
 	conf      Config
+	api       api
 	local     *local
-	publisher *publisher
+	publisher *publisher // while this gateway does the work
 
 	// seen is what watch saw last, and queued for. Nobody else looks: a change
 	// that comes and goes between two of its looks would be acted on by some, and
@@ -94,31 +95,31 @@ func (r *reconciler) tell(ctx context.Context, export *mcsv1.ServiceExport, own 
 	if own.Export == nil {
 		meta.RemoveStatusCondition(conditions, string(mcsv1.ServiceExportConditionConflict))
 	}
+	r.api.keeps.ofConditions(*conditions)
 	if equality.Semantic.DeepEqual(export.Status, next.Status) {
 		return nil
 	}
-	_, err := r.conf.MCS.MulticlusterV1beta1().ServiceExports(next.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
+	_, err := r.api.exports(next.Namespace).UpdateStatus(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return fmt.Errorf("write conditions of ServiceExport: %w", err)
 	}
-	warn(r.conf.Events, next, export.Status.Conditions, next.Status.Conditions)
+	r.warn(next, export.Status.Conditions)
 	return nil
 }
 
 // bring makes the cluster have what plan says. The ServiceImport comes first and
 // goes last: it owns the others.
 func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan mcs.Import) error {
-	w := writer{conf: r.conf, local: r.local, name: name}
+	w := writer{conf: r.conf, api: r.api, local: r.local, name: name}
 	if plan.ServiceImport == nil {
 		return errors.Join(w.slices(ctx, nil), w.mirrors(ctx, nil), w.deleteService(ctx), w.deleteImport(ctx))
 	}
+	r.api.keeps.ofImport(plan.ServiceImport)
 	owner, err := w.serviceImport(ctx, plan.ServiceImport)
 	if err != nil {
 		return err
 	}
-	w.owner = metav1.OwnerReference{
-		APIVersion: mcsv1.GroupVersion.String(), Kind: mcsv1.ServiceImportKindName, Name: owner.Name, UID: owner.UID,
-	}
+	w.owner = r.api.owner(owner)
 	mirrors := w.mirrors(ctx, plan.Mirrors)
 	wanted := slices.Concat(plan.Slices, plan.MirrorSlices)
 	derived, failure := w.service(ctx, plan.Service)
@@ -135,7 +136,7 @@ func (r *reconciler) bring(ctx context.Context, name catalog.ServiceName, plan m
 	next := complete(owner, plan.ServiceImport, derived, problem, taken)
 	finished := w.finish(ctx, owner, next)
 	if finished == nil {
-		warnImport(r.conf.Events, owner, next, problem, taken)
+		r.warnImport(owner, next, problem, taken)
 	}
 	return errors.Join(failure, mirrors, w.slices(ctx, wanted), finished)
 }

@@ -67,16 +67,20 @@ func removeServices(ctx context.Context, core kubernetes.Interface, ours metav1.
 }
 
 func removeImports(ctx context.Context, multi mcsclient.Interface, ours metav1.ListOptions) error {
-	list, err := multi.MulticlusterV1beta1().ServiceImports(metav1.NamespaceAll).List(ctx, ours)
-	if apierrors.IsNotFound(err) {
-		return nil // the CRD is gone, and all its objects with it
+	served, err := probe(ctx, multi)
+	if errors.Is(err, errCRDs) {
+		return nil // they are gone, and all their objects with them
 	}
+	if err != nil {
+		return err
+	}
+	list, err := served.imports(metav1.NamespaceAll).List(ctx, ours)
 	if err != nil {
 		return fmt.Errorf("list ServiceImports: %w", err)
 	}
 	var failed []error
 	for _, i := range list.Items {
-		failed = append(failed, deleted("ServiceImport", multi.MulticlusterV1beta1().ServiceImports(i.Namespace).Delete(ctx, i.Name, precondition(&i))))
+		failed = append(failed, deleted("ServiceImport", served.imports(i.Namespace).Delete(ctx, i.Name, precondition(&i))))
 	}
 	return errors.Join(failed...)
 }

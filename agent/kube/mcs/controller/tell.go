@@ -34,8 +34,8 @@ func (c *Controller) tell(ctx context.Context) {
 			return
 		case now := <-ticks.C:
 			problems := c.troubles.problems(now)
-			if c.informed.Load() {
-				problems = append(problems, strays.problems(c.conf.Catalog.View(), c.conf.Datacenter, c.local)...)
+			if local := c.local.Load(); local != nil {
+				problems = append(problems, strays.problems(c.conf.Catalog.View(), c.conf.Datacenter, local)...)
 			}
 			if !slices.Equal(problems, told) {
 				told = problems

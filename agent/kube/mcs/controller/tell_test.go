@@ -42,7 +42,7 @@ type operator struct {
 // newOperator runs a controller until the test ends; call it in a bubble.
 func newOperator(t *testing.T, prepare func(mcstest.Cluster)) *operator {
 	t.Helper()
-	o := &operator{cluster: mcstest.NewFake(), catalog: mcstest.NewCatalog(t, "east", "west"), events: record.NewFakeRecorder(100)}
+	o := &operator{cluster: mcstest.NewFake(t, mcstest.Newest), catalog: mcstest.NewCatalog(t, "east", "west"), events: record.NewFakeRecorder(100)}
 	_, err := o.cluster.Kubernetes.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	prepare(o.cluster)
@@ -128,10 +128,7 @@ func TestWhatKeepsServicesWaitingIsToldUntilItWorks(t *testing.T) {
 		want   []string
 	}{
 		"no CRDs": {"multicluster.x-k8s.io/", notThere, []string{
-			"error services-wait multi-cluster services: find the CRDs", "does not serve multicluster.x-k8s.io/v1beta1", "kubectl apply -f deploy/chart/meshway/crds",
-		}},
-		"old CRDs": {"multicluster.x-k8s.io/v1beta1", notThere, []string{
-			"serves only v1alpha1, and v1beta1 is needed", "kubectl apply -f deploy/chart/meshway/crds",
+			"error services-wait multi-cluster services: find the CRDs", "does not serve multicluster.x-k8s.io/v1beta1 nor v1alpha1", "kubectl apply -f deploy/chart/meshway/crds",
 		}},
 		"exports forbidden":  {"multicluster.x-k8s.io/v1beta1/serviceexports list", forbidden, []string{"serviceexports", "no RBAC", "grant the ClusterRole"}},
 		"Services forbidden": {"/v1/services list", forbidden, []string{"watch Services: ", "no RBAC", "grant the ClusterRole"}},
@@ -172,7 +169,7 @@ func TestWhatKeepsServicesWaitingIsToldUntilItWorks(t *testing.T) {
 				pass(100 * time.Second)
 				assert.Empty(t, o.sees())
 				assert.True(t, o.run.Status().Leading)
-				_, err := o.cluster.MCS.MulticlusterV1beta1().ServiceImports("shop").Get(t.Context(), "web", metav1.GetOptions{})
+				_, err := o.cluster.Import(t.Context(), "shop", "web")
 				assert.NoError(t, err)
 			})
 		})

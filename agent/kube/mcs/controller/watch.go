@@ -51,7 +51,7 @@ func (c *Controller) watch(ctx context.Context, q queue, r *reconciler) {
 			now.stamps = now.view.ExportedNames(seed)
 		}
 		r.seen.Store(&now)
-		for _, name := range last.differ(now, c.local.names) {
+		for _, name := range last.differ(now, r.local.names) {
 			q.Add(name)
 		}
 		last = now

@@ -22,6 +22,7 @@ var errForeign = errors.New("it was not made by Meshway")
 // one reconciliation.
 type writer struct {
 	conf  Config
+	api   api
 	local *local
 	name  catalog.ServiceName
 	owner metav1.OwnerReference
@@ -30,7 +31,7 @@ type writer struct {
 // serviceImport makes the ServiceImport, or brings all but its IPs and status to
 // what is wanted; finish does those.
 func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, error) {
-	client := w.conf.MCS.MulticlusterV1beta1().ServiceImports(w.name.Namespace)
+	client := w.api.imports(w.name.Namespace)
 	have := w.local.serviceImport(w.name)
 	if have == nil {
 		made, err := client.Create(ctx, want, metav1.CreateOptions{})
@@ -59,9 +60,11 @@ func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*
 	return made, nil
 }
 
-// finish writes the IPs and the status of a ServiceImport.
+// finish writes the IPs and the status of a ServiceImport, as far as they are kept.
 func (w writer) finish(ctx context.Context, have, next *mcsv1.ServiceImport) error {
-	client := w.conf.MCS.MulticlusterV1beta1().ServiceImports(w.name.Namespace)
+	client := w.api.imports(w.name.Namespace)
+	next = next.DeepCopy()
+	w.api.keeps.ofImport(next)
 	status := next.Status
 	if !equality.Semantic.DeepEqual(have.Spec, next.Spec) {
 		made, err := client.Update(ctx, next, metav1.UpdateOptions{})
@@ -86,7 +89,7 @@ func (w writer) deleteImport(ctx context.Context) error {
 	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
 		return nil
 	}
-	err := w.conf.MCS.MulticlusterV1beta1().ServiceImports(have.Namespace).Delete(ctx, have.Name, precondition(have))
+	err := w.api.imports(have.Namespace).Delete(ctx, have.Name, precondition(have))
 	return deleted("ServiceImport", err)
 }
 

@@ -2,14 +2,17 @@ package mcstest
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
+	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/discovery"
+	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes"
 	corefake "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -21,11 +24,13 @@ import (
 type Cluster struct {
 	Kubernetes kubernetes.Interface
 	MCS        mcsclient.Interface
+	Release    Release // of the CRDs
 }
 
-// NewFake is a cluster in memory. Of what an API server does it does this:
-// it gives objects a UID and a time, and Services an address.
-func NewFake() Cluster {
+// NewFake is a cluster in memory. Of what an API server does it does this: it
+// gives objects a UID, a time and a generation, Services an address, and keeps of
+// a custom resource what its CRD knows.
+func NewFake(t testing.TB, release Release) Cluster {
 	core, mcs := corefake.NewClientset(), mcsfake.NewSimpleClientset()
 	var count atomic.Int64
 	admit := func(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -40,20 +45,24 @@ func NewFake() Cluster {
 		}
 		object.SetUID(types.UID(fmt.Sprint("uid-", n)))
 		object.SetCreationTimestamp(metav1.Now())
+		object.SetGeneration(1)
 		if service, ok := create.GetObject().(*corev1.Service); ok {
 			allocate(service, n)
 		}
 		return false, nil, nil
 	}
 	core.PrependReactor("create", "*", admit)
-	mcs.PrependReactor("create", "*", admit)
-	mcs.PrependWatchReactor("*", fromTheList(mcs.Tracker()))
-	return Cluster{Kubernetes: core, MCS: noStreams{mcs}}
+	crds := &served{t: t, tracker: mcs.Tracker(), create: admit}
+	crds.install(release)
+	mcs.PrependReactor("*", "serviceexports", crds.react)
+	mcs.PrependReactor("*", "serviceimports", crds.react)
+	mcs.PrependWatchReactor("*", crds.watch)
+	return Cluster{Kubernetes: core, MCS: fakeMCS{mcs, crds}, Release: release}
 }
 
 // React lets a fake cluster answer requests otherwise; not those to watch.
 func (c Cluster) React(answer clienttesting.ReactionFunc) {
-	if fake, ok := c.MCS.(noStreams); ok {
+	if fake, ok := c.MCS.(fakeMCS); ok {
 		fake.PrependReactor("*", "*", answer)
 	}
 	if fake, ok := c.Kubernetes.(*corefake.Clientset); ok {
@@ -61,24 +70,44 @@ func (c Cluster) React(answer clienttesting.ReactionFunc) {
 	}
 }
 
-// fromTheList watches from where the list ended, as the clients of Kubernetes do and
-// those that mcs-api generates do not: they lose what comes in between.
-func fromTheList(tracker clienttesting.ObjectTracker) clienttesting.WatchReactionFunc {
-	return func(action clienttesting.Action) (bool, watch.Interface, error) {
-		w, ok := action.(clienttesting.WatchActionImpl)
-		if !ok {
-			return false, nil, nil
-		}
-		found, err := tracker.Watch(w.GetResource(), w.GetNamespace(), w.ListOptions)
-		return true, found, err
+// Upgrade installs other CRDs in a fake cluster.
+func (c Cluster) Upgrade(release Release) Cluster {
+	if fake, ok := c.MCS.(fakeMCS); ok {
+		fake.crds.install(release)
 	}
+	c.Release = release
+	return c
 }
 
-// noStreams tells informers what the fake clients of Kubernetes tell of themselves.
-type noStreams struct{ *mcsfake.Clientset }
+// Writes counts the requests to a fake cluster that write ServiceExports and
+// ServiceImports.
+func (c Cluster) Writes() int {
+	fake, ok := c.MCS.(fakeMCS)
+	if !ok {
+		return 0
+	}
+	count := 0
+	for _, a := range fake.Actions() {
+		if slices.Contains([]string{"create", "update", "patch", "delete"}, a.GetVerb()) {
+			count++
+		}
+	}
+	return count
+}
+
+// fakeMCS tells informers what the fake clients of Kubernetes tell of themselves.
+type fakeMCS struct {
+	*mcsfake.Clientset
+	crds *served
+}
 
 // IsWatchListSemanticsUnSupported implements an interface of client-go.
-func (noStreams) IsWatchListSemanticsUnSupported() bool { return true }
+func (fakeMCS) IsWatchListSemanticsUnSupported() bool { return true }
+
+// Discovery implements versioned.Interface.
+func (f fakeMCS) Discovery() discovery.DiscoveryInterface {
+	return described{&fakediscovery.FakeDiscovery{Fake: &f.Fake}, f.crds}
+}
 
 func allocate(s *corev1.Service, n int64) {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
@@ -91,4 +120,8 @@ func allocate(s *corev1.Service, n int64) {
 		s.Spec.ClusterIP = fmt.Sprintf("10.96.%d.%d", n/250, n%250+1)
 	}
 	s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
+	if p := s.Spec.IPFamilyPolicy; p != nil && *p == corev1.IPFamilyPolicyPreferDualStack {
+		s.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol}
+		s.Spec.ClusterIPs = append(s.Spec.ClusterIPs, fmt.Sprintf("fd00:96::%x", n))
+	}
 }

@@ -94,9 +94,12 @@ func nameOfAMirrorMayBeTaken(_ *testing.T, b *bench) {
 	west := b.at("west", b.ns, "web", 0, mirroring, "10.2.0.1")
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
 	b.eventually(func() string {
-		i, err := b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Get(b.t.Context(), "web", metav1.GetOptions{})
+		i, err := b.cluster.Import(b.t.Context(), b.ns, "web")
 		if err != nil {
 			return err.Error()
+		}
+		if b.cluster.Release == Oldest {
+			return fmt.Sprint(len(i.Status.Conditions) == 0)
 		}
 		c := meta.FindStatusCondition(i.Status.Conditions, string(mcsv1.ServiceImportConditionReady))
 		return fmt.Sprint(c != nil && c.Status == metav1.ConditionTrue && strings.Contains(c.Message, "web-west"))
@@ -121,7 +124,7 @@ func mirrorIsAskedForByAnnotation(t *testing.T, b *bench) {
 	}
 	assert.True(t, mirror("web"))
 	assert.False(t, mirror(long))
-	e, err := b.cluster.MCS.MulticlusterV1beta1().ServiceExports(b.ns).Get(t.Context(), long, metav1.GetOptions{})
+	e, err := b.cluster.Export(t.Context(), b.ns, long)
 	require.NoError(t, err)
 	assert.Contains(t, meta.FindStatusCondition(e.Status.Conditions, string(mcsv1.ServiceExportConditionValid)).Message, "use a shorter name")
 	b.within(time.Second, b.mirror("web-east"), "none") // the exporter has the Service itself

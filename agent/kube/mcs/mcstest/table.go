@@ -26,7 +26,13 @@ const (
 // Run checks the promises of the controllers. Each gets a cluster, which may be
 // the same: it uses namespaces of its own there.
 func Run(t *testing.T, cluster func(t *testing.T) Cluster) {
-	for name, promise := range map[string]func(*testing.T, *bench){
+	for name, promise := range promises() {
+		t.Run(name, func(t *testing.T) { promise(t, newBench(t, cluster(t))) })
+	}
+}
+
+func promises() map[string]func(*testing.T, *bench) {
+	return map[string]func(*testing.T, *bench){
 		"ExportGoesToTheCatalogAndBack":          exportGoesToTheCatalogAndBack,
 		"WhatCannotBeExportedIsTold":             whatCannotBeExportedIsTold,
 		"ImportIsUsableAndGoesWithTheLastExport": importIsUsable,
@@ -50,8 +56,7 @@ func Run(t *testing.T, cluster func(t *testing.T) Cluster) {
 		"AnotherGatewayTakesOver":                anotherGatewayTakesOver,
 		"RemovalLeavesOnlyTheUsersObjects":       removalLeavesTheUsers,
 		"BurstIsWritten":                         burstIsWritten,
-	} {
-		t.Run(name, func(t *testing.T) { promise(t, newBench(t, cluster(t))) })
+		"ImportHasTheAddressesOfItsService":      importHasTheAddresses,
 	}
 }
 
@@ -91,20 +96,25 @@ func importIsUsable(t *testing.T, b *bench) {
 		e.Labels = map[string]string{"tier": "front"}
 	}, "10.2.0.1", "10.2.0.2")
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1 10.2.0.2")
-	i, err := b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	i, err := b.cluster.Import(t.Context(), b.ns, "web")
 	require.NoError(t, err)
 	derived, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(t.Context(), i.Annotations[mcs.DerivedServiceAnnotation], metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.NotEmpty(t, i.Spec.IPs)
 	assert.Equal(t, derived.Spec.ClusterIPs, i.Spec.IPs)
-	assert.Equal(t, derived.Spec.IPFamilies, i.Spec.IPFamilies)
 	assert.Equal(t, corev1.ServiceAffinityClientIP, derived.Spec.SessionAffinity)
+	assert.Equal(t, corev1.ServiceAffinityClientIP, i.Spec.SessionAffinity)
+	assert.Equal(t, derived.Spec.SessionAffinityConfig, i.Spec.SessionAffinityConfig)
+	assert.Equal(t, []mcsv1.ServicePort{{Name: "http", Protocol: corev1.ProtocolTCP, Port: 80}}, i.Spec.Ports)
 	assert.Equal(t, "front", i.Labels["tier"])
 	slice := b.slices(b.ns, "web")[0]
 	assert.Equal(t, derived.Name, slice.Labels[discoveryv1.LabelServiceName])
 	assert.Equal(t, "west", slice.Labels[mcsv1.LabelSourceCluster])
 	assert.Equal(t, i.UID, slice.OwnerReferences[0].UID)
 	assert.Equal(t, i.UID, derived.OwnerReferences[0].UID)
+	for _, owner := range []metav1.OwnerReference{slice.OwnerReferences[0], derived.OwnerReferences[0]} {
+		assert.Equal(t, mcsv1.GroupName+"/"+b.cluster.Release.newest(), owner.APIVersion, "the garbage collector can look for it")
+	}
 
 	north := b.at("north", b.ns, "web", younger, func(e *catalog.Export) {
 		e.Ports = append(e.Ports, catalog.ExportPort{Name: "dns", Protocol: "udp", Number: 53})
@@ -112,7 +122,7 @@ func importIsUsable(t *testing.T, b *bench) {
 	b.eventually(b.ports("web"), "http 80 dns 53")
 	b.catalog.At("west").Delete(t, west)
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP north | 10.3.0.1")
-	after, err := b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	after, err := b.cluster.Import(t.Context(), b.ns, "web")
 	require.NoError(t, err)
 	assert.Equal(t, i.Spec.IPs, after.Spec.IPs, "the address is the same for the life of the import")
 	b.catalog.At("north").Delete(t, north)
@@ -136,6 +146,26 @@ func (b *bench) ports(name string) func() string {
 	}
 }
 
+// The clusterset IPs are those of the derived Service, as many as the CRDs keep.
+func importHasTheAddresses(t *testing.T, b *bench) {
+	b.at("west", b.ns, "web", 0, func(e *catalog.Export) { e.IPFamilies = []catalog.IPFamily{catalog.IPv4, catalog.IPv6} }, "10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
+	derived, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(t.Context(), mcs.DerivedName(catalog.ServiceName{Namespace: b.ns, Name: "web"}), metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Len(t, derived.Spec.ClusterIPs, 2, "of this test's cluster")
+	addresses, families := fmt.Sprint(derived.Spec.ClusterIPs), fmt.Sprint(derived.Spec.IPFamilies)
+	if b.cluster.Release == Oldest {
+		addresses, families = fmt.Sprint(derived.Spec.ClusterIPs[:1]), "[]"
+	}
+	b.eventually(func() string {
+		i, err := b.cluster.Import(t.Context(), b.ns, "web")
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprint(i.Spec.IPs) + fmt.Sprint(i.Spec.IPFamilies)
+	}, addresses+families)
+}
+
 func headlessHasNoAddress(t *testing.T, b *bench) {
 	west := b.at("west", b.ns, "db", 0, func(e *catalog.Export) { e.Type = catalog.Headless }, "10.2.0.1")
 	b.eventually(b.imported(b.ns, "db"), "Headless west | 10.2.0.1")
@@ -146,7 +176,7 @@ func headlessHasNoAddress(t *testing.T, b *bench) {
 	b.catalog.At("north").Delete(t, catalog.ExportKey{Datacenter: "north", Namespace: b.ns, Name: "db"})
 	b.eventually(b.imported(b.ns, "db"), "Headless west | 10.2.0.1")
 	b.eventually(b.ports("db"), "none")
-	i, err := b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Get(t.Context(), "db", metav1.GetOptions{})
+	i, err := b.cluster.Import(t.Context(), b.ns, "db")
 	require.NoError(t, err)
 	assert.Empty(t, i.Spec.IPs)
 	b.catalog.At("west").Delete(t, west)
@@ -262,7 +292,7 @@ func foreignHandsAreUndone(t *testing.T, b *bench) {
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
 	require.NoError(t, b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).Delete(t.Context(), slice.Name, metav1.DeleteOptions{}))
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
-	require.NoError(t, b.cluster.MCS.MulticlusterV1beta1().ServiceImports(b.ns).Delete(t.Context(), "web", metav1.DeleteOptions{}))
+	require.NoError(t, b.cluster.deleteImport(t.Context(), b.ns, "web"))
 	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west | 10.2.0.1")
 }
 
@@ -270,7 +300,7 @@ func foreignServiceIsLeftAlone(_ *testing.T, b *bench) {
 	derived := mcs.DerivedName(catalog.ServiceName{Namespace: b.ns, Name: "web"})
 	b.service(derived, func(s *corev1.Service) { s.Spec.Ports[0].Port = 4242 })
 	west := b.at("west", b.ns, "web", 0, nil, "10.2.0.1")
-	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west (not ready) | 10.2.0.1")
+	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP west"+b.unready()+" | 10.2.0.1")
 	b.catalog.At("west").Delete(b.t, west)
 	b.eventually(b.imported(b.ns, "web"), "none")
 	b.eventually(b.ports("web"), "http 4242")
@@ -296,9 +326,13 @@ func withoutALeader(_ *testing.T, b *bench) {
 func refusedExportHoldsBackNoOther(_ *testing.T, b *bench) {
 	b.service("large", nil, "10.1.0.1")
 	b.service("web", nil, "10.1.0.2")
-	b.export("large", func(e *mcsv1.ServiceExport) {
-		e.Spec.ExportedAnnotations = map[string]string{"note": strings.Repeat("x", 5000)}
-	})
+	large, _ := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(b.t.Context(), "large", metav1.GetOptions{})
+	for i := range 65 { // more than the catalog takes, in whatever release
+		large.Spec.Ports = append(large.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("p", i), Protocol: corev1.ProtocolTCP, Port: int32(1000 + i)})
+	}
+	_, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Update(b.t.Context(), large, metav1.UpdateOptions{})
+	require.NoError(b.t, err)
+	b.export("large")
 	b.export("web")
 	b.eventually(b.condition("large", mcsv1.ServiceExportConditionReady), "False Failed")
 	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.2")
@@ -326,7 +360,7 @@ func removalLeavesTheUsers(t *testing.T, b *bench) {
 	assert.Equal(t, "none", b.ports("web")())
 	_, err := b.cluster.Kubernetes.CoreV1().Services(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
 	require.NoError(t, err)
-	_, err = b.cluster.MCS.MulticlusterV1beta1().ServiceExports(b.ns).Get(t.Context(), "web", metav1.GetOptions{})
+	_, err = b.cluster.Export(t.Context(), b.ns, "web")
 	require.NoError(t, err)
 	_, err = b.cluster.Kubernetes.DiscoveryV1().EndpointSlices(b.ns).Get(t.Context(), "web-1", metav1.GetOptions{})
 	require.NoError(t, err)

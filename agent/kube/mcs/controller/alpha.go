@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+	alphaclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned/typed/apis/v1alpha1"
+)
+
+// The types of v1alpha1 and v1beta1 have the same fields. Conversions of whole
+// structs below keep it so: a release in which they differ does not compile.
+
+// alphaExports implements exportClient.
+type alphaExports struct {
+	client alphaclient.ServiceExportInterface
+}
+
+func (a alphaExports) List(ctx context.Context, options metav1.ListOptions) (*mcsv1.ServiceExportList, error) {
+	list, err := a.client.List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	newer := &mcsv1.ServiceExportList{ListMeta: list.ListMeta}
+	for i := range list.Items {
+		newer.Items = append(newer.Items, *newerExport(&list.Items[i]))
+	}
+	return newer, nil
+}
+
+func (a alphaExports) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	return newerEvents(a.client.Watch(ctx, options))
+}
+
+func (a alphaExports) UpdateStatus(ctx context.Context, e *mcsv1.ServiceExport, options metav1.UpdateOptions) (*mcsv1.ServiceExport, error) {
+	older := &mcsv1alpha1.ServiceExport{
+		ObjectMeta: e.ObjectMeta, Spec: mcsv1alpha1.ServiceExportSpec(e.Spec), Status: mcsv1alpha1.ServiceExportStatus(e.Status),
+	}
+	made, err := a.client.UpdateStatus(ctx, older, options)
+	if err != nil {
+		return nil, err
+	}
+	return newerExport(made), nil
+}
+
+// alphaImports implements importClient; it inherits Delete.
+type alphaImports struct {
+	alphaclient.ServiceImportInterface
+}
+
+func (a alphaImports) List(ctx context.Context, options metav1.ListOptions) (*mcsv1.ServiceImportList, error) {
+	list, err := a.ServiceImportInterface.List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	newer := &mcsv1.ServiceImportList{ListMeta: list.ListMeta}
+	for i := range list.Items {
+		newer.Items = append(newer.Items, *newerImport(&list.Items[i]))
+	}
+	return newer, nil
+}
+
+func (a alphaImports) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	return newerEvents(a.ServiceImportInterface.Watch(ctx, options))
+}
+
+func (a alphaImports) Create(ctx context.Context, i *mcsv1.ServiceImport, options metav1.CreateOptions) (*mcsv1.ServiceImport, error) {
+	made, err := a.ServiceImportInterface.Create(ctx, olderImport(i), options)
+	if err != nil {
+		return nil, err
+	}
+	return newerImport(made), nil
+}
+
+func (a alphaImports) Update(ctx context.Context, i *mcsv1.ServiceImport, options metav1.UpdateOptions) (*mcsv1.ServiceImport, error) {
+	made, err := a.ServiceImportInterface.Update(ctx, olderImport(i), options)
+	if err != nil {
+		return nil, err
+	}
+	return newerImport(made), nil
+}
+
+func (a alphaImports) UpdateStatus(ctx context.Context, i *mcsv1.ServiceImport, options metav1.UpdateOptions) (*mcsv1.ServiceImport, error) {
+	made, err := a.ServiceImportInterface.UpdateStatus(ctx, olderImport(i), options)
+	if err != nil {
+		return nil, err
+	}
+	return newerImport(made), nil
+}
+
+// newerEvents converts what is watched; bookmarks too have an object.
+func newerEvents(events watch.Interface, err error) (watch.Interface, error) {
+	if err != nil {
+		return nil, err
+	}
+	return watch.Filter(events, func(e watch.Event) (watch.Event, bool) {
+		switch object := e.Object.(type) {
+		case *mcsv1alpha1.ServiceExport:
+			e.Object = newerExport(object)
+		case *mcsv1alpha1.ServiceImport:
+			e.Object = newerImport(object)
+		}
+		return e, true
+	}), nil
+}
+
+func newerExport(e *mcsv1alpha1.ServiceExport) *mcsv1.ServiceExport {
+	return &mcsv1.ServiceExport{ObjectMeta: e.ObjectMeta, Spec: mcsv1.ServiceExportSpec(e.Spec), Status: mcsv1.ServiceExportStatus(e.Status)}
+}
+
+func newerImport(i *mcsv1alpha1.ServiceImport) *mcsv1.ServiceImport {
+	return &mcsv1.ServiceImport{
+		ObjectMeta: i.ObjectMeta,
+		Spec: mcsv1.ServiceImportSpec{
+			Ports: each(i.Spec.Ports, func(p mcsv1alpha1.ServicePort) mcsv1.ServicePort { return mcsv1.ServicePort(p) }),
+			IPs:   i.Spec.IPs, Type: mcsv1.ServiceImportType(i.Spec.Type), IPFamilies: i.Spec.IPFamilies,
+			SessionAffinity: i.Spec.SessionAffinity, SessionAffinityConfig: i.Spec.SessionAffinityConfig,
+			InternalTrafficPolicy: i.Spec.InternalTrafficPolicy, TrafficDistribution: i.Spec.TrafficDistribution,
+		},
+		Status: mcsv1.ServiceImportStatus{
+			EndpointSliceObjects: mcsv1.EndpointSliceObjectsStatus(i.Status.EndpointSliceObjects), Conditions: i.Status.Conditions,
+			Clusters: each(i.Status.Clusters, func(c mcsv1alpha1.ClusterStatus) mcsv1.ClusterStatus { return mcsv1.ClusterStatus(c) }),
+		},
+	}
+}
+
+func olderImport(i *mcsv1.ServiceImport) *mcsv1alpha1.ServiceImport {
+	return &mcsv1alpha1.ServiceImport{
+		ObjectMeta: i.ObjectMeta,
+		Spec: mcsv1alpha1.ServiceImportSpec{
+			Ports: each(i.Spec.Ports, func(p mcsv1.ServicePort) mcsv1alpha1.ServicePort { return mcsv1alpha1.ServicePort(p) }),
+			IPs:   i.Spec.IPs, Type: mcsv1alpha1.ServiceImportType(i.Spec.Type), IPFamilies: i.Spec.IPFamilies,
+			SessionAffinity: i.Spec.SessionAffinity, SessionAffinityConfig: i.Spec.SessionAffinityConfig,
+			InternalTrafficPolicy: i.Spec.InternalTrafficPolicy, TrafficDistribution: i.Spec.TrafficDistribution,
+		},
+		Status: mcsv1alpha1.ServiceImportStatus{
+			EndpointSliceObjects: mcsv1alpha1.EndpointSliceObjectsStatus(i.Status.EndpointSliceObjects), Conditions: i.Status.Conditions,
+			Clusters: each(i.Status.Clusters, func(c mcsv1.ClusterStatus) mcsv1alpha1.ClusterStatus { return mcsv1alpha1.ClusterStatus(c) }),
+		},
+	}
+}
+
+// each keeps nil: an empty list is written otherwise than none.
+func each[A, B any](list []A, convert func(A) B) []B {
+	if list == nil {
+		return nil
+	}
+	converted := make([]B, 0, len(list))
+	for _, a := range list {
+		converted = append(converted, convert(a))
+	}
+	return converted
+}

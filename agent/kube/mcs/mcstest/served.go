@@ -1,0 +1,164 @@
+package mcstest
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	clienttesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/mcs-api/pkg/client/clientset/versioned/scheme"
+)
+
+// served is the CRDs of a fake API server. Objects are stored as v1beta1, and are
+// read and written in each version that is served, with its fields.
+type served struct {
+	t       testing.TB
+	tracker clienttesting.ObjectTracker
+	create  clienttesting.ReactionFunc // sees what is created, as it is stored
+
+	mu      sync.Mutex                           // guards all following fields
+	schemas map[string]map[string]map[string]any // by version and kind
+}
+
+func (s *served) install(release Release) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.schemas = map[string]map[string]map[string]any{alpha: schemas(s.t, release, alpha), beta: schemas(s.t, release, beta)}
+}
+
+func (s *served) kinds(version string) map[string]map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.schemas[version]
+}
+
+// react answers a request in whatever version it is, if that is served.
+func (s *served) react(action clienttesting.Action) (bool, runtime.Object, error) {
+	version := action.GetResource().Version
+	if len(s.kinds(version)) == 0 {
+		return true, nil, apierrors.NewNotFound(action.GetResource().GroupResource(), "")
+	}
+	var err error
+	switch a := action.(type) {
+	case clienttesting.CreateActionImpl:
+		a.Resource.Version = beta
+		if a.Object, err = s.store(a.Object, version); err == nil {
+			_, _, err = s.create(a)
+		}
+		action = a
+	case clienttesting.UpdateActionImpl:
+		a.Resource.Version = beta
+		if a.Object, err = s.store(a.Object, version); err == nil && s.has(a) {
+			action = clienttesting.NewGetAction(a.Resource, a.Namespace, name(a.Object)) // no event: nothing has changed
+			break
+		}
+		action = a
+	case clienttesting.GetActionImpl:
+		a.Resource.Version = beta
+		action = a
+	case clienttesting.DeleteActionImpl:
+		a.Resource.Version = beta
+		action = a
+	case clienttesting.ListActionImpl:
+		a.Resource.Version, a.Kind.Version = beta, beta
+		action = a
+	}
+	if err != nil {
+		return true, nil, err
+	}
+	_, object, err := clienttesting.ObjectReaction(s.tracker)(action)
+	if err == nil && object != nil {
+		object, err = convert(object, version, keep)
+	}
+	return true, object, err
+}
+
+// has says whether an update changes nothing.
+func (s *served) has(a clienttesting.UpdateActionImpl) bool {
+	have, err := s.tracker.Get(a.Resource, a.Namespace, name(a.Object))
+	return err == nil && equality.Semantic.DeepEqual(have, a.Object)
+}
+
+func name(object runtime.Object) string {
+	m, err := meta.Accessor(object)
+	if err != nil {
+		return ""
+	}
+	return m.GetName()
+}
+
+// store gives what is kept of an object that is written in a version.
+func (s *served) store(object runtime.Object, version string) (runtime.Object, error) {
+	return convert(object, beta, func(kind string, decoded any) (any, error) {
+		kept, err := admit(decoded, s.kinds(version)[kind])
+		if err != nil {
+			return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
+				Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid, Message: err.Error(),
+			}}
+		}
+		return kept, nil
+	})
+}
+
+// watch begins where the list ended, as the clients of Kubernetes do and those
+// that mcs-api generates do not: they lose what comes in between.
+func (s *served) watch(action clienttesting.Action) (bool, watch.Interface, error) {
+	w, ok := action.(clienttesting.WatchActionImpl)
+	if !ok {
+		return false, nil, nil
+	}
+	resource := w.GetResource()
+	version := resource.Version
+	if len(s.kinds(version)) == 0 {
+		return true, nil, apierrors.NewNotFound(resource.GroupResource(), "")
+	}
+	resource.Version = beta
+	found, err := s.tracker.Watch(resource, w.GetNamespace(), w.ListOptions)
+	if err != nil {
+		return true, nil, err
+	}
+	return true, watch.Filter(found, func(e watch.Event) (watch.Event, bool) {
+		object, err := convert(e.Object, version, keep)
+		e.Object = object
+		return e, err == nil
+	}), nil
+}
+
+func keep(_ string, decoded any) (any, error) { return decoded, nil }
+
+// convert gives an object or a list in another version, by what is written of it:
+// nothing here knows the conversions of the controllers.
+func convert(object runtime.Object, version string, change func(kind string, decoded any) (any, error)) (runtime.Object, error) {
+	kinds, _, err := scheme.Scheme.ObjectKinds(object)
+	if err != nil {
+		return nil, err
+	}
+	kind := kinds[0]
+	kind.Version = version
+	into, err := scheme.Scheme.New(kind)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	var decoded any
+	if err := json.Unmarshal(text, &decoded); err != nil {
+		return nil, err
+	}
+	if decoded, err = change(kind.Kind, decoded); err != nil {
+		return nil, err
+	}
+	if text, err = json.Marshal(decoded); err != nil {
+		return nil, err
+	}
+	return into, json.Unmarshal(text, into)
+}
