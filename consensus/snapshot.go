@@ -27,9 +27,6 @@ func (n *Node) SaveSnapshot(ctx context.Context, mode ReadMode) ([]byte, archive
 	return archive.Pack(info, view)
 }
 
-// InspectSnapshot describes an archive after having verified all of it.
-func InspectSnapshot(data []byte) (archive.Info, error) { return archive.Inspect(data) }
-
 // Restore replaces the whole catalog of the federation by that of an archive;
 // any member may be asked. An archive that is truncated, altered or of another
 // federation is refused and changes nothing. A catalog that holds no federation

@@ -53,15 +53,6 @@ func NewPrivateKey() (PrivateKey, error) {
 	return k.clamp(), nil
 }
 
-// ParsePrivateKey reads a key in base64. Errors never quote the input.
-func ParsePrivateKey(s string) (PrivateKey, error) {
-	raw, err := decodeKey(s)
-	if err != nil {
-		return PrivateKey{}, fmt.Errorf("parse private key: %w", err)
-	}
-	return PrivateKey(raw), nil
-}
-
 // Public derives the public key. The zero key has the zero public key.
 func (k PrivateKey) Public() PublicKey {
 	if k.IsZero() {

@@ -39,8 +39,9 @@ func TestPrivateKeyNeverPrints(t *testing.T) {
 
 // The vector is Alice's of RFC 7748 section 6.1.
 func TestPublicKeyIsThatOfCurve25519(t *testing.T) {
-	key, err := tunnel.ParsePrivateKey("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
+	raw, err := base64.StdEncoding.DecodeString("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
 	require.NoError(t, err)
+	key := tunnel.PrivateKey(raw)
 	require.Equal(t, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", key.Public().String())
 	require.Zero(t, tunnel.PrivateKey{}.Public(), "no key has no public key")
 }
@@ -59,11 +60,6 @@ func TestMalformedKeysAreRefused(t *testing.T) {
 	for _, s := range []string{"", "x", "AAAA", "not base64 at all", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"} {
 		_, err := tunnel.ParsePublicKey(s)
 		require.Error(t, err, s)
-		_, err = tunnel.ParsePrivateKey(s)
-		require.Error(t, err, s)
-		if s != "" && s != "x" {
-			require.NotContains(t, err.Error(), s, "the input may be nearly a key")
-		}
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-func contactOf(g *gateway, more ...string) control.Contact {
-	return control.Contact{Gateway: g.id, Pin: g.ca.Pin(), Addresses: append(more, g.address)}
+func contactOf(g *gateway) control.Contact {
+	return control.Contact{Gateway: g.id, Pin: g.ca.Pin(), Addresses: []string{g.address}}
 }
 
 // enrol lets gw2, on the host of from, ask to be taken in with that CA.

@@ -109,8 +109,5 @@ func refusalOf(rpc *connect.Error) (*catalog.Refusal, bool) {
 	return nil, false
 }
 
-// ToConnect is Sentinels.ToConnect without sentinels.
-func ToConnect(err error) error { return Sentinels(nil).ToConnect(err) }
-
 // FromConnect is Sentinels.FromConnect without sentinels.
 func FromConnect(err error) error { return Sentinels(nil).FromConnect(err) }

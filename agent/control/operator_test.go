@@ -162,8 +162,8 @@ func TestErrorsOfContextsKeepTheirCode(t *testing.T) {
 		connect.CodeUnknown:          errors.New("x"),
 	}
 	for code, err := range tests {
-		assert.Equal(t, code, connect.CodeOf(control.ToConnect(err)))
+		assert.Equal(t, code, connect.CodeOf(control.Sentinels(nil).ToConnect(err)))
 	}
-	require.NoError(t, control.ToConnect(nil))
+	require.NoError(t, control.Sentinels(nil).ToConnect(nil))
 	require.NoError(t, control.FromConnect(nil))
 }

@@ -52,18 +52,16 @@ func (s *sessions) track(conn net.Conn, closed func()) *tracked {
 }
 
 // add says what the handshake on c proved. It closes c if all are being closed.
-func (s *sessions) add(c *tracked, p proof, serves bool) *session {
-	session := &session{raw: c, proof: p, serves: serves}
+func (s *sessions) add(c *tracked, p proof, serves bool) {
 	s.mu.Lock()
 	closed := s.closed
 	if !closed {
-		s.open[c] = session
+		s.open[c] = &session{raw: c, proof: p, serves: serves}
 	}
 	s.mu.Unlock()
 	if closed {
 		_ = c.Close() // closing is all that is wanted
 	}
-	return session
 }
 
 // find returns the session of a connection below TLS.

@@ -2,7 +2,6 @@ package identity
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -40,7 +39,7 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Hash returns what the catalog keeps in the secret's place.
-func (s Secret) Hash() [sha256.Size]byte { return sha256.Sum256(s[:]) }
+func (s Secret) Hash() [32]byte { return catalog.HashSecret(s[:]) }
 
 // Token lets one datacenter join a federation, once.
 type Token struct {

@@ -21,7 +21,6 @@ type Clients struct {
 
 // Connect reads how to reach the API server: from a kubeconfig file, or, with
 // an empty path, from the service account of the pod. It does not dial.
-// Requests are not throttled here: the API server's own fairness does that.
 func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 	klog.SetSlogLogger(log) // of client-go, which would write to standard error in a format of its own
 	load := rest.InClusterConfig
@@ -33,21 +32,29 @@ func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w: run in a pod with a service account, or name a kubeconfig file", err)
 	}
 	config.UserAgent = userAgent
-	config.QPS = -1 // no limit
-	typed := rest.CopyConfig(config)
-	typed.ContentType = "application/vnd.kubernetes.protobuf"
-	typed.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	clients := Clients{}
-	if clients.Kubernetes, err = kubernetes.NewForConfig(typed); err != nil {
-		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
-	}
-	if clients.Dynamic, err = dynamic.NewForConfig(config); err != nil {
-		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
-	}
-	multi := rest.CopyConfig(config)
-	multi.WarningHandler = rest.NoWarnings{} // old CRDs do not know the spec of a ServiceExport, which is always sent
-	if clients.MCS, err = mcsclient.NewForConfig(multi); err != nil {
+	clients, err := ClientsOf(config)
+	if err != nil {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
 	return clients, nil
+}
+
+// ClientsOf makes clients that are not throttled: that is for the API server's
+// priority and fairness, which knows its load.
+func ClientsOf(config *rest.Config) (clients Clients, err error) {
+	config = rest.CopyConfig(config)
+	config.QPS, config.RateLimiter = -1, nil
+	typed := rest.CopyConfig(config) // CRDs have no protobuf
+	typed.ContentType = "application/vnd.kubernetes.protobuf"
+	typed.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	if clients.Kubernetes, err = kubernetes.NewForConfig(typed); err != nil {
+		return Clients{}, err
+	}
+	if clients.Dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return Clients{}, err
+	}
+	multi := rest.CopyConfig(config)
+	multi.WarningHandler = rest.NoWarnings{} // old CRDs do not know the spec of a ServiceExport, which is always sent
+	clients.MCS, err = mcsclient.NewForConfig(multi)
+	return clients, err
 }

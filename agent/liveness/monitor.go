@@ -328,7 +328,7 @@ func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, turn bool, no
 	}
 	if sequence, ok := e.quality.due(now, interval); ok {
 		// A lost echo is what echoes are there to find.
-		_ = s.echo.WriteTo(echo{e.local, sequence}.append(nil), netip.AddrPortFrom(remote, 0))
+		_ = s.echo.WriteTo(echo{e.local, sequence}.encode(), netip.AddrPortFrom(remote, 0))
 	}
 }
 

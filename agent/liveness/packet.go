@@ -144,8 +144,8 @@ const echoSize = len(echoMagic) + 8
 // echo is the payload of an ICMP echo: which session sent it, and which one it is.
 type echo struct{ discriminator, sequence uint32 }
 
-func (e echo) append(b []byte) []byte {
-	b = append(b, echoMagic...)
+func (e echo) encode() []byte {
+	b := []byte(echoMagic)
 	b = binary.BigEndian.AppendUint32(b, e.discriminator)
 	return binary.BigEndian.AppendUint32(b, e.sequence)
 }

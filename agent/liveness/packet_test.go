@@ -58,10 +58,10 @@ func FuzzParseControl(f *testing.F) {
 }
 
 func FuzzParseEcho(f *testing.F) {
-	f.Add(echo{1, 2}.append(nil))
+	f.Add(echo{1, 2}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, ok := parseEcho(b); ok {
-			require.Equal(t, b, e.append(nil))
+			require.Equal(t, b, e.encode())
 		}
 	})
 }

@@ -119,7 +119,7 @@ func (p *Prober) round(now time.Time) time.Time {
 			continue // it is tried again after openRetry
 		}
 		if sequence, ok := t.quality.due(now, p.interval(t)); ok {
-			s.send(echo{t.id, sequence}.append(nil), netip.AddrPortFrom(key.remote, 0), now)
+			s.send(echo{t.id, sequence}.encode(), netip.AddrPortFrom(key.remote, 0), now)
 		}
 		next = earlier(next, t.quality.next)
 	}

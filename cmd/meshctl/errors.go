@@ -55,7 +55,7 @@ func (a *app) report(err error) int {
 	case errors.Is(err, errProblems):
 		return exitProblems
 	}
-	f := explain(err, a.options.socket)
+	f := explain(err)
 	paint := a.paint(a.err)
 	fmt.Fprintf(a.err, "%s %s\n", paint.Paint(human.Bad, "error:"), human.Clean(f.message))
 	for _, line := range []struct{ name, text string }{{"field", f.field}, {"remedy", f.remedy}, {"usage", f.usage}} {
@@ -67,7 +67,7 @@ func (a *app) report(err error) int {
 }
 
 // explain turns any error into what a person needs and the exit code.
-func explain(err error, socket string) *fault {
+func explain(err error) *fault {
 	var f *fault
 	switch {
 	case errors.As(err, &f):

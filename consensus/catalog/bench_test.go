@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,8 +37,8 @@ func register(m *members, n int) {
 	for i := range n {
 		services = append(services, theService("west", fmt.Sprint("s", i%100), fmt.Sprint("i", i), "10.2.0.1"))
 	}
-	for _, cmd := range catalog.SplitServices(services) {
-		m.must(westGateway, cmd)
+	for chunk := range slices.Chunk(services, 200) {
+		m.must(westGateway, catalog.NewPutServices(chunk))
 	}
 }
 

@@ -114,7 +114,7 @@ func NewRemoveGateway(id GatewayID) *catalogpb.Command {
 }
 
 // NewPutServices registers services of the author's datacenter: all or none.
-// A command is at most MaxCommandSize; see SplitServices.
+// A command is at most MaxCommandSize.
 func NewPutServices(services []Service) *catalogpb.Command {
 	put := &catalogpb.PutServices{Services: make([]*catalogpb.Service, 0, len(services))}
 	for _, s := range services {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
@@ -165,11 +163,4 @@ func (w *writer) deleteServices(req request, body *catalogpb.DeleteServices) (Re
 		}
 	}
 	return Result{}, nil
-}
-
-// SplitServices puts services into as few commands as MaxCommandSize allows,
-// in their order. A service that is too large alone gets a command of its own,
-// which is refused.
-func SplitServices(services []Service) []*catalogpb.Command {
-	return split(services, func(s Service) int { return proto.Size(s.Proto()) }, NewPutServices)
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -141,24 +140,6 @@ func TestCallersCannotReachIntoTheState(t *testing.T) {
 	got.Datacenters[0].CACertificate[0], got.Datacenters[0].Prefixes[0].Kind = 0, "altered"
 	got.Gateways[0].Endpoints[0], got.Gateways[0].Controls[0] = "altered", "altered"
 	assert.Equal(t, before, encode(t, m.state.View()))
-}
-
-func TestSplitServicesFitsCommands(t *testing.T) {
-	m := federationOfThree(t)
-	var services []catalog.Service
-	for i := range 2000 {
-		services = append(services, theService("west", "web", fmt.Sprint("i", i), "10.2.0.1"))
-	}
-	cmds := catalog.SplitServices(services)
-	require.Greater(t, len(cmds), 1)
-	for i, cmd := range cmds {
-		m.must(westGateway, cmd)
-		if i < len(cmds)-1 {
-			assert.Greater(t, proto.Size(cmd), catalog.MaxCommandSize*9/10)
-		}
-	}
-	assert.Len(t, m.state.View().Services(catalog.ServiceFilter{}), len(services))
-	assert.Empty(t, catalog.SplitServices(nil))
 }
 
 func TestObservationsAreTheAuthors(t *testing.T) {

@@ -36,9 +36,6 @@ type Host struct {
 // Name returns the host's name.
 func (h *Host) Name() string { return h.name }
 
-// Dir is the host's own directory on the machine, for logs and configuration.
-func (h *Host) Dir() string { return h.dir }
-
 // PID is the host's first process, as the machine sees it, for nsenter.
 func (h *Host) PID() int { return h.init.Process.Pid }
 

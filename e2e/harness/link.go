@@ -50,15 +50,6 @@ func (e End) raise(name string) error {
 	return e.Host.netlink.LinkSetUp(link)
 }
 
-// Unlink removes the interface of a to b, and with it b's to a.
-func (l *Lab) Unlink(a, b *Host) error {
-	link, err := a.netlink.LinkByName(interfaceName(b))
-	if err != nil {
-		return fmt.Errorf("find link of %s to %s: %w", a.name, b.name, err)
-	}
-	return a.netlink.LinkDel(link)
-}
-
 // AddAddress gives the host a further address on an interface.
 func (h *Host) AddAddress(device string, prefix netip.Prefix) error {
 	link, err := h.netlink.LinkByName(device)

@@ -104,9 +104,6 @@ func command(ctx context.Context, argv []string) *exec.Cmd {
 // PID is the process as the machine sees it.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// LogFile is where the process's output goes.
-func (p *Process) LogFile() string { return p.log }
-
 // Log returns what the process, and its predecessors of the same name, printed.
 func (p *Process) Log() string {
 	text, err := os.ReadFile(p.log)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 	"github.com/meshway/meshway/e2e/kubernetes/install"
 	corev1 "k8s.io/api/core/v1"
@@ -89,11 +89,11 @@ func New(conf Config, lab *cluster.Lab, federation *install.Federation, progress
 	}
 	b := &Bench{conf: conf, lab: lab, federation: federation, progress: progress}
 	for i, s := range []*site{&b.east, &b.west} {
-		core, mcs, err := controller.Clients(federation.Clusters[i].REST())
+		clients, err := kube.ClientsOf(federation.Clusters[i].REST())
 		if err != nil {
 			return nil, err
 		}
-		*s = site{federation.Clusters[i], core, mcs}
+		*s = site{federation.Clusters[i], clients.Kubernetes, clients.MCS}
 	}
 	return b, nil
 }

@@ -134,15 +134,9 @@ func (l *Lab) Dir() string { return l.hosts.Dir() }
 // between pods of two clusters that reaches it unencrypted goes nowhere.
 func (l *Lab) Router() *harness.Host { return l.router }
 
-// Console is a host beside the router, for kubectl, helm and meshctl.
-func (l *Lab) Console() *harness.Host { return l.console }
-
 // Programs is a directory for further programs that the console finds, such as
 // meshctl. It is empty at first.
 func (l *Lab) Programs() string { return filepath.Join(l.Dir(), "bin") }
-
-// Binaries are kubectl, helm and all others.
-func (l *Lab) Binaries() components.Binaries { return l.binaries }
 
 // Kubeconfig is a file with a context for each cluster, named after it. Its
 // servers are reached from the console and from nodes only.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshway/meshway/agent/kube"
 	promises "github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
@@ -24,7 +25,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/dynamic"
 )
 
 func TestMain(m *testing.M) {
@@ -44,9 +44,9 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	c, err := lab.New(ctx, options)
 	require.NoError(t, err)
 	require.NoError(t, c.Apply(t.Context(), mcstest.Manifest(t, mcstest.Oldest)))
-	core, mcs, err := controller.Clients(c.REST())
+	clients, err := kube.ClientsOf(c.REST())
 	require.NoError(t, err)
-	old := mcstest.Cluster{Kubernetes: core, MCS: mcs, Release: mcstest.Oldest}
+	old := mcstest.Cluster{Kubernetes: clients.Kubernetes, MCS: clients.MCS, Release: mcstest.Oldest}
 	t.Run("PromisesWithTheFirstCRDs", func(t *testing.T) {
 		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return old })
 	})
@@ -58,10 +58,8 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	t.Run("Promises", func(t *testing.T) {
 		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return both })
 	})
-	objects, err := dynamic.NewForConfig(c.REST())
-	require.NoError(t, err)
-	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, objects) })
-	t.Run("Siblings", func(t *testing.T) { siblingstest.Run(t, core) })
+	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, clients.Dynamic) })
+	t.Run("Siblings", func(t *testing.T) { siblingstest.Run(t, clients.Kubernetes) })
 	t.Run("CoreDNSAnswersForImports", func(t *testing.T) { coreDNSAnswers(t, lab, c, both) })
 }
 

@@ -3,12 +3,10 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 
@@ -68,25 +66,4 @@ func (c Config) validate() error {
 		return errors.New("configure multi-cluster services: catalog, outage and both clients are required")
 	}
 	return nil
-}
-
-// Clients makes the clients of a cluster. They have no rate limit of their own:
-// that is for the API server's priority and fairness, which knows its load.
-func Clients(config *rest.Config) (kubernetes.Interface, mcsclient.Interface, error) {
-	config = rest.CopyConfig(config)
-	config.QPS, config.RateLimiter = -1, nil
-	// CRDs have no protobuf, so the two clients differ in their content type.
-	crds := rest.CopyConfig(config)
-	crds.WarningHandler = rest.NoWarnings{} // old ones do not know the spec of a ServiceExport, which is always sent
-	config.ContentType = "application/vnd.kubernetes.protobuf"
-	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	core, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make kubernetes client: %w", err)
-	}
-	multi, err := mcsclient.NewForConfig(crds)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make multi-cluster services client: %w", err)
-	}
-	return core, multi, nil
 }
