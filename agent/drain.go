@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -30,8 +33,26 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 	if m == nil {
 		return notMember()
 	}
-	if err := m.mayDrain(a.self, a.deps.Config.Datacenter); err != nil && !r.Force {
+	if err := a.beginDrain(ctx, m, r); err != nil {
 		return err
+	}
+	progress("told", "other gateways and the nodes are told to send nothing more here")
+	if m.federation.Consensus().Role == "leader" {
+		if err := m.federation.TransferLeader(ctx, ""); err != nil {
+			a.deps.Log.Warn("a drained gateway still leads the catalog", "err", err)
+		}
+	}
+	return a.awaitDrain(ctx, cmp.Or(r.Bound, drainBound), progress)
+}
+
+// beginDrain makes it known, unless that leaves no gateway in use.
+func (a *Agent) beginDrain(ctx context.Context, m *member, r DrainRequest) error {
+	step, _ := a.drain.at(time.Now())
+	asks := step == plan.InUse && !r.Force
+	if asks {
+		if err := m.mayDrain(a.self, a.deps.Config.Datacenter, math.MaxUint64); err != nil {
+			return err
+		}
 	}
 	var until time.Time
 	if r.For > 0 {
@@ -41,29 +62,29 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 		return err
 	}
 	m.loop.wake.Up()
-	progress("told", "other gateways and the nodes are told to send nothing more here")
-	if m.federation.Consensus().Role == "leader" {
-		if err := m.federation.TransferLeader(ctx, ""); err != nil {
-			a.deps.Log.Warn("a drained gateway still leads the catalog", "err", err)
+	if asks {
+		if err := m.yields(ctx, a.self, a.deps.Config.Datacenter); err != nil {
+			return errors.Join(err, a.Undrain())
 		}
 	}
-	bound := r.Bound
-	if bound == 0 {
-		bound = drainBound
-	}
+	return nil
+}
+
+func (a *Agent) awaitDrain(ctx context.Context, bound time.Duration, progress Progress) error {
 	step, err := a.drain.await(ctx, bound)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case step == plan.InUse:
+	}
+	switch step {
+	case plan.Drained:
+		progress("quiet", "nothing arrives here any more")
+	case plan.Draining:
+		progress("not-quiet", fmt.Sprintf("packets still arrive after %s; they are sent on", bound))
+	case plan.InUse:
 		return &catalog.Refusal{
 			Code: "undrained", Message: "this gateway was taken back into use meanwhile",
 			Remedy: "run meshctl drain again, with a longer --for if its time was over",
 		}
-	case step == plan.Draining:
-		progress("not-quiet", fmt.Sprintf("packets still arrive after %s; they are sent on", bound))
-	default:
-		progress("quiet", "nothing arrives here any more")
 	}
 	return nil
 }
@@ -82,13 +103,14 @@ func (a *Agent) Undrain() error {
 }
 
 // mayDrain refuses to drain the last gateway of the datacenter that is in use.
-func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName) error {
+// Those that were drained after an index of the catalog yield, or were forced.
+func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName, index uint64) error {
 	drained := false
 	for _, g := range m.federation.View().Gateways() {
 		if g.ID() == self || g.Datacenter != dc {
 			continue
 		}
-		if !g.Draining {
+		if !g.Draining || g.ModifiedIndex > index {
 			return nil
 		}
 		drained = true
@@ -102,6 +124,27 @@ func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName) err
 		refusal.Remedy = "run meshctl undrain on one of them first; or give --force: then their traffic still passes, for want of another way"
 	}
 	return refusal
+}
+
+// yields refuses to be drained if another gateway was drained at the same time, and
+// sooner: who reads its own record in the catalog reads those before it too.
+// Without a leader nobody's is there, and nobody yields.
+func (m *member) yields(ctx context.Context, self catalog.GatewayID, dc catalog.DatacenterName) error {
+	over := time.After(drainSettle)
+	for {
+		changed := m.federation.Changed()
+		own, _ := m.federation.View().Gateway(self)
+		if own.Draining {
+			return m.mayDrain(self, dc, own.ModifiedIndex)
+		}
+		select {
+		case <-ctx.Done():
+			return nil // whoever waits next sees to that
+		case <-over:
+			return nil
+		case <-changed:
+		}
+	}
 }
 
 // drain is whether this gateway is out of use.

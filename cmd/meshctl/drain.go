@@ -19,7 +19,8 @@ const retryPause = 250 * time.Millisecond
 
 func newDrainCommand(a *app) *cobra.Command {
 	var force bool
-	var comeBack, bound, retry time.Duration
+	var comeBack, bound time.Duration
+	var p patience
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Take this gateway out of use, without a loss",
@@ -29,7 +30,8 @@ and what still arrives is sent on. It returns when nothing arrives any more, or
 after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 		Example: `  meshctl drain
   meshctl drain --for 10m               # comes back by itself
-  meshctl drain --retry 10s             # also while meshd is replaced, or another one is drained
+  meshctl drain --retry 10s             # also while an upgrade replaces meshd
+  meshctl drain --turn 1m               # after another one that is drained just now
   meshctl drain --force                 # also the only gateway of its datacenter`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,7 +43,7 @@ after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 				request.Bound = durationpb.New(bound)
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				return again(ctx, retry, func() error {
+				return p.again(ctx, func() error {
 					return a.follow(ctx, "draining", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
 						return client.Drain(ctx, connect.NewRequest(request))
 					})
@@ -52,17 +54,23 @@ after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 	cmd.Flags().BoolVar(&force, "force", false, "drain also the only gateway of a datacenter; its traffic still passes here")
 	cmd.Flags().DurationVar(&comeBack, "for", 0, "take it back into use after this time (default: never)")
 	cmd.Flags().DurationVar(&bound, "wait", 0, "longest wait for traffic to end (default 30s)")
-	cmd.Flags().DurationVar(&retry, "retry", 0, "how long to try again while meshd is replaced or the others are drained (default: not at all)")
+	cmd.Flags().DurationVar(&p.replaced, "retry", 0, "how long to try again while meshd is replaced (default: not at all)")
+	cmd.Flags().DurationVar(&p.turn, "turn", 0, "how long to wait while all other gateways are drained (default: not at all)")
 	return cmd
 }
 
-// again repeats do while it fails for a reason that passes, for as long as bound
-// at most.
-func again(ctx context.Context, bound time.Duration, do func() error) error {
-	deadline := time.Now().Add(bound)
+// patience is how long to try again for each reason that passes.
+type patience struct {
+	replaced time.Duration // a meshd that ends, or has not read its membership yet
+	turn     time.Duration // all other gateways are drained
+}
+
+// again repeats do while it fails for a reason that passes.
+func (p patience) again(ctx context.Context, do func() error) error {
+	begun := time.Now()
 	for {
 		err := do()
-		if err == nil || !passes(err) || !time.Now().Before(deadline) {
+		if err == nil || time.Since(begun) >= p.with(err) {
 			return err
 		}
 		select {
@@ -73,17 +81,23 @@ func again(ctx context.Context, bound time.Duration, do func() error) error {
 	}
 }
 
-// passes tells whether an error may be that of a meshd that ends, or has not read
-// its membership yet, or whose siblings are drained just now.
-func passes(err error) bool {
+func (p patience) with(err error) time.Duration {
 	if _, ok := errors.AsType[*control.SocketError](err); ok {
-		return true
+		return p.replaced
 	}
 	if refusal, ok := errors.AsType[*catalog.Refusal](control.FromConnect(err)); ok {
-		return refusal.Code == "not-a-member" || refusal.Code == "siblings-drained"
+		switch refusal.Code {
+		case "not-a-member":
+			return p.replaced
+		case "siblings-drained":
+			return p.turn
+		}
+		return 0
 	}
-	rpc, ok := errors.AsType[*connect.Error](err)
-	return ok && hungUp(rpc)
+	if rpc, ok := errors.AsType[*connect.Error](err); ok && hungUp(rpc) {
+		return p.replaced
+	}
+	return 0
 }
 
 func newUndrainCommand(a *app) *cobra.Command {

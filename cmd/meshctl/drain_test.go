@@ -63,7 +63,9 @@ func TestDrainTriesAgainOnlyWhileMeshdIsReplaced(t *testing.T) {
 	}{
 		"it is away":                     {absent, []string{"--retry=10s"}, exitOK, 2},
 		"it has not read its membership": {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, exitOK, 2},
-		"it refuses":                     {refusedAs(t, "last-gateway"), []string{"--retry=10s"}, exitRefused, 1},
+		"it refuses":                     {refusedAs(t, "last-gateway"), []string{"--retry=10s", "--turn=10s"}, exitRefused, 1},
+		"another one is drained":         {refusedAs(t, "siblings-drained"), []string{"--turn=10s"}, exitOK, 2},
+		"it shall not wait for its turn": {refusedAs(t, "siblings-drained"), []string{"--retry=10s"}, exitRefused, 1},
 		"nobody asked for it":            {absent, nil, exitUnreachable, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

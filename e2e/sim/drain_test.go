@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"testing"
@@ -139,6 +140,27 @@ func TestGatewayThatIsStillSentToKeepsItsOwnWays(t *testing.T) {
 		<-ended
 		await(t, "b leads its pods to a", func() bool { return slices.Equal(ways(t, p.b, p.west.pod()), []string{underlayDevice}) })
 		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.b, agent.DrainRequest{}), "again is no error")
+	})
+}
+
+func TestOfTwoThatAreDrainedAtATimeOneIsRefused(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		p := newPair(t, w)
+		for range 20 {
+			errs := make(chan error, 2)
+			for _, s := range []*site{p.a, p.b} {
+				go func() { errs <- s.agent.Drain(t.Context(), agent.DrainRequest{}, func(string, string) {}) }()
+			}
+			err := errors.Join(<-errs, <-errs)
+			var refusal *catalog.Refusal
+			require.ErrorAs(t, err, &refusal)
+			assert.Equal(t, "siblings-drained", refusal.Code)
+			assert.NotEqual(t, p.a.agent.Status().Self.Draining, p.b.agent.Status().Self.Draining)
+			for _, s := range []*site{p.a, p.b} {
+				require.NoError(t, s.agent.Undrain())
+			}
+			await(t, "none is drained", func() bool { return !seenBy(p.a, "east/b").Draining && !seenBy(p.b, "east/a").Draining })
+		}
 	})
 }
 

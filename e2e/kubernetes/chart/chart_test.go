@@ -182,8 +182,11 @@ func TestRollingUpdateDrainsOneGatewayAtATime(t *testing.T) {
 	assert.Greater(t, time.Duration(set.MinReadySeconds)*time.Second, away, "the next one goes when this one is back in use")
 	grace := time.Duration(*set.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 	assert.Greater(t, grace, duration(t, hook, "--timeout="))
-	assert.Greater(t, duration(t, hook, "--timeout="), duration(t, hook, "--retry=")+duration(t, hook, "--wait="), "the agent may be replaced first")
-	assert.Greater(t, away, grace, "it is away until its tunnels have ended")
+	turn, wait := duration(t, hook, "--turn="), duration(t, hook, "--wait=")
+	assert.Greater(t, duration(t, hook, "--timeout="), turn+wait, "there is time for all of it")
+	assert.Greater(t, turn, duration(t, hook, "--retry="), "the agent may be replaced first")
+	assert.Greater(t, turn, away, "its turn comes")
+	assert.Greater(t, away, 2*wait, "it is away until its tunnels have ended")
 }
 
 func duration(t *testing.T, command []string, flag string) time.Duration {
