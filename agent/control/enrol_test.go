@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -78,6 +79,21 @@ func TestEnrolmentIsAskedOnlyOfWhoThePinNames(t *testing.T) {
 		require.ErrorIs(t, err, identity.ErrPin)
 		require.ErrorIs(t, err, control.ErrWrongPeer)
 		assert.Zero(t, west.service.calls())
+	})
+}
+
+func TestEnrolmentIntoAnotherFederationIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		east, host := w.member("east", eastIP), w.gateway("north", northIP)
+		client := controlpbconnect.NewFederationClient(strangerClient(t, host, issue(t, east.ca, federationID, time.Now())), "https://gw1.east")
+		request := &controlpb.EnrolRequest{FederationId: federationID, Gateway: &catalogpb.Gateway{Name: "gw1"}}
+		_, err := client.Enrol(t.Context(), connect.NewRequest(request))
+		require.NoError(t, err, "the same without the change")
+		request.FederationId = "another"
+		_, err = client.Enrol(t.Context(), connect.NewRequest(request))
+		assert.Equal(t, catalog.CodeFederationDiffers, refusalOf(t, control.FromConnect(err)).Code)
+		assert.Len(t, east.service.enrols, 1)
 	})
 }
 

@@ -86,9 +86,11 @@ func (m *Manager) contacts(s agent.Standing) ([]control.Contact, error) {
 			continue
 		}
 		contact := control.Contact{Gateway: c.Gateway, Addresses: c.Controls}
-		if n, err := hex.Decode(contact.Pin[:], []byte(c.Pin)); err != nil || n != len(contact.Pin) {
+		pin, err := hex.DecodeString(c.Pin)
+		if err != nil || len(pin) != len(contact.Pin) {
 			return nil, fmt.Errorf("read what the gateways have in common: the pin of %s is none", c.Gateway)
 		}
+		contact.Pin = identity.Pin(pin)
 		contacts = append(contacts, contact)
 	}
 	own := string(m.cfg.Datacenter) + "/"

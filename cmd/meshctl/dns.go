@@ -185,7 +185,7 @@ func runKubectl(ctx context.Context, c cluster, in string, args ...string) (stri
 		return "", &fault{code: exitUnreachable, message: "this needs kubectl, which is not there", remedy: "install kubectl"}
 	case err != nil:
 		return "", &fault{
-			code: exitUnreachable, message: fmt.Sprintf("kubectl %s: %s", args[0], strings.TrimSpace(complaint.String())),
+			code: exitUnreachable, message: fmt.Sprintf("kubectl %s: %s", args[0], complaintOf(complaint.String())),
 			remedy: "see kubectl config get-contexts, and whether you may change " + dnsNamespace,
 		}
 	}

@@ -128,9 +128,26 @@ func (c cluster) list(ctx context.Context, kind, selector, word string) ([]strin
 		return nil, &fault{code: exitUnreachable, message: "--context needs kubectl, which is not there", remedy: "install kubectl, or run meshctl on the gateway itself"}
 	case err != nil:
 		return nil, &fault{
-			code: exitUnreachable, message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.context, strings.TrimSpace(complaint.String())),
+			code: exitUnreachable, message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.context, complaintOf(complaint.String())),
 			remedy: "see kubectl config get-contexts",
 		}
 	}
 	return strings.Fields(string(out)), nil
+}
+
+// complaintOf is what kubectl says to people: before it come lines of the log of
+// its client, one for each attempt.
+func complaintOf(stderr string) string {
+	var lines []string
+	for line := range strings.Lines(stderr) {
+		if line = strings.TrimSpace(line); line != "" && !isKlog(line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
+}
+
+// isKlog recognises E1123 00:26:46.839447 …
+func isKlog(line string) bool {
+	return len(line) > 6 && strings.ContainsRune("IWEF", rune(line[0])) && line[5] == ' ' && strings.Trim(line[1:5], "0123456789") == ""
 }

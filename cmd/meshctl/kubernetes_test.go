@@ -23,3 +23,11 @@ func TestAReadyGatewayIsAskedFirst(t *testing.T) {
 		})
 	}
 }
+
+func TestOfKubectlsWordsOnlyThoseForPeopleAreShown(t *testing.T) {
+	const log = `E1123 00:26:46.839447   15932 memcache.go:265] "Unhandled Error" err="connection refused"` + "\n"
+	assert.Equal(t, "The connection to the server localhost:8080 was refused",
+		complaintOf(log+log+"The connection to the server localhost:8080 was refused\n"))
+	assert.Equal(t, "error: context \"west\" does not exist", complaintOf("error: context \"west\" does not exist\n"))
+	assert.Equal(t, "Error 1234 is no line of a log", complaintOf("Error 1234 is no line of a log"))
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -45,7 +46,8 @@ func versionCommand() *cobra.Command {
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "print or check a configuration",
+		Use: "config", Short: "print or check a configuration", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it cobra takes any argument
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "reference", Short: "print every key with its default and meaning", Args: cobra.NoArgs,
@@ -54,8 +56,10 @@ func configCommand() *cobra.Command {
 			return err
 		},
 	}, &cobra.Command{
-		Use: "check FILE", Short: "say what is wrong with a configuration file", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Use: "check FILE", Short: "say what is wrong with a configuration file", RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("meshd config check needs the path of one configuration file")
+			}
 			if _, err := config.Load(args[0], config.Overrides{}); err != nil {
 				return err
 			}

@@ -1,0 +1,39 @@
+package federation
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+func TestTheOtherGatewaysOfTheDatacenterAreAskedFirst(t *testing.T) {
+	m := &Manager{cfg: config.Config{Datacenter: "west", Gateway: "gw2"}}
+	pin := strings.Repeat("0b", 32)
+	standing := agent.Standing{Contacts: []agent.Contact{
+		{Gateway: "east/gw1", Pin: pin, Controls: []string{"203.0.113.1:7443"}},
+		{Gateway: "west/gw1", Pin: pin}, {Gateway: "west/gw2", Pin: pin}, {Gateway: "west2/gw1", Pin: pin},
+	}}
+	contacts, err := m.contacts(standing)
+	require.NoError(t, err)
+	var asked []catalog.GatewayID
+	for _, c := range contacts {
+		asked = append(asked, c.Gateway)
+		assert.EqualValues(t, 11, c.Pin[31])
+	}
+	assert.Equal(t, []catalog.GatewayID{"west/gw1", "east/gw1", "west2/gw1"}, asked, "and not itself")
+	assert.Equal(t, []string{"203.0.113.1:7443"}, contacts[1].Addresses)
+}
+
+func TestAContactWithoutAPinIsNotAsked(t *testing.T) {
+	m := &Manager{cfg: config.Config{Datacenter: "west", Gateway: "gw2"}}
+	for _, pin := range []string{"", "0b", "no hex", strings.Repeat("0b", 31), strings.Repeat("0b", 33)} {
+		_, err := m.contacts(agent.Standing{Contacts: []agent.Contact{{Gateway: "west/gw1", Pin: pin}}})
+		assert.ErrorContains(t, err, "the pin of west/gw1 is none", pin)
+	}
+}
