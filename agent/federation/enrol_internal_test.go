@@ -17,7 +17,9 @@ func TestTheOtherGatewaysOfTheDatacenterAreAskedFirst(t *testing.T) {
 	pin := strings.Repeat("0b", 32)
 	standing := agent.Standing{Contacts: []agent.Contact{
 		{Gateway: "east/gw1", Pin: pin, Controls: []string{"203.0.113.1:7443"}},
-		{Gateway: "west/gw1", Pin: pin}, {Gateway: "west/gw2", Pin: pin}, {Gateway: "west2/gw1", Pin: pin},
+		{Gateway: "west/gw1", Pin: pin},
+		{Gateway: "west/gw2", Pin: pin},
+		{Gateway: "west2/gw1", Pin: pin},
 	}}
 	contacts, err := m.contacts(standing)
 	require.NoError(t, err)
