@@ -144,6 +144,7 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 	if err != nil {
 		return err
 	}
+	lookout := newLookout(cfg, discovery, log)
 	events := kube.NewEvents(clients.Kubernetes, "meshway")
 	wrong := newNotices()
 	return runGateway(ctx, cfg, store, surroundings{
@@ -153,7 +154,7 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			defer incumbent.agent.Store(nil)
 			writer, err := inventory.NewWriter(inventory.WriterConfig{
 				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
-				Addresses: discovery.Addresses, Settled: a.Settled, Log: log,
+				Addresses: discovery.Addresses, Settled: a.Settled, Lookout: lookout, Log: log,
 				Tunnel: &inventory.NodeTunnel{PublicKey: key.Public().String(), Port: int32(plan.NodePort(cfg))},
 			})
 			if err != nil {
@@ -165,6 +166,7 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			})
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return discovery.Run(ctx) })
+			group.Go(func() error { return lookout.Run(ctx) })
 			group.Go(func() error { return site.Run(ctx) })
 			group.Go(func() error { return siblings.run(ctx) })
 			group.Go(func() error { return events.Run(ctx) })

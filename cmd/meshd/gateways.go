@@ -9,11 +9,20 @@ import (
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/inventory"
+	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/status"
 )
 
 // resignTimeout is shorter than the time that a pod gets to end.
 const resignTimeout = 20 * time.Second
+
+// The gateways of a cluster look out for one another less often than nodes do for
+// them: what counts is to have noticed before a host has booted again.
+const (
+	lookoutInterval   = 500 * time.Millisecond
+	lookoutMultiplier = 4
+)
 
 // incumbent is the gateway that runs now, if one does.
 type incumbent struct {
@@ -60,6 +69,15 @@ func (s clusterSiblings) run(ctx context.Context) error {
 		return nil
 	}
 	return s.Siblings.Run(ctx)
+}
+
+func newLookout(cfg config.Config, discovery *kube.Discovery, log *slog.Logger) *inventory.Lookout {
+	return inventory.NewLookout(inventory.LookoutConfig{
+		Probes: liveness.NewProber(liveness.Config{
+			Interval: lookoutInterval, Multiplier: lookoutMultiplier, Network: liveness.UDP{}, Log: log,
+		}),
+		Datacenter: cfg.Datacenter, Node: cfg.Kubernetes.NodeName, Nodes: discovery.Nodes, Changed: discovery.Changed,
+	})
 }
 
 // ofCluster is the status of a gateway for what speaks for the whole cluster: one

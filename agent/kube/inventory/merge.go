@@ -24,6 +24,7 @@ type View struct {
 	Draining    bool                    // this gateway is not to be sent to
 	Addresses   map[string][]netip.Addr // of the nodes, by gateway name
 	Tunnel      *NodeTunnel             // of this gateway
+	Dead        []string                // other gateways of this cluster that have just died
 }
 
 // own are the gateways of this cluster.
@@ -56,7 +57,8 @@ func merge(have Status, v View, dc status.Datacenter, generation int64, now time
 	return s
 }
 
-// through replaces the own entry, and drops those of gateways that are gone.
+// through replaces the own entry, and drops those of gateways that are gone, or
+// have just died: these reach nobody until they write again.
 func through(have []Through, v View, dc status.Datacenter) []Through {
 	mine := Through{Gateway: v.Self}
 	own := v.own()
@@ -65,6 +67,7 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 		switch {
 		case t.Gateway == v.Self:
 			mine.Peers = t.Peers // to compare with
+		case !dc.Self && slices.Contains(v.Dead, t.Gateway):
 		case slices.ContainsFunc(own, func(g status.Gateway) bool { return g.Name == t.Gateway }):
 			out = append(out, t)
 		}

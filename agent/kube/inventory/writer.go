@@ -37,6 +37,7 @@ type WriterConfig struct {
 	// Settled tells whether the cluster is a member, be it that the own gateway is
 	// not now; nil: it is as the gateway is.
 	Settled func() bool
+	Lookout *Lookout // for the other gateways; nil: nobody looks out for them
 	Log     *slog.Logger
 }
 
@@ -47,6 +48,9 @@ type Writer struct {
 	source    *kube.Source
 	wake      wake.One
 	complaint kube.Complaint
+	// deaths are those of other gateways of which the objects tell already; only
+	// Run touches it.
+	deaths map[string]time.Time
 }
 
 // NewWriter returns a writer that does nothing until it runs.
@@ -64,12 +68,13 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 func (w *Writer) Run(ctx context.Context) error {
 	defer w.source.Start(ctx)()
 	for {
-		changed := w.cfg.Changed() // before the pass, so that none is missed
+		changed, deaths := w.cfg.Changed(), w.looking() // before the pass, so that none is missed
 		pause := w.pass(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-deaths:
 		case <-w.wake:
 		case <-time.After(pause):
 		}
@@ -95,7 +100,7 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	case s.State == status.Standalone:
 		err = w.withdraw(ctx, s.Self.Gateway)
 	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
-		err = w.write(ctx, View{
+		err = w.show(ctx, View{
 			Self: s.Self.Gateway, Federation: *s.Federation, Datacenters: s.Datacenters,
 			Problems: s.Problems, Draining: s.Self.Draining, Addresses: w.cfg.Addresses(), Tunnel: w.cfg.Tunnel,
 		})
@@ -105,6 +110,35 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 		return kube.RetryInterval
 	}
 	return kube.RecheckInterval
+}
+
+// looking is closed when another gateway dies; nil, on which nobody waits in
+// vain: nobody looks.
+func (w *Writer) looking() <-chan struct{} {
+	if w.cfg.Lookout == nil {
+		return nil
+	}
+	return w.cfg.Lookout.Changed()
+}
+
+// show writes what the view says, and once for each death of another gateway
+// that it reaches nobody. If it lives after all it writes itself that it does,
+// and it is let stand.
+func (w *Writer) show(ctx context.Context, v View) error {
+	var deaths map[string]time.Time
+	if w.cfg.Lookout != nil {
+		deaths = w.cfg.Lookout.Silent()
+	}
+	for name, since := range deaths {
+		if told, ok := w.deaths[name]; !ok || !told.Equal(since) {
+			v.Dead = append(v.Dead, name)
+		}
+	}
+	err := w.write(ctx, v)
+	if err == nil {
+		w.deaths = deaths
+	}
+	return err
 }
 
 func (w *Writer) report(err error) {

@@ -94,6 +94,14 @@ func (w *world) testOutage(t *testing.T, sites map[*cluster.Cluster]site) {
 	link("down")
 	defer link("up")
 	open.await(t, w, 50)
+	// Else nodes would use it when it has booted, before it has tunnels.
+	w.await(t, "east does not say that the gateway reaches west", func(ctx context.Context) error {
+		out, err := east.Kubectl(ctx, "get", "datacenter", west.Name(), "-o", "jsonpath={.status.through[*].gateway}")
+		if err == nil && strings.TrimSpace(out) != east.Nodes()[0].Name {
+			err = fmt.Errorf("it says %s", out)
+		}
+		return err
+	})
 	left := slices.DeleteFunc(slices.Clone(sites[east].targets), func(to target) bool {
 		return len(to.pods) > 1 || to.pods[0] == "echo-1" || to.pods[0] == gateway.Name
 	})

@@ -1,0 +1,139 @@
+package inventory
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/liveness/livenesstest"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/wake"
+)
+
+// probes are answers that the test gives.
+type probes struct {
+	asked   []plan.SessionConfig
+	answers []plan.Session
+	news    wake.All
+}
+
+func (*probes) Run(ctx context.Context) error       { <-ctx.Done(); return nil }
+func (p *probes) Set(sessions []plan.SessionConfig) { p.asked = sessions }
+func (p *probes) Sessions() []plan.Session          { return p.answers }
+func (p *probes) Changed() <-chan struct{}          { return p.news.Changed() }
+
+// tell makes gateway b of east answer, or not since some time.
+func (p *probes) tell(up bool, since time.Time) {
+	p.answers = []plan.Session{{Gateway: "east/b", Up: up, Since: since}}
+}
+
+// lookouts are for gateway a of three: b is on another network, c has IPv6 only.
+func lookouts(p agent.Probes) *Lookout {
+	node := func(name string, gateway bool, addresses ...string) kube.Node {
+		n := kube.Node{Name: name, Gateway: gateway}
+		for _, a := range addresses {
+			n.Addresses = append(n.Addresses, netip.MustParseAddr(a))
+		}
+		return n
+	}
+	nodes := []kube.Node{
+		node("a", true, "192.0.2.1", "2001:db8::1"), node("b", true, "198.51.100.2"), node("c.example", true, "2001:db8::3"), node("d", false, "192.0.2.4"),
+	}
+	var never wake.All
+	return NewLookout(LookoutConfig{
+		Probes: p, Datacenter: "east", Node: "a", Nodes: func() []kube.Node { return nodes }, Changed: never.Changed,
+	})
+}
+
+func TestGatewaysLookOutForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := livenesstest.New(1)
+		b := netip.MustParseAddr("198.51.100.2")
+		network.SetHost(b, true)
+		network.SetHost(netip.MustParseAddr("2001:db8::3"), true)
+		l := lookouts(liveness.NewProber(liveness.Config{Network: network, Interval: 500 * time.Millisecond, Multiplier: 4}))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- l.Run(ctx) }()
+		time.Sleep(10 * time.Second)
+		assert.Empty(t, l.Silent())
+		network.SetHost(b, false)
+		changed := l.Changed()
+		<-changed
+		assert.Contains(t, l.Silent(), "b")
+		assert.Len(t, l.Silent(), 1)
+		network.SetHost(b, true)
+		time.Sleep(3 * time.Second)
+		assert.Empty(t, l.Silent())
+		stop()
+		require.NoError(t, <-ended)
+	})
+}
+
+func TestOnlyOtherGatewaysAreAsked(t *testing.T) {
+	at := netip.MustParseAddr
+	assert.Equal(t, []plan.SessionConfig{
+		{Gateway: "east/b", Local: at("192.0.2.1"), Remote: at("198.51.100.2")},
+		{Gateway: "east/c-example", Local: at("2001:db8::1"), Remote: at("2001:db8::3")},
+	}, lookouts(&probes{}).sessions())
+}
+
+// TestGatewayThatDiedReachesNobodyUntilItSaysSo is what keeps nodes from a host
+// that has booted, and has no tunnels yet.
+func TestGatewayThatDiedReachesNobodyUntilItSaysSo(t *testing.T) {
+	w, p := newWorld(t), &probes{}
+	of := func(self string) status.Snapshot {
+		v := federation(self, gateway("x", 0, true, 5*time.Millisecond))
+		return status.Snapshot{
+			State: status.Member, Self: status.Self{Gateway: self}, Federation: &v.Federation, Datacenters: v.Datacenters,
+			Catalog: status.Catalog{Synced: true},
+		}
+	}
+	other := w.newWriter(t, func() status.Snapshot { return of("b") })
+	w.writer.cfg.Lookout = lookouts(p)
+	through := func() []string {
+		plain := Read([]Datacenter{w.objects(t)["west"]})
+		return plain.Members[0].Through
+	}
+	everybody := func() {
+		for _, writer := range []*Writer{w.writer, other} {
+			w.await(t, writer)
+		}
+	}
+	pass := func(writer *Writer) { w.pass(t, writer); everybody() }
+	died := time.Now()
+	p.tell(true, died)
+	pass(w.writer)
+	pass(other)
+	require.Equal(t, []string{"a", "b"}, through())
+
+	p.tell(false, died)
+	pass(w.writer)
+	assert.Equal(t, []string{"a"}, through())
+	assert.Len(t, Read([]Datacenter{w.objects(t)["east"]}).Gateways, 2, "it is one all the same, and nodes keep their tunnels to it")
+	pass(w.writer)
+	assert.Equal(t, []string{"a"}, through())
+
+	pass(other) // it lives: only the way between the two is broken
+	pass(w.writer)
+	assert.Equal(t, []string{"a", "b"}, through(), "its own word counts")
+
+	p.tell(true, died.Add(time.Minute))
+	pass(w.writer)
+	p.tell(false, died.Add(2*time.Minute))
+	pass(w.writer)
+	assert.Equal(t, []string{"a"}, through(), "another death")
+	pass(other)
+	p.tell(false, died.Add(3*time.Minute))
+	pass(w.writer)
+	assert.Equal(t, []string{"a"}, through(), "and another one, so soon that its life was not seen")
+}
