@@ -33,6 +33,13 @@ func newRoutes(cfg config.Config) *kernel.Kernel {
 	})
 }
 
+// dataplaneToRemove is for cleaning up: interfaces of every kind go, also when the
+// configured kind cannot be made here.
+func dataplaneToRemove(ctx context.Context, cfg config.Config, log *slog.Logger) (agent.Dataplane, error) {
+	cfg.WireGuard.Dataplane = "auto"
+	return newDataplane(ctx, cfg, newRoutes(cfg), log)
+}
+
 // newDataplane chooses the adapters; it changes nothing.
 func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel, log *slog.Logger) (agent.Dataplane, error) {
 	inKernel := wgkernel.New()

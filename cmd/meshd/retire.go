@@ -120,7 +120,7 @@ func retire(ctx context.Context, cfg config.Config, chart *kube.UninstallWatcher
 func cleanUp(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
-	dataplane, err := newDataplane(ctx, cfg, newRoutes(cfg), log)
+	dataplane, err := dataplaneToRemove(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

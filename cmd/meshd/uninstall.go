@@ -66,7 +66,7 @@ func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) err
 	if err := dropMembership(store, force); err != nil {
 		return err
 	}
-	dataplane, err := newDataplane(cmd.Context(), cfg, newRoutes(cfg), log)
+	dataplane, err := dataplaneToRemove(cmd.Context(), cfg, log)
 	if err != nil {
 		return err
 	}
