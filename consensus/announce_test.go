@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
@@ -19,7 +20,7 @@ func TestFollowersSeeAWriteAtOnceThoughNoOtherFollows(t *testing.T) {
 	for _, timers := range []consensus.Timers{consensus.LAN(), consensus.WAN()} {
 		t.Run(timers.Name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				c := consensustest.New(t, 4, consensustest.Options{Timers: timers})
+				c := consensustest.New(t, 4, consensustest.Options{Timers: timers, ProposeTimeout: time.Minute})
 				c.Network.Delay(time.Millisecond)
 				key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 				for i := range 20 {
@@ -69,5 +70,49 @@ func TestAMemberAloneAnnouncesNothing(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		assert.Equal(t, before+1, m.Node.Status().CommitIndex, "entries of the log")
+	})
+}
+
+// What an idle federation costs is mostly this: each message wakes two agents
+// and two data planes.
+func TestAnIdleLeaderSendsEachFollowerFewMessages(t *testing.T) {
+	for _, limit := range []struct {
+		timers consensus.Timers
+		second float64
+	}{{consensus.LAN(), 6}, {consensus.WAN(), 3}} {
+		t.Run(limit.timers.Name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := consensustest.New(t, 4, consensustest.Options{Timers: limit.timers, ProposeTimeout: time.Minute})
+				time.Sleep(10 * time.Second)
+				leader := c.Leader()
+				before := make(map[catalog.GatewayID]int)
+				for _, m := range others(c, leader) {
+					before[m.ID] = c.Network.Sent(leader.ID, m.ID)
+				}
+				time.Sleep(time.Minute)
+				for _, m := range others(c, leader) {
+					assert.LessOrEqual(t, float64(c.Network.Sent(leader.ID, m.ID)-before[m.ID])/60, limit.second)
+				}
+			})
+		})
+	}
+}
+
+// A leader beats slower than a follower's patience would have it; whoever ceases
+// to lead must not wait longer for the next leader than the others do.
+func TestAFormerLeaderIsAsImpatientAsAnyFollower(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		former := c.Leader()
+		require.Greater(t, former.Node.HeartbeatTimeout(), consensus.LAN().Heartbeat, "while it leads")
+		require.NoError(t, former.Node.TransferLeader(context.Background(), ""))
+		leader := c.LeaderOf(others(c, former)...)
+		c.Until("the former leader to know", func() bool {
+			return former.Node.HeartbeatTimeout() == consensus.LAN().Heartbeat
+		})
+		leader.Kill()
+		began := time.Now()
+		write(t, former, consensustest.Key{Owner: former.ID, Name: "web"}, "after")
+		require.Less(t, time.Since(began), 6*time.Second)
 	})
 }

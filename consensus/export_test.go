@@ -15,6 +15,11 @@ func (n *Node) WriteRaw(data []byte) error {
 // LastLog counts the log's entries.
 func (n *Node) LastLog() uint64 { return n.instance.Load().raft.LastIndex() }
 
+// HeartbeatTimeout is what raft goes by now.
+func (n *Node) HeartbeatTimeout() time.Duration {
+	return n.instance.Load().raft.ReloadableConfig().HeartbeatTimeout
+}
+
 // ConfirmByRaftAlone is what raft says of this member's leadership.
 func (n *Node) ConfirmByRaftAlone() error { return n.instance.Load().raft.VerifyLeader().Error() }
 

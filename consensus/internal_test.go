@@ -199,6 +199,9 @@ func TestTimersAreLegal(t *testing.T) {
 	bad := LAN()
 	bad.Lease = time.Minute
 	require.ErrorContains(t, bad.validate(), "LeaderLeaseTimeout")
+	bad = LAN()
+	bad.Beat = bad.Lease / 2
+	require.ErrorContains(t, bad.validate(), "Beat")
 }
 
 func TestOpenSaysWhatIsMissing(t *testing.T) {

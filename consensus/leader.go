@@ -45,6 +45,9 @@ func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
 	}()
 	for {
 		leads, now := inst.raft.State() == raft.Leader, inst.raft.CurrentTerm()
+		if err := inst.pace(leads); err != nil { // before anything that takes time: others wait for us to vote
+			n.log.Error("cannot change the pace of heartbeats", "err", err)
+		}
 		if term != 0 && (!leads || now != term) {
 			stop()
 			duties.Wait()

@@ -19,6 +19,7 @@ type Network struct {
 	hosts   map[catalog.GatewayID]*Host
 	servers map[catalog.GatewayID]Server
 	cut     map[direction]bool
+	sent    map[direction]int
 	delay   time.Duration
 	changed chan struct{} // closed when links change
 }
@@ -32,6 +33,7 @@ func NewNetwork() *Network {
 		hosts:   make(map[catalog.GatewayID]*Host),
 		servers: make(map[catalog.GatewayID]Server),
 		cut:     make(map[direction]bool),
+		sent:    make(map[direction]int),
 		changed: make(chan struct{}),
 	}
 }
@@ -41,6 +43,19 @@ func (n *Network) Delay(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.delay = d
+}
+
+// Sent is how many times a host wrote to its streams to another.
+func (n *Network) Sent(from, to catalog.GatewayID) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sent[direction{from, to}]
+}
+
+func (n *Network) count(d direction) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sent[d]++
 }
 
 // Cut stops what goes from one host to another; the way back stays.

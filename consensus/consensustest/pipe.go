@@ -138,6 +138,7 @@ func (c *conn) Write(b []byte) (int, error) {
 			return 0, err
 		}
 		if sent {
+			c.out.network.count(c.out.way)
 			return len(b), nil
 		}
 		wait(limit, again, moved, nil)
