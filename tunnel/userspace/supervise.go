@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -53,9 +52,15 @@ func (s Supervisor) Run(ctx context.Context) error {
 	}
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	defer events.Close() //nolint:errcheck // it was only read; this ends tell
+	defer events.Close() // ends tell
 	watching.Go(func() { tell(events, changed) })
 	return s.supervise(ctx, changed, superviseInterval)
+}
+
+// lane is the process of one interface, which is kept running.
+type lane struct {
+	end   context.CancelFunc
+	ended chan struct{} // closed when it is gone
 }
 
 // supervise runs what is wanted, and looks for that when it may have changed
@@ -65,7 +70,7 @@ func (s Supervisor) supervise(ctx context.Context, changed <-chan struct{}, inte
 	defer lanes.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	running := map[string]context.CancelFunc{}
+	running, former := map[string]lane{}, map[string]lane{}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -73,19 +78,28 @@ func (s Supervisor) supervise(ctx context.Context, changed <-chan struct{}, inte
 		if err != nil {
 			return err
 		}
-		for name, mtu := range wanted {
-			if running[name] == nil {
-				laneCtx, end := context.WithCancel(ctx)
-				running[name] = end
-				lanes.Go(func() { s.keep(laneCtx, name, mtu) })
-			}
-		}
-		for name, end := range running {
+		for name, l := range running {
 			if _, ok := wanted[name]; !ok {
-				end()
+				l.end()
+				delete(running, name)
+				former[name] = l
 			}
 		}
-		maps.DeleteFunc(running, func(name string, _ context.CancelFunc) bool { _, ok := wanted[name]; return !ok })
+		for name, mtu := range wanted {
+			if _, ok := running[name]; ok {
+				continue
+			}
+			laneCtx, end := context.WithCancel(ctx)
+			next, before := lane{end, make(chan struct{})}, former[name].ended
+			running[name] = next
+			lanes.Go(func() {
+				defer close(next.ended)
+				if before != nil {
+					<-before // it may have given up its interface, and still have its port
+				}
+				s.keep(laneCtx, name, mtu)
+			})
+		}
 		select {
 		case <-changed:
 		case <-tick.C:
