@@ -58,7 +58,7 @@ func joinProblem(err error) (p *plan.Problem, final bool) {
 		Code: "join-failed", Severity: plan.Error, Subject: "join.tokenFile",
 		Message: "joining with the configured token failed: " + err.Error(), Remedy: "the agent tries again by itself",
 	}
-	passing := []string{siteUnknownCode, commonUnknownCode, claimedCode, busyCode}
+	passing := []string{unreachableCode, siteUnknownCode, commonUnknownCode, claimedCode, busyCode}
 	if final = refusal != nil && !slices.Contains(passing, refusal.Code); final {
 		p.Remedy = refusal.Remedy
 	}

@@ -20,6 +20,7 @@ const (
 	commonUnknownCode = "siblings-unknown"
 	claimedCode       = "being-founded"
 	busyCode          = "busy"
+	unreachableCode   = "federation-unreachable" // of the adapter, when no endpoint of a token answers
 )
 
 // What a gateway answers to a call that its state does not allow.

@@ -25,13 +25,21 @@ const (
 // Progress tells a person of a step that is done.
 type Progress func(step, message string)
 
+// end lets the tender share a new membership. One that failed leaves it its pace:
+// it may have been its own attempt.
+func (a *Agent) end() {
+	a.lifecycle.Unlock()
+	if a.member.Load() != nil {
+		a.tending.Up()
+	}
+}
+
 // Found makes a new federation out of this datacenter.
 func (a *Agent) Found(ctx context.Context, founding Founding) (catalog.Federation, error) {
 	if err := a.begin(); err != nil {
 		return catalog.Federation{}, err
 	}
-	defer a.tending.Up()
-	defer a.lifecycle.Unlock()
+	defer a.end()
 	candidate, err := a.candidate(ctx)
 	if err != nil {
 		return catalog.Federation{}, err
@@ -55,8 +63,7 @@ func (a *Agent) Join(ctx context.Context, token string, progress Progress) error
 	if err := a.begin(); err != nil {
 		return err
 	}
-	defer a.tending.Up()
-	defer a.lifecycle.Unlock()
+	defer a.end()
 	candidate, err := a.candidate(ctx)
 	if err != nil {
 		return err

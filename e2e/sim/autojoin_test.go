@@ -64,6 +64,23 @@ func TestTokenThatComesLateIsWaitedFor(t *testing.T) {
 	})
 }
 
+func TestTokenOfAFederationThatIsAwayIsTriedAgainAtAPace(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		east, west, store := w.site("east", 1), w.site("west", 2), &tokenStore{}
+		_, err := east.agent.Found(t.Context(), agent.Founding{Name: "prod"})
+		require.NoError(t, err)
+		store.text.Store(east.token(t))
+		w.isolate("east", true)
+		west.restartTold(store)
+		west.requireProblem(t, "join-failed")
+		before := store.asked.Load()
+		time.Sleep(time.Minute)
+		assert.InDelta(t, 6, store.asked.Load()-before, 5, "it is neither given up nor tried all the time")
+		w.isolate("east", false)
+		west.requireMember(t)
+	})
+}
+
 func TestMemberNeedsNoTokenAnyMore(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east := w.site("east", 1)

@@ -231,28 +231,35 @@ func othersStay(b *Bench) {
 func siblingsStay(b *Bench) {
 	b.Join("east", "id-1", "gw1")
 	b.becomes(b.Properties, Of("east", "id-1"))
-	b.setWriter("gw1")
+	b.setWriter("gw1", property.ClusterSet)
 	b.Leave()
-	b.Join("east", "id-2", "gw1") // one more pass, after which both were looked at
+	b.becomes(b.Properties, property.ClusterSet+"=id-1") // the own one is gone
+	b.Join("east", "id-2", "gw1")
 	b.becomes(b.Properties, Of("east", "id-2"))
+	o, err := b.api().Get(b.t.Context(), property.ClusterSet, metav1.GetOptions{})
+	require.NoError(b.t, err)
+	assert.Contains(b.t, o.GetAnnotations(), mark, "it was not made again")
 }
 
 func takenOver(b *Bench) {
 	b.Join("east", "id-1", "gw1")
 	b.becomes(b.Properties, Of("east", "id-1"))
-	b.setWriter("gw1")
+	b.setWriter("gw1", property.ClusterID, property.ClusterSet)
 	b.Join("east", "id-1") // gw1 is no member any more
 	b.becomes(b.writers, "gw0 gw0")
 	b.Leave()
 	b.becomes(b.Properties, "")
 }
 
-func (b *Bench) setWriter(gateway string) {
+// mark is an annotation of what setWriter has written.
+const mark = "meshway.io/test"
+
+func (b *Bench) setWriter(gateway string, names ...string) {
 	b.t.Helper()
-	for _, name := range []string{property.ClusterID, property.ClusterSet} {
+	for _, name := range names {
 		o, err := b.api().Get(b.t.Context(), name, metav1.GetOptions{})
 		require.NoError(b.t, err)
-		o.SetAnnotations(map[string]string{property.WriterAnnotation: gateway})
+		o.SetAnnotations(map[string]string{property.WriterAnnotation: gateway, mark: ""})
 		_, err = b.api().Update(b.t.Context(), o, metav1.UpdateOptions{})
 		require.NoError(b.t, err)
 	}
