@@ -1,0 +1,68 @@
+package property
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+)
+
+func theMember() status.Snapshot {
+	return status.Snapshot{
+		State: status.Member, Self: status.Self{Datacenter: "east", Gateway: "gw0"},
+		Federation: &status.Federation{ID: "id-1"}, Catalog: status.Catalog{Synced: true},
+	}
+}
+
+func TestNothingIsWantedBeforeTheCatalogHasSynced(t *testing.T) {
+	s := theMember()
+	assert.Equal(t, map[string]string{ClusterID: "east", ClusterSet: "id-1"}, wanted(s).values)
+	s.Catalog.Synced = false
+	assert.False(t, wanted(s).known)
+	assert.False(t, wanted(status.Snapshot{State: status.Joining}).known)
+}
+
+func TestCRDThatComesLaterIsFoundWithoutBeingToldOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lists := map[schema.GroupVersionResource]string{}
+		for _, resource := range resources() {
+			lists[resource] = kind + "List"
+		}
+		client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists)
+		missing := true
+		client.PrependReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			return missing, nil, apierrors.NewNotFound(a.GetResource().GroupResource(), "")
+		})
+		var reports [][]plan.Problem
+		w := NewWriter(Config{
+			Client: client, Snapshot: theMember, Changed: func() <-chan struct{} { return nil },
+			Report: func(p []plan.Problem) { reports = append(reports, p) },
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		time.Sleep(5 * kube.RecheckInterval)
+		synctest.Wait()
+		assert.Len(t, reports, 1, "it is told once")
+		missing = false
+		time.Sleep(kube.RecheckInterval)
+		synctest.Wait()
+		_, have, err := find(t.Context(), client)
+		assert.NoError(t, err)
+		assert.Len(t, have, 2)
+		stop()
+		assert.NoError(t, <-done)
+		assert.Len(t, reports, 2, "and that it is over")
+	})
+}
