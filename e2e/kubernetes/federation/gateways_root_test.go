@@ -34,7 +34,7 @@ func TestGateways(t *testing.T) {
 		w.testTraffic(t, sites)
 	})
 	t.Run("an upgrade of the chart loses no request and keeps what the gateways have in common", func(t *testing.T) { w.testUpgrade(t, sites) })
-	t.Run("connections outlive new data planes, one gateway after the other", func(t *testing.T) { w.testDataPlanes(t, sites) })
+	t.Run("an upgrade that renews data planes too, one gateway after the other, loses no request", func(t *testing.T) { w.testRollingUpgrade(t, sites) })
 	t.Run("a gateway that loses the label and gets it back loses no request", func(t *testing.T) { w.testLabelLost(t, sites) })
 	t.Run("when a gateway is cut off the other one carries all", func(t *testing.T) { w.testOutage(t, sites) })
 	t.Run("helm uninstall leaves nothing on any gateway", func(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/e2e/kubernetes/chart"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
@@ -26,16 +25,10 @@ func behind(east site) string {
 	return ""
 }
 
-// requireNoneLost holds that while act acts no request is lost.
+// requireNoneLost holds that while act acts no request is lost: of those that pods
+// of west send through east's gateways, each over a connection of its own. No
+// connection that lasts may break either.
 func (w *world) requireNoneLost(t *testing.T, sites map[*cluster.Cluster]site, act func()) {
-	t.Helper()
-	assert.Empty(t, w.underLoad(t, sites, act), "requests from west")
-}
-
-// underLoad acts while requests go through east's gateways: from pods of west,
-// each over a connection of its own, and over connections that last, none of which
-// may break. It returns the requests of the pods that were lost.
-func (w *world) underLoad(t *testing.T, sites map[*cluster.Cluster]site, act func()) (lost []string) {
 	t.Helper()
 	server := behind(sites[w.clusters[0]])
 	open := w.connect(t, w.clusters[1].Nodes()[1], server, 6)
@@ -47,12 +40,9 @@ func (w *world) underLoad(t *testing.T, sites map[*cluster.Cluster]site, act fun
 	act()
 	open.await(t, w, 10)
 	for name, stop := range stops {
-		for _, line := range stop() {
-			lost = append(lost, name+": "+line)
-		}
+		assert.Empty(t, stop(), "requests from %s", name)
 	}
 	t.Logf("connections stood still for %s at most", open.stop(t))
-	return lost
 }
 
 func (w *world) secret(ctx context.Context, key string) (string, error) {
@@ -64,42 +54,29 @@ func (w *world) testUpgrade(t *testing.T, sites map[*cluster.Cluster]site) {
 	before, err := w.secret(within(t, patience), "ca.key")
 	require.NoError(t, err)
 	require.NotEmpty(t, before)
-	root, err := chart.Root(t.Context())
-	require.NoError(t, err)
 	w.requireNoneLost(t, sites, func() {
-		w.run(t, "helm", "upgrade", "meshway", root+"/deploy/chart/meshway", "--kube-context", "east", "-n", install.Namespace,
-			"--reuse-values", "--set", "agent.podLabels.upgraded=yes")
-		w.run(t, "kubectl", "--context", "east", "-n", install.Namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
+		w.upgrade(t, w.clusters[0], "--set", "agent.podLabels.upgraded=yes")
 	})
 	after, err := w.secret(within(t, patience), "ca.key")
 	require.NoError(t, err)
 	assert.True(t, before == after, "the key is another one now") // not printed
 }
 
-// testDataPlanes renews the data planes of both gateways as an operator does
-// whose chart has userspace.updates=manual. With "rolling" the DaemonSet does it, with
-// a pause that no test has the time for. Packets are lost, though few: requests that
-// are, and for how long connections stand still, is a figure and no promise.
-func (w *world) testDataPlanes(t *testing.T, sites map[*cluster.Cluster]site) {
+// testRollingUpgrade renews agents and data planes at the same time.
+func (w *world) testRollingUpgrade(t *testing.T, sites map[*cluster.Cluster]site) {
 	east := w.clusters[0]
-	lost := w.underLoad(t, sites, func() {
-		for _, gateway := range east.Nodes()[:2] {
-			before := w.dataPlane(t, gateway)
-			w.run(t, "kubectl", "--context", east.Name(), "-n", namespace, "delete", "pod", before)
-			w.await(t, gateway.Name+" has another data plane", func(ctx context.Context) error {
-				out, err := east.Kubectl(ctx, "-n", namespace, "get", "pod", "-o", "jsonpath={.items[*].status.containerStatuses[*].ready}",
-					"-l", "app.kubernetes.io/component=dataplane,upgraded=yes", "--field-selector", "spec.nodeName="+gateway.Name)
-				if err == nil && strings.TrimSpace(out) != "true" {
-					err = errors.New("ready: " + out)
-				}
-				return err
-			})
-			_, err := gateway.Exec(within(t, patience), w.meshctl, "undrain")
-			require.NoError(t, err)
+	gateways := east.Nodes()[:2]
+	before := []string{w.dataPlane(t, gateways[0]), w.dataPlane(t, gateways[1])}
+	w.requireNoneLost(t, sites, func() {
+		w.upgrade(t, east, "--set", "userspace.updates=rolling,agent.podLabels.upgraded=again")
+		// The DaemonSet leaves time between two gateways.
+		out, err := east.Kubectl(within(t, 4*patience), "-n", namespace, "rollout", "status", "daemonset/meshway-dataplane")
+		require.NoError(t, err, out)
+		for i, gateway := range gateways {
+			assert.NotEqual(t, before[i], w.dataPlane(t, gateway))
 			w.requireInUse(t, gateway)
 		}
 	})
-	t.Logf("requests lost: %q", lost)
 }
 
 // requireInUse holds that a gateway of east that was drained is sent to again: by
