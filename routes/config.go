@@ -94,6 +94,8 @@ type Firewall struct {
 	Siblings []string
 	// Transit is set on a gateway whose datacenter has several.
 	Transit Transit
+	// Visitors is set where answers from elsewhere may not pass this host.
+	Visitors Visitors
 }
 
 // Transit is how a gateway treats what it passes on between the lanes and
@@ -109,6 +111,17 @@ type Transit struct {
 	// Services are the part of Local that is translated by this host
 	// (kube-proxy), sorted. What was translated here is sent to other hosts
 	// with this host's address, so that the answer comes back here.
+	Services []netip.Prefix
+}
+
+// Visitors are hosts and pods of this datacenter that ask this host for a Service
+// (a NodePort) whose endpoint is elsewhere. The endpoint sees this host, else its
+// answer would go to them by another way, untranslated. The zero value keeps their
+// addresses.
+type Visitors struct {
+	Seen []netip.Addr // as which they are seen: an own address for each family, sorted
+	// Services are the part of Local that clients have their own hosts translate
+	// (cluster IPs), sorted. Their addresses are kept.
 	Services []netip.Prefix
 }
 

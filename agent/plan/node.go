@@ -234,6 +234,7 @@ func (n node) firewall() routes.Firewall {
 		}
 	}
 	fw.Siblings = n.handedOver()
+	fw.Visitors = visitors(Inputs{Host: n.in.Host}, n.own)
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
 }

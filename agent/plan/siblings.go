@@ -70,14 +70,34 @@ func transit(in Inputs, m members) routes.Transit {
 	}
 	devices := slices.Concat(from, in.Host.Underlay, in.Host.Overlays, nodeDevices(in, m))
 	slices.Sort(devices)
-	var services []netip.Prefix
+	return routes.Transit{Devices: slices.Compact(devices), Services: services(m)}
+}
+
+func services(m members) []netip.Prefix {
+	var out []netip.Prefix
 	for _, p := range m.own.Prefixes {
 		if p.Kind == catalog.ServicePrefix && slices.Contains(m.local, p.CIDR) {
-			services = append(services, p.CIDR)
+			out = append(out, p.CIDR)
 		}
 	}
-	slices.SortFunc(services, comparePrefix)
-	return routes.Transit{Devices: slices.Compact(devices), Services: widest(services)}
+	slices.SortFunc(out, comparePrefix)
+	return widest(out)
+}
+
+// visitors are seen as this host where it is not the only way back to them. In a
+// family whose cluster IPs are not known they could not be told from those.
+func visitors(in Inputs, m members) routes.Visitors {
+	v := routes.Visitors{Services: services(m)}
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		known := slices.ContainsFunc(v.Services, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
+		if a := source(in, m, f); known && a.IsValid() {
+			v.Seen = append(v.Seen, a)
+		}
+	}
+	if len(v.Seen) == 0 {
+		return routes.Visitors{}
+	}
+	return v
 }
 
 // backup are the ways by siblings.

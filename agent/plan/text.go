@@ -103,6 +103,9 @@ func writeFirewall(b *strings.Builder, fw routes.Firewall) {
 		fmt.Fprintf(b, "firewall untracked between lanes and dev %s but for services %s\n",
 			strings.Join(fw.Transit.Devices, " "), joined(fw.Transit.Services))
 	}
+	for _, seen := range fw.Visitors.Seen {
+		fmt.Fprintf(b, "firewall visitors seen as %s but for services %s\n", seen, joined(fw.Visitors.Services))
+	}
 	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
 }
 

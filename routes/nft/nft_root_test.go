@@ -4,6 +4,7 @@ package nft_test
 
 import (
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,6 +123,37 @@ func TestPodSourceSurvivesAForeignMasquerade(t *testing.T) {
 		require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
 		source = w.datagram(test.fromNS, net.JoinHostPort(test.from, "0"), test.toNS, test.to)
 		assert.Equal(t, test.from, source.Addr().String(), name)
+	}
+}
+
+// Who asks this host for a Service whose endpoint is elsewhere gets the answer
+// from this host only if it comes back here.
+func TestVisitorsAreSeenAsThisHost(t *testing.T) {
+	w := newWorld(t)
+	w.run("nft add table inet proxy")
+	w.run("nft add chain inet proxy pre { type nat hook prerouting priority -100 ; }")
+	for family, asked := range map[string][]string{"ip": {"10.1.0.1", "10.101.0.9"}, "ip6": {"fd00:1::1", "fd00:101::9"}} {
+		to := map[string]string{"ip": "10.2.0.2:4000", "ip6": "[fd00:2::2]:4000"}[family]
+		for _, address := range asked {
+			w.run("nft add rule inet proxy pre %s daddr %s udp dport 30080 dnat %s to %s", family, address, family, to)
+		}
+	}
+	fw := routestest.SampleFirewall()
+	fw.Visitors = routes.Visitors{
+		Seen:     []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd00:1::1")},
+		Services: prefixes("10.101.0.0/16", "fd00:101::/112"),
+	}
+	require.NoError(t, w.Apply(t.Context(), fw))
+	for name, test := range map[string]struct{ from, asked, to, seen string }{
+		"IPv4 node port":  {"10.1.0.2", "10.1.0.1:30080", "10.2.0.2:4000", "10.1.0.1"},
+		"IPv4 cluster IP": {"10.1.0.2", "10.101.0.9:30080", "10.2.0.2:4000", "10.1.0.2"},
+		"IPv4 pod":        {"10.1.0.2", "10.2.0.2:4000", "10.2.0.2:4000", "10.1.0.2"},
+		"IPv6 node port":  {"fd00:1::2", "[fd00:1::1]:30080", "[fd00:2::2]:4000", "fd00:1::1"},
+		"IPv6 cluster IP": {"fd00:1::2", "[fd00:101::9]:30080", "[fd00:2::2]:4000", "fd00:1::2"},
+		"IPv6 pod":        {"fd00:1::2", "[fd00:2::2]:4000", "[fd00:2::2]:4000", "fd00:1::2"},
+	} {
+		source := w.datagramTo(test.asked, w.left, net.JoinHostPort(test.from, "0"), w.right, test.to)
+		assert.Equal(t, test.seen, source.Addr().String(), name)
 	}
 }
 

@@ -24,11 +24,12 @@ const (
 	chainTransit   = "transit"   // half a connection is not tracked
 	chainHandover  = "handover"  // gateways hand over once
 
-	setLanes    = "lanes"
-	setLocal    = "local"
-	setRemote   = "remote"
-	setHosts    = "hosts"
-	setServices = "services"
+	setLanes      = "lanes"
+	setLocal      = "local"
+	setRemote     = "remote"
+	setHosts      = "hosts"
+	setServices   = "services"
+	setClusterIPs = "clusterips"
 )
 
 // Render fills a transaction that replaces our table, as a whole and at once,
@@ -83,6 +84,9 @@ func (r ruleset) sets() {
 	if r.shared() {
 		r.transitSets()
 	}
+	if r.visited() {
+		r.prefixSet(setClusterIPs, r.fw.Visitors.Services)
+	}
 }
 
 func sourcesOf(l routes.Lane) string { return "sources-" + l.Device + "-" }
@@ -128,6 +132,9 @@ func (r ruleset) noSNAT() {
 	r.chain(chainNoSNAT, knftables.NATType, knftables.PostroutingHook, knftables.SNATPriority+"-1")
 	if r.shared() {
 		r.bringBack()
+	}
+	if r.visited() {
+		r.hideVisitors()
 	}
 	for _, f := range ipFamilies() {
 		local, remote := "@"+setLocal+f.digit, "@"+setRemote+f.digit

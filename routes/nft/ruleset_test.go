@@ -32,6 +32,10 @@ func firewalls() map[string]routes.Firewall {
 		"empty": {},
 		"node": {
 			Local: prefixes("10.1.0.0/16"), Remote: prefixes("10.2.0.0/16", "fd00:2::/48"), Siblings: []string{"eth0"},
+			Visitors: routes.Visitors{
+				Seen:     []netip.Addr{netip.MustParseAddr("10.1.3.1"), netip.MustParseAddr("fd00:1::1")},
+				Services: prefixes("10.101.0.0/16", "fd00:101::/112"),
+			},
 		},
 		"two-lanes": {
 			Lanes: []routes.Lane{

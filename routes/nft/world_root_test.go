@@ -132,6 +132,12 @@ func (w *world) Written() string {
 // source that it arrives with; zero when it does not arrive.
 func (w *world) datagram(fromNS int, from string, toNS int, to string) netip.AddrPort {
 	w.t.Helper()
+	return w.datagramTo(to, fromNS, from, toNS, to)
+}
+
+// datagramTo sends to an address that is translated on the way.
+func (w *world) datagramTo(asked string, fromNS int, from string, toNS int, to string) netip.AddrPort {
+	w.t.Helper()
 	var receiver, sender *net.UDPConn
 	var err error
 	target := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(to))
@@ -139,7 +145,7 @@ func (w *world) datagram(fromNS int, from string, toNS int, to string) netip.Add
 	require.NoError(w.t, err)
 	defer receiver.Close()
 	w.in(fromNS, func() {
-		sender, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)), target)
+		sender, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(asked)))
 	})
 	require.NoError(w.t, err)
 	defer sender.Close()

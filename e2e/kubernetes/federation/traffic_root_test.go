@@ -162,6 +162,7 @@ func TestClusters(t *testing.T) {
 		sites[c] = w.serve(t, c)
 	}
 	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { w.testTraffic(t, sites) })
+	t.Run("a node port leads elsewhere, at each node", func(t *testing.T) { w.testNodePort(t, sites) })
 	t.Run("datacenters are seen in each cluster", w.testInventory)
 	t.Run("an exported service is used by name", func(t *testing.T) { w.testServices(t, sites) })
 	t.Run("a service of two clusters fails over", func(t *testing.T) { w.testFailover(t, sites) })
