@@ -61,6 +61,7 @@ func TestWhatIsWrongIsNamedAndHarmsNothingElse(t *testing.T) {
 		{"a namespace that is missing", w.testNamespace},
 		{"permissions that are withheld", w.testPermissions},
 		{"an API server that does not answer", func(t *testing.T) { w.testHangingAPIServer(t, sites[west].places[1], good) }},
+		{"an API server that is slow and fails", func(t *testing.T) { w.testIllAPIServer(t, sites[west].places[1], good) }},
 	} {
 		t.Run(wrong.name, func(t *testing.T) {
 			wrong.test(t)

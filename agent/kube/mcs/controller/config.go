@@ -53,9 +53,11 @@ type Lease struct {
 	Retry    time.Duration
 }
 
-// DefaultLease costs the API server one write each two seconds.
+// DefaultLease costs the API server one write each two seconds. To renew takes up
+// to three requests when the first fails: there is time for them, also when each
+// takes three seconds. Two holders for a moment would do no harm.
 func DefaultLease() Lease {
-	return Lease{Duration: 8 * time.Second, Renew: 5 * time.Second, Retry: 2 * time.Second}
+	return Lease{Duration: 12 * time.Second, Renew: 10 * time.Second, Retry: 2 * time.Second}
 }
 
 func (c Config) validate() error {
