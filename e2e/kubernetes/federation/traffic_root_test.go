@@ -168,6 +168,7 @@ func TestClusters(t *testing.T) {
 	t.Run("a service of two clusters fails over", func(t *testing.T) { w.testFailover(t, sites) })
 	t.Run("traffic goes on while an API server is away", func(t *testing.T) { w.testAPIServerAway(t, sites) })
 	t.Run("a rolling update loses no request", func(t *testing.T) { w.testAgentRestart(t, sites) })
+	t.Run("a cluster that is gone is taken out by another, and may come back", func(t *testing.T) { w.testRemoval(t, sites) })
 	t.Run("leaving removes what was written", w.testLeave)
 	t.Run("helm uninstall leaves nothing", w.testUninstall)
 }

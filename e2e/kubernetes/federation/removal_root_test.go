@@ -1,0 +1,71 @@
+//go:build linux && root
+
+package federation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/e2e/kubernetes/cluster"
+)
+
+// testRemoval cuts the last cluster off for good, has the first one take it out,
+// and lets it come back and join anew.
+func (w *world) testRemoval(t *testing.T, sites map[*cluster.Cluster]site) {
+	first, last := w.clusters[0], w.clusters[len(w.clusters)-1]
+	router := w.lab.Router()
+	for _, c := range w.clusters {
+		for i := range c.Options().Underlay {
+			if c != last {
+				require.NoError(t, router.Drop(within(t, patience), last.Options().Underlay[i], c.Options().Underlay[i]))
+			}
+		}
+	}
+	defer func() { assert.NoError(t, router.Heal(context.WithoutCancel(t.Context()))) }()
+	remove := []string{w.meshctl, "datacenter", "remove", last.Name(), "--yes", "--context", first.Name()}
+	_, err := w.lab.Exec(within(t, patience), remove...)
+	require.Error(t, err, "it was heard just now")
+	w.run(t, append(remove, "--force")...)
+	for _, c := range w.clusters {
+		if c != last {
+			w.run(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+last.Name(), "--for=delete", "--timeout=60s")
+			w.await(t, "nothing leads there from "+c.Name(), func(ctx context.Context) error { return noRoutes(ctx, c, last) })
+		}
+	}
+
+	require.NoError(t, router.Heal(within(t, patience)))
+	w.run(t, w.meshctl, "leave", "--yes", "--force", "--context", last.Name())
+	w.run(t, w.meshctl, "join", "--context", last.Name(), "--via", first.Name())
+	for _, p := range sites[first].places {
+		w.await(t, p.name+" reaches what came back", func(ctx context.Context) error { return p.reach(ctx, sites[last].targets) })
+	}
+}
+
+// noRoutes holds that no node of a cluster has routes of ours to pods of another.
+func noRoutes(ctx context.Context, c, other *cluster.Cluster) error {
+	var errs []error
+	for _, node := range c.Nodes() {
+		for _, pods := range other.Options().PodCIDRs {
+			out, err := node.Exec(ctx, "sh", "-c", "ip "+family(pods)+" route show table 7117 root "+pods.String()+" 2>/dev/null | cat")
+			if err == nil && out != "" {
+				err = fmt.Errorf("%s has %s", node.Name, out)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// family is the option of ip(8).
+func family(p netip.Prefix) string {
+	if p.Addr().Is4() {
+		return "-4"
+	}
+	return "-6"
+}
