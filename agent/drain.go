@@ -49,6 +49,7 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 func (a *Agent) beginDrain(ctx context.Context, m *member, r DrainRequest) error {
 	step, _ := a.drain.at(time.Now())
 	asks := step == plan.InUse && !r.Force
+	former, _ := m.federation.View().Gateway(a.self)
 	if asks {
 		if err := m.mayDrain(a.self, a.deps.Config.Datacenter, math.MaxUint64); err != nil {
 			return err
@@ -63,7 +64,7 @@ func (a *Agent) beginDrain(ctx context.Context, m *member, r DrainRequest) error
 	}
 	m.loop.wake.Up()
 	if asks {
-		if err := m.yields(ctx, a.self, a.deps.Config.Datacenter); err != nil {
+		if err := m.yields(ctx, a.self, a.deps.Config.Datacenter, former.ModifiedIndex); err != nil {
 			return errors.Join(err, a.Undrain())
 		}
 	}
@@ -128,13 +129,14 @@ func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName, ind
 
 // yields refuses to be drained if another gateway was drained at the same time, and
 // sooner: who reads its own record in the catalog reads those before it too.
+// A record up to index former is of an earlier drain, whose end is not known here yet.
 // Without a leader nobody's is there, and nobody yields.
-func (m *member) yields(ctx context.Context, self catalog.GatewayID, dc catalog.DatacenterName) error {
+func (m *member) yields(ctx context.Context, self catalog.GatewayID, dc catalog.DatacenterName, former uint64) error {
 	over := time.After(drainSettle)
 	for {
 		changed := m.federation.Changed()
 		own, _ := m.federation.View().Gateway(self)
-		if own.Draining {
+		if own.Draining && own.ModifiedIndex > former {
 			return m.mayDrain(self, dc, own.ModifiedIndex)
 		}
 		select {
