@@ -7,7 +7,7 @@ import (
 
 // quiet is how long the leader waits for the next write before it announces a
 // commit by an entry of its own: the next write's message would carry it.
-const quiet = 5 * time.Millisecond
+const quiet = 20 * time.Millisecond
 
 // announce tells the followers of a commit when no write follows that would.
 // A message says what was committed when it was sent, so the followers hold the

@@ -30,7 +30,7 @@ func TestFollowersSeeAWriteAtOnceThoughNoOtherFollows(t *testing.T) {
 					for _, m := range c.Members {
 						awaitIndex(m.Node, index)
 					}
-					require.Less(t, time.Since(began), 20*time.Millisecond)
+					require.Less(t, time.Since(began), 40*time.Millisecond)
 				}
 			})
 		})
