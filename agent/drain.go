@@ -14,6 +14,9 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
+// last is an index of the catalog that no record reaches.
+const last = math.MaxUint64
+
 // drainBound is how long a drain waits for traffic to end.
 const drainBound = 30 * time.Second
 
@@ -51,7 +54,7 @@ func (a *Agent) beginDrain(ctx context.Context, m *member, r DrainRequest) error
 	asks := step == plan.InUse && !r.Force
 	former, _ := m.federation.View().Gateway(a.self)
 	if asks {
-		if err := m.mayDrain(a.self, a.deps.Config.Datacenter, math.MaxUint64); err != nil {
+		if err := m.mayDrain(a.self, a.deps.Config.Datacenter, last); err != nil {
 			return err
 		}
 	}
@@ -104,14 +107,15 @@ func (a *Agent) Undrain() error {
 }
 
 // mayDrain refuses to drain the last gateway of the datacenter that is in use.
-// Those that were drained after an index of the catalog yield, or were forced.
+// Those whose record is after an index of the catalog yield, or were forced; of
+// two records that were written in one, that of the greater id.
 func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName, index uint64) error {
 	drained := false
 	for _, g := range m.federation.View().Gateways() {
 		if g.ID() == self || g.Datacenter != dc {
 			continue
 		}
-		if !g.Draining || g.ModifiedIndex > index {
+		if !g.Draining || cmp.Or(cmp.Compare(g.ModifiedIndex, index), cmp.Compare(g.ID(), self)) > 0 {
 			return nil
 		}
 		drained = true
@@ -130,7 +134,7 @@ func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName, ind
 // yields refuses to be drained if another gateway was drained at the same time, and
 // sooner: who reads its own record in the catalog reads those before it too.
 // A record up to index former is of an earlier drain, whose end is not known here yet.
-// Without a leader nobody's is there, and nobody yields.
+// Without a leader it is not written, and whoever's is there is the sooner one.
 func (m *member) yields(ctx context.Context, self catalog.GatewayID, dc catalog.DatacenterName, former uint64) error {
 	over := time.After(drainSettle)
 	for {
@@ -143,7 +147,7 @@ func (m *member) yields(ctx context.Context, self catalog.GatewayID, dc catalog.
 		case <-ctx.Done():
 			return nil // whoever waits next sees to that
 		case <-over:
-			return nil
+			return m.mayDrain(self, dc, last)
 		case <-changed:
 		}
 	}
