@@ -17,6 +17,7 @@ import (
 
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/meshway/meshway/routes"
 	"github.com/stretchr/testify/assert"
@@ -278,6 +279,7 @@ func (g *gatewayHost) run(ctx context.Context) {
 		changed := g.monitor.Changed()
 		in := g.inputs
 		in.Now, in.Observed.Sessions, in.Drain = time.Now(), g.monitor.Sessions(), plan.Drain(g.step.Load())
+		in.Catalog = recorded(in.Self, in.Drain)
 		err := g.Do(func() error { return g.pass(ctx, in) })
 		if ctx.Err() != nil {
 			return
@@ -290,6 +292,15 @@ func (g *gatewayHost) run(ctx context.Context) {
 		case <-time.After(time.Second): // the grace of the last lane ends without an event
 		}
 	}
+}
+
+// recorded is the catalog that knows of a gateway's drain.
+func recorded(id catalog.GatewayID, step plan.Drain) plan.Catalog {
+	c := records()
+	for i := range c.Gateways {
+		c.Gateways[i].Draining = c.Gateways[i].ID() == id && step != plan.InUse
+	}
+	return c
 }
 
 func (g *gatewayHost) pass(ctx context.Context, in plan.Inputs) error {
