@@ -14,9 +14,6 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// last is an index of the catalog that no record reaches.
-const last = math.MaxUint64
-
 // drainBound is how long a drain waits for traffic to end.
 const drainBound = 30 * time.Second
 
@@ -52,9 +49,13 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 func (a *Agent) beginDrain(ctx context.Context, m *member, r DrainRequest) error {
 	step, _ := a.drain.at(time.Now())
 	asks := step == plan.InUse && !r.Force
-	former, _ := m.federation.View().Gateway(a.self)
+	view := m.federation.View()
+	former, ok := view.Gateway(a.self)
+	if !ok {
+		former = catalog.Gateway{Datacenter: a.deps.Config.Datacenter, Name: a.deps.Config.Gateway}
+	}
 	if asks {
-		if err := m.mayDrain(a.self, a.deps.Config.Datacenter, last); err != nil {
+		if err := mayDrain(view.Gateways(), unwritten(former)); err != nil {
 			return err
 		}
 	}
@@ -67,7 +68,7 @@ func (a *Agent) beginDrain(ctx context.Context, m *member, r DrainRequest) error
 	}
 	m.loop.wake.Up()
 	if asks {
-		if err := m.yields(ctx, a.self, a.deps.Config.Datacenter, former.ModifiedIndex); err != nil {
+		if err := m.yields(ctx, former); err != nil {
 			return errors.Join(err, a.Undrain())
 		}
 	}
@@ -106,26 +107,26 @@ func (a *Agent) Undrain() error {
 	return nil
 }
 
-// mayDrain refuses to drain the last gateway of the datacenter that is in use.
-// Those whose record is after an index of the catalog yield, or were forced; of
-// two records that were written in one, that of the greater id.
-func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName, index uint64) error {
+// mayDrain refuses to drain the last gateway of its datacenter that is in use, of
+// all that the catalog knows. Those whose record is after own yield, or were forced;
+// of two records that were written in one entry, that of the greater id.
+func mayDrain(all []catalog.Gateway, own catalog.Gateway) error {
 	drained := false
-	for _, g := range m.federation.View().Gateways() {
-		if g.ID() == self || g.Datacenter != dc {
+	for _, g := range all {
+		if g.ID() == own.ID() || g.Datacenter != own.Datacenter {
 			continue
 		}
-		if !g.Draining || cmp.Or(cmp.Compare(g.ModifiedIndex, index), cmp.Compare(g.ID(), self)) > 0 {
+		if !g.Draining || cmp.Or(cmp.Compare(g.ModifiedIndex, own.ModifiedIndex), cmp.Compare(g.ID(), own.ID())) > 0 {
 			return nil
 		}
 		drained = true
 	}
 	refusal := &catalog.Refusal{
-		Code: "last-gateway", Message: fmt.Sprintf("this is the only gateway of datacenter %s", dc),
+		Code: "last-gateway", Message: fmt.Sprintf("this is the only gateway of datacenter %s", own.Datacenter),
 		Remedy: "make another node a gateway first; or give --force: then its traffic still passes here, for want of another way",
 	}
 	if drained {
-		refusal.Code, refusal.Message = "siblings-drained", fmt.Sprintf("all other gateways of datacenter %s are drained", dc)
+		refusal.Code, refusal.Message = "siblings-drained", fmt.Sprintf("all other gateways of datacenter %s are drained", own.Datacenter)
 		refusal.Remedy = "run meshctl undrain on one of them first; or give --force: then their traffic still passes, for want of another way"
 	}
 	return refusal
@@ -133,24 +134,31 @@ func (m *member) mayDrain(self catalog.GatewayID, dc catalog.DatacenterName, ind
 
 // yields refuses to be drained if another gateway was drained at the same time, and
 // sooner: who reads its own record in the catalog reads those before it too.
-// A record up to index former is of an earlier drain, whose end is not known here yet.
-// Without a leader it is not written, and whoever's is there is the sooner one.
-func (m *member) yields(ctx context.Context, self catalog.GatewayID, dc catalog.DatacenterName, former uint64) error {
+// A record up to that of former is of an earlier drain, whose end is not known here
+// yet. Without a leader it is not written, and whoever's is there is the sooner one.
+func (m *member) yields(ctx context.Context, former catalog.Gateway) error {
 	over := time.After(drainSettle)
 	for {
 		changed := m.federation.Changed()
-		own, _ := m.federation.View().Gateway(self)
-		if own.Draining && own.ModifiedIndex > former {
-			return m.mayDrain(self, dc, own.ModifiedIndex)
+		view := m.federation.View()
+		own, _ := view.Gateway(former.ID())
+		if own.Draining && own.ModifiedIndex > former.ModifiedIndex {
+			return mayDrain(view.Gateways(), own)
 		}
 		select {
 		case <-ctx.Done():
 			return nil // whoever waits next sees to that
 		case <-over:
-			return m.mayDrain(self, dc, last)
+			return mayDrain(view.Gateways(), unwritten(former))
 		case <-changed:
 		}
 	}
+}
+
+// unwritten is a gateway whose record will come after all others.
+func unwritten(g catalog.Gateway) catalog.Gateway {
+	g.ModifiedIndex = math.MaxUint64
+	return g
 }
 
 // drain is whether this gateway is out of use.
