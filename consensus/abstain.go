@@ -67,6 +67,5 @@ func (n *Node) Abstain(ctx context.Context) error {
 
 // votes tells whether a gateway of the datacenter has a vote.
 func (n *Node) votes(dc catalog.DatacenterName) bool {
-	peers, err := n.Peers()
-	return err == nil && slices.ContainsFunc(peers, func(p Peer) bool { return p.Voter && datacenterOf(p.ID) == dc })
+	return slices.ContainsFunc(n.Status().Peers, func(p Peer) bool { return p.Voter && datacenterOf(p.ID) == dc })
 }

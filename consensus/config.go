@@ -1,38 +1,11 @@
 package consensus
 
 import (
-	"context"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
-
-// Network carries raft's streams between gateways. Both ends of a stream have
-// proven to be members before Accept or Dial returns it.
-type Network interface {
-	// Accept waits for the next stream that another member opened.
-	Accept() (net.Conn, error)
-	// Close ends Accept with an error.
-	Close() error
-	Addr() net.Addr
-	// Dial opens a stream to the gateway id at address, an overlay ip:port or
-	// the host:port of a control port. It must prove that id answers there.
-	Dial(ctx context.Context, id catalog.GatewayID, address string) (net.Conn, error)
-}
-
-// Remote calls other members. An error that matches ErrNotLeader or ErrRejected
-// is the other's definite no; after any other one the call may have had effect.
-type Remote interface {
-	// Apply runs Node.ApplyForwarded on the gateway to.
-	Apply(ctx context.Context, to catalog.GatewayID, cmds []*catalogpb.Command) ([]catalog.Result, error)
-	// ReadIndex runs Node.ReadIndex on the gateway to.
-	ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool) (uint64, error)
-	// LeaderOperation runs Node.LeaderOperation on the gateway to.
-	LeaderOperation(ctx context.Context, to catalog.GatewayID, op LeaderOperation) error
-}
 
 // Config is what a Node needs. ID, Dir, Network and Remote are required.
 type Config struct {

@@ -21,7 +21,7 @@ func TestMembersElectALeaderAndShareWrites(t *testing.T) {
 			require.Nil(t, results[0].Refusal)
 			require.Equal(t, string(m.ID), key.Get(m.Node.View()), "the writer reads its own write")
 			for _, reader := range c.Members {
-				view, fresh, err := reader.Node.Read(context.Background(), consensus.Consistent)
+				view, fresh, err := reader.Node.Read(context.Background(), consensus.ConsistentRead)
 				require.NoError(t, err)
 				require.Equal(t, string(m.ID), key.Get(view))
 				require.NotEmpty(t, fresh.Leader)

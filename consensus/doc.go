@@ -1,6 +1,6 @@
-// Package consensus is the raft shell around the catalog: it keeps one ordered
-// log of writes among the gateways of a federation, on disk and across the WAN,
-// and applies it to a catalog.State. All meaning is in package catalog; this
-// package decides who may write, when a read is current, and who has a vote.
-// DESIGN.md holds the invariants.
+// Package consensus is the contract between the replicated catalog and its
+// users: how current a read is, what a failed write means, how a member reports
+// its part in the replication, and what the replication needs from the network.
+// Package raftnode implements it with raft; nothing in this package depends on
+// how that is done.
 package consensus

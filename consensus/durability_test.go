@@ -31,7 +31,7 @@ func TestWritesSurviveARestartOfEverybody(t *testing.T) {
 		for _, m := range c.Members {
 			m.Restart()
 		}
-		view, _, err := c.Members[1].Node.Read(context.Background(), consensus.Consistent)
+		view, _, err := c.Members[1].Node.Read(context.Background(), consensus.ConsistentRead)
 		require.NoError(t, err)
 		require.Equal(t, "kept", key.Get(view))
 		c.WaitEqual()
@@ -102,7 +102,7 @@ func TestASnapshotIsRestoredAndWritesGoOn(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 		write(t, c.Members[0], key, "saved")
-		data, info, err := c.Members[1].Node.SaveSnapshot(context.Background(), consensus.Consistent)
+		data, info, err := c.Members[1].Node.SaveSnapshot(context.Background(), consensus.ConsistentRead)
 		require.NoError(t, err)
 		require.Equal(t, consensustest.Federation, info.Federation)
 		require.Equal(t, 3, info.Gateways)
@@ -132,7 +132,7 @@ func TestABadSnapshotChangesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		m := c.Members[0]
-		data, _, err := m.Node.SaveSnapshot(context.Background(), consensus.Stale)
+		data, _, err := m.Node.SaveSnapshot(context.Background(), consensus.StaleRead)
 		require.NoError(t, err)
 		foreign := foreignArchive(t)
 		altered := append([]byte(nil), data...)
@@ -177,7 +177,7 @@ func TestASnapshotBringsALostFederationBack(t *testing.T) {
 		lost := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: lost.Members[0].ID, Name: "web"}
 		write(t, lost.Members[0], key, "saved")
-		data, _, err := lost.Members[0].Node.SaveSnapshot(context.Background(), consensus.Lease)
+		data, _, err := lost.Members[0].Node.SaveSnapshot(context.Background(), consensus.LeaseRead)
 		require.NoError(t, err)
 		lost.Stop()
 		for _, m := range lost.Members {

@@ -112,7 +112,7 @@ func TestNoAcknowledgedWriteIsLostOverAPartition(t *testing.T) {
 		}
 		c.Network.Heal()
 		c.WaitEqual()
-		view, _, err := leader.Node.Read(context.Background(), consensus.Consistent)
+		view, _, err := leader.Node.Read(context.Background(), consensus.ConsistentRead)
 		require.NoError(t, err)
 		assert.Equal(t, "0", key(0).Get(view))
 		for i := 2; i < 10; i++ {
@@ -137,11 +137,11 @@ func TestWithoutALeaderAWriteFailsAndAStaleReadWorks(t *testing.T) {
 		require.ErrorIs(t, err, consensus.ErrNoLeader)
 		require.NotErrorIs(t, err, consensus.ErrUncertain, "nothing was sent")
 		assert.InDelta(t, 3, time.Since(began).Seconds(), 0.1)
-		for _, mode := range []consensus.ReadMode{consensus.Lease, consensus.Consistent} {
+		for _, mode := range []consensus.ReadMode{consensus.LeaseRead, consensus.ConsistentRead} {
 			_, _, err = left.Node.Read(context.Background(), mode)
 			require.ErrorIs(t, err, consensus.ErrNoLeader)
 		}
-		view, fresh, err := left.Node.Read(context.Background(), consensus.Stale)
+		view, fresh, err := left.Node.Read(context.Background(), consensus.StaleRead)
 		require.NoError(t, err)
 		assert.Equal(t, "old", key.Get(view))
 		assert.Empty(t, fresh.Leader)
@@ -220,9 +220,7 @@ func TestAConsistentReadNeedsVotersNotJustMembers(t *testing.T) {
 		c := consensustest.New(t, 4, consensustest.Options{})
 		leader := c.Leader()
 		var nonvoter *consensustest.Member
-		peers, err := leader.Node.Peers()
-		require.NoError(t, err)
-		for _, p := range peers {
+		for _, p := range leader.Node.Status().Peers {
 			for _, m := range c.Members {
 				if p.ID == m.ID && !p.Voter {
 					nonvoter = m
@@ -233,7 +231,7 @@ func TestAConsistentReadNeedsVotersNotJustMembers(t *testing.T) {
 		c.Network.Partition(ids(leader, nonvoter), ids(others(c, leader, nonvoter)...))
 		// The lease is not over yet, and raft itself still says yes.
 		require.NoError(t, leader.Node.ConfirmByRaftAlone(), "if raft counts voters now, Node.confirm can go")
-		_, err = leader.Node.ReadIndex(context.Background(), false)
+		_, err := leader.Node.ReadIndex(context.Background(), false)
 		require.ErrorIs(t, err, consensus.ErrNotLeader)
 	})
 }
@@ -310,8 +308,8 @@ func TestProposeOnAnEndedNodeSaysSo(t *testing.T) {
 		m.Stop()
 		_, err := m.Node.Propose(context.Background(), consensustest.Key{Owner: m.ID, Name: "web"}.Set("x"))
 		require.ErrorIs(t, err, consensus.ErrClosed)
-		_, err = m.Node.Peers()
-		require.ErrorIs(t, err, consensus.ErrClosed)
+		require.Empty(t, m.Node.Status().Role)
+		require.Empty(t, m.Node.Status().Peers)
 		require.Error(t, m.Node.Run(context.Background()), "a node runs once")
 	})
 }

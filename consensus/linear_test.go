@@ -86,7 +86,7 @@ func (h *history) use(r *rand.Rand, c *consensustest.Cluster, client, step int) 
 		h.add(porcupine.Operation{ClientId: client, Input: o, Call: call, Output: output, Return: ended})
 	}
 	if !o.write {
-		view, _, err := m.Node.Read(ctx, consensus.Consistent)
+		view, _, err := m.Node.Read(ctx, consensus.ConsistentRead)
 		if err == nil {
 			record(key.Get(view), h.now())
 		}
@@ -159,7 +159,7 @@ func TestHistoriesAreLinearizableUnderPartitions(t *testing.T) {
 				for i := range 2 { // an end that everybody agrees on
 					key := consensustest.Key{Owner: c.Members[0].ID, Name: fmt.Sprintf("web%d", i)}
 					call := h.now()
-					view, _, err := c.Members[1].Node.Read(context.Background(), consensus.Consistent)
+					view, _, err := c.Members[1].Node.Read(context.Background(), consensus.ConsistentRead)
 					require.NoError(t, err)
 					h.add(porcupine.Operation{Input: operation{key: key.Name}, Call: call, Output: key.Get(view), Return: h.now()})
 				}

@@ -15,10 +15,8 @@ import (
 
 func voters(t *testing.T, m *consensustest.Member) []catalog.GatewayID {
 	t.Helper()
-	peers, err := m.Node.Peers()
-	require.NoError(t, err)
 	var out []catalog.GatewayID
-	for _, p := range peers {
+	for _, p := range m.Node.Status().Peers {
 		if p.Voter {
 			out = append(out, p.ID)
 		}
@@ -60,8 +58,7 @@ func TestAVoterThatLeavesIsReplacedByANonVoter(t *testing.T) {
 		leaver.Stop()
 		c.WaitVoters(3)
 		c.Until("the leaver to be gone", func() bool {
-			peers, err := leader.Node.Peers()
-			return err == nil && len(peers) == 3
+			return len(leader.Node.Status().Peers) == 3
 		})
 		require.NotContains(t, voters(t, leader), leaver.ID)
 	})
@@ -80,7 +77,8 @@ func TestAnUnreachableVoterKeepsItsVote(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, before, voters(t, leader))
-		assert.Equal(t, 2, leader.Node.Status().HealthyVoters)
+		_, healthy := leader.Voters()
+		assert.Equal(t, 2, healthy)
 	})
 }
 
@@ -93,8 +91,7 @@ func TestALeaderThatLeavesHandsOverFirst(t *testing.T) {
 		require.NoError(t, err)
 		next := c.LeaderOf(rest...)
 		c.Until("the old leader to be removed", func() bool {
-			peers, err := next.Node.Peers()
-			return err == nil && len(peers) == 2
+			return len(next.Node.Status().Peers) == 2
 		})
 		leader.Stop()
 		write(t, rest[0], consensustest.Key{Owner: rest[0].ID, Name: "web"}, "x")
@@ -110,8 +107,8 @@ func TestTheOnlyVoterLeavesToItsHeir(t *testing.T) {
 		_, err := leader.Node.Propose(context.Background(), consensustest.NewLeave(leader.ID))
 		require.NoError(t, err)
 		c.Until("the heir to be alone", func() bool {
-			peers, err := heir.Node.Peers()
-			return err == nil && len(peers) == 1 && heir.Node.Status().HealthyVoters == 1
+			_, healthy := heir.Voters()
+			return len(heir.Node.Status().Peers) == 1 && healthy == 1
 		})
 		leader.Stop()
 		write(t, heir, consensustest.Key{Owner: heir.ID, Name: "web"}, "x")
@@ -128,8 +125,7 @@ func TestARemovedMemberThatGoesOnDoesNotDisturb(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, results[0].Refusal)
 		c.Until("the removal", func() bool {
-			peers, err := leader.Node.Peers()
-			return err == nil && len(peers) == 3
+			return len(leader.Node.Status().Peers) == 3
 		})
 		c.Network.Heal()
 		term := leader.Node.Status().Term
@@ -148,8 +144,7 @@ func TestAGatewayThatLeftCanJoinAgainWithANewDirectory(t *testing.T) {
 		_, err := leaver.Node.Propose(context.Background(), consensustest.NewLeave(leaver.ID))
 		require.NoError(t, err)
 		c.Until("the removal", func() bool {
-			peers, err := leader.Node.Peers()
-			return err == nil && len(peers) == 2
+			return len(leader.Node.Status().Peers) == 2
 		})
 		leaver.Stop()
 		leaver.Dir = t.TempDir()

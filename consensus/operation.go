@@ -11,24 +11,6 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// OperationKind names what only the leader can do.
-type OperationKind string
-
-// The operations of the leader.
-const (
-	TransferLeadership OperationKind = "transfer-leadership" // to Target; empty: the leader chooses
-	RemoveMember       OperationKind = "remove-member"       // Target
-	RestoreArchive     OperationKind = "restore-archive"     // Archive
-	Abstain            OperationKind = "abstain"             // all gateways of Target's datacenter
-)
-
-// LeaderOperation is one request to the leader.
-type LeaderOperation struct {
-	Kind    OperationKind
-	Target  catalog.GatewayID
-	Archive []byte
-}
-
 // LeaderOperation is the leader's side of Remote.LeaderOperation. It fails with
 // ErrNotLeader or ErrRejected when nothing was done.
 func (n *Node) LeaderOperation(ctx context.Context, op LeaderOperation) error {

@@ -14,14 +14,6 @@ import (
 // without force: longer than a restart of its gateways.
 const removalGrace = time.Minute
 
-// Codes of the refusals that only the leader can make; the catalog knows neither
-// time nor votes. They are stable.
-const (
-	CodeDatacenterHeard = "datacenter-heard" // within removalGrace
-	CodeDatacenterLeads = "datacenter-leads" // a gateway of it is the leader
-	CodeVotesNeeded     = "votes-needed"     // the others could not decide without its votes
-)
-
 // removal is what the leader knows of a datacenter that is to be removed.
 type removal struct {
 	datacenter catalog.DatacenterName

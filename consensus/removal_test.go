@@ -41,8 +41,7 @@ func TestRaftForgetsARemovedDatacenterThatHeldAVote(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Nil(t, remove(t, by, gone, false))
 		c.Until("raft to forget it", func() bool {
-			peers, err := leader.Node.Peers()
-			return err == nil && len(peers) == 3
+			return len(leader.Node.Status().Peers) == 3
 		})
 		c.WaitVoters(3)
 		write(t, by, consensustest.Key{Owner: by.ID, Name: "web"}, "x")

@@ -131,7 +131,7 @@ func (m *Member) Common() (agent.Common, bool, error) {
 
 // Enrol implements control.Service.
 func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, ask bool) (*controlpb.EnrolResponse, error) {
-	view, _, err := s.member.node.Read(ctx, consensus.Lease)
+	view, _, err := s.member.node.Read(ctx, consensus.LeaseRead)
 	if err != nil {
 		return nil, err
 	}
@@ -161,11 +161,11 @@ func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, ask bool) 
 // log: what it has voted for and stored before is forgotten, and must not count.
 // It is taken in again without a vote.
 func (s *service) disenfranchise(ctx context.Context, id catalog.GatewayID) error {
-	peers, err := s.member.node.Peers()
-	if err != nil {
-		return err
+	status := s.member.node.Status()
+	if status.Role == "" {
+		return consensus.ErrClosed
 	}
-	if !slices.ContainsFunc(peers, func(p consensus.Peer) bool { return p.ID == id }) {
+	if !slices.ContainsFunc(status.Peers, func(p consensus.Peer) bool { return p.ID == id }) {
 		return nil
 	}
 	return s.member.node.RemovePeer(ctx, id)

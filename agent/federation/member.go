@@ -157,11 +157,11 @@ func (m *Member) Read(ctx context.Context, mode agent.ReadMode) (*catalog.View, 
 func modeOf(mode agent.ReadMode) consensus.ReadMode {
 	switch mode {
 	case agent.StaleRead:
-		return consensus.Stale
+		return consensus.StaleRead
 	case agent.ConsistentRead:
-		return consensus.Consistent
+		return consensus.ConsistentRead
 	default:
-		return consensus.Lease
+		return consensus.LeaseRead
 	}
 }
 
@@ -172,11 +172,7 @@ func (m *Member) Consensus() status.Consensus {
 		Role: s.Role, Leader: s.Leader, Term: s.Term, AppliedIndex: s.AppliedIndex,
 		CommitIndex: s.CommitIndex, LastContact: s.LastContact, Timers: s.Timers,
 	}
-	peers, err := m.node.Peers()
-	if err != nil {
-		return answer // raft does not run yet, or no more
-	}
-	for _, p := range peers {
+	for _, p := range s.Peers {
 		answer.Peers = append(answer.Peers, status.ConsensusPeer{
 			ID: p.ID, Voter: p.Voter, Healthy: p.Healthy, LastContact: p.LastContact, LastIndex: p.LastIndex,
 		})
@@ -250,8 +246,8 @@ func (m *Member) Withdraw(ctx context.Context) error {
 // onDuty says whether others still depend on this node. A follower is not
 // missed: the leader takes its vote away.
 func (m *Member) onDuty() bool {
-	peers, err := m.node.Peers()
-	return err == nil && len(peers) > 1 && m.node.Status().Role == "leader"
+	s := m.node.Status()
+	return len(s.Peers) > 1 && s.Role == "leader"
 }
 
 // CreateToken implements agent.Federation.

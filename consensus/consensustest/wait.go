@@ -2,10 +2,12 @@ package consensustest
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -43,7 +45,7 @@ func (c *Cluster) LeaderOf(members ...*Member) (leader *Member) {
 	c.t.Helper()
 	c.Until("a leader", func() bool {
 		for _, m := range members {
-			if m.Node.Status().HealthyVoters >= 0 { // only a leader that serves knows
+			if m.serves() {
 				leader = m
 				return true
 			}
@@ -57,9 +59,30 @@ func (c *Cluster) LeaderOf(members ...*Member) (leader *Member) {
 func (c *Cluster) WaitVoters(count int) {
 	c.t.Helper()
 	c.Until("voters", func() bool {
-		s := c.Leader().Node.Status()
-		return s.Voters == count && s.HealthyVoters == count
+		voters, healthy := c.Leader().Voters()
+		return voters == count && healthy == count
 	})
+}
+
+// serves reports whether m leads and answers reads: only then its status says that
+// members are healthy, itself at least.
+func (m *Member) serves() bool {
+	return slices.ContainsFunc(m.Node.Status().Peers, func(p consensus.Peer) bool { return p.Healthy })
+}
+
+// Voters counts the voters of raft's configuration as m has it, and those of them
+// that are healthy, which only a leader can judge.
+func (m *Member) Voters() (all, healthy int) {
+	for _, p := range m.Node.Status().Peers {
+		if !p.Voter {
+			continue
+		}
+		all++
+		if p.Healthy {
+			healthy++
+		}
+	}
+	return all, healthy
 }
 
 // WaitEqual waits until the catalogs of all running members are equal, bit by bit.

@@ -1,0 +1,21 @@
+package consensus
+
+import (
+	"context"
+	"net"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Network carries the streams of the replication between gateways. Both ends of
+// a stream have proven to be members before Accept or Dial returns it.
+type Network interface {
+	// Accept waits for the next stream that another member opened.
+	Accept() (net.Conn, error)
+	// Close ends Accept with an error.
+	Close() error
+	Addr() net.Addr
+	// Dial opens a stream to the gateway id at address, an overlay ip:port or
+	// the host:port of a control port. It fails unless id is proven to answer.
+	Dial(ctx context.Context, id catalog.GatewayID, address string) (net.Conn, error)
+}

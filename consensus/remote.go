@@ -1,0 +1,39 @@
+package consensus
+
+import (
+	"context"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Remote calls other members. An error that matches ErrNotLeader or ErrRejected
+// is definite: the call had no effect. After any other error it may have had one.
+type Remote interface {
+	// Apply writes commands through the gateway to, which is the leader.
+	Apply(ctx context.Context, to catalog.GatewayID, cmds []*catalogpb.Command) ([]catalog.Result, error)
+	// ReadIndex returns the index that a copy of the catalog must have reached
+	// to include all that was written before the call. Without lease, a quorum
+	// confirms first that the gateway to leads.
+	ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool) (uint64, error)
+	// LeaderOperation executes op on the gateway to, which is the leader.
+	LeaderOperation(ctx context.Context, to catalog.GatewayID, op LeaderOperation) error
+}
+
+// OperationKind names an operation that only the leader can execute.
+type OperationKind string
+
+// The operations of the leader.
+const (
+	TransferLeadership OperationKind = "transfer-leadership" // to Target; empty: the leader chooses
+	RemoveMember       OperationKind = "remove-member"       // Target
+	RestoreArchive     OperationKind = "restore-archive"     // Archive
+	Abstain            OperationKind = "abstain"             // all gateways of the datacenter of Target
+)
+
+// LeaderOperation is one request to the leader.
+type LeaderOperation struct {
+	Kind    OperationKind
+	Target  catalog.GatewayID
+	Archive []byte
+}
