@@ -19,8 +19,8 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
-	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // seedFile holds the catalog as the inviting gateway sent it, until raft has
@@ -65,7 +65,7 @@ func (m *Manager) Current() (agent.Membership, bool, error) {
 	if err := m.store.Check(stored, m.cfg.Datacenter, m.cfg.Gateway); err != nil {
 		return agent.Membership{}, false, err
 	}
-	has, err := consensus.HasState(m.store.RaftDir())
+	has, err := raftnode.HasState(m.store.RaftDir())
 	if err != nil {
 		return agent.Membership{}, false, err
 	}
@@ -253,7 +253,7 @@ func (m *Manager) saveSeed(snapshot []byte) error {
 }
 
 // seed gives a newcomer the catalog that it was admitted to.
-func (m *Manager) seed(node *consensus.Node) error {
+func (m *Manager) seed(node *raftnode.Node) error {
 	data, err := os.ReadFile(m.seedPath())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // pollInterval is how often a leaver looks whether it still has duties.
@@ -30,7 +31,7 @@ type Member struct {
 	cfg       config.Config
 	certifier *identity.Certifier
 	port      *control.Port
-	node      *consensus.Node
+	node      *raftnode.Node
 	log       *slog.Logger
 }
 
@@ -53,7 +54,7 @@ func newMember(c memberConfig) (*Member, error) {
 		Sockets: c.sockets, Service: &service{member: m}, Addresses: m.addresses,
 		Sentinels: Sentinels(), Log: c.log,
 	})
-	node, err := consensus.Open(consensus.Config{
+	node, err := raftnode.Open(raftnode.Config{
 		ID: c.self, Federation: c.federationID, Dir: c.dir, Timers: timersOf(c.cfg.Raft),
 		SnapshotThreshold: c.cfg.Raft.SnapshotThreshold,
 		Network:           m.port.Raft(), Remote: remote{m.port.Client()}, Addresses: m.addresses, Log: c.log,
@@ -66,11 +67,11 @@ func newMember(c memberConfig) (*Member, error) {
 }
 
 // timersOf starts with those of a LAN unless told otherwise; Tune adapts them.
-func timersOf(c config.Raft) consensus.Timers {
+func timersOf(c config.Raft) raftnode.Timers {
 	if c.Timers == "wan" {
-		return consensus.WAN()
+		return raftnode.WAN()
 	}
-	return consensus.LAN()
+	return raftnode.LAN()
 }
 
 func (m *Member) close() error { return errors.Join(m.node.Close(), m.port.Close()) }
@@ -197,10 +198,10 @@ func (m *Member) Tune(slowest time.Duration) {
 	// Between the two nothing changes, so that a path near the limit does
 	// not make raft restart again and again.
 	const far, near = 100 * time.Millisecond, 50 * time.Millisecond
-	timers := consensus.LAN()
-	switch wan := m.node.Status().Timers == consensus.WAN().Name; {
+	timers := raftnode.LAN()
+	switch wan := m.node.Status().Timers == raftnode.WAN().Name; {
 	case slowest > far, wan && slowest > near:
-		timers = consensus.WAN()
+		timers = raftnode.WAN()
 	}
 	if err := m.node.SetTimers(timers); err != nil {
 		m.log.Error("cannot change raft's timers", "err", err)

@@ -40,7 +40,8 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("packages import only those below", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
-			"consensus/catalog": {"consensus/catalog/catalogpb"}, // replicated state: pure
+			"consensus/catalog": {"consensus/catalog/catalogpb"},                      // replicated state: pure
+			"consensus":         {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
 			"agent/config":      {"consensus/catalog"},
 			"tunnel":            {}, // declares Device; adapters import it
 			"agent/wake":        {},
@@ -76,8 +77,8 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("libraries stay with their owners", func(t *testing.T) {
 		for library, owners := range map[string][]string{
-			"github.com/hashicorp/raft":      {"consensus", "consensus/consensustest"}, // and raft-boltdb, raft-autopilot: consensus.Node hides them
-			"go.etcd.io/bbolt":               {"consensus"},
+			"github.com/hashicorp/raft":      {"consensus/raftnode"}, // and raft-boltdb, raft-autopilot
+			"go.etcd.io/bbolt":               {"consensus/raftnode"},
 			"github.com/hashicorp/go-memdb":  {"consensus/catalog"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "e2e/harness"},
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},

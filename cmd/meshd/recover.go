@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshway/meshway/agent/identity"
-	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 func recoverCommand() *cobra.Command {
@@ -45,7 +45,7 @@ was there before is copied beside it.`,
 			for _, p := range peers {
 				voters = append(voters, catalog.GatewayID(p))
 			}
-			backup, err := consensus.Recover(consensus.Recovery{
+			backup, err := raftnode.Recover(raftnode.Recovery{
 				Dir: store.RaftDir(), ID: catalog.NewGatewayID(membership.Datacenter, membership.Gateway),
 				Voters: voters, Now: time.Now(),
 			})

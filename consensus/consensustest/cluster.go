@@ -11,14 +11,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // Options shape a cluster; the zero value is one gateway in each datacenter, with
 // LAN timers and no logs.
 type Options struct {
-	Timers            consensus.Timers
+	Timers            raftnode.Timers
 	SnapshotThreshold uint64
 	ProposeTimeout    time.Duration
 	PerDatacenter     int // gateways in each datacenter; 0: 1
@@ -39,7 +39,7 @@ type Cluster struct {
 type Member struct {
 	ID   catalog.GatewayID
 	Dir  string
-	Node *consensus.Node // the last one opened
+	Node *raftnode.Node // the last one opened
 
 	cluster *Cluster
 	cancel  context.CancelFunc
@@ -130,13 +130,13 @@ func (m *Member) Names() (catalog.DatacenterName, string) {
 }
 
 // Config is what Open opens the node with.
-func (m *Member) Config() consensus.Config {
+func (m *Member) Config() raftnode.Config {
 	n, o := m.cluster.Network, m.cluster.opts
 	log := o.Log
 	if log != nil {
 		log = log.With("node", m.ID)
 	}
-	return consensus.Config{
+	return raftnode.Config{
 		ID: m.ID, Dir: m.Dir, Timers: o.Timers, SnapshotThreshold: o.SnapshotThreshold,
 		ProposeTimeout: o.ProposeTimeout, Network: n.Host(m.ID), Remote: n.Remote(m.ID),
 		Addresses: Addresses, Log: log,
@@ -146,7 +146,7 @@ func (m *Member) Config() consensus.Config {
 // Open opens the node.
 func (m *Member) Open() {
 	m.cluster.t.Helper()
-	node, err := consensus.Open(m.Config())
+	node, err := raftnode.Open(m.Config())
 	require.NoError(m.cluster.t, err)
 	m.Node = node
 }

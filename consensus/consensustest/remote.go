@@ -9,6 +9,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // Server is what a Remote calls; *consensus.Node is one.
@@ -18,7 +19,7 @@ type Server interface {
 	LeaderOperation(ctx context.Context, op consensus.LeaderOperation) error
 }
 
-var _ Server = (*consensus.Node)(nil)
+var _ Server = (*raftnode.Node)(nil)
 
 // Serve lets others call id; nil: connections are refused.
 func (n *Network) Serve(id catalog.GatewayID, s Server) {

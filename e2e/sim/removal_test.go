@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // remove has one site take another out of the federation.
@@ -191,7 +192,7 @@ func (s *site) recover(t *testing.T, voters ...catalog.GatewayID) {
 	store, err := identity.Open(s.cfg.DataDir)
 	require.NoError(t, err)
 	defer store.Close()
-	_, err = consensus.Recover(consensus.Recovery{
+	_, err = raftnode.Recover(raftnode.Recovery{
 		Dir: store.RaftDir(), ID: catalog.NewGatewayID(s.cfg.Datacenter, s.cfg.Gateway), Voters: voters, Now: time.Now(),
 	})
 	require.NoError(t, err)

@@ -1,0 +1,118 @@
+package raftnode_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/consensustest"
+	"github.com/meshway/meshway/consensus/raftnode"
+)
+
+// The pace at which an idle leader repeats itself is no bound on how late
+// followers see a write.
+func TestFollowersSeeAWriteAtOnceThoughNoOtherFollows(t *testing.T) {
+	for _, timers := range []raftnode.Timers{raftnode.LAN(), raftnode.WAN()} {
+		t.Run(timers.Name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := consensustest.New(t, 4, consensustest.Options{Timers: timers, ProposeTimeout: time.Minute})
+				c.Network.Delay(time.Millisecond)
+				key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+				for i := range 20 {
+					time.Sleep(1234 * time.Millisecond)
+					began := time.Now()
+					index := write(t, c.Leader(), key, fmt.Sprint(i)).Index
+					for _, m := range c.Members {
+						awaitIndex(m.Node, index)
+					}
+					require.Less(t, time.Since(began), 40*time.Millisecond)
+				}
+			})
+		})
+	}
+}
+
+func awaitIndex(n *raftnode.Node, index uint64) {
+	for {
+		changed := n.Changed()
+		if n.View().Index() >= index {
+			return
+		}
+		<-changed
+	}
+}
+
+func TestABurstOfWritesIsAnnouncedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		c.Network.Delay(time.Millisecond)
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		before := c.Leader().Node.Status().CommitIndex
+		for i := range 100 {
+			write(t, c.Leader(), key, fmt.Sprint(i))
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, before+101, c.Leader().Node.Status().CommitIndex, "entries of the log")
+	})
+}
+
+func TestAMemberAloneAnnouncesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 1, consensustest.Options{})
+		m := c.Members[0]
+		before := m.Node.Status().CommitIndex
+		_, err := m.Node.Propose(context.Background(), consensustest.Key{Owner: m.ID, Name: "web"}.Set("x"))
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		assert.Equal(t, before+1, m.Node.Status().CommitIndex, "entries of the log")
+	})
+}
+
+// What an idle federation costs is mostly this: each message wakes two agents
+// and two data planes.
+func TestAnIdleLeaderSendsEachFollowerFewMessages(t *testing.T) {
+	for _, limit := range []struct {
+		timers raftnode.Timers
+		second float64
+	}{{raftnode.LAN(), 6}, {raftnode.WAN(), 3}} {
+		t.Run(limit.timers.Name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := consensustest.New(t, 4, consensustest.Options{Timers: limit.timers, ProposeTimeout: time.Minute})
+				time.Sleep(10 * time.Second)
+				leader := c.Leader()
+				before := make(map[catalog.GatewayID]int)
+				for _, m := range others(c, leader) {
+					before[m.ID] = c.Network.Sent(leader.ID, m.ID)
+				}
+				time.Sleep(time.Minute)
+				for _, m := range others(c, leader) {
+					assert.LessOrEqual(t, float64(c.Network.Sent(leader.ID, m.ID)-before[m.ID])/60, limit.second)
+				}
+			})
+		})
+	}
+}
+
+// A leader beats slower than a follower's patience would have it; whoever ceases
+// to lead must not wait longer for the next leader than the others do.
+func TestAFormerLeaderIsAsImpatientAsAnyFollower(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		former := c.Leader()
+		require.Greater(t, former.Node.HeartbeatTimeout(), raftnode.LAN().Heartbeat, "while it leads")
+		require.NoError(t, former.Node.TransferLeader(context.Background(), ""))
+		leader := c.LeaderOf(others(c, former)...)
+		c.Until("the former leader to know", func() bool {
+			return former.Node.HeartbeatTimeout() == raftnode.LAN().Heartbeat
+		})
+		leader.Kill()
+		began := time.Now()
+		write(t, former, consensustest.Key{Owner: former.ID, Name: "web"}, "after")
+		require.Less(t, time.Since(began), 6*time.Second)
+	})
+}

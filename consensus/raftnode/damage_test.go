@@ -1,0 +1,105 @@
+package raftnode_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/consensustest"
+	"github.com/meshway/meshway/consensus/raftnode"
+)
+
+func TestADirectoryOfAnotherIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 1, consensustest.Options{})
+		m := c.Members[0]
+		_, err := raftnode.HasState(m.Dir)
+		require.ErrorContains(t, err, "another process has it open")
+		_, err = raftnode.Open(m.Config())
+		require.ErrorContains(t, err, "another process has it open")
+		require.ErrorContains(t, err, m.Dir)
+		m.Stop()
+		has, err := raftnode.HasState(m.Dir)
+		require.NoError(t, err)
+		require.True(t, has)
+
+		conf := m.Config()
+		conf.ID = "dc5/gw0"
+		_, err = raftnode.Open(conf)
+		require.ErrorContains(t, err, "belongs to gateway dc0/gw0, not to dc5/gw0")
+		conf = m.Config()
+		conf.Federation = "99999999-2222-4333-8444-555555555555"
+		_, err = raftnode.Open(conf)
+		require.ErrorContains(t, err, "belongs to federation "+consensustest.Federation)
+
+		node, err := raftnode.Open(m.Config())
+		require.NoError(t, err)
+		require.ErrorContains(t, node.Bootstrap(), "holds one already")
+		require.NoError(t, node.Close())
+	})
+}
+
+func TestACorruptStoreIsRefusedWithPathAndRemedy(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, dir string){
+		"log header": func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 0, 8192) },
+		"log pages":  func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "raft.db"), 8192, 1<<20) },
+		"log cut short": func(t *testing.T, dir string) {
+			path := filepath.Join(dir, "raft.db")
+			stat, err := os.Stat(path)
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(path, stat.Size()/4))
+		},
+		"no log at all": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "raft.db"), []byte("hello"), 0o600))
+		},
+		"snapshot": func(t *testing.T, dir string) {
+			found, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
+			require.NoError(t, err)
+			require.NotEmpty(t, found)
+			for _, path := range found {
+				overwrite(t, path, 10, 20)
+			}
+		},
+		"identity": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "identity.json"), []byte("{"), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				timers := raftnode.LAN()
+				timers.SnapshotInterval, timers.TrailingLogs = time.Second, 4
+				c := consensustest.New(t, 1, consensustest.Options{Timers: timers, SnapshotThreshold: 8})
+				m := c.Members[0]
+				for i := range 30 {
+					write(t, m, consensustest.Key{Owner: m.ID, Name: "web"}, strings.Repeat("x", i))
+					time.Sleep(100 * time.Millisecond)
+				}
+				m.Stop()
+				damage(t, m.Dir)
+				_, err := raftnode.Open(m.Config())
+				require.ErrorContains(t, err, "is corrupt")
+				require.ErrorContains(t, err, m.Dir)
+				require.ErrorContains(t, err, "move the directory away")
+			})
+		})
+	}
+}
+
+func overwrite(t *testing.T, path string, from, to int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, f.Close()) }()
+	stat, err := f.Stat()
+	require.NoError(t, err)
+	garbage := make([]byte, min(to, stat.Size())-from)
+	for i := range garbage {
+		garbage[i] = 0xa5
+	}
+	_, err = f.WriteAt(garbage, from)
+	require.NoError(t, err)
+}

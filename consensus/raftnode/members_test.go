@@ -1,0 +1,117 @@
+package raftnode
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// parseMembers reads "east/a:V west/a:vs …": the datacenter is before the slash,
+// and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g gone
+// from the catalog, l about to leave. Leaders are healthy; voters are too, unless dead.
+func parseMembers(text string) []member {
+	var members []member
+	for word := range strings.FieldsSeq(text) {
+		id, flags, _ := strings.Cut(word, ":")
+		dc, _, _ := strings.Cut(id, "/")
+		has := func(f string) bool { return strings.Contains(flags, f) }
+		m := member{
+			id: catalog.GatewayID(id), leader: has("V"), voter: has("V") || has("v"), known: !has("g"), abstains: has("l"),
+			stable: has("s") || has("V"), healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
+		}
+		if m.known {
+			m.datacenter = catalog.DatacenterName(dc)
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+func join(ids []catalog.GatewayID) string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, string(id))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestVotersAreOddSpreadAndNeverTakenFromTheUnreachable(t *testing.T) {
+	for _, tc := range []struct{ name, members, promote, demote string }{
+		{"alone", "a/1:V", "", ""},
+		{"two keep one", "a/1:V b/1:s", "", ""},
+		{"three get three", "a/1:V b/1:s c/1:s", "b/1 c/1", ""},
+		{"a third that is not stable yet", "a/1:V b/1:s c/1:h", "", ""},
+		{"four keep three", "a/1:V b/1:v c/1:v d/1:s", "", ""},
+		{"five get five", "a/1:V b/1:v c/1:v d/1:s e/1:s", "d/1 e/1", ""},
+		{"six keep five", "a/1:V b/1:v c/1:v d/1:v e/1:v f/1:s", "", ""},
+		{"datacenters before gateways", "a/1:V a/2:s b/1:s b/2:s c/1:s", "a/2 b/1 b/2 c/1", ""},
+		{"three of four: one of each", "a/1:V a/2:s b/1:s c/1:s", "b/1 c/1", ""},
+		{"spread anew: first promote", "a/1:V a/2:v a/3:v b/1:s", "b/1", ""},
+		{"spread anew: then demote", "a/1:V a/2:v a/3:v b/1:v", "", "a/3"},
+		{"unreachable keeps its vote", "a/1:V b/1:v c/1:vd d/1:s", "", ""},
+		{"unreachable, and nobody else loses it", "a/1:V b/1:v c/1:vd d/1:v", "", ""},
+		{"one left: back to one", "a/1:V b/1:v", "", "b/1"},
+		{"one is leaving: nobody is demoted meanwhile", "a/1:V b/1:v c/1:vg", "", ""},
+		{"one is leaving: its vote goes to another", "a/1:V b/1:v c/1:vg d/1:s", "d/1", ""},
+		{"about to leave: its vote goes, with others to vote", "a/1:V b/1:vl", "", "b/1"},
+		{"two of a datacenter, also one that does not answer", "a/1:V b/1:vl b/2:vld", "", "b/1 b/2"},
+		{"first the heirs", "a/1:V b/1:vl b/2:vl c/1:s d/1:s", "c/1 d/1", ""},
+		{"the leader is about to leave: an heir at once", "a/1:Vl b/1:h", "b/1", ""},
+		{"the leader itself hands over first", "a/1:Vl b/1:v", "", ""},
+		{"nobody else is there", "a/1:Vl a/2:vl", "", ""},
+		{"not while others do not answer", "a/1:V b/1:vl c/1:vd", "", ""},
+		{"the only voter is leaving: it needs an heir at once", "a/1:Vg b/1:h", "b/1", ""},
+		{"five lose two datacenters", "a/1:V b/1:v c/1:v d/1:vg e/1:vg f/1:s", "", ""},
+		{"two of them have gone", "a/1:V b/1:v c/1:v f/1:s g/1:s", "f/1 g/1", ""},
+		{"the dead get no vote", "a/1:V b/1:d c/1:s d/1:d", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			promote, demote := planVoters(parseMembers(tc.members))
+			assert.Equal(t, tc.promote, join(promote), "promote")
+			assert.Equal(t, tc.demote, join(demote), "demote")
+		})
+	}
+}
+
+func TestMembershipFollowsTheCatalogButKeepsAQuorum(t *testing.T) {
+	for _, tc := range []struct {
+		name, members, catalog, add, remove, deferred string
+		handOver                                      bool
+	}{
+		{name: "equal", members: "a/1:V b/1:v", catalog: "a/1 b/1"},
+		{name: "no catalog yet: nobody is removed", members: "a/1:Vg", catalog: ""},
+		{name: "joined", members: "a/1:V", catalog: "a/1 b/1", add: "b/1"},
+		{name: "left", members: "a/1:V b/1:v c/1:vg", catalog: "a/1 b/1", remove: "c/1"},
+		{name: "two left at once", members: "a/1:V b/1:vg c/1:vg", catalog: "a/1", remove: "b/1 c/1"},
+		{name: "non-voter left", members: "a/1:V b/1:vd c/1:v d/1:g", catalog: "a/1 b/1 c/1", remove: "d/1"},
+		{name: "dead one left", members: "a/1:V b/1:v c/1:vdg", catalog: "a/1 b/1", remove: "c/1"},
+		{
+			name: "the rest would have no quorum", members: "a/1:V b/1:vd c/1:vg", catalog: "a/1 b/1",
+			deferred: "c/1",
+		},
+		{name: "leader about to leave", members: "a/1:Vl b/1:v c/1:v", catalog: "a/1 b/1 c/1", handOver: true},
+		{name: "leader left", members: "a/1:Vg b/1:v c/1:v", catalog: "b/1 c/1", handOver: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var gateways []catalog.GatewayID
+			for id := range strings.FieldsSeq(tc.catalog) {
+				gateways = append(gateways, catalog.GatewayID(id))
+			}
+			plan := planMembership(parseMembers(tc.members), gateways)
+			assert.Equal(t, tc.add, join(plan.add), "add")
+			assert.Equal(t, tc.remove, join(plan.remove), "remove")
+			assert.Equal(t, tc.deferred, join(plan.deferred), "deferred")
+			assert.Equal(t, tc.handOver, plan.handOver, "hand over")
+		})
+	}
+}
+
+func TestTheSuccessorIsTheMostCurrentHealthyVoter(t *testing.T) {
+	members := parseMembers("a/1:V b/1:v c/1:v d/1:vd e/1:s f/1:vg")
+	members[2].lastIndex = 7
+	assert.Equal(t, catalog.GatewayID("c/1"), successor(members))
+	assert.Empty(t, successor(parseMembers("a/1:V b/1:s c/1:vd")))
+}

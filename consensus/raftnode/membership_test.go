@@ -1,0 +1,195 @@
+package raftnode_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/consensustest"
+)
+
+func voters(t *testing.T, m *consensustest.Member) []catalog.GatewayID {
+	t.Helper()
+	var out []catalog.GatewayID
+	for _, p := range m.Node.Status().Peers {
+		if p.Voter {
+			out = append(out, p.ID)
+		}
+	}
+	return out
+}
+
+func TestVotersAreSpreadOverDatacenters(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 6, consensustest.Options{PerDatacenter: 2})
+		seen := make(map[catalog.DatacenterName]int)
+		for _, m := range c.Members {
+			for _, id := range voters(t, c.Leader()) {
+				if dc, _ := m.Names(); id == m.ID {
+					seen[dc]++
+				}
+			}
+		}
+		require.Len(t, seen, 3, "5 voters in all 3 datacenters")
+	})
+}
+
+func TestAVoterThatLeavesIsReplacedByANonVoter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 4, consensustest.Options{})
+		leader := c.Leader()
+		before := voters(t, leader)
+		require.Len(t, before, 3)
+		var leaver *consensustest.Member
+		for _, m := range others(c, leader) {
+			for _, id := range before {
+				if id == m.ID {
+					leaver = m
+				}
+			}
+		}
+		_, err := leaver.Node.Propose(context.Background(), consensustest.NewLeave(leaver.ID))
+		require.NoError(t, err, "it need not hear of what follows")
+		leaver.Stop()
+		c.WaitVoters(3)
+		c.Until("the leaver to be gone", func() bool {
+			return len(leader.Node.Status().Peers) == 3
+		})
+		require.NotContains(t, voters(t, leader), leaver.ID)
+	})
+}
+
+func TestAnUnreachableVoterKeepsItsVote(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 4, consensustest.Options{})
+		leader := c.Leader()
+		before := voters(t, leader)
+		for _, m := range others(c, leader) {
+			if m.ID == before[1] || m.ID == before[2] && before[1] == leader.ID {
+				m.Kill()
+				break
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, before, voters(t, leader))
+		_, healthy := leader.Voters()
+		assert.Equal(t, 2, healthy)
+	})
+}
+
+func TestALeaderThatLeavesHandsOverFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		leader := c.Leader()
+		rest := others(c, leader)
+		_, err := leader.Node.Propose(context.Background(), consensustest.NewLeave(leader.ID))
+		require.NoError(t, err)
+		next := c.LeaderOf(rest...)
+		c.Until("the old leader to be removed", func() bool {
+			return len(next.Node.Status().Peers) == 2
+		})
+		leader.Stop()
+		write(t, rest[0], consensustest.Key{Owner: rest[0].ID, Name: "web"}, "x")
+		c.WaitVoters(1) // of two members one votes
+	})
+}
+
+func TestTheOnlyVoterLeavesToItsHeir(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 2, consensustest.Options{})
+		leader := c.Leader()
+		heir := others(c, leader)[0]
+		_, err := leader.Node.Propose(context.Background(), consensustest.NewLeave(leader.ID))
+		require.NoError(t, err)
+		c.Until("the heir to be alone", func() bool {
+			_, healthy := heir.Voters()
+			return len(heir.Node.Status().Peers) == 1 && healthy == 1
+		})
+		leader.Stop()
+		write(t, heir, consensustest.Key{Owner: heir.ID, Name: "web"}, "x")
+	})
+}
+
+func TestARemovedMemberThatGoesOnDoesNotDisturb(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 4, consensustest.Options{})
+		leader := c.Leader()
+		leaver := others(c, leader)[0]
+		c.Network.Isolate(leaver.ID) // it does not even hear that it was removed
+		results, err := leader.Node.Propose(context.Background(), consensustest.NewLeave(leaver.ID))
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal)
+		c.Until("the removal", func() bool {
+			return len(leader.Node.Status().Peers) == 3
+		})
+		c.Network.Heal()
+		term := leader.Node.Status().Term
+		time.Sleep(5 * time.Minute)
+		assert.Equal(t, term, leader.Node.Status().Term)
+		assert.Equal(t, "leader", leader.Node.Status().Role)
+		assert.NotEqual(t, "leader", leaver.Node.Status().Role)
+	})
+}
+
+func TestAGatewayThatLeftCanJoinAgainWithANewDirectory(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		leader := c.Leader()
+		leaver := others(c, leader)[0]
+		_, err := leaver.Node.Propose(context.Background(), consensustest.NewLeave(leaver.ID))
+		require.NoError(t, err)
+		c.Until("the removal", func() bool {
+			return len(leader.Node.Status().Peers) == 2
+		})
+		leaver.Stop()
+		leaver.Dir = t.TempDir()
+		dc, gateway := leaver.Names()
+		create, join := consensustest.NewJoin(leader.ID, dc, gateway)
+		results, err := leader.Node.Propose(context.Background(), create, join)
+		require.NoError(t, err)
+		require.Nil(t, results[1].Refusal)
+		leaver.Open()
+		leaver.Start()
+		c.WaitVoters(3)
+		c.WaitEqual()
+	})
+}
+
+func TestLeadershipIsTransferredOnRequest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		leader := c.Leader()
+		target, asked := others(c, leader)[0], others(c, leader)[1]
+		require.NoError(t, asked.Node.TransferLeader(context.Background(), target.ID))
+		require.Equal(t, target.ID, c.Leader().ID)
+		require.NoError(t, asked.Node.TransferLeader(context.Background(), ""))
+		require.NotEqual(t, target.ID, c.Leader().ID)
+		err := asked.Node.TransferLeader(context.Background(), "nobody/gw")
+		require.ErrorIs(t, err, consensus.ErrRejected)
+		require.ErrorContains(t, err, "nobody/gw is not a member")
+	})
+}
+
+func TestRemovePeerTakesADeadVoteAndKeepsAQuorum(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 5, consensustest.Options{})
+		leader := c.Leader()
+		rest := others(c, leader)
+		rest[0].Kill()
+		rest[1].Kill()
+		time.Sleep(10 * time.Second)
+		err := leader.Node.RemovePeer(context.Background(), rest[2].ID)
+		require.ErrorIs(t, err, consensus.ErrRejected, "healthy 2 of 4 would remain")
+		require.NoError(t, rest[2].Node.RemovePeer(context.Background(), rest[0].ID))
+		require.NoError(t, rest[2].Node.RemovePeer(context.Background(), rest[1].ID))
+		c.WaitVoters(3)
+		require.NoError(t, rest[2].Node.RemovePeer(context.Background(), leader.ID), "it hands over, then its heir removes it")
+		require.NotEqual(t, leader.ID, c.Leader().ID)
+		require.ErrorIs(t, rest[2].Node.RemovePeer(context.Background(), "nobody/gw"), consensus.ErrRejected)
+	})
+}

@@ -1,0 +1,125 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Recovery is what Recover needs.
+type Recovery struct {
+	Dir    string
+	ID     catalog.GatewayID
+	Voters []catalog.GatewayID // who will vote from now on; ID must be one of them
+	Now    time.Time           // names the backup
+	Log    *slog.Logger
+}
+
+// Recover gives the catalog in a directory new voters, offline, when its quorum
+// is lost for good. It returns where it put a copy of what was there before.
+//
+// meshd must be stopped on all that remain, and Recover be run on each of them
+// with the same voters; a member that is not recovered and comes back must start
+// with an empty directory. What the lost members had acknowledged and this one
+// never received is gone; what it received but nobody acknowledged is kept.
+func Recover(r Recovery) (backup string, err error) {
+	if r.Log == nil {
+		r.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := r.validate(); err != nil {
+		return "", err
+	}
+	n, err := r.open()
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if err := r.checkMembers(n.View()); err != nil {
+		return "", err
+	}
+	backup = filepath.Join(r.Dir, "before-recover-"+r.Now.UTC().Format("20060102T150405Z"))
+	if err := copyState(r.Dir, backup); err != nil {
+		return "", fmt.Errorf("recover: %w", explain(backup, err))
+	}
+	var conf raft.Configuration
+	for _, id := range r.Voters {
+		conf.Servers = append(conf.Servers, voter(id))
+	}
+	m := newMachine(n.fail)
+	err = raft.RecoverCluster(n.raftConfig(), m, n.store.bolt, n.store.bolt, n.store.snaps, offlineTransport(r.ID), conf)
+	if err != nil {
+		return backup, fmt.Errorf("recover %s: %w", r.Dir, err)
+	}
+	return backup, nil
+}
+
+func (r Recovery) validate() error {
+	switch {
+	case len(r.Voters) == 0:
+		return errors.New("recover: no voters given: name at least this gateway")
+	case !slices.Contains(r.Voters, r.ID):
+		return fmt.Errorf("recover: voters do not contain %s: run it on a gateway that will vote", r.ID)
+	case len(r.Voters) != len(slices.Compact(slices.Sorted(slices.Values(r.Voters)))):
+		return errors.New("recover: a voter is named twice")
+	case r.Now.IsZero():
+		return errors.New("recover: no time given")
+	}
+	has, err := HasState(r.Dir)
+	if err != nil {
+		return err
+	}
+	if !has {
+		return fmt.Errorf("recover: %s holds no catalog: check the data directory, or join the federation anew", r.Dir)
+	}
+	return nil
+}
+
+// open opens the directory as a node that cannot run.
+func (r Recovery) open() (*Node, error) {
+	conf := Config{ID: r.ID, Dir: r.Dir, Timers: LAN(), Log: r.Log}.withDefaults()
+	have, err := readIdentity(r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if have.Gateway == "" {
+		return nil, fmt.Errorf("recover: %s has no %s: it does not say whose it is", r.Dir, identityFile)
+	}
+	return openNode(conf)
+}
+
+// checkMembers refuses voters that the catalog does not know. A catalog that is
+// not known to hold a federation says nothing about them.
+func (r Recovery) checkMembers(view *catalog.View) error {
+	if _, known := view.Federation(); !known {
+		return nil
+	}
+	for _, id := range r.Voters {
+		if _, ok := view.Gateway(id); !ok {
+			return fmt.Errorf("recover: voter %s is not in the catalog: see meshctl members", id)
+		}
+	}
+	return nil
+}
+
+// copyState copies what Recover is going to change.
+func copyState(dir, backup string) error {
+	if err := os.Mkdir(backup, 0o700); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(filepath.Join(dir, logFile))
+	if err != nil {
+		return err
+	}
+	if err := writeSynced(filepath.Join(backup, logFile), data); err != nil {
+		return err
+	}
+	return os.CopyFS(filepath.Join(backup, snapshotsDir), os.DirFS(filepath.Join(dir, snapshotsDir)))
+}
