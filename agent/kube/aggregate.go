@@ -21,13 +21,13 @@ func Aggregate(in []netip.Prefix) []netip.Prefix {
 			continue // the wider one sorts first
 		}
 		out = append(out, p)
-		out = merge(out)
+		out = mergeHalves(out)
 	}
 	return out
 }
 
-// merge makes one of the last two while they are the halves of one.
-func merge(list []netip.Prefix) []netip.Prefix {
+// mergeHalves makes one of the last two while they are the halves of one.
+func mergeHalves(list []netip.Prefix) []netip.Prefix {
 	for n := len(list); n > 1; n = len(list) {
 		a, b := list[n-2], list[n-1]
 		if a.Bits() != b.Bits() || a.Bits() == 0 {

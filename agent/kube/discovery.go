@@ -46,15 +46,15 @@ type Discovery struct {
 	nodes    *Source
 	services *Source
 	kubeadm  *Source
-	memory   Memory[found]
+	cache    CacheFile[discovered]
 	wake     wake.One
-	latest   wake.Latest[found]
+	latest   wake.Latest[discovered]
 }
 
 var _ agent.Site = (*Discovery)(nil)
 
-// found is what a Discovery knows, and keeps.
-type found struct {
+// discovered is what a Discovery knows, and keeps.
+type discovered struct {
 	Site  plan.Site `json:"site"`
 	Nodes []Node    `json:"nodes"`
 }
@@ -64,7 +64,7 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Discovery{cfg: cfg, memory: Memory[found]{filepath.Join(cfg.Dir, "cluster.json")}, wake: wake.NewOne()}
+	d := &Discovery{cfg: cfg, cache: CacheFile[discovered]{filepath.Join(cfg.Dir, "cluster.json")}, wake: wake.NewOne()}
 	named := func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", kubeadmName).String()
 	}
@@ -79,7 +79,7 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if d.kubeadm, err = NewSource(maps, nil, d.wake); err != nil {
 		return nil, err
 	}
-	if last, ok := d.memory.Load(); ok {
+	if last, ok := d.cache.Load(); ok {
 		d.latest.Set(last)
 	}
 	return d, nil
@@ -120,13 +120,13 @@ func (d *Discovery) discover() {
 		c.kubeadm = kubeadmOf(m)
 	}
 	slices.SortFunc(c.nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
-	now := found{Site: siteOf(d.cfg.Kubernetes, d.cfg.Static, c), Nodes: c.nodes}
+	now := discovered{Site: siteOf(d.cfg.Kubernetes, d.cfg.Static, c), Nodes: c.nodes}
 	if reflect.DeepEqual(d.latest.Get(), now) {
 		return
 	}
 	defer d.latest.Set(now)
 	d.cfg.Log.Info("cluster looked at", "prefixes", now.Site.Prefixes, "nodes", len(now.Nodes))
-	if err := d.memory.Save(now); err != nil {
+	if err := d.cache.Save(now); err != nil {
 		d.cfg.Log.Warn("the next start will depend on the API server", "err", err)
 	}
 }

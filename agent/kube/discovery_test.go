@@ -163,7 +163,7 @@ func TestRoleFollowsTheLabel(t *testing.T) {
 	assert.Equal(t, RoleGateway, again.Current(), "known before the API server answers")
 	run(t, again.Run)
 	require.Eventually(t, again.node.Synced, 10*time.Second, time.Millisecond)
-	again.look()
+	again.refresh()
 	assert.Equal(t, RoleGateway, again.Current(), "a Node that is missing changes nothing")
 }
 

@@ -62,11 +62,11 @@ func RemoveManaged(ctx context.Context, client dynamic.Interface, kind schema.Gr
 	return errors.Join(failed...)
 }
 
-// Complaint is what goes wrong at each try, and is told once.
-type Complaint struct{ last string }
+// LogOnce is what goes wrong at each try, and is told once.
+type LogOnce struct{ last string }
 
-// New tells whether err is there and another one than that of the last call.
-func (c *Complaint) New(err error) bool {
+// IsNew tells whether err is there and another one than that of the last call.
+func (c *LogOnce) IsNew(err error) bool {
 	text := ""
 	if err != nil {
 		text = err.Error()

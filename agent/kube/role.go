@@ -38,7 +38,7 @@ type RoleConfig struct {
 type RoleWatcher struct {
 	cfg    RoleConfig
 	node   *Source
-	memory Memory[Role]
+	cache  CacheFile[Role]
 	wake   wake.One
 	latest wake.Latest[Role]
 	// refused is why the annotation of the own Node is not used, told once; only Run touches it.
@@ -50,14 +50,14 @@ func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &RoleWatcher{cfg: cfg, memory: Memory[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: wake.NewOne()}
+	w := &RoleWatcher{cfg: cfg, cache: CacheFile[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: wake.NewOne()}
 	own := func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Kubernetes.NodeName).String()
 	}
 	informer := coreinformers.NewFilteredNodeInformer(cfg.Client, 0, nil, own)
 	var err error
 	w.node, err = NewSource(informer, slimNode, w.wake)
-	if role, ok := w.memory.Load(); ok {
+	if role, ok := w.cache.Load(); ok {
 		w.latest.Set(role)
 	}
 	return w, err
@@ -71,12 +71,12 @@ func (w *RoleWatcher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-w.wake:
-			w.look()
+			w.refresh()
 		}
 	}
 }
 
-func (w *RoleWatcher) look() {
+func (w *RoleWatcher) refresh() {
 	if err := w.node.Refusal(); err != nil {
 		w.cfg.Log.Error("this node's role cannot be read", "node", w.cfg.Kubernetes.NodeName, "err", err,
 			"remedy", "give the service account the right to get, list and watch nodes")
@@ -90,7 +90,7 @@ func (w *RoleWatcher) look() {
 			continue
 		}
 		role = RoleNode
-		w.annotated(n)
+		w.checkAnnotation(n)
 		if nodeOf(n, w.cfg.Kubernetes.GatewayLabel).Gateway {
 			role = RoleGateway
 		}
@@ -105,13 +105,13 @@ func (w *RoleWatcher) look() {
 	}
 	w.cfg.Log.Info("role of this node", "node", w.cfg.Kubernetes.NodeName, "role", role)
 	defer w.latest.Set(role)
-	if err := w.memory.Save(role); err != nil {
+	if err := w.cache.Save(role); err != nil {
 		w.cfg.Log.Warn("the next start will depend on the API server", "err", err)
 	}
 }
 
-// annotated tells once of an annotation that cannot be read.
-func (w *RoleWatcher) annotated(n *corev1.Node) {
+// checkAnnotation tells once of an annotation that cannot be read.
+func (w *RoleWatcher) checkAnnotation(n *corev1.Node) {
 	_, err := annotatedPods(n)
 	text := ""
 	if err != nil {

@@ -35,16 +35,16 @@ type Siblings struct {
 	cfg    SiblingsConfig
 	secret *Source
 	wake   wake.One
-	latest wake.Latest[shelf]
+	latest wake.Latest[secretState]
 }
 
 var _ agent.Siblings = (*Siblings)(nil)
 
-// shelf is what is known of the Secret.
-type shelf struct {
+// secretState is what is known of the Secret.
+type secretState struct {
 	common   agent.Common
 	object   *corev1.Secret // nil: see why
-	why      string
+	reason   string
 	gateways []string
 }
 
@@ -54,7 +54,7 @@ func NewSiblings(cfg SiblingsConfig) (*Siblings, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Siblings{cfg: cfg, wake: wake.NewOne()}
-	s.latest.Set(shelf{why: "the API server has not answered yet"})
+	s.latest.Set(secretState{reason: "the API server has not answered yet"})
 	named := func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Secret).String()
 	}
@@ -69,7 +69,7 @@ func (s *Siblings) Run(ctx context.Context) error {
 	defer s.secret.Start(ctx)()
 	for {
 		changed := s.cfg.GatewaysChanged()
-		s.look()
+		s.refresh()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -79,22 +79,22 @@ func (s *Siblings) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Siblings) look() {
-	seen := shelf{why: s.latest.Get().why}
+func (s *Siblings) refresh() {
+	seen := secretState{reason: s.latest.Get().reason}
 	seen.gateways, _ = s.cfg.Gateways()
 	if refusal := s.secret.Refusal(); refusal != nil {
-		seen.why = fmt.Sprintf("%s cannot be read: %v", s.name(), refusal)
+		seen.reason = fmt.Sprintf("%s cannot be read: %v", s.name(), refusal)
 	}
 	if s.secret.Synced() {
-		seen.why = s.name() + " does not exist: helm upgrade makes it anew"
+		seen.reason = s.name() + " does not exist: helm upgrade makes it anew"
 		for _, object := range Items[*corev1.Secret](s.secret) {
 			seen.object = object
 		}
 	}
 	if seen.object != nil {
 		var err error
-		if seen.common, err = commonOf(seen.object); err != nil {
-			seen.object, seen.why = nil, fmt.Sprintf("%s: %v", s.name(), err)
+		if seen.common, err = decodeSecret(seen.object); err != nil {
+			seen.object, seen.reason = nil, fmt.Sprintf("%s: %v", s.name(), err)
 		}
 	}
 	s.latest.Set(seen)
@@ -106,7 +106,7 @@ func (s *Siblings) name() string { return fmt.Sprintf("secret %s/%s", s.cfg.Name
 func (s *Siblings) Current() (agent.Common, error) {
 	seen := s.latest.Get()
 	if seen.object == nil {
-		return agent.Common{}, errors.New(seen.why)
+		return agent.Common{}, errors.New(seen.reason)
 	}
 	return seen.common, nil
 }
@@ -136,13 +136,13 @@ func (s *Siblings) Ask(ctx context.Context) ([]string, error) {
 func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
 	seen := s.latest.Get()
 	if seen.object == nil {
-		return errors.New(seen.why)
+		return errors.New(seen.reason)
 	}
 	if seen.common.Version != content.Version {
 		return agent.ErrOutdated
 	}
 	next := seen.object.DeepCopy()
-	if err := shelve(content, next); err != nil {
+	if err := encodeSecret(content, next); err != nil {
 		return err
 	}
 	changed := s.latest.Changed()

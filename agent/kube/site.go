@@ -45,8 +45,8 @@ func siteOf(k config.Kubernetes, static []catalog.Prefix, c cluster) plan.Site {
 			addresses = append(addresses, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}
-	pods := first(k.PodCIDRs, podRanges(ofNodes, c.kubeadm.pods))
-	services := first(k.ServiceCIDRs, Aggregate(c.services), Aggregate(c.kubeadm.services))
+	pods := firstNonEmpty(k.PodCIDRs, podRanges(ofNodes, c.kubeadm.pods))
+	services := firstNonEmpty(k.ServiceCIDRs, Aggregate(c.services), Aggregate(c.kubeadm.services))
 	if !k.AnnounceNodes {
 		addresses = nil
 	}
@@ -58,8 +58,8 @@ func siteOf(k config.Kubernetes, static []catalog.Prefix, c cluster) plan.Site {
 			site.Prefixes = append(site.Prefixes, catalog.Prefix{CIDR: p, Kind: found.kind})
 		}
 	}
-	site.Prefixes = distinct(append(slices.Clone(static), site.Prefixes...))
-	site.Problems = complaints(c, pods, services)
+	site.Prefixes = uniqueByCIDR(append(slices.Clone(static), site.Prefixes...))
+	site.Problems = siteProblems(c, pods, services)
 	return site
 }
 
@@ -77,7 +77,7 @@ func podRanges(ofNodes, kubeadm []netip.Prefix) []netip.Prefix {
 	return Aggregate(all)
 }
 
-func first(lists ...[]netip.Prefix) []netip.Prefix {
+func firstNonEmpty(lists ...[]netip.Prefix) []netip.Prefix {
 	for _, list := range lists {
 		if len(list) > 0 {
 			return list
@@ -86,15 +86,15 @@ func first(lists ...[]netip.Prefix) []netip.Prefix {
 	return nil
 }
 
-// distinct sorts by CIDR; of the same one twice, the first stays.
-func distinct(in []catalog.Prefix) []catalog.Prefix {
+// uniqueByCIDR sorts by CIDR; of the same one twice, the first stays.
+func uniqueByCIDR(in []catalog.Prefix) []catalog.Prefix {
 	slices.SortStableFunc(in, func(a, b catalog.Prefix) int {
 		return cmp.Or(a.CIDR.Addr().Compare(b.CIDR.Addr()), cmp.Compare(a.CIDR.Bits(), b.CIDR.Bits()))
 	})
 	return slices.CompactFunc(in, func(a, b catalog.Prefix) bool { return a.CIDR == b.CIDR })
 }
 
-func complaints(c cluster, pods, services []netip.Prefix) []plan.Problem {
+func siteProblems(c cluster, pods, services []netip.Prefix) []plan.Problem {
 	var problems []plan.Problem
 	because := ""
 	for _, err := range c.refused {

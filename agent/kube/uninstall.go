@@ -18,8 +18,8 @@ import (
 const (
 	// uninstallSuffix makes the name of the chart's pre-delete Job out of that of the DaemonSet.
 	uninstallSuffix = "-uninstall"
-	// uninstallRetry is after a look that the API server did not answer.
-	uninstallRetry = time.Second
+	// uninstallRetryInterval is after a look that the API server did not answer.
+	uninstallRetryInterval = time.Second
 	// uninstallTimeout bounds one look.
 	uninstallTimeout = 10 * time.Second
 )
@@ -70,15 +70,15 @@ func (w *UninstallWatcher) Run(ctx context.Context) error {
 		case <-w.wake:
 		case <-retry:
 		}
-		if retry = nil; !w.look(ctx) {
-			retry = time.After(uninstallRetry)
+		if retry = nil; !w.refresh(ctx) {
+			retry = time.After(uninstallRetryInterval)
 		}
 	}
 }
 
-// look returns whether it got an answer. Without one nothing changes: who
+// refresh returns whether it got an answer. Without one nothing changes: who
 // does not know keeps the data plane.
-func (w *UninstallWatcher) look(ctx context.Context) bool {
+func (w *UninstallWatcher) refresh(ctx context.Context) bool {
 	if !w.jobs.Synced() {
 		return true
 	}
@@ -87,7 +87,7 @@ func (w *UninstallWatcher) look(ctx context.Context) bool {
 		if job.Name != w.cfg.DaemonSet+uninstallSuffix {
 			continue
 		}
-		newer, err := w.newer(ctx, job)
+		newer, err := w.isNewer(ctx, job)
 		if err != nil {
 			w.cfg.Log.Warn("it is not known whether the chart is being uninstalled", "job", job.Name, "err", err)
 			return false
@@ -98,9 +98,9 @@ func (w *UninstallWatcher) look(ctx context.Context) bool {
 	return true
 }
 
-// newer leaves out a Job that an earlier release left behind: it is older than
+// isNewer leaves out a Job that an earlier release left behind: it is older than
 // the DaemonSet of this one.
-func (w *UninstallWatcher) newer(ctx context.Context, job *batchv1.Job) (bool, error) {
+func (w *UninstallWatcher) isNewer(ctx context.Context, job *batchv1.Job) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
 	defer cancel()
 	set, err := w.cfg.Client.AppsV1().DaemonSets(w.cfg.Namespace).Get(ctx, w.cfg.DaemonSet, metav1.GetOptions{})

@@ -120,13 +120,13 @@ func TestAPIObjectsWaitForTheAgents(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				begun := time.Now()
-				err := AwaitRetired(ctx, fake.NewClientset(test.objects...), "meshway-system", "meshway")
+				err := AwaitAgentsStopped(ctx, fake.NewClientset(test.objects...), "meshway-system", "meshway")
 				if test.want != "" {
 					require.ErrorContains(t, err, test.want)
 					return
 				}
 				require.NoError(t, err)
-				assert.GreaterOrEqual(t, time.Since(begun), retiredNotice)
+				assert.GreaterOrEqual(t, time.Since(begun), stopMinimumWait)
 			})
 		})
 	}

@@ -154,7 +154,7 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 			defer incumbent.agent.Store(nil)
 			writer, err := inventory.NewWriter(inventory.WriterConfig{
 				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
-				Addresses: discovery.Addresses, Settled: a.Settled, Lookout: lookout, Log: log,
+				Addresses: discovery.Addresses, DatacenterIsMember: a.Settled, SiblingProber: lookout, Log: log,
 				Tunnel: &inventory.NodeTunnel{PublicKey: key.Public().String(), Port: int32(plan.NodePort(cfg))},
 			})
 			if err != nil {
@@ -213,7 +213,7 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 	})
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
 		Client: clients.Dynamic, Node: cfg.Kubernetes.NodeName, PublicKey: key.Public(), Port: cfg.WireGuard.Port,
-		Owner: roles.Owner, Ways: node.Ways, Pods: node.Pods, NodePods: roles.Pods, Changed: node.Changed, Log: log,
+		Owner: roles.Owner, Paths: node.Ways, Pods: node.Pods, NodePods: roles.Pods, Changed: node.Changed, Log: log,
 	})
 	if err != nil {
 		return err

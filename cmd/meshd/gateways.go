@@ -71,8 +71,8 @@ func (s clusterSiblings) run(ctx context.Context) error {
 	return s.Siblings.Run(ctx)
 }
 
-func newLookout(cfg config.Config, discovery *kube.Discovery, log *slog.Logger) *inventory.Lookout {
-	return inventory.NewLookout(inventory.LookoutConfig{
+func newLookout(cfg config.Config, discovery *kube.Discovery, log *slog.Logger) *inventory.SiblingProber {
+	return inventory.NewSiblingProber(inventory.SiblingProberConfig{
 		Probes: liveness.NewProber(liveness.Config{
 			Interval: lookoutInterval, Multiplier: lookoutMultiplier, Network: liveness.UDP{}, Log: log,
 		}),

@@ -37,7 +37,7 @@ func uninstallCluster(ctx context.Context, w io.Writer) error {
 	fmt.Fprintln(w, "waiting for the agents to leave the federation and to clean up their nodes")
 	waiting, cancel := context.WithTimeout(ctx, retiredTimeout)
 	defer cancel()
-	if err := kube.AwaitRetired(waiting, clients.Kubernetes, namespace, daemonset); err != nil {
+	if err := kube.AwaitAgentsStopped(waiting, clients.Kubernetes, namespace, daemonset); err != nil {
 		return err
 	}
 	if err := removeObjects(ctx, clients, namespace); err != nil {

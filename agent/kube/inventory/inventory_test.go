@@ -133,25 +133,25 @@ func TestRoundTripsAreWrittenWhenTheyMatter(t *testing.T) {
 	assert.Equal(t, "250µs", rtt(0, 253*time.Microsecond))
 }
 
-// world is a cluster's API in memory with a gateway that writes into it.
-type world struct {
+// testCluster is a cluster's API in memory with a gateway that writes into it.
+type testCluster struct {
 	client *dynamicfake.FakeDynamicClient
 	events *record.FakeRecorder
 	writer *Writer
 	now    status.Snapshot
 }
 
-func newWorld(t *testing.T) *world {
+func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
 	kinds := map[schema.GroupVersionResource]string{Resource(): Kind + "List"}
-	w := &world{client: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds), events: record.NewFakeRecorder(100)}
-	w.show(federation("a", gateway("x", 0, true, time.Millisecond)))
+	w := &testCluster{client: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds), events: record.NewFakeRecorder(100)}
+	w.setView(federation("a", gateway("x", 0, true, time.Millisecond)))
 	w.writer = w.newWriter(t, func() status.Snapshot { return w.now })
 	return w
 }
 
 // newWriter returns one that passes only when it is told to.
-func (w *world) newWriter(t *testing.T, snapshot func() status.Snapshot) *Writer {
+func (w *testCluster) newWriter(t *testing.T, snapshot func() status.Snapshot) *Writer {
 	t.Helper()
 	writer, err := NewWriter(WriterConfig{
 		Client: w.client, Events: w.events, Snapshot: snapshot,
@@ -165,14 +165,14 @@ func (w *world) newWriter(t *testing.T, snapshot func() status.Snapshot) *Writer
 	return writer
 }
 
-func (w *world) show(v View) {
+func (w *testCluster) setView(v View) {
 	w.now = status.Snapshot{
 		State: status.Member, Self: status.Self{Gateway: v.Self}, Federation: &v.Federation, Datacenters: v.Datacenters,
 		Catalog: status.Catalog{Synced: true}, Problems: v.Problems,
 	}
 }
 
-func (w *world) objects(t *testing.T) map[string]Datacenter {
+func (w *testCluster) objects(t *testing.T) map[string]Datacenter {
 	t.Helper()
 	list, err := w.client.Resource(Resource()).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
@@ -186,13 +186,13 @@ func (w *world) objects(t *testing.T) map[string]Datacenter {
 }
 
 // pass makes one and waits until the writer has seen its own writes.
-func (w *world) pass(t *testing.T, writer *Writer) {
+func (w *testCluster) pass(t *testing.T, writer *Writer) {
 	t.Helper()
 	require.Equal(t, kube.RecheckInterval, writer.pass(t.Context()))
 	w.await(t, writer)
 }
 
-func (w *world) await(t *testing.T, writer *Writer) {
+func (w *testCluster) await(t *testing.T, writer *Writer) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		have, err := writer.objects()
@@ -200,7 +200,7 @@ func (w *world) await(t *testing.T, writer *Writer) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-func (w *world) told() []string {
+func (w *testCluster) takeEvents() []string {
 	var events []string
 	for len(w.events.Events) > 0 {
 		events = append(events, <-w.events.Events)
@@ -209,14 +209,14 @@ func (w *world) told() []string {
 }
 
 func TestOneObjectForEachMember(t *testing.T) {
-	w := newWorld(t)
+	w := newTestCluster(t)
 	w.pass(t, w.writer)
 	have := w.objects(t)
 	require.Len(t, have, 2)
 	assert.Equal(t, []string{"192.0.2.1"}, have["east"].Status.Gateways[0].NodeIPs)
 	assert.Empty(t, have["west"].Status.Gateways[0].NodeIPs, "not ours to know")
 	assert.True(t, meta.IsStatusConditionTrue(have["west"].Status.Conditions, ConditionReachable))
-	assert.Len(t, w.told(), 3, "two joined, one is reachable")
+	assert.Len(t, w.takeEvents(), 3, "two joined, one is reachable")
 
 	writes := len(w.client.Actions())
 	w.pass(t, w.writer)
@@ -224,35 +224,35 @@ func TestOneObjectForEachMember(t *testing.T) {
 		assert.NotContains(t, []string{"create", "update", "delete"}, action.GetVerb(), "nothing differs")
 	}
 
-	w.show(federation("a", gateway("x", 0, false, 0)))
+	w.setView(federation("a", gateway("x", 0, false, 0)))
 	w.pass(t, w.writer)
-	assert.Equal(t, []string{"Warning Unreachable no gateway of it answers through a tunnel"}, w.told())
+	assert.Equal(t, []string{"Warning Unreachable no gateway of it answers through a tunnel"}, w.takeEvents())
 
 	left := federation("a")
 	left.Datacenters = left.Datacenters[:1]
-	w.show(left)
+	w.setView(left)
 	w.pass(t, w.writer)
 	assert.Len(t, w.objects(t), 1)
-	assert.Equal(t, []string{"Normal Left the datacenter is no longer in the federation"}, w.told())
+	assert.Equal(t, []string{"Normal Left the datacenter is no longer in the federation"}, w.takeEvents())
 }
 
 func TestGatewaysThatComeAndGoAreTold(t *testing.T) {
-	w := newWorld(t)
+	w := newTestCluster(t)
 	w.pass(t, w.writer)
-	w.told()
-	w.show(federation("a", gateway("x", 0, true, time.Millisecond), gateway("y", 1, true, time.Millisecond)))
+	w.takeEvents()
+	w.setView(federation("a", gateway("x", 0, true, time.Millisecond), gateway("y", 1, true, time.Millisecond)))
 	w.pass(t, w.writer)
-	assert.Equal(t, []string{"Normal GatewayAdded gateway y of west is in the federation"}, w.told())
-	w.show(federation("a", gateway("y", 1, true, time.Millisecond)))
+	assert.Equal(t, []string{"Normal GatewayAdded gateway y of west is in the federation"}, w.takeEvents())
+	w.setView(federation("a", gateway("y", 1, true, time.Millisecond)))
 	w.pass(t, w.writer)
-	assert.Equal(t, []string{"Normal GatewayRemoved gateway x of west is no longer in the federation"}, w.told())
+	assert.Equal(t, []string{"Normal GatewayRemoved gateway x of west is no longer in the federation"}, w.takeEvents())
 }
 
 func TestAGatewayThatIsOutDeletesNothingWhileItsClusterIsIn(t *testing.T) {
-	w := newWorld(t)
+	w := newTestCluster(t)
 	w.pass(t, w.writer)
 	settled := true
-	w.writer.cfg.Settled = func() bool { return settled }
+	w.writer.cfg.DatacenterIsMember = func() bool { return settled }
 	w.now.State = status.Standalone
 	w.pass(t, w.writer)
 	assert.Len(t, w.objects(t), 2)
@@ -262,7 +262,7 @@ func TestAGatewayThatIsOutDeletesNothingWhileItsClusterIsIn(t *testing.T) {
 }
 
 func TestForeignObjectsAndLaggingCatalogsDeleteNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newTestCluster(t)
 	foreign, err := Datacenter{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}.Encode()
 	require.NoError(t, err)
 	_, err = w.client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: foreign}, metav1.CreateOptions{})
@@ -276,8 +276,8 @@ func TestForeignObjectsAndLaggingCatalogsDeleteNothing(t *testing.T) {
 }
 
 func TestLeavingGatewayLeavesTheEntriesOfTheOthers(t *testing.T) {
-	w := newWorld(t)
-	other := newOther(t, w)
+	w := newTestCluster(t)
+	other := newWriterOfB(t, w)
 	w.pass(t, w.writer)
 	w.await(t, other)
 	w.pass(t, other)
@@ -293,7 +293,7 @@ func TestLeavingGatewayLeavesTheEntriesOfTheOthers(t *testing.T) {
 	assert.Empty(t, w.objects(t))
 }
 
-func newOther(t *testing.T, w *world) *Writer {
+func newWriterOfB(t *testing.T, w *testCluster) *Writer {
 	t.Helper()
 	return w.newWriter(t, func() status.Snapshot {
 		s := w.now
@@ -303,7 +303,7 @@ func newOther(t *testing.T, w *world) *Writer {
 }
 
 func TestNodesReadWhatGatewaysWrite(t *testing.T) {
-	w := newWorld(t)
+	w := newTestCluster(t)
 	w.pass(t, w.writer)
 	dir := t.TempDir()
 	r, err := NewReader(ReaderConfig{Client: w.client, Dir: dir})

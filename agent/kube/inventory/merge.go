@@ -24,7 +24,7 @@ type View struct {
 	Draining    bool                    // this gateway is not to be sent to
 	Addresses   map[string][]netip.Addr // of the nodes, by gateway name
 	Tunnel      *NodeTunnel             // of this gateway
-	Dead        []string                // other gateways of this cluster that have just died
+	Silent      []string                // other gateways of this cluster that have just died
 }
 
 // own are the gateways of this cluster.
@@ -53,7 +53,7 @@ func merge(have Status, v View, dc status.Datacenter, generation int64, now time
 		s.Gateways = append(s.Gateways, s.gateway(v, g))
 	}
 	s.summarize()
-	s.judge(v, dc, generation, now)
+	s.setConditions(v, dc, generation, now)
 	return s
 }
 
@@ -67,7 +67,7 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 		switch {
 		case t.Gateway == v.Self:
 			mine.Peers = t.Peers // to compare with
-		case !dc.Self && slices.Contains(v.Dead, t.Gateway):
+		case !dc.Self && slices.Contains(v.Silent, t.Gateway):
 		case slices.ContainsFunc(own, func(g status.Gateway) bool { return g.Name == t.Gateway }):
 			out = append(out, t)
 		}
@@ -86,8 +86,8 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 		p := Peer{Name: g.Name, Reachable: (g.Up || g.Draining) && !away}
 		if g.Up {
 			i := slices.IndexFunc(before, func(b Peer) bool { return b.Name == g.Name })
-			p.RTT = roundTrip(g.RTT)
-			if i >= 0 && similar(before[i].RTT, g.RTT) {
+			p.RTT = formatRTT(g.RTT)
+			if i >= 0 && sameRTT(before[i].RTT, g.RTT) {
 				p.RTT = before[i].RTT
 			}
 		}
@@ -98,14 +98,14 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 	return out
 }
 
-// similar tells whether a measured round trip is not worth a write.
-func similar(written string, measured time.Duration) bool {
+// sameRTT tells whether a measured round trip is not worth a write.
+func sameRTT(written string, measured time.Duration) bool {
 	before, err := time.ParseDuration(written)
 	return err == nil && measured > 0 && (before-measured).Abs() <= max(2*time.Millisecond, before/4)
 }
 
-// roundTrip rounds to what people care for; empty: not measured.
-func roundTrip(d time.Duration) string {
+// formatRTT rounds to what people care for; empty: not measured.
+func formatRTT(d time.Duration) string {
 	switch {
 	case d <= 0:
 		return ""
@@ -133,14 +133,14 @@ func (s *Status) gateway(v View, g status.Gateway) Gateway {
 		for _, p := range t.Peers {
 			if p.Name == g.Name && p.Reachable {
 				out.Reachable = true
-				out.RTT = least(out.RTT, p.RTT)
+				out.RTT = minRTT(out.RTT, p.RTT)
 			}
 		}
 	}
 	return out
 }
 
-func least(a, b string) string {
+func minRTT(a, b string) string {
 	left, errLeft := time.ParseDuration(a)
 	right, errRight := time.ParseDuration(b)
 	if errLeft != nil || errRight == nil && right < left {
@@ -158,15 +158,15 @@ func (s *Status) summarize() {
 	for _, g := range s.Gateways {
 		if g.Reachable {
 			up++
-			s.Summary.RTT = least(s.Summary.RTT, g.RTT)
+			s.Summary.RTT = minRTT(s.Summary.RTT, g.RTT)
 		}
 	}
 	s.Summary.Prefixes = strings.Join(cidrs, ",")
 	s.Summary.Gateways = fmt.Sprintf("%d/%d", up, len(s.Gateways))
 }
 
-// judge sets the conditions. The time of a condition changes only with its status.
-func (s *Status) judge(v View, dc status.Datacenter, generation int64, now time.Time) {
+// setConditions sets the conditions. The time of a condition changes only with its status.
+func (s *Status) setConditions(v View, dc status.Datacenter, generation int64, now time.Time) {
 	reachable := metav1.Condition{
 		Type: ConditionReachable, Status: metav1.ConditionFalse, Reason: ReasonNoTunnel,
 		Message: "no gateway of it answers through a tunnel",
@@ -206,8 +206,8 @@ func refusedPrefixes(problems []plan.Problem, name string) string {
 	return strings.Join(messages, "; ")
 }
 
-// withdrawn takes the entry of one gateway out; false: it had none.
-func withdrawn(s Status, gateway string) (Status, bool) {
+// withoutGateway takes the entry of one gateway out; false: it had none.
+func withoutGateway(s Status, gateway string) (Status, bool) {
 	i := slices.IndexFunc(s.Through, func(t Through) bool { return t.Gateway == gateway })
 	if i < 0 {
 		return s, false

@@ -30,13 +30,13 @@ type ReaderConfig struct {
 type Reader struct {
 	cfg    ReaderConfig
 	source *kube.Source
-	memory kube.Memory[plan.Inventory]
+	cache  kube.CacheFile[plan.Inventory]
 	wake   wake.One
-	latest wake.Latest[reading]
+	latest wake.Latest[readerState]
 }
 
-// reading is what a Reader knows.
-type reading struct {
+// readerState is what a Reader knows.
+type readerState struct {
 	inventory plan.Inventory
 	synced    bool // the API server has said so since the start
 }
@@ -50,10 +50,10 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 	}
 	r := &Reader{
 		cfg: cfg, wake: wake.NewOne(),
-		memory: kube.Memory[plan.Inventory]{Path: filepath.Join(cfg.Dir, "inventory.json")},
+		cache: kube.CacheFile[plan.Inventory]{Path: filepath.Join(cfg.Dir, "inventory.json")},
 	}
-	last, _ := r.memory.Load()
-	r.latest.Set(reading{inventory: last})
+	last, _ := r.cache.Load()
+	r.latest.Set(readerState{inventory: last})
 	var err error
 	r.source, err = kube.NewObjects(cfg.Client, Resource(), "", r.wake)
 	return r, err
@@ -67,12 +67,12 @@ func (r *Reader) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.wake:
-			r.read()
+			r.refresh()
 		}
 	}
 }
 
-func (r *Reader) read() {
+func (r *Reader) refresh() {
 	if err := r.source.Refusal(); err != nil {
 		r.cfg.Log.Warn("the inventory of the cluster cannot be read", "err", err,
 			"remedy", "install the CRD of datacenters.meshway.io, and give the service account the right to get, list and watch it")
@@ -89,11 +89,11 @@ func (r *Reader) read() {
 		}
 		objects = append(objects, dc)
 	}
-	now := Read(objects)
-	if !r.latest.Set(reading{inventory: now, synced: true}) {
+	now := ToInventory(objects)
+	if !r.latest.Set(readerState{inventory: now, synced: true}) {
 		return
 	}
-	if err := r.memory.Save(now); err != nil {
+	if err := r.cache.Save(now); err != nil {
 		r.cfg.Log.Warn("the next start will depend on the API server", "err", err)
 	}
 }
@@ -107,9 +107,9 @@ func (r *Reader) Current() (plan.Inventory, bool) {
 // Changed implements agent.Inventory.
 func (r *Reader) Changed() <-chan struct{} { return r.latest.Changed() }
 
-// Read takes from the objects what a node needs. It is sorted. An object
+// ToInventory takes from the objects what a node needs. It is sorted. An object
 // without status is one that is just being made: it is left out.
-func Read(objects []Datacenter) plan.Inventory {
+func ToInventory(objects []Datacenter) plan.Inventory {
 	var out plan.Inventory
 	for _, dc := range objects {
 		if len(dc.Status.Through) == 0 {

@@ -23,8 +23,8 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// settleTime collects what changes at once into one write.
-const settleTime = 100 * time.Millisecond
+// batchDelay collects what changes at once into one write.
+const batchDelay = 100 * time.Millisecond
 
 // WriterConfig is what a Writer needs.
 type WriterConfig struct {
@@ -34,23 +34,23 @@ type WriterConfig struct {
 	Changed   func() <-chan struct{}         // closed at the next change of Snapshot
 	Addresses func() map[string][]netip.Addr // of the nodes, by gateway name
 	Tunnel    *NodeTunnel                    // of this gateway, for nodes; nil: it has none
-	// Settled tells whether the cluster is a member, be it that the own gateway is
+	// DatacenterIsMember tells whether the cluster is a member, be it that the own gateway is
 	// not now; nil: it is as the gateway is.
-	Settled func() bool
-	Lookout *Lookout // for the other gateways; nil: nobody looks out for them
-	Log     *slog.Logger
+	DatacenterIsMember func() bool
+	SiblingProber      *SiblingProber // for the other gateways; nil: nobody looks out for them
+	Log                *slog.Logger
 }
 
 // Writer keeps the Datacenter objects as the federation is. It never blocks
 // the data plane: an API server that is away only makes the objects old.
 type Writer struct {
-	cfg       WriterConfig
-	source    *kube.Source
-	wake      wake.One
-	complaint kube.Complaint
-	// deaths are those of other gateways of which the objects tell already; only
+	cfg     WriterConfig
+	source  *kube.Source
+	wake    wake.One
+	failure kube.LogOnce
+	// handledSilent are those of other gateways of which the objects tell already; only
 	// Run touches it.
-	deaths map[string]time.Time
+	handledSilent map[string]time.Time
 }
 
 // NewWriter returns a writer that does nothing until it runs.
@@ -68,7 +68,7 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 func (w *Writer) Run(ctx context.Context) error {
 	defer w.source.Start(ctx)()
 	for {
-		changed, deaths := w.cfg.Changed(), w.looking() // before the pass, so that none is missed
+		changed, deaths := w.cfg.Changed(), w.probesChanged() // before the pass, so that none is missed
 		pause := w.pass(ctx)
 		select {
 		case <-ctx.Done():
@@ -81,7 +81,7 @@ func (w *Writer) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(settleTime):
+		case <-time.After(batchDelay):
 		}
 	}
 }
@@ -95,12 +95,12 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	s := w.cfg.Snapshot()
 	var err error
 	switch {
-	case s.State == status.Standalone && w.cfg.Settled != nil && w.cfg.Settled():
+	case s.State == status.Standalone && w.cfg.DatacenterIsMember != nil && w.cfg.DatacenterIsMember():
 		// Other gateways stand for the objects, or this one will again.
 	case s.State == status.Standalone:
 		err = w.withdraw(ctx, s.Self.Gateway)
 	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
-		err = w.show(ctx, View{
+		err = w.publish(ctx, View{
 			Self: s.Self.Gateway, Federation: *s.Federation, Datacenters: s.Datacenters,
 			Problems: s.Problems, Draining: s.Self.Draining, Addresses: w.cfg.Addresses(), Tunnel: w.cfg.Tunnel,
 		})
@@ -112,37 +112,37 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	return kube.RecheckInterval
 }
 
-// looking is closed when another gateway dies; nil, on which nobody waits in
+// probesChanged is closed when another gateway dies; nil, on which nobody waits in
 // vain: nobody looks.
-func (w *Writer) looking() <-chan struct{} {
-	if w.cfg.Lookout == nil {
+func (w *Writer) probesChanged() <-chan struct{} {
+	if w.cfg.SiblingProber == nil {
 		return nil
 	}
-	return w.cfg.Lookout.Changed()
+	return w.cfg.SiblingProber.Changed()
 }
 
-// show writes what the view says, and once for each death of another gateway
+// publish writes what the view says, and once for each death of another gateway
 // that it reaches nobody. If it lives after all it writes itself that it does,
 // and it is let stand.
-func (w *Writer) show(ctx context.Context, v View) error {
+func (w *Writer) publish(ctx context.Context, v View) error {
 	var deaths map[string]time.Time
-	if w.cfg.Lookout != nil {
-		deaths = w.cfg.Lookout.Silent()
+	if w.cfg.SiblingProber != nil {
+		deaths = w.cfg.SiblingProber.Silent()
 	}
 	for name, since := range deaths {
-		if told, ok := w.deaths[name]; !ok || !told.Equal(since) {
-			v.Dead = append(v.Dead, name)
+		if told, ok := w.handledSilent[name]; !ok || !told.Equal(since) {
+			v.Silent = append(v.Silent, name)
 		}
 	}
 	err := w.write(ctx, v)
 	if err == nil {
-		w.deaths = deaths
+		w.handledSilent = deaths
 	}
 	return err
 }
 
 func (w *Writer) report(err error) {
-	if w.complaint.New(err) {
+	if w.failure.IsNew(err) {
 		w.cfg.Log.Warn("the inventory in the cluster is not up to date", "err", err)
 	}
 }
@@ -168,7 +168,7 @@ func (w *Writer) write(ctx context.Context, v View) error {
 func (w *Writer) withdraw(ctx context.Context, self string) error {
 	have, err := w.objects()
 	for _, dc := range have {
-		left, had := withdrawn(dc.Status, self)
+		left, had := withoutGateway(dc.Status, self)
 		switch {
 		case !had:
 		case len(left.Through) == 0:
@@ -216,7 +216,7 @@ func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Dat
 		w.event(have, corev1.EventTypeNormal, reasonJoined, "the datacenter is in the federation")
 	}
 	if !joined {
-		w.tellGateways(have, before.Gateways)
+		w.recordGatewayEvents(have, before.Gateways)
 	}
 	was := meta.FindStatusCondition(before.Conditions, ConditionReachable)
 	is := meta.FindStatusCondition(have.Status.Conditions, ConditionReachable)
@@ -230,9 +230,9 @@ func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Dat
 	return nil
 }
 
-// tellGateways says which gateways have come and gone. Who writes the change
+// recordGatewayEvents says which gateways have come and gone. Who writes the change
 // tells it, so that it is told once.
-func (w *Writer) tellGateways(dc Datacenter, before []Gateway) {
+func (w *Writer) recordGatewayEvents(dc Datacenter, before []Gateway) {
 	for _, c := range []struct {
 		list, other  []Gateway
 		reason, text string

@@ -67,7 +67,7 @@ func (n *node) start(t *testing.T, client *dynamicfake.FakeDynamicClient, name s
 			return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: name, UID: "u"}, true
 		},
 		Pods: func() []netip.Prefix { return n.pods }, NodePods: func() (spec, annotated []netip.Prefix) { return n.spec, n.annotated },
-		Ways: func() ([]plan.Way, bool) { return n.ways, n.ways != nil }, Changed: func() <-chan struct{} { return n.next },
+		Paths: func() ([]plan.Way, bool) { return n.ways, n.ways != nil }, Changed: func() <-chan struct{} { return n.next },
 	})
 	require.NoError(t, err)
 	run(t, w.Run)
@@ -199,7 +199,7 @@ func TestMissingKindIsAProblemAndHoldsNothingUp(t *testing.T) {
 
 func TestAPIServerThatIsAwayLeavesThePeers(t *testing.T) {
 	client, dir := newClient(), t.TempDir()
-	require.NoError(t, kube.Memory[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
+	require.NoError(t, kube.CacheFile[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
 		"east-1": {PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}},
 	}))
 	client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) {

@@ -40,7 +40,7 @@ type SiteConfig struct {
 type Site struct {
 	cfg    SiteConfig
 	source *kube.Source
-	memory kube.Memory[map[string]Spec]
+	cache  kube.CacheFile[map[string]Spec]
 	wake   wake.One
 	latest wake.Latest[plan.Site]
 }
@@ -54,10 +54,10 @@ func NewSite(cfg SiteConfig) (*Site, error) {
 	}
 	s := &Site{
 		cfg: cfg, wake: wake.NewOne(),
-		memory: kube.Memory[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json")},
+		cache: kube.CacheFile[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json")},
 	}
-	specs, _ := s.memory.Load()
-	site := s.join(specs, nil)
+	specs, _ := s.cache.Load()
+	site := s.withPeers(specs, nil)
 	site.Nodes.Pending = true
 	s.latest.Set(site)
 	var err error
@@ -88,8 +88,8 @@ func (s *Site) Run(ctx context.Context) error {
 func (s *Site) pass(ctx context.Context) error {
 	refusal := s.source.Refusal()
 	if !s.source.Synced() && refusal == nil {
-		specs, _ := s.memory.Load()
-		now := s.join(specs, nil)
+		specs, _ := s.cache.Load()
+		now := s.withPeers(specs, nil)
 		now.Nodes.Pending = true
 		s.latest.Set(now)
 		return nil
@@ -105,8 +105,8 @@ func (s *Site) pass(ctx context.Context) error {
 	}
 	_, own := specs[s.cfg.Node]
 	delete(specs, s.cfg.Node)
-	s.latest.Set(s.join(specs, refusal))
-	if err := s.memory.Save(specs); err != nil {
+	s.latest.Set(s.withPeers(specs, refusal))
+	if err := s.cache.Save(specs); err != nil {
 		s.cfg.Log.Warn("the next start will depend on the API server", "err", err)
 	}
 	if own {
@@ -115,9 +115,9 @@ func (s *Site) pass(ctx context.Context) error {
 	return nil
 }
 
-// join takes the nodes that want a tunnel to this gateway. One that is a
+// withPeers takes the nodes that want a tunnel to this gateway. One that is a
 // gateway by its label, or that the cluster has no more, has none.
-func (s *Site) join(specs map[string]Spec, refusal error) plan.Site {
+func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 	site := s.cfg.Cluster.Current()
 	for _, n := range s.cfg.Cluster.Nodes() {
 		if n.Name == s.cfg.Node {

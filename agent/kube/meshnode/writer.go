@@ -27,7 +27,7 @@ type WriterConfig struct {
 	PublicKey tunnel.PublicKey
 	Port      uint16                               // UDP, of lane 0
 	Owner     func() (metav1.OwnerReference, bool) // the own Node; false: not known yet
-	Ways      func() ([]plan.Way, bool)            // to the gateways; false: not known yet
+	Paths     func() ([]plan.Way, bool)            // to the gateways; false: not known yet
 	Pods      func() []netip.Prefix                // ranges of the own pods, as the node's routes tell
 	// NodePods are the same as the own Node tells, and as its annotation does.
 	NodePods func() (spec, annotated []netip.Prefix)
@@ -37,10 +37,10 @@ type WriterConfig struct {
 
 // Writer keeps the own MeshNode object as the node is.
 type Writer struct {
-	cfg       WriterConfig
-	source    *kube.Source
-	wake      wake.One
-	complaint kube.Complaint
+	cfg     WriterConfig
+	source  *kube.Source
+	wake    wake.One
+	failure kube.LogOnce
 }
 
 // NewWriter returns a writer that does nothing until it runs.
@@ -76,7 +76,7 @@ func (w *Writer) Run(ctx context.Context) error {
 }
 
 func (w *Writer) report(err error) {
-	if w.complaint.New(err) {
+	if w.failure.IsNew(err) {
 		w.cfg.Log.Warn("gateways are not told of this node: those on other links do not reach it", "err", err,
 			"remedy", "install the CRD of meshnodes.meshway.io and the roles of the same version")
 	}
@@ -87,7 +87,7 @@ func (w *Writer) pass(ctx context.Context) error {
 	if !w.source.Synced() {
 		return w.source.Refusal()
 	}
-	ways, known := w.cfg.Ways()
+	ways, known := w.cfg.Paths()
 	owner, exists := w.cfg.Owner()
 	if !known || !exists {
 		return nil

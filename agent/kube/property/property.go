@@ -44,7 +44,7 @@ type desired struct {
 	values   map[string]string // by name of the property; empty: of no federation
 }
 
-func wanted(s status.Snapshot) desired {
+func desiredState(s status.Snapshot) desired {
 	d := desired{self: s.Self.Gateway}
 	switch {
 	case s.State == status.Standalone:
@@ -75,7 +75,7 @@ func names() []string { return []string{ClusterID, ClusterSet} }
 type changes struct {
 	create, update []*unstructured.Unstructured
 	remove         []*unstructured.Unstructured
-	foreign        []*unstructured.Unstructured // another manager's, with another value
+	conflicting    []*unstructured.Unstructured // another manager's, with another value
 }
 
 // diff compares by name; nil stands for an object that is not there. What has not
@@ -90,7 +90,7 @@ func diff(have map[string]*unstructured.Unstructured, want desired, apiVersion s
 		case object == nil:
 		case object.GetLabels()[kube.ManagedByLabel] != kube.ManagedBy:
 			if value != "" && valueOf(object) != value {
-				c.foreign = append(c.foreign, object)
+				c.conflicting = append(c.conflicting, object)
 			}
 		case value == "" && writer(object) == want.self:
 			c.remove = append(c.remove, object)
@@ -98,7 +98,7 @@ func diff(have map[string]*unstructured.Unstructured, want desired, apiVersion s
 		case valueOf(object) != value || !slices.Contains(want.siblings, writer(object)):
 			next := object.DeepCopy()
 			next.Object["spec"] = map[string]any{"value": value}
-			next.SetAnnotations(with(object.GetAnnotations(), WriterAnnotation, want.self))
+			next.SetAnnotations(withEntry(object.GetAnnotations(), WriterAnnotation, want.self))
 			c.update = append(c.update, next)
 		}
 	}
@@ -119,7 +119,7 @@ func writer(object *unstructured.Unstructured) string {
 	return object.GetAnnotations()[WriterAnnotation]
 }
 
-func with(m map[string]string, key, value string) map[string]string {
+func withEntry(m map[string]string, key, value string) map[string]string {
 	all := map[string]string{key: value}
 	for k, v := range m {
 		if k != key {
@@ -134,8 +134,8 @@ func valueOf(object *unstructured.Unstructured) string {
 	return value
 }
 
-// unchanged deletes the object that was looked at, not a later one of its name.
-func unchanged(object *unstructured.Unstructured) metav1.DeleteOptions {
+// preconditions deletes the object that was looked at, not a later one of its name.
+func preconditions(object *unstructured.Unstructured) metav1.DeleteOptions {
 	uid, version := object.GetUID(), object.GetResourceVersion()
 	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}}
 }

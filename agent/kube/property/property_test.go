@@ -95,8 +95,8 @@ func TestWhatIsMissingIsToldAndFoundLater(t *testing.T) {
 			mu.Lock()
 			failing = false
 			mu.Unlock()
-			b.Poke()
-			b.Eventually(b.Properties, func(got string) bool { return got == propertytest.Of("east", "id-1") })
+			b.AddSibling()
+			b.Eventually(b.Properties, func(got string) bool { return got == propertytest.PropertiesOf("east", "id-1") })
 			b.Eventually(b.Problems, func(got string) bool { return got == "" })
 			assert.Equal(t, 2, b.Reports(), "a problem is told once, and once that it is over")
 		})

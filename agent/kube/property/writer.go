@@ -40,9 +40,9 @@ type Config struct {
 // write the same, so it needs no election; the properties are few and change
 // with the membership only, so it looks instead of watching.
 type Writer struct {
-	conf   Config
-	told   string          // what the last pass complained of
-	events map[string]bool // conflicts of which an Event tells, by name and value
+	cfg      Config
+	reported string          // what the last pass complained of
+	events   map[string]bool // conflicts of which an Event tells, by name and value
 }
 
 // NewWriter returns a Writer that does nothing until it runs.
@@ -50,14 +50,14 @@ func NewWriter(conf Config) *Writer {
 	if conf.Log == nil {
 		conf.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Writer{conf: conf, events: make(map[string]bool)}
+	return &Writer{cfg: conf, events: make(map[string]bool)}
 }
 
 // Run writes until ctx ends; the properties stay.
 func (w *Writer) Run(ctx context.Context) error {
 	for {
-		changed := w.conf.Changed()
-		s := w.conf.Snapshot()
+		changed := w.cfg.Changed()
+		s := w.cfg.Snapshot()
 		pause := w.pass(ctx, s)
 		retry := time.After(pause)
 		for waiting := true; waiting; {
@@ -67,49 +67,49 @@ func (w *Writer) Run(ctx context.Context) error {
 			case <-retry:
 				waiting = false
 			case <-changed:
-				changed = w.conf.Changed()
+				changed = w.cfg.Changed()
 				// Most changes of a gateway have nothing to do with this.
-				waiting = wanted(s).equal(wanted(w.conf.Snapshot()))
+				waiting = desiredState(s).equal(desiredState(w.cfg.Snapshot()))
 			}
 		}
 	}
 }
 
 func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
-	want := wanted(s)
+	want := desiredState(s)
 	if !want.known {
 		return kube.RecheckInterval
 	}
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	resource, have, err := find(ctx, w.conf.Client)
+	resource, have, err := find(ctx, w.cfg.Client)
 	if err != nil {
-		return w.complain(want.values, err)
+		return w.reportReadError(want.values, err)
 	}
 	c := diff(have, want, resource.GroupVersion().String())
-	err = w.apply(ctx, w.conf.Client.Resource(resource), c)
+	err = w.apply(ctx, w.cfg.Client.Resource(resource), c)
 	var problems []plan.Problem
-	for _, object := range c.foreign {
+	for _, object := range c.conflicting {
 		problems = append(problems, w.conflict(object, want.values[object.GetName()]))
 	}
 	if err != nil {
 		problems = append(problems, problem(err))
 	}
-	w.tell(problems)
+	w.report(problems)
 	if err != nil {
 		return kube.RetryInterval
 	}
 	return kube.RecheckInterval
 }
 
-// complain tells why the properties cannot be read; who is no member has none
+// reportReadError tells why the properties cannot be read; who is no member has none
 // to write, and nothing to say.
-func (w *Writer) complain(want map[string]string, err error) time.Duration {
+func (w *Writer) reportReadError(want map[string]string, err error) time.Duration {
 	if len(want) == 0 {
-		w.tell(nil)
+		w.report(nil)
 		return kube.RecheckInterval
 	}
-	w.tell([]plan.Problem{problem(err)})
+	w.report([]plan.Problem{problem(err)})
 	if errors.Is(err, errMissing) || apierrors.IsForbidden(err) {
 		return kube.RecheckInterval
 	}
@@ -150,7 +150,7 @@ func (w *Writer) apply(ctx context.Context, client dynamic.ResourceInterface, c 
 		}
 	}
 	for _, object := range c.remove {
-		if err := client.Delete(ctx, object.GetName(), unchanged(object)); err != nil && !apierrors.IsNotFound(err) {
+		if err := client.Delete(ctx, object.GetName(), preconditions(object)); err != nil && !apierrors.IsNotFound(err) {
 			failed = append(failed, fmt.Errorf("delete ClusterProperty %s: %w", object.GetName(), err))
 		}
 	}
@@ -166,9 +166,9 @@ func (w *Writer) conflict(object *unstructured.Unstructured, want string) plan.P
 		Remedy:  "delete the object, and Meshway writes it, or take this cluster out of the other cluster set",
 	}
 	key := name + "=" + valueOf(object)
-	if w.conf.Events != nil && !w.events[key] {
+	if w.cfg.Events != nil && !w.events[key] {
 		w.events[key] = true
-		w.conf.Events.Event(&corev1.ObjectReference{
+		w.cfg.Events.Event(&corev1.ObjectReference{
 			APIVersion: object.GetAPIVersion(), Kind: kind, Name: name, UID: object.GetUID(),
 		}, corev1.EventTypeWarning, "Conflict", p.Message)
 	}
@@ -189,17 +189,17 @@ func problem(err error) plan.Problem {
 	return p
 }
 
-// tell logs and reports what is new.
-func (w *Writer) tell(problems []plan.Problem) {
+// report logs and reports what is new.
+func (w *Writer) report(problems []plan.Problem) {
 	text := fmt.Sprint(problems)
-	if text == w.told || w.told == "" && len(problems) == 0 {
+	if text == w.reported || w.reported == "" && len(problems) == 0 {
 		return
 	}
-	w.told = text
+	w.reported = text
 	for _, p := range problems {
-		w.conf.Log.Warn("cluster property", "subject", p.Subject, "problem", p.Message, "remedy", p.Remedy)
+		w.cfg.Log.Warn("cluster property", "subject", p.Subject, "problem", p.Message, "remedy", p.Remedy)
 	}
-	if w.conf.Report != nil {
-		w.conf.Report(problems)
+	if w.cfg.Report != nil {
+		w.cfg.Report(problems)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/status"
 )
 
-func theMember() status.Snapshot {
+func memberSnapshot() status.Snapshot {
 	return status.Snapshot{
 		State: status.Member, Self: status.Self{Datacenter: "east", Gateway: "gw0"},
 		Federation: &status.Federation{ID: "id-1"}, Catalog: status.Catalog{Synced: true},
@@ -27,11 +27,11 @@ func theMember() status.Snapshot {
 }
 
 func TestNothingIsWantedBeforeTheCatalogHasSynced(t *testing.T) {
-	s := theMember()
-	assert.Equal(t, map[string]string{ClusterID: "east", ClusterSet: "id-1"}, wanted(s).values)
+	s := memberSnapshot()
+	assert.Equal(t, map[string]string{ClusterID: "east", ClusterSet: "id-1"}, desiredState(s).values)
 	s.Catalog.Synced = false
-	assert.False(t, wanted(s).known)
-	assert.False(t, wanted(status.Snapshot{State: status.Joining}).known)
+	assert.False(t, desiredState(s).known)
+	assert.False(t, desiredState(status.Snapshot{State: status.Joining}).known)
 }
 
 func TestCRDThatComesLaterIsFoundWithoutBeingToldOfIt(t *testing.T) {
@@ -48,7 +48,7 @@ func TestCRDThatComesLaterIsFoundWithoutBeingToldOfIt(t *testing.T) {
 		})
 		var reports atomic.Int64
 		w := NewWriter(Config{
-			Client: client, Snapshot: theMember, Changed: func() <-chan struct{} { return nil },
+			Client: client, Snapshot: memberSnapshot, Changed: func() <-chan struct{} { return nil },
 			Report: func([]plan.Problem) { reports.Add(1) },
 		})
 		ctx, stop := context.WithCancel(t.Context())

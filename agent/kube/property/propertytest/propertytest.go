@@ -23,10 +23,10 @@ import (
 	"github.com/meshway/meshway/agent/status"
 )
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
-// Bench is a cluster with a writer of one of its gateways, gw0.
-type Bench struct {
+// Gateway is a cluster with a writer of one of its gateways, gw0.
+type Gateway struct {
 	t      *testing.T
 	client dynamic.Interface
 
@@ -38,11 +38,11 @@ type Bench struct {
 }
 
 // New starts the writer of a gateway that is in no federation; it ends with the test.
-func New(t *testing.T, client dynamic.Interface) *Bench {
+func New(t *testing.T, client dynamic.Interface) *Gateway {
 	t.Helper()
-	b := &Bench{t: t, client: client, changed: make(chan struct{})}
+	b := &Gateway{t: t, client: client, changed: make(chan struct{})}
 	b.now = status.Snapshot{State: status.Standalone, Self: status.Self{Datacenter: "east", Gateway: "gw0"}}
-	w := property.NewWriter(property.Config{Client: client, Snapshot: b.snapshot, Changed: b.wait, Report: b.report})
+	w := property.NewWriter(property.Config{Client: client, Snapshot: b.snapshot, Changed: b.waitChanged, Report: b.report})
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { assert.NoError(t, w.Run(ctx)) })
@@ -50,26 +50,26 @@ func New(t *testing.T, client dynamic.Interface) *Bench {
 	return b
 }
 
-func (b *Bench) snapshot() status.Snapshot {
+func (b *Gateway) snapshot() status.Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.now
 }
 
-func (b *Bench) wait() <-chan struct{} {
+func (b *Gateway) waitChanged() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.changed
 }
 
-func (b *Bench) report(problems []plan.Problem) {
+func (b *Gateway) report(problems []plan.Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.problems = problems
 	b.reports++
 }
 
-func (b *Bench) set(edit func(*status.Snapshot)) {
+func (b *Gateway) set(edit func(*status.Snapshot)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	edit(&b.now)
@@ -78,7 +78,7 @@ func (b *Bench) set(edit func(*status.Snapshot)) {
 }
 
 // Join makes the gateway a member, together with siblings.
-func (b *Bench) Join(datacenter, federation string, siblings ...string) {
+func (b *Gateway) Join(datacenter, federation string, siblings ...string) {
 	own := status.Datacenter{Name: datacenter, Self: true, Gateways: []status.Gateway{{Name: "gw0"}}}
 	for _, s := range siblings {
 		own.Gateways = append(own.Gateways, status.Gateway{Name: s})
@@ -89,8 +89,8 @@ func (b *Bench) Join(datacenter, federation string, siblings ...string) {
 	})
 }
 
-// Poke makes the writer look again: another gateway of the datacenter came or went.
-func (b *Bench) Poke() {
+// AddSibling makes the writer look again: another gateway of the datacenter came or went.
+func (b *Gateway) AddSibling() {
 	b.set(func(s *status.Snapshot) {
 		own := s.Datacenters[0]
 		own.Gateways = append(slices.Clone(own.Gateways), status.Gateway{Name: "gw9"})
@@ -99,14 +99,14 @@ func (b *Bench) Poke() {
 }
 
 // Leave makes the gateway be in no federation.
-func (b *Bench) Leave() {
+func (b *Gateway) Leave() {
 	b.set(func(s *status.Snapshot) {
 		s.State, s.Federation, s.Datacenters = status.Standalone, nil, nil
 	})
 }
 
 // Problems gives message and remedy of what the writer complains of.
-func (b *Bench) Problems() string {
+func (b *Gateway) Problems() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var all []string
@@ -117,21 +117,21 @@ func (b *Bench) Problems() string {
 }
 
 // Reports counts how often the complaints changed.
-func (b *Bench) Reports() int {
+func (b *Gateway) Reports() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.reports
 }
 
-// Of is what Properties gives for a member.
-func Of(datacenter, federation string) string {
+// PropertiesOf is what Properties gives for a member.
+func PropertiesOf(datacenter, federation string) string {
 	return property.ClusterID + "=" + datacenter + " " + property.ClusterSet + "=" + federation
 }
 
-func (b *Bench) api() dynamic.ResourceInterface { return b.client.Resource(b.resource()) }
+func (b *Gateway) api() dynamic.ResourceInterface { return b.client.Resource(b.resource()) }
 
 // resource is of the version that is served.
-func (b *Bench) resource() schema.GroupVersionResource {
+func (b *Gateway) resource() schema.GroupVersionResource {
 	resource := schema.GroupVersionResource{Group: "about.k8s.io", Version: "v1beta1", Resource: "clusterproperties"}
 	if _, err := b.client.Resource(resource).List(b.t.Context(), metav1.ListOptions{}); apierrors.IsNotFound(err) {
 		resource.Version = "v1alpha1"
@@ -140,7 +140,7 @@ func (b *Bench) resource() schema.GroupVersionResource {
 }
 
 // Properties gives "name=value" of all, sorted.
-func (b *Bench) Properties() string {
+func (b *Gateway) Properties() string {
 	list, err := b.api().List(b.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		return err.Error()
@@ -154,24 +154,24 @@ func (b *Bench) Properties() string {
 }
 
 // Eventually waits until look gives what ok takes.
-func (b *Bench) Eventually(look func() string, ok func(string) bool) {
+func (b *Gateway) Eventually(look func() string, ok func(string) bool) {
 	b.t.Helper()
 	ticks := time.NewTicker(10 * time.Millisecond)
 	defer ticks.Stop()
-	end := time.Now().Add(patience)
+	end := time.Now().Add(timeout)
 	for got := look(); !ok(got); got = look() {
 		require.True(b.t, time.Now().Before(end), "it stays %q", got)
 		<-ticks.C
 	}
 }
 
-func (b *Bench) becomes(look func() string, want string) {
+func (b *Gateway) awaitValue(look func() string, want string) {
 	b.t.Helper()
 	b.Eventually(look, func(got string) bool { return got == want })
 }
 
 // write makes a property of another manager.
-func (b *Bench) write(name, value string) {
+func (b *Gateway) write(name, value string) {
 	b.t.Helper()
 	o := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"value": value}}}
 	o.SetAPIVersion(b.resource().GroupVersion().String())
@@ -181,7 +181,7 @@ func (b *Bench) write(name, value string) {
 	require.NoError(b.t, err)
 }
 
-func (b *Bench) delete(names ...string) {
+func (b *Gateway) delete(names ...string) {
 	for _, name := range names {
 		_ = b.api().Delete(context.Background(), name, metav1.DeleteOptions{}) // it may be gone already
 	}
@@ -192,7 +192,7 @@ func (b *Bench) delete(names ...string) {
 func Run(t *testing.T, client dynamic.Interface) {
 	for _, c := range []struct {
 		name    string
-		promise func(*Bench)
+		promise func(*Gateway)
 	}{
 		{"ComeWithTheMembershipAndGoWithIt", comeAndGo},
 		{"OfAnotherManagerStay", othersStay},
@@ -207,16 +207,16 @@ func Run(t *testing.T, client dynamic.Interface) {
 	}
 }
 
-func comeAndGo(b *Bench) {
+func comeAndGo(b *Gateway) {
 	b.Join("east", "id-1")
-	b.becomes(b.Properties, Of("east", "id-1"))
+	b.awaitValue(b.Properties, PropertiesOf("east", "id-1"))
 	b.Join("east", "id-2")
-	b.becomes(b.Properties, Of("east", "id-2"))
+	b.awaitValue(b.Properties, PropertiesOf("east", "id-2"))
 	b.Leave()
-	b.becomes(b.Properties, "")
+	b.awaitValue(b.Properties, "")
 }
 
-func othersStay(b *Bench) {
+func othersStay(b *Gateway) {
 	b.write(property.ClusterSet, "other")
 	b.write(property.ClusterID, "east") // as Meshway would
 	b.Join("east", "id-1")
@@ -224,37 +224,37 @@ func othersStay(b *Bench) {
 		return strings.Contains(got, property.ClusterSet+": another manager set it to \"other\"") && !strings.Contains(got, property.ClusterID+":")
 	})
 	b.Leave()
-	b.becomes(b.Problems, "")
-	assert.Equal(b.t, Of("east", "other"), b.Properties())
+	b.awaitValue(b.Problems, "")
+	assert.Equal(b.t, PropertiesOf("east", "other"), b.Properties())
 }
 
-func siblingsStay(b *Bench) {
+func siblingsStay(b *Gateway) {
 	b.Join("east", "id-1", "gw1")
-	b.becomes(b.Properties, Of("east", "id-1"))
+	b.awaitValue(b.Properties, PropertiesOf("east", "id-1"))
 	b.setWriter("gw1", property.ClusterSet)
 	b.Leave()
-	b.becomes(b.Properties, property.ClusterSet+"=id-1") // the own one is gone
+	b.awaitValue(b.Properties, property.ClusterSet+"=id-1") // the own one is gone
 	b.Join("east", "id-2", "gw1")
-	b.becomes(b.Properties, Of("east", "id-2"))
+	b.awaitValue(b.Properties, PropertiesOf("east", "id-2"))
 	o, err := b.api().Get(b.t.Context(), property.ClusterSet, metav1.GetOptions{})
 	require.NoError(b.t, err)
 	assert.Contains(b.t, o.GetAnnotations(), mark, "it was not made again")
 }
 
-func takenOver(b *Bench) {
+func takenOver(b *Gateway) {
 	b.Join("east", "id-1", "gw1")
-	b.becomes(b.Properties, Of("east", "id-1"))
+	b.awaitValue(b.Properties, PropertiesOf("east", "id-1"))
 	b.setWriter("gw1", property.ClusterID, property.ClusterSet)
 	b.Join("east", "id-1") // gw1 is no member any more
-	b.becomes(b.writers, "gw0 gw0")
+	b.awaitValue(b.writers, "gw0 gw0")
 	b.Leave()
-	b.becomes(b.Properties, "")
+	b.awaitValue(b.Properties, "")
 }
 
 // mark is an annotation of what setWriter has written.
 const mark = "meshway.io/test"
 
-func (b *Bench) setWriter(gateway string, names ...string) {
+func (b *Gateway) setWriter(gateway string, names ...string) {
 	b.t.Helper()
 	for _, name := range names {
 		o, err := b.api().Get(b.t.Context(), name, metav1.GetOptions{})
@@ -265,7 +265,7 @@ func (b *Bench) setWriter(gateway string, names ...string) {
 	}
 }
 
-func (b *Bench) writers() string {
+func (b *Gateway) writers() string {
 	list, err := b.api().List(b.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		return err.Error()

@@ -10,12 +10,12 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Memory keeps the last value of something on disk, for the next start.
-type Memory[T any] struct{ Path string }
+// CacheFile keeps the last value of something on disk, for the next start.
+type CacheFile[T any] struct{ Path string }
 
 // Load returns what was saved last. Nothing, or nothing readable, is no error:
 // the API server will tell it again.
-func (m Memory[T]) Load() (value T, ok bool) {
+func (m CacheFile[T]) Load() (value T, ok bool) {
 	data, err := os.ReadFile(m.Path)
 	if err != nil {
 		return value, false
@@ -28,7 +28,7 @@ func (m Memory[T]) Load() (value T, ok bool) {
 }
 
 // Save replaces the file.
-func (m Memory[T]) Save(value T) error {
+func (m CacheFile[T]) Save(value T) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", m.Path, err)

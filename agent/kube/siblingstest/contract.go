@@ -17,17 +17,17 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 )
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
-// bench is a namespace of a cluster.
-type bench struct {
+// fixture is a namespace of a cluster.
+type fixture struct {
 	client    kubernetes.Interface
 	namespace string
 }
 
 // Run holds all promises against one API server.
 func Run(t *testing.T, client kubernetes.Interface) {
-	for name, test := range map[string]func(*testing.T, bench){
+	for name, test := range map[string]func(*testing.T, fixture){
 		"a Secret that is missing is told":               testMissing,
 		"what one gateway saves the others see":          testSave,
 		"of two that save at once one is outdated":       testOutdated,
@@ -36,7 +36,7 @@ func Run(t *testing.T, client kubernetes.Interface) {
 		"an empty Secret is one that nobody has claimed": testEmpty,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := bench{client, fmt.Sprintf("siblings-%x", time.Now().UnixNano())}
+			b := fixture{client, fmt.Sprintf("siblings-%x", time.Now().UnixNano())}
 			_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}, metav1.CreateOptions{})
 			require.NoError(t, err)
 			test(t, b)
@@ -45,7 +45,7 @@ func Run(t *testing.T, client kubernetes.Interface) {
 }
 
 // gateway starts the siblings of one gateway.
-func (b bench) gateway(t *testing.T) *kube.Siblings {
+func (b fixture) gateway(t *testing.T) *kube.Siblings {
 	t.Helper()
 	s, err := kube.NewSiblings(kube.SiblingsConfig{
 		Client: b.client, Namespace: b.namespace, Secret: "identity", GatewayLabel: "gateway=true",
@@ -63,7 +63,7 @@ func (b bench) gateway(t *testing.T) *kube.Siblings {
 }
 
 // create makes the Secret as the chart does.
-func (b bench) create(t *testing.T, data map[string][]byte) {
+func (b fixture) create(t *testing.T, data map[string][]byte) {
 	t.Helper()
 	_, err := b.client.CoreV1().Secrets(b.namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "identity", Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm"}}, Data: data,
@@ -73,7 +73,7 @@ func (b bench) create(t *testing.T, data map[string][]byte) {
 
 func await(t *testing.T, s *kube.Siblings, what string, holds func(agent.Common, error) bool) agent.Common {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	for {
 		changed := s.Changed()
@@ -105,7 +105,7 @@ func content() agent.Common {
 	}
 }
 
-func testMissing(t *testing.T, b bench) {
+func testMissing(t *testing.T, b fixture) {
 	s := b.gateway(t)
 	await(t, s, "it is missing", func(_ agent.Common, err error) bool {
 		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: helm upgrade makes it anew", b.namespace)
@@ -115,13 +115,13 @@ func testMissing(t *testing.T, b bench) {
 	await(t, s, "it is there", known)
 }
 
-func testEmpty(t *testing.T, b bench) {
+func testEmpty(t *testing.T, b fixture) {
 	b.create(t, nil)
 	common := await(t, b.gateway(t), "it is known", known)
 	assert.True(t, common.Same(agent.Common{}))
 }
 
-func testSave(t *testing.T, b bench) {
+func testSave(t *testing.T, b fixture) {
 	b.create(t, nil)
 	first, second := b.gateway(t), b.gateway(t)
 	want := content()
@@ -138,7 +138,7 @@ func testSave(t *testing.T, b bench) {
 	await(t, second, "the other sees that too", func(c agent.Common, err error) bool { return err == nil && c.Same(cleared) })
 }
 
-func testOutdated(t *testing.T, b bench) {
+func testOutdated(t *testing.T, b fixture) {
 	b.create(t, nil)
 	first, second := b.gateway(t), b.gateway(t)
 	var saves []error
@@ -154,7 +154,7 @@ func testOutdated(t *testing.T, b bench) {
 	assert.Contains(t, saves, agent.ErrOutdated)
 }
 
-func testForeign(t *testing.T, b bench) {
+func testForeign(t *testing.T, b fixture) {
 	b.create(t, map[string][]byte{"note": []byte("of somebody else")})
 	s := b.gateway(t)
 	want := content()
@@ -167,7 +167,7 @@ func testForeign(t *testing.T, b bench) {
 	assert.Equal(t, "the key", string(secret.Data["ca.key"]))
 }
 
-func testBroken(t *testing.T, b bench) {
+func testBroken(t *testing.T, b fixture) {
 	b.create(t, map[string][]byte{"membership.json": []byte("{secret words")})
 	await(t, b.gateway(t), "it is told", func(_ agent.Common, err error) bool {
 		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity: key membership.json is broken: "+

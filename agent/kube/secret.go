@@ -20,19 +20,19 @@ const (
 	keyMembership  = "membership.json"
 )
 
-// shelfVersion is that of the membership's format.
-const shelfVersion = 1
+// formatVersion is that of the membership's format.
+const formatVersion = 1
 
 // membership is the JSON in the Secret.
 type membership struct {
 	Version    int             `json:"version"`
-	Claim      *claim          `json:"claim,omitempty"`
+	Claim      *lockRecord     `json:"claim,omitempty"`
 	Federation *federationName `json:"federation,omitempty"` // nil: in none
 	Gateways   []contact       `json:"gateways,omitempty"`
 	Left       string          `json:"left,omitempty"`
 }
 
-type claim struct {
+type lockRecord struct {
 	Gateway string    `json:"gateway"`
 	At      time.Time `json:"at"`
 }
@@ -49,8 +49,8 @@ type contact struct {
 	Controls []string `json:"controls"`
 }
 
-// commonOf reads a Secret; what it says of a broken one quotes nothing of it.
-func commonOf(s *corev1.Secret) (agent.Common, error) {
+// decodeSecret reads a Secret; what it says of a broken one quotes nothing of it.
+func decodeSecret(s *corev1.Secret) (agent.Common, error) {
 	common := agent.Common{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
 	text := s.Data[keyMembership]
 	if len(text) == 0 {
@@ -60,8 +60,8 @@ func commonOf(s *corev1.Secret) (agent.Common, error) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		return agent.Common{}, fmt.Errorf("key %s is broken: remove the key: a gateway that is a member writes it anew", keyMembership)
 	}
-	if m.Version > shelfVersion {
-		return agent.Common{}, fmt.Errorf("key %s was written by a newer release (format %d, this one knows %d)", keyMembership, m.Version, shelfVersion)
+	if m.Version > formatVersion {
+		return agent.Common{}, fmt.Errorf("key %s was written by a newer release (format %d, this one knows %d)", keyMembership, m.Version, formatVersion)
 	}
 	common.Left = m.Left
 	if m.Claim != nil {
@@ -77,11 +77,11 @@ func commonOf(s *corev1.Secret) (agent.Common, error) {
 	return common, nil
 }
 
-// shelve writes into a Secret, and leaves what else is in it.
-func shelve(c agent.Common, into *corev1.Secret) error {
-	m := membership{Version: shelfVersion, Left: c.Left}
+// encodeSecret writes into a Secret, and leaves what else is in it.
+func encodeSecret(c agent.Common, into *corev1.Secret) error {
+	m := membership{Version: formatVersion, Left: c.Left}
 	if c.Claim != nil {
-		m.Claim = &claim{Gateway: c.Claim.Gateway, At: c.Claim.At}
+		m.Claim = &lockRecord{Gateway: c.Claim.Gateway, At: c.Claim.At}
 	}
 	if s := c.Standing; s != nil {
 		m.Federation = &federationName{ID: s.FederationID, Name: s.FederationName, Overlay: s.Overlay}

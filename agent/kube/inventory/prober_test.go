@@ -19,25 +19,25 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// probes are answers that the test gives.
-type probes struct {
-	asked   []plan.SessionConfig
-	answers []plan.Session
-	news    wake.All
+// fakeProbes are answers that the test gives.
+type fakeProbes struct {
+	sessions []plan.SessionConfig
+	results  []plan.Session
+	changed  wake.All
 }
 
-func (*probes) Run(ctx context.Context) error       { <-ctx.Done(); return nil }
-func (p *probes) Set(sessions []plan.SessionConfig) { p.asked = sessions }
-func (p *probes) Sessions() []plan.Session          { return p.answers }
-func (p *probes) Changed() <-chan struct{}          { return p.news.Changed() }
+func (*fakeProbes) Run(ctx context.Context) error       { <-ctx.Done(); return nil }
+func (p *fakeProbes) Set(sessions []plan.SessionConfig) { p.sessions = sessions }
+func (p *fakeProbes) Sessions() []plan.Session          { return p.results }
+func (p *fakeProbes) Changed() <-chan struct{}          { return p.changed.Changed() }
 
-// tell makes gateway b of east answer, or not since some time.
-func (p *probes) tell(up bool, since time.Time) {
-	p.answers = []plan.Session{{Gateway: "east/b", Up: up, Since: since}}
+// setSession makes gateway b of east answer, or not since some time.
+func (p *fakeProbes) setSession(up bool, since time.Time) {
+	p.results = []plan.Session{{Gateway: "east/b", Up: up, Since: since}}
 }
 
-// lookouts are for gateway a of three: b is on another network, c has IPv6 only.
-func lookouts(p agent.Probes) *Lookout {
+// newTestProber are for gateway a of three: b is on another network, c has IPv6 only.
+func newTestProber(p agent.Probes) *SiblingProber {
 	node := func(name string, gateway bool, addresses ...string) kube.Node {
 		n := kube.Node{Name: name, Gateway: gateway}
 		for _, a := range addresses {
@@ -49,7 +49,7 @@ func lookouts(p agent.Probes) *Lookout {
 		node("a", true, "192.0.2.1", "2001:db8::1"), node("b", true, "198.51.100.2"), node("c.example", true, "2001:db8::3"), node("d", false, "192.0.2.4"),
 	}
 	var never wake.All
-	return NewLookout(LookoutConfig{
+	return NewSiblingProber(SiblingProberConfig{
 		Probes: p, Datacenter: "east", Node: "a", Nodes: func() []kube.Node { return nodes }, Changed: never.Changed,
 	})
 }
@@ -60,7 +60,7 @@ func TestGatewaysLookOutForEachOther(t *testing.T) {
 		b := netip.MustParseAddr("198.51.100.2")
 		network.SetHost(b, true)
 		network.SetHost(netip.MustParseAddr("2001:db8::3"), true)
-		l := lookouts(liveness.NewProber(liveness.Config{Network: network, Interval: 500 * time.Millisecond, Multiplier: 4}))
+		l := newTestProber(liveness.NewProber(liveness.Config{Network: network, Interval: 500 * time.Millisecond, Multiplier: 4}))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- l.Run(ctx) }()
@@ -84,13 +84,13 @@ func TestOnlyOtherGatewaysAreAsked(t *testing.T) {
 	assert.Equal(t, []plan.SessionConfig{
 		{Gateway: "east/b", Local: at("192.0.2.1"), Remote: at("198.51.100.2")},
 		{Gateway: "east/c-example", Local: at("2001:db8::1"), Remote: at("2001:db8::3")},
-	}, lookouts(&probes{}).sessions())
+	}, newTestProber(&fakeProbes{}).sessions())
 }
 
 // TestGatewayThatDiedReachesNobodyUntilItSaysSo is what keeps nodes from a host
 // that has booted, and has no tunnels yet.
 func TestGatewayThatDiedReachesNobodyUntilItSaysSo(t *testing.T) {
-	w, p := newWorld(t), &probes{}
+	w, p := newTestCluster(t), &fakeProbes{}
 	of := func(self string) status.Snapshot {
 		v := federation(self, gateway("x", 0, true, 5*time.Millisecond))
 		return status.Snapshot{
@@ -99,9 +99,9 @@ func TestGatewayThatDiedReachesNobodyUntilItSaysSo(t *testing.T) {
 		}
 	}
 	other := w.newWriter(t, func() status.Snapshot { return of("b") })
-	w.writer.cfg.Lookout = lookouts(p)
+	w.writer.cfg.SiblingProber = newTestProber(p)
 	through := func() []string {
-		plain := Read([]Datacenter{w.objects(t)["west"]})
+		plain := ToInventory([]Datacenter{w.objects(t)["west"]})
 		return plain.Members[0].Through
 	}
 	everybody := func() {
@@ -111,15 +111,15 @@ func TestGatewayThatDiedReachesNobodyUntilItSaysSo(t *testing.T) {
 	}
 	pass := func(writer *Writer) { w.pass(t, writer); everybody() }
 	died := time.Now()
-	p.tell(true, died)
+	p.setSession(true, died)
 	pass(w.writer)
 	pass(other)
 	require.Equal(t, []string{"a", "b"}, through())
 
-	p.tell(false, died)
+	p.setSession(false, died)
 	pass(w.writer)
 	assert.Equal(t, []string{"a"}, through())
-	assert.Len(t, Read([]Datacenter{w.objects(t)["east"]}).Gateways, 2, "it is one all the same, and nodes keep their tunnels to it")
+	assert.Len(t, ToInventory([]Datacenter{w.objects(t)["east"]}).Gateways, 2, "it is one all the same, and nodes keep their tunnels to it")
 	pass(w.writer)
 	assert.Equal(t, []string{"a"}, through())
 
@@ -127,13 +127,13 @@ func TestGatewayThatDiedReachesNobodyUntilItSaysSo(t *testing.T) {
 	pass(w.writer)
 	assert.Equal(t, []string{"a", "b"}, through(), "its own word counts")
 
-	p.tell(true, died.Add(time.Minute))
+	p.setSession(true, died.Add(time.Minute))
 	pass(w.writer)
-	p.tell(false, died.Add(2*time.Minute))
+	p.setSession(false, died.Add(2*time.Minute))
 	pass(w.writer)
 	assert.Equal(t, []string{"a"}, through(), "another death")
 	pass(other)
-	p.tell(false, died.Add(3*time.Minute))
+	p.setSession(false, died.Add(3*time.Minute))
 	pass(w.writer)
 	assert.Equal(t, []string{"a"}, through(), "and another one, so soon that its life was not seen")
 }

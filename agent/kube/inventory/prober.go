@@ -15,8 +15,8 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// LookoutConfig is what a Lookout needs.
-type LookoutConfig struct {
+// SiblingProberConfig is configures a SiblingProber.
+type SiblingProberConfig struct {
 	Probes     agent.Probes
 	Datacenter catalog.DatacenterName
 	Node       string                 // name of the own Node
@@ -24,16 +24,16 @@ type LookoutConfig struct {
 	Changed    func() <-chan struct{} // closed at the next change of Nodes
 }
 
-// Lookout asks the hosts of the other gateways of the cluster whether they
+// SiblingProber asks the hosts of the other gateways of the cluster whether they
 // live. One that does not cannot take back what it has told the nodes; and when
 // it is up again, its kernel answers the nodes long before it has tunnels.
-type Lookout struct{ cfg LookoutConfig }
+type SiblingProber struct{ cfg SiblingProberConfig }
 
-// NewLookout returns one that does nothing until it runs.
-func NewLookout(cfg LookoutConfig) *Lookout { return &Lookout{cfg} }
+// NewSiblingProber returns one that does nothing until it runs.
+func NewSiblingProber(cfg SiblingProberConfig) *SiblingProber { return &SiblingProber{cfg} }
 
 // Run asks until ctx ends.
-func (l *Lookout) Run(ctx context.Context) error {
+func (l *SiblingProber) Run(ctx context.Context) error {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	failed := make(chan error, 1)
@@ -51,7 +51,7 @@ func (l *Lookout) Run(ctx context.Context) error {
 
 // sessions are one for each other gateway, by the first address of whose
 // family this host has one.
-func (l *Lookout) sessions() []plan.SessionConfig {
+func (l *SiblingProber) sessions() []plan.SessionConfig {
 	nodes := l.cfg.Nodes()
 	i := slices.IndexFunc(nodes, func(n kube.Node) bool { return n.Name == l.cfg.Node })
 	if i < 0 {
@@ -80,7 +80,7 @@ func sameFamily(own, others []netip.Addr) (local, remote netip.Addr, ok bool) {
 }
 
 // Silent are the names of gateways that do not answer, with the time since when.
-func (l *Lookout) Silent() map[string]time.Time {
+func (l *SiblingProber) Silent() map[string]time.Time {
 	silent := map[string]time.Time{}
 	for _, s := range l.cfg.Probes.Sessions() {
 		if !s.Up && !s.Undecided {
@@ -92,4 +92,4 @@ func (l *Lookout) Silent() map[string]time.Time {
 }
 
 // Changed is closed at the next change of Silent after this call.
-func (l *Lookout) Changed() <-chan struct{} { return l.cfg.Probes.Changed() }
+func (l *SiblingProber) Changed() <-chan struct{} { return l.cfg.Probes.Changed() }

@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	retiredInterval = time.Second
-	// retiredNotice is what agents that are not ready, and hence not counted,
+	stopPollInterval = time.Second
+	// stopMinimumWait is what agents that are not ready, and hence not counted,
 	// get to hear of the uninstallation before the API objects go.
-	retiredNotice = 5 * time.Second
+	stopMinimumWait = 5 * time.Second
 )
 
-// AwaitRetired returns when no agent of a DaemonSet is at work any more: agents
+// AwaitAgentsStopped returns when no agent of a DaemonSet is at work any more: agents
 // that have cleaned up their node stay, and are not ready.
-func AwaitRetired(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) error {
-	begun, tick := time.Now(), time.NewTicker(retiredInterval)
+func AwaitAgentsStopped(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) error {
+	begun, tick := time.Now(), time.NewTicker(stopPollInterval)
 	defer tick.Stop()
 	for {
 		ready, err := readyAgents(ctx, client, namespace, daemonset)
-		if err == nil && ready == 0 && time.Since(begun) >= retiredNotice {
+		if err == nil && ready == 0 && time.Since(begun) >= stopMinimumWait {
 			return nil
 		}
 		select {
