@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -37,7 +38,7 @@ func (e *NobodyError) Unwrap() []error { return append([]error{e.Refusal}, e.Tri
 type applicant struct {
 	certificate *tls.Certificate
 	dial        func(ctx context.Context, address string) (net.Conn, error)
-	sentinels   Sentinels
+	sentinels   rpc.Sentinels
 }
 
 // host is a gateway that may take others in.

@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -35,12 +36,12 @@ const (
 type Client struct {
 	transport *http.Transport
 	http      *http.Client
-	sentinels Sentinels
+	sentinels rpc.Sentinels
 }
 
 type dialFunc func(ctx context.Context, id catalog.GatewayID, address, protocol string) (net.Conn, error)
 
-func newClient(dial dialFunc, addresses func(catalog.GatewayID) []string, sentinels Sentinels) *Client {
+func newClient(dial dialFunc, addresses func(catalog.GatewayID) []string, sentinels rpc.Sentinels) *Client {
 	transport := newTransport(func(ctx context.Context, _, host string) (net.Conn, error) {
 		id, err := gatewayOf(host)
 		if err != nil {

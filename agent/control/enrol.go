@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -35,7 +36,7 @@ type Enroller struct {
 	CA           *identity.CA // of the datacenter
 	FederationID string
 	Sockets      Sockets
-	Sentinels    Sentinels
+	Sentinels    rpc.Sentinels
 }
 
 // Enrol asks one contact after the other until one answers for the catalog. A

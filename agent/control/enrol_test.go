@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -92,7 +93,7 @@ func TestEnrolmentIntoAnotherFederationIsRefused(t *testing.T) {
 		require.NoError(t, err, "the same without the change")
 		request.FederationId = "another"
 		_, err = client.Enrol(t.Context(), connect.NewRequest(request))
-		assert.Equal(t, catalog.CodeFederationDiffers, refusalOf(t, control.FromConnect(err)).Code)
+		assert.Equal(t, catalog.CodeFederationDiffers, refusalOf(t, rpc.FromConnect(err)).Code)
 		assert.Len(t, east.service.enrols, 1)
 	})
 }

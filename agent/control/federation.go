@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -23,7 +24,6 @@ import (
 const (
 	maxJoinRequest = 256 << 10 // CA certificate and prefixes
 	maxApply       = 8 << 20   // many commands of catalog.MaxCommandSize
-	maxArchive     = 256 << 20 // a snapshot of the catalog
 	maxSmall       = 4 << 10
 	maxEnrol       = 64 << 10 // one gateway
 	// maxCommands bounds one call of Apply: it becomes one entry of the log.
@@ -58,7 +58,7 @@ func (p *Port) newHTTP() *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle(controlpbconnect.NewFederationHandler(
 		&federation{service: p.config.Service, sentinels: p.config.Sentinels, trust: p.trust, log: p.log},
-		connect.WithInterceptors(p.errorInterceptor()),
+		connect.WithInterceptors(rpc.NewInterceptor(p.config.Sentinels, nil)),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(maxRequest(spec.Procedure))}
 		}),
@@ -87,7 +87,7 @@ func maxRequest(procedure string) int {
 	case controlpbconnect.FederationApplyProcedure:
 		return maxApply
 	case controlpbconnect.FederationLeaderOperationProcedure:
-		return maxArchive
+		return rpc.MaxArchive
 	}
 	return maxSmall
 }
@@ -133,16 +133,6 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 	})
 }
 
-// errorInterceptor turns the service's errors into what travels.
-func (p *Port) errorInterceptor() connect.Interceptor {
-	return connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-			response, err := next(ctx, request)
-			return response, p.config.Sentinels.ToConnect(err)
-		}
-	})
-}
-
 type peerKey struct{}
 
 func withPeer(ctx context.Context, peer identity.Peer) context.Context {
@@ -158,7 +148,7 @@ func PeerFrom(ctx context.Context) (identity.Peer, bool) {
 // federation translates between the wire and Service.
 type federation struct {
 	service   Service
-	sentinels Sentinels
+	sentinels rpc.Sentinels
 	trust     trust
 	log       *slog.Logger
 }
@@ -180,8 +170,8 @@ func (f *federation) Join(ctx context.Context, request *connect.Request[controlp
 // forStranger keeps what is not meant for the caller, such as paths of this host,
 // from one who has proven nothing but a CA of its own.
 func (f *federation) forStranger(err error) error {
-	if rpc, ok := errors.AsType[*connect.Error](f.sentinels.ToConnect(err)); ok && rpc.Code() != connect.CodeUnknown {
-		return rpc
+	if remote, ok := errors.AsType[*connect.Error](f.sentinels.ToConnect(err)); ok && remote.Code() != connect.CodeUnknown {
+		return remote
 	}
 	f.log.Warn("cannot admit a datacenter", "err", err)
 	return connect.NewError(connect.CodeInternal,

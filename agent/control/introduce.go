@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 )
 
 // introduction is a connection of a gateway that has no catalog yet, to one
@@ -44,6 +45,6 @@ func introduce(ctx context.Context, raw net.Conn, certificate *tls.Certificate,
 		_ = conn.Close() // the answer is in, or never comes
 	}
 	in.FederationClient = controlpbconnect.NewFederationClient(&http.Client{Transport: transport},
-		"https://introduction.invalid", connect.WithReadMaxBytes(maxArchive))
+		"https://introduction.invalid", connect.WithReadMaxBytes(rpc.MaxArchive))
 	return in, nil
 }

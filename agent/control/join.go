@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -25,7 +26,7 @@ const (
 type Joiner struct {
 	CA        *identity.CA // of the datacenter that joins
 	Sockets   Sockets
-	Sentinels Sentinels
+	Sentinels rpc.Sentinels
 	// Progress is told each step, with a stable name and words for a person; may be nil.
 	Progress func(step, message string)
 }

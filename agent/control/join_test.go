@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -172,7 +173,7 @@ func TestJoinNeedsTheKeyOfTheCAThatIsHandedOver(t *testing.T) {
 				require.NoError(t, err, "the same without the change")
 				test.change(t, request, east)
 				_, err = client.Join(t.Context(), connect.NewRequest(request))
-				assert.Equal(t, test.code, refusalOf(t, control.FromConnect(err)).Code)
+				assert.Equal(t, test.code, refusalOf(t, rpc.FromConnect(err)).Code)
 				assert.Len(t, east.service.joins, 1)
 			})
 		})

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -47,7 +48,7 @@ type Config struct {
 	Service Service
 	// Addresses gives where a gateway may be reached, host:port, best first.
 	Addresses func(catalog.GatewayID) []string
-	Sentinels Sentinels        // errors of Service that keep their meaning over the wire
+	Sentinels rpc.Sentinels    // errors of Service that keep their meaning over the wire
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: silent
 }

@@ -11,11 +11,12 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 const (
-	notMemberName = "not-a-member" // in errorHeader
+	notMemberName = "not-a-member" // of the error
 	// indexHeader carries up to where the answering gateway's catalog goes.
 	indexHeader = "Meshway-Catalog-Index"
 )
@@ -46,15 +47,15 @@ func (c *Client) Standing(ctx context.Context, of catalog.GatewayID) error {
 	}
 	// Any call would do: it is refused before its meaning is looked at.
 	_, err = client.ReadIndex(ctx, connect.NewRequest(&controlpb.ReadIndexRequest{Lease: true}))
-	rpc, ok := errors.AsType[*connect.Error](err)
-	if !ok || rpc.Meta().Get(errorHeader) != notMemberName {
+	refused, ok := errors.AsType[*connect.Error](err)
+	if !ok || rpc.NameOf(refused) != notMemberName {
 		return c.explain(err)
 	}
-	index, err := strconv.ParseUint(rpc.Meta().Get(indexHeader), 10, 64)
+	index, err := strconv.ParseUint(refused.Meta().Get(indexHeader), 10, 64)
 	if err != nil {
 		return fmt.Errorf("ask %s: read %s: %w", of, indexHeader, err)
 	}
-	return &NotMemberError{By: of, Index: index, message: rpc.Message()}
+	return &NotMemberError{By: of, Index: index, message: refused.Message()}
 }
 
 // refuseStranger answers a call of one who is no member. That its datacenter is in
@@ -62,7 +63,7 @@ func (c *Client) Standing(ctx context.Context, of catalog.GatewayID) error {
 func (p *Port) refuseStranger(w http.ResponseWriter, r *http.Request, cause error) {
 	refusal := connect.NewError(connect.CodePermissionDenied, cause)
 	if errors.Is(cause, identity.ErrNotMember) && p.config.Index != nil {
-		refusal.Meta().Set(errorHeader, notMemberName)
+		refusal = rpc.NewNamedError(connect.CodePermissionDenied, notMemberName, cause)
 		refusal.Meta().Set(indexHeader, strconv.FormatUint(p.config.Index(), 10))
 	}
 	_ = connect.NewErrorWriter().Write(w, r, refusal) // the caller may be gone

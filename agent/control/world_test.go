@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controltest"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -30,8 +31,8 @@ const catalogIndex = 42
 
 var errNotLeader = errors.New("not the leader")
 
-func sentinels() control.Sentinels {
-	return control.Sentinels{{Name: "not-leader", Err: errNotLeader, Code: connect.CodeUnavailable}}
+func sentinels() rpc.Sentinels {
+	return rpc.Sentinels{{Name: "not-leader", Err: errNotLeader, Code: connect.CodeUnavailable}}
 }
 
 // world is a federation on a simulated network with one catalog that all see at once.

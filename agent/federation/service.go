@@ -11,6 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -18,8 +19,8 @@ import (
 
 // Sentinels are the errors that keep their meaning between gateways, and on
 // the way to meshctl.
-func Sentinels() control.Sentinels {
-	return control.Sentinels{
+func Sentinels() rpc.Sentinels {
+	return rpc.Sentinels{
 		{Name: "no-leader", Err: agent.ErrNoLeader, Code: connect.CodeUnavailable},
 		{Name: "no-leader", Err: consensus.ErrNoLeader, Code: connect.CodeUnavailable},
 		{Name: "not-leader", Err: consensus.ErrNotLeader, Code: connect.CodeUnavailable},

@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/spf13/cobra"
@@ -47,7 +47,7 @@ func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 		in: in, out: out, err: err,
 		getenv:  getenv,
 		now:     time.Now,
-		connect: control.DialOperator,
+		connect: adminclient.Dial,
 		inside:  cluster.client,
 		kubectl: runKubectl,
 		execute: execute,

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -82,10 +83,10 @@ func (p patience) again(ctx context.Context, do func() error) error {
 }
 
 func (p patience) with(err error) time.Duration {
-	if _, ok := errors.AsType[*control.SocketError](err); ok {
+	if _, ok := errors.AsType[*adminclient.SocketError](err); ok {
 		return p.replaced
 	}
-	if refusal, ok := errors.AsType[*catalog.Refusal](control.FromConnect(err)); ok {
+	if refusal, ok := errors.AsType[*catalog.Refusal](rpc.FromConnect(err)); ok {
 		switch refusal.Code {
 		case "not-a-member":
 			return p.replaced

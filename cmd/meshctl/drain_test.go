@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
-	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -30,7 +30,7 @@ func refusedAs(t *testing.T, code string) error {
 // socket, or its own.
 func drainAt(t *testing.T, first error, args ...string) (code, attempts int) {
 	t.Helper()
-	socketError, absent := errors.AsType[*control.SocketError](first)
+	socketError, absent := errors.AsType[*adminclient.SocketError](first)
 	o := &operator{steps: []*controlpb.Progress{{Step: "done", Message: "drained", Done: true}}}
 	o.onStream = func() {
 		attempts++
@@ -42,7 +42,7 @@ func drainAt(t *testing.T, first error, args ...string) (code, attempts int) {
 	var out, errs bytes.Buffer
 	a := newApp(func(string) string { return "" }, strings.NewReader(""), &out, &errs)
 	a.connect = func(string) controlpbconnect.OperatorClient {
-		return control.NewOperatorClient(func(ctx context.Context) (net.Conn, error) {
+		return adminclient.New(func(ctx context.Context) (net.Conn, error) {
 			if absent && attempts == 0 {
 				attempts++
 				return nil, socketError
@@ -54,7 +54,7 @@ func drainAt(t *testing.T, first error, args ...string) (code, attempts int) {
 }
 
 func TestDrainTriesAgainOnlyWhileMeshdIsReplaced(t *testing.T) {
-	absent := &control.SocketError{Socket: "meshd.sock", Err: fs.ErrNotExist}
+	absent := &adminclient.SocketError{Socket: "meshd.sock", Err: fs.ErrNotExist}
 	for name, test := range map[string]struct {
 		first    error
 		args     []string

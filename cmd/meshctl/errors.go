@@ -9,7 +9,8 @@ import (
 	"syscall"
 
 	"connectrpc.com/connect"
-	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/admin/adminclient"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -75,12 +76,12 @@ func explain(err error) *fault {
 	case errors.Is(err, errInterrupted):
 		return &fault{code: exitInterrupted, message: "interrupted"}
 	}
-	var socketError *control.SocketError
+	var socketError *adminclient.SocketError
 	if errors.As(err, &socketError) {
 		return unreachable(socketError)
 	}
 	var refusal *catalog.Refusal
-	if errors.As(control.FromConnect(err), &refusal) {
+	if errors.As(rpc.FromConnect(err), &refusal) {
 		return &fault{code: exitRefused, message: refusal.Message, field: refusal.Field, remedy: refusal.Remedy}
 	}
 	var rpc *connect.Error
@@ -90,7 +91,7 @@ func explain(err error) *fault {
 	return &fault{code: exitFailure, message: err.Error()}
 }
 
-func unreachable(err *control.SocketError) *fault {
+func unreachable(err *adminclient.SocketError) *fault {
 	cause := err.Err
 	var number syscall.Errno
 	if errors.As(err.Err, &number) { // without the words of net.OpError, which repeat the path

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 )
 
@@ -34,7 +34,7 @@ type cluster struct {
 // client returns a client of the meshd on one of the cluster's gateways, or on
 // the node that was asked for.
 func (c cluster) client() controlpbconnect.OperatorClient {
-	return control.NewOperatorClient(func(ctx context.Context) (net.Conn, error) {
+	return adminclient.New(func(ctx context.Context) (net.Conn, error) {
 		pod, err := c.agentPod(ctx)
 		if err != nil {
 			return nil, err

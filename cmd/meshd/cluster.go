@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/admin"
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
-	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
@@ -20,7 +20,6 @@ import (
 	"github.com/meshway/meshway/agent/kube/meshnode"
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/liveness"
-	"github.com/meshway/meshway/agent/operator"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -218,15 +217,15 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 	if err != nil {
 		return err
 	}
-	handler := operator.NewNode(node)
-	admin := control.NewOperatorServer(control.OperatorConfig{
+	handler := admin.NewNodeHandler(node)
+	adminServer := admin.NewServer(admin.Config{
 		Socket: cfg.Admin.Socket, Handler: handler, Refuse: handler.Refuse, Log: log,
 	})
-	if err := admin.Listen(ctx); err != nil {
+	if err := adminServer.Listen(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return admin.Run(ctx) })
+	group.Go(func() error { return adminServer.Run(ctx) })
 	group.Go(func() error { return reader.Run(ctx) })
 	group.Go(func() error { return node.Run(ctx) })
 	group.Go(func() error { return writer.Run(ctx) })

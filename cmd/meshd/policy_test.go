@@ -52,6 +52,18 @@ func TestImportDirections(t *testing.T) {
 				"agent/build", "agent/config", "agent/plan", "agent/status", "agent/wake",
 				"consensus/catalog", "consensus/catalog/catalogpb", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
+			"agent/rpc": {"consensus/catalog", "consensus/catalog/catalogpb"},
+			// The calls of meshctl and those of other gateways are apart: neither
+			// server imports the other.
+			"agent/admin": {
+				"agent", "agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect",
+				"agent/rpc", "agent/status", "consensus/catalog",
+			},
+			"agent/admin/adminclient": {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
+			"agent/control": {
+				"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
+				"agent/wake", "consensus/catalog", "consensus/catalog/catalogpb",
+			},
 		} {
 			for _, imported := range find(t, packages, name).Imports {
 				if ours, ok := strings.CutPrefix(imported, module); ok {
@@ -85,7 +97,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl"},
-			"connectrpc.com/connect":         {"agent/control", "agent/control/controlpb/controlpbconnect", "agent/federation", "agent/operator", "cmd/meshctl"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/federation", "agent/rpc", "cmd/meshctl"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/admin"
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control"
@@ -26,7 +27,6 @@ import (
 	"github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/liveness"
-	"github.com/meshway/meshway/agent/operator"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registry"
 	"github.com/meshway/meshway/agent/status"
@@ -133,15 +133,15 @@ func runGateway(ctx context.Context, cfg config.Config, store *identity.Store, i
 	if err != nil {
 		return err
 	}
-	admin := control.NewOperatorServer(control.OperatorConfig{
-		Socket: cfg.Admin.Socket, Handler: operator.Handler{Agent: a}, Sentinels: federation.Sentinels(), Log: log,
+	adminServer := admin.NewServer(admin.Config{
+		Socket: cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: federation.Sentinels(), Log: log,
 	})
-	if err := admin.Listen(ctx); err != nil {
+	if err := adminServer.Listen(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
-	group.Go(func() error { return admin.Run(ctx) })
+	group.Go(func() error { return adminServer.Run(ctx) })
 	group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, a.Status, log) })
 	if in.alongside != nil {
 		group.Go(func() error { return in.alongside(ctx, a) })

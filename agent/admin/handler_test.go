@@ -1,4 +1,4 @@
-package operator_test
+package admin_test
 
 import (
 	"context"
@@ -10,18 +10,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/admin"
+	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/config"
-	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/liveness"
-	"github.com/meshway/meshway/agent/operator"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func handler() operator.Handler {
-	return operator.Handler{Agent: agent.New(agent.Deps{Config: config.Config{Datacenter: "east", Gateway: "gw"}})}
+func handler() admin.Handler {
+	return admin.Handler{Agent: agent.New(agent.Deps{Config: config.Config{Datacenter: "east", Gateway: "gw"}})}
 }
 
 func TestBadArgumentsAreRefusedWithFieldAndRemedy(t *testing.T) {
@@ -81,18 +82,18 @@ func TestWithoutAFederationEveryCallSaysHowToGetIntoOne(t *testing.T) {
 // node serves a node that has not run, and knows nothing yet.
 func node(t *testing.T) controlpbconnect.OperatorClient {
 	t.Helper()
-	handler := operator.NewNode(agent.NewNode(agent.NodeDeps{
+	handler := admin.NewNodeHandler(agent.NewNode(agent.NodeDeps{
 		Config:   config.Config{Datacenter: "east", Gateway: "n1"},
 		Liveness: liveness.NewProber(liveness.Config{}), Dataplane: agent.Dataplane{Routes: routestest.NewKernel()},
 	}))
 	socket := filepath.Join(t.TempDir(), "meshd.sock")
-	server := control.NewOperatorServer(control.OperatorConfig{Socket: socket, Handler: handler, Refuse: handler.Refuse})
+	server := admin.NewServer(admin.Config{Socket: socket, Handler: handler, Refuse: handler.Refuse})
 	require.NoError(t, server.Listen(t.Context()))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
 	t.Cleanup(func() { stop(); assert.NoError(t, <-done) })
-	return control.DialOperator(socket)
+	return adminclient.Dial(socket)
 }
 
 func TestNodeCanBeLookedAt(t *testing.T) {
@@ -107,7 +108,7 @@ func TestNodeCanBeLookedAt(t *testing.T) {
 	assert.Contains(t, string(found.Msg.GetReportJson()), "10.2.0.1 belongs to no datacenter")
 	_, err = client.Routes(ctx, connect.NewRequest(&controlpb.RoutesRequest{Destination: "nowhere"}))
 	var refusal *catalog.Refusal
-	require.ErrorAs(t, control.FromConnect(err), &refusal)
+	require.ErrorAs(t, rpc.FromConnect(err), &refusal)
 	assert.Equal(t, "destination", refusal.Field)
 }
 
@@ -115,12 +116,12 @@ func TestNodeRefusesWhatOnlyAGatewayCanDo(t *testing.T) {
 	client := node(t)
 	_, err := client.CreateToken(t.Context(), connect.NewRequest(&controlpb.CreateTokenRequest{}))
 	var refusal *catalog.Refusal
-	require.ErrorAs(t, control.FromConnect(err), &refusal)
+	require.ErrorAs(t, rpc.FromConnect(err), &refusal)
 	assert.Contains(t, refusal.Message, "this node is no gateway: ")
 	stream, err := client.Leave(t.Context(), connect.NewRequest(&controlpb.LeaveRequest{}))
 	require.NoError(t, err)
 	assert.False(t, stream.Receive())
-	require.ErrorAs(t, control.FromConnect(stream.Err()), &refusal)
+	require.ErrorAs(t, rpc.FromConnect(stream.Err()), &refusal)
 	assert.Equal(t, "not-a-gateway", refusal.Code)
 	require.NoError(t, stream.Close())
 
@@ -128,7 +129,7 @@ func TestNodeRefusesWhatOnlyAGatewayCanDo(t *testing.T) {
 	served := map[string]bool{"Version": true, "Status": true, "Routes": true}
 	for i := range methods.Len() {
 		name := string(methods.Get(i).Name())
-		err := operator.Node{}.Refuse("/" + controlpbconnect.OperatorName + "/" + name)
+		err := admin.NodeHandler{}.Refuse("/" + controlpbconnect.OperatorName + "/" + name)
 		assert.Equal(t, served[name], err == nil, name)
 	}
 }

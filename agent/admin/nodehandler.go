@@ -1,4 +1,4 @@
-package operator
+package admin
 
 import (
 	"slices"
@@ -8,26 +8,27 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Node serves meshctl on behalf of a node that is no gateway: it can be looked
-// at. Refuse has to be asked before each call.
-type Node struct {
-	look
+// NodeHandler serves meshctl on a node: Version, Status and Routes. Its method
+// Refuse is the Refuse of the server's Config.
+type NodeHandler struct {
+	inspection
 	unserved
 }
 
-// unserved is a level deeper than look, whose methods win.
+// unserved embeds the methods that return CodeUnimplemented one level deeper than
+// inspection, whose methods take precedence.
 type unserved struct {
 	controlpbconnect.UnimplementedOperatorHandler
 }
 
-var _ controlpbconnect.OperatorHandler = Node{}
+var _ controlpbconnect.OperatorHandler = NodeHandler{}
 
-// NewNode returns a handler for one node.
-func NewNode(node *agent.Node) Node { return Node{look: look{node}} }
+// NewNodeHandler returns the handler of one node.
+func NewNodeHandler(node *agent.Node) NodeHandler { return NodeHandler{inspection: inspection{node}} }
 
-// Refuse is a *catalog.Refusal for every procedure (of controlpbconnect) that
-// only a gateway can answer.
-func (Node) Refuse(procedure string) error {
+// Refuse returns a *catalog.Refusal for a procedure (of controlpbconnect) that
+// only a gateway serves, nil for the others.
+func (NodeHandler) Refuse(procedure string) error {
 	served := []string{
 		controlpbconnect.OperatorVersionProcedure, controlpbconnect.OperatorStatusProcedure, controlpbconnect.OperatorRoutesProcedure,
 	}

@@ -1,4 +1,4 @@
-package control_test
+package admin_test
 
 import (
 	"context"
@@ -13,13 +13,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/admin"
+	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// operator is a meshd that refuses everything with one error.
+var errBusy = errors.New("busy")
+
+func sentinels() rpc.Sentinels {
+	return rpc.Sentinels{{Name: "busy", Err: errBusy, Code: connect.CodeUnavailable}}
+}
+
+// operator is a handler whose calls return one answer.
 type operator struct {
 	controlpbconnect.UnimplementedOperatorHandler
 	answer error
@@ -36,10 +44,10 @@ func (o *operator) Leave(_ context.Context, _ *connect.Request[controlpb.LeaveRe
 	return o.answer
 }
 
-// serveOperator runs an operator's socket until stop is called or the test ends.
-func serveOperator(t testing.TB, socket string, answer error) (stop func()) {
+// serve runs a server on socket until stop is called or the test ends.
+func serve(t testing.TB, socket string, answer error) (stop func()) {
 	t.Helper()
-	server := control.NewOperatorServer(control.OperatorConfig{
+	server := admin.NewServer(admin.Config{
 		Socket: socket, Handler: &operator{answer: answer}, Sentinels: sentinels(),
 	})
 	require.NoError(t, server.Listen(t.Context()))
@@ -62,13 +70,13 @@ func version(t testing.TB, socket string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err := control.DialOperator(socket).Version(ctx, connect.NewRequest(&controlpb.VersionRequest{}))
+	_, err := adminclient.Dial(socket).Version(ctx, connect.NewRequest(&controlpb.VersionRequest{}))
 	return err
 }
 
-func TestOperatorSocketIsForItsOwnerOnly(t *testing.T) {
+func TestSocketIsAccessibleToItsOwnerOnly(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "run", "meshd.sock")
-	stop := serveOperator(t, socket, nil)
+	stop := serve(t, socket, nil)
 	require.NoError(t, version(t, socket))
 	info, err := os.Stat(socket)
 	require.NoError(t, err)
@@ -80,62 +88,62 @@ func TestOperatorSocketIsForItsOwnerOnly(t *testing.T) {
 	assert.NoFileExists(t, socket)
 }
 
-func TestOperatorSocketOfADeadMeshdIsReplaced(t *testing.T) {
+func TestSocketOfADeadMeshdIsReplaced(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "meshd.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
 	require.NoError(t, err)
 	l.SetUnlinkOnClose(false)
 	require.NoError(t, l.Close())
-	serveOperator(t, socket, nil)
+	serve(t, socket, nil)
 	require.NoError(t, version(t, socket))
 }
 
-func TestOperatorSocketThatIsInUseIsLeftAlone(t *testing.T) {
+func TestSocketInUseIsLeftAlone(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "meshd.sock")
-	serveOperator(t, socket, nil)
-	second := control.NewOperatorServer(control.OperatorConfig{Socket: socket, Handler: &operator{}})
+	serve(t, socket, nil)
+	second := admin.NewServer(admin.Config{Socket: socket, Handler: &operator{}})
 	err := second.Listen(t.Context())
 	require.ErrorContains(t, err, "in use by another meshd")
 	require.ErrorContains(t, err, "admin.socket")
 	require.NoError(t, version(t, socket), "the first one goes on")
 }
 
-func TestFileInThePlaceOfTheOperatorSocketIsKept(t *testing.T) {
+func TestFileInThePlaceOfTheSocketIsKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "precious")
 	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
-	err := control.NewOperatorServer(control.OperatorConfig{Socket: path, Handler: &operator{}}).Run(t.Context())
+	err := admin.NewServer(admin.Config{Socket: path, Handler: &operator{}}).Run(t.Context())
 	require.ErrorContains(t, err, "is no socket")
 	assert.FileExists(t, path)
 }
 
-func TestRefusalsReachTheOperatorWithTheirRemedy(t *testing.T) {
+func TestRefusalReachesMeshctlWithItsRemedy(t *testing.T) {
 	refusal := &catalog.Refusal{Code: "name-taken", Field: "datacenter", Message: "it is taken", Remedy: "choose another"}
 	socket := filepath.Join(t.TempDir(), "meshd.sock")
-	serveOperator(t, socket, refusal)
+	serve(t, socket, refusal)
 	err := version(t, socket)
 	assert.Equal(t, connect.CodeFailedPrecondition, connect.CodeOf(err))
 	var got *catalog.Refusal
-	require.ErrorAs(t, control.FromConnect(err), &got)
+	require.ErrorAs(t, rpc.FromConnect(err), &got)
 	assert.Equal(t, refusal, got)
 
-	stream, err := control.DialOperator(socket).Leave(t.Context(), connect.NewRequest(&controlpb.LeaveRequest{}))
+	stream, err := adminclient.Dial(socket).Leave(t.Context(), connect.NewRequest(&controlpb.LeaveRequest{}))
 	require.NoError(t, err)
 	assert.True(t, stream.Receive())
 	assert.False(t, stream.Receive())
-	require.ErrorAs(t, control.FromConnect(stream.Err()), &got)
+	require.ErrorAs(t, rpc.FromConnect(stream.Err()), &got)
 	assert.Equal(t, refusal, got)
 	require.NoError(t, stream.Close())
 }
 
-func TestSentinelsReachTheOperatorWithTheirCode(t *testing.T) {
+func TestSentinelReachesMeshctlWithItsCode(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "meshd.sock")
-	serveOperator(t, socket, errNotLeader)
+	serve(t, socket, errBusy)
 	err := version(t, socket)
 	assert.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
-	require.ErrorIs(t, sentinels().FromConnect(err), errNotLeader)
+	require.ErrorIs(t, sentinels().FromConnect(err), errBusy)
 }
 
-func TestMissingMeshdIsExplained(t *testing.T) {
+func TestErrorWithoutMeshdNamesTheSocketAndARemedy(t *testing.T) {
 	dir := t.TempDir()
 	dead := filepath.Join(dir, "dead.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead})
@@ -147,23 +155,10 @@ func TestMissingMeshdIsExplained(t *testing.T) {
 		dead:                            "meshd has ended",
 	}
 	for socket, says := range tests {
-		err := control.FromConnect(version(t, socket))
-		var unreachable *control.SocketError
+		err := rpc.FromConnect(version(t, socket))
+		var unreachable *adminclient.SocketError
 		require.ErrorAs(t, err, &unreachable)
 		assert.Contains(t, unreachable.Error(), socket)
 		assert.Contains(t, unreachable.Remedy(), says)
 	}
-}
-
-func TestErrorsOfContextsKeepTheirCode(t *testing.T) {
-	tests := map[connect.Code]error{
-		connect.CodeCanceled:         context.Canceled,
-		connect.CodeDeadlineExceeded: context.DeadlineExceeded,
-		connect.CodeUnknown:          errors.New("x"),
-	}
-	for code, err := range tests {
-		assert.Equal(t, code, connect.CodeOf(control.Sentinels(nil).ToConnect(err)))
-	}
-	require.NoError(t, control.Sentinels(nil).ToConnect(nil))
-	require.NoError(t, control.FromConnect(nil))
 }

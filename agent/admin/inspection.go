@@ -1,4 +1,4 @@
-package operator
+package admin
 
 import (
 	"context"
@@ -13,24 +13,25 @@ import (
 	"github.com/meshway/meshway/agent/status"
 )
 
-// looker is what gateways and nodes can be asked alike.
-type looker interface {
+// inspected is an agent of a gateway or of a node.
+type inspected interface {
 	Status() status.Snapshot
 	Routes(ctx context.Context, destination netip.Addr) (status.RoutesReport, error)
 }
 
-// look answers the calls that only look.
-type look struct{ at looker }
+// inspection serves the calls that a gateway and a node have in common. They
+// change nothing.
+type inspection struct{ agent inspected }
 
 // Version tells which build of meshd is running.
-func (look) Version(context.Context, *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
+func (inspection) Version(context.Context, *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
 	info := build.Current()
 	return connect.NewResponse(&controlpb.VersionResponse{Version: info.Version, Commit: info.Commit, Go: info.Go}), nil
 }
 
 // Status returns the newest snapshot.
-func (l look) Status(context.Context, *connect.Request[controlpb.StatusRequest]) (*connect.Response[controlpb.StatusResponse], error) {
-	data, err := json.Marshal(l.at.Status())
+func (i inspection) Status(context.Context, *connect.Request[controlpb.StatusRequest]) (*connect.Response[controlpb.StatusResponse], error) {
+	data, err := json.Marshal(i.agent.Status())
 	if err != nil {
 		return nil, fmt.Errorf("encode status: %w", err)
 	}
@@ -38,7 +39,7 @@ func (l look) Status(context.Context, *connect.Request[controlpb.StatusRequest])
 }
 
 // Routes explains the kernel's routes.
-func (l look) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesRequest]) (*connect.Response[controlpb.RoutesResponse], error) {
+func (i inspection) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesRequest]) (*connect.Response[controlpb.RoutesResponse], error) {
 	var destination netip.Addr
 	if text := r.Msg.GetDestination(); text != "" {
 		addr, err := netip.ParseAddr(text)
@@ -47,7 +48,7 @@ func (l look) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesReq
 		}
 		destination = addr.Unmap()
 	}
-	report, err := l.at.Routes(ctx, destination)
+	report, err := i.agent.Routes(ctx, destination)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,4 @@
-// Package operator answers meshctl: it turns the calls of service Operator
-// into calls of the agent.
-package operator
+package admin
 
 import (
 	"context"
@@ -28,17 +26,17 @@ var _ controlpbconnect.OperatorHandler = Handler{}
 
 // Version tells which build of meshd is running.
 func (h Handler) Version(ctx context.Context, r *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
-	return look{h.Agent}.Version(ctx, r)
+	return inspection{h.Agent}.Version(ctx, r)
 }
 
 // Status returns the newest snapshot.
 func (h Handler) Status(ctx context.Context, r *connect.Request[controlpb.StatusRequest]) (*connect.Response[controlpb.StatusResponse], error) {
-	return look{h.Agent}.Status(ctx, r)
+	return inspection{h.Agent}.Status(ctx, r)
 }
 
 // Routes explains the kernel's routes.
 func (h Handler) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesRequest]) (*connect.Response[controlpb.RoutesResponse], error) {
-	return look{h.Agent}.Routes(ctx, r)
+	return inspection{h.Agent}.Routes(ctx, r)
 }
 
 // InitFederation makes a new federation.

@@ -1,4 +1,4 @@
-package control
+package rpc
 
 import (
 	"context"
@@ -12,6 +12,9 @@ import (
 
 // errorHeader carries the name of a Sentinel in the metadata of an error.
 const errorHeader = "Meshway-Error"
+
+// MaxArchive bounds the messages that carry a snapshot of the catalog, in bytes.
+const MaxArchive = 256 << 20
 
 // Sentinel is an error that keeps its meaning over the wire: errors.Is finds it
 // on the caller's side too.
@@ -40,13 +43,22 @@ func (s Sentinels) ToConnect(err error) error {
 	}
 	for _, sentinel := range s {
 		if errors.Is(err, sentinel.Err) {
-			e := connect.NewError(sentinel.Code, err)
-			e.Meta().Set(errorHeader, sentinel.Name)
-			return e
+			return NewNamedError(sentinel.Code, sentinel.Name, err)
 		}
 	}
 	return connect.NewError(codeOf(err), err)
 }
+
+// NewNamedError returns an error with a name that the caller of the procedure
+// reads with NameOf.
+func NewNamedError(code connect.Code, name string, err error) *connect.Error {
+	e := connect.NewError(code, err)
+	e.Meta().Set(errorHeader, name)
+	return e
+}
+
+// NameOf returns the name of an error, empty if it has none.
+func NameOf(err *connect.Error) string { return err.Meta().Get(errorHeader) }
 
 func refusalToConnect(refusal *catalog.Refusal) error {
 	e := connect.NewError(connect.CodeFailedPrecondition, refusal)
@@ -78,7 +90,7 @@ func (s Sentinels) FromConnect(err error) error {
 	if refusal, ok := refusalOf(rpc); ok {
 		return refusal
 	}
-	name := rpc.Meta().Get(errorHeader)
+	name := NameOf(rpc)
 	for _, sentinel := range s {
 		if name == sentinel.Name {
 			return &remoteError{message: rpc.Message(), is: sentinel.Err}

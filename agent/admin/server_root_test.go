@@ -1,6 +1,6 @@
 //go:build linux && root
 
-package control_test
+package admin_test
 
 import (
 	"context"
@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/rpc"
 )
 
 // TestMain lets this test binary call the socket as another user.
@@ -28,22 +29,22 @@ func TestMain(m *testing.M) {
 }
 
 func callAsOther(socket string) int {
-	_, err := control.DialOperator(socket).Version(context.Background(), connect.NewRequest(&controlpb.VersionRequest{}))
-	if err := control.FromConnect(err); err != nil {
+	_, err := adminclient.Dial(socket).Version(context.Background(), connect.NewRequest(&controlpb.VersionRequest{}))
+	if err := rpc.FromConnect(err); err != nil {
 		_, _ = os.Stdout.WriteString(err.Error())
 		return 7
 	}
 	return 0
 }
 
-func TestOperatorSocketRefusesOtherUsers(t *testing.T) {
+func TestSocketRefusesOtherUsers(t *testing.T) {
 	require.Zero(t, os.Geteuid(), "this test needs root")
-	dir, err := os.MkdirTemp("", "meshway-operator")
+	dir, err := os.MkdirTemp("", "meshway-admin")
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755))
 	socket := filepath.Join(dir, "meshd.sock")
-	serveOperator(t, socket, nil)
+	serve(t, socket, nil)
 	require.NoError(t, version(t, socket))
 
 	out, err := asNobody(t, dir, socket)
