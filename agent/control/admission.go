@@ -17,85 +17,87 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// admissionTimeout bounds one attempt to be taken in: the other side waits for
-// the catalog's quorum.
+// admissionTimeout bounds an admission request to one gateway, which waits for
+// the quorum of the catalog before it answers.
 const admissionTimeout = 50 * time.Second
 
-// NobodyError says why nobody who was asked took us in. errors.As finds its
-// *catalog.Refusal, errors.Is identity.ErrPin and ErrWrongPeer if those were met.
-type NobodyError struct {
+// AdmissionError reports that no address returned an answer of the catalog to an
+// admission request. errors.As finds its *catalog.Refusal; errors.Is finds
+// identity.ErrPin and ErrWrongPeer if an attempt failed because of them.
+type AdmissionError struct {
 	Refusal *catalog.Refusal
 	Tried   []error // one for each address
 }
 
-// Error is that of the refusal.
-func (e *NobodyError) Error() string { return e.Refusal.Error() }
+// Error returns the text of the refusal.
+func (e *AdmissionError) Error() string { return e.Refusal.Error() }
 
-// Unwrap gives the refusal and the causes.
-func (e *NobodyError) Unwrap() []error { return append([]error{e.Refusal}, e.Tried...) }
+// Unwrap returns the refusal and the error of each address.
+func (e *AdmissionError) Unwrap() []error { return append([]error{e.Refusal}, e.Tried...) }
 
-// applicant is a gateway that has no catalog yet and asks to be taken in.
-type applicant struct {
+// requester is a gateway that has no catalog yet and requests admission.
+type requester struct {
 	certificate *tls.Certificate
 	dial        func(ctx context.Context, address string) (net.Conn, error)
 	sentinels   rpc.Sentinels
 }
 
-// host is a gateway that may take others in.
-type host struct {
-	name    string // for people
+// admitter is one address of a gateway that can admit others.
+type admitter struct {
+	name    string // in error messages
 	address string // host:port
 	verify  func(chain []*x509.Certificate) (identity.Peer, error)
 }
 
-// admission is the catalog's answer.
-type admission interface{ GetResult() *catalogpb.Result }
+// admissionResponse is a JoinResponse or an EnrolResponse.
+type admissionResponse interface{ GetResult() *catalogpb.Result }
 
-// apply asks one host after the other until one answers for the catalog; a
-// refusal of the catalog is a *catalog.Refusal and ends the search. When nobody
-// could be asked, the error is what nobody makes of one cause for each.
-func apply[A admission](ctx context.Context, a applicant, hosts []host,
-	ask func(context.Context, introduction) (A, error), nobody func(tried []error) *catalog.Refusal,
-) (answer A, err error) {
+// requestAdmission sends a request to one admitter after the other until one
+// returns the answer of the catalog. A *catalog.Refusal ends the search. If no
+// admitter returned an answer, the error is an *AdmissionError, with the refusal
+// that unanswered makes of their errors.
+func requestAdmission[R admissionResponse](ctx context.Context, r requester, admitters []admitter,
+	send func(context.Context, admissionConn) (R, error), unanswered func(tried []error) *catalog.Refusal,
+) (response R, err error) {
 	var tried []error
-	for _, h := range hosts {
-		if answer, err = askOne(ctx, a, h, ask); err == nil {
-			return answer, nil
+	for _, a := range admitters {
+		if response, err = requestFrom(ctx, r, a, send); err == nil {
+			return response, nil
 		}
 		if _, refused := errors.AsType[*catalog.Refusal](err); refused || ctx.Err() != nil {
-			return answer, err
+			return response, err
 		}
-		tried = append(tried, fmt.Errorf("%s: %w", h.name, err))
+		tried = append(tried, fmt.Errorf("%s: %w", a.name, err))
 	}
-	return answer, &NobodyError{Refusal: nobody(tried), Tried: tried}
+	return response, &AdmissionError{Refusal: unanswered(tried), Tried: tried}
 }
 
-func askOne[A admission](ctx context.Context, a applicant, h host, ask func(context.Context, introduction) (A, error)) (none A, err error) {
+func requestFrom[R admissionResponse](ctx context.Context, r requester, a admitter, send func(context.Context, admissionConn) (R, error)) (none R, err error) {
 	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
 	defer cancel()
-	raw, err := a.dial(ctx, h.address)
+	raw, err := r.dial(ctx, a.address)
 	if err != nil {
 		return none, err
 	}
-	in, err := introduce(ctx, raw, a.certificate, h.verify)
+	conn, err := newAdmissionConn(ctx, raw, r.certificate, a.verify)
 	if err != nil {
 		return none, err
 	}
-	defer in.close()
-	answer, err := ask(ctx, in)
+	defer conn.close()
+	response, err := send(ctx, conn)
 	if err != nil {
-		return none, a.sentinels.FromConnect(err)
+		return none, r.sentinels.FromConnect(err)
 	}
-	if refusal := answer.GetResult().GetRefusal(); refusal != nil {
+	if refusal := response.GetResult().GetRefusal(); refusal != nil {
 		return none, catalog.RefusalFromProto(refusal)
 	}
-	return answer, nil
+	return response, nil
 }
 
-// message is what an answer says.
-func message[M any](answer *connect.Response[M], err error) (*M, error) {
+// messageOf returns the message in the response to a call.
+func messageOf[M any](response *connect.Response[M], err error) (*M, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answer.Msg, nil
+	return response.Msg, nil
 }

@@ -22,17 +22,17 @@ import (
 const (
 	// callTimeout bounds a call whose caller sets no deadline.
 	callTimeout = 15 * time.Second
-	// archiveTimeout is callTimeout of calls that carry a snapshot.
+	// archiveTimeout replaces callTimeout for calls that carry a snapshot.
 	archiveTimeout = 3 * time.Minute
-	// A connection on which nothing came for pingAfter is asked for a sign of
-	// life and closed after pingTimeout without one.
+	// A connection that received nothing for pingAfter is sent a ping and closed
+	// if it receives nothing for another pingTimeout.
 	pingAfter   = 5 * time.Second
 	pingTimeout = 5 * time.Second
 )
 
 // Client calls other gateways. It keeps one HTTP/2 connection to each.
-// Errors are *catalog.Refusal, one of the port's sentinels, *UnreachableError when
-// nothing was sent, or a *connect.Error after which the call may have had effect.
+// Errors are *catalog.Refusal, one of the port's sentinels, *UnreachableError if
+// nothing was sent, or a *connect.Error, after which the call may have had effect.
 type Client struct {
 	transport *http.Transport
 	http      *http.Client
@@ -54,7 +54,8 @@ func newClient(dial dialFunc, addresses func(catalog.GatewayID) []string, sentin
 	return &Client{transport: transport, http: &http.Client{Transport: transport}, sentinels: sentinels}
 }
 
-// newTransport makes an HTTP/2 transport on connections whose TLS handshake is done.
+// newTransport returns an HTTP/2 transport for connections whose TLS handshake is
+// done.
 func newTransport(dial func(ctx context.Context, network, host string) (net.Conn, error)) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
@@ -67,8 +68,8 @@ func newTransport(dial func(ctx context.Context, network, host string) (net.Conn
 	}
 }
 
-// The host of a URL names a gateway and is never resolved: gateway.datacenter.
-// Both are DNS labels, so that it is a legal host and has one reading.
+// urlOf returns the URL of a gateway. Its host is gateway.datacenter, both of which
+// are DNS labels, so the host is valid and unambiguous. It is never resolved.
 func urlOf(id catalog.GatewayID) (string, error) {
 	peer, err := identity.ParsePeer(id)
 	if err != nil {
@@ -77,6 +78,7 @@ func urlOf(id catalog.GatewayID) (string, error) {
 	return "https://" + peer.Gateway + "." + string(peer.Datacenter), nil
 }
 
+// gatewayOf returns the gateway in the host of a URL by urlOf.
 func gatewayOf(hostPort string) (catalog.GatewayID, error) {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -84,7 +86,7 @@ func gatewayOf(hostPort string) (catalog.GatewayID, error) {
 	}
 	gateway, dc, ok := strings.Cut(host, ".")
 	if !ok {
-		return "", fmt.Errorf("dial %q: it names no gateway", host)
+		return "", fmt.Errorf("dial %q: not the name of a gateway", host)
 	}
 	return catalog.NewGatewayID(catalog.DatacenterName(dc), gateway), nil
 }
@@ -97,8 +99,8 @@ func (c *Client) to(id catalog.GatewayID) (controlpbconnect.FederationClient, er
 	return controlpbconnect.NewFederationClient(c.http, url, connect.WithReadMaxBytes(maxApply)), nil
 }
 
-// Apply writes through another gateway, which sets the author of each command
-// from our certificate.
+// Apply writes to the catalog through another gateway, which sets the author of
+// each command to the name in the certificate of this one.
 func (c *Client) Apply(ctx context.Context, to catalog.GatewayID, commands []*catalogpb.Command) ([]catalog.Result, error) {
 	ctx, cancel := withDeadline(ctx, callTimeout)
 	defer cancel()
@@ -122,7 +124,8 @@ func (c *Client) Apply(ctx context.Context, to catalog.GatewayID, commands []*ca
 	return results, nil
 }
 
-// ReadIndex asks another gateway for the index that a read has to wait for.
+// ReadIndex returns the index that a read has to wait for, as another gateway
+// reports it.
 func (c *Client) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool) (uint64, error) {
 	ctx, cancel := withDeadline(ctx, callTimeout)
 	defer cancel()
@@ -137,7 +140,7 @@ func (c *Client) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool
 	return response.Msg.GetIndex(), nil
 }
 
-// LeaderOperation asks another gateway for what only the leader can do.
+// LeaderOperation runs an operation of the leader on another gateway.
 func (c *Client) LeaderOperation(ctx context.Context, to catalog.GatewayID, operation *controlpb.LeaderOperationRequest) error {
 	ctx, cancel := withDeadline(ctx, archiveTimeout)
 	defer cancel()
@@ -149,7 +152,7 @@ func (c *Client) LeaderOperation(ctx context.Context, to catalog.GatewayID, oper
 	return c.explain(err)
 }
 
-// explain finds the error that says most in one of the RPC library.
+// explain returns the most specific error in an error of the RPC library.
 func (c *Client) explain(err error) error {
 	if unreachable, ok := errors.AsType[*UnreachableError](err); ok {
 		return unreachable
@@ -159,7 +162,7 @@ func (c *Client) explain(err error) error {
 
 func (c *Client) close() { c.transport.CloseIdleConnections() }
 
-// withDeadline bounds a call whose caller did not.
+// withDeadline sets a deadline unless ctx has one.
 func withDeadline(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)

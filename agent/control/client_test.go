@@ -27,8 +27,8 @@ import (
 
 func TestForwardedWriteCarriesTheAuthorOfItsCertificate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
 		results, err := west.port.Client().Apply(t.Context(), "east/gw1", []*catalogpb.Command{
 			{Author: "east/gw1"}, {Author: ""}, {Author: "west/gw1"},
 		})
@@ -39,11 +39,11 @@ func TestForwardedWriteCarriesTheAuthorOfItsCertificate(t *testing.T) {
 	})
 }
 
-func TestMembersCanCallEverything(t *testing.T) {
+func TestMembersCanCallEveryProcedure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
-		client := east.port.Client() // the first of west's addresses is dead
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		client := east.port.Client() // no host has the first address of west
 		index, err := client.ReadIndex(t.Context(), "west/gw1", true)
 		require.NoError(t, err)
 		assert.EqualValues(t, 42, index)
@@ -59,10 +59,10 @@ func TestMembersCanCallEverything(t *testing.T) {
 	})
 }
 
-func TestErrorsKeepTheirMeaningOverTheWire(t *testing.T) {
+func TestErrorsKeepTheirIdentityOverTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
 		call := func() error {
 			_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
 			return err
@@ -83,11 +83,11 @@ func TestErrorsKeepTheirMeaningOverTheWire(t *testing.T) {
 	})
 }
 
-func TestUnreachableGatewayIsToldFromALostAnswer(t *testing.T) {
+func TestCallToAnUnreachableGatewayReturnsUnreachableError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		west := w.member("west", westIP)
-		w.gateway("east", eastIP) // does not run
+		f := newFederation(t)
+		west := f.member("west", westIP)
+		f.gateway("east", eastIP) // does not run
 		for _, id := range []catalog.GatewayID{"east/gw1", "nowhere/gw1"} {
 			_, err := west.port.Client().ReadIndex(t.Context(), id, false)
 			var unreachable *control.UnreachableError
@@ -101,9 +101,9 @@ func TestUnreachableGatewayIsToldFromALostAnswer(t *testing.T) {
 
 func TestCallsRecoverAfterAPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.member("east", eastIP)
-		west := w.member("west", westIP)
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west := f.member("west", westIP)
 		call := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
@@ -111,25 +111,25 @@ func TestCallsRecoverAfterAPartition(t *testing.T) {
 			return err
 		}
 		require.NoError(t, call())
-		w.fabric.Isolate("east")
+		f.fabric.Isolate("east")
 		start := time.Now()
 		require.Error(t, call())
-		assert.LessOrEqual(t, time.Since(start), 4*time.Second, "a deadline holds")
+		assert.LessOrEqual(t, time.Since(start), 4*time.Second, "the deadline applies")
 		time.Sleep(time.Hour)
-		w.fabric.Rejoin("east")
+		f.fabric.Rejoin("east")
 		require.NoError(t, call())
 	})
 }
 
 func TestOneConnectionServesManyCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.member("east", eastIP)
-		west := w.member("west", westIP)
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west := f.member("west", westIP)
 		_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
 		require.NoError(t, err)
 		start := time.Now()
-		w.fabric.Host("east", "192.0.2.1") // no new connection can be made any more
+		f.fabric.Host("east", "192.0.2.1") // east is no longer at the address of its connection
 		for range 20 {
 			_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
 			require.NoError(t, err)
@@ -138,8 +138,8 @@ func TestOneConnectionServesManyCalls(t *testing.T) {
 	})
 }
 
-// strangerClient speaks RPC with a certificate that no catalog knows.
-func strangerClient(t testing.TB, g *gateway, certificate *tls.Certificate) *http.Client {
+// rawClient returns a client for RPC to east from the host of g, with any certificate.
+func rawClient(t testing.TB, g *gateway, certificate *tls.Certificate) *http.Client {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
@@ -155,39 +155,39 @@ func strangerClient(t testing.TB, g *gateway, certificate *tls.Certificate) *htt
 	return &http.Client{Transport: transport}
 }
 
-func TestStrangersCanCallNothingButJoin(t *testing.T) {
+func TestNonMembersCanCallOnlyJoin(t *testing.T) {
 	procedures := []string{
 		controlpbconnect.FederationApplyProcedure, controlpbconnect.FederationReadIndexProcedure,
 		controlpbconnect.FederationLeaderOperationProcedure, controlpbconnect.OperatorStatusProcedure,
 		controlpbconnect.OperatorCreateTokenProcedure, "/", "/metrics", "/debug/pprof/", "/meshway.control.v1.Federation/",
 		controlpbconnect.FederationJoinProcedure + "/", "/x/.." + controlpbconnect.FederationJoinProcedure,
 	}
-	strangers := map[string]func(t *testing.T, west *gateway) *tls.Certificate{
-		"unknown CA": func(t *testing.T, _ *gateway) *tls.Certificate {
+	nonMembers := map[string]func(t *testing.T, west *gateway) *tls.Certificate{
+		"a CA that is not in the catalog": func(t *testing.T, _ *gateway) *tls.Certificate {
 			return issue(t, newCA(t, "north"), federationID, time.Now())
 		},
-		"a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
+		"another CA with a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
 			return issue(t, newCA(t, "west"), federationID, time.Now())
 		},
-		"a member's old certificate": func(t *testing.T, west *gateway) *tls.Certificate {
+		"an expired certificate": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, federationID, time.Now().Add(-25*time.Hour))
 		},
-		"another federation": func(t *testing.T, west *gateway) *tls.Certificate {
+		"a certificate for another federation": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, "another", time.Now())
 		},
 	}
-	for name, certificate := range strangers {
+	for name, certificate := range nonMembers {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				east, west := w.member("east", eastIP), w.member("west", westIP)
-				client := strangerClient(t, west, certificate(t, west))
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.member("west", westIP)
+				client := rawClient(t, west, certificate(t, west))
 				for _, procedure := range procedures {
 					status := post(t, client, procedure)
 					assert.Equal(t, http.StatusForbidden, status, procedure)
 				}
 				assert.Zero(t, east.service.calls())
-				member := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+				member := rawClient(t, west, issue(t, west.ca, federationID, time.Now()))
 				assert.Equal(t, http.StatusOK, post(t, member, controlpbconnect.FederationReadIndexProcedure))
 			})
 		})
@@ -205,40 +205,40 @@ func post(t testing.TB, client *http.Client, procedure string) int {
 	return response.StatusCode
 }
 
-func TestStrangerBecomesAMemberOnItsOpenConnection(t *testing.T) {
+func TestAdmittedDatacenterIsAMemberOnItsOpenConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.member("east", eastIP)
-		west := w.gateway("west", westIP)
-		client := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west := f.gateway("west", westIP)
+		client := rawClient(t, west, issue(t, west.ca, federationID, time.Now()))
 		assert.Equal(t, http.StatusForbidden, post(t, client, controlpbconnect.FederationReadIndexProcedure))
-		w.admit("west", west.ca.Certificate())
+		f.admit("west", west.ca.Certificate())
 		assert.Equal(t, http.StatusOK, post(t, client, controlpbconnect.FederationReadIndexProcedure))
 	})
 }
 
 func TestTooLargeRequestIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.gateway("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.gateway("west", westIP)
 		client := controlpbconnect.NewFederationClient(
-			strangerClient(t, west, issue(t, west.ca, federationID, time.Now())), "https://gw1.east")
+			rawClient(t, west, issue(t, west.ca, federationID, time.Now())), "https://gw1.east")
 		_, err := client.Join(t.Context(), connect.NewRequest(&controlpb.JoinRequest{Secret: make([]byte, 300<<10)}))
 		assert.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err))
 		assert.Zero(t, east.service.calls())
 	})
 }
 
-func TestCallsLeaveATunnelThatIsDown(t *testing.T) {
+func TestCallsUseTheUnderlayWhenTheTunnelIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
 		var down atomic.Bool
-		w.fabric.SetOverlay(func(string, string) bool { return !down.Load() })
+		f.fabric.SetOverlay(func(string, string) bool { return !down.Load() })
 		east.host.SetOverlay(netip.MustParseAddr("fd00::1"))
 		west.host.SetOverlay(netip.MustParseAddr("fd00::2"))
 		east.port.SetOverlay(netip.MustParseAddr("fd00::1"))
-		w.known["east/gw1"] = []string{"[fd00::1]:7443", east.address}
+		f.addressBook["east/gw1"] = []string{"[fd00::1]:7443", east.address}
 		call := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
@@ -249,32 +249,32 @@ func TestCallsLeaveATunnelThatIsDown(t *testing.T) {
 		require.NoError(t, call())
 
 		down.Store(true)
-		w.fabric.Changed()
-		require.Error(t, call(), "the call that finds out")
-		time.Sleep(10 * time.Second) // pings without an answer
-		require.NoError(t, call(), "over the underlay")
+		f.fabric.Changed()
+		require.Error(t, call(), "the call that meets the failure")
+		time.Sleep(10 * time.Second) // the ping times out
+		require.NoError(t, call(), "it uses the underlay")
 	})
 }
 
-func TestMembershipIsLookedUpAtEachCall(t *testing.T) {
+func TestMembershipIsCheckedAtEachCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.member("east", eastIP)
-		west := w.member("west", westIP)
-		client := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west := f.member("west", westIP)
+		client := rawClient(t, west, issue(t, west.ca, federationID, time.Now()))
 		assert.Equal(t, http.StatusOK, post(t, client, controlpbconnect.FederationReadIndexProcedure))
-		w.silent = true // so that the connection is not cut before
-		w.expel("west")
+		f.silent = true // so that the connection stays open
+		f.remove("west")
 		assert.Equal(t, http.StatusForbidden, post(t, client, controlpbconnect.FederationReadIndexProcedure))
 	})
 }
 
-func TestConnectionOfAStrangerDoesNotLast(t *testing.T) {
+func TestConnectionOfANonMemberIsClosedAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.member("east", eastIP)
-		west := w.gateway("west", westIP)
-		client := strangerClient(t, west, issue(t, west.ca, federationID, time.Now()))
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west := f.gateway("west", westIP)
+		client := rawClient(t, west, issue(t, west.ca, federationID, time.Now()))
 		used := make(map[string]bool) // local addresses, one for each connection
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 			used[info.Conn.LocalAddr().String()] = true
@@ -287,6 +287,6 @@ func TestConnectionOfAStrangerDoesNotLast(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 			time.Sleep(7 * time.Second)
 		}
-		assert.Len(t, used, 5, "five minutes, one connection for each")
+		assert.Len(t, used, 5, "one connection for each of five minutes")
 	})
 }

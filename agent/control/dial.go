@@ -14,22 +14,22 @@ import (
 const (
 	// dialTimeout bounds connecting and the handshake together.
 	dialTimeout = 10 * time.Second
-	// dialStagger is the head start of a better address before the next one is
-	// tried beside it (as RFC 8305 §5): an overlay that is down answers nothing.
+	// dialStagger is the head start of an address before the next one is tried in
+	// parallel (RFC 8305 §5): an overlay that is down does not answer at all.
 	dialStagger = 300 * time.Millisecond
 )
 
-// UnreachableError says that no connection to a gateway could be made, hence
-// that nothing was sent to it.
+// UnreachableError reports that no connection to a gateway was established, so
+// nothing was sent to it.
 type UnreachableError struct {
 	Gateway catalog.GatewayID
 	Tried   []error // one for each address
 }
 
-// Error lists what was tried.
+// Error lists the error of each address.
 func (e *UnreachableError) Error() string {
 	if len(e.Tried) == 0 {
-		return fmt.Sprintf("reach gateway %s: no address of it is known", e.Gateway)
+		return fmt.Sprintf("reach gateway %s: no known address", e.Gateway)
 	}
 	return fmt.Sprintf("reach gateway %s: %s", e.Gateway, inOneLine(e.Tried))
 }
@@ -42,49 +42,49 @@ func inOneLine(errs []error) string {
 	return strings.Join(texts, "; ")
 }
 
-// Unwrap gives the causes.
+// Unwrap returns the error of each address.
 func (e *UnreachableError) Unwrap() []error { return e.Tried }
 
-// dial connects to the gateway id at an address and proves that it is there.
+// dial connects to an address and verifies that the gateway id answers there.
 func (p *Port) dial(ctx context.Context, id catalog.GatewayID, address, protocol string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	raw, err := p.config.Sockets.Dial(ctx, address)
+	raw, err := p.cfg.Sockets.Dial(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
 	under := p.sessions.track(raw, nil)
 	var proved proof
-	conn := tls.Client(under, clientTLS(p.config.Certifier.Certificate, protocol, func(state tls.ConnectionState) error {
+	conn := tls.Client(under, clientTLS(p.cfg.Certifier.Certificate, protocol, func(state tls.ConnectionState) error {
 		var err error
 		proved, err = p.trust.requirePeer(state, id)
 		return err
 	}))
 	if err := conn.HandshakeContext(ctx); err != nil {
-		_ = under.Close() // the handshake's error is the one to tell
+		_ = under.Close() // the error of the handshake is the one to return
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
 	p.sessions.add(under, proved, false)
-	if !p.trust.holds(proved) { // the catalog changed before add: watchTrust did not see us
+	if !p.trust.holds(proved) { // the catalog changed before add, too early for watchTrust
 		_ = under.Close()
-		return nil, fmt.Errorf("%s: %s has left the federation", address, id)
+		return nil, fmt.Errorf("%s: gateway %s has left the federation", address, id)
 	}
 	return conn, nil
 }
 
-// attempt is the outcome of dialling one address.
+// attempt is the result of dialling one address.
 type attempt struct {
 	conn net.Conn
 	err  error
 }
 
-// dialAny tries addresses in order, each one a little after the one before or at
-// once when that failed, and returns the first connection. All attempts have
-// ended when it returns.
+// dialAny tries addresses in order and returns the first connection. It starts an
+// attempt dialStagger after the previous one, or as soon as one fails. All attempts
+// have ended when it returns.
 func dialAny(ctx context.Context, id catalog.GatewayID, addresses []string, dial func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	outcomes := make(chan attempt)
+	results := make(chan attempt)
 	failed := &UnreachableError{Gateway: id}
 	var first net.Conn
 	running := 0
@@ -93,9 +93,9 @@ func dialAny(ctx context.Context, id catalog.GatewayID, addresses []string, dial
 			address := addresses[next]
 			next++
 			running++
-			go func() { // waited for: each one's outcome is received
+			go func() { // ends before dialAny returns: its result is received
 				conn, err := dial(ctx, address)
-				outcomes <- attempt{conn, err}
+				results <- attempt{conn, err}
 			}()
 		}
 		var stagger <-chan time.Time
@@ -104,18 +104,18 @@ func dialAny(ctx context.Context, id catalog.GatewayID, addresses []string, dial
 		}
 		select {
 		case <-stagger:
-		case o := <-outcomes:
+		case r := <-results:
 			running--
-			first = o.conn
-			if o.err != nil {
-				failed.Tried = append(failed.Tried, o.err)
+			first = r.conn
+			if r.err != nil {
+				failed.Tried = append(failed.Tried, r.err)
 			}
 		}
 	}
 	cancel()
 	for ; running > 0; running-- {
-		if o := <-outcomes; o.conn != nil {
-			_ = o.conn.Close() // a second one is not needed
+		if r := <-results; r.conn != nil {
+			_ = r.conn.Close() // not needed
 		}
 	}
 	if first != nil {

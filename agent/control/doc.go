@@ -5,5 +5,6 @@
 //	TCP ─ TLS ┤
 //	          └ ALPN h2 ─► Federation service ─► Service       members; Join: any caller with a token
 //
-// Real sockets are in package sockets, simulated ones in package controltest.
+// Package sockets opens real sockets, package controltest simulated ones. DESIGN.md
+// describes trust, limits and failures.
 package control

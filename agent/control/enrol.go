@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -16,22 +15,23 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// CodeNoContact is of the refusal when no gateway could be asked to be enrolled.
+// CodeNoContact is the code of the refusal if no gateway answered a request to
+// enrol.
 const CodeNoContact = "no-gateway-answers"
 
-// enrolDialTimeout is short: of a datacenter whose gateways died, all addresses
-// are tried before those of others.
+// enrolDialTimeout is short because the addresses of the own datacenter come
+// first: if its gateways are down, each of them costs this time.
 const enrolDialTimeout = 3 * time.Second
 
-// Contact is a gateway that may take another one in.
+// Contact is a gateway that can admit another one.
 type Contact struct {
 	Gateway   catalog.GatewayID
 	Pin       identity.Pin // of its datacenter's CA
 	Addresses []string     // host:port, best first
 }
 
-// Enroller asks the members of a federation to take in a gateway of a
-// datacenter that is one. Whoever holds the CA of the datacenter may ask.
+// Enroller requests that the federation adds a gateway to a datacenter that is
+// already a member. The CA of that datacenter authorises the request.
 type Enroller struct {
 	CA           *identity.CA // of the datacenter
 	FederationID string
@@ -39,25 +39,29 @@ type Enroller struct {
 	Sentinels    rpc.Sentinels
 }
 
-// Enrol asks one contact after the other until one answers for the catalog. A
-// refusal of the catalog is a *catalog.Refusal and ends the search; when nobody
-// could be asked, it is a *NobodyError.
+// Enrol sends the request to one contact after the other until one returns the
+// answer of the catalog. It sets the federation of the request. A refusal of the
+// catalog is a *catalog.Refusal and ends the search; if no contact returned an
+// answer, the error is an *AdmissionError.
 func (e Enroller) Enrol(ctx context.Context, contacts []Contact, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
 	certificate, err := e.CA.Issue(request.GetGateway().GetName(), e.FederationID, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	request.FederationId = e.FederationID
-	a := applicant{certificate: certificate, dial: e.dial, sentinels: e.Sentinels}
-	var hosts []host
+	var admitters []admitter
 	for _, contact := range contacts {
 		for _, address := range contact.Addresses {
-			name := fmt.Sprintf("%s at %s", contact.Gateway, address)
-			hosts = append(hosts, host{name: name, address: address, verify: e.verify(contact)})
+			admitters = append(admitters, admitter{
+				name:    fmt.Sprintf("%s at %s", contact.Gateway, address),
+				address: address,
+				verify:  e.verify(contact),
+			})
 		}
 	}
-	return apply(ctx, a, hosts, func(ctx context.Context, in introduction) (*controlpb.EnrolResponse, error) {
-		return message(in.Enrol(ctx, connect.NewRequest(request)))
+	r := requester{certificate: certificate, dial: e.dial, sentinels: e.Sentinels}
+	return requestAdmission(ctx, r, admitters, func(ctx context.Context, conn admissionConn) (*controlpb.EnrolResponse, error) {
+		return messageOf(conn.Enrol(ctx, connect.NewRequest(request)))
 	}, noContact)
 }
 
@@ -73,8 +77,9 @@ func (e Enroller) verify(contact Contact) func([]*x509.Certificate) (identity.Pe
 
 func noContact(tried []error) *catalog.Refusal {
 	return &catalog.Refusal{
-		Code: CodeNoContact, Message: "no gateway of the federation could take this one in: " + inOneLine(tried),
-		Remedy: "check that the gateways run and that their control ports can be reached over TCP from this host",
+		Code:    CodeNoContact,
+		Message: "no gateway of the federation enrolled this gateway: " + inOneLine(tried),
+		Remedy:  "check that the gateways run and that this host reaches their control ports over TCP",
 	}
 }
 
@@ -82,41 +87,4 @@ func (e Enroller) dial(ctx context.Context, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrolDialTimeout)
 	defer cancel()
 	return e.Sockets.Dial(ctx, address)
-}
-
-// Enrol implements controlpbconnect.FederationHandler. authorise has seen that the
-// caller is of a member; it may ask for itself only.
-func (f *federation) Enrol(ctx context.Context, request *connect.Request[controlpb.EnrolRequest]) (*connect.Response[controlpb.EnrolResponse], error) {
-	peer, ok := PeerFrom(ctx)
-	if !ok {
-		return nil, connect.NewError(connect.CodePermissionDenied, errors.New("no member"))
-	}
-	if ours := f.trust.certifier.Federation(); request.Msg.GetFederationId() != ours {
-		return nil, &catalog.Refusal{
-			Code: catalog.CodeFederationDiffers, Field: "federation_id",
-			Message: "the gateway is of federation " + request.Msg.GetFederationId() + " and was received in " + ours,
-			Remedy:  "let the datacenter leave with meshctl leave, and join again",
-		}
-	}
-	named := identity.Peer{Datacenter: peer.Datacenter, Gateway: request.Msg.GetGateway().GetName()}
-	if dc := request.Msg.GetGateway().GetDatacenter(); dc != "" {
-		named.Datacenter = catalog.DatacenterName(dc)
-	}
-	if peer != named {
-		return nil, &catalog.Refusal{
-			Code: catalog.CodeCertificate, Field: "gateway",
-			Message: "the certificate is of " + peer.String() + " and the request of " + named.String(),
-			Remedy:  "use a data directory of its own for each gateway",
-		}
-	}
-	gateway, err := catalog.GatewayFromProto(request.Msg.GetGateway())
-	if err != nil {
-		return nil, err
-	}
-	gateway.Datacenter = peer.Datacenter
-	response, err := f.service.Enrol(ctx, gateway, request.Msg.GetAsk())
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(response), nil
 }

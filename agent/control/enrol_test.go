@@ -23,18 +23,18 @@ func contactOf(g *gateway) control.Contact {
 	return control.Contact{Gateway: g.id, Pin: g.ca.Pin(), Addresses: []string{g.address}}
 }
 
-// enrol lets gw2, on the host of from, ask to be taken in with that CA.
+// enrol sends a request to enrol a gateway from the host of from, with that CA.
 func enrol(ctx context.Context, from *gateway, ca *identity.CA, gateway *catalogpb.Gateway, contacts ...control.Contact) (*controlpb.EnrolResponse, error) {
 	e := control.Enroller{CA: ca, FederationID: federationID, Sockets: from.host, Sentinels: sentinels()}
 	return e.Enrol(ctx, contacts, &controlpb.EnrolRequest{Gateway: gateway})
 }
 
-func TestGatewayOfAMemberIsEnrolledByTheFirstThatAnswers(t *testing.T) {
+func TestFirstContactThatAnswersEnrolsTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
-		dead := control.Contact{Gateway: "east/gw9", Pin: east.ca.Pin(), Addresses: []string{"203.0.113.99:7443"}}
-		response, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2"}, dead, contactOf(east), contactOf(west))
+		f := newFederation(t)
+		east, west, host := f.member("east", eastIP), f.member("west", westIP), f.gateway("north", northIP)
+		down := control.Contact{Gateway: "east/gw9", Pin: east.ca.Pin(), Addresses: []string{"203.0.113.99:7443"}}
+		response, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2"}, down, contactOf(east), contactOf(west))
 		require.NoError(t, err)
 		assert.Equal(t, "catalog", string(response.GetSnapshot()))
 		assert.Equal(t, []catalog.GatewayID{"east/gw2"}, east.service.enrols)
@@ -42,10 +42,10 @@ func TestGatewayOfAMemberIsEnrolledByTheFirstThatAnswers(t *testing.T) {
 	})
 }
 
-func TestWhoDoesNotLeadIsPassedOver(t *testing.T) {
+func TestContactThatIsNotTheLeaderIsSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
+		f := newFederation(t)
+		east, west, host := f.member("east", eastIP), f.member("west", westIP), f.gateway("north", northIP)
 		west.service.set(errNotLeader)
 		_, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2"}, contactOf(west), contactOf(east))
 		require.NoError(t, err)
@@ -53,27 +53,27 @@ func TestWhoDoesNotLeadIsPassedOver(t *testing.T) {
 	})
 }
 
-func TestAGatewayOfOneDatacenterCannotEnrolIntoAnother(t *testing.T) {
+func TestGatewayCannotEnrolInAnotherDatacenter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
+		f := newFederation(t)
+		east, west, host := f.member("east", eastIP), f.member("west", westIP), f.gateway("north", northIP)
 		_, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2", Datacenter: "west"}, contactOf(west))
 		assert.Equal(t, catalog.CodeCertificate, refusalOf(t, err).Code)
 		forged, err := identity.NewCA("west", time.Now())
 		require.NoError(t, err)
 		_, err = enrol(t.Context(), host, forged, &catalogpb.Gateway{Name: "gw2"}, contactOf(west), contactOf(east))
-		assert.Equal(t, control.CodeNoContact, refusalOf(t, err).Code, "a CA of the same name is not the CA")
+		assert.Equal(t, control.CodeNoContact, refusalOf(t, err).Code, "another CA of the same name does not count")
 		assert.Equal(t, connect.CodePermissionDenied, connectCode(t, err))
 		_, err = enrol(t.Context(), host, host.ca, &catalogpb.Gateway{Name: "gw2"}, contactOf(west))
-		assert.Equal(t, control.CodeNoContact, refusalOf(t, err).Code, "its datacenter is no member")
+		assert.Equal(t, control.CodeNoContact, refusalOf(t, err).Code, "its datacenter is not a member")
 		assert.Zero(t, west.service.calls()+east.service.calls())
 	})
 }
 
-func TestEnrolmentIsAskedOnlyOfWhoThePinNames(t *testing.T) {
+func TestEnrolmentIsRequestedOnlyFromTheGatewayOfThePin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west, host := w.member("east", eastIP), w.member("west", westIP), w.gateway("north", northIP)
+		f := newFederation(t)
+		east, west, host := f.member("east", eastIP), f.member("west", westIP), f.gateway("north", northIP)
 		impostor := control.Contact{Gateway: west.id, Pin: east.ca.Pin(), Addresses: []string{west.address}}
 		other := control.Contact{Gateway: "west/gw7", Pin: west.ca.Pin(), Addresses: []string{west.address}}
 		_, err := enrol(t.Context(), host, east.ca, &catalogpb.Gateway{Name: "gw2"}, impostor, other)
@@ -83,11 +83,11 @@ func TestEnrolmentIsAskedOnlyOfWhoThePinNames(t *testing.T) {
 	})
 }
 
-func TestEnrolmentIntoAnotherFederationIsRefused(t *testing.T) {
+func TestEnrolmentInAnotherFederationIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, host := w.member("east", eastIP), w.gateway("north", northIP)
-		client := controlpbconnect.NewFederationClient(strangerClient(t, host, issue(t, east.ca, federationID, time.Now())), "https://gw1.east")
+		f := newFederation(t)
+		east, host := f.member("east", eastIP), f.gateway("north", northIP)
+		client := controlpbconnect.NewFederationClient(rawClient(t, host, issue(t, east.ca, federationID, time.Now())), "https://gw1.east")
 		request := &controlpb.EnrolRequest{FederationId: federationID, Gateway: &catalogpb.Gateway{Name: "gw1"}}
 		_, err := client.Enrol(t.Context(), connect.NewRequest(request))
 		require.NoError(t, err, "the same without the change")

@@ -16,25 +16,27 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Codes of refusals of a join that never reached the catalog.
+// Codes of the refusals of a join that did not reach the catalog.
 const (
-	CodeUnreachable = "federation-unreachable" // none of the token's endpoints answers
-	CodePin         = "token-pin"              // who answers is not who made the token
+	CodeUnreachable = "federation-unreachable" // no endpoint of the token returned an answer
+	CodePin         = "token-pin"              // an endpoint has another CA than the token's pin names
 )
 
-// Joiner asks a federation to admit a datacenter.
+// Joiner requests that a federation admits a datacenter.
 type Joiner struct {
 	CA        *identity.CA // of the datacenter that joins
 	Sockets   Sockets
 	Sentinels rpc.Sentinels
-	// Progress is told each step, with a stable name and words for a person; may be nil.
+	// Progress receives each step: its stable name and a message for the user.
+	// It may be nil.
 	Progress func(step, message string)
 }
 
-// Join tries the endpoints of the token in order until one of them answers and
-// is who the token says. The request needs the datacenter's name and prefixes and the
-// gateway; the rest is filled in. A refusal of the federation is a
-// *catalog.Refusal and ends the search; when nobody could be asked, it is a *NobodyError.
+// Join sends the request to one endpoint of the token after the other until one
+// that matches the token's pin returns the answer of the catalog. The caller sets
+// the prefixes of the datacenter and the gateway in the request; Join sets the
+// rest. A refusal of the catalog is a *catalog.Refusal and ends the search; if no
+// endpoint returned an answer, the error is an *AdmissionError.
 func (j Joiner) Join(ctx context.Context, token identity.Token, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
 	if err := errors.Join(token.CheckExpiry(time.Now()), token.CheckDatacenter(j.CA.Datacenter())); err != nil {
 		return nil, err
@@ -46,29 +48,34 @@ func (j Joiner) Join(ctx context.Context, token identity.Token, request *control
 	request.TokenId, request.Secret, request.FederationId = token.ID, token.Secret[:], token.FederationID
 	request.Datacenter.Name = string(j.CA.Datacenter())
 	request.Datacenter.CaCertificate = j.CA.Certificate()
-	a := applicant{certificate: certificate, dial: j.dial, sentinels: j.Sentinels}
-	var hosts []host
+	var admitters []admitter
 	for _, endpoint := range token.Endpoints {
-		hosts = append(hosts, host{name: endpoint, address: endpoint, verify: func(chain []*x509.Certificate) (identity.Peer, error) {
-			return identity.VerifyPinned(chain, token.Pin, token.FederationID, time.Now())
-		}})
+		admitters = append(admitters, admitter{
+			name:    endpoint,
+			address: endpoint,
+			verify: func(chain []*x509.Certificate) (identity.Peer, error) {
+				return identity.VerifyPinned(chain, token.Pin, token.FederationID, time.Now())
+			},
+		})
 	}
-	return apply(ctx, a, hosts, func(ctx context.Context, in introduction) (*controlpb.JoinResponse, error) {
-		// The other end has proved who it is before the secret is sent.
-		j.progress("prove-pin", in.peer.String()+" is who made the token")
-		return message(in.Join(ctx, connect.NewRequest(request)))
+	r := requester{certificate: certificate, dial: j.dial, sentinels: j.Sentinels}
+	return requestAdmission(ctx, r, admitters, func(ctx context.Context, conn admissionConn) (*controlpb.JoinResponse, error) {
+		// The handshake has verified the peer before the secret is sent.
+		j.progress("prove-pin", "verified "+conn.peer.String()+" by the pin in the token")
+		return messageOf(conn.Join(ctx, connect.NewRequest(request)))
 	}, func(tried []error) *catalog.Refusal { return unreachable(token, tried) })
 }
 
 func unreachable(token identity.Token, tried []error) *catalog.Refusal {
 	refusal := &catalog.Refusal{
 		Code: CodeUnreachable, Field: "token",
-		Message: fmt.Sprintf("federation %s could not be asked: %s", token.FederationName, inOneLine(tried)),
-		Remedy:  "check that meshd runs there and that its control port can be reached over TCP from this host",
+		Message: fmt.Sprintf("no endpoint of federation %s admitted this datacenter: %s", token.FederationName, inOneLine(tried)),
+		Remedy:  "check that meshd runs at those endpoints and that this host reaches their control ports over TCP",
 	}
 	if errors.Is(errors.Join(tried...), identity.ErrPin) {
 		refusal.Code = CodePin
-		refusal.Remedy = "make a new token with \"meshctl token create\" if the inviting datacenter was set up anew; else somebody else answers at that address"
+		refusal.Remedy = "create a new token with \"meshctl token create\" if the datacenter that created this one was initialized again; " +
+			"otherwise find out which host answers at that address"
 	}
 	return refusal
 }

@@ -30,7 +30,7 @@ func tokenOf(t testing.TB, inviting *gateway, endpoints ...string) identity.Toke
 	return token
 }
 
-// join lets the datacenter of g ask to be admitted.
+// join requests admission of the datacenter of g. It returns the steps as well.
 func join(ctx context.Context, g *gateway, token identity.Token) (*controlpb.JoinResponse, []string, error) {
 	var steps []string
 	joiner := control.Joiner{
@@ -50,10 +50,10 @@ func refusalOf(t testing.TB, err error) *catalog.Refusal {
 	return refusal
 }
 
-func TestJoinIsAskedOfTheFirstEndpointThatAnswers(t *testing.T) {
+func TestFirstEndpointThatAnswersAdmitsTheDatacenter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.gateway("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.gateway("west", westIP)
 		response, steps, err := join(t.Context(), west, tokenOf(t, east, "203.0.113.99:7443", "203.0.113.1:1", east.address))
 		require.NoError(t, err)
 		assert.EqualValues(t, 7, response.GetResult().GetIndex())
@@ -63,24 +63,24 @@ func TestJoinIsAskedOfTheFirstEndpointThatAnswers(t *testing.T) {
 	})
 }
 
-func TestJoinSaysWhatItTriedWhenNobodyAnswers(t *testing.T) {
+func TestJoinWithoutAnAnswerReportsEveryEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.gateway("east", eastIP), w.gateway("west", westIP)
+		f := newFederation(t)
+		east, west := f.gateway("east", eastIP), f.gateway("west", westIP)
 		_, _, err := join(t.Context(), west, tokenOf(t, east, "203.0.113.99:7443", east.address))
 		refusal := refusalOf(t, err)
 		assert.Equal(t, control.CodeUnreachable, refusal.Code)
-		for _, says := range []string{"203.0.113.99:7443", "no route to host", east.address, "connection refused", "demo"} {
-			assert.Contains(t, refusal.Message, says)
+		for _, part := range []string{"203.0.113.99:7443", "no route to host", east.address, "connection refused", "demo"} {
+			assert.Contains(t, refusal.Message, part)
 		}
 		assert.NotEmpty(t, refusal.Remedy)
 	})
 }
 
-func TestJoinSendsTheSecretOnlyToWhoThePinNames(t *testing.T) {
+func TestJoinSendsTheSecretOnlyToTheDatacenterOfThePin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, north, west := w.member("east", eastIP), w.member("north", northIP), w.gateway("west", westIP)
+		f := newFederation(t)
+		east, north, west := f.member("east", eastIP), f.member("north", northIP), f.gateway("west", westIP)
 		_, steps, err := join(t.Context(), west, tokenOf(t, north, east.address))
 		require.ErrorIs(t, err, identity.ErrPin)
 		assert.Equal(t, control.CodePin, refusalOf(t, err).Code)
@@ -89,7 +89,7 @@ func TestJoinSendsTheSecretOnlyToWhoThePinNames(t *testing.T) {
 	})
 }
 
-func TestJoinWithATokenThatCannotWorkAsksNobody(t *testing.T) {
+func TestJoinWithAnInvalidTokenSendsNothing(t *testing.T) {
 	tests := map[string]struct {
 		change func(*identity.Token)
 		code   string
@@ -100,8 +100,8 @@ func TestJoinWithATokenThatCannotWorkAsksNobody(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				east, west := w.member("east", eastIP), w.gateway("west", westIP)
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.gateway("west", westIP)
 				token := tokenOf(t, east, east.address)
 				test.change(&token)
 				_, steps, err := join(t.Context(), west, token)
@@ -114,8 +114,8 @@ func TestJoinWithATokenThatCannotWorkAsksNobody(t *testing.T) {
 
 func TestRefusalOfTheFederationEndsTheJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.gateway("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.gateway("west", westIP)
 		east.service.set(&catalog.Refusal{Code: catalog.CodeNameTaken, Message: "taken"})
 		_, _, err := join(t.Context(), west, tokenOf(t, east, east.address, east.address))
 		assert.Equal(t, catalog.CodeNameTaken, refusalOf(t, err).Code)
@@ -130,12 +130,12 @@ func TestRefusalOfTheFederationEndsTheJoin(t *testing.T) {
 	})
 }
 
-func TestJoinNeedsTheKeyOfTheCAThatIsHandedOver(t *testing.T) {
+func TestJoinNeedsACertificateOfTheCAInTheRequest(t *testing.T) {
 	tests := map[string]struct {
 		change func(t *testing.T, r *controlpb.JoinRequest, east *gateway)
 		code   string
 	}{
-		"somebody else's CA": {
+		"the CA of another datacenter": {
 			change: func(_ *testing.T, r *controlpb.JoinRequest, east *gateway) {
 				r.Datacenter.CaCertificate = east.ca.Certificate()
 			},
@@ -165,8 +165,8 @@ func TestJoinNeedsTheKeyOfTheCAThatIsHandedOver(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				east, west := w.member("east", eastIP), w.gateway("west", westIP)
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.gateway("west", westIP)
 				client := joinClient(t, west)
 				request := joinRequest(west)
 				_, err := client.Join(t.Context(), connect.NewRequest(request))
@@ -182,7 +182,7 @@ func TestJoinNeedsTheKeyOfTheCAThatIsHandedOver(t *testing.T) {
 
 func joinClient(t testing.TB, g *gateway) controlpbconnect.FederationClient {
 	t.Helper()
-	return controlpbconnect.NewFederationClient(strangerClient(t, g, issue(t, g.ca, federationID, time.Now())), "https://gw1.east")
+	return controlpbconnect.NewFederationClient(rawClient(t, g, issue(t, g.ca, federationID, time.Now())), "https://gw1.east")
 }
 
 func joinRequest(g *gateway) *controlpb.JoinRequest {
@@ -195,9 +195,9 @@ func joinRequest(g *gateway) *controlpb.JoinRequest {
 
 func TestAttemptsToJoinAreLimitedForEachSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.member("east", eastIP)
-		west, north := w.gateway("west", westIP), w.gateway("north", northIP)
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west, north := f.gateway("west", westIP), f.gateway("north", northIP)
 		client := joinClient(t, west)
 		refused := 0
 		for range 30 {
@@ -208,7 +208,7 @@ func TestAttemptsToJoinAreLimitedForEachSource(t *testing.T) {
 		}
 		assert.Equal(t, 20, refused)
 		_, err := joinClient(t, north).Join(t.Context(), connect.NewRequest(joinRequest(north)))
-		require.NoError(t, err, "another source is not held back")
+		require.NoError(t, err, "another source is not limited")
 		time.Sleep(2 * time.Second)
 		_, err = client.Join(t.Context(), connect.NewRequest(joinRequest(west)))
 		require.NoError(t, err)
@@ -217,9 +217,9 @@ func TestAttemptsToJoinAreLimitedForEachSource(t *testing.T) {
 
 func TestJoinEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.gateway("west", westIP)
-		w.fabric.Isolate("east")
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.gateway("west", westIP)
+		f.fabric.Isolate("east")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, _, err := join(ctx, west, tokenOf(t, east, east.address, east.address, east.address))

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// What strangers may use up.
+// Limits for callers that are not verified members.
 const (
-	maxUnproven          = 128 // connections of those that are not proven members, in all
-	maxUnprovenPerSource = 16  // of one source
-	joinBurst            = 10  // attempts to join from one source, then one each joinInterval
-	joinInterval         = time.Second
-	maxJoinSources       = 1024
+	maxUnverified          = 128 // connections in all
+	maxUnverifiedPerSource = 16  // connections from one source
+	joinBurst              = 10  // calls of Join from one source at once, then one each joinInterval
+	joinInterval           = time.Second
+	maxJoinSources         = 1024
 )
 
-// sourceOf is what limits count by: an IPv4 address or an IPv6 /64, since one
-// host has all of the latter to itself.
+// sourceOf returns the unit that limits apply to: an IPv4 address, or an IPv6 /64,
+// because one host usually has a whole /64.
 func sourceOf(addr net.Addr) netip.Prefix {
 	ap, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
-		return netip.Prefix{} // not IP: all are one source
+		return netip.Prefix{} // not IP: all of these are one source
 	}
 	ip := ap.Addr().Unmap().WithZone("")
 	bits := ip.BitLen()
@@ -32,19 +32,21 @@ func sourceOf(addr net.Addr) netip.Prefix {
 	return prefix
 }
 
-// unproven counts connections that are in their handshake or are a stranger's.
-type unproven struct {
+// unverified counts the connections that are in their handshake or whose peer is
+// not a member.
+type unverified struct {
 	mu       sync.Mutex // guards all following fields
 	total    int
 	bySource map[netip.Prefix]int
 }
 
-// take counts a connection; release must be called when it is proven or closed
-// and may be called twice. ok is false if there are too many.
-func (u *unproven) take(source netip.Prefix) (release func(), ok bool) {
+// take counts a connection. ok is false if there are too many; otherwise release
+// must be called when the peer is verified or the connection is closed, and may be
+// called more than once.
+func (u *unverified) take(source netip.Prefix) (release func(), ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.total >= maxUnproven || u.bySource[source] >= maxUnprovenPerSource {
+	if u.total >= maxUnverified || u.bySource[source] >= maxUnverifiedPerSource {
 		return nil, false
 	}
 	u.total++
@@ -52,7 +54,7 @@ func (u *unproven) take(source netip.Prefix) (release func(), ok bool) {
 	return sync.OnceFunc(func() { u.release(source) }), true
 }
 
-func (u *unproven) release(source netip.Prefix) {
+func (u *unverified) release(source netip.Prefix) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.total--
@@ -61,27 +63,26 @@ func (u *unproven) release(source netip.Prefix) {
 	}
 }
 
-// joinRate bounds attempts to join by a token bucket for each source. Secrets of
-// 256 bits are not guessed; it is the work and the log lines that are bounded.
+// joinRate limits calls of Join with one token bucket for each source. It limits
+// the work and the log lines that a caller causes: secrets have 256 bits and need
+// no protection from guesses.
 type joinRate struct {
 	now func() time.Time
 
-	mu    sync.Mutex // guards all following fields
-	spent map[netip.Prefix]bucket
+	mu      sync.Mutex                 // guards buckets
+	buckets map[netip.Prefix]time.Time // when each will be full again; full ones may be absent
 }
 
-// bucket says when it will be full again: each attempt moves that time on.
-type bucket struct{ full time.Time }
-
-// allow takes one attempt out of the source's bucket.
+// allow takes one call out of the source's bucket and reports whether that was
+// possible.
 func (j *joinRate) allow(source netip.Prefix) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := j.now()
-	if len(j.spent) >= maxJoinSources {
-		j.forget(now)
+	if len(j.buckets) >= maxJoinSources {
+		j.removeFull(now)
 	}
-	full := j.spent[source].full
+	full, exists := j.buckets[source]
 	if full.Before(now) {
 		full = now
 	}
@@ -89,18 +90,17 @@ func (j *joinRate) allow(source netip.Prefix) bool {
 	if full.Sub(now) > joinBurst*joinInterval {
 		return false
 	}
-	if _, known := j.spent[source]; !known && len(j.spent) >= maxJoinSources {
+	if !exists && len(j.buckets) >= maxJoinSources {
 		return false
 	}
-	j.spent[source] = bucket{full: full}
+	j.buckets[source] = full
 	return true
 }
 
-// forget drops the buckets that are full.
-func (j *joinRate) forget(now time.Time) {
-	for source, b := range j.spent {
-		if !b.full.After(now) {
-			delete(j.spent, source)
+func (j *joinRate) removeFull(now time.Time) {
+	for source, full := range j.buckets {
+		if !full.After(now) {
+			delete(j.buckets, source)
 		}
 	}
 }

@@ -16,107 +16,108 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/rpc"
+	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 const (
 	handshakeTimeout = 10 * time.Second
-	// strangerLife is how long a connection of a caller that is no member lasts:
-	// enough to join, which waits for the catalog's quorum.
-	strangerLife = time.Minute
-	// acceptPause is waited when the host is out of file descriptors or memory.
-	acceptPause = 200 * time.Millisecond
-	// overlayRetry is waited before binding to the overlay address is tried again.
+	// nonMemberLifetime limits the connection of a caller that is not a member. It
+	// suffices for Join, which waits for the quorum of the catalog.
+	nonMemberLifetime = time.Minute
+	// acceptRetry is the pause after a failed accept: the host may be out of file
+	// descriptors or memory.
+	acceptRetry = 200 * time.Millisecond
+	// overlayRetry is the pause between attempts to bind to the overlay address.
 	overlayRetry  = 5 * time.Second
 	shutdownGrace = 2 * time.Second
-	// answerGrace is how long a datacenter that has left may wait for the answer
-	// to the call by which it did.
+	// answerGrace is how long the connection of a datacenter that has left stays
+	// open for the answer to the call by which it left.
 	answerGrace = time.Second
 )
 
-// Config is what a Port needs; all but the last three are required.
+// Config configures a Port. All fields are required unless stated otherwise.
 type Config struct {
 	Listen    netip.AddrPort      // control.listen
 	Certifier *identity.Certifier // whose federation is set
 	CAs       identity.CAs        // of the catalog; called at each handshake and each call
-	// Changed is closed when the catalog changes after the call.
+	// Changed returns a channel that is closed at the next change of the catalog.
 	Changed func() <-chan struct{}
-	// Index is of the last command in the catalog; nil: strangers are not told
-	// whether they were removed from it.
+	// Index returns the index of the last command in the catalog. If it is nil,
+	// refused callers cannot learn that their datacenter was removed.
 	Index   func() uint64
 	Sockets Sockets
 	Service Service
-	// Addresses gives where a gateway may be reached, host:port, best first.
+	// Addresses returns the addresses of a gateway, host:port, best first.
 	Addresses func(catalog.GatewayID) []string
-	Sentinels rpc.Sentinels    // errors of Service that keep their meaning over the wire
+	Sentinels rpc.Sentinels    // optional: errors of Service that keep their identity over the wire
 	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: silent
+	Log       *slog.Logger     // nil: no log
 }
 
-// Port is the control port of a gateway that is a member, both ways: it accepts
-// and it dials. Every connection is cut as soon as the catalog says that the
-// datacenter at its other end is no longer a member.
+// Port is the control port of a member: it accepts connections of other gateways
+// and dials them. It closes a connection when the datacenter at the other end is
+// removed from the catalog.
 type Port struct {
-	config   Config
-	trust    trust
-	log      *slog.Logger
-	sessions *sessions
-	unproven unproven
-	rpc      *queue
-	raft     *RaftNetwork
-	client   *Client
-	http     *http.Server
-	overlay  *overlay
+	cfg        Config
+	trust      trust
+	log        *slog.Logger
+	sessions   *sessions
+	unverified unverified
+	rpc        *queue
+	raft       *RaftNetwork
+	client     *Client
+	http       *http.Server
+	overlay    wake.Latest[netip.Addr] // this gateway's overlay address; zero: none
 
 	mu       sync.Mutex // guards all following fields
 	listener net.Listener
 }
 
-// New makes a control port. Listen binds it, Run serves it.
-func New(config Config) *Port {
-	if config.Now == nil {
-		config.Now = time.Now
+// New returns a control port. Listen binds it, Run serves it.
+func New(cfg Config) *Port {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
-	if config.Log == nil {
-		config.Log = slog.New(slog.DiscardHandler)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Port{
-		config:   config,
-		trust:    trust{certifier: config.Certifier, cas: config.CAs, now: config.Now},
-		log:      config.Log,
-		sessions: newSessions(),
-		unproven: unproven{bySource: make(map[netip.Prefix]int)},
-		overlay:  newOverlay(),
+		cfg:        cfg,
+		trust:      trust{certifier: cfg.Certifier, cas: cfg.CAs, now: cfg.Now},
+		log:        cfg.Log,
+		sessions:   newSessions(),
+		unverified: unverified{bySource: make(map[netip.Prefix]int)},
 	}
 	p.rpc = newQueue(p.Addr)
 	p.raft = &RaftNetwork{queue: newQueue(p.Addr), dial: p.dial}
-	p.client = newClient(p.dial, config.Addresses, config.Sentinels)
+	p.client = newClient(p.dial, cfg.Addresses, cfg.Sentinels)
 	p.http = p.newHTTP()
 	return p
 }
 
-// Raft returns the way for raft's streams.
+// Raft returns the network for the streams of raft.
 func (p *Port) Raft() *RaftNetwork { return p.raft }
 
-// Client returns the way to call other gateways.
+// Client returns the client for calls to other gateways.
 func (p *Port) Client() *Client { return p.client }
 
-// Addr returns the address that is bound, the one to bind before Listen.
+// Addr returns the bound address, or the configured one before Listen.
 func (p *Port) Addr() net.Addr {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.listener == nil {
-		return net.TCPAddrFromAddrPort(p.config.Listen)
+		return net.TCPAddrFromAddrPort(p.cfg.Listen)
 	}
 	return p.listener.Addr()
 }
 
-// SetOverlay tells this gateway's overlay address, on which the port listens as
-// well from then on; the zero address ends that.
-func (p *Port) SetOverlay(addr netip.Addr) { p.overlay.set(addr) }
+// SetOverlay sets this gateway's overlay address, on which Run listens in addition
+// to the configured one. The zero address ends that.
+func (p *Port) SetOverlay(addr netip.Addr) { p.overlay.Set(addr) }
 
-// Listen binds the port, so that one that is in use is found before anything is
-// changed. Run does it if it was not done before.
+// Listen binds the port, so that a caller can detect a port in use before it
+// changes anything. Run calls it if necessary.
 func (p *Port) Listen(ctx context.Context) error {
 	_, err := p.listen(ctx)
 	return err
@@ -128,7 +129,7 @@ func (p *Port) listen(ctx context.Context) (net.Listener, error) {
 	if p.listener != nil {
 		return p.listener, nil
 	}
-	l, err := p.config.Sockets.Listen(ctx, p.config.Listen, Underlay)
+	l, err := p.cfg.Sockets.Listen(ctx, p.cfg.Listen, Underlay)
 	if err != nil {
 		return nil, fmt.Errorf("control.listen: %w", err)
 	}
@@ -136,7 +137,7 @@ func (p *Port) listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// Close releases the port of a Listen that no Run followed.
+// Close releases the port after a Listen without a Run.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,8 +149,8 @@ func (p *Port) Close() error {
 	return err
 }
 
-// Run serves until ctx ends. It then stops accepting, gives calls that are being
-// answered two seconds and closes every connection.
+// Run serves until ctx ends. It then stops accepting, waits up to two seconds for
+// calls in progress and closes all connections.
 func (p *Port) Run(ctx context.Context) error {
 	listener, err := p.listen(ctx)
 	if err != nil {
@@ -173,21 +174,21 @@ func (p *Port) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// shutdown ends what Run serves: calls first, since they may need raft.
+// shutdown ends what Run serves: calls first, because they may depend on raft.
 func (p *Port) shutdown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	_ = p.Close() // no new connections
 	if err := p.http.Shutdown(ctx); err != nil {
-		_ = p.http.Close() // calls that were not done in time are cut
+		_ = p.http.Close() // ends the calls that took too long
 	}
 	p.client.close()
 	_ = p.raft.Close() // never fails
 	p.sessions.close()
 }
 
-// accept takes connections until the listener is closed, each in a goroutine of
-// its own that ends when the connection is handed over.
+// accept accepts connections until the listener is closed. It serves each in a
+// goroutine that ends when the connection is delivered.
 func (p *Port) accept(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // ends Accept
 	defer stop()
@@ -202,35 +203,35 @@ func (p *Port) accept(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 		if err != nil {
-			p.log.Warn("cannot accept on control port", "err", err)
-			if !pause(ctx, acceptPause) {
+			p.log.Warn("failed to accept a connection on the control port", "err", err, "retry", acceptRetry)
+			if !wait(ctx, acceptRetry) {
 				return nil
 			}
 			continue
 		}
-		release, ok := p.unproven.take(sourceOf(raw.RemoteAddr()))
+		release, ok := p.unverified.take(sourceOf(raw.RemoteAddr()))
 		if !ok {
-			_ = raw.Close() // the only answer that costs nothing
+			_ = raw.Close() // an answer would cost more
 			continue
 		}
 		handshakes.Go(func() { p.serve(ctx, raw, release) })
 	}
 }
 
-// serve does the handshake of one connection and hands it to raft or to RPC.
+// serve completes the handshake of one connection and delivers it to raft or RPC.
 func (p *Port) serve(ctx context.Context, raw net.Conn, release func()) {
 	under := p.sessions.track(raw, release)
 	conn, proof, err := p.handshake(ctx, under)
 	if err != nil {
-		p.log.Debug("control handshake refused", "remote", raw.RemoteAddr().String(), "err", err)
-		_ = under.Close() // there is nothing to say to it
+		p.log.Debug("refused a connection to the control port", "address", raw.RemoteAddr().String(), "err", err)
+		_ = under.Close() // an error changes nothing
 		return
 	}
 	p.sessions.add(under, proof, conn.ConnectionState().NegotiatedProtocol == protocolRPC)
 	switch {
 	case !proof.member:
-		time.AfterFunc(strangerLife, func() { _ = under.Close() })
-	case !p.trust.holds(proof): // the catalog changed before add: watchTrust did not see us
+		time.AfterFunc(nonMemberLifetime, func() { _ = under.Close() })
+	case !p.trust.holds(proof): // the catalog changed before add, too early for watchTrust
 		_ = under.Close()
 		return
 	default:
@@ -243,16 +244,16 @@ func (p *Port) serve(ctx context.Context, raw net.Conn, release func()) {
 	p.rpc.deliver(ctx, conn)
 }
 
-// handshake lets members in, and strangers only where they could ask to join.
+// handshake accepts members, and other callers only for RPC, where they may join.
 func (p *Port) handshake(ctx context.Context, under net.Conn) (*tls.Conn, proof, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	var proved proof
-	conn := tls.Server(under, serverTLS(p.config.Certifier, func(state tls.ConnectionState) error {
+	conn := tls.Server(under, serverTLS(p.cfg.Certifier, func(state tls.ConnectionState) error {
 		var err error
 		proved, err = p.trust.prove(state)
 		if state.NegotiatedProtocol == protocolRPC {
-			return nil // authorise looks at each call
+			return nil // authorise checks each call
 		}
 		return err
 	}))
@@ -262,36 +263,38 @@ func (p *Port) handshake(ctx context.Context, under net.Conn) (*tls.Conn, proof,
 	return conn, proved, nil
 }
 
-// watchTrust cuts the connections of those that the catalog no longer names.
+// watchTrust closes the connections of datacenters that are removed from the
+// catalog, until ctx ends.
 func (p *Port) watchTrust(ctx context.Context) error {
 	for {
-		changed := p.config.Changed() // before the look, so that no change is missed
-		again := time.Duration(0)
-		n := p.sessions.cut(func(s *session) bool {
-			due, wait := p.endsNow(s)
-			again = max(again, wait)
-			return due
+		changed := p.cfg.Changed() // before the check, so that no change is missed
+		remaining := time.Duration(0)
+		n := p.sessions.closeIf(func(s *session) bool {
+			closeNow, grace := p.expired(s)
+			remaining = max(remaining, grace)
+			return closeNow
 		})
 		if n > 0 {
-			p.log.Info("cut connections of a datacenter that is no longer a member", "connections", n)
+			p.log.Info("closed connections of datacenters that are no longer members", "connections", n)
 		}
-		var later <-chan time.Time // never, unless somebody is owed an answer
-		if again > 0 {
-			later = time.After(again)
+		var graceEnds <-chan time.Time // nil unless some connection has grace left
+		if remaining > 0 {
+			graceEnds = time.After(remaining)
 		}
 		select {
 		case <-changed:
-		case <-later:
+		case <-graceEnds:
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// endsNow tells whether a connection has to be cut, or how long it may still
-// last. One on which we answer calls lasts a moment longer: the call by which
-// its peer left came over it, and further ones are refused anyway.
-func (p *Port) endsNow(s *session) (now bool, wait time.Duration) {
+// expired reports whether a connection has to be closed now, or else how long it
+// may stay open, zero if its peer is a member. A connection on which this gateway
+// serves calls has answerGrace: the call by which the peer left may have come over
+// it, and authorise refuses further ones.
+func (p *Port) expired(s *session) (closeNow bool, grace time.Duration) {
 	if !s.proof.member || p.trust.holds(s.proof) {
 		return false, 0
 	}
@@ -301,12 +304,12 @@ func (p *Port) endsNow(s *session) (now bool, wait time.Duration) {
 	if s.ended.IsZero() {
 		s.ended = time.Now()
 	}
-	wait = answerGrace - time.Since(s.ended)
-	return wait <= 0, max(wait, 0)
+	grace = answerGrace - time.Since(s.ended)
+	return grace <= 0, max(grace, 0)
 }
 
-// pause waits; false: ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
+// wait waits for d and reports whether ctx is still active.
+func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
 		return true

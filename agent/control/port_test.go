@@ -24,7 +24,7 @@ const (
 	raftProtocol            = "meshway-raft/1"
 )
 
-// accepted waits for a raft stream at g; it fails when none comes.
+// accepted waits for a raft stream at g and fails the test after a minute.
 func accepted(t testing.TB, g *gateway) net.Conn {
 	t.Helper()
 	conns := make(chan net.Conn, 1)
@@ -53,8 +53,8 @@ func raftStream(t testing.TB, from, to *gateway) (near, far net.Conn) {
 
 func TestRaftStreamsCarryBytesBothWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
 		for _, ends := range [][2]*gateway{{east, west}, {west, east}} {
 			near, far := raftStream(t, ends[0], ends[1])
 			_, err := near.Write([]byte("ping"))
@@ -72,7 +72,7 @@ func TestRaftStreamsCarryBytesBothWays(t *testing.T) {
 	})
 }
 
-func TestOnlyTLS13WithHybridKeyExchangeIsSpoken(t *testing.T) {
+func TestOnlyTLS13WithHybridKeyExchangeIsAccepted(t *testing.T) {
 	tests := map[string]func(*tls.Config){
 		"TLS 1.2": func(c *tls.Config) {
 			c.MinVersion, c.MaxVersion, c.CurvePreferences = tls.VersionTLS12, tls.VersionTLS12, nil
@@ -87,8 +87,8 @@ func TestOnlyTLS13WithHybridKeyExchangeIsSpoken(t *testing.T) {
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				east, west := w.member("east", eastIP), w.member("west", westIP)
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.member("west", westIP)
 				good := clientConfig(issue(t, west.ca, federationID, time.Now()), "h2")
 				require.NoError(t, hello(t, west, east, good), "the same without the change")
 				bad := good.Clone()
@@ -99,8 +99,8 @@ func TestOnlyTLS13WithHybridKeyExchangeIsSpoken(t *testing.T) {
 	}
 }
 
-// hello dials with any TLS configuration and says whether the other side goes on
-// talking. In TLS 1.3 the client learns only after its handshake that it was refused.
+// hello dials with any TLS configuration and returns an error if the other side
+// refuses it. In TLS 1.3 a refusal arrives only after the client's handshake.
 func hello(t testing.TB, from, to *gateway, config *tls.Config) error {
 	t.Helper()
 	raw, err := from.host.Dial(t.Context(), to.address)
@@ -113,7 +113,7 @@ func hello(t testing.TB, from, to *gateway, config *tls.Config) error {
 	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 	_, err = conn.Read(make([]byte, 1))
 	if isTimeout(err) {
-		return nil // it waits for us
+		return nil // the other side waits for a request
 	}
 	return err
 }
@@ -123,16 +123,16 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-func TestPlainTCPIsNotAnswered(t *testing.T) {
+func TestPlainTextGetsNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
 		for _, text := range []string{"GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00\x01\x02\x03\x04\x05\x06"} {
 			raw, err := west.host.Dial(t.Context(), east.address)
 			require.NoError(t, err)
 			_, err = raw.Write([]byte(text))
 			require.NoError(t, err)
-			answer, _ := io.ReadAll(raw) // how it ends does not matter
+			answer, _ := io.ReadAll(raw) // an error is fine
 			assert.NotContains(t, string(answer), "HTTP/2")
 			assert.NotContains(t, string(answer), "200")
 			assert.Less(t, len(answer), 200)
@@ -142,24 +142,24 @@ func TestPlainTCPIsNotAnswered(t *testing.T) {
 
 func TestRaftIsForMembersOnly(t *testing.T) {
 	tests := map[string]func(t *testing.T, west *gateway) *tls.Certificate{
-		"CA that is not in the catalog": func(t *testing.T, _ *gateway) *tls.Certificate {
+		"a CA that is not in the catalog": func(t *testing.T, _ *gateway) *tls.Certificate {
 			return issue(t, newCA(t, "north"), federationID, time.Now())
 		},
-		"another CA under a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
+		"another CA with a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
 			return issue(t, newCA(t, "west"), federationID, time.Now())
 		},
-		"right CA, another federation": func(t *testing.T, west *gateway) *tls.Certificate {
+		"a certificate for another federation": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, "another", time.Now())
 		},
-		"expired": func(t *testing.T, west *gateway) *tls.Certificate {
+		"an expired certificate": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, federationID, time.Now().Add(-25*time.Hour))
 		},
 	}
 	for name, certificate := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				east, west := w.member("east", eastIP), w.member("west", westIP)
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.member("west", westIP)
 				require.NoError(t, hello(t, west, east, clientConfig(issue(t, west.ca, federationID, time.Now()), raftProtocol)))
 				_ = accepted(t, east).Close() // the other end may be gone
 				require.Error(t, hello(t, west, east, clientConfig(certificate(t, west), raftProtocol)))
@@ -175,11 +175,11 @@ func newCA(t testing.TB, dc catalog.DatacenterName) *identity.CA {
 	return ca
 }
 
-func TestDialWantsExactlyTheGatewayThatWasDialled(t *testing.T) {
+func TestDialVerifiesTheGatewayThatItDialled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
-		w.member("north", northIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		f.member("north", northIP)
 		_, err := west.port.Raft().Dial(t.Context(), "north/gw1", east.address)
 		require.ErrorIs(t, err, control.ErrWrongPeer)
 		require.ErrorContains(t, err, "east/gw1")
@@ -188,43 +188,43 @@ func TestDialWantsExactlyTheGatewayThatWasDialled(t *testing.T) {
 	})
 }
 
-func TestDialRefusesAServerThatIsNoMember(t *testing.T) {
+func TestDialRefusesAServerThatIsNotAMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		west := w.member("west", westIP)
-		east := w.member("east", eastIP)
+		f := newFederation(t)
+		west := f.member("west", westIP)
+		east := f.member("east", eastIP)
 		_, near := raftStream(t, west, east)
 		_ = near.Close()
-		w.admit("east", newCA(t, "east").Certificate())
+		f.admit("east", newCA(t, "east").Certificate())
 		_, err := west.port.Raft().Dial(t.Context(), "east/gw1", east.address)
 		require.ErrorContains(t, err, "unknown authority")
-		w.expel("east")
+		f.remove("east")
 		_, err = west.port.Raft().Dial(t.Context(), "east/gw1", east.address)
 		require.ErrorIs(t, err, identity.ErrNotMember)
 	})
 }
 
-func TestLeavingCutsOpenConnectionsAtOnce(t *testing.T) {
-	tests := map[string]func(w *world){
-		"datacenter is gone":         func(w *world) { w.expel("west") },
-		"datacenter has another CA":  func(w *world) { w.admit("west", newCA(w.t, "west").Certificate()) },
-		"an unrelated one goes only": nil,
+func TestRemovalClosesOpenConnectionsAtOnce(t *testing.T) {
+	tests := map[string]func(f *federation){
+		"the datacenter is removed": func(f *federation) { f.remove("west") },
+		"its CA is replaced":        func(f *federation) { f.admit("west", newCA(f.t, "west").Certificate()) },
+		"another one is removed":    nil,
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				east, west := w.member("east", eastIP), w.member("west", westIP)
-				w.member("north", northIP)
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.member("west", westIP)
+				f.member("north", northIP)
 				_, fromWest := raftStream(t, west, east)
 				toWest, _ := raftStream(t, east, west)
 				_, err := west.port.Client().ReadIndex(t.Context(), "east/gw1", false)
 				require.NoError(t, err)
 
 				if change == nil {
-					w.expel("north")
+					f.remove("north")
 				} else {
-					change(w)
+					change(f)
 				}
 				synctest.Wait()
 				for _, conn := range []net.Conn{fromWest, toWest} {
@@ -239,10 +239,10 @@ func TestLeavingCutsOpenConnectionsAtOnce(t *testing.T) {
 	}
 }
 
-func TestConnectionsOutliveCertificatesAndNewOnesUseNewCertificates(t *testing.T) {
+func TestConnectionsStayOpenWhenCertificatesAreRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
 		old, far := raftStream(t, west, east)
 		first := leafOf(t, far.(*tls.Conn).ConnectionState()).SerialNumber
 		time.Sleep(72 * time.Hour)
@@ -257,11 +257,11 @@ func TestConnectionsOutliveCertificatesAndNewOnesUseNewCertificates(t *testing.T
 	})
 }
 
-func TestMembersGetThroughWhileAStrangerHoldsConnections(t *testing.T) {
+func TestMembersConnectWhileANonMemberHoldsConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
-		stranger := w.fabric.Host("stranger", "198.51.100.1")
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		stranger := f.fabric.Host("stranger", "198.51.100.1")
 		for range 200 {
 			_, err := stranger.Dial(t.Context(), east.address)
 			require.NoError(t, err)
@@ -273,8 +273,8 @@ func TestMembersGetThroughWhileAStrangerHoldsConnections(t *testing.T) {
 
 func TestSilentConnectionIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.gateway("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.gateway("west", westIP)
 		raw, err := west.host.Dial(t.Context(), east.address)
 		require.NoError(t, err)
 		start := time.Now()
@@ -287,15 +287,15 @@ func TestSilentConnectionIsClosed(t *testing.T) {
 		conn := tls.Client(raw, clientConfig(issue(t, west.ca, federationID, time.Now()), "h2"))
 		require.NoError(t, conn.HandshakeContext(t.Context()))
 		start = time.Now()
-		_, _ = io.ReadAll(conn) // settings, then the end
-		assert.LessOrEqual(t, time.Since(start), time.Minute, "a stranger's connection does not last")
+		_, _ = io.ReadAll(conn) // the settings frame, then the end
+		assert.LessOrEqual(t, time.Since(start), time.Minute, "the connection of a non-member is closed")
 	})
 }
 
-func TestPortListensOnTheOverlayAddressToo(t *testing.T) {
+func TestPortListensOnTheOverlayAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.member("west", westIP)
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
 		for i, address := range []string{"fd00::1", "fd00::2"} {
 			overlay := netip.MustParseAddr(address)
 			east.host.SetOverlay(overlay)
@@ -318,19 +318,19 @@ func TestPortListensOnTheOverlayAddressToo(t *testing.T) {
 }
 
 func TestPortInUseNamesTheConfigurationKey(t *testing.T) {
-	w := newWorld(t)
-	east := w.gateway("east", eastIP)
+	f := newFederation(t)
+	east := f.gateway("east", eastIP)
 	_, err := east.host.Listen(t.Context(), netip.MustParseAddrPort("[::]:7443"), control.Underlay)
 	require.NoError(t, err)
 	require.ErrorContains(t, east.port.Listen(t.Context()), "control.listen")
 	require.ErrorContains(t, east.port.Run(t.Context()), "control.listen")
 }
 
-func TestEndOfRunEndsStreamsAndFreesThePort(t *testing.T) {
+func TestEndOfRunClosesStreamsAndFreesThePort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		east, west := w.member("east", eastIP), w.gateway("west", westIP)
-		w.admit("west", west.ca.Certificate())
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.gateway("west", westIP)
+		f.admit("west", west.ca.Certificate())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- west.port.Run(ctx) }()
@@ -349,10 +349,10 @@ func TestEndOfRunEndsStreamsAndFreesThePort(t *testing.T) {
 	})
 }
 
-func TestRunThatIsEndedAtOnceEndsCleanly(t *testing.T) {
+func TestRunReturnsNilWhenItsContextHasEnded(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
-			east := newWorld(t).gateway("east", eastIP)
+			east := newFederation(t).gateway("east", eastIP)
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			require.NoError(t, east.port.Run(ctx))

@@ -8,10 +8,10 @@ import (
 
 // queue is a net.Listener of connections whose handshake is done.
 type queue struct {
-	addr   func() net.Addr
-	conns  chan net.Conn
-	done   chan struct{}
-	finish sync.Once
+	addr  func() net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once // closes done
 }
 
 var _ net.Listener = (*queue)(nil)
@@ -20,7 +20,8 @@ func newQueue(addr func() net.Addr) *queue {
 	return &queue{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
-// deliver hands over a connection, or closes it when nobody will take it.
+// deliver passes a connection to Accept. It closes the connection if the queue is
+// closed or ctx ends first.
 func (q *queue) deliver(ctx context.Context, conn net.Conn) {
 	select {
 	case q.conns <- conn:
@@ -41,9 +42,9 @@ func (q *queue) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener; it is no error to close twice.
+// Close implements net.Listener. It may be called more than once.
 func (q *queue) Close() error {
-	q.finish.Do(func() { close(q.done) })
+	q.once.Do(func() { close(q.done) })
 	return nil
 }
 

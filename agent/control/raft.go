@@ -7,25 +7,26 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// RaftNetwork carries raft's streams over the control port; it is a
-// consensus.Network. Both ends have proven to be members before Accept or
-// Dial returns a stream, and it is cut when one of them leaves the federation.
+// RaftNetwork carries the streams of raft over the control port; it is a
+// consensus.Network. Accept and Dial return a stream after both ends have verified
+// that the other is a member. The stream is closed when one of them leaves the
+// federation.
 type RaftNetwork struct {
 	queue *queue
-	dial  func(ctx context.Context, id catalog.GatewayID, address, protocol string) (net.Conn, error)
+	dial  dialFunc
 }
 
 // Accept waits for the next stream that another member opened.
 func (n *RaftNetwork) Accept() (net.Conn, error) { return n.queue.Accept() }
 
-// Close ends Accept with net.ErrClosed; streams that are open stay open.
+// Close ends Accept with net.ErrClosed. Open streams stay open.
 func (n *RaftNetwork) Close() error { return n.queue.Close() }
 
 // Addr returns the address of the control port.
 func (n *RaftNetwork) Addr() net.Addr { return n.queue.Addr() }
 
-// Dial opens a stream to the gateway id at address, host:port.
-// errors.Is(err, ErrWrongPeer) if another gateway answers there.
+// Dial opens a stream to the gateway id at address, host:port. It returns
+// ErrWrongPeer (errors.Is) if another gateway answers there.
 func (n *RaftNetwork) Dial(ctx context.Context, id catalog.GatewayID, address string) (net.Conn, error) {
 	return n.dial(ctx, id, address, protocolRaft)
 }

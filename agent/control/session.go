@@ -7,52 +7,53 @@ import (
 	"time"
 )
 
-// session is one open connection with what its handshake proved.
+// session is an open connection and the result of its handshake.
 type session struct {
 	raw    net.Conn // below TLS
 	proof  proof
-	serves bool      // we answer calls on it, each of which is authorised anew
-	ended  time.Time // since when its peer is no member any more; guarded by sessions.mu
+	serves bool      // this gateway serves calls on it and authorises each of them
+	ended  time.Time // when its peer was first seen not to be a member; guarded by sessions.mu
 }
 
-// sessions holds the open connections of the control port, both those that were
-// accepted and those that were dialled, so that trust that ends, ends them.
+// sessions is the set of open connections of the control port, accepted and
+// dialled, so that the end of a membership closes them.
 type sessions struct {
 	mu     sync.Mutex // guards all following fields
-	open   map[*tracked]*session
+	open   map[*trackedConn]*session
 	closed bool
 }
 
-func newSessions() *sessions { return &sessions{open: make(map[*tracked]*session)} }
+func newSessions() *sessions { return &sessions{open: make(map[*trackedConn]*session)} }
 
-// tracked is a connection below TLS that leaves the set when it is closed.
-type tracked struct {
+// trackedConn is a connection below TLS that leaves the set when it is closed.
+type trackedConn struct {
 	net.Conn
-	set    *sessions
-	once   sync.Once
-	closed func() // may be nil
+	set     *sessions
+	once    sync.Once
+	onClose func() // may be nil
 }
 
 // Close closes the connection once.
-func (c *tracked) Close() error {
+func (c *trackedConn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
 		err = c.Conn.Close()
 		c.set.remove(c)
-		if c.closed != nil {
-			c.closed()
+		if c.onClose != nil {
+			c.onClose()
 		}
 	})
 	return err
 }
 
-// track puts a connection under watch, as that of a stranger until add.
-func (s *sessions) track(conn net.Conn, closed func()) *tracked {
-	return &tracked{Conn: conn, set: s, closed: closed}
+// track returns conn as one that add can add to the set. onClose, which may be
+// nil, is called when it is closed.
+func (s *sessions) track(conn net.Conn, onClose func()) *trackedConn {
+	return &trackedConn{Conn: conn, set: s, onClose: onClose}
 }
 
-// add says what the handshake on c proved. It closes c if all are being closed.
-func (s *sessions) add(c *tracked, p proof, serves bool) {
+// add adds c with the result of its handshake. It closes c if the set is closed.
+func (s *sessions) add(c *trackedConn, p proof, serves bool) {
 	s.mu.Lock()
 	closed := s.closed
 	if !closed {
@@ -60,13 +61,13 @@ func (s *sessions) add(c *tracked, p proof, serves bool) {
 	}
 	s.mu.Unlock()
 	if closed {
-		_ = c.Close() // closing is all that is wanted
+		_ = c.Close() // an error changes nothing
 	}
 }
 
 // find returns the session of a connection below TLS.
 func (s *sessions) find(conn net.Conn) (*session, bool) {
-	c, ok := conn.(*tracked)
+	c, ok := conn.(*trackedConn)
 	if !ok {
 		return nil, false
 	}
@@ -76,15 +77,15 @@ func (s *sessions) find(conn net.Conn) (*session, bool) {
 	return session, ok
 }
 
-func (s *sessions) remove(c *tracked) {
+func (s *sessions) remove(c *trackedConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
 }
 
-// cut closes the connections that match and returns how many those were. It
-// closes below TLS: a goodbye to a peer that does not read would only take time.
-func (s *sessions) cut(match func(*session) bool) int {
+// closeIf closes the connections that match and returns their number. It closes
+// them below TLS: a TLS alert to a peer that does not read would block.
+func (s *sessions) closeIf(match func(*session) bool) int {
 	var matching []net.Conn
 	s.mu.Lock()
 	for _, session := range s.open {
@@ -94,17 +95,17 @@ func (s *sessions) cut(match func(*session) bool) int {
 	}
 	s.mu.Unlock()
 	for _, conn := range matching {
-		_ = conn.Close() // closing is all that is wanted
+		_ = conn.Close() // an error changes nothing
 	}
 	return len(matching)
 }
 
-// close closes all connections, those that come later too.
+// close closes all connections, and those that are added later.
 func (s *sessions) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.cut(func(*session) bool { return true })
+	s.closeIf(func(*session) bool { return true })
 }
 
 type sessionKey struct{}

@@ -34,14 +34,14 @@ func (m *Member) Expelled(ctx context.Context) catalog.GatewayID {
 		asking.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, standingTimeout)
 			defer cancel()
-			no, ok := errors.AsType[*control.NotMemberError](m.port.Client().Standing(ctx, g.ID()))
+			no, ok := errors.AsType[*control.NotMemberError](m.port.Client().CheckMembership(ctx, g.ID()))
 			if !ok || no.Index < own.ModifiedIndex {
 				return nil
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if by == "" || no.By < by {
-				by = no.By
+			if by == "" || no.Gateway < by {
+				by = no.Gateway
 			}
 			return nil
 		})

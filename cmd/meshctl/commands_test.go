@@ -24,7 +24,7 @@ import (
 
 func joinSteps() []*controlpb.Progress {
 	return []*controlpb.Progress{
-		{Step: "prove-pin", Message: "east/gw1 is who made the token"},
+		{Step: "prove-pin", Message: "verified east/gw1 by the pin in the token"},
 		{Step: "admitted", Message: "admitted to federation prod as west"},
 		{Step: "done", Message: "joined", Done: true},
 	}

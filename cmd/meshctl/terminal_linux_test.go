@@ -112,7 +112,7 @@ func TestColourOnATerminalUnlessToldOtherwise(t *testing.T) {
 func TestJoinOnATerminalLeavesOneLineForEachStep(t *testing.T) {
 	code, shown := onTerminal(t, &operator{steps: joinSteps()}, 80, nil, "", "join", "token")
 	require.Equal(t, exitOK, code)
-	assert.Contains(t, uncoloured(shown), "✓ east/gw1 is who made the token  0 s\n")
+	assert.Contains(t, uncoloured(shown), "✓ verified east/gw1 by the pin in the token  0 s\n")
 	assert.Equal(t, 3, strings.Count(shown, "✓"))
 	assert.Equal(t, 4, strings.Count(shown, "\n"), "three steps and the hint")
 

@@ -17,28 +17,28 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-func TestWhoIsNoMemberAnyMoreIsToldSoAndHowFarThatIsKnown(t *testing.T) {
+func TestCheckMembershipReportsARemovalAndTheCatalogIndex(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(w *world, west *gateway)
-		no     bool
+		change  func(f *federation, west *gateway)
+		removed bool
 	}{
-		"a member":                  {func(*world, *gateway) {}, false},
-		"removed":                   {func(w *world, _ *gateway) { w.expel("west") }, true},
-		"another one took its name": {func(w *world, _ *gateway) { w.admit("west", newCA(w.t, "west").Certificate()) }, true},
-		"nobody answers":            {func(w *world, _ *gateway) { w.fabric.Host("east", "192.0.2.1") }, false},
+		"a member":                {func(*federation, *gateway) {}, false},
+		"removed":                 {func(f *federation, _ *gateway) { f.remove("west") }, true},
+		"another CA has its name": {func(f *federation, _ *gateway) { f.admit("west", newCA(f.t, "west").Certificate()) }, true},
+		"no gateway answers":      {func(f *federation, _ *gateway) { f.fabric.Host("east", "192.0.2.1") }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.member("east", eastIP)
-				west := w.member("west", westIP)
-				test.change(w, west)
-				err := west.port.Client().Standing(t.Context(), "east/gw1")
-				no, ok := errors.AsType[*control.NotMemberError](err)
-				require.Equal(t, test.no, ok, err)
+				f := newFederation(t)
+				f.member("east", eastIP)
+				west := f.member("west", westIP)
+				test.change(f, west)
+				err := west.port.Client().CheckMembership(t.Context(), "east/gw1")
+				notMember, ok := errors.AsType[*control.NotMemberError](err)
+				require.Equal(t, test.removed, ok, err)
 				if ok {
-					assert.Equal(t, catalog.GatewayID("east/gw1"), no.By)
-					assert.EqualValues(t, catalogIndex, no.Index)
+					assert.Equal(t, catalog.GatewayID("east/gw1"), notMember.Gateway)
+					assert.EqualValues(t, catalogIndex, notMember.Index)
 					assert.ErrorIs(t, err, identity.ErrNotMember)
 				}
 			})
@@ -46,11 +46,11 @@ func TestWhoIsNoMemberAnyMoreIsToldSoAndHowFarThatIsKnown(t *testing.T) {
 	}
 }
 
-func TestOtherReasonsToRefuseAreNotTakenForARemoval(t *testing.T) {
+func TestOtherRefusalsDoNotReportARemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.member("east", eastIP)
-		west := w.member("west", westIP)
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west := f.member("west", westIP)
 		for name, certificate := range map[string]*tls.Certificate{
 			"expired":            issue(t, west.ca, federationID, time.Now().Add(-25*time.Hour)),
 			"another federation": issue(t, west.ca, "another", time.Now()),
@@ -59,7 +59,7 @@ func TestOtherReasonsToRefuseAreNotTakenForARemoval(t *testing.T) {
 				"https://gw1.east"+controlpbconnect.FederationReadIndexProcedure, http.NoBody)
 			require.NoError(t, err)
 			request.Header.Set("Content-Type", "application/proto")
-			response, err := strangerClient(t, west, certificate).Do(request)
+			response, err := rawClient(t, west, certificate).Do(request)
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			assert.Equal(t, http.StatusForbidden, response.StatusCode, name)

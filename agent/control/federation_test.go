@@ -26,7 +26,7 @@ import (
 
 const federationID = "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11"
 
-// catalogIndex is up to where the catalog goes that all see.
+// catalogIndex is the index of the last command in the catalog.
 const catalogIndex = 42
 
 var errNotLeader = errors.New("not the leader")
@@ -35,126 +35,126 @@ func sentinels() rpc.Sentinels {
 	return rpc.Sentinels{{Name: "not-leader", Err: errNotLeader, Code: connect.CodeUnavailable}}
 }
 
-// world is a federation on a simulated network with one catalog that all see at once.
-type world struct {
+// federation is a federation on a simulated network. Its gateways share one catalog.
+type federation struct {
 	t      *testing.T
 	fabric *controltest.Fabric
 
-	mu      sync.Mutex // guards all following fields
-	cas     map[catalog.DatacenterName][]byte
-	changed chan struct{}
-	silent  bool                           // changes are not announced
-	known   map[catalog.GatewayID][]string // addresses
+	mu          sync.Mutex // guards all following fields
+	cas         map[catalog.DatacenterName][]byte
+	changed     chan struct{}
+	silent      bool                           // the gateways are not notified of changes
+	addressBook map[catalog.GatewayID][]string // host:port, best first
 }
 
-func newWorld(t *testing.T) *world {
-	return &world{
+func newFederation(t *testing.T) *federation {
+	return &federation{
 		t: t, fabric: controltest.New(), cas: make(map[catalog.DatacenterName][]byte), changed: make(chan struct{}),
-		known: map[catalog.GatewayID][]string{
+		addressBook: map[catalog.GatewayID][]string{
 			"east/gw1":  {"203.0.113.1:7443"},
-			"west/gw1":  {"203.0.113.77:7443", "203.0.113.2:7443"}, // nobody answers at the first
+			"west/gw1":  {"203.0.113.77:7443", "203.0.113.2:7443"}, // no host has the first
 			"north/gw1": {"203.0.113.3:7443"},
 		},
 	}
 }
 
-func (w *world) find(dc catalog.DatacenterName) ([]byte, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ca, ok := w.cas[dc]
+func (f *federation) find(dc catalog.DatacenterName) ([]byte, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ca, ok := f.cas[dc]
 	return ca, ok
 }
 
-func (w *world) watch() <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.changed
+func (f *federation) watch() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
 }
 
-// admit puts a datacenter into the catalog.
-func (w *world) admit(dc catalog.DatacenterName, ca []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cas[dc] = ca
-	w.announce()
+// admit adds a datacenter to the catalog.
+func (f *federation) admit(dc catalog.DatacenterName, ca []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cas[dc] = ca
+	f.notify()
 }
 
-// expel takes a datacenter out of the catalog.
-func (w *world) expel(dc catalog.DatacenterName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.cas, dc)
-	w.announce()
+// remove removes a datacenter from the catalog.
+func (f *federation) remove(dc catalog.DatacenterName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.cas, dc)
+	f.notify()
 }
 
-// announce tells that the catalog has changed; w.mu is held.
-func (w *world) announce() {
-	if w.silent {
+// notify notifies the gateways of a change of the catalog. The caller holds f.mu.
+func (f *federation) notify() {
+	if f.silent {
 		return
 	}
-	close(w.changed)
-	w.changed = make(chan struct{})
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
-// gateway is one gateway of the world, called gw1, with its control port.
+// gateway is gateway gw1 of a datacenter, with its control port.
 type gateway struct {
-	world   *world
-	id      catalog.GatewayID
-	host    *controltest.Host
-	ca      *identity.CA
-	port    *control.Port
-	service *service
-	address string
+	federation *federation
+	id         catalog.GatewayID
+	host       *controltest.Host
+	ca         *identity.CA
+	port       *control.Port
+	service    *service
+	address    string
 }
 
 // member adds a datacenter with a running gateway.
-func (w *world) member(dc catalog.DatacenterName, address string) *gateway {
-	w.t.Helper()
-	g := w.gateway(dc, address)
-	w.admit(dc, g.ca.Certificate())
+func (f *federation) member(dc catalog.DatacenterName, address string) *gateway {
+	f.t.Helper()
+	g := f.gateway(dc, address)
+	f.admit(dc, g.ca.Certificate())
 	g.run()
 	return g
 }
 
-// gateway makes a gateway that neither runs nor is in the catalog.
-func (w *world) gateway(dc catalog.DatacenterName, address string) *gateway {
-	w.t.Helper()
+// gateway returns a gateway that does not run and is not in the catalog.
+func (f *federation) gateway(dc catalog.DatacenterName, address string) *gateway {
+	f.t.Helper()
 	ca, err := identity.NewCA(dc, time.Now())
-	require.NoError(w.t, err)
+	require.NoError(f.t, err)
 	certifier := identity.NewCertifier(ca, "gw1", nil)
 	certifier.SetFederation(federationID)
 	g := &gateway{
-		world: w, id: catalog.NewGatewayID(dc, "gw1"), ca: ca, service: &service{},
-		host: w.fabric.Host(string(dc), address), address: net.JoinHostPort(address, "7443"),
+		federation: f, id: catalog.NewGatewayID(dc, "gw1"), ca: ca, service: &service{},
+		host: f.fabric.Host(string(dc), address), address: net.JoinHostPort(address, "7443"),
 	}
 	g.port = control.New(control.Config{
-		Listen: netip.MustParseAddrPort("[::]:7443"), Certifier: certifier, CAs: w.find, Changed: w.watch,
+		Listen: netip.MustParseAddrPort("[::]:7443"), Certifier: certifier, CAs: f.find, Changed: f.watch,
 		Index:   func() uint64 { return catalogIndex },
-		Sockets: g.host, Service: g.service, Sentinels: sentinels(), Addresses: w.addresses,
+		Sockets: g.host, Service: g.service, Sentinels: sentinels(), Addresses: f.addresses,
 	})
 	return g
 }
 
-func (w *world) addresses(id catalog.GatewayID) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.known[id]
+func (f *federation) addresses(id catalog.GatewayID) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.addressBook[id]
 }
 
 // run serves the port until the test ends.
 func (g *gateway) run() {
-	g.world.t.Helper()
-	require.NoError(g.world.t, g.port.Listen(g.world.t.Context()))
+	g.federation.t.Helper()
+	require.NoError(g.federation.t, g.port.Listen(g.federation.t.Context()))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.port.Run(ctx) }()
-	g.world.t.Cleanup(func() {
+	g.federation.t.Cleanup(func() {
 		cancel()
-		assert.NoError(g.world.t, <-done)
+		assert.NoError(g.federation.t, <-done)
 	})
 }
 
-// service records what it is asked.
+// service records its calls.
 type service struct {
 	mu      sync.Mutex // guards all following fields
 	authors []string
@@ -178,11 +178,11 @@ func (s *service) Join(_ context.Context, r *controlpb.JoinRequest) (*controlpb.
 	return &controlpb.JoinResponse{Result: &catalogpb.Result{Index: 7}, Snapshot: []byte("catalog")}, s.answer
 }
 
-func (s *service) Enrol(_ context.Context, g catalog.Gateway, ask bool) (*controlpb.EnrolResponse, error) {
+func (s *service) Enrol(_ context.Context, g catalog.Gateway, lookupOnly bool) (*controlpb.EnrolResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.enrols = append(s.enrols, g.ID())
-	return &controlpb.EnrolResponse{Result: &catalogpb.Result{Index: 7}, Snapshot: []byte("catalog"), Known: ask}, s.answer
+	return &controlpb.EnrolResponse{Result: &catalogpb.Result{Index: 7}, Snapshot: []byte("catalog"), Known: lookupOnly}, s.answer
 }
 
 func (s *service) Apply(_ context.Context, commands []*catalogpb.Command) ([]catalog.Result, error) {
@@ -210,18 +210,19 @@ func (s *service) LeaderOperation(_ context.Context, from catalog.GatewayID, _ *
 	return s.answer
 }
 
-// calls is how often the service was reached.
+// calls returns the number of calls.
 func (s *service) calls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.authors) + len(s.joins) + len(s.from) + len(s.enrols)
 }
 
-// clientConfig is what a well-behaved gateway dials with, verifying nothing.
+// clientConfig returns the TLS configuration of a gateway that does not verify its
+// peer.
 func clientConfig(certificate *tls.Certificate, protocol string) *tls.Config {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519MLKEM768},
-		NextProtos: []string{protocol}, InsecureSkipVerify: true, //nolint:gosec // an attacker does not care
+		NextProtos: []string{protocol}, InsecureSkipVerify: true, //nolint:gosec // the caller may be an attacker
 	}
 	if certificate != nil {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
@@ -229,7 +230,7 @@ func clientConfig(certificate *tls.Certificate, protocol string) *tls.Config {
 	return config
 }
 
-// issue makes a certificate for gw1 of the CA's datacenter.
+// issue returns a certificate for gw1 of the CA's datacenter.
 func issue(t testing.TB, ca *identity.CA, federation string, at time.Time) *tls.Certificate {
 	t.Helper()
 	c, err := ca.Issue("gw1", federation, at)

@@ -1,0 +1,134 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
+)
+
+// Limits of requests in bytes, beside rpc.MaxArchive.
+const (
+	maxJoinRequest = 256 << 10 // CA certificate and prefixes
+	maxApply       = 8 << 20   // many commands of catalog.MaxCommandSize
+	maxSmall       = 4 << 10
+	maxEnrol       = 64 << 10 // one gateway
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = time.Minute
+	writeTimeout      = 3 * time.Minute // a snapshot over a slow link
+	idleTimeout       = 2 * time.Minute
+)
+
+// newHTTP returns the server of the Federation service. It serves connections
+// whose handshake is done.
+func (p *Port) newHTTP() *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle(controlpbconnect.NewFederationHandler(
+		&federationHandler{service: p.cfg.Service, sentinels: p.cfg.Sentinels, trust: p.trust, log: p.log},
+		connect.WithInterceptors(rpc.NewInterceptor(p.cfg.Sentinels, nil)),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			return []connect.HandlerOption{connect.WithReadMaxBytes(maxRequest(spec.Procedure))}
+		}),
+	))
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	return &http.Server{
+		Handler:           p.authorise(mux),
+		Protocols:         protocols,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ConnContext:       p.connContext,
+	}
+}
+
+func maxRequest(procedure string) int {
+	switch procedure {
+	case controlpbconnect.FederationJoinProcedure:
+		return maxJoinRequest
+	case controlpbconnect.FederationEnrolProcedure:
+		return maxEnrol
+	case controlpbconnect.FederationApplyProcedure:
+		return maxApply
+	case controlpbconnect.FederationLeaderOperationProcedure:
+		return rpc.MaxArchive
+	}
+	return maxSmall
+}
+
+// connContext adds the session of a connection to the context of its calls.
+func (p *Port) connContext(ctx context.Context, conn net.Conn) context.Context {
+	over, ok := conn.(*tls.Conn)
+	if !ok {
+		return ctx // authorise refuses calls without a session
+	}
+	s, ok := p.sessions.find(over.NetConn())
+	if !ok {
+		return ctx
+	}
+	return withSession(ctx, s)
+}
+
+// authorise refuses calls before the body of the request is read. Members may call
+// every procedure, other callers only Join, at the rate of joinRate.
+func (p *Port) authorise(next http.Handler) http.Handler {
+	refuse := connect.NewErrorWriter()
+	rate := &joinRate{now: p.cfg.Now, buckets: make(map[netip.Prefix]time.Time)}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, ok := sessionFrom(r.Context())
+		if !ok {
+			_ = refuse.Write(w, r, errNoSession())
+			return
+		}
+		if r.URL.Path == controlpbconnect.FederationJoinProcedure {
+			if !rate.allow(sourceOf(s.raw.RemoteAddr())) {
+				_ = refuse.Write(w, r, connect.NewError(connect.CodeResourceExhausted,
+					errors.New("too many attempts to join from this address; wait a few seconds")))
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+		peer, err := p.trust.peer(s.proof)
+		if err != nil {
+			p.refuseNonMember(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(withPeer(r.Context(), peer)))
+	})
+}
+
+func errNoSession() *connect.Error {
+	return connect.NewError(connect.CodePermissionDenied, errors.New("the connection has no session"))
+}
+
+type peerKey struct{}
+
+func withPeer(ctx context.Context, peer identity.Peer) context.Context {
+	return context.WithValue(ctx, peerKey{}, peer)
+}
+
+// callingMember returns the member that makes the call of this context.
+func callingMember(ctx context.Context) (identity.Peer, error) {
+	peer, ok := ctx.Value(peerKey{}).(identity.Peer)
+	if !ok {
+		return identity.Peer{}, connect.NewError(connect.CodePermissionDenied, errors.New("the caller is not a member of the federation"))
+	}
+	return peer, nil
+}
