@@ -9,12 +9,12 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 )
 
-func TestAComplaintIsToldOnce(t *testing.T) {
-	var c kube.LogOnce
-	assert.False(t, c.IsNew(nil))
-	assert.True(t, c.IsNew(errors.New("no CRD")))
-	assert.False(t, c.IsNew(errors.New("no CRD")))
-	assert.True(t, c.IsNew(errors.New("forbidden")), "another one")
-	assert.False(t, c.IsNew(nil))
-	assert.True(t, c.IsNew(errors.New("forbidden")), "it had passed")
+func TestRecurringErrorIsLoggedOnce(t *testing.T) {
+	var l kube.LogOnce
+	assert.False(t, l.IsNew(nil))
+	assert.True(t, l.IsNew(errors.New("no CRD")))
+	assert.False(t, l.IsNew(errors.New("no CRD")))
+	assert.True(t, l.IsNew(errors.New("forbidden")), "another error")
+	assert.False(t, l.IsNew(nil))
+	assert.True(t, l.IsNew(errors.New("forbidden")), "an attempt without an error came between")
 }

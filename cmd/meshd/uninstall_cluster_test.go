@@ -27,7 +27,7 @@ import (
 func kinds() map[schema.GroupVersionResource]string {
 	about := schema.GroupVersion{Group: "about.k8s.io", Version: "v1beta1"}
 	return map[schema.GroupVersionResource]string{
-		inventory.Resource(): "Datacenter", meshnode.Resource(): "MeshNode",
+		inventory.Kind().Resource(): "Datacenter", meshnode.Kind().Resource(): "MeshNode",
 		about.WithResource("clusterproperties"):                                  "ClusterProperty",
 		{Group: about.Group, Version: "v1alpha1", Resource: "clusterproperties"}: "ClusterProperty",
 	}

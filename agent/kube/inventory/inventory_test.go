@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
@@ -143,7 +142,7 @@ type testCluster struct {
 
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
-	kinds := map[schema.GroupVersionResource]string{Resource(): Kind + "List"}
+	kinds := map[schema.GroupVersionResource]string{Kind().Resource(): Kind().Name + "List"}
 	w := &testCluster{client: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds), events: record.NewFakeRecorder(100)}
 	w.setView(federation("a", gateway("x", 0, true, time.Millisecond)))
 	w.writer = w.newWriter(t, func() status.Snapshot { return w.now })
@@ -159,9 +158,9 @@ func (w *testCluster) newWriter(t *testing.T, snapshot func() status.Snapshot) *
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
-	wait := writer.source.Start(ctx)
+	wait := writer.objects.Start(ctx)
 	t.Cleanup(func() { stop(); wait() })
-	require.Eventually(t, writer.source.Synced, 10*time.Second, time.Millisecond)
+	require.Eventually(t, writer.objects.Synced, 10*time.Second, time.Millisecond)
 	return writer
 }
 
@@ -174,11 +173,11 @@ func (w *testCluster) setView(v View) {
 
 func (w *testCluster) objects(t *testing.T) map[string]Datacenter {
 	t.Helper()
-	list, err := w.client.Resource(Resource()).List(t.Context(), metav1.ListOptions{})
+	list, err := w.client.Resource(Kind().Resource()).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	found := map[string]Datacenter{}
 	for _, object := range list.Items {
-		dc, err := Decode(object.Object)
+		dc, err := Kind().Decode(&object)
 		require.NoError(t, err)
 		found[dc.Name] = dc
 	}
@@ -195,7 +194,7 @@ func (w *testCluster) pass(t *testing.T, writer *Writer) {
 func (w *testCluster) await(t *testing.T, writer *Writer) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		have, err := writer.objects()
+		have, err := writer.objects.List()
 		return err == nil && assert.ObjectsAreEqual(w.objects(t), have)
 	}, 10*time.Second, time.Millisecond)
 }
@@ -226,14 +225,14 @@ func TestOneObjectForEachMember(t *testing.T) {
 
 	w.setView(federation("a", gateway("x", 0, false, 0)))
 	w.pass(t, w.writer)
-	assert.Equal(t, []string{"Warning Unreachable no gateway of it answers through a tunnel"}, w.takeEvents())
+	assert.Equal(t, []string{"Warning Unreachable no gateway of datacenter west answers through a tunnel"}, w.takeEvents())
 
 	left := federation("a")
 	left.Datacenters = left.Datacenters[:1]
 	w.setView(left)
 	w.pass(t, w.writer)
 	assert.Len(t, w.objects(t), 1)
-	assert.Equal(t, []string{"Normal Left the datacenter is no longer in the federation"}, w.takeEvents())
+	assert.Equal(t, []string{"Normal Left datacenter west is no longer in the federation"}, w.takeEvents())
 }
 
 func TestGatewaysThatComeAndGoAreTold(t *testing.T) {
@@ -242,10 +241,10 @@ func TestGatewaysThatComeAndGoAreTold(t *testing.T) {
 	w.takeEvents()
 	w.setView(federation("a", gateway("x", 0, true, time.Millisecond), gateway("y", 1, true, time.Millisecond)))
 	w.pass(t, w.writer)
-	assert.Equal(t, []string{"Normal GatewayAdded gateway y of west is in the federation"}, w.takeEvents())
+	assert.Equal(t, []string{"Normal GatewayAdded gateway y of datacenter west is in the federation"}, w.takeEvents())
 	w.setView(federation("a", gateway("y", 1, true, time.Millisecond)))
 	w.pass(t, w.writer)
-	assert.Equal(t, []string{"Normal GatewayRemoved gateway x of west is no longer in the federation"}, w.takeEvents())
+	assert.Equal(t, []string{"Normal GatewayRemoved gateway x of datacenter west is no longer in the federation"}, w.takeEvents())
 }
 
 func TestAGatewayThatIsOutDeletesNothingWhileItsClusterIsIn(t *testing.T) {
@@ -263,9 +262,9 @@ func TestAGatewayThatIsOutDeletesNothingWhileItsClusterIsIn(t *testing.T) {
 
 func TestForeignObjectsAndLaggingCatalogsDeleteNothing(t *testing.T) {
 	w := newTestCluster(t)
-	foreign, err := Datacenter{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}.Encode()
+	foreign, err := Kind().Encode(Datacenter{ObjectMeta: metav1.ObjectMeta{Name: "mine"}})
 	require.NoError(t, err)
-	_, err = w.client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: foreign}, metav1.CreateOptions{})
+	_, err = w.client.Resource(Kind().Resource()).Create(t.Context(), foreign, metav1.CreateOptions{})
 	require.NoError(t, err)
 	w.await(t, w.writer)
 	w.pass(t, w.writer)

@@ -15,20 +15,20 @@ import (
 	"github.com/meshway/meshway/agent/status"
 )
 
-// View is what one gateway knows of the federation.
+// View is the federation as one gateway of this cluster observes it.
 type View struct {
 	Self        string // the gateway's name
 	Federation  status.Federation
 	Datacenters []status.Datacenter
 	Problems    []plan.Problem
-	Draining    bool                    // this gateway is not to be sent to
-	Addresses   map[string][]netip.Addr // of the nodes, by gateway name
+	Draining    bool                    // this gateway is to receive no packets
+	Addresses   map[string][]netip.Addr // of the nodes, by name of gateway
 	Tunnel      *NodeTunnel             // of this gateway
-	Silent      []string                // other gateways of this cluster that have just died
+	Silent      []string                // siblings that have stopped answering since the last write
 }
 
-// own are the gateways of this cluster.
-func (v View) own() []status.Gateway {
+// siblings returns the gateways of this cluster, including this one.
+func (v View) siblings() []status.Gateway {
 	i := slices.IndexFunc(v.Datacenters, func(dc status.Datacenter) bool { return dc.Self })
 	if i < 0 {
 		return nil
@@ -36,10 +36,10 @@ func (v View) own() []status.Gateway {
 	return v.Datacenters[i].Gateways
 }
 
-// merge puts what the view says of a datacenter into its status. What several
-// gateways write is the same for all; of Through each has its own entry, and
-// what follows from all entries is computed anew by everybody who writes. So
-// whoever writes last, the result is the same.
+// merge returns the status of a datacenter with the view of one gateway in it. The
+// gateway replaces only its own entry of Through. All that depends on several
+// entries is recomputed, and the rest is the same for all gateways, so the result
+// does not depend on which gateway writes last.
 func merge(have Status, v View, dc status.Datacenter, generation int64, now time.Time) Status {
 	s := Status{
 		Self: dc.Self, Ordinal: int64(dc.Ordinal), Federation: v.Federation.Name, Overlay: v.Federation.Overlay,
@@ -57,28 +57,28 @@ func merge(have Status, v View, dc status.Datacenter, generation int64, now time
 	return s
 }
 
-// through replaces the own entry, and drops those of gateways that are gone, or
-// have just died: these reach nobody until they write again.
+// through replaces the own entry, and drops those of gateways that were removed or
+// have stopped answering: they reach no gateway until they write again.
 func through(have []Through, v View, dc status.Datacenter) []Through {
 	mine := Through{Gateway: v.Self}
-	own := v.own()
+	var before []Peer
+	siblings := v.siblings()
 	var out []Through
 	for _, t := range have {
 		switch {
 		case t.Gateway == v.Self:
-			mine.Peers = t.Peers // to compare with
+			before = t.Peers
 		case !dc.Self && slices.Contains(v.Silent, t.Gateway):
-		case slices.ContainsFunc(own, func(g status.Gateway) bool { return g.Name == t.Gateway }):
+		case slices.ContainsFunc(siblings, func(g status.Gateway) bool { return g.Name == t.Gateway }):
 			out = append(out, t)
 		}
 	}
-	before := mine.Peers
-	mine.Peers = nil
 	if dc.Self {
 		mine.Tunnel = v.Tunnel
 	}
-	// Nodes go by it. The last gateway stays in use: there is no other way.
-	away := v.Draining && slices.ContainsFunc(own, func(g status.Gateway) bool { return g.Name != v.Self && !g.Draining })
+	// Nodes use the reachable peers. The last active gateway stays in use because
+	// there is no other path.
+	away := v.Draining && slices.ContainsFunc(siblings, func(g status.Gateway) bool { return g.Name != v.Self && !g.Draining })
 	for _, g := range dc.Gateways {
 		if dc.Self {
 			break
@@ -98,13 +98,15 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 	return out
 }
 
-// sameRTT tells whether a measured round trip is not worth a write.
+// sameRTT reports whether a measured round-trip time is too close to the written one
+// to be worth a write.
 func sameRTT(written string, measured time.Duration) bool {
 	before, err := time.ParseDuration(written)
 	return err == nil && measured > 0 && (before-measured).Abs() <= max(2*time.Millisecond, before/4)
 }
 
-// formatRTT rounds to what people care for; empty: not measured.
+// formatRTT rounds a round-trip time to about two digits. It returns "" for zero:
+// not measured.
 func formatRTT(d time.Duration) string {
 	switch {
 	case d <= 0:
@@ -117,7 +119,8 @@ func formatRTT(d time.Duration) string {
 	return d.Round(time.Millisecond).String()
 }
 
-// gateway joins the catalog's record with what all own gateways see.
+// gateway combines a gateway of the catalog with the observations of all gateways
+// of this cluster.
 func (s *Status) gateway(v View, g status.Gateway) Gateway {
 	out := Gateway{Name: g.Name, Index: int64(g.Index), Overlay: g.Overlay, Version: g.Version}
 	if len(g.Endpoints) > 0 {
@@ -140,6 +143,8 @@ func (s *Status) gateway(v View, g status.Gateway) Gateway {
 	return out
 }
 
+// minRTT returns the lower of two formatted round-trip times; an invalid one does
+// not count.
 func minRTT(a, b string) string {
 	left, errLeft := time.ParseDuration(a)
 	right, errRight := time.ParseDuration(b)
@@ -165,26 +170,29 @@ func (s *Status) summarize() {
 	s.Summary.Gateways = fmt.Sprintf("%d/%d", up, len(s.Gateways))
 }
 
-// setConditions sets the conditions. The time of a condition changes only with its status.
+// setConditions sets the conditions. The transition time of a condition changes only
+// with its status.
 func (s *Status) setConditions(v View, dc status.Datacenter, generation int64, now time.Time) {
 	reachable := metav1.Condition{
 		Type: ConditionReachable, Status: metav1.ConditionFalse, Reason: ReasonNoTunnel,
-		Message: "no gateway of it answers through a tunnel",
+		Message: fmt.Sprintf("no gateway of datacenter %s answers through a tunnel", dc.Name),
 	}
 	up := slices.ContainsFunc(s.Gateways, func(g Gateway) bool { return g.Reachable })
 	switch {
 	case dc.Self:
-		reachable.Status, reachable.Reason, reachable.Message = metav1.ConditionTrue, ReasonSelf, "this cluster itself"
+		reachable.Status, reachable.Reason, reachable.Message = metav1.ConditionTrue, ReasonSelf, fmt.Sprintf("datacenter %s is this cluster", dc.Name)
 	case len(s.Gateways) == 0:
-		reachable.Reason, reachable.Message = ReasonNoGateway, "it has no gateway"
+		reachable.Reason, reachable.Message = ReasonNoGateway, fmt.Sprintf("datacenter %s has no gateway", dc.Name)
 	case up:
-		reachable.Status, reachable.Reason, reachable.Message = metav1.ConditionTrue, ReasonTunnelUp, "at least one gateway of it answers through a tunnel"
+		reachable.Status, reachable.Reason = metav1.ConditionTrue, ReasonTunnelUp
+		reachable.Message = fmt.Sprintf("at least one gateway of datacenter %s answers through a tunnel", dc.Name)
 	}
 	ready := metav1.Condition{
-		Type: ConditionReady, Status: metav1.ConditionTrue, Reason: ReasonRouted, Message: "all its prefixes are routed",
+		Type: ConditionReady, Status: metav1.ConditionTrue, Reason: ReasonRouted,
+		Message: fmt.Sprintf("all prefixes of datacenter %s are routed", dc.Name),
 	}
-	if complaint := refusedPrefixes(v.Problems, dc.Name); complaint != "" {
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, ReasonPrefixesRefused, complaint
+	if problem := prefixProblems(v.Problems, dc.Name); problem != "" {
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, ReasonPrefixesRefused, problem
 	}
 	if reachable.Status != metav1.ConditionTrue {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, ReasonNotReachable, reachable.Message
@@ -195,8 +203,9 @@ func (s *Status) setConditions(v View, dc status.Datacenter, generation int64, n
 	}
 }
 
-// refusedPrefixes says which prefixes of a datacenter nobody routes.
-func refusedPrefixes(problems []plan.Problem, name string) string {
+// prefixProblems returns the messages of the problems for which prefixes of a
+// datacenter are not routed.
+func prefixProblems(problems []plan.Problem, name string) string {
 	var messages []string
 	for _, p := range problems {
 		if p.Subject == "datacenter "+name && strings.HasPrefix(p.Code, "prefix-") {
@@ -206,7 +215,8 @@ func refusedPrefixes(problems []plan.Problem, name string) string {
 	return strings.Join(messages, "; ")
 }
 
-// withoutGateway takes the entry of one gateway out; false: it had none.
+// withoutGateway removes the entry of a gateway from Through. It returns false if
+// there was none.
 func withoutGateway(s Status, gateway string) (Status, bool) {
 	i := slices.IndexFunc(s.Through, func(t Through) bool { return t.Gateway == gateway })
 	if i < 0 {

@@ -20,27 +20,27 @@ type SiblingProberConfig struct {
 	Probes     agent.Probes
 	Datacenter catalog.DatacenterName
 	Node       string                 // name of the own Node
-	Nodes      func() []kube.Node     // of the cluster
+	Nodes      func() []kube.Node     // of the cluster, sorted by name
 	Changed    func() <-chan struct{} // closed at the next change of Nodes
 }
 
-// SiblingProber asks the hosts of the other gateways of the cluster whether they
-// live. One that does not cannot take back what it has told the nodes; and when
-// it is up again, its kernel answers the nodes long before it has tunnels.
+// SiblingProber probes the hosts of the other gateways of the cluster. A gateway
+// that fails cannot withdraw its entries from the Datacenter objects; and after a
+// reboot its kernel answers the probes of nodes long before it has tunnels.
 type SiblingProber struct{ cfg SiblingProberConfig }
 
-// NewSiblingProber returns one that does nothing until it runs.
+// NewSiblingProber returns a prober that does nothing until it runs.
 func NewSiblingProber(cfg SiblingProberConfig) *SiblingProber { return &SiblingProber{cfg} }
 
-// Run asks until ctx ends.
-func (l *SiblingProber) Run(ctx context.Context) error {
-	var asking sync.WaitGroup
-	defer asking.Wait()
+// Run probes until ctx ends.
+func (p *SiblingProber) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
 	failed := make(chan error, 1)
-	asking.Go(func() { failed <- l.cfg.Probes.Run(ctx) })
+	running.Go(func() { failed <- p.cfg.Probes.Run(ctx) })
 	for {
-		changed := l.cfg.Changed() // before the look, so that none is missed
-		l.cfg.Probes.Set(l.sessions())
+		changed := p.cfg.Changed() // before Nodes is read, so that no change is missed
+		p.cfg.Probes.Set(p.sessions())
 		select {
 		case err := <-failed:
 			return err
@@ -49,21 +49,21 @@ func (l *SiblingProber) Run(ctx context.Context) error {
 	}
 }
 
-// sessions are one for each other gateway, by the first address of whose
-// family this host has one.
-func (l *SiblingProber) sessions() []plan.SessionConfig {
-	nodes := l.cfg.Nodes()
-	i := slices.IndexFunc(nodes, func(n kube.Node) bool { return n.Name == l.cfg.Node })
+// sessions returns one session for each other gateway, to its first address of a
+// family of which this host has an address.
+func (p *SiblingProber) sessions() []plan.SessionConfig {
+	nodes := p.cfg.Nodes()
+	i := slices.IndexFunc(nodes, func(n kube.Node) bool { return n.Name == p.cfg.Node })
 	if i < 0 {
 		return nil
 	}
 	var out []plan.SessionConfig
 	for _, n := range nodes {
 		local, remote, ok := sameFamily(nodes[i].Addresses, n.Addresses)
-		if !n.Gateway || n.Name == l.cfg.Node || !ok {
+		if !n.Gateway || n.Name == p.cfg.Node || !ok {
 			continue
 		}
-		id := catalog.NewGatewayID(l.cfg.Datacenter, config.GatewayOfNode(n.Name))
+		id := catalog.NewGatewayID(p.cfg.Datacenter, config.GatewayOfNode(n.Name))
 		out = append(out, plan.SessionConfig{Gateway: id, Local: local, Remote: remote})
 	}
 	return out
@@ -79,10 +79,10 @@ func sameFamily(own, others []netip.Addr) (local, remote netip.Addr, ok bool) {
 	return netip.Addr{}, netip.Addr{}, false
 }
 
-// Silent are the names of gateways that do not answer, with the time since when.
-func (l *SiblingProber) Silent() map[string]time.Time {
+// Silent returns the names of the gateways that do not answer, and since when.
+func (p *SiblingProber) Silent() map[string]time.Time {
 	silent := map[string]time.Time{}
-	for _, s := range l.cfg.Probes.Sessions() {
+	for _, s := range p.cfg.Probes.Sessions() {
 		if !s.Up && !s.Undecided {
 			_, name, _ := strings.Cut(string(s.Gateway), "/")
 			silent[name] = s.Since
@@ -92,4 +92,4 @@ func (l *SiblingProber) Silent() map[string]time.Time {
 }
 
 // Changed is closed at the next change of Silent after this call.
-func (l *SiblingProber) Changed() <-chan struct{} { return l.cfg.Probes.Changed() }
+func (p *SiblingProber) Changed() <-chan struct{} { return p.cfg.Probes.Changed() }

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/meshway/meshway/agent"
@@ -19,31 +19,31 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// ReaderConfig is what a Reader needs.
+// ReaderConfig configures a Reader.
 type ReaderConfig struct {
 	Client dynamic.Interface
-	Dir    string // keeps what was read last
+	Dir    string // of the cache file
 	Log    *slog.Logger
 }
 
-// Reader tells a node of the federation, from the Datacenter objects.
+// Reader derives the inventory of a node from the Datacenter objects.
 type Reader struct {
-	cfg    ReaderConfig
-	source *kube.Source
-	cache  kube.CacheFile[plan.Inventory]
-	wake   wake.One
-	latest wake.Latest[readerState]
+	cfg     ReaderConfig
+	objects *kube.Objects[Datacenter]
+	cache   kube.CacheFile[plan.Inventory]
+	wake    wake.One
+	latest  wake.Latest[readerState]
 }
 
-// readerState is what a Reader knows.
+// readerState is the last inventory and its origin.
 type readerState struct {
 	inventory plan.Inventory
-	synced    bool // the API server has said so since the start
+	synced    bool // from the API server, not from the cache file
 }
 
 var _ agent.Inventory = (*Reader)(nil)
 
-// NewReader knows already what an earlier one read.
+// NewReader returns a reader that has the inventory of the cache file until it runs.
 func NewReader(cfg ReaderConfig) (*Reader, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -55,13 +55,13 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 	last, _ := r.cache.Load()
 	r.latest.Set(readerState{inventory: last})
 	var err error
-	r.source, err = kube.NewObjects(cfg.Client, Resource(), "", r.wake)
+	r.objects, err = kube.NewObjects(cfg.Client, Kind(), "", r.wake)
 	return r, err
 }
 
 // Run reads until ctx ends.
 func (r *Reader) Run(ctx context.Context) error {
-	defer r.source.Start(ctx)()
+	defer r.objects.Start(ctx)()
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,28 +73,23 @@ func (r *Reader) Run(ctx context.Context) error {
 }
 
 func (r *Reader) refresh() {
-	if err := r.source.Refusal(); err != nil {
-		r.cfg.Log.Warn("the inventory of the cluster cannot be read", "err", err,
-			"remedy", "install the CRD of datacenters.meshway.io, and give the service account the right to get, list and watch it")
+	if err := r.objects.Refusal(); err != nil {
+		r.cfg.Log.Warn("failed to read the Datacenter objects of the cluster", "err", err,
+			"remedy", "install the CRD of datacenters.meshway.io, and grant the service account the right to get, list and watch it")
 	}
-	if !r.source.Synced() {
+	if !r.objects.Synced() {
 		return
 	}
-	var objects []Datacenter
-	for _, object := range kube.Items[*unstructured.Unstructured](r.source) {
-		dc, err := Decode(object.Object)
-		if err != nil {
-			r.cfg.Log.Warn("a datacenter cannot be read", "name", object.GetName(), "err", err)
-			continue
-		}
-		objects = append(objects, dc)
+	datacenters, err := r.objects.List()
+	if err != nil {
+		r.cfg.Log.Warn("failed to decode Datacenter objects", "err", err)
 	}
-	now := ToInventory(objects)
+	now := ToInventory(slices.Collect(maps.Values(datacenters)))
 	if !r.latest.Set(readerState{inventory: now, synced: true}) {
 		return
 	}
 	if err := r.cache.Save(now); err != nil {
-		r.cfg.Log.Warn("the next start will depend on the API server", "err", err)
+		r.cfg.Log.Warn("failed to cache the Datacenter objects; the next start needs the API server", "err", err)
 	}
 }
 
@@ -107,8 +102,9 @@ func (r *Reader) Current() (plan.Inventory, bool) {
 // Changed implements agent.Inventory.
 func (r *Reader) Changed() <-chan struct{} { return r.latest.Changed() }
 
-// ToInventory takes from the objects what a node needs. It is sorted. An object
-// without status is one that is just being made: it is left out.
+// ToInventory converts Datacenter objects to the inventory of a node, with sorted
+// members. It ignores objects without an entry in status.through: they have just
+// been created.
 func ToInventory(objects []Datacenter) plan.Inventory {
 	var out plan.Inventory
 	for _, dc := range objects {
@@ -153,11 +149,11 @@ func gatewaysOf(dc Datacenter) []plan.OwnGateway {
 		}
 		for _, t := range dc.Status.Through {
 			if t.Gateway == g.Name && t.Tunnel != nil {
-				own.PublicKey, _ = tunnel.ParsePublicKey(t.Tunnel.PublicKey) // the planner takes zero for none
+				own.PublicKey, _ = tunnel.ParsePublicKey(t.Tunnel.PublicKey) // zero for the planner: no key
 				own.Port = uint16(t.Tunnel.Port)                             //nolint:gosec // the CRD bounds it
 			}
 		}
-		if g.Reachable { // else it has never told of itself, or is gone
+		if g.Reachable { // else it has no entry in status.through
 			out = append(out, own)
 		}
 	}

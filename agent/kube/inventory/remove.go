@@ -8,7 +8,7 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 )
 
-// Remove deletes the Datacenter objects that Writers made. None may run any more.
+// Remove deletes the Datacenter objects that Writers created. No Writer may run.
 func Remove(ctx context.Context, client dynamic.Interface) error {
-	return kube.RemoveManaged(ctx, client, Resource())
+	return kube.RemoveManaged(ctx, client, Kind().Resource())
 }

@@ -2,31 +2,24 @@ package inventory
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/meshway/meshway/agent/kube"
 )
 
-// The names of the API; deploy/chart/meshway/crds has the schema.
-const (
-	Group   = "meshway.io"
-	Version = "v1alpha1"
-	Kind    = "Datacenter"
-)
-
-// Resource is that of the Datacenter objects.
-func Resource() schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: Group, Version: Version, Resource: "datacenters"}
+// Kind returns the kind of the Datacenter objects.
+func Kind() kube.Kind[Datacenter] {
+	return kube.Kind[Datacenter]{Name: "Datacenter", Plural: "datacenters"}
 }
 
 // The types and reasons of the conditions.
 const (
-	ConditionReachable = "Reachable" // a tunnel to it works
-	ConditionReady     = "Ready"     // reachable, and all that it announces is routed
+	ConditionReachable = "Reachable" // a tunnel to the datacenter works
+	ConditionReady     = "Ready"     // reachable, and all announced prefixes are routed
 
-	ReasonSelf            = "Self"          // it is this cluster itself
+	ReasonSelf            = "Self"          // the datacenter is this cluster
 	ReasonTunnelUp        = "TunnelUp"      // at least one gateway answers
 	ReasonNoTunnel        = "NoTunnel"      // no gateway answers
-	ReasonNoGateway       = "NoGateway"     // it has none
+	ReasonNoGateway       = "NoGateway"     // the datacenter has no gateway
 	ReasonRouted          = "Routed"        // all prefixes are routed
 	ReasonPrefixesRefused = "PrefixRefused" // some prefixes are not routed
 	ReasonNotReachable    = "NotReachable"  // see Reachable
@@ -39,20 +32,20 @@ const (
 	reasonGatewayRemoved = "GatewayRemoved" // of an Event
 )
 
-// Datacenter is one member of the federation. It is written by the gateways
-// of the cluster, never by people.
+// Datacenter is one member of the federation. Only the gateways of the cluster
+// write it.
 type Datacenter struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	Status            Status `json:"status,omitempty"`
 }
 
-// Status is what is known of a datacenter.
+// Status is the state of a datacenter as the gateways of this cluster observe it.
 type Status struct {
 	Self       bool               `json:"self,omitempty"` // this cluster
-	Ordinal    int64              `json:"ordinal"`        // given by the catalog, never changes
+	Ordinal    int64              `json:"ordinal"`        // assigned by the catalog, never changes
 	Federation string             `json:"federation,omitempty"`
-	Overlay    string             `json:"overlay,omitempty"` // prefix of the federation's overlay
+	Overlay    string             `json:"overlay,omitempty"` // prefix of the overlay network
 	Prefixes   []Prefix           `json:"prefixes,omitempty"`
 	Gateways   []Gateway          `json:"gateways,omitempty"`
 	Through    []Through          `json:"through,omitempty"` // sorted by gateway
@@ -70,51 +63,39 @@ type Prefix struct {
 type Gateway struct {
 	Name      string   `json:"name"`
 	Index     int64    `json:"index"`
-	NodeIPs   []string `json:"nodeIPs,omitempty"` // only of this cluster
+	NodeIPs   []string `json:"nodeIPs,omitempty"` // only for gateways of this cluster
 	Overlay   string   `json:"overlay,omitempty"`
-	Endpoint  string   `json:"endpoint,omitempty"` // the first that it advertises
+	Endpoint  string   `json:"endpoint,omitempty"` // the first of the advertised endpoints
 	Version   string   `json:"version,omitempty"`
 	Reachable bool     `json:"reachable"`     // by at least one gateway of this cluster
-	RTT       string   `json:"rtt,omitempty"` // the least that was measured: 12ms
+	RTT       string   `json:"rtt,omitempty"` // the lowest that was measured: 12ms
 }
 
-// Through is what one gateway of this cluster sees of the datacenter. Each
-// gateway writes its own entry and leaves those of the others.
+// Through is the datacenter as one gateway of this cluster observes it. Each
+// gateway writes its own entry and keeps those of the others.
 type Through struct {
 	Gateway string      `json:"gateway"`
-	Peers   []Peer      `json:"peers,omitempty"`  // by index; none in the object of the cluster itself
-	Tunnel  *NodeTunnel `json:"tunnel,omitempty"` // only in the object of the cluster itself
+	Peers   []Peer      `json:"peers,omitempty"`  // by index; empty in the object of the own cluster
+	Tunnel  *NodeTunnel `json:"tunnel,omitempty"` // only in the object of the own cluster
 }
 
-// NodeTunnel is where a gateway takes tunnels of nodes that are on none of its links.
+// NodeTunnel is the end of the tunnels of a gateway to nodes with which it shares no
+// link.
 type NodeTunnel struct {
 	PublicKey string `json:"publicKey"` // base64
 	Port      int32  `json:"port"`      // UDP
 }
 
-// Peer is a gateway as another sees it.
+// Peer is a remote gateway as a gateway of this cluster observes it.
 type Peer struct {
 	Name      string `json:"name"`
 	Reachable bool   `json:"reachable"`
 	RTT       string `json:"rtt,omitempty"`
 }
 
-// Summary is what kubectl get shows.
+// Summary has the columns of kubectl get.
 type Summary struct {
 	Prefixes string `json:"prefixes,omitempty"` // 10.1.0.0/16,10.101.0.0/16
-	Gateways string `json:"gateways,omitempty"` // reachable of all: 1/2
+	Gateways string `json:"gateways,omitempty"` // reachable and total number: 1/2
 	RTT      string `json:"rtt,omitempty"`
-}
-
-// Decode reads an object of the dynamic client.
-func Decode(object map[string]any) (Datacenter, error) {
-	var dc Datacenter
-	err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, &dc)
-	return dc, err
-}
-
-// Encode makes an object for the dynamic client.
-func (dc Datacenter) Encode() (map[string]any, error) {
-	dc.APIVersion, dc.Kind = Group+"/"+Version, Kind
-	return runtime.DefaultUnstructuredConverter.ToUnstructured(&dc)
 }

@@ -11,10 +11,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/record"
 
@@ -23,33 +21,33 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// batchDelay collects what changes at once into one write.
+// batchDelay combines changes that follow each other closely into one write.
 const batchDelay = 100 * time.Millisecond
 
-// WriterConfig is what a Writer needs.
+// WriterConfig configures a Writer.
 type WriterConfig struct {
 	Client    dynamic.Interface
-	Events    record.EventRecorder           // nil: none are written
+	Events    record.EventRecorder           // nil: no Events
 	Snapshot  func() status.Snapshot         // of the own gateway
 	Changed   func() <-chan struct{}         // closed at the next change of Snapshot
-	Addresses func() map[string][]netip.Addr // of the nodes, by gateway name
-	Tunnel    *NodeTunnel                    // of this gateway, for nodes; nil: it has none
-	// DatacenterIsMember tells whether the cluster is a member, be it that the own gateway is
-	// not now; nil: it is as the gateway is.
+	Addresses func() map[string][]netip.Addr // of the nodes, by name of gateway
+	Tunnel    *NodeTunnel                    // of this gateway, for nodes; nil: none
+	// DatacenterIsMember reports whether the cluster is a member, even if this
+	// gateway is not. nil: it is a member if this gateway is.
 	DatacenterIsMember func() bool
-	SiblingProber      *SiblingProber // for the other gateways; nil: nobody looks out for them
+	SiblingProber      *SiblingProber // nil: failed siblings keep their entries
 	Log                *slog.Logger
 }
 
-// Writer keeps the Datacenter objects as the federation is. It never blocks
-// the data plane: an API server that is away only makes the objects old.
+// Writer keeps the Datacenter objects up to date. It never blocks the data plane:
+// while the API server is unavailable the objects are outdated.
 type Writer struct {
 	cfg     WriterConfig
-	source  *kube.Source
+	objects *kube.Objects[Datacenter]
 	wake    wake.One
 	failure kube.LogOnce
-	// handledSilent are those of other gateways of which the objects tell already; only
-	// Run touches it.
+	// handledSilent are the silent siblings, and since when, whose entries have been
+	// dropped already; only Run uses it.
 	handledSilent map[string]time.Time
 }
 
@@ -60,21 +58,21 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 	}
 	w := &Writer{cfg: cfg, wake: wake.NewOne()}
 	var err error
-	w.source, err = kube.NewObjects(cfg.Client, Resource(), "", w.wake)
+	w.objects, err = kube.NewObjects(cfg.Client, Kind(), "", w.wake)
 	return w, err
 }
 
 // Run writes until ctx ends; the objects stay.
 func (w *Writer) Run(ctx context.Context) error {
-	defer w.source.Start(ctx)()
+	defer w.objects.Start(ctx)()
 	for {
-		changed, deaths := w.cfg.Changed(), w.probesChanged() // before the pass, so that none is missed
+		changed, probesChanged := w.cfg.Changed(), w.probesChanged() // before the pass, so that no change is missed
 		pause := w.pass(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-		case <-deaths:
+		case <-probesChanged:
 		case <-w.wake:
 		case <-time.After(pause):
 		}
@@ -86,17 +84,17 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 }
 
-// pass compares and writes what differs.
+// pass writes what differs and returns the delay until the next pass.
 func (w *Writer) pass(ctx context.Context) time.Duration {
-	if !w.source.Synced() {
-		w.report(w.source.Refusal())
+	if !w.objects.Synced() {
+		w.report(w.objects.Refusal())
 		return kube.RecheckInterval
 	}
 	s := w.cfg.Snapshot()
 	var err error
 	switch {
 	case s.State == status.Standalone && w.cfg.DatacenterIsMember != nil && w.cfg.DatacenterIsMember():
-		// Other gateways stand for the objects, or this one will again.
+		// The siblings keep the objects up to date, or this gateway will again.
 	case s.State == status.Standalone:
 		err = w.withdraw(ctx, s.Self.Gateway)
 	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
@@ -112,8 +110,8 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	return kube.RecheckInterval
 }
 
-// probesChanged is closed when another gateway dies; nil, on which nobody waits in
-// vain: nobody looks.
+// probesChanged is closed at the next change of the silent siblings. It is nil, and
+// blocks indefinitely, without a prober.
 func (w *Writer) probesChanged() <-chan struct{} {
 	if w.cfg.SiblingProber == nil {
 		return nil
@@ -121,35 +119,35 @@ func (w *Writer) probesChanged() <-chan struct{} {
 	return w.cfg.SiblingProber.Changed()
 }
 
-// publish writes what the view says, and once for each death of another gateway
-// that it reaches nobody. If it lives after all it writes itself that it does,
-// and it is let stand.
+// publish writes the view. It drops the entries of a sibling once each time the
+// sibling falls silent: one that is alive after all writes its entries again, and
+// they stay.
 func (w *Writer) publish(ctx context.Context, v View) error {
-	var deaths map[string]time.Time
+	var silent map[string]time.Time
 	if w.cfg.SiblingProber != nil {
-		deaths = w.cfg.SiblingProber.Silent()
+		silent = w.cfg.SiblingProber.Silent()
 	}
-	for name, since := range deaths {
-		if told, ok := w.handledSilent[name]; !ok || !told.Equal(since) {
+	for name, since := range silent {
+		if handled, ok := w.handledSilent[name]; !ok || !handled.Equal(since) {
 			v.Silent = append(v.Silent, name)
 		}
 	}
 	err := w.write(ctx, v)
 	if err == nil {
-		w.handledSilent = deaths
+		w.handledSilent = silent
 	}
 	return err
 }
 
 func (w *Writer) report(err error) {
 	if w.failure.IsNew(err) {
-		w.cfg.Log.Warn("the inventory in the cluster is not up to date", "err", err)
+		w.cfg.Log.Warn("failed to update the Datacenter objects", "err", err)
 	}
 }
 
-// write makes one object of each member, and deletes those of members that left.
+// write writes one object for each member and deletes those of former members.
 func (w *Writer) write(ctx context.Context, v View) error {
-	have, err := w.objects()
+	have, err := w.objects.List()
 	for _, dc := range v.Datacenters {
 		err = errors.Join(err, w.put(ctx, have[dc.Name], v, dc))
 		delete(have, dc.Name)
@@ -162,45 +160,31 @@ func (w *Writer) write(ctx context.Context, v View) error {
 	return err
 }
 
-// withdraw takes out what a gateway said that is in no federation any more.
-// An object that no gateway stands for is deleted; one of which another
-// gateway of this cluster still knows stays.
+// withdraw removes the entries of a gateway that is no longer a member. An object
+// without any entry is deleted.
 func (w *Writer) withdraw(ctx context.Context, self string) error {
-	have, err := w.objects()
+	have, err := w.objects.List()
 	for _, dc := range have {
-		left, had := withoutGateway(dc.Status, self)
+		remaining, had := withoutGateway(dc.Status, self)
 		switch {
 		case !had:
-		case len(left.Through) == 0:
+		case len(remaining.Through) == 0:
 			err = errors.Join(err, w.delete(ctx, dc))
 		default:
-			dc.Status = left
-			err = errors.Join(err, w.update(ctx, dc))
+			dc.Status = remaining
+			err = errors.Join(err, w.objects.UpdateStatus(ctx, dc))
 		}
 	}
 	return err
 }
 
-func (w *Writer) objects() (map[string]Datacenter, error) {
-	have := map[string]Datacenter{}
-	var errs []error
-	for _, object := range kube.Items[*unstructured.Unstructured](w.source) {
-		dc, err := Decode(object.Object)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("read datacenter %s: %w", object.GetName(), err))
-			continue
-		}
-		have[dc.Name] = dc
-	}
-	return have, errors.Join(errs...)
-}
-
-// put makes or changes one object; if nothing differs, nothing is written.
+// put creates or updates one object. It writes nothing if nothing differs.
 func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Datacenter) error {
 	joined := have.Name == ""
 	if joined {
 		var err error
-		if have, err = w.create(ctx, dc.Name); err != nil {
+		labels := map[string]string{kube.ManagedByLabel: kube.ManagedBy}
+		if have, err = w.objects.Create(ctx, Datacenter{ObjectMeta: metav1.ObjectMeta{Name: dc.Name, Labels: labels}}); err != nil {
 			return err
 		}
 	}
@@ -209,13 +193,12 @@ func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Dat
 	if reflect.DeepEqual(before, have.Status) {
 		return nil
 	}
-	if err := w.update(ctx, have); err != nil {
+	if err := w.objects.UpdateStatus(ctx, have); err != nil {
 		return err
 	}
 	if joined {
-		w.event(have, corev1.EventTypeNormal, reasonJoined, "the datacenter is in the federation")
-	}
-	if !joined {
+		w.event(have, corev1.EventTypeNormal, reasonJoined, fmt.Sprintf("datacenter %s is in the federation", have.Name))
+	} else {
 		w.recordGatewayEvents(have, before.Gateways)
 	}
 	was := meta.FindStatusCondition(before.Conditions, ConditionReachable)
@@ -230,15 +213,15 @@ func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Dat
 	return nil
 }
 
-// recordGatewayEvents says which gateways have come and gone. Who writes the change
-// tells it, so that it is told once.
+// recordGatewayEvents records an Event for each gateway that was added or removed.
+// Only the gateway that writes the change does so, hence there is one Event.
 func (w *Writer) recordGatewayEvents(dc Datacenter, before []Gateway) {
 	for _, c := range []struct {
 		list, other  []Gateway
 		reason, text string
 	}{
-		{dc.Status.Gateways, before, reasonGatewayAdded, "gateway %s of %s is in the federation"},
-		{before, dc.Status.Gateways, reasonGatewayRemoved, "gateway %s of %s is no longer in the federation"},
+		{dc.Status.Gateways, before, reasonGatewayAdded, "gateway %s of datacenter %s is in the federation"},
+		{before, dc.Status.Gateways, reasonGatewayRemoved, "gateway %s of datacenter %s is no longer in the federation"},
 	} {
 		for _, g := range c.list {
 			if !slices.ContainsFunc(c.other, func(o Gateway) bool { return o.Name == g.Name }) {
@@ -248,46 +231,11 @@ func (w *Writer) recordGatewayEvents(dc Datacenter, before []Gateway) {
 	}
 }
 
-func (w *Writer) create(ctx context.Context, name string) (Datacenter, error) {
-	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
-	defer cancel()
-	dc := Datacenter{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{kube.ManagedByLabel: kube.ManagedBy}}}
-	object, err := dc.Encode()
-	if err != nil {
-		return dc, fmt.Errorf("encode datacenter %s: %w", name, err)
-	}
-	delete(object, "status")
-	made, err := w.cfg.Client.Resource(Resource()).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
-	if err != nil {
-		return dc, fmt.Errorf("create datacenter %s: %w", name, err)
-	}
-	return Decode(made.Object)
-}
-
-// update is refused by the API server if somebody else has written since we
-// looked; then the next pass, which their write causes, does it.
-func (w *Writer) update(ctx context.Context, dc Datacenter) error {
-	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
-	defer cancel()
-	object, err := dc.Encode()
-	if err != nil {
-		return fmt.Errorf("encode datacenter %s: %w", dc.Name, err)
-	}
-	_, err = w.cfg.Client.Resource(Resource()).UpdateStatus(ctx, &unstructured.Unstructured{Object: object}, metav1.UpdateOptions{})
-	if err != nil {
-		return fmt.Errorf("write datacenter %s: %w", dc.Name, err)
-	}
-	return nil
-}
-
 func (w *Writer) delete(ctx context.Context, dc Datacenter) error {
-	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
-	defer cancel()
-	err := w.cfg.Client.Resource(Resource()).Delete(ctx, dc.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(dc.UID))})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete datacenter %s: %w", dc.Name, err)
+	if err := w.objects.Delete(ctx, dc.Name, dc.UID); err != nil {
+		return err
 	}
-	w.event(dc, corev1.EventTypeNormal, reasonLeft, "the datacenter is no longer in the federation")
+	w.event(dc, corev1.EventTypeNormal, reasonLeft, fmt.Sprintf("datacenter %s is no longer in the federation", dc.Name))
 	return nil
 }
 
@@ -296,6 +244,6 @@ func (w *Writer) event(dc Datacenter, kind, reason, message string) {
 		return
 	}
 	w.cfg.Events.Event(&corev1.ObjectReference{
-		APIVersion: Group + "/" + Version, Kind: Kind, Name: dc.Name, UID: dc.UID,
+		APIVersion: Kind().GroupVersion().String(), Kind: Kind().Name, Name: dc.Name, UID: dc.UID,
 	}, kind, reason, message)
 }

@@ -1,6 +1,5 @@
-// Package meshnode tells gateways which nodes of their cluster reach them
-// through a WireGuard tunnel, for they share no link: each node writes one
-// MeshNode object, of its own name, and gateways read them. What a node says
-// of itself is its key, its port and whom it wants; the addresses behind it
-// come from its Node object.
+// Package meshnode carries the tunnel ends of nodes to the gateways of their
+// cluster with which they share no link. Each node writes one MeshNode object with
+// its public key, its port and the gateways that it has tunnels to; gateways read
+// the objects. The addresses of a node come from its Node object.
 package meshnode

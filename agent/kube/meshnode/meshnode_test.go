@@ -38,7 +38,7 @@ func (*cluster) Nodes() []kube.Node {
 }
 
 func newClient() *dynamicfake.FakeDynamicClient {
-	return dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{Resource(): Kind + "List"})
+	return dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{Kind().Resource(): Kind().Name + "List"})
 }
 
 // run runs a task until the test ends.
@@ -76,12 +76,12 @@ func (n *node) start(t *testing.T, client *dynamicfake.FakeDynamicClient, name s
 
 func read(t *testing.T, client *dynamicfake.FakeDynamicClient, name string) (MeshNode, bool) {
 	t.Helper()
-	object, err := client.Resource(Resource()).Get(t.Context(), name, metav1.GetOptions{})
+	object, err := client.Resource(Kind().Resource()).Get(t.Context(), name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return MeshNode{}, false
 	}
 	require.NoError(t, err)
-	m, err := Decode(object.Object)
+	m, err := Kind().Decode(object)
 	require.NoError(t, err)
 	return m, true
 }
@@ -127,9 +127,9 @@ func TestGatewayReadsWhatItsNodesWrite(t *testing.T) {
 
 func TestObjectOfAHostThatIsAGatewayNowIsDeleted(t *testing.T) {
 	client := newClient()
-	object, err := MeshNode{ObjectMeta: metav1.ObjectMeta{Name: "east-3"}, Spec: Spec{Tunnels: []string{"east-3"}}}.Encode()
+	object, err := Kind().Encode(MeshNode{ObjectMeta: metav1.ObjectMeta{Name: "east-3"}, Spec: Spec{Tunnels: []string{"east-3"}}})
 	require.NoError(t, err)
-	_, err = client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+	_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
 	require.NoError(t, err)
 	s := newSite(t, client, t.TempDir(), "east-3")
 	run(t, s.Run)
@@ -140,11 +140,11 @@ func TestObjectOfAHostThatIsAGatewayNowIsDeleted(t *testing.T) {
 func TestOtherGatewayIsNoPeerWhateverItsOldObjectSays(t *testing.T) {
 	client := newClient()
 	for name, key := range map[string]byte{"east-1": 1, "east-3": 3, "east-9": 9} {
-		object, err := MeshNode{
+		object, err := Kind().Encode(MeshNode{
 			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: Spec{PublicKey: tunnel.PublicKey{key}.String(), Port: 51820, Tunnels: []string{"east-4"}},
-		}.Encode()
+		})
 		require.NoError(t, err)
-		_, err = client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+		_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 	s, err := NewSite(SiteConfig{
@@ -162,7 +162,7 @@ func TestNothingIsWrittenThatIsThereAlready(t *testing.T) {
 	n := &node{ways: []plan.Way{{Gateway: "east-3", Tunnel: true}}}
 	w := n.start(t, client, "east-1", 1)
 	eventually(t, func() bool { _, exists := read(t, client, "east-1"); return exists })
-	eventually(t, func() bool { return len(kube.Items[*unstructured.Unstructured](w.source)) == 1 })
+	eventually(t, func() bool { return len(kube.Items[*unstructured.Unstructured](w.objects.Source)) == 1 })
 	before := writes(client)
 	require.NoError(t, w.pass(t.Context()))
 	assert.Equal(t, before, writes(client))
@@ -181,14 +181,14 @@ func writes(client *dynamicfake.FakeDynamicClient) int {
 func TestWaysThatAreNotKnownAreNotWritten(t *testing.T) {
 	client := newClient()
 	w := (&node{}).start(t, client, "east-1", 1)
-	eventually(t, w.source.Synced)
+	eventually(t, w.objects.Synced)
 	require.NoError(t, w.pass(t.Context()))
 	assert.Zero(t, writes(client))
 }
 
 func TestMissingKindIsAProblemAndHoldsNothingUp(t *testing.T) {
 	client := newClient()
-	gone := apierrors.NewNotFound(Resource().GroupResource(), "")
+	gone := apierrors.NewNotFound(Kind().Resource().GroupResource(), "")
 	client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, gone })
 	s := newSite(t, client, t.TempDir(), "east-3")
 	run(t, s.Run)
@@ -215,9 +215,9 @@ func TestAPIServerThatIsAwayLeavesThePeers(t *testing.T) {
 func TestUninstallingDeletesWhatNodesWrote(t *testing.T) {
 	client := newClient()
 	for name, labels := range map[string]map[string]string{"east-1": {kube.ManagedByLabel: kube.ManagedBy}, "mine": nil} {
-		object, err := MeshNode{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}.Encode()
+		object, err := Kind().Encode(MeshNode{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
 		require.NoError(t, err)
-		_, err = client.Resource(Resource()).Create(t.Context(), &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+		_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 	require.NoError(t, Remove(t.Context(), client))

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/meshway/meshway/agent"
@@ -19,35 +18,35 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Cluster is what a Site adds to: *kube.Discovery.
+// Cluster is the site without node tunnels. *kube.Discovery implements it.
 type Cluster interface {
 	agent.Site
-	// Nodes are those of the cluster, by name.
+	// Nodes returns the nodes of the cluster, sorted by name.
 	Nodes() []kube.Node
 }
 
-// SiteConfig is what a Site needs.
+// SiteConfig configures a Site.
 type SiteConfig struct {
 	Client  dynamic.Interface
 	Cluster Cluster
 	Node    string // name of the own Node
-	Gateway string // the own name
-	Dir     string // keeps what was read last
+	Gateway string // name of this gateway
+	Dir     string // of the cache file
 	Log     *slog.Logger
 }
 
-// Site is a cluster with the nodes that reach this gateway through a tunnel.
+// Site is the site of a cluster with the nodes that have a tunnel to this gateway.
 type Site struct {
-	cfg    SiteConfig
-	source *kube.Source
-	cache  kube.CacheFile[map[string]Spec]
-	wake   wake.One
-	latest wake.Latest[plan.Site]
+	cfg     SiteConfig
+	objects *kube.Objects[MeshNode]
+	cache   kube.CacheFile[map[string]Spec]
+	wake    wake.One
+	latest  wake.Latest[plan.Site]
 }
 
 var _ agent.Site = (*Site)(nil)
 
-// NewSite knows already what an earlier one read.
+// NewSite returns a site that has the nodes of the cache file until it runs.
 func NewSite(cfg SiteConfig) (*Site, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -56,23 +55,20 @@ func NewSite(cfg SiteConfig) (*Site, error) {
 		cfg: cfg, wake: wake.NewOne(),
 		cache: kube.CacheFile[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json")},
 	}
-	specs, _ := s.cache.Load()
-	site := s.withPeers(specs, nil)
-	site.Nodes.Pending = true
-	s.latest.Set(site)
+	s.useCache()
 	var err error
-	s.source, err = kube.NewObjects(cfg.Client, Resource(), "", s.wake)
+	s.objects, err = kube.NewObjects(cfg.Client, Kind(), "", s.wake)
 	return s, err
 }
 
 // Run reads until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
-	defer s.source.Start(ctx)()
+	defer s.objects.Start(ctx)()
 	for {
-		changed := s.cfg.Cluster.Changed() // before the pass, so that none is missed
+		changed := s.cfg.Cluster.Changed() // before the pass, so that no change is missed
 		pause := kube.RecheckInterval
 		if err := s.pass(ctx); err != nil {
-			s.cfg.Log.Warn("what this host said as a node is still there", "err", err)
+			s.cfg.Log.Warn("failed to delete the MeshNode that this host wrote as a node", "err", err)
 			pause = kube.RetryInterval
 		}
 		select {
@@ -85,51 +81,57 @@ func (s *Site) Run(ctx context.Context) error {
 	}
 }
 
+// pass reads the objects. It deletes that of this host, of the time when the host
+// was no gateway.
 func (s *Site) pass(ctx context.Context) error {
-	refusal := s.source.Refusal()
-	if !s.source.Synced() && refusal == nil {
-		specs, _ := s.cache.Load()
-		now := s.withPeers(specs, nil)
-		now.Nodes.Pending = true
-		s.latest.Set(now)
+	refusal := s.objects.Refusal()
+	if !s.objects.Synced() && refusal == nil {
+		s.useCache()
 		return nil
 	}
-	specs := map[string]Spec{}
-	for _, object := range kube.Items[*unstructured.Unstructured](s.source) {
-		m, err := Decode(object.Object)
-		if err != nil {
-			s.cfg.Log.Warn("a meshnode cannot be read", "name", object.GetName(), "err", err)
-			continue
-		}
-		specs[m.Name] = m.Spec
+	nodes, err := s.objects.List()
+	if err != nil {
+		s.cfg.Log.Warn("failed to decode MeshNode objects", "err", err)
 	}
-	_, own := specs[s.cfg.Node]
-	delete(specs, s.cfg.Node)
+	own, exists := nodes[s.cfg.Node]
+	delete(nodes, s.cfg.Node)
+	specs := map[string]Spec{}
+	for name, m := range nodes {
+		specs[name] = m.Spec
+	}
 	s.latest.Set(s.withPeers(specs, refusal))
 	if err := s.cache.Save(specs); err != nil {
-		s.cfg.Log.Warn("the next start will depend on the API server", "err", err)
+		s.cfg.Log.Warn("failed to cache the MeshNode objects; the next start needs the API server", "err", err)
 	}
-	if own {
-		return remove(ctx, s.cfg.Client, s.cfg.Node) // of the time when this host was no gateway
+	if exists {
+		return s.objects.Delete(ctx, own.Name, own.UID)
 	}
 	return nil
 }
 
-// withPeers takes the nodes that want a tunnel to this gateway. One that is a
-// gateway by its label, or that the cluster has no more, has none.
+// useCache publishes the nodes of the cache file, as pending.
+func (s *Site) useCache() {
+	specs, _ := s.cache.Load()
+	site := s.withPeers(specs, nil)
+	site.Nodes.Pending = true
+	s.latest.Set(site)
+}
+
+// withPeers returns the site with the nodes that have a tunnel to this gateway. A
+// node that is a gateway by its label, or that the cluster no longer has, is none.
 func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 	site := s.cfg.Cluster.Current()
 	for _, n := range s.cfg.Cluster.Nodes() {
 		if n.Name == s.cfg.Node {
 			site.Nodes.PodCIDRs = n.PodCIDRs
 		}
-		spec, told := specs[n.Name]
-		if !told || n.Gateway || !slices.Contains(spec.Tunnels, s.cfg.Gateway) {
+		spec, exists := specs[n.Name]
+		if !exists || n.Gateway || !slices.Contains(spec.Tunnels, s.cfg.Gateway) {
 			continue
 		}
-		key, _ := tunnel.ParsePublicKey(spec.PublicKey) // the planner refuses the zero one
+		key, _ := tunnel.ParsePublicKey(spec.PublicKey) // the planner refuses the zero key
 		site.Nodes.Peers = append(site.Nodes.Peers, plan.NodePeer{
-			Name: n.Name, PublicKey: key, Port: uint16(spec.Port), //nolint:gosec // the CRD bounds it, and the planner judges it
+			Name: n.Name, PublicKey: key, Port: uint16(spec.Port), //nolint:gosec // the CRD bounds it, and the planner checks it
 			Addresses: n.Addresses, PodCIDRs: n.PodCIDRs, Claims: spec.pods(),
 		})
 	}
@@ -137,8 +139,8 @@ func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 	if refusal != nil {
 		site.Problems = append(slices.Clone(site.Problems), plan.Problem{
 			Code: "meshnodes-unknown", Severity: plan.Warning, Subject: "kubernetes",
-			Message: fmt.Sprintf("nodes on other links than this gateway have no way to other datacenters: %v", refusal),
-			Remedy:  "install the CRD of meshnodes.meshway.io, and give the service account the right to list and watch it",
+			Message: fmt.Sprintf("nodes that share no link with this gateway have no path to other datacenters: %v", refusal),
+			Remedy:  "install the CRD of meshnodes.meshway.io, and grant the service account the right to list and watch it",
 		})
 	}
 	return site

@@ -2,16 +2,13 @@ package meshnode
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/meshway/meshway/agent/kube"
@@ -20,25 +17,25 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// WriterConfig is what a Writer needs.
+// WriterConfig configures a Writer.
 type WriterConfig struct {
 	Client    dynamic.Interface
 	Node      string // name of the own Node
 	PublicKey tunnel.PublicKey
 	Port      uint16                               // UDP, of lane 0
-	Owner     func() (metav1.OwnerReference, bool) // the own Node; false: not known yet
-	Paths     func() ([]plan.Way, bool)            // to the gateways; false: not known yet
-	Pods      func() []netip.Prefix                // ranges of the own pods, as the node's routes tell
-	// NodePods are the same as the own Node tells, and as its annotation does.
+	Owner     func() (metav1.OwnerReference, bool) // the own Node; false: unknown yet
+	Paths     func() ([]plan.Way, bool)            // to the gateways; false: unknown yet
+	Pods      func() []netip.Prefix                // ranges of the own pods, from the node's routes
+	// NodePods returns the same from the own Node: its spec and its annotation.
 	NodePods func() (spec, annotated []netip.Prefix)
-	Changed  func() <-chan struct{} // closed at the next change of Ways
+	Changed  func() <-chan struct{} // closed at the next change of Paths
 	Log      *slog.Logger
 }
 
-// Writer keeps the own MeshNode object as the node is.
+// Writer keeps the MeshNode object of the own node up to date.
 type Writer struct {
 	cfg     WriterConfig
-	source  *kube.Source
+	objects *kube.Objects[MeshNode]
 	wake    wake.One
 	failure kube.LogOnce
 }
@@ -50,15 +47,15 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 	}
 	w := &Writer{cfg: cfg, wake: wake.NewOne()}
 	var err error
-	w.source, err = kube.NewObjects(cfg.Client, Resource(), cfg.Node, w.wake)
+	w.objects, err = kube.NewObjects(cfg.Client, Kind(), cfg.Node, w.wake)
 	return w, err
 }
 
 // Run writes until ctx ends; the object stays.
 func (w *Writer) Run(ctx context.Context) error {
-	defer w.source.Start(ctx)()
+	defer w.objects.Start(ctx)()
 	for {
-		changed := w.cfg.Changed() // before the pass, so that none is missed
+		changed := w.cfg.Changed() // before the pass, so that no change is missed
 		pause := kube.RecheckInterval
 		err := w.pass(ctx)
 		if err != nil {
@@ -77,44 +74,39 @@ func (w *Writer) Run(ctx context.Context) error {
 
 func (w *Writer) report(err error) {
 	if w.failure.IsNew(err) {
-		w.cfg.Log.Warn("gateways are not told of this node: those on other links do not reach it", "err", err,
+		w.cfg.Log.Warn("failed to write the MeshNode of this node; gateways that share no link with it do not reach it", "err", err,
 			"remedy", "install the CRD of meshnodes.meshway.io and the roles of the same version")
 	}
 }
 
-// pass compares, and writes what differs.
+// pass writes the object if it differs.
 func (w *Writer) pass(ctx context.Context) error {
-	if !w.source.Synced() {
-		return w.source.Refusal()
+	if !w.objects.Synced() {
+		return w.objects.Refusal()
 	}
-	ways, known := w.cfg.Paths()
-	owner, exists := w.cfg.Owner()
-	if !known || !exists {
+	paths, pathsKnown := w.cfg.Paths()
+	owner, ownerKnown := w.cfg.Owner()
+	if !pathsKnown || !ownerKnown {
 		return nil
 	}
-	want := MeshNode{Spec: w.spec(ways)}
+	want := MeshNode{Spec: w.spec(paths)}
 	want.Name, want.Labels = w.cfg.Node, map[string]string{kube.ManagedByLabel: kube.ManagedBy}
 	want.OwnerReferences = []metav1.OwnerReference{owner}
-	for _, object := range kube.Items[*unstructured.Unstructured](w.source) {
-		if object.GetName() != w.cfg.Node {
-			continue
-		}
-		have, err := Decode(object.Object)
-		if err == nil && reflect.DeepEqual(have.Spec, want.Spec) && reflect.DeepEqual(have.OwnerReferences, want.OwnerReferences) {
-			return nil
-		}
-		want.ResourceVersion = object.GetResourceVersion()
+	objects, _ := w.objects.List() // an object that cannot be decoded is replaced
+	have, exists := objects[w.cfg.Node]
+	if exists && reflect.DeepEqual(have.Spec, want.Spec) && reflect.DeepEqual(have.OwnerReferences, want.OwnerReferences) {
+		return nil
 	}
-	return w.write(ctx, want)
+	return w.objects.Replace(ctx, want)
 }
 
-func (w *Writer) spec(ways []plan.Way) Spec {
+func (w *Writer) spec(paths []plan.Way) Spec {
 	s := Spec{PublicKey: w.cfg.PublicKey.String(), Port: int32(w.cfg.Port)}
-	for _, way := range ways {
-		if way.Tunnel {
-			s.Tunnels = append(s.Tunnels, way.Gateway)
+	for _, path := range paths {
+		if path.Tunnel {
+			s.Tunnels = append(s.Tunnels, path.Gateway)
 		} else {
-			s.Links = append(s.Links, way.Gateway)
+			s.Links = append(s.Links, path.Gateway)
 		}
 	}
 	for _, p := range w.pods() {
@@ -123,54 +115,22 @@ func (w *Writer) spec(ways []plan.Way) Spec {
 	return s
 }
 
-// pods are told where the Node does not say it already: what was annotated,
-// else what was found if it is more. A CNI plugin with a route for each pod
-// would else cause a write for each.
+// pods returns the annotated ranges, else those of the routes unless the spec of the
+// Node covers them: with a CNI plugin that adds a route for each pod, each pod would
+// otherwise cause a write.
 func (w *Writer) pods() []netip.Prefix {
 	spec, annotated := w.cfg.NodePods()
 	if len(annotated) > 0 {
 		return kube.Aggregate(annotated)
 	}
-	found := kube.Aggregate(w.cfg.Pods())
-	if slices.Equal(kube.Aggregate(slices.Concat(spec, found)), kube.Aggregate(spec)) {
+	routed := kube.Aggregate(w.cfg.Pods())
+	if slices.Equal(kube.Aggregate(slices.Concat(spec, routed)), kube.Aggregate(spec)) {
 		return nil
 	}
-	return found
+	return routed
 }
 
-// write is refused by the API server if somebody else has written since we
-// looked; then the next pass, which their write causes, does it.
-func (w *Writer) write(ctx context.Context, m MeshNode) error {
-	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
-	defer cancel()
-	object, err := m.Encode()
-	if err != nil {
-		return fmt.Errorf("encode meshnode %s: %w", m.Name, err)
-	}
-	client := w.cfg.Client.Resource(Resource())
-	if m.ResourceVersion == "" {
-		_, err = client.Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
-	} else {
-		_, err = client.Update(ctx, &unstructured.Unstructured{Object: object}, metav1.UpdateOptions{})
-	}
-	if err != nil {
-		return fmt.Errorf("write meshnode %s: %w", m.Name, err)
-	}
-	return nil
-}
-
-// Remove deletes the MeshNode objects that Writers made. None may run any more.
+// Remove deletes the MeshNode objects that Writers created. No Writer may run.
 func Remove(ctx context.Context, client dynamic.Interface) error {
-	return kube.RemoveManaged(ctx, client, Resource())
-}
-
-// remove deletes the object of a node; a missing one is no error.
-func remove(ctx context.Context, client dynamic.Interface, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, kube.WriteTimeout)
-	defer cancel()
-	err := client.Resource(Resource()).Delete(ctx, name, metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete meshnode %s: %w", name, err)
-	}
-	return nil
+	return kube.RemoveManaged(ctx, client, Kind().Resource())
 }
