@@ -6,7 +6,7 @@ import (
 )
 
 // Aggregate returns the fewest prefixes that cover exactly the same addresses,
-// sorted. Invalid ones are left out.
+// sorted. Invalid prefixes are ignored.
 func Aggregate(in []netip.Prefix) []netip.Prefix {
 	var list []netip.Prefix
 	for _, p := range in {
@@ -26,7 +26,8 @@ func Aggregate(in []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// mergeHalves makes one of the last two while they are the halves of one.
+// mergeHalves replaces the last two prefixes by their parent as long as they are
+// its two halves.
 func mergeHalves(list []netip.Prefix) []netip.Prefix {
 	for n := len(list); n > 1; n = len(list) {
 		a, b := list[n-2], list[n-1]

@@ -10,13 +10,13 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// CacheFile keeps the last value of something on disk, for the next start.
+// CacheFile caches the last observed value in a JSON file for the next start.
 type CacheFile[T any] struct{ Path string }
 
-// Load returns what was saved last. Nothing, or nothing readable, is no error:
-// the API server will tell it again.
-func (m CacheFile[T]) Load() (value T, ok bool) {
-	data, err := os.ReadFile(m.Path)
+// Load returns the value that was saved last. A file that does not exist or cannot
+// be read is no error, because the API server has the value.
+func (c CacheFile[T]) Load() (value T, ok bool) {
+	data, err := os.ReadFile(c.Path)
 	if err != nil {
 		return value, false
 	}
@@ -27,19 +27,19 @@ func (m CacheFile[T]) Load() (value T, ok bool) {
 	return value, true
 }
 
-// Save replaces the file.
-func (m CacheFile[T]) Save(value T) error {
+// Save replaces the file unless it holds the value already.
+func (c CacheFile[T]) Save(value T) error {
 	data, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", m.Path, err)
+		return fmt.Errorf("encode %s: %w", c.Path, err)
 	}
-	if old, err := os.ReadFile(m.Path); err == nil && string(old) == string(data) {
+	if old, err := os.ReadFile(c.Path); err == nil && string(old) == string(data) {
 		return nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read %s: %w", m.Path, err)
+		return fmt.Errorf("read %s: %w", c.Path, err)
 	}
-	if err := renameio.WriteFile(m.Path, data, 0o600); err != nil {
-		return fmt.Errorf("keep what the cluster told: %w", err)
+	if err := renameio.WriteFile(c.Path, data, 0o600); err != nil {
+		return fmt.Errorf("write cache: %w", err)
 	}
 	return nil
 }

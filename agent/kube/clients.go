@@ -12,24 +12,24 @@ import (
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 )
 
-// Clients speak with the API server of the own cluster.
+// Clients are the clients of the API server of the own cluster.
 type Clients struct {
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
 	MCS        mcsclient.Interface // of the Multi-Cluster Services API
 }
 
-// Connect reads how to reach the API server: from a kubeconfig file, or, with
-// an empty path, from the service account of the pod. It does not dial.
+// Connect returns clients for the API server of a kubeconfig file, or, if the path
+// is empty, of the service account of the pod. It does not dial.
 func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
-	klog.SetSlogLogger(log) // of client-go, which would write to standard error in a format of its own
+	klog.SetSlogLogger(log) // client-go otherwise writes to standard error in a format of its own
 	load := rest.InClusterConfig
 	if kubeconfig != "" {
 		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", kubeconfig) }
 	}
 	config, err := load()
 	if err != nil {
-		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w: run in a pod with a service account, or name a kubeconfig file", err)
+		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w: run in a pod with a service account, or set the path of a kubeconfig file", err)
 	}
 	config.UserAgent = userAgent
 	clients, err := ClientsOf(config)
@@ -39,8 +39,8 @@ func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 	return clients, nil
 }
 
-// ClientsOf makes clients that are not throttled: that is for the API server's
-// priority and fairness, which knows its load.
+// ClientsOf returns clients without a rate limit: the API server limits requests
+// itself (API Priority and Fairness), by its load.
 func ClientsOf(config *rest.Config) (clients Clients, err error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.RateLimiter = -1, nil
@@ -54,7 +54,7 @@ func ClientsOf(config *rest.Config) (clients Clients, err error) {
 		return Clients{}, err
 	}
 	multi := rest.CopyConfig(config)
-	multi.WarningHandler = rest.NoWarnings{} // old CRDs do not know the spec of a ServiceExport, which is always sent
+	multi.WarningHandler = rest.NoWarnings{} // older CRDs have no spec of ServiceExports, which is always sent
 	clients.MCS, err = mcsclient.NewForConfig(multi)
 	return clients, err
 }

@@ -13,24 +13,24 @@ import (
 
 const (
 	stopPollInterval = time.Second
-	// stopMinimumWait is what agents that are not ready, and hence not counted,
-	// get to hear of the uninstallation before the API objects go.
+	// stopMinimumWait lets agents that are not ready, and are therefore not counted,
+	// observe the uninstallation before the API objects are deleted.
 	stopMinimumWait = 5 * time.Second
 )
 
-// AwaitAgentsStopped returns when no agent of a DaemonSet is at work any more: agents
-// that have cleaned up their node stay, and are not ready.
+// AwaitAgentsStopped waits until no agent of a DaemonSet is ready: an agent that
+// has cleaned up its node keeps running, but is no longer ready.
 func AwaitAgentsStopped(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) error {
-	begun, tick := time.Now(), time.NewTicker(stopPollInterval)
+	start, tick := time.Now(), time.NewTicker(stopPollInterval)
 	defer tick.Stop()
 	for {
 		ready, err := readyAgents(ctx, client, namespace, daemonset)
-		if err == nil && ready == 0 && time.Since(begun) >= stopMinimumWait {
+		if err == nil && ready == 0 && time.Since(start) >= stopMinimumWait {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%d agents are still at work; see kubectl -n %s logs daemonset/%s --prefix --all-pods", ready, namespace, daemonset), err)
+			return errors.Join(fmt.Errorf("%d agents are still running; run kubectl -n %s logs daemonset/%s --prefix --all-pods", ready, namespace, daemonset), err)
 		case <-tick.C:
 		}
 	}

@@ -24,23 +24,23 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// kubeadm keeps its settings in this ConfigMap, which its documentation names.
+// kubeadm keeps its configuration in this ConfigMap, as its documentation states.
 const (
 	kubeadmNamespace = "kube-system"
 	kubeadmName      = "kubeadm-config"
 )
 
-// DiscoveryConfig is what a Discovery needs.
+// DiscoveryConfig configures a Discovery.
 type DiscoveryConfig struct {
 	Client     kubernetes.Interface
 	Kubernetes config.Kubernetes
-	Static     []catalog.Prefix // owned besides what is found
-	Dir        string           // keeps what was found last
+	Static     []catalog.Prefix // owned in addition to what is discovered
+	Dir        string           // of the cache file
 	Log        *slog.Logger
 }
 
-// Discovery finds out what the cluster owns. It is for gateways: it watches
-// all nodes.
+// Discovery discovers the prefixes and nodes of the cluster. Only gateways use it,
+// since it watches all Nodes.
 type Discovery struct {
 	cfg      DiscoveryConfig
 	nodes    *Source
@@ -53,13 +53,14 @@ type Discovery struct {
 
 var _ agent.Site = (*Discovery)(nil)
 
-// discovered is what a Discovery knows, and keeps.
+// discovered is the content of the cache file.
 type discovered struct {
 	Site  plan.Site `json:"site"`
 	Nodes []Node    `json:"nodes"`
 }
 
-// NewDiscovery knows already what an earlier one found.
+// NewDiscovery returns a Discovery that has the content of the cache file until it
+// runs.
 func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -100,7 +101,8 @@ func (d *Discovery) Run(ctx context.Context) error {
 	}
 }
 
-// discover waits for all sources: a part would look like prefixes that are gone.
+// discover does nothing until all sources are complete or refused: prefixes of a
+// missing source would appear to be removed.
 func (d *Discovery) discover() {
 	var refused []error
 	for _, s := range []*Source{d.nodes, d.services, d.kubeadm} {
@@ -125,9 +127,9 @@ func (d *Discovery) discover() {
 		return
 	}
 	defer d.latest.Set(now)
-	d.cfg.Log.Info("cluster looked at", "prefixes", now.Site.Prefixes, "nodes", len(now.Nodes))
+	d.cfg.Log.Info("discovered the cluster", "prefixes", now.Site.Prefixes, "nodes", len(now.Nodes))
 	if err := d.cache.Save(now); err != nil {
-		d.cfg.Log.Warn("the next start will depend on the API server", "err", err)
+		d.cfg.Log.Warn("failed to cache the discovered cluster; the next start needs the API server", "err", err)
 	}
 }
 
@@ -137,11 +139,13 @@ func (d *Discovery) Current() plan.Site { return d.latest.Get().Site }
 // Changed implements agent.Site.
 func (d *Discovery) Changed() <-chan struct{} { return d.latest.Changed() }
 
-// Nodes are those of the cluster, by name. They are shared: do not change them.
+// Nodes returns the nodes of the cluster, sorted by name. They are shared and must
+// not be changed.
 func (d *Discovery) Nodes() []Node { return d.latest.Get().Nodes }
 
-// Gateways returns the names of the gateways that the cluster says there are;
-// false before it has said so since the start.
+// Gateways returns the sorted names of the gateways that the labels of the Nodes
+// define. It returns false until the API server has listed the Nodes since the
+// start.
 func (d *Discovery) Gateways() ([]string, bool) {
 	if !d.nodes.Synced() {
 		return nil, false
@@ -156,8 +160,8 @@ func (d *Discovery) Gateways() ([]string, bool) {
 	return names, true
 }
 
-// Addresses returns the node addresses of each gateway that the cluster may
-// have, by the gateway's name.
+// Addresses returns the addresses of each node by the name that a gateway on it
+// has.
 func (d *Discovery) Addresses() map[string][]netip.Addr {
 	addresses := map[string][]netip.Addr{}
 	for _, n := range d.latest.Get().Nodes {

@@ -10,15 +10,15 @@ import (
 	"k8s.io/client-go/tools/record"
 )
 
-// Events writes Events into the cluster, for people; it never blocks, and
-// drops what the API server does not take.
+// Events records Events in the cluster. It never blocks; Events that the API server
+// does not accept are dropped.
 type Events struct {
 	record.EventRecorder
 	client      kubernetes.Interface
 	broadcaster record.EventBroadcaster
 }
 
-// NewEvents returns a recorder whose events wait until it runs.
+// NewEvents returns a recorder that keeps events until it runs.
 func NewEvents(client kubernetes.Interface, component string) *Events {
 	broadcaster := record.NewBroadcaster()
 	return &Events{
@@ -27,7 +27,7 @@ func NewEvents(client kubernetes.Interface, component string) *Events {
 	}
 }
 
-// Run writes until ctx ends.
+// Run writes events until ctx ends.
 func (e *Events) Run(ctx context.Context) error {
 	sink := e.broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: e.client.CoreV1().Events(corev1.NamespaceAll)})
 	<-ctx.Done()

@@ -14,13 +14,13 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 )
 
-// nodeOf takes of a Node what is needed. label is key=value.
+// nodeOf converts a Node. label is that of gateways, as key=value.
 func nodeOf(n *corev1.Node, label string) Node {
 	node := Node{Name: n.Name, PodCIDRs: podCIDRsOf(n)}
 	for _, a := range n.Status.Addresses {
 		addr, err := netip.ParseAddr(a.Address)
 		switch {
-		case err != nil: // a name
+		case err != nil: // a host name
 		case a.Type == corev1.NodeInternalIP:
 			node.Addresses = append(node.Addresses, addr.Unmap())
 		case a.Type == corev1.NodeExternalIP:
@@ -35,7 +35,7 @@ func nodeOf(n *corev1.Node, label string) Node {
 	return node
 }
 
-// podCIDRsOf are the ranges that Kubernetes has given to a node.
+// podCIDRsOf returns the ranges that Kubernetes assigned to a node.
 func podCIDRsOf(n *corev1.Node) []netip.Prefix {
 	if len(n.Spec.PodCIDRs) == 0 {
 		return prefixesOf([]string{n.Spec.PodCIDR})
@@ -43,8 +43,8 @@ func podCIDRsOf(n *corev1.Node) []netip.Prefix {
 	return prefixesOf(n.Spec.PodCIDRs)
 }
 
-// annotatedPods are the ranges of plan.PodCIDRsAnnotation: all, or none and an
-// error that names what is wrong.
+// annotatedPods returns the ranges of plan.PodCIDRsAnnotation. If one of them is not
+// valid it returns none and an error.
 func annotatedPods(n *corev1.Node) ([]netip.Prefix, error) {
 	text, ok := n.Annotations[plan.PodCIDRsAnnotation]
 	if !ok {
@@ -61,7 +61,7 @@ func annotatedPods(n *corev1.Node) ([]netip.Prefix, error) {
 	return list, nil
 }
 
-// slimNode drops what nobody reads: images and the like are most of a Node.
+// slimNode removes what is not used from a Node: most of it, such as the images.
 func slimNode(object any) (any, error) {
 	n, ok := object.(*corev1.Node)
 	if !ok {
@@ -80,7 +80,7 @@ func slimNode(object any) (any, error) {
 	return slim, nil
 }
 
-// serviceCIDRsOf leaves out those that are going away.
+// serviceCIDRsOf returns the ranges of the ServiceCIDRs that are not being deleted.
 func serviceCIDRsOf(list []*networkingv1.ServiceCIDR) []netip.Prefix {
 	var out []netip.Prefix
 	for _, c := range list {
@@ -91,8 +91,8 @@ func serviceCIDRsOf(list []*networkingv1.ServiceCIDR) []netip.Prefix {
 	return out
 }
 
-// kubeadmOf reads the ranges from kubeadm's ConfigMap; none if it is not what
-// it used to be.
+// kubeadmOf returns the ranges in kubeadm's ConfigMap, or none if it has another
+// format.
 func kubeadmOf(m *corev1.ConfigMap) ranges {
 	var document struct {
 		Networking struct {

@@ -16,36 +16,37 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// Role is what a node does.
+// Role is the role of a node of the cluster.
 type Role string
 
-// The roles. The zero value: not known yet.
+// The roles. The zero value is RoleUnknown: not observed yet.
 const (
 	RoleUnknown Role = ""
 	RoleGateway Role = "gateway"
 	RoleNode    Role = "node"
 )
 
-// RoleConfig is what a RoleWatcher needs.
+// RoleConfig configures a RoleWatcher.
 type RoleConfig struct {
 	Client     kubernetes.Interface
 	Kubernetes config.Kubernetes
-	Dir        string // keeps the role over restarts
+	Dir        string // of the cache file
 	Log        *slog.Logger
 }
 
-// RoleWatcher follows the label of the own Node, and looks at no other.
+// RoleWatcher follows the labels and annotations of the own Node. It watches no
+// other Node.
 type RoleWatcher struct {
-	cfg    RoleConfig
-	node   *Source
-	cache  CacheFile[Role]
-	wake   wake.One
-	latest wake.Latest[Role]
-	// refused is why the annotation of the own Node is not used, told once; only Run touches it.
-	refused string
+	cfg     RoleConfig
+	node    *Source
+	cache   CacheFile[Role]
+	wake    wake.One
+	latest  wake.Latest[Role]
+	invalid LogOnce // errors in the annotation of the own Node; only Run uses it
 }
 
-// NewRoleWatcher knows already the role that an earlier one saw.
+// NewRoleWatcher returns a watcher that has the role of the cache file until it
+// runs.
 func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -78,8 +79,8 @@ func (w *RoleWatcher) Run(ctx context.Context) error {
 
 func (w *RoleWatcher) refresh() {
 	if err := w.node.Refusal(); err != nil {
-		w.cfg.Log.Error("this node's role cannot be read", "node", w.cfg.Kubernetes.NodeName, "err", err,
-			"remedy", "give the service account the right to get, list and watch nodes")
+		w.cfg.Log.Error("failed to read the role of this node", "node", w.cfg.Kubernetes.NodeName, "err", err,
+			"remedy", "grant the service account the right to get, list and watch nodes")
 	}
 	if !w.node.Synced() {
 		return
@@ -96,55 +97,49 @@ func (w *RoleWatcher) refresh() {
 		}
 	}
 	if role == RoleUnknown {
-		w.cfg.Log.Error("the cluster has no such node", "node", w.cfg.Kubernetes.NodeName,
-			"remedy", "give the name that kubectl get nodes shows: kubernetes.nodeName, or --node-name")
+		w.cfg.Log.Error("the cluster has no Node with the name of this node", "node", w.cfg.Kubernetes.NodeName,
+			"remedy", "set kubernetes.nodeName or --node-name to the name that kubectl get nodes lists")
 		return
 	}
 	if role == w.latest.Get() {
 		return
 	}
-	w.cfg.Log.Info("role of this node", "node", w.cfg.Kubernetes.NodeName, "role", role)
+	w.cfg.Log.Info("role of this node changed", "node", w.cfg.Kubernetes.NodeName, "role", role)
 	defer w.latest.Set(role)
 	if err := w.cache.Save(role); err != nil {
-		w.cfg.Log.Warn("the next start will depend on the API server", "err", err)
+		w.cfg.Log.Warn("failed to cache the role of this node; the next start needs the API server", "err", err)
 	}
 }
 
-// checkAnnotation tells once of an annotation that cannot be read.
+// checkAnnotation logs once that the annotation is not valid.
 func (w *RoleWatcher) checkAnnotation(n *corev1.Node) {
-	_, err := annotatedPods(n)
-	text := ""
-	if err != nil {
-		text = err.Error()
+	if _, err := annotatedPods(n); w.invalid.IsNew(err) {
+		w.cfg.Log.Warn("ignored the annotation with the pod ranges of this node", "err", err,
+			"remedy", "set the annotation to prefixes separated by commas, as in 10.1.2.0/24,fd00:1:2::/64")
 	}
-	if text != "" && text != w.refused {
-		w.cfg.Log.Warn("the annotation with the ranges of this node's pods is not used", "err", err,
-			"remedy", "give prefixes divided by commas, as in 10.1.2.0/24,fd00:1:2::/64")
-	}
-	w.refused = text
 }
 
-// Current returns the role as it is known now.
+// Current returns the role that was observed last.
 func (w *RoleWatcher) Current() Role { return w.latest.Get() }
 
 // Changed is closed at the next change of Current after this call.
 func (w *RoleWatcher) Changed() <-chan struct{} { return w.latest.Changed() }
 
-// Pods are the ranges that the own Node has for its pods: Node.spec.podCIDRs,
-// and what its annotation says (plan.PodCIDRsAnnotation), which somebody has
-// written who knows better.
+// Pods returns the ranges of the pods of the own node: those of
+// Node.spec.podCIDRs, and those of plan.PodCIDRsAnnotation, with which an operator
+// overrides them.
 func (w *RoleWatcher) Pods() (spec, annotated []netip.Prefix) {
 	for _, n := range Items[*corev1.Node](w.node) {
 		if n.Name == w.cfg.Kubernetes.NodeName {
-			annotated, _ = annotatedPods(n) // look has told the error
+			annotated, _ = annotatedPods(n) // checkAnnotation logs the error
 			return podCIDRsOf(n), annotated
 		}
 	}
 	return nil, nil
 }
 
-// Owner is a reference to the own Node, with which goes what it owns; false:
-// not known yet.
+// Owner returns a reference to the own Node: Kubernetes deletes the objects that
+// have it together with the Node. It returns false before the Node was observed.
 func (w *RoleWatcher) Owner() (metav1.OwnerReference, bool) {
 	for _, n := range Items[*corev1.Node](w.node) {
 		if n.Name == w.cfg.Kubernetes.NodeName {

@@ -12,22 +12,23 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// The keys of the Secret. The first two are those of type kubernetes.io/tls
-// with other names: nobody shall take it for a server's certificate.
+// The keys of the Secret. The first two hold what a Secret of type
+// kubernetes.io/tls holds; they have other names because the certificate is not
+// that of a server.
 const (
 	keyCertificate = "ca.crt"
 	keyKey         = "ca.key"
 	keyMembership  = "membership.json"
 )
 
-// formatVersion is that of the membership's format.
+// formatVersion is the version of the format of membership.
 const formatVersion = 1
 
-// membership is the JSON in the Secret.
+// membership is the content of the key membership.json.
 type membership struct {
 	Version    int             `json:"version"`
 	Claim      *lockRecord     `json:"claim,omitempty"`
-	Federation *federationName `json:"federation,omitempty"` // nil: in none
+	Federation *federationName `json:"federation,omitempty"` // nil: not a member
 	Gateways   []contact       `json:"gateways,omitempty"`
 	Left       string          `json:"left,omitempty"`
 }
@@ -49,7 +50,7 @@ type contact struct {
 	Controls []string `json:"controls"`
 }
 
-// decodeSecret reads a Secret; what it says of a broken one quotes nothing of it.
+// decodeSecret decodes a Secret. An error does not quote its content.
 func decodeSecret(s *corev1.Secret) (agent.Common, error) {
 	common := agent.Common{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
 	text := s.Data[keyMembership]
@@ -58,10 +59,10 @@ func decodeSecret(s *corev1.Secret) (agent.Common, error) {
 	}
 	var m membership
 	if err := json.Unmarshal(text, &m); err != nil {
-		return agent.Common{}, fmt.Errorf("key %s is broken: remove the key: a gateway that is a member writes it anew", keyMembership)
+		return agent.Common{}, fmt.Errorf("key %s is not valid: remove the key; a gateway that is a member recreates it", keyMembership)
 	}
 	if m.Version > formatVersion {
-		return agent.Common{}, fmt.Errorf("key %s was written by a newer release (format %d, this one knows %d)", keyMembership, m.Version, formatVersion)
+		return agent.Common{}, fmt.Errorf("key %s was written by a newer release: it has format %d, and this release supports %d", keyMembership, m.Version, formatVersion)
 	}
 	common.Left = m.Left
 	if m.Claim != nil {
@@ -77,8 +78,8 @@ func decodeSecret(s *corev1.Secret) (agent.Common, error) {
 	return common, nil
 }
 
-// encodeSecret writes into a Secret, and leaves what else is in it.
-func encodeSecret(c agent.Common, into *corev1.Secret) error {
+// encodeSecret sets the keys in a Secret and leaves its other content.
+func encodeSecret(c agent.Common, secret *corev1.Secret) error {
 	m := membership{Version: formatVersion, Left: c.Left}
 	if c.Claim != nil {
 		m.Claim = &lockRecord{Gateway: c.Claim.Gateway, At: c.Claim.At}
@@ -93,9 +94,10 @@ func encodeSecret(c agent.Common, into *corev1.Secret) error {
 	if err != nil {
 		return fmt.Errorf("encode membership: %w", err)
 	}
-	if into.Data == nil {
-		into.Data = map[string][]byte{}
+	if secret.Data == nil {
+		secret.Data = map[string][]byte{}
 	}
-	into.Data[keyCertificate], into.Data[keyKey], into.Data[keyMembership] = c.Certificate, c.Key, append(text, '\n')
+	secret.Data[keyCertificate], secret.Data[keyKey] = c.Certificate, c.Key
+	secret.Data[keyMembership] = append(text, '\n')
 	return nil
 }

@@ -19,18 +19,18 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// SiblingsConfig is what Siblings need.
+// SiblingsConfig configures Siblings.
 type SiblingsConfig struct {
 	Client            kubernetes.Interface
 	Namespace, Secret string
-	GatewayLabel      string                  // of nodes, as key=value
-	Gateways          func() ([]string, bool) // Discovery.Gateways
-	GatewaysChanged   func() <-chan struct{}
+	GatewayLabel      string                  // of gateway nodes, as key=value
+	Gateways          func() ([]string, bool) // see Discovery.Gateways
+	GatewaysChanged   func() <-chan struct{}  // closed at the next change of Gateways
 	Log               *slog.Logger
 }
 
-// Siblings keeps what the gateways of the cluster have in common in a Secret,
-// which the chart makes: it is never created here. It implements agent.Siblings.
+// Siblings keeps the state that the gateways of the cluster share in a Secret. The
+// chart creates the Secret; Siblings never does. It implements agent.Siblings.
 type Siblings struct {
 	cfg    SiblingsConfig
 	secret *Source
@@ -40,15 +40,15 @@ type Siblings struct {
 
 var _ agent.Siblings = (*Siblings)(nil)
 
-// secretState is what is known of the Secret.
+// secretState is the last observation of the Secret and of the gateway nodes.
 type secretState struct {
 	common   agent.Common
-	object   *corev1.Secret // nil: see why
+	object   *corev1.Secret // nil: the Secret cannot be used, see reason
 	reason   string
-	gateways []string
+	gateways []string // so that a change of the gateways is a change of the state
 }
 
-// NewSiblings returns siblings that know nothing until they run.
+// NewSiblings returns siblings whose methods return an error until they run.
 func NewSiblings(cfg SiblingsConfig) (*Siblings, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -83,10 +83,10 @@ func (s *Siblings) refresh() {
 	seen := secretState{reason: s.latest.Get().reason}
 	seen.gateways, _ = s.cfg.Gateways()
 	if refusal := s.secret.Refusal(); refusal != nil {
-		seen.reason = fmt.Sprintf("%s cannot be read: %v", s.name(), refusal)
+		seen.reason = fmt.Sprintf("read %s: %v", s.name(), refusal)
 	}
 	if s.secret.Synced() {
-		seen.reason = s.name() + " does not exist: helm upgrade makes it anew"
+		seen.reason = s.name() + " does not exist: run helm upgrade to recreate it"
 		for _, object := range Items[*corev1.Secret](s.secret) {
 			seen.object = object
 		}
@@ -131,8 +131,8 @@ func (s *Siblings) Ask(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Save implements agent.Siblings. It waits until the watch shows the new
-// content, so that nobody here acts on the old one any more.
+// Save implements agent.Siblings. It waits until the watch has delivered the new
+// content, so that Current does not return the old content after Save.
 func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
 	seen := s.latest.Get()
 	if seen.object == nil {
@@ -153,14 +153,14 @@ func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
 	case err != nil:
 		return fmt.Errorf("write %s: %w", s.name(), err)
 	case written.ResourceVersion == content.Version:
-		return nil // it said so already
+		return nil // nothing differs
 	}
 	for s.latest.Get().common.Version == content.Version {
 		select {
 		case <-changed:
 			changed = s.latest.Changed()
 		case <-ctx.Done():
-			return nil //nolint:nilerr // it is written; the watch will tell
+			return nil //nolint:nilerr // it is written; the watch delivers it later
 		}
 	}
 	return nil

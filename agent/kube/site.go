@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,28 +10,29 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Node is what Meshway needs of a Node.
+// Node is the part of a Kubernetes Node that Meshway uses.
 type Node struct {
 	Name      string         `json:"name"`
 	PodCIDRs  []netip.Prefix `json:"podCIDRs,omitempty"`
-	Addresses []netip.Addr   `json:"addresses,omitempty"` // its InternalIPs
-	External  []netip.Addr   `json:"external,omitempty"`  // its ExternalIPs
+	Addresses []netip.Addr   `json:"addresses,omitempty"` // InternalIPs, sorted
+	External  []netip.Addr   `json:"external,omitempty"`  // ExternalIPs, sorted
 	Gateway   bool           `json:"gateway,omitempty"`
 }
 
-// cluster is what was seen of the cluster.
+// cluster is what the API server returned about the cluster.
 type cluster struct {
 	nodes    []Node
 	services []netip.Prefix // of the ServiceCIDR API
 	kubeadm  ranges
-	refused  []error // what the API server does not give
+	refused  []error // requests that the API server refuses
 }
 
-// ranges are what kubeadm was told, for all of the cluster.
+// ranges are the ranges of the whole cluster in the configuration of kubeadm.
 type ranges struct{ pods, services []netip.Prefix }
 
-// siteOf derives what the datacenter owns. The configuration wins over what
-// the cluster says of itself, and that over what kubeadm was told once.
+// siteOf derives the prefixes that the datacenter owns. The configuration takes
+// precedence over the objects of the cluster, and these over the configuration of
+// kubeadm, which may be outdated.
 func siteOf(k config.Kubernetes, static []catalog.Prefix, c cluster) plan.Site {
 	site := plan.Site{Known: true}
 	var ofNodes, addresses []netip.Prefix
@@ -58,14 +58,14 @@ func siteOf(k config.Kubernetes, static []catalog.Prefix, c cluster) plan.Site {
 			site.Prefixes = append(site.Prefixes, catalog.Prefix{CIDR: p, Kind: found.kind})
 		}
 	}
-	site.Prefixes = uniqueByCIDR(append(slices.Clone(static), site.Prefixes...))
+	site.Prefixes = sortUnique(append(slices.Clone(static), site.Prefixes...))
 	site.Problems = siteProblems(c, pods, services)
 	return site
 }
 
-// podRanges are those of the nodes, and what kubeadm was told where a node has a
-// part of it: CNI plugins that manage addresses themselves take them from
-// anywhere in there, whatever Node.spec.podCIDRs says.
+// podRanges returns the ranges of the nodes. A range of kubeadm is added if a node
+// has a part of it or no node has a range: CNI plugins with their own address
+// management assign addresses from all of it, regardless of Node.spec.podCIDRs.
 func podRanges(ofNodes, kubeadm []netip.Prefix) []netip.Prefix {
 	all := slices.Clone(ofNodes)
 	for _, wide := range kubeadm {
@@ -86,19 +86,18 @@ func firstNonEmpty(lists ...[]netip.Prefix) []netip.Prefix {
 	return nil
 }
 
-// uniqueByCIDR sorts by CIDR; of the same one twice, the first stays.
-func uniqueByCIDR(in []catalog.Prefix) []catalog.Prefix {
-	slices.SortStableFunc(in, func(a, b catalog.Prefix) int {
-		return cmp.Or(a.CIDR.Addr().Compare(b.CIDR.Addr()), cmp.Compare(a.CIDR.Bits(), b.CIDR.Bits()))
-	})
+// sortUnique sorts by CIDR and keeps the first of several prefixes with one CIDR.
+func sortUnique(in []catalog.Prefix) []catalog.Prefix {
+	slices.SortStableFunc(in, func(a, b catalog.Prefix) int { return a.CIDR.Compare(b.CIDR) })
 	return slices.CompactFunc(in, func(a, b catalog.Prefix) bool { return a.CIDR == b.CIDR })
 }
 
+// siteProblems reports which ranges are unknown.
 func siteProblems(c cluster, pods, services []netip.Prefix) []plan.Problem {
 	var problems []plan.Problem
-	because := ""
+	reasons := ""
 	for _, err := range c.refused {
-		because += fmt.Sprintf("; %v", err)
+		reasons += fmt.Sprintf("; %v", err)
 	}
 	for _, found := range []struct {
 		what, key string
@@ -107,7 +106,7 @@ func siteProblems(c cluster, pods, services []netip.Prefix) []plan.Problem {
 		if len(found.prefixes) == 0 {
 			problems = append(problems, plan.Problem{
 				Code: found.what + "-cidrs-unknown", Severity: plan.Error, Subject: "kubernetes",
-				Message: fmt.Sprintf("the cluster does not tell the ranges of its %ss, so that others cannot reach them%s", found.what, because),
+				Message: fmt.Sprintf("the %s ranges of the cluster are unknown, so other datacenters cannot reach its %[1]ss%s", found.what, reasons),
 				Remedy:  fmt.Sprintf("set kubernetes.%s in the configuration", found.key),
 			})
 		}

@@ -10,17 +10,18 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// Source is an informer of one kind that knows whether its content counts.
+// Source is an informer of one kind that reports whether its content is complete.
 type Source struct {
 	informer cache.SharedIndexInformer
 	wake     wake.One
 
 	mu      sync.Mutex // guards refusal
-	refusal error      // of the API server: it has no such kind, or does not let us; nil since it last answered
+	refusal error      // why the API server refuses to list: unknown kind or no permission
 }
 
-// NewSource returns a source that wakes reader after everything that changes it,
-// once it is started. The informer must be fresh. slim may drop what nobody reads.
+// NewSource returns a source that wakes reader after every change once it is
+// started. The informer must not have been started. slim, if not nil, removes the
+// parts of an object that are not used.
 func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, reader wake.One) (*Source, error) {
 	s := &Source{informer: informer, wake: reader}
 	if err := informer.SetWatchErrorHandlerWithContext(s.failed); err != nil {
@@ -37,8 +38,8 @@ func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, rea
 	return s, err
 }
 
-// Start watches until ctx ends; it tries again for ever, and ever less often.
-// wait returns when it has ended.
+// Start watches until ctx ends. It retries indefinitely with a backoff. wait
+// returns when the watch has ended.
 func (s *Source) Start(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() { s.informer.RunWithContext(ctx) })
@@ -50,8 +51,8 @@ func (s *Source) Start(ctx context.Context) (wait func()) {
 	return running.Wait
 }
 
-// failed keeps an answer that trying again would not change. All else means
-// that the API server is away: then what is known stays.
+// failed records an error that a retry would not change. Other errors mean that
+// the API server is unavailable; the objects then stay as they are.
 func (s *Source) failed(_ context.Context, _ *cache.Reflector, err error) {
 	final := apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 	if !final {
@@ -63,10 +64,11 @@ func (s *Source) failed(_ context.Context, _ *cache.Reflector, err error) {
 	s.wake.Up()
 }
 
-// Synced tells whether Items are complete.
+// Synced reports whether Items returns all objects.
 func (s *Source) Synced() bool { return s.informer.HasSynced() }
 
-// Refusal is why the API server gives nothing; nil: it does, or is away.
+// Refusal returns why the API server refuses to list the objects. It is nil if the
+// server lists them or is unavailable.
 func (s *Source) Refusal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +78,8 @@ func (s *Source) Refusal() error {
 	return s.refusal
 }
 
-// Items are the objects, in no order. They are shared: do not change them.
+// Items returns the objects in no particular order. They are shared and must not
+// be changed.
 func Items[T any](s *Source) []T {
 	var items []T
 	for _, object := range s.informer.GetStore().List() {

@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// uninstallSuffix makes the name of the chart's pre-delete Job out of that of the DaemonSet.
+	// uninstallSuffix is appended to the name of the DaemonSet in the name of the chart's pre-delete Job.
 	uninstallSuffix = "-uninstall"
-	// uninstallRetryInterval is after a look that the API server did not answer.
+	// uninstallRetryInterval is the delay after a failed request to the API server.
 	uninstallRetryInterval = time.Second
-	// uninstallTimeout bounds one look.
+	// uninstallTimeout is the timeout of such a request.
 	uninstallTimeout = 10 * time.Second
 )
 
-// UninstallConfig is what an UninstallWatcher needs.
+// UninstallConfig configures an UninstallWatcher.
 type UninstallConfig struct {
 	Client    kubernetes.Interface
 	Namespace string
-	DaemonSet string // that the agent belongs to; empty: not of a chart, never uninstalled
+	DaemonSet string // of the agent; empty: not installed by the chart, never uninstalled
 	Log       *slog.Logger
 }
 
-// UninstallWatcher knows whether the chart of this agent is being uninstalled:
-// only then helm makes the Job of its pre-delete hook. The end of a pod, or of
-// the DaemonSet, tells nothing: upgrades, drains and repairs look the same.
+// UninstallWatcher reports whether the chart of this agent is being uninstalled:
+// only then Helm creates the Job of the pre-delete hook. The deletion of a pod or of
+// the DaemonSet is no such sign, because upgrades, drains and repairs delete them too.
 type UninstallWatcher struct {
 	cfg    UninstallConfig
 	jobs   *Source
@@ -76,8 +76,8 @@ func (w *UninstallWatcher) Run(ctx context.Context) error {
 	}
 }
 
-// refresh returns whether it got an answer. Without one nothing changes: who
-// does not know keeps the data plane.
+// refresh reports whether it could read the objects. If not, nothing changes: in
+// doubt the data plane stays.
 func (w *UninstallWatcher) refresh(ctx context.Context) bool {
 	if !w.jobs.Synced() {
 		return true
@@ -89,7 +89,7 @@ func (w *UninstallWatcher) refresh(ctx context.Context) bool {
 		}
 		newer, err := w.isNewer(ctx, job)
 		if err != nil {
-			w.cfg.Log.Warn("it is not known whether the chart is being uninstalled", "job", job.Name, "err", err)
+			w.cfg.Log.Warn("failed to determine whether the chart is being uninstalled", "job", job.Name, "err", err)
 			return false
 		}
 		uninstalled = newer
@@ -98,8 +98,8 @@ func (w *UninstallWatcher) refresh(ctx context.Context) bool {
 	return true
 }
 
-// isNewer leaves out a Job that an earlier release left behind: it is older than
-// the DaemonSet of this one.
+// isNewer reports whether a Job is newer than the DaemonSet. An older Job is a
+// leftover of an earlier installation.
 func (w *UninstallWatcher) isNewer(ctx context.Context, job *batchv1.Job) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
 	defer cancel()
@@ -110,7 +110,7 @@ func (w *UninstallWatcher) isNewer(ctx context.Context, job *batchv1.Job) (bool,
 	return set.CreationTimestamp.Before(&job.CreationTimestamp), nil
 }
 
-// Current tells whether the chart is being uninstalled.
+// Current reports whether the chart is being uninstalled.
 func (w *UninstallWatcher) Current() bool { return w.latest.Get() }
 
 // Changed is closed at the next change of Current after this call.

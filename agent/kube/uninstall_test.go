@@ -113,7 +113,7 @@ func TestAPIObjectsWaitForTheAgents(t *testing.T) {
 	}{
 		"all have retired":        {[]runtime.Object{agents(0)}, ""},
 		"there are none":          {nil, ""},
-		"one is at work for ever": {[]runtime.Object{agents(1)}, "1 agents are still at work"},
+		"one is at work for ever": {[]runtime.Object{agents(1)}, "1 agents are still running"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

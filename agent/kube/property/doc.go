@@ -1,3 +1,3 @@
-// Package property says in the API of the own cluster which cluster it is and in
-// which federation: the ClusterProperty objects of the About API (KEP-2149).
+// Package property publishes the name of the own cluster and its federation in the
+// API of the cluster: the ClusterProperty objects of the About API (KEP-2149).
 package property

@@ -16,19 +16,19 @@ const (
 	// ClusterID is the property that is unique in the federation: the name of the
 	// datacenter (KEP-2149, "Well known properties").
 	ClusterID = "cluster.clusterset.k8s.io"
-	// ClusterSet is the property that all members share: the id of the federation.
-	// Its name would read better, but two federations may have the same.
+	// ClusterSet is the property that all members share: the id of the federation,
+	// because the name of a federation is not unique.
 	ClusterSet = "clusterset.k8s.io"
 
-	// WriterAnnotation names the gateway that stands for a property: it takes it
-	// back when it leaves, and no gateway that is not a member (yet) does.
+	// WriterAnnotation names the gateway that maintains a property. That gateway
+	// deletes it when it leaves; a gateway that is not a member deletes no other.
 	WriterAnnotation = "meshway.io/gateway"
 
 	group, kind, plural = "about.k8s.io", "ClusterProperty", "clusterproperties"
 )
 
-// resources are the versions of the API, the preferred one first. The upstream CRD
-// stores v1beta1; older ones serve v1alpha1 only. Both have the same fields.
+// resources returns the versions of the API, the preferred one first. The upstream
+// CRD stores v1beta1; older ones serve v1alpha1 only. Both have the same fields.
 func resources() []schema.GroupVersionResource {
 	return []schema.GroupVersionResource{
 		{Group: group, Version: "v1beta1", Resource: plural},
@@ -36,12 +36,12 @@ func resources() []schema.GroupVersionResource {
 	}
 }
 
-// desired is what a gateway wants the cluster to say.
+// desired is the desired state of the properties for one gateway.
 type desired struct {
-	known    bool // false: it is joining, or does not know yet; nothing is written or deleted
+	known    bool // false: joining or catalog not synced; nothing is written or deleted
 	self     string
-	siblings []string          // gateways of the datacenter that are members, also this one
-	values   map[string]string // by name of the property; empty: of no federation
+	siblings []string          // gateways of the datacenter that are members, including this one
+	values   map[string]string // by name of the property; empty: no member
 }
 
 func desiredState(s status.Snapshot) desired {
@@ -63,23 +63,23 @@ func desiredState(s status.Snapshot) desired {
 	return d
 }
 
-// equal says whether d and o lead to the same writes.
+// equal reports whether d and o cause the same writes.
 func (d desired) equal(o desired) bool {
 	return d.known == o.known && slices.Equal(d.siblings, o.siblings) && maps.Equal(d.values, o.values)
 }
 
-// names are those of all properties that Meshway may write.
+// names returns the names of all properties that Meshway may write.
 func names() []string { return []string{ClusterID, ClusterSet} }
 
-// changes is what has to be done so that the cluster says what is wanted.
+// changes are the writes that establish the desired state.
 type changes struct {
 	create, update []*unstructured.Unstructured
 	remove         []*unstructured.Unstructured
-	conflicting    []*unstructured.Unstructured // another manager's, with another value
+	conflicting    []*unstructured.Unstructured // of another manager, with another value
 }
 
-// diff compares by name; nil stands for an object that is not there. What has not
-// our label is never touched, whatever it says.
+// diff returns the changes from the objects by name to the desired state. Objects
+// without the label of Meshway are never changed.
 func diff(have map[string]*unstructured.Unstructured, want desired, apiVersion string) changes {
 	var c changes
 	for _, name := range slices.Sorted(slices.Values(names())) {
@@ -119,22 +119,20 @@ func writer(object *unstructured.Unstructured) string {
 	return object.GetAnnotations()[WriterAnnotation]
 }
 
+// withEntry returns a copy of m with one entry set.
 func withEntry(m map[string]string, key, value string) map[string]string {
-	all := map[string]string{key: value}
-	for k, v := range m {
-		if k != key {
-			all[k] = v
-		}
-	}
-	return all
+	out := map[string]string{}
+	maps.Copy(out, m)
+	out[key] = value
+	return out
 }
 
 func valueOf(object *unstructured.Unstructured) string {
-	value, _, _ := unstructured.NestedString(object.Object, "spec", "value") // of another type: not ours
+	value, _, _ := unstructured.NestedString(object.Object, "spec", "value") // "" if it has another type: not written by Meshway
 	return value
 }
 
-// preconditions deletes the object that was looked at, not a later one of its name.
+// preconditions limits a deletion to the version of the object that was read.
 func preconditions(object *unstructured.Unstructured) metav1.DeleteOptions {
 	uid, version := object.GetUID(), object.GetResourceVersion()
 	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}}

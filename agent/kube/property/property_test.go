@@ -78,7 +78,7 @@ func TestWhatIsMissingIsToldAndFoundLater(t *testing.T) {
 	}{
 		"no CRD":       {apierrors.NewNotFound(resource, ""), "deploy/chart/meshway/crds"},
 		"no RBAC":      {apierrors.NewForbidden(resource, "", errors.New("no")), "grant the ClusterRole"},
-		"server fails": {apierrors.NewInternalError(errors.New("no")), "whether the API server answers"},
+		"server fails": {apierrors.NewInternalError(errors.New("no")), "check that the API server answers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newFake()

@@ -9,8 +9,8 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 )
 
-// Remove deletes the properties that Meshway wrote, whichever gateway did. No
-// Writer may run any more.
+// Remove deletes the properties that Meshway created, of all gateways. No Writer may
+// run.
 func Remove(ctx context.Context, client dynamic.Interface) error {
 	var failed []error
 	for _, version := range resources() {

@@ -20,37 +20,37 @@ import (
 	"github.com/meshway/meshway/agent/status"
 )
 
-// passTimeout bounds what a slow API server can hold up.
+// passTimeout is the timeout of all requests of one pass.
 const passTimeout = 15 * time.Second
 
-// errMissing: the API server serves no version of the About API.
+// errMissing means that the API server serves no version of the About API.
 var errMissing = errors.New("the CRD clusterproperties.about.k8s.io is not installed")
 
-// Config is what a Writer needs.
+// Config configures a Writer.
 type Config struct {
 	Client   dynamic.Interface
-	Events   record.EventRecorder   // nil: none are written
+	Events   record.EventRecorder   // nil: no Events
 	Snapshot func() status.Snapshot // of the own gateway
 	Changed  func() <-chan struct{} // closed at the next change of Snapshot
-	Report   func([]plan.Problem)   // takes what is wrong now, if that has changed; nil: nobody does
+	Report   func([]plan.Problem)   // receives the current problems at each change; may be nil
 	Log      *slog.Logger           // nil: discarded
 }
 
-// Writer keeps the properties of the own cluster as they should be. All gateways
-// write the same, so it needs no election; the properties are few and change
-// with the membership only, so it looks instead of watching.
+// Writer keeps the properties of the own cluster up to date. All gateways write the
+// same values, so there is no election. It polls instead of watching because the
+// properties are few and change only with the membership.
 type Writer struct {
 	cfg      Config
-	reported string          // what the last pass complained of
-	events   map[string]bool // conflicts of which an Event tells, by name and value
+	reported string          // problems of the last pass
+	events   map[string]bool // conflicts that have an Event, by name and value
 }
 
 // NewWriter returns a Writer that does nothing until it runs.
-func NewWriter(conf Config) *Writer {
-	if conf.Log == nil {
-		conf.Log = slog.New(slog.DiscardHandler)
+func NewWriter(cfg Config) *Writer {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Writer{cfg: conf, events: make(map[string]bool)}
+	return &Writer{cfg: cfg, events: make(map[string]bool)}
 }
 
 // Run writes until ctx ends; the properties stay.
@@ -68,7 +68,7 @@ func (w *Writer) Run(ctx context.Context) error {
 				waiting = false
 			case <-changed:
 				changed = w.cfg.Changed()
-				// Most changes of a gateway have nothing to do with this.
+				// Most changes of a gateway do not concern the properties.
 				waiting = desiredState(s).equal(desiredState(w.cfg.Snapshot()))
 			}
 		}
@@ -102,10 +102,10 @@ func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
 	return kube.RecheckInterval
 }
 
-// reportReadError tells why the properties cannot be read; who is no member has none
-// to write, and nothing to say.
-func (w *Writer) reportReadError(want map[string]string, err error) time.Duration {
-	if len(want) == 0 {
+// reportReadError reports why the properties cannot be read, and returns the delay
+// until the next attempt. It reports nothing without properties to write.
+func (w *Writer) reportReadError(values map[string]string, err error) time.Duration {
+	if len(values) == 0 {
 		w.report(nil)
 		return kube.RecheckInterval
 	}
@@ -116,7 +116,7 @@ func (w *Writer) reportReadError(want map[string]string, err error) time.Duratio
 	return kube.RetryInterval
 }
 
-// find reads the properties in the first version that is served.
+// find returns the properties by name in the first version that is served.
 func find(ctx context.Context, client dynamic.Interface) (schema.GroupVersionResource, map[string]*unstructured.Unstructured, error) {
 	for _, resource := range resources() {
 		list, err := client.Resource(resource).List(ctx, metav1.ListOptions{})
@@ -135,8 +135,8 @@ func find(ctx context.Context, client dynamic.Interface) (schema.GroupVersionRes
 	return schema.GroupVersionResource{}, nil, errMissing
 }
 
-// apply carries c out. An object that somebody else wrote first is looked at again
-// by the next pass.
+// apply performs the changes. The API server refuses a change of an object that was
+// written in the meantime; the next pass compares it again.
 func (w *Writer) apply(ctx context.Context, client dynamic.ResourceInterface, c changes) error {
 	var failed []error
 	for _, object := range c.create {
@@ -157,13 +157,14 @@ func (w *Writer) apply(ctx context.Context, client dynamic.ResourceInterface, c 
 	return errors.Join(failed...)
 }
 
-// conflict is what an operator reads of a property that is another manager's.
+// conflict returns the problem of a property of another manager, and records it as
+// an Event once.
 func (w *Writer) conflict(object *unstructured.Unstructured, want string) plan.Problem {
 	name := object.GetName()
 	p := plan.Problem{
 		Code: "cluster-property-conflict", Severity: plan.Warning, Subject: "ClusterProperty " + name,
-		Message: fmt.Sprintf("another manager set it to %q, and Meshway would set %q: it is left as it is", valueOf(object), want),
-		Remedy:  "delete the object, and Meshway writes it, or take this cluster out of the other cluster set",
+		Message: fmt.Sprintf("ClusterProperty %s has the value %q of another manager; Meshway does not replace it by %q", name, valueOf(object), want),
+		Remedy:  "delete the object, so that Meshway creates it, or remove this cluster from the other cluster set",
 	}
 	key := name + "=" + valueOf(object)
 	if w.cfg.Events != nil && !w.events[key] {
@@ -175,21 +176,23 @@ func (w *Writer) conflict(object *unstructured.Unstructured, want string) plan.P
 	return p
 }
 
+// problem returns the problem of properties that cannot be read or written.
 func problem(err error) plan.Problem {
 	p := plan.Problem{
-		Code: "cluster-property-unwritten", Severity: plan.Warning, Subject: "ClusterProperty", Message: err.Error(),
-		Remedy: "see whether the API server answers; all else goes on",
+		Code: "cluster-property-unwritten", Severity: plan.Warning, Subject: "ClusterProperty",
+		Message: fmt.Sprintf("failed to update the ClusterProperty objects: %v", err),
+		Remedy:  "check that the API server answers; only the ClusterProperty objects are affected",
 	}
 	switch {
 	case errors.Is(err, errMissing):
-		p.Remedy = "kubectl apply -f deploy/chart/meshway/crds; all else goes on, and it is found without a restart"
+		p.Remedy = "run kubectl apply -f deploy/chart/meshway/crds; no restart is needed, and only the ClusterProperty objects are affected"
 	case apierrors.IsForbidden(err):
-		p.Remedy = "grant the ClusterRole of the chart; all else goes on"
+		p.Remedy = "grant the ClusterRole of the chart; only the ClusterProperty objects are affected"
 	}
 	return p
 }
 
-// report logs and reports what is new.
+// report logs and reports the problems if they have changed.
 func (w *Writer) report(problems []plan.Problem) {
 	text := fmt.Sprint(problems)
 	if text == w.reported || w.reported == "" && len(problems) == 0 {
@@ -197,7 +200,7 @@ func (w *Writer) report(problems []plan.Problem) {
 	}
 	w.reported = text
 	for _, p := range problems {
-		w.cfg.Log.Warn("cluster property", "subject", p.Subject, "problem", p.Message, "remedy", p.Remedy)
+		w.cfg.Log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
 	}
 	if w.cfg.Report != nil {
 		w.cfg.Report(problems)

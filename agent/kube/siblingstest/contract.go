@@ -108,7 +108,7 @@ func content() agent.Common {
 func testMissing(t *testing.T, b fixture) {
 	s := b.gateway(t)
 	await(t, s, "it is missing", func(_ agent.Common, err error) bool {
-		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: helm upgrade makes it anew", b.namespace)
+		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: run helm upgrade to recreate it", b.namespace)
 	})
 	require.ErrorContains(t, s.Save(t.Context(), agent.Common{}), "does not exist")
 	b.create(t, nil)
@@ -170,7 +170,7 @@ func testForeign(t *testing.T, b fixture) {
 func testBroken(t *testing.T, b fixture) {
 	b.create(t, map[string][]byte{"membership.json": []byte("{secret words")})
 	await(t, b.gateway(t), "it is told", func(_ agent.Common, err error) bool {
-		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity: key membership.json is broken: "+
-			"remove the key: a gateway that is a member writes it anew", b.namespace)
+		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity: key membership.json is not valid: "+
+			"remove the key; a gateway that is a member recreates it", b.namespace)
 	})
 }

@@ -221,7 +221,7 @@ func othersStay(b *Gateway) {
 	b.write(property.ClusterID, "east") // as Meshway would
 	b.Join("east", "id-1")
 	b.Eventually(b.Problems, func(got string) bool {
-		return strings.Contains(got, property.ClusterSet+": another manager set it to \"other\"") && !strings.Contains(got, property.ClusterID+":")
+		return strings.Contains(got, property.ClusterSet+" has the value \"other\" of another manager") && !strings.Contains(got, property.ClusterID+":")
 	})
 	b.Leave()
 	b.awaitValue(b.Problems, "")
