@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/suggest"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -64,7 +65,7 @@ func (a *Agent) explainRemoval(refusal *catalog.Refusal, name catalog.Datacenter
 		}
 	}
 	better := *refusal
-	if near := nearest(string(name), names); len(near) > 0 {
+	if near := suggest.Similar(string(name), names); len(near) > 0 {
 		better.Remedy = "did you mean " + strings.Join(near, " or ") + "? " + refusal.Remedy
 	}
 	return &better
@@ -126,31 +127,4 @@ func expelled(m Membership, dc catalog.DatacenterName, by catalog.GatewayID) pla
 			m.FederationName, by),
 		Remedy: "run meshctl leave --force here, then join again with a token of another datacenter (meshctl token create over there)",
 	}
-}
-
-// nearest gives the names that differ from name by a letter or two, or that one
-// begins like, in their order.
-func nearest(name string, names []string) []string {
-	var near []string
-	for _, n := range names {
-		begins := name != "" && (strings.HasPrefix(n, name) || strings.HasPrefix(name, n))
-		if begins || withinEdits(name, n, min(2, max(1, len(n)/3))) {
-			near = append(near, n)
-		}
-	}
-	return near
-}
-
-// withinEdits tells whether a becomes b by at most n letters that are inserted,
-// deleted or replaced.
-func withinEdits(a, b string, n int) bool {
-	switch {
-	case n < 0:
-		return false
-	case a == "" || b == "":
-		return len(a)+len(b) <= n
-	case a[0] == b[0]:
-		return withinEdits(a[1:], b[1:], n)
-	}
-	return withinEdits(a[1:], b, n-1) || withinEdits(a, b[1:], n-1) || withinEdits(a[1:], b[1:], n-1)
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/meshway/meshway/agent/suggest"
 )
 
 // decoder fills the raw shape from a syntax tree. It is ours, and not the
@@ -155,7 +157,7 @@ func (d decoder) entries(node ast.Node, path string) []entry {
 // unknown refuses a key, and names the key of its level that was likely meant.
 func (d decoder) unknown(e entry, level reflect.Type, path string) {
 	keys := keysOf(level)
-	if near, ok := nearest(e.key, keys); ok {
+	if near, ok := suggest.Nearest(e.key, keys); ok {
 		d.faults.add(e.at, "unknown key %q: did you mean %q?", join(path, e.key), near)
 		return
 	}

@@ -49,17 +49,3 @@ func TestEveryKeyIsExplainedAboveItself(t *testing.T) {
 		assert.True(t, strings.HasPrefix(strings.TrimSpace(lines[i-1]), "#"), "line %d: %s", i+1, key)
 	}
 }
-
-func TestNearestKeyIsWhatWasMeant(t *testing.T) {
-	known := []string{"datacenter", "dataDir", "log", "metrics"}
-	for word, want := range map[string]string{
-		"datacentre": "datacenter", "data-dir": "dataDir", "metric": "metrics", "lgo": "log", "LOG": "log",
-		"helm": "", "x": "", "": "",
-	} {
-		got, ok := nearest(word, known)
-		assert.Equal(t, want != "", ok, word)
-		if ok {
-			assert.Equal(t, want, got)
-		}
-	}
-}

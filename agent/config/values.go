@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshway/meshway/agent/suggest"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -18,7 +19,7 @@ func (v validator) oneOf(key string, t text, allowed ...string) string {
 	if slices.Contains(allowed, t.value) {
 		return t.value
 	}
-	if near, ok := nearest(t.value, allowed); ok {
+	if near, ok := suggest.Nearest(t.value, allowed); ok {
 		v.faults.add(t.at, "%s: %q is unknown: did you mean %q?", key, t.value, near)
 	} else {
 		v.faults.add(t.at, "%s: %q is unknown; use one of %s", key, t.value, strings.Join(allowed, ", "))

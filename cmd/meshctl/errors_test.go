@@ -43,6 +43,8 @@ func TestExitCodesTellScriptsWhatHappened(t *testing.T) {
 		"missing file":       {operator{}, "snapshot restore /no/such/file --yes", exitFailure, []string{"field: FILE"}},
 		"node, no context":   {operator{}, "status --node n1", exitUsage, []string{"--node needs --context"}},
 		"unknown command":    {operator{}, "statsu", exitUsage, []string{"did you mean `meshctl status`?"}},
+		"nearest command":    {operator{}, "raft remove-pear", exitUsage, []string{"did you mean `meshctl raft remove-peer`?"}},
+		"other word":         {operator{}, "raft peers", exitUsage, []string{"did you mean `meshctl raft list-peers`?"}},
 		"unknown subcommand": {operator{}, "raft list-pers", exitUsage, []string{"did you mean `meshctl raft list-peers`?"}},
 		"unknown flag":       {operator{}, "services --namespac x", exitUsage, []string{"unknown flag --namespac\n", "did you mean --namespace?"}},
 		"unknown short flag": {operator{}, "services -z", exitUsage, []string{"unknown flag -z\n"}},

@@ -25,8 +25,9 @@ func newRaftCommand(a *app) *cobra.Command {
 
 func newListPeersCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "list-peers",
-		Short: "List the members of the catalog, who leads and who is healthy",
+		Use:        "list-peers",
+		SuggestFor: []string{"peers", "list", "ls"},
+		Short:      "List the members of the catalog, who leads and who is healthy",
 		Long: `Lists the members of the catalog. Only the leader knows how long ago each was
 heard: run it there to see LAST CONTACT.`,
 		Example: `  meshctl raft list-peers

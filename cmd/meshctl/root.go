@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshway/meshway/agent/suggest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -98,8 +99,8 @@ func asParent(cmd *cobra.Command) *cobra.Command {
 			return cmd.Help()
 		}
 		f := usagef("unknown command %q of %s", args[0], cmd.CommandPath())
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			f.remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+		if near, ok := nearestCommand(cmd, args[0]); ok {
+			f.remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
 		}
 		f.usage = cmd.CommandPath() + " --help"
 		return f
@@ -139,7 +140,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		f.message = "unknown flag --" + unknown.GetSpecifiedName()
 		if shorts := unknown.GetSpecifiedShortnames(); shorts != "" {
 			f.message = "unknown flag -" + unknown.GetSpecifiedName()
-		} else if near := nearestFlag(cmd, unknown.GetSpecifiedName()); near != "" {
+		} else if near, ok := nearestFlag(cmd, unknown.GetSpecifiedName()); ok {
 			f.remedy = "did you mean --" + near + "?"
 		}
 	}
@@ -151,32 +152,23 @@ func flagError(cmd *cobra.Command, err error) error {
 	return f
 }
 
-func nearestFlag(cmd *cobra.Command, name string) string {
-	best, distance := "", 3
-	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-		if d := editDistance(name, flag.Name); d < distance {
-			best, distance = flag.Name, d
-		}
-	})
-	return best
+// nearestCommand returns the subcommand that resembles word most of those that
+// cobra suggests, or cobra's first one: a subcommand that word is a prefix of,
+// or that lists it in SuggestFor.
+func nearestCommand(cmd *cobra.Command, word string) (string, bool) {
+	suggestions := cmd.SuggestionsFor(word)
+	if nearest, ok := suggest.Nearest(word, suggestions); ok {
+		return nearest, true
+	}
+	if len(suggestions) == 0 {
+		return "", false
+	}
+	return suggestions[0], true
 }
 
-// editDistance is the Levenshtein distance of two short words.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+// nearestFlag returns the flag of cmd that resembles word most.
+func nearestFlag(cmd *cobra.Command, word string) (string, bool) {
+	var names []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
+	return suggest.Nearest(word, names)
 }

@@ -42,14 +42,15 @@ func TestImportDirections(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"consensus/catalog": {"consensus/catalog/catalogpb"},                      // replicated state: pure
 			"consensus":         {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
-			"agent/config":      {"consensus/catalog"},
+			"agent/config":      {"agent/suggest", "consensus/catalog"},
+			"agent/suggest":     {},
 			"tunnel":            {}, // declares Device; adapters import it
 			"agent/wake":        {},
 			"routes":            {}, // declares Kernel and Filter; adapters import it
 			"agent/plan":        {"agent/config", "consensus/catalog", "routes", "tunnel"},
 			"agent/status":      {"agent/config", "agent/plan", "consensus/catalog", "routes", "tunnel"},
 			"agent": {
-				"agent/build", "agent/config", "agent/plan", "agent/status", "agent/wake",
+				"agent/build", "agent/config", "agent/plan", "agent/status", "agent/suggest", "agent/wake",
 				"consensus/catalog", "consensus/catalog/catalogpb", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
 			"agent/rpc": {"consensus/catalog", "consensus/catalog/catalogpb"},
