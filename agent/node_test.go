@@ -128,7 +128,7 @@ func tunnelNames(t *testing.T, w *nodeWorld) []string {
 }
 
 func TestNodeLeavesAGatewayThatDiesWithinASecond(t *testing.T) {
-	near, far := routes.LegID(0, routes.IPv4), routes.LegID(1, routes.IPv4)
+	near, far := routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)
 	simulateNode(t, func(t *testing.T, w *nodeWorld) {
 		time.Sleep(time.Second)
 		sessions := map[string]netip.Addr{}

@@ -31,7 +31,7 @@ func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed,
 	change := Diff(want, have, prune)
 	conflicts := conflictErrors(change)
 	if change.Empty() {
-		return a.seen(have), conflicts
+		return a.record(have), conflicts
 	}
 	repairs := countRepairs(change, a.last)
 	applied := a.write(ctx, change, repairs, told)
@@ -41,18 +41,18 @@ func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed,
 	after, err := observe(ctx, a.Kernel, want)
 	if err != nil {
 		// The best that is known is what was there before.
-		return a.seen(have), errors.Join(conflicts, applied, err)
+		return a.record(have), errors.Join(conflicts, applied, err)
 	}
 	if applied != nil {
-		after, err = a.retreat(ctx, want, after, told)
+		after, err = a.applyFallback(ctx, want, after, told)
 	}
-	return a.seen(after), errors.Join(conflicts, applied, err)
+	return a.record(after), errors.Join(conflicts, applied, err)
 }
 
-// retreat sees to it that after a failure, too, there is a route to every
+// applyFallback sees to it that after a failure, too, there is a route to every
 // prefix, if only one that drops.
-func (a *Applier) retreat(ctx context.Context, want Config, have Observed, told []Change) (Observed, error) {
-	change := Diff(retreat(want, have), have, false)
+func (a *Applier) applyFallback(ctx context.Context, want Config, have Observed, told []Change) (Observed, error) {
+	change := Diff(fallback(want, have), have, false)
 	if change.Empty() {
 		return have, nil
 	}
@@ -77,7 +77,7 @@ func (a *Applier) write(ctx context.Context, c Change, repairs uint64, told []Ch
 	return err
 }
 
-func (a *Applier) seen(o Observed) Observed {
+func (a *Applier) record(o Observed) Observed {
 	a.last = o.Config
 	o.Repaired = a.repaired
 	return o

@@ -15,7 +15,7 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func TestAnEmptyDiffWritesNothing(t *testing.T) {
+func TestApplyWithoutDifferencesWritesNothing(t *testing.T) {
 	k, want := kernel(), routestest.Sample()
 	_, err := routes.Apply(t.Context(), k, want, true)
 	require.NoError(t, err)
@@ -28,7 +28,7 @@ func TestAnEmptyDiffWritesNothing(t *testing.T) {
 	assert.Equal(t, before.Observe+1, after.Observe, "once, since nothing was written")
 }
 
-func TestALostGatewayIsOneMessage(t *testing.T) {
+func TestLosingAGatewayWritesOneEntry(t *testing.T) {
 	k, want := kernel(), routestest.Sample()
 	for i := range 1000 {
 		want.Routes = append(want.Routes, routes.Route{
@@ -45,7 +45,7 @@ func TestALostGatewayIsOneMessage(t *testing.T) {
 	assert.Equal(t, before+1, k.Calls().Messages)
 }
 
-func TestAfterAPartialFailureTheTruthIsReturned(t *testing.T) {
+func TestApplyReturnsTheKernelStateAfterAPartialFailure(t *testing.T) {
 	k, want := kernel(), routestest.Sample()
 	full, busy := errors.New("no buffer space"), errors.New("device busy")
 	k.Fail("add route 10.3.0.0/16", full)
@@ -64,7 +64,7 @@ func TestAfterAPartialFailureTheTruthIsReturned(t *testing.T) {
 	assert.Equal(t, want, got.Config)
 }
 
-func TestWhatCannotBeObservedIsNotWritten(t *testing.T) {
+func TestApplyWritesNothingWhenObservingFails(t *testing.T) {
 	k := kernel()
 	broken := errors.New("dump interrupted")
 	for _, operation := range []string{"observe", "sysctls"} {
@@ -79,7 +79,7 @@ func TestWhatCannotBeObservedIsNotWritten(t *testing.T) {
 	assert.Zero(t, k.Calls().Apply)
 }
 
-func TestOnlyRepairsAreCountedAsRepairs(t *testing.T) {
+func TestApplierCountsOnlyRepairs(t *testing.T) {
 	k, want := kernel(), routestest.Sample()
 	a := routes.Applier{Kernel: k}
 	got, err := a.Apply(t.Context(), want, true)
@@ -99,7 +99,7 @@ func TestOnlyRepairsAreCountedAsRepairs(t *testing.T) {
 	assert.Equal(t, uint64(2), got.Repaired)
 }
 
-func TestTheDifferenceIsLoggedNotTheState(t *testing.T) {
+func TestApplierLogsTheDifferenceOnly(t *testing.T) {
 	var out bytes.Buffer
 	k, want := kernel(), routestest.Sample()
 	a := routes.Applier{Kernel: k, Log: slog.New(slog.NewTextHandler(&out, nil))}
@@ -117,7 +117,7 @@ func TestTheDifferenceIsLoggedNotTheState(t *testing.T) {
 	assert.Contains(t, out.String(), "repairs=1")
 }
 
-func TestAChangeThatKeepsFailingIsLoggedOnce(t *testing.T) {
+func TestApplierLogsAFailingChangeOnce(t *testing.T) {
 	var out bytes.Buffer
 	k, want := kernel(), routestest.Sample()
 	a := routes.Applier{Kernel: k, Log: slog.New(slog.NewTextHandler(&out, nil))}

@@ -85,10 +85,10 @@ func (c Change) String() string {
 func (c Change) route(r Route) string { return r.Text(c.Table) }
 func (c Change) rule(r Rule) string   { return r.Text(c.Table) }
 
-// familied is an entry for which ip needs to be told the family.
-type familied interface{ family() Family }
+// familyEntry is an entry for which ip needs to be told the family.
+type familyEntry interface{ family() Family }
 
-func writeLines[T familied](b *strings.Builder, object, verb string, entries []T, text func(T) string) {
+func writeLines[T familyEntry](b *strings.Builder, object, verb string, entries []T, text func(T) string) {
 	for _, e := range entries {
 		ip := "ip"
 		if e.family() == IPv6 {

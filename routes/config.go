@@ -88,14 +88,14 @@ type Firewall struct {
 	// PeerControlPorts are the TCP ports that peers listen on, as far as they
 	// differ from ControlPort: their answers are exempt likewise.
 	PeerControlPorts []uint16
-	// Siblings are devices over which gateways of this datacenter hand over
+	// TrustedDevices are devices over which gateways of this datacenter hand over
 	// what came out of their tunnels, sorted: links, and the CNI's overlays.
 	// There, remote sources are let through to Local.
-	Siblings []string
+	TrustedDevices []string
 	// Transit is set on a gateway whose datacenter has several.
 	Transit Transit
-	// Visitors is set where answers from elsewhere may not pass this host.
-	Visitors Visitors
+	// NodePortSNAT is set where answers from elsewhere may not pass this host.
+	NodePortSNAT NodePortSNAT
 }
 
 // Transit is how a gateway treats what it passes on between the lanes and
@@ -114,15 +114,15 @@ type Transit struct {
 	Services []netip.Prefix
 }
 
-// Visitors are hosts and pods of this datacenter that ask this host for a Service
+// NodePortSNAT are hosts and pods of this datacenter that ask this host for a Service
 // (a NodePort) whose endpoint is elsewhere. The endpoint sees this host, else its
 // answer would go to them by another way, untranslated. The zero value keeps their
 // addresses.
-type Visitors struct {
-	Seen []netip.Addr // as which they are seen: an own address for each family, sorted
-	// Services are the part of Local that clients have their own hosts translate
+type NodePortSNAT struct {
+	Addresses []netip.Addr // as which they are seen: an own address for each family, sorted
+	// ClusterIPs are the part of Local that clients have their own hosts translate
 	// (cluster IPs), sorted. Their addresses are kept.
-	Services []netip.Prefix
+	ClusterIPs []netip.Prefix
 }
 
 // Lane is what may come out of one tunnel interface.

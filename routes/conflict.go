@@ -16,7 +16,7 @@ func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict
 	for _, f := range foreign {
 		protocol[f.ID] = f.Protocol
 	}
-	s := sieve{protocol: protocol}
+	s := conflictFilter{protocol: protocol}
 	want.Nexthops = filter(want.Nexthops, s.nexthop)
 	groups := make([]Group, 0, len(want.Groups))
 	for _, g := range want.Groups {
@@ -30,36 +30,36 @@ func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict
 	return want, s.conflicts
 }
 
-// sieve takes out of a Config what depends on foreign nexthops.
-type sieve struct {
+// conflictFilter takes out of a Config what depends on foreign nexthops.
+type conflictFilter struct {
 	protocol  map[uint32]int // of the ids that are not to be had
 	conflicts []Conflict
 }
 
-func (s *sieve) nexthop(n Nexthop) bool {
+func (s *conflictFilter) nexthop(n Nexthop) bool {
 	protocol, taken := s.protocol[n.ID]
 	if taken {
-		s.conflict("nexthop "+n.String(), foreignReason(n.ID, protocol))
+		s.conflict("nexthop "+n.String(), conflictReason(n.ID, protocol))
 	}
 	return !taken
 }
 
-func (s *sieve) group(g Group) (Group, bool) {
+func (s *conflictFilter) group(g Group) (Group, bool) {
 	if protocol, taken := s.protocol[g.ID]; taken {
-		s.conflict("nexthop "+g.String(), foreignReason(g.ID, protocol))
+		s.conflict("nexthop "+g.String(), conflictReason(g.ID, protocol))
 		return g, false
 	}
 	reduced := g.reduced(func(id uint32) bool { return s.protocol[id] == 0 })
 	hole := BlackholeID(g.Family)
 	if protocol, taken := s.protocol[hole]; taken && reduced.Members[0] == hole {
-		s.conflict("nexthop "+g.String(), foreignReason(hole, protocol))
+		s.conflict("nexthop "+g.String(), conflictReason(hole, protocol))
 		s.protocol[g.ID] = DefaultProtocol // its routes have nothing to lead to
 		return g, false
 	}
 	return reduced, true
 }
 
-func (s *sieve) route(r Route, table int) bool {
+func (s *conflictFilter) route(r Route, table int) bool {
 	_, taken := s.protocol[r.Nexthop]
 	if taken {
 		s.conflict("route "+r.Text(table), fmt.Sprintf("nexthop id %#x cannot be made", r.Nexthop))
@@ -67,11 +67,11 @@ func (s *sieve) route(r Route, table int) bool {
 	return !taken
 }
 
-func (s *sieve) conflict(entry, reason string) {
+func (s *conflictFilter) conflict(entry, reason string) {
 	s.conflicts = append(s.conflicts, Conflict{Entry: entry, Reason: reason})
 }
 
-func foreignReason(id uint32, protocol int) string {
+func conflictReason(id uint32, protocol int) string {
 	return fmt.Sprintf("nexthop id %#x belongs to protocol %d, not to Meshway: "+
 		"remove it (ip nexthop del id %#x) or configure its owner to use other ids", id, protocol, id)
 }

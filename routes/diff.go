@@ -42,10 +42,10 @@ func equal[T comparable](a, b T) bool { return a == b }
 func delta[T any, K comparable](want, have []T, prune bool, key func(T) K, same func(a, b T) bool) Delta[T] {
 	var d Delta[T]
 	existing := make(map[K]T, len(have))
-	var surplus []T
+	var duplicates []T
 	for _, h := range have {
 		if _, twice := existing[key(h)]; twice {
-			surplus = append(surplus, h)
+			duplicates = append(duplicates, h)
 			continue
 		}
 		existing[key(h)] = h
@@ -69,7 +69,7 @@ func delta[T any, K comparable](want, have []T, prune bool, key func(T) K, same 
 			d.Delete = append(d.Delete, h)
 		}
 	}
-	for _, h := range surplus {
+	for _, h := range duplicates {
 		if _, ok := wanted[key(h)]; ok { // else it is in the list already
 			d.Delete = append(d.Delete, h)
 		}
@@ -94,13 +94,13 @@ func countRepairs(c Change, last Config) uint64 {
 	same := 0
 	same += countIn(slices.Concat(c.Nexthops.Add, c.Nexthops.Replace), last.Nexthops, Nexthop.String)
 	same += countIn(slices.Concat(c.Groups.Add, c.Groups.Replace), last.Groups, Group.String)
-	same += countIn(slices.Concat(c.Routes.Add, c.Routes.Replace), last.Routes, itself[Route])
-	same += countIn(slices.Concat(c.Rules.Add, c.Rules.Replace), last.Rules, itself[Rule])
-	same += countIn(c.Sysctls, last.Sysctls, itself[Sysctl])
+	same += countIn(slices.Concat(c.Routes.Add, c.Routes.Replace), last.Routes, identity[Route])
+	same += countIn(slices.Concat(c.Rules.Add, c.Rules.Replace), last.Rules, identity[Rule])
+	same += countIn(c.Sysctls, last.Sysctls, identity[Sysctl])
 	return uint64(same) //nolint:gosec // a sum of lengths
 }
 
-func itself[T any](e T) T { return e }
+func identity[T any](e T) T { return e }
 
 func countIn[T any, K comparable](written, last []T, key func(T) K) int {
 	if len(written) == 0 {

@@ -13,22 +13,22 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func TestDiffOfEqualsIsEmpty(t *testing.T) {
+func TestDiffOfEqualConfigsIsEmpty(t *testing.T) {
 	want := routestest.Sample()
 	change := routes.Diff(want, routes.Observed{Config: want}, true)
 	assert.True(t, change.Empty())
 	assert.Empty(t, change.String())
 }
 
-func TestChangeReadsAsTheCommandsInTheirOrder(t *testing.T) {
+func TestChangePrintsCommandsInTheOrderOfExecution(t *testing.T) {
 	have := routestest.Sample()
 	want := routestest.Sample()
 	want.Sysctls[0].Value = "0"
 	want.Nexthops[1].Device = "mesh7"
-	want.Nexthops = append(want.Nexthops[:3:3], routes.Nexthop{ID: routes.LegID(2, routes.IPv4), Family: routes.IPv4, Device: "mesh2"})
-	want.Groups[0].Members = []uint32{routes.LegID(0, routes.IPv4), routes.LegID(2, routes.IPv4)}
+	want.Nexthops = append(want.Nexthops[:3:3], routes.Nexthop{ID: routes.LaneNexthopID(2, routes.IPv4), Family: routes.IPv4, Device: "mesh2"})
+	want.Groups[0].Members = []uint32{routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(2, routes.IPv4)}
 	want.Groups = append(slices.Delete(want.Groups, 2, 3),
-		routes.Group{ID: routes.GroupID(3, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LegID(0, routes.IPv6)}})
+		routes.Group{ID: routes.GroupID(3, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LaneNexthopID(0, routes.IPv6)}})
 	want.Routes[0].Source = netip.Addr{}
 	want.Routes = append(slices.Delete(want.Routes, 1, 2),
 		routes.Route{Prefix: netip.MustParsePrefix("fd00:3::/48"), Nexthop: routes.GroupID(3, routes.IPv6)})
@@ -48,26 +48,26 @@ ip nexthop del id 0x4d570004
 `, routes.Diff(want, routes.Observed{Config: have}, true).String())
 }
 
-func TestWithoutPruneNothingIsDeleted(t *testing.T) {
+func TestDiffWithoutPruneDeletesNothing(t *testing.T) {
 	change := routes.Diff(routes.Config{Table: 7117}, routes.Observed{Config: routestest.Sample()}, false)
 	assert.True(t, change.Empty())
 }
 
-func TestDiffLeavesItsInputsAlone(t *testing.T) {
+func TestDiffDoesNotModifyItsInputs(t *testing.T) {
 	want, have := routestest.Sample(), routes.Observed{Config: routestest.Sample()}
-	have.ForeignNexthops = []routes.ForeignNexthop{{ID: routes.LegID(1, routes.IPv4), Protocol: 3}}
+	have.ForeignNexthops = []routes.ForeignNexthop{{ID: routes.LaneNexthopID(1, routes.IPv4), Protocol: 3}}
 	routes.Diff(want, have, true)
 	assert.Equal(t, routestest.Sample(), want)
 	assert.Equal(t, routestest.Sample(), have.Config)
 }
 
-func TestNothingOfOursLeadsToAForeignNexthop(t *testing.T) {
+func TestDiffRoutesNothingToAForeignNexthop(t *testing.T) {
 	have := routes.Observed{ForeignNexthops: []routes.ForeignNexthop{
-		{ID: routes.LegID(1, routes.IPv4), Protocol: 3}, {ID: routes.GroupID(2, routes.IPv4), Protocol: 4},
+		{ID: routes.LaneNexthopID(1, routes.IPv4), Protocol: 3}, {ID: routes.GroupID(2, routes.IPv4), Protocol: 4},
 	}}
 	sample := routestest.Sample()
 	change := routes.Diff(sample, have, true)
-	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, change.Groups.Add[0].Members, "lives on with its other leg")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, change.Groups.Add[0].Members, "lives on with its other leg")
 	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, change.Groups.Add[2].Members, "had no other: drops")
 	assert.Equal(t, []routes.Route{sample.Routes[0], sample.Routes[1], sample.Routes[3]}, change.Routes.Add)
 	assert.Equal(t, []routes.Conflict{
@@ -79,11 +79,11 @@ func TestNothingOfOursLeadsToAForeignNexthop(t *testing.T) {
 	}, change.Conflicts)
 }
 
-func TestWithoutLegsAndBlackholeThereIsNoGroup(t *testing.T) {
+func TestDiffOmitsAGroupWithoutNexthopsAndBlackhole(t *testing.T) {
 	want := routestest.Sample()
 	want.Nexthops = want.Nexthops[1:] // the blackhole is not even wanted
 	want.Groups = want.Groups[:3]
-	have := routes.Observed{ForeignNexthops: []routes.ForeignNexthop{{ID: routes.LegID(1, routes.IPv4), Protocol: 3}}}
+	have := routes.Observed{ForeignNexthops: []routes.ForeignNexthop{{ID: routes.LaneNexthopID(1, routes.IPv4), Protocol: 3}}}
 	change := routes.Diff(want, have, true)
 	assert.Equal(t, routes.Nexthop{ID: routes.BlackholeID(routes.IPv4), Family: routes.IPv4}, change.Nexthops.Add[0],
 		"is made for the group that has nothing else")
@@ -94,7 +94,7 @@ func TestWithoutLegsAndBlackholeThereIsNoGroup(t *testing.T) {
 	assert.NotContains(t, change.Routes.Add, want.Routes[1])
 }
 
-func TestASecondRouteToAPrefixIsPruned(t *testing.T) {
+func TestDiffPrunesASecondRouteToAPrefix(t *testing.T) {
 	want := routestest.Sample()
 	have := routes.Observed{Config: routestest.Sample()}
 	twin := have.Routes[0]
@@ -121,7 +121,7 @@ func some[T any](r *rand.Rand, list []T) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(T) bool { return r.IntN(2) == 0 })
 }
 
-func TestWhateverWasThereTheDiffLeadsToWhatIsWanted(t *testing.T) {
+func TestDiffReachesTheWantedStateFromAnyState(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	k := kernel()
 	for range 300 {
@@ -139,7 +139,7 @@ func kernel() *routestest.Kernel {
 	return k
 }
 
-func TestGroupsAreRefreshedWhenAnIPv6RouteGoes(t *testing.T) {
+func TestDiffRefreshesGroupsWhenAnIPv6RouteIsDeleted(t *testing.T) {
 	have := routes.Observed{Config: routestest.Sample()}
 	less := routestest.Sample()
 	less.Routes = less.Routes[:3]

@@ -11,8 +11,8 @@ func ExampleDiff() {
 	group := routes.GroupID(0, routes.IPv4)
 	want := routes.Config{
 		Table:    routes.DefaultTable,
-		Nexthops: []routes.Nexthop{{ID: routes.LegID(0, routes.IPv4), Family: routes.IPv4, Device: "mesh0"}},
-		Groups:   []routes.Group{{ID: group, Family: routes.IPv4, Members: []uint32{routes.LegID(0, routes.IPv4)}}},
+		Nexthops: []routes.Nexthop{{ID: routes.LaneNexthopID(0, routes.IPv4), Family: routes.IPv4, Device: "mesh0"}},
+		Groups:   []routes.Group{{ID: group, Family: routes.IPv4, Members: []uint32{routes.LaneNexthopID(0, routes.IPv4)}}},
 		Routes:   []routes.Route{{Prefix: netip.MustParsePrefix("10.2.0.0/16"), Nexthop: group}},
 	}
 	fmt.Print(routes.Diff(want, routes.Observed{}, true))

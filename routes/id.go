@@ -15,37 +15,37 @@ package routes
 // routes that lead to it (DESIGN.md).
 const (
 	nexthopLast = NexthopBase + 0xffff
-	legBase     = NexthopBase + 0x0002
+	laneBase    = NexthopBase + 0x0002
 	siblingBase = NexthopBase + 0x0082
 	groupBase   = NexthopBase + 0x0100
-	endBase     = NexthopBase + 0xff80
+	hostBase    = NexthopBase + 0xff80
 
 	// MaxLane is the highest lane that has a nexthop id.
-	MaxLane = (siblingBase - legBase - 2) / 2
+	MaxLane = (siblingBase - laneBase - 2) / 2
 	// MaxSibling is the highest index of a gateway of the own datacenter that
 	// has a nexthop id.
 	MaxSibling = (groupBase - siblingBase - 2) / 2
 	// MaxOrdinal is the highest datacenter ordinal that has a group id.
-	MaxOrdinal = (endBase - groupBase - 2) / 2
+	MaxOrdinal = (hostBase - groupBase - 2) / 2
 )
 
 // BlackholeID is the id of the leg that drops everything. It is 0, which is
 // no id, for an unknown family.
 func BlackholeID(family Family) uint32 { return nexthopID(NexthopBase, 0, 0, family) }
 
-// LegID is the id of the leg through a lane's device. It is 0, which is no id,
+// LaneNexthopID is the id of the leg through a lane's device. It is 0, which is no id,
 // unless 0 ≤ lane ≤ MaxLane and the family is known.
-func LegID(lane int, family Family) uint32 { return nexthopID(legBase, lane, MaxLane, family) }
+func LaneNexthopID(lane int, family Family) uint32 { return nexthopID(laneBase, lane, MaxLane, family) }
 
-// EndID is the id of the leg through a lane's device for routes to the hosts at
+// HostNexthopID is the id of the leg through a lane's device for routes to the hosts at
 // its other ends, which share no nexthop object with groups. It is 0, which is
 // no id, unless 0 ≤ lane ≤ MaxLane and the family is known.
-func EndID(lane int, family Family) uint32 { return nexthopID(endBase, lane, MaxLane, family) }
+func HostNexthopID(lane int, family Family) uint32 { return nexthopID(hostBase, lane, MaxLane, family) }
 
-// SiblingID is the id of the leg to another gateway of the own datacenter, by
+// SiblingNexthopID is the id of the leg to another gateway of the own datacenter, by
 // its index. It is 0, which is no id, unless 0 ≤ index ≤ MaxSibling and the
 // family is known.
-func SiblingID(index int, family Family) uint32 {
+func SiblingNexthopID(index int, family Family) uint32 {
 	return nexthopID(siblingBase, index, MaxSibling, family)
 }
 

@@ -13,10 +13,10 @@ func TestNexthopIDsAreDistinctAndInRange(t *testing.T) {
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
 		ids := []uint32{routes.BlackholeID(f)}
 		for lane := range routes.MaxLane + 1 {
-			ids = append(ids, routes.LegID(lane, f), routes.EndID(lane, f))
+			ids = append(ids, routes.LaneNexthopID(lane, f), routes.HostNexthopID(lane, f))
 		}
 		for index := range routes.MaxSibling + 1 {
-			ids = append(ids, routes.SiblingID(index, f))
+			ids = append(ids, routes.SiblingNexthopID(index, f))
 		}
 		for ordinal := range routes.MaxOrdinal + 1 {
 			ids = append(ids, routes.GroupID(ordinal, f))
@@ -30,14 +30,14 @@ func TestNexthopIDsAreDistinctAndInRange(t *testing.T) {
 	assert.Len(t, seen, 0x10000, "the whole range")
 }
 
-func TestNexthopIDsOutOfBoundsAreNone(t *testing.T) {
+func TestNexthopIDsOutOfBoundsAreZero(t *testing.T) {
 	for name, id := range map[string]uint32{
-		"lane below":     routes.LegID(-1, routes.IPv4),
-		"lane above":     routes.LegID(routes.MaxLane+1, routes.IPv4),
-		"end below":      routes.EndID(-1, routes.IPv6),
-		"end above":      routes.EndID(routes.MaxLane+1, routes.IPv6),
-		"sibling below":  routes.SiblingID(-1, routes.IPv4),
-		"sibling above":  routes.SiblingID(routes.MaxSibling+1, routes.IPv6),
+		"lane below":     routes.LaneNexthopID(-1, routes.IPv4),
+		"lane above":     routes.LaneNexthopID(routes.MaxLane+1, routes.IPv4),
+		"end below":      routes.HostNexthopID(-1, routes.IPv6),
+		"end above":      routes.HostNexthopID(routes.MaxLane+1, routes.IPv6),
+		"sibling below":  routes.SiblingNexthopID(-1, routes.IPv4),
+		"sibling above":  routes.SiblingNexthopID(routes.MaxSibling+1, routes.IPv6),
 		"ordinal below":  routes.GroupID(-1, routes.IPv6),
 		"ordinal above":  routes.GroupID(routes.MaxOrdinal+1, routes.IPv6),
 		"unknown family": routes.BlackholeID(5),
@@ -48,7 +48,7 @@ func TestNexthopIDsOutOfBoundsAreNone(t *testing.T) {
 	assert.False(t, routes.OwnNexthop(routes.NexthopBase+0x10000))
 }
 
-func TestForwardingSysctlsAreSortedAndLooseOnOurDevices(t *testing.T) {
+func TestForwardingSysctlsAreSortedAndLoosenRPFilterOnTheDevices(t *testing.T) {
 	assert.Equal(t, []routes.Sysctl{
 		{Key: "net/ipv4/conf/mesh0/rp_filter", Value: "2"},
 		{Key: "net/ipv4/conf/mesh1/rp_filter", Value: "2"},

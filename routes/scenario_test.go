@@ -31,7 +31,7 @@ func scenarios() []scenario {
 	alone := sample()
 	alone.Nexthops, alone.Groups, alone.Routes = nil, nil, nil
 	deadLane := sample()
-	deadLane.Groups[0].Members = []uint32{routes.LegID(0, routes.IPv4)}
+	deadLane.Groups[0].Members = []uint32{routes.LaneNexthopID(0, routes.IPv4)}
 	deadLane.Groups[2].Members = []uint32{routes.BlackholeID(routes.IPv4)}
 	cutOff := sample()
 	for i := range cutOff.Groups {
@@ -64,7 +64,7 @@ func world() *routestest.Kernel {
 	return k
 }
 
-func TestEveryStateIsReachedInOrderAndInAnyOrder(t *testing.T) {
+func TestApplierReachesEveryScenarioInAnyOrder(t *testing.T) {
 	k := world()
 	golden := map[string]string{}
 	var text strings.Builder
@@ -97,11 +97,11 @@ func TestEveryStateIsReachedInOrderAndInAnyOrder(t *testing.T) {
 // withoutSysctls leaves out the lines that depend on the way: sysctls are put
 // back by Remove only.
 func withoutSysctls(state string) string {
-	var kept strings.Builder
+	var lines strings.Builder
 	for line := range strings.Lines(state) {
 		if !strings.HasPrefix(line, "sysctl ") {
-			kept.WriteString(line)
+			lines.WriteString(line)
 		}
 	}
-	return kept.String()
+	return lines.String()
 }

@@ -23,7 +23,7 @@ func ForwardingSysctls(devices []string) []Sysctl {
 		// 100 ms instead of 5 ms for 100 000 routes. It holds for both families.
 		{Key: "net/ipv4/nexthop_compat_mode", Value: "0"},
 	}
-	return withLooseFilter(settings, devices)
+	return withLooseRPFilter(settings, devices)
 }
 
 // NodeSysctls is what the kernel needs to spread flows over the gateways of
@@ -33,10 +33,10 @@ func NodeSysctls(devices []string) []Sysctl {
 		// A gateway that does not answer to ARP gets no flows (ip-sysctl.rst);
 		// for IPv6 that holds always.
 		Sysctl{Key: "net/ipv4/fib_multipath_use_neigh", Value: "1"})
-	return withLooseFilter(settings, devices)
+	return withLooseRPFilter(settings, devices)
 }
 
-func withLooseFilter(settings []Sysctl, devices []string) []Sysctl {
+func withLooseRPFilter(settings []Sysctl, devices []string) []Sysctl {
 	for _, device := range devices {
 		settings = append(settings, Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})
 	}

@@ -46,7 +46,7 @@ func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune
 	if prune {
 		a.remove(ctx, want, have)
 	}
-	if a.touched {
+	if a.changed {
 		if have, err = dev.List(ctx); err != nil {
 			a.errs = append(a.errs, fmt.Errorf("list interfaces: %w", err))
 		}
@@ -60,7 +60,7 @@ type applier struct {
 	key     PrivateKey
 	prune   bool // what is not wanted may go
 	errs    []error
-	touched bool // something was changed after the last List
+	changed bool // something was changed after the last List
 }
 
 // create makes the interfaces that are missing and says whether it tried any.
@@ -94,7 +94,7 @@ func (a *applier) configure(ctx context.Context, want []Config, have []Observed)
 		if change.Empty() {
 			continue
 		}
-		a.touched = true
+		a.changed = true
 		if err := a.dev.Configure(ctx, change); err != nil {
 			a.errs = append(a.errs, fmt.Errorf("configure %s: %w", w.Name, err))
 		}
@@ -106,7 +106,7 @@ func (a *applier) remove(ctx context.Context, want []Config, have []Observed) {
 		if slices.ContainsFunc(want, func(w Config) bool { return w.Name == h.Name }) {
 			continue
 		}
-		a.touched = true
+		a.changed = true
 		if err := a.dev.Remove(ctx, h.Name); err != nil {
 			a.errs = append(a.errs, fmt.Errorf("remove %s: %w", h.Name, err))
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/meshway/meshway/tunnel/tunneltest"
 )
 
-func TestApplyWithoutDifferenceCallsNothing(t *testing.T) {
+func TestApplyWithoutDifferencesOnlyLists(t *testing.T) {
 	dev := tunneltest.NewFake()
 	want := []tunnel.Config{lane("mesh0", 1), lane("mesh1", 2)}
 	_, err := tunnel.Apply(t.Context(), dev, self, want, true)
@@ -25,7 +25,7 @@ func TestApplyWithoutDifferenceCallsNothing(t *testing.T) {
 	require.Equal(t, lists+1, dev.Calls(tunneltest.OpList))
 }
 
-func TestApplyTellsTheTruthAfterAPartialFailure(t *testing.T) {
+func TestApplyReturnsTheRealStateAfterAPartialFailure(t *testing.T) {
 	dev := tunneltest.NewFake()
 	broken := errors.New("device is busy")
 	dev.Fail(func(op, name string) error {
@@ -41,15 +41,15 @@ func TestApplyTellsTheTruthAfterAPartialFailure(t *testing.T) {
 	require.Len(t, have, 2)
 	require.False(t, have[0].Up, "mesh0 is only half configured, and this is told")
 	require.Equal(t, self.Public(), have[0].PublicKey)
-	tunneltest.RequireRealised(t, self, want[1:], have[1:])
+	tunneltest.RequireApplied(t, self, want[1:], have[1:])
 
 	dev.Fail(nil)
 	have, err = tunnel.Apply(t.Context(), dev, self, want, true)
 	require.NoError(t, err)
-	tunneltest.RequireRealised(t, self, want, have)
+	tunneltest.RequireApplied(t, self, want, have)
 }
 
-func TestApplyHidesNoBadInterfaceBehindAnother(t *testing.T) {
+func TestApplyReportsEveryBadInterface(t *testing.T) {
 	dev := tunneltest.NewFake()
 	dev.AddForeign("mesh0")
 	dev.AddForeign("mesh1")
@@ -60,7 +60,7 @@ func TestApplyHidesNoBadInterfaceBehindAnother(t *testing.T) {
 	require.Equal(t, "mesh2", have[0].Name)
 }
 
-func TestApplyLeavesAnUnreadableInterfaceAlone(t *testing.T) {
+func TestApplyDoesNotConfigureAnUnreadableInterface(t *testing.T) {
 	dev := tunneltest.NewFake()
 	want := []tunnel.Config{lane("mesh0", 1)}
 	_, err := tunnel.Apply(t.Context(), dev, self, want, true)
@@ -74,7 +74,7 @@ func TestApplyLeavesAnUnreadableInterfaceAlone(t *testing.T) {
 	require.Equal(t, configures, dev.Calls(tunneltest.OpConfigure))
 }
 
-func TestApplyMakesALostInterfaceAgain(t *testing.T) {
+func TestApplyRecreatesALostInterface(t *testing.T) {
 	dev := tunneltest.NewFake()
 	want := []tunnel.Config{lane("mesh0", 1)}
 	_, err := tunnel.Apply(t.Context(), dev, self, want, true)
@@ -82,10 +82,10 @@ func TestApplyMakesALostInterfaceAgain(t *testing.T) {
 	dev.Disappear("mesh0")
 	have, err := tunnel.Apply(t.Context(), dev, self, want, true)
 	require.NoError(t, err)
-	tunneltest.RequireRealised(t, self, want, have)
+	tunneltest.RequireApplied(t, self, want, have)
 }
 
-func TestApplyWithoutKeyTouchesNothing(t *testing.T) {
+func TestApplyWithoutPrivateKeyFails(t *testing.T) {
 	dev := tunneltest.NewFake()
 	_, err := tunnel.Apply(t.Context(), dev, tunnel.PrivateKey{}, []tunnel.Config{lane("mesh0", 1)}, true)
 	require.ErrorContains(t, err, "no private key")
@@ -94,13 +94,13 @@ func TestApplyWithoutKeyTouchesNothing(t *testing.T) {
 
 // A planner that keeps a roamed endpoint wants the observed one; then the
 // session must stay as it is.
-func TestARoamedEndpointThatIsWantedIsNotTouched(t *testing.T) {
+func TestApplyKeepsAWantedRoamedEndpoint(t *testing.T) {
 	dev := tunneltest.NewFake()
 	want := []tunnel.Config{lane("mesh0", 1)}
 	_, err := tunnel.Apply(t.Context(), dev, self, want, true)
 	require.NoError(t, err)
 	at := time.Unix(1000, 0)
-	dev.Hear("mesh0", want[0].Peers[0].PublicKey, endpoint("203.0.113.9:4000"), at, 148)
+	dev.Handshake("mesh0", want[0].Peers[0].PublicKey, endpoint("203.0.113.9:4000"), at, 148)
 	want[0].Peers[0].Endpoint = endpoint("203.0.113.9:4000")
 	configures := dev.Calls(tunneltest.OpConfigure)
 	have, err := tunnel.Apply(t.Context(), dev, self, want, true)
@@ -109,7 +109,7 @@ func TestARoamedEndpointThatIsWantedIsNotTouched(t *testing.T) {
 	require.Equal(t, at, have[0].Peers[0].LastHandshake)
 }
 
-func TestFakeRefusesWhatARealDeviceWould(t *testing.T) {
+func TestFakeRefusesInvalidChanges(t *testing.T) {
 	dev := tunneltest.NewFake()
 	require.NoError(t, dev.Create(t.Context(), "mesh0", 1420))
 	for name, c := range map[string]tunnel.Change{

@@ -34,13 +34,13 @@ func Diff(want Config, have Observed, key PrivateKey) Change {
 	}
 	c.AddAddresses = missing(want.Addresses, have.Addresses)
 	c.RemoveAddresses = missing(have.Addresses, want.Addresses)
-	c.Peers, c.RemovePeers = diffPeers(viable(want.Peers, self), have.Peers)
+	c.Peers, c.RemovePeers = diffPeers(validPeers(want.Peers, self), have.Peers)
 	c.Up = !have.Up
 	return c
 }
 
-// viable is the wanted peers, sorted, with every prefix owned once.
-func viable(peers []Peer, self PublicKey) []Peer {
+// validPeers is the wanted peers, sorted, with every prefix owned once.
+func validPeers(peers []Peer, self PublicKey) []Peer {
 	sorted := slices.SortedFunc(slices.Values(peers), comparePeers)
 	sorted = slices.CompactFunc(sorted, func(a, b Peer) bool { return a.PublicKey == b.PublicKey })
 	owned := map[netip.Prefix]bool{}

@@ -17,7 +17,7 @@ var (
 	peerB = tunneltest.Key(2).Public()
 )
 
-func TestDiffNamesOnlyDifferences(t *testing.T) {
+func TestDiffContainsOnlyDifferences(t *testing.T) {
 	base := func() tunnel.Config {
 		return tunnel.Config{
 			Name: "mesh0", ListenPort: 51820, Mark: 0x20, MTU: 1420, Addresses: prefixes("fd00::1/128"),

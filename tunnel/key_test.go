@@ -38,7 +38,7 @@ func TestPrivateKeyNeverPrints(t *testing.T) {
 }
 
 // The vector is Alice's of RFC 7748 section 6.1.
-func TestPublicKeyIsThatOfCurve25519(t *testing.T) {
+func TestPublicKeyMatchesRFC7748(t *testing.T) {
 	raw, err := base64.StdEncoding.DecodeString("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
 	require.NoError(t, err)
 	key := tunnel.PrivateKey(raw)

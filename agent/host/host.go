@@ -47,7 +47,7 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 			seen.Links = append(seen.Links, plan.Link{Device: link.Name, Prefixes: on})
 		}
 		if link.Flags&net.FlagLoopback == 0 && slices.ContainsFunc(addresses, h.underlay) {
-			seen.UnderlayMTU = smaller(seen.UnderlayMTU, link.MTU)
+			seen.UnderlayMTU = smallerMTU(seen.UnderlayMTU, link.MTU)
 			seen.Underlay = append(seen.Underlay, link.Name)
 		}
 	}
@@ -124,8 +124,8 @@ func onLink(assigned []netip.Prefix) []netip.Prefix {
 	return slices.Compact(prefixes)
 }
 
-// smaller ignores 0, which stands for not known.
-func smaller(a, b int) int {
+// smallerMTU ignores 0, which stands for not known.
+func smallerMTU(a, b int) int {
 	if a == 0 {
 		return b
 	}

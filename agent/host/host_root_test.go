@@ -17,7 +17,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-func TestDevicesToOtherHostsAreToldFromThoseToPods(t *testing.T) {
+func TestObserveDistinguishesUnderlayAndOverlaysFromPodDevices(t *testing.T) {
 	runtime.LockOSThread() // never unlocked: thread and namespace end with the test
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET), "this test needs root")
 	for _, command := range []string{

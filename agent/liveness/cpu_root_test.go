@@ -45,7 +45,7 @@ func BenchmarkSessionsCPU(b *testing.B) {
 			defer cancel()
 			var monitors []*liveness.Monitor
 			for i, set := range [][]plan.SessionConfig{ours, theirs} {
-				cfg.Network = inside{b, w.hosts[i]}
+				cfg.Network = inNamespace{b, w.hosts[i]}
 				m := liveness.New(cfg)
 				m.Set(set)
 				running.Go(func() { _ = m.Run(ctx) })

@@ -10,7 +10,7 @@ import (
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
 )
 
-func TestDrainedGatewayIsNotSentToAndStillSends(t *testing.T) {
+func TestADrainedGatewayStillSendsAndReceivesNothing(t *testing.T) {
 	simulate(t, func(t *testing.T, _ *livenesstest.Network, a, b *agent) {
 		a.Drain(true)
 		require.LessOrEqual(t, watch(t, b, false, time.Second), 15*time.Millisecond, "one way, and not a detection time")
@@ -30,7 +30,7 @@ func TestDrainedGatewayIsNotSentToAndStillSends(t *testing.T) {
 	})
 }
 
-func TestDrainIsHeardThoughPacketsAreLost(t *testing.T) {
+func TestDrainIsRepeatedWhenPacketsAreLost(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		n.Cut(addrA, addrB, true)
 		a.Drain(true)
@@ -41,7 +41,7 @@ func TestDrainIsHeardThoughPacketsAreLost(t *testing.T) {
 	})
 }
 
-func TestDrainedGatewayThatDiesIsNoWayAnyMore(t *testing.T) {
+func TestADrainedGatewayThatDiesIsDown(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		a.Drain(true)
 		watch(t, b, false, time.Second)
@@ -53,7 +53,7 @@ func TestDrainedGatewayThatDiesIsNoWayAnyMore(t *testing.T) {
 	})
 }
 
-func TestAgentThatStartsDrainedIsDrained(t *testing.T) {
+func TestAnAgentThatStartsDrainedStaysDrained(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		a.Drain(true)
 		watch(t, b, false, time.Second)
@@ -71,7 +71,7 @@ func TestAgentThatStartsDrainedIsDrained(t *testing.T) {
 	})
 }
 
-func TestBothEndsMayBeDrained(t *testing.T) {
+func TestBothEndsCanBeDrained(t *testing.T) {
 	simulate(t, func(t *testing.T, _ *livenesstest.Network, a, b *agent) {
 		a.Drain(true)
 		b.Drain(true)

@@ -23,9 +23,9 @@ const (
 	DefaultMultiplier = 4
 )
 
-// unhurried is by how much slower the sessions of SessionConfig.Unhurried are,
+// relaxedFactor is by how much slower the sessions of SessionConfig.Unhurried are,
 // unless they have an interval of slowInterval anyway.
-const unhurried = 5
+const relaxedFactor = 5
 
 // resolution is the least time between two rounds of the timer loop.
 const resolution = time.Millisecond
@@ -62,10 +62,10 @@ type Config struct {
 
 // Monitor runs the sessions.
 type Monitor struct {
-	cfg  Config
-	log  *slog.Logger
-	wake wake.One
-	news wake.All
+	cfg     Config
+	log     *slog.Logger
+	wake    wake.One
+	changed wake.All
 	// overdue is woken when a session is late.
 	overdue wake.One
 
@@ -88,14 +88,14 @@ func keyOf(c plan.SessionConfig) sessionKey {
 // entry is a session with what the monitor adds to it.
 type entry struct {
 	session
-	quality   quality
-	config    plan.SessionConfig
-	up        bool      // as reported
-	undecided bool      // as reported
-	left      bool      // as reported: the peer is drained
-	since     time.Time // of the last change of up
-	received  uint64    // bytes, as Activity told last
-	counted   time.Time // when Activity told received; zero: never
+	quality       quality
+	config        plan.SessionConfig
+	up            bool      // as reported
+	undecided     bool      // as reported
+	peerDrained   bool      // as reported: the peer is drained
+	since         time.Time // of the last change of up
+	receivedBytes uint64    // bytes, as Activity told last
+	countedAt     time.Time // when Activity told received; zero: never
 }
 
 // New prepares a monitor; Run makes it live.
@@ -124,15 +124,15 @@ func (m *Monitor) Run(ctx context.Context) error {
 	var receivers sync.WaitGroup
 	defer receivers.Wait()
 	defer m.closeSockets()
-	rounds(ctx, m.wake, func() (next time.Time) {
+	runRounds(ctx, m.wake, func() (next time.Time) {
 		m.openSockets(ctx, &receivers)
 		return m.round(time.Now())
 	})
 	return nil
 }
 
-// rounds makes the next round when it is due, or at once when woken.
-func rounds(ctx context.Context, woken wake.One, round func() (next time.Time)) {
+// runRounds makes the next round when it is due, or at once when woken.
+func runRounds(ctx context.Context, woken wake.One, round func() (next time.Time)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -165,7 +165,7 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 	}
 	for key, e := range m.sessions {
 		if !want[key] {
-			m.dismiss(key, e)
+			m.sendAdminDown(key, e)
 			delete(m.sessions, key)
 			m.log.Info("liveness session removed", "peer", string(e.config.Gateway))
 		}
@@ -178,18 +178,18 @@ func (m *Monitor) Sessions() []plan.Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	entries := slices.SortedFunc(maps.Values(m.sessions), func(a, b *entry) int { return compare(a.config, b.config) })
+	entries := slices.SortedFunc(maps.Values(m.sessions), func(a, b *entry) int { return compareSessions(a.config, b.config) })
 	out := make([]plan.Session, 0, len(entries))
 	for _, e := range entries {
 		out = append(out, plan.Session{
-			Gateway: e.config.Gateway, Up: e.up, Draining: e.left, Undecided: e.undecided, Since: e.since,
-			LastPacket: e.lastLife, RTT: e.quality.rtt, Loss: e.quality.loss(now),
+			Gateway: e.config.Gateway, Up: e.up, Draining: e.peerDrained, Undecided: e.undecided, Since: e.since,
+			LastPacket: e.lastPacket, RTT: e.quality.rtt, Loss: e.quality.loss(now),
 		})
 	}
 	return out
 }
 
-func compare(a, b plan.SessionConfig) int {
+func compareSessions(a, b plan.SessionConfig) int {
 	return cmp.Or(cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Device, b.Device))
 }
 
@@ -225,22 +225,22 @@ func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 		if e.config.Key != key {
 			continue
 		}
-		if now.Sub(e.counted) < e.detectionTime() && receivedBytes > e.received {
-			e.alive(now)
+		if now.Sub(e.countedAt) < e.detectionTime() && receivedBytes > e.receivedBytes {
+			e.noteActivity(now)
 		}
-		e.counted, e.received = now, receivedBytes
+		e.countedAt, e.receivedBytes = now, receivedBytes
 	}
 }
 
 // Changed returns a channel that is closed when, after this call, a session
 // goes up or down, or gets its first verdict.
-func (m *Monitor) Changed() <-chan struct{} { return m.news.Changed() }
+func (m *Monitor) Changed() <-chan struct{} { return m.changed.Changed() }
 
-// dismiss sends one AdminDown (RFC 5880 section 6.8.16); if it is lost, the
+// sendAdminDown sends one AdminDown (RFC 5880 section 6.8.16); if it is lost, the
 // peer notices when this host stops to be its peer in WireGuard.
-func (m *Monitor) dismiss(key sessionKey, e *entry) {
+func (m *Monitor) sendAdminDown(key sessionKey, e *entry) {
 	s := m.sockets[key.socketKey]
-	if s == nil || e.remote == 0 {
+	if s == nil || e.remoteDiscr == 0 {
 		return
 	}
 	e.enter(AdminDown, AdministrativelyDown)
@@ -259,7 +259,7 @@ func (m *Monitor) interval(c plan.SessionConfig) time.Duration {
 	if !c.Unhurried {
 		return m.cfg.Interval
 	}
-	return max(m.cfg.Interval, min(unhurried*m.cfg.Interval, slowInterval))
+	return max(m.cfg.Interval, min(relaxedFactor*m.cfg.Interval, slowTxInterval))
 }
 
 // discriminator is a fresh one: random, so that a restarted agent's are new
@@ -275,7 +275,7 @@ func (m *Monitor) discriminator() uint32 {
 
 func (m *Monitor) byDiscriminator(d uint32) *entry {
 	for _, e := range m.sessions {
-		if e.local == d {
+		if e.localDiscr == d {
 			return e
 		}
 	}
@@ -286,7 +286,7 @@ func (m *Monitor) byDiscriminator(d uint32) *entry {
 func (m *Monitor) round(now time.Time) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := now.Add(slowInterval)
+	next := now.Add(slowTxInterval)
 	for key, e := range m.sessions {
 		e.expire(now)
 		m.report(e, now)
@@ -301,7 +301,7 @@ func (m *Monitor) round(now time.Time) time.Time {
 			s.send(p.Append(nil), netip.AddrPortFrom(key.remote, m.cfg.Port), now)
 		}
 		m.sendEcho(e, s, key.remote, turn, now)
-		if e.late(now) {
+		if e.overdue(now) {
 			m.overdue.Up()
 		}
 		next = earlier(next, e.nextRound(now))
@@ -320,7 +320,7 @@ func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, turn bool, no
 		return
 	}
 	interval := echoInterval
-	if e.late(now) {
+	if e.overdue(now) {
 		interval = e.interval
 		e.quality.next = earlier(e.quality.next, e.quality.lastEcho().Add(interval))
 	} else if !turn {
@@ -328,15 +328,15 @@ func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, turn bool, no
 	}
 	if sequence, ok := e.quality.due(now, interval); ok {
 		// A lost echo is what echoes are there to find.
-		_ = s.echo.WriteTo(echo{e.local, sequence}.encode(), netip.AddrPortFrom(remote, 0))
+		_ = s.echo.WriteTo(echo{e.localDiscr, sequence}.encode(), netip.AddrPortFrom(remote, 0))
 	}
 }
 
 // nextRound is when this entry needs a round.
 func (e *entry) nextRound(now time.Time) time.Time {
-	next := e.wake(now)
+	next := e.nextEvent(now)
 	switch {
-	case e.late(now):
+	case e.overdue(now):
 		next = earlier(next, e.quality.next)
 	case e.state == Up:
 		next = earlier(next, e.lastControl.Add(max(e.interval, e.remoteTx)*3/2+resolution))
@@ -346,10 +346,10 @@ func (e *entry) nextRound(now time.Time) time.Time {
 
 // report publishes a change of the verdict.
 func (m *Monitor) report(e *entry, now time.Time) {
-	up := e.works(now)
+	up := e.usable(now)
 	undecided := e.undecided && !up && !e.decided(now)
-	drained := e.session.drained(now)
-	if up == e.up && undecided == e.undecided && drained == e.left {
+	drained := e.session.peerDrained(now)
+	if up == e.up && undecided == e.undecided && drained == e.peerDrained {
 		return
 	}
 	if up != e.up {
@@ -360,6 +360,6 @@ func (m *Monitor) report(e *entry, now time.Time) {
 		}
 		m.log.Info("liveness session "+state, "peer", string(e.config.Gateway), "interface", e.config.Device, "reason", e.diagnostic.String())
 	}
-	e.up, e.undecided, e.left = up, undecided, drained
-	m.news.Up()
+	e.up, e.undecided, e.peerDrained = up, undecided, drained
+	m.changed.Up()
 }

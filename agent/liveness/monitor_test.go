@@ -102,7 +102,7 @@ func TestASessionComesUpAtOnce(t *testing.T) {
 	})
 }
 
-func TestAPeerThatNeverAnswersIsDownAfterItsChance(t *testing.T) {
+func TestAPeerThatNeverAnswersIsUndecidedAndThenDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := livenesstest.New(1)
 		a := start(t, n, addrA, addrB)
@@ -128,7 +128,7 @@ func TestADeadPeerIsDownWithinTheDetectionTime(t *testing.T) {
 	})
 }
 
-func TestLossInOneDirectionIsSeenByBoth(t *testing.T) {
+func TestLossInOneDirectionTakesBothEndsDown(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		n.Cut(addrA, addrB, true)
 		require.LessOrEqual(t, watch(t, b, false, time.Second), 410*time.Millisecond, "b hears nothing")
@@ -139,7 +139,7 @@ func TestLossInOneDirectionIsSeenByBoth(t *testing.T) {
 	})
 }
 
-func TestReceivedBytesProlongASession(t *testing.T) {
+func TestReceivedBytesExtendASession(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		b.stop()
 		n.SetHost(addrB, false) // no echoes either
@@ -160,7 +160,7 @@ func TestReceivedBytesProlongASession(t *testing.T) {
 	})
 }
 
-func TestBytesSinceAnOldCountProlongNothing(t *testing.T) {
+func TestBytesSinceAnOldCounterExtendNothing(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		a.Activity(keyB, 1000)
 		for range len(a.Overdue()) {
@@ -177,7 +177,7 @@ func TestBytesSinceAnOldCountProlongNothing(t *testing.T) {
 	})
 }
 
-func TestATunnelOutlivesTheRestartOfThePeersAgent(t *testing.T) {
+func TestASessionStaysUpWhileThePeersAgentRestarts(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		since := a.session(t).Since
 		b.stop() // its kernel still answers echoes
@@ -204,7 +204,7 @@ func TestAPeerThatRestartsQuicklyIsNotReportedDown(t *testing.T) {
 	})
 }
 
-func TestAHostThatDiesWhileItsAgentIsAwayIsDown(t *testing.T) {
+func TestAHostThatDiesWhileItsAgentIsStoppedIsDown(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		b.stop()
 		time.Sleep(5 * time.Second)
@@ -232,7 +232,7 @@ func TestRoundTripTimeAndLossAreMeasured(t *testing.T) {
 	})
 }
 
-func TestFewerMissedPacketsThanTheMultiplierAreNoFailure(t *testing.T) {
+func TestFewerLostPacketsThanTheDetectMultiplierAreNoFailure(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		since := a.session(t).Since
 		for range 20 {
@@ -246,7 +246,7 @@ func TestFewerMissedPacketsThanTheMultiplierAreNoFailure(t *testing.T) {
 	})
 }
 
-func TestSetLeavesOtherSessionsAlone(t *testing.T) {
+func TestSetKeepsOtherSessions(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		before := a.session(t)
 		addrC := netip.MustParseAddr("fd00::c")
@@ -276,7 +276,7 @@ func TestSetLeavesOtherSessionsAlone(t *testing.T) {
 	})
 }
 
-func TestASocketThatBreaksIsOpenedAgain(t *testing.T) {
+func TestABrokenSocketIsReopened(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		n.Break(addrA)
 		time.Sleep(5 * time.Second)
@@ -285,7 +285,7 @@ func TestASocketThatBreaksIsOpenedAgain(t *testing.T) {
 	})
 }
 
-func TestUpSessionsKeepTheirPace(t *testing.T) {
+func TestASessionThatIsUpSendsAtItsInterval(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, _, _ *agent) {
 		before := n.Sent(addrA, addrB)
 		time.Sleep(10 * time.Second)

@@ -55,16 +55,16 @@ func (d Diagnostic) String() string {
 // Control is a BFD control packet (RFC 5880 section 4.1) without
 // authentication: WireGuard has authenticated it.
 type Control struct {
-	Diagnostic      Diagnostic
-	State           State
-	Poll            bool
-	Final           bool
-	Multiplier      uint8
-	MyDiscriminator uint32
-	YourDiscr       uint32
-	DesiredMinTx    time.Duration // whole microseconds
-	RequiredMinRx   time.Duration // whole microseconds; 0: send nothing to me
-	RequiredMinEcho time.Duration // whole microseconds; 0: no BFD echo
+	Diagnostic                Diagnostic
+	State                     State
+	Poll                      bool
+	Final                     bool
+	DetectMult                uint8
+	MyDiscriminator           uint32
+	YourDiscriminator         uint32
+	DesiredMinTxInterval      time.Duration // whole microseconds
+	RequiredMinRxInterval     time.Duration // whole microseconds; 0: send nothing to me
+	RequiredMinEchoRxInterval time.Duration // whole microseconds; 0: no BFD echo
 }
 
 // controlSize is the length in bytes of a packet without authentication section.
@@ -90,12 +90,12 @@ func (c Control) Append(b []byte) []byte {
 	if c.Final {
 		flags |= bitFinal
 	}
-	b = append(b, 1<<5|byte(c.Diagnostic&31), flags, c.Multiplier, controlSize)
+	b = append(b, 1<<5|byte(c.Diagnostic&31), flags, c.DetectMult, controlSize)
 	b = binary.BigEndian.AppendUint32(b, c.MyDiscriminator)
-	b = binary.BigEndian.AppendUint32(b, c.YourDiscr)
-	b = binary.BigEndian.AppendUint32(b, microseconds(c.DesiredMinTx))
-	b = binary.BigEndian.AppendUint32(b, microseconds(c.RequiredMinRx))
-	return binary.BigEndian.AppendUint32(b, microseconds(c.RequiredMinEcho))
+	b = binary.BigEndian.AppendUint32(b, c.YourDiscriminator)
+	b = binary.BigEndian.AppendUint32(b, microseconds(c.DesiredMinTxInterval))
+	b = binary.BigEndian.AppendUint32(b, microseconds(c.RequiredMinRxInterval))
+	return binary.BigEndian.AppendUint32(b, microseconds(c.RequiredMinEchoRxInterval))
 }
 
 // ParseControl reads a packet and applies the checks of RFC 5880 section
@@ -117,17 +117,17 @@ func ParseControl(b []byte) (Control, error) {
 	}
 	c := Control{
 		Diagnostic: Diagnostic(b[0] & 31), State: State(b[1] >> 6),
-		Poll: b[1]&bitPoll != 0, Final: b[1]&bitFinal != 0, Multiplier: b[2],
-		MyDiscriminator: binary.BigEndian.Uint32(b[4:]),
-		YourDiscr:       binary.BigEndian.Uint32(b[8:]),
-		DesiredMinTx:    duration(b[12:]),
-		RequiredMinRx:   duration(b[16:]),
-		RequiredMinEcho: duration(b[20:]),
+		Poll: b[1]&bitPoll != 0, Final: b[1]&bitFinal != 0, DetectMult: b[2],
+		MyDiscriminator:           binary.BigEndian.Uint32(b[4:]),
+		YourDiscriminator:         binary.BigEndian.Uint32(b[8:]),
+		DesiredMinTxInterval:      duration(b[12:]),
+		RequiredMinRxInterval:     duration(b[16:]),
+		RequiredMinEchoRxInterval: duration(b[20:]),
 	}
 	switch {
 	case c.MyDiscriminator == 0:
 		return Control{}, errors.New("my discriminator 0")
-	case c.YourDiscr == 0 && c.State != Down && c.State != AdminDown:
+	case c.YourDiscriminator == 0 && c.State != Down && c.State != AdminDown:
 		return Control{}, fmt.Errorf("your discriminator 0 in state %s", c.State)
 	case c.Poll && c.Final:
 		return Control{}, errors.New("both poll and final") // RFC 5880 section 6.5

@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestControlPacketIsThatOfRFC5880(t *testing.T) {
+func TestControlPacketMatchesRFC5880(t *testing.T) {
 	c := Control{
-		Diagnostic: NeighborSignaledDown, State: Up, Poll: true, Multiplier: 5, MyDiscriminator: 0x01020304, YourDiscr: 0x0a0b0c0d,
-		DesiredMinTx: 100 * time.Millisecond, RequiredMinRx: 200 * time.Millisecond,
+		Diagnostic: NeighborSignaledDown, State: Up, Poll: true, DetectMult: 5, MyDiscriminator: 0x01020304, YourDiscriminator: 0x0a0b0c0d,
+		DesiredMinTxInterval: 100 * time.Millisecond, RequiredMinRxInterval: 200 * time.Millisecond,
 	}
 	require.Equal(t, "23e00518010203040a0b0c0d000186a000030d4000000000", hex.EncodeToString(c.Append(nil)))
 	back, err := ParseControl(c.Append(nil))
@@ -20,7 +20,7 @@ func TestControlPacketIsThatOfRFC5880(t *testing.T) {
 }
 
 func TestMalformedControlPacketsAreRefused(t *testing.T) {
-	good := Control{State: Up, Multiplier: 3, MyDiscriminator: 1, YourDiscr: 2}.Append(nil)
+	good := Control{State: Up, DetectMult: 3, MyDiscriminator: 1, YourDiscriminator: 2}.Append(nil)
 	for name, spoil := range map[string]func(b []byte) []byte{
 		"empty":                  func([]byte) []byte { return nil },
 		"short":                  func(b []byte) []byte { return b[:23] },
@@ -40,7 +40,7 @@ func TestMalformedControlPacketsAreRefused(t *testing.T) {
 }
 
 func FuzzParseControl(f *testing.F) {
-	f.Add(Control{State: Up, Multiplier: 3, MyDiscriminator: 1, YourDiscr: 2}.Append(nil))
+	f.Add(Control{State: Up, DetectMult: 3, MyDiscriminator: 1, YourDiscriminator: 2}.Append(nil))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseControl(b)
@@ -53,7 +53,7 @@ func FuzzParseControl(f *testing.F) {
 		s := newSession(timing{100 * time.Millisecond, 5}, 1, epoch)
 		s.receive(c, epoch)
 		s.expire(epoch.Add(time.Hour))
-		require.False(t, s.wake(epoch).IsZero())
+		require.False(t, s.nextEvent(epoch).IsZero())
 	})
 }
 

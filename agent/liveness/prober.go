@@ -20,10 +20,10 @@ import (
 // intervals without an answer, and is asked once a second until it is back. One
 // that never answered is undecided for Multiplier seconds.
 type Prober struct {
-	cfg  Config
-	log  *slog.Logger
-	wake wake.One
-	news wake.All
+	cfg     Config
+	log     *slog.Logger
+	wake    wake.One
+	changed wake.All
 
 	mu      sync.Mutex // guards all following fields
 	targets map[sessionKey]*target
@@ -38,7 +38,7 @@ type target struct {
 	up        bool
 	undecided bool
 	since     time.Time // of the last change of up
-	heard     time.Time // when the last answer came; zero: never
+	lastReply time.Time // when the last answer came; zero: never
 }
 
 // NewProber prepares a prober; Run makes it live. Port means nothing to it.
@@ -55,7 +55,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	var receivers sync.WaitGroup
 	defer receivers.Wait()
 	defer p.closeSockets()
-	rounds(ctx, p.wake, func() (next time.Time) {
+	runRounds(ctx, p.wake, func() (next time.Time) {
 		p.openSockets(ctx, &receivers)
 		return p.round(time.Now())
 	})
@@ -89,12 +89,12 @@ func (p *Prober) Sessions() []plan.Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	targets := slices.SortedFunc(maps.Values(p.targets), func(a, b *target) int { return compare(a.config, b.config) })
+	targets := slices.SortedFunc(maps.Values(p.targets), func(a, b *target) int { return compareSessions(a.config, b.config) })
 	out := make([]plan.Session, 0, len(targets))
 	for _, t := range targets {
 		out = append(out, plan.Session{
 			Gateway: t.config.Gateway, Up: t.up, Undecided: t.undecided, Since: t.since,
-			LastPacket: t.heard, RTT: t.quality.rtt, Loss: t.quality.loss(now),
+			LastPacket: t.lastReply, RTT: t.quality.rtt, Loss: t.quality.loss(now),
 		})
 	}
 	return out
@@ -102,15 +102,15 @@ func (p *Prober) Sessions() []plan.Session {
 
 // Changed returns a channel that is closed when, after this call, a host goes
 // up or down, or gets its first verdict.
-func (p *Prober) Changed() <-chan struct{} { return p.news.Changed() }
+func (p *Prober) Changed() <-chan struct{} { return p.changed.Changed() }
 
 // round does what is due now and returns when the next round is.
 func (p *Prober) round(now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := now.Add(slowInterval)
+	next := now.Add(slowTxInterval)
 	for key, t := range p.targets {
-		deadline := p.judge(t, now)
+		deadline := p.expire(t, now)
 		if deadline.After(now) {
 			next = earlier(next, deadline)
 		}
@@ -130,16 +130,16 @@ func (p *Prober) interval(t *target) time.Duration {
 	if t.up || t.undecided {
 		return p.cfg.Interval
 	}
-	return max(p.cfg.Interval, slowInterval)
+	return max(p.cfg.Interval, slowTxInterval)
 }
 
-// judge takes a host down after silence, and returns when it has to be looked
+// expire takes a host down after silence, and returns when it has to be looked
 // at again if it stays silent.
-func (p *Prober) judge(t *target, now time.Time) time.Time {
+func (p *Prober) expire(t *target, now time.Time) time.Time {
 	multiplier := time.Duration(p.cfg.Multiplier)
-	deadline := t.since.Add(multiplier * slowInterval)
+	deadline := t.since.Add(multiplier * slowTxInterval)
 	if t.up {
-		deadline = t.heard.Add(multiplier * p.cfg.Interval)
+		deadline = t.lastReply.Add(multiplier * p.cfg.Interval)
 	}
 	if !now.Before(deadline) {
 		p.report(t, false, false, now)
@@ -161,7 +161,7 @@ func (p *Prober) report(t *target, up, undecided bool, now time.Time) {
 		state = "alive"
 	}
 	p.log.Info("gateway "+state, "peer", string(t.config.Gateway), "interface", t.config.Device, "address", t.config.Remote.String())
-	p.news.Up()
+	p.changed.Up()
 }
 
 func (p *Prober) handle(key sessionKey, reply echo) {
@@ -172,14 +172,14 @@ func (p *Prober) handle(key sessionKey, reply echo) {
 		return
 	}
 	now := time.Now()
-	if !t.quality.answer(reply.sequence, now) {
+	if !t.quality.handleReply(reply.sequence, now) {
 		return
 	}
 	if !t.up { // from now on it is asked at the full pace
 		t.quality.next = now.Add(p.cfg.Interval)
 		p.wake.Up()
 	}
-	t.heard = now
+	t.lastReply = now
 	p.report(t, true, false, now)
 }
 
@@ -212,13 +212,13 @@ func (p *Prober) wantedSockets(now time.Time) []socketKey {
 	for key := range p.targets {
 		need[key.socketKey] = true
 	}
-	return p.sockets.wanted(need, now)
+	return p.sockets.reconcile(need, now)
 }
 
 func (p *Prober) failedToOpen(key socketKey, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sockets.failed(key, err) {
+	if p.sockets.recordFailure(key, err) {
 		p.log.Warn("gateways cannot be asked whether they live", "address", key.local.String(), "interface", key.device, "err", err)
 	}
 }

@@ -25,19 +25,19 @@ func probe(t *testing.T, f func(t *testing.T, n *livenesstest.Network, p *livene
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
-		p.Set([]plan.SessionConfig{asked("east/b", addrB)})
+		p.Set([]plan.SessionConfig{target("east/b", addrB)})
 		f(t, n, p)
 		cancel()
 		require.NoError(t, <-done)
 	})
 }
 
-func asked(id catalog.GatewayID, remote netip.Addr) plan.SessionConfig {
+func target(id catalog.GatewayID, remote netip.Addr) plan.SessionConfig {
 	return plan.SessionConfig{Gateway: id, Device: "eth0", Local: addrA, Remote: remote}
 }
 
-// lasts measures how long the first session stays as it is.
-func lasts(t *testing.T, p *liveness.Prober, limit time.Duration) time.Duration {
+// waitForChange measures how long the first session stays as it is.
+func waitForChange(t *testing.T, p *liveness.Prober, limit time.Duration) time.Duration {
 	t.Helper()
 	begin, changed := time.Now(), p.Changed()
 	select {
@@ -48,21 +48,21 @@ func lasts(t *testing.T, p *liveness.Prober, limit time.Duration) time.Duration 
 	return time.Since(begin)
 }
 
-func TestSilentHostIsDownAfterTheDetectionTime(t *testing.T) {
+func TestAHostThatStopsAnsweringIsDownAfterTheDetectionTime(t *testing.T) {
 	probe(t, func(t *testing.T, n *livenesstest.Network, p *liveness.Prober) {
 		n.SetHost(addrB, true)
-		lasts(t, p, time.Second)
+		waitForChange(t, p, time.Second)
 		time.Sleep(time.Second)
 		s := p.Sessions()[0]
 		assert.True(t, s.Up)
 		assert.Equal(t, 20*time.Millisecond, s.RTT)
 		n.SetHost(addrB, false)
-		assert.LessOrEqual(t, lasts(t, p, time.Second), 530*time.Millisecond)
+		assert.LessOrEqual(t, waitForChange(t, p, time.Second), 530*time.Millisecond)
 		s = p.Sessions()[0]
 		assert.False(t, s.Up)
 		assert.False(t, s.Undecided)
 		n.SetHost(addrB, true)
-		assert.LessOrEqual(t, lasts(t, p, 2*time.Second), 1100*time.Millisecond)
+		assert.LessOrEqual(t, waitForChange(t, p, 2*time.Second), 1100*time.Millisecond)
 		assert.True(t, p.Sessions()[0].Up)
 		select {
 		case <-p.Changed():
@@ -72,7 +72,7 @@ func TestSilentHostIsDownAfterTheDetectionTime(t *testing.T) {
 	})
 }
 
-func TestHostThatNeverAnsweredIsUndecidedForAWhile(t *testing.T) {
+func TestAHostThatNeverAnsweredIsUndecidedAndThenDown(t *testing.T) {
 	probe(t, func(t *testing.T, _ *livenesstest.Network, p *liveness.Prober) {
 		time.Sleep(4 * time.Second)
 		s := p.Sessions()[0]
@@ -85,10 +85,10 @@ func TestHostThatNeverAnsweredIsUndecidedForAWhile(t *testing.T) {
 	})
 }
 
-func TestLostEchoIsNoSilence(t *testing.T) {
+func TestALostEchoIsNoFailure(t *testing.T) {
 	probe(t, func(t *testing.T, n *livenesstest.Network, p *liveness.Prober) {
 		n.SetHost(addrB, true)
-		lasts(t, p, time.Second)
+		waitForChange(t, p, time.Second)
 		n.SetLoss(addrA, addrB, 0.2)
 		changed := p.Changed()
 		select {
@@ -100,7 +100,7 @@ func TestLostEchoIsNoSilence(t *testing.T) {
 	})
 }
 
-func TestSilentHostIsAskedOnceASecond(t *testing.T) {
+func TestAHostThatIsDownIsProbedOnceASecond(t *testing.T) {
 	probe(t, func(t *testing.T, n *livenesstest.Network, _ *liveness.Prober) {
 		time.Sleep(10 * time.Second)
 		before := n.Sent(addrA, addrB)
@@ -109,27 +109,27 @@ func TestSilentHostIsAskedOnceASecond(t *testing.T) {
 	})
 }
 
-func TestProberKeepsWhatItKnowsAndForgetsWhatIsGone(t *testing.T) {
+func TestSetKeepsTargetsAndDropsRemovedOnes(t *testing.T) {
 	probe(t, func(t *testing.T, n *livenesstest.Network, p *liveness.Prober) {
 		n.SetHost(addrB, true)
-		lasts(t, p, time.Second)
+		waitForChange(t, p, time.Second)
 		other := netip.MustParseAddr("fd00::c")
-		p.Set([]plan.SessionConfig{asked("east/b", addrB), asked("east/c", other)})
+		p.Set([]plan.SessionConfig{target("east/b", addrB), target("east/c", other)})
 		s := p.Sessions()
 		require.Len(t, s, 2)
 		assert.True(t, s[0].Up, "it is not asked anew")
 		assert.True(t, s[1].Undecided)
-		p.Set([]plan.SessionConfig{asked("east/d", addrB)})
+		p.Set([]plan.SessionConfig{target("east/d", addrB)})
 		s = p.Sessions()
 		require.Len(t, s, 1)
 		assert.True(t, s[0].Undecided, "another gateway has this address now")
 	})
 }
 
-func TestBrokenEchoSocketIsOpenedAgain(t *testing.T) {
+func TestABrokenEchoSocketIsReopened(t *testing.T) {
 	probe(t, func(t *testing.T, n *livenesstest.Network, p *liveness.Prober) {
 		n.SetHost(addrB, true)
-		lasts(t, p, time.Second)
+		waitForChange(t, p, time.Second)
 		n.Break(addrA)
 		time.Sleep(5 * time.Second)
 		assert.True(t, p.Sessions()[0].Up)

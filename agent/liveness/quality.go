@@ -36,8 +36,8 @@ func (q *quality) due(now time.Time, interval time.Duration) (uint32, bool) {
 // lastEcho is when the last echo went out; zero: never.
 func (q *quality) lastEcho() time.Time { return q.sent[q.sequence%echoWindow].at }
 
-// answer takes a reply; one that nobody waits for any more is ignored.
-func (q *quality) answer(sequence uint32, now time.Time) bool {
+// handleReply takes a reply; one that nobody waits for any more is ignored.
+func (q *quality) handleReply(sequence uint32, now time.Time) bool {
 	p := &q.sent[sequence%echoWindow]
 	if p.sequence != sequence || p.answered || sequence == 0 {
 		return false

@@ -29,7 +29,7 @@ func (m *Monitor) openSockets(ctx context.Context, receivers *sync.WaitGroup) {
 		if echoes != nil {
 			receivers.Go(func() {
 				readEchoes(echoes, func(from netip.Addr, reply echo) { m.handleEcho(sessionKey{key, from}, reply) })
-				m.broke(s)
+				m.closeBroken(s)
 			})
 		}
 	}
@@ -42,13 +42,13 @@ func (m *Monitor) wantedSockets(now time.Time) []socketKey {
 	for key := range m.sessions {
 		need[key.socketKey] = true
 	}
-	return m.sockets.wanted(need, now)
+	return m.sockets.reconcile(need, now)
 }
 
 func (m *Monitor) failedToOpen(key socketKey, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.sockets.failed(key, err) {
+	if m.sockets.recordFailure(key, err) {
 		m.log.Warn("liveness cannot listen yet", "address", key.local.String(), "interface", key.device, "err", err)
 	}
 }
@@ -65,7 +65,7 @@ func (m *Monitor) receiveControl(key socketKey, s *socket, conn PacketConn) {
 	for {
 		n, from, err := conn.ReadFrom(buf)
 		if err != nil {
-			m.broke(s)
+			m.closeBroken(s)
 			return
 		}
 		p, err := ParseControl(buf[:n])
@@ -105,17 +105,17 @@ func (m *Monitor) handleEcho(key sessionKey, reply echo) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.sessions[key]
-	if e == nil || e.local != reply.discriminator {
+	if e == nil || e.localDiscr != reply.discriminator {
 		return
 	}
 	now := time.Now()
-	if e.quality.answer(reply.sequence, now) {
-		e.alive(now)
+	if e.quality.handleReply(reply.sequence, now) {
+		e.noteActivity(now)
 	}
 }
 
-// broke notes that one of a socket's connections cannot be read any more.
-func (m *Monitor) broke(s *socket) {
+// closeBroken notes that one of a socket's connections cannot be read any more.
+func (m *Monitor) closeBroken(s *socket) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.conn != nil { // else we closed it ourselves

@@ -11,12 +11,12 @@ var epoch = time.Unix(1000, 0)
 
 func at(d time.Duration) time.Time { return epoch.Add(d) }
 
-// heard is a packet as the peer would send it in a state.
-func heard(state State, yours uint32) Control {
-	return Control{State: state, Multiplier: 3, MyDiscriminator: 7, YourDiscr: yours, DesiredMinTx: 100 * time.Millisecond, RequiredMinRx: 100 * time.Millisecond}
+// received is a packet as the peer would send it in a state.
+func received(state State, yours uint32) Control {
+	return Control{State: state, DetectMult: 3, MyDiscriminator: 7, YourDiscriminator: yours, DesiredMinTxInterval: 100 * time.Millisecond, RequiredMinRxInterval: 100 * time.Millisecond}
 }
 
-func TestStateMachineIsThatOfRFC5880(t *testing.T) {
+func TestStateMachineMatchesRFC5880(t *testing.T) {
 	for _, tt := range []struct{ have, hear, want State }{
 		{Down, AdminDown, Down},
 		{Down, Down, Init},
@@ -33,8 +33,8 @@ func TestStateMachineIsThatOfRFC5880(t *testing.T) {
 	} {
 		t.Run(tt.have.String()+" hears "+tt.hear.String(), func(t *testing.T) {
 			s := newSession(timing{100 * time.Millisecond, 3}, 5, epoch)
-			s.state, s.remote = tt.have, 7
-			reply := s.receive(heard(tt.hear, 5), epoch)
+			s.state, s.remoteDiscr = tt.have, 7
+			reply := s.receive(received(tt.hear, 5), epoch)
 			require.Equal(t, tt.want, s.state)
 			require.Equal(t, tt.have != tt.want, reply, "a new state is told at once")
 		})
@@ -43,80 +43,80 @@ func TestStateMachineIsThatOfRFC5880(t *testing.T) {
 
 func TestPacketForAnotherSessionIsIgnored(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 3}, 5, epoch)
-	require.False(t, s.receive(heard(Down, 6), epoch))
+	require.False(t, s.receive(received(Down, 6), epoch))
 	require.Equal(t, Down, s.state)
-	require.Zero(t, s.remote)
+	require.Zero(t, s.remoteDiscr)
 }
 
-func TestDetectionTimeFollowsTheSlowerSide(t *testing.T) {
+func TestDetectionTimeUsesTheSlowerSide(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 5}, 5, epoch)
-	p := heard(Init, 5)
-	p.DesiredMinTx = 400 * time.Millisecond
+	p := received(Init, 5)
+	p.DesiredMinTxInterval = 400 * time.Millisecond
 	s.receive(p, epoch)
 	require.Equal(t, Up, s.state)
 	require.Equal(t, 1200*time.Millisecond, s.detectionTime())
 	require.False(t, s.expire(at(1199*time.Millisecond)))
 	require.True(t, s.expire(at(1200*time.Millisecond)))
 	require.Equal(t, DetectionTimeExpired, s.diagnostic)
-	require.Zero(t, s.remote)
+	require.Zero(t, s.remoteDiscr)
 }
 
-func TestTransmissionFollowsWhatThePeerAsks(t *testing.T) {
+func TestTransmitIntervalHonoursRemoteMinRxInterval(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 5}, 5, epoch)
-	p := heard(Init, 5)
-	p.RequiredMinRx = time.Second
+	p := received(Init, 5)
+	p.RequiredMinRxInterval = time.Second
 	s.receive(p, epoch)
 	_, ok := s.due(epoch, 0)
 	require.True(t, ok)
 	require.Equal(t, at(750*time.Millisecond), s.nextTx)
-	p.State, p.RequiredMinRx = Up, 0
+	p.State, p.RequiredMinRxInterval = Up, 0
 	s.receive(p, epoch)
 	_, ok = s.due(at(time.Second), 0)
 	require.False(t, ok, "RFC 5880 section 6.8.7: zero asks for silence")
 }
 
-func TestJitterStaysInItsBounds(t *testing.T) {
-	require.Equal(t, 75*time.Millisecond, spread(100*time.Millisecond, 3, 0))
-	require.InDelta(t, 100, spread(100*time.Millisecond, 3, 0.9999).Milliseconds(), 1)
-	require.InDelta(t, 90, spread(100*time.Millisecond, 1, 0.9999).Milliseconds(), 1)
+func TestJitterStaysWithinBounds(t *testing.T) {
+	require.Equal(t, 75*time.Millisecond, jittered(100*time.Millisecond, 3, 0))
+	require.InDelta(t, 100, jittered(100*time.Millisecond, 3, 0.9999).Milliseconds(), 1)
+	require.InDelta(t, 90, jittered(100*time.Millisecond, 1, 0.9999).Milliseconds(), 1)
 }
 
-func TestPollGoesOnUntilItIsAnswered(t *testing.T) {
+func TestPollSequenceContinuesUntilFinal(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 5}, 5, epoch)
-	s.receive(heard(Init, 5), epoch)
+	s.receive(received(Init, 5), epoch)
 	require.True(t, s.packet().Poll, "the timers changed with the state")
-	s.receive(heard(Up, 5), epoch)
+	s.receive(received(Up, 5), epoch)
 	require.True(t, s.packet().Poll)
-	p := heard(Up, 5)
+	p := received(Up, 5)
 	p.Final = true
 	s.receive(p, epoch)
 	require.False(t, s.packet().Poll)
-	p = heard(Up, 5)
+	p = received(Up, 5)
 	p.Poll = true
 	require.True(t, s.receive(p, epoch), "a poll is answered at once")
 }
 
 func TestActivityNeverBringsASessionUp(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 5}, 5, epoch)
-	s.receive(heard(Down, 0), epoch)
+	s.receive(received(Down, 0), epoch)
 	require.Equal(t, Init, s.state)
-	s.alive(at(290 * time.Millisecond))
+	s.noteActivity(at(290 * time.Millisecond))
 	require.Equal(t, Init, s.state)
 	require.True(t, s.expire(at(300*time.Millisecond)), "nor does it keep one waiting")
 }
 
-func TestAPeerThatSignalsDownGetsNoGrace(t *testing.T) {
+func TestOnlyARestartedPeerGetsGrace(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 5}, 5, epoch)
-	s.receive(heard(Init, 5), epoch)
-	s.receive(heard(Down, 5), epoch)
-	require.False(t, s.works(epoch))
+	s.receive(received(Init, 5), epoch)
+	s.receive(received(Down, 5), epoch)
+	require.False(t, s.usable(epoch))
 
-	s.receive(heard(Init, 5), epoch)
-	require.True(t, s.works(epoch))
-	restarted := heard(Down, 0)
+	s.receive(received(Init, 5), epoch)
+	require.True(t, s.usable(epoch))
+	restarted := received(Down, 0)
 	restarted.MyDiscriminator = 8
 	s.receive(restarted, epoch)
 	require.Equal(t, Init, s.state)
-	require.True(t, s.works(at(299*time.Millisecond)))
-	require.False(t, s.works(at(300*time.Millisecond)), "grace is one detection time")
+	require.True(t, s.usable(at(299*time.Millisecond)))
+	require.False(t, s.usable(at(300*time.Millisecond)), "grace is one detection time")
 }

@@ -21,19 +21,19 @@ type socketKey struct {
 
 // socket is what is open for one local address and device.
 type socket struct {
-	conn    PacketConn // nil: could not be opened
-	echo    PacketConn // beside it; nil: there is none
-	tried   time.Time  // when opening was tried last
-	failing time.Time  // since when sending fails; zero: it does not
-	problem string     // of the last attempt, so that it is logged once
+	conn      PacketConn // nil: could not be opened
+	echo      PacketConn // beside it; nil: there is none
+	tried     time.Time  // when opening was tried last
+	failing   time.Time  // since when sending fails; zero: it does not
+	lastError string     // of the last attempt, so that it is logged once
 }
 
 // sockets are those that are open, or could not be opened. Who owns them guards them.
 type sockets map[socketKey]*socket
 
-// wanted closes those that are broken or not needed and returns those to be
+// reconcile closes those that are broken or not needed and returns those to be
 // opened now.
-func (s sockets) wanted(need map[socketKey]bool, now time.Time) []socketKey {
+func (s sockets) reconcile(need map[socketKey]bool, now time.Time) []socketKey {
 	for key, have := range s {
 		if !need[key] {
 			have.close()
@@ -51,15 +51,15 @@ func (s sockets) wanted(need map[socketKey]bool, now time.Time) []socketKey {
 	return open
 }
 
-// failed notes that a socket could not be opened, and tells whether that is news.
-func (s sockets) failed(key socketKey, err error) bool {
+// recordFailure notes that a socket could not be opened, and tells whether that is news.
+func (s sockets) recordFailure(key socketKey, err error) bool {
 	have := s[key]
 	if have == nil {
 		have = &socket{}
 		s[key] = have
 	}
-	news := have.problem != err.Error()
-	have.tried, have.problem = time.Now(), err.Error()
+	news := have.lastError != err.Error()
+	have.tried, have.lastError = time.Now(), err.Error()
 	return news
 }
 
@@ -101,7 +101,7 @@ func (s *socket) retryAt(now time.Time) time.Time {
 	case !s.failing.IsZero():
 		return s.failing.Add(openRetry)
 	}
-	return now.Add(slowInterval)
+	return now.Add(slowTxInterval)
 }
 
 // readEchoes takes echo replies until conn is closed or breaks.

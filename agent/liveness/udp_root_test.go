@@ -95,20 +95,20 @@ func (w *wire) join(t testing.TB) {
 	}
 }
 
-// inside opens sockets in a namespace; they stay in it.
-type inside struct {
+// inNamespace opens sockets in a namespace; they stay in it.
+type inNamespace struct {
 	t    testing.TB
 	host *namespace
 }
 
-func (n inside) Listen(ctx context.Context, local netip.AddrPort, device string) (c liveness.PacketConn, err error) {
+func (n inNamespace) Listen(ctx context.Context, local netip.AddrPort, device string) (c liveness.PacketConn, err error) {
 	done := make(chan struct{})
 	n.host.do <- func() { c, err = liveness.UDP{}.Listen(ctx, local, device); close(done) }
 	<-done
 	return c, err
 }
 
-func (n inside) ListenEcho(ctx context.Context, local netip.Addr, device string) (c liveness.PacketConn, err error) {
+func (n inNamespace) ListenEcho(ctx context.Context, local netip.Addr, device string) (c liveness.PacketConn, err error) {
 	done := make(chan struct{})
 	n.host.do <- func() { c, err = liveness.UDP{}.ListenEcho(ctx, local, device); close(done) }
 	<-done
@@ -116,7 +116,7 @@ func (n inside) ListenEcho(ctx context.Context, local netip.Addr, device string)
 }
 
 func (w *wire) start(t *testing.T, i int, addrs [2]netip.Addr) *agent {
-	m := liveness.New(liveness.Config{Network: inside{t, w.hosts[i]}})
+	m := liveness.New(liveness.Config{Network: inNamespace{t, w.hosts[i]}})
 	m.Set([]plan.SessionConfig{{Gateway: "peer/x", Device: "mesh0", Local: addrs[i], Remote: addrs[1-i], Key: tunnel.PublicKey{1}}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -154,7 +154,7 @@ func TestSessionsOverRealSockets(t *testing.T) {
 	}
 }
 
-func TestAnInterfaceThatIsMadeAgainGetsItsSessionBack(t *testing.T) {
+func TestARecreatedInterfaceGetsItsSessionBack(t *testing.T) {
 	addrs := families()["IPv6"]
 	w := newWire(t)
 	a := w.start(t, 0, addrs)
@@ -172,11 +172,11 @@ func TestAnInterfaceThatIsMadeAgainGetsItsSessionBack(t *testing.T) {
 	watch(t, a, true, 10*time.Second)
 }
 
-func TestPacketsThatCrossedARouterAreDropped(t *testing.T) {
+func TestPacketsWithALowerHopLimitAreDropped(t *testing.T) {
 	for name, addrs := range families() {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t)
-			c, err := inside{t, w.hosts[1]}.Listen(t.Context(), netip.AddrPortFrom(addrs[1], 3784), "mesh0")
+			c, err := inNamespace{t, w.hosts[1]}.Listen(t.Context(), netip.AddrPortFrom(addrs[1], 3784), "mesh0")
 			require.NoError(t, err)
 			defer c.Close()
 			var forged *net.UDPConn
@@ -187,7 +187,7 @@ func TestPacketsThatCrossedARouterAreDropped(t *testing.T) {
 			defer forged.Close()
 			_, err = forged.Write([]byte("hop limit 64"))
 			require.NoError(t, err)
-			honest, err := inside{t, w.hosts[0]}.Listen(t.Context(), netip.AddrPortFrom(addrs[0], 3784), "mesh0")
+			honest, err := inNamespace{t, w.hosts[0]}.Listen(t.Context(), netip.AddrPortFrom(addrs[0], 3784), "mesh0")
 			require.NoError(t, err)
 			defer honest.Close()
 			require.NoError(t, honest.WriteTo([]byte("hop limit 255"), netip.AddrPortFrom(addrs[1], 3784)))
@@ -200,12 +200,12 @@ func TestPacketsThatCrossedARouterAreDropped(t *testing.T) {
 	}
 }
 
-func TestListeningBeforeTheAddressIsUp(t *testing.T) {
+func TestListenWorksBeforeTheAddressIsUp(t *testing.T) {
 	w := newWire(t)
-	c, err := inside{t, w.hosts[0]}.Listen(t.Context(), netip.MustParseAddrPort("[fd00::99]:3784"), "mesh0")
+	c, err := inNamespace{t, w.hosts[0]}.Listen(t.Context(), netip.MustParseAddrPort("[fd00::99]:3784"), "mesh0")
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
-	_, err = inside{t, w.hosts[0]}.Listen(t.Context(), netip.MustParseAddrPort("[fd00::99]:3784"), "mesh9")
+	_, err = inNamespace{t, w.hosts[0]}.Listen(t.Context(), netip.MustParseAddrPort("[fd00::99]:3784"), "mesh9")
 	require.ErrorContains(t, err, "no interface mesh9")
 }
 

@@ -17,7 +17,7 @@ func behindHost(h Host, own []catalog.Prefix) []netip.Prefix {
 	outward := outwardDevices(h)
 	var out []netip.Prefix
 	for _, r := range h.Routes {
-		here := r.Refused || r.Device != "" && !slices.Contains(outward, r.Device)
+		here := r.Drop || r.Device != "" && !slices.Contains(outward, r.Device)
 		if via := r.Via; via.IsValid() {
 			here = here && slices.Contains(h.Addresses, via) && r.Prefix.Contains(via)
 		}

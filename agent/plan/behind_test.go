@@ -24,8 +24,8 @@ func mainTable(lines ...string) []routes.HostRoute {
 	var out []routes.HostRoute
 	for _, line := range lines {
 		words := strings.Fields(line)
-		r := routes.HostRoute{Refused: words[0] == "blackhole" || words[0] == "unreachable"}
-		if r.Refused {
+		r := routes.HostRoute{Drop: words[0] == "blackhole" || words[0] == "unreachable"}
+		if r.Drop {
 			words = words[1:]
 		}
 		if !strings.Contains(words[0], "/") {

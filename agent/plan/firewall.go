@@ -38,9 +38,9 @@ func firewall(in Inputs, m members) routes.Firewall {
 	}
 	slices.SortFunc(fw.Remote, comparePrefix)
 	fw.Remote = widest(fw.Remote)
-	fw.Siblings, fw.Transit = handedOver(in, m), transit(in, m)
+	fw.TrustedDevices, fw.Transit = handedOver(in, m), transit(in, m)
 	if len(fw.Transit.Devices) > 0 {
-		fw.Visitors = visitors(in, m)
+		fw.NodePortSNAT = visitors(in, m)
 	}
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw

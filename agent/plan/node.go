@@ -233,8 +233,8 @@ func (n node) firewall() routes.Firewall {
 			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: widest(n.sourcesOf(g))})
 		}
 	}
-	fw.Siblings = n.handedOver()
-	fw.Visitors = visitors(Inputs{Host: n.in.Host}, n.own)
+	fw.TrustedDevices = n.handedOver()
+	fw.NodePortSNAT = visitors(Inputs{Host: n.in.Host}, n.own)
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
 }

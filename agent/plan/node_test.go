@@ -138,7 +138,7 @@ func TestLostGatewayOfANodeLeavesTheGroupsOnly(t *testing.T) {
 	assert.Equal(t, before.Routes.Routes, after.Routes.Routes)
 	assert.Equal(t, before.Routes.Nexthops, after.Routes.Nexthops)
 	assert.Contains(t, after.Routes.Groups, routes.Group{
-		ID: routes.GroupID(2, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LegID(1, routes.IPv4)},
+		ID: routes.GroupID(2, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LaneNexthopID(1, routes.IPv4)},
 	})
 }
 
@@ -146,24 +146,24 @@ func TestGatewayLetsSiblingsHandOverPackets(t *testing.T) {
 	in := running()
 	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}
 	d, _ := plan.Compute(in)
-	assert.Empty(t, d.Firewall.Siblings, "gateways of others on the same link are not siblings")
+	assert.Empty(t, d.Firewall.TrustedDevices, "gateways of others on the same link are not siblings")
 	in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("east", "b", 1, 9))
 	in.Endpoints["east/b"] = endpoints("192.0.2.9:51820", "198.51.100.1:51820")
 	d, _ = plan.Compute(in)
-	assert.Equal(t, []string{"eth0"}, d.Firewall.Siblings)
+	assert.Equal(t, []string{"eth0"}, d.Firewall.TrustedDevices)
 }
 
 func TestNodeLetsGatewaysHandOverPacketsByTheOverlaysOfItsCNI(t *testing.T) {
 	in := nodeInputs()
 	in.Host.Overlays = []string{"flannel.1"}
 	d, _ := plan.ComputeNode(in)
-	assert.Equal(t, []string{"eth0", "flannel.1"}, d.Firewall.Siblings)
+	assert.Equal(t, []string{"eth0", "flannel.1"}, d.Firewall.TrustedDevices)
 	assert.Contains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/flannel.1/rp_filter", Value: "2"},
 		"the way back to other datacenters is another one")
 	apart(&in)
 	d, _ = plan.ComputeNode(in)
-	assert.Equal(t, []string{"flannel.1"}, d.Firewall.Siblings, "the CNI may know pods that Node.spec.podCIDRs does not")
+	assert.Equal(t, []string{"flannel.1"}, d.Firewall.TrustedDevices, "the CNI may know pods that Node.spec.podCIDRs does not")
 	in.Inventory.Gateways = nil
 	d, _ = plan.ComputeNode(in)
-	assert.Empty(t, d.Firewall.Siblings, "there is nobody to trust")
+	assert.Empty(t, d.Firewall.TrustedDevices, "there is nobody to trust")
 }

@@ -113,14 +113,14 @@ func addNodeRoutes(c *routes.Config, in Inputs, m members, lanes []string) {
 	}
 	name := device(in, nodeLane)
 	for _, f := range m.nodeFamilies() {
-		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LegID(nodeLane, f), Family: f, Device: name})
+		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(nodeLane, f), Family: f, Device: name})
 		for _, lane := range lanes {
 			c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: in.Config.Routing.RulePriority - 1, In: lane})
 		}
 	}
 	for _, n := range m.nodes {
 		for _, p := range behindNode(n) {
-			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: routes.LegID(nodeLane, routes.FamilyOf(p.Addr())), ToNode: true})
+			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: routes.LaneNexthopID(nodeLane, routes.FamilyOf(p.Addr())), ToNode: true})
 		}
 		addEnd(c, nodeLane, name, tunnelAddress(n.PublicKey), tunnelAddress(tunnel.PublicKey(m.self.PublicKey)))
 	}

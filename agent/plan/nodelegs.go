@@ -99,7 +99,7 @@ func silent(in NodeInputs, g OwnGateway) bool {
 func nodeLegs(gateways []reachedGateway) []nodeLeg {
 	var legs []nodeLeg
 	add := func(g reachedGateway, f routes.Family, device string, via netip.Addr) {
-		id := routes.LegID(int(g.Index), f)
+		id := routes.LaneNexthopID(int(g.Index), f)
 		if !slices.ContainsFunc(legs, func(l nodeLeg) bool { return l.ID == id }) {
 			legs = append(legs, nodeLeg{routes.Nexthop{ID: id, Family: f, Device: device, Via: via}, g.Name, g.silent})
 		}

@@ -166,8 +166,8 @@ func TestLostGatewayLeavesTheGroupOnly(t *testing.T) {
 	fail(&in, "west/a")
 	after, _ := plan.Compute(in)
 	assert.Equal(t, before.Routes.Routes, after.Routes.Routes, "no route changes")
-	assert.Equal(t, group(t, after, 3, routes.IPv4), []uint32{routes.LegID(1, routes.IPv4)})
-	assert.Equal(t, group(t, before, 3, routes.IPv4), []uint32{routes.LegID(0, routes.IPv4), routes.LegID(1, routes.IPv4)})
+	assert.Equal(t, group(t, after, 3, routes.IPv4), []uint32{routes.LaneNexthopID(1, routes.IPv4)})
+	assert.Equal(t, group(t, before, 3, routes.IPv4), []uint32{routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)})
 	assert.Equal(t, group(t, before, 2, routes.IPv6), group(t, after, 2, routes.IPv6))
 }
 
@@ -203,7 +203,7 @@ func TestRestartedAgentKeepsWorkingTunnels(t *testing.T) {
 				peer.LastHandshake = now.Add(-c.age)
 			}
 			d, problems := plan.Compute(in)
-			assert.Equal(t, c.carries, group(t, d, 2, routes.IPv4)[0] == routes.LegID(0, routes.IPv4))
+			assert.Equal(t, c.carries, group(t, d, 2, routes.IPv4)[0] == routes.LaneNexthopID(0, routes.IPv4))
 			assert.Equal(t, c.carries, d.Tunnels[0].Peers[0].Endpoint == roamed)
 			assert.Empty(t, problems, "no verdict, no complaint")
 		})

@@ -22,7 +22,7 @@ func routing(in Inputs, m members) routes.Config {
 		c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: in.Config.Routing.RulePriority, Mark: in.Config.Routing.Mark})
 		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.BlackholeID(f), Family: f})
 		for n, name := range devices {
-			c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LegID(n, f), Family: f, Device: name})
+			c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(n, f), Family: f, Device: name})
 		}
 		siblings := siblingLegs(in, m, f)
 		c.Nexthops = append(c.Nexthops, siblings.legs...)
@@ -122,7 +122,7 @@ func legsOf(dc remote, f routes.Family, take func(peer) bool) []uint32 {
 	var out []uint32
 	for _, p := range dc.gateways {
 		if take(p) {
-			out = append(out, routes.LegID(int(p.Index), f))
+			out = append(out, routes.LaneNexthopID(int(p.Index), f))
 		}
 	}
 	slices.Sort(out)
@@ -139,10 +139,10 @@ func addOverlay(c *routes.Config, in Inputs, m members) {
 }
 
 // addEnd leads to a host at the other end of a lane, from the own address in
-// it. The lane's leg is not for that: see routes.EndID.
+// it. The lane's leg is not for that: see routes.HostNexthopID.
 func addEnd(c *routes.Config, lane int, device string, to, from netip.Addr) {
 	f := routes.FamilyOf(to)
-	end := routes.Nexthop{ID: routes.EndID(lane, f), Family: f, Device: device}
+	end := routes.Nexthop{ID: routes.HostNexthopID(lane, f), Family: f, Device: device}
 	if !slices.Contains(c.Nexthops, end) {
 		c.Nexthops = append(c.Nexthops, end)
 	}

@@ -86,16 +86,16 @@ func services(m members) []netip.Prefix {
 
 // visitors are seen as this host where it is not the only way back to them. In a
 // family whose cluster IPs are not known they could not be told from those.
-func visitors(in Inputs, m members) routes.Visitors {
-	v := routes.Visitors{Services: services(m)}
+func visitors(in Inputs, m members) routes.NodePortSNAT {
+	v := routes.NodePortSNAT{ClusterIPs: services(m)}
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		known := slices.ContainsFunc(v.Services, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
+		known := slices.ContainsFunc(v.ClusterIPs, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
 		if a := source(in, m, f); known && a.IsValid() {
-			v.Seen = append(v.Seen, a)
+			v.Addresses = append(v.Addresses, a)
 		}
 	}
-	if len(v.Seen) == 0 {
-		return routes.Visitors{}
+	if len(v.Addresses) == 0 {
+		return routes.NodePortSNAT{}
 	}
 	return v
 }
@@ -121,7 +121,7 @@ func siblingLegs(in Inputs, m members, f routes.Family) backup {
 	var b backup
 	for _, s := range siblings(in, m) {
 		i := slices.IndexFunc(s.links, func(l siblingLink) bool { return routes.FamilyOf(l.address) == f })
-		id := routes.SiblingID(int(s.Index), f)
+		id := routes.SiblingNexthopID(int(s.Index), f)
 		taken := slices.ContainsFunc(b.legs, func(n routes.Nexthop) bool { return n.ID == id })
 		if i < 0 || id == 0 || taken {
 			continue

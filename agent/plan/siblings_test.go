@@ -41,7 +41,7 @@ func TestPacketsOfSiblingsAreLetInWhereSiblingsAre(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			d, _ := plan.Compute(without(sharing(), c.gone...))
-			assert.Equal(t, c.want, d.Firewall.Siblings)
+			assert.Equal(t, c.want, d.Firewall.TrustedDevices)
 			for _, device := range c.want {
 				assert.Contains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})
 			}
@@ -65,7 +65,7 @@ func TestSeveralGatewaysTrackOnlyWhatIsTheirOwn(t *testing.T) {
 
 func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
 	in := sharing()
-	leg := routes.SiblingID(1, routes.IPv4)
+	leg := routes.SiblingNexthopID(1, routes.IPv4)
 	d, _ := plan.Compute(in)
 	assert.Contains(t, d.Routes.Nexthops, routes.Nexthop{
 		ID: leg, Family: routes.IPv4, Device: "eth0", Via: netip.MustParseAddr("192.0.2.11"),
@@ -74,12 +74,12 @@ func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
 
 	fail(&in, "west/a")
 	d, _ = plan.Compute(in)
-	assert.Equal(t, []uint32{routes.LegID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4), "one of them does")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4), "one of them does")
 
 	fail(&in, "west/b")
 	d, _ = plan.Compute(in)
 	assert.Equal(t, []uint32{leg}, group(t, d, 3, routes.IPv4))
-	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not concerned")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not concerned")
 
 	for i, g := range in.Catalog.Gateways {
 		in.Catalog.Gateways[i].Draining = g.ID() == "east/b"
@@ -101,10 +101,10 @@ func TestSilentDatacenterKeepsItsLanesForAWhile(t *testing.T) {
 		silence time.Duration
 		want    uint32
 	}{
-		"alone, a moment":   {running(), 9 * time.Second, routes.LegID(0, routes.IPv4)},
+		"alone, a moment":   {running(), 9 * time.Second, routes.LaneNexthopID(0, routes.IPv4)},
 		"alone, long":       {running(), 10 * time.Second, routes.BlackholeID(routes.IPv4)},
-		"sharing, a moment": {sharing(), 1900 * time.Millisecond, routes.LegID(0, routes.IPv4)},
-		"sharing, long":     {sharing(), 2 * time.Second, routes.SiblingID(1, routes.IPv4)},
+		"sharing, a moment": {sharing(), 1900 * time.Millisecond, routes.LaneNexthopID(0, routes.IPv4)},
+		"sharing, long":     {sharing(), 2 * time.Second, routes.SiblingNexthopID(1, routes.IPv4)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -128,17 +128,17 @@ func TestDrainedGatewayOfAnotherDatacenterIsLastResort(t *testing.T) {
 	in := running()
 	drain(&in, "west/a")
 	d, problems := plan.Compute(in)
-	assert.Equal(t, []uint32{routes.LegID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
+	assert.Equal(t, []uint32{routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
 	assert.Empty(t, problems, "it is no failure")
 
 	drain(&in, "west/a", "west/b")
 	d, problems = plan.Compute(in)
-	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4), routes.LegID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
 	assert.Empty(t, problems)
 }
 
 func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
-	own, sibling := routes.LegID(0, routes.IPv4), routes.SiblingID(1, routes.IPv4)
+	own, sibling := routes.LaneNexthopID(0, routes.IPv4), routes.SiblingNexthopID(1, routes.IPv4)
 	for name, c := range map[string]struct {
 		step     plan.Drain
 		recorded []string // the gateways that the catalog says are drained
@@ -163,7 +163,7 @@ func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
 	alone := running()
 	alone.Drain = plan.Drained
 	d, _ := plan.Compute(alone)
-	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is nobody else")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is nobody else")
 }
 
 func TestSessionsAreUnhurriedOnlyWhereNobodyCouldTakeOver(t *testing.T) {

@@ -96,15 +96,15 @@ func writeFirewall(b *strings.Builder, fw routes.Firewall) {
 	}
 	fmt.Fprintf(b, "firewall local %s\n", joined(fw.Local))
 	fmt.Fprintf(b, "firewall remote %s\n", joined(fw.Remote))
-	if len(fw.Siblings) > 0 {
-		fmt.Fprintf(b, "firewall siblings dev %s\n", strings.Join(fw.Siblings, " "))
+	if len(fw.TrustedDevices) > 0 {
+		fmt.Fprintf(b, "firewall siblings dev %s\n", strings.Join(fw.TrustedDevices, " "))
 	}
 	if len(fw.Transit.Devices) > 0 {
 		fmt.Fprintf(b, "firewall untracked between lanes and dev %s but for services %s\n",
 			strings.Join(fw.Transit.Devices, " "), joined(fw.Transit.Services))
 	}
-	for _, seen := range fw.Visitors.Seen {
-		fmt.Fprintf(b, "firewall visitors seen as %s but for services %s\n", seen, joined(fw.Visitors.Services))
+	for _, seen := range fw.NodePortSNAT.Addresses {
+		fmt.Fprintf(b, "firewall visitors seen as %s but for services %s\n", seen, joined(fw.NodePortSNAT.ClusterIPs))
 	}
 	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
 }

@@ -140,9 +140,9 @@ func (s RouteSources) route(r routes.Route, state string) Route {
 func (s RouteSources) sibling(leg routes.Nexthop) string {
 	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
 	for _, g := range s.Inputs.Catalog.Gateways {
-		ids := []uint32{routes.SiblingID(int(g.Index), leg.Family)}
+		ids := []uint32{routes.SiblingNexthopID(int(g.Index), leg.Family)}
 		if s.Node {
-			ids = []uint32{routes.LegID(int(g.Index), leg.Family), routes.EndID(int(g.Index), leg.Family)}
+			ids = []uint32{routes.LaneNexthopID(int(g.Index), leg.Family), routes.HostNexthopID(int(g.Index), leg.Family)}
 		}
 		if string(g.Datacenter) == own && slices.Contains(ids, leg.ID) {
 			return string(g.ID())

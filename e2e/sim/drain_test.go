@@ -125,7 +125,7 @@ func TestGatewayThatIsStillSentToKeepsItsOwnWays(t *testing.T) {
 		go func() {
 			defer close(ended)
 			for busy.Err() == nil {
-				p.b.tunnels.Hear(lane0, p.west.key, p.west.endpoint(), time.Now(), 1<<20)
+				p.b.tunnels.Handshake(lane0, p.west.key, p.west.endpoint(), time.Now(), 1<<20)
 				time.Sleep(100 * time.Millisecond)
 			}
 		}()

@@ -265,8 +265,8 @@ func (c airConn) WriteTo(b []byte, to netip.AddrPort) error {
 		if !c.world.linked(c.site.name(), name) {
 			return nil // lost on the way
 		}
-		peer.tunnels.Hear(lane0, c.site.key, c.site.endpoint(), time.Now(), uint64(len(b)))
-		c.site.tunnels.Hear(lane0, peer.key, peer.endpoint(), time.Now(), 0)
+		peer.tunnels.Handshake(lane0, c.site.key, c.site.endpoint(), time.Now(), uint64(len(b)))
+		c.site.tunnels.Handshake(lane0, peer.key, peer.endpoint(), time.Now(), 0)
 	}
 	return c.PacketConn.WriteTo(b, to)
 }

@@ -30,8 +30,8 @@ func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
 	w := writer{conn: c, table: change.Table}
 	err = errors.Join(
 		sysctls,
-		w.legs(ctx, "add", create, change.Nexthops.Add),
-		w.legs(ctx, "replace", replace, change.Nexthops.Replace),
+		w.nexthops(ctx, "add", create, change.Nexthops.Add),
+		w.nexthops(ctx, "replace", replace, change.Nexthops.Replace),
 		w.groups(ctx, "add", create, change.Groups.Add),
 		w.groups(ctx, "replace", replace, change.Groups.Replace),
 		w.routes(ctx, "add", create, change.Routes.Add),
@@ -41,7 +41,7 @@ func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
 		w.deleteRoutes(ctx, change.Routes.Delete),
 		w.groups(ctx, "refresh", replace, change.Refresh),
 		w.deleteGroups(ctx, change.Groups.Delete),
-		w.deleteLegs(ctx, change.Nexthops.Delete),
+		w.deleteNexthops(ctx, change.Nexthops.Delete),
 	)
 	if !change.Restore {
 		return err
@@ -55,8 +55,8 @@ type writer struct {
 	table int
 }
 
-func (w writer) legs(ctx context.Context, verb string, flags uint16, legs []routes.Nexthop) error {
-	if len(legs) == 0 {
+func (w writer) nexthops(ctx context.Context, verb string, flags uint16, nexthops []routes.Nexthop) error {
+	if len(nexthops) == 0 {
 		return nil
 	}
 	devices, err := deviceIndexes()
@@ -64,8 +64,8 @@ func (w writer) legs(ctx context.Context, verb string, flags uint16, legs []rout
 		return err
 	}
 	var missing []error
-	exist := make([]routes.Nexthop, 0, len(legs))
-	for _, n := range legs {
+	exist := make([]routes.Nexthop, 0, len(nexthops))
+	for _, n := range nexthops {
 		if _, ok := devices[n.Device]; !ok && n.Device != "" {
 			missing = append(missing, fmt.Errorf("%s nexthop %s: device %s does not exist", verb, n, n.Device))
 			continue
@@ -128,7 +128,7 @@ func (w writer) deleteGroups(ctx context.Context, groups []routes.Group) error {
 	})
 }
 
-func (w writer) deleteLegs(ctx context.Context, legs []routes.Nexthop) error {
+func (w writer) deleteNexthops(ctx context.Context, legs []routes.Nexthop) error {
 	return w.conn.run(ctx, batch{
 		typ: unix.RTM_DELNEXTHOP, n: len(legs), missing: true,
 		body: func(b []byte, i int) []byte { return appendNexthopID(b, legs[i].ID) },

@@ -104,7 +104,7 @@ func (c *conn) chunk(b batch, from, to int, failed *failures) error {
 	if err := c.send(c.buffer); err != nil {
 		return err
 	}
-	return c.answers(first, func(seq uint32, err error) {
+	return c.readAcks(first, func(seq uint32, err error) {
 		if b.missing && isMissing(err) {
 			return
 		}
@@ -123,8 +123,8 @@ func (c *conn) send(b []byte) error {
 	}
 }
 
-// answers reads until the last message sent has been answered.
-func (c *conn) answers(first uint32, fail func(seq uint32, err error)) error {
+// readAcks reads until the last message sent has been answered.
+func (c *conn) readAcks(first uint32, fail func(seq uint32, err error)) error {
 	for {
 		messages, _, err := c.socket.Receive()
 		if err != nil {
@@ -134,7 +134,7 @@ func (c *conn) answers(first uint32, fail func(seq uint32, err error)) error {
 			if m.Header.Type != unix.NLMSG_ERROR || m.Header.Seq-first > c.seq-first {
 				continue // of an earlier request that was given up
 			}
-			if err := answer(m); err != nil {
+			if err := responseError(m); err != nil {
 				fail(m.Header.Seq, err)
 			}
 			if m.Header.Seq == c.seq {
@@ -206,7 +206,7 @@ func (c *conn) dumpOnce(typ uint16, body []byte, use func([]byte) error) (interr
 			interrupted = interrupted || m.Header.Flags&unix.NLM_F_DUMP_INTR != 0
 			switch m.Header.Type {
 			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
-				return interrupted, errors.Join(failed, answer(m))
+				return interrupted, errors.Join(failed, responseError(m))
 			default:
 				if failed == nil { // the rest has to be read in any case
 					failed = use(m.Data)
@@ -216,8 +216,8 @@ func (c *conn) dumpOnce(typ uint16, body []byte, use func([]byte) error) (interr
 	}
 }
 
-// ask sends one request that has one answer, and returns its body.
-func (c *conn) ask(typ uint16, body []byte) ([]byte, error) {
+// query sends one request that has one answer, and returns its body.
+func (c *conn) query(typ uint16, body []byte) ([]byte, error) {
 	if err := c.request(typ, 0, body); err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (c *conn) ask(typ uint16, body []byte) ([]byte, error) {
 				continue
 			}
 			if m.Header.Type == unix.NLMSG_ERROR {
-				return nil, answer(m)
+				return nil, responseError(m)
 			}
 			return m.Data, nil
 		}
@@ -247,22 +247,22 @@ func (c *conn) request(typ, flags uint16, body []byte) error {
 
 // kernelError is what the kernel answered, with its own words if it had any.
 type kernelError struct {
-	number unix.Errno
-	words  string
+	number  unix.Errno
+	message string
 }
 
 func (e kernelError) Error() string {
-	if e.words == "" {
+	if e.message == "" {
 		return e.number.Error()
 	}
-	return e.number.Error() + ": " + e.words
+	return e.number.Error() + ": " + e.message
 }
 
 // Unwrap lets errors.Is find the number.
 func (e kernelError) Unwrap() error { return e.number }
 
-// answer is the error that a message of type error or done carries; nil is success.
-func answer(m syscall.NetlinkMessage) error {
+// responseError is the error that a message of type error or done carries; nil is success.
+func responseError(m syscall.NetlinkMessage) error {
 	const number, header = 4, unix.SizeofNlMsghdr
 	if len(m.Data) < number {
 		return nil
@@ -278,7 +278,7 @@ func answer(m syscall.NetlinkMessage) error {
 	}
 	if m.Header.Flags&unix.NLM_F_ACK_TLVS != 0 {
 		attrs, _ := parseAttrs(words) // as many as are well-formed
-		refusal.words = attrs.text(unix.NLMSGERR_ATTR_MSG)
+		refusal.message = attrs.text(unix.NLMSGERR_ATTR_MSG)
 	}
 	return refusal
 }

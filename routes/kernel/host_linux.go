@@ -9,9 +9,9 @@ import (
 )
 
 // HostRoutes reads the main table. From then on Watch heeds those of its routes
-// that may lead to pods of this host (routes.HostRoute.LeadsHere).
+// that may lead to pods of this host (routes.HostRoute.MayBeLocal).
 func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
-	k.host.Store(true)
+	k.watchHost.Store(true)
 	c, err := dial()
 	if err != nil {
 		return nil, err
@@ -28,18 +28,18 @@ func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 			return nil, err
 		}
 		for _, r := range found {
-			list = append(list, r.ofHost(o.devices[r.ifindex]))
+			list = append(list, r.hostRoute(o.devices[r.ifindex]))
 		}
 	}
 	return list, nil
 }
 
-func (r route) ofHost(device string) routes.HostRoute {
+func (r route) hostRoute(device string) routes.HostRoute {
 	refused := r.kind == unix.RTN_BLACKHOLE || r.kind == unix.RTN_UNREACHABLE || r.kind == unix.RTN_PROHIBIT
-	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Refused: refused}
+	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: refused}
 }
 
-// hostChanges tells whether a route is one that HostRoutes is asked for.
-func (k *Kernel) hostChanges(r route) bool {
-	return k.host.Load() && r.table == unix.RT_TABLE_MAIN && r.ofHost("").LeadsHere()
+// concernsHostRoutes tells whether a route is one that HostRoutes is asked for.
+func (k *Kernel) concernsHostRoutes(r route) bool {
+	return k.watchHost.Load() && r.table == unix.RT_TABLE_MAIN && r.hostRoute("").MayBeLocal()
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func TestHostRoutesAreThoseOfTheMainTable(t *testing.T) {
+func TestHostRoutesReturnsTheMainTable(t *testing.T) {
 	w := newWorld(t)
 	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
 	require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestHostRoutesAreThoseOfTheMainTable(t *testing.T) {
 	at("192.0.2.0/24", routes.HostRoute{Device: "pmesh0"})
 	at("10.44.1.0/24", routes.HostRoute{Device: "pmesh0", Via: netip.MustParseAddr("192.0.2.8")})
 	at("10.44.2.7/32", routes.HostRoute{Device: "pmesh1"})
-	at("10.44.3.0/26", routes.HostRoute{Refused: true})
+	at("10.44.3.0/26", routes.HostRoute{Drop: true})
 	at("10.44.4.0/24", routes.HostRoute{Device: "pmesh1", Via: netip.MustParseAddr("fe80::1")})
 	at("10.44.5.0/24", routes.HostRoute{})
 	at("fd44:2::/64", routes.HostRoute{Device: "pmesh1"})
@@ -54,7 +54,7 @@ func TestHostRoutesAreThoseOfTheMainTable(t *testing.T) {
 	}
 }
 
-func TestWatchHeedsRoutesToPodsOnceSomebodyAskedForThem(t *testing.T) {
+func TestWatchReportsLocalHostRoutesAfterHostRoutesIsCalled(t *testing.T) {
 	w := newWorld(t)
 	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
 	require.NoError(t, err)

@@ -16,8 +16,8 @@ type Kernel struct {
 	writerID atomic.Uint32
 	// table is the one that was observed last: Watch heeds its routes. 0: none
 	// yet, so all.
-	table atomic.Int64
-	host  atomic.Bool // Watch heeds what HostRoutes reads
+	table     atomic.Int64
+	watchHost atomic.Bool // Watch heeds what HostRoutes reads
 
 	mu sync.Mutex // guards all following fields, and that writes do not overlap
 	// writer lives as long as the adapter, so that its port stays ours.

@@ -20,13 +20,13 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func TestKernelKeepsItsPromises(t *testing.T) {
+func TestKernelMeetsTheContract(t *testing.T) {
 	routestest.Contract(t, func(t *testing.T) routestest.World { return newWorld(t) })
 }
 
-// many is a configuration with n routes to one datacenter, over one lane.
-func many(n int) routes.Config {
-	group, leg := routes.GroupID(0, routes.IPv4), routes.LegID(0, routes.IPv4)
+// manyRoutes is a configuration with n routes to one datacenter, over one lane.
+func manyRoutes(n int) routes.Config {
+	group, leg := routes.GroupID(0, routes.IPv4), routes.LaneNexthopID(0, routes.IPv4)
 	c := routes.Config{
 		Table: routes.DefaultTable,
 		Rules: []routes.Rule{{Family: routes.IPv4, Priority: routes.DefaultRulePriority, Mark: routes.DefaultMark}},
@@ -54,9 +54,9 @@ func (c *counting) Apply(ctx context.Context, change routes.Change) error {
 	return c.Kernel.Apply(ctx, change)
 }
 
-func TestALostGatewayIsOneMessageForTenThousandRoutes(t *testing.T) {
+func TestLosingAGatewayWritesOneEntryForTenThousandRoutes(t *testing.T) {
 	w := &counting{Kernel: newWorld(t)}
-	want := many(10_000)
+	want := manyRoutes(10_000)
 	got, err := routes.Apply(t.Context(), w, want, true)
 	require.NoError(t, err)
 	require.Equal(t, want, got.Config)
@@ -71,9 +71,9 @@ func TestALostGatewayIsOneMessageForTenThousandRoutes(t *testing.T) {
 	assert.True(t, found.Blackhole)
 }
 
-func TestErrorsInABatchNameTheirPrefixes(t *testing.T) {
+func TestBatchErrorsNameTheirPrefixes(t *testing.T) {
 	w := newWorld(t)
-	want := many(1000)
+	want := manyRoutes(1000)
 	bad := []int{0, 255, 256, 700, 999} // ends and starts of batches, and the last
 	var good []routes.Route
 	for i, r := range want.Routes {
@@ -98,7 +98,7 @@ func TestErrorsInABatchNameTheirPrefixes(t *testing.T) {
 	require.ErrorContains(t, err, "add route 100.0.0.19/32 ")
 }
 
-func TestRulesOfOthersAreUntouched(t *testing.T) {
+func TestForeignRulesAreKept(t *testing.T) {
 	w := newWorld(t)
 	others := []string{
 		"rule add not fwmark 0x20/0x20 lookup 7117 priority 5400 protocol 3",
@@ -120,7 +120,7 @@ func TestRulesOfOthersAreUntouched(t *testing.T) {
 	assert.Equal(t, before, w.ip("rule show"))
 }
 
-func TestWatchHeedsLinksAddressesAndTheFirewall(t *testing.T) {
+func TestWatchReportsLinksAddressesAndTheFirewall(t *testing.T) {
 	for name, hand := range map[string]string{
 		"link":     "ip link set mesh1 down",
 		"address":  "ip addr del 10.1.0.1/32 dev mesh0",
@@ -143,7 +143,7 @@ func TestWatchHeedsLinksAddressesAndTheFirewall(t *testing.T) {
 	}
 }
 
-func TestWatchIgnoresWhatCannotConcernUs(t *testing.T) {
+func TestWatchIgnoresUnrelatedChanges(t *testing.T) {
 	w := newWorld(t)
 	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
 	require.NoError(t, err)
@@ -175,7 +175,7 @@ func watch(t *testing.T, w *world) <-chan struct{} {
 // at a time, as most libraries do, in batches, and by ip.
 func BenchmarkProgram(b *testing.B) {
 	const n = 100_000
-	want := many(n)
+	want := manyRoutes(n)
 	change := routes.Diff(want, routes.Observed{}, true)
 	base := change
 	base.Routes.Add = nil
@@ -214,7 +214,7 @@ func BenchmarkProgram(b *testing.B) {
 
 // BenchmarkLostGateway is one group of 100 000 routes that turns into a blackhole and back.
 func BenchmarkLostGateway(b *testing.B) {
-	w, want := newWorld(b), many(100_000)
+	w, want := newWorld(b), manyRoutes(100_000)
 	want.Sysctls = []routes.Sysctl{{Key: "net/ipv4/nexthop_compat_mode", Value: "0"}}
 	require.NoError(b, w.Apply(b.Context(), routes.Diff(want, routes.Observed{}, true)))
 	alive, dead := want.Groups[0], want.Groups[0]
@@ -230,7 +230,7 @@ func BenchmarkLostGateway(b *testing.B) {
 
 // BenchmarkObserve reads 100 000 routes back.
 func BenchmarkObserve(b *testing.B) {
-	w, want := newWorld(b), many(100_000)
+	w, want := newWorld(b), manyRoutes(100_000)
 	require.NoError(b, w.Apply(b.Context(), routes.Diff(want, routes.Observed{}, true)))
 	b.ResetTimer()
 	for range b.N {

@@ -57,7 +57,7 @@ func lookupError(addr netip.Addr, found routes.Lookup, err error) (routes.Lookup
 // for a bad request, which has an explanation.
 func isBlackhole(err error) bool {
 	var refusal kernelError
-	return errors.As(err, &refusal) && refusal.number == unix.EINVAL && refusal.words == ""
+	return errors.As(err, &refusal) && refusal.number == unix.EINVAL && refusal.message == ""
 }
 
 func (c *conn) lookup(addr netip.Addr, flags uint32) (route, error) {
@@ -67,7 +67,7 @@ func (c *conn) lookup(addr netip.Addr, flags uint32) (route, error) {
 	}
 	body = native.AppendUint32(body, flags)
 	body = appendAttr(body, unix.RTA_DST, addr.AsSlice())
-	answer, err := c.ask(unix.RTM_GETROUTE, body)
+	answer, err := c.query(unix.RTM_GETROUTE, body)
 	if err != nil {
 		return route{}, err
 	}

@@ -18,7 +18,7 @@ const typeMask = 0x3fff
 // ipv6Metric is what the kernel gives an IPv6 route that asks for none (IP6_RT_PRIO_USER).
 const ipv6Metric = 1024
 
-var errShort = errors.New("netlink message is too short")
+var errTruncated = errors.New("netlink message is too short")
 
 // attrs are the attributes of one message by type.
 type attrs map[uint16][]byte
@@ -28,7 +28,7 @@ func parseAttrs(b []byte) (attrs, error) {
 	for len(b) >= unix.SizeofRtAttr {
 		length := int(native.Uint16(b))
 		if length < unix.SizeofRtAttr || length > len(b) {
-			return found, errShort
+			return found, errTruncated
 		}
 		found[native.Uint16(b[2:])&typeMask] = b[unix.SizeofRtAttr:length]
 		b = b[min((length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(b)):]
@@ -68,7 +68,7 @@ func (a attrs) text(typ uint16) string {
 // split takes a fixed header of n bytes off a message.
 func split(b []byte, n int) ([]byte, attrs, error) {
 	if len(b) < n {
-		return nil, nil, errShort
+		return nil, nil, errTruncated
 	}
 	a, err := parseAttrs(b[n:])
 	return b[:n], a, err
@@ -151,7 +151,7 @@ func parseRoute(b []byte) (route, error) {
 	r.Source = a.addr(unix.RTA_PREFSRC)
 	r.via = a.router()
 	if !r.Prefix.IsValid() {
-		return route{}, fmt.Errorf("route to %s/%d: %w", dst, header[1], errShort)
+		return route{}, fmt.Errorf("route to %s/%d: %w", dst, header[1], errTruncated)
 	}
 	return r, nil
 }

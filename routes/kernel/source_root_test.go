@@ -17,11 +17,11 @@ import (
 // Linux keeps one cached IPv6 route, with its preferred source, for each
 // nexthop object and processor. Whichever route is looked up first, the others
 // that lead through the same device keep theirs.
-func TestEndsAndGroupsOfALaneKeepTheirOwnSources(t *testing.T) {
+func TestHostNexthopsAndGroupsOfALaneKeepTheirOwnSources(t *testing.T) {
 	end := routes.Route{
-		Prefix: netip.MustParsePrefix("fd77::2/128"), Nexthop: routes.EndID(0, routes.IPv6), Source: netip.MustParseAddr("fd77::1"),
+		Prefix: netip.MustParsePrefix("fd77::2/128"), Nexthop: routes.HostNexthopID(0, routes.IPv6), Source: netip.MustParseAddr("fd77::1"),
 	}
-	group := routes.Group{ID: routes.GroupID(0, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LegID(0, routes.IPv6)}}
+	group := routes.Group{ID: routes.GroupID(0, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LaneNexthopID(0, routes.IPv6)}}
 	remote := routes.Route{
 		Prefix: netip.MustParsePrefix("fd00:2::/48"), Nexthop: group.ID, Source: netip.MustParseAddr("fd00:1::1"),
 	}
@@ -47,11 +47,11 @@ func TestEndsAndGroupsOfALaneKeepTheirOwnSources(t *testing.T) {
 	}
 }
 
-func TestRouteThatGoesTakesNoSourceOfOthersAlong(t *testing.T) {
+func TestDeletingARouteKeepsTheSourcesOfOthers(t *testing.T) {
 	w := newWorld(t)
 	oneProcessor(t)
 	w.addIPv6("fd77::1/128", "mesh0") // when it knows no better the kernel takes fd00:1::1, which is more alike
-	group := routes.Group{ID: routes.GroupID(0, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LegID(0, routes.IPv6)}}
+	group := routes.Group{ID: routes.GroupID(0, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LaneNexthopID(0, routes.IPv6)}}
 	source := netip.MustParseAddr("fd77::1")
 	want := routes.Config{
 		Table:    routes.DefaultTable,

@@ -12,13 +12,13 @@ import (
 // SysctlStore keeps, over restarts, what sysctls were before Meshway set them.
 type SysctlStore interface {
 	// Load returns what Save saved last, or nothing.
-	Load() ([]Former, error)
-	Save([]Former) error
+	Load() ([]SavedSysctl, error)
+	Save([]SavedSysctl) error
 }
 
-// Former is a sysctl as it was, and as Meshway set it: it is put back only
+// SavedSysctl is a sysctl as it was, and as Meshway set it: it is put back only
 // while it still has our value.
-type Former struct {
+type SavedSysctl struct {
 	Key    string `json:"key"` // path below /proc/sys
 	Before string `json:"before"`
 	Ours   string `json:"ours"`
@@ -28,7 +28,7 @@ type Former struct {
 type FileStore string
 
 // Load reads the file; a missing one is an empty store.
-func (f FileStore) Load() ([]Former, error) {
+func (f FileStore) Load() ([]SavedSysctl, error) {
 	data, err := os.ReadFile(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -36,7 +36,7 @@ func (f FileStore) Load() ([]Former, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read former sysctls: %w", err)
 	}
-	var formers []Former
+	var formers []SavedSysctl
 	if err := json.Unmarshal(data, &formers); err != nil {
 		return nil, fmt.Errorf("parse %s: %w (remove the file to forget the former sysctls)", string(f), err)
 	}
@@ -44,7 +44,7 @@ func (f FileStore) Load() ([]Former, error) {
 }
 
 // Save writes the file, or removes it when there is nothing to keep.
-func (f FileStore) Save(formers []Former) error {
+func (f FileStore) Save(formers []SavedSysctl) error {
 	if len(formers) == 0 {
 		if err := os.Remove(string(f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove former sysctls: %w", err)

@@ -11,14 +11,14 @@ import (
 	"github.com/meshway/meshway/routes/kernel"
 )
 
-func TestFormerSysctlsSurviveARestart(t *testing.T) {
+func TestSavedSysctlsSurviveARestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state", "sysctls.json")
 	store := kernel.FileStore(file)
 	formers, err := store.Load()
 	require.NoError(t, err)
 	assert.Empty(t, formers)
 
-	want := []kernel.Former{{Key: "net/ipv4/ip_forward", Before: "0", Ours: "1"}}
+	want := []kernel.SavedSysctl{{Key: "net/ipv4/ip_forward", Before: "0", Ours: "1"}}
 	require.NoError(t, store.Save(want))
 	got, err := kernel.FileStore(file).Load()
 	require.NoError(t, err)

@@ -36,7 +36,7 @@ func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	for _, s := range settings {
 		before, err := k.readSysctl(s.Key)
 		if err == nil {
-			err = k.remember(Former{Key: s.Key, Before: before, Ours: s.Value})
+			err = k.saveSysctl(SavedSysctl{Key: s.Key, Before: before, Ours: s.Value})
 		}
 		if err == nil {
 			err = k.writeSysctl(s)
@@ -48,9 +48,9 @@ func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	return errors.Join(errs...)
 }
 
-// remember keeps what a setting was before our first write: that which is
+// saveSysctl keeps what a setting was before our first write: that which is
 // found later may be ours, or the work of somebody we repaired after.
-func (k *Kernel) remember(f Former) error {
+func (k *Kernel) saveSysctl(f SavedSysctl) error {
 	if k.options.Sysctls == nil {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (k *Kernel) remember(f Former) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(formers, func(o Former) bool { return o.Key == f.Key })
+	i := slices.IndexFunc(formers, func(o SavedSysctl) bool { return o.Key == f.Key })
 	switch {
 	case i < 0:
 		formers = append(formers, f)
@@ -82,7 +82,7 @@ func (k *Kernel) restoreSysctls() error {
 		return err
 	}
 	var errs []error
-	var left []Former
+	var left []SavedSysctl
 	for _, f := range slices.Backward(formers) {
 		if err := k.restoreSysctl(f); err != nil {
 			errs = append(errs, err)
@@ -94,7 +94,7 @@ func (k *Kernel) restoreSysctls() error {
 }
 
 // restoreSysctl leaves alone a setting that is gone with its device.
-func (k *Kernel) restoreSysctl(f Former) error {
+func (k *Kernel) restoreSysctl(f SavedSysctl) error {
 	now, err := k.readSysctl(f.Key)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && now != f.Ours) {
 		return nil

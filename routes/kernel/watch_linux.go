@@ -99,7 +99,7 @@ func (k *Kernel) concerns(m syscall.NetlinkMessage) bool {
 	switch m.Header.Type {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		r, err := parseRoute(m.Data)
-		return err != nil || k.watches(r.table) || k.hostChanges(r)
+		return err != nil || k.concernsTable(r.table) || k.concernsHostRoutes(r)
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		n, err := parseNexthop(m.Data)
 		return err != nil || routes.OwnNexthop(n.id)
@@ -131,7 +131,7 @@ func (k *Kernel) concernsSysctl(data []byte) bool {
 	return err == nil && k.options.concerns(link.Name)
 }
 
-func (k *Kernel) watches(table int) bool {
+func (k *Kernel) concernsTable(table int) bool {
 	ours := k.table.Load()
 	return ours == 0 || int64(table) == ours || table == routes.NodesTable(int(ours))
 }

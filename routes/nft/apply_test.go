@@ -12,7 +12,7 @@ import (
 	"github.com/meshway/meshway/routes/nft"
 )
 
-func TestMissingNftNamesThePackage(t *testing.T) {
+func TestApplyNamesThePackageWhenNftIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	err := nft.New().Apply(t.Context(), routes.Firewall{})
 	require.ErrorIs(t, err, exec.ErrNotFound)

@@ -19,11 +19,11 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func TestFilterKeepsItsPromises(t *testing.T) {
+func TestFilterMeetsTheContract(t *testing.T) {
 	routestest.FilterContract(t, func(t *testing.T) routestest.FilterWorld { return newWorld(t) })
 }
 
-func TestGoldensAreLoadedByNft(t *testing.T) {
+func TestNftAcceptsTheGoldens(t *testing.T) {
 	w := newWorld(t)
 	files, err := filepath.Glob("testdata/*.nft")
 	require.NoError(t, err)
@@ -33,7 +33,7 @@ func TestGoldensAreLoadedByNft(t *testing.T) {
 	}
 }
 
-func TestEveryForeignChangeIsNoticed(t *testing.T) {
+func TestStateDetectsEveryForeignChange(t *testing.T) {
 	w := newWorld(t)
 	firstRule := func(chain string) string {
 		for line := range strings.Lines(w.run("nft -a list chain inet meshway %s", chain)) {
@@ -63,7 +63,7 @@ func TestEveryForeignChangeIsNoticed(t *testing.T) {
 	}
 }
 
-func TestForeignTablesAreUntouched(t *testing.T) {
+func TestForeignTablesAreKept(t *testing.T) {
 	w := newWorld(t)
 	w.run("nft add table inet other")
 	w.run("nft add chain inet other post { type nat hook postrouting priority 100 ; }")
@@ -73,7 +73,7 @@ func TestForeignTablesAreUntouched(t *testing.T) {
 	assert.Equal(t, before, w.run("nft -a list ruleset"))
 }
 
-func TestCountersSurviveARewrite(t *testing.T) {
+func TestApplyKeepsCounterValues(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
 	w.in(w.right, func() { w.run("ip addr add 10.9.0.1/32 dev lo") })
@@ -128,7 +128,7 @@ func TestPodSourceSurvivesAForeignMasquerade(t *testing.T) {
 
 // Who asks this host for a Service whose endpoint is elsewhere gets the answer
 // from this host only if it comes back here.
-func TestVisitorsAreSeenAsThisHost(t *testing.T) {
+func TestNodePortClientsGetTheAddressOfThisHost(t *testing.T) {
 	w := newWorld(t)
 	w.run("nft add table inet proxy")
 	w.run("nft add chain inet proxy pre { type nat hook prerouting priority -100 ; }")
@@ -139,9 +139,9 @@ func TestVisitorsAreSeenAsThisHost(t *testing.T) {
 		}
 	}
 	fw := routestest.SampleFirewall()
-	fw.Visitors = routes.Visitors{
-		Seen:     []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd00:1::1")},
-		Services: prefixes("10.101.0.0/16", "fd00:101::/112"),
+	fw.NodePortSNAT = routes.NodePortSNAT{
+		Addresses:  []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("fd00:1::1")},
+		ClusterIPs: prefixes("10.101.0.0/16", "fd00:101::/112"),
 	}
 	require.NoError(t, w.Apply(t.Context(), fw))
 	for name, test := range map[string]struct{ from, asked, to, seen string }{
@@ -196,7 +196,7 @@ func TestSpoofedSourcesAreDropped(t *testing.T) {
 	assert.GreaterOrEqual(t, w.dropped(nft.CounterUnderlay), uint64(3))
 }
 
-func TestPeerWithACoveredNodeAddressCanConnect(t *testing.T) {
+func TestPeerWhoseNodeAddressIsInRemoteCanConnect(t *testing.T) {
 	w := newWorld(t)
 	w.in(w.left, func() { w.run("ip addr add 10.2.9.9/32 dev lo") })
 	w.run("ip route add 10.2.9.9/32 via 10.1.0.2")
@@ -235,7 +235,7 @@ func (w *world) dial(fromNS int, from string, toNS int, to string) (conn, accept
 	return conn, accepted, nil
 }
 
-func TestSegmentsFitIntoTheTunnel(t *testing.T) {
+func TestTCPSegmentsFitIntoTheTunnel(t *testing.T) {
 	w := newWorld(t)
 	w.run("ip link set mesh0 mtu 1300") // the far end's link is 1500, as a pod's is
 	for _, direction := range []struct {
@@ -285,12 +285,12 @@ func (w *world) segment(c net.Conn) int {
 	return size
 }
 
-func TestSiblingsHandOverWhatIsForThisDatacenterOnly(t *testing.T) {
+func TestTrustedDevicesAcceptRemoteSourcesForThisDatacenterOnly(t *testing.T) {
 	w := newWorld(t)
 	fw := routestest.SampleFirewall()
 	w.in(w.left, func() { w.run("ip addr add 10.2.7.7/32 dev lo") })
 	for _, siblings := range [][]string{nil, {"l0"}} {
-		fw.Siblings = siblings
+		fw.TrustedDevices = siblings
 		require.NoError(t, w.Apply(t.Context(), fw))
 		assert.Equal(t, siblings != nil, w.datagram(w.left, "10.2.7.7:0", 0, "10.1.0.1:4000").IsValid())
 		assert.False(t, w.datagram(w.left, "10.2.7.7:0", w.right, "10.2.0.2:4000").IsValid(), "goes back out")

@@ -44,7 +44,7 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []Counter) {
 	r.clamp()
 	r.noSNAT()
 	r.antispoof()
-	if r.shared() {
+	if r.hasTransit() {
 		r.transit()
 		r.handover()
 	}
@@ -58,16 +58,16 @@ type ruleset struct {
 
 // ipFamily is how nft names a family.
 type ipFamily struct {
-	family routes.Family
-	word   string // of the match
-	digit  string // at the end of set names
-	kind   string // of a set of addresses
+	family      routes.Family
+	keyword     string // of the match
+	suffix      string // at the end of set names
+	addressType string // of a set of addresses
 }
 
 func ipFamilies() []ipFamily {
 	return []ipFamily{
-		{family: routes.IPv4, word: "ip", digit: "4", kind: "ipv4_addr"},
-		{family: routes.IPv6, word: "ip6", digit: "6", kind: "ipv6_addr"},
+		{family: routes.IPv4, keyword: "ip", suffix: "4", addressType: "ipv4_addr"},
+		{family: routes.IPv6, keyword: "ip6", suffix: "6", addressType: "ipv6_addr"},
 	}
 }
 
@@ -81,11 +81,11 @@ func (r ruleset) sets() {
 	for _, l := range r.fw.Lanes {
 		r.prefixSet(sourcesOf(l), l.Sources)
 	}
-	if r.shared() {
+	if r.hasTransit() {
 		r.transitSets()
 	}
-	if r.visited() {
-		r.prefixSet(setClusterIPs, r.fw.Visitors.Services)
+	if r.hasNodePortSNAT() {
+		r.prefixSet(setClusterIPs, r.fw.NodePortSNAT.ClusterIPs)
 	}
 }
 
@@ -94,8 +94,8 @@ func sourcesOf(l routes.Lane) string { return "sources-" + l.Device + "-" }
 // prefixSet is one set for each family, since nft has no set of both.
 func (r ruleset) prefixSet(name string, prefixes []netip.Prefix) {
 	for _, f := range ipFamilies() {
-		set := name + f.digit
-		r.tx.Add(&knftables.Set{Name: set, Type: f.kind, Flags: []knftables.SetFlag{knftables.IntervalFlag}})
+		set := name + f.suffix
+		r.tx.Add(&knftables.Set{Name: set, Type: f.addressType, Flags: []knftables.SetFlag{knftables.IntervalFlag}})
 		for _, p := range disjoint(prefixes) {
 			if routes.FamilyOf(p.Addr()) == f.family {
 				r.tx.Add(&knftables.Element{Set: set, Key: []string{p.String()}})
@@ -130,16 +130,16 @@ func (r ruleset) clamp() {
 // one is to its own address.
 func (r ruleset) noSNAT() {
 	r.chain(chainNoSNAT, knftables.NATType, knftables.PostroutingHook, knftables.SNATPriority+"-1")
-	if r.shared() {
-		r.bringBack()
+	if r.hasTransit() {
+		r.masqueradeServices()
 	}
-	if r.visited() {
-		r.hideVisitors()
+	if r.hasNodePortSNAT() {
+		r.nodePortSNAT()
 	}
 	for _, f := range ipFamilies() {
-		local, remote := "@"+setLocal+f.digit, "@"+setRemote+f.digit
-		r.rule(chainNoSNAT, f.word, "saddr", local, f.word, "daddr", remote, "snat", f.word, "to", f.word, "saddr")
-		r.rule(chainNoSNAT, f.word, "saddr", remote, f.word, "daddr", local, "snat", f.word, "to", f.word, "saddr")
+		local, remote := "@"+setLocal+f.suffix, "@"+setRemote+f.suffix
+		r.rule(chainNoSNAT, f.keyword, "saddr", local, f.keyword, "daddr", remote, "snat", f.keyword, "to", f.keyword, "saddr")
+		r.rule(chainNoSNAT, f.keyword, "saddr", remote, f.keyword, "daddr", local, "snat", f.keyword, "to", f.keyword, "saddr")
 	}
 }
 
@@ -153,14 +153,14 @@ func (r ruleset) antispoof() {
 	r.rule(chainAntispoof, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept")
 	for _, l := range r.fw.Lanes {
 		for _, f := range ipFamilies() {
-			r.rule(chainAntispoof, "iifname", strconv.Quote(l.Device), f.word, "saddr", "@"+sourcesOf(l)+f.digit, "accept")
+			r.rule(chainAntispoof, "iifname", strconv.Quote(l.Device), f.keyword, "saddr", "@"+sourcesOf(l)+f.suffix, "accept")
 		}
 	}
 	r.rule(chainAntispoof, "iifname", "@"+setLanes, "counter name", strconv.Quote(CounterTunnel), "drop")
 	r.underlay()
 	r.siblings()
 	for _, f := range ipFamilies() {
-		r.rule(chainAntispoof, f.word, "saddr", "@"+setRemote+f.digit, "counter name", strconv.Quote(CounterUnderlay), "drop")
+		r.rule(chainAntispoof, f.keyword, "saddr", "@"+setRemote+f.suffix, "counter name", strconv.Quote(CounterUnderlay), "drop")
 	}
 }
 
@@ -186,10 +186,10 @@ func (r ruleset) underlay() {
 // tunnel for a pod that is here, or behind this host: it has been checked
 // there. A pod of this host cannot use that, for it is behind another device.
 func (r ruleset) siblings() {
-	for _, device := range r.fw.Siblings {
+	for _, device := range r.fw.TrustedDevices {
 		for _, f := range ipFamilies() {
-			r.rule(chainAntispoof, "iifname", strconv.Quote(device), f.word, "saddr", "@"+setRemote+f.digit,
-				f.word, "daddr", "@"+setLocal+f.digit, "accept")
+			r.rule(chainAntispoof, "iifname", strconv.Quote(device), f.keyword, "saddr", "@"+setRemote+f.suffix,
+				f.keyword, "daddr", "@"+setLocal+f.suffix, "accept")
 		}
 	}
 }

@@ -31,10 +31,10 @@ func firewalls() map[string]routes.Firewall {
 	return map[string]routes.Firewall{
 		"empty": {},
 		"node": {
-			Local: prefixes("10.1.0.0/16"), Remote: prefixes("10.2.0.0/16", "fd00:2::/48"), Siblings: []string{"eth0"},
-			Visitors: routes.Visitors{
-				Seen:     []netip.Addr{netip.MustParseAddr("10.1.3.1"), netip.MustParseAddr("fd00:1::1")},
-				Services: prefixes("10.101.0.0/16", "fd00:101::/112"),
+			Local: prefixes("10.1.0.0/16"), Remote: prefixes("10.2.0.0/16", "fd00:2::/48"), TrustedDevices: []string{"eth0"},
+			NodePortSNAT: routes.NodePortSNAT{
+				Addresses:  []netip.Addr{netip.MustParseAddr("10.1.3.1"), netip.MustParseAddr("fd00:1::1")},
+				ClusterIPs: prefixes("10.101.0.0/16", "fd00:101::/112"),
 			},
 		},
 		"two-lanes": {
@@ -51,7 +51,7 @@ func firewalls() map[string]routes.Firewall {
 		"two-gateways": {
 			Lanes: []routes.Lane{{Device: "mesh0", Sources: prefixes("10.2.0.0/16", "fd00:2::/48")}},
 			Local: prefixes("10.1.0.0/16", "10.101.0.0/16", "fd00:1::/48"), Remote: prefixes("10.2.0.0/16", "fd00:2::/48"),
-			TunnelPorts: []uint16{51820}, ControlPort: 7443, Siblings: []string{"eth0", "flannel.1"},
+			TunnelPorts: []uint16{51820}, ControlPort: 7443, TrustedDevices: []string{"eth0", "flannel.1"},
 			Transit: routes.Transit{Devices: []string{"eth0", "flannel.1"}, Services: prefixes("10.101.0.0/16")},
 		},
 	}
@@ -67,7 +67,7 @@ func render(t *testing.T, fw routes.Firewall) (string, string) {
 	return tx.String(), fake.Dump()
 }
 
-func TestRulesetIsAsTheGoldenShows(t *testing.T) {
+func TestRulesetMatchesTheGolden(t *testing.T) {
 	for name, fw := range firewalls() {
 		t.Run(name, func(t *testing.T) {
 			got, _ := render(t, fw)
@@ -82,7 +82,7 @@ func TestRulesetIsAsTheGoldenShows(t *testing.T) {
 	}
 }
 
-func TestRenderingReplacesWhateverWasThere(t *testing.T) {
+func TestRenderReplacesTheTable(t *testing.T) {
 	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
 	for _, name := range []string{"two-lanes", "empty", "two-lanes"} {
 		fw := firewalls()[name]
@@ -94,7 +94,7 @@ func TestRenderingReplacesWhateverWasThere(t *testing.T) {
 	}
 }
 
-func TestCountersGoOn(t *testing.T) {
+func TestRenderKeepsCounterValues(t *testing.T) {
 	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
 	tx := fake.NewTransaction()
 	nft.Render(tx, routes.Firewall{}, []nft.Counter{{Name: nft.CounterTunnel, Packets: 3, Bytes: 180}})

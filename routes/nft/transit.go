@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/knftables"
 )
 
-// shared tells whether other gateways share the work of this one.
-func (r ruleset) shared() bool { return len(r.fw.Transit.Devices) > 0 }
+// hasTransit tells whether other gateways share the work of this one.
+func (r ruleset) hasTransit() bool { return len(r.fw.Transit.Devices) > 0 }
 
 func (r ruleset) transitSets() {
 	r.tx.Add(&knftables.Set{Name: setHosts, Type: "ifname"})
@@ -34,20 +34,20 @@ func (r ruleset) transit() {
 		hosts = append(hosts, strconv.Quote(device))
 	}
 	for _, f := range ipFamilies() {
-		local, remote := "@"+setLocal+f.digit, "@"+setRemote+f.digit
-		r.rule(chainTransit, "iifname", "@"+setHosts, f.word, "saddr", local, f.word, "daddr", remote, "notrack")
-		r.rule(chainTransit, f.word, "saddr", remote, f.word, "daddr", local, f.word, "daddr !=", "@"+setServices+f.digit,
+		local, remote := "@"+setLocal+f.suffix, "@"+setRemote+f.suffix
+		r.rule(chainTransit, "iifname", "@"+setHosts, f.keyword, "saddr", local, f.keyword, "daddr", remote, "notrack")
+		r.rule(chainTransit, f.keyword, "saddr", remote, f.keyword, "daddr", local, f.keyword, "daddr !=", "@"+setServices+f.suffix,
 			"fib daddr oifname {", strings.Join(hosts, ", "), "} notrack")
 	}
 }
 
-// bringBack gives this host's address to what was translated here for a pod
+// masqueradeServices gives this host's address to what was translated here for a pod
 // of another host. The pod's answer would go to any gateway, of which only
 // this one knows what to translate it back to.
-func (r ruleset) bringBack() {
+func (r ruleset) masqueradeServices() {
 	for _, f := range ipFamilies() {
 		r.rule(chainNoSNAT, "oifname", "@"+setHosts, "ct status dnat",
-			f.word, "saddr", "@"+setRemote+f.digit, f.word, "daddr", "@"+setLocal+f.digit, "masquerade")
+			f.keyword, "saddr", "@"+setRemote+f.suffix, f.keyword, "daddr", "@"+setLocal+f.suffix, "masquerade")
 	}
 }
 
@@ -58,7 +58,7 @@ func (r ruleset) handover() {
 	r.chain(chainHandover, knftables.FilterType, knftables.ForwardHook, knftables.FilterPriority)
 	for _, from := range []string{setHosts, setLanes} {
 		for _, f := range ipFamilies() {
-			r.rule(chainHandover, "iifname", "@"+from, "oifname", "@"+setHosts, f.word, "daddr", "@"+setRemote+f.digit, "drop")
+			r.rule(chainHandover, "iifname", "@"+from, "oifname", "@"+setHosts, f.keyword, "daddr", "@"+setRemote+f.suffix, "drop")
 		}
 	}
 }

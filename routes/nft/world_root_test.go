@@ -51,19 +51,19 @@ func (w *world) join(ns int, device string, net int) {
 	ours, theirs := fmt.Sprintf("02:00:00:00:0%d:01", net), fmt.Sprintf("02:00:00:00:0%d:02", net)
 	w.run("ip link add %s address %s type veth peer name eth0 address %s netns /proc/%d/fd/%d",
 		device, ours, theirs, os.Getpid(), ns)
-	w.end(device, net, 1)
+	w.configureEnd(device, net, 1)
 	w.run("ip neigh replace fd00:%d::2 lladdr %s dev %s nud permanent", net, theirs, device)
 	w.in(ns, func() {
 		w.run("ip link set lo up")
-		w.end("eth0", net, 2)
+		w.configureEnd("eth0", net, 2)
 		w.run("ip neigh replace fd00:%d::1 lladdr %s dev eth0 nud permanent", net, ours)
 		w.run("ip route add default via 10.%d.0.1", net)
 		w.run("ip -6 route add default via fd00:%d::1", net)
 	})
 }
 
-// end sets up one end of a link.
-func (w *world) end(device string, net, host int) {
+// configureEnd sets up one end of a link.
+func (w *world) configureEnd(device string, net, host int) {
 	w.run("ip addr add 10.%d.0.%d/24 dev %s", net, host, device)
 	w.run("ip addr add fd00:%d::%d/64 dev %s nodad", net, host, device)
 	w.run("ip link set %s up", device)

@@ -41,7 +41,7 @@ func promises() map[string]func(*testing.T, World) {
 		"without prune nothing is deleted":            nothingDeletedWithoutPrune,
 		"a leg may lead to a router on the link":      routerOnTheLink,
 		"a router on no link hides no other leg":      routerOnNoLink,
-		"a lost leg leaves its groups":                lostLegLeavesGroups,
+		"a lost leg leaves its groups":                lostNexthopLeavesGroups,
 		"a group turns into a blackhole and back":     groupTurnsIntoBlackhole,
 		"one bad entry does not hide the others":      badEntryDoesNotHideOthers,
 		"foreign routes survive everything":           foreignRoutesSurvive,
@@ -51,12 +51,12 @@ func promises() map[string]func(*testing.T, World) {
 		"deleting what is gone is no error":           deletingTwiceIsFine,
 		"foreign deletions wake and are repaired":     foreignDeletionsAreRepaired,
 		"own writes do not wake":                      ownWritesDoNotWake,
-		"lookup tells prefix, leg and source":         lookupTells,
+		"lookup tells prefix, leg and source":         lookupReports,
 		"sysctls are put back if still ours":          sysctlsArePutBack,
 		"removal leaves nothing of ours":              removalLeavesNothing,
 		"a source that is not ours is refused":        foreignSourceIsRefused,
 		"a route moves to another nexthop in place":   routeMoves,
-		"ways to nodes are in a table of their own":   waysToNodes,
+		"ways to nodes are in a table of their own":   nodeRoutes,
 		"a rule to another table is not taken for it": ruleToAnotherTable,
 	}
 }
@@ -72,8 +72,8 @@ func Contract(t *testing.T, world func(t *testing.T) World) {
 // Sample is a configuration with two lanes to one datacenter, one lane to a
 // second, and a third that cannot be reached; both families.
 func Sample() routes.Config {
-	leg0, leg1 := routes.LegID(0, routes.IPv4), routes.LegID(1, routes.IPv4)
-	leg0v6, hole := routes.LegID(0, routes.IPv6), routes.BlackholeID(routes.IPv4)
+	leg0, leg1 := routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)
+	leg0v6, hole := routes.LaneNexthopID(0, routes.IPv6), routes.BlackholeID(routes.IPv4)
 	first, second, third := routes.GroupID(0, routes.IPv4), routes.GroupID(1, routes.IPv4), routes.GroupID(2, routes.IPv4)
 	firstv6 := routes.GroupID(0, routes.IPv6)
 	source := netip.MustParseAddr("10.1.0.1")
@@ -130,8 +130,8 @@ type counter struct{ n atomic.Int64 }
 
 func (c *counter) wake() { c.n.Add(1) }
 
-// wakesAfter requires that the act wakes, once it is listened.
-func (c *counter) wakesAfter(t *testing.T, act func()) {
+// requireWake requires that the act wakes, once it is listened.
+func (c *counter) requireWake(t *testing.T, act func()) {
 	t.Helper()
 	before := c.n.Load()
 	act()

@@ -24,7 +24,7 @@ func FilterContract(t *testing.T, world func(t *testing.T) FilterWorld) {
 		"before the first apply there is no table": absentAtFirst,
 		"an intact table is not written again":     intactIsNotWritten,
 		"a broken table is noticed and repaired":   brokenIsRepaired,
-		"another wish replaces the table":          wishReplaces,
+		"another wish replaces the table":          changedFirewallReplaces,
 		"removing twice is no error":               removingTwiceIsFine,
 	}
 	for name, promise := range promises {
@@ -73,7 +73,7 @@ func brokenIsRepaired(t *testing.T, w FilterWorld) {
 	assert.NotEqual(t, written, w.Written())
 }
 
-func wishReplaces(t *testing.T, w FilterWorld) {
+func changedFirewallReplaces(t *testing.T, w FilterWorld) {
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
 	written := w.Written()
 	fw := SampleFirewall()

@@ -24,7 +24,7 @@ type Kernel struct {
 	routes    map[routeKey]route
 	rules     map[ruleKey]bool
 	sysctls   map[string]string
-	formers   map[string]former
+	saved     map[string]savedSysctl
 	faults    []fault
 	calls     Calls
 	watchers  map[*watcher]bool
@@ -55,8 +55,8 @@ type (
 		routes.Rule
 		table int
 	}
-	former struct{ before, ours string }
-	fault  struct {
+	savedSysctl struct{ before, ours string }
+	fault       struct {
 		operation string
 		err       error
 	}
@@ -86,7 +86,7 @@ func NewKernel(devices ...string) *Kernel {
 		routes:    map[routeKey]route{},
 		rules:     map[ruleKey]bool{},
 		sysctls:   map[string]string{},
-		formers:   map[string]former{},
+		saved:     map[string]savedSysctl{},
 		watchers:  map[*watcher]bool{},
 	}
 	for _, s := range routes.NodeSysctls(nil) {

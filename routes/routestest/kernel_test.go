@@ -7,7 +7,7 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func TestFakeKernelKeepsItsPromises(t *testing.T) {
+func TestFakeKernelMeetsTheContract(t *testing.T) {
 	routestest.Contract(t, func(*testing.T) routestest.World { return world() })
 }
 
@@ -18,6 +18,6 @@ func world() *routestest.Kernel {
 	return k
 }
 
-func TestFakeFilterKeepsItsPromises(t *testing.T) {
+func TestFakeFilterMeetsTheContract(t *testing.T) {
 	routestest.FilterContract(t, func(*testing.T) routestest.FilterWorld { return routestest.NewFilter() })
 }

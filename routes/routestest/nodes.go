@@ -20,13 +20,13 @@ func ToNodes() routes.Config {
 	}
 	for _, prefix := range []string{"10.1.7.0/24", "10.2.0.0/16"} { // the second one is in both tables
 		c.Routes = append(c.Routes, routes.Route{
-			Prefix: netip.MustParsePrefix(prefix), Nexthop: routes.LegID(1, routes.IPv4), ToNode: true,
+			Prefix: netip.MustParsePrefix(prefix), Nexthop: routes.LaneNexthopID(1, routes.IPv4), ToNode: true,
 		})
 	}
 	return c
 }
 
-func waysToNodes(t *testing.T, w World) {
+func nodeRoutes(t *testing.T, w World) {
 	want := ToNodes()
 	got := apply(t, w, want)
 	assert.True(t, routes.Diff(want, got, true).Empty(), routes.Diff(want, got, true))
@@ -34,9 +34,9 @@ func waysToNodes(t *testing.T, w World) {
 	require.ErrorIs(t, err, routes.ErrNoRoute, "what this host itself sends does not go by them")
 
 	wakes := watch(t, w)
-	wakes.wakesAfter(t, func() { w.DeleteRule(table, want.Rules[0]) })
+	wakes.requireWake(t, func() { w.DeleteRule(table, want.Rules[0]) })
 	apply(t, w, want)
-	wakes.wakesAfter(t, func() { w.DeleteRoute(routes.NodesTable(table), want.Routes[5].Prefix) })
+	wakes.requireWake(t, func() { w.DeleteRoute(routes.NodesTable(table), want.Routes[5].Prefix) })
 	apply(t, w, want)
 
 	foreign := netip.MustParsePrefix("10.1.9.0/24")

@@ -35,13 +35,13 @@ func nothingDeletedWithoutPrune(t *testing.T, w World) {
 	assert.Equal(t, less, after.Config)
 }
 
-func lostLegLeavesGroups(t *testing.T, w World) {
+func lostNexthopLeavesGroups(t *testing.T, w World) {
 	want := Sample()
 	apply(t, w, want)
 	w.DownDevice("mesh1")
 	got := observe(t, w)
 	assert.Equal(t, []routes.Group{
-		{ID: routes.GroupID(0, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LegID(0, routes.IPv4)}},
+		{ID: routes.GroupID(0, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LaneNexthopID(0, routes.IPv4)}},
 		want.Groups[1], want.Groups[3],
 	}, got.Groups)
 	assert.NotContains(t, got.Routes, want.Routes[1], "its only leg is gone")
@@ -70,7 +70,7 @@ func badEntryDoesNotHideOthers(t *testing.T, w World) {
 		require.ErrorContains(t, err, "device mesh9 does not exist")
 		assert.Equal(t, want.Rules, got.Rules)
 		assert.Equal(t, want.Routes, got.Routes, "none is missing, or packets would leave unencrypted")
-		assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, got.Groups[0].Members, "has another leg")
+		assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members, "has another leg")
 		assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, got.Groups[2].Members, "has none")
 	}
 	apply(t, w, Sample())
@@ -107,7 +107,7 @@ func deletionSparesOthers(t *testing.T, w World) {
 }
 
 func foreignNexthopSurvives(t *testing.T, w World) {
-	id := routes.LegID(1, routes.IPv4)
+	id := routes.LaneNexthopID(1, routes.IPv4)
 	foreign := []routes.ForeignNexthop{{ID: id, Protocol: boot}}
 	w.AddNexthop(id, boot)
 	want := Sample()
@@ -116,7 +116,7 @@ func foreignNexthopSurvives(t *testing.T, w World) {
 	require.ErrorAs(t, err, &conflict)
 	require.ErrorContains(t, err, "id 0x4d570004 belongs to protocol 3")
 	assert.Equal(t, foreign, got.ForeignNexthops)
-	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, got.Groups[0].Members, "lives on with its other leg")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members, "lives on with its other leg")
 	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, got.Groups[2].Members, "has no other leg")
 	assert.Equal(t, want.Routes, got.Routes)
 	assert.True(t, routes.Diff(want, got, true).Empty(), "there is nothing more to write")
@@ -150,7 +150,7 @@ func foreignDeletionsAreRepaired(t *testing.T, w World) {
 		func() { w.DeleteNexthop(want.Groups[1].ID) }, // takes one route with it
 	}
 	for _, hand := range hands {
-		wakes.wakesAfter(t, hand)
+		wakes.requireWake(t, hand)
 		got, err := applier.Apply(t.Context(), want, true)
 		require.NoError(t, err)
 		require.Equal(t, want, got.Config)
@@ -171,11 +171,11 @@ func ownWritesDoNotWake(t *testing.T, w World) {
 		apply(t, w, want)
 	}
 	// A foreign deletion comes behind all that our writes could have caused.
-	wakes.wakesAfter(t, func() { w.DeleteRoute(table, want.Routes[0].Prefix) })
+	wakes.requireWake(t, func() { w.DeleteRoute(table, want.Routes[0].Prefix) })
 	assert.Equal(t, int64(2), wakes.n.Load(), "one for listening, one for the deletion")
 }
 
-func lookupTells(t *testing.T, w World) {
+func lookupReports(t *testing.T, w World) {
 	want := Sample()
 	apply(t, w, want)
 	found, err := w.Lookup(t.Context(), netip.MustParseAddr("10.3.4.5"))

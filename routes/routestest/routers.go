@@ -14,7 +14,7 @@ import (
 // its links, for both families.
 func Routed() routes.Config {
 	leg := func(n int, f routes.Family, device, via string) routes.Nexthop {
-		return routes.Nexthop{ID: routes.LegID(n, f), Family: f, Device: device, Via: netip.MustParseAddr(via)}
+		return routes.Nexthop{ID: routes.LaneNexthopID(n, f), Family: f, Device: device, Via: netip.MustParseAddr(via)}
 	}
 	c := routes.Config{
 		Table: table,
@@ -24,9 +24,9 @@ func Routed() routes.Config {
 			leg(1, routes.IPv4, "mesh1", "198.51.100.12"),
 		},
 		Groups: []routes.Group{
-			{ID: routes.GroupID(0, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LegID(0, routes.IPv4), routes.LegID(1, routes.IPv4)}},
-			{ID: routes.GroupID(0, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LegID(0, routes.IPv6)}},
-			{ID: routes.GroupID(1, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LegID(0, routes.IPv4)}},
+			{ID: routes.GroupID(0, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)}},
+			{ID: routes.GroupID(0, routes.IPv6), Family: routes.IPv6, Members: []uint32{routes.LaneNexthopID(0, routes.IPv6)}},
+			{ID: routes.GroupID(1, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LaneNexthopID(0, routes.IPv4)}},
 		},
 		Routes: []routes.Route{
 			{Prefix: netip.MustParsePrefix("10.2.0.0/16"), Nexthop: routes.GroupID(0, routes.IPv4)},
@@ -68,5 +68,5 @@ func routerOnNoLink(t *testing.T, w World) {
 	require.ErrorContains(t, err, "203.0.113.1")
 	require.ErrorContains(t, err, "unreachable")
 	assert.Equal(t, want.Routes, got.Routes)
-	assert.Equal(t, []uint32{routes.LegID(0, routes.IPv4)}, got.Groups[0].Members)
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members)
 }

@@ -15,8 +15,8 @@ func (k *Kernel) String() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var b strings.Builder
-	for _, key := range sorted(keys(k.formers)) {
-		fmt.Fprintf(&b, "sysctl %s=%s (was %s)\n", key, k.sysctls[key], k.formers[key].before)
+	for _, key := range sorted(keys(k.saved)) {
+		fmt.Fprintf(&b, "sysctl %s=%s (was %s)\n", key, k.sysctls[key], k.saved[key].before)
 	}
 	for _, id := range sorted(keys(k.nexthops)) {
 		fmt.Fprintf(&b, "nexthop %s\n", k.nexthops[id])

@@ -15,10 +15,10 @@ func (k *Kernel) Apply(_ context.Context, change routes.Change) error {
 	defer k.mu.Unlock()
 	k.calls.Apply++
 	k.calls.Messages += change.Len()
-	w := writing{Kernel: k, table: change.Table}
+	w := transaction{Kernel: k, table: change.Table}
 	each(&w, "set sysctl", change.Sysctls, routes.Sysctl.String, w.setSysctl)
-	each(&w, "add nexthop", change.Nexthops.Add, routes.Nexthop.String, w.addLeg)
-	each(&w, "replace nexthop", change.Nexthops.Replace, routes.Nexthop.String, w.replaceLeg)
+	each(&w, "add nexthop", change.Nexthops.Add, routes.Nexthop.String, w.addNexthop)
+	each(&w, "replace nexthop", change.Nexthops.Replace, routes.Nexthop.String, w.replaceNexthop)
 	each(&w, "add nexthop", change.Groups.Add, routes.Group.String, w.addGroup)
 	each(&w, "replace nexthop", change.Groups.Replace, routes.Group.String, w.replaceGroup)
 	each(&w, "add route", change.Routes.Add, w.routeText, w.addRoute)
@@ -37,17 +37,17 @@ func (k *Kernel) Apply(_ context.Context, change routes.Change) error {
 	return errors.Join(w.errs...)
 }
 
-// writing is one Apply under way.
-type writing struct {
+// transaction is one Apply under way.
+type transaction struct {
 	*Kernel
 	table int
 	errs  []error
 }
 
-func (w *writing) routeText(r routes.Route) string { return r.Text(w.table) }
-func (w *writing) ruleText(r routes.Rule) string   { return r.Text(w.table) }
+func (w *transaction) routeText(r routes.Route) string { return r.Text(w.table) }
+func (w *transaction) ruleText(r routes.Rule) string   { return r.Text(w.table) }
 
-func each[T any](w *writing, verb string, entries []T, text func(T) string, write func(T) error) {
+func each[T any](w *transaction, verb string, entries []T, text func(T) string, write func(T) error) {
 	for _, e := range entries {
 		operation := verb + " " + text(e)
 		if err := w.fault(operation); err != nil {
@@ -60,43 +60,43 @@ func each[T any](w *writing, verb string, entries []T, text func(T) string, writ
 	}
 }
 
-func (w *writing) setSysctl(s routes.Sysctl) error {
+func (w *transaction) setSysctl(s routes.Sysctl) error {
 	before, ok := w.sysctls[s.Key]
 	if !ok {
 		return ErrMissing
 	}
-	if f, ok := w.formers[s.Key]; ok {
+	if f, ok := w.saved[s.Key]; ok {
 		before = f.before
 	}
-	w.formers[s.Key] = former{before: before, ours: s.Value}
+	w.saved[s.Key] = savedSysctl{before: before, ours: s.Value}
 	w.sysctls[s.Key] = s.Value
 	return nil
 }
 
-func (w *writing) restore() {
-	for key, f := range w.formers {
+func (w *transaction) restore() {
+	for key, f := range w.saved {
 		if w.sysctls[key] == f.ours {
 			w.sysctls[key] = f.before
 		}
 	}
-	clear(w.formers)
+	clear(w.saved)
 }
 
-func (w *writing) addLeg(n routes.Nexthop) error {
+func (w *transaction) addNexthop(n routes.Nexthop) error {
 	if _, ok := w.nexthops[n.ID]; ok {
 		return ErrExists
 	}
-	return w.putLeg(n)
+	return w.putNexthop(n)
 }
 
-func (w *writing) replaceLeg(n routes.Nexthop) error {
+func (w *transaction) replaceNexthop(n routes.Nexthop) error {
 	if have, ok := w.nexthops[n.ID]; !ok || len(have.members) > 0 {
 		return ErrInvalid
 	}
-	return w.putLeg(n)
+	return w.putNexthop(n)
 }
 
-func (w *writing) putLeg(n routes.Nexthop) error {
+func (w *transaction) putNexthop(n routes.Nexthop) error {
 	up, exists := w.devices[n.Device]
 	switch {
 	case n.ID == 0:
@@ -112,21 +112,21 @@ func (w *writing) putLeg(n routes.Nexthop) error {
 	return nil
 }
 
-func (w *writing) addGroup(g routes.Group) error {
+func (w *transaction) addGroup(g routes.Group) error {
 	if _, ok := w.nexthops[g.ID]; ok {
 		return ErrExists
 	}
 	return w.putGroup(g)
 }
 
-func (w *writing) replaceGroup(g routes.Group) error {
+func (w *transaction) replaceGroup(g routes.Group) error {
 	if have, ok := w.nexthops[g.ID]; !ok || len(have.members) == 0 {
 		return ErrInvalid
 	}
 	return w.putGroup(g)
 }
 
-func (w *writing) putGroup(g routes.Group) error {
+func (w *transaction) putGroup(g routes.Group) error {
 	if g.ID == 0 || len(g.Members) == 0 {
 		return ErrInvalid
 	}
@@ -148,23 +148,23 @@ func (w *writing) putGroup(g routes.Group) error {
 }
 
 // key is where a route is.
-func (w *writing) key(r routes.Route) routeKey { return routeKey{r.Table(w.table), r.Prefix} }
+func (w *transaction) key(r routes.Route) routeKey { return routeKey{r.Table(w.table), r.Prefix} }
 
-func (w *writing) addRoute(r routes.Route) error {
+func (w *transaction) addRoute(r routes.Route) error {
 	if _, ok := w.routes[w.key(r)]; ok {
 		return ErrExists
 	}
 	return w.putRoute(r)
 }
 
-func (w *writing) replaceRoute(r routes.Route) error {
+func (w *transaction) replaceRoute(r routes.Route) error {
 	if _, ok := w.routes[w.key(r)]; !ok {
 		return ErrMissing
 	}
 	return w.putRoute(r)
 }
 
-func (w *writing) putRoute(r routes.Route) error {
+func (w *transaction) putRoute(r routes.Route) error {
 	leg, ok := w.nexthops[r.Nexthop]
 	switch {
 	case r.Prefix != r.Prefix.Masked():
@@ -181,7 +181,7 @@ func (w *writing) putRoute(r routes.Route) error {
 }
 
 // deleteRoute lets a route alone that is another's by now.
-func (w *writing) deleteRoute(r routes.Route) error {
+func (w *transaction) deleteRoute(r routes.Route) error {
 	key := w.key(r)
 	if w.routes[key].protocol == routes.DefaultProtocol {
 		delete(w.routes, key)
@@ -189,7 +189,7 @@ func (w *writing) deleteRoute(r routes.Route) error {
 	return nil
 }
 
-func (w *writing) addRule(r routes.Rule) error {
+func (w *transaction) addRule(r routes.Rule) error {
 	key := ruleKey{r, r.Table(w.table)}
 	if w.rules[key] {
 		return ErrExists
@@ -198,12 +198,12 @@ func (w *writing) addRule(r routes.Rule) error {
 	return nil
 }
 
-func (w *writing) deleteRule(r routes.Rule) error {
+func (w *transaction) deleteRule(r routes.Rule) error {
 	delete(w.rules, ruleKey{r, r.Table(w.table)})
 	return nil
 }
 
-func (w *writing) deleteNexthop(id uint32) error {
+func (w *transaction) deleteNexthop(id uint32) error {
 	w.dropNexthop(id)
 	return nil
 }

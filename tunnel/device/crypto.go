@@ -38,7 +38,7 @@ func configureDevice(c tunnel.Change, server int) error {
 		return nil
 	}
 	if err := client.ConfigureDevice(c.Name, cfg); err != nil {
-		return fmt.Errorf("set keys and peers of %s: %w", c.Name, unreadable(c.Name, err))
+		return fmt.Errorf("set keys and peers of %s: %w", c.Name, explainError(c.Name, err))
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func ensurePortFree(client *wgctrl.Client, c tunnel.Change, server int) error {
 	}
 	dev, err := client.Device(c.Name)
 	if err != nil {
-		return unreadable(c.Name, err)
+		return explainError(c.Name, err)
 	}
 	return portFree(uint16(dev.ListenPort), server)
 }
@@ -75,7 +75,7 @@ func deviceConfig(c tunnel.Change) (wgtypes.Config, error) {
 	for _, p := range c.Peers {
 		cfg.Peers = append(cfg.Peers, peerConfig(p))
 	}
-	parked, err := parkedPrefixes(c.Peers)
+	parked, err := parkPrefixes(c.Peers)
 	if err != nil {
 		return cfg, err
 	}
@@ -99,12 +99,12 @@ func peerConfig(p tunnel.PeerChange) wgtypes.PeerConfig {
 	return pc
 }
 
-// parkedPrefixes takes prefixes away from peers. wgctrl knows only "replace
+// parkPrefixes takes prefixes away from peers. wgctrl knows only "replace
 // the whole list", which leaves the peer without any prefix for a moment and
 // drops packets. Moving a prefix to another peer is atomic, though: so the
 // unwanted ones go to a peer that nobody has the key of, and that peer is
 // removed. One that a crash leaves behind is removed by the next Diff.
-func parkedPrefixes(peers []tunnel.PeerChange) ([]wgtypes.PeerConfig, error) {
+func parkPrefixes(peers []tunnel.PeerChange) ([]wgtypes.PeerConfig, error) {
 	var unwanted []netip.Prefix
 	for _, p := range peers {
 		unwanted = append(unwanted, p.RemoveAllowedIPs...)
@@ -116,10 +116,10 @@ func parkedPrefixes(peers []tunnel.PeerChange) ([]wgtypes.PeerConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	nobody := wgtypes.Key(key.Public())
+	parking := wgtypes.Key(key.Public())
 	return []wgtypes.PeerConfig{
-		{PublicKey: nobody, AllowedIPs: toIPNets(unwanted)},
-		{PublicKey: nobody, Remove: true},
+		{PublicKey: parking, AllowedIPs: toIPNets(unwanted)},
+		{PublicKey: parking, Remove: true},
 	}, nil
 }
 
@@ -161,8 +161,8 @@ func observePeer(p wgtypes.Peer) tunnel.ObservedPeer {
 	return o
 }
 
-// isBlank says that nobody configured the interface yet.
-func isBlank(name string) (bool, error) {
+// isUnconfigured says that nobody configured the interface yet.
+func isUnconfigured(name string) (bool, error) {
 	client, err := wgctrl.New()
 	if err != nil {
 		return false, err
@@ -175,8 +175,8 @@ func isBlank(name string) (bool, error) {
 	return dev.PrivateKey == (wgtypes.Key{}) && len(dev.Peers) == 0, nil
 }
 
-// unreadable explains the errors of wgctrl.
-func unreadable(name string, err error) error {
+// explainError explains the errors of wgctrl.
+func explainError(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("no data plane answers for interface %s (socket /var/run/wireguard/%s.sock is missing): %w", name, name, err)

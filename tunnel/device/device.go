@@ -100,7 +100,7 @@ func (d *Device) measure(h links, out []tunnel.Observed) error {
 		}
 		dev, err := client.Device(o.Name)
 		if err != nil {
-			o.Err = unreadable(o.Name, err)
+			o.Err = explainError(o.Name, err)
 			continue
 		}
 		observeDevice(o, dev)
@@ -144,7 +144,7 @@ func (d *Device) adopt(h links, link netlink.Link) error {
 	}
 	name := link.Attrs().Name
 	if kindOf(link) != "" && link.Attrs().Flags&net.FlagUp == 0 {
-		if blank, err := isBlank(name); err == nil && blank {
+		if blank, err := isUnconfigured(name); err == nil && blank {
 			d.log.Info("unused interface adopted", "interface", name)
 			return h.setAlias(link)
 		}

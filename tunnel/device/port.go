@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Unseen is the process of an interface that is in another container: its
+// OtherContainer is the process of an interface that is in another container: its
 // files under /proc cannot be looked at.
-const Unseen = -1
+const OtherContainer = -1
 
 // portFree tries a UDP port in both families and names who has it. The
 // process friend, if it is not 0, may have it.
-func portFree(port uint16, friend int) error {
+func portFree(port uint16, allowed int) error {
 	if port == 0 {
 		return nil
 	}
@@ -33,8 +33,8 @@ func portFree(port uint16, friend int) error {
 			continue // the family is off on this host
 		}
 		pid, owner := portOwner(port)
-		unseen := friend == Unseen && pid == 0
-		if friend == 0 || pid != friend && !unseen {
+		otherContainer := allowed == OtherContainer && pid == 0
+		if allowed == 0 || pid != allowed && !otherContainer {
 			return fmt.Errorf("listen on UDP port %d: in use by %s; stop it, or choose another WireGuard port: %w",
 				port, owner, unix.EADDRINUSE)
 		}

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probe is the name of the interface that Supported makes and deletes. No
+// probeName is the name of the interface that Supported makes and deletes. No
 // lane has it: a lane's name ends in a number.
-const probe = "mesh-probe"
+const probeName = "mesh-probe"
 
 // Backend makes links of type wireguard.
 type Backend struct{}
@@ -60,10 +60,10 @@ func (*Backend) Remove(ctx context.Context, name string) error {
 // has no key, no address and is never up.
 func Supported(ctx context.Context) error {
 	b := New()
-	if err := b.Create(ctx, probe, 0); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := b.Create(ctx, probeName, 0); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	return b.Remove(ctx, probe)
+	return b.Remove(ctx, probeName)
 }
 
 func attrs(name string, mtu int) netlink.LinkAttrs {

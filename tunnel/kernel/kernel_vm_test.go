@@ -16,7 +16,7 @@ import (
 	"github.com/meshway/meshway/tunnel/tunneltest"
 )
 
-func TestKernelKeepsTheContract(t *testing.T) {
+func TestKernelMeetsTheContract(t *testing.T) {
 	tunneltest.TestDevice(t, 25, func(t *testing.T) tunnel.Device { return newCleanDevice(t) })
 }
 
@@ -31,7 +31,7 @@ func TestSupportedLeavesNothingBehind(t *testing.T) {
 	require.Equal(t, before, linkNames(t))
 }
 
-func TestInterfacesAreOfTheKernelsKind(t *testing.T) {
+func TestInterfacesAreOfTypeWireguard(t *testing.T) {
 	dev := newCleanDevice(t)
 	have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}}, true)
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestInterfacesAreOfTheKernelsKind(t *testing.T) {
 	require.Equal(t, "wireguard", link.Type())
 }
 
-func TestForeignInterfacesAreRefusedAndHarmless(t *testing.T) {
+func TestForeignInterfacesAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		make func(*testing.T)
@@ -72,7 +72,7 @@ func TestForeignInterfacesAreRefusedAndHarmless(t *testing.T) {
 	}
 }
 
-func TestAnInterfaceOfACrashBeforeItsMarkIsAdopted(t *testing.T) {
+func TestAnInterfaceWithoutAliasAfterACrashIsAdopted(t *testing.T) {
 	dev := newCleanDevice(t)
 	require.NoError(t, kernel.New().Create(t.Context(), "mesh0", 1420))
 	have, err := dev.List(t.Context())
@@ -81,10 +81,10 @@ func TestAnInterfaceOfACrashBeforeItsMarkIsAdopted(t *testing.T) {
 	want := []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}}
 	have, err = tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
 	require.NoError(t, err)
-	tunneltest.RequireRealised(t, tunneltest.Key(1), want, have)
+	tunneltest.RequireApplied(t, tunneltest.Key(1), want, have)
 }
 
-func TestAPortThatAnotherInterfaceHasIsRefused(t *testing.T) {
+func TestAPortOfAnotherInterfaceIsRefused(t *testing.T) {
 	dev := newCleanDevice(t)
 	want := []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}, {Name: "mesh1", Lane: 1, ListenPort: 51820, MTU: 1420}}
 	have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
@@ -96,7 +96,7 @@ func TestAPortThatAnotherInterfaceHasIsRefused(t *testing.T) {
 	want[1].ListenPort = 51821
 	have, err = tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
 	require.NoError(t, err)
-	tunneltest.RequireRealised(t, tunneltest.Key(1), want, have)
+	tunneltest.RequireApplied(t, tunneltest.Key(1), want, have)
 }
 
 func linkNames(t *testing.T) []string {

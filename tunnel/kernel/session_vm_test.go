@@ -130,7 +130,7 @@ func (p *pair) echo(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 }
 
-func TestTheTunnelCarriesPacketsAndMarksItsOwn(t *testing.T) {
+func TestTheTunnelCarriesPacketsAndMarksEncryptedOnes(t *testing.T) {
 	p := newPair(t)
 	require.ErrorIs(t, p.hosts[0].Do(func() error {
 		_, err := netlink.RouteGet(outer(1).Addr().AsSlice())
@@ -141,7 +141,7 @@ func TestTheTunnelCarriesPacketsAndMarksItsOwn(t *testing.T) {
 	// b has heard of a meanwhile.
 	p.want[1][0].Peers[0].Endpoint = netip.AddrPortFrom(outer(0).Addr(), 51820)
 	for i, have := range have {
-		tunneltest.RequireRealised(t, tunneltest.Key(byte(i+1)), p.want[i], []tunnel.Observed{have})
+		tunneltest.RequireApplied(t, tunneltest.Key(byte(i+1)), p.want[i], []tunnel.Observed{have})
 		peer := have.Peers[0]
 		require.False(t, peer.LastHandshake.IsZero())
 		require.NotZero(t, peer.ReceivedBytes)
@@ -149,13 +149,13 @@ func TestTheTunnelCarriesPacketsAndMarksItsOwn(t *testing.T) {
 	}
 }
 
-func TestARestartedAgentLeavesTheSessionsAsTheyWere(t *testing.T) {
+func TestARestartedAgentKeepsTheSessions(t *testing.T) {
 	p := newPair(t)
 	p.echo(t)
 	before := p.apply(t)
 	for i := range p.hosts {
 		// A fresh device, as after a restart. Any change fails the test.
-		after := p.applyOn(t, i, untouchable{newDevice(t)})
+		after := p.applyOn(t, i, readOnly{newDevice(t)})
 		require.False(t, before[i].Peers[0].LastHandshake.IsZero())
 		require.Equal(t, before[i].Peers[0].LastHandshake, after.Peers[0].LastHandshake)
 		require.Equal(t, before[i].Index, after.Index)
@@ -172,12 +172,12 @@ func TestARoamedPeerIsNotOverwritten(t *testing.T) {
 	p.apply(t)
 	p.echo(t)
 	roamed := netip.AddrPortFrom(outer(0).Addr(), 40000)
-	require.Equal(t, roamed, p.applyOn(t, 1, untouchable{p.devs[1]}).Peers[0].Endpoint)
+	require.Equal(t, roamed, p.applyOn(t, 1, readOnly{p.devs[1]}).Peers[0].Endpoint)
 	p.want[1][0].Peers[0].Endpoint = roamed // what a planner wants that keeps a roamed endpoint
-	p.applyOn(t, 1, untouchable{p.devs[1]})
+	p.applyOn(t, 1, readOnly{p.devs[1]})
 }
 
-func TestThePeersSessionStaysWhileAPrefixComesAndGoes(t *testing.T) {
+func TestAddingAndRemovingAPrefixKeepsTheSession(t *testing.T) {
 	p := newPair(t)
 	p.echo(t)
 	handshake := p.apply(t)[0].Peers[0].LastHandshake
@@ -193,18 +193,18 @@ func TestThePeersSessionStaysWhileAPrefixComesAndGoes(t *testing.T) {
 	}
 }
 
-// untouchable fails the pass if it would change anything.
-type untouchable struct{ tunnel.Device }
+// readOnly fails the pass if it would change anything.
+type readOnly struct{ tunnel.Device }
 
-func (untouchable) Configure(_ context.Context, c tunnel.Change) error {
+func (readOnly) Configure(_ context.Context, c tunnel.Change) error {
 	return fmt.Errorf("touched: %s", c)
 }
 
-func (untouchable) Create(_ context.Context, name string, _ int) error {
+func (readOnly) Create(_ context.Context, name string, _ int) error {
 	return fmt.Errorf("created %s", name)
 }
 
-func (untouchable) Remove(_ context.Context, name string) error {
+func (readOnly) Remove(_ context.Context, name string) error {
 	return fmt.Errorf("removed %s", name)
 }
 

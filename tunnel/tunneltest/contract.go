@@ -43,9 +43,9 @@ func Key(n byte) tunnel.PrivateKey {
 	return k
 }
 
-// Realised is an observed interface as a configuration, to compare with the
+// ConfigOf is an observed interface as a configuration, to compare with the
 // one that was wanted.
-func Realised(o tunnel.Observed) tunnel.Config {
+func ConfigOf(o tunnel.Observed) tunnel.Config {
 	c := o.Config
 	c.Peers = nil
 	for _, p := range o.Peers {
@@ -54,8 +54,8 @@ func Realised(o tunnel.Observed) tunnel.Config {
 	return c
 }
 
-// RequireRealised fails unless exactly want exists.
-func RequireRealised(t testing.TB, key tunnel.PrivateKey, want []tunnel.Config, have []tunnel.Observed) {
+// RequireApplied fails unless exactly want exists.
+func RequireApplied(t testing.TB, key tunnel.PrivateKey, want []tunnel.Config, have []tunnel.Observed) {
 	t.Helper()
 	var got []tunnel.Config
 	for _, o := range have {
@@ -63,7 +63,7 @@ func RequireRealised(t testing.TB, key tunnel.PrivateKey, want []tunnel.Config, 
 		assert.True(t, o.Up, "%s is up", o.Name)
 		assert.Equal(t, key.Public(), o.PublicKey)
 		assert.NotZero(t, o.Index)
-		got = append(got, Realised(o))
+		got = append(got, ConfigOf(o))
 	}
 	require.Equal(t, want, got)
 }
@@ -71,7 +71,7 @@ func RequireRealised(t testing.TB, key tunnel.PrivateKey, want []tunnel.Config, 
 func testApply(t *testing.T, dev tunnel.Device) {
 	want := []tunnel.Config{lane(0, peer(1, "10.1.0.0/16", "fd00:1::/64"), peer(2, "10.2.0.0/16")), lane(1)}
 	have := apply(t, dev, want)
-	RequireRealised(t, Key(100), want, have)
+	RequireApplied(t, Key(100), want, have)
 	for i := range want {
 		require.True(t, tunnel.Diff(want[i], have[i], Key(100)).Empty())
 	}
@@ -103,11 +103,11 @@ func testChangeFields(t *testing.T, dev tunnel.Device) {
 		func() { w.Peers = nil },
 	} {
 		change()
-		RequireRealised(t, Key(100), want, apply(t, dev, want))
+		RequireApplied(t, Key(100), want, apply(t, dev, want))
 	}
 	have, err := tunnel.Apply(t.Context(), dev, Key(101), want, false)
 	require.NoError(t, err)
-	RequireRealised(t, Key(101), want, have)
+	RequireApplied(t, Key(101), want, have)
 }
 
 func testMovePrefix(t *testing.T, dev tunnel.Device) {
@@ -120,16 +120,16 @@ func testMovePrefix(t *testing.T, dev tunnel.Device) {
 		l := lane(0)
 		l.Peers = []tunnel.Peer{{PublicKey: a, AllowedIPs: prefixes(owner[0]...)}, {PublicKey: b, AllowedIPs: prefixes(owner[1]...)}}
 		slices.SortFunc(l.Peers, func(a, b tunnel.Peer) int { return a.PublicKey.Compare(b.PublicKey) })
-		RequireRealised(t, Key(100), []tunnel.Config{l}, apply(t, dev, []tunnel.Config{l}))
+		RequireApplied(t, Key(100), []tunnel.Config{l}, apply(t, dev, []tunnel.Config{l}))
 	}
 }
 
 func testRemovePrefix(t *testing.T, dev tunnel.Device) {
 	apply(t, dev, []tunnel.Config{lane(0, peer(1, "10.1.0.0/16", "10.2.0.0/16", "fd00:1::/64"))})
 	want := []tunnel.Config{lane(0, peer(1, "10.2.0.0/16"))}
-	RequireRealised(t, Key(100), want, apply(t, dev, want))
+	RequireApplied(t, Key(100), want, apply(t, dev, want))
 	want = []tunnel.Config{lane(0, peer(1))}
-	RequireRealised(t, Key(100), want, apply(t, dev, want))
+	RequireApplied(t, Key(100), want, apply(t, dev, want))
 }
 
 func testPrune(t *testing.T, dev tunnel.Device) {
@@ -137,14 +137,14 @@ func testPrune(t *testing.T, dev tunnel.Device) {
 	apply(t, dev, both)
 	have, err := tunnel.Apply(t.Context(), dev, Key(100), both[:1], false)
 	require.NoError(t, err)
-	RequireRealised(t, Key(100), both, have)
-	RequireRealised(t, Key(100), both[:1], apply(t, dev, both[:1]))
+	RequireApplied(t, Key(100), both, have)
+	RequireApplied(t, Key(100), both[:1], apply(t, dev, both[:1]))
 
 	lonely := []tunnel.Config{lane(0)}
 	have, err = tunnel.Apply(t.Context(), dev, Key(100), lonely, false)
 	require.NoError(t, err)
-	RequireRealised(t, Key(100), both[:1], have)
-	RequireRealised(t, Key(100), lonely, apply(t, dev, lonely))
+	RequireApplied(t, Key(100), both[:1], have)
+	RequireApplied(t, Key(100), lonely, apply(t, dev, lonely))
 	require.Empty(t, apply(t, dev, nil))
 }
 
@@ -163,7 +163,7 @@ func testRandomWalk(t *testing.T, dev tunnel.Device, steps int) {
 		want := randomState(r)
 		have := apply(t, dev, want)
 		ok := t.Run(fmt.Sprintf("step %d", step), func(t *testing.T) {
-			RequireRealised(t, Key(100), keepEndpoints(want, have), have)
+			RequireApplied(t, Key(100), keepEndpoints(want, have), have)
 		})
 		require.True(t, ok, "seed %d wanted:\n%+v\nhave:\n%s", seed, want, Show(have))
 		for i := range want {

@@ -80,8 +80,8 @@ func (f *Fake) Break(name string, err error) {
 	}
 }
 
-// Hear simulates an authenticated handshake of a peer from an endpoint.
-func (f *Fake) Hear(name string, key tunnel.PublicKey, from netip.AddrPort, at time.Time, bytes uint64) {
+// Handshake simulates an authenticated handshake of a peer from an endpoint.
+func (f *Fake) Handshake(name string, key tunnel.PublicKey, from netip.AddrPort, at time.Time, bytes uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if o := f.ifaces[name]; o != nil {

@@ -7,6 +7,6 @@ import (
 	"github.com/meshway/meshway/tunnel/tunneltest"
 )
 
-func TestFakeKeepsTheContract(t *testing.T) {
+func TestFakeMeetsTheContract(t *testing.T) {
 	tunneltest.TestDevice(t, 300, func(*testing.T) tunnel.Device { return tunneltest.NewFake() })
 }

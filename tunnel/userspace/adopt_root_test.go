@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/tunnel/tunneltest"
 )
 
-func TestAnUnmarkedInterfaceIsAdoptedOnlyWhileUnused(t *testing.T) {
+func TestAnInterfaceWithoutAliasIsAdoptedOnlyWhileUnused(t *testing.T) {
 	dev := newDevice(t)
 	t.Cleanup(func() { removeAll(t, here, dev) })
 	require.NoError(t, dev.Create(t.Context(), "mesh0", 1420))

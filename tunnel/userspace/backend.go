@@ -55,7 +55,7 @@ func (*Backend) Kind() string { return "userspace" }
 
 // Server returns the process that serves an interface, 0 if none does.
 func (*Backend) Server(name string) int {
-	pid, err := listener(name)
+	pid, err := serverPID(name)
 	if err != nil {
 		return 0
 	}
@@ -95,7 +95,7 @@ func (b *Backend) Create(ctx context.Context, name string, mtu int) error {
 // Remove implements device.Backend. It asks the process to end and waits;
 // the interface goes with its process. A missing interface is nil.
 func (b *Backend) Remove(ctx context.Context, name string) error {
-	process, err := owner(name)
+	process, err := findProcess(name)
 	if err != nil {
 		return deleteLink(name) // nobody serves it, or we may not ask: the link must go anyway
 	}
@@ -145,7 +145,7 @@ func awaitReady(ctx context.Context, name string, cmd *exec.Cmd, exited <-chan e
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		if p, err := owner(name); err == nil {
+		if p, err := findProcess(name); err == nil {
 			same := p.pid == cmd.Process.Pid
 			p.Release()
 			if same {

@@ -9,8 +9,8 @@ import (
 // SuperviseInterval is how often a supervisor looks without being told.
 const SuperviseInterval = superviseInterval
 
-// SuperviseByLooking is Supervisor.Run on a host that tells of no requests.
-func SuperviseByLooking(ctx context.Context, dir string) error {
+// SuperviseByPolling is Supervisor.Run on a host that tells of no requests.
+func SuperviseByPolling(ctx context.Context, dir string) error {
 	executable, err := os.Executable()
 	if err != nil {
 		return err

@@ -34,11 +34,11 @@ type process struct {
 	fd  int
 }
 
-// owner finds the process that serves an interface: the kernel knows who
+// findProcess finds the process that serves an interface: the kernel knows who
 // listens on its socket (SO_PEERCRED). It fails if nobody does, or if that
 // process is not a data plane of ours.
-func owner(name string) (*process, error) {
-	pid, err := listener(name)
+func findProcess(name string) (*process, error) {
+	pid, err := serverPID(name)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +61,8 @@ func dialSocket(name string) (net.Conn, error) {
 	return net.DialTimeout("unix", socketPath(name), time.Second)
 }
 
-// listener is the pid of whoever listens on the control socket of an interface.
-func listener(name string) (int, error) {
+// serverPID is the pid of whoever listens on the control socket of an interface.
+func serverPID(name string) (int, error) {
 	conn, err := dialSocket(name)
 	if err != nil {
 		return 0, err

@@ -28,12 +28,12 @@ type Remote struct{ Dir string }
 func (Remote) Kind() string { return "userspace" }
 
 // Server returns the process that serves an interface: one of another container.
-func (Remote) Server(string) int { return device.Unseen }
+func (Remote) Server(string) int { return device.OtherContainer }
 
 // Create implements device.Backend: it asks, and returns when the data plane
 // answers on its socket.
 func (r Remote) Create(ctx context.Context, name string, mtu int) error {
-	if err := r.ask(name, mtu); err != nil {
+	if err := r.writeRequest(name, mtu); err != nil {
 		return fmt.Errorf("ask for data plane of %s: %w", name, err)
 	}
 	err := await(ctx, func() (bool, error) {
@@ -71,8 +71,8 @@ func (r Remote) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// ask writes the request whole or not at all.
-func (r Remote) ask(name string, mtu int) error {
+// writeRequest writes the request whole or not at all.
+func (r Remote) writeRequest(name string, mtu int) error {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return err
 	}

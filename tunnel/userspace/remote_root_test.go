@@ -38,7 +38,7 @@ func remoteDevice(dir string) *device.Device {
 	return device.New(device.Config{Prefix: tunneltest.Prefix, Backend: userspace.Remote{Dir: dir}})
 }
 
-func TestRemoteKeepsTheContract(t *testing.T) {
+func TestRemoteMeetsTheContract(t *testing.T) {
 	dir := t.TempDir()
 	supervise(t, dir)
 	tunneltest.TestDevice(t, 5, func(t *testing.T) tunnel.Device {
@@ -48,7 +48,7 @@ func TestRemoteKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestASupervisorEndsItsInterfacesAndTheNextOneMakesThemAgain(t *testing.T) {
+func TestASupervisorRemovesItsInterfacesAndTheNextOneRecreatesThem(t *testing.T) {
 	dir, name := t.TempDir(), tunneltest.Prefix+"0"
 	stop := supervise(t, dir)
 	dev := remoteDevice(dir)
@@ -65,7 +65,7 @@ func TestASupervisorEndsItsInterfacesAndTheNextOneMakesThemAgain(t *testing.T) {
 	require.NoError(t, dev.Remove(t.Context(), name))
 }
 
-func TestARequestIsSeenWithoutLookingForIt(t *testing.T) {
+func TestASupervisorNoticesRequestsWithoutPolling(t *testing.T) {
 	dir, name := t.TempDir(), tunneltest.Prefix+"0"
 	supervise(t, dir)
 	dev := remoteDevice(dir)
@@ -78,11 +78,11 @@ func TestARequestIsSeenWithoutLookingForIt(t *testing.T) {
 }
 
 // There may be no inotify instance left.
-func TestASupervisorThatIsNotToldOfRequestsLooksForThem(t *testing.T) {
+func TestASupervisorWithoutInotifyPollsForRequests(t *testing.T) {
 	dir, name := t.TempDir(), tunneltest.Prefix+"0"
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
-	go func() { ended <- userspace.SuperviseByLooking(ctx, dir) }()
+	go func() { ended <- userspace.SuperviseByPolling(ctx, dir) }()
 	defer func() {
 		cancel()
 		assert.NoError(t, <-ended)

@@ -61,9 +61,9 @@ func watchRequests(dir string) (*os.File, error) {
 	return events, nil
 }
 
-// tell passes on that something happened, until events is closed. What it was
+// notify passes on that something happened, until events is closed. What it was
 // does not matter, and that events were lost is an event, too.
-func tell(events io.Reader, changed chan<- struct{}) {
+func notify(events io.Reader, changed chan<- struct{}) {
 	buffer := make([]byte, unix.SizeofInotifyEvent+unix.NAME_MAX+1)
 	for {
 		if _, err := events.Read(buffer); err != nil {

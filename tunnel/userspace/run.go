@@ -95,7 +95,7 @@ func openTUN(opts Options) (tun.Device, error) {
 	}
 	// A socket that answers although there is no interface belongs to
 	// another network namespace that shares our files.
-	if pid, err := listener(opts.Interface); err == nil {
+	if pid, err := serverPID(opts.Interface); err == nil {
 		return nil, fmt.Errorf("make interface %s: its control socket %s is in use by process %d", opts.Interface, socketPath(opts.Interface), pid)
 	}
 	dev, err := tun.CreateTUN(opts.Interface, opts.MTU)
@@ -149,7 +149,7 @@ func explainTUN(name string, err error) error {
 
 // servedBy names the process behind an interface, if one answers.
 func servedBy(name string) string {
-	if pid, err := listener(name); err == nil {
+	if pid, err := serverPID(name); err == nil {
 		return fmt.Sprintf(", served by process %d", pid)
 	}
 	return ""

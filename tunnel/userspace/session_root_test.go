@@ -110,7 +110,7 @@ func (p *pair) ping(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-func TestARestartedAgentLeavesTheSessionsAsTheyWere(t *testing.T) {
+func TestARestartedAgentKeepsTheSessions(t *testing.T) {
 	p := newPair(t)
 	p.ping(t)
 	before := p.apply(t)
@@ -119,7 +119,7 @@ func TestARestartedAgentLeavesTheSessionsAsTheyWere(t *testing.T) {
 	// Fresh devices, as after a restart. Any Configure fails the test.
 	for i, h := range p.hosts {
 		h.Do(func() {
-			have, err := tunnel.Apply(t.Context(), untouchable{newDevice(t)}, tunneltest.Key(byte(i+1)), p.want[i], true)
+			have, err := tunnel.Apply(t.Context(), readOnly{newDevice(t)}, tunneltest.Key(byte(i+1)), p.want[i], true)
 			require.NoError(t, err)
 			require.Equal(t, before[i].Peers[0].LastHandshake, have[0].Peers[0].LastHandshake)
 			require.Equal(t, before[i].Index, have[0].Index)
@@ -147,13 +147,13 @@ func TestARoamedPeerIsNotOverwritten(t *testing.T) {
 	require.Eventually(t, func() bool { return p.apply(t)[1].Peers[0].Endpoint == roamed }, 5*time.Second, 10*time.Millisecond)
 	p.want[1][0].Peers[0].Endpoint = roamed // what a planner wants that keeps a roamed endpoint
 	p.hosts[1].Do(func() {
-		have, err := tunnel.Apply(t.Context(), untouchable{p.devs[1]}, tunneltest.Key(2), p.want[1], true)
+		have, err := tunnel.Apply(t.Context(), readOnly{p.devs[1]}, tunneltest.Key(2), p.want[1], true)
 		require.NoError(t, err)
 		require.Equal(t, roamed, have[0].Peers[0].Endpoint)
 	})
 }
 
-func TestThePeersOtherPrefixesFlowWhileOneIsRemoved(t *testing.T) {
+func TestRemovingAPrefixKeepsTheOtherPrefixesOfThePeer(t *testing.T) {
 	p := newPair(t)
 	p.ping(t)
 	handshake := p.apply(t)[0].Peers[0].LastHandshake
@@ -168,18 +168,18 @@ func TestThePeersOtherPrefixesFlowWhileOneIsRemoved(t *testing.T) {
 	p.ping(t)
 }
 
-// untouchable fails the pass if it would change anything.
-type untouchable struct{ tunnel.Device }
+// readOnly fails the pass if it would change anything.
+type readOnly struct{ tunnel.Device }
 
-func (untouchable) Configure(_ context.Context, c tunnel.Change) error {
+func (readOnly) Configure(_ context.Context, c tunnel.Change) error {
 	return fmt.Errorf("touched: %s", c)
 }
 
-func (untouchable) Create(_ context.Context, name string, _ int) error {
+func (readOnly) Create(_ context.Context, name string, _ int) error {
 	return fmt.Errorf("created %s", name)
 }
 
-func (untouchable) Remove(_ context.Context, name string) error {
+func (readOnly) Remove(_ context.Context, name string) error {
 	return fmt.Errorf("removed %s", name)
 }
 

@@ -53,14 +53,14 @@ func (s Supervisor) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer events.Close() // ends tell
-	watching.Go(func() { tell(events, changed) })
+	watching.Go(func() { notify(events, changed) })
 	return s.supervise(ctx, changed, superviseInterval)
 }
 
 // lane is the process of one interface, which is kept running.
 type lane struct {
-	end   context.CancelFunc
-	ended chan struct{} // closed when it is gone
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it is gone
 }
 
 // supervise runs what is wanted, and looks for that when it may have changed
@@ -80,7 +80,7 @@ func (s Supervisor) supervise(ctx context.Context, changed <-chan struct{}, inte
 		}
 		for name, l := range running {
 			if _, ok := wanted[name]; !ok {
-				l.end()
+				l.cancel()
 				delete(running, name)
 				former[name] = l
 			}
@@ -90,14 +90,14 @@ func (s Supervisor) supervise(ctx context.Context, changed <-chan struct{}, inte
 				continue
 			}
 			laneCtx, end := context.WithCancel(ctx)
-			next, before := lane{end, make(chan struct{})}, former[name].ended
+			next, before := lane{end, make(chan struct{})}, former[name].done
 			running[name] = next
 			lanes.Go(func() {
-				defer close(next.ended)
+				defer close(next.done)
 				if before != nil {
 					<-before // it may have given up its interface, and still have its port
 				}
-				s.keep(laneCtx, name, mtu)
+				s.runLane(laneCtx, name, mtu)
 			})
 		}
 		select {
@@ -110,8 +110,8 @@ func (s Supervisor) supervise(ctx context.Context, changed <-chan struct{}, inte
 	}
 }
 
-// keep runs the process of one interface, again when it ends by itself.
-func (s Supervisor) keep(ctx context.Context, name string, mtu int) {
+// runLane runs the process of one interface, again when it ends by itself.
+func (s Supervisor) runLane(ctx context.Context, name string, mtu int) {
 	for ctx.Err() == nil {
 		cmd := exec.CommandContext(ctx, s.Executable, command, flagInterface, name, flagMTU, strconv.Itoa(mtu))
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

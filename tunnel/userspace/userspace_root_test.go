@@ -19,7 +19,7 @@ import (
 
 func here(f func()) { f() }
 
-func TestUserspaceKeepsTheContract(t *testing.T) {
+func TestUserspaceMeetsTheContract(t *testing.T) {
 	tunneltest.TestDevice(t, 25, func(t *testing.T) tunnel.Device {
 		dev := newDevice(t)
 		t.Cleanup(func() { removeAll(t, here, dev) })
@@ -27,7 +27,7 @@ func TestUserspaceKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestForeignInterfacesAreRefusedAndHarmless(t *testing.T) {
+func TestForeignInterfacesAreRefused(t *testing.T) {
 	dev := newDevice(t)
 	foreign := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "mesh3"}}
 	require.NoError(t, netlink.LinkAdd(foreign))
@@ -49,7 +49,7 @@ func TestForeignInterfacesAreRefusedAndHarmless(t *testing.T) {
 	require.ErrorContains(t, dev.Create(t.Context(), "wg0", 1420), "interface name")
 }
 
-func TestPortInUseNamesItsOwner(t *testing.T) {
+func TestAPortInUseNamesItsProcess(t *testing.T) {
 	dev := newDevice(t)
 	t.Cleanup(func() { removeAll(t, here, dev) })
 	squatter, err := net.ListenUDP("udp6", &net.UDPAddr{Port: 51820})
@@ -65,7 +65,7 @@ func TestPortInUseNamesItsOwner(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestADeadProcessIsReplaced(t *testing.T) {
+func TestADeadDataPlaneProcessIsReplaced(t *testing.T) {
 	dev := newDevice(t)
 	t.Cleanup(func() { removeAll(t, here, dev) })
 	want := []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}}
@@ -75,11 +75,11 @@ func TestADeadProcessIsReplaced(t *testing.T) {
 	require.FileExists(t, "/var/run/wireguard/mesh0.sock", "the stale socket is there")
 	again, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
 	require.NoError(t, err)
-	tunneltest.RequireRealised(t, tunneltest.Key(1), want, again)
+	tunneltest.RequireApplied(t, tunneltest.Key(1), want, again)
 	require.NotEqual(t, have[0].Index, again[0].Index)
 }
 
-func TestControlSocketIsForRootOnly(t *testing.T) {
+func TestTheControlSocketIsForRootOnly(t *testing.T) {
 	dev := newDevice(t)
 	t.Cleanup(func() { removeAll(t, here, dev) })
 	require.NoError(t, dev.Create(t.Context(), "mesh0", 1420))
@@ -88,7 +88,7 @@ func TestControlSocketIsForRootOnly(t *testing.T) {
 	require.Zero(t, info.Mode().Perm()&0o077)
 }
 
-func TestRunNamesWhoHasTheInterface(t *testing.T) {
+func TestRunNamesTheProcessThatServesTheInterface(t *testing.T) {
 	dev := newDevice(t)
 	t.Cleanup(func() { removeAll(t, here, dev) })
 	require.NoError(t, dev.Create(t.Context(), "mesh0", 1420))
@@ -96,7 +96,7 @@ func TestRunNamesWhoHasTheInterface(t *testing.T) {
 	require.ErrorContains(t, err, "it exists (tuntap), served by process")
 }
 
-func TestMissingTUNNamesTheRemedy(t *testing.T) {
+func TestAMissingTUNDeviceNamesTheRemedy(t *testing.T) {
 	h := newHost(t)
 	var err error
 	h.Do(func() {
@@ -108,7 +108,7 @@ func TestMissingTUNNamesTheRemedy(t *testing.T) {
 	require.ErrorContains(t, err, "modprobe tun")
 }
 
-func TestADataPlaneThatEndsAtOnceSaysWhy(t *testing.T) {
+func TestCreateReturnsTheLastLogLineOfAProcessThatExits(t *testing.T) {
 	backend := userspace.New(userspace.Config{Executable: "/bin/sh", Args: []string{"-c", "echo the reason >&2; exit 3", "wireguard"}, LogDir: t.TempDir()})
 	err := backend.Create(t.Context(), "mesh0", 1420)
 	require.ErrorContains(t, err, "the reason")

@@ -24,11 +24,11 @@ type Network struct {
 	mu      sync.Mutex // guards all following fields
 	conns   map[connKey]*conn
 	hosts   map[netip.Addr]bool
-	cut     map[way]bool
-	lost    map[way]float64
+	cut     map[direction]bool
+	lost    map[direction]float64
 	latency time.Duration
 	random  *rand.Rand
-	sent    map[way]int
+	sent    map[direction]int
 }
 
 // connKey finds who receives a packet.
@@ -37,16 +37,16 @@ type connKey struct {
 	device string
 }
 
-// way is one direction between two hosts.
-type way struct{ from, to netip.Addr }
+// direction is one direction between two hosts.
+type direction struct{ from, to netip.Addr }
 
 var _ liveness.Network = (*Network)(nil)
 
 // New makes a network without hosts. seed steers the loss.
 func New(seed uint64) *Network {
 	return &Network{
-		conns: map[connKey]*conn{}, hosts: map[netip.Addr]bool{}, cut: map[way]bool{}, lost: map[way]float64{},
-		sent: map[way]int{}, random: rand.New(rand.NewPCG(seed, 0)),
+		conns: map[connKey]*conn{}, hosts: map[netip.Addr]bool{}, cut: map[direction]bool{}, lost: map[direction]float64{},
+		sent: map[direction]int{}, random: rand.New(rand.NewPCG(seed, 0)),
 	}
 }
 
@@ -61,14 +61,14 @@ func (n *Network) SetLatency(d time.Duration) {
 func (n *Network) Cut(from, to netip.Addr, cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cut[way{from, to}] = cut
+	n.cut[direction{from, to}] = cut
 }
 
 // SetLoss is the share of packets that are lost in one direction, 0…1.
 func (n *Network) SetLoss(from, to netip.Addr, share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.lost[way{from, to}] = share
+	n.lost[direction{from, to}] = share
 }
 
 // SetHost says whether a host exists; listening makes it exist. One that is
@@ -83,7 +83,7 @@ func (n *Network) SetHost(host netip.Addr, exists bool) {
 func (n *Network) Sent(from, to netip.Addr) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.sent[way{from, to}]
+	return n.sent[direction{from, to}]
 }
 
 // Break makes all connections of a host fail, as when its interface is removed.
@@ -130,20 +130,20 @@ func (n *Network) open(ctx context.Context, key connKey) (liveness.PacketConn, e
 func (n *Network) send(from connKey, b []byte, to netip.AddrPort) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out, back := way{from.local.Addr(), to.Addr()}, way{to.Addr(), from.local.Addr()}
+	out, back := direction{from.local.Addr(), to.Addr()}, direction{to.Addr(), from.local.Addr()}
 	p := packet{data: append([]byte(nil), b...), from: from.local}
 	n.carry(out, func() {
 		if from.local.Port() != 0 {
 			n.deliver(to, p)
 		} else if n.hosts[to.Addr()] {
 			p.from = to
-			n.carry(back, func() { n.conns[from].put(p) })
+			n.carry(back, func() { n.conns[from].enqueue(p) })
 		}
 	})
 }
 
 // carry calls arrive with mu held, now or after the latency, unless the packet is lost.
-func (n *Network) carry(w way, arrive func()) {
+func (n *Network) carry(w direction, arrive func()) {
 	n.sent[w]++
 	if n.cut[w] || n.random.Float64() < n.lost[w] {
 		return
@@ -165,7 +165,7 @@ func (n *Network) carry(w way, arrive func()) {
 func (n *Network) deliver(to netip.AddrPort, p packet) {
 	for key, c := range n.conns {
 		if key.local == to {
-			c.put(p)
+			c.enqueue(p)
 		}
 	}
 }
@@ -183,8 +183,8 @@ type conn struct {
 	closed  chan struct{}
 }
 
-// put queues a packet, or drops it if there is nobody or no room.
-func (c *conn) put(p packet) {
+// enqueue queues a packet, or drops it if there is nobody or no room.
+func (c *conn) enqueue(p packet) {
 	if c == nil {
 		return
 	}

@@ -12,38 +12,38 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 )
 
-// relax sets the pace of the session of a, as when gateways come and go.
-func (a *agent) relax(local, remote netip.Addr, unhurried bool) {
+// setRelaxed sets the pace of the session of a, as when gateways come and go.
+func (a *agent) setRelaxed(local, remote netip.Addr, unhurried bool) {
 	a.Set([]plan.SessionConfig{{
 		Gateway: a.Sessions()[0].Gateway, Device: "mesh0", Local: local, Remote: remote, Unhurried: unhurried,
 	}})
 }
 
-func TestASessionChangesItsPaceWithoutGoingDown(t *testing.T) {
+func TestASessionChangesItsIntervalWithoutGoingDown(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		n.SetHost(addrA, false) // control packets alone have to do
 		n.SetHost(addrB, false)
 		since := b.session(t).Since
 		n.Cut(addrA, addrB, true) // what announces the change is lost
-		a.relax(addrA, addrB, true)
+		a.setRelaxed(addrA, addrB, true)
 		time.Sleep(150 * time.Millisecond)
 		n.Cut(addrA, addrB, false)
 		time.Sleep(3 * time.Second)
-		b.relax(addrB, addrA, true)
+		b.setRelaxed(addrB, addrA, true)
 		time.Sleep(3 * time.Second)
 		before := n.Sent(addrA, addrB)
 		time.Sleep(10 * time.Second)
 		require.LessOrEqual(t, n.Sent(addrA, addrB)-before, 50, "packets of 10 s")
-		a.relax(addrA, addrB, false)
-		b.relax(addrB, addrA, false)
+		a.setRelaxed(addrA, addrB, false)
+		b.setRelaxed(addrB, addrA, false)
 		time.Sleep(3 * time.Second)
 		require.Equal(t, since, b.session(t).Since, "it was up all the time")
 	})
 }
 
-func TestAnUnhurriedSessionTakesItsTimeToGoDown(t *testing.T) {
+func TestARelaxedSessionGoesDownAfterTheLongerDetectionTime(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
-		a.relax(addrA, addrB, true) // the slower end sets the pace
+		a.setRelaxed(addrA, addrB, true) // the slower end sets the pace
 		time.Sleep(3 * time.Second)
 		n.Cut(addrA, addrB, true)
 		n.Cut(addrB, addrA, true)
@@ -54,11 +54,11 @@ func TestAnUnhurriedSessionTakesItsTimeToGoDown(t *testing.T) {
 	})
 }
 
-func TestAHurriedSessionIsAsFastAsBefore(t *testing.T) {
+func TestASessionThatIsNoLongerRelaxedHasTheShortDetectionTime(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
-		a.relax(addrA, addrB, true)
+		a.setRelaxed(addrA, addrB, true)
 		time.Sleep(3 * time.Second)
-		a.relax(addrA, addrB, false)
+		a.setRelaxed(addrA, addrB, false)
 		time.Sleep(3 * time.Second)
 		n.Cut(addrA, addrB, true)
 		n.Cut(addrB, addrA, true)
@@ -67,14 +67,14 @@ func TestAHurriedSessionIsAsFastAsBefore(t *testing.T) {
 	})
 }
 
-func TestASessionThatHurriesAgainAwaitsThePeersWord(t *testing.T) {
+func TestASessionThatIsNoLongerRelaxedWaitsForTheFinalBit(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		n.SetHost(addrA, false)
 		n.SetHost(addrB, false)
-		b.relax(addrB, addrA, true) // a would send faster, and may not
+		b.setRelaxed(addrB, addrA, true) // a would send faster, and may not
 		time.Sleep(3 * time.Second)
 		since := b.session(t).Since
-		b.relax(addrB, addrA, false) // a does not hear of it
+		b.setRelaxed(addrB, addrA, false) // a does not hear of it
 		n.Cut(addrB, addrA, true)
 		time.Sleep(time.Second)
 		n.Cut(addrB, addrA, false)

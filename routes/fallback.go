@@ -17,22 +17,22 @@ func (g Group) reduced(had func(id uint32) bool) Group {
 }
 
 // withBlackholes adds the blackhole legs that groups need, and stays sorted.
-func withBlackholes(legs []Nexthop, groups []Group) []Nexthop {
+func withBlackholes(nexthops []Nexthop, groups []Group) []Nexthop {
 	for _, family := range []Family{IPv4, IPv6} {
-		hole := Nexthop{ID: BlackholeID(family), Family: family}
-		needed := slices.ContainsFunc(groups, func(g Group) bool { return slices.Contains(g.Members, hole.ID) })
-		i, found := slices.BinarySearchFunc(legs, hole, func(a, b Nexthop) int { return cmp.Compare(a.ID, b.ID) })
+		blackhole := Nexthop{ID: BlackholeID(family), Family: family}
+		needed := slices.ContainsFunc(groups, func(g Group) bool { return slices.Contains(g.Members, blackhole.ID) })
+		i, found := slices.BinarySearchFunc(nexthops, blackhole, func(a, b Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 		if needed && !found {
-			legs = slices.Insert(slices.Clone(legs), i, hole)
+			nexthops = slices.Insert(slices.Clone(nexthops), i, blackhole)
 		}
 	}
-	return legs
+	return nexthops
 }
 
-// retreat is what to fall back to after a write that failed: the groups that
+// fallback is what to fall back to after a write that failed: the groups that
 // are missing, for one of their legs is (its device went down a moment ago,
 // say), with the legs that exist or the blackhole, and the routes to them.
-func retreat(want Config, have Observed) Config {
+func fallback(want Config, have Observed) Config {
 	exists := make(map[uint32]bool, len(have.Nexthops)+len(have.Groups))
 	for _, n := range have.Nexthops {
 		exists[n.ID] = true
