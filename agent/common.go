@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -66,8 +65,8 @@ func (c Common) claimedByOther(self string, now time.Time) bool {
 func (s Standing) gateways(dc catalog.DatacenterName) []string {
 	var names []string
 	for _, c := range s.Contacts {
-		if of, name, _ := strings.Cut(string(c.Gateway), "/"); of == string(dc) {
-			names = append(names, name)
+		if c.Gateway.Datacenter() == dc {
+			names = append(names, c.Gateway.Name())
 		}
 	}
 	return names

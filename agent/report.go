@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/meshway/meshway/agent/build"
@@ -72,17 +71,11 @@ func judgePeers(c status.Consensus, self catalog.GatewayID, sessions []plan.Sess
 		return c
 	}
 	for i, p := range c.Peers {
-		c.Peers[i].Healthy = sameDatacenter(p.ID, self) || slices.ContainsFunc(sessions, func(s plan.Session) bool {
+		c.Peers[i].Healthy = p.ID.Datacenter() == self.Datacenter() || slices.ContainsFunc(sessions, func(s plan.Session) bool {
 			return s.Gateway == p.ID && s.Up
 		})
 	}
 	return c
-}
-
-func sameDatacenter(a, b catalog.GatewayID) bool {
-	ofA, _, _ := strings.Cut(string(a), "/")
-	ofB, _, _ := strings.Cut(string(b), "/")
-	return ofA == ofB
 }
 
 func countServices(v *catalog.View) map[catalog.DatacenterName]int {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -93,9 +92,8 @@ func (m *Manager) contacts(s agent.Standing) ([]control.Contact, error) {
 		contact.Pin = identity.Pin(pin)
 		contacts = append(contacts, contact)
 	}
-	own := string(m.cfg.Datacenter) + "/"
 	distance := func(c control.Contact) int {
-		if strings.HasPrefix(string(c.Gateway), own) {
+		if c.Gateway.Datacenter() == m.cfg.Datacenter {
 			return 0
 		}
 		return 1

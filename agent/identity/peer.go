@@ -26,9 +26,8 @@ func (p Peer) String() string { return string(p.ID()) }
 
 // ParsePeer takes a gateway id apart.
 func ParsePeer(id catalog.GatewayID) (Peer, error) {
-	dc, gateway, ok := strings.Cut(string(id), "/")
-	p := Peer{Datacenter: catalog.DatacenterName(dc), Gateway: gateway}
-	if !ok || !isLabel(dc) || !isLabel(gateway) {
+	p := Peer{Datacenter: id.Datacenter(), Gateway: id.Name()}
+	if !isLabel(string(p.Datacenter)) || !isLabel(p.Gateway) {
 		return Peer{}, fmt.Errorf("parse gateway id %q: want <datacenter>/<gateway>, both DNS labels", id)
 	}
 	return p, nil

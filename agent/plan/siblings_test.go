@@ -3,7 +3,6 @@ package plan_test
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -183,7 +182,7 @@ func TestSessionsAreUnhurriedOnlyWhereNobodyCouldTakeOver(t *testing.T) {
 	for gateway, relaxed := range unhurried(federation()) {
 		others := 0
 		for _, g := range federation().Catalog.Gateways {
-			if strings.HasPrefix(string(gateway), string(g.Datacenter)+"/") {
+			if gateway.Datacenter() == g.Datacenter {
 				others++
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
@@ -81,8 +80,11 @@ func Build(s Sources) Snapshot {
 }
 
 func (s Sources) self() Self {
-	dc, name, _ := strings.Cut(string(s.Inputs.Self), "/")
-	self := Self{Datacenter: dc, Gateway: name, ID: string(s.Inputs.Self), StartedAt: s.StartedAt, Draining: s.Inputs.Drain != plan.InUse}
+	id := s.Inputs.Self
+	self := Self{
+		Datacenter: string(id.Datacenter()), Gateway: id.Name(), ID: string(id),
+		StartedAt: s.StartedAt, Draining: s.Inputs.Drain != plan.InUse,
+	}
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if g.ID() == s.Inputs.Self {
 			self.Overlay = address(g.Overlay)
@@ -130,10 +132,10 @@ func (s Sources) catalog() Catalog {
 // datacenters are the members, by name, with their gateways by index.
 func (s Sources) datacenters() []Datacenter {
 	out := []Datacenter{}
-	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	own := s.Inputs.Self.Datacenter()
 	for _, record := range s.Inputs.Catalog.Datacenters {
 		dc := Datacenter{
-			Name: string(record.Name), Self: string(record.Name) == own, Ordinal: record.Ordinal, Prefixes: []Prefix{}, Gateways: []Gateway{},
+			Name: string(record.Name), Self: record.Name == own, Ordinal: record.Ordinal, Prefixes: []Prefix{}, Gateways: []Gateway{},
 			JoinedAt: record.JoinedAt, Services: s.Services[record.Name],
 		}
 		dc.Reachable = dc.Self
@@ -213,9 +215,9 @@ func (s Sources) addTunnel(g *Gateway, record catalog.Gateway) {
 // ways are those of a node, with what its echoes say.
 func (s Sources) ways() []Way {
 	var out []Way
-	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	own := s.Inputs.Self.Datacenter()
 	for _, w := range s.Ways {
-		way := Way{Gateway: string(catalog.NewGatewayID(catalog.DatacenterName(own), w.Gateway)), Device: w.Device, Tunnel: w.Tunnel}
+		way := Way{Gateway: string(catalog.NewGatewayID(own, w.Gateway)), Device: w.Device, Tunnel: w.Tunnel}
 		for _, session := range s.Inputs.Observed.Sessions {
 			if string(session.Gateway) == way.Gateway {
 				way.Answers, way.RTT = session.Up, session.RTT

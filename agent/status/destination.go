@@ -97,10 +97,10 @@ func longest(list []Route, l Lookup) (Route, bool) {
 
 // whose begins the sentence: what an address is. Local: of our own datacenter.
 func (s RouteSources) whose(a netip.Addr) (text string, local bool) {
-	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	own := s.Inputs.Self.Datacenter()
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if g.Overlay == a {
-			return fmt.Sprintf("%v is the overlay address of %s", a, g.ID()), string(g.Datacenter) == own
+			return fmt.Sprintf("%v is the overlay address of %s", a, g.ID()), g.Datacenter == own
 		}
 	}
 	best := netip.Prefix{}
@@ -111,7 +111,7 @@ func (s RouteSources) whose(a netip.Addr) (text string, local bool) {
 	for _, dc := range s.Inputs.Catalog.Datacenters {
 		for _, p := range dc.Prefixes {
 			if p.CIDR.Contains(a) && (!best.IsValid() || p.CIDR.Bits() > best.Bits()) {
-				best, local = p.CIDR, string(dc.Name) == own
+				best, local = p.CIDR, dc.Name == own
 				text = fmt.Sprintf("%v is a %s address of %s", a, p.Kind, dc.Name)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -46,8 +45,10 @@ type Lookup struct {
 
 // BuildRoutes explains the kernel's routes. It is pure and sorted.
 func BuildRoutes(s RouteSources) RoutesReport {
-	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
-	report := RoutesReport{Datacenter: own, Table: s.Inputs.Config.Routing.Table, Rules: s.rules(), Routes: s.routes()}
+	report := RoutesReport{
+		Datacenter: string(s.Inputs.Self.Datacenter()), Table: s.Inputs.Config.Routing.Table,
+		Rules: s.rules(), Routes: s.routes(),
+	}
 	if s.Lookup != nil {
 		report.Destination = s.destination(report)
 	}
@@ -138,13 +139,13 @@ func (s RouteSources) route(r routes.Route, state string) Route {
 // sibling is the gateway of the own datacenter to which a leg leads; empty: to
 // none. A node has all its legs to them.
 func (s RouteSources) sibling(leg routes.Nexthop) string {
-	own, _, _ := strings.Cut(string(s.Inputs.Self), "/")
+	own := s.Inputs.Self.Datacenter()
 	for _, g := range s.Inputs.Catalog.Gateways {
 		ids := []uint32{routes.SiblingNexthopID(int(g.Index), leg.Family)}
 		if s.Node {
 			ids = []uint32{routes.LaneNexthopID(int(g.Index), leg.Family), routes.HostNexthopID(int(g.Index), leg.Family)}
 		}
-		if string(g.Datacenter) == own && slices.Contains(ids, leg.ID) {
+		if g.Datacenter == own && slices.Contains(ids, leg.ID) {
 			return string(g.ID())
 		}
 	}

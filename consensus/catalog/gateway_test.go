@@ -11,6 +11,24 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
+func TestGatewayIDHasDatacenterAndName(t *testing.T) {
+	for id, want := range map[catalog.GatewayID]struct {
+		datacenter catalog.DatacenterName
+		name       string
+	}{
+		"west/gw0":                         {"west", "gw0"},
+		"west/gw0/eth0":                    {"west", "gw0/eth0"},
+		"/gw0":                             {"", "gw0"},
+		"west/":                            {"west", ""},
+		"west":                             {"west", ""},
+		"":                                 {"", ""},
+		catalog.NewGatewayID("a-1", "b-2"): {"a-1", "b-2"},
+	} {
+		assert.Equal(t, want.datacenter, id.Datacenter(), "%q", id)
+		assert.Equal(t, want.name, id.Name(), "%q", id)
+	}
+}
+
 func TestGatewayGetsLowestFreeIndex(t *testing.T) {
 	m := federationOfThree(t)
 	add := func(name string) catalog.Gateway {

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -31,7 +30,7 @@ func (w *writer) removeDatacenter(req request, body *catalogpb.RemoveDatacenter)
 func (w *writer) revokeTokensOf(dc DatacenterName) {
 	var open []*Token
 	for t := range each[Token](w.txn, tableTokens, indexID) {
-		if t.UsedBy == "" && !t.Revoked && strings.HasPrefix(string(t.CreatedBy), string(dc)+"/") {
+		if t.UsedBy == "" && !t.Revoked && t.CreatedBy.Datacenter() == dc {
 			open = append(open, t)
 		}
 	}

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"iter"
-	"strings"
 
 	"github.com/hashicorp/go-memdb"
 )
@@ -64,11 +63,7 @@ func datacenter(txn *memdb.Txn, name DatacenterName) *Datacenter {
 }
 
 func gateway(txn *memdb.Txn, id GatewayID) *Gateway {
-	dc, name, found := strings.Cut(string(id), "/")
-	if !found {
-		return nil
-	}
-	return first[Gateway](txn, tableGateways, indexID, dc, name)
+	return first[Gateway](txn, tableGateways, indexID, string(id.Datacenter()), id.Name())
 }
 
 func token(txn *memdb.Txn, id string) *Token {

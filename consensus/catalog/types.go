@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -70,6 +71,19 @@ func (g Gateway) ID() GatewayID { return NewGatewayID(g.Datacenter, g.Name) }
 // NewGatewayID joins the name of a datacenter and that of one of its gateways.
 func NewGatewayID(dc DatacenterName, gateway string) GatewayID {
 	return GatewayID(string(dc) + "/" + gateway)
+}
+
+// Datacenter returns the part of id before the first slash.
+func (id GatewayID) Datacenter() DatacenterName {
+	dc, _, _ := strings.Cut(string(id), "/")
+	return DatacenterName(dc)
+}
+
+// Name returns the part of id after the first slash, which is the gateway's name
+// in its datacenter. It is empty if id has no slash.
+func (id GatewayID) Name() string {
+	_, name, _ := strings.Cut(string(id), "/")
+	return name
 }
 
 // Token lets one datacenter join.

@@ -60,8 +60,7 @@ func NewAddGateway(author catalog.GatewayID, dc catalog.DatacenterName, gateway 
 
 // NewLeave takes the author's datacenter out.
 func NewLeave(author catalog.GatewayID) Command {
-	dc, _, _ := strings.Cut(string(author), "/")
-	cmd := catalog.NewLeave(catalog.DatacenterName(dc))
+	cmd := catalog.NewLeave(author.Datacenter())
 	cmd.Author = string(author)
 	return cmd
 }
@@ -80,8 +79,7 @@ type Key struct {
 }
 
 func (k Key) service() catalog.ServiceKey {
-	dc, _, _ := strings.Cut(string(k.Owner), "/")
-	return catalog.ServiceKey{Datacenter: catalog.DatacenterName(dc), Namespace: "test", Name: k.Name, Instance: "one"}
+	return catalog.ServiceKey{Datacenter: k.Owner.Datacenter(), Namespace: "test", Name: k.Name, Instance: "one"}
 }
 
 // Set writes a register: a service whose label is the value. Any member may

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/meshway/meshway/consensus"
@@ -19,18 +18,13 @@ const (
 	abstainRetry = time.Second
 )
 
-func datacenterOf(id catalog.GatewayID) catalog.DatacenterName {
-	dc, _, _ := strings.Cut(string(id), "/")
-	return catalog.DatacenterName(dc)
-}
-
 // abstain takes note for this term that a gateway's datacenter is about to leave.
 func (l *leadership) abstain(id catalog.GatewayID, now time.Time) {
 	l.mu.Lock()
 	if l.abstaining == nil {
 		l.abstaining = make(map[catalog.DatacenterName]time.Time)
 	}
-	l.abstaining[datacenterOf(id)] = now.Add(abstention)
+	l.abstaining[id.Datacenter()] = now.Add(abstention)
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
@@ -41,7 +35,7 @@ func (l *leadership) abstain(id catalog.GatewayID, now time.Time) {
 func (l *leadership) abstains(id catalog.GatewayID, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Before(l.abstaining[datacenterOf(id)])
+	return now.Before(l.abstaining[id.Datacenter()])
 }
 
 // Abstain gives away the votes of all gateways of this member's datacenter, and
@@ -51,7 +45,7 @@ func (l *leadership) abstains(id catalog.GatewayID, now time.Time) bool {
 func (n *Node) Abstain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
 	defer cancel()
-	own := datacenterOf(n.conf.ID)
+	own := n.conf.ID.Datacenter()
 	for {
 		if !slices.ContainsFunc(n.View().Gateways(), func(g catalog.Gateway) bool { return g.Datacenter != own }) || !n.votes(own) {
 			return nil
@@ -68,5 +62,5 @@ func (n *Node) Abstain(ctx context.Context) error {
 
 // votes tells whether a gateway of the datacenter has a vote.
 func (n *Node) votes(dc catalog.DatacenterName) bool {
-	return slices.ContainsFunc(n.Status().Peers, func(p consensus.Peer) bool { return p.Voter && datacenterOf(p.ID) == dc })
+	return slices.ContainsFunc(n.Status().Peers, func(p consensus.Peer) bool { return p.Voter && p.ID.Datacenter() == dc })
 }

@@ -16,14 +16,13 @@ func parseMembers(text string) []member {
 	var members []member
 	for word := range strings.FieldsSeq(text) {
 		id, flags, _ := strings.Cut(word, ":")
-		dc, _, _ := strings.Cut(id, "/")
 		has := func(f string) bool { return strings.Contains(flags, f) }
 		m := member{
 			id: catalog.GatewayID(id), leader: has("V"), voter: has("V") || has("v"), known: !has("g"), abstains: has("l"),
 			stable: has("s") || has("V"), healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
 		}
 		if m.known {
-			m.datacenter = catalog.DatacenterName(dc)
+			m.datacenter = m.id.Datacenter()
 		}
 		members = append(members, m)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/meshway/meshway/consensus"
@@ -64,9 +63,9 @@ func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog
 // endsMembership says whether commands take this member out: then nobody sends
 // it the log any more, and to wait for it is in vain.
 func (n *Node) endsMembership(cmds []*catalogpb.Command) bool {
-	own, _, _ := strings.Cut(string(n.conf.ID), "/")
+	own := n.conf.ID.Datacenter()
 	return slices.ContainsFunc(cmds, func(c *catalogpb.Command) bool {
-		return c.GetLeave().GetDatacenter() == own || c.GetRemoveGateway().GetGateway() == string(n.conf.ID)
+		return c.GetLeave().GetDatacenter() == string(own) || c.GetRemoveGateway().GetGateway() == string(n.conf.ID)
 	})
 }
 

@@ -30,7 +30,7 @@ type removal struct {
 func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 	body := cmd.GetRemoveDatacenter()
 	dc := catalog.DatacenterName(body.GetDatacenter())
-	if body == nil || dc == datacenterOf(catalog.GatewayID(cmd.GetAuthor())) {
+	if body == nil || dc == catalog.GatewayID(cmd.GetAuthor()).Datacenter() {
 		return nil // the latter is for the catalog to refuse
 	}
 	inst, lead := n.serving()

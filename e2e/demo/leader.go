@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/harness"
 )
 
@@ -54,9 +55,9 @@ func (t *tour) leader(ctx context.Context) (*harness.Datacenter, []*harness.Data
 	}
 	var leader *harness.Datacenter
 	var others []*harness.Datacenter
-	name, _, _ := strings.Cut(snapshot.Catalog.Leader, "/")
+	leading := catalog.GatewayID(snapshot.Catalog.Leader).Datacenter()
 	for _, dc := range t.topology.Datacenters {
-		if dc.Name == name {
+		if dc.Name == string(leading) {
 			leader = dc
 		} else {
 			others = append(others, dc)
@@ -86,7 +87,7 @@ func (t *tour) awaitNewLeader(ctx context.Context, old, witness *harness.Datacen
 			return err
 		}
 		leader = snapshot.Catalog.Leader
-		if leader == "" || strings.HasPrefix(leader, old.Name+"/") {
+		if leader == "" || catalog.GatewayID(leader).Datacenter() == catalog.DatacenterName(old.Name) {
 			return fmt.Errorf("the leader is %q", leader)
 		}
 		return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -84,8 +83,7 @@ func (p *SiblingProber) Silent() map[string]time.Time {
 	silent := map[string]time.Time{}
 	for _, s := range p.cfg.Probes.Sessions() {
 		if !s.Up && !s.Undecided {
-			_, name, _ := strings.Cut(string(s.Gateway), "/")
-			silent[name] = s.Since
+			silent[s.Gateway.Name()] = s.Since
 		}
 	}
 	return silent
