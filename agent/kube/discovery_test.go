@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -45,7 +46,7 @@ func kubeadmConfig() *corev1.ConfigMap {
 	}
 }
 
-// start runs a discovery until the test ends.
+// start runs a Discovery until the test ends.
 func start(t *testing.T, client *fake.Clientset, dir string) *Discovery {
 	t.Helper()
 	d, err := NewDiscovery(DiscoveryConfig{Client: client, Kubernetes: settings(), Dir: dir})
@@ -54,6 +55,7 @@ func start(t *testing.T, client *fake.Clientset, dir string) *Discovery {
 	return d
 }
 
+// run runs a task until the test ends.
 func run(t *testing.T, do func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -65,128 +67,149 @@ func run(t *testing.T, do func(context.Context) error) {
 	})
 }
 
-func awaitSite(t *testing.T, d *Discovery, want string) {
+// waitIdle waits in the fake time of the bubble until the sources have synced and
+// all goroutines wait.
+func waitIdle() {
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
+// assertSite asserts what is discovered once all goroutines of the bubble wait.
+func assertSite(t *testing.T, d *Discovery, want string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return siteText(d.Current()) == want }, 10*time.Second, time.Millisecond,
-		"is %s", siteText(d.Current()))
+	waitIdle()
+	assert.Equal(t, want, siteText(d.Current()))
 }
 
 func TestDiscoveryFollowsTheCluster(t *testing.T) {
-	client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
-	d := start(t, client, t.TempDir())
-	awaitSite(t, d, "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
-	changed := d.Changed()
-	_, err := client.CoreV1().Nodes().Create(t.Context(), apiNode("two.example", "10.7.1.0/24", "192.0.2.2"), metav1.CreateOptions{})
-	require.NoError(t, err)
-	<-changed
-	awaitSite(t, d, "pod 10.1.0.0/16, pod 10.7.1.0/24, service 10.96.0.0/12, service fd00:96::/112")
-	_, err = client.NetworkingV1().ServiceCIDRs().Create(t.Context(), &networkingv1.ServiceCIDR{
-		ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.101.0.0/16"}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	awaitSite(t, d, "pod 10.1.0.0/16, pod 10.7.1.0/24, service 10.101.0.0/16")
-	assert.Equal(t, map[string][]netip.Addr{
-		"one": {netip.MustParseAddr("192.0.2.1")}, "two-example": {netip.MustParseAddr("192.0.2.2")},
-	}, d.Addresses())
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
+		d := start(t, client, t.TempDir())
+		assertSite(t, d, "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
+		changed := d.Changed()
+		_, err := client.CoreV1().Nodes().Create(t.Context(), apiNode("two.example", "10.7.1.0/24", "192.0.2.2"), metav1.CreateOptions{})
+		require.NoError(t, err)
+		<-changed
+		assertSite(t, d, "pod 10.1.0.0/16, pod 10.7.1.0/24, service 10.96.0.0/12, service fd00:96::/112")
+		_, err = client.NetworkingV1().ServiceCIDRs().Create(t.Context(), &networkingv1.ServiceCIDR{
+			ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.101.0.0/16"}},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		assertSite(t, d, "pod 10.1.0.0/16, pod 10.7.1.0/24, service 10.101.0.0/16")
+		assert.Equal(t, map[string][]netip.Addr{
+			"one": {netip.MustParseAddr("192.0.2.1")}, "two-example": {netip.MustParseAddr("192.0.2.2")},
+		}, d.Addresses())
+	})
 }
 
-// refuse makes the API server answer with err to all that is asked of a resource.
+// refuse makes all requests for a resource fail.
 func refuse(client *fake.Clientset, resource string, err error) {
 	client.PrependReactor("*", resource, func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, err })
 }
 
-func TestDiscoveryDoesWithoutWhatIsRefused(t *testing.T) {
-	client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
-	cidrs := schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}
-	refuse(client, "servicecidrs", apierrors.NewNotFound(cidrs, ""))
-	awaitSite(t, start(t, client, t.TempDir()), "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
+func TestDiscoveryWorksWithoutRefusedSources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
+		cidrs := schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}
+		refuse(client, "servicecidrs", apierrors.NewNotFound(cidrs, ""))
+		assertSite(t, start(t, client, t.TempDir()), "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
 
-	client = fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"))
-	refuse(client, "configmaps", apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, kubeadmName, errors.New("no role")))
-	d := start(t, client, t.TempDir())
-	awaitSite(t, d, "pod 10.1.0.0/24, service-cidrs-unknown")
-	assert.Contains(t, d.Current().Problems[0].Message, "forbidden")
+		client = fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"))
+		refuse(client, "configmaps", apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, kubeadmName, errors.New("no role")))
+		d := start(t, client, t.TempDir())
+		assertSite(t, d, "pod 10.1.0.0/24, service-cidrs-unknown")
+		assert.Contains(t, d.Current().Problems[0].Message, "forbidden")
+	})
 }
 
-func TestDiscoveryStartsWithoutTheAPIServer(t *testing.T) {
-	dir := t.TempDir()
-	client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
-	first := start(t, client, dir)
-	awaitSite(t, first, "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
+func TestDiscoveryStartsFromItsCacheWithoutTheAPIServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
+		first := start(t, client, dir)
+		assertSite(t, first, "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112")
 
-	away := fake.NewClientset()
-	refuse(away, "*", errors.New("connection refused"))
-	fresh, err := NewDiscovery(DiscoveryConfig{Client: away, Kubernetes: settings(), Dir: t.TempDir()})
-	require.NoError(t, err)
-	assert.False(t, fresh.Current().Known, "nothing is known, and nothing may follow from it")
-	again := start(t, away, dir)
-	assert.True(t, again.Current().Known)
-	assert.Equal(t, first.Current(), again.Current())
-	assert.Equal(t, first.Addresses(), again.Addresses())
+		away := fake.NewClientset()
+		refuse(away, "*", errors.New("connection refused"))
+		fresh, err := NewDiscovery(DiscoveryConfig{Client: away, Kubernetes: settings(), Dir: t.TempDir()})
+		require.NoError(t, err)
+		assert.False(t, fresh.Current().Known, "an unknown site must not cause any change")
+		again := start(t, away, dir)
+		assert.True(t, again.Current().Known)
+		assert.Equal(t, first.Current(), again.Current())
+		assert.Equal(t, first.Addresses(), again.Addresses())
+	})
 }
 
 func TestDiscoveryWaitsForAllSources(t *testing.T) {
-	client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"))
-	refuse(client, "servicecidrs", errors.New("connection refused"))
-	d := start(t, client, t.TempDir())
-	require.Eventually(t, d.nodes.Synced, 10*time.Second, time.Millisecond)
-	require.Eventually(t, d.kubeadm.Synced, 10*time.Second, time.Millisecond)
-	d.discover()
-	assert.False(t, d.Current().Known)
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"))
+		refuse(client, "servicecidrs", errors.New("connection refused"))
+		d := start(t, client, t.TempDir())
+		waitIdle()
+		require.True(t, d.nodes.Synced())
+		require.True(t, d.kubeadm.Synced())
+		assert.False(t, d.Current().Known)
+	})
 }
 
 func TestRoleFollowsTheLabel(t *testing.T) {
-	dir := t.TempDir()
-	node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
-	client := fake.NewClientset(node, apiNode("two", "10.1.1.0/24", "192.0.2.2"))
-	w, err := NewRoleWatcher(RoleConfig{Client: client, Kubernetes: settings(), Dir: dir})
-	require.NoError(t, err)
-	assert.Equal(t, RoleUnknown, w.Current())
-	run(t, w.Run)
-	await := func(role Role) {
-		t.Helper()
-		require.Eventually(t, func() bool { return w.Current() == role }, 10*time.Second, time.Millisecond)
-	}
-	await(RoleNode)
-	for _, step := range []struct {
-		label string
-		role  Role
-	}{{"true", RoleGateway}, {"false", RoleNode}, {"true", RoleGateway}} {
-		node.Labels["meshway.io/gateway"] = step.label
-		_, err = client.CoreV1().Nodes().Update(t.Context(), node.DeepCopy(), metav1.UpdateOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
+		client := fake.NewClientset(node, apiNode("two", "10.1.1.0/24", "192.0.2.2"))
+		w, err := NewRoleWatcher(RoleConfig{Client: client, Kubernetes: settings(), Dir: dir})
 		require.NoError(t, err)
-		await(step.role)
-	}
-	require.NoError(t, client.CoreV1().Nodes().Delete(t.Context(), "one", metav1.DeleteOptions{}))
-	again, err := NewRoleWatcher(RoleConfig{Client: fake.NewClientset(), Kubernetes: settings(), Dir: dir})
-	require.NoError(t, err)
-	assert.Equal(t, RoleGateway, again.Current(), "known before the API server answers")
-	run(t, again.Run)
-	require.Eventually(t, again.node.Synced, 10*time.Second, time.Millisecond)
-	again.refresh()
-	assert.Equal(t, RoleGateway, again.Current(), "a Node that is missing changes nothing")
+		assert.Equal(t, RoleUnknown, w.Current())
+		run(t, w.Run)
+		assertRole := func(role Role) {
+			t.Helper()
+			waitIdle()
+			require.Equal(t, role, w.Current())
+		}
+		assertRole(RoleNode)
+		for _, step := range []struct {
+			label string
+			role  Role
+		}{{"true", RoleGateway}, {"false", RoleNode}, {"true", RoleGateway}} {
+			node.Labels["meshway.io/gateway"] = step.label
+			_, err = client.CoreV1().Nodes().Update(t.Context(), node.DeepCopy(), metav1.UpdateOptions{})
+			require.NoError(t, err)
+			assertRole(step.role)
+		}
+		require.NoError(t, client.CoreV1().Nodes().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+		again, err := NewRoleWatcher(RoleConfig{Client: fake.NewClientset(), Kubernetes: settings(), Dir: dir})
+		require.NoError(t, err)
+		assert.Equal(t, RoleGateway, again.Current(), "from the cache file")
+		run(t, again.Run)
+		waitIdle()
+		require.True(t, again.node.Synced())
+		assert.Equal(t, RoleGateway, again.Current(), "a missing Node changes nothing")
+	})
 }
 
-func TestNodeTellsWhatItsOwnNodeHasForPods(t *testing.T) {
-	node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
-	client := fake.NewClientset(node, apiNode("two", "10.1.1.0/24", "192.0.2.2"))
-	w, err := NewRoleWatcher(RoleConfig{Client: client, Kubernetes: settings(), Dir: t.TempDir()})
-	require.NoError(t, err)
-	run(t, w.Run)
-	for _, step := range []struct{ annotation, annotated string }{
-		{"10.1.7.0/24, fd00:7::1/64", "10.1.7.0/24 fd00:7::/64"}, {"10.1.7.0/24,ten", ""}, {"10.1.8.0/24", "10.1.8.0/24"},
-	} {
-		node.Annotations = map[string]string{plan.PodCIDRsAnnotation: step.annotation}
-		_, err = client.CoreV1().Nodes().Update(t.Context(), node.DeepCopy(), metav1.UpdateOptions{})
+func TestPodRangesComeFromTheSpecAndTheAnnotationOfTheOwnNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
+		client := fake.NewClientset(node, apiNode("two", "10.1.1.0/24", "192.0.2.2"))
+		w, err := NewRoleWatcher(RoleConfig{Client: client, Kubernetes: settings(), Dir: t.TempDir()})
 		require.NoError(t, err)
-		require.Eventually(t, func() bool {
+		run(t, w.Run)
+		for _, step := range []struct{ annotation, annotated string }{
+			{"10.1.7.0/24, fd00:7::1/64", "10.1.7.0/24 fd00:7::/64"}, {"10.1.7.0/24,ten", ""}, {"10.1.8.0/24", "10.1.8.0/24"},
+		} {
+			node.Annotations = map[string]string{plan.PodCIDRsAnnotation: step.annotation}
+			_, err = client.CoreV1().Nodes().Update(t.Context(), node.DeepCopy(), metav1.UpdateOptions{})
+			require.NoError(t, err)
+			waitIdle()
 			spec, annotated := w.Pods()
-			return assert.ObjectsAreEqual(cidrs("10.1.0.0/24"), spec) && assert.ObjectsAreEqual(cidrs(strings.Fields(step.annotated)...), annotated)
-		}, 10*time.Second, time.Millisecond, step.annotation)
-	}
+			assert.Equal(t, cidrs("10.1.0.0/24"), spec)
+			assert.Equal(t, cidrs(strings.Fields(step.annotated)...), annotated, step.annotation)
+		}
+	})
 }
 
-func TestAnnotationThatIsNoPrefixIsRefusedAsAWhole(t *testing.T) {
+func TestInvalidAnnotationIsIgnoredAsAWhole(t *testing.T) {
 	node := apiNode("one", "10.1.0.0/24", "192.0.2.1")
 	node.Annotations = map[string]string{plan.PodCIDRsAnnotation: "10.1.7.0/24,ten"}
 	list, err := annotatedPods(node)
@@ -195,5 +218,5 @@ func TestAnnotationThatIsNoPrefixIsRefusedAsAWhole(t *testing.T) {
 	slim, err := slimNode(node)
 	require.NoError(t, err)
 	_, err = annotatedPods(slim.(*corev1.Node))
-	assert.Error(t, err, "what is dropped of a Node is not the annotation")
+	assert.Error(t, err, "slimNode keeps the annotation")
 }

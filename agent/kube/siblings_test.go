@@ -17,9 +17,9 @@ import (
 	"github.com/meshway/meshway/agent/kube/siblingstest"
 )
 
-func TestSiblingsKeepTheirPromises(t *testing.T) { siblingstest.Run(t, siblingstest.NewFake()) }
+func TestSiblingsFulfilTheirContract(t *testing.T) { siblingstest.Run(t, siblingstest.NewFake()) }
 
-func TestGatewaysAreTheNodesWithTheLabelNow(t *testing.T) {
+func TestAskListsTheNodesThatHaveTheGatewayLabel(t *testing.T) {
 	node := func(name, value string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"gateway": value}}}
 	}
@@ -32,7 +32,7 @@ func TestGatewaysAreTheNodesWithTheLabelNow(t *testing.T) {
 	assert.Equal(t, []string{"a", "b-example-org"}, names)
 }
 
-func TestKeyOfTheCAIsNeverPrinted(t *testing.T) {
+func TestPrivateKeyOfTheCAIsNeverPrinted(t *testing.T) {
 	common := agent.Common{Key: agent.CAKey("very secret")}
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "common", common, "key", common.Key)
@@ -40,6 +40,6 @@ func TestKeyOfTheCAIsNeverPrinted(t *testing.T) {
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", common, common, common, common.Key, common.Key), log.String()} {
 		assert.NotContains(t, text, "very secret")
 		assert.NotContains(t, text, fmt.Sprintf("%x", "very secret"))
-		assert.NotContains(t, text, "118, 101") // as a list of bytes
+		assert.NotContains(t, text, "118, 101") // a list of bytes
 	}
 }

@@ -24,7 +24,7 @@ func cidrs(list ...string) []netip.Prefix {
 	return out
 }
 
-func TestAggregateIsTheFewestPrefixes(t *testing.T) {
+func TestAggregateReturnsTheFewestPrefixes(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"", ""},
 		{"10.1.0.0/24", "10.1.0.0/24"},
@@ -40,7 +40,7 @@ func TestAggregateIsTheFewestPrefixes(t *testing.T) {
 	}
 }
 
-func TestAggregateCoversTheSameAddresses(t *testing.T) {
+func TestAggregateCoversTheSameAddressesOnce(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
 		var in []netip.Prefix
@@ -59,7 +59,9 @@ func TestAggregateCoversTheSameAddresses(t *testing.T) {
 				}
 				return n
 			}
-			require.Equal(t, min(1, covers(in)), covers(out), "%v of %v is %v", addr, in, out)
+			if min(1, covers(in)) != covers(out) {
+				require.Fail(t, "covers other addresses", "%v: %v becomes %v", addr, in, out)
+			}
 		}
 		require.Equal(t, out, Aggregate(out))
 	}
@@ -76,7 +78,7 @@ func siteText(s plan.Site) string {
 	return strings.Join(words, ", ")
 }
 
-func TestSiteIsWhatIsConfiguredThenWhatTheClusterSays(t *testing.T) {
+func TestSitePrefersTheConfigurationThenTheClusterThenKubeadm(t *testing.T) {
 	nodes := []Node{
 		{Name: "a", PodCIDRs: cidrs("10.1.0.0/24", "fd00:1::/64"), Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 		{Name: "b", PodCIDRs: cidrs("10.1.1.0/24"), Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")}},
@@ -95,15 +97,15 @@ func TestSiteIsWhatIsConfiguredThenWhatTheClusterSays(t *testing.T) {
 		"no ServiceCIDR API": {
 			cluster: cluster{nodes: nodes, kubeadm: kubeadm}, want: "pod 10.1.0.0/16, service 10.96.0.0/12, pod fd00:1::/64",
 		},
-		"kubeadm was told nothing": {
+		"no ranges of kubeadm": {
 			cluster: cluster{nodes: nodes, services: cidrs("10.101.0.0/16")},
 			want:    "pod 10.1.0.0/23, service 10.101.0.0/16, pod fd00:1::/64",
 		},
-		"kubeadm was told what is long gone": {
+		"pod range of kubeadm is outdated": {
 			cluster: cluster{nodes: nodes, kubeadm: ranges{pods: cidrs("10.244.0.0/16"), services: cidrs("10.96.0.0/12")}},
 			want:    "pod 10.1.0.0/23, service 10.96.0.0/12, pod fd00:1::/64",
 		},
-		"the CNI gives no ranges to nodes": {
+		"the CNI plugin assigns no ranges to nodes": {
 			cluster: cluster{nodes: []Node{{Name: "a"}}, kubeadm: kubeadm}, want: "pod 10.1.0.0/16, service 10.96.0.0/12",
 		},
 		"configured": {
@@ -114,14 +116,14 @@ func TestSiteIsWhatIsConfiguredThenWhatTheClusterSays(t *testing.T) {
 			config: config.Kubernetes{AnnounceNodes: true}, cluster: cluster{nodes: nodes, kubeadm: kubeadm},
 			want: "pod 10.1.0.0/16, service 10.96.0.0/12, node 192.0.2.1/32, node 192.0.2.2/32, pod fd00:1::/64",
 		},
-		"besides static ones, each once": {
+		"with static prefixes, each CIDR once": {
 			static: []catalog.Prefix{
 				{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}, {CIDR: netip.MustParsePrefix("10.50.0.0/16"), Kind: catalog.NodePrefix},
 			},
 			cluster: cluster{nodes: nodes, kubeadm: kubeadm},
 			want:    "pod 10.1.0.0/16, node 10.50.0.0/16, service 10.96.0.0/12, pod fd00:1::/64",
 		},
-		"nothing is told": {
+		"nothing is found": {
 			cluster: cluster{refused: []error{errors.New("nodes is forbidden")}}, want: "pod-cidrs-unknown, service-cidrs-unknown",
 		},
 	} {
@@ -130,7 +132,7 @@ func TestSiteIsWhatIsConfiguredThenWhatTheClusterSays(t *testing.T) {
 			assert.True(t, site.Known)
 			assert.Equal(t, c.want, siteText(site))
 			for _, p := range site.Problems {
-				assert.Contains(t, p.Message, "nodes is forbidden", "says why")
+				assert.Contains(t, p.Message, "nodes is forbidden", "contains the reason")
 				assert.Contains(t, p.Remedy, "set kubernetes.")
 			}
 		})

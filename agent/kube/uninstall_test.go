@@ -31,8 +31,8 @@ func job(name string, created time.Time) *batchv1.Job {
 	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "meshway-system", Name: name, CreationTimestamp: metav1.NewTime(created)}}
 }
 
-// watching runs a watcher on a cluster with these objects for a simulated minute.
-func watching(t *testing.T, client *fake.Clientset, during func(*UninstallWatcher)) {
+// watch runs a watcher for a minute and then calls during while it runs.
+func watch(t *testing.T, client *fake.Clientset, during func(*UninstallWatcher)) {
 	t.Helper()
 	w, err := NewUninstallWatcher(UninstallConfig{Client: client, Namespace: "meshway-system", DaemonSet: "meshway"})
 	require.NoError(t, err)
@@ -45,24 +45,24 @@ func watching(t *testing.T, client *fake.Clientset, during func(*UninstallWatche
 	require.NoError(t, <-ended)
 }
 
-func TestOnlyTheJobOfThisReleaseUninstalls(t *testing.T) {
+func TestOnlyTheJobOfThisInstallationUninstalls(t *testing.T) {
 	later := installed.Add(time.Hour)
 	for name, test := range map[string]struct {
 		objects []runtime.Object
 		want    bool
 	}{
-		"the agents are there":                       {[]runtime.Object{agents(2)}, false},
-		"the DaemonSet is gone":                      {nil, false},
-		"the DaemonSet is gone, and there is a Job":  {[]runtime.Object{job("meshway-uninstall", later)}, false},
-		"a Job of an earlier release was left":       {[]runtime.Object{agents(2), job("meshway-uninstall", installed.Add(-time.Second))}, false},
-		"another Job":                                {[]runtime.Object{agents(2), job("other-uninstall", later)}, false},
-		"the Job of helm uninstall":                  {[]runtime.Object{agents(2), job("meshway-uninstall", later)}, true},
-		"the Job, while all agents are being ended":  {[]runtime.Object{agents(0), job("meshway-uninstall", later)}, true},
-		"the Job, with others around it in the past": {[]runtime.Object{agents(2), job("a-uninstall", later), job("meshway-uninstall", later)}, true},
+		"no Job":                           {[]runtime.Object{agents(2)}, false},
+		"no DaemonSet":                     {nil, false},
+		"a Job without a DaemonSet":        {[]runtime.Object{job("meshway-uninstall", later)}, false},
+		"a Job of an earlier installation": {[]runtime.Object{agents(2), job("meshway-uninstall", installed.Add(-time.Second))}, false},
+		"another Job":                      {[]runtime.Object{agents(2), job("other-uninstall", later)}, false},
+		"the Job of helm uninstall":        {[]runtime.Object{agents(2), job("meshway-uninstall", later)}, true},
+		"the Job when no agent is ready":   {[]runtime.Object{agents(0), job("meshway-uninstall", later)}, true},
+		"the Job among others":             {[]runtime.Object{agents(2), job("a-uninstall", later), job("meshway-uninstall", later)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				watching(t, fake.NewClientset(test.objects...), func(w *UninstallWatcher) {
+				watch(t, fake.NewClientset(test.objects...), func(w *UninstallWatcher) {
 					assert.Equal(t, test.want, w.Current())
 				})
 			})
@@ -70,10 +70,10 @@ func TestOnlyTheJobOfThisReleaseUninstalls(t *testing.T) {
 	}
 }
 
-func TestUninstallationIsCalledOffByDeletingItsJob(t *testing.T) {
+func TestDeletingTheJobCancelsTheUninstallation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(agents(2), job("meshway-uninstall", installed.Add(time.Hour)))
-		watching(t, client, func(w *UninstallWatcher) {
+		watch(t, client, func(w *UninstallWatcher) {
 			require.True(t, w.Current())
 			changed := w.Changed()
 			require.NoError(t, client.BatchV1().Jobs("meshway-system").Delete(t.Context(), "meshway-uninstall", metav1.DeleteOptions{}))
@@ -83,50 +83,50 @@ func TestUninstallationIsCalledOffByDeletingItsJob(t *testing.T) {
 	})
 }
 
-func TestAPIServerThatDoesNotAnswerUninstallsNothing(t *testing.T) {
+func TestFailedRequestsDoNotUninstall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(agents(2), job("meshway-uninstall", installed.Add(time.Hour)))
-		var back atomic.Bool
+		var available atomic.Bool
 		client.PrependReactor("get", "daemonsets", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return !back.Load(), nil, errors.New("connection refused")
+			return !available.Load(), nil, errors.New("connection refused")
 		})
-		watching(t, client, func(w *UninstallWatcher) {
+		watch(t, client, func(w *UninstallWatcher) {
 			assert.False(t, w.Current())
-			back.Store(true)
+			available.Store(true)
 			<-w.Changed()
-			assert.True(t, w.Current(), "it asks again")
+			assert.True(t, w.Current(), "the request is retried")
 		})
 	})
 }
 
-func TestAgentOutsideOfTheChartIsNeverUninstalled(t *testing.T) {
+func TestAgentWithoutDaemonSetIsNeverUninstalled(t *testing.T) {
 	w, err := NewUninstallWatcher(UninstallConfig{Client: fake.NewClientset(job("-uninstall", installed)), Namespace: "meshway-system"})
 	require.NoError(t, err)
 	require.NoError(t, w.Run(t.Context()))
 	assert.False(t, w.Current())
 }
 
-func TestAPIObjectsWaitForTheAgents(t *testing.T) {
+func TestAwaitAgentsStoppedWaitsUntilNoAgentIsReady(t *testing.T) {
 	for name, test := range map[string]struct {
 		objects []runtime.Object
 		want    string
 	}{
-		"all have retired":        {[]runtime.Object{agents(0)}, ""},
-		"there are none":          {nil, ""},
-		"one is at work for ever": {[]runtime.Object{agents(1)}, "1 agents are still running"},
+		"no agent is ready":    {[]runtime.Object{agents(0)}, ""},
+		"no DaemonSet":         {nil, ""},
+		"an agent stays ready": {[]runtime.Object{agents(1)}, "1 agents are still running"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				begun := time.Now()
+				start := time.Now()
 				err := AwaitAgentsStopped(ctx, fake.NewClientset(test.objects...), "meshway-system", "meshway")
 				if test.want != "" {
 					require.ErrorContains(t, err, test.want)
 					return
 				}
 				require.NoError(t, err)
-				assert.GreaterOrEqual(t, time.Since(begun), stopMinimumWait)
+				assert.GreaterOrEqual(t, time.Since(start), stopMinimumWait)
 			})
 		})
 	}

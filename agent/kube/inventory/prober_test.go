@@ -19,7 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// fakeProbes are answers that the test gives.
+// fakeProbes has the results that the test sets.
 type fakeProbes struct {
 	sessions []plan.SessionConfig
 	results  []plan.Session
@@ -31,12 +31,13 @@ func (p *fakeProbes) Set(sessions []plan.SessionConfig) { p.sessions = sessions 
 func (p *fakeProbes) Sessions() []plan.Session          { return p.results }
 func (p *fakeProbes) Changed() <-chan struct{}          { return p.changed.Changed() }
 
-// setSession makes gateway b of east answer, or not since some time.
+// setSession sets the session with gateway b of east.
 func (p *fakeProbes) setSession(up bool, since time.Time) {
 	p.results = []plan.Session{{Gateway: "east/b", Up: up, Since: since}}
 }
 
-// newTestProber are for gateway a of three: b is on another network, c has IPv6 only.
+// newTestProber returns the prober of gateway a of three: b is on another network,
+// c has IPv6 only.
 func newTestProber(p agent.Probes) *SiblingProber {
 	node := func(name string, gateway bool, addresses ...string) kube.Node {
 		n := kube.Node{Name: name, Gateway: gateway}
@@ -54,7 +55,7 @@ func newTestProber(p agent.Probes) *SiblingProber {
 	})
 }
 
-func TestGatewaysLookOutForEachOther(t *testing.T) {
+func TestProberReportsSilentSiblings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := livenesstest.New(1)
 		b := netip.MustParseAddr("198.51.100.2")
@@ -79,7 +80,7 @@ func TestGatewaysLookOutForEachOther(t *testing.T) {
 	})
 }
 
-func TestOnlyOtherGatewaysAreAsked(t *testing.T) {
+func TestOnlySiblingsAreProbed(t *testing.T) {
 	at := netip.MustParseAddr
 	assert.Equal(t, []plan.SessionConfig{
 		{Gateway: "east/b", Local: at("192.0.2.1"), Remote: at("198.51.100.2")},
@@ -87,53 +88,54 @@ func TestOnlyOtherGatewaysAreAsked(t *testing.T) {
 	}, newTestProber(&fakeProbes{}).sessions())
 }
 
-// TestGatewayThatDiedReachesNobodyUntilItSaysSo is what keeps nodes from a host
-// that has booted, and has no tunnels yet.
-func TestGatewayThatDiedReachesNobodyUntilItSaysSo(t *testing.T) {
-	w, p := newTestCluster(t), &fakeProbes{}
-	of := func(self string) status.Snapshot {
-		v := federation(self, gateway("x", 0, true, 5*time.Millisecond))
-		return status.Snapshot{
-			State: status.Member, Self: status.Self{Gateway: self}, Federation: &v.Federation, Datacenters: v.Datacenters,
-			Catalog: status.Catalog{Synced: true},
+// A host that has booted and has no tunnels yet must not receive packets of nodes.
+func TestSilentSiblingLosesItsEntriesUntilItWritesThemAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p := newTestCluster(t), &fakeProbes{}
+		of := func(self string) status.Snapshot {
+			v := federation(self, gateway("x", 0, true, 5*time.Millisecond))
+			return status.Snapshot{
+				State: status.Member, Self: status.Self{Gateway: self}, Federation: &v.Federation, Datacenters: v.Datacenters,
+				Catalog: status.Catalog{Synced: true},
+			}
 		}
-	}
-	other := w.newWriter(t, func() status.Snapshot { return of("b") })
-	w.writer.cfg.SiblingProber = newTestProber(p)
-	through := func() []string {
-		plain := ToInventory([]Datacenter{w.objects(t)["west"]})
-		return plain.Members[0].Through
-	}
-	everybody := func() {
-		for _, writer := range []*Writer{w.writer, other} {
-			w.await(t, writer)
+		other := w.newWriter(t, func() status.Snapshot { return of("b") })
+		w.writer.cfg.SiblingProber = newTestProber(p)
+		through := func() []string {
+			inventory := ToInventory([]Datacenter{w.objects(t)["west"]})
+			return inventory.Members[0].Through
 		}
-	}
-	pass := func(writer *Writer) { w.pass(t, writer); everybody() }
-	died := time.Now()
-	p.setSession(true, died)
-	pass(w.writer)
-	pass(other)
-	require.Equal(t, []string{"a", "b"}, through())
+		awaitAll := func() {
+			for _, writer := range []*Writer{w.writer, other} {
+				w.await(t, writer)
+			}
+		}
+		pass := func(writer *Writer) { w.pass(t, writer); awaitAll() }
+		start := time.Now()
+		p.setSession(true, start)
+		pass(w.writer)
+		pass(other)
+		require.Equal(t, []string{"a", "b"}, through())
 
-	p.setSession(false, died)
-	pass(w.writer)
-	assert.Equal(t, []string{"a"}, through())
-	assert.Len(t, ToInventory([]Datacenter{w.objects(t)["east"]}).Gateways, 2, "it is one all the same, and nodes keep their tunnels to it")
-	pass(w.writer)
-	assert.Equal(t, []string{"a"}, through())
+		p.setSession(false, start)
+		pass(w.writer)
+		assert.Equal(t, []string{"a"}, through())
+		assert.Len(t, ToInventory([]Datacenter{w.objects(t)["east"]}).Gateways, 2, "it is still a gateway, and nodes keep their tunnels to it")
+		pass(w.writer)
+		assert.Equal(t, []string{"a"}, through())
 
-	pass(other) // it lives: only the way between the two is broken
-	pass(w.writer)
-	assert.Equal(t, []string{"a", "b"}, through(), "its own word counts")
+		pass(other) // b is alive: only the path between the two is broken
+		pass(w.writer)
+		assert.Equal(t, []string{"a", "b"}, through(), "the writes of a sibling take precedence")
 
-	p.setSession(true, died.Add(time.Minute))
-	pass(w.writer)
-	p.setSession(false, died.Add(2*time.Minute))
-	pass(w.writer)
-	assert.Equal(t, []string{"a"}, through(), "another death")
-	pass(other)
-	p.setSession(false, died.Add(3*time.Minute))
-	pass(w.writer)
-	assert.Equal(t, []string{"a"}, through(), "and another one, so soon that its life was not seen")
+		p.setSession(true, start.Add(time.Minute))
+		pass(w.writer)
+		p.setSession(false, start.Add(2*time.Minute))
+		pass(w.writer)
+		assert.Equal(t, []string{"a"}, through(), "b is silent again")
+		pass(other)
+		p.setSession(false, start.Add(3*time.Minute))
+		pass(w.writer)
+		assert.Equal(t, []string{"a"}, through(), "b is silent since later, without an answer in between")
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -22,7 +23,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// cluster is a kube.Discovery of three nodes, the last one a gateway.
+// cluster has three nodes, of which the last one is a gateway.
 type cluster struct{ next chan struct{} }
 
 func (*cluster) Current() plan.Site         { return plan.Site{Known: true} }
@@ -50,9 +51,9 @@ func run(t *testing.T, task func(context.Context) error) {
 	t.Cleanup(func() { stop(); assert.NoError(t, <-done) })
 }
 
-// node is a writer whose ways and pods can be changed.
+// node is a writer with given paths and pods.
 type node struct {
-	ways            []plan.Way
+	paths           []plan.Way
 	pods            []netip.Prefix // in its routes
 	spec, annotated []netip.Prefix // of its Node
 	next            chan struct{}
@@ -67,7 +68,7 @@ func (n *node) start(t *testing.T, client *dynamicfake.FakeDynamicClient, name s
 			return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: name, UID: "u"}, true
 		},
 		Pods: func() []netip.Prefix { return n.pods }, NodePods: func() (spec, annotated []netip.Prefix) { return n.spec, n.annotated },
-		Paths: func() ([]plan.Way, bool) { return n.ways, n.ways != nil }, Changed: func() <-chan struct{} { return n.next },
+		Paths: func() ([]plan.Way, bool) { return n.paths, n.paths != nil }, Changed: func() <-chan struct{} { return n.next },
 	})
 	require.NoError(t, err)
 	run(t, w.Run)
@@ -86,9 +87,11 @@ func read(t *testing.T, client *dynamicfake.FakeDynamicClient, name string) (Mes
 	return m, true
 }
 
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, condition, 10*time.Second, time.Millisecond)
+// waitIdle waits in the fake time of the bubble until the informers have synced and
+// all goroutines wait.
+func waitIdle() {
+	time.Sleep(time.Second)
+	synctest.Wait()
 }
 
 func newSite(t *testing.T, client *dynamicfake.FakeDynamicClient, dir, gateway string) *Site {
@@ -100,72 +103,85 @@ func newSite(t *testing.T, client *dynamicfake.FakeDynamicClient, dir, gateway s
 	return s
 }
 
-func TestGatewayReadsWhatItsNodesWrite(t *testing.T) {
-	client, dir := newClient(), t.TempDir()
-	far := &node{ways: []plan.Way{{Gateway: "east-3", Device: "mesh0", Tunnel: true}, {Gateway: "other", Device: "eth0"}}}
-	near := &node{ways: []plan.Way{{Gateway: "east-3", Device: "eth0"}}}
-	far.start(t, client, "east-1", 1)
-	near.start(t, client, "east-2", 2)
-	s := newSite(t, client, dir, "east-3")
-	assert.True(t, s.Current().Nodes.Pending)
-	run(t, s.Run)
-	want := plan.Nodes{PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.3.0/24")}, Peers: []plan.NodePeer{{
-		Name: "east-1", PublicKey: tunnel.PublicKey{1}, Port: 51820,
-		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24")},
-	}}}
-	eventually(t, func() bool { return assert.ObjectsAreEqual(want, s.Current().Nodes) })
-	m, _ := read(t, client, "east-1")
-	assert.Equal(t, Spec{PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}, Links: []string{"other"}}, m.Spec)
-	assert.Equal(t, "east-1", m.OwnerReferences[0].Name, "it goes with its Node")
+func TestSiteHasTheNodesWithATunnelToTheGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, dir := newClient(), t.TempDir()
+		far := &node{paths: []plan.Way{{Gateway: "east-3", Device: "mesh0", Tunnel: true}, {Gateway: "other", Device: "eth0"}}}
+		near := &node{paths: []plan.Way{{Gateway: "east-3", Device: "eth0"}}}
+		far.start(t, client, "east-1", 1)
+		near.start(t, client, "east-2", 2)
+		s := newSite(t, client, dir, "east-3")
+		assert.True(t, s.Current().Nodes.Pending)
+		run(t, s.Run)
+		want := plan.Nodes{PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.3.0/24")}, Peers: []plan.NodePeer{{
+			Name: "east-1", PublicKey: tunnel.PublicKey{1}, Port: 51820,
+			Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24")},
+		}}}
+		waitIdle()
+		assert.Equal(t, want, s.Current().Nodes)
+		m, _ := read(t, client, "east-1")
+		assert.Equal(t, Spec{PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}, Links: []string{"other"}}, m.Spec)
+		assert.Equal(t, "east-1", m.OwnerReferences[0].Name, "it is deleted with its Node")
 
-	eventually(t, func() bool {
-		again := newSite(t, client, dir, "east-3").Current().Nodes // known without the API server
-		return assert.ObjectsAreEqual(want.Peers, again.Peers) && again.Pending
+		cached := newSite(t, client, dir, "east-3").Current().Nodes
+		assert.Equal(t, want.Peers, cached.Peers)
+		assert.True(t, cached.Pending)
+		assert.Empty(t, newSite(t, client, dir, "other").Current().Nodes.Peers, "it shares a link with all nodes that use it")
 	})
-	assert.Empty(t, newSite(t, client, dir, "other").Current().Nodes.Peers, "it is on the link of all who use it")
 }
 
-func TestObjectOfAHostThatIsAGatewayNowIsDeleted(t *testing.T) {
-	client := newClient()
-	object, err := Kind().Encode(MeshNode{ObjectMeta: metav1.ObjectMeta{Name: "east-3"}, Spec: Spec{Tunnels: []string{"east-3"}}})
-	require.NoError(t, err)
-	_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
-	require.NoError(t, err)
-	s := newSite(t, client, t.TempDir(), "east-3")
-	run(t, s.Run)
-	eventually(t, func() bool { _, exists := read(t, client, "east-3"); return !exists })
-	assert.Empty(t, s.Current().Nodes.Peers)
-}
-
-func TestOtherGatewayIsNoPeerWhateverItsOldObjectSays(t *testing.T) {
-	client := newClient()
-	for name, key := range map[string]byte{"east-1": 1, "east-3": 3, "east-9": 9} {
-		object, err := Kind().Encode(MeshNode{
-			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: Spec{PublicKey: tunnel.PublicKey{key}.String(), Port: 51820, Tunnels: []string{"east-4"}},
-		})
+func TestObjectOfAHostThatBecameAGatewayIsDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient()
+		object, err := Kind().Encode(MeshNode{ObjectMeta: metav1.ObjectMeta{Name: "east-3"}, Spec: Spec{Tunnels: []string{"east-3"}}})
 		require.NoError(t, err)
 		_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
 		require.NoError(t, err)
-	}
-	s, err := NewSite(SiteConfig{
-		Client: client, Cluster: &cluster{next: make(chan struct{})}, Node: "east-4", Gateway: "east-4", Dir: t.TempDir(),
+		s := newSite(t, client, t.TempDir(), "east-3")
+		run(t, s.Run)
+		waitIdle()
+		_, exists := read(t, client, "east-3")
+		assert.False(t, exists)
+		assert.Empty(t, s.Current().Nodes.Peers)
 	})
-	require.NoError(t, err)
-	run(t, s.Run)
-	eventually(t, func() bool { return !s.Current().Nodes.Pending && len(s.Current().Nodes.Peers) > 0 })
-	require.Len(t, s.Current().Nodes.Peers, 1)
-	assert.Equal(t, "east-1", s.Current().Nodes.Peers[0].Name, "east-3 has the label, and the cluster has no east-9")
 }
 
-func TestNothingIsWrittenThatIsThereAlready(t *testing.T) {
-	client := newClient()
-	n := &node{ways: []plan.Way{{Gateway: "east-3", Tunnel: true}}}
-	w := n.start(t, client, "east-1", 1)
-	eventually(t, func() bool { _, exists := read(t, client, "east-1"); return exists })
-	eventually(t, func() bool { return len(kube.Items[*unstructured.Unstructured](w.objects.Source)) == 1 })
-	before := writes(client)
-	require.NoError(t, w.pass(t.Context()))
-	assert.Equal(t, before, writes(client))
+func TestObjectsOfOtherGatewaysAndOfMissingNodesAreIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient()
+		for name, key := range map[string]byte{"east-1": 1, "east-3": 3, "east-9": 9} {
+			object, err := Kind().Encode(MeshNode{
+				ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: Spec{PublicKey: tunnel.PublicKey{key}.String(), Port: 51820, Tunnels: []string{"east-4"}},
+			})
+			require.NoError(t, err)
+			_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
+			require.NoError(t, err)
+		}
+		s, err := NewSite(SiteConfig{
+			Client: client, Cluster: &cluster{next: make(chan struct{})}, Node: "east-4", Gateway: "east-4", Dir: t.TempDir(),
+		})
+		require.NoError(t, err)
+		run(t, s.Run)
+		waitIdle()
+		assert.False(t, s.Current().Nodes.Pending)
+		require.Len(t, s.Current().Nodes.Peers, 1)
+		assert.Equal(t, "east-1", s.Current().Nodes.Peers[0].Name, "east-3 has the gateway label, and the cluster has no east-9")
+	})
+}
+
+func TestUnchangedObjectIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient()
+		n := &node{paths: []plan.Way{{Gateway: "east-3", Tunnel: true}}}
+		w := n.start(t, client, "east-1", 1)
+		waitIdle()
+		objects, err := w.objects.List()
+		require.NoError(t, err)
+		require.Len(t, objects, 1)
+		before := writes(client)
+		require.NoError(t, w.pass(t.Context()))
+		assert.Equal(t, before, writes(client))
+	})
 }
 
 func writes(client *dynamicfake.FakeDynamicClient) int {
@@ -178,41 +194,64 @@ func writes(client *dynamicfake.FakeDynamicClient) int {
 	return n
 }
 
-func TestWaysThatAreNotKnownAreNotWritten(t *testing.T) {
-	client := newClient()
-	w := (&node{}).start(t, client, "east-1", 1)
-	eventually(t, w.objects.Synced)
-	require.NoError(t, w.pass(t.Context()))
-	assert.Zero(t, writes(client))
-}
-
-func TestMissingKindIsAProblemAndHoldsNothingUp(t *testing.T) {
-	client := newClient()
-	gone := apierrors.NewNotFound(Kind().Resource().GroupResource(), "")
-	client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, gone })
-	s := newSite(t, client, t.TempDir(), "east-3")
-	run(t, s.Run)
-	eventually(t, func() bool { return len(s.Current().Problems) == 1 })
-	assert.Equal(t, "meshnodes-unknown", s.Current().Problems[0].Code)
-	assert.False(t, s.Current().Nodes.Pending, "others may be pruned")
-}
-
-func TestAPIServerThatIsAwayLeavesThePeers(t *testing.T) {
-	client, dir := newClient(), t.TempDir()
-	require.NoError(t, kube.CacheFile[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
-		"east-1": {PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}},
-	}))
-	client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, errors.New("connection refused")
+func TestObjectThatCannotBeDecodedIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient()
+		object, err := Kind().Encode(MeshNode{ObjectMeta: metav1.ObjectMeta{Name: "east-1"}})
+		require.NoError(t, err)
+		require.NoError(t, unstructured.SetNestedField(object.Object, "of another version", "spec", "port"))
+		_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
+		require.NoError(t, err)
+		(&node{paths: []plan.Way{{Gateway: "east-3", Tunnel: true}}}).start(t, client, "east-1", 1)
+		waitIdle()
+		m, _ := read(t, client, "east-1")
+		assert.Equal(t, []string{"east-3"}, m.Spec.Tunnels)
 	})
-	s := newSite(t, client, dir, "east-3")
-	run(t, s.Run)
-	require.NoError(t, s.pass(t.Context()))
-	assert.Len(t, s.Current().Nodes.Peers, 1)
-	assert.True(t, s.Current().Nodes.Pending)
 }
 
-func TestUninstallingDeletesWhatNodesWrote(t *testing.T) {
+func TestNothingIsWrittenBeforeThePathsAreKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient()
+		w := (&node{}).start(t, client, "east-1", 1)
+		waitIdle()
+		require.True(t, w.objects.Synced())
+		require.NoError(t, w.pass(t.Context()))
+		assert.Zero(t, writes(client))
+	})
+}
+
+func TestMissingCRDIsReportedAndLeavesNothingPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient()
+		gone := apierrors.NewNotFound(Kind().Resource().GroupResource(), "")
+		client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, gone })
+		s := newSite(t, client, t.TempDir(), "east-3")
+		run(t, s.Run)
+		waitIdle()
+		require.Len(t, s.Current().Problems, 1)
+		assert.Equal(t, "meshnodes-unknown", s.Current().Problems[0].Code)
+		assert.False(t, s.Current().Nodes.Pending, "peers of other nodes may be removed")
+	})
+}
+
+func TestPeersOfTheCacheStayWhileTheAPIServerIsUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, dir := newClient(), t.TempDir()
+		require.NoError(t, kube.CacheFile[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
+			"east-1": {PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}},
+		}))
+		client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, errors.New("connection refused")
+		})
+		s := newSite(t, client, dir, "east-3")
+		run(t, s.Run)
+		waitIdle()
+		assert.Len(t, s.Current().Nodes.Peers, 1)
+		assert.True(t, s.Current().Nodes.Pending)
+	})
+}
+
+func TestRemoveDeletesOnlyManagedObjects(t *testing.T) {
 	client := newClient()
 	for name, labels := range map[string]map[string]string{"east-1": {kube.ManagedByLabel: kube.ManagedBy}, "mine": nil} {
 		object, err := Kind().Encode(MeshNode{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
@@ -235,30 +274,34 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-func TestNodeTellsItsPodsWhereItsNodeDoesNot(t *testing.T) {
+func TestPodRangesAreWrittenIfTheSpecOfTheNodeDoesNotCoverThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		node node
 		want []string
 	}{
-		"nothing is found":                     {node: node{spec: prefixes("10.1.1.0/24")}},
-		"what Kubernetes gave":                 {node: node{spec: prefixes("10.1.1.0/24", "fd00:1::/64"), pods: prefixes("10.1.1.0/24")}},
-		"a route for each pod out of it":       {node: node{spec: prefixes("10.1.1.0/24"), pods: prefixes("10.1.1.7/32", "10.1.1.9/32")}},
-		"Kubernetes gave nothing":              {node: node{pods: prefixes("10.1.7.0/26", "10.1.7.64/26")}, want: []string{"10.1.7.0/25"}},
-		"the CNI plugin gives others":          {node: node{spec: prefixes("10.1.1.0/24"), pods: prefixes("10.1.7.0/26")}, want: []string{"10.1.7.0/26"}},
-		"somebody knows better than routes do": {node: node{pods: prefixes("10.1.7.0/26"), annotated: prefixes("10.1.8.0/24")}, want: []string{"10.1.8.0/24"}},
+		"no route to a pod":                    {node: node{spec: prefixes("10.1.1.0/24")}},
+		"the ranges of the spec":               {node: node{spec: prefixes("10.1.1.0/24", "fd00:1::/64"), pods: prefixes("10.1.1.0/24")}},
+		"a route for each pod of these ranges": {node: node{spec: prefixes("10.1.1.0/24"), pods: prefixes("10.1.1.7/32", "10.1.1.9/32")}},
+		"no ranges in the spec":                {node: node{pods: prefixes("10.1.7.0/26", "10.1.7.64/26")}, want: []string{"10.1.7.0/25"}},
+		"other ranges of the CNI plugin":       {node: node{spec: prefixes("10.1.1.0/24"), pods: prefixes("10.1.7.0/26")}, want: []string{"10.1.7.0/26"}},
+		"an annotation overrides the routes":   {node: node{pods: prefixes("10.1.7.0/26"), annotated: prefixes("10.1.8.0/24")}, want: []string{"10.1.8.0/24"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, n := newClient(), c.node
-			n.ways = []plan.Way{{Gateway: "east-3", Tunnel: true}}
-			n.start(t, client, "east-1", 1)
-			eventually(t, func() bool { _, exists := read(t, client, "east-1"); return exists })
-			m, _ := read(t, client, "east-1")
-			assert.Equal(t, c.want, m.Spec.PodCIDRs)
-			s := newSite(t, client, t.TempDir(), "east-3")
-			run(t, s.Run)
-			eventually(t, func() bool { return len(s.Current().Nodes.Peers) == 1 })
-			assert.Equal(t, prefixes(c.want...), s.Current().Nodes.Peers[0].Claims)
-			assert.Equal(t, prefixes("10.1.1.0/24"), s.Current().Nodes.Peers[0].PodCIDRs, "of the Node")
+			synctest.Test(t, func(t *testing.T) {
+				client, n := newClient(), c.node
+				n.paths = []plan.Way{{Gateway: "east-3", Tunnel: true}}
+				n.start(t, client, "east-1", 1)
+				waitIdle()
+				m, exists := read(t, client, "east-1")
+				require.True(t, exists)
+				assert.Equal(t, c.want, m.Spec.PodCIDRs)
+				s := newSite(t, client, t.TempDir(), "east-3")
+				run(t, s.Run)
+				waitIdle()
+				require.Len(t, s.Current().Nodes.Peers, 1)
+				assert.Equal(t, prefixes(c.want...), s.Current().Nodes.Peers[0].Claims)
+				assert.Equal(t, prefixes("10.1.1.0/24"), s.Current().Nodes.Peers[0].PodCIDRs, "of the Node")
+			})
 		})
 	}
 }

@@ -36,15 +36,15 @@ func newFake(served ...string) *dynamicfake.FakeDynamicClient {
 	return client
 }
 
-func TestPropertiesSayWhereTheClusterIs(t *testing.T) {
+func TestWriterFulfilsItsContract(t *testing.T) {
 	propertytest.Run(t, newFake())
 }
 
-func TestOlderVersionOfTheAPIWillDo(t *testing.T) {
+func TestWriterFulfilsItsContractOnV1alpha1(t *testing.T) {
 	propertytest.Run(t, newFake("v1alpha1"))
 }
 
-func TestUninstallingDeletesOnlyWhatMeshwayWrote(t *testing.T) {
+func TestRemoveDeletesOnlyManagedProperties(t *testing.T) {
 	for _, version := range []string{"v1beta1", "v1alpha1"} {
 		t.Run(version, func(t *testing.T) {
 			client := newFake(version)
@@ -59,7 +59,7 @@ func TestUninstallingDeletesOnlyWhatMeshwayWrote(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.NoError(t, property.Remove(t.Context(), client))
-			require.NoError(t, property.Remove(t.Context(), client), "once more")
+			require.NoError(t, property.Remove(t.Context(), client), "a second call finds nothing")
 			left, err := client.Resource(resource).List(t.Context(), metav1.ListOptions{})
 			require.NoError(t, err)
 			require.Len(t, left.Items, 1)
@@ -68,9 +68,7 @@ func TestUninstallingDeletesOnlyWhatMeshwayWrote(t *testing.T) {
 	}
 }
 
-// What the API server does not give is told once, with the remedy, and found
-// when it comes.
-func TestWhatIsMissingIsToldAndFoundLater(t *testing.T) {
+func TestFailuresOfTheAPIServerAreReportedOnceUntilTheyEnd(t *testing.T) {
 	resource := schema.GroupResource{Group: "about.k8s.io", Resource: "clusterproperties"}
 	for name, c := range map[string]struct {
 		err    error
@@ -98,7 +96,7 @@ func TestWhatIsMissingIsToldAndFoundLater(t *testing.T) {
 			b.AddSibling()
 			b.Eventually(b.Properties, func(got string) bool { return got == propertytest.PropertiesOf("east", "id-1") })
 			b.Eventually(b.Problems, func(got string) bool { return got == "" })
-			assert.Equal(t, 2, b.Reports(), "a problem is told once, and once that it is over")
+			assert.Equal(t, 2, b.Reports(), "the problem and its end are reported once each")
 		})
 	}
 }

@@ -26,7 +26,7 @@ func memberSnapshot() status.Snapshot {
 	}
 }
 
-func TestNothingIsWantedBeforeTheCatalogHasSynced(t *testing.T) {
+func TestDesiredStateIsUnknownUntilTheCatalogIsSynced(t *testing.T) {
 	s := memberSnapshot()
 	assert.Equal(t, map[string]string{ClusterID: "east", ClusterSet: "id-1"}, desiredState(s).values)
 	s.Catalog.Synced = false
@@ -34,7 +34,7 @@ func TestNothingIsWantedBeforeTheCatalogHasSynced(t *testing.T) {
 	assert.False(t, desiredState(status.Snapshot{State: status.Joining}).known)
 }
 
-func TestCRDThatComesLaterIsFoundWithoutBeingToldOfIt(t *testing.T) {
+func TestCRDThatIsInstalledLaterIsFoundWithoutAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lists := map[schema.GroupVersionResource]string{}
 		for _, resource := range resources() {
@@ -56,7 +56,7 @@ func TestCRDThatComesLaterIsFoundWithoutBeingToldOfIt(t *testing.T) {
 		go func() { done <- w.Run(ctx) }()
 		time.Sleep(5 * kube.RecheckInterval)
 		synctest.Wait()
-		assert.EqualValues(t, 1, reports.Load(), "it is told once")
+		assert.EqualValues(t, 1, reports.Load(), "the problem is reported once")
 		missing.Store(false)
 		time.Sleep(kube.RecheckInterval)
 		synctest.Wait()
@@ -65,6 +65,6 @@ func TestCRDThatComesLaterIsFoundWithoutBeingToldOfIt(t *testing.T) {
 		assert.Len(t, have, 2)
 		stop()
 		assert.NoError(t, <-done)
-		assert.EqualValues(t, 2, reports.Load(), "and that it is over")
+		assert.EqualValues(t, 2, reports.Load(), "and its end")
 	})
 }
