@@ -17,7 +17,7 @@ func peerUser(conn net.Conn) (int, error) {
 	return int(credentials.Uid), nil
 }
 
-// peerProcess returns the process that listens on, or has connected, the other end.
+// peerProcess returns the process that listens on, or connected, the other end.
 func peerProcess(conn net.Conn) (int, bool) {
 	credentials, err := peerCredentials(conn)
 	if err != nil {

@@ -16,15 +16,15 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// DefaultTokenTTL is how long a join token is valid if nothing else is asked for.
+// DefaultTokenTTL is the lifetime of a join token whose request sets none.
 const DefaultTokenTTL = time.Hour
 
-// Handler serves meshctl on behalf of one agent.
+// Handler serves meshctl on a gateway.
 type Handler struct{ Agent *agent.Agent }
 
 var _ controlpbconnect.OperatorHandler = Handler{}
 
-// Version tells which build of meshd is running.
+// Version returns the build of meshd.
 func (h Handler) Version(ctx context.Context, r *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
 	return inspection{h.Agent}.Version(ctx, r)
 }
@@ -34,12 +34,12 @@ func (h Handler) Status(ctx context.Context, r *connect.Request[controlpb.Status
 	return inspection{h.Agent}.Status(ctx, r)
 }
 
-// Routes explains the kernel's routes.
+// Routes returns the routes of the kernel with their reasons.
 func (h Handler) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesRequest]) (*connect.Response[controlpb.RoutesResponse], error) {
 	return inspection{h.Agent}.Routes(ctx, r)
 }
 
-// InitFederation makes a new federation.
+// InitFederation creates a federation.
 func (h Handler) InitFederation(ctx context.Context, r *connect.Request[controlpb.InitFederationRequest]) (*connect.Response[controlpb.InitFederationResponse], error) {
 	founding := agent.Founding{Name: r.Msg.GetName()}
 	if founding.Name == "" {
@@ -51,7 +51,7 @@ func (h Handler) InitFederation(ctx context.Context, r *connect.Request[controlp
 	if text := r.Msg.GetOverlay(); text != "" {
 		overlay, err := netip.ParsePrefix(text)
 		if err != nil || overlay != overlay.Masked() {
-			return nil, invalid("overlay", fmt.Sprintf("%q is no canonical prefix", text), "write a prefix such as fd12:3456:789a::/48")
+			return nil, invalid("overlay", fmt.Sprintf("%q is not a prefix in canonical form", text), "write a prefix such as fd12:3456:789a::/48")
 		}
 		founding.Overlay = overlay
 	}
@@ -65,9 +65,9 @@ func (h Handler) InitFederation(ctx context.Context, r *connect.Request[controlp
 	}), nil
 }
 
-// JoinFederation joins with a token and streams the steps.
+// JoinFederation joins a federation with a token and streams the steps.
 func (h Handler) JoinFederation(ctx context.Context, r *connect.Request[controlpb.JoinFederationRequest], stream *connect.ServerStream[controlpb.Progress]) error {
-	// A caller that goes away (Ctrl-C) does not stop a join half way.
+	// The join goes on if the caller disconnects (Ctrl-C): it must not stop halfway.
 	ctx = context.WithoutCancel(ctx)
 	if err := h.Agent.Join(ctx, r.Msg.GetToken(), sendTo(stream)); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (h Handler) JoinFederation(ctx context.Context, r *connect.Request[controlp
 	return stream.Send(&controlpb.Progress{Step: "done", Message: "joined", Done: true})
 }
 
-// Leave takes the datacenter out of the federation and streams the steps.
+// Leave removes the datacenter from the federation and streams the steps.
 func (h Handler) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRequest], stream *connect.ServerStream[controlpb.Progress]) error {
 	ctx = context.WithoutCancel(ctx)
 	if err := h.Agent.Leave(ctx, r.Msg.GetForce(), sendTo(stream)); err != nil {
@@ -84,46 +84,46 @@ func (h Handler) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRe
 	return stream.Send(&controlpb.Progress{Step: "done", Message: "left", Done: true})
 }
 
-// RemoveDatacenter takes out another datacenter, one that is gone for good.
+// RemoveDatacenter removes another datacenter, one that does not come back.
 func (h Handler) RemoveDatacenter(ctx context.Context, r *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error) {
 	removed, err := h.Agent.RemoveDatacenter(ctx, catalog.DatacenterName(r.Msg.GetDatacenter()), r.Msg.GetForce())
 	if err != nil {
 		return nil, err
 	}
-	answer := &controlpb.RemoveDatacenterResponse{Datacenter: removed.Datacenter.Proto(), Index: removed.Index}
+	response := &controlpb.RemoveDatacenterResponse{Datacenter: removed.Datacenter.Proto(), Index: removed.Index}
 	for _, id := range removed.Gateways {
-		answer.Gateways = append(answer.Gateways, string(id))
+		response.Gateways = append(response.Gateways, string(id))
 	}
-	return connect.NewResponse(answer), nil
+	return connect.NewResponse(response), nil
 }
 
-// Drain takes this gateway out of use and streams the steps.
+// Drain drains this gateway and streams the steps.
 func (h Handler) Drain(ctx context.Context, r *connect.Request[controlpb.DrainRequest], stream *connect.ServerStream[controlpb.Progress]) error {
-	// A caller that goes away does not leave a gateway half drained.
+	// The drain goes on if the caller disconnects: it must not stop halfway.
 	ctx = context.WithoutCancel(ctx)
-	want := agent.DrainRequest{Force: r.Msg.GetForce(), For: r.Msg.GetFor().AsDuration(), Bound: r.Msg.GetBound().AsDuration()}
-	for field, given := range map[string]time.Duration{"for": want.For, "bound": want.Bound} {
+	request := agent.DrainRequest{Force: r.Msg.GetForce(), For: r.Msg.GetFor().AsDuration(), Bound: r.Msg.GetBound().AsDuration()}
+	for field, given := range map[string]time.Duration{"for": request.For, "bound": request.Bound} {
 		if given < 0 {
-			return invalid(field, fmt.Sprintf("%s is less than nothing", given), "write a duration such as 90s")
+			return invalid(field, fmt.Sprintf("%s is negative", given), "write a duration such as 90s")
 		}
 	}
-	if err := h.Agent.Drain(ctx, want, sendTo(stream)); err != nil {
+	if err := h.Agent.Drain(ctx, request, sendTo(stream)); err != nil {
 		return err
 	}
 	return stream.Send(&controlpb.Progress{Step: "done", Message: "drained", Done: true})
 }
 
-// Undrain takes this gateway back into use.
+// Undrain ends the drain of this gateway.
 func (h Handler) Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error) {
 	return connect.NewResponse(&controlpb.UndrainResponse{}), h.Agent.Undrain()
 }
 
-// sendTo reports steps to a caller, who may have gone away.
+// sendTo sends steps to the caller. It ignores errors: the caller may be gone.
 func sendTo(stream *connect.ServerStream[controlpb.Progress]) agent.Progress {
 	return func(step, message string) { _ = stream.Send(&controlpb.Progress{Step: step, Message: message}) }
 }
 
-// CreateToken makes a join token.
+// CreateToken creates a join token.
 func (h Handler) CreateToken(ctx context.Context, r *connect.Request[controlpb.CreateTokenRequest]) (*connect.Response[controlpb.CreateTokenResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
@@ -148,16 +148,16 @@ func (h Handler) ListTokens(ctx context.Context, r *connect.Request[controlpb.Li
 	if err != nil {
 		return nil, err
 	}
-	answer := &controlpb.ListTokensResponse{Freshness: fresh}
+	response := &controlpb.ListTokensResponse{Freshness: fresh}
 	for _, t := range view.Tokens() {
 		token := t.Proto()
 		token.SecretHash = nil
-		answer.Tokens = append(answer.Tokens, token)
+		response.Tokens = append(response.Tokens, token)
 	}
-	return connect.NewResponse(answer), nil
+	return connect.NewResponse(response), nil
 }
 
-// RevokeToken makes a token useless.
+// RevokeToken revokes a token.
 func (h Handler) RevokeToken(ctx context.Context, r *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
@@ -179,20 +179,20 @@ func (h Handler) ListServices(ctx context.Context, r *connect.Request[controlpb.
 	if err != nil {
 		return nil, err
 	}
-	answer := &controlpb.ListServicesResponse{Freshness: fresh}
+	response := &controlpb.ListServicesResponse{Freshness: fresh}
 	for _, s := range view.Services(catalog.ServiceFilter{
 		Namespace: r.Msg.GetNamespace(), Name: r.Msg.GetName(), Datacenter: catalog.DatacenterName(r.Msg.GetDatacenter()),
 	}) {
-		answer.Services = append(answer.Services, s.Proto())
+		response.Services = append(response.Services, s.Proto())
 	}
-	return connect.NewResponse(answer), nil
+	return connect.NewResponse(response), nil
 }
 
 // RegisterService registers a service of this datacenter.
 func (h Handler) RegisterService(ctx context.Context, r *connect.Request[controlpb.RegisterServiceRequest]) (*connect.Response[controlpb.RegisterServiceResponse], error) {
 	service, err := catalog.ServiceFromProto(r.Msg.GetService())
 	if err != nil {
-		return nil, invalid("service", err.Error(), "see meshctl service register --help")
+		return nil, invalid("service", err.Error(), "run meshctl service register --help")
 	}
 	index, queued, err := h.Agent.Register(ctx, service)
 	if err != nil {
@@ -211,13 +211,13 @@ func (h Handler) DeregisterService(ctx context.Context, r *connect.Request[contr
 		return nil, &catalog.Refusal{
 			Code: "not-registered", Field: "name",
 			Message: fmt.Sprintf("this gateway has registered no service %s", r.Msg.GetName()),
-			Remedy:  "see meshctl services for who registered what; services of the configuration file are removed there",
+			Remedy:  "run meshctl services to list the gateway of each service; remove a service of the configuration file from that file",
 		}
 	}
 	return connect.NewResponse(&controlpb.DeregisterServiceResponse{Removed: uint32(removed), Queued: queued}), nil //nolint:gosec // a count
 }
 
-// SaveSnapshot returns the catalog as an archive.
+// SaveSnapshot returns an archive of the catalog.
 func (h Handler) SaveSnapshot(ctx context.Context, r *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
@@ -230,7 +230,7 @@ func (h Handler) SaveSnapshot(ctx context.Context, r *connect.Request[controlpb.
 	return connect.NewResponse(&controlpb.SaveSnapshotResponse{Archive: archive, Index: index}), nil
 }
 
-// Restore replaces the catalog by an archive.
+// Restore replaces the catalog with that of an archive.
 func (h Handler) Restore(ctx context.Context, r *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
@@ -243,7 +243,7 @@ func (h Handler) Restore(ctx context.Context, r *connect.Request[controlpb.Resto
 	return connect.NewResponse(&controlpb.RestoreResponse{Index: index}), nil
 }
 
-// ListPeers lists the members of raft.
+// ListPeers lists the raft peers.
 func (h Handler) ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
@@ -253,7 +253,7 @@ func (h Handler) ListPeers(context.Context, *connect.Request[controlpb.ListPeers
 	if err != nil {
 		return nil, err
 	}
-	answer := &controlpb.ListPeersResponse{Freshness: &controlpb.Freshness{
+	response := &controlpb.ListPeersResponse{Freshness: &controlpb.Freshness{
 		Index: state.AppliedIndex, Leader: string(state.Leader), LastContact: durationpb.New(state.LastContact),
 	}}
 	for _, p := range state.Peers {
@@ -270,12 +270,12 @@ func (h Handler) ListPeers(context.Context, *connect.Request[controlpb.ListPeers
 		if g, ok := federation.View().Gateway(p.ID); ok {
 			peer.Address = g.Overlay.String()
 		}
-		answer.Peers = append(answer.Peers, peer)
+		response.Peers = append(response.Peers, peer)
 	}
-	return connect.NewResponse(answer), nil
+	return connect.NewResponse(response), nil
 }
 
-// Operate changes the members of raft.
+// Operate transfers the leadership or removes a raft peer.
 func (h Handler) Operate(ctx context.Context, r *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {

@@ -25,7 +25,7 @@ func handler() admin.Handler {
 	return admin.Handler{Agent: agent.New(agent.Deps{Config: config.Config{Datacenter: "east", Gateway: "gw"}})}
 }
 
-func TestBadArgumentsAreRefusedWithFieldAndRemedy(t *testing.T) {
+func TestInvalidArgumentIsRefusedWithFieldAndRemedy(t *testing.T) {
 	h, ctx := handler(), t.Context()
 	for field, call := range map[string]func() error{
 		"name": func() error {
@@ -50,7 +50,7 @@ func TestBadArgumentsAreRefusedWithFieldAndRemedy(t *testing.T) {
 	}
 }
 
-func TestWithoutAFederationEveryCallSaysHowToGetIntoOne(t *testing.T) {
+func TestCallsThatNeedAFederationAreRefusedWithoutOne(t *testing.T) {
 	h, ctx := handler(), t.Context()
 	for name, call := range map[string]func() error{
 		"create token": func() error {
@@ -79,7 +79,7 @@ func TestWithoutAFederationEveryCallSaysHowToGetIntoOne(t *testing.T) {
 	}
 }
 
-// node serves a node that has not run, and knows nothing yet.
+// node serves a node that has not run yet.
 func node(t *testing.T) controlpbconnect.OperatorClient {
 	t.Helper()
 	handler := admin.NewNodeHandler(agent.NewNode(agent.NodeDeps{
@@ -96,7 +96,7 @@ func node(t *testing.T) controlpbconnect.OperatorClient {
 	return adminclient.Dial(socket)
 }
 
-func TestNodeCanBeLookedAt(t *testing.T) {
+func TestNodeServesVersionStatusAndRoutes(t *testing.T) {
 	client, ctx := node(t), t.Context()
 	_, err := client.Version(ctx, connect.NewRequest(&controlpb.VersionRequest{}))
 	require.NoError(t, err)
@@ -112,12 +112,12 @@ func TestNodeCanBeLookedAt(t *testing.T) {
 	assert.Equal(t, "destination", refusal.Field)
 }
 
-func TestNodeRefusesWhatOnlyAGatewayCanDo(t *testing.T) {
+func TestNodeRefusesAllOtherProcedures(t *testing.T) {
 	client := node(t)
 	_, err := client.CreateToken(t.Context(), connect.NewRequest(&controlpb.CreateTokenRequest{}))
 	var refusal *catalog.Refusal
 	require.ErrorAs(t, rpc.FromConnect(err), &refusal)
-	assert.Contains(t, refusal.Message, "this node is no gateway: ")
+	assert.Contains(t, refusal.Message, "this node is not a gateway: ")
 	stream, err := client.Leave(t.Context(), connect.NewRequest(&controlpb.LeaveRequest{}))
 	require.NoError(t, err)
 	assert.False(t, stream.Receive())

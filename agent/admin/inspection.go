@@ -23,7 +23,7 @@ type inspected interface {
 // change nothing.
 type inspection struct{ agent inspected }
 
-// Version tells which build of meshd is running.
+// Version returns the build of meshd.
 func (inspection) Version(context.Context, *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
 	info := build.Current()
 	return connect.NewResponse(&controlpb.VersionResponse{Version: info.Version, Commit: info.Commit, Go: info.Go}), nil
@@ -38,13 +38,13 @@ func (i inspection) Status(context.Context, *connect.Request[controlpb.StatusReq
 	return connect.NewResponse(&controlpb.StatusResponse{SnapshotJson: data}), nil
 }
 
-// Routes explains the kernel's routes.
+// Routes returns the routes of the kernel with their reasons.
 func (i inspection) Routes(ctx context.Context, r *connect.Request[controlpb.RoutesRequest]) (*connect.Response[controlpb.RoutesResponse], error) {
 	var destination netip.Addr
 	if text := r.Msg.GetDestination(); text != "" {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return nil, invalid("destination", fmt.Sprintf("%q is no IP address", text), "write an address such as 10.1.2.3 or fd00::1")
+			return nil, invalid("destination", fmt.Sprintf("%q is not an IP address", text), "write an address such as 10.1.2.3 or fd00::1")
 		}
 		destination = addr.Unmap()
 	}

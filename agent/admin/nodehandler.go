@@ -37,7 +37,7 @@ func (NodeHandler) Refuse(procedure string) error {
 	}
 	return &catalog.Refusal{
 		Code:    "not-a-gateway",
-		Message: "this node is no gateway: it only routes to the gateways of its cluster",
-		Remedy:  "ask a gateway (meshctl --context CONTEXT, without --node); here only meshctl status, routes and version are answered",
+		Message: "this node is not a gateway: it only routes to the gateways of its cluster",
+		Remedy:  "run the command on a gateway (meshctl --context CONTEXT, without --node); a node serves only meshctl status, routes and version",
 	}
 }

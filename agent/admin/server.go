@@ -20,68 +20,69 @@ import (
 	"github.com/meshway/meshway/agent/rpc"
 )
 
-// shutdownGrace is what calls of meshctl get to finish when meshd stops.
+// shutdownGrace is how long calls in progress may take when meshd stops.
 const shutdownGrace = 3 * time.Second
 
-// readHeaderTimeout bounds the time in which a caller sends its header.
+// readHeaderTimeout bounds the time in which a caller sends its headers.
 const readHeaderTimeout = 10 * time.Second
 
-// Config is what an Server needs.
+// Config configures a Server.
 type Config struct {
-	Socket    string // path; its directory is made with mode 0755
+	Socket    string // path; its directory is created with mode 0755
 	Handler   controlpbconnect.OperatorHandler
-	Refuse    func(procedure string) error // of calls that Handler does not take; nil: it takes all
-	Sentinels rpc.Sentinels                // errors of Handler that have a code of their own
-	Log       *slog.Logger                 // nil: silent
+	Refuse    func(procedure string) error // returns an error for procedures that Handler does not serve; nil: it serves all
+	Sentinels rpc.Sentinels                // errors of Handler that keep their identity
+	Log       *slog.Logger                 // nil: no log
 }
 
-// Server answers meshctl on a unix socket that only this user and root
-// can open.
+// Server serves meshctl on a unix socket that only the user of meshd and root can
+// open.
 type Server struct {
-	config   Config
+	cfg      Config
 	log      *slog.Logger
 	http     *http.Server
 	listener net.Listener
 }
 
-// NewServer makes a server. Listen binds it, Run serves it.
-func NewServer(config Config) *Server {
-	log := config.Log
+// NewServer returns a server. Listen binds it, Run serves it.
+func NewServer(cfg Config) *Server {
+	log := cfg.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(controlpbconnect.NewOperatorHandler(config.Handler,
-		connect.WithReadMaxBytes(rpc.MaxArchive), connect.WithInterceptors(rpc.NewInterceptor(config.Sentinels, config.Refuse))))
-	return &Server{config: config, log: log, http: &http.Server{
+	mux.Handle(controlpbconnect.NewOperatorHandler(cfg.Handler,
+		connect.WithReadMaxBytes(rpc.MaxArchive), connect.WithInterceptors(rpc.NewInterceptor(cfg.Sentinels, cfg.Refuse))))
+	return &Server{cfg: cfg, log: log, http: &http.Server{
 		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
 }
 
-// Listen binds the socket. One that a meshd left behind is replaced; one on which
-// somebody answers, or a path that is no socket, is an error.
+// Listen binds the socket. It replaces a socket that a previous meshd left behind.
+// It returns an error if a process listens on the socket, or if another kind of
+// file has its path.
 func (s *Server) Listen(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(s.config.Socket), 0o755); err != nil {
-		return fmt.Errorf("admin.socket: make directory: %w", err)
+	if err := os.MkdirAll(filepath.Dir(s.cfg.Socket), 0o755); err != nil {
+		return fmt.Errorf("admin.socket: create directory: %w", err)
 	}
-	if err := removeStale(ctx, s.config.Socket); err != nil {
+	if err := removeStale(ctx, s.cfg.Socket); err != nil {
 		return fmt.Errorf("admin.socket: %w", err)
 	}
 	var config net.ListenConfig
-	l, err := config.Listen(ctx, "unix", s.config.Socket)
+	l, err := config.Listen(ctx, "unix", s.cfg.Socket)
 	if err != nil {
 		return fmt.Errorf("admin.socket: %w", err)
 	}
-	// Whoever connects before this is stopped by the check of credentials.
-	if err := os.Chmod(s.config.Socket, 0o600); err != nil {
+	// Until then, the check of credentials protects the socket.
+	if err := os.Chmod(s.cfg.Socket, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("admin.socket: %w", err), l.Close())
 	}
 	s.listener = &ownersOnly{Listener: l, log: s.log}
 	return nil
 }
 
-// Run serves until ctx ends; the socket is gone when it returns.
+// Run serves until ctx ends. It has removed the socket when it returns.
 func (s *Server) Run(ctx context.Context) error {
 	if s.listener == nil {
 		if err := s.Listen(ctx); err != nil {
@@ -100,14 +101,14 @@ func (s *Server) Run(ctx context.Context) error {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
 		if err := s.http.Shutdown(grace); err != nil {
-			_ = s.http.Close() // calls that were not done in time are cut
+			_ = s.http.Close() // ends the calls that took too long
 		}
 		return nil
 	})
 	return g.Wait()
 }
 
-// removeStale removes a socket on which nobody answers any more.
+// removeStale removes a socket on which no process listens.
 func removeStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,7 +118,7 @@ func removeStale(ctx context.Context, path string) error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s exists and is no socket; remove it or set another path", path)
+		return fmt.Errorf("%s exists and is not a socket; remove it or set another path", path)
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", path)
@@ -134,14 +135,14 @@ func removeStale(ctx context.Context, path string) error {
 	return os.Remove(path)
 }
 
-// ownersOnly turns away connections of other users, should the mode of the
-// socket ever be widened.
+// ownersOnly refuses connections of other users, in case the mode of the socket
+// permits them.
 type ownersOnly struct {
 	net.Listener
 	log *slog.Logger
 }
 
-// Accept waits for the next connection of this user or root.
+// Accept waits for the next connection of the user of meshd or root.
 func (l *ownersOnly) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -152,7 +153,7 @@ func (l *ownersOnly) Accept() (net.Conn, error) {
 		if err == nil && (uid == 0 || uid == os.Geteuid()) {
 			return conn, nil
 		}
-		l.log.Warn("refused a user on the admin socket", "uid", uid, "err", err)
+		l.log.Warn("refused a connection to the admin socket", "uid", uid, "err", err)
 		_ = conn.Close() // refused
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/rpc"
 )
 
-// TestMain lets this test binary call the socket as another user.
+// TestMain calls the socket if the test runs itself as another user.
 func TestMain(m *testing.M) {
 	if socket := os.Getenv("MESHWAY_TEST_SOCKET"); socket != "" {
 		os.Exit(callAsOther(socket))
@@ -47,19 +47,19 @@ func TestSocketRefusesOtherUsers(t *testing.T) {
 	serve(t, socket, nil)
 	require.NoError(t, version(t, socket))
 
-	out, err := asNobody(t, dir, socket)
+	out, err := asOther(t, dir, socket)
 	require.Error(t, err)
 	assert.Contains(t, out, "run meshctl as root")
 
-	require.NoError(t, os.Chmod(socket, 0o666)) // somebody widened it
-	out, err = asNobody(t, dir, socket)
-	require.Error(t, err, "credentials are checked too")
+	require.NoError(t, os.Chmod(socket, 0o666)) // another process widened it
+	out, err = asOther(t, dir, socket)
+	require.Error(t, err, "the server checks the credentials")
 	assert.NotEmpty(t, out)
 }
 
-// asNobody calls the socket as user nobody, with a copy of this program that
-// nobody can run.
-func asNobody(t *testing.T, dir, socket string) (string, error) {
+// asOther calls the socket as an unprivileged user, with a copy of this program
+// that the user can run.
+func asOther(t *testing.T, dir, socket string) (string, error) {
 	t.Helper()
 	self, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)

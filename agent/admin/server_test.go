@@ -105,14 +105,14 @@ func TestSocketInUseIsLeftAlone(t *testing.T) {
 	err := second.Listen(t.Context())
 	require.ErrorContains(t, err, "in use by another meshd")
 	require.ErrorContains(t, err, "admin.socket")
-	require.NoError(t, version(t, socket), "the first one goes on")
+	require.NoError(t, version(t, socket), "the first one still serves")
 }
 
 func TestFileInThePlaceOfTheSocketIsKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "precious")
 	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
 	err := admin.NewServer(admin.Config{Socket: path, Handler: &operator{}}).Run(t.Context())
-	require.ErrorContains(t, err, "is no socket")
+	require.ErrorContains(t, err, "is not a socket")
 	assert.FileExists(t, path)
 }
 
@@ -152,13 +152,13 @@ func TestErrorWithoutMeshdNamesTheSocketAndARemedy(t *testing.T) {
 	require.NoError(t, l.Close())
 	tests := map[string]string{
 		filepath.Join(dir, "none.sock"): "--socket",
-		dead:                            "meshd has ended",
+		dead:                            "start meshd again",
 	}
-	for socket, says := range tests {
+	for socket, remedy := range tests {
 		err := rpc.FromConnect(version(t, socket))
 		var unreachable *adminclient.SocketError
 		require.ErrorAs(t, err, &unreachable)
 		assert.Contains(t, unreachable.Error(), socket)
-		assert.Contains(t, unreachable.Remedy(), says)
+		assert.Contains(t, unreachable.Remedy(), remedy)
 	}
 }

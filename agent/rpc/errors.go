@@ -10,27 +10,28 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// errorHeader carries the name of a Sentinel in the metadata of an error.
+// errorHeader is the header with the name of an error.
 const errorHeader = "Meshway-Error"
 
 // MaxArchive bounds the messages that carry a snapshot of the catalog, in bytes.
 const MaxArchive = 256 << 20
 
-// Sentinel is an error that keeps its meaning over the wire: errors.Is finds it
-// on the caller's side too.
+// Sentinel is an error that keeps its identity over the wire: errors.Is finds it
+// in the error that the caller receives.
 type Sentinel struct {
 	Name string // on the wire; stable
 	Err  error
 	Code connect.Code
 }
 
-// Sentinels are the errors that one service answers with. The zero value knows
-// refusals and context errors only.
+// Sentinels are the sentinels of a service. With the zero value, only refusals and
+// the errors of contexts keep their identity.
 type Sentinels []Sentinel
 
-// ToConnect turns an error into what travels: a *catalog.Refusal becomes an
-// error detail (meshway.catalog.v1.Refusal) of code failed_precondition, a sentinel its
-// code and name, the end of a context its code, the rest code unknown.
+// ToConnect converts an error of a handler to a *connect.Error. A *catalog.Refusal
+// becomes a detail (meshway.catalog.v1.Refusal) of code failed_precondition; a
+// sentinel has its code and name, an error of a context its code, and any other
+// error code unknown. A nil error and a *connect.Error are returned unchanged.
 func (s Sentinels) ToConnect(err error) error {
 	if err == nil {
 		return nil
@@ -80,39 +81,40 @@ func codeOf(err error) connect.Code {
 	return connect.CodeUnknown
 }
 
-// FromConnect is the way back: a *catalog.Refusal where there is one, an error that
-// matches the sentinel, or the *connect.Error as it is.
+// FromConnect converts the error of a call back: to a *catalog.Refusal if it
+// contains one, or to an error that matches its sentinel. Any other error is
+// returned unchanged.
 func (s Sentinels) FromConnect(err error) error {
-	rpc, ok := errors.AsType[*connect.Error](err)
+	remote, ok := errors.AsType[*connect.Error](err)
 	if !ok {
 		return err
 	}
-	if refusal, ok := refusalOf(rpc); ok {
+	if refusal, ok := refusalOf(remote); ok {
 		return refusal
 	}
-	name := NameOf(rpc)
+	name := NameOf(remote)
 	for _, sentinel := range s {
 		if name == sentinel.Name {
-			return &remoteError{message: rpc.Message(), is: sentinel.Err}
+			return &remoteError{message: remote.Message(), err: sentinel.Err}
 		}
 	}
 	return err
 }
 
-// remoteError is an error of another process in its own words.
+// remoteError has the message of another process and wraps a sentinel.
 type remoteError struct {
 	message string
-	is      error
+	err     error
 }
 
 func (e *remoteError) Error() string { return e.message }
-func (e *remoteError) Unwrap() error { return e.is }
+func (e *remoteError) Unwrap() error { return e.err }
 
-func refusalOf(rpc *connect.Error) (*catalog.Refusal, bool) {
-	for _, detail := range rpc.Details() {
+func refusalOf(remote *connect.Error) (*catalog.Refusal, bool) {
+	for _, detail := range remote.Details() {
 		value, err := detail.Value()
 		if err != nil {
-			continue // of a newer release; the code and the message remain
+			continue // unknown to this release; the code and the message remain
 		}
 		if refusal, ok := value.(*catalogpb.Refusal); ok {
 			return catalog.RefusalFromProto(refusal), true
@@ -121,5 +123,5 @@ func refusalOf(rpc *connect.Error) (*catalog.Refusal, bool) {
 	return nil, false
 }
 
-// FromConnect is Sentinels.FromConnect without sentinels.
+// FromConnect calls Sentinels.FromConnect without sentinels.
 func FromConnect(err error) error { return Sentinels(nil).FromConnect(err) }

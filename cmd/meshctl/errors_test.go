@@ -108,7 +108,7 @@ func TestMeshdThatIsNotThereIsToldFromOneThatIsDead(t *testing.T) {
 	require.NoError(t, listener.Close())
 	r = runAt(t.Context(), none, "", "join", "token", "--socket", dead)
 	assert.Equal(t, exitUnreachable, r.code)
-	assert.Contains(t, r.err, "meshd has ended")
+	assert.Contains(t, r.err, "start meshd again")
 }
 
 func TestMeshdThatHangsUpIsNotReachable(t *testing.T) {

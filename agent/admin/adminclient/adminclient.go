@@ -17,34 +17,34 @@ import (
 	"github.com/meshway/meshway/agent/rpc"
 )
 
-// SocketError says that meshd cannot be spoken to.
+// SocketError reports that a connection to meshd failed.
 type SocketError struct {
 	Socket string
 	Err    error
 }
 
-// Error says what is wrong and what to do.
+// Error includes the remedy.
 func (e *SocketError) Error() string {
 	return fmt.Sprintf("reach meshd on %s: %v; %s", e.Socket, cause(e.Err), e.Remedy())
 }
 
-// Remedy says what to do next.
+// Remedy returns what the user can do.
 func (e *SocketError) Remedy() string {
 	switch {
 	case errors.Is(e.Err, fs.ErrNotExist):
-		return "start meshd on this host (systemctl start meshd), or name its socket with --socket"
+		return "start meshd on this host (systemctl start meshd), or give its socket with --socket"
 	case errors.Is(e.Err, syscall.ECONNREFUSED):
-		return "meshd has ended; start it again (systemctl start meshd) and look at its log"
+		return "start meshd again (systemctl start meshd) and read its log: no process listens on the socket"
 	case errors.Is(e.Err, fs.ErrPermission):
 		return "run meshctl as root, or as the user that runs meshd"
 	}
-	return "see whether meshd is running on this host"
+	return "check that meshd runs on this host"
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *SocketError) Unwrap() error { return e.Err }
 
-// cause drops the words of net.OpError, which repeat the path.
+// cause returns err without the text of net.OpError, which repeats the path.
 func cause(err error) error {
 	if e, ok := errors.AsType[syscall.Errno](err); ok {
 		return e
@@ -52,9 +52,9 @@ func cause(err error) error {
 	return err
 }
 
-// Dial returns a client of the meshd that listens on a unix socket. It
-// connects at each call; errors.As then finds a *SocketError when it cannot. The
-// other errors are for rpc.FromConnect.
+// Dial returns a client of the meshd that listens on a unix socket. Each call
+// connects; errors.As finds a *SocketError in its error if that fails. The caller
+// converts other errors with rpc.FromConnect.
 func Dial(socket string) controlpbconnect.OperatorClient {
 	return New(func(ctx context.Context) (net.Conn, error) {
 		var dialer net.Dialer
@@ -66,11 +66,11 @@ func Dial(socket string) controlpbconnect.OperatorClient {
 	})
 }
 
-// New returns a client of the meshd that dial leads to.
+// New returns a client of the meshd that dial connects to.
 func New(dial func(context.Context) (net.Conn, error)) controlpbconnect.OperatorClient {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		DisableKeepAlives: true, // one call and then the program ends
+		DisableKeepAlives: true, // meshctl makes one call
 	}
 	return controlpbconnect.NewOperatorClient(&http.Client{Transport: transport}, "http://meshd",
 		connect.WithReadMaxBytes(rpc.MaxArchive))

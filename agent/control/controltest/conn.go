@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// window is how much may be on the way in one direction, bytes: as with TCP a
-// writer waits for a reader that is slower, but two that write at once do not
-// wait for each other.
+// window limits the bytes in flight in one direction. As with TCP, a writer waits
+// for a slower reader, but two ends that write at the same time do not wait for
+// each other.
 const window = 256 << 10
 
 // stream is one direction of a connection.
@@ -22,8 +22,8 @@ type stream struct {
 
 	mu      sync.Mutex // guards all following fields
 	data    []byte
-	closed  bool  // by the writer: the reader gets what is left, then EOF
-	broken  error // by a reset
+	closed  bool  // by the writer: the reader reads the remaining data, then EOF
+	broken  error // the error after a reset
 	changed chan struct{}
 }
 
@@ -31,8 +31,8 @@ func newStream(f *Fabric, l link) *stream {
 	return &stream{fabric: f, link: l, changed: make(chan struct{})}
 }
 
-// wake tells both ends to look again; s.mu is held.
-func (s *stream) wake() {
+// notify makes both ends check the stream again. The caller holds s.mu.
+func (s *stream) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -41,7 +41,7 @@ func (s *stream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.wake()
+	s.notify()
 }
 
 func (s *stream) fail(err error) {
@@ -50,10 +50,11 @@ func (s *stream) fail(err error) {
 	if s.broken == nil {
 		s.broken = err
 	}
-	s.wake()
+	s.notify()
 }
 
-// read takes what is there if the link passes; n is 0 and err nil if it has to wait.
+// read reads available data if the link passes packets. It returns 0 and a nil error
+// if the reader has to wait for changed.
 func (s *stream) read(p []byte, passes bool) (n int, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +66,7 @@ func (s *stream) read(p []byte, passes bool) (n int, changed <-chan struct{}, er
 	case len(s.data) > 0:
 		n = copy(p, s.data)
 		s.data = s.data[n:]
-		s.wake()
+		s.notify()
 		return n, nil, nil
 	case s.closed:
 		return 0, nil, io.EOF
@@ -73,11 +74,12 @@ func (s *stream) read(p []byte, passes bool) (n int, changed <-chan struct{}, er
 	return 0, s.changed, nil
 }
 
-// write puts in what fits. A reset is heard of if the way back passes.
-func (s *stream) write(p []byte, hears bool) (n int, changed <-chan struct{}, err error) {
+// write writes what fits into the window. It returns the error of a reset only if
+// backPasses: the reset comes over the other direction.
+func (s *stream) write(p []byte, backPasses bool) (n int, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken != nil && hears {
+	if s.broken != nil && backPasses {
 		return 0, nil, s.broken
 	}
 	if s.closed {
@@ -86,7 +88,7 @@ func (s *stream) write(p []byte, hears bool) (n int, changed <-chan struct{}, er
 	n = min(len(p), window-len(s.data))
 	if n > 0 {
 		s.data = append(s.data, p[:n]...)
-		s.wake()
+		s.notify()
 	}
 	return n, s.changed, nil
 }
@@ -95,32 +97,32 @@ func (s *stream) write(p []byte, hears bool) (n int, changed <-chan struct{}, er
 type conn struct {
 	in, out       *stream
 	local, remote net.Addr
-	readLimit     deadline
-	writeLimit    deadline
+	readDeadline  deadline
+	writeDeadline deadline
 	once          sync.Once
 	done          chan struct{}
-	forget        func() // set before use
+	onClose       func() // set before use
 }
 
-// pair makes the two ends of a connection.
+// pair returns the two ends of a connection.
 func (f *Fabric) pair(there, back link, source, target netip.AddrPort) (near, far *conn) {
-	forth, home := newStream(f, there), newStream(f, back)
-	near = newConn(home, forth, source, target)
-	far = newConn(forth, home, target, source)
+	request, response := newStream(f, there), newStream(f, back)
+	near = newConn(response, request, source, target)
+	far = newConn(request, response, target, source)
 	return near, far
 }
 
 func newConn(in, out *stream, local, remote netip.AddrPort) *conn {
 	return &conn{
 		in: in, out: out, local: net.TCPAddrFromAddrPort(local), remote: net.TCPAddrFromAddrPort(remote),
-		readLimit: newDeadline(), writeLimit: newDeadline(), done: make(chan struct{}), forget: func() {},
+		readDeadline: newDeadline(), writeDeadline: newDeadline(), done: make(chan struct{}), onClose: func() {},
 	}
 }
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	for {
-		if err := c.over(&c.readLimit); err != nil {
+		if err := c.ended(&c.readDeadline); err != nil {
 			return 0, err
 		}
 		passes, linkChanged := c.in.fabric.passes(c.in.link)
@@ -128,7 +130,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, err
 		}
-		c.wait(&c.readLimit, changed, linkChanged)
+		c.wait(&c.readDeadline, changed, linkChanged)
 	}
 }
 
@@ -136,23 +138,23 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) Write(p []byte) (int, error) {
 	written := 0
 	for {
-		if err := c.over(&c.writeLimit); err != nil {
+		if err := c.ended(&c.writeDeadline); err != nil {
 			return written, err
 		}
-		hears, linkChanged := c.in.fabric.passes(c.in.link)
-		n, changed, err := c.out.write(p[written:], hears)
+		backPasses, linkChanged := c.in.fabric.passes(c.in.link)
+		n, changed, err := c.out.write(p[written:], backPasses)
 		written += n
 		if written == len(p) || err != nil {
 			return written, err
 		}
 		if n == 0 {
-			c.wait(&c.writeLimit, changed, linkChanged)
+			c.wait(&c.writeDeadline, changed, linkChanged)
 		}
 	}
 }
 
-// over says whether the connection or its time has ended.
-func (c *conn) over(d *deadline) error {
+// ended returns an error if the connection is closed or the deadline has passed.
+func (c *conn) ended(d *deadline) error {
 	select {
 	case <-c.done:
 		return net.ErrClosed
@@ -172,24 +174,24 @@ func (c *conn) wait(d *deadline, changed, linkChanged <-chan struct{}) {
 	}
 }
 
-// Close implements net.Conn: the other end reads what was written, then EOF.
+// Close implements net.Conn. The other end reads what was written, then EOF.
 func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
 		err = nil
 		close(c.done)
 		c.out.close()
-		c.in.fail(syscall.ECONNRESET) // nobody reads any more
-		c.forget()
+		c.in.fail(syscall.ECONNRESET) // this end no longer reads
+		c.onClose()
 	})
 	return err
 }
 
-// reset ends both directions at once.
+// reset closes both directions at once with an error.
 func (c *conn) reset() {
 	c.out.fail(syscall.ECONNRESET)
 	c.in.fail(syscall.ECONNRESET)
-	_ = c.Close() // closed is what it is to be
+	_ = c.Close() // it may be closed already
 }
 
 // LocalAddr implements net.Conn.
@@ -200,24 +202,24 @@ func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
 // SetDeadline implements net.Conn.
 func (c *conn) SetDeadline(t time.Time) error {
-	c.readLimit.set(t)
-	c.writeLimit.set(t)
+	c.readDeadline.set(t)
+	c.writeDeadline.set(t)
 	return nil
 }
 
 // SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	c.readLimit.set(t)
+	c.readDeadline.set(t)
 	return nil
 }
 
 // SetWriteDeadline implements net.Conn.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.writeLimit.set(t)
+	c.writeDeadline.set(t)
 	return nil
 }
 
-// deadline closes a channel when a point in time is reached.
+// deadline closes a channel at a point in time.
 type deadline struct {
 	mu    sync.Mutex // guards all following fields
 	timer *time.Timer
@@ -239,8 +241,8 @@ func (d *deadline) set(t time.Time) {
 		d.timer.Stop()
 		d.timer = nil
 	}
-	// A channel of its own for each deadline; who waits for the one before is
-	// woken and looks again.
+	// Each deadline has its own channel. Waiters for the previous one wake up and
+	// check again.
 	old := d.at
 	d.at = make(chan struct{})
 	select {
@@ -259,7 +261,7 @@ func (d *deadline) set(t time.Time) {
 	close(at)
 }
 
-// expire closes at if it is still the one that counts: set closes it otherwise.
+// expire closes at if it is the current channel: set has closed it otherwise.
 func (d *deadline) expire(at chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

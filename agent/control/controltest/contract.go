@@ -14,20 +14,20 @@ import (
 	"github.com/meshway/meshway/agent/control"
 )
 
-// Contract tests what the control port expects of Sockets. The simulated host and
-// the real one both run it; addr is an address of theirs.
+// Contract tests the contract of control.Sockets, for simulated and real hosts.
+// addr is an address of the host.
 func Contract(t *testing.T, sockets control.Sockets, addr netip.Addr) {
 	anyPort := netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 	listen := func(t *testing.T, at netip.AddrPort, path control.Path) (net.Listener, netip.AddrPort) {
 		t.Helper()
 		l, err := sockets.Listen(t.Context(), at, path)
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = l.Close() }) // closed already, perhaps
+		t.Cleanup(func() { _ = l.Close() }) // it may be closed already
 		bound, err := netip.ParseAddrPort(l.Addr().String())
 		require.NoError(t, err)
 		return l, netip.AddrPortFrom(addr, bound.Port())
 	}
-	t.Run("bytes go both ways and then end", func(t *testing.T) {
+	t.Run("a connection carries bytes both ways and ends with EOF", func(t *testing.T) {
 		l, at := listen(t, anyPort, control.Underlay)
 		near, far := connected(t, sockets, l, at)
 		assert.Equal(t, near.LocalAddr().String(), unmapped(t, far.RemoteAddr()))
@@ -55,7 +55,7 @@ func Contract(t *testing.T, sockets control.Sockets, addr netip.Addr) {
 		_, err = sockets.Dial(t.Context(), at.String())
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	})
-	t.Run("the listener on the address itself comes first", func(t *testing.T) {
+	t.Run("a listener on the address itself takes precedence", func(t *testing.T) {
 		_, at := listen(t, anyPort, control.Underlay)
 		specific, _ := listen(t, at, control.Overlay)
 		connected(t, sockets, specific, at)
@@ -88,7 +88,7 @@ func connected(t testing.TB, sockets control.Sockets, l net.Listener, at netip.A
 	return near, far
 }
 
-// unmapped gives an address without the form that an IPv6 socket has for IPv4.
+// unmapped returns an address without the IPv4-mapped form of IPv6 sockets.
 func unmapped(t testing.TB, addr net.Addr) string {
 	t.Helper()
 	at, err := netip.ParseAddrPort(addr.String())

@@ -1,4 +1,4 @@
 // Package controltest simulates the TCP network of the control port in memory:
-// hosts with addresses, partitions and crashes. It works inside of
-// testing/synctest bubbles and carries TLS.
+// hosts with addresses, partitions and crashes. It carries TLS and works inside
+// testing/synctest bubbles.
 package controltest

@@ -19,10 +19,10 @@ type Fabric struct {
 	hosts   map[string]*Host
 	cut     map[link]bool
 	overlay func(from, to string) bool
-	changed chan struct{} // closed when a link or a host changes
+	changed chan struct{} // closed at the next change of a link or a host
 }
 
-// link is the way from one host to another, in one direction.
+// link is one direction between two hosts on one path.
 type link struct {
 	from, to string
 	path     control.Path
@@ -45,14 +45,14 @@ func (f *Fabric) Host(name string, addresses ...string) *Host {
 	return h
 }
 
-// Cut stops all packets between two hosts, both ways, as a broken line does:
-// nobody is told, and what is on the way arrives after Heal.
+// Cut stops all packets between two hosts in both directions, without an error at
+// either end. Data in flight arrives after Heal.
 func (f *Fabric) Cut(a, b string) { f.setCut(a, b, true) }
 
 // Heal undoes Cut.
 func (f *Fabric) Heal(a, b string) { f.setCut(a, b, false) }
 
-// Isolate cuts a host off from all others, and Heal of each pair undoes it.
+// Isolate cuts a host off from all others. Rejoin undoes it.
 func (f *Fabric) Isolate(name string) {
 	for _, other := range f.others(name) {
 		f.Cut(name, other)
@@ -66,21 +66,22 @@ func (f *Fabric) Rejoin(name string) {
 	}
 }
 
-// SetOverlay says which hosts reach each other over the overlay; nil: those that
-// do so over the underlay. The function is called from many goroutines and must
-// not call the Fabric. Call Changed when its answers change.
+// SetOverlay sets the function that reports whether a host reaches another over the
+// overlay. If it is nil, hosts do so if they reach each other over the underlay. The
+// function is called concurrently and must not call the Fabric. Call Changed when
+// its results change.
 func (f *Fabric) SetOverlay(reachable func(from, to string) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.overlay = reachable
-	f.wake()
+	f.notify()
 }
 
-// Changed makes the network look again at what SetOverlay's function says.
+// Changed makes the network call the function of SetOverlay again.
 func (f *Fabric) Changed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wake()
+	f.notify()
 }
 
 func (f *Fabric) others(name string) []string {
@@ -103,16 +104,17 @@ func (f *Fabric) setCut(a, b string, cut bool) {
 		f.cut[link{a, b, path}] = cut
 		f.cut[link{b, a, path}] = cut
 	}
-	f.wake()
+	f.notify()
 }
 
-// wake tells whoever waits for the network; f.mu is held.
-func (f *Fabric) wake() {
+// notify wakes all waiters for a change of the network. The caller holds f.mu.
+func (f *Fabric) notify() {
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
-// passes reports whether packets take a link now, and when to look again.
+// passes reports whether a link passes packets now, and returns a channel that is
+// closed when that may change.
 func (f *Fabric) passes(l link) (ok bool, changed <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,7 +127,7 @@ func (f *Fabric) passes(l link) (ok bool, changed <-chan struct{}) {
 	return true, f.changed
 }
 
-// find returns the host that has an address, and by which way it is reached.
+// find returns the host of an address and the path to it.
 func (f *Fabric) find(addr netip.Addr) (*Host, control.Path, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +142,7 @@ func (f *Fabric) find(addr netip.Addr) (*Host, control.Path, bool) {
 	return nil, 0, false
 }
 
-// connect opens a connection as TCP does: it waits while the line is broken.
+// connect opens a connection. As with TCP, it waits while the link is cut.
 func (f *Fabric) connect(ctx context.Context, from *Host, target netip.AddrPort) (net.Conn, error) {
 	to, path, ok := f.find(target.Addr())
 	if !ok {
@@ -161,8 +163,8 @@ func (f *Fabric) connect(ctx context.Context, from *Host, target netip.AddrPort)
 		return nil, syscall.ECONNREFUSED
 	}
 	near, far := f.pair(there, back, source, target)
-	from.keep(near)
-	to.keep(far)
+	from.track(near)
+	to.track(far)
 	if err := l.offer(ctx, far); err != nil {
 		return nil, errors.Join(err, near.Close(), far.Close())
 	}

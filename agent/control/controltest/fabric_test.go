@@ -45,7 +45,7 @@ func twoHosts() (*Fabric, *Host, *Host) {
 	return f, f.Host("a", "203.0.113.1"), f.Host("b", "203.0.113.2")
 }
 
-func TestConnectionBehavesAsNetConn(t *testing.T) {
+func TestConnectionIsAConformingNetConn(t *testing.T) {
 	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
 		_, a, b := twoHosts()
 		near, far := dialled(t, a, b, east)
@@ -53,13 +53,13 @@ func TestConnectionBehavesAsNetConn(t *testing.T) {
 	})
 }
 
-func TestPartitionHoldsPacketsUntilItHeals(t *testing.T) {
+func TestPartitionDelaysPacketsUntilItHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, a, b := twoHosts()
 		near, far := dialled(t, a, b, east)
 		f.Isolate("a")
 		_, err := near.Write([]byte("x"))
-		require.NoError(t, err, "the sender does not know")
+		require.NoError(t, err, "the sender does not notice")
 		require.NoError(t, far.SetReadDeadline(time.Now().Add(time.Second)))
 		_, err = far.Read(make([]byte, 1))
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
@@ -76,7 +76,7 @@ func TestPartitionHoldsPacketsUntilItHeals(t *testing.T) {
 	})
 }
 
-func TestCrashResetsAndTheAddressRefuses(t *testing.T) {
+func TestCrashResetsConnectionsAndRefusesNewOnes(t *testing.T) {
 	_, a, b := twoHosts()
 	near, _ := dialled(t, a, b, east)
 	a.Crash()
@@ -100,7 +100,7 @@ func TestPortInUseIsRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestOverlayIsReachedOnlyThroughTunnels(t *testing.T) {
+func TestOverlayAddressIsReachableOnlyThroughTunnels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, a, b := twoHosts()
 		a.SetOverlay(netip.MustParseAddr("fd00::a"))
@@ -130,6 +130,6 @@ func TestOverlayIsReachedOnlyThroughTunnels(t *testing.T) {
 	})
 }
 
-func TestFabricKeepsTheContractOfSockets(t *testing.T) {
+func TestHostFulfilsTheContractOfSockets(t *testing.T) {
 	Contract(t, New().Host("a", "203.0.113.1"), netip.MustParseAddr("203.0.113.1"))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 )
 
-// Host is one host of a Fabric. It opens sockets as the real one does.
+// Host is a host of a Fabric.
 type Host struct {
 	fabric   *Fabric
 	name     string
@@ -29,7 +29,7 @@ var _ control.Sockets = (*Host)(nil)
 // Name returns the host's name.
 func (h *Host) Name() string { return h.name }
 
-// SetUnderlay changes the host's addresses, as a move to another network does.
+// SetUnderlay replaces the underlay addresses of the host.
 func (h *Host) SetUnderlay(addresses ...string) {
 	h.fabric.mu.Lock()
 	defer h.fabric.mu.Unlock()
@@ -37,19 +37,19 @@ func (h *Host) SetUnderlay(addresses ...string) {
 	for _, address := range addresses {
 		h.underlay = append(h.underlay, netip.MustParseAddr(address))
 	}
-	h.fabric.wake()
+	h.fabric.notify()
 }
 
-// SetOverlay gives the host its overlay address.
+// SetOverlay sets the overlay address of the host.
 func (h *Host) SetOverlay(addr netip.Addr) {
 	h.fabric.mu.Lock()
 	defer h.fabric.mu.Unlock()
 	h.overlay = addr
-	h.fabric.wake()
+	h.fabric.notify()
 }
 
-// Crash ends everything that is open on the host, as the end of its process
-// does: peers see a reset. The host can be used again afterwards.
+// Crash closes all listeners and connections of the host, as the end of its process
+// does: peers receive a reset. The host can be used again afterwards.
 func (h *Host) Crash() {
 	h.mu.Lock()
 	listeners, open := h.listeners, h.open
@@ -64,7 +64,7 @@ func (h *Host) Crash() {
 }
 
 // Listen implements control.Sockets. As on a real host, the unspecified address
-// stands for all of the host's.
+// includes all addresses of the host.
 func (h *Host) Listen(_ context.Context, at netip.AddrPort, path control.Path) (net.Listener, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,7 +93,7 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// source returns the address from which a connection comes.
+// source returns the local address of a new connection.
 func (h *Host) source(path control.Path) (netip.AddrPort, error) {
 	h.fabric.mu.Lock()
 	addr := h.overlay
@@ -113,8 +113,8 @@ func (h *Host) source(path control.Path) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr, h.nextPort), nil
 }
 
-// listening finds the listener for a target: the one that is bound to the address
-// itself before the one that is bound to all.
+// listening returns the listener for a target. One that is bound to the address
+// itself takes precedence over one that is bound to all.
 func (h *Host) listening(target netip.AddrPort) (*listener, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,14 +126,14 @@ func (h *Host) listening(target netip.AddrPort) (*listener, bool) {
 	return nil, false
 }
 
-func (h *Host) keep(c *conn) {
+func (h *Host) track(c *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.open == nil {
 		h.open = make(map[*conn]bool)
 	}
 	h.open[c] = true
-	c.forget = func() {
+	c.onClose = func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		delete(h.open, c)
@@ -150,7 +150,7 @@ type listener struct {
 	once  sync.Once
 }
 
-// offer hands a connection to Accept.
+// offer passes a connection to Accept.
 func (l *listener) offer(ctx context.Context, c net.Conn) error {
 	select {
 	case l.conns <- c:

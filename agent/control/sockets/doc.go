@@ -1,3 +1,3 @@
-// Package sockets opens the control port's TCP sockets on Linux, with the
-// firewall mark that lets the underlay's escape Meshway's own routing table.
+// Package sockets opens the TCP sockets of the control port on Linux. Sockets of the
+// underlay have the firewall mark with which they bypass Meshway's routing table.
 package sockets

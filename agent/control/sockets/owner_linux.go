@@ -9,21 +9,22 @@ import (
 	"strings"
 )
 
-// process is one that has a port.
+// process is a running process.
 type process struct {
 	pid  int
 	name string
 }
 
-// String names the process for a person.
+// String returns the process in the form of an error message.
 func (p process) String() string { return fmt.Sprintf("process %d (%s)", p.pid, p.name) }
 
 // listening is the state of a listening socket in /proc/net/tcp (proc_net_tcp.rst).
 const listening = "0A"
 
-// portOwner finds the process that listens on a TCP port of this network
-// namespace: the socket's inode in /proc/net/tcp{,6}, then who has it open.
-// Other users' processes can be looked into by root only; proc is "/proc".
+// portOwner returns the process that listens on a TCP port of this network
+// namespace. It finds the inode of the socket in /proc/net/tcp{,6}, then a process
+// that has it open; only root can inspect the processes of other users. proc is
+// "/proc", or a directory like it.
 func portOwner(proc string, port uint16) (process, bool) {
 	inodes := make(map[string]bool)
 	// thread-self: the main thread can be in another namespace.
@@ -42,14 +43,15 @@ func portOwner(proc string, port uint16) (process, bool) {
 	for _, link := range links {
 		target, err := os.Readlink(link)
 		if err != nil || !inodes[target] {
-			continue // closed meanwhile, or not ours to see
+			continue // closed in the meantime, or not permitted
 		}
 		return describe(proc, link)
 	}
 	return process{}, false
 }
 
-// listeningInodes reads a table of sockets. Columns: sl, local_address, rem_address,
+// listeningInodes returns the inodes of the sockets that listen on a port, from a
+// table of /proc/net. Columns: sl, local_address, rem_address,
 // st, tx:rx, tr:when, retrnsmt, uid, timeout, inode.
 func listeningInodes(path string, port uint16) []string {
 	f, err := os.Open(path)
@@ -68,7 +70,7 @@ func listeningInodes(path string, port uint16) []string {
 	return inodes
 }
 
-// describe names the process of /proc/PID/fd/N.
+// describe returns the process of a link /proc/PID/fd/N.
 func describe(proc, link string) (process, bool) {
 	relative, err := filepath.Rel(proc, link)
 	if err != nil {

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,29 +15,35 @@ import (
 	"github.com/meshway/meshway/agent/control"
 )
 
+// bindTimeout is how long Listen retries while the port is in use: a process that
+// meshd starts holds copies of all its sockets until exec, also of closed ones.
+const bindTimeout = 500 * time.Millisecond
+
 // Sockets opens sockets of this host.
 type Sockets struct {
 	Mark    uint32              // SO_MARK of underlay sockets; 0: none
-	Overlay func() netip.Prefix // of the federation; zero: none known; nil: none
+	Overlay func() netip.Prefix // of the federation; nil, or a zero prefix: no overlay
+
+	bindTimeout time.Duration // replaces the constant in tests; 0: the constant
 }
 
 var _ control.Sockets = (*Sockets)(nil)
 
-// Listen binds to at. A port of the underlay that is in use is an error that names
-// the owner if it can be found.
+// Listen binds to at. If a port of the underlay is in use, the error names the
+// process that listens on it, if it can be found.
 //
-// Both listeners set SO_REUSEPORT, without which the second one cannot bind beside
-// a first one on the unspecified address. The kernel gives a connection to
-// the more specific of the two. Since SO_REUSEPORT would also let a second meshd
-// bind, and take half of the connections, the port is tried without it first.
+// Both listeners set SO_REUSEPORT; without it, the overlay listener cannot bind
+// beside one on the unspecified address. The kernel passes a connection to the
+// more specific of the two. SO_REUSEPORT would also let a second meshd bind and
+// receive half of the connections, so Listen first tries the port without it.
 func (s *Sockets) Listen(ctx context.Context, at netip.AddrPort, path control.Path) (net.Listener, error) {
 	if path == control.Overlay {
 		return listen(ctx, at, s.overlayOptions)
 	}
 	var l net.Listener
-	err := settled(ctx, func() error { return probe(ctx, at) })
+	err := s.retryInUse(ctx, func() error { return probe(ctx, at) })
 	if err == nil {
-		err = settled(ctx, func() (err error) {
+		err = s.retryInUse(ctx, func() (err error) {
 			l, err = listen(ctx, at, s.underlayOptions)
 			return err
 		})
@@ -44,12 +51,11 @@ func (s *Sockets) Listen(ctx context.Context, at netip.AddrPort, path control.Pa
 	return l, err
 }
 
-// settled tries again for a moment while the port is in use: a process that is
-// just being started by this one holds copies of our sockets until its exec,
-// also of those that are closed here.
-func settled(ctx context.Context, bind func() error) error {
-	const moment, pause = 500 * time.Millisecond, 10 * time.Millisecond
-	for end := time.Now().Add(moment); ; {
+// retryInUse calls bind until it returns another error than EADDRINUSE, at most for
+// bindTimeout.
+func (s *Sockets) retryInUse(ctx context.Context, bind func() error) error {
+	const retry = 10 * time.Millisecond
+	for end := time.Now().Add(cmp.Or(s.bindTimeout, bindTimeout)); ; {
 		err := bind()
 		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(end) {
 			return err
@@ -57,13 +63,13 @@ func settled(ctx context.Context, bind func() error) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(pause):
+		case <-time.After(retry):
 		}
 	}
 }
 
-// Dial connects to host:port, with the mark if the address that the host
-// resolves to is not in the overlay.
+// Dial connects to host:port. It sets the mark unless the resolved address is in
+// the overlay.
 func (s *Sockets) Dial(ctx context.Context, address string) (net.Conn, error) {
 	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
 		return onSocket(raw, func(fd int) error { return s.markDialled(fd, address) })
@@ -71,7 +77,8 @@ func (s *Sockets) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return dialer.DialContext(ctx, "tcp", address)
 }
 
-// markDialled marks a socket that is about to connect to ip:port.
+// markDialled sets the mark of a socket that connects to ip:port, unless ip is in
+// the overlay.
 func (s *Sockets) markDialled(fd int, address string) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -88,7 +95,7 @@ func (s *Sockets) mark(fd int) error {
 		return nil
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(s.Mark)); err != nil {
-		return fmt.Errorf("set SO_MARK: %w; meshd needs CAP_NET_ADMIN: run it as root", err)
+		return fmt.Errorf("set SO_MARK: %w; run meshd as root or with CAP_NET_ADMIN", err)
 	}
 	return nil
 }
@@ -97,7 +104,7 @@ func (s *Sockets) underlayOptions(fd int, _ string) error {
 	return errors.Join(s.mark(fd), reusePort(fd))
 }
 
-// overlayOptions let the address be bound before the interface has it.
+// overlayOptions permits binding to an address before an interface has it.
 func (s *Sockets) overlayOptions(fd int, network string) error {
 	return errors.Join(freeBind(fd, network), reusePort(fd))
 }
@@ -120,7 +127,7 @@ func freeBind(fd int, network string) error {
 	return nil
 }
 
-// probe finds out whether somebody else has the port.
+// probe returns an error with a remedy if the port cannot be bound.
 func probe(ctx context.Context, at netip.AddrPort) error {
 	l, err := listen(ctx, at, nil)
 	switch {
@@ -144,7 +151,7 @@ func inUse(at netip.AddrPort, err error) error {
 	return fmt.Errorf("port %d is in use by %s; stop it or set control.listen to another port: %w", at.Port(), owner, err)
 }
 
-// listen binds a TCP socket; options may be nil.
+// listen binds a TCP socket. options, which may be nil, sets its options first.
 func listen(ctx context.Context, at netip.AddrPort, options func(fd int, network string) error) (net.Listener, error) {
 	var config net.ListenConfig
 	if options != nil {
@@ -155,7 +162,7 @@ func listen(ctx context.Context, at netip.AddrPort, options func(fd int, network
 	return config.Listen(ctx, "tcp", at.String())
 }
 
-// onSocket runs do on the file descriptor of a socket.
+// onSocket calls do with the file descriptor of a socket.
 func onSocket(raw syscall.RawConn, do func(fd int) error) error {
 	var err error
 	if outer := raw.Control(func(fd uintptr) { err = do(int(fd)) }); outer != nil {

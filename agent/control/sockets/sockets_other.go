@@ -12,7 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 )
 
-// Sockets opens sockets of this host; on this system it opens none.
+// Sockets opens no sockets on this system.
 type Sockets struct {
 	Mark    uint32
 	Overlay func() netip.Prefix
@@ -20,12 +20,12 @@ type Sockets struct {
 
 var _ control.Sockets = (*Sockets)(nil)
 
-// Listen is not supported here.
+// Listen returns errors.ErrUnsupported.
 func (s *Sockets) Listen(context.Context, netip.AddrPort, control.Path) (net.Listener, error) {
 	return nil, fmt.Errorf("listen on control port: %w", errors.ErrUnsupported)
 }
 
-// Dial is not supported here.
+// Dial returns errors.ErrUnsupported.
 func (s *Sockets) Dial(context.Context, string) (net.Conn, error) {
 	return nil, fmt.Errorf("dial control port: %w", errors.ErrUnsupported)
 }

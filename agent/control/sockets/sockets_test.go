@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,9 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controltest"
 )
+
+// quick returns Sockets that do not retry long while a port is in use.
+func quick() *Sockets { return &Sockets{bindTimeout: 20 * time.Millisecond} }
 
 func addrOf(t testing.TB, l net.Listener) netip.AddrPort {
 	t.Helper()
@@ -29,7 +33,7 @@ func TestPortInUseNamesTheOwnerAndTheRemedy(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::]:0"} {
 		l, err := net.Listen("tcp", address)
 		require.NoError(t, err)
-		_, err = new(Sockets).Listen(t.Context(), addrOf(t, l), control.Underlay)
+		_, err = quick().Listen(t.Context(), addrOf(t, l), control.Underlay)
 		require.ErrorIs(t, err, unix.EADDRINUSE)
 		require.ErrorContains(t, err, fmt.Sprintf("process %d (", os.Getpid()))
 		require.ErrorContains(t, err, "control.listen")
@@ -38,7 +42,7 @@ func TestPortInUseNamesTheOwnerAndTheRemedy(t *testing.T) {
 }
 
 func TestSecondMeshdCannotShareThePort(t *testing.T) {
-	s := new(Sockets)
+	s := quick()
 	l, err := s.Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), control.Underlay)
 	require.NoError(t, err)
 	_, err = s.Listen(t.Context(), addrOf(t, l), control.Underlay)
@@ -46,12 +50,12 @@ func TestSecondMeshdCannotShareThePort(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-func TestAddressOfAnotherHostIsExplained(t *testing.T) {
+func TestListenOnAnAddressOfAnotherHostReturnsARemedy(t *testing.T) {
 	_, err := new(Sockets).Listen(t.Context(), netip.MustParseAddrPort("192.0.2.1:0"), control.Underlay)
 	require.ErrorContains(t, err, "set control.listen to an address of this host")
 }
 
-func TestOverlayListenerBindsBesideTheFirstAndBeforeItsAddressExists(t *testing.T) {
+func TestOverlayListenerBindsBesideTheUnderlayOneAndBeforeItsAddressExists(t *testing.T) {
 	s := new(Sockets)
 	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
 	require.NoError(t, err)
@@ -73,7 +77,7 @@ func TestConnectionGoesToTheMoreSpecificListener(t *testing.T) {
 	overlay, err := s.Listen(t.Context(), at, control.Overlay)
 	require.NoError(t, err)
 	defer overlay.Close()
-	for range 16 { // SO_REUSEPORT would spread them if both were equal
+	for range 16 { // of two equal listeners, each would receive some
 		conn, err := s.Dial(t.Context(), at.String())
 		require.NoError(t, err)
 		far, err := overlay.Accept()
@@ -108,8 +112,8 @@ func TestOwnerOfAPortIsFoundInProc(t *testing.T) {
 	assert.False(t, ok)
 }
 
-func TestSocketsKeepTheContract(t *testing.T) {
+func TestSocketsFulfilTheContract(t *testing.T) {
 	for _, address := range []string{"127.0.0.1", "::1"} {
-		t.Run(address, func(t *testing.T) { controltest.Contract(t, new(Sockets), netip.MustParseAddr(address)) })
+		t.Run(address, func(t *testing.T) { controltest.Contract(t, quick(), netip.MustParseAddr(address)) })
 	}
 }
