@@ -4,7 +4,6 @@ import (
 	"context"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	alphaclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned/typed/apis/v1alpha1"
@@ -16,22 +15,6 @@ import (
 // alphaExports implements exportClient.
 type alphaExports struct {
 	client alphaclient.ServiceExportInterface
-}
-
-func (a alphaExports) List(ctx context.Context, options metav1.ListOptions) (*mcsv1.ServiceExportList, error) {
-	list, err := a.client.List(ctx, options)
-	if err != nil {
-		return nil, err
-	}
-	newer := &mcsv1.ServiceExportList{ListMeta: list.ListMeta}
-	for i := range list.Items {
-		newer.Items = append(newer.Items, *newerExport(&list.Items[i]))
-	}
-	return newer, nil
-}
-
-func (a alphaExports) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	return newerEvents(a.client.Watch(ctx, options))
 }
 
 func (a alphaExports) UpdateStatus(ctx context.Context, e *mcsv1.ServiceExport, options metav1.UpdateOptions) (*mcsv1.ServiceExport, error) {
@@ -62,10 +45,6 @@ func (a alphaImports) List(ctx context.Context, options metav1.ListOptions) (*mc
 	return newer, nil
 }
 
-func (a alphaImports) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	return newerEvents(a.ServiceImportInterface.Watch(ctx, options))
-}
-
 func (a alphaImports) Create(ctx context.Context, i *mcsv1.ServiceImport, options metav1.CreateOptions) (*mcsv1.ServiceImport, error) {
 	made, err := a.ServiceImportInterface.Create(ctx, olderImport(i), options)
 	if err != nil {
@@ -88,22 +67,6 @@ func (a alphaImports) UpdateStatus(ctx context.Context, i *mcsv1.ServiceImport, 
 		return nil, err
 	}
 	return newerImport(made), nil
-}
-
-// newerEvents converts what is watched; bookmarks too have an object.
-func newerEvents(events watch.Interface, err error) (watch.Interface, error) {
-	if err != nil {
-		return nil, err
-	}
-	return watch.Filter(events, func(e watch.Event) (watch.Event, bool) {
-		switch object := e.Object.(type) {
-		case *mcsv1alpha1.ServiceExport:
-			e.Object = newerExport(object)
-		case *mcsv1alpha1.ServiceImport:
-			e.Object = newerImport(object)
-		}
-		return e, true
-	}), nil
 }
 
 func newerExport(e *mcsv1alpha1.ServiceExport) *mcsv1.ServiceExport {

@@ -6,7 +6,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/watch"
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
@@ -35,14 +34,11 @@ func (d dialect) String() string {
 
 // exportClient is what is asked of ServiceExports: they are the users'.
 type exportClient interface {
-	List(ctx context.Context, options metav1.ListOptions) (*mcsv1.ServiceExportList, error)
-	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 	UpdateStatus(ctx context.Context, e *mcsv1.ServiceExport, options metav1.UpdateOptions) (*mcsv1.ServiceExport, error)
 }
 
 type importClient interface {
 	List(ctx context.Context, options metav1.ListOptions) (*mcsv1.ServiceImportList, error)
-	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 	Create(ctx context.Context, i *mcsv1.ServiceImport, options metav1.CreateOptions) (*mcsv1.ServiceImport, error)
 	Update(ctx context.Context, i *mcsv1.ServiceImport, options metav1.UpdateOptions) (*mcsv1.ServiceImport, error)
 	UpdateStatus(ctx context.Context, i *mcsv1.ServiceImport, options metav1.UpdateOptions) (*mcsv1.ServiceImport, error)

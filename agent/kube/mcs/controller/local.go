@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	mcslisters "sigs.k8s.io/mcs-api/pkg/client/listers/apis/v1beta1"
 
@@ -83,34 +84,43 @@ func newLocal(conf Config, served api, on watchers) (*local, error) {
 	} {
 		_, err := w.informer.AddEventHandler(w.handler)
 		failed := func(_ context.Context, _ *cache.Reflector, err error) { on.failed(w.resource, err) }
-		if err := errors.Join(err, w.informer.SetTransform(trim), w.informer.SetWatchErrorHandlerWithContext(failed)); err != nil {
+		if err := errors.Join(err, w.informer.SetTransform(transform), w.informer.SetWatchErrorHandlerWithContext(failed)); err != nil {
 			return nil, fmt.Errorf("watch %s: %w", w.resource, err)
 		}
 	}
 	return l, nil
 }
 
-// The informers that mcs-api generates know one version, and do not ask their
-// client whether it streams lists, which the fake one does not. Hence these.
+// The informers that mcs-api generates do not ask their client whether it streams
+// lists, which the fake one does not, so these are built here. The objects of both
+// versions are cached as v1beta1 (see transform).
 
 func newExportInformer(served api) cache.SharedIndexInformer {
-	client := served.exports(metav1.NamespaceAll)
-	return newInformer(served, &mcsv1.ServiceExport{}, &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return client.Watch(ctx, o)
-		},
-	})
+	if served.version == mcsv1alpha1.SchemeGroupVersion {
+		client := served.client.MulticlusterV1alpha1().ServiceExports(metav1.NamespaceAll)
+		return newInformer(served, &mcsv1alpha1.ServiceExport{}, listWatch(client.List, client.Watch))
+	}
+	client := served.client.MulticlusterV1beta1().ServiceExports(metav1.NamespaceAll)
+	return newInformer(served, &mcsv1.ServiceExport{}, listWatch(client.List, client.Watch))
 }
 
 func newImportInformer(served api) cache.SharedIndexInformer {
-	client := served.imports(metav1.NamespaceAll)
-	return newInformer(served, &mcsv1.ServiceImport{}, &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return client.Watch(ctx, o)
-		},
-	})
+	if served.version == mcsv1alpha1.SchemeGroupVersion {
+		client := served.client.MulticlusterV1alpha1().ServiceImports(metav1.NamespaceAll)
+		return newInformer(served, &mcsv1alpha1.ServiceImport{}, listWatch(client.List, client.Watch))
+	}
+	client := served.client.MulticlusterV1beta1().ServiceImports(metav1.NamespaceAll)
+	return newInformer(served, &mcsv1.ServiceImport{}, listWatch(client.List, client.Watch))
+}
+
+func listWatch[L runtime.Object](
+	list func(context.Context, metav1.ListOptions) (L, error),
+	watch func(context.Context, metav1.ListOptions) (watch.Interface, error),
+) *cache.ListWatch {
+	return &cache.ListWatch{
+		ListWithContextFunc:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return list(ctx, o) },
+		WatchFuncWithContext: watch,
+	}
 }
 
 func newInformer(served api, of runtime.Object, lw *cache.ListWatch) cache.SharedIndexInformer {
@@ -118,8 +128,15 @@ func newInformer(served api, of runtime.Object, lw *cache.ListWatch) cache.Share
 	return cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, served.client), of, 0, byNamespace)
 }
 
-// trim drops what nobody here reads: it would be most of the memory.
-func trim(object any) (any, error) {
+// transform converts the objects of v1alpha1 to v1beta1, and drops what is not
+// read here: it would be most of the memory.
+func transform(object any) (any, error) {
+	switch alpha := object.(type) {
+	case *mcsv1alpha1.ServiceExport:
+		object = newerExport(alpha)
+	case *mcsv1alpha1.ServiceImport:
+		object = newerImport(alpha)
+	}
 	if m, err := meta.Accessor(object); err == nil {
 		m.SetManagedFields(nil)
 	}
