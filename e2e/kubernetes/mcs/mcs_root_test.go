@@ -48,7 +48,7 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	require.NoError(t, err)
 	old := mcstest.Cluster{Kubernetes: clients.Kubernetes, MCS: clients.MCS, Release: mcstest.Oldest}
 	t.Run("PromisesWithTheFirstCRDs", func(t *testing.T) {
-		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return old })
+		mcstest.Run(t, old)
 	})
 	both := old
 	both.Release = mcstest.Newest
@@ -56,7 +56,7 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 		mcstest.RunUpgrade(t, old, func() mcstest.Cluster { applyCRDs(t, c); return both })
 	})
 	t.Run("Promises", func(t *testing.T) {
-		mcstest.Run(t, func(*testing.T) mcstest.Cluster { return both })
+		mcstest.Run(t, both)
 	})
 	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, clients.Dynamic) })
 	t.Run("Siblings", func(t *testing.T) { siblingstest.Run(t, clients.Kubernetes) })

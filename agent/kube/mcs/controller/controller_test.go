@@ -9,7 +9,7 @@ import (
 func TestControllersKeepTheirPromises(t *testing.T) {
 	for _, release := range []mcstest.Release{mcstest.Oldest, mcstest.OnlyAlpha, mcstest.Newest} {
 		t.Run(string(release), func(t *testing.T) {
-			mcstest.Run(t, func(t *testing.T) mcstest.Cluster { return mcstest.NewFake(t, release) })
+			mcstest.RunFake(t, release)
 		})
 	}
 }

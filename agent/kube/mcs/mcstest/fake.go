@@ -31,7 +31,7 @@ type Cluster struct {
 // gives objects a UID, a time and a generation, Services an address, and keeps of
 // a custom resource what its CRD knows.
 func NewFake(t testing.TB, release Release) Cluster {
-	core, mcs := corefake.NewClientset(), mcsfake.NewSimpleClientset()
+	core, mcs := corefake.NewSimpleClientset(), mcsfake.NewSimpleClientset()
 	var count atomic.Int64
 	admit := func(action clienttesting.Action) (bool, runtime.Object, error) {
 		create, ok := action.(clienttesting.CreateAction)

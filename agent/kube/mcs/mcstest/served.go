@@ -124,11 +124,38 @@ func (s *served) watch(action clienttesting.Action) (bool, watch.Interface, erro
 	if err != nil {
 		return true, nil, err
 	}
-	return true, watch.Filter(found, func(e watch.Event) (watch.Event, bool) {
-		object, err := convert(e.Object, version, keep)
-		e.Object = object
-		return e, err == nil
-	}), nil
+	return true, convertEvents(found, version), nil
+}
+
+// convertEvents returns the events of from with their objects in another version.
+// Unlike watch.Filter it ends with a consumer that stops without draining.
+func convertEvents(from watch.Interface, version string) watch.Interface {
+	converted := make(chan watch.Event)
+	to := watch.NewProxyWatcher(converted)
+	go func() {
+		defer close(converted)
+		defer from.Stop()
+		for {
+			select {
+			case <-to.StopChan():
+				return
+			case e, ok := <-from.ResultChan():
+				if !ok {
+					return
+				}
+				var err error
+				if e.Object, err = convert(e.Object, version, keep); err != nil {
+					continue
+				}
+				select {
+				case <-to.StopChan():
+					return
+				case converted <- e:
+				}
+			}
+		}
+	}()
+	return to
 }
 
 func keep(_ string, decoded any) (any, error) { return decoded, nil }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -23,11 +24,21 @@ const (
 	younger = time.Hour
 )
 
-// Run checks the promises of the controllers. Each gets a cluster, which may be
-// the same: it uses namespaces of its own there.
-func Run(t *testing.T, cluster func(t *testing.T) Cluster) {
+// Run checks the promises of the controllers on one cluster, each in namespaces
+// of its own.
+func Run(t *testing.T, cluster Cluster) {
 	for name, promise := range promises() {
-		t.Run(name, func(t *testing.T) { promise(t, newBench(t, cluster(t))) })
+		t.Run(name, func(t *testing.T) { promise(t, newBench(t, cluster)) })
+	}
+}
+
+// RunFake checks the promises of the controllers on fake clusters, one for each
+// promise. All of it runs in synctest bubbles, so waiting takes no real time.
+func RunFake(t *testing.T, release Release) {
+	for name, promise := range promises() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { promise(t, newBench(t, NewFake(t, release))) })
+		})
 	}
 }
 
