@@ -48,7 +48,7 @@ func (a *Agent) Drain(ctx context.Context, r DrainRequest, progress Progress) er
 // beginDrain makes it known, unless that leaves no gateway in use.
 func (a *Agent) beginDrain(ctx context.Context, m *member, r DrainRequest) error {
 	step, _ := a.drain.at(time.Now())
-	asks := step == plan.InUse && !r.Force
+	asks := step == plan.Active && !r.Force
 	view := m.federation.View()
 	former, ok := view.Gateway(a.self)
 	if !ok {
@@ -85,7 +85,7 @@ func (a *Agent) awaitDrain(ctx context.Context, bound time.Duration, progress Pr
 		progress("quiet", "nothing arrives here any more")
 	case plan.Draining:
 		progress("not-quiet", fmt.Sprintf("packets still arrive after %s; they are sent on", bound))
-	case plan.InUse:
+	case plan.Active:
 		return &catalog.Refusal{
 			Code: "undrained", Message: "this gateway was taken back into use meanwhile",
 			Remedy: "run meshctl drain again, with a longer --for if its time was over",
@@ -218,7 +218,7 @@ func (d *drain) end() error {
 			return err
 		}
 	}
-	d.step, d.until = plan.InUse, time.Time{}
+	d.step, d.until = plan.Active, time.Time{}
 	d.news.Up()
 	return nil
 }
@@ -227,11 +227,11 @@ func (d *drain) end() error {
 func (d *drain) at(now time.Time) (plan.Drain, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.step == plan.InUse || d.until.IsZero() {
+	if d.step == plan.Active || d.until.IsZero() {
 		return d.step, 0
 	}
 	if !now.Before(d.until) {
-		return plan.InUse, 0 // what is on disk has ended too
+		return plan.Active, 0 // what is on disk has ended too
 	}
 	return d.step, d.until.Sub(now)
 }

@@ -160,7 +160,7 @@ func (l *loop) gather(ctx context.Context) (plan.Inputs, error) {
 		l.observed.Tunnels, l.adopted = tunnels, true
 	}
 	step, _ := l.drain.at(time.Now())
-	l.liveness.Drain(step != plan.InUse)
+	l.liveness.Drain(step != plan.Active)
 	host, err := l.host.Observe(ctx)
 	view := l.federation.View()
 	state, lingering := l.departures.keep(time.Now(), catalogOf(view))
@@ -198,7 +198,7 @@ func (l *loop) describe(v *catalog.View, host plan.Host, drain plan.Drain) {
 	}
 	self.Endpoints, self.Controls = advertisement(l.cfg, site, host)
 	self.PublicKey, self.Version = catalog.Key(l.key.Public()), build.Current().Version
-	self.Draining = drain != plan.InUse
+	self.Draining = drain != plan.Active
 	l.registrar.describe(self, site.Prefixes)
 }
 

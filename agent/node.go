@@ -161,12 +161,12 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 
 // Ways tells how this node reaches the gateways of its datacenter; false: not
 // known yet.
-func (n *Node) Ways() ([]plan.Way, bool) {
+func (n *Node) Ways() ([]plan.Path, bool) {
 	p := n.last.Load()
 	if p == nil || p.desired.Hold || !p.inputs.Synced {
 		return nil, false
 	}
-	return p.desired.Ways, true
+	return p.desired.Paths, true
 }
 
 // Pods are the ranges of the pods of this host, as its routes tell.

@@ -159,7 +159,7 @@ func TestNodeMakesTunnelsOnlyWhereItHasTo(t *testing.T) {
 		assert.NotContains(t, tunnelNames(t, w), "mesh0")
 		ways, known := w.node.Ways()
 		require.True(t, known)
-		assert.Equal(t, []plan.Way{{Gateway: "a", Device: "eth0"}, {Gateway: "b", Device: "mesh1", Tunnel: true}}, ways)
+		assert.Equal(t, []plan.Path{{Gateway: "a", Device: "eth0"}, {Gateway: "b", Device: "mesh1", Tunnel: true}}, ways)
 		assert.Len(t, w.node.Status().Tunnels, 1)
 
 		w.tell(func(i *plan.Inventory) { i.Gateways = i.Gateways[:1] })
@@ -171,10 +171,10 @@ func TestNodeMakesTunnelsOnlyWhereItHasTo(t *testing.T) {
 func TestNodeTellsItsGatewaysAndWhichOneAPacketTakes(t *testing.T) {
 	simulateNode(t, func(t *testing.T, w *nodeWorld) {
 		time.Sleep(10 * time.Second)
-		assert.Equal(t, []status.Way{
-			{Gateway: "east/a", Device: "eth0", Answers: true, RTT: w.node.Status().Ways[0].RTT},
+		assert.Equal(t, []status.Path{
+			{Gateway: "east/a", Device: "eth0", Answers: true, RTT: w.node.Status().Paths[0].RTT},
 			{Gateway: "east/b", Device: "mesh1", Tunnel: true},
-		}, w.node.Status().Ways)
+		}, w.node.Status().Paths)
 		report, err := w.node.Routes(t.Context(), netip.MustParseAddr("10.2.0.1"))
 		require.NoError(t, err)
 		require.NotNil(t, report.Destination)

@@ -26,7 +26,7 @@ func (n *Node) Status() status.Snapshot {
 		s.Inputs.Synced.Catalog = p.inputs.Synced
 		s.Inputs.Catalog.Datacenters = p.datacenters()
 		s.Inputs.Observed.Sessions = n.deps.Liveness.Sessions()
-		s.Ways = p.desired.Ways
+		s.Paths = p.desired.Paths
 		for _, err := range p.errors {
 			s.Errors = append(s.Errors, err.Error())
 		}

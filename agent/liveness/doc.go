@@ -15,6 +15,6 @@
 // well-known one, and there is one socket per local address and device.
 //
 // A session between two datacenters of one gateway each runs at a fifth of the
-// pace (SessionConfig.Unhurried): there is no other gateway that a failure
+// pace (SessionConfig.Relaxed): there is no other gateway that a failure
 // could be answered with.
 package liveness

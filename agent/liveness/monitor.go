@@ -23,7 +23,7 @@ const (
 	DefaultMultiplier = 4
 )
 
-// relaxedFactor is by how much slower the sessions of SessionConfig.Unhurried are,
+// relaxedFactor is by how much slower the sessions of SessionConfig.Relaxed are,
 // unless they have an interval of slowInterval anyway.
 const relaxedFactor = 5
 
@@ -256,7 +256,7 @@ func (m *Monitor) newEntry(c plan.SessionConfig, now time.Time) *entry {
 
 // interval is the time between the control packets of a session.
 func (m *Monitor) interval(c plan.SessionConfig) time.Duration {
-	if !c.Unhurried {
+	if !c.Relaxed {
 		return m.cfg.Interval
 	}
 	return max(m.cfg.Interval, min(relaxedFactor*m.cfg.Interval, slowTxInterval))

@@ -15,7 +15,7 @@ import (
 // setRelaxed sets the pace of the session of a, as when gateways come and go.
 func (a *agent) setRelaxed(local, remote netip.Addr, unhurried bool) {
 	a.Set([]plan.SessionConfig{{
-		Gateway: a.Sessions()[0].Gateway, Device: "mesh0", Local: local, Remote: remote, Unhurried: unhurried,
+		Gateway: a.Sessions()[0].Gateway, Device: "mesh0", Local: local, Remote: remote, Relaxed: unhurried,
 	}})
 }
 

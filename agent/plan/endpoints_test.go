@@ -13,8 +13,8 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// chosen is the endpoint that the plan has for a gateway.
-func chosen(t *testing.T, in plan.Inputs, id catalog.GatewayID) string {
+// plannedEndpoint is the endpoint that the plan has for a gateway.
+func plannedEndpoint(t *testing.T, in plan.Inputs, id catalog.GatewayID) string {
 	t.Helper()
 	d, _ := plan.Compute(in)
 	for _, g := range in.Catalog.Gateways {
@@ -30,8 +30,8 @@ func chosen(t *testing.T, in plan.Inputs, id catalog.GatewayID) string {
 	return ""
 }
 
-// see puts an endpoint of north/a into the data plane.
-func see(in *plan.Inputs, endpoint string) {
+// setEndpoint puts an endpoint of north/a into the data plane.
+func setEndpoint(in *plan.Inputs, endpoint string) {
 	in.Observed.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort(endpoint)
 }
 
@@ -61,20 +61,20 @@ func TestEndpointIsChosenByWhatWorks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := running()
 			in.Endpoints["north/a"] = list
-			see(&in, c.have)
+			setEndpoint(&in, c.have)
 			if c.told {
 				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(roamed)}}
 			}
 			if c.down != 0 {
 				fail(&in, "north/a")
-				session(&in, "north/a").Since = now.Add(-c.down)
+				sessionOf(&in, "north/a").Since = now.Add(-c.down)
 			}
-			assert.Equal(t, c.want, chosen(t, in, "north/a"))
+			assert.Equal(t, c.want, plannedEndpoint(t, in, "north/a"))
 		})
 	}
 }
 
-func session(in *plan.Inputs, id catalog.GatewayID) *plan.Session {
+func sessionOf(in *plan.Inputs, id catalog.GatewayID) *plan.Session {
 	for i := range in.Observed.Sessions {
 		if in.Observed.Sessions[i].Gateway == id {
 			return &in.Observed.Sessions[i]
@@ -85,18 +85,18 @@ func session(in *plan.Inputs, id catalog.GatewayID) *plan.Session {
 
 func TestNewPeerStartsWithTheFirstCandidateOfAFamilyThatWeHave(t *testing.T) {
 	in := federation()
-	assert.Equal(t, "192.0.2.3:51820", chosen(t, in, "west/a"), "there is no IPv6 here")
+	assert.Equal(t, "192.0.2.3:51820", plannedEndpoint(t, in, "west/a"), "there is no IPv6 here")
 	in.Host.Addresses = append(in.Host.Addresses, netip.MustParseAddr("2001:db8::1"))
-	assert.Equal(t, "[2001:db8::3]:51820", chosen(t, in, "west/a"))
+	assert.Equal(t, "[2001:db8::3]:51820", plannedEndpoint(t, in, "west/a"))
 	in.Host.Addresses = nil
-	assert.Equal(t, "[2001:db8::3]:51820", chosen(t, in, "west/a"), "nothing known of this host")
+	assert.Equal(t, "[2001:db8::3]:51820", plannedEndpoint(t, in, "west/a"), "nothing known of this host")
 }
 
 func TestRestartElsewhereIsFollowedAtOnce(t *testing.T) {
 	in := running()
 	fail(&in, "north/a")
 	in.Endpoints["north/a"] = endpoints("203.0.113.2:51820")
-	assert.Equal(t, "203.0.113.2:51820", chosen(t, in, "north/a"))
+	assert.Equal(t, "203.0.113.2:51820", plannedEndpoint(t, in, "north/a"))
 }
 
 func TestPortsFollowTheLane(t *testing.T) {
@@ -134,7 +134,7 @@ func TestObservationsOfOthersAreCandidates(t *testing.T) {
 				in.Endpoints["north/a"] = endpoints("[fd77::2]:51820") // tells the base port, and is no endpoint itself
 			}
 			in.Catalog.Observations = []catalog.Observation{{Observer: c.observer, Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.seen)}}
-			assert.Equal(t, c.want, chosen(t, in, "north/a"))
+			assert.Equal(t, c.want, plannedEndpoint(t, in, "north/a"))
 		})
 	}
 }
@@ -170,8 +170,8 @@ func TestObservationsAreToldOnce(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			in := running()
-			see(&in, c.seen)
-			session(&in, "north/a").Up = c.up
+			setEndpoint(&in, c.seen)
+			sessionOf(&in, "north/a").Up = c.up
 			if c.told != "" {
 				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.told)}}
 			}

@@ -10,37 +10,37 @@ import (
 
 // firewall says what may come from where: out of a lane only addresses of the
 // datacenters that it leads to, and from elsewhere none of those.
-func firewall(in Inputs, m members) routes.Firewall {
+func firewall(in Inputs, topo topology) routes.Firewall {
 	fw := routes.Firewall{
-		Local:       widest(m.local),
+		Local:       aggregate(topo.local),
 		Remote:      []netip.Prefix{in.Catalog.Federation.Overlay},
 		ControlPort: in.Config.Control.Listen.Port(),
 	}
-	for n := range m.lanes() {
+	for n := range topo.lanes() {
 		l := routes.Lane{Device: device(in, n)}
-		for _, dc := range m.others {
+		for _, dc := range topo.others {
 			for _, p := range dc.gateways {
 				if p.Index == n {
-					l.Sources = append(l.Sources, sourcesOf(dc, p)...)
+					l.Sources = append(l.Sources, allowedIPs(dc, p)...)
 				}
 			}
 		}
 		slices.SortFunc(l.Sources, comparePrefix)
-		l.Sources = widest(l.Sources)
+		l.Sources = aggregate(l.Sources)
 		fw.Lanes = append(fw.Lanes, l)
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
-	if l, ok := nodeSources(in, m); ok {
+	if l, ok := nodeFirewallLane(in, topo); ok {
 		fw.Lanes = append(fw.Lanes, l)
 	}
-	for _, dc := range m.others {
+	for _, dc := range topo.others {
 		fw.Remote = append(fw.Remote, dc.prefixes...)
 	}
 	slices.SortFunc(fw.Remote, comparePrefix)
-	fw.Remote = widest(fw.Remote)
-	fw.TrustedDevices, fw.Transit = handedOver(in, m), transit(in, m)
+	fw.Remote = aggregate(fw.Remote)
+	fw.TrustedDevices, fw.Transit = trustedIngressDevices(in, topo), transit(in, topo)
 	if len(fw.Transit.Devices) > 0 {
-		fw.NodePortSNAT = visitors(in, m)
+		fw.NodePortSNAT = nodePortSNAT(in, topo)
 	}
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw

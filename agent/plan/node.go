@@ -65,14 +65,14 @@ type NodeDesired struct {
 	Routes   routes.Config
 	Firewall routes.Firewall
 	Sessions []SessionConfig // sorted by gateway
-	Ways     []Way           // sorted by gateway
+	Paths    []Path          // sorted by gateway
 	Pods     []netip.Prefix  // ranges of the pods of this host, as its routes tell; sorted
 	Hold     bool            // too little is known: touch nothing
 	Prune    bool            // what is ours and not in here may be deleted
 }
 
-// Way is how a node reaches a gateway of its datacenter.
-type Way struct {
+// Path is how a node reaches a gateway of its datacenter.
+type Path struct {
 	Gateway string
 	Device  string
 	Tunnel  bool // else the gateway is on the device's link
@@ -101,21 +101,21 @@ func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
 		})
 		return NodeDesired{Hold: true}, found.sorted()
 	}
-	n.complainOfSilence(&found)
+	n.reportSilentGateways(&found)
 	return NodeDesired{
 		Tunnels: n.tunnels(), Routes: n.routing(&found), Firewall: n.firewall(),
-		Sessions: n.sessions(), Ways: n.ways(), Pods: behindHost(in.Host, n.own.own.Prefixes), Prune: in.Synced,
+		Sessions: n.sessions(), Paths: n.paths(), Pods: localPodCIDRs(in.Host, n.own.own.Prefixes), Prune: in.Synced,
 	}, found.sorted()
 }
 
 // node is the inventory after judgement.
 type node struct {
-	in      NodeInputs
-	own     members // only own, local and others are of meaning
-	ordinal uint32  // of the own datacenter
-	through map[catalog.DatacenterName][]string
-	reached []reachedGateway // sorted by index
-	legs    []nodeLeg        // sorted by id
+	in       NodeInputs
+	own      topology // only own, local and others are of meaning
+	ordinal  uint32   // of the own datacenter
+	through  map[catalog.DatacenterName][]string
+	reached  []reachedGateway // sorted by index
+	nexthops []nodeNexthop    // sorted by id
 }
 
 func newNode(in NodeInputs, found *problems) (node, bool) {
@@ -132,9 +132,9 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 	}
 	n.own.own, n.ordinal = records[own], records[own].Ordinal
 	judged := Inputs{Catalog: Catalog{Federation: catalog.Federation{Overlay: in.Inventory.Overlay}}}
-	n.own.local, n.own.others = judgePrefixes(judged, n.own.own, slices.Delete(records, own, own+1), found)
+	n.own.local, n.own.others = acceptPrefixes(judged, n.own.own, slices.Delete(records, own, own+1), found)
 	n.reached = reachGateways(in, found)
-	n.legs = nodeLegs(n.reached)
+	n.nexthops = nodeNexthops(n.reached)
 	return n, true
 }
 
@@ -142,13 +142,13 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 // and the overlay, from which gateways themselves speak, to any.
 func (n node) routing(found *problems) routes.Config {
 	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls(slices.Concat(n.tunnelDevices(), n.overlays()))}
-	for _, l := range n.legs {
+	for _, l := range n.nexthops {
 		c.Nexthops = append(c.Nexthops, l.Nexthop)
 	}
-	n.addGateways(&c)
+	n.addGatewayRoutes(&c)
 	others := slices.Clone(n.own.others)
 	if n.in.Inventory.Overlay.IsValid() {
-		others = append(others, remote{ordinal: n.ordinal, prefixes: []netip.Prefix{n.in.Inventory.Overlay}})
+		others = append(others, remoteDatacenter{ordinal: n.ordinal, prefixes: []netip.Prefix{n.in.Inventory.Overlay}})
 	}
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
 		before := len(c.Routes)
@@ -160,7 +160,7 @@ func (n node) routing(found *problems) routes.Config {
 		}
 		c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: n.in.Config.Routing.RulePriority, Mark: n.in.Config.Routing.Mark})
 		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.BlackholeID(f), Family: f})
-		n.complain(c.Routes[before:], f, found)
+		n.reportNoGateway(c.Routes[before:], f, found)
 	}
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
@@ -168,9 +168,9 @@ func (n node) routing(found *problems) routes.Config {
 	return c
 }
 
-func (n node) addDatacenter(c *routes.Config, dc remote, f routes.Family) {
+func (n node) addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family) {
 	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: n.members(dc.name, f)}
-	from := source(Inputs{Host: n.in.Host}, n.own, f)
+	from := sourceAddress(Inputs{Host: n.in.Host}, n.own, f)
 	used := false
 	for _, p := range dc.prefixes {
 		if routes.FamilyOf(p.Addr()) == f {
@@ -188,16 +188,16 @@ func (n node) addDatacenter(c *routes.Config, dc remote, f routes.Family) {
 // API server. The last ones stay, whatever is said of them. When there is none
 // at all, packets are dropped: they must not leave in plain text.
 func (n node) members(dc catalog.DatacenterName, f routes.Family) []uint32 {
-	reaches := func(l nodeLeg) bool { return slices.Contains(n.through[dc], l.gateway) }
-	answers := func(l nodeLeg) bool { return !l.silent }
-	for _, take := range []func(nodeLeg) bool{
-		func(l nodeLeg) bool { return reaches(l) && answers(l) },
+	reaches := func(l nodeNexthop) bool { return slices.Contains(n.through[dc], l.gateway) }
+	answers := func(l nodeNexthop) bool { return !l.silent }
+	for _, take := range []func(nodeNexthop) bool{
+		func(l nodeNexthop) bool { return reaches(l) && answers(l) },
 		answers,
 		reaches,
-		func(nodeLeg) bool { return true },
+		func(nodeNexthop) bool { return true },
 	} {
 		var ids []uint32
-		for _, l := range n.legs {
+		for _, l := range n.nexthops {
 			if l.Family == f && take(l) {
 				ids = append(ids, l.ID)
 			}
@@ -209,10 +209,10 @@ func (n node) members(dc catalog.DatacenterName, f routes.Family) []uint32 {
 	return []uint32{routes.BlackholeID(f)}
 }
 
-// complain tells of a family that is needed and in which no gateway can be
+// reportNoGateway tells of a family that is needed and in which no gateway can be
 // reached. The overlay alone is no need: gateways prefer other addresses.
-func (n node) complain(needed []routes.Route, f routes.Family, found *problems) {
-	served := slices.ContainsFunc(n.legs, func(l nodeLeg) bool { return l.Family == f })
+func (n node) reportNoGateway(needed []routes.Route, f routes.Family, found *problems) {
+	served := slices.ContainsFunc(n.nexthops, func(l nodeNexthop) bool { return l.Family == f })
 	only := len(needed) == 1 && needed[0].Prefix == n.in.Inventory.Overlay
 	if served || only {
 		return
@@ -227,25 +227,25 @@ func (n node) complain(needed []routes.Route, f routes.Family, found *problems) 
 // firewall keeps source addresses as they are, and lets remote ones in only
 // from where the gateways are.
 func (n node) firewall() routes.Firewall {
-	fw := routes.Firewall{Local: widest(n.own.local), Remote: widest(n.remotes())}
+	fw := routes.Firewall{Local: aggregate(n.own.local), Remote: aggregate(n.remotePrefixes())}
 	for _, g := range n.reached {
 		if g.tunnel {
-			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: widest(n.sourcesOf(g))})
+			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: aggregate(n.allowedIPs(g))})
 		}
 	}
-	fw.TrustedDevices = n.handedOver()
-	fw.NodePortSNAT = visitors(Inputs{Host: n.in.Host}, n.own)
+	fw.TrustedDevices = n.trustedIngressDevices()
+	fw.NodePortSNAT = nodePortSNAT(Inputs{Host: n.in.Host}, n.own)
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
 }
 
-// handedOver are the devices by which gateways send what came out of their
+// trustedIngressDevices are the devices by which gateways send what came out of their
 // lanes for a pod of this node: their links, and what the CNI plugin carries
 // packets in, which is how they reach pods here. It is as on gateways.
-func (n node) handedOver() []string {
+func (n node) trustedIngressDevices() []string {
 	devices := slices.Clone(n.overlays())
 	for _, g := range n.reached {
-		for _, at := range g.on {
+		for _, at := range g.linkAddresses {
 			devices = append(devices, at.device)
 		}
 	}
@@ -262,8 +262,8 @@ func (n node) overlays() []string {
 	return n.in.Host.Overlays
 }
 
-// remotes are the prefixes of all other datacenters and the overlay, sorted.
-func (n node) remotes() []netip.Prefix {
+// remotePrefixes are the prefixes of all other datacenters and the overlay, sorted.
+func (n node) remotePrefixes() []netip.Prefix {
 	var out []netip.Prefix
 	if n.in.Inventory.Overlay.IsValid() {
 		out = append(out, n.in.Inventory.Overlay)

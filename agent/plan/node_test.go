@@ -55,8 +55,8 @@ func apart(in *plan.NodeInputs) {
 	}
 }
 
-// hear puts sessions into the inputs: of gateways that answer, and that do not.
-func hear(in *plan.NodeInputs, answers map[catalog.GatewayID]bool) {
+// setSessions puts sessions into the inputs: of gateways that answer, and that do not.
+func setSessions(in *plan.NodeInputs, answers map[catalog.GatewayID]bool) {
 	for id, up := range answers {
 		in.Observed.Sessions = append(in.Observed.Sessions, plan.Session{Gateway: id, Up: up, Since: now})
 	}
@@ -83,12 +83,16 @@ func nodeCases() map[string]func(*plan.NodeInputs) {
 			near := in.Inventory.Gateways[0]
 			apart(in)
 			in.Inventory.Gateways[0] = near
-			hear(in, map[catalog.GatewayID]bool{"east/a": true, "east/b": true})
+			setSessions(in, map[catalog.GatewayID]bool{"east/a": true, "east/b": true})
 		},
-		"gateway-silent": func(in *plan.NodeInputs) { hear(in, map[catalog.GatewayID]bool{"east/a": true, "east/b": false}) },
-		"all-silent":     func(in *plan.NodeInputs) { hear(in, map[catalog.GatewayID]bool{"east/a": false, "east/b": false}) },
-		"no-gateway":     func(in *plan.NodeInputs) { in.Inventory.Gateways = nil },
-		"was-a-gateway":  func(in *plan.NodeInputs) { in.Host.Addresses = addresses("192.0.2.2") },
+		"gateway-silent": func(in *plan.NodeInputs) {
+			setSessions(in, map[catalog.GatewayID]bool{"east/a": true, "east/b": false})
+		},
+		"all-silent": func(in *plan.NodeInputs) {
+			setSessions(in, map[catalog.GatewayID]bool{"east/a": false, "east/b": false})
+		},
+		"no-gateway":    func(in *plan.NodeInputs) { in.Inventory.Gateways = nil },
+		"was-a-gateway": func(in *plan.NodeInputs) { in.Host.Addresses = addresses("192.0.2.2") },
 		"bad-records": func(in *plan.NodeInputs) {
 			in.Inventory.Members[2].Prefixes = append(in.Inventory.Members[2].Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix("10.1.7.0/24")})
 			in.Inventory.Gateways = append(in.Inventory.Gateways,

@@ -16,19 +16,19 @@ func Compute(in Inputs) (Desired, []Problem) {
 		return Desired{Prune: prune}, nil
 	}
 	var found problems
-	m, ok := survey(in, &found)
+	topo, ok := newTopology(in, &found)
 	if !ok {
 		// Our own record is missing. That is a copy which lags, or a mistake of
 		// an operator, but not a reason to cut a datacenter off: hold still.
 		return Desired{}, found.sorted()
 	}
-	diagnose(in, m, &found)
+	diagnose(in, topo, &found)
 	return Desired{
-		Tunnels:      tunnels(in, m),
-		Routes:       routing(in, m),
-		Firewall:     firewall(in, m),
-		Sessions:     sessions(in, m),
-		Observations: observations(in, m),
+		Tunnels:      tunnels(in, topo),
+		Routes:       routing(in, topo),
+		Firewall:     firewall(in, topo),
+		Sessions:     sessions(in, topo),
+		Observations: observations(in, topo),
 		Prune:        prune,
 	}, found.sorted()
 }
@@ -37,12 +37,12 @@ func Compute(in Inputs) (Desired, []Problem) {
 func (d Desired) Empty() bool { return len(d.Tunnels) == 0 }
 
 // families are those in which there is something to route.
-func (m members) families() []routes.Family {
-	used := map[routes.Family]bool{routes.FamilyOf(m.self.Overlay): true}
-	for _, p := range m.local {
+func (topo topology) families() []routes.Family {
+	used := map[routes.Family]bool{routes.FamilyOf(topo.self.Overlay): true}
+	for _, p := range topo.local {
 		used[routes.FamilyOf(p.Addr())] = true
 	}
-	for _, dc := range m.others {
+	for _, dc := range topo.others {
 		for _, p := range dc.prefixes {
 			used[routes.FamilyOf(p.Addr())] = true
 		}
@@ -57,9 +57,9 @@ func (m members) families() []routes.Family {
 }
 
 // peers are all remote gateways, by datacenter and index.
-func (m members) peers() []peer {
+func (topo topology) peers() []peer {
 	var out []peer
-	for _, dc := range m.others {
+	for _, dc := range topo.others {
 		out = append(out, dc.gateways...)
 	}
 	return out

@@ -10,26 +10,26 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// claim is a prefix with its owner.
-type claim struct {
+// ownedPrefix is a prefix with its owner.
+type ownedPrefix struct {
 	owner  string // for messages
 	prefix netip.Prefix
 }
 
-// judgePrefixes decides which prefixes each datacenter may send from and be
+// acceptPrefixes decides which prefixes each datacenter may send from and be
 // reached at. The catalog refuses overlaps; should one be there all the same,
 // then every gateway must come to the same verdict without asking anybody: the
 // overlay wins (the catalog itself runs over it), then the own datacenter
 // (routing our own pods away would help nobody), then the first by name.
-func judgePrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacenter, found *problems) ([]netip.Prefix, []remote) {
-	accepted := []claim{{"the overlay", in.Catalog.Federation.Overlay}}
-	local := accept(own, &accepted, found)
-	var out []remote
+func acceptPrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacenter, found *problems) ([]netip.Prefix, []remoteDatacenter) {
+	accepted := []ownedPrefix{{"the overlay", in.Catalog.Federation.Overlay}}
+	local := acceptPrefixesOf(own, &accepted, found)
+	var out []remoteDatacenter
 	for i, dc := range others {
 		if i > 0 && others[i-1].Name == dc.Name {
 			continue // the catalog's key is the name; a second record is noise
 		}
-		r := remote{name: dc.Name, ordinal: dc.Ordinal}
+		r := remoteDatacenter{name: dc.Name, ordinal: dc.Ordinal}
 		if r.ordinal > routes.MaxOrdinal {
 			found.add(Problem{
 				"ordinal-too-large", Error, datacenterName(dc.Name),
@@ -37,17 +37,17 @@ func judgePrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacente
 				"start a new federation; this one has had too many datacenters",
 			})
 		} else {
-			r.prefixes = accept(dc, &accepted, found)
+			r.prefixes = acceptPrefixesOf(dc, &accepted, found)
 		}
 		out = append(out, r)
 	}
 	return local, out
 }
 
-// accept takes the prefixes of one datacenter that collide with none of
+// acceptPrefixesOf takes the prefixes of one datacenter that collide with none of
 // those before it. One inside another of the same datacenter is legal: node
 // addresses often lie in a larger range.
-func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.Prefix {
+func acceptPrefixesOf(dc catalog.Datacenter, accepted *[]ownedPrefix, found *problems) []netip.Prefix {
 	var out []netip.Prefix
 	before := *accepted
 	for _, p := range sortedPrefixes(dc.Prefixes) {
@@ -59,7 +59,7 @@ func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.P
 			})
 			continue
 		}
-		if i := slices.IndexFunc(before, func(c claim) bool { return c.prefix.Overlaps(p) }); i >= 0 {
+		if i := slices.IndexFunc(before, func(c ownedPrefix) bool { return c.prefix.Overlaps(p) }); i >= 0 {
 			winner := before[i]
 			found.add(Problem{
 				"prefix-overlap", Error, datacenterName(dc.Name),
@@ -68,15 +68,15 @@ func accept(dc catalog.Datacenter, accepted *[]claim, found *problems) []netip.P
 			})
 			continue
 		}
-		*accepted = append(*accepted, claim{datacenterName(dc.Name), p})
+		*accepted = append(*accepted, ownedPrefix{datacenterName(dc.Name), p})
 		out = append(out, p)
 	}
 	return out
 }
 
-// widest drops the prefixes that lie in another; in is sorted. Sets of nft
+// aggregate drops the prefixes that lie in another; in is sorted. Sets of nft
 // take no overlapping intervals.
-func widest(in []netip.Prefix) []netip.Prefix {
+func aggregate(in []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range in {
 		// A wider one sorts first, and between it and p is only what it holds too.
@@ -102,29 +102,29 @@ func comparePrefix(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
-// host is the prefix of one address.
-func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+// hostPrefix is the prefix of one address.
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// source is the address from which this host itself speaks to other
+// sourceAddress is the address from which this host itself speaks to other
 // datacenters: its own address inside a pod or node prefix, so that the other
 // side can answer and let it pass, or the overlay address. Addresses of
 // service prefixes are on many hosts at once (kube-proxy's IPVS) and are no source.
-func source(in Inputs, m members, f routes.Family) netip.Addr {
+func sourceAddress(in Inputs, topo topology, f routes.Family) netip.Addr {
 	var best netip.Addr
 	for _, a := range in.Host.Addresses {
 		a = a.Unmap()
-		if routes.FamilyOf(a) == f && ownsHost(m, a) && (!best.IsValid() || a.Less(best)) {
+		if routes.FamilyOf(a) == f && ownsAddress(topo, a) && (!best.IsValid() || a.Less(best)) {
 			best = a
 		}
 	}
-	if !best.IsValid() && routes.FamilyOf(m.self.Overlay) == f {
-		return m.self.Overlay
+	if !best.IsValid() && routes.FamilyOf(topo.self.Overlay) == f {
+		return topo.self.Overlay
 	}
 	return best
 }
 
-func ownsHost(m members, a netip.Addr) bool {
-	return slices.ContainsFunc(m.own.Prefixes, func(p catalog.Prefix) bool {
-		return p.Kind != catalog.ServicePrefix && slices.Contains(m.local, p.CIDR) && p.CIDR.Contains(a)
+func ownsAddress(topo topology, a netip.Addr) bool {
+	return slices.ContainsFunc(topo.own.Prefixes, func(p catalog.Prefix) bool {
+		return p.Kind != catalog.ServicePrefix && slices.Contains(topo.local, p.CIDR) && p.CIDR.Contains(a)
 	})
 }

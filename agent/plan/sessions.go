@@ -9,19 +9,19 @@ import (
 
 // sessions are the liveness sessions: one in each tunnel, that is one for
 // every remote gateway.
-func sessions(in Inputs, m members) []SessionConfig {
+func sessions(in Inputs, topo topology) []SessionConfig {
 	var out []SessionConfig
-	alone := len(siblings(in, m)) == 0
-	for _, dc := range m.others {
+	alone := len(siblings(in, topo)) == 0
+	for _, dc := range topo.others {
 		for _, p := range dc.gateways {
 			out = append(out, SessionConfig{
 				Gateway: p.ID(),
 				Device:  device(in, p.Index),
-				Local:   m.self.Overlay,
+				Local:   topo.self.Overlay,
 				Remote:  p.Overlay,
 				Key:     tunnel.PublicKey(p.PublicKey),
 				// Both ends come to the same: the slower one sets the pace.
-				Unhurried: alone && len(dc.gateways) == 1,
+				Relaxed: alone && len(dc.gateways) == 1,
 			})
 		}
 	}

@@ -22,15 +22,15 @@ type siblingLink struct {
 }
 
 // siblings are the other gateways of this datacenter, by index.
-func siblings(in Inputs, m members) []sibling {
+func siblings(in Inputs, topo topology) []sibling {
 	var out []sibling
 	for _, g := range sortedGateways(in.Catalog.Gateways) {
-		if g.Datacenter != m.own.Name || g.ID() == in.Self {
+		if g.Datacenter != topo.own.Name || g.ID() == in.Self {
 			continue
 		}
 		s := sibling{Gateway: g}
 		for _, at := range in.Endpoints[g.ID()] {
-			if device, ok := in.Host.linkTo(at.Addr()); ok {
+			if device, ok := in.Host.deviceTo(at.Addr()); ok {
 				s.links = append(s.links, siblingLink{device, at.Addr()})
 			}
 		}
@@ -43,13 +43,13 @@ func siblings(in Inputs, m members) []sibling {
 	return out
 }
 
-// handedOver are the devices by which siblings hand over what came out of
+// trustedIngressDevices are the devices by which siblings hand over what came out of
 // their lanes for a pod of this host: their links, and what the CNI plugin
 // carries packets in, which is how they reach pods here. A sibling on no link
 // of ours reaches us through routers, by any device of the underlay.
-func handedOver(in Inputs, m members) []string {
+func trustedIngressDevices(in Inputs, topo topology) []string {
 	var devices []string
-	for _, s := range siblings(in, m) {
+	for _, s := range siblings(in, topo) {
 		devices = append(devices, in.Host.Overlays...)
 		for _, l := range s.links {
 			devices = append(devices, l.device)
@@ -63,34 +63,34 @@ func handedOver(in Inputs, m members) []string {
 }
 
 // transit says what a gateway only sees a half of: nothing, if it is alone.
-func transit(in Inputs, m members) routes.Transit {
-	from := handedOver(in, m)
+func transit(in Inputs, topo topology) routes.Transit {
+	from := trustedIngressDevices(in, topo)
 	if len(from) == 0 {
 		return routes.Transit{}
 	}
-	devices := slices.Concat(from, in.Host.Underlay, in.Host.Overlays, nodeDevices(in, m))
+	devices := slices.Concat(from, in.Host.Underlay, in.Host.Overlays, nodeDevices(in, topo))
 	slices.Sort(devices)
-	return routes.Transit{Devices: slices.Compact(devices), Services: services(m)}
+	return routes.Transit{Devices: slices.Compact(devices), Services: servicePrefixes(topo)}
 }
 
-func services(m members) []netip.Prefix {
+func servicePrefixes(topo topology) []netip.Prefix {
 	var out []netip.Prefix
-	for _, p := range m.own.Prefixes {
-		if p.Kind == catalog.ServicePrefix && slices.Contains(m.local, p.CIDR) {
+	for _, p := range topo.own.Prefixes {
+		if p.Kind == catalog.ServicePrefix && slices.Contains(topo.local, p.CIDR) {
 			out = append(out, p.CIDR)
 		}
 	}
 	slices.SortFunc(out, comparePrefix)
-	return widest(out)
+	return aggregate(out)
 }
 
-// visitors are seen as this host where it is not the only way back to them. In a
+// nodePortSNAT are seen as this host where it is not the only way back to them. In a
 // family whose cluster IPs are not known they could not be told from those.
-func visitors(in Inputs, m members) routes.NodePortSNAT {
-	v := routes.NodePortSNAT{ClusterIPs: services(m)}
+func nodePortSNAT(in Inputs, topo topology) routes.NodePortSNAT {
+	v := routes.NodePortSNAT{ClusterIPs: servicePrefixes(topo)}
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
 		known := slices.ContainsFunc(v.ClusterIPs, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
-		if a := source(in, m, f); known && a.IsValid() {
+		if a := sourceAddress(in, topo, f); known && a.IsValid() {
 			v.Addresses = append(v.Addresses, a)
 		}
 	}
@@ -100,43 +100,43 @@ func visitors(in Inputs, m members) routes.NodePortSNAT {
 	return v
 }
 
-// backup are the ways by siblings.
-type backup struct {
-	legs  []routes.Nexthop
-	inUse []uint32 // of them, those to siblings that are not drained, sorted
+// siblingNexthops are the ways by siblings.
+type siblingNexthops struct {
+	nexthops []routes.Nexthop
+	active   []uint32 // of them, those to siblings that are not drained, sorted
 }
 
-// best are the siblings in use; all, if none is.
-func (b backup) best() []uint32 {
-	if len(b.inUse) > 0 {
-		return b.inUse
+// preferred are the siblings in use; all, if none is.
+func (b siblingNexthops) preferred() []uint32 {
+	if len(b.active) > 0 {
+		return b.active
 	}
-	return idsOf(b.legs)
+	return nexthopIDs(b.nexthops)
 }
 
-// siblingLegs lead to the siblings: for the pods of this host, while none of
+// newSiblingNexthops lead to the siblings: for the pods of this host, while none of
 // its own lanes to a datacenter works. Whether a sibling's do is not known
 // here; it drops what it cannot send on (routes.Transit).
-func siblingLegs(in Inputs, m members, f routes.Family) backup {
-	var b backup
-	for _, s := range siblings(in, m) {
+func newSiblingNexthops(in Inputs, topo topology, f routes.Family) siblingNexthops {
+	var b siblingNexthops
+	for _, s := range siblings(in, topo) {
 		i := slices.IndexFunc(s.links, func(l siblingLink) bool { return routes.FamilyOf(l.address) == f })
 		id := routes.SiblingNexthopID(int(s.Index), f)
-		taken := slices.ContainsFunc(b.legs, func(n routes.Nexthop) bool { return n.ID == id })
+		taken := slices.ContainsFunc(b.nexthops, func(n routes.Nexthop) bool { return n.ID == id })
 		if i < 0 || id == 0 || taken {
 			continue
 		}
-		b.legs = append(b.legs, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
+		b.nexthops = append(b.nexthops, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
 		if !s.Draining {
-			b.inUse = append(b.inUse, id)
+			b.active = append(b.active, id)
 		}
 	}
-	slices.Sort(b.inUse)
+	slices.Sort(b.active)
 	return b
 }
 
-// linkTo finds the device on whose link an address of another host is.
-func (h Host) linkTo(a netip.Addr) (string, bool) {
+// deviceTo finds the device on whose link an address of another host is.
+func (h Host) deviceTo(a netip.Addr) (string, bool) {
 	if slices.Contains(h.Addresses, a) {
 		return "", false // it is our own
 	}

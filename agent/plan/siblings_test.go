@@ -64,12 +64,12 @@ func TestSeveralGatewaysTrackOnlyWhatIsTheirOwn(t *testing.T) {
 
 func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
 	in := sharing()
-	leg := routes.SiblingNexthopID(1, routes.IPv4)
+	nexthop := routes.SiblingNexthopID(1, routes.IPv4)
 	d, _ := plan.Compute(in)
 	assert.Contains(t, d.Routes.Nexthops, routes.Nexthop{
-		ID: leg, Family: routes.IPv4, Device: "eth0", Via: netip.MustParseAddr("192.0.2.11"),
+		ID: nexthop, Family: routes.IPv4, Device: "eth0", Via: netip.MustParseAddr("192.0.2.11"),
 	})
-	assert.NotContains(t, group(t, d, 3, routes.IPv4), leg, "own lanes work")
+	assert.NotContains(t, group(t, d, 3, routes.IPv4), nexthop, "own lanes work")
 
 	fail(&in, "west/a")
 	d, _ = plan.Compute(in)
@@ -77,14 +77,14 @@ func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
 
 	fail(&in, "west/b")
 	d, _ = plan.Compute(in)
-	assert.Equal(t, []uint32{leg}, group(t, d, 3, routes.IPv4))
+	assert.Equal(t, []uint32{nexthop}, group(t, d, 3, routes.IPv4))
 	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not concerned")
 
 	for i, g := range in.Catalog.Gateways {
 		in.Catalog.Gateways[i].Draining = g.ID() == "east/b"
 	}
 	d, _ = plan.Compute(in)
-	assert.Equal(t, []uint32{leg}, group(t, d, 3, routes.IPv4), "a drained one is better than none")
+	assert.Equal(t, []uint32{nexthop}, group(t, d, 3, routes.IPv4), "a drained one is better than none")
 }
 
 func TestSiblingBehindRoutersIsNoNexthop(t *testing.T) {
@@ -165,30 +165,30 @@ func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
 	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is nobody else")
 }
 
-func TestSessionsAreUnhurriedOnlyWhereNobodyCouldTakeOver(t *testing.T) {
-	unhurried := func(in plan.Inputs) map[catalog.GatewayID]bool {
+func TestSessionsAreRelaxedOnlyWhenNoOtherGatewayCanTakeOver(t *testing.T) {
+	relaxed := func(in plan.Inputs) map[catalog.GatewayID]bool {
 		desired, _ := plan.Compute(in)
 		found := map[catalog.GatewayID]bool{}
 		for _, s := range desired.Sessions {
-			found[s.Gateway] = s.Unhurried
+			found[s.Gateway] = s.Relaxed
 		}
 		return found
 	}
 	one := federation()
 	one.Catalog.Gateways = slices.DeleteFunc(one.Catalog.Gateways, func(g catalog.Gateway) bool { return g.Index > 0 })
-	for gateway, relaxed := range unhurried(one) {
-		assert.True(t, relaxed, "%s is alone, as we are", gateway)
+	for gateway, got := range relaxed(one) {
+		assert.True(t, got, "%s is alone, as we are", gateway)
 	}
-	for gateway, relaxed := range unhurried(federation()) {
+	for gateway, got := range relaxed(federation()) {
 		others := 0
 		for _, g := range federation().Catalog.Gateways {
 			if gateway.Datacenter() == g.Datacenter {
 				others++
 			}
 		}
-		assert.Equal(t, others == 1, relaxed, "%s", gateway)
+		assert.Equal(t, others == 1, got, "%s", gateway)
 	}
-	for gateway, relaxed := range unhurried(sharing()) {
-		assert.False(t, relaxed, "a sibling of ours could be used instead, to %s", gateway)
+	for gateway, got := range relaxed(sharing()) {
+		assert.False(t, got, "a sibling of ours could be used instead, to %s", gateway)
 	}
 }

@@ -24,12 +24,12 @@ func (s RouteSources) destination(report RoutesReport) *Destination {
 // verdict is one sentence for a person: whose the address is, and which way
 // its packets take.
 func (s RouteSources) verdict(l Lookup, report RoutesReport) string {
-	what, local := s.whose(l.Address)
+	what, local := s.describeOwner(l.Address)
 	switch {
 	case l.Table == localTable:
 		return fmt.Sprintf("%v is an address of this host itself", l.Address)
-	case s.ours(l):
-		return s.ourWay(l, what, report)
+	case s.inMeshwayTable(l):
+		return s.describeMeshwayRoute(l, what, report)
 	case l.Blackhole:
 		return fmt.Sprintf("%s: a route of this host drops its packets; it is not one of Meshway's", what)
 	case l.Error != "":
@@ -44,8 +44,8 @@ func (s RouteSources) verdict(l Lookup, report RoutesReport) string {
 	}
 }
 
-// ours tells whether the packet takes a route of Meshway's table.
-func (s RouteSources) ours(l Lookup) bool {
+// inMeshwayTable tells whether the packet takes a route of Meshway's table.
+func (s RouteSources) inMeshwayTable(l Lookup) bool {
 	if l.Error != "" {
 		return false
 	}
@@ -54,9 +54,9 @@ func (s RouteSources) ours(l Lookup) bool {
 	return l.Table == s.Inputs.Config.Routing.Table || isLane
 }
 
-// ourWay finishes the sentence for a packet that takes one of our routes.
-func (s RouteSources) ourWay(l Lookup, what string, report RoutesReport) string {
-	route, found := longest(report.Routes, l)
+// describeMeshwayRoute finishes the sentence for a packet that takes one of our routes.
+func (s RouteSources) describeMeshwayRoute(l Lookup, what string, report RoutesReport) string {
+	route, found := longestMatch(report.Routes, l)
 	switch {
 	case s.Node && (l.Blackhole || l.Device == "" || found && route.State == blackhole):
 		return what + ": no gateway of this datacenter can be reached, so that its packets are dropped and not sent in plain text"
@@ -77,9 +77,9 @@ func (s RouteSources) ourWay(l Lookup, what string, report RoutesReport) string 
 	return fmt.Sprintf("%s: it goes through %s", what, strings.Join(ways, " or "))
 }
 
-// longest is the route that matched: the one that the kernel names, else the
+// longestMatch is the route that matched: the one that the kernel names, else the
 // narrowest in which the address lies.
-func longest(list []Route, l Lookup) (Route, bool) {
+func longestMatch(list []Route, l Lookup) (Route, bool) {
 	var best Route
 	for _, r := range list {
 		if r.State == missing || !r.Prefix.Contains(l.Address) {
@@ -95,8 +95,8 @@ func longest(list []Route, l Lookup) (Route, bool) {
 	return best, best.Prefix.IsValid()
 }
 
-// whose begins the sentence: what an address is. Local: of our own datacenter.
-func (s RouteSources) whose(a netip.Addr) (text string, local bool) {
+// describeOwner begins the sentence: what an address is. Local: of our own datacenter.
+func (s RouteSources) describeOwner(a netip.Addr) (text string, local bool) {
 	own := s.Inputs.Self.Datacenter()
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if g.Overlay == a {

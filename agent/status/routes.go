@@ -118,42 +118,42 @@ func (s RouteSources) route(r routes.Route, state string) Route {
 		Prefix: r.Prefix, Kind: kind, Datacenter: string(owner), Protocol: routes.DefaultProtocol, Nexthop: r.Nexthop,
 		Via: []Via{}, State: state, Source: address(r.Source),
 	}
-	legs := s.legs(r.Nexthop)
-	if state == installed && len(legs) == 0 {
+	nexthops := s.nexthops(r.Nexthop)
+	if state == installed && len(nexthops) == 0 {
 		out.State = blackhole
 		return out
 	}
-	for _, g := range s.carriers(r.Prefix, owner, kind) {
+	for _, g := range s.gatewaysFor(r.Prefix, owner, kind) {
 		device := fmt.Sprintf("%s%d", s.Inputs.Config.WireGuard.Interface, g.Index)
-		used := slices.ContainsFunc(legs, func(l routes.Nexthop) bool { return l.Device == device })
+		used := slices.ContainsFunc(nexthops, func(l routes.Nexthop) bool { return l.Device == device })
 		out.Via = append(out.Via, Via{Gateway: string(g.ID()), Device: device, Up: used && s.up(g.ID())})
-		legs = slices.DeleteFunc(legs, func(l routes.Nexthop) bool { return l.Device == device })
+		nexthops = slices.DeleteFunc(nexthops, func(l routes.Nexthop) bool { return l.Device == device })
 	}
-	for _, l := range legs { // to a sibling, or of gateways that the catalog does not know any more
+	for _, l := range nexthops { // to a sibling, or of gateways that the catalog does not know any more
 		sibling := s.sibling(l)
 		out.Via = append(out.Via, Via{Gateway: sibling, Device: l.Device, Up: sibling != ""})
 	}
 	return out
 }
 
-// sibling is the gateway of the own datacenter to which a leg leads; empty: to
-// none. A node has all its legs to them.
-func (s RouteSources) sibling(leg routes.Nexthop) string {
+// sibling is the gateway of the own datacenter to which a nexthop leads; empty: to
+// none. A node has all its nexthops to them.
+func (s RouteSources) sibling(nexthop routes.Nexthop) string {
 	own := s.Inputs.Self.Datacenter()
 	for _, g := range s.Inputs.Catalog.Gateways {
-		ids := []uint32{routes.SiblingNexthopID(int(g.Index), leg.Family)}
+		ids := []uint32{routes.SiblingNexthopID(int(g.Index), nexthop.Family)}
 		if s.Node {
-			ids = []uint32{routes.LaneNexthopID(int(g.Index), leg.Family), routes.HostNexthopID(int(g.Index), leg.Family)}
+			ids = []uint32{routes.LaneNexthopID(int(g.Index), nexthop.Family), routes.HostNexthopID(int(g.Index), nexthop.Family)}
 		}
-		if g.Datacenter == own && slices.Contains(ids, leg.ID) {
+		if g.Datacenter == own && slices.Contains(ids, nexthop.ID) {
 			return string(g.ID())
 		}
 	}
 	return ""
 }
 
-// carriers are the gateways that a prefix may be reached through, by index.
-func (s RouteSources) carriers(p netip.Prefix, owner catalog.DatacenterName, kind string) []catalog.Gateway {
+// gatewaysFor are the gateways that a prefix may be reached through, by index.
+func (s RouteSources) gatewaysFor(p netip.Prefix, owner catalog.DatacenterName, kind string) []catalog.Gateway {
 	var out []catalog.Gateway
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if g.Datacenter == owner && (kind != overlayKind || g.Overlay == p.Addr()) {
@@ -164,9 +164,9 @@ func (s RouteSources) carriers(p netip.Prefix, owner catalog.DatacenterName, kin
 	return out
 }
 
-// legs are the ways that a nexthop or group leads to, as the kernel has
+// nexthops are the ways that a nexthop or group leads to, as the kernel has
 // it; for a group that is not there, as it should be. None: blackhole.
-func (s RouteSources) legs(id uint32) []routes.Nexthop {
+func (s RouteSources) nexthops(id uint32) []routes.Nexthop {
 	members := []uint32{id}
 	for _, groups := range [][]routes.Group{s.Observed.Groups, s.Desired.Routes.Groups} {
 		if i := slices.IndexFunc(groups, func(g routes.Group) bool { return g.ID == id }); i >= 0 {

@@ -18,7 +18,7 @@ type Snapshot struct {
 	Federation  *Federation    `json:"federation,omitempty"`
 	Catalog     Catalog        `json:"catalog"`
 	Datacenters []Datacenter   `json:"datacenters"`
-	Ways        []Way          `json:"ways,omitempty"` // of a node that is no gateway
+	Paths       []Path         `json:"ways,omitempty"` // of a node that is no gateway
 	Tunnels     []Tunnel       `json:"tunnels"`
 	Dataplane   Dataplane      `json:"dataplane"`
 	Queue       Queue          `json:"queue"`
@@ -38,8 +38,8 @@ const (
 	Node State = "node"
 )
 
-// Way is how a node that is no gateway reaches one of its datacenter.
-type Way struct {
+// Path is how a node that is no gateway reaches one of its datacenter.
+type Path struct {
 	Gateway string        `json:"gateway"` // id
 	Device  string        `json:"device"`
 	Tunnel  bool          `json:"tunnel"`  // else the gateway is on the device's link

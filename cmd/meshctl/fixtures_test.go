@@ -160,7 +160,7 @@ func ofNode() status.Snapshot {
 		At: noon, Version: "v0.1.0", State: status.Node,
 		Self:        status.Self{Datacenter: "east", Gateway: "node2", ID: "east/node2", StartedAt: before(3 * time.Hour)},
 		Datacenters: []status.Datacenter{{Name: "west"}},
-		Ways: []status.Way{
+		Paths: []status.Path{
 			{Gateway: "east/gw1", Device: "eth0", Answers: true, RTT: 310 * time.Microsecond},
 			{Gateway: "east/gw2", Device: "mesh1", Tunnel: true},
 		},

@@ -7,7 +7,7 @@ import (
 // ways are how a node that is no gateway reaches those of its datacenter.
 func (s statusScreen) ways() human.Table {
 	table := human.Table{Columns: []human.Column{{Title: "GATEWAY", Min: 7}, {Title: "THROUGH"}, {Title: "ANSWERS"}, {Title: "RTT"}}}
-	for _, w := range s.snapshot.Ways {
+	for _, w := range s.snapshot.Paths {
 		through := "link " + w.Device
 		if w.Tunnel {
 			through = "tunnel " + w.Device

@@ -163,7 +163,7 @@ func TestDrainedGatewayLosesNothing(t *testing.T) {
 // drain does what the agent does.
 func (s *shared) drain(g *gatewayHost, step plan.Drain) {
 	g.step.Store(int32(step))
-	g.monitor.Drain(step != plan.InUse)
+	g.monitor.Drain(step != plan.Active)
 	// Until a pass has taken it up.
 	before := g.last.Load()
 	eventually(s.t, patience, g.Name()+" plans anew", func(context.Context) error {
@@ -298,7 +298,7 @@ func (g *gatewayHost) run(ctx context.Context) {
 func recorded(id catalog.GatewayID, step plan.Drain) plan.Catalog {
 	c := records()
 	for i := range c.Gateways {
-		c.Gateways[i].Draining = c.Gateways[i].ID() == id && step != plan.InUse
+		c.Gateways[i].Draining = c.Gateways[i].ID() == id && step != plan.Active
 	}
 	return c
 }

@@ -53,7 +53,7 @@ func run(t *testing.T, task func(context.Context) error) {
 
 // node is a writer with given paths and pods.
 type node struct {
-	paths           []plan.Way
+	paths           []plan.Path
 	pods            []netip.Prefix // in its routes
 	spec, annotated []netip.Prefix // of its Node
 	next            chan struct{}
@@ -68,7 +68,7 @@ func (n *node) start(t *testing.T, client *dynamicfake.FakeDynamicClient, name s
 			return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: name, UID: "u"}, true
 		},
 		Pods: func() []netip.Prefix { return n.pods }, NodePods: func() (spec, annotated []netip.Prefix) { return n.spec, n.annotated },
-		Paths: func() ([]plan.Way, bool) { return n.paths, n.paths != nil }, Changed: func() <-chan struct{} { return n.next },
+		Paths: func() ([]plan.Path, bool) { return n.paths, n.paths != nil }, Changed: func() <-chan struct{} { return n.next },
 	})
 	require.NoError(t, err)
 	run(t, w.Run)
@@ -106,8 +106,8 @@ func newSite(t *testing.T, client *dynamicfake.FakeDynamicClient, dir, gateway s
 func TestSiteHasTheNodesWithATunnelToTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, dir := newClient(), t.TempDir()
-		far := &node{paths: []plan.Way{{Gateway: "east-3", Device: "mesh0", Tunnel: true}, {Gateway: "other", Device: "eth0"}}}
-		near := &node{paths: []plan.Way{{Gateway: "east-3", Device: "eth0"}}}
+		far := &node{paths: []plan.Path{{Gateway: "east-3", Device: "mesh0", Tunnel: true}, {Gateway: "other", Device: "eth0"}}}
+		near := &node{paths: []plan.Path{{Gateway: "east-3", Device: "eth0"}}}
 		far.start(t, client, "east-1", 1)
 		near.start(t, client, "east-2", 2)
 		s := newSite(t, client, dir, "east-3")
@@ -172,7 +172,7 @@ func TestObjectsOfOtherGatewaysAndOfMissingNodesAreIgnored(t *testing.T) {
 func TestUnchangedObjectIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newClient()
-		n := &node{paths: []plan.Way{{Gateway: "east-3", Tunnel: true}}}
+		n := &node{paths: []plan.Path{{Gateway: "east-3", Tunnel: true}}}
 		w := n.start(t, client, "east-1", 1)
 		waitIdle()
 		objects, err := w.objects.List()
@@ -202,7 +202,7 @@ func TestObjectThatCannotBeDecodedIsReplaced(t *testing.T) {
 		require.NoError(t, unstructured.SetNestedField(object.Object, "of another version", "spec", "port"))
 		_, err = client.Resource(Kind().Resource()).Create(t.Context(), object, metav1.CreateOptions{})
 		require.NoError(t, err)
-		(&node{paths: []plan.Way{{Gateway: "east-3", Tunnel: true}}}).start(t, client, "east-1", 1)
+		(&node{paths: []plan.Path{{Gateway: "east-3", Tunnel: true}}}).start(t, client, "east-1", 1)
 		waitIdle()
 		m, _ := read(t, client, "east-1")
 		assert.Equal(t, []string{"east-3"}, m.Spec.Tunnels)
@@ -289,7 +289,7 @@ func TestPodRangesAreWrittenIfTheSpecOfTheNodeDoesNotCoverThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, n := newClient(), c.node
-				n.paths = []plan.Way{{Gateway: "east-3", Tunnel: true}}
+				n.paths = []plan.Path{{Gateway: "east-3", Tunnel: true}}
 				n.start(t, client, "east-1", 1)
 				waitIdle()
 				m, exists := read(t, client, "east-1")
@@ -299,7 +299,7 @@ func TestPodRangesAreWrittenIfTheSpecOfTheNodeDoesNotCoverThem(t *testing.T) {
 				run(t, s.Run)
 				waitIdle()
 				require.Len(t, s.Current().Nodes.Peers, 1)
-				assert.Equal(t, prefixes(c.want...), s.Current().Nodes.Peers[0].Claims)
+				assert.Equal(t, prefixes(c.want...), s.Current().Nodes.Peers[0].ReportedPodCIDRs)
 				assert.Equal(t, prefixes("10.1.1.0/24"), s.Current().Nodes.Peers[0].PodCIDRs, "of the Node")
 			})
 		})

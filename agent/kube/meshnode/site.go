@@ -132,7 +132,7 @@ func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 		key, _ := tunnel.ParsePublicKey(spec.PublicKey) // the planner refuses the zero key
 		site.Nodes.Peers = append(site.Nodes.Peers, plan.NodePeer{
 			Name: n.Name, PublicKey: key, Port: uint16(spec.Port), //nolint:gosec // the CRD bounds it, and the planner checks it
-			Addresses: n.Addresses, PodCIDRs: n.PodCIDRs, Claims: spec.pods(),
+			Addresses: n.Addresses, PodCIDRs: n.PodCIDRs, ReportedPodCIDRs: spec.pods(),
 		})
 	}
 	slices.SortFunc(site.Nodes.Peers, func(a, b plan.NodePeer) int { return cmp.Compare(a.Name, b.Name) })

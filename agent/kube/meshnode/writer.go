@@ -24,7 +24,7 @@ type WriterConfig struct {
 	PublicKey tunnel.PublicKey
 	Port      uint16                               // UDP, of lane 0
 	Owner     func() (metav1.OwnerReference, bool) // the own Node; false: unknown yet
-	Paths     func() ([]plan.Way, bool)            // to the gateways; false: unknown yet
+	Paths     func() ([]plan.Path, bool)           // to the gateways; false: unknown yet
 	Pods      func() []netip.Prefix                // ranges of the own pods, from the node's routes
 	// NodePods returns the same from the own Node: its spec and its annotation.
 	NodePods func() (spec, annotated []netip.Prefix)
@@ -100,7 +100,7 @@ func (w *Writer) pass(ctx context.Context) error {
 	return w.objects.Replace(ctx, want)
 }
 
-func (w *Writer) spec(paths []plan.Way) Spec {
+func (w *Writer) spec(paths []plan.Path) Spec {
 	s := Spec{PublicKey: w.cfg.PublicKey.String(), Port: int32(w.cfg.Port)}
 	for _, path := range paths {
 		if path.Tunnel {

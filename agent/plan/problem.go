@@ -11,6 +11,24 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
+// Severity says how much a problem hurts.
+type Severity string
+
+// The severities.
+const (
+	Warning Severity = "warning" // works, but not as it should
+	Error   Severity = "error"   // something that was promised does not work
+)
+
+// Problem is something wrong that a person should know of.
+type Problem struct {
+	Code     string   `json:"code"` // stable, for programs: "prefix-overlap"
+	Severity Severity `json:"severity"`
+	Subject  string   `json:"subject"` // what it is about: "datacenter west"
+	Message  string   `json:"message"` // one sentence
+	Remedy   string   `json:"remedy"`  // what to do
+}
+
 // clockTolerance is how far a handshake may lie in the future before the
 // clock is suspected.
 const clockTolerance = time.Minute
@@ -44,10 +62,10 @@ func gatewayName(id catalog.GatewayID) string { return "gateway " + string(id) }
 func datacenterName(name catalog.DatacenterName) string { return "datacenter " + string(name) }
 
 // diagnose looks for what is wrong beyond single records.
-func diagnose(in Inputs, m members, found *problems) {
-	reachability(m, found)
-	for _, p := range m.peers() {
-		if p.state != up && !endpoint(in, m, p).IsValid() {
+func diagnose(in Inputs, topo topology, found *problems) {
+	checkReachability(topo, found)
+	for _, p := range topo.peers() {
+		if p.state != up && !endpoint(in, topo, p).IsValid() {
 			found.add(Problem{
 				"endpoint-missing", Warning, gatewayName(p.ID()),
 				"no address is known to send to; the tunnel comes up only if this gateway is reached first",
@@ -55,36 +73,36 @@ func diagnose(in Inputs, m members, found *problems) {
 			})
 		}
 	}
-	sizes(in, found)
-	ownAddresses(in, m, found)
-	clock(in, m, found)
-	versions(m, found)
-	draining(in, m, found)
+	checkMTU(in, found)
+	checkHostAddresses(in, topo, found)
+	checkClock(in, topo, found)
+	checkVersions(topo, found)
+	checkDrain(in, topo, found)
 }
 
-// draining reminds of a gateway that is out of use: somebody may have
+// checkDrain reminds of a gateway that is out of use: somebody may have
 // forgotten it.
-func draining(in Inputs, m members, found *problems) {
-	if in.Drain == InUse {
+func checkDrain(in Inputs, topo topology, found *problems) {
+	if in.Drain == Active {
 		return
 	}
 	found.add(Problem{
-		"draining", Warning, gatewayName(m.self.ID()),
+		"draining", Warning, gatewayName(topo.self.ID()),
 		"it was drained: other gateways carry its traffic",
 		"when the work on it is done: meshctl undrain",
 	})
 }
 
-// reachability tells which datacenters cannot be reached. When there are
+// checkReachability tells which datacenters cannot be reached. When there are
 // several and none answers, the fault is most likely on our side, and saying
 // it once is more help than a list.
-func reachability(m members, found *problems) {
+func checkReachability(topo topology, found *problems) {
 	var lost []Problem
 	var since time.Time
-	for _, dc := range m.others {
+	for _, dc := range topo.others {
 		at, all := downSince(dc)
 		if !all {
-			gatewaysDown(dc, found)
+			reportGatewaysDown(dc, found)
 			continue
 		}
 		if at.After(since) {
@@ -96,9 +114,9 @@ func reachability(m members, found *problems) {
 			fmt.Sprintf("check that meshd runs there and that UDP passes between the gateways (meshctl status on a gateway of %s)", dc.name),
 		})
 	}
-	if len(lost) > 1 && len(lost) == len(m.others) {
+	if len(lost) > 1 && len(lost) == len(topo.others) {
 		found.add(Problem{
-			"cut-off", Error, gatewayName(m.self.ID()),
+			"cut-off", Error, gatewayName(topo.self.ID()),
 			"no other datacenter can be reached" + sinceText(since) + ": it is most likely this gateway that is cut off",
 			"check this host's uplink, its firewall (UDP out and in at wireguard.port) and its clock",
 		})
@@ -109,7 +127,7 @@ func reachability(m members, found *problems) {
 
 // downSince says whether all gateways of a datacenter are down, and since
 // when the last of them is.
-func downSince(dc remote) (since time.Time, all bool) {
+func downSince(dc remoteDatacenter) (since time.Time, all bool) {
 	for _, p := range dc.gateways {
 		if p.state != down {
 			return time.Time{}, false
@@ -121,8 +139,8 @@ func downSince(dc remote) (since time.Time, all bool) {
 	return since, len(dc.gateways) > 0
 }
 
-// gatewaysDown tells which gateways are down in a datacenter that is reachable.
-func gatewaysDown(dc remote, found *problems) {
+// reportGatewaysDown tells which gateways are down in a datacenter that is reachable.
+func reportGatewaysDown(dc remoteDatacenter, found *problems) {
 	for _, p := range dc.gateways {
 		if p.state == down {
 			found.add(Problem{
@@ -143,29 +161,29 @@ func sinceText(t time.Time) string {
 	return " since " + t.UTC().Format(time.RFC3339)
 }
 
-// sizes compares the tunnels' MTU with that of the underlay.
-func sizes(in Inputs, found *problems) {
+// checkMTU compares the tunnels' MTU with that of the underlay.
+func checkMTU(in Inputs, found *problems) {
 	underlay := in.Host.UnderlayMTU
 	want := mtu(in)
-	if underlay == 0 || want <= underlay-leastOverhead {
+	if underlay == 0 || want <= underlay-minOverhead {
 		return
 	}
-	remedy := fmt.Sprintf("set wireguard.mtu to %d or less", underlay-overhead)
-	if underlay-overhead < minimumMTU {
-		remedy = fmt.Sprintf("raise the MTU of this host's links to %d or more", minimumMTU+overhead)
+	remedy := fmt.Sprintf("set wireguard.mtu to %d or less", underlay-maxOverhead)
+	if underlay-maxOverhead < minMTU {
+		remedy = fmt.Sprintf("raise the MTU of this host's links to %d or more", minMTU+maxOverhead)
 	}
 	found.add(Problem{
 		"mtu-too-large", Warning, "interfaces " + in.Config.WireGuard.Interface + "*",
 		fmt.Sprintf("their MTU %d and the %d to %d bytes of WireGuard do not fit the underlay's %d: large packets are fragmented or lost",
-			want, leastOverhead, overhead, underlay), remedy,
+			want, minOverhead, maxOverhead, underlay), remedy,
 	})
 }
 
-// ownAddresses warns of remote prefixes that hold an address of this host.
+// checkHostAddresses warns of remote prefixes that hold an address of this host.
 // The tunnels' own packets escape our table by their mark, so nothing loops.
 // But neighbours in the same range are now looked for at the other side.
-func ownAddresses(in Inputs, m members, found *problems) {
-	for _, dc := range m.others {
+func checkHostAddresses(in Inputs, topo topology, found *problems) {
+	for _, dc := range topo.others {
 		for _, p := range dc.prefixes {
 			var mine []netip.Addr
 			for _, a := range in.Host.Addresses {
@@ -186,13 +204,13 @@ func ownAddresses(in Inputs, m members, found *problems) {
 	}
 }
 
-// clock suspects this host's clock when a handshake lies in the future. Peers
+// checkClock suspects this host's clock when a handshake lies in the future. Peers
 // reject handshakes with a time stamp older than the last (WireGuard, §5.4.2).
-func clock(in Inputs, m members, found *problems) {
-	for _, p := range m.peers() {
+func checkClock(in Inputs, topo topology, found *problems) {
+	for _, p := range topo.peers() {
 		if p.tunnel.LastHandshake.Sub(in.Now) > clockTolerance {
 			found.add(Problem{
-				"clock-behind", Error, gatewayName(m.self.ID()),
+				"clock-behind", Error, gatewayName(topo.self.ID()),
 				"the clock of this host jumped back: a handshake with " + string(p.ID()) + " lies in the future, and peers will refuse new ones",
 				"set the clock (timedatectl status); the tunnels recover by themselves",
 			})
@@ -201,13 +219,13 @@ func clock(in Inputs, m members, found *problems) {
 	}
 }
 
-// versions tells that gateways run different versions of meshd.
-func versions(m members, found *problems) {
+// checkVersions tells that gateways run different versions of meshd.
+func checkVersions(topo topology, found *problems) {
 	running := map[string][]string{}
-	if m.self.Version != "" {
-		running[m.self.Version] = []string{string(m.self.ID())}
+	if topo.self.Version != "" {
+		running[topo.self.Version] = []string{string(topo.self.ID())}
 	}
-	for _, p := range m.peers() {
+	for _, p := range topo.peers() {
 		if p.Version != "" {
 			running[p.Version] = append(running[p.Version], string(p.ID()))
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Linux keeps the preferred source of an IPv6 route with the leg that it leads
+// Linux keeps the preferred source of an IPv6 route with the nexthop that it leads
 // through, for all routes that do. Those to nodes are left out: only what other
 // hosts sent takes them.
 func TestRoutesOfDifferentSourcesShareNoLeg(t *testing.T) {
@@ -33,19 +33,19 @@ func TestRoutesOfDifferentSourcesShareNoLeg(t *testing.T) {
 				continue
 			}
 			distinct[r.Source] = true
-			for _, leg := range legsBehind(c, r.Nexthop) {
-				if first, taken := sources[leg]; taken {
-					assert.Equal(t, first, r.Source, "%s: %s by leg %#x", name, r.Prefix, leg)
+			for _, nexthop := range nexthopsOf(c, r.Nexthop) {
+				if first, taken := sources[nexthop]; taken {
+					assert.Equal(t, first, r.Source, "%s: %s by nexthop %#x", name, r.Prefix, nexthop)
 				}
-				sources[leg] = r.Source
+				sources[nexthop] = r.Source
 			}
 		}
 		assert.Greater(t, len(distinct), 1, "%s: there are different sources", name)
 	}
 }
 
-// legsBehind are the legs of a group, or the one leg that a nexthop is.
-func legsBehind(c routes.Config, nexthop uint32) []uint32 {
+// nexthopsOf are the legs of a group, or the one nexthop that a nexthop is.
+func nexthopsOf(c routes.Config, nexthop uint32) []uint32 {
 	if i := slices.IndexFunc(c.Groups, func(g routes.Group) bool { return g.ID == nexthop }); i >= 0 {
 		return c.Groups[i].Members
 	}

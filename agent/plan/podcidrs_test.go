@@ -133,9 +133,9 @@ func TestGatewayBelievesANodeOnlyWhereTheClusterDoesNotKnow(t *testing.T) {
 			in.Nodes.Peers = []plan.NodePeer{
 				{
 					Name: "n1", PublicKey: [32]byte{21}, Port: 51820, Addresses: addresses("198.51.100.1"),
-					PodCIDRs: prefixes(c.podCIDRs), Claims: prefixes(c.claims),
+					PodCIDRs: prefixes(c.podCIDRs), ReportedPodCIDRs: prefixes(c.claims),
 				},
-				{Name: "n2", PublicKey: [32]byte{22}, Port: 51820, Addresses: addresses("10.1.64.2"), Claims: prefixes("10.1.202.0/26")},
+				{Name: "n2", PublicKey: [32]byte{22}, Port: 51820, Addresses: addresses("10.1.64.2"), ReportedPodCIDRs: prefixes("10.1.202.0/26")},
 			}
 			d, problems := plan.Compute(in)
 			var allowed []netip.Prefix

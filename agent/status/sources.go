@@ -23,7 +23,7 @@ type Sources struct {
 	Inputs      plan.Inputs
 	Desired     plan.Desired
 	Problems    []plan.Problem    // of the plan and of everybody else
-	Ways        []plan.Way        // of a node that is no gateway
+	Paths       []plan.Path       // of a node that is no gateway
 	Tunnels     []tunnel.Observed // what the last apply returned
 	Routes      routes.Observed   // what the last apply returned
 	Services    map[catalog.DatacenterName]int
@@ -65,7 +65,7 @@ func Build(s Sources) Snapshot {
 		Federation:  s.federation(),
 		Catalog:     s.catalog(),
 		Datacenters: s.datacenters(),
-		Ways:        s.ways(),
+		Paths:       s.paths(),
 		Tunnels:     s.tunnels(),
 		Dataplane: Dataplane{
 			Routes:        len(s.Routes.Routes),
@@ -83,7 +83,7 @@ func (s Sources) self() Self {
 	id := s.Inputs.Self
 	self := Self{
 		Datacenter: string(id.Datacenter()), Gateway: id.Name(), ID: string(id),
-		StartedAt: s.StartedAt, Draining: s.Inputs.Drain != plan.InUse,
+		StartedAt: s.StartedAt, Draining: s.Inputs.Drain != plan.Active,
 	}
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if g.ID() == s.Inputs.Self {
@@ -212,18 +212,18 @@ func (s Sources) addTunnel(g *Gateway, record catalog.Gateway) {
 	}
 }
 
-// ways are those of a node, with what its echoes say.
-func (s Sources) ways() []Way {
-	var out []Way
+// paths are those of a node, with what its echoes say.
+func (s Sources) paths() []Path {
+	var out []Path
 	own := s.Inputs.Self.Datacenter()
-	for _, w := range s.Ways {
-		way := Way{Gateway: string(catalog.NewGatewayID(own, w.Gateway)), Device: w.Device, Tunnel: w.Tunnel}
+	for _, w := range s.Paths {
+		path := Path{Gateway: string(catalog.NewGatewayID(own, w.Gateway)), Device: w.Device, Tunnel: w.Tunnel}
 		for _, session := range s.Inputs.Observed.Sessions {
-			if string(session.Gateway) == way.Gateway {
-				way.Answers, way.RTT = session.Up, session.RTT
+			if string(session.Gateway) == path.Gateway {
+				path.Answers, path.RTT = session.Up, session.RTT
 			}
 		}
-		out = append(out, way)
+		out = append(out, path)
 	}
 	return out
 }

@@ -8,30 +8,30 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// behindHost are the ranges of the pods of this host, as the routes of its CNI
+// localPodCIDRs are the ranges of the pods of this host, as the routes of its CNI
 // plugin tell, sorted: a device that leads to nobody else (a bridge, or one for
 // each pod), what is dropped when no pod has it (the blocks of Calico), or the
 // device by which the host itself has an address out of them (Cilium). A range
 // as large as what the datacenter announces is not that of one host.
-func behindHost(h Host, own []catalog.Prefix) []netip.Prefix {
-	outward := outwardDevices(h)
+func localPodCIDRs(h Host, own []catalog.Prefix) []netip.Prefix {
+	outward := egressDevices(h)
 	var out []netip.Prefix
 	for _, r := range h.Routes {
 		here := r.Drop || r.Device != "" && !slices.Contains(outward, r.Device)
 		if via := r.Via; via.IsValid() {
 			here = here && slices.Contains(h.Addresses, via) && r.Prefix.Contains(via)
 		}
-		if here && slices.ContainsFunc(own, func(p catalog.Prefix) bool { return p.Kind == catalog.PodPrefix && narrower(r.Prefix, p.CIDR) }) {
+		if here && slices.ContainsFunc(own, func(p catalog.Prefix) bool { return p.Kind == catalog.PodPrefix && isSubrange(r.Prefix, p.CIDR) }) {
 			out = append(out, r.Prefix)
 		}
 	}
 	slices.SortFunc(out, comparePrefix)
-	return widest(out)
+	return aggregate(out)
 }
 
-// outwardDevices are those by which other hosts are reached: also where a
+// egressDevices are those by which other hosts are reached: also where a
 // router is, should the pods have addresses out of the network of the hosts.
-func outwardDevices(h Host) []string {
+func egressDevices(h Host) []string {
 	devices := slices.Concat(h.Underlay, h.Overlays)
 	for _, r := range h.Routes {
 		if r.Via.IsValid() && !slices.Contains(h.Addresses, r.Via) {
@@ -41,35 +41,35 @@ func outwardDevices(h Host) []string {
 	return devices
 }
 
-// narrower tells whether p is a part of another prefix and not all of it.
-func narrower(p, of netip.Prefix) bool {
+// isSubrange tells whether p is a part of another prefix and not all of it.
+func isSubrange(p, of netip.Prefix) bool {
 	return p.Bits() > of.Bits() && of.Contains(p.Addr())
 }
 
-// within tells whether each prefix lies in one of the others.
-func within(prefixes, in []netip.Prefix) bool {
+// allCovered tells whether each prefix lies in one of the others.
+func allCovered(prefixes, in []netip.Prefix) bool {
 	return !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
 		return !slices.ContainsFunc(in, func(wide netip.Prefix) bool { return wide.Bits() <= p.Bits() && wide.Contains(p.Addr()) })
 	})
 }
 
-// podsOfNodes decides where the pods of the nodes are. Node.spec.podCIDRs is
+// resolvePodCIDRs decides where the pods of the nodes are. Node.spec.podCIDRs is
 // right unless the CNI plugin manages addresses itself; then the nodes' own
 // word counts. It does not elsewhere, where a node that lies could have the
 // packets for others: what this host sees of its own pods decides.
-func podsOfNodes(in Inputs, m members, found *problems) {
-	behind := behindHost(in.Host, m.own.Prefixes)
-	elsewhere := !within(behind, in.Nodes.PodCIDRs)
-	claims := map[netip.Prefix]int{}
-	for _, n := range m.nodes {
-		for _, p := range n.Claims {
-			claims[p]++
+func resolvePodCIDRs(in Inputs, topo topology, found *problems) {
+	local := localPodCIDRs(in.Host, topo.own.Prefixes)
+	elsewhere := !allCovered(local, in.Nodes.PodCIDRs)
+	reports := map[netip.Prefix]int{}
+	for _, n := range topo.nodes {
+		for _, p := range n.ReportedPodCIDRs {
+			reports[p]++
 		}
 	}
-	for i := range m.nodes {
-		n := &m.nodes[i]
-		if len(n.Claims) > 0 && (elsewhere || len(n.PodCIDRs) == 0) {
-			n.PodCIDRs = judgeClaims(*n, func(p netip.Prefix) string { return refuseClaim(in, m, behind, claims, p) }, found)
+	for i := range topo.nodes {
+		n := &topo.nodes[i]
+		if len(n.ReportedPodCIDRs) > 0 && (elsewhere || len(n.PodCIDRs) == 0) {
+			n.PodCIDRs = acceptReported(*n, func(p netip.Prefix) string { return refuseReported(in, topo, local, reports, p) }, found)
 		}
 		if len(n.PodCIDRs) == 0 {
 			found.add(Problem{
@@ -85,11 +85,11 @@ func podsOfNodes(in Inputs, m members, found *problems) {
 // where neither Node.spec.podCIDRs nor the routes of the node tell them.
 const PodCIDRsAnnotation = "meshway.io/pod-cidrs"
 
-// judgeClaims takes what a node may say of itself.
-func judgeClaims(n NodePeer, refuse func(netip.Prefix) string, found *problems) []netip.Prefix {
+// acceptReported takes what a node may say of itself.
+func acceptReported(n NodePeer, refuse func(netip.Prefix) string, found *problems) []netip.Prefix {
 	var out, refused []netip.Prefix
 	reason := ""
-	for _, p := range n.Claims {
+	for _, p := range n.ReportedPodCIDRs {
 		why := refuse(p)
 		if why == "" {
 			out = append(out, p)
@@ -103,7 +103,7 @@ func judgeClaims(n NodePeer, refuse func(netip.Prefix) string, found *problems) 
 	if len(refused) > 0 {
 		found.add(Problem{
 			"node-pods-refused", Warning, "node " + n.Name,
-			fmt.Sprintf("%d of the %d ranges that it calls those of its pods are not used: %s", len(refused), len(n.Claims), reason),
+			fmt.Sprintf("%d of the %d ranges that it calls those of its pods are not used: %s", len(refused), len(n.ReportedPodCIDRs), reason),
 			fmt.Sprintf("look at kubectl get meshnode %s -o yaml, and at the addresses of the CNI plugin; %s on the Node overrides what its agent found", n.Name, PodCIDRsAnnotation),
 		})
 	}
@@ -111,20 +111,20 @@ func judgeClaims(n NodePeer, refuse func(netip.Prefix) string, found *problems) 
 	return slices.Compact(out)
 }
 
-// refuseClaim says why a range cannot be that of a node's pods; empty: it can.
-func refuseClaim(in Inputs, m members, behind []netip.Prefix, claims map[netip.Prefix]int, p netip.Prefix) string {
+// refuseReported says why a range cannot be that of a node's pods; empty: it can.
+func refuseReported(in Inputs, topo topology, local []netip.Prefix, reports map[netip.Prefix]int, p netip.Prefix) string {
 	hosts := in.Host.Addresses
-	for _, n := range m.nodes {
+	for _, n := range topo.nodes {
 		hosts = append(slices.Clip(hosts), n.Addresses...)
 	}
 	switch {
-	case p != p.Masked() || !slices.ContainsFunc(m.own.Prefixes, func(own catalog.Prefix) bool {
-		return own.Kind == catalog.PodPrefix && slices.Contains(m.local, own.CIDR) && narrower(p, own.CIDR)
+	case p != p.Masked() || !slices.ContainsFunc(topo.own.Prefixes, func(own catalog.Prefix) bool {
+		return own.Kind == catalog.PodPrefix && slices.Contains(topo.local, own.CIDR) && isSubrange(p, own.CIDR)
 	}):
 		return "is no part of the pod ranges that this datacenter announces"
-	case claims[p] > 1:
+	case reports[p] > 1:
 		return "is claimed by another node too"
-	case slices.ContainsFunc(behind, p.Overlaps):
+	case slices.ContainsFunc(local, p.Overlaps):
 		return "has pods of this gateway"
 	case slices.ContainsFunc(hosts, p.Contains):
 		return "has addresses of hosts"

@@ -14,10 +14,10 @@ import (
 // reachedGateway is an own gateway with the way to it.
 type reachedGateway struct {
 	OwnGateway
-	device string
-	tunnel bool
-	on     []linkAddress // on the links of this node, sorted; none behind a tunnel
-	silent bool          // it should answer, and does not
+	device        string
+	tunnel        bool
+	linkAddresses []linkAddress // on the links of this node, sorted; none behind a tunnel
+	silent        bool          // it should answer, and does not
 }
 
 // linkAddress is an address of a gateway on a link of this node.
@@ -26,8 +26,8 @@ type linkAddress struct {
 	netip.Addr
 }
 
-// nodeLeg leads to an own gateway in one family.
-type nodeLeg struct {
+// nodeNexthop leads to an own gateway in one family.
+type nodeNexthop struct {
 	routes.Nexthop
 	gateway string
 	silent  bool
@@ -75,12 +75,12 @@ func reachGateways(in NodeInputs, found *problems) []reachedGateway {
 func reach(in NodeInputs, g OwnGateway) (reachedGateway, bool) {
 	r := reachedGateway{OwnGateway: g, silent: silent(in, g)}
 	for _, a := range slices.SortedFunc(slices.Values(g.Addresses), netip.Addr.Compare) {
-		if device, ok := in.Host.linkTo(a); ok {
-			r.on = append(r.on, linkAddress{device, a})
+		if device, ok := in.Host.deviceTo(a); ok {
+			r.linkAddresses = append(r.linkAddresses, linkAddress{device, a})
 		}
 	}
-	if len(r.on) > 0 {
-		r.device = r.on[0].device
+	if len(r.linkAddresses) > 0 {
+		r.device = r.linkAddresses[0].device
 		return r, true
 	}
 	r.device, r.tunnel = device(Inputs{Config: in.Config}, g.Index), true
@@ -95,17 +95,17 @@ func silent(in NodeInputs, g OwnGateway) bool {
 	return slices.ContainsFunc(in.Observed.Sessions, func(s Session) bool { return s.Gateway == id && !s.Up && !s.Undecided })
 }
 
-// nodeLegs are one for each family in which a gateway is reached.
-func nodeLegs(gateways []reachedGateway) []nodeLeg {
-	var legs []nodeLeg
+// nodeNexthops are one for each family in which a gateway is reached.
+func nodeNexthops(gateways []reachedGateway) []nodeNexthop {
+	var nexthops []nodeNexthop
 	add := func(g reachedGateway, f routes.Family, device string, via netip.Addr) {
 		id := routes.LaneNexthopID(int(g.Index), f)
-		if !slices.ContainsFunc(legs, func(l nodeLeg) bool { return l.ID == id }) {
-			legs = append(legs, nodeLeg{routes.Nexthop{ID: id, Family: f, Device: device, Via: via}, g.Name, g.silent})
+		if !slices.ContainsFunc(nexthops, func(l nodeNexthop) bool { return l.ID == id }) {
+			nexthops = append(nexthops, nodeNexthop{routes.Nexthop{ID: id, Family: f, Device: device, Via: via}, g.Name, g.silent})
 		}
 	}
 	for _, g := range gateways {
-		for _, a := range g.on {
+		for _, a := range g.linkAddresses {
 			add(g, routes.FamilyOf(a.Addr), a.device, a.Addr)
 		}
 		if g.tunnel {
@@ -113,8 +113,8 @@ func nodeLegs(gateways []reachedGateway) []nodeLeg {
 			add(g, routes.IPv6, g.device, netip.Addr{})
 		}
 	}
-	slices.SortFunc(legs, func(a, b nodeLeg) int { return cmp.Compare(a.ID, b.ID) })
-	return legs
+	slices.SortFunc(nexthops, func(a, b nodeNexthop) int { return cmp.Compare(a.ID, b.ID) })
+	return nexthops
 }
 
 // tunnels are one interface for each gateway that is on no link, like the
@@ -133,11 +133,11 @@ func (n node) tunnels() []tunnel.Config {
 			ListenPort: n.in.Config.WireGuard.Port + uint16(g.Index), //nolint:gosec // below maxLanes
 			Mark:       n.in.Config.Routing.Mark,
 			MTU:        mtu(in),
-			Addresses:  []netip.Prefix{host(tunnelAddress(n.in.PublicKey))},
+			Addresses:  []netip.Prefix{hostPrefix(tunnelAddress(n.in.PublicKey))},
 			Peers: []tunnel.Peer{{
 				PublicKey:  g.PublicKey,
 				Endpoint:   n.endpoint(g),
-				AllowedIPs: n.sourcesOf(g),
+				AllowedIPs: n.allowedIPs(g),
 				Keepalive:  n.in.Config.WireGuard.Keepalive,
 			}},
 		})
@@ -145,13 +145,13 @@ func (n node) tunnels() []tunnel.Config {
 	return out
 }
 
-// sourcesOf are the addresses that a gateway may send from through its tunnel:
+// allowedIPs are the addresses that a gateway may send from through its tunnel:
 // those of other datacenters, and its own, with which it sends what it has
 // translated for a Service (routes.Transit).
-func (n node) sourcesOf(g reachedGateway) []netip.Prefix {
-	out := append(n.remotes(), host(tunnelAddress(g.PublicKey)))
+func (n node) allowedIPs(g reachedGateway) []netip.Prefix {
+	out := append(n.remotePrefixes(), hostPrefix(tunnelAddress(g.PublicKey)))
 	for _, a := range g.Addresses {
-		out = append(out, host(a))
+		out = append(out, hostPrefix(a))
 	}
 	slices.SortFunc(out, comparePrefix)
 	return slices.Compact(out)
@@ -162,7 +162,7 @@ func (n node) endpoint(g reachedGateway) netip.AddrPort {
 	for _, a := range g.Addresses {
 		candidates = append(candidates, netip.AddrPortFrom(a, g.Port))
 	}
-	return neighbourEndpoint(n.in.Host, n.in.Observed.Tunnels, g.device, g.PublicKey, candidates, n.in.Now)
+	return internalEndpoint(n.in.Host, n.in.Observed.Tunnels, g.device, g.PublicKey, candidates, n.in.Now)
 }
 
 func (n node) tunnelDevices() []string {
@@ -175,12 +175,12 @@ func (n node) tunnelDevices() []string {
 	return out
 }
 
-// addGateways leads to the gateways' own ends of the tunnels, by which they
+// addGatewayRoutes leads to the gateways' own ends of the tunnels, by which they
 // are asked whether they live: always, and by no other way.
-func (n node) addGateways(c *routes.Config) {
+func (n node) addGatewayRoutes(c *routes.Config) {
 	for _, g := range n.reached {
 		if g.tunnel {
-			addEnd(c, int(g.Index), g.device, tunnelAddress(g.PublicKey), tunnelAddress(n.in.PublicKey))
+			addHostRoute(c, int(g.Index), g.device, tunnelAddress(g.PublicKey), tunnelAddress(n.in.PublicKey))
 		}
 	}
 }
@@ -195,7 +195,7 @@ func (n node) sessions() []SessionConfig {
 			Local: tunnelAddress(n.in.PublicKey), Remote: tunnelAddress(g.PublicKey),
 		}
 		if !g.tunnel {
-			s.Local, s.Remote = n.in.Host.onLinkOf(g.on[0].Addr), g.on[0].Addr
+			s.Local, s.Remote = n.in.Host.localAddressFor(g.linkAddresses[0].Addr), g.linkAddresses[0].Addr
 		}
 		if s.Local.IsValid() {
 			out = append(out, s)
@@ -205,8 +205,8 @@ func (n node) sessions() []SessionConfig {
 	return out
 }
 
-// onLinkOf is the least address of this host that shares a link with another.
-func (h Host) onLinkOf(a netip.Addr) netip.Addr {
+// localAddressFor is the least address of this host that shares a link with another.
+func (h Host) localAddressFor(a netip.Addr) netip.Addr {
 	best := netip.Addr{}
 	for _, l := range h.Links {
 		for _, p := range l.Prefixes {
@@ -220,18 +220,18 @@ func (h Host) onLinkOf(a netip.Addr) netip.Addr {
 	return best
 }
 
-// ways are what this node tells of its gateways.
-func (n node) ways() []Way {
-	var out []Way
+// paths are what this node tells of its gateways.
+func (n node) paths() []Path {
+	var out []Path
 	for _, g := range n.reached {
-		out = append(out, Way{Gateway: g.Name, Device: g.device, Tunnel: g.tunnel})
+		out = append(out, Path{Gateway: g.Name, Device: g.device, Tunnel: g.tunnel})
 	}
-	slices.SortFunc(out, func(a, b Way) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	slices.SortFunc(out, func(a, b Path) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return out
 }
 
-// complainOfSilence names gateways that do not answer while others do.
-func (n node) complainOfSilence(found *problems) {
+// reportSilentGateways names gateways that do not answer while others do.
+func (n node) reportSilentGateways(found *problems) {
 	if !slices.ContainsFunc(n.reached, func(g reachedGateway) bool { return !g.silent }) {
 		return
 	}

@@ -15,22 +15,22 @@ import (
 // configuration leaves as many ports above wireguard.port, and one more.
 const maxLanes = 63
 
-// handshakeLife is how long WireGuard uses a session (REJECT_AFTER_TIME of
+// handshakeLifetime is how long WireGuard uses a session (REJECT_AFTER_TIME of
 // the WireGuard paper, §6.1). An older handshake says nothing.
-const handshakeLife = 180 * time.Second
+const handshakeLifetime = 180 * time.Second
 
-// members is the catalog after judgement: sorted, and without the records
+// topology is the catalog after judgement: sorted, and without the records
 // that cannot be right.
-type members struct {
+type topology struct {
 	self   catalog.Gateway
 	own    catalog.Datacenter
-	local  []netip.Prefix // of the own datacenter, sorted
-	others []remote       // sorted by name
-	nodes  []NodePeer     // of the own datacenter, behind tunnels, sorted by name
+	local  []netip.Prefix     // of the own datacenter, sorted
+	others []remoteDatacenter // sorted by name
+	nodes  []NodePeer         // of the own datacenter, behind tunnels, sorted by name
 }
 
-// remote is another datacenter.
-type remote struct {
+// remoteDatacenter is another datacenter.
+type remoteDatacenter struct {
 	name     catalog.DatacenterName
 	ordinal  uint32
 	prefixes []netip.Prefix // accepted ones, sorted
@@ -55,9 +55,9 @@ const (
 	drained // it is not to be sent to, though the way to it works
 )
 
-// survey judges the catalog. It fails only when our own records are missing.
-func survey(in Inputs, found *problems) (members, bool) {
-	var m members
+// newTopology judges the catalog. It fails only when our own records are missing.
+func newTopology(in Inputs, found *problems) (topology, bool) {
+	var topo topology
 	datacenters := sortedDatacenters(in.Catalog.Datacenters)
 	gateways := sortedGateways(in.Catalog.Gateways)
 	self := slices.IndexFunc(gateways, func(g catalog.Gateway) bool { return g.ID() == in.Self })
@@ -67,39 +67,39 @@ func survey(in Inputs, found *problems) (members, bool) {
 			"this gateway is not in the catalog; everything stays as it is",
 			"look at meshctl members in another datacenter; if this gateway was removed there, run meshctl leave --force here and join again",
 		})
-		return m, false
+		return topo, false
 	}
-	m.self = gateways[self]
-	own := slices.IndexFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == m.self.Datacenter })
+	topo.self = gateways[self]
+	own := slices.IndexFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.self.Datacenter })
 	if own < 0 {
 		found.add(Problem{
-			"not-in-catalog", Error, datacenterName(m.self.Datacenter),
+			"not-in-catalog", Error, datacenterName(topo.self.Datacenter),
 			"this gateway's datacenter is not in the catalog; everything stays as it is",
 			"look at meshctl members in another datacenter; if this datacenter was removed there, run meshctl leave --force here and join again",
 		})
-		return m, false
+		return topo, false
 	}
-	m.own = datacenters[own]
-	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == m.own.Name })
-	m.local, m.others = judgePrefixes(in, m.own, others, found)
-	judgeGateways(in, &m, gateways, found)
-	m.nodes = judgeNodes(in, m, found)
-	podsOfNodes(in, m, found)
-	return m, true
+	topo.own = datacenters[own]
+	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.own.Name })
+	topo.local, topo.others = acceptPrefixes(in, topo.own, others, found)
+	addGateways(in, &topo, gateways, found)
+	topo.nodes = acceptNodes(in, topo, found)
+	resolvePodCIDRs(in, topo, found)
+	return topo, true
 }
 
-// judgeGateways hands the gateways to their datacenters. Of two that claim the
+// addGateways hands the gateways to their datacenters. Of two that claim the
 // same key, overlay address or lane, the first by name wins.
-func judgeGateways(in Inputs, m *members, gateways []catalog.Gateway, found *problems) {
-	taken := map[any]catalog.GatewayID{m.self.PublicKey: m.self.ID(), m.self.Overlay: m.self.ID()}
+func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *problems) {
+	taken := map[any]catalog.GatewayID{topo.self.PublicKey: topo.self.ID(), topo.self.Overlay: topo.self.ID()}
 	for _, g := range gateways {
-		i, known := slices.BinarySearchFunc(m.others, g.Datacenter, func(r remote, name catalog.DatacenterName) int {
+		i, known := slices.BinarySearchFunc(topo.others, g.Datacenter, func(r remoteDatacenter, name catalog.DatacenterName) int {
 			return cmp.Compare(r.name, name)
 		})
 		if !known {
 			continue // of our own datacenter, or of one that is just leaving
 		}
-		if reason := flaw(in, g, taken); reason != "" {
+		if reason := invalidReason(in, g, taken); reason != "" {
 			found.add(Problem{
 				"gateway-invalid", Error, gatewayName(g.ID()),
 				"no tunnel is made to this gateway: " + reason,
@@ -107,22 +107,22 @@ func judgeGateways(in Inputs, m *members, gateways []catalog.Gateway, found *pro
 			})
 			continue
 		}
-		m.others[i].gateways = append(m.others[i].gateways, newPeer(in, g))
+		topo.others[i].gateways = append(topo.others[i].gateways, newPeer(in, g))
 	}
-	for _, dc := range m.others {
+	for _, dc := range topo.others {
 		slices.SortFunc(dc.gateways, func(a, b peer) int { return cmp.Compare(a.Index, b.Index) })
 	}
 }
 
-// lane is the place that a gateway takes in its datacenter.
-type lane struct {
+// laneKey is the place that a gateway takes in its datacenter.
+type laneKey struct {
 	datacenter catalog.DatacenterName
 	index      uint32
 }
 
-// flaw says why a gateway can have no tunnel; empty: it can. A gateway
+// invalidReason says why a gateway can have no tunnel; empty: it can. A gateway
 // without flaw takes its key, address and lane.
-func flaw(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID) string {
+func invalidReason(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID) string {
 	switch {
 	case g.PublicKey == catalog.Key{}:
 		return "it has no public key"
@@ -133,7 +133,7 @@ func flaw(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID) string 
 	case int(in.Config.WireGuard.Port)+int(g.Index) > 65535:
 		return fmt.Sprintf("there is no UDP port for its lane %d above %d; lower wireguard.port", g.Index, in.Config.WireGuard.Port)
 	}
-	claims := []any{g.PublicKey, g.Overlay, lane{g.Datacenter, g.Index}}
+	claims := []any{g.PublicKey, g.Overlay, laneKey{g.Datacenter, g.Index}}
 	for i, what := range []string{"public key", "overlay address", "index"} {
 		if other, ok := taken[claims[i]]; ok {
 			return fmt.Sprintf("%s has the same %s", other, what)
@@ -180,16 +180,16 @@ func observedPeer(in Inputs, g catalog.Gateway) tunnel.ObservedPeer {
 	return tunnel.ObservedPeer{}
 }
 
-// carries tells whether traffic may be sent to a gateway. While its session
+// usable tells whether traffic may be sent to a gateway. While its session
 // has no verdict, a WireGuard session that is alive counts: an agent that
 // restarts must not withdraw tunnels that work.
-func (p peer) carries(now time.Time) bool {
+func (p peer) usable(now time.Time) bool {
 	switch p.state {
 	case up:
 		return true
 	case undecided:
 		last := p.tunnel.LastHandshake
-		return !last.IsZero() && now.Sub(last) < handshakeLife
+		return !last.IsZero() && now.Sub(last) < handshakeLifetime
 	default:
 		return false
 	}
@@ -202,9 +202,9 @@ func device(in Inputs, index uint32) string {
 
 // lanes is the number of interfaces: lane 0 is always there, because it
 // holds the overlay address that others reach us at.
-func (m members) lanes() uint32 {
+func (topo topology) lanes() uint32 {
 	n := uint32(1)
-	for _, p := range m.peers() {
+	for _, p := range topo.peers() {
 		n = max(n, p.Index+1)
 	}
 	return n

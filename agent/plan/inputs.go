@@ -32,7 +32,7 @@ type Drain int
 
 // The steps of taking a gateway out of use.
 const (
-	InUse    Drain = iota
+	Active   Drain = iota
 	Draining       // others are told; what arrives is sent on
 	Drained        // nothing arrives any more: its own pods use the siblings too
 )
@@ -48,12 +48,12 @@ type Nodes struct {
 
 // NodePeer is a node at the other end of a tunnel.
 type NodePeer struct {
-	Name      string           `json:"name"`
-	PublicKey tunnel.PublicKey `json:"publicKey"`
-	Port      uint16           `json:"port"` // UDP, of its lane 0
-	Addresses []netip.Addr     `json:"addresses,omitempty"`
-	PodCIDRs  []netip.Prefix   `json:"podCIDRs,omitempty"` // as the cluster says
-	Claims    []netip.Prefix   `json:"claims,omitempty"`   // as the node itself says: where its pods are
+	Name             string           `json:"name"`
+	PublicKey        tunnel.PublicKey `json:"publicKey"`
+	Port             uint16           `json:"port"` // UDP, of its lane 0
+	Addresses        []netip.Addr     `json:"addresses,omitempty"`
+	PodCIDRs         []netip.Prefix   `json:"podCIDRs,omitempty"` // as the cluster says
+	ReportedPodCIDRs []netip.Prefix   `json:"claims,omitempty"`   // as the node itself says: where its pods are
 }
 
 // Host is what the agent sees of its own host.
@@ -124,44 +124,4 @@ type Session struct {
 type Synced struct {
 	Catalog bool // a snapshot of the catalog has been read at least once
 	Host    bool
-}
-
-// Desired is what should be.
-type Desired struct {
-	Tunnels      []tunnel.Config // by lane
-	Routes       routes.Config
-	Firewall     routes.Firewall
-	Sessions     []SessionConfig       // sorted by gateway
-	Observations []catalog.Observation // to be told to the catalog
-	Prune        bool                  // what is ours and not in here may be deleted
-}
-
-// SessionConfig is one liveness session that should run.
-type SessionConfig struct {
-	Gateway catalog.GatewayID
-	Device  string
-	Local   netip.Addr
-	Remote  netip.Addr
-	Key     tunnel.PublicKey // of the peer, to find its received bytes
-	// Unhurried: no other gateway could take over when this one fails, so
-	// that knowing it at once is worth less than the packets it costs.
-	Unhurried bool
-}
-
-// Severity says how much a problem hurts.
-type Severity string
-
-// The severities.
-const (
-	Warning Severity = "warning" // works, but not as it should
-	Error   Severity = "error"   // something that was promised does not work
-)
-
-// Problem is something wrong that a person should know of.
-type Problem struct {
-	Code     string   `json:"code"` // stable, for programs: "prefix-overlap"
-	Severity Severity `json:"severity"`
-	Subject  string   `json:"subject"` // what it is about: "datacenter west"
-	Message  string   `json:"message"` // one sentence
-	Remedy   string   `json:"remedy"`  // what to do
 }
