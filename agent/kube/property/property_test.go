@@ -87,16 +87,16 @@ func TestFailuresOfTheAPIServerAreReportedOnceUntilTheyEnd(t *testing.T) {
 				defer mu.Unlock()
 				return failing, nil, c.err
 			})
-			b := propertytest.New(t, client)
-			b.Join("east", "id-1")
-			b.Eventually(func() string { return b.Problems() }, func(got string) bool { return strings.Contains(got, c.remedy) })
+			g := propertytest.New(t, client)
+			g.Join("east", "id-1")
+			g.Eventually(func() string { return g.Problems() }, func(got string) bool { return strings.Contains(got, c.remedy) })
 			mu.Lock()
 			failing = false
 			mu.Unlock()
-			b.AddSibling()
-			b.Eventually(b.Properties, func(got string) bool { return got == propertytest.PropertiesOf("east", "id-1") })
-			b.Eventually(b.Problems, func(got string) bool { return got == "" })
-			assert.Equal(t, 2, b.Reports(), "the problem and its end are reported once each")
+			g.AddSibling()
+			g.Eventually(g.Properties, func(got string) bool { return got == propertytest.PropertiesOf("east", "id-1") })
+			g.Eventually(g.Problems, func(got string) bool { return got == "" })
+			assert.Equal(t, 2, g.Reports(), "the problem and its end are reported once each")
 		})
 	}
 }

@@ -19,21 +19,21 @@ import (
 
 const timeout = 20 * time.Second
 
-// fixture is a namespace of a cluster.
+// fixture is a namespace of an API server.
 type fixture struct {
 	client    kubernetes.Interface
 	namespace string
 }
 
-// Run holds all promises against one API server.
+// Run runs the contract on one API server.
 func Run(t *testing.T, client kubernetes.Interface) {
 	for name, test := range map[string]func(*testing.T, fixture){
-		"a Secret that is missing is told":               testMissing,
-		"what one gateway saves the others see":          testSave,
-		"of two that save at once one is outdated":       testOutdated,
-		"what others wrote into the Secret stays":        testForeign,
-		"a broken Secret is told without its content":    testBroken,
-		"an empty Secret is one that nobody has claimed": testEmpty,
+		"a missing Secret is an error":                      testMissing,
+		"what a gateway saves is delivered to its siblings": testSave,
+		"one of two concurrent saves is outdated":           testOutdated,
+		"other content of the Secret is kept":               testForeign,
+		"an error does not quote the content of the Secret": testBroken,
+		"an empty Secret has no shared state":               testEmpty,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := fixture{client, fmt.Sprintf("siblings-%x", time.Now().UnixNano())}
@@ -44,7 +44,7 @@ func Run(t *testing.T, client kubernetes.Interface) {
 	}
 }
 
-// gateway starts the siblings of one gateway.
+// gateway runs the Siblings of one gateway until the test ends.
 func (b fixture) gateway(t *testing.T) *kube.Siblings {
 	t.Helper()
 	s, err := kube.NewSiblings(kube.SiblingsConfig{
@@ -62,7 +62,7 @@ func (b fixture) gateway(t *testing.T) *kube.Siblings {
 	return s
 }
 
-// create makes the Secret as the chart does.
+// create creates the Secret as the chart does.
 func (b fixture) create(t *testing.T, data map[string][]byte) {
 	t.Helper()
 	_, err := b.client.CoreV1().Secrets(b.namespace).Create(t.Context(), &corev1.Secret{
@@ -71,6 +71,7 @@ func (b fixture) create(t *testing.T, data map[string][]byte) {
 	require.NoError(t, err)
 }
 
+// await waits until holds accepts the shared state.
 func await(t *testing.T, s *kube.Siblings, what string, holds func(agent.Common, error) bool) agent.Common {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -84,7 +85,7 @@ func await(t *testing.T, s *kube.Siblings, what string, holds func(agent.Common,
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			require.Fail(t, "in vain: "+what, "%v", err)
+			require.Fail(t, "timeout: "+what, "%v", err)
 		}
 	}
 }
@@ -107,17 +108,17 @@ func content() agent.Common {
 
 func testMissing(t *testing.T, b fixture) {
 	s := b.gateway(t)
-	await(t, s, "it is missing", func(_ agent.Common, err error) bool {
+	await(t, s, "the Secret is missing", func(_ agent.Common, err error) bool {
 		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: run helm upgrade to recreate it", b.namespace)
 	})
 	require.ErrorContains(t, s.Save(t.Context(), agent.Common{}), "does not exist")
 	b.create(t, nil)
-	await(t, s, "it is there", known)
+	await(t, s, "the Secret exists", known)
 }
 
 func testEmpty(t *testing.T, b fixture) {
 	b.create(t, nil)
-	common := await(t, b.gateway(t), "it is known", known)
+	common := await(t, b.gateway(t), "the Secret was read", known)
 	assert.True(t, common.Same(agent.Common{}))
 }
 
@@ -125,17 +126,17 @@ func testSave(t *testing.T, b fixture) {
 	b.create(t, nil)
 	first, second := b.gateway(t), b.gateway(t)
 	want := content()
-	want.Version = await(t, first, "it is known", known).Version
+	want.Version = await(t, first, "the Secret was read", known).Version
 	require.NoError(t, first.Save(t.Context(), want))
 	now, err := first.Current()
 	require.NoError(t, err)
-	assert.True(t, now.Same(want), "it is seen at once: %+v", now)
+	assert.True(t, now.Same(want), "Save waits until Current returns the saved state: %+v", now)
 	assert.NotEqual(t, want.Version, now.Version)
-	await(t, second, "the other sees it", func(c agent.Common, err error) bool { return err == nil && c.Same(want) })
+	await(t, second, "the sibling has the saved state", func(c agent.Common, err error) bool { return err == nil && c.Same(want) })
 
 	cleared := agent.Common{Version: now.Version, Certificate: now.Certificate, Key: now.Key}
 	require.NoError(t, first.Save(t.Context(), cleared))
-	await(t, second, "the other sees that too", func(c agent.Common, err error) bool { return err == nil && c.Same(cleared) })
+	await(t, second, "the sibling has the cleared state", func(c agent.Common, err error) bool { return err == nil && c.Same(cleared) })
 }
 
 func testOutdated(t *testing.T, b fixture) {
@@ -143,8 +144,8 @@ func testOutdated(t *testing.T, b fixture) {
 	first, second := b.gateway(t), b.gateway(t)
 	var saves []error
 	results := make(chan error, 2)
-	version := await(t, first, "it is known", known).Version
-	await(t, second, "it is known to both", known)
+	version := await(t, first, "the Secret was read", known).Version
+	await(t, second, "the second gateway has read it", known)
 	for name, s := range map[string]*kube.Siblings{"a": first, "b": second} {
 		want := agent.Common{Version: version, Claim: &agent.Claim{Gateway: name, At: time.Unix(0, 0).UTC()}}
 		go func() { results <- s.Save(context.Background(), want) }()
@@ -155,21 +156,21 @@ func testOutdated(t *testing.T, b fixture) {
 }
 
 func testForeign(t *testing.T, b fixture) {
-	b.create(t, map[string][]byte{"note": []byte("of somebody else")})
+	b.create(t, map[string][]byte{"note": []byte("of another writer")})
 	s := b.gateway(t)
 	want := content()
-	want.Version = await(t, s, "it is known", known).Version
+	want.Version = await(t, s, "the Secret was read", known).Version
 	require.NoError(t, s.Save(t.Context(), want))
 	secret, err := b.client.CoreV1().Secrets(b.namespace).Get(t.Context(), "identity", metav1.GetOptions{})
 	require.NoError(t, err)
-	assert.Equal(t, "of somebody else", string(secret.Data["note"]))
+	assert.Equal(t, "of another writer", string(secret.Data["note"]))
 	assert.Equal(t, "Helm", secret.Labels["app.kubernetes.io/managed-by"])
 	assert.Equal(t, "the key", string(secret.Data["ca.key"]))
 }
 
 func testBroken(t *testing.T, b fixture) {
 	b.create(t, map[string][]byte{"membership.json": []byte("{secret words")})
-	await(t, b.gateway(t), "it is told", func(_ agent.Common, err error) bool {
+	await(t, b.gateway(t), "it is an error", func(_ agent.Common, err error) bool {
 		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity: key membership.json is not valid: "+
 			"remove the key; a gateway that is a member recreates it", b.namespace)
 	})

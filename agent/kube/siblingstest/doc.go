@@ -1,3 +1,3 @@
-// Package siblingstest has the promises of kube.Siblings as a table that runs on
-// an API server in memory and on a real one.
+// Package siblingstest is the contract of kube.Siblings, for an API server in memory
+// and a real one.
 package siblingstest

@@ -13,8 +13,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// NewFake is an API server in memory that, unlike the one of client-go, counts
-// versions and refuses a write that does not know the newest.
+// NewFake returns an API server in memory that, unlike the one of client-go, sets
+// resource versions and refuses an update of an outdated version.
 func NewFake() kubernetes.Interface {
 	client := fake.NewClientset()
 	var version atomic.Int64
@@ -23,10 +23,10 @@ func NewFake() kubernetes.Interface {
 		stamp(action.(clienttesting.CreateAction).GetObject().(*corev1.Secret)) //nolint:forcetypeassert // as registered
 		return false, nil, nil
 	})
-	var one sync.Mutex // write at a time
+	var mu sync.Mutex // serializes updates
 	client.PrependReactor("update", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		one.Lock()
-		defer one.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		next := action.(clienttesting.UpdateAction).GetObject().(*corev1.Secret) //nolint:forcetypeassert // as registered
 		object, err := client.Tracker().Get(action.GetResource(), next.Namespace, next.Name)
 		if err != nil {

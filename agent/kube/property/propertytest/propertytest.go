@@ -1,5 +1,5 @@
-// Package propertytest has the promises about the ClusterProperty objects, to run
-// against the API in memory and against a real API server.
+// Package propertytest is the contract of property.Writer, for an API server in
+// memory and a real one.
 package propertytest
 
 import (
@@ -25,123 +25,125 @@ import (
 
 const timeout = 20 * time.Second
 
-// Gateway is a cluster with a writer of one of its gateways, gw0.
+// Gateway runs the writer of gateway gw0 of a cluster.
 type Gateway struct {
 	t      *testing.T
 	client dynamic.Interface
 
-	mu       sync.Mutex // guards all following
+	mu       sync.Mutex // guards the fields below
 	now      status.Snapshot
 	changed  chan struct{}
 	problems []plan.Problem
 	reports  int
 }
 
-// New starts the writer of a gateway that is in no federation; it ends with the test.
+// New starts the writer of a gateway that is not a member. It stops at the end of the
+// test.
 func New(t *testing.T, client dynamic.Interface) *Gateway {
 	t.Helper()
-	b := &Gateway{t: t, client: client, changed: make(chan struct{})}
-	b.now = status.Snapshot{State: status.Standalone, Self: status.Self{Datacenter: "east", Gateway: "gw0"}}
-	w := property.NewWriter(property.Config{Client: client, Snapshot: b.snapshot, Changed: b.waitChanged, Report: b.report})
+	g := &Gateway{t: t, client: client, changed: make(chan struct{})}
+	g.now = status.Snapshot{State: status.Standalone, Self: status.Self{Datacenter: "east", Gateway: "gw0"}}
+	w := property.NewWriter(property.Config{Client: client, Snapshot: g.snapshot, Changed: g.nextChange, Report: g.report})
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { assert.NoError(t, w.Run(ctx)) })
 	t.Cleanup(func() { cancel(); group.Wait() })
-	return b
+	return g
 }
 
-func (b *Gateway) snapshot() status.Snapshot {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.now
+func (g *Gateway) snapshot() status.Snapshot {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.now
 }
 
-func (b *Gateway) waitChanged() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.changed
+func (g *Gateway) nextChange() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changed
 }
 
-func (b *Gateway) report(problems []plan.Problem) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.problems = problems
-	b.reports++
+func (g *Gateway) report(problems []plan.Problem) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.problems = problems
+	g.reports++
 }
 
-func (b *Gateway) set(edit func(*status.Snapshot)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	edit(&b.now)
-	close(b.changed)
-	b.changed = make(chan struct{})
+// set changes the snapshot of the gateway.
+func (g *Gateway) set(edit func(*status.Snapshot)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	edit(&g.now)
+	close(g.changed)
+	g.changed = make(chan struct{})
 }
 
 // Join makes the gateway a member, together with siblings.
-func (b *Gateway) Join(datacenter, federation string, siblings ...string) {
+func (g *Gateway) Join(datacenter, federation string, siblings ...string) {
 	own := status.Datacenter{Name: datacenter, Self: true, Gateways: []status.Gateway{{Name: "gw0"}}}
 	for _, s := range siblings {
 		own.Gateways = append(own.Gateways, status.Gateway{Name: s})
 	}
-	b.set(func(s *status.Snapshot) {
+	g.set(func(s *status.Snapshot) {
 		s.State, s.Catalog.Synced, s.Self.Datacenter = status.Member, true, datacenter
 		s.Federation, s.Datacenters = &status.Federation{ID: federation, Name: "demo"}, []status.Datacenter{own}
 	})
 }
 
-// AddSibling makes the writer look again: another gateway of the datacenter came or went.
-func (b *Gateway) AddSibling() {
-	b.set(func(s *status.Snapshot) {
+// AddSibling adds a gateway to the datacenter, so that the writer runs a pass.
+func (g *Gateway) AddSibling() {
+	g.set(func(s *status.Snapshot) {
 		own := s.Datacenters[0]
 		own.Gateways = append(slices.Clone(own.Gateways), status.Gateway{Name: "gw9"})
 		s.Datacenters = []status.Datacenter{own}
 	})
 }
 
-// Leave makes the gateway be in no federation.
-func (b *Gateway) Leave() {
-	b.set(func(s *status.Snapshot) {
+// Leave ends the membership of the gateway.
+func (g *Gateway) Leave() {
+	g.set(func(s *status.Snapshot) {
 		s.State, s.Federation, s.Datacenters = status.Standalone, nil, nil
 	})
 }
 
-// Problems gives message and remedy of what the writer complains of.
-func (b *Gateway) Problems() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// Problems returns the reported problems, one per line.
+func (g *Gateway) Problems() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	var all []string
-	for _, p := range b.problems {
+	for _, p := range g.problems {
 		all = append(all, p.Subject+": "+p.Message+"; "+p.Remedy)
 	}
 	return strings.Join(all, "\n")
 }
 
-// Reports counts how often the complaints changed.
-func (b *Gateway) Reports() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.reports
+// Reports returns how often the writer has reported problems.
+func (g *Gateway) Reports() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reports
 }
 
-// PropertiesOf is what Properties gives for a member.
+// PropertiesOf returns what Properties returns for a member.
 func PropertiesOf(datacenter, federation string) string {
 	return property.ClusterID + "=" + datacenter + " " + property.ClusterSet + "=" + federation
 }
 
-func (b *Gateway) api() dynamic.ResourceInterface { return b.client.Resource(b.resource()) }
+func (g *Gateway) api() dynamic.ResourceInterface { return g.client.Resource(g.resource()) }
 
-// resource is of the version that is served.
-func (b *Gateway) resource() schema.GroupVersionResource {
+// resource returns the resource in the version that is served.
+func (g *Gateway) resource() schema.GroupVersionResource {
 	resource := schema.GroupVersionResource{Group: "about.k8s.io", Version: "v1beta1", Resource: "clusterproperties"}
-	if _, err := b.client.Resource(resource).List(b.t.Context(), metav1.ListOptions{}); apierrors.IsNotFound(err) {
+	if _, err := g.client.Resource(resource).List(g.t.Context(), metav1.ListOptions{}); apierrors.IsNotFound(err) {
 		resource.Version = "v1alpha1"
 	}
 	return resource
 }
 
-// Properties gives "name=value" of all, sorted.
-func (b *Gateway) Properties() string {
-	list, err := b.api().List(b.t.Context(), metav1.ListOptions{})
+// Properties returns "name=value" of both properties, separated by a space.
+func (g *Gateway) Properties() string {
+	list, err := g.api().List(g.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		return err.Error()
 	}
@@ -153,120 +155,122 @@ func (b *Gateway) Properties() string {
 	return strings.TrimSpace(found[property.ClusterID] + " " + found[property.ClusterSet])
 }
 
-// Eventually waits until look gives what ok takes.
-func (b *Gateway) Eventually(look func() string, ok func(string) bool) {
-	b.t.Helper()
+// Eventually waits until ok accepts the result of get.
+func (g *Gateway) Eventually(get func() string, ok func(string) bool) {
+	g.t.Helper()
 	ticks := time.NewTicker(10 * time.Millisecond)
 	defer ticks.Stop()
 	end := time.Now().Add(timeout)
-	for got := look(); !ok(got); got = look() {
-		require.True(b.t, time.Now().Before(end), "it stays %q", got)
+	for got := get(); !ok(got); got = get() {
+		require.True(g.t, time.Now().Before(end), "last result: %q", got)
 		<-ticks.C
 	}
 }
 
-func (b *Gateway) awaitValue(look func() string, want string) {
-	b.t.Helper()
-	b.Eventually(look, func(got string) bool { return got == want })
+func (g *Gateway) awaitValue(get func() string, want string) {
+	g.t.Helper()
+	g.Eventually(get, func(got string) bool { return got == want })
 }
 
-// write makes a property of another manager.
-func (b *Gateway) write(name, value string) {
-	b.t.Helper()
+// write creates a property of another manager.
+func (g *Gateway) write(name, value string) {
+	g.t.Helper()
 	o := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"value": value}}}
-	o.SetAPIVersion(b.resource().GroupVersion().String())
+	o.SetAPIVersion(g.resource().GroupVersion().String())
 	o.SetKind("ClusterProperty")
 	o.SetName(name)
-	_, err := b.api().Create(b.t.Context(), o, metav1.CreateOptions{})
-	require.NoError(b.t, err)
+	_, err := g.api().Create(g.t.Context(), o, metav1.CreateOptions{})
+	require.NoError(g.t, err)
 }
 
-func (b *Gateway) delete(names ...string) {
+func (g *Gateway) delete(names ...string) {
 	for _, name := range names {
-		_ = b.api().Delete(context.Background(), name, metav1.DeleteOptions{}) // it may be gone already
+		_ = g.api().Delete(context.Background(), name, metav1.DeleteOptions{}) // it may not exist
 	}
 }
 
-// Run checks the promises one after the other: the objects are the cluster's, so
-// no two benches can share it at a time.
+// Run runs the contract. The tests run one after the other because all of them write
+// the same cluster-scoped objects.
 func Run(t *testing.T, client dynamic.Interface) {
 	for _, c := range []struct {
-		name    string
-		promise func(*Gateway)
+		name string
+		test func(*Gateway)
 	}{
-		{"ComeWithTheMembershipAndGoWithIt", comeAndGo},
-		{"OfAnotherManagerStay", othersStay},
-		{"OfASiblingStayWhenThisGatewayIsNoMember", siblingsStay},
-		{"OfAGatewayThatIsGoneAreTakenOver", takenOver},
+		{"PropertiesFollowTheMembership", followMembership},
+		{"PropertiesOfAnotherManagerAreKept", keepOfOtherManager},
+		{"PropertiesOfASiblingAreKeptByALeavingGateway", keepOfSibling},
+		{"PropertiesOfARemovedGatewayAreTakenOver", takeOver},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := New(t, client)
-			t.Cleanup(func() { b.delete(property.ClusterID, property.ClusterSet) })
-			c.promise(b)
+			g := New(t, client)
+			t.Cleanup(func() { g.delete(property.ClusterID, property.ClusterSet) })
+			c.test(g)
 		})
 	}
 }
 
-func comeAndGo(b *Gateway) {
-	b.Join("east", "id-1")
-	b.awaitValue(b.Properties, PropertiesOf("east", "id-1"))
-	b.Join("east", "id-2")
-	b.awaitValue(b.Properties, PropertiesOf("east", "id-2"))
-	b.Leave()
-	b.awaitValue(b.Properties, "")
+func followMembership(g *Gateway) {
+	g.Join("east", "id-1")
+	g.awaitValue(g.Properties, PropertiesOf("east", "id-1"))
+	g.Join("east", "id-2")
+	g.awaitValue(g.Properties, PropertiesOf("east", "id-2"))
+	g.Leave()
+	g.awaitValue(g.Properties, "")
 }
 
-func othersStay(b *Gateway) {
-	b.write(property.ClusterSet, "other")
-	b.write(property.ClusterID, "east") // as Meshway would
-	b.Join("east", "id-1")
-	b.Eventually(b.Problems, func(got string) bool {
+func keepOfOtherManager(g *Gateway) {
+	g.write(property.ClusterSet, "other")
+	g.write(property.ClusterID, "east") // the value that Meshway writes
+	g.Join("east", "id-1")
+	g.Eventually(g.Problems, func(got string) bool {
 		return strings.Contains(got, property.ClusterSet+" has the value \"other\" of another manager") && !strings.Contains(got, property.ClusterID+":")
 	})
-	b.Leave()
-	b.awaitValue(b.Problems, "")
-	assert.Equal(b.t, PropertiesOf("east", "other"), b.Properties())
+	g.Leave()
+	g.awaitValue(g.Problems, "")
+	assert.Equal(g.t, PropertiesOf("east", "other"), g.Properties())
 }
 
-func siblingsStay(b *Gateway) {
-	b.Join("east", "id-1", "gw1")
-	b.awaitValue(b.Properties, PropertiesOf("east", "id-1"))
-	b.setWriter("gw1", property.ClusterSet)
-	b.Leave()
-	b.awaitValue(b.Properties, property.ClusterSet+"=id-1") // the own one is gone
-	b.Join("east", "id-2", "gw1")
-	b.awaitValue(b.Properties, PropertiesOf("east", "id-2"))
-	o, err := b.api().Get(b.t.Context(), property.ClusterSet, metav1.GetOptions{})
-	require.NoError(b.t, err)
-	assert.Contains(b.t, o.GetAnnotations(), mark, "it was not made again")
+func keepOfSibling(g *Gateway) {
+	g.Join("east", "id-1", "gw1")
+	g.awaitValue(g.Properties, PropertiesOf("east", "id-1"))
+	g.setWriter("gw1", property.ClusterSet)
+	g.Leave()
+	g.awaitValue(g.Properties, property.ClusterSet+"=id-1") // the own one is deleted
+	g.Join("east", "id-2", "gw1")
+	g.awaitValue(g.Properties, PropertiesOf("east", "id-2"))
+	o, err := g.api().Get(g.t.Context(), property.ClusterSet, metav1.GetOptions{})
+	require.NoError(g.t, err)
+	assert.Contains(g.t, o.GetAnnotations(), mark, "it was updated, not recreated")
 }
 
-func takenOver(b *Gateway) {
-	b.Join("east", "id-1", "gw1")
-	b.awaitValue(b.Properties, PropertiesOf("east", "id-1"))
-	b.setWriter("gw1", property.ClusterID, property.ClusterSet)
-	b.Join("east", "id-1") // gw1 is no member any more
-	b.awaitValue(b.writers, "gw0 gw0")
-	b.Leave()
-	b.awaitValue(b.Properties, "")
+func takeOver(g *Gateway) {
+	g.Join("east", "id-1", "gw1")
+	g.awaitValue(g.Properties, PropertiesOf("east", "id-1"))
+	g.setWriter("gw1", property.ClusterID, property.ClusterSet)
+	g.Join("east", "id-1") // gw1 was removed
+	g.awaitValue(g.writers, "gw0 gw0")
+	g.Leave()
+	g.awaitValue(g.Properties, "")
 }
 
-// mark is an annotation of what setWriter has written.
+// mark is an annotation of the objects that setWriter has written.
 const mark = "meshway.io/test"
 
-func (b *Gateway) setWriter(gateway string, names ...string) {
-	b.t.Helper()
+// setWriter makes another gateway the writer of properties.
+func (g *Gateway) setWriter(gateway string, names ...string) {
+	g.t.Helper()
 	for _, name := range names {
-		o, err := b.api().Get(b.t.Context(), name, metav1.GetOptions{})
-		require.NoError(b.t, err)
+		o, err := g.api().Get(g.t.Context(), name, metav1.GetOptions{})
+		require.NoError(g.t, err)
 		o.SetAnnotations(map[string]string{property.WriterAnnotation: gateway, mark: ""})
-		_, err = b.api().Update(b.t.Context(), o, metav1.UpdateOptions{})
-		require.NoError(b.t, err)
+		_, err = g.api().Update(g.t.Context(), o, metav1.UpdateOptions{})
+		require.NoError(g.t, err)
 	}
 }
 
-func (b *Gateway) writers() string {
-	list, err := b.api().List(b.t.Context(), metav1.ListOptions{})
+// writers returns the gateways that maintain the properties, separated by spaces.
+func (g *Gateway) writers() string {
+	list, err := g.api().List(g.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		return err.Error()
 	}
