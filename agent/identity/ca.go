@@ -24,32 +24,33 @@ import (
 
 const (
 	caLife = 10 * 365 * 24 * time.Hour
-	// caBackdate lets a CA be accepted by peers whose clock is behind ours.
+	// caBackdate makes a CA valid for peers whose clocks are behind ours.
 	caBackdate = 24 * time.Hour
 
 	certificateLife = 24 * time.Hour
-	// certificateBackdate is the clock difference between peers that is forgiven.
+	// certificateBackdate is the tolerated clock difference between peers.
 	certificateBackdate = 5 * time.Minute
 
-	// maxCASize bounds what a stranger can put into the catalog as its CA, bytes.
+	// maxCASize bounds the CA certificate that a joining datacenter can put into
+	// the catalog, in bytes.
 	maxCASize = 4096
 )
 
-// Pin is the SHA-256 of a CA's public key (SubjectPublicKeyInfo, as RFC 7469
-// §2.4): it names the key, not one certificate of it.
+// Pin is the SHA-256 of a CA's public key (SubjectPublicKeyInfo, RFC 7469 §2.4). It
+// identifies the key, not one certificate of it.
 type Pin [sha256.Size]byte
 
-// String prints the pin as hex; it is not a secret.
+// String returns the pin as hexadecimal. A pin is not a secret.
 func (p Pin) String() string { return hex.EncodeToString(p[:]) }
 
-// CA is the certificate authority of one datacenter. Its key never leaves the
-// datacenter: it is in no message and no log.
+// CA is the certificate authority of one datacenter. Its private key never leaves
+// the datacenter and is not in any log.
 type CA struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
 }
 
-// NewCA makes the CA of a datacenter: ECDSA P-256, self-signed, 10 years.
+// NewCA creates the CA of a datacenter: ECDSA P-256, self-signed, valid for 10 years.
 func NewCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -71,7 +72,7 @@ func selfSign(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA,
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLenZero:        true, // it signs gateways, not further CAs
+		MaxPathLenZero:        true, // it signs certificates of gateways, not of other CAs
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -84,33 +85,33 @@ func selfSign(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA,
 	return &CA{certificate: certificate, key: key}, nil
 }
 
-// Datacenter returns the datacenter that the CA was made for.
+// Datacenter returns the datacenter that the CA was created for.
 func (c *CA) Datacenter() catalog.DatacenterName {
 	return catalog.DatacenterName(c.certificate.Subject.CommonName)
 }
 
-// Certificate returns the CA's certificate, DER.
+// Certificate returns the CA's certificate in DER.
 func (c *CA) Certificate() []byte { return bytes.Clone(c.certificate.Raw) }
 
-// Pin returns what a token names the CA by.
+// Pin returns the pin of the CA's key.
 func (c *CA) Pin() Pin { return pinOf(c.certificate) }
 
-// String names the CA and nothing of its key.
+// String describes the CA without its key.
 func (c *CA) String() string { return "CA of " + string(c.Datacenter()) + " (key redacted)" }
 
-// GoString is String: %#v must not print the key.
+// GoString returns String, so that %#v does not print the key.
 func (c *CA) GoString() string { return c.String() }
 
-// LogValue is String.
+// LogValue returns String, so that logs do not contain the key.
 func (c *CA) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// Issue makes a certificate with a new key for a gateway of the CA's
-// datacenter: 24 h, for both ends of a connection. The chain includes the CA's
-// certificate, since a joining peer knows it by its pin only.
+// Issue creates a certificate with a new key for a gateway of the CA's datacenter. It
+// is valid for 24 hours, for client and server authentication. The chain includes
+// the CA's certificate, because a joining peer has only its pin.
 func (c *CA) Issue(gateway, federation string, now time.Time) (*tls.Certificate, error) {
 	peer := Peer{Datacenter: c.Datacenter(), Gateway: gateway}
 	if !isLabel(gateway) || !isLabel(federation) {
-		return nil, fmt.Errorf("issue certificate: gateway %q or federation id %q is no DNS label", gateway, federation)
+		return nil, fmt.Errorf("issue certificate: gateway %q or federation id %q is not a DNS label", gateway, federation)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -140,11 +141,49 @@ func (c *CA) Issue(gateway, federation string, now time.Time) (*tls.Certificate,
 	return &tls.Certificate{Certificate: [][]byte{der, c.certificate.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// ParseCA reads a CA certificate (DER) that another datacenter gave and checks
-// that it can serve as one: self-signed, for signing, with a key that we accept.
+// Encode returns the CA as PEM: its certificate, and its private key (PKCS #8), which
+// must not leave the gateways of its datacenter.
+func (c *CA) Encode() (certificate, key []byte, err error) {
+	key, err = encodeKey(c.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return encodeCertificate(c.certificate.Raw), key, nil
+}
+
+// Equal reports whether c and other have the same certificate.
+func (c *CA) Equal(other *CA) bool { return c.certificate.Equal(other.certificate) }
+
+// ErrOtherDatacenter reports that a CA was created for another datacenter.
+var ErrOtherDatacenter = errors.New("the CA belongs to another datacenter")
+
+// DecodeCA parses the output of Encode. The error is ErrOtherDatacenter if the CA was
+// created for a datacenter other than dc. Errors do not quote the key.
+func DecodeCA(dc catalog.DatacenterName, certificate, key []byte) (*CA, error) {
+	parsed, err := decodeCertificate(certificate)
+	if err != nil {
+		return nil, fmt.Errorf("read CA certificate: %w", err)
+	}
+	signer, err := decodeKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("read CA key: %w", err)
+	}
+	if !samePublicKey(parsed.PublicKey, signer.Public()) {
+		return nil, errors.New("read CA: the certificate and the key do not belong together")
+	}
+	ca := &CA{certificate: parsed, key: signer}
+	if ca.Datacenter() != dc {
+		return nil, fmt.Errorf("read CA: %w: %q instead of %q", ErrOtherDatacenter, ca.Datacenter(), dc)
+	}
+	return ca, nil
+}
+
+// ParseCA parses the CA certificate (DER) of another datacenter. The certificate must
+// be self-signed, permit signing, and have an ECDSA P-256, ECDSA P-384 or Ed25519
+// key.
 func ParseCA(der []byte) (*x509.Certificate, error) {
 	if len(der) > maxCASize {
-		return nil, fmt.Errorf("parse CA certificate: %d bytes, at most %d are accepted", len(der), maxCASize)
+		return nil, fmt.Errorf("parse CA certificate: %d bytes exceed the maximum of %d", len(der), maxCASize)
 	}
 	ca, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -153,17 +192,17 @@ func ParseCA(der []byte) (*x509.Certificate, error) {
 	switch key := ca.PublicKey.(type) {
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
-			return nil, errors.New("parse CA certificate: its key is of an elliptic curve other than P-256 and P-384")
+			return nil, errors.New("parse CA certificate: the elliptic curve of the key is neither P-256 nor P-384")
 		}
 	case ed25519.PublicKey:
 	default:
-		return nil, errors.New("parse CA certificate: its key is neither ECDSA nor Ed25519")
+		return nil, errors.New("parse CA certificate: the key is neither ECDSA nor Ed25519")
 	}
 	if !ca.IsCA || !ca.BasicConstraintsValid || ca.KeyUsage&x509.KeyUsageCertSign == 0 {
-		return nil, errors.New("parse CA certificate: it may not sign certificates")
+		return nil, errors.New("parse CA certificate: the certificate does not permit signing certificates")
 	}
 	if err := ca.CheckSignatureFrom(ca); err != nil {
-		return nil, fmt.Errorf("parse CA certificate: it is not self-signed: %w", err)
+		return nil, fmt.Errorf("parse CA certificate: the certificate is not self-signed: %w", err)
 	}
 	return ca, nil
 }

@@ -1,5 +1,5 @@
-// Package identity keeps what a gateway is known by: the CA of its datacenter,
-// its certificates, its WireGuard key, its membership in a federation, and the
-// tokens with which others join. It owns the data directory and verifies
-// peers' certificates; it opens no sockets.
+// Package identity stores the identity of a gateway: the CA of its datacenter, its
+// WireGuard key and its membership in a federation. It issues the certificates of
+// the gateway, verifies those of peers, and encodes and decodes join tokens. It owns
+// the data directory and opens no sockets.
 package identity

@@ -10,30 +10,31 @@ import (
 	"syscall"
 )
 
-// maxFile bounds what is read of a file, bytes; all of ours are far smaller.
+// maxFile bounds the size of a file that is read, in bytes. All files of a data
+// directory are far smaller.
 const maxFile = 64 << 10
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// checkDirectory refuses a directory into which another user may have put
-// things, and closes one that others can only read.
+// checkDirectory refuses a directory in which another user may have created files,
+// and changes the mode of one that other users can only read.
 func checkDirectory(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return fmt.Errorf("open data directory: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("open data directory %s: it is a file; set dataDir to a directory", dir)
+		return fmt.Errorf("open data directory %s: not a directory; set dataDir to a directory", dir)
 	}
 	if err := checkOwner(dir, info); err != nil {
 		return err
 	}
 	mode := info.Mode().Perm()
 	if mode&0o022 != 0 {
-		return fmt.Errorf("open data directory %s: mode %#o lets other users write; look at what is in it, then run \"chmod 0700 %s\"", dir, mode, dir)
+		return fmt.Errorf("open data directory %s: mode %#o permits other users to write; check its content, then run \"chmod 0700 %s\"", dir, mode, dir)
 	}
 	if mode&0o055 != 0 {
-		// Made by an installer or by systemd's StateDirectory=.
+		// An installer or systemd's StateDirectory= created it.
 		if err := os.Chmod(dir, 0o700); err != nil {
 			return fmt.Errorf("open data directory: %w", err)
 		}
@@ -41,19 +42,20 @@ func checkDirectory(dir string) error {
 	return nil
 }
 
-// checkOwner wants files to be this user's or root's: others could change them.
+// checkOwner refuses files that belong neither to this user nor to root, because
+// their owner could change them.
 func checkOwner(path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
 	}
 	if uid := os.Geteuid(); int(stat.Uid) != uid && stat.Uid != 0 {
-		return fmt.Errorf("open %s: it belongs to user %d and meshd runs as user %d; run \"chown %d %s\"", path, stat.Uid, uid, uid, path)
+		return fmt.Errorf("open %s: the owner is user %d and meshd runs as user %d; run \"chown %d %s\"", path, stat.Uid, uid, uid, path)
 	}
 	return nil
 }
 
-// readPrivate reads a file that must be readable by its owner only.
+// readPrivate reads a file that only its owner may be able to read.
 func (s *Store) readPrivate(name string) ([]byte, error) {
 	info, err := s.root.Lstat(name)
 	if err != nil {
@@ -63,7 +65,7 @@ func (s *Store) readPrivate(name string) ([]byte, error) {
 		return nil, err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("read %s: mode %#o lets other users read a private key; if none of them can have, run \"chmod 0600 %s\"",
+		return nil, fmt.Errorf("read %s: mode %#o permits other users to read a private key; if no other user can have read it, run \"chmod 0600 %s\"",
 			s.path(name), mode, s.path(name))
 	}
 	return s.read(name)
@@ -87,17 +89,17 @@ func readBounded(f *os.File) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
+		return nil, errors.New("not a regular file")
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("it is larger than %d bytes", maxFile)
+		return nil, fmt.Errorf("the file is larger than %d bytes", maxFile)
 	}
 	return text, err
 }
 
-// write replaces a file: whoever reads it, also after a crash, finds the old or
-// the new one and never a part. Files are 0600.
+// write replaces a file atomically: a reader finds the old or the new content, even
+// after a crash. The mode of the file is 0600.
 func (s *Store) write(name string, text []byte) error {
 	temporary := "." + name + ".new"
 	err := s.writeTemporary(temporary, text)
@@ -105,7 +107,7 @@ func (s *Store) write(name string, text []byte) error {
 		err = s.root.Rename(temporary, name)
 	}
 	if err != nil {
-		_ = s.root.Remove(temporary) // the next write would replace it anyway
+		_ = s.root.Remove(temporary) // the next write replaces it anyway
 		return fmt.Errorf("write %s: %w%s", s.path(name), cause(err), writeRemedy(err))
 	}
 	return s.sync()
@@ -126,7 +128,7 @@ func (s *Store) writeTemporary(name string, text []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// sync makes renames and removals in the directory last.
+// sync makes renames and removals in the directory durable.
 func (s *Store) sync() error {
 	d, err := s.root.Open(".")
 	if err != nil {
@@ -146,7 +148,8 @@ func (s *Store) readError(name string, err error) error {
 	return fmt.Errorf("read %s: %w%s", s.path(name), cause(err), remedy)
 }
 
-// cause drops the operation and the path of a *fs.PathError: our message has both.
+// cause returns err without the operation and the path of a *fs.PathError, which the
+// message already contains.
 func cause(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
@@ -166,15 +169,15 @@ func writeRemedy(err error) string {
 	return ""
 }
 
-func (s *Store) corrupt(name string, err error) error {
-	return fmt.Errorf("read %s: it is corrupt: %w; restore it from a backup, or remove the directory %s, then join again", s.path(name), err, s.dir)
+func (s *Store) corruptError(name string, err error) error {
+	return fmt.Errorf("read %s: the file is corrupt: %w; restore it from a backup, or remove the directory %s and join again", s.path(name), err, s.dir)
 }
 
-func (s *Store) lost(name, otherwise string) error {
-	return fmt.Errorf("read %s: it is missing though it was made before; restore it from a backup, or, %s", s.path(name), otherwise)
+func (s *Store) missingError(name, otherwise string) error {
+	return fmt.Errorf("read %s: the file existed before and is missing; restore it from a backup, or, %s", s.path(name), otherwise)
 }
 
-func (s *Store) foreign(what, have, want string) error {
-	return fmt.Errorf("open data directory %s: it belongs to %s %q and this one is %q; set dataDir to another directory, or %s back in the configuration",
+func (s *Store) mismatchError(what, have, want string) error {
+	return fmt.Errorf("open data directory %s: the directory belongs to %s %q and this is %q; set dataDir to another directory, or restore the %s in the configuration",
 		s.dir, what, have, want, what)
 }

@@ -22,7 +22,8 @@ const (
 	pemKey         = "PRIVATE KEY"
 )
 
-func (s *Store) certifyKey(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA, error) {
+// signCA creates and stores the CA certificate for key.
+func (s *Store) signCA(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	ca, err := selfSign(key, dc, now)
 	if err != nil {
 		return nil, err
@@ -57,12 +58,12 @@ func decodeKey(text []byte) (crypto.Signer, error) {
 	}
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		// The parser's words may quote what it read.
-		return nil, errors.New("it holds no PKCS #8 private key")
+		// The error of the parser may quote the key.
+		return nil, errors.New("not a PKCS #8 private key")
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, errors.New("its key cannot sign")
+		return nil, errors.New("the key cannot sign")
 	}
 	return signer, nil
 }
@@ -70,13 +71,13 @@ func decodeKey(text []byte) (crypto.Signer, error) {
 func decodePEM(text []byte, want string) ([]byte, error) {
 	block, rest := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("it is not PEM")
+		return nil, errors.New("not PEM")
 	}
 	if block.Type != want {
-		return nil, fmt.Errorf("it holds a %q, want a %q", block.Type, want)
+		return nil, fmt.Errorf("the PEM block is %q, want %q", block.Type, want)
 	}
 	if len(strings.TrimSpace(string(rest))) > 0 {
-		return nil, errors.New("it holds more than one block")
+		return nil, errors.New("more than one PEM block")
 	}
 	return block.Bytes, nil
 }
@@ -86,7 +87,8 @@ func samePublicKey(a, b crypto.PublicKey) bool {
 	return ok && comparable.Equal(b)
 }
 
-// newWireGuardKey makes a key as "wg genkey" does: random, clamped (RFC 7748 §5).
+// newWireGuardKey generates a key as "wg genkey" does: random and clamped (RFC 7748
+// §5).
 func newWireGuardKey() (tunnel.PrivateKey, error) {
 	var key tunnel.PrivateKey
 	if _, err := rand.Read(key[:]); err != nil {
@@ -104,10 +106,10 @@ func encodeWireGuardKey(key tunnel.PrivateKey) []byte {
 func decodeWireGuardKey(text []byte) (tunnel.PrivateKey, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(raw) != len(tunnel.PrivateKey{}) {
-		return tunnel.PrivateKey{}, errors.New("it does not hold the base64 of 32 bytes")
+		return tunnel.PrivateKey{}, errors.New("not the base64 of 32 bytes")
 	}
 	if _, err := ecdh.X25519().NewPrivateKey(raw); err != nil {
-		return tunnel.PrivateKey{}, errors.New("it does not hold an X25519 key")
+		return tunnel.PrivateKey{}, errors.New("not an X25519 key")
 	}
 	return tunnel.PrivateKey(raw), nil
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// membershipVersion is that of the file's format.
+// membershipVersion is the version of the file format.
 const membershipVersion = 1
 
-// Membership is what a gateway has to know of its federation before its catalog
-// is open.
+// Membership is the part of the federation's data that a gateway needs before its
+// catalog is open.
 type Membership struct {
 	FederationID   string                 `json:"federationID"`
 	FederationName string                 `json:"federationName"`
@@ -25,28 +25,28 @@ type Membership struct {
 	OverlayAddress netip.Addr             `json:"overlayAddress"` // of this gateway
 }
 
-// storedMembership is the file.
+// storedMembership is the content of the file.
 type storedMembership struct {
 	Version int `json:"version"`
-	// Leaving is set before the catalog's directory is removed and the file after
-	// it, so that a crash between is finished at the next start and is not
-	// taken for a catalog that was lost.
+	// Leaving is set before the directory of the catalog is removed; the file is
+	// removed last. After a crash in between, the next start completes the leave
+	// instead of reporting a lost catalog.
 	Leaving bool `json:"leaving,omitempty"`
 	Membership
 }
 
-// Check refuses a data directory that belongs to another gateway.
+// Check returns an error unless m is the membership of the given gateway.
 func (s *Store) Check(m Membership, dc catalog.DatacenterName, gateway string) error {
 	if m.Datacenter != dc {
-		return s.foreign("datacenter", string(m.Datacenter), string(dc))
+		return s.mismatchError("datacenter", string(m.Datacenter), string(dc))
 	}
 	if m.Gateway != gateway {
-		return s.foreign("gateway", m.Gateway, gateway)
+		return s.mismatchError("gateway", m.Gateway, gateway)
 	}
 	return nil
 }
 
-// Membership returns the stored membership, false if there is none.
+// Membership returns the stored membership, false if the gateway is not a member.
 func (s *Store) Membership() (Membership, bool, error) {
 	stored, ok, err := s.storedMembership()
 	return stored.Membership, ok && !stored.Leaving, err
@@ -63,20 +63,20 @@ func (s *Store) storedMembership() (storedMembership, bool, error) {
 	var m storedMembership
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&m); err != nil {
-		return storedMembership{}, false, s.corrupt(membershipFile, err)
+		return storedMembership{}, false, s.corruptError(membershipFile, err)
 	}
 	if m.Version > membershipVersion {
-		return storedMembership{}, false, fmt.Errorf("read %s: it was written by a newer meshd (format %d, this one knows %d); start that release again",
+		return storedMembership{}, false, fmt.Errorf("read %s: a newer meshd wrote the file (format %d, this release supports up to %d); start that release again",
 			s.path(membershipFile), m.Version, membershipVersion)
 	}
 	if err := m.validate(); err != nil {
-		return storedMembership{}, false, s.corrupt(membershipFile, err)
+		return storedMembership{}, false, s.corruptError(membershipFile, err)
 	}
 	return m, true, nil
 }
 
-// SaveMembership stores that the gateway is a member. A directory that belongs to
-// another federation or gateway is refused.
+// SaveMembership stores the membership of the gateway. It returns an error if the
+// directory belongs to another federation or gateway.
 func (s *Store) SaveMembership(m Membership) error {
 	if err := m.validate(); err != nil {
 		return fmt.Errorf("save membership: %w", err)
@@ -86,7 +86,7 @@ func (s *Store) SaveMembership(m Membership) error {
 		return err
 	}
 	if ok && have.FederationID != m.FederationID {
-		return s.foreign("federation", have.FederationID, m.FederationID)
+		return s.mismatchError("federation", have.FederationID, m.FederationID)
 	}
 	if ok {
 		if err := s.Check(have, m.Datacenter, m.Gateway); err != nil {
@@ -96,9 +96,9 @@ func (s *Store) SaveMembership(m Membership) error {
 	return s.writeMembership(storedMembership{Version: membershipVersion, Membership: m})
 }
 
-// ClearMembership forgets the federation and removes the local copy of the
-// catalog, which must be closed. The CA and the WireGuard key stay, so that the
-// datacenter is known by the same names when it joins again.
+// ClearMembership removes the membership and the local copy of the catalog, which
+// must be closed. The CA and the WireGuard key stay, so that the gateway has the
+// same keys when it joins again.
 func (s *Store) ClearMembership() error {
 	stored, ok, err := s.storedMembership()
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *Store) ClearMembership() error {
 	return s.finishLeave()
 }
 
-// finishLeave does what is left to do of a leave that was begun.
+// finishLeave completes a leave that has begun.
 func (s *Store) finishLeave() error {
 	stored, ok, err := s.storedMembership()
 	if err != nil || !ok || !stored.Leaving {
@@ -129,9 +129,9 @@ func (s *Store) finishLeave() error {
 	return s.sync()
 }
 
-// DiscardRaft removes a local copy of the catalog that no membership belongs to:
-// what an init or a join leaves behind that was interrupted before
-// SaveMembership. It refuses when the gateway is a member.
+// DiscardRaft removes a local copy of the catalog without a membership, which an init
+// or a join leaves that was interrupted before SaveMembership. It returns an error if
+// the gateway is a member.
 func (s *Store) DiscardRaft() error {
 	_, member, err := s.Membership()
 	if err != nil {
@@ -156,13 +156,13 @@ func (s *Store) writeMembership(m storedMembership) error {
 
 func (m Membership) validate() error {
 	if !isLabel(m.FederationID) {
-		return fmt.Errorf("federationID: %q is no federation id", m.FederationID)
+		return fmt.Errorf("federationID: %q is not a federation id", m.FederationID)
 	}
 	if !isLabel(string(m.Datacenter)) {
-		return fmt.Errorf("datacenter: %q is no DNS label", m.Datacenter)
+		return fmt.Errorf("datacenter: %q is not a DNS label", m.Datacenter)
 	}
 	if !isLabel(m.Gateway) {
-		return fmt.Errorf("gateway: %q is no DNS label", m.Gateway)
+		return fmt.Errorf("gateway: %q is not a DNS label", m.Gateway)
 	}
 	if !m.OverlayAddress.IsValid() || !m.Overlay.Contains(m.OverlayAddress) {
 		return fmt.Errorf("overlayAddress: %v is not in overlay %v", m.OverlayAddress, m.Overlay)

@@ -18,25 +18,25 @@ const (
 	caCertificateFile = "ca.crt"          // PEM
 	wireguardKeyFile  = "wireguard.key"   // base64, as wg genkey prints it
 	membershipFile    = "federation.json" // see Membership
-	raftDir           = "raft"            // of package consensus
+	raftDir           = "raft"            // the local copy of the catalog
 )
 
-// Store is the data directory of one gateway. Its files are written whole or
-// not at all, and a key that exists is never overwritten.
+// Store is the data directory of one gateway. It replaces files atomically and never
+// overwrites a key of a member.
 type Store struct {
 	dir  string
 	root *os.Root // no symbolic link in the directory leads out of it
 }
 
-// Open opens the data directory and makes it if it is missing. The directory has
-// to belong to this user; it is given mode 0700. A leave that was interrupted
-// is brought to its end.
+// Open opens the data directory and creates it if it does not exist. The directory
+// must belong to this user or to root; its mode becomes 0700. Open completes a leave
+// that was interrupted.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
+		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("make data directory: %w", err)
+		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	if err := checkDirectory(dir); err != nil {
 		return nil, err
@@ -58,12 +58,13 @@ func (s *Store) Close() error { return s.root.Close() }
 // Dir returns the path of the data directory.
 func (s *Store) Dir() string { return s.dir }
 
-// RaftDir returns the path of the directory that belongs to package consensus.
+// RaftDir returns the path of the directory for the local copy of the catalog.
 func (s *Store) RaftDir() string { return filepath.Join(s.dir, raftDir) }
 
-// CA returns the CA of the datacenter. The first call makes it. Until the gateway is
-// a member nobody else knows the CA: the datacenter may still be called otherwise,
-// for example because its first name was taken. Of a member that is refused.
+// CA returns the CA of the datacenter. The first call creates it. If the stored CA is
+// for another datacenter, CA signs a new certificate for dc with the same key: the
+// name may change until the gateway is a member, for example because it was taken.
+// For a member, CA returns an error.
 func (s *Store) CA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	ca, err := s.loadCA(dc, now)
 	if err != nil {
@@ -77,51 +78,64 @@ func (s *Store) CA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 		return nil, err
 	}
 	if member {
-		return nil, s.foreign("datacenter", string(ca.Datacenter()), string(dc))
+		return nil, s.mismatchError("datacenter", string(ca.Datacenter()), string(dc))
 	}
-	return s.certifyKey(ca.key, dc, now)
+	return s.signCA(ca.key, dc, now)
 }
 
 func (s *Store) loadCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
-	keyText, err := s.readPrivate(caKeyFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	ca, err := s.readCA()
+	switch {
+	case err != nil:
+		return nil, err
+	case ca.key == nil:
 		return s.makeCA(dc, now)
+	case ca.certificate == nil:
+		// A crash interrupted makeCA, which writes the key first. The key
+		// identifies the CA, so a new certificate restores it.
+		return s.signCA(ca.key, dc, now)
+	case !samePublicKey(ca.certificate.PublicKey, ca.key.Public()):
+		return nil, s.corruptError(caCertificateFile, fmt.Errorf("the certificate does not belong to %s", caKeyFile))
+	}
+	return ca, nil
+}
+
+// readCA reads the files of the CA. The key is nil if there is no CA, the certificate
+// is nil if it is missing. It does not check that they belong together.
+func (s *Store) readCA() (*CA, error) {
+	text, err := s.readPrivate(caKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &CA{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	key, err := decodeKey(keyText)
+	key, err := decodeKey(text)
 	if err != nil {
-		return nil, s.corrupt(caKeyFile, err)
+		return nil, s.corruptError(caKeyFile, err)
 	}
-	text, err := s.read(caCertificateFile)
+	text, err = s.read(caCertificateFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		// The key is written first: a crash came between. The certificate is
-		// worth nothing without it and anything can be signed with it, so that
-		// signing it again restores the same CA.
-		return s.certifyKey(key, dc, now)
+		return &CA{key: key}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	certificate, err := decodeCertificate(text)
 	if err != nil {
-		return nil, s.corrupt(caCertificateFile, err)
-	}
-	if !samePublicKey(certificate.PublicKey, key.Public()) {
-		return nil, s.corrupt(caCertificateFile, fmt.Errorf("it does not belong to %s", caKeyFile))
+		return nil, s.corruptError(caCertificateFile, err)
 	}
 	return &CA{certificate: certificate, key: key}, nil
 }
 
-// makeCA makes a CA in an unused directory. One that has a certificate or is a
-// member had a key: another CA in its place would be a stranger to all others.
+// makeCA creates a CA in an unused directory. A directory with a certificate or of a
+// member had a key before, and other members would not trust a new one.
 func (s *Store) makeCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
-	if err := s.neverUsed(caKeyFile); err != nil {
+	if err := s.checkNotMember(caKeyFile); err != nil {
 		return nil, err
 	}
 	if _, err := s.root.Lstat(caCertificateFile); err == nil {
-		return nil, s.lost(caKeyFile, "to give the datacenter a new CA, remove "+s.path(caCertificateFile))
+		return nil, s.missingError(caKeyFile, "to give the datacenter a new CA, remove "+s.path(caCertificateFile))
 	}
 	ca, err := NewCA(dc, now)
 	if err != nil {
@@ -137,7 +151,40 @@ func (s *Store) makeCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	return ca, s.write(caCertificateFile, encodeCertificate(ca.certificate.Raw))
 }
 
-// WireGuardKey returns the host's WireGuard key. The first call makes it.
+// AdoptCA replaces the CA of the directory with ca, which the gateways of this
+// datacenter share. It refuses to do so if the gateway is a member with another CA,
+// because the other members trust that one.
+func (s *Store) AdoptCA(ca *CA) error {
+	have, err := s.readCA()
+	if err != nil {
+		return err
+	}
+	if have.certificate != nil && have.Equal(ca) {
+		return nil
+	}
+	_, member, err := s.Membership()
+	if err != nil {
+		return err
+	}
+	if member {
+		return fmt.Errorf("adopt CA in %s: the gateway is a member with another CA; run \"meshctl leave\" first", s.dir)
+	}
+	text, err := encodeKey(ca.key)
+	if err != nil {
+		return err
+	}
+	// The certificate is removed first: after a crash, CA completes a key without
+	// a certificate but reports the certificate of another key as corrupt.
+	if err := s.root.Remove(caCertificateFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("adopt CA: %w", err)
+	}
+	if err := s.write(caKeyFile, text); err != nil {
+		return err
+	}
+	return s.write(caCertificateFile, encodeCertificate(ca.certificate.Raw))
+}
+
+// WireGuardKey returns the host's WireGuard key. The first call creates it.
 func (s *Store) WireGuardKey() (tunnel.PrivateKey, error) {
 	text, err := s.readPrivate(wireguardKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -148,13 +195,13 @@ func (s *Store) WireGuardKey() (tunnel.PrivateKey, error) {
 	}
 	key, err := decodeWireGuardKey(text)
 	if err != nil {
-		return tunnel.PrivateKey{}, s.corrupt(wireguardKeyFile, err)
+		return tunnel.PrivateKey{}, s.corruptError(wireguardKeyFile, err)
 	}
 	return key, nil
 }
 
 func (s *Store) makeWireGuardKey() (tunnel.PrivateKey, error) {
-	if err := s.neverUsed(wireguardKeyFile); err != nil {
+	if err := s.checkNotMember(wireguardKeyFile); err != nil {
 		return tunnel.PrivateKey{}, err
 	}
 	key, err := newWireGuardKey()
@@ -164,15 +211,15 @@ func (s *Store) makeWireGuardKey() (tunnel.PrivateKey, error) {
 	return key, s.write(wireguardKeyFile, encodeWireGuardKey(key))
 }
 
-// neverUsed refuses to make a key anew for a gateway that is a member: the
-// others know it by the one that is gone.
-func (s *Store) neverUsed(name string) error {
+// checkNotMember refuses to create a key for a gateway that is a member, because the
+// other members have the missing one.
+func (s *Store) checkNotMember(name string) error {
 	_, member, err := s.Membership()
 	if err != nil {
 		return err
 	}
 	if member {
-		return s.lost(name, "to give the gateway a new identity, remove the whole directory, then join again")
+		return s.missingError(name, "to give the gateway a new identity, remove the whole directory and join again")
 	}
 	return nil
 }

@@ -23,17 +23,17 @@ func chown(name string) func(*testing.T, *Store) {
 
 func TestDataDirectoryOfAnotherUserIsRefused(t *testing.T) {
 	requireRoot(t)
-	checkRuins(t, map[string]ruin{
-		"directory of another user": {chown("."), tryOpen, []string{"belongs to user 65534", "chown 0 "}},
-		"key of another user":       {chown(wireguardKeyFile), tryKey, []string{"belongs to user 65534", "chown 0 "}},
+	checkInvalidDirectories(t, map[string]invalidDirectory{
+		"directory of another user": {chown("."), useOpen, []string{"owner is user 65534", "chown 0 "}},
+		"key of another user":       {chown(wireguardKeyFile), useKey, []string{"owner is user 65534", "chown 0 "}},
 	})
 }
 
-func TestFullDiskLosesNothingAndNamesTheRemedy(t *testing.T) {
+func TestFullDiskLosesNothingAndErrorHasARemedy(t *testing.T) {
 	requireRoot(t)
 	dir := t.TempDir()
 	done := make(chan struct{})
-	go func() { // a thread of its own, which ends with its mount namespace
+	go func() { // a separate thread, which ends with its mount namespace
 		defer close(done)
 		runtime.LockOSThread()
 		onFullDisk(t, dir)

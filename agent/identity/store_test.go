@@ -45,7 +45,7 @@ func modeOf(t testing.TB, path string) os.FileMode {
 	return info.Mode().Perm()
 }
 
-func TestKeysAreMadeOnceAndKeptPrivate(t *testing.T) {
+func TestKeysAreCreatedOnceAndPrivate(t *testing.T) {
 	s, ca, key := usedStore(t)
 	again := openStore(t, s.Dir())
 	sameCA, err := again.CA("east", noon)
@@ -68,12 +68,12 @@ func TestKeysAreMadeOnceAndKeptPrivate(t *testing.T) {
 	assert.Equal(t, membership, got)
 }
 
-func TestLeavingKeepsTheKeysAndForgetsTheCatalog(t *testing.T) {
+func TestClearMembershipKeepsTheKeysAndRemovesTheCatalog(t *testing.T) {
 	s, ca, key := usedStore(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(s.RaftDir(), "snapshots"), 0o700))
-	require.Error(t, s.DiscardRaft(), "a member's catalog is not to be discarded")
+	require.Error(t, s.DiscardRaft(), "the catalog of a member is not discarded")
 	require.NoError(t, s.ClearMembership())
-	require.NoError(t, s.ClearMembership(), "twice is once")
+	require.NoError(t, s.ClearMembership(), "repeating it changes nothing")
 	assert.NoDirExists(t, s.RaftDir())
 	_, ok, err := s.Membership()
 	require.NoError(t, err)
@@ -87,10 +87,10 @@ func TestLeavingKeepsTheKeysAndForgetsTheCatalog(t *testing.T) {
 
 	other := membership
 	other.FederationID = "another"
-	require.NoError(t, s.SaveMembership(other), "free to join another federation")
+	require.NoError(t, s.SaveMembership(other), "the gateway may join another federation")
 }
 
-func TestInterruptedLeaveIsFinished(t *testing.T) {
+func TestOpenCompletesAnInterruptedLeave(t *testing.T) {
 	s, _, _ := usedStore(t)
 	require.NoError(t, os.Mkdir(s.RaftDir(), 0o700))
 	require.NoError(t, s.writeMembership(storedMembership{Version: 1, Leaving: true, Membership: membership}))
@@ -104,20 +104,20 @@ func TestInterruptedLeaveIsFinished(t *testing.T) {
 
 func TestRemainsOfAnInterruptedJoinCanBeDiscarded(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "d"))
-	require.NoError(t, s.DiscardRaft(), "nothing there is fine")
+	require.NoError(t, s.DiscardRaft(), "a missing catalog is not an error")
 	require.NoError(t, os.Mkdir(s.RaftDir(), 0o700))
 	require.NoError(t, s.DiscardRaft())
 	assert.NoDirExists(t, s.RaftDir())
 }
 
-// ruin is one way in which a data directory can be bad, and what is said then.
-type ruin struct {
-	do   func(t *testing.T, s *Store)
-	try  func(s *Store) error
-	says []string
+// invalidDirectory is a way to make a data directory invalid and the resulting error.
+type invalidDirectory struct {
+	make func(t *testing.T, s *Store)
+	use  func(s *Store) error
+	want []string
 }
 
-func tryOpen(s *Store) error {
+func useOpen(s *Store) error {
 	again, err := Open(s.dir)
 	if err == nil {
 		_ = again.Close()
@@ -125,10 +125,10 @@ func tryOpen(s *Store) error {
 	return err
 }
 
-func tryCA(s *Store) error     { _, err := s.CA("east", noon); return err }
-func tryKey(s *Store) error    { _, err := s.WireGuardKey(); return err }
-func tryMember(s *Store) error { _, _, err := s.Membership(); return err }
-func tryJoinOther(s *Store) error {
+func useCA(s *Store) error         { _, err := s.CA("east", noon); return err }
+func useKey(s *Store) error        { _, err := s.WireGuardKey(); return err }
+func useMembership(s *Store) error { _, _, err := s.Membership(); return err }
+func useOtherFederation(s *Store) error {
 	m := membership
 	m.FederationID = "another"
 	return s.SaveMembership(m)
@@ -146,52 +146,52 @@ func chmod(name string, mode os.FileMode) func(*testing.T, *Store) {
 	return func(t *testing.T, s *Store) { require.NoError(t, os.Chmod(s.path(name), mode)) }
 }
 
-func ruins() map[string]ruin {
-	return map[string]ruin{
-		"CA key readable":        {chmod(caKeyFile, 0o640), tryCA, []string{"0640", "chmod 0600 ", caKeyFile}},
-		"WireGuard key readable": {chmod(wireguardKeyFile, 0o604), tryKey, []string{"0604", "chmod 0600 ", wireguardKeyFile}},
-		"directory writable":     {chmod(".", 0o777), tryOpen, []string{"0777", "chmod 0700 "}},
-		"CA key corrupt":         {overwrite(caKeyFile, "nonsense"), tryCA, []string{caKeyFile, "corrupt", "not PEM", "backup"}},
-		"CA certificate corrupt": {overwrite(caCertificateFile, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), tryCA, []string{caCertificateFile, "corrupt"}},
-		"WireGuard key corrupt":  {overwrite(wireguardKeyFile, "AAAA"), tryKey, []string{wireguardKeyFile, "corrupt", "32 bytes"}},
-		"WireGuard key empty":    {overwrite(wireguardKeyFile, ""), tryKey, []string{wireguardKeyFile, "corrupt"}},
-		"membership corrupt":     {overwrite(membershipFile, `{"version":1,`), tryMember, []string{membershipFile, "corrupt", "backup"}},
-		"membership empty":       {overwrite(membershipFile, ""), tryOpen, []string{membershipFile, "corrupt"}},
-		"membership senseless":   {overwrite(membershipFile, `{"version":1}`), tryMember, []string{"federationID"}},
-		"membership of tomorrow": {overwrite(membershipFile, `{"version":2}`), tryMember, []string{"newer meshd"}},
-		"CA key lost":            {remove(caKeyFile), tryCA, []string{caKeyFile, "missing", "backup"}},
-		"WireGuard key lost":     {remove(wireguardKeyFile), tryKey, []string{wireguardKeyFile, "missing", "backup"}},
-		"another federation":     {func(*testing.T, *Store) {}, tryJoinOther, []string{"federation", federationID, "another"}},
-		"far too large":          {overwrite(membershipFile, strings.Repeat(" ", maxFile+1)), tryMember, []string{"larger than"}},
-		"a directory in its place": {func(t *testing.T, s *Store) {
+func invalidDirectories() map[string]invalidDirectory {
+	return map[string]invalidDirectory{
+		"CA key readable":               {chmod(caKeyFile, 0o640), useCA, []string{"0640", "chmod 0600 ", caKeyFile}},
+		"WireGuard key readable":        {chmod(wireguardKeyFile, 0o604), useKey, []string{"0604", "chmod 0600 ", wireguardKeyFile}},
+		"directory writable":            {chmod(".", 0o777), useOpen, []string{"0777", "chmod 0700 "}},
+		"CA key corrupt":                {overwrite(caKeyFile, "nonsense"), useCA, []string{caKeyFile, "corrupt", "not PEM", "backup"}},
+		"CA certificate corrupt":        {overwrite(caCertificateFile, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), useCA, []string{caCertificateFile, "corrupt"}},
+		"WireGuard key corrupt":         {overwrite(wireguardKeyFile, "AAAA"), useKey, []string{wireguardKeyFile, "corrupt", "32 bytes"}},
+		"WireGuard key empty":           {overwrite(wireguardKeyFile, ""), useKey, []string{wireguardKeyFile, "corrupt"}},
+		"membership corrupt":            {overwrite(membershipFile, `{"version":1,`), useMembership, []string{membershipFile, "corrupt", "backup"}},
+		"membership empty":              {overwrite(membershipFile, ""), useOpen, []string{membershipFile, "corrupt"}},
+		"membership incomplete":         {overwrite(membershipFile, `{"version":1}`), useMembership, []string{"federationID"}},
+		"membership of a newer version": {overwrite(membershipFile, `{"version":2}`), useMembership, []string{"newer meshd"}},
+		"CA key missing":                {remove(caKeyFile), useCA, []string{caKeyFile, "missing", "backup"}},
+		"WireGuard key missing":         {remove(wireguardKeyFile), useKey, []string{wireguardKeyFile, "missing", "backup"}},
+		"another federation":            {func(*testing.T, *Store) {}, useOtherFederation, []string{"federation", federationID, "another"}},
+		"membership too large":          {overwrite(membershipFile, strings.Repeat(" ", maxFile+1)), useMembership, []string{"larger than"}},
+		"directory instead of a file": {func(t *testing.T, s *Store) {
 			remove(wireguardKeyFile)(t, s)
 			require.NoError(t, os.Mkdir(s.path(wireguardKeyFile), 0o700))
-		}, tryKey, []string{wireguardKeyFile, "not a regular file"}},
-		"a link that leads out": {func(t *testing.T, s *Store) {
+		}, useKey, []string{wireguardKeyFile, "not a regular file"}},
+		"link to another directory": {func(t *testing.T, s *Store) {
 			remove(wireguardKeyFile)(t, s)
 			require.NoError(t, os.Symlink("/dev/zero", s.path(wireguardKeyFile)))
-		}, tryKey, []string{wireguardKeyFile}},
+		}, useKey, []string{wireguardKeyFile}},
 	}
 }
 
-func TestBadDataDirectoryIsRefusedWithThePathAndNotChanged(t *testing.T) {
-	checkRuins(t, ruins())
+func TestInvalidDataDirectoryIsReportedWithItsPathAndNotChanged(t *testing.T) {
+	checkInvalidDirectories(t, invalidDirectories())
 }
 
-func checkRuins(t *testing.T, ruins map[string]ruin) {
+func checkInvalidDirectories(t *testing.T, directories map[string]invalidDirectory) {
 	t.Helper()
-	for name, test := range ruins {
+	for name, test := range directories {
 		t.Run(name, func(t *testing.T) {
 			s, _, _ := usedStore(t)
-			test.do(t, s)
+			test.make(t, s)
 			before := listing(t, s.dir)
-			err := test.try(s)
+			err := test.use(s)
 			require.Error(t, err)
-			for _, says := range test.says {
-				assert.ErrorContains(t, err, says)
+			for _, want := range test.want {
+				assert.ErrorContains(t, err, want)
 			}
 			assert.ErrorContains(t, err, s.dir)
-			assert.Equal(t, before, listing(t, s.dir), "nothing is changed or lost")
+			assert.Equal(t, before, listing(t, s.dir), "no file changes")
 		})
 	}
 }
@@ -224,14 +224,14 @@ func TestDirectoryOfAnotherDatacenterOrGatewayIsRefused(t *testing.T) {
 	require.ErrorContains(t, s.Check(membership, "east", "gw2"), `gateway "gw1"`)
 }
 
-func TestDatacenterMayBeCalledOtherwiseUntilItIsAMember(t *testing.T) {
+func TestDatacenterCanBeRenamedUntilItIsAMember(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "d"))
 	refused, err := s.CA("east", noon)
 	require.NoError(t, err)
 	ca, err := s.CA("west", noon)
 	require.NoError(t, err)
 	assert.EqualValues(t, "west", ca.Datacenter())
-	assert.Equal(t, refused.Pin(), ca.Pin(), "the key stays")
+	assert.Equal(t, refused.Pin(), ca.Pin(), "the key does not change")
 	again, err := s.CA("west", noon)
 	require.NoError(t, err)
 	assert.True(t, ca.Equal(again))
@@ -248,23 +248,23 @@ func TestCrashBetweenKeyAndCertificateKeepsTheCA(t *testing.T) {
 	require.FileExists(t, s.path(caCertificateFile))
 }
 
-func TestDirectoryOfAnInstallerIsClosed(t *testing.T) {
+func TestOpenRestrictsTheModeOfAReadableDirectory(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o755))
 	openStore(t, dir)
 	assert.EqualValues(t, 0o700, modeOf(t, dir))
 }
 
-func TestRemainsOfACrashDoNotHinderWriting(t *testing.T) {
+func TestTemporaryFileOfACrashIsReplaced(t *testing.T) {
 	s, _, _ := usedStore(t)
 	overwrite("."+membershipFile+".new", "half")(t, s)
 	require.NoError(t, s.SaveMembership(membership))
 	assert.NoFileExists(t, s.path("."+membershipFile+".new"))
 }
 
-func TestDataDirectoryThatIsAFileIsRefused(t *testing.T) {
+func TestFileAsDataDirectoryIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	_, err := Open(path)
-	require.ErrorContains(t, err, "it is a file")
+	require.ErrorContains(t, err, "not a directory")
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Codes of refusals of tokens, beside those of package catalog.
+// Codes of refusals of tokens, in addition to those of package catalog.
 const (
-	CodeTokenMalformed = "token-malformed" // the text is no join token
-	CodeTokenVersion   = "token-version"   // it is one of another release
+	CodeTokenMalformed = "token-malformed" // the text is not a join token
+	CodeTokenVersion   = "token-version"   // the token is of another version
 )
 
-// redacted stands for a secret wherever one could be printed.
+// redacted replaces a secret that would be printed.
 const redacted = "(redacted)"
 
-// Secret is what makes a token worth something. It prints as "(redacted)".
+// Secret is the secret of a token. It prints as "(redacted)".
 type Secret [32]byte
 
 // String hides the secret.
@@ -38,10 +38,10 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue hides the secret.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Hash returns what the catalog keeps in the secret's place.
+// Hash returns the hash that the catalog stores instead of the secret.
 func (s Secret) Hash() [32]byte { return catalog.HashSecret(s[:]) }
 
-// Token lets one datacenter join a federation, once.
+// Token allows one datacenter to join a federation once.
 type Token struct {
 	FederationID   string
 	FederationName string
@@ -49,12 +49,11 @@ type Token struct {
 	Pin            Pin      // of the inviting datacenter's CA
 	ID             string
 	Secret         Secret
-	Datacenter     catalog.DatacenterName // the only one that may use it; empty: any
+	Datacenter     catalog.DatacenterName // that may use it; any if empty
 	ExpiresAt      time.Time              // to the second
 }
 
-// NewToken makes a token with a random id and secret out of one that says where
-// to and until when.
+// NewToken returns t with a random ID and secret. The caller sets the other fields.
 func NewToken(t Token) (Token, error) {
 	var id [8]byte
 	if _, err := rand.Read(id[:]); err != nil {
@@ -68,58 +67,59 @@ func NewToken(t Token) (Token, error) {
 	return t, t.validate()
 }
 
-// String names the token without its secret.
+// String describes the token without its secret.
 func (t Token) String() string {
 	return fmt.Sprintf("token %s for federation %s (%s), secret %s", t.ID, t.FederationName, t.FederationID, redacted)
 }
 
-// GoString is String.
+// GoString returns String.
 func (t Token) GoString() string { return t.String() }
 
-// LogValue is String.
+// LogValue returns String.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// CheckExpiry refuses a token whose time is over by this host's clock.
+// CheckExpiry returns a *catalog.Refusal if the token has expired at now.
 func (t Token) CheckExpiry(now time.Time) error {
 	if now.Before(t.ExpiresAt) {
 		return nil
 	}
-	return refuseToken(catalog.CodeTokenExpired, "make a new one with \"meshctl token create\"",
-		"it expired at %s and this host's clock says %s", t.ExpiresAt.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	return refuseToken(catalog.CodeTokenExpired, "create a new token with \"meshctl token create\"",
+		"the token expired at %s and this host's clock is at %s", t.ExpiresAt.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 }
 
-// CheckDatacenter refuses a token that is bound to another datacenter.
+// CheckDatacenter returns a *catalog.Refusal if the token is for a datacenter other
+// than dc.
 func (t Token) CheckDatacenter(dc catalog.DatacenterName) error {
 	if t.Datacenter == "" || t.Datacenter == dc {
 		return nil
 	}
-	return refuseToken(catalog.CodeTokenBound, "make one for this datacenter with \"meshctl token create\"",
-		"it is bound to datacenter %q and this one is %q", t.Datacenter, dc)
+	return refuseToken(catalog.CodeTokenBound, "create a token for this datacenter with \"meshctl token create\"",
+		"the token is for datacenter %q and this is %q", t.Datacenter, dc)
 }
 
 func (t Token) validate() error {
 	switch {
 	case !isLabel(t.FederationID):
-		return malformed("its federation id is %q", t.FederationID)
+		return malformed("the federation id %q is not a DNS label", t.FederationID)
 	case !isLabel(t.FederationName):
-		return malformed("its federation name %q is no DNS label", t.FederationName)
+		return malformed("the federation name %q is not a DNS label", t.FederationName)
 	case t.ID == "" || len(t.ID) > 64:
-		return malformed("its id is %q", t.ID)
+		return malformed("the id %q is empty or too long", t.ID)
 	case t.Datacenter != "" && !isLabel(string(t.Datacenter)):
-		return malformed("its datacenter %q is no DNS label", t.Datacenter)
+		return malformed("the datacenter %q is not a DNS label", t.Datacenter)
 	case len(t.Endpoints) == 0:
-		return refuseToken(CodeTokenMalformed, "set control.advertise on the inviting gateway and make a new token",
-			"it names no endpoints to dial")
+		return refuseToken(CodeTokenMalformed, "set control.advertise on the gateway that created the token and create a new token",
+			"the token contains no endpoints")
 	}
 	for _, endpoint := range t.Endpoints {
 		if err := checkEndpoint(endpoint); err != nil {
-			return malformed("its endpoint %q: %v", endpoint, err)
+			return malformed("the endpoint %q is not valid: %v", endpoint, err)
 		}
 	}
 	return nil
 }
 
-// malformed refuses a text that is no token.
+// malformed refuses a text that is not a token.
 func malformed(format string, args ...any) error {
 	return refuseToken(CodeTokenMalformed, "copy the whole line that \"meshctl token create\" printed", format, args...)
 }
@@ -134,7 +134,7 @@ func checkEndpoint(endpoint string) error {
 		return err
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("port %q is not in 1…65535", port)
+		return fmt.Errorf("port %q is not in the range 1 to 65535", port)
 	}
 	if host == "" || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == '/' || r > '~' }) {
 		return fmt.Errorf("host %q is neither an address nor a name", host)

@@ -33,7 +33,7 @@ func encoded(t testing.TB, token Token) string {
 	return text
 }
 
-func TestTokenSurvivesItsText(t *testing.T) {
+func TestTokenTextRoundTrip(t *testing.T) {
 	token := newTestToken(t)
 	text := encoded(t, token)
 	got, err := ParseToken(text)
@@ -43,7 +43,7 @@ func TestTokenSurvivesItsText(t *testing.T) {
 
 	wrapped := "  " + text[:40] + "\n " + text[40:] + "\r\n"
 	got, err = ParseToken(wrapped)
-	require.NoError(t, err, "a terminal that wraps the line does no harm")
+	require.NoError(t, err, "line breaks of a terminal are ignored")
 	assert.Equal(t, token, got)
 }
 
@@ -54,7 +54,7 @@ func TestTokensDiffer(t *testing.T) {
 	assert.NotEqual(t, a.Secret.Hash(), b.Secret.Hash())
 }
 
-func TestBadTokenTextIsRefusedPrecisely(t *testing.T) {
+func TestInvalidTokenTextIsRefusedWithTheCause(t *testing.T) {
 	text := encoded(t, newTestToken(t))
 	last := strings.IndexByte(text, '.') + 60
 	other := byte('A')
@@ -62,20 +62,20 @@ func TestBadTokenTextIsRefusedPrecisely(t *testing.T) {
 		other = 'B'
 	}
 	tests := map[string]struct{ text, code, message string }{
-		"empty":          {"  \n", CodeTokenMalformed, "empty"},
-		"other text":     {"hello", CodeTokenMalformed, `does not begin with "mesh1."`},
-		"no version":     {strings.Replace(text, "mesh1", "mesh", 1), CodeTokenMalformed, "does not begin"},
-		"newer version":  {strings.Replace(text, "mesh1", "mesh2", 1), CodeTokenVersion, "version 2"},
-		"head only":      {"mesh1.", CodeTokenMalformed, "truncated"},
-		"one lost":       {text[:len(text)-1], CodeTokenMalformed, "truncated"},
-		"two lost":       {text[:len(text)-2], CodeTokenMalformed, "truncated"},
-		"three lost":     {text[:len(text)-3], CodeTokenMalformed, "truncated"},
-		"half of it":     {text[:len(text)/2], CodeTokenMalformed, "truncated"},
-		"mistyped":       {text[:last] + string(other) + text[last+1:], CodeTokenMalformed, "checksum"},
-		"strange sign":   {text[:last] + "!" + text[last+1:], CodeTokenMalformed, fmt.Sprintf("character %d", last+1)},
-		"twice":          {text + text[6:], CodeTokenMalformed, "follow its end"},
-		"far too long":   {"mesh1." + strings.Repeat("A", maxTokenText), CodeTokenMalformed, "too many"},
-		"no unicode art": {"mesh1.ÄÖÜ", CodeTokenMalformed, "character 7"},
+		"empty":                    {"  \n", CodeTokenMalformed, "empty"},
+		"other text":               {"hello", CodeTokenMalformed, `does not begin with "mesh1."`},
+		"no version":               {strings.Replace(text, "mesh1", "mesh", 1), CodeTokenMalformed, "does not begin"},
+		"newer version":            {strings.Replace(text, "mesh1", "mesh2", 1), CodeTokenVersion, "version 2"},
+		"head only":                {"mesh1.", CodeTokenMalformed, "truncated"},
+		"one character missing":    {text[:len(text)-1], CodeTokenMalformed, "truncated"},
+		"two characters missing":   {text[:len(text)-2], CodeTokenMalformed, "truncated"},
+		"three characters missing": {text[:len(text)-3], CodeTokenMalformed, "truncated"},
+		"second half missing":      {text[:len(text)/2], CodeTokenMalformed, "truncated"},
+		"mistyped":                 {text[:last] + string(other) + text[last+1:], CodeTokenMalformed, "checksum"},
+		"invalid character":        {text[:last] + "!" + text[last+1:], CodeTokenMalformed, fmt.Sprintf("character %d", last+1)},
+		"repeated":                 {text + text[6:], CodeTokenMalformed, "follow the end"},
+		"too long":                 {"mesh1." + strings.Repeat("A", maxTokenText), CodeTokenMalformed, "too many"},
+		"not ASCII":                {"mesh1.ÄÖÜ", CodeTokenMalformed, "character 7"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestBadTokenTextIsRefusedPrecisely(t *testing.T) {
 	}
 }
 
-func TestTokenWithoutSenseIsNeitherMadeNorRead(t *testing.T) {
+func TestInvalidTokenIsNeitherCreatedNorEncoded(t *testing.T) {
 	tests := map[string]func(*Token){
 		"no endpoints":      func(t *Token) { t.Endpoints = nil },
 		"endpoint, no port": func(t *Token) { t.Endpoints = []string{"203.0.113.1"} },
@@ -123,7 +123,7 @@ func TestExpiredTokenIsRefusedWithBothTimes(t *testing.T) {
 	assert.Contains(t, refusal.Message, "2026-03-01T13:00:00Z")
 }
 
-func TestBoundTokenIsRefusedElsewhere(t *testing.T) {
+func TestBoundTokenIsRefusedByAnotherDatacenter(t *testing.T) {
 	token := newTestToken(t)
 	require.NoError(t, token.CheckDatacenter("west"))
 	var refusal *catalog.Refusal

@@ -21,18 +21,18 @@ import (
 // where 1 is the version and the body is: pin · secret · expiry (Unix seconds,
 // 8 bytes) · id · federation id · federation name · datacenter · endpoints
 // (separated by a space), each text preceded by its length (uvarint). The length
-// tells a truncated token from a mistyped one, the checksum finds a mistyped one.
+// detects a truncated token, the checksum a mistyped one.
 const (
 	tokenPrefix  = "mesh"
 	tokenVersion = "1"
 	lengthSize   = 2
 	checksumSize = 4
-	// maxTokenText bounds what is decoded, bytes.
+	// maxTokenText bounds the text that is decoded, in bytes.
 	maxTokenText = 8192
 )
 
-// Encode returns the token as one line of text with the secret in it: the only
-// way to the secret.
+// Encode returns the token as one line of text. It is the only method whose result
+// contains the secret.
 func (t Token) Encode() (string, error) {
 	if err := t.validate(); err != nil {
 		return "", err
@@ -46,7 +46,7 @@ func (t Token) Encode() (string, error) {
 		body = append(body, s...)
 	}
 	if len(body) > maxTokenText/2 {
-		return "", fmt.Errorf("encode token: %d bytes are too many; advertise fewer endpoints", len(body))
+		return "", fmt.Errorf("encode token: the token has %d bytes, more than %d; advertise fewer endpoints", len(body), maxTokenText/2)
 	}
 	raw := binary.BigEndian.AppendUint16(nil, uint16(len(body)))
 	raw = append(raw, body...)
@@ -54,9 +54,9 @@ func (t Token) Encode() (string, error) {
 	return tokenPrefix + tokenVersion + "." + base64.RawURLEncoding.EncodeToString(raw), nil
 }
 
-// ParseToken reads the text of a token; white space in it, as terminals put it
-// there, does no harm. It does not look at the clock: see CheckExpiry.
-// Errors are *catalog.Refusal and do not repeat the text.
+// ParseToken parses the text of a token. It ignores white space, which terminals may
+// insert. It does not check the expiry: see CheckExpiry. The error is a
+// *catalog.Refusal and does not quote the text.
 func ParseToken(text string) (Token, error) {
 	body, err := tokenBody(text)
 	if err != nil {
@@ -69,34 +69,35 @@ func ParseToken(text string) (Token, error) {
 	return t, t.validate()
 }
 
-// tokenBody takes the wrapping off a token's text.
+// tokenBody returns the body of a token's text after it has checked version, length
+// and checksum.
 func tokenBody(text string) ([]byte, error) {
 	if len(text) > maxTokenText {
-		return nil, malformed("%d characters are too many", len(text))
+		return nil, malformed("the token has too many characters: %d", len(text))
 	}
 	text = strings.Join(strings.FieldsFunc(text, unicode.IsSpace), "")
 	if text == "" {
-		return nil, malformed("it is empty")
+		return nil, malformed("the token is empty")
 	}
 	head, encoded, ok := strings.Cut(text, ".")
 	version, isToken := strings.CutPrefix(head, tokenPrefix)
 	number, err := strconv.ParseUint(version, 10, 16)
 	if !ok || !isToken || err != nil {
-		return nil, malformed("it does not begin with %q", tokenPrefix+tokenVersion+".")
+		return nil, malformed("the token does not begin with %q", tokenPrefix+tokenVersion+".")
 	}
 	if version != tokenVersion {
-		return nil, refuseToken(CodeTokenVersion, "use the same release on both sides",
-			"it is of version %d and this meshway understands version %s", number, tokenVersion)
+		return nil, refuseToken(CodeTokenVersion, "use the same release of meshway on both gateways",
+			"the token is of version %d and this release supports version %s", number, tokenVersion)
 	}
 	if i := strings.IndexFunc(encoded, notBase64); i >= 0 {
-		return nil, malformed("its character %d is one that no token has", len(head)+1+i+1)
+		return nil, malformed("character %d of the token is not allowed", len(head)+1+i+1)
 	}
 	if len(encoded)%4 == 1 {
-		encoded = encoded[:len(encoded)-1] // truncated within a byte; unwrap says how much is missing
+		encoded = encoded[:len(encoded)-1] // truncated within a byte; unwrap reports how much is missing
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(encoded)
 	if err != nil {
-		return nil, malformed("it is not base64")
+		return nil, malformed("the token is not base64url")
 	}
 	return unwrap(raw)
 }
@@ -106,20 +107,21 @@ func notBase64(r rune) bool {
 	return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
+// unwrap returns the body in the decoded text of a token.
 func unwrap(raw []byte) ([]byte, error) {
 	if len(raw) < lengthSize {
-		return nil, malformed("it is truncated")
+		return nil, malformed("the token is truncated")
 	}
 	want := lengthSize + int(binary.BigEndian.Uint16(raw)) + checksumSize
 	if len(raw) < want {
-		return nil, malformed("it is truncated: %d of %d bytes", len(raw), want)
+		return nil, malformed("the token is truncated: %d of %d bytes", len(raw), want)
 	}
 	if len(raw) > want {
-		return nil, malformed("%d bytes follow its end", len(raw)-want)
+		return nil, malformed("%d bytes follow the end of the token", len(raw)-want)
 	}
 	body, sum := raw[lengthSize:want-checksumSize], raw[want-checksumSize:]
-	if !bytes.Equal(sum, checksum(body)) { // of typing errors; nothing secret is compared
-		return nil, malformed("a character in it is wrong (its checksum does not fit)")
+	if !bytes.Equal(sum, checksum(body)) { // detects typing errors; does not compare secrets
+		return nil, malformed("a character of the token is wrong (the checksum does not match)")
 	}
 	return body, nil
 }
@@ -128,7 +130,7 @@ func decodeBody(body []byte) (Token, error) {
 	var t Token
 	const fixed = len(t.Pin) + len(t.Secret) + 8
 	if len(body) < fixed {
-		return Token{}, malformed("its body is too short")
+		return Token{}, malformed("the body of the token is too short")
 	}
 	body = body[copy(t.Pin[:], body):]
 	body = body[copy(t.Secret[:], body):]
@@ -138,13 +140,13 @@ func decodeBody(body []byte) (Token, error) {
 	for i := range texts {
 		n, size := binary.Uvarint(body)
 		if size <= 0 || n > uint64(len(body)-size) {
-			return Token{}, malformed("its body is too short")
+			return Token{}, malformed("the body of the token is too short")
 		}
 		end := size + int(n)
 		texts[i], body = string(body[size:end]), body[end:]
 	}
 	if len(body) > 0 {
-		return Token{}, malformed("its body is too long")
+		return Token{}, malformed("the body of the token is too long")
 	}
 	t.ID, t.FederationID, t.FederationName = texts[0], texts[1], texts[2]
 	t.Datacenter = catalog.DatacenterName(texts[3])

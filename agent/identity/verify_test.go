@@ -50,7 +50,7 @@ func issued(t testing.TB, ca *CA, federation string) []*x509.Certificate {
 	return chainOf(t, c)
 }
 
-// forged signs whatever is asked for with a CA's key.
+// forged returns a chain whose certificate the CA signed after change altered it.
 func forged(t testing.TB, ca *CA, change func(*x509.Certificate)) []*x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -80,7 +80,7 @@ func catalogOf(cas ...*CA) CAs {
 	}
 }
 
-func TestMemberIsRecognised(t *testing.T) {
+func TestVerifyMemberReturnsTheGateway(t *testing.T) {
 	east, west := newTestCA(t, "east"), newTestCA(t, "west")
 	peer, err := VerifyMember(issued(t, east, federationID), federationID, catalogOf(east, west), noon)
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestMemberIsRecognised(t *testing.T) {
 	assert.Equal(t, peer, parsed)
 }
 
-func TestWhoIsNoMemberIsRefused(t *testing.T) {
+func TestCertificateWithoutMembershipIsRefused(t *testing.T) {
 	east, west, foreign := newTestCA(t, "east"), newTestCA(t, "west"), newTestCA(t, "east")
 	uri := func(text string) func(*x509.Certificate) {
 		parsed, err := url.Parse(text)
@@ -103,31 +103,31 @@ func TestWhoIsNoMemberIsRefused(t *testing.T) {
 		chain []*x509.Certificate
 		at    time.Time
 		is    error
-		says  string
+		want  string
 	}{
-		"nothing":                    {chain: nil, says: "no certificate"},
-		"datacenter not in catalog":  {chain: issued(t, newTestCA(t, "north"), federationID), is: ErrNotMember},
-		"CA of the same name":        {chain: issued(t, foreign, federationID), is: ErrNotMember, says: "unknown authority"},
-		"other federation":           {chain: issued(t, east, "another"), is: ErrOtherFederation},
-		"one CA speaks for another":  {chain: forged(t, west, uri(id+"/dc/east/gateway/gw1")), says: "unknown authority"},
-		"expired":                    {chain: issued(t, east, federationID), at: noon.Add(24*time.Hour + time.Second), says: "compare the clocks"},
-		"of the future":              {chain: issued(t, east, federationID), at: noon.Add(-6 * time.Minute), says: "compare the clocks"},
-		"the CA's own certificate":   {chain: []*x509.Certificate{east.certificate}, says: "exactly one URI"},
-		"no client":                  {chain: forged(t, east, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }), says: "both ends"},
-		"no server":                  {chain: forged(t, east, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }), says: "both ends"},
-		"two names":                  {chain: forged(t, east, func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }), says: "exactly one URI"},
-		"a host name beside":         {chain: forged(t, east, func(c *x509.Certificate) { c.DNSNames = []string{"x"} }), says: "exactly one URI"},
-		"a CA as gateway":            {chain: forged(t, east, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }), says: "verify east/gw1"},
-		"other scheme":               {chain: forged(t, east, uri("https://"+federationID+"/dc/east/gateway/gw1")), says: "no identity"},
-		"longer path":                {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1/x")), says: "no identity"},
-		"slash at the end":           {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1/")), says: "no identity"},
-		"escaped slash":              {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1%2fx")), says: "no identity"},
-		"escaped letter":             {chain: forged(t, east, uri(id+"/dc/east/gateway/%67w1")), says: "no identity"},
-		"query":                      {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1?x")), says: "no identity"},
-		"port":                       {chain: forged(t, east, uri(id+":1/dc/east/gateway/gw1")), says: "no identity"},
-		"capital":                    {chain: forged(t, east, uri(id+"/dc/East/gateway/gw1")), says: "no identity"},
-		"no gateway":                 {chain: forged(t, east, uri(id+"/dc/east/gateway/")), says: "no identity"},
-		"one certificate in between": {chain: deepChain(t, east), says: "unknown authority"},
+		"no certificate":            {chain: nil, want: "no certificate"},
+		"datacenter not in catalog": {chain: issued(t, newTestCA(t, "north"), federationID), is: ErrNotMember},
+		"CA of the same name":       {chain: issued(t, foreign, federationID), is: ErrNotMember, want: "unknown authority"},
+		"other federation":          {chain: issued(t, east, "another"), is: ErrOtherFederation},
+		"CA of another datacenter":  {chain: forged(t, west, uri(id+"/dc/east/gateway/gw1")), want: "unknown authority"},
+		"expired":                   {chain: issued(t, east, federationID), at: noon.Add(24*time.Hour + time.Second), want: "compare the clocks"},
+		"not valid yet":             {chain: issued(t, east, federationID), at: noon.Add(-6 * time.Minute), want: "compare the clocks"},
+		"the CA's own certificate":  {chain: []*x509.Certificate{east.certificate}, want: "exactly one URI"},
+		"no client authentication":  {chain: forged(t, east, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }), want: "both client and server"},
+		"no server authentication":  {chain: forged(t, east, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }), want: "both client and server"},
+		"two URIs":                  {chain: forged(t, east, func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }), want: "exactly one URI"},
+		"a DNS name":                {chain: forged(t, east, func(c *x509.Certificate) { c.DNSNames = []string{"x"} }), want: "exactly one URI"},
+		"certificate of a CA":       {chain: forged(t, east, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }), want: "verify east/gw1"},
+		"other scheme":              {chain: forged(t, east, uri("https://"+federationID+"/dc/east/gateway/gw1")), want: "not the identity"},
+		"longer path":               {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1/x")), want: "not the identity"},
+		"slash at the end":          {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1/")), want: "not the identity"},
+		"escaped slash":             {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1%2fx")), want: "not the identity"},
+		"escaped letter":            {chain: forged(t, east, uri(id+"/dc/east/gateway/%67w1")), want: "not the identity"},
+		"query":                     {chain: forged(t, east, uri(id+"/dc/east/gateway/gw1?x")), want: "not the identity"},
+		"port":                      {chain: forged(t, east, uri(id+":1/dc/east/gateway/gw1")), want: "not the identity"},
+		"capital":                   {chain: forged(t, east, uri(id+"/dc/East/gateway/gw1")), want: "not the identity"},
+		"no gateway":                {chain: forged(t, east, uri(id+"/dc/east/gateway/")), want: "not the identity"},
+		"intermediate certificate":  {chain: deepChain(t, east), want: "unknown authority"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -140,12 +140,13 @@ func TestWhoIsNoMemberIsRefused(t *testing.T) {
 			if test.is != nil {
 				assert.ErrorIs(t, err, test.is)
 			}
-			assert.ErrorContains(t, err, test.says)
+			assert.ErrorContains(t, err, test.want)
 		})
 	}
 }
 
-// deepChain is a gateway's certificate of a CA that a datacenter's CA made.
+// deepChain returns a gateway's certificate signed by a CA that the CA of a
+// datacenter signed.
 func deepChain(t testing.TB, ca *CA) []*x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -163,7 +164,7 @@ func deepChain(t testing.TB, ca *CA) []*x509.Certificate {
 	return append(chainOf(t, leaf), ca.certificate)
 }
 
-func TestPinProvesTheInvitingCA(t *testing.T) {
+func TestVerifyPinnedRequiresThePinnedCA(t *testing.T) {
 	east, other := newTestCA(t, "east"), newTestCA(t, "east")
 	chain := issued(t, east, federationID)
 	peer, err := VerifyPinned(chain, east.Pin(), federationID, noon)
@@ -176,17 +177,17 @@ func TestPinProvesTheInvitingCA(t *testing.T) {
 	_, err = VerifyPinned(chain, other.Pin(), federationID, noon)
 	require.ErrorIs(t, err, ErrPin)
 	_, err = VerifyPinned(chain[:1], east.Pin(), federationID, noon)
-	require.ErrorIs(t, err, ErrPin, "without the CA's certificate there is nothing to pin")
+	require.ErrorIs(t, err, ErrPin, "the chain lacks the certificate of the CA")
 	_, err = VerifyPinned(chain, east.Pin(), "another", noon)
 	require.ErrorIs(t, err, ErrOtherFederation)
 
-	// Somebody who shows the right CA beside a certificate of another one.
+	// The chain has the pinned CA, but another CA signed the certificate.
 	stolen := []*x509.Certificate{issued(t, other, federationID)[0], east.certificate}
 	_, err = VerifyPinned(stolen, east.Pin(), federationID, noon)
 	require.ErrorContains(t, err, "unknown authority")
 }
 
-func TestUnfitCACertificateIsRefused(t *testing.T) {
+func TestUnsuitableCACertificateIsRefused(t *testing.T) {
 	east := newTestCA(t, "east")
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
@@ -196,24 +197,24 @@ func TestUnfitCACertificateIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	tests := map[string]struct {
 		der  []byte
-		says string
+		want string
 	}{
-		"nothing":     {nil, "parse CA certificate"},
-		"garbage":     {[]byte("garbage"), "parse CA certificate"},
-		"a gateway's": {issued(t, east, federationID)[0].Raw, "may not sign"},
-		"too large":   {make([]byte, maxCASize+1), "at most"},
-		"RSA":         {rsaDER, "neither ECDSA nor Ed25519"},
-		"of another":  {deepChain(t, east)[1].Raw, "not self-signed"},
+		"empty":           {nil, "parse CA certificate"},
+		"garbage":         {[]byte("garbage"), "parse CA certificate"},
+		"a gateway's":     {issued(t, east, federationID)[0].Raw, "does not permit signing"},
+		"too large":       {make([]byte, maxCASize+1), "exceed the maximum"},
+		"RSA":             {rsaDER, "neither ECDSA nor Ed25519"},
+		"not self-signed": {deepChain(t, east)[1].Raw, "not self-signed"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseCA(test.der)
-			require.ErrorContains(t, err, test.says)
+			require.ErrorContains(t, err, test.want)
 		})
 	}
 }
 
-func TestCertificateRenewsItselfWithoutRestart(t *testing.T) {
+func TestCertificateIsRenewedWithoutRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca, err := NewCA("east", time.Now())
 		require.NoError(t, err)
@@ -228,15 +229,15 @@ func TestCertificateRenewsItselfWithoutRestart(t *testing.T) {
 			require.NoError(t, err)
 			_, err = VerifyMember(chainOf(t, c), federationID, catalogOf(ca), time.Now())
 			require.NoError(t, err)
-			require.Greater(t, time.Until(c.Leaf.NotAfter), 7*time.Hour, "renewed at two thirds of its life")
+			require.Greater(t, time.Until(c.Leaf.NotAfter), 7*time.Hour, "renewed at two thirds of its validity")
 			serials[c.Leaf.SerialNumber.String()] = true
 			time.Sleep(time.Hour)
 		}
-		assert.InDelta(t, 15, len(serials), 1, "each certificate serves for two thirds of a day")
+		assert.InDelta(t, 15, len(serials), 1, "each certificate is used for two thirds of a day")
 	})
 }
 
-func TestCertificateFollowsTheFederationAndTheClock(t *testing.T) {
+func TestCertificateFollowsFederationAndClock(t *testing.T) {
 	now := noon
 	ca := newTestCA(t, "east")
 	certifier := NewCertifier(ca, "gw1", func() time.Time { return now })
@@ -261,7 +262,7 @@ func TestCertificateFollowsTheFederationAndTheClock(t *testing.T) {
 
 func TestCANeverPrintsItsKey(t *testing.T) {
 	ca := newTestCA(t, "east")
-	key := fmt.Sprint(ca.key.(*ecdsa.PrivateKey).D) //nolint:staticcheck // to look for it
+	key := fmt.Sprint(ca.key.(*ecdsa.PrivateKey).D) //nolint:staticcheck // the test searches for it
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "ca", ca)
 	printed := log.String()

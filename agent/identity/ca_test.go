@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestGatewaysOfADatacenterShareItsCA(t *testing.T) {
+func TestSecondGatewayAdoptsTheSharedCA(t *testing.T) {
 	_, first, _ := usedStore(t)
 	certificate, key, err := first.Encode()
 	require.NoError(t, err)
@@ -21,7 +21,7 @@ func TestGatewaysOfADatacenterShareItsCA(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, own.Equal(shared))
 	require.NoError(t, second.AdoptCA(shared))
-	require.NoError(t, second.AdoptCA(shared), "twice is once")
+	require.NoError(t, second.AdoptCA(shared), "repeating it changes nothing")
 	ca, err := second.CA("east", noon)
 	require.NoError(t, err)
 	assert.Equal(t, first.Certificate(), ca.Certificate())
@@ -32,7 +32,7 @@ func TestGatewaysOfADatacenterShareItsCA(t *testing.T) {
 	assert.Equal(t, "east/gw2", peer.String())
 }
 
-func TestSharedCAIsRefused(t *testing.T) {
+func TestUnsuitableSharedCAIsRefused(t *testing.T) {
 	member, ca, _ := usedStore(t)
 	other, err := NewCA("east", noon)
 	require.NoError(t, err)
@@ -49,12 +49,12 @@ func TestSharedCAIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "belong together")
 	_, err = DecodeCA("west", certificate, key)
 	require.ErrorContains(t, err, `"east"`)
-	_, err = DecodeCA("east", certificate, []byte("secret words"))
+	_, err = DecodeCA("east", certificate, []byte("secret text"))
 	require.Error(t, err)
-	assert.NotContains(t, fmt.Sprint(err), "secret words")
+	assert.NotContains(t, fmt.Sprint(err), "secret text")
 }
 
-func TestAdoptionThatWasCutOffIsRepeated(t *testing.T) {
+func TestInterruptedAdoptionCanBeRepeated(t *testing.T) {
 	shared, err := NewCA("east", noon)
 	require.NoError(t, err)
 	s := openStore(t, filepath.Join(t.TempDir(), "cut"))
@@ -63,7 +63,7 @@ func TestAdoptionThatWasCutOffIsRepeated(t *testing.T) {
 	require.NoError(t, s.root.Remove(caCertificateFile))
 	text, err := encodeKey(shared.key)
 	require.NoError(t, err)
-	require.NoError(t, s.write(caKeyFile, text)) // and then the host died
+	require.NoError(t, s.write(caKeyFile, text)) // here the host crashed
 	_, err = s.CA("east", noon)
 	require.NoError(t, err)
 	require.NoError(t, s.AdoptCA(shared))
