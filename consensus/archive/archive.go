@@ -16,37 +16,37 @@ import (
 )
 
 const (
-	// Version is the newest form of archives that this build writes and reads.
+	// Version is the version of the archive format that this build writes and reads.
 	Version = 1
 
 	metaName    = "meta.json"
 	catalogName = "catalog.bin"
 
 	maxMeta    = 64 << 10
-	maxCatalog = 1 << 30 // bytes unpacked: an archive is small, a bomb is not
+	maxCatalog = 1 << 30 // unpacked bytes; protects against decompression bombs
 )
 
-// ErrInvalid says that bytes are no archive, or not all of one.
+// ErrInvalid reports that bytes are not a complete, unaltered archive.
 var ErrInvalid = errors.New("not a valid catalog snapshot")
 
-// Info describes an archive. The JSON is stable: fields are only added.
+// Info describes an archive. Its JSON is stable: fields are only added.
 type Info struct {
 	Version        int       `json:"version"`
-	Index          uint64    `json:"index"` // of the last command in it
-	Term           uint64    `json:"term"`  // in which it was saved
+	Index          uint64    `json:"index"` // raft index of the last entry in the catalog
+	Term           uint64    `json:"term"`  // raft term at the time of saving
 	Federation     string    `json:"federation"`
 	FederationName string    `json:"federationName"`
-	Gateway        string    `json:"gateway"` // that saved it
+	Gateway        string    `json:"gateway"` // that saved the archive
 	SavedAt        time.Time `json:"savedAt"`
-	Size           int64     `json:"size"`   // of the catalog, bytes
+	Size           int64     `json:"size"`   // of the catalog, in bytes
 	SHA256         string    `json:"sha256"` // of the catalog
 	Datacenters    int       `json:"datacenters"`
 	Gateways       int       `json:"gateways"`
 	Services       int       `json:"services"`
 }
 
-// Pack makes an archive of view. Index, federation, size, sum and counts of info
-// are filled in; the same input gives the same bytes.
+// Pack returns an archive of view and its description. It takes Term, Gateway and
+// SavedAt from info and sets the other fields. The same input produces the same bytes.
 func Pack(info Info, view *catalog.View) ([]byte, Info, error) {
 	var stream bytes.Buffer
 	if err := view.Encode(&stream); err != nil {
@@ -91,14 +91,15 @@ func addFile(w *tar.Writer, name string, data []byte) error {
 	return err
 }
 
-// Inspect describes an archive after having verified all of it. Errors match ErrInvalid.
+// Inspect verifies a whole archive and returns its description. The error is
+// ErrInvalid.
 func Inspect(archive []byte) (Info, error) {
 	info, _, err := Unpack(archive)
 	return info, err
 }
 
-// Unpack verifies an archive, down to each record of the catalog, and returns its
-// catalog stream. Errors match ErrInvalid.
+// Unpack verifies an archive, including each record of the catalog, and returns its
+// description and the encoded catalog. The error is ErrInvalid.
 func Unpack(archive []byte) (Info, []byte, error) {
 	meta, stream, err := readFiles(archive)
 	if err != nil {
@@ -110,11 +111,11 @@ func Unpack(archive []byte) (Info, []byte, error) {
 	}
 	if info.Version != Version {
 		return Info{}, nil, invalid(fmt.Errorf(
-			"it has version %d, this build reads %d: use the meshctl that saved it", info.Version, Version))
+			"the archive has version %d, this build reads version %d: use the meshctl of the release that saved it", info.Version, Version))
 	}
 	sum := sha256.Sum256(stream)
 	if info.SHA256 != hex.EncodeToString(sum[:]) || info.Size != int64(len(stream)) {
-		return Info{}, nil, invalid(errors.New("the catalog in it was altered"))
+		return Info{}, nil, invalid(errors.New("the catalog in the archive was altered"))
 	}
 	if err := verify(info, stream); err != nil {
 		return Info{}, nil, invalid(err)
@@ -122,7 +123,7 @@ func Unpack(archive []byte) (Info, []byte, error) {
 	return info, stream, nil
 }
 
-// verify decodes the catalog and holds the description against it.
+// verify decodes the catalog and compares it with the description.
 func verify(info Info, stream []byte) error {
 	state, err := catalog.Decode(bytes.NewReader(stream))
 	if err != nil {
@@ -131,14 +132,14 @@ func verify(info Info, stream []byte) error {
 	want := info
 	describe(&want, state.View(), stream)
 	if want != info {
-		return fmt.Errorf("%s does not describe the catalog beside it", metaName)
+		return fmt.Errorf("%s does not describe the catalog in the archive", metaName)
 	}
 	return nil
 }
 
 func invalid(err error) error { return fmt.Errorf("%w: %w", ErrInvalid, err) }
 
-// readFiles returns the two files of an archive, which holds nothing else.
+// readFiles returns the two files of an archive, which must be the only ones.
 func readFiles(archive []byte) (meta, stream []byte, err error) {
 	zipped, err := gzip.NewReader(bytes.NewReader(archive))
 	if err != nil {
@@ -153,15 +154,15 @@ func readFiles(archive []byte) (meta, stream []byte, err error) {
 		return nil, nil, err
 	}
 	if _, err := tarred.Next(); !errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("something follows %s", catalogName)
+		return nil, nil, fmt.Errorf("data follows %s", catalogName)
 	}
-	// gzip's own sum is checked at its end, which tar does not read to.
+	// gzip checks its checksum at the end of the stream, which tar does not reach.
 	rest, err := io.Copy(io.Discard, io.LimitReader(zipped, maxMeta))
 	if err != nil {
 		return nil, nil, err
 	}
 	if rest >= maxMeta {
-		return nil, nil, fmt.Errorf("something follows %s", catalogName)
+		return nil, nil, fmt.Errorf("data follows %s", catalogName)
 	}
 	return meta, stream, nil
 }
@@ -175,7 +176,7 @@ func readFile(r *tar.Reader, name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("found %q where %s should be", header.Name, name)
 	}
 	if header.Size > limit {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, header.Size, limit)
+		return nil, fmt.Errorf("%s has %d bytes, the maximum is %d", name, header.Size, limit)
 	}
 	data, err := io.ReadAll(r)
 	if err != nil {

@@ -42,7 +42,7 @@ func pack(t testing.TB) []byte {
 	return data
 }
 
-func TestAnArchiveHoldsTheCatalogAndDescribesIt(t *testing.T) {
+func TestArchiveContainsAndDescribesTheCatalog(t *testing.T) {
 	info, stream, err := archive.Unpack(pack(t))
 	require.NoError(t, err)
 	require.Equal(t, archive.Info{
@@ -53,10 +53,10 @@ func TestAnArchiveHoldsTheCatalogAndDescribesIt(t *testing.T) {
 	state, err := catalog.Decode(bytes.NewReader(stream))
 	require.NoError(t, err)
 	require.Equal(t, consensustest.Encode(t, newView(t)), consensustest.Encode(t, state.View()))
-	require.Equal(t, pack(t), pack(t), "the same catalog gives the same bytes")
+	require.Equal(t, pack(t), pack(t), "the same catalog produces the same bytes")
 }
 
-func TestNoTruncationAndNoFlippedBitChangesWhatIsRead(t *testing.T) {
+func TestDamagedArchiveIsRefusedOrReadUnchanged(t *testing.T) {
 	whole := pack(t)
 	for n := range whole {
 		_, err := archive.Inspect(whole[:n])
@@ -73,14 +73,14 @@ func TestNoTruncationAndNoFlippedBitChangesWhatIsRead(t *testing.T) {
 			require.ErrorIs(t, err, archive.ErrInvalid)
 			continue
 		}
-		accepted++ // of gzip's header or padding
+		accepted++ // a byte of the header of gzip or of padding
 		require.Equal(t, wantInfo, info, "byte %d", i)
 		require.Equal(t, wantStream, stream, "byte %d", i)
 	}
 	require.Less(t, accepted, 20)
 }
 
-// rewrite changes the files of an archive, as one would with tar.
+// rewrite changes the files of an archive.
 func rewrite(t *testing.T, data []byte, change func(name string, content []byte) (string, []byte)) []byte {
 	t.Helper()
 	unzipped, err := gzip.NewReader(bytes.NewReader(data))
@@ -108,7 +108,7 @@ func rewrite(t *testing.T, data []byte, change func(name string, content []byte)
 	return out.Bytes()
 }
 
-func TestAnArchiveThatWasEditedIsRefused(t *testing.T) {
+func TestEditedArchiveIsRefused(t *testing.T) {
 	edit := func(f func(i *archive.Info)) func(string, []byte) (string, []byte) {
 		return func(name string, content []byte) (string, []byte) {
 			if name != "meta.json" {
@@ -124,12 +124,12 @@ func TestAnArchiveThatWasEditedIsRefused(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		change func(string, []byte) (string, []byte)
-		says   string
+		want   string
 	}{
 		"index":      {edit(func(i *archive.Info) { i.Index++ }), "does not describe"},
 		"federation": {edit(func(i *archive.Info) { i.Federation = "other" }), "does not describe"},
 		"sum":        {edit(func(i *archive.Info) { i.SHA256 = "00" }), "was altered"},
-		"version":    {edit(func(i *archive.Info) { i.Version = 2 }), "this build reads 1"},
+		"version":    {edit(func(i *archive.Info) { i.Version = 2 }), "this build reads version 1"},
 		"name":       {func(name string, content []byte) (string, []byte) { return "../" + name, content }, "should be"},
 		"catalog": {func(name string, content []byte) (string, []byte) {
 			if name == "catalog.bin" {
@@ -141,7 +141,7 @@ func TestAnArchiveThatWasEditedIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := archive.Inspect(rewrite(t, pack(t), tc.change))
 			require.ErrorIs(t, err, archive.ErrInvalid)
-			require.ErrorContains(t, err, tc.says)
+			require.ErrorContains(t, err, tc.want)
 		})
 	}
 	same := rewrite(t, pack(t), func(name string, content []byte) (string, []byte) { return name, content })
