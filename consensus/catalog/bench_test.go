@@ -11,13 +11,13 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// BenchmarkApply registers services, in a catalog of ten thousand, with 1 and
-// with 64 commands in an entry.
+// BenchmarkApply changes services in a catalog of ten thousand services, with 1 and
+// with 64 commands per entry.
 func BenchmarkApply(b *testing.B) {
 	for _, size := range []int{1, 64} {
 		b.Run(fmt.Sprintf("commands=%d", size), func(b *testing.B) {
 			m := federationOfThree(b)
-			register(m, 10_000)
+			registerServices(m, 10_000)
 			entries := changes(m, size)
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -32,24 +32,24 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-func register(m *members, n int) {
+func registerServices(m *members, n int) {
 	var services []catalog.Service
 	for i := range n {
-		services = append(services, theService("west", fmt.Sprint("s", i%100), fmt.Sprint("i", i), "10.2.0.1"))
+		services = append(services, testService("west", fmt.Sprint("s", i%100), fmt.Sprint("i", i), "10.2.0.1"))
 	}
 	for chunk := range slices.Chunk(services, 200) {
 		m.must(westGateway, catalog.NewPutServices(chunk))
 	}
 }
 
-// changes makes entries each of which moves services to another address.
+// changes returns two entries that set different addresses for the same services.
 func changes(m *members, size int) [][]byte {
 	var entries [][]byte
 	for e := range 2 {
 		cmds := make([]*catalogpb.Command, 0, size)
 		for i := range size {
 			address := fmt.Sprintf("10.2.%d.1", e+1)
-			s := theService("west", fmt.Sprint("s", i%100), fmt.Sprint("i", i*100), address)
+			s := testService("west", fmt.Sprint("s", i%100), fmt.Sprint("i", i*100), address)
 			cmds = append(cmds, m.sign(westGateway, catalog.NewPutServices([]catalog.Service{s})))
 		}
 		entry, err := catalog.Marshal(cmds...)
@@ -61,7 +61,7 @@ func changes(m *members, size int) [][]byte {
 
 func BenchmarkViewServices(b *testing.B) {
 	m := federationOfThree(b)
-	register(m, 10_000)
+	registerServices(m, 10_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		if got := m.state.View().Services(catalog.ServiceFilter{Namespace: "default", Name: "s7"}); len(got) != 100 {
@@ -72,7 +72,7 @@ func BenchmarkViewServices(b *testing.B) {
 
 func BenchmarkSnapshot(b *testing.B) {
 	m := federationOfThree(b)
-	register(m, 10_000)
+	registerServices(m, 10_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		encode(b, m.state.View())

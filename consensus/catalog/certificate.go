@@ -10,15 +10,16 @@ import (
 
 const maxCertificateSize = 16 << 10 // bytes of DER
 
-// certificateFree wants a CA certificate whose key no other datacenter has: who
-// shares a CA key could speak as the other's gateways. Dates are not looked
-// at: trust is being in the catalog.
+// checkCertificate refuses a CA certificate whose key another datacenter has: two
+// datacenters that share a CA key could impersonate each other's gateways. It
+// ignores the certificate's validity period, because a datacenter is trusted as
+// long as it is in the catalog.
 //
 // Members built with different versions of Go may disagree about a certificate
-// at the edge of the standard. Check parses it too, in front of the log, so that
-// only what the leader's build accepts gets here; certificates that meshd makes
-// itself are far from any edge.
-func (w *writer) certificateFree(der []byte) *Refusal {
+// at the edge of the standard. Check therefore parses the certificate before it
+// is in the log, so that the leader's build accepts every certificate that is
+// applied. Certificates that meshd creates are far from any edge.
+func (w *writer) checkCertificate(der []byte) *Refusal {
 	ca, r := parseCA(der)
 	if r != nil {
 		return r
@@ -31,7 +32,7 @@ func (w *writer) certificateFree(der []byte) *Refusal {
 			return &Refusal{
 				Code: CodeCertificateTaken, Field: "ca_certificate",
 				Message: fmt.Sprintf("datacenter %q has the same CA", d.Name),
-				Remedy:  "give every datacenter a CA of its own: a data directory must not be copied",
+				Remedy:  "give every datacenter its own CA: do not copy a data directory to another host",
 			}
 		}
 	}
@@ -46,20 +47,20 @@ func parseCA(der []byte) (*x509.Certificate, *Refusal) {
 		}
 	}
 	if len(der) > maxCertificateSize {
-		return refuse(CodeTooLarge, fmt.Sprintf("it has more than %d bytes", maxCertificateSize))
+		return refuse(CodeTooLarge, fmt.Sprintf("the certificate has more than %d bytes", maxCertificateSize))
 	}
 	ca, err := x509.ParseCertificate(der)
 	switch {
-	case err != nil: // its text is of one version of Go, and results are state
-		return refuse(CodeCertificate, "it is no X.509 certificate")
+	case err != nil: // the text of err depends on the version of Go and must not get into the state
+		return refuse(CodeCertificate, "the value is not an X.509 certificate")
 	case !ca.BasicConstraintsValid || !ca.IsCA:
-		return refuse(CodeCertificate, "it is not the certificate of a CA")
+		return refuse(CodeCertificate, "the certificate is not a CA certificate")
 	}
 	return ca, nil
 }
 
-// certificateOf gives the CA certificate that cmd brings, if it is of a kind
-// that brings one.
+// certificateOf returns the CA certificate in cmd and reports whether commands of
+// its kind have one.
 func certificateOf(cmd *catalogpb.Command) ([]byte, bool) {
 	switch body := cmd.GetBody().(type) {
 	case *catalogpb.Command_Init:

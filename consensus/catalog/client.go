@@ -9,40 +9,41 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// Bounds of what is kept so that a retried command is applied once.
+// Bounds of the results that are kept so that a retried command is applied once.
 const (
-	// MaxOutstanding is how many results a client may have unacknowledged.
+	// MaxOutstanding is how many unacknowledged results a client may have.
 	MaxOutstanding = 1024
 
-	// clientLifetime, in command time, is how long an idle client is
-	// remembered; a retry after it would be applied again.
-	clientLifetime = 24 * time.Hour
+	// clientRetention, in command time, is how long the results of an idle
+	// client are kept; a later retry is applied again.
+	clientRetention = 24 * time.Hour
 
-	// maxClients bounds the memory for clients; the one that was silent for the
-	// longest goes first.
+	// maxClients bounds the number of clients; the one that has been idle
+	// longest is removed first.
 	maxClients = 4096
 )
 
-// client is one source of sequences and the results that it may ask for again.
-// Authors have their own, so that no member can spend the sequences of another.
+// client is one source of command sequences, with the results that it may still
+// retrieve by a retry. Clients belong to one author, so that no member can use up
+// the sequences of another.
 type client struct {
 	Author       GatewayID
 	ID           string
 	Acknowledged uint64
 	LastSeen     time.Time
-	Answers      []answer // by sequence
+	Results      []storedResult // by sequence
 }
 
-type answer struct {
+type storedResult struct {
 	Sequence uint64
 	Result   Result
 }
 
-func bySequence(a answer, sequence uint64) int { return cmp.Compare(a.Sequence, sequence) }
+func bySequence(r storedResult, sequence uint64) int { return cmp.Compare(r.Sequence, sequence) }
 
-// client finds how cmd stands to what its client sent before: a stored result,
-// a refusal, or the client's record to go on with. Commands without a client are
-// applied as often as they come.
+// client compares cmd with the earlier commands of its client. It returns the
+// stored result of a retry, a refusal, or the record of the client. A command
+// without a client has none of these and is applied every time it arrives.
 func (w *writer) client(req request, cmd *catalogpb.Command) (*client, *Result, *Refusal) {
 	if cmd.GetClient() == "" {
 		return nil, nil, nil
@@ -51,36 +52,37 @@ func (w *writer) client(req request, cmd *catalogpb.Command) (*client, *Result, 
 	if c == nil {
 		return &client{Author: req.author, ID: cmd.GetClient()}, nil, nil
 	}
-	if i, found := slices.BinarySearchFunc(c.Answers, cmd.GetSequence(), bySequence); found {
-		return nil, &c.Answers[i].Result, nil
+	if i, found := slices.BinarySearchFunc(c.Results, cmd.GetSequence(), bySequence); found {
+		return nil, &c.Results[i].Result, nil
 	}
 	if cmd.GetSequence() <= c.Acknowledged {
 		return nil, nil, &Refusal{
 			Code: CodeStaleSequence, Field: "sequence",
-			Message: fmt.Sprintf("the result of %d was acknowledged and is forgotten", cmd.GetSequence()),
-			Remedy:  "read the catalog to see what holds",
+			Message: fmt.Sprintf("the result of sequence %d was acknowledged and has been deleted", cmd.GetSequence()),
+			Remedy:  "read the current state of the catalog",
 		}
 	}
 	if len(c.unacknowledged(cmd.GetAcknowledged())) >= MaxOutstanding {
 		return nil, nil, &Refusal{
 			Code: CodeClientBacklog, Field: "acknowledged",
-			Message: fmt.Sprintf("%d results are waiting to be acknowledged", len(c.Answers)),
-			Remedy:  "wait for the writes under way, then try again",
+			Message: fmt.Sprintf("%d results have not been acknowledged", len(c.Results)),
+			Remedy:  "wait for the writes in progress, then try again",
 		}
 	}
 	return c, nil, nil
 }
 
-func (c *client) unacknowledged(acknowledged uint64) []answer {
-	i, found := slices.BinarySearchFunc(c.Answers, acknowledged, bySequence)
+func (c *client) unacknowledged(acknowledged uint64) []storedResult {
+	i, found := slices.BinarySearchFunc(c.Results, acknowledged, bySequence)
 	if found {
 		i++
 	}
-	return c.Answers[i:]
+	return c.Results[i:]
 }
 
-// remember stores the result of cmd and that its client lives.
-func (w *writer) remember(c *client, req request, cmd *catalogpb.Command, result Result) {
+// storeResult stores the result of cmd and the time at which its client was last
+// seen. A nil c stores only the time of the command, for sweep.
+func (w *writer) storeResult(c *client, req request, cmd *catalogpb.Command, result Result) {
 	if req.at.After(w.now) {
 		w.now = req.at
 	}
@@ -92,11 +94,11 @@ func (w *writer) remember(c *client, req request, cmd *catalogpb.Command, result
 		Acknowledged: max(c.Acknowledged, cmd.GetAcknowledged()),
 		LastSeen:     latest(c.LastSeen, req.at),
 	}
-	next.Answers = slices.Clone(c.unacknowledged(next.Acknowledged))
-	i, _ := slices.BinarySearchFunc(next.Answers, cmd.GetSequence(), bySequence)
-	next.Answers = slices.Insert(next.Answers, i, answer{cmd.GetSequence(), result.clone()})
+	next.Results = slices.Clone(c.unacknowledged(next.Acknowledged))
+	i, _ := slices.BinarySearchFunc(next.Results, cmd.GetSequence(), bySequence)
+	next.Results = slices.Insert(next.Results, i, storedResult{cmd.GetSequence(), result.clone()})
 	if c.LastSeen.IsZero() {
-		w.makeRoomForClient()
+		w.evictClients()
 	}
 	insert(w.txn, tableClients, next)
 }
@@ -108,7 +110,8 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-func (w *writer) makeRoomForClient() {
+// evictClients removes idle clients until there is room for one more.
+func (w *writer) evictClients() {
 	count := 0
 	for range each[client](w.txn, tableClients, indexID) {
 		count++
@@ -122,20 +125,20 @@ func (w *writer) makeRoomForClient() {
 	}
 }
 
-// sweep forgets clients and tokens whose time is over. It goes by the time of
-// the commands: every member has the same.
+// sweep deletes clients and tokens that are past their retention. It uses the
+// time of the commands, which is the same on every member.
 func (w *writer) sweep() {
 	if w.now.IsZero() {
 		return
 	}
 	for c := range each[client](w.txn, tableClients, indexSeen) {
-		if w.now.Sub(c.LastSeen) <= clientLifetime {
+		if w.now.Sub(c.LastSeen) <= clientRetention {
 			break
 		}
 		remove(w.txn, tableClients, c)
 	}
 	for t := range each[Token](w.txn, tableTokens, indexExpires) {
-		if w.now.Sub(t.ExpiresAt) <= tokenMemory {
+		if w.now.Sub(t.ExpiresAt) <= tokenRetention {
 			break
 		}
 		remove(w.txn, tableTokens, t)

@@ -12,7 +12,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// numbered signs cmd as number sequence of the author's client "c".
+// numbered signs cmd with the given sequence of the author's client "c".
 func (m *members) numbered(author catalog.GatewayID, sequence, acknowledged uint64, cmd *catalogpb.Command) *catalogpb.Command {
 	cmd = m.sign(author, cmd)
 	cmd.Client, cmd.Sequence, cmd.Acknowledged = "c", sequence, acknowledged
@@ -21,7 +21,7 @@ func (m *members) numbered(author catalog.GatewayID, sequence, acknowledged uint
 
 func (m *members) version(author catalog.GatewayID, sequence, acknowledged uint64, version string) catalog.Result {
 	m.t.Helper()
-	g := theGateway(string(author[:len(author)-len("/gw0")]), "gw0")
+	g := testGateway(string(author[:len(author)-len("/gw0")]), "gw0")
 	g.Version = version
 	return m.entry(m.numbered(author, sequence, acknowledged, catalog.NewUpdateGateway(g)))[0]
 }
@@ -43,7 +43,7 @@ func TestRetriedCommandIsAppliedOnceAndGetsItsResult(t *testing.T) {
 	assert.Equal(t, before, contents(m.state.View()))
 
 	both := m.entry(m.numbered(eastGateway, 2, 0, catalog.NewRevokeToken("t1")), m.numbered(eastGateway, 2, 0, catalog.NewRevokeToken("t1")))
-	assert.Equal(t, both[0], both[1], "also inside of one entry")
+	assert.Equal(t, both[0], both[1], "a retry in the same entry")
 }
 
 func TestRetriedRefusalStaysRefused(t *testing.T) {
@@ -58,7 +58,7 @@ func TestRetriedRefusalStaysRefused(t *testing.T) {
 	assert.False(t, token.Revoked)
 }
 
-func TestWhoLeftMayAskAgainHowItWent(t *testing.T) {
+func TestAuthorThatLeftCanRetryItsLeave(t *testing.T) {
 	m := federationOfThree(t)
 	leave := m.numbered(westGateway, 1, 0, catalog.NewLeave("west"))
 	first := m.entry(leave)[0]
@@ -76,7 +76,7 @@ func TestCommandsMayArriveOutOfOrder(t *testing.T) {
 	assert.Equal(t, second, m.version(westGateway, 2, 0, "v2"))
 }
 
-func TestAcknowledgedResultIsForgottenAndItsRetryRefused(t *testing.T) {
+func TestRetryOfAcknowledgedCommandIsRefused(t *testing.T) {
 	m := federationOfThree(t)
 	m.version(westGateway, 1, 0, "v1")
 	m.version(westGateway, 2, 0, "v2")
@@ -89,7 +89,7 @@ func TestAcknowledgedResultIsForgottenAndItsRetryRefused(t *testing.T) {
 	assert.Equal(t, "v3", g.Version)
 }
 
-func TestClientsOfTwoAuthorsAreTwo(t *testing.T) {
+func TestClientsOfDifferentAuthorsAreSeparate(t *testing.T) {
 	m := federationOfThree(t)
 	require.Nil(t, m.version(westGateway, 1, 0, "v1").Refusal)
 	require.Nil(t, m.version(eastGateway, 1, 0, "v1").Refusal)
@@ -97,7 +97,7 @@ func TestClientsOfTwoAuthorsAreTwo(t *testing.T) {
 	assert.Equal(t, "v1", g.Version)
 }
 
-func TestClientThatNeverAcknowledgesIsStopped(t *testing.T) {
+func TestClientWithTooManyUnacknowledgedResultsIsRefused(t *testing.T) {
 	m := federationOfThree(t)
 	for i := range uint64(catalog.MaxOutstanding) {
 		require.Nil(t, m.version(westGateway, i+1, 0, fmt.Sprint(i)).Refusal)
@@ -106,21 +106,21 @@ func TestClientThatNeverAcknowledgesIsStopped(t *testing.T) {
 	r := m.version(westGateway, next, 0, "more")
 	require.NotNil(t, r.Refusal)
 	assert.Equal(t, catalog.CodeClientBacklog, r.Refusal.Code)
-	assert.Nil(t, m.version(westGateway, next, 1, "more").Refusal, "not remembered: it may be tried again")
+	assert.Nil(t, m.version(westGateway, next, 1, "more").Refusal, "the refusal is not stored, so that the command can be retried")
 }
 
-func TestIdleClientIsForgottenAfterADay(t *testing.T) {
+func TestIdleClientIsDeletedAfterADay(t *testing.T) {
 	for name, c := range map[string]struct {
 		idle    time.Duration
 		version string
 	}{
-		"a day":     {24 * time.Hour, "v2"},
-		"and later": {24*time.Hour + 1, "v1"},
+		"after a day":           {24 * time.Hour, "v2"},
+		"after more than a day": {24*time.Hour + 1, "v1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := federationOfThree(t)
 			m.version(westGateway, 1, 0, "v1")
-			m.must(westGateway, catalog.NewUpdateGateway(func() catalog.Gateway { g := theGateway("west", "gw0"); g.Version = "v2"; return g }()))
+			m.must(westGateway, catalog.NewUpdateGateway(func() catalog.Gateway { g := testGateway("west", "gw0"); g.Version = "v2"; return g }()))
 			m.wait(c.idle)
 			m.must(eastGateway, catalog.NewPutServices(nil))
 			m.version(westGateway, 1, 0, "v1")
@@ -130,7 +130,7 @@ func TestIdleClientIsForgottenAfterADay(t *testing.T) {
 	}
 }
 
-func TestClientsAreBoundedAndTheLongestSilentGoesFirst(t *testing.T) {
+func TestClientsAreBoundedAndTheLongestIdleIsRemoved(t *testing.T) {
 	m := federationOfThree(t)
 	put := func(client string) {
 		cmd := m.sign(westGateway, catalog.NewPutServices(nil))
@@ -142,26 +142,26 @@ func TestClientsAreBoundedAndTheLongestSilentGoesFirst(t *testing.T) {
 	for i := range 4095 {
 		put(fmt.Sprint("n", i))
 	}
-	assert.Equal(t, first.Index, m.version(westGateway, 1, 0, "v1").Index, "remembered")
+	assert.Equal(t, first.Index, m.version(westGateway, 1, 0, "v1").Index, "the result is stored")
 	put("one-more")
 	again := m.version(westGateway, 1, 0, "v1")
-	assert.Equal(t, m.index, again.Index, "forgotten")
+	assert.Equal(t, m.index, again.Index, "the result is deleted")
 }
 
 func TestCommandWithBadEnvelopeIsRefused(t *testing.T) {
 	for name, edit := range map[string]func(*catalogpb.Command){
-		"no time":                  func(c *catalogpb.Command) { c.At = nil },
-		"impossible time":          func(c *catalogpb.Command) { c.At.Nanos = -1 },
-		"client without sequence":  func(c *catalogpb.Command) { c.Client = "c" },
-		"sequence without client":  func(c *catalogpb.Command) { c.Sequence = 1 },
-		"acknowledges itself":      func(c *catalogpb.Command) { c.Client, c.Sequence, c.Acknowledged = "c", 1, 1 },
-		"client is not printable":  func(c *catalogpb.Command) { c.Client, c.Sequence = "c\x00", 1 },
-		"client has a long name":   func(c *catalogpb.Command) { c.Client, c.Sequence = string(make([]byte, 129)), 1 },
-		"gateway key has 31 bytes": func(c *catalogpb.Command) { c.GetUpdateGateway().Gateway.PublicKey = make([]byte, 31) },
+		"no time":                     func(c *catalogpb.Command) { c.At = nil },
+		"impossible time":             func(c *catalogpb.Command) { c.At.Nanos = -1 },
+		"client without sequence":     func(c *catalogpb.Command) { c.Client = "c" },
+		"sequence without client":     func(c *catalogpb.Command) { c.Sequence = 1 },
+		"acknowledges its own result": func(c *catalogpb.Command) { c.Client, c.Sequence, c.Acknowledged = "c", 1, 1 },
+		"client is not printable":     func(c *catalogpb.Command) { c.Client, c.Sequence = "c\x00", 1 },
+		"client is too long":          func(c *catalogpb.Command) { c.Client, c.Sequence = string(make([]byte, 129)), 1 },
+		"gateway key has 31 bytes":    func(c *catalogpb.Command) { c.GetUpdateGateway().Gateway.PublicKey = make([]byte, 31) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := federationOfThree(t)
-			cmd := m.sign(westGateway, catalog.NewUpdateGateway(theGateway("west", "gw0")))
+			cmd := m.sign(westGateway, catalog.NewUpdateGateway(testGateway("west", "gw0")))
 			edit(cmd)
 			result := m.entry(cmd)[0]
 			require.NotNil(t, result.Refusal)

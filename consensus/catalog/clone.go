@@ -6,31 +6,31 @@ import (
 	"slices"
 )
 
-// The records inside the tables are shared by all views and must never change.
-// What goes out to callers is a clone.
+// The records in the tables are shared by all views and must never change, so
+// callers only get clones.
 
-// Clone copies d with all that it refers to.
+// Clone returns a deep copy of d.
 func (d Datacenter) Clone() Datacenter {
 	d.CACertificate = bytes.Clone(d.CACertificate)
 	d.Prefixes = slices.Clone(d.Prefixes)
 	return d
 }
 
-// Clone copies g with all that it refers to.
+// Clone returns a deep copy of g.
 func (g Gateway) Clone() Gateway {
 	g.Endpoints = slices.Clone(g.Endpoints)
 	g.Controls = slices.Clone(g.Controls)
 	return g
 }
 
-// Clone copies s with all that it refers to.
+// Clone returns a deep copy of s.
 func (s Service) Clone() Service {
 	s.Ports = slices.Clone(s.Ports)
 	s.Labels = maps.Clone(s.Labels)
 	return s
 }
 
-// Clone copies e with all that it refers to.
+// Clone returns a deep copy of e.
 func (e Export) Clone() Export {
 	e.Ports = slices.Clone(e.Ports)
 	e.IPFamilies = slices.Clone(e.IPFamilies)
@@ -39,7 +39,7 @@ func (e Export) Clone() Export {
 	return e
 }
 
-// Clone copies s with all that it refers to.
+// Clone returns a deep copy of s.
 func (s EndpointSlice) Clone() EndpointSlice {
 	s.Endpoints = slices.Clone(s.Endpoints)
 	s.Ports = slices.Clone(s.Ports)

@@ -8,23 +8,23 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// Version is the newest meaning of commands that this build knows. Raise it when
-// a command gains a field or a rule, so that members which would apply
-// it differently stop instead of diverging. A new kind of command does not raise
-// it: to a build that does not know the kind it is an unknown command.
+// Version is the newest version of commands that this build supports. Raise it
+// when a command gains a field or a rule, so that members that would apply the
+// command differently stop instead of diverging. A new kind of command does not
+// raise it: for a build without that kind it is an unknown command.
 //
-//	1  the first
-//	2  AddGateway may be repeated, and the gateway itself may be its author
+//	1  the first version
+//	2  AddGateway may be repeated, and its author may be the gateway itself
 const Version = 2
 
-// Commands carry the version that gave them their meaning, so that older members
-// stop only at those that they would take for something else.
+// A command carries the version that defined its meaning, so that older members
+// stop only at commands that they would apply differently.
 const (
 	versionFirst      = 1
 	versionAddGateway = 2
 )
 
-// JoinRequest is what a datacenter brings to be admitted.
+// JoinRequest holds what a datacenter sends to join a federation.
 type JoinRequest struct {
 	TokenID      string
 	SecretHash   [32]byte // HashSecret of the token's secret
@@ -33,29 +33,30 @@ type JoinRequest struct {
 	Gateway      Gateway    // Name, PublicKey, Endpoints, Controls, Version
 }
 
-// NewInit makes a federation out of one datacenter with one gateway. Its author
-// is that gateway.
+// NewInit creates a federation of one datacenter with one gateway, which must be
+// the author.
 func NewInit(f Federation, dc Datacenter, g Gateway) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
 		Federation: f.Proto(), Datacenter: dc.Proto(), Gateway: g.Proto(),
 	}}}
 }
 
-// NewCreateToken stores a token; ID, SecretHash, Datacenter and ExpiresAt count.
+// NewCreateToken stores a token. It uses ID, SecretHash, Datacenter and ExpiresAt
+// of t only.
 func NewCreateToken(t Token) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_CreateToken{
 		CreateToken: &catalogpb.CreateToken{Token: t.Proto()},
 	}}
 }
 
-// NewRevokeToken ends a token that was not used yet. Any member may do so.
+// NewRevokeToken revokes a token that has not been used. Any member may do so.
 func NewRevokeToken(id string) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RevokeToken{
 		RevokeToken: &catalogpb.RevokeToken{Id: id},
 	}}
 }
 
-// NewJoin admits a datacenter. Its author is the member that the newcomer asked.
+// NewJoin admits a datacenter. Its author is the member that received the request.
 func NewJoin(r JoinRequest) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
 		TokenId: r.TokenID, SecretHash: r.SecretHash[:], FederationId: r.FederationID,
@@ -70,51 +71,51 @@ func NewLeave(dc DatacenterName) *catalogpb.Command {
 	}}
 }
 
-// NewRemoveDatacenter removes a datacenter that is gone for good, on the word of
-// another one. Unless forced, the leader of the catalog refuses it for one that it
-// has heard lately.
+// NewRemoveDatacenter removes a datacenter other than the author's that is
+// permanently gone. Unless force is set, the leader refuses to remove a datacenter
+// that it was in contact with recently.
 func NewRemoveDatacenter(dc DatacenterName, force bool) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RemoveDatacenter{
 		RemoveDatacenter: &catalogpb.RemoveDatacenter{Datacenter: string(dc), Force: force},
 	}}
 }
 
-// NewAddGateway adds a gateway to the author's datacenter, or replaces what is
-// known of one that comes back: its index and overlay address stay. Its author is a
-// gateway of the datacenter or the very gateway that is added: whoever puts an
-// author's name on a command has seen a certificate of the datacenter's CA.
+// NewAddGateway adds a gateway to the author's datacenter, or replaces the record
+// of a gateway that returns; its index and overlay address stay. The author is a
+// gateway of the datacenter, or the added gateway itself: the member that sets the
+// author has verified a certificate of the datacenter's CA.
 func NewAddGateway(g Gateway) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionAddGateway, Body: &catalogpb.Command_AddGateway{
 		AddGateway: &catalogpb.AddGateway{Gateway: g.Proto()},
 	}}
 }
 
-// NewUpdateGateway replaces endpoints, controls, version and public key of the
-// author itself; the other fields of g, but its name, do not count.
+// NewUpdateGateway replaces the public key, endpoints, controls, version and
+// draining state of the author. It ignores the other fields of g, except its name.
 func NewUpdateGateway(g Gateway) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateGateway{
 		UpdateGateway: &catalogpb.UpdateGateway{Gateway: g.Proto()},
 	}}
 }
 
-// NewUpdateDatacenter replaces the prefixes of the author's datacenter. Services
-// whose address no longer lies in them are removed with it.
+// NewUpdateDatacenter replaces the prefixes of the author's datacenter. It removes
+// services and endpoint slices with an address outside the new prefixes.
 func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateDatacenter{
 		UpdateDatacenter: &catalogpb.UpdateDatacenter{Datacenter: dc.Proto()},
 	}}
 }
 
-// NewRemoveGateway removes a gateway of the author's datacenter, with the
-// services that it owns and what it saw. The last one leaves by NewLeave.
+// NewRemoveGateway removes a gateway of the author's datacenter with its services
+// and observations. The last gateway cannot be removed: it leaves by NewLeave.
 func NewRemoveGateway(id GatewayID) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RemoveGateway{
 		RemoveGateway: &catalogpb.RemoveGateway{Gateway: string(id)},
 	}}
 }
 
-// NewPutServices registers services of the author's datacenter: all or none.
-// A command is at most MaxCommandSize.
+// NewPutServices registers services of the author's datacenter, all or none of
+// them. The command must not exceed MaxCommandSize.
 func NewPutServices(services []Service) *catalogpb.Command {
 	put := &catalogpb.PutServices{Services: make([]*catalogpb.Service, 0, len(services))}
 	for _, s := range services {
@@ -123,8 +124,8 @@ func NewPutServices(services []Service) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutServices{PutServices: put}}
 }
 
-// NewDeleteServices removes services of the author's datacenter. One that is
-// not there is no error: what was asked for holds.
+// NewDeleteServices removes services of the author's datacenter. It ignores keys
+// that do not exist.
 func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
 	del := &catalogpb.DeleteServices{Services: make([]*catalogpb.Service, 0, len(keys))}
 	for _, k := range keys {
@@ -135,8 +136,8 @@ func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
 }
 
-// NewPutExports offers services of the author's datacenter to all members: all
-// or none. A command is at most MaxCommandSize; see SplitExports.
+// NewPutExports exports services of the author's datacenter to all members, all or
+// none of them. The command must not exceed MaxCommandSize; see SplitExports.
 func NewPutExports(exports []Export) *catalogpb.Command {
 	put := &catalogpb.PutExports{Exports: make([]*catalogpb.Export, 0, len(exports))}
 	for _, e := range exports {
@@ -145,8 +146,8 @@ func NewPutExports(exports []Export) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutExports{PutExports: put}}
 }
 
-// NewDeleteExports withdraws exports of the author's datacenter with all of their
-// endpoint slices. One that is not there is no error.
+// NewDeleteExports removes exports of the author's datacenter with their endpoint
+// slices. It ignores keys that do not exist.
 func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
 	del := &catalogpb.DeleteExports{Exports: make([]*catalogpb.Export, 0, len(keys))}
 	for _, k := range keys {
@@ -155,8 +156,9 @@ func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteExports{DeleteExports: del}}
 }
 
-// NewPutEndpoints replaces whole slices of exports that are there, or in an
-// earlier command: all or none. See SplitEndpoints.
+// NewPutEndpoints replaces endpoint slices as a whole, all or none of them. Their
+// exports must exist, at the latest by an earlier command of the same entry. See
+// SplitEndpoints.
 func NewPutEndpoints(slices []EndpointSlice) *catalogpb.Command {
 	put := &catalogpb.PutEndpoints{Slices: make([]*catalogpb.EndpointSlice, 0, len(slices))}
 	for _, s := range slices {
@@ -165,8 +167,8 @@ func NewPutEndpoints(slices []EndpointSlice) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}
 }
 
-// NewDeleteEndpoints removes slices of the author's datacenter. One that is not
-// there is no error.
+// NewDeleteEndpoints removes endpoint slices of the author's datacenter. It ignores
+// keys that do not exist.
 func NewDeleteEndpoints(keys []EndpointSliceKey) *catalogpb.Command {
 	del := &catalogpb.DeleteEndpoints{Slices: make([]*catalogpb.EndpointSlice, 0, len(keys))}
 	for _, k := range keys {
@@ -175,7 +177,7 @@ func NewDeleteEndpoints(keys []EndpointSliceKey) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteEndpoints{DeleteEndpoints: del}}
 }
 
-// NewPutObservations stores what the author sees of its peers.
+// NewPutObservations stores the endpoints at which the author sees its peers.
 func NewPutObservations(observations []Observation) *catalogpb.Command {
 	put := &catalogpb.PutObservations{Observations: make([]*catalogpb.Observation, 0, len(observations))}
 	for _, o := range observations {
@@ -184,8 +186,8 @@ func NewPutObservations(observations []Observation) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
 }
 
-// Marshal encodes commands as the data of one raft log entry. The same commands
-// give the same bytes.
+// Marshal encodes commands as the data of one raft log entry. The encoding is
+// deterministic.
 func Marshal(cmds ...*catalogpb.Command) ([]byte, error) {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&catalogpb.Entry{Commands: cmds})
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// The conversions copy: neither side shares memory with the other. From proto
-// they read syntax only; whether a value makes sense is for Apply to say. Their
-// errors are *Refusal.
+// The conversions copy: the two sides share no memory. Those from the wire form
+// check only the syntax of the values, Apply checks the rest. Their errors are
+// *Refusal.
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (f Federation) Proto() *catalogpb.Federation {
 	return &catalogpb.Federation{
 		Id: f.ID, Name: f.Name, Overlay: prefixText(f.Overlay),
@@ -24,9 +24,9 @@ func (f Federation) Proto() *catalogpb.Federation {
 	}
 }
 
-// FederationFromProto reads the wire form.
+// FederationFromProto parses the wire form.
 func FederationFromProto(p *catalogpb.Federation) (Federation, error) {
-	var read reader
+	var read fieldReader
 	f := Federation{
 		ID: p.GetId(), Name: p.GetName(), Overlay: read.prefix("overlay", p.GetOverlay()),
 		CreatedAt: read.time("created_at", p.GetCreatedAt()), NextOrdinal: p.GetNextOrdinal(),
@@ -34,7 +34,7 @@ func FederationFromProto(p *catalogpb.Federation) (Federation, error) {
 	return f, read.refusal.err()
 }
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (d Datacenter) Proto() *catalogpb.Datacenter {
 	p := &catalogpb.Datacenter{
 		Name: string(d.Name), Ordinal: d.Ordinal, CaCertificate: bytes.Clone(d.CACertificate),
@@ -48,9 +48,9 @@ func (d Datacenter) Proto() *catalogpb.Datacenter {
 	return p
 }
 
-// DatacenterFromProto reads the wire form.
+// DatacenterFromProto parses the wire form.
 func DatacenterFromProto(p *catalogpb.Datacenter) (Datacenter, error) {
-	var read reader
+	var read fieldReader
 	d := Datacenter{
 		Name: DatacenterName(p.GetName()), Ordinal: p.GetOrdinal(),
 		CACertificate: bytes.Clone(p.GetCaCertificate()),
@@ -65,7 +65,7 @@ func DatacenterFromProto(p *catalogpb.Datacenter) (Datacenter, error) {
 	return d, read.refusal.err()
 }
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (g Gateway) Proto() *catalogpb.Gateway {
 	return &catalogpb.Gateway{
 		Datacenter: string(g.Datacenter), Name: g.Name, Index: g.Index,
@@ -75,9 +75,9 @@ func (g Gateway) Proto() *catalogpb.Gateway {
 	}
 }
 
-// GatewayFromProto reads the wire form.
+// GatewayFromProto parses the wire form.
 func GatewayFromProto(p *catalogpb.Gateway) (Gateway, error) {
-	var read reader
+	var read fieldReader
 	g := Gateway{
 		Datacenter: DatacenterName(p.GetDatacenter()), Name: p.GetName(), Index: p.GetIndex(),
 		PublicKey: read.bytes32("public_key", p.GetPublicKey()),
@@ -88,7 +88,7 @@ func GatewayFromProto(p *catalogpb.Gateway) (Gateway, error) {
 	return g, read.refusal.err()
 }
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (t Token) Proto() *catalogpb.Token {
 	return &catalogpb.Token{
 		Id: t.ID, SecretHash: bytes.Clone(t.SecretHash[:]), Datacenter: string(t.Datacenter),
@@ -97,9 +97,9 @@ func (t Token) Proto() *catalogpb.Token {
 	}
 }
 
-// TokenFromProto reads the wire form.
+// TokenFromProto parses the wire form.
 func TokenFromProto(p *catalogpb.Token) (Token, error) {
-	var read reader
+	var read fieldReader
 	t := Token{
 		ID: p.GetId(), SecretHash: read.bytes32("secret_hash", p.GetSecretHash()),
 		Datacenter: DatacenterName(p.GetDatacenter()), CreatedBy: GatewayID(p.GetCreatedBy()),
@@ -109,7 +109,7 @@ func TokenFromProto(p *catalogpb.Token) (Token, error) {
 	return t, read.refusal.err()
 }
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (s Service) Proto() *catalogpb.Service {
 	p := &catalogpb.Service{
 		Datacenter: string(s.Datacenter), Namespace: s.Namespace, Name: s.Name, Instance: s.Instance,
@@ -124,9 +124,9 @@ func (s Service) Proto() *catalogpb.Service {
 	return p
 }
 
-// ServiceFromProto reads the wire form.
+// ServiceFromProto parses the wire form.
 func ServiceFromProto(p *catalogpb.Service) (Service, error) {
-	var read reader
+	var read fieldReader
 	s := Service{
 		ServiceKey: serviceKeyFromProto(p), Owner: GatewayID(p.GetOwner()),
 		Address: read.addr("address", p.GetAddress()), ModifiedIndex: p.GetModifiedIndex(),
@@ -149,7 +149,7 @@ func serviceKeyFromProto(p *catalogpb.Service) ServiceKey {
 	}
 }
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (o Observation) Proto() *catalogpb.Observation {
 	return &catalogpb.Observation{
 		Observer: string(o.Observer), Peer: string(o.Peer), Endpoint: addrPortText(o.Endpoint),
@@ -157,9 +157,9 @@ func (o Observation) Proto() *catalogpb.Observation {
 	}
 }
 
-// ObservationFromProto reads the wire form.
+// ObservationFromProto parses the wire form.
 func ObservationFromProto(p *catalogpb.Observation) (Observation, error) {
-	var read reader
+	var read fieldReader
 	o := Observation{
 		Observer: GatewayID(p.GetObserver()), Peer: GatewayID(p.GetPeer()),
 		Endpoint: read.addrPort("endpoint", p.GetEndpoint()),
@@ -168,7 +168,7 @@ func ObservationFromProto(p *catalogpb.Observation) (Observation, error) {
 	return o, read.refusal.err()
 }
 
-// Unset values are empty text and absent messages on the wire.
+// Unset values are empty strings and absent messages on the wire.
 
 func prefixText(p netip.Prefix) string {
 	if p == (netip.Prefix{}) {

@@ -7,7 +7,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (e Export) Proto() *catalogpb.Export {
 	p := &catalogpb.Export{
 		Datacenter: string(e.Datacenter), Namespace: e.Namespace, Name: e.Name,
@@ -23,9 +23,9 @@ func (e Export) Proto() *catalogpb.Export {
 	return p
 }
 
-// ExportFromProto reads the wire form.
+// ExportFromProto parses the wire form.
 func ExportFromProto(p *catalogpb.Export) (Export, error) {
-	var read reader
+	var read fieldReader
 	e := Export{
 		ExportKey: exportKeyFromProto(p), Type: ExportType(p.GetType()),
 		Ports:                  read.exportPorts(p.GetPorts()),
@@ -51,7 +51,7 @@ func exportKeyFromProto(p *catalogpb.Export) ExportKey {
 	return ExportKey{Datacenter: DatacenterName(p.GetDatacenter()), Namespace: p.GetNamespace(), Name: p.GetName()}
 }
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (s EndpointSlice) Proto() *catalogpb.EndpointSlice {
 	p := &catalogpb.EndpointSlice{
 		Datacenter: string(s.Datacenter), Namespace: s.Namespace, Name: s.Name, Slice: s.Slice,
@@ -65,9 +65,9 @@ func (s EndpointSlice) Proto() *catalogpb.EndpointSlice {
 	return p
 }
 
-// EndpointSliceFromProto reads the wire form.
+// EndpointSliceFromProto parses the wire form.
 func EndpointSliceFromProto(p *catalogpb.EndpointSlice) (EndpointSlice, error) {
-	var read reader
+	var read fieldReader
 	s := EndpointSlice{
 		EndpointSliceKey: endpointSliceKeyFromProto(p), Ports: read.exportPorts(p.GetPorts()),
 		ModifiedIndex: p.GetModifiedIndex(),
@@ -98,7 +98,7 @@ func exportPortsProto(ports []ExportPort) []*catalogpb.ExportPort {
 	return list
 }
 
-func (r *reader) exportPorts(list []*catalogpb.ExportPort) []ExportPort {
+func (r *fieldReader) exportPorts(list []*catalogpb.ExportPort) []ExportPort {
 	var ports []ExportPort
 	for i, p := range list {
 		ports = append(ports, ExportPort{

@@ -14,9 +14,9 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-func TestTheSameLogGivesTheSameBytes(t *testing.T) {
+func TestSameLogProducesSameSnapshots(t *testing.T) {
 	for seed := range uint64(3) {
-		log := newWalker(t, rand.New(rand.NewPCG(seed, 1))).log(500)
+		log := newGenerator(t, rand.New(rand.NewPCG(seed, 1))).log(500)
 		a, b := catalog.New(), catalog.New()
 		applied := 0
 		for i, entry := range log {
@@ -30,22 +30,22 @@ func TestTheSameLogGivesTheSameBytes(t *testing.T) {
 					applied++
 				}
 			}
-			if i%100 == 0 { // a member that was restored in between goes on alike
+			if i%100 == 0 { // a restored member must continue with the same state
 				require.NoError(t, b.Restore(bytes.NewReader(encode(t, b.View()))))
 			}
 			if i%10 == 0 {
 				require.Equal(t, encode(t, a.View()), encode(t, b.View()))
-				holds(t, a.View())
-				exportsHold(t, a.View())
+				checkInvariants(t, a.View())
+				checkExportInvariants(t, a.View())
 			}
 		}
 		assert.Equal(t, encode(t, a.View()), encode(t, b.View()))
-		assert.Greater(t, applied, 500, "seed %d: the log does too little", seed)
+		assert.Greater(t, applied, 500, "seed %d: the log applies too few commands", seed)
 	}
 }
 
-// holds checks what must be true of every catalog, whatever was tried.
-func holds(t *testing.T, v *catalog.View) {
+// checkInvariants checks the invariants of members and services.
+func checkInvariants(t *testing.T, v *catalog.View) {
 	t.Helper()
 	f, initialized := v.Federation()
 	require.Equal(t, initialized, len(v.Datacenters()) > 0)
@@ -74,8 +74,9 @@ func holds(t *testing.T, v *catalog.View) {
 	}
 }
 
-// exportsHold checks that every slice hangs on an export and reaches no foreigner.
-func exportsHold(t *testing.T, v *catalog.View) {
+// checkExportInvariants checks that every slice belongs to an export and has only
+// addresses of its datacenter.
+func checkExportInvariants(t *testing.T, v *catalog.View) {
 	t.Helper()
 	exports := map[catalog.ExportKey]bool{}
 	for _, e := range v.Exports(catalog.ExportFilter{}) {
@@ -103,9 +104,9 @@ func overlap(a, b catalog.Datacenter) bool {
 	return false
 }
 
-// Labels are a map on the wire: its entries may come in any order, and Go
-// walks maps in another order each time.
-func TestOrderOfLabelsDoesNotMatter(t *testing.T) {
+// Labels are a map on the wire, whose entries can have any order, and the iteration
+// order of Go maps is random.
+func TestOrderOfLabelsDoesNotAffectSnapshots(t *testing.T) {
 	service := func(order []int) []byte {
 		var labels []byte
 		for _, i := range order {
@@ -119,7 +120,7 @@ func TestOrderOfLabelsDoesNotMatter(t *testing.T) {
 		}
 		return labels
 	}
-	s := theService("west", "web", "a", "10.2.0.1")
+	s := testService("west", "web", "a", "10.2.0.1")
 	s.Labels = nil
 	var want []byte
 	for range 20 {
@@ -140,15 +141,15 @@ func TestOrderOfLabelsDoesNotMatter(t *testing.T) {
 	}
 }
 
-// withLabels puts raw fields into the only service of the only command.
+// withLabels appends raw fields to the only service of the only command of entry.
 func withLabels(t *testing.T, entry, labels []byte) []byte {
 	t.Helper()
 	const commands, putServices, services = 1, 24, 1
-	return inside(t, entry, []protowire.Number{commands, putServices, services}, labels)
+	return appendAtPath(t, entry, []protowire.Number{commands, putServices, services}, labels)
 }
 
-// inside appends raw to the message at the path of fields.
-func inside(t *testing.T, message []byte, path []protowire.Number, raw []byte) []byte {
+// appendAtPath appends raw to the message at the path of fields.
+func appendAtPath(t *testing.T, message []byte, path []protowire.Number, raw []byte) []byte {
 	t.Helper()
 	if len(path) == 0 {
 		return append(bytes.Clone(message), raw...)
@@ -163,7 +164,7 @@ func inside(t *testing.T, message []byte, path []protowire.Number, raw []byte) [
 		out = append(out, message[:n]...)
 		if number == path[0] && kind == protowire.BytesType {
 			content, _ := protowire.ConsumeBytes(value)
-			value = protowire.AppendBytes(nil, inside(t, content, path[1:], raw))
+			value = protowire.AppendBytes(nil, appendAtPath(t, content, path[1:], raw))
 		}
 		out = append(out, value...)
 		message = message[n+length:]
@@ -171,20 +172,20 @@ func inside(t *testing.T, message []byte, path []protowire.Number, raw []byte) [
 	return out
 }
 
-func TestOverlapsAreFoundAsByComparingAll(t *testing.T) {
+func TestOverlapSearchMatchesPairwiseComparison(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
-	random := func() netip.Prefix {
+	randomPrefix := func() netip.Prefix {
 		a := netip.AddrFrom4([4]byte{10, byte(r.IntN(4)), byte(r.IntN(256)), byte(r.IntN(256))})
 		return netip.PrefixFrom(a, 12+r.IntN(21)).Masked()
 	}
-	refused, taken := 0, 0
+	refused, accepted := 0, 0
 	for range 300 {
 		m := newMembers(t)
-		dc := theDatacenter(t, "east", random().String())
+		dc := testDatacenter(t, "east", randomPrefix().String())
 		dc.Prefixes = append(dc.Prefixes, prefixes(catalog.NodePrefix, "172.16.0.0/24", "172.16.0.1/32")...)
-		m.must(eastGateway, catalog.NewInit(theFederation("fd00::/48"), dc, theGateway("east", "gw0")))
+		m.must(eastGateway, catalog.NewInit(testFederation("fd00::/48"), dc, testGateway("east", "gw0")))
 		m.token("t1", "")
-		join := joinRequest(t, "t1", "west", random().String())
+		join := joinRequest(t, "t1", "west", randomPrefix().String())
 		result := m.do(eastGateway, catalog.NewJoin(join))
 		if overlap(dc, join.Datacenter) {
 			require.NotNil(t, result.Refusal)
@@ -192,9 +193,9 @@ func TestOverlapsAreFoundAsByComparingAll(t *testing.T) {
 			refused++
 		} else {
 			require.Nil(t, result.Refusal)
-			taken++
+			accepted++
 		}
 	}
 	assert.Greater(t, refused, 20)
-	assert.Greater(t, taken, 20)
+	assert.Greater(t, accepted, 20)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// putEndpoints replaces slices: all of the command or none.
+// putEndpoints replaces endpoint slices, all of the command or none.
 func (w *writer) putEndpoints(req request, body *catalogpb.PutEndpoints) (Result, *Refusal) {
 	list := make([]*EndpointSlice, 0, len(body.GetSlices()))
 	for i, p := range body.GetSlices() {
@@ -30,7 +30,7 @@ func (w *writer) putEndpoints(req request, body *catalogpb.PutEndpoints) (Result
 	return Result{}, nil
 }
 
-// Equal compares all but ModifiedIndex.
+// Equal reports whether s and o are equal apart from ModifiedIndex.
 func (s EndpointSlice) Equal(o EndpointSlice) bool {
 	return s.EndpointSliceKey == o.EndpointSliceKey &&
 		slices.Equal(s.Endpoints, o.Endpoints) && slices.Equal(s.Ports, o.Ports)
@@ -47,13 +47,13 @@ func (w *writer) checkEndpointSlice(req request, s EndpointSlice) *Refusal {
 	if export(w.txn, s.ExportKey) == nil {
 		return &Refusal{
 			Code: CodeUnknownExport, Field: "name",
-			Message: fmt.Sprintf("%s exports no %s/%s", s.Datacenter, s.Namespace, s.Name),
+			Message: fmt.Sprintf("datacenter %s does not export %s/%s", s.Datacenter, s.Namespace, s.Name),
 			Remedy:  "export the service first",
 		}
 	}
 	if len(s.Endpoints) > MaxSliceEndpoints {
 		return &Refusal{
-			Code: CodeTooLarge, Field: "endpoints", Message: fmt.Sprintf("%d are too many", len(s.Endpoints)),
+			Code: CodeTooLarge, Field: "endpoints", Message: fmt.Sprintf("%d endpoints are too many", len(s.Endpoints)),
 			Remedy: fmt.Sprintf("use several slices of at most %d", MaxSliceEndpoints),
 		}
 	}
@@ -74,22 +74,22 @@ func checkEndpoint(dc Datacenter, e, first Endpoint) *Refusal {
 	case !dc.Contains(e.Address) || e.Address.Zone() != "":
 		return &Refusal{
 			Code: CodeAddressForeign, Field: "address",
-			Message: fmt.Sprintf("%q is not in the prefixes of %s", addrText(e.Address), dc.Name),
+			Message: fmt.Sprintf("address %q is not in the prefixes of datacenter %s", addrText(e.Address), dc.Name),
 			Remedy:  "use an address of " + prefixList(dc.Prefixes) + ", or announce its prefix",
 		}
 	case e.Address.Is4() != first.Address.Is4():
-		return invalid("address", "it is of another family than the first", "use a slice for each family")
+		return invalid("address", "the address is not of the same family as the first endpoint", "use one slice per address family")
 	case e.Hostname != "" && !isLabel(e.Hostname):
-		return invalid("hostname", fmt.Sprintf("%q is no DNS label", shorten(e.Hostname)), "use a-z, 0-9 and '-'")
+		return invalid("hostname", fmt.Sprintf("%q is not a DNS label", shorten(e.Hostname)), "use a-z, 0-9 and '-'")
 	case len(e.Zone) > maxNameLength:
-		return invalid("zone", "it is too long", fmt.Sprintf("use at most %d bytes", maxNameLength))
+		return invalid("zone", "the zone is too long", fmt.Sprintf("use at most %d bytes", maxNameLength))
 	}
 	return nil
 }
 
 func (w *writer) deleteEndpoints(req request, body *catalogpb.DeleteEndpoints) (Result, *Refusal) {
 	for i, p := range body.GetSlices() {
-		if r := req.owns("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
+		if r := req.checkOwner("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
 			return Result{}, r.in(at("slices", i))
 		}
 	}
@@ -101,9 +101,9 @@ func (w *writer) deleteEndpoints(req request, body *catalogpb.DeleteEndpoints) (
 	return Result{}, nil
 }
 
-// forgetForeignEndpoints removes the slices with an endpoint that is no longer
-// in the prefixes of dc. Its exporter writes again what is left of them.
-func (w *writer) forgetForeignEndpoints(dc Datacenter) {
+// deleteForeignSlices removes the slices of dc with an endpoint outside its
+// prefixes. The exporter writes the remaining endpoints of these slices again.
+func (w *writer) deleteForeignSlices(dc Datacenter) {
 	for s := range each[EndpointSlice](w.txn, tableEndpoints, indexID, string(dc.Name)) {
 		if slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return !dc.Contains(e.Address) }) {
 			remove(w.txn, tableEndpoints, s)

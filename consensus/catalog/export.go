@@ -10,7 +10,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// putExports offers services to all members: all of the command or none.
+// putExports stores exports, all of the command or none.
 func (w *writer) putExports(req request, body *catalogpb.PutExports) (Result, *Refusal) {
 	exports := make([]*Export, 0, len(body.GetExports()))
 	for i, p := range body.GetExports() {
@@ -25,7 +25,7 @@ func (w *writer) putExports(req request, body *catalogpb.PutExports) (Result, *R
 	}
 	for _, e := range exports {
 		if have := export(w.txn, e.ExportKey); have != nil && have.Equal(*e) {
-			continue // readers that look at ModifiedIndex need not look again
+			continue // ModifiedIndex stays, so that readers can skip the record
 		}
 		e.ModifiedIndex = w.index
 		insert(w.txn, tableExports, e)
@@ -33,7 +33,7 @@ func (w *writer) putExports(req request, body *catalogpb.PutExports) (Result, *R
 	return Result{}, nil
 }
 
-// Equal compares all but ModifiedIndex.
+// Equal reports whether e and o are equal apart from ModifiedIndex.
 func (e Export) Equal(o Export) bool {
 	return e.ExportKey == o.ExportKey && e.Type == o.Type && e.SessionAffinity == o.SessionAffinity &&
 		e.SessionAffinitySeconds == o.SessionAffinitySeconds && e.InternalTrafficPolicy == o.InternalTrafficPolicy &&
@@ -57,16 +57,16 @@ func checkExport(req request, e Export) *Refusal {
 		{"affinity", string(e.Affinity), []string{string(AffinityNone), string(AffinityLocal), string(AffinityRemote)}},
 	} {
 		if !slices.Contains(c.allowed, c.value) {
-			return invalidExport(c.field, fmt.Sprintf("%q is unknown", shorten(c.value)), fmt.Sprintf("use one of %q", c.allowed))
+			return invalidExport(c.field, fmt.Sprintf("value %q is unknown", shorten(c.value)), fmt.Sprintf("use one of %q", c.allowed))
 		}
 	}
 	switch {
 	case e.SessionAffinitySeconds > maxAffinitySeconds:
-		return invalidExport("session_affinity_seconds", "it is longer than a day", "use 1 to 86400")
+		return invalidExport("session_affinity_seconds", "the session affinity is longer than a day", "use 1 to 86400")
 	case len(e.TrafficDistribution) > maxNameLength:
-		return invalidExport("traffic_distribution", "it is too long", "use at most 63 bytes")
+		return invalidExport("traffic_distribution", "the traffic distribution is too long", "use at most 63 bytes")
 	case e.CreatedAt.IsZero():
-		return invalidExport("created_at", "it is missing", "send the time at which the ServiceExport was made")
+		return invalidExport("created_at", "the creation time is missing", "send the creation time of the ServiceExport")
 	}
 	if r := checkFamilies(e.IPFamilies); r != nil {
 		return r
@@ -89,7 +89,7 @@ func invalidExport(field, message, remedy string) *Refusal {
 }
 
 func checkExportKey(req request, k ExportKey) *Refusal {
-	if r := req.owns("datacenter", k.Datacenter); r != nil {
+	if r := req.checkOwner("datacenter", k.Datacenter); r != nil {
 		return r
 	}
 	if r := checkName("namespace", k.Namespace); r != nil {
@@ -101,18 +101,18 @@ func checkExportKey(req request, k ExportKey) *Refusal {
 func checkFamilies(families []IPFamily) *Refusal {
 	for i, f := range families {
 		if f != IPv4 && f != IPv6 || slices.Contains(families[:i], f) {
-			return invalidExport(at("ip_families", i), fmt.Sprintf("%q is unknown or there twice", shorten(string(f))),
+			return invalidExport(at("ip_families", i), fmt.Sprintf("IP family %q is unknown or repeated", shorten(string(f))),
 				"use IPv4, IPv6 or both")
 		}
 	}
 	return nil
 }
 
-// checkExportPorts has the rules of Kubernetes for the ports of a Service.
+// checkExportPorts applies the rules of Kubernetes for the ports of a Service.
 func checkExportPorts(ports []ExportPort) *Refusal {
 	if len(ports) > maxPorts {
 		return &Refusal{
-			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d are too many", len(ports)),
+			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d ports are too many", len(ports)),
 			Remedy: fmt.Sprintf("use at most %d", maxPorts),
 		}
 	}
@@ -122,25 +122,25 @@ func checkExportPorts(ports []ExportPort) *Refusal {
 	for i, p := range ports {
 		switch {
 		case p.Number == 0:
-			return refuse(i, "0 is no port", "use 1 to 65535")
+			return refuse(i, "port number 0 is not valid", "use 1 to 65535")
 		case p.Protocol != "tcp" && p.Protocol != "udp" && p.Protocol != "sctp":
 			return refuse(i, fmt.Sprintf("protocol %q is unknown", shorten(p.Protocol)), "use tcp, udp or sctp")
 		case p.Name != "" && !isLabel(p.Name):
-			return refuse(i, fmt.Sprintf("name %q is no DNS label", shorten(p.Name)), "use a-z, 0-9 and '-'")
+			return refuse(i, fmt.Sprintf("name %q is not a DNS label", shorten(p.Name)), "use a-z, 0-9 and '-'")
 		case len(p.AppProtocol) > maxAppProtocolLength:
-			return refuse(i, "its application protocol is too long", "use at most 317 bytes")
+			return refuse(i, "the application protocol is too long", "use at most 317 bytes")
 		}
 		if slices.ContainsFunc(ports[:i], func(o ExportPort) bool { return o.Name == p.Name }) {
-			return refuse(i, "its name is there twice", "give each port its own name")
+			return refuse(i, "the port name is repeated", "give each port a unique name")
 		}
 	}
 	return nil
 }
 
-// deleteExports removes exports and what hangs on them.
+// deleteExports removes exports and their endpoint slices.
 func (w *writer) deleteExports(req request, body *catalogpb.DeleteExports) (Result, *Refusal) {
 	for i, p := range body.GetExports() {
-		if r := req.owns("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
+		if r := req.checkOwner("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
 			return Result{}, r.in(at("exports", i))
 		}
 	}
@@ -157,8 +157,8 @@ func (w *writer) deleteExports(req request, body *catalogpb.DeleteExports) (Resu
 }
 
 // SplitExports puts exports into as few commands as MaxCommandSize allows, in
-// their order. One that is too large alone gets a command of its own, which
-// is refused.
+// order. An export that is too large by itself gets a command of its own, which
+// Apply refuses.
 func SplitExports(exports []Export) []*catalogpb.Command {
 	return split(exports, func(e Export) int { return proto.Size(e.Proto()) }, NewPutExports)
 }
@@ -170,7 +170,7 @@ func SplitEndpoints(slices []EndpointSlice) []*catalogpb.Command {
 
 func split[T any](records []T, size func(T) int, command func([]T) *catalogpb.Command) []*catalogpb.Command {
 	const (
-		envelope    = 1 << 10 // author, client, time and so on, generously
+		envelope    = 1 << 10 // upper bound of author, client, time and so on
 		fieldHeader = 4       // tag and length
 	)
 	var cmds []*catalogpb.Command

@@ -18,14 +18,14 @@ func putWest(exports ...catalog.Export) func(m *members) {
 	return func(m *members) { m.must(westGateway, catalog.NewPutExports(exports)) }
 }
 
-func TestExportsAndEndpointsAreFoundByFilter(t *testing.T) {
+func TestFilterSelectsExportsAndEndpoints(t *testing.T) {
 	m := federationOfThree(t)
-	putWest(theExport("west", "web"), theExport("west", "api"))(m)
-	m.must(eastGateway, catalog.NewPutExports([]catalog.Export{theExport("east", "web")}))
+	putWest(testExport("west", "web"), testExport("west", "api"))(m)
+	m.must(eastGateway, catalog.NewPutExports([]catalog.Export{testExport("east", "web")}))
 	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{
-		theSlice("west", "web", "b", "10.2.0.2"), theSlice("west", "web", "a", "10.2.0.1"), theSlice("west", "api", "a"),
+		testSlice("west", "web", "b", "10.2.0.2"), testSlice("west", "web", "a", "10.2.0.1"), testSlice("west", "api", "a"),
 	}))
-	m.must(eastGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{theSlice("east", "web", "a", "10.1.0.1")}))
+	m.must(eastGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{testSlice("east", "web", "a", "10.1.0.1")}))
 	for want, f := range map[string]catalog.ExportFilter{
 		"api/west web/east web/west | api/west/a web/east/a web/west/a web/west/b": {},
 		"web/east web/west | web/east/a web/west/a web/west/b":                     {Namespace: "default", Name: "web"},
@@ -54,7 +54,7 @@ func TestPutExportsIsRefused(t *testing.T) {
 		"name":                 {catalog.CodeNameInvalid, "name", func(e *catalog.Export) { e.Name = "a.b" }},
 		"type":                 {catalog.CodeExportInvalid, "type", func(e *catalog.Export) { e.Type = "ExternalName" }},
 		"session affinity":     {catalog.CodeExportInvalid, "session_affinity", func(e *catalog.Export) { e.SessionAffinity = "" }},
-		"affinity for days":    {catalog.CodeExportInvalid, "session_affinity_seconds", func(e *catalog.Export) { e.SessionAffinitySeconds = 86401 }},
+		"affinity of two days": {catalog.CodeExportInvalid, "session_affinity_seconds", func(e *catalog.Export) { e.SessionAffinitySeconds = 86401 }},
 		"traffic policy":       {catalog.CodeExportInvalid, "internal_traffic_policy", func(e *catalog.Export) { e.InternalTrafficPolicy = "Zone" }},
 		"distribution":         {catalog.CodeExportInvalid, "traffic_distribution", func(e *catalog.Export) { e.TrafficDistribution = strings.Repeat("x", 64) }},
 		"affinity":             {catalog.CodeExportInvalid, "affinity", func(e *catalog.Export) { e.Affinity = "near" }},
@@ -72,9 +72,9 @@ func TestPutExportsIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := federationOfThree(t)
-			e := theExport("west", "web")
+			e := testExport("west", "web")
 			c.edit(&e)
-			r := m.refused(westGateway, catalog.NewPutExports([]catalog.Export{theExport("west", "api"), e}), c.code)
+			r := m.refused(westGateway, catalog.NewPutExports([]catalog.Export{testExport("west", "api"), e}), c.code)
 			assert.Equal(t, "exports[1]."+c.field, r.Field)
 		})
 	}
@@ -97,31 +97,31 @@ func TestPutEndpointsIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := federationOfThree(t)
-			putWest(theExport("west", "web"))(m)
-			s := theSlice("west", "web", "b", "10.2.0.1", "10.2.0.2")
+			putWest(testExport("west", "web"))(m)
+			s := testSlice("west", "web", "b", "10.2.0.1", "10.2.0.2")
 			c.edit(&s)
-			good := theSlice("west", "web", "a", "10.2.0.3")
+			good := testSlice("west", "web", "a", "10.2.0.3")
 			r := m.refused(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{good, s}), c.code)
 			assert.Equal(t, "slices[1]."+c.field, r.Field)
 		})
 	}
 }
 
-func TestSliceIsOfOneFamily(t *testing.T) {
+func TestEndpointSliceOfTwoFamiliesIsRefused(t *testing.T) {
 	m := federationOfThree(t)
-	m.must(northGateway, catalog.NewPutExports([]catalog.Export{theExport("north", "web")}))
-	mixed := theSlice("north", "web", "a", "10.3.0.1", "fd00:3::1")
+	m.must(northGateway, catalog.NewPutExports([]catalog.Export{testExport("north", "web")}))
+	mixed := testSlice("north", "web", "a", "10.3.0.1", "fd00:3::1")
 	r := m.refused(northGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{mixed}), catalog.CodeEndpointsInvalid)
 	assert.Equal(t, "slices[0].endpoints[1].address", r.Field)
 }
 
-func TestEndpointsGoWithTheirExport(t *testing.T) {
+func TestDeletingAnExportDeletesItsEndpoints(t *testing.T) {
 	m := federationOfThree(t)
-	putWest(theExport("west", "web"), theExport("west", "web-2"))(m)
+	putWest(testExport("west", "web"), testExport("west", "web-2"))(m)
 	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{
-		theSlice("west", "web", "a", "10.2.0.1"), theSlice("west", "web-2", "a", "10.2.0.1"),
+		testSlice("west", "web", "a", "10.2.0.1"), testSlice("west", "web-2", "a", "10.2.0.1"),
 	}))
-	key := theExport("west", "web").ExportKey
+	key := testExport("west", "web").ExportKey
 	m.refused(eastGateway, catalog.NewDeleteExports([]catalog.ExportKey{key}), catalog.CodeNotOwner)
 	m.must(westGateway, catalog.NewDeleteExports([]catalog.ExportKey{key}))
 	left := m.state.View().EndpointSlices(catalog.ExportFilter{})
@@ -133,20 +133,20 @@ func TestEndpointsGoWithTheirExport(t *testing.T) {
 	assert.Len(t, m.state.View().Exports(catalog.ExportFilter{}), 1)
 }
 
-func TestExportsGoWithTheirDatacenter(t *testing.T) {
+func TestLeavingDeletesExportsAndEndpoints(t *testing.T) {
 	m := federationOfThree(t)
-	putWest(theExport("west", "web"))(m)
-	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{theSlice("west", "web", "a", "10.2.0.1")}))
+	putWest(testExport("west", "web"))(m)
+	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{testSlice("west", "web", "a", "10.2.0.1")}))
 	m.must(westGateway, catalog.NewLeave("west"))
 	assert.Empty(t, m.state.View().Exports(catalog.ExportFilter{}))
 	assert.Empty(t, m.state.View().EndpointSlices(catalog.ExportFilter{}))
 }
 
-func TestEndpointsGoWithTheirPrefix(t *testing.T) {
+func TestRemovingAPrefixDeletesItsEndpoints(t *testing.T) {
 	m := federationOfThree(t)
-	putWest(theExport("west", "web"))(m)
+	putWest(testExport("west", "web"))(m)
 	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{
-		theSlice("west", "web", "a", "10.2.0.1"), theSlice("west", "web", "b", "10.2.0.2", "10.2.200.1"),
+		testSlice("west", "web", "a", "10.2.0.1"), testSlice("west", "web", "b", "10.2.0.2", "10.2.200.1"),
 	}))
 	m.must(westGateway, catalog.NewUpdateDatacenter(catalog.Datacenter{Name: "west", Prefixes: prefixes(catalog.PodPrefix, "10.2.0.0/24")}))
 	left := m.state.View().EndpointSlices(catalog.ExportFilter{})
@@ -154,10 +154,10 @@ func TestEndpointsGoWithTheirPrefix(t *testing.T) {
 	assert.Equal(t, "a", left[0].Slice)
 }
 
-func TestStampsDifferForWhatChanged(t *testing.T) {
+func TestHashOfExportedNameChangesWithTheExport(t *testing.T) {
 	m := federationOfThree(t)
-	putWest(theExport("west", "web"), theExport("west", "api"))(m)
-	slice := theSlice("west", "web", "a", "10.2.0.1")
+	putWest(testExport("west", "web"), testExport("west", "api"))(m)
+	slice := testSlice("west", "web", "a", "10.2.0.1")
 	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{slice}))
 	seed := maphash.MakeSeed()
 	web, api := catalog.ServiceName{Namespace: "default", Name: "web"}, catalog.ServiceName{Namespace: "default", Name: "api"}
@@ -165,8 +165,8 @@ func TestStampsDifferForWhatChanged(t *testing.T) {
 	require.Len(t, before, 2)
 
 	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{slice}))
-	putWest(theExport("west", "web"))(m)
-	assert.Equal(t, before, m.state.View().ExportedNames(seed), "the same again changes nothing")
+	putWest(testExport("west", "web"))(m)
+	assert.Equal(t, before, m.state.View().ExportedNames(seed), "equal records change nothing")
 
 	slice.Endpoints[0].Ready = false
 	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{slice}))
@@ -180,10 +180,10 @@ func TestStampsDifferForWhatChanged(t *testing.T) {
 
 func TestSplitEndpointsFitsCommands(t *testing.T) {
 	m := federationOfThree(t)
-	putWest(theExport("west", "web"))(m)
+	putWest(testExport("west", "web"))(m)
 	var slices []catalog.EndpointSlice
 	for i := range 50 {
-		s := theSlice("west", "web", fmt.Sprint("s", i))
+		s := testSlice("west", "web", fmt.Sprint("s", i))
 		for j := range 100 {
 			s.Endpoints = append(s.Endpoints, catalog.Endpoint{
 				Address: netip.AddrFrom4([4]byte{10, 2, byte(i), byte(j)}), Ready: true, Zone: "zone-a",
@@ -192,7 +192,7 @@ func TestSplitEndpointsFitsCommands(t *testing.T) {
 		slices = append(slices, s)
 	}
 	cmds := catalog.SplitEndpoints(slices)
-	assert.Less(t, len(cmds), 6, "5,000 endpoints go into few commands")
+	assert.Less(t, len(cmds), 6, "5,000 endpoints need few commands")
 	for _, cmd := range cmds {
 		m.must(westGateway, cmd)
 	}

@@ -1,7 +1,6 @@
 package catalog_test
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
@@ -27,29 +26,33 @@ const (
 
 func start() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC) }
 
-// certificate makes a certificate whose bytes depend on name only.
+// certificate returns a certificate whose bytes depend on its arguments only.
 func certificate(t testing.TB, name string, isCA bool) []byte {
 	t.Helper()
 	return certificateWithKey(t, name, name, isCA)
 }
 
-// certificateWithKey makes the key from text; ed25519 signatures have no
-// randomness.
-func certificateWithKey(t testing.TB, text, name string, isCA bool) []byte {
+// certificateWithKey returns a certificate with a key that depends on keyText only.
+func certificateWithKey(t testing.TB, keyText, name string, isCA bool) []byte {
 	t.Helper()
-	seed := sha256.Sum256([]byte(text))
-	var key crypto.Signer = ed25519.NewKeyFromSeed(seed[:])
+	der, err := selfSign(keyText, name, isCA)
+	require.NoError(t, err)
+	return der
+}
+
+// selfSign is deterministic, as Ed25519 signatures are.
+func selfSign(keyText, name string, isCA bool) ([]byte, error) {
+	seed := sha256.Sum256([]byte(keyText))
+	key := ed25519.NewKeyFromSeed(seed[:])
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: start(), NotAfter: start().AddDate(10, 0, 0),
 		IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return der
+	return x509.CreateCertificate(nil, template, template, key.Public(), key)
 }
 
-func theFederation(overlay string) catalog.Federation {
+func testFederation(overlay string) catalog.Federation {
 	return catalog.Federation{ID: federationID, Name: "demo", Overlay: netip.MustParsePrefix(overlay)}
 }
 
@@ -61,7 +64,7 @@ func prefixes(kind catalog.PrefixKind, cidrs ...string) []catalog.Prefix {
 	return list
 }
 
-func theDatacenter(t testing.TB, name string, pods ...string) catalog.Datacenter {
+func testDatacenter(t testing.TB, name string, pods ...string) catalog.Datacenter {
 	t.Helper()
 	return catalog.Datacenter{
 		Name: catalog.DatacenterName(name), CACertificate: certificate(t, name, true),
@@ -69,14 +72,14 @@ func theDatacenter(t testing.TB, name string, pods ...string) catalog.Datacenter
 	}
 }
 
-func theGateway(dc, name string) catalog.Gateway {
+func testGateway(dc, name string) catalog.Gateway {
 	return catalog.Gateway{
 		Datacenter: catalog.DatacenterName(dc), Name: name, PublicKey: sha256.Sum256([]byte(dc + "/" + name)),
 		Endpoints: []string{"192.0.2.1:51820"}, Controls: []string{"192.0.2.1:7443"}, Version: "v1.0.0",
 	}
 }
 
-func theService(dc, name, instance, address string) catalog.Service {
+func testService(dc, name, instance, address string) catalog.Service {
 	return catalog.Service{
 		ServiceKey: catalog.ServiceKey{
 			Datacenter: catalog.DatacenterName(dc), Namespace: "default", Name: name, Instance: instance,
@@ -87,7 +90,7 @@ func theService(dc, name, instance, address string) catalog.Service {
 	}
 }
 
-func theExport(dc, name string) catalog.Export {
+func testExport(dc, name string) catalog.Export {
 	return catalog.Export{
 		ExportKey: catalog.ExportKey{Datacenter: catalog.DatacenterName(dc), Namespace: "default", Name: name},
 		Type:      catalog.ClusterSetIP,
@@ -103,9 +106,9 @@ func theExport(dc, name string) catalog.Export {
 	}
 }
 
-func theSlice(dc, name, slice string, addresses ...string) catalog.EndpointSlice {
+func testSlice(dc, name, slice string, addresses ...string) catalog.EndpointSlice {
 	s := catalog.EndpointSlice{
-		EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: theExport(dc, name).ExportKey, Slice: slice},
+		EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: testExport(dc, name).ExportKey, Slice: slice},
 		Ports:            []catalog.ExportPort{{Name: "http", Protocol: "tcp", Number: 8080}},
 	}
 	for i, a := range addresses {
@@ -116,7 +119,7 @@ func theSlice(dc, name, slice string, addresses ...string) catalog.EndpointSlice
 	return s
 }
 
-// members drives a State as the members of a federation would.
+// members applies commands to a State as the members of a federation do.
 type members struct {
 	t     testing.TB
 	state *catalog.State
@@ -134,7 +137,7 @@ func (m *members) sign(author catalog.GatewayID, cmd *catalogpb.Command) *catalo
 	return cmd
 }
 
-// entry applies commands that are signed as one entry.
+// entry applies signed commands as one entry.
 func (m *members) entry(cmds ...*catalogpb.Command) []catalog.Result {
 	m.t.Helper()
 	entry, err := catalog.Marshal(cmds...)
@@ -160,7 +163,7 @@ func (m *members) must(author catalog.GatewayID, cmd *catalogpb.Command) catalog
 	return result
 }
 
-// refused wants cmd refused with code and nothing changed by it.
+// refused requires that cmd is refused with code and changes nothing.
 func (m *members) refused(author catalog.GatewayID, cmd *catalogpb.Command, code string) *catalog.Refusal {
 	m.t.Helper()
 	before := contents(m.state.View())
@@ -177,8 +180,8 @@ func (m *members) wait(d time.Duration) { m.now = m.now.Add(d) }
 
 func (m *members) init() {
 	m.t.Helper()
-	m.must(eastGateway, catalog.NewInit(theFederation("fd12:3456:789a::/48"),
-		theDatacenter(m.t, "east", "10.1.0.0/16"), theGateway("east", "gw0")))
+	m.must(eastGateway, catalog.NewInit(testFederation("fd12:3456:789a::/48"),
+		testDatacenter(m.t, "east", "10.1.0.0/16"), testGateway("east", "gw0")))
 }
 
 func (m *members) token(id string, bound catalog.DatacenterName) {
@@ -192,11 +195,12 @@ func joinRequest(t testing.TB, token, dc string, pods ...string) catalog.JoinReq
 	t.Helper()
 	return catalog.JoinRequest{
 		TokenID: token, SecretHash: catalog.HashSecret([]byte(token)), FederationID: federationID,
-		Datacenter: theDatacenter(t, dc, pods...), Gateway: theGateway(dc, "gw0"),
+		Datacenter: testDatacenter(t, dc, pods...), Gateway: testGateway(dc, "gw0"),
 	}
 }
 
-// federationOfThree has east, west and north on 10.1, 10.2 and 10.3.
+// federationOfThree has the datacenters east (10.1.0.0/16), west (10.2.0.0/16) and
+// north (10.3.0.0/16 and fd00:3::/64).
 func federationOfThree(t testing.TB) *members {
 	t.Helper()
 	m := newMembers(t)
@@ -208,8 +212,8 @@ func federationOfThree(t testing.TB) *members {
 	return m
 }
 
-// everything is what a reader can see, but the index.
-type everything struct {
+// viewContents holds all records of a view.
+type viewContents struct {
 	Federation   catalog.Federation
 	Datacenters  []catalog.Datacenter
 	Gateways     []catalog.Gateway
@@ -220,9 +224,9 @@ type everything struct {
 	Endpoints    []catalog.EndpointSlice
 }
 
-func contents(v *catalog.View) everything {
+func contents(v *catalog.View) viewContents {
 	f, _ := v.Federation()
-	return everything{
+	return viewContents{
 		Federation: f, Datacenters: v.Datacenters(), Gateways: v.Gateways(), Tokens: v.Tokens(),
 		Services: v.Services(catalog.ServiceFilter{}), Observations: v.Observations(),
 		Exports: v.Exports(catalog.ExportFilter{}), Endpoints: v.EndpointSlices(catalog.ExportFilter{}),

@@ -10,10 +10,10 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// FuzzApply: whatever is in the log, Apply gives an error or one result for each
-// command, twice the same, and never panics.
+// FuzzApply checks that Apply returns an error or one result per command for any
+// entry, is deterministic, and never panics.
 func FuzzApply(f *testing.F) {
-	for _, entry := range full(f).log {
+	for _, entry := range populated(f).log {
 		f.Add(entry)
 	}
 	f.Add([]byte{})
@@ -33,17 +33,17 @@ func FuzzApply(f *testing.F) {
 			after := encode(t, a.View())
 			require.Equal(t, after, encode(t, b.View()))
 			restored, err := catalog.Decode(bytes.NewReader(after))
-			require.NoError(t, err, "what Apply lets in, Decode takes back")
+			require.NoError(t, err, "Decode accepts every state that Apply creates")
 			require.Equal(t, after, encode(t, restored.View()))
 		}
 	})
 }
 
-// FuzzDecodeSnapshot: any bytes are an error or a state that encodes to a
-// snapshot of itself.
+// FuzzDecodeSnapshot checks that Decode returns ErrSnapshot or a state whose encoding
+// decodes to the same state.
 func FuzzDecodeSnapshot(f *testing.F) {
 	f.Add(encode(f, catalog.New().View()))
-	f.Add(encode(f, full(f).state.View()))
+	f.Add(encode(f, populated(f).state.View()))
 	f.Add([]byte{0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, snapshot []byte) {
 		s, err := catalog.Decode(bytes.NewReader(snapshot))
@@ -59,14 +59,14 @@ func FuzzDecodeSnapshot(f *testing.F) {
 	})
 }
 
-// FuzzSnapshotRoundTrip: Decode after Encode gives the state back, for states
-// that random logs lead to.
+// FuzzSnapshotRoundTrip checks that Decode reverses Encode for the states of random
+// logs.
 func FuzzSnapshotRoundTrip(f *testing.F) {
 	f.Add(uint64(1), uint16(10))
 	f.Add(uint64(2), uint16(300))
 	f.Fuzz(func(t *testing.T, seed uint64, entries uint16) {
 		s := catalog.New()
-		for i, entry := range newWalker(t, rand.New(rand.NewPCG(seed, 2))).log(int(entries % 512)) {
+		for i, entry := range newGenerator(t, rand.New(rand.NewPCG(seed, 2))).log(int(entries % 512)) {
 			_, err := s.Apply(uint64(i+1), entry)
 			require.NoError(t, err)
 		}

@@ -7,21 +7,21 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// addGateway takes a gateway in. One that exists has come back, perhaps from a
-// new disk: it keeps what others know it by.
+// addGateway adds a gateway. A gateway that exists has returned, possibly with a
+// new disk: it keeps its index and overlay address.
 func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (Result, *Refusal) {
 	g, err := GatewayFromProto(body.GetGateway())
 	if err != nil {
 		return Result{}, asRefusal(err).in("gateway")
 	}
-	if r := w.mayAdd(req, g); r != nil {
+	if r := w.authorizeAdd(req, g); r != nil {
 		return Result{}, r
 	}
 	if r := w.checkGateway(g); r != nil {
 		return Result{}, r.in("gateway")
 	}
 	if have := gateway(w.txn, g.ID()); have != nil {
-		return w.describeGateway(have, g), nil
+		return w.replaceGateway(have, g), nil
 	}
 	g.Index, g.ModifiedIndex = w.freeIndex(g.Datacenter), w.index
 	overlay, r := w.overlayAddress(federation(w.txn).Overlay, datacenter(w.txn, g.Datacenter).Ordinal, g.Index)
@@ -33,11 +33,12 @@ func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (Result, *R
 	return Result{Gateway: g.Clone()}, nil
 }
 
-// mayAdd lets a datacenter's gateways add others of it, and a gateway itself:
-// one that replaces the last gateway of its datacenter has nobody else left.
-func (w *writer) mayAdd(req request, g Gateway) *Refusal {
+// authorizeAdd allows the gateways of a datacenter to add its other gateways, and
+// a gateway to add itself: no gateway is left to add the one that replaces the
+// last gateway of its datacenter.
+func (w *writer) authorizeAdd(req request, g Gateway) *Refusal {
 	if req.member != nil {
-		return req.owns("gateway.datacenter", g.Datacenter)
+		return req.checkOwner("gateway.datacenter", g.Datacenter)
 	}
 	if req.author != g.ID() || datacenter(w.txn, g.Datacenter) == nil {
 		return unknownAuthor(req.author)
@@ -45,7 +46,7 @@ func (w *writer) mayAdd(req request, g Gateway) *Refusal {
 	return nil
 }
 
-// freeIndex finds the lowest index that no living gateway of dc has.
+// freeIndex returns the lowest index that no gateway of dc has.
 func (w *writer) freeIndex(dc DatacenterName) uint32 {
 	var taken []uint32
 	for g := range each[Gateway](w.txn, tableGateways, indexID, string(dc)) {
@@ -62,8 +63,8 @@ func (w *writer) freeIndex(dc DatacenterName) uint32 {
 	return free
 }
 
-// updateGateway replaces what a gateway says of itself. Index and overlay
-// address are not its to say.
+// updateGateway replaces the fields of the author's record that a gateway sets
+// itself; the catalog assigns index and overlay address.
 func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (Result, *Refusal) {
 	want, err := GatewayFromProto(body.GetGateway())
 	if err != nil {
@@ -72,18 +73,18 @@ func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (Resu
 	if want.ID() != req.author {
 		return Result{}, &Refusal{
 			Code: CodeNotOwner, Field: "gateway",
-			Message: fmt.Sprintf("%s cannot change %s", req.author, shorten(string(want.ID()))),
-			Remedy:  "change a gateway on itself",
+			Message: fmt.Sprintf("gateway %s cannot change gateway %s", req.author, shorten(string(want.ID()))),
+			Remedy:  "run the command on the gateway itself",
 		}
 	}
 	if r := w.checkGateway(want); r != nil {
 		return Result{}, r.in("gateway")
 	}
-	return w.describeGateway(req.member, want), nil
+	return w.replaceGateway(req.member, want), nil
 }
 
-// describeGateway replaces what a gateway says of itself.
-func (w *writer) describeGateway(have *Gateway, want Gateway) Result {
+// replaceGateway replaces the fields of have that a gateway sets itself.
+func (w *writer) replaceGateway(have *Gateway, want Gateway) Result {
 	next := *have
 	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining =
 		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining
@@ -100,15 +101,15 @@ func (g Gateway) equal(o Gateway) bool {
 		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls)
 }
 
-// removeGateway takes one gateway out, with the services that it kept true:
-// another gateway of the datacenter registers again what still exists.
+// removeGateway removes a gateway with the services it owns: another gateway of
+// the datacenter registers those again that still exist.
 func (w *writer) removeGateway(req request, body *catalogpb.RemoveGateway) (Result, *Refusal) {
 	id := GatewayID(body.GetGateway())
 	g := gateway(w.txn, id)
 	if g == nil {
 		return Result{}, unknownGateway("gateway", id)
 	}
-	if r := req.owns("gateway", g.Datacenter); r != nil {
+	if r := req.checkOwner("gateway", g.Datacenter); r != nil {
 		return Result{}, r
 	}
 	count := 0
@@ -117,16 +118,16 @@ func (w *writer) removeGateway(req request, body *catalogpb.RemoveGateway) (Resu
 	}
 	if count == 1 {
 		return Result{}, &Refusal{
-			Code: CodeLastGateway, Field: "gateway", Message: fmt.Sprintf("%s is the last gateway of its datacenter", id),
-			Remedy: "take the datacenter out of the federation with meshctl leave",
+			Code: CodeLastGateway, Field: "gateway", Message: fmt.Sprintf("gateway %s is the last gateway of its datacenter", id),
+			Remedy: "remove the datacenter from the federation with meshctl leave",
 		}
 	}
-	w.forgetGateway(g)
+	w.deleteGateway(g)
 	return Result{}, nil
 }
 
-// forgetGateway removes g, its services, and what it saw and was seen as.
-func (w *writer) forgetGateway(g *Gateway) {
+// deleteGateway deletes g, its services, and the observations by it and of it.
+func (w *writer) deleteGateway(g *Gateway) {
 	id := string(g.ID())
 	remove(w.txn, tableGateways, g)
 	removeAll(w.txn, tableServices, indexOwner, id)
@@ -134,27 +135,27 @@ func (w *writer) forgetGateway(g *Gateway) {
 	removeAll(w.txn, tableObservations, indexPeer, id)
 }
 
-// checkGateway checks what a gateway says of itself.
+// checkGateway checks the fields that a gateway sets itself.
 func (w *writer) checkGateway(g Gateway) *Refusal {
 	if r := checkName("name", g.Name); r != nil {
 		return r
 	}
 	if g.PublicKey == (Key{}) {
 		return &Refusal{
-			Code: CodePublicKeyInvalid, Field: "public_key", Message: "it is missing",
+			Code: CodePublicKeyInvalid, Field: "public_key", Message: "the public key is missing",
 			Remedy: "send the WireGuard public key of the gateway",
 		}
 	}
 	if other := first[Gateway](w.txn, tableGateways, indexPublicKey, g.PublicKey[:]); other != nil && other.ID() != g.ID() {
 		return &Refusal{
 			Code: CodePublicKeyTaken, Field: "public_key", Message: fmt.Sprintf("gateway %s has the same key", other.ID()),
-			Remedy: "give every gateway a key of its own: a data directory must not be copied from another host",
+			Remedy: "give every gateway its own key: do not copy a data directory to another host",
 		}
 	}
 	if len(g.Version) > maxVersionLength || !onlyBytes(g.Version, func(c byte) bool { return ' ' <= c && c < 0x7f }) {
 		return &Refusal{
 			Code: CodeVersionInvalid, Field: "version",
-			Message: fmt.Sprintf("it is longer than %d bytes or not printable", maxVersionLength), Remedy: "shorten it",
+			Message: fmt.Sprintf("the version is longer than %d bytes or not printable", maxVersionLength), Remedy: "use a shorter version",
 		}
 	}
 	if r := checkHostPorts("endpoints", g.Endpoints); r != nil {
@@ -166,6 +167,6 @@ func (w *writer) checkGateway(g Gateway) *Refusal {
 func unknownGateway(field string, id GatewayID) *Refusal {
 	return &Refusal{
 		Code: CodeUnknownGateway, Field: field, Message: fmt.Sprintf("there is no gateway %q", shorten(string(id))),
-		Remedy: "meshctl members lists them",
+		Remedy: "run meshctl members to list the gateways",
 	}
 }

@@ -32,7 +32,7 @@ func TestGatewayIDHasDatacenterAndName(t *testing.T) {
 func TestGatewayGetsLowestFreeIndex(t *testing.T) {
 	m := federationOfThree(t)
 	add := func(name string) catalog.Gateway {
-		return m.must(westGateway, catalog.NewAddGateway(theGateway("west", name))).Gateway
+		return m.must(westGateway, catalog.NewAddGateway(testGateway("west", name))).Gateway
 	}
 	assert.EqualValues(t, 1, add("gw1").Index)
 	assert.EqualValues(t, 2, add("gw2").Index)
@@ -44,34 +44,34 @@ func TestGatewayGetsLowestFreeIndex(t *testing.T) {
 
 func TestAddGatewayIsRefused(t *testing.T) {
 	m := federationOfThree(t)
-	m.refused(eastGateway, catalog.NewAddGateway(theGateway("west", "gw1")), catalog.CodeNotOwner)
-	m.refused("west/gw1", catalog.NewAddGateway(theGateway("west", "gw2")), catalog.CodeUnknownAuthor)
-	m.refused("west/gw1", catalog.NewAddGateway(theGateway("east", "gw1")), catalog.CodeUnknownAuthor)
-	m.refused("south/gw1", catalog.NewAddGateway(theGateway("south", "gw1")), catalog.CodeUnknownAuthor)
-	m.refused(westGateway, catalog.NewAddGateway(theGateway("west", "g.w")), catalog.CodeNameInvalid)
-	sameKey := theGateway("west", "gw1")
-	sameKey.PublicKey = theGateway("north", "gw0").PublicKey
+	m.refused(eastGateway, catalog.NewAddGateway(testGateway("west", "gw1")), catalog.CodeNotOwner)
+	m.refused("west/gw1", catalog.NewAddGateway(testGateway("west", "gw2")), catalog.CodeUnknownAuthor)
+	m.refused("west/gw1", catalog.NewAddGateway(testGateway("east", "gw1")), catalog.CodeUnknownAuthor)
+	m.refused("south/gw1", catalog.NewAddGateway(testGateway("south", "gw1")), catalog.CodeUnknownAuthor)
+	m.refused(westGateway, catalog.NewAddGateway(testGateway("west", "g.w")), catalog.CodeNameInvalid)
+	sameKey := testGateway("west", "gw1")
+	sameKey.PublicKey = testGateway("north", "gw0").PublicKey
 	m.refused(westGateway, catalog.NewAddGateway(sameKey), catalog.CodePublicKeyTaken)
 }
 
 func TestGatewayOfAMemberAddsItself(t *testing.T) {
 	m := federationOfThree(t)
-	g := m.must("west/gw1", catalog.NewAddGateway(theGateway("west", "gw1"))).Gateway
+	g := m.must("west/gw1", catalog.NewAddGateway(testGateway("west", "gw1"))).Gateway
 	assert.EqualValues(t, 1, g.Index)
-	m.must("west/gw1", catalog.NewUpdateGateway(theGateway("west", "gw1")))
+	m.must("west/gw1", catalog.NewUpdateGateway(testGateway("west", "gw1")))
 }
 
 func TestReturningGatewayKeepsIndexAndOverlayAddress(t *testing.T) {
 	m := federationOfThree(t)
-	before := m.must(westGateway, catalog.NewAddGateway(theGateway("west", "gw1"))).Gateway
-	again := theGateway("west", "gw1")
-	assert.Equal(t, before, m.must("west/gw1", catalog.NewAddGateway(again)).Gateway, "nothing new is nothing changed")
+	before := m.must(westGateway, catalog.NewAddGateway(testGateway("west", "gw1"))).Gateway
+	again := testGateway("west", "gw1")
+	assert.Equal(t, before, m.must("west/gw1", catalog.NewAddGateway(again)).Gateway, "an equal record changes nothing")
 	again.PublicKey[0]++
 	after := m.must(westGateway, catalog.NewAddGateway(again)).Gateway
 	assert.Equal(t, before.Index, after.Index)
 	assert.Equal(t, before.Overlay, after.Overlay)
 	assert.Equal(t, again.PublicKey, after.PublicKey)
-	again.PublicKey = theGateway("west", "gw0").PublicKey
+	again.PublicKey = testGateway("west", "gw0").PublicKey
 	m.refused(westGateway, catalog.NewAddGateway(again), catalog.CodePublicKeyTaken)
 }
 
@@ -83,12 +83,12 @@ func TestLastGatewayCannotBeRemoved(t *testing.T) {
 	m.refused(westGateway, catalog.NewRemoveGateway("west"), catalog.CodeUnknownGateway)
 }
 
-func TestRemovedGatewayTakesItsServicesAndObservations(t *testing.T) {
+func TestRemovingAGatewayDeletesItsServicesAndObservations(t *testing.T) {
 	m := federationOfThree(t)
-	m.must(westGateway, catalog.NewAddGateway(theGateway("west", "gw1")))
-	of1 := theService("west", "web", "b", "10.2.0.2")
+	m.must(westGateway, catalog.NewAddGateway(testGateway("west", "gw1")))
+	of1 := testService("west", "web", "b", "10.2.0.2")
 	of1.Owner = "west/gw1"
-	m.must(westGateway, catalog.NewPutServices([]catalog.Service{theService("west", "web", "a", "10.2.0.1"), of1}))
+	m.must(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "web", "a", "10.2.0.1"), of1}))
 	m.must("west/gw1", catalog.NewPutObservations(observations(eastGateway)))
 	m.must(eastGateway, catalog.NewPutObservations(observations("west/gw1", westGateway)))
 	m.must(westGateway, catalog.NewRemoveGateway("west/gw1"))
@@ -100,7 +100,7 @@ func TestRemovedGatewayTakesItsServicesAndObservations(t *testing.T) {
 	assert.Len(t, v.Observations(), 1)
 }
 
-func TestUpdateGatewayKeepsWhatTheCatalogGave(t *testing.T) {
+func TestUpdateGatewayKeepsIndexAndOverlayAddress(t *testing.T) {
 	m := federationOfThree(t)
 	before, _ := m.state.View().Gateway(westGateway)
 	want := before
@@ -120,9 +120,9 @@ func TestUpdateGatewayKeepsWhatTheCatalogGave(t *testing.T) {
 
 func TestUpdateGatewayIsRefused(t *testing.T) {
 	m := federationOfThree(t)
-	m.must(westGateway, catalog.NewAddGateway(theGateway("west", "gw1")))
+	m.must(westGateway, catalog.NewAddGateway(testGateway("west", "gw1")))
 	update := func(edit func(*catalog.Gateway)) *catalog.Gateway {
-		g := theGateway("west", "gw0")
+		g := testGateway("west", "gw0")
 		edit(&g)
 		return &g
 	}
@@ -130,18 +130,18 @@ func TestUpdateGatewayIsRefused(t *testing.T) {
 		code string
 		edit func(*catalog.Gateway)
 	}{
-		"another's gateway":      {catalog.CodeNotOwner, func(g *catalog.Gateway) { g.Datacenter = "east" }},
-		"sibling":                {catalog.CodeNotOwner, func(g *catalog.Gateway) { g.Name = "gw1" }},
-		"zero key":               {catalog.CodePublicKeyInvalid, func(g *catalog.Gateway) { g.PublicKey = catalog.Key{} }},
-		"another's key":          {catalog.CodePublicKeyTaken, func(g *catalog.Gateway) { g.PublicKey = theGateway("east", "gw0").PublicKey }},
-		"too many endpoints":     {catalog.CodeTooLarge, func(g *catalog.Gateway) { g.Endpoints = make([]string, 17) }},
-		"endpoint without host":  {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{":51820"} }},
-		"endpoint unspecified":   {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"0.0.0.0:51820"} }},
-		"endpoint like IPv4":     {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"192.0.2.256:51820"} }},
-		"port too large":         {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"192.0.2.1:65536"} }},
-		"zone of another host":   {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"[fe80::1%eth0]:51820"} }},
-		"version is a book":      {catalog.CodeVersionInvalid, func(g *catalog.Gateway) { g.Version = strings.Repeat("v", 65) }},
-		"version is a line feed": {catalog.CodeVersionInvalid, func(g *catalog.Gateway) { g.Version = "\n" }},
+		"another's gateway":         {catalog.CodeNotOwner, func(g *catalog.Gateway) { g.Datacenter = "east" }},
+		"sibling":                   {catalog.CodeNotOwner, func(g *catalog.Gateway) { g.Name = "gw1" }},
+		"zero key":                  {catalog.CodePublicKeyInvalid, func(g *catalog.Gateway) { g.PublicKey = catalog.Key{} }},
+		"another's key":             {catalog.CodePublicKeyTaken, func(g *catalog.Gateway) { g.PublicKey = testGateway("east", "gw0").PublicKey }},
+		"too many endpoints":        {catalog.CodeTooLarge, func(g *catalog.Gateway) { g.Endpoints = make([]string, 17) }},
+		"endpoint without host":     {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{":51820"} }},
+		"endpoint unspecified":      {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"0.0.0.0:51820"} }},
+		"endpoint is no valid IPv4": {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"192.0.2.256:51820"} }},
+		"port too large":            {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"192.0.2.1:65536"} }},
+		"endpoint with a zone":      {catalog.CodeEndpointInvalid, func(g *catalog.Gateway) { g.Endpoints = []string{"[fe80::1%eth0]:51820"} }},
+		"version is too long":       {catalog.CodeVersionInvalid, func(g *catalog.Gateway) { g.Version = strings.Repeat("v", 65) }},
+		"version is not printable":  {catalog.CodeVersionInvalid, func(g *catalog.Gateway) { g.Version = "\n" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m.t = t
@@ -150,25 +150,25 @@ func TestUpdateGatewayIsRefused(t *testing.T) {
 	}
 }
 
-func TestSmallOverlayGivesLowestFreeAddressUntilExhausted(t *testing.T) {
+func TestSmallOverlayAssignsLowestFreeAddressUntilExhausted(t *testing.T) {
 	for overlay, want := range map[string][]string{
 		"10.99.0.0/29": {"10.99.0.1", "10.99.0.2", "10.99.0.3", "10.99.0.4", "10.99.0.5", "10.99.0.6"},
 		"fd00::f8/125": {"fd00::f9", "fd00::fa", "fd00::fb", "fd00::fc", "fd00::fd", "fd00::fe", "fd00::ff"},
 	} {
 		t.Run(overlay, func(t *testing.T) {
 			m := newMembers(t)
-			got := []string{m.must(eastGateway, catalog.NewInit(theFederation(overlay),
-				theDatacenter(t, "east", "10.1.0.0/16"), theGateway("east", "gw0"))).Gateway.Overlay.String()}
+			got := []string{m.must(eastGateway, catalog.NewInit(testFederation(overlay),
+				testDatacenter(t, "east", "10.1.0.0/16"), testGateway("east", "gw0"))).Gateway.Overlay.String()}
 			for i := 1; i < len(want); i++ {
-				g := m.must(eastGateway, catalog.NewAddGateway(theGateway("east", fmt.Sprintf("gw%d", i)))).Gateway
+				g := m.must(eastGateway, catalog.NewAddGateway(testGateway("east", fmt.Sprintf("gw%d", i)))).Gateway
 				got = append(got, g.Overlay.String())
 			}
 			assert.Equal(t, want, got)
-			m.refused(eastGateway, catalog.NewAddGateway(theGateway("east", "more")), catalog.CodeOverlayExhausted)
+			m.refused(eastGateway, catalog.NewAddGateway(testGateway("east", "more")), catalog.CodeOverlayExhausted)
 			m.token("t1", "")
 			m.refused(eastGateway, catalog.NewJoin(joinRequest(t, "t1", "west", "10.2.0.0/16")), catalog.CodeOverlayExhausted)
 			m.must(eastGateway, catalog.NewRemoveGateway("east/gw2"))
-			g := m.must(eastGateway, catalog.NewAddGateway(theGateway("east", "more"))).Gateway
+			g := m.must(eastGateway, catalog.NewAddGateway(testGateway("east", "more"))).Gateway
 			assert.Equal(t, want[2], g.Overlay.String())
 		})
 	}

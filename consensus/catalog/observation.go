@@ -6,7 +6,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// putObservations stores what the author sees: all of the command or none.
+// putObservations stores observations of the author, all of the command or none.
 func (w *writer) putObservations(req request, body *catalogpb.PutObservations) (Result, *Refusal) {
 	observations := make([]*Observation, 0, len(body.GetObservations()))
 	for i, p := range body.GetObservations() {
@@ -36,7 +36,7 @@ func (w *writer) checkObservation(req request, o Observation) *Refusal {
 	if o.Observer != req.author {
 		return &Refusal{
 			Code: CodeNotOwner, Field: "observer",
-			Message: fmt.Sprintf("%s cannot say what %s sees", req.author, shorten(string(o.Observer))),
+			Message: fmt.Sprintf("gateway %s cannot write observations of gateway %s", req.author, shorten(string(o.Observer))),
 			Remedy:  "send only the author's own observations",
 		}
 	}
@@ -45,7 +45,7 @@ func (w *writer) checkObservation(req request, o Observation) *Refusal {
 	}
 	if !isReachable(o.Endpoint) {
 		return &Refusal{
-			Code: CodeEndpointInvalid, Field: "endpoint", Message: fmt.Sprintf("%q cannot be a peer's", addrPortText(o.Endpoint)),
+			Code: CodeEndpointInvalid, Field: "endpoint", Message: fmt.Sprintf("%q cannot be the endpoint of a peer", addrPortText(o.Endpoint)),
 			Remedy: "send the address and port from which packets come",
 		}
 	}

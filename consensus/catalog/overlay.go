@@ -7,11 +7,12 @@ import (
 	"net/netip"
 )
 
-// overlayAddress gives a new gateway its address inside the tunnels.
+// overlayAddress returns the overlay address for a new gateway.
 //
-// An IPv6 overlay with room for it (a ULA /48, RFC 4193) has a 16-bit subnet for
-// each datacenter, its ordinal, and index+1 as host: who reads the address sees
-// whose it is. A smaller overlay gives the lowest address that is free.
+// In an IPv6 overlay of prefix length 48 or less, such as a ULA /48 (RFC 4193), the
+// address has the ordinal of the datacenter as 16-bit subnet and index+1 as interface
+// identifier, so that it identifies the gateway. In a smaller overlay it is the lowest
+// free address.
 func (w *writer) overlayAddress(overlay netip.Prefix, ordinal, index uint32) (netip.Addr, *Refusal) {
 	const subnetStart = 48
 	if overlay.Addr().Is6() && overlay.Bits() <= subnetStart {
@@ -23,7 +24,7 @@ func (w *writer) overlayAddress(overlay netip.Prefix, ordinal, index uint32) (ne
 		binary.BigEndian.PutUint64(a[8:], uint64(index)+1)
 		return netip.AddrFrom16(a), nil
 	}
-	free := overlay.Addr().Next() // the first address is the network's (RFC 4291 §2.6.1 for IPv6)
+	free := overlay.Addr().Next() // the first address is reserved (the network address, RFC 4291 §2.6.1 in IPv6)
 	for g := range each[Gateway](w.txn, tableGateways, indexOverlay) {
 		if g.Overlay != free {
 			break
@@ -39,7 +40,26 @@ func (w *writer) overlayAddress(overlay netip.Prefix, ordinal, index uint32) (ne
 
 func overlayExhausted(overlay netip.Prefix) *Refusal {
 	return &Refusal{
-		Code: CodeOverlayExhausted, Field: "overlay", Message: fmt.Sprintf("no address is free in %s", overlay),
-		Remedy: "remove gateways that are gone, or make a federation with a larger overlay",
+		Code: CodeOverlayExhausted, Field: "overlay", Message: fmt.Sprintf("overlay %s has no free address", overlay),
+		Remedy: "remove gateways that are gone, or create a federation with a larger overlay",
 	}
+}
+
+// checkOverlay requires room for several gateways: 3 host bits are enough for six
+// in IPv4.
+func checkOverlay(field string, p netip.Prefix) *Refusal {
+	const leastBits, leastHostBits = 8, 3
+	refuse := func(message string) *Refusal {
+		return &Refusal{
+			Code: CodeOverlayInvalid, Field: field, Message: message,
+			Remedy: "use a ULA /48 such as fd12:3456:789a::/48, or a private IPv4 prefix that no datacenter uses",
+		}
+	}
+	if r := checkPrefix(Prefix{CIDR: p, Kind: NodePrefix}); r != nil {
+		return refuse(r.Message)
+	}
+	if p.Bits() < leastBits || p.Addr().BitLen()-p.Bits() < leastHostBits {
+		return refuse(fmt.Sprintf("prefix %s is too large or too small for the overlay", p))
+	}
+	return nil
 }

@@ -7,25 +7,25 @@ import (
 
 // Codes of refusals. They are stable: programs and scripts compare them.
 const (
-	CodeMalformed         = "malformed"           // a field cannot be read at all
-	CodeTooLarge          = "too-large"           // the command or a part of it exceeds its bound
-	CodeIgnoredUnknown    = "ignored-unknown"     // this member does not know the command; it is ignorable
+	CodeMalformed         = "malformed"           // a field cannot be parsed
+	CodeTooLarge          = "too-large"           // the command or a part of it exceeds its limit
+	CodeIgnoredUnknown    = "ignored-unknown"     // this member does not support the command, which is ignorable
 	CodeUnknownCommand    = "unknown-command"     // Check only: in the log it stops the member
 	CodeClockAhead        = "clock-ahead"         // Check only: the proposer's clock is ahead of the leader's
-	CodeStaleSequence     = "stale-sequence"      // the result was acknowledged and forgotten
-	CodeClientBacklog     = "client-backlog"      // too many results that the client has not acknowledged
+	CodeStaleSequence     = "stale-sequence"      // the result was acknowledged and deleted
+	CodeClientBacklog     = "client-backlog"      // the client has too many unacknowledged results
 	CodeNotInitialized    = "not-initialized"     // the catalog holds no federation
 	CodeInitialized       = "already-initialized" // the catalog holds a federation
-	CodeUnknownAuthor     = "unknown-author"      // the caller is no member
-	CodeNotOwner          = "not-owner"           // the caller writes what another owns
-	CodeFederationInvalid = "federation-invalid"  // its id is no UUID
-	CodeFederationDiffers = "federation-differs"  // the token is of another federation
+	CodeUnknownAuthor     = "unknown-author"      // the author is not a member
+	CodeNotOwner          = "not-owner"           // the author does not own the record
+	CodeFederationInvalid = "federation-invalid"  // its id is not a UUID
+	CodeFederationDiffers = "federation-differs"  // the token is for another federation
 	CodeTokenUnknown      = "token-unknown"
 	CodeTokenSecret       = "token-secret-wrong"
 	CodeTokenExpired      = "token-expired"
 	CodeTokenUsed         = "token-used"
 	CodeTokenRevoked      = "token-revoked"
-	CodeTokenBound        = "token-bound" // to another datacenter name
+	CodeTokenBound        = "token-bound" // the token is for another datacenter name
 	CodeTokenExists       = "token-exists"
 	CodeTokenInvalid      = "token-invalid"
 	CodeTokenLifetime     = "token-lifetime"
@@ -33,7 +33,7 @@ const (
 	CodeNameInvalid       = "name-invalid"
 	CodeNameTaken         = "name-taken"
 	CodeUnknownDatacenter = "unknown-datacenter"
-	CodeOwnDatacenter     = "own-datacenter" // it leaves, it is not removed
+	CodeOwnDatacenter     = "own-datacenter" // the own datacenter leaves instead
 	CodeUnknownGateway    = "unknown-gateway"
 	CodeLastGateway       = "last-gateway"
 	CodePrefixInvalid     = "prefix-invalid"
@@ -43,31 +43,30 @@ const (
 	CodeOverlayExhausted  = "overlay-exhausted"
 	CodeCertificate       = "certificate-invalid"
 	CodeCertificateTaken  = "certificate-taken"
-	CodeCertificateFixed  = "certificate-fixed" // only joining sets it
+	CodeCertificateFixed  = "certificate-fixed" // a member cannot change it
 	CodePublicKeyInvalid  = "public-key-invalid"
 	CodePublicKeyTaken    = "public-key-taken"
 	CodeEndpointInvalid   = "endpoint-invalid"
 	CodeVersionInvalid    = "version-invalid"
 	CodeServiceInvalid    = "service-invalid"
 	CodeAddressInvalid    = "address-invalid"
-	CodeAddressForeign    = "address-foreign" // outside of the datacenter's prefixes
+	CodeAddressForeign    = "address-foreign" // outside the datacenter's prefixes
 	CodePortInvalid       = "port-invalid"
 	CodeLabelsInvalid     = "labels-invalid"
 	CodeExportInvalid     = "export-invalid"
-	CodeUnknownExport     = "unknown-export" // endpoints need an export
+	CodeUnknownExport     = "unknown-export" // endpoints of a service that is not exported
 	CodeEndpointsInvalid  = "endpoints-invalid"
 )
 
-// Refusal says why a command changed nothing. As an error, errors.As finds it
-// as a *Refusal.
+// Refusal describes why a command changed nothing. *Refusal implements error.
 type Refusal struct {
 	Code    string // stable, for programs; one of the Code constants
-	Field   string // what the caller got wrong, as a path: "prefixes[0]"
+	Field   string // path of the field that was refused: "prefixes[0]"; may be empty
 	Message string // one sentence
 	Remedy  string // what to do next
 }
 
-// Error gives field, message and remedy in one line.
+// Error returns field, message and remedy in one line.
 func (r *Refusal) Error() string {
 	text := r.Message
 	if r.Field != "" {
@@ -79,7 +78,7 @@ func (r *Refusal) Error() string {
 	return text
 }
 
-// in puts the path of the enclosing field before that of r.
+// in returns r with path, that of the enclosing field, prepended to its field.
 func (r *Refusal) in(path string) *Refusal {
 	if r == nil {
 		return nil
@@ -96,7 +95,7 @@ func (r *Refusal) in(path string) *Refusal {
 	return &inside
 }
 
-// err avoids the typed nil: a nil *Refusal in an error is not a nil error.
+// err returns r as an error, which is nil if r is nil.
 func (r *Refusal) err() error {
 	if r == nil {
 		return nil
@@ -104,7 +103,7 @@ func (r *Refusal) err() error {
 	return r
 }
 
-// asRefusal names the errors of the conversions by their type.
+// asRefusal returns an error of the conversions as a *Refusal.
 func asRefusal(err error) *Refusal {
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r
@@ -114,7 +113,7 @@ func asRefusal(err error) *Refusal {
 
 func at(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
 
-const defectRemedy = "this is a defect of the program that sent the command: report it with both versions of meshd"
+const defectRemedy = "report this as a defect of the program that sent the command, with both versions of meshd"
 
 func malformed(field, message string) *Refusal {
 	return &Refusal{Code: CodeMalformed, Field: field, Message: message, Remedy: defectRemedy}

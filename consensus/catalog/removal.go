@@ -6,10 +6,10 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// removeDatacenter takes out another datacenter, one that cannot leave by itself
-// because it is gone. Any member may: who admits whom he wants, as every member
-// can, is trusted that far; DESIGN.md of consensus weighs it. The author always
-// stays, so that the federation never becomes empty by it.
+// removeDatacenter removes a datacenter other than the author's, which cannot leave
+// itself because it is gone. Any member may do so, as any member may admit a
+// datacenter; consensus/DESIGN.md has the reasons. The author's datacenter stays,
+// so that the federation never becomes empty.
 func (w *writer) removeDatacenter(req request, body *catalogpb.RemoveDatacenter) (Result, *Refusal) {
 	name := DatacenterName(body.GetDatacenter())
 	if name == req.member.Datacenter {
@@ -20,13 +20,14 @@ func (w *writer) removeDatacenter(req request, body *catalogpb.RemoveDatacenter)
 		return Result{}, unknownDatacenter(name)
 	}
 	gone := dc.Clone()
-	w.forgetDatacenter(dc)
+	w.deleteDatacenter(dc)
 	w.revokeTokensOf(name)
 	return Result{Datacenter: gone}, nil
 }
 
-// revokeTokensOf ends the unused tokens that gateways of dc made. Whoever took
-// over a datacenter that is removed for it could come back with one.
+// revokeTokensOf revokes the unused tokens that gateways of dc created. If dc is
+// removed because an attacker controls it, the attacker could otherwise join again
+// with such a token.
 func (w *writer) revokeTokensOf(dc DatacenterName) {
 	var open []*Token
 	for t := range each[Token](w.txn, tableTokens, indexID) {
@@ -43,14 +44,14 @@ func (w *writer) revokeTokensOf(dc DatacenterName) {
 
 func ownDatacenter(name DatacenterName) *Refusal {
 	return &Refusal{
-		Code: CodeOwnDatacenter, Field: "datacenter", Message: fmt.Sprintf("%q is the datacenter that asks for it", shorten(string(name))),
-		Remedy: "take it out of the federation with meshctl leave",
+		Code: CodeOwnDatacenter, Field: "datacenter", Message: fmt.Sprintf("datacenter %q cannot remove itself", shorten(string(name))),
+		Remedy: "remove it from the federation with meshctl leave",
 	}
 }
 
 func unknownDatacenter(name DatacenterName) *Refusal {
 	return &Refusal{
 		Code: CodeUnknownDatacenter, Field: "datacenter", Message: fmt.Sprintf("there is no datacenter %q", shorten(string(name))),
-		Remedy: "meshctl members lists them",
+		Remedy: "run meshctl members to list the datacenters",
 	}
 }

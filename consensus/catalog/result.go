@@ -6,10 +6,10 @@ import (
 
 // Result is the outcome of one command.
 type Result struct {
-	Index      uint64     // raft index at which it was decided
-	Refusal    *Refusal   // nil: applied
-	Datacenter Datacenter // of Init, Join and UpdateDatacenter as the catalog holds it, of RemoveDatacenter as it held it
-	Gateway    Gateway    // of Init, Join, AddGateway and UpdateGateway
+	Index      uint64     // raft index of the entry with the command
+	Refusal    *Refusal   // nil if the command was applied
+	Datacenter Datacenter // of Init, Join and UpdateDatacenter: as stored; of RemoveDatacenter: as it was
+	Gateway    Gateway    // of Init, Join, AddGateway and UpdateGateway: as stored
 }
 
 func (r Result) clone() Result {
@@ -21,7 +21,7 @@ func (r Result) clone() Result {
 	return r
 }
 
-// Proto gives the wire form.
+// Proto returns the wire form.
 func (r Result) Proto() *catalogpb.Result {
 	p := &catalogpb.Result{Index: r.Index, Refusal: r.Refusal.Proto()}
 	if r.Datacenter.Name != "" {
@@ -33,7 +33,7 @@ func (r Result) Proto() *catalogpb.Result {
 	return p
 }
 
-// ResultFromProto reads the wire form.
+// ResultFromProto parses the wire form.
 func ResultFromProto(p *catalogpb.Result) (Result, error) {
 	r := Result{Index: p.GetIndex(), Refusal: RefusalFromProto(p.GetRefusal())}
 	var err error
@@ -50,7 +50,7 @@ func ResultFromProto(p *catalogpb.Result) (Result, error) {
 	return r, nil
 }
 
-// Proto gives the wire form; nil for nil.
+// Proto returns the wire form, nil for nil.
 func (r *Refusal) Proto() *catalogpb.Refusal {
 	if r == nil {
 		return nil
@@ -58,7 +58,7 @@ func (r *Refusal) Proto() *catalogpb.Refusal {
 	return &catalogpb.Refusal{Code: r.Code, Field: r.Field, Message: r.Message, Remedy: r.Remedy}
 }
 
-// RefusalFromProto reads the wire form; nil for nil.
+// RefusalFromProto parses the wire form, nil for nil.
 func RefusalFromProto(p *catalogpb.Refusal) *Refusal {
 	if p == nil {
 		return nil
@@ -69,10 +69,10 @@ func RefusalFromProto(p *catalogpb.Refusal) *Refusal {
 func clientProto(c *client) *catalogpb.Client {
 	p := &catalogpb.Client{
 		Id: c.ID, Author: string(c.Author), Acknowledged: c.Acknowledged, LastSeen: timeProto(c.LastSeen),
-		Results: make(map[uint64]*catalogpb.Result, len(c.Answers)),
+		Results: make(map[uint64]*catalogpb.Result, len(c.Results)),
 	}
-	for _, a := range c.Answers {
-		p.Results[a.Sequence] = a.Result.Proto()
+	for _, r := range c.Results {
+		p.Results[r.Sequence] = r.Result.Proto()
 	}
 	return p
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/go-memdb"
 )
 
-// Tables and their indexes. Every table has the index "id"; iterating an index
-// goes in the order of its keys, which is what makes reads and snapshots sorted.
+// Tables and their indexes. Every table has the index "id". An index is iterated in
+// the order of its keys, so that reads and snapshots are sorted.
 const (
 	tableMeta         = "meta"
 	tableFederation   = "federation"
@@ -38,9 +38,9 @@ type meta struct {
 	Index uint64 // of the last entry that was applied
 }
 
-// keyIndex builds the keys of one index of records of type T. Keys are made of
-// parts, each closed by a NUL, so that fewer parts are a prefix of more parts:
-// a query may give only the first.
+// keyIndex builds the keys of one index of records of type T. A key consists of
+// parts, each terminated by a NUL, so that the first parts of a key are a prefix of
+// the key and a query may omit the last parts.
 type keyIndex[T any] struct {
 	key func(*T) []byte
 }
@@ -54,7 +54,7 @@ func (i keyIndex[T]) FromObject(raw any) (bool, []byte, error) {
 	return true, i.key(record), nil
 }
 
-// FromArgs implements memdb.Indexer. An argument is a part, or a whole key.
+// FromArgs implements memdb.Indexer. A string is a part, bytes are a whole key.
 func (i keyIndex[T]) FromArgs(args ...any) ([]byte, error) {
 	var key []byte
 	for _, arg := range args {
@@ -86,7 +86,7 @@ func keyOf(parts ...string) []byte {
 	return key
 }
 
-// timeKey sorts as the times do.
+// timeKey returns a key that sorts by time.
 func timeKey(t time.Time) []byte {
 	key := binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(t.Unix())^(1<<63))
 	return binary.BigEndian.AppendUint32(key, uint32(t.Nanosecond()))
@@ -96,7 +96,7 @@ func unique[T any](name string, key func(*T) []byte) *memdb.IndexSchema {
 	return &memdb.IndexSchema{Name: name, Unique: true, Indexer: keyIndex[T]{key}}
 }
 
-func several[T any](name string, key func(*T) []byte) *memdb.IndexSchema {
+func nonUnique[T any](name string, key func(*T) []byte) *memdb.IndexSchema {
 	return &memdb.IndexSchema{Name: name, Indexer: keyIndex[T]{key}}
 }
 
@@ -128,7 +128,7 @@ func memberTables() []*memdb.TableSchema {
 		),
 		table(tableTokens,
 			unique(indexID, func(t *Token) []byte { return keyOf(t.ID) }),
-			several(indexExpires, func(t *Token) []byte { return timeKey(t.ExpiresAt) }),
+			nonUnique(indexExpires, func(t *Token) []byte { return timeKey(t.ExpiresAt) }),
 		),
 	}
 }
@@ -142,15 +142,15 @@ func contentTables() []*memdb.TableSchema {
 			unique(indexName, func(s *Service) []byte {
 				return keyOf(s.Namespace, s.Name, string(s.Datacenter), s.Instance)
 			}),
-			several(indexOwner, func(s *Service) []byte { return keyOf(string(s.Owner)) }),
+			nonUnique(indexOwner, func(s *Service) []byte { return keyOf(string(s.Owner)) }),
 		),
 		table(tableObservations,
 			unique(indexID, func(o *Observation) []byte { return keyOf(string(o.Observer), string(o.Peer)) }),
-			several(indexPeer, func(o *Observation) []byte { return keyOf(string(o.Peer)) }),
+			nonUnique(indexPeer, func(o *Observation) []byte { return keyOf(string(o.Peer)) }),
 		),
 		table(tableClients,
 			unique(indexID, func(c *client) []byte { return keyOf(string(c.Author), c.ID) }),
-			several(indexSeen, func(c *client) []byte { return timeKey(c.LastSeen) }),
+			nonUnique(indexSeen, func(c *client) []byte { return timeKey(c.LastSeen) }),
 		),
 	}
 }
@@ -172,9 +172,9 @@ func exportTables() []*memdb.TableSchema {
 	}
 }
 
-// newDB panics only when the schema above is wrong, which any test meets.
+// newDB panics if the schema is invalid, which makes every test fail.
 func newDB() *memdb.MemDB {
 	db, err := memdb.NewMemDB(schema())
-	bug(err)
+	must(err)
 	return db
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// putServices registers services: all of the command or none.
+// putServices registers services, all of the command or none.
 func (w *writer) putServices(req request, body *catalogpb.PutServices) (Result, *Refusal) {
 	services := make([]*Service, 0, len(body.GetServices()))
 	for i, p := range body.GetServices() {
@@ -27,7 +27,7 @@ func (w *writer) putServices(req request, body *catalogpb.PutServices) (Result, 
 	}
 	for _, s := range services {
 		if have := service(w.txn, s.ServiceKey); have != nil && have.equal(s) {
-			continue // readers that look at ModifiedIndex need not look again
+			continue // ModifiedIndex stays, so that readers can skip the record
 		}
 		s.ModifiedIndex = w.index
 		insert(w.txn, tableServices, s)
@@ -41,7 +41,7 @@ func (s *Service) equal(o *Service) bool {
 }
 
 func (w *writer) checkService(req request, s Service) *Refusal {
-	if r := req.owns("datacenter", s.Datacenter); r != nil {
+	if r := req.checkOwner("datacenter", s.Datacenter); r != nil {
 		return r
 	}
 	if r := checkName("namespace", s.Namespace); r != nil {
@@ -57,13 +57,13 @@ func (w *writer) checkService(req request, s Service) *Refusal {
 	if owner == nil {
 		return unknownGateway("owner", s.Owner)
 	}
-	if r := req.owns("owner", owner.Datacenter); r != nil {
+	if r := req.checkOwner("owner", owner.Datacenter); r != nil {
 		return r
 	}
 	if dc := datacenter(w.txn, s.Datacenter); !dc.Contains(s.Address) || s.Address.Zone() != "" {
 		return &Refusal{
 			Code: CodeAddressForeign, Field: "address",
-			Message: fmt.Sprintf("%q is not in the prefixes of %s", addrText(s.Address), dc.Name),
+			Message: fmt.Sprintf("address %q is not in the prefixes of datacenter %s", addrText(s.Address), dc.Name),
 			Remedy:  "use an address of " + prefixList(dc.Prefixes) + ", or announce its prefix",
 		}
 	}
@@ -89,8 +89,7 @@ func prefixList(prefixes []Prefix) string {
 	return strings.Join(texts, " ")
 }
 
-// checkInstance allows what names an instance elsewhere: a pod, a host, an
-// address with its port.
+// checkInstance allows the names of pods and hosts, and an address with a port.
 func checkInstance(instance string) *Refusal {
 	isText := onlyBytes(instance, func(c byte) bool {
 		return isAlphanumeric(c) || strings.IndexByte("-._:[]", c) >= 0
@@ -99,7 +98,7 @@ func checkInstance(instance string) *Refusal {
 		return nil
 	}
 	return &Refusal{
-		Code: CodeServiceInvalid, Field: "instance", Message: fmt.Sprintf("%q names no instance", shorten(instance)),
+		Code: CodeServiceInvalid, Field: "instance", Message: fmt.Sprintf("%q is not a valid instance name", shorten(instance)),
 		Remedy: fmt.Sprintf("use 1 to %d letters, digits and -._:[]", maxInstanceLength),
 	}
 }
@@ -107,7 +106,7 @@ func checkInstance(instance string) *Refusal {
 func checkPorts(ports []Port) *Refusal {
 	if len(ports) > maxPorts {
 		return &Refusal{
-			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d are too many", len(ports)),
+			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d ports are too many", len(ports)),
 			Remedy: fmt.Sprintf("use at most %d", maxPorts),
 		}
 	}
@@ -117,24 +116,24 @@ func checkPorts(ports []Port) *Refusal {
 	for i, p := range ports {
 		switch {
 		case p.Number == 0:
-			return refuse(i, "0 is no port", "use 1 to 65535")
+			return refuse(i, "port number 0 is not valid", "use 1 to 65535")
 		case p.Protocol != "tcp" && p.Protocol != "udp":
 			return refuse(i, fmt.Sprintf("protocol %q is unknown", shorten(p.Protocol)), "use tcp or udp")
 		case p.Name == "" && len(ports) > 1:
-			return refuse(i, "it has no name", "name each port when there are several")
+			return refuse(i, "the port has no name", "name each port if there are several")
 		case p.Name != "" && !isLabel(p.Name):
-			return refuse(i, fmt.Sprintf("name %q is no DNS label", shorten(p.Name)), "use a-z, 0-9 and '-'")
+			return refuse(i, fmt.Sprintf("name %q is not a DNS label", shorten(p.Name)), "use a-z, 0-9 and '-'")
 		}
 		for _, o := range ports[:i] {
 			if o.Name == p.Name || o.Number == p.Number && o.Protocol == p.Protocol {
-				return refuse(i, "its name or number is there twice", "give each port its own name and number")
+				return refuse(i, "the port name or number is repeated", "give each port a unique name and number")
 			}
 		}
 	}
 	return nil
 }
 
-// checkLabels walks the map only for sums and a verdict, which no order changes.
+// checkLabels iterates over the map for results that do not depend on its order.
 func checkLabels(labels map[string]string) *Refusal {
 	size, unnamed := 0, false
 	for k, v := range labels {
@@ -153,7 +152,7 @@ func checkLabels(labels map[string]string) *Refusal {
 
 func (w *writer) deleteServices(req request, body *catalogpb.DeleteServices) (Result, *Refusal) {
 	for i, p := range body.GetServices() {
-		if r := req.owns("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
+		if r := req.checkOwner("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
 			return Result{}, r.in(at("services", i))
 		}
 	}

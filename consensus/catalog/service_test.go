@@ -12,14 +12,14 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-func TestServicesAreFoundByFilter(t *testing.T) {
+func TestFilterSelectsServices(t *testing.T) {
 	m := federationOfThree(t)
-	other := theService("west", "web", "c", "10.2.0.3")
+	other := testService("west", "web", "c", "10.2.0.3")
 	other.Namespace = "prod"
 	m.must(westGateway, catalog.NewPutServices([]catalog.Service{
-		other, theService("west", "web", "b", "10.2.0.2"), theService("west", "api", "a", "10.2.0.1"),
+		other, testService("west", "web", "b", "10.2.0.2"), testService("west", "api", "a", "10.2.0.1"),
 	}))
-	m.must(eastGateway, catalog.NewPutServices([]catalog.Service{theService("east", "web", "a", "10.1.0.1")}))
+	m.must(eastGateway, catalog.NewPutServices([]catalog.Service{testService("east", "web", "a", "10.1.0.1")}))
 	for want, f := range map[string]catalog.ServiceFilter{
 		"api/west/a web/east/a web/west/b web/west/c": {},
 		"api/west/a web/east/a web/west/b":            {Namespace: "default"},
@@ -46,7 +46,7 @@ func TestPutServicesIsRefused(t *testing.T) {
 		"another's datacenter": {catalog.CodeNotOwner, "services[1].datacenter", func(s *catalog.Service) { s.Datacenter = "east" }},
 		"no datacenter":        {catalog.CodeNotOwner, "services[1].datacenter", func(s *catalog.Service) { s.Datacenter = "" }},
 		"owner is another's":   {catalog.CodeNotOwner, "services[1].owner", func(s *catalog.Service) { s.Owner = eastGateway }},
-		"owner is nobody":      {catalog.CodeUnknownGateway, "services[1].owner", func(s *catalog.Service) { s.Owner = "west/gw9" }},
+		"owner is unknown":     {catalog.CodeUnknownGateway, "services[1].owner", func(s *catalog.Service) { s.Owner = "west/gw9" }},
 		"namespace":            {catalog.CodeNameInvalid, "services[1].namespace", func(s *catalog.Service) { s.Namespace = "" }},
 		"name":                 {catalog.CodeNameInvalid, "services[1].name", func(s *catalog.Service) { s.Name = "-web" }},
 		"instance":             {catalog.CodeServiceInvalid, "services[1].instance", func(s *catalog.Service) { s.Instance = "a b" }},
@@ -57,24 +57,24 @@ func TestPutServicesIsRefused(t *testing.T) {
 		"port 0":               {catalog.CodePortInvalid, "services[1].ports[0]", func(s *catalog.Service) { s.Ports[0].Number = 0 }},
 		"protocol":             {catalog.CodePortInvalid, "services[1].ports[0]", func(s *catalog.Service) { s.Ports[0].Protocol = "sctp" }},
 		"port name":            {catalog.CodePortInvalid, "services[1].ports[0]", func(s *catalog.Service) { s.Ports[0].Name = "HTTP" }},
-		"port twice": {catalog.CodePortInvalid, "services[1].ports[1]", func(s *catalog.Service) {
+		"port repeated": {catalog.CodePortInvalid, "services[1].ports[1]", func(s *catalog.Service) {
 			s.Ports = append(s.Ports, catalog.Port{Name: "x", Protocol: "tcp", Number: 80})
 		}},
-		"port name twice": {catalog.CodePortInvalid, "services[1].ports[1]", func(s *catalog.Service) {
+		"port name repeated": {catalog.CodePortInvalid, "services[1].ports[1]", func(s *catalog.Service) {
 			s.Ports = append(s.Ports, catalog.Port{Name: "http", Protocol: "tcp", Number: 81})
 		}},
-		"unnamed of two":          {catalog.CodePortInvalid, "services[1].ports[1]", func(s *catalog.Service) { s.Ports = append(s.Ports, catalog.Port{Protocol: "tcp", Number: 81}) }},
-		"too many ports":          {catalog.CodeTooLarge, "services[1].ports", func(s *catalog.Service) { s.Ports = make([]catalog.Port, 65) }},
-		"label without key":       {catalog.CodeLabelsInvalid, "services[1].labels", func(s *catalog.Service) { s.Labels[""] = "x" }},
-		"labels of 4 KiB":         {catalog.CodeLabelsInvalid, "services[1].labels", func(s *catalog.Service) { s.Labels["x"] = strings.Repeat("x", 4096) }},
-		"too many labels":         {catalog.CodeLabelsInvalid, "services[1].labels", func(s *catalog.Service) { s.Labels = labels(65) }},
-		"command beyond its size": {catalog.CodeTooLarge, "", func(s *catalog.Service) { s.Labels["x"] = strings.Repeat("x", 64<<10) }},
+		"two ports, one unnamed": {catalog.CodePortInvalid, "services[1].ports[1]", func(s *catalog.Service) { s.Ports = append(s.Ports, catalog.Port{Protocol: "tcp", Number: 81}) }},
+		"too many ports":         {catalog.CodeTooLarge, "services[1].ports", func(s *catalog.Service) { s.Ports = make([]catalog.Port, 65) }},
+		"label without key":      {catalog.CodeLabelsInvalid, "services[1].labels", func(s *catalog.Service) { s.Labels[""] = "x" }},
+		"labels of 4 KiB":        {catalog.CodeLabelsInvalid, "services[1].labels", func(s *catalog.Service) { s.Labels["x"] = strings.Repeat("x", 4096) }},
+		"too many labels":        {catalog.CodeLabelsInvalid, "services[1].labels", func(s *catalog.Service) { s.Labels = labels(65) }},
+		"command is too large":   {catalog.CodeTooLarge, "", func(s *catalog.Service) { s.Labels["x"] = strings.Repeat("x", 64<<10) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := federationOfThree(t)
-			s := theService("west", "web", "b", "10.2.0.2")
+			s := testService("west", "web", "b", "10.2.0.2")
 			c.edit(&s)
-			r := m.refused(westGateway, catalog.NewPutServices([]catalog.Service{theService("west", "web", "a", "10.2.0.1"), s}), c.code)
+			r := m.refused(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "web", "a", "10.2.0.1"), s}), c.code)
 			assert.Equal(t, c.field, r.Field)
 			if c.code == catalog.CodeAddressForeign {
 				assert.Contains(t, r.Remedy, "10.2.0.0/16")
@@ -91,9 +91,9 @@ func labels(n int) map[string]string {
 	return all
 }
 
-func TestServiceAtItsBoundsIsTaken(t *testing.T) {
+func TestServiceAtTheLimitsIsAccepted(t *testing.T) {
 	m := federationOfThree(t)
-	s := theService("west", strings.Repeat("a", 63), "10.2.0.1:80", "10.2.0.1")
+	s := testService("west", strings.Repeat("a", 63), "10.2.0.1:80", "10.2.0.1")
 	s.Labels = labels(63)
 	s.Owner = ""
 	s.Ports = []catalog.Port{{Name: "dns", Protocol: "udp", Number: 65535}, {Name: "dns-tcp", Protocol: "tcp", Number: 65535}}
@@ -104,7 +104,7 @@ func TestServiceAtItsBoundsIsTaken(t *testing.T) {
 func TestUnchangedServiceKeepsModifiedIndex(t *testing.T) {
 	m := federationOfThree(t)
 	put := func(version string) uint64 {
-		s := theService("west", "web", "a", "10.2.0.1")
+		s := testService("west", "web", "a", "10.2.0.1")
 		s.Labels["version"] = version
 		m.must(westGateway, catalog.NewPutServices([]catalog.Service{s}))
 		return m.state.View().Services(catalog.ServiceFilter{})[0].ModifiedIndex
@@ -115,9 +115,9 @@ func TestUnchangedServiceKeepsModifiedIndex(t *testing.T) {
 	assert.Equal(t, first+2, put("2"))
 }
 
-func TestDeleteServicesOfOwnDatacenterOnly(t *testing.T) {
+func TestDeleteServicesIsLimitedToTheOwnDatacenter(t *testing.T) {
 	m := federationOfThree(t)
-	s := theService("west", "web", "a", "10.2.0.1")
+	s := testService("west", "web", "a", "10.2.0.1")
 	m.must(westGateway, catalog.NewPutServices([]catalog.Service{s}))
 	m.refused(eastGateway, catalog.NewDeleteServices([]catalog.ServiceKey{s.ServiceKey}), catalog.CodeNotOwner)
 	foreign := s.ServiceKey
@@ -128,9 +128,9 @@ func TestDeleteServicesOfOwnDatacenterOnly(t *testing.T) {
 	m.must(westGateway, catalog.NewDeleteServices([]catalog.ServiceKey{s.ServiceKey}))
 }
 
-func TestCallersCannotReachIntoTheState(t *testing.T) {
+func TestCallersCannotModifyTheState(t *testing.T) {
 	m := federationOfThree(t)
-	given := theService("west", "web", "a", "10.2.0.1")
+	given := testService("west", "web", "a", "10.2.0.1")
 	m.must(westGateway, catalog.NewPutServices([]catalog.Service{given}))
 	before := encode(t, m.state.View())
 
@@ -142,7 +142,7 @@ func TestCallersCannotReachIntoTheState(t *testing.T) {
 	assert.Equal(t, before, encode(t, m.state.View()))
 }
 
-func TestObservationsAreTheAuthors(t *testing.T) {
+func TestObservationsBelongToTheAuthor(t *testing.T) {
 	m := federationOfThree(t)
 	m.must(westGateway, catalog.NewPutObservations(observations(northGateway, eastGateway)))
 	got := m.state.View().Observations()
@@ -161,12 +161,12 @@ func TestObservationsAreTheAuthors(t *testing.T) {
 		code string
 		edit func(*catalog.Observation)
 	}{
-		"observer is another": {catalog.CodeNotOwner, func(o *catalog.Observation) { o.Observer = eastGateway }},
-		"peer is nobody":      {catalog.CodeUnknownGateway, func(o *catalog.Observation) { o.Peer = "south/gw0" }},
-		"peer is itself":      {catalog.CodeUnknownGateway, func(o *catalog.Observation) { o.Peer = westGateway }},
-		"no endpoint":         {catalog.CodeEndpointInvalid, func(o *catalog.Observation) { o.Endpoint = netip.AddrPort{} }},
-		"no port":             {catalog.CodeEndpointInvalid, func(o *catalog.Observation) { o.Endpoint = netip.MustParseAddrPort("1.2.3.4:0") }},
-		"unspecified":         {catalog.CodeEndpointInvalid, func(o *catalog.Observation) { o.Endpoint = netip.MustParseAddrPort("[::]:1") }},
+		"observer is another gateway": {catalog.CodeNotOwner, func(o *catalog.Observation) { o.Observer = eastGateway }},
+		"peer is unknown":             {catalog.CodeUnknownGateway, func(o *catalog.Observation) { o.Peer = "south/gw0" }},
+		"peer is itself":              {catalog.CodeUnknownGateway, func(o *catalog.Observation) { o.Peer = westGateway }},
+		"no endpoint":                 {catalog.CodeEndpointInvalid, func(o *catalog.Observation) { o.Endpoint = netip.AddrPort{} }},
+		"no port":                     {catalog.CodeEndpointInvalid, func(o *catalog.Observation) { o.Endpoint = netip.MustParseAddrPort("1.2.3.4:0") }},
+		"unspecified":                 {catalog.CodeEndpointInvalid, func(o *catalog.Observation) { o.Endpoint = netip.MustParseAddrPort("[::]:1") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m.t = t

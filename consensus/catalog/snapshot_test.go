@@ -23,19 +23,19 @@ func encode(t testing.TB, v *catalog.View) []byte {
 	return b.Bytes()
 }
 
-// full has something in every table.
-func full(t testing.TB) *members {
+// populated has a record in every table.
+func populated(t testing.TB) *members {
 	t.Helper()
 	m := federationOfThree(t)
 	m.token("open", "south")
-	m.must(westGateway, catalog.NewPutServices([]catalog.Service{theService("west", "web", "a", "10.2.0.1")}))
+	m.must(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "web", "a", "10.2.0.1")}))
 	m.must(westGateway, catalog.NewPutObservations(observations(eastGateway)))
-	m.must(westGateway, catalog.NewPutExports([]catalog.Export{theExport("west", "web"), theExport("west", "api")}))
+	m.must(westGateway, catalog.NewPutExports([]catalog.Export{testExport("west", "web"), testExport("west", "api")}))
 	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{
-		theSlice("west", "web", "web-abc12", "10.2.0.1", "10.2.0.2"), theSlice("west", "web", "web-xyz89"),
+		testSlice("west", "web", "web-abc12", "10.2.0.1", "10.2.0.2"), testSlice("west", "web", "web-xyz89"),
 	}))
-	m.must(westGateway, catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{theSlice("west", "web", "web-none").EndpointSliceKey}))
-	m.must(westGateway, catalog.NewDeleteExports([]catalog.ExportKey{theExport("west", "none").ExportKey}))
+	m.must(westGateway, catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{testSlice("west", "web", "web-none").EndpointSliceKey}))
+	m.must(westGateway, catalog.NewDeleteExports([]catalog.ExportKey{testExport("west", "none").ExportKey}))
 	m.version(westGateway, 1, 0, "v1")
 	m.version(eastGateway, 5, 4, "v2")
 	m.entry(m.numbered(westGateway, 2, 0, catalog.NewLeave("east")))
@@ -43,7 +43,7 @@ func full(t testing.TB) *members {
 }
 
 func TestSnapshotRestoresEverything(t *testing.T) {
-	m := full(t)
+	m := populated(t)
 	snapshot := encode(t, m.state.View())
 	restored, err := catalog.Decode(iotest.OneByteReader(bytes.NewReader(snapshot)))
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func TestSnapshotRestoresEverything(t *testing.T) {
 	want := m.version(westGateway, 1, 0, "v1")
 	m.state = restored
 	m.index--
-	assert.Equal(t, want, m.version(westGateway, 1, 0, "v1"), "results survive")
+	assert.Equal(t, want, m.version(westGateway, 1, 0, "v1"), "results are part of the snapshot")
 }
 
 func TestEmptyCatalogHasASnapshot(t *testing.T) {
@@ -64,7 +64,7 @@ func TestEmptyCatalogHasASnapshot(t *testing.T) {
 }
 
 func TestTruncatedSnapshotIsRefused(t *testing.T) {
-	snapshot := encode(t, full(t).state.View())
+	snapshot := encode(t, populated(t).state.View())
 	for n := range snapshot {
 		_, err := catalog.Decode(bytes.NewReader(snapshot[:n]))
 		require.ErrorIs(t, err, catalog.ErrSnapshot, "first %d bytes", n)
@@ -74,7 +74,7 @@ func TestTruncatedSnapshotIsRefused(t *testing.T) {
 }
 
 func TestAlteredSnapshotIsRefused(t *testing.T) {
-	snapshot := encode(t, full(t).state.View())
+	snapshot := encode(t, populated(t).state.View())
 	for i := range snapshot {
 		altered := bytes.Clone(snapshot)
 		altered[i] ^= 0x41
@@ -83,27 +83,27 @@ func TestAlteredSnapshotIsRefused(t *testing.T) {
 	}
 }
 
-func TestBadSnapshotLeavesTheStateAsItIs(t *testing.T) {
-	m := full(t)
+func TestInvalidSnapshotDoesNotChangeTheState(t *testing.T) {
+	m := populated(t)
 	before := encode(t, m.state.View())
 	changed := m.state.Changed()
 	require.ErrorIs(t, m.state.Restore(bytes.NewReader(before[:len(before)-1])), catalog.ErrSnapshot)
 	assert.Equal(t, before, encode(t, m.state.View()))
-	assert.False(t, closed(changed))
+	assert.False(t, isClosed(changed))
 }
 
-func TestReadAndWriteErrorsOfSnapshotsAreGivenBack(t *testing.T) {
-	broken := errors.New("disk on fire")
-	_, err := catalog.Decode(iotest.ErrReader(broken))
-	require.ErrorIs(t, err, broken)
+func TestSnapshotReturnsReadAndWriteErrors(t *testing.T) {
+	failure := errors.New("disk failure")
+	_, err := catalog.Decode(iotest.ErrReader(failure))
+	require.ErrorIs(t, err, failure)
 	require.NotErrorIs(t, err, catalog.ErrSnapshot)
 	r, w := io.Pipe()
-	require.NoError(t, r.CloseWithError(broken))
-	require.ErrorIs(t, full(t).state.View().Encode(w), broken)
+	require.NoError(t, r.CloseWithError(failure))
+	require.ErrorIs(t, populated(t).state.View().Encode(w), failure)
 }
 
-// resealed lets a test alter the records of a snapshot and counts and sums anew.
-func resealed(t *testing.T, snapshot []byte, alter func([]*catalogpb.Record) []*catalogpb.Record) []byte {
+// reencode alters the records of a snapshot and encodes them with a valid trailer.
+func reencode(t *testing.T, snapshot []byte, alter func([]*catalogpb.Record) []*catalogpb.Record) []byte {
 	t.Helper()
 	var records []*catalogpb.Record
 	for r := bytes.NewReader(snapshot); r.Len() > 0; {
@@ -111,10 +111,10 @@ func resealed(t *testing.T, snapshot []byte, alter func([]*catalogpb.Record) []*
 		require.NoError(t, protodelim.UnmarshalFrom(r, record))
 		records = append(records, record)
 	}
-	return seal(t, alter(records[:len(records)-1]))
+	return encodeRecords(t, alter(records[:len(records)-1]))
 }
 
-func TestSnapshotWhoseRecordsDoNotFitIsRefused(t *testing.T) {
+func TestSnapshotWithInconsistentRecordsIsRefused(t *testing.T) {
 	type list = []*catalogpb.Record
 	without := func(drop func(*catalogpb.Record) bool) func(list) list {
 		return func(records list) (left list) {
@@ -126,8 +126,8 @@ func TestSnapshotWhoseRecordsDoNotFitIsRefused(t *testing.T) {
 			return left
 		}
 	}
-	snapshot := encode(t, full(t).state.View())
-	same := resealed(t, snapshot, func(l list) list { return l })
+	snapshot := encode(t, populated(t).state.View())
+	same := reencode(t, snapshot, func(l list) list { return l })
 	require.Equal(t, snapshot, same)
 	for name, alter := range map[string]func(list) list{
 		"no header":     func(l list) list { return l[1:] },
@@ -139,19 +139,19 @@ func TestSnapshotWhoseRecordsDoNotFitIsRefused(t *testing.T) {
 		"no gateway":    without(func(r *catalogpb.Record) bool { return r.GetGateway().GetDatacenter() == "west" }),
 		"bad prefix":    func(l list) list { l[2].GetDatacenter().Prefixes[0].Cidr = "x"; return l },
 	} {
-		_, err := catalog.Decode(bytes.NewReader(resealed(t, snapshot, alter)))
+		_, err := catalog.Decode(bytes.NewReader(reencode(t, snapshot, alter)))
 		require.ErrorIs(t, err, catalog.ErrSnapshot, name)
 	}
-	for i := range resealedCount(t, snapshot) {
-		_, err := catalog.Decode(bytes.NewReader(resealed(t, snapshot, func(l list) list {
+	for i := range recordCount(t, snapshot) {
+		_, err := catalog.Decode(bytes.NewReader(reencode(t, snapshot, func(l list) list {
 			return append(l, proto.CloneOf(l[i]))
 		})))
 		require.ErrorIs(t, err, catalog.ErrSnapshot, "record %d twice", i)
 	}
 }
 
-func resealedCount(t *testing.T, snapshot []byte) (n int) {
+func recordCount(t *testing.T, snapshot []byte) (n int) {
 	t.Helper()
-	resealed(t, snapshot, func(l []*catalogpb.Record) []*catalogpb.Record { n = len(l); return l })
+	reencode(t, snapshot, func(l []*catalogpb.Record) []*catalogpb.Record { n = len(l); return l })
 	return n
 }

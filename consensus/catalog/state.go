@@ -12,19 +12,19 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// ErrUnknownCommand is what errors.Is finds when the log holds a command that
-// this build does not know. To skip it would make this member differ from the
-// others, so it must stop until it is upgraded.
-var ErrUnknownCommand = errors.New("command unknown to this version of meshd: upgrade it")
+// ErrUnknownCommand reports that the log holds a command that this build does not
+// support. Skipping it would make the state of this member differ from that of the
+// others, so the member must stop until it is upgraded.
+var ErrUnknownCommand = errors.New("command is unknown to this version of meshd: upgrade meshd")
 
-// State is the replicated state: what the log, applied from its start, makes.
-// The same log gives the same state, results and snapshot bytes on every member.
-// Apply and Restore are for one caller, the raft shell; all methods may be
+// State is the replicated state, the result of applying the log from its start.
+// The same log produces the same state, results and snapshot bytes on every
+// member. Only the code that runs raft calls Apply and Restore. All methods may be
 // called concurrently.
 type State struct {
-	write sync.Mutex // held through Apply and Restore
+	write sync.Mutex // held during Apply and Restore
 
-	mu      sync.RWMutex // guards all following
+	mu      sync.RWMutex // guards the following fields
 	db      *memdb.MemDB
 	changed chan struct{}
 }
@@ -34,17 +34,17 @@ func New() *State {
 	return &State{db: newDB(), changed: make(chan struct{})}
 }
 
-// Apply applies one log entry, the bytes of Marshal, and gives a result for each
-// of its commands. A command that breaks a rule is refused in its result and
-// changes nothing; the others of its entry are applied. Readers see the whole
-// entry or nothing of it.
+// Apply applies one log entry, as encoded by Marshal, and returns a result for each
+// of its commands. A command that breaks a rule has a Refusal in its result and
+// changes nothing; the other commands of the entry are applied. Readers see all
+// changes of an entry at once.
 //
-// An entry at or below the last applied index is already in the state: it
-// changes nothing and has no results.
+// An entry at or below the last applied index is already part of the state: Apply
+// changes nothing and returns no results.
 //
-// An error means that the entry cannot be understood: it is no entry, or holds a
-// command that is unknown and not ignorable (ErrUnknownCommand). Nothing of it
-// was applied, and the member must stop.
+// An error means that the entry cannot be decoded or holds a command that is
+// unknown and not ignorable (ErrUnknownCommand). In this case Apply has changed
+// nothing, and the member must stop.
 func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
@@ -53,14 +53,14 @@ func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 		return nil, fmt.Errorf("apply entry %d: %w", index, err)
 	}
 	txn := s.current().Txn(true)
-	defer txn.Abort() // of no effect after Commit
+	defer txn.Abort() // has no effect after Commit
 	if index <= appliedIndex(txn) {
 		return nil, nil
 	}
 	w := &writer{txn: txn, index: index}
 	results := make([]Result, 0, len(cmds))
 	for i, cmd := range cmds {
-		if err := known(cmd); err != nil && !cmd.GetIgnorable() {
+		if err := checkSupported(cmd); err != nil && !cmd.GetIgnorable() {
 			return nil, fmt.Errorf("apply entry %d, command %d by %q: %w", index, i, cmd.GetAuthor(), err)
 		}
 		results = append(results, w.command(cmd))
@@ -72,9 +72,9 @@ func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 	return results, nil
 }
 
-// Restore replaces the whole state by that of a snapshot, or leaves it as it is
-// when the snapshot is not good. Views taken before keep what they show;
-// Changed fires.
+// Restore replaces the whole state by that of a snapshot and notifies Changed. If
+// the snapshot is not valid, it returns an error of Decode and changes nothing.
+// Views that were taken before do not change.
 func (s *State) Restore(r io.Reader) error {
 	restored, err := Decode(r)
 	if err != nil {
@@ -86,15 +86,15 @@ func (s *State) Restore(r io.Reader) error {
 	return nil
 }
 
-// View gives the state as it is now. It never changes, costs nothing to
-// take and may be kept.
+// View returns an immutable view of the current state. Taking and keeping a view is
+// cheap.
 func (s *State) View() *View {
 	return &View{txn: s.current().Txn(false)}
 }
 
-// Changed gives a channel that is closed when the next entry is applied, or a
-// snapshot restored, after this call. Take it before the View, else a change in
-// between is missed.
+// Changed returns a channel that is closed when the next entry is applied or a
+// snapshot is restored after this call. Call it before View, otherwise a change
+// between the two calls is missed.
 func (s *State) Changed() <-chan struct{} {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -107,7 +107,7 @@ func (s *State) current() *memdb.MemDB {
 	return s.db
 }
 
-// replace swaps the tables and wakes those who wait.
+// replace sets the tables and notifies Changed.
 func (s *State) replace(db *memdb.MemDB) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,12 +127,12 @@ func unmarshalEntry(b []byte) ([]*catalogpb.Command, error) {
 	return entry.GetCommands(), nil
 }
 
-// known says whether this build knows what cmd means. A body that it does not
-// know is no body to protobuf: the field is kept among the unknown ones.
-func known(cmd *catalogpb.Command) error {
+// checkSupported returns ErrUnknownCommand if this build does not support cmd.
+// Protobuf keeps a body of an unknown kind in the unknown fields.
+func checkSupported(cmd *catalogpb.Command) error {
 	switch {
 	case cmd.GetVersion() == 0 || cmd.GetVersion() > Version:
-		return fmt.Errorf("version %d, this build knows %d: %w", cmd.GetVersion(), Version, ErrUnknownCommand)
+		return fmt.Errorf("command has version %d, this build supports up to version %d: %w", cmd.GetVersion(), Version, ErrUnknownCommand)
 	case cmd.GetBody() == nil, len(cmd.ProtoReflect().GetUnknown()) > 0:
 		return ErrUnknownCommand
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// fromTheFuture is a command whose body has a number that this build has not.
-func fromTheFuture(t *testing.T, cmd *catalogpb.Command) *catalogpb.Command {
+// withUnknownBody returns cmd with a body whose field number is unknown.
+func withUnknownBody(t *testing.T, cmd *catalogpb.Command) *catalogpb.Command {
 	t.Helper()
 	cmd.Body = nil
 	b, err := proto.Marshal(cmd)
@@ -28,7 +28,7 @@ func fromTheFuture(t *testing.T, cmd *catalogpb.Command) *catalogpb.Command {
 	return future
 }
 
-func TestUnknownCommandStopsAndAppliesNothingOfItsEntry(t *testing.T) {
+func TestEntryWithUnknownCommandIsNotApplied(t *testing.T) {
 	m := federationOfThree(t)
 	token := func() *catalogpb.Command {
 		return m.sign(eastGateway, catalog.NewCreateToken(catalog.Token{
@@ -40,8 +40,8 @@ func TestUnknownCommandStopsAndAppliesNothingOfItsEntry(t *testing.T) {
 	newer.Version = catalog.Version + 1
 	none.Version = 0
 	for name, unknown := range map[string]*catalogpb.Command{
-		"body": fromTheFuture(t, token()), "no body": {Version: 1}, "newer version": newer, "no version": none,
-		"known body with a field beside it": more,
+		"body": withUnknownBody(t, token()), "no body": {Version: 1}, "newer version": newer, "no version": none,
+		"known body and unknown field": more,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := contents(m.state.View())
@@ -60,14 +60,14 @@ func TestIgnorableUnknownCommandIsSkipped(t *testing.T) {
 	m := federationOfThree(t)
 	future := m.sign(eastGateway, catalog.NewRevokeToken("x"))
 	future.Ignorable = true
-	future = fromTheFuture(t, future)
+	future = withUnknownBody(t, future)
 	results := m.entry(future, m.sign(eastGateway, catalog.NewPutServices(nil)))
 	require.NotNil(t, results[0].Refusal)
 	assert.Equal(t, catalog.CodeIgnoredUnknown, results[0].Refusal.Code)
 	assert.Nil(t, results[1].Refusal)
 }
 
-func TestEntryThatIsNoEntryStops(t *testing.T) {
+func TestMalformedEntryIsAnError(t *testing.T) {
 	for name, entry := range map[string][]byte{
 		"garbage":       {0xff},
 		"unknown field": protowire.AppendVarint(protowire.AppendTag(nil, 9, protowire.VarintType), 1),
@@ -77,7 +77,7 @@ func TestEntryThatIsNoEntryStops(t *testing.T) {
 	}
 }
 
-func TestEntryAlreadyInTheStateIsNotAppliedAgain(t *testing.T) {
+func TestAppliedEntryIsNotAppliedAgain(t *testing.T) {
 	m := federationOfThree(t)
 	before := encode(t, m.state.View())
 	for i, entry := range m.log {
@@ -88,17 +88,17 @@ func TestEntryAlreadyInTheStateIsNotAppliedAgain(t *testing.T) {
 	assert.Equal(t, before, encode(t, m.state.View()))
 }
 
-func TestRefusedCommandDoesNotStopTheOthersOfItsEntry(t *testing.T) {
+func TestRefusedCommandDoesNotAffectOthersOfItsEntry(t *testing.T) {
 	m := federationOfThree(t)
 	results := m.entry(
 		m.sign(westGateway, catalog.NewLeave("east")),
-		m.sign(westGateway, catalog.NewPutServices([]catalog.Service{theService("west", "web", "a", "10.2.0.1")})),
+		m.sign(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "web", "a", "10.2.0.1")})),
 	)
 	assert.NotNil(t, results[0].Refusal)
 	assert.Nil(t, results[1].Refusal)
 }
 
-func TestCheckKeepsOutWhatWouldStopMembers(t *testing.T) {
+func TestCheckRefusesCommandsThatWouldStopMembers(t *testing.T) {
 	m := federationOfThree(t)
 	good := func() *catalogpb.Command { return m.sign(westGateway, catalog.NewLeave("west")) }
 	require.NoError(t, catalog.Check(good(), m.now))
@@ -119,10 +119,10 @@ func TestCheckKeepsOutWhatWouldStopMembers(t *testing.T) {
 		assert.Equal(t, code, r.Code)
 	}
 	newer.Ignorable = true
-	assert.Error(t, catalog.Check(newer, m.now), "a leader cannot vouch for what it does not know")
+	assert.Error(t, catalog.Check(newer, m.now), "a leader cannot check a command that it does not support")
 }
 
-func closed(c <-chan struct{}) bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true
@@ -131,21 +131,21 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-func TestChangedFiresOnApplyAndRestore(t *testing.T) {
+func TestChangedIsClosedByApplyAndRestore(t *testing.T) {
 	m := federationOfThree(t)
 	snapshot := encode(t, m.state.View())
 
 	changed, other := m.state.Changed(), m.state.Changed()
-	assert.False(t, closed(changed))
+	assert.False(t, isClosed(changed))
 	m.must(eastGateway, catalog.NewPutServices(nil))
-	assert.True(t, closed(changed))
-	assert.True(t, closed(other))
+	assert.True(t, isClosed(changed))
+	assert.True(t, isClosed(other))
 
 	changed = m.state.Changed()
-	assert.False(t, closed(changed))
+	assert.False(t, isClosed(changed))
 	require.NoError(t, m.state.Restore(bytes.NewReader(snapshot)))
-	assert.True(t, closed(changed))
-	assert.False(t, closed(m.state.Changed()))
+	assert.True(t, isClosed(changed))
+	assert.False(t, isClosed(m.state.Changed()))
 }
 
 func TestViewNeverChanges(t *testing.T) {
@@ -156,7 +156,7 @@ func TestViewNeverChanges(t *testing.T) {
 	require.NoError(t, m.state.Restore(bytes.NewReader(encode(t, catalog.New().View()))))
 	assert.Equal(t, before, contents(v))
 	assert.Equal(t, index, v.Index())
-	assert.Equal(t, everything{}, contents(m.state.View()))
+	assert.Equal(t, viewContents{}, contents(m.state.View()))
 }
 
 func TestReadersSeeWholeEntriesOnly(t *testing.T) {
@@ -165,19 +165,19 @@ func TestReadersSeeWholeEntriesOnly(t *testing.T) {
 	torn := make(chan int, 1)
 	go func() {
 		defer close(torn)
-		for !closed(done) {
+		for !isClosed(done) {
 			if n := len(m.state.View().Services(catalog.ServiceFilter{})); n%2 != 0 {
 				torn <- n
 				return
 			}
 		}
 	}()
-	a, b := theService("west", "web", "a", "10.2.0.1"), theService("west", "web", "b", "10.2.0.2")
+	a, b := testService("west", "web", "a", "10.2.0.1"), testService("west", "web", "b", "10.2.0.2")
 	for range 200 {
 		m.entry(m.sign(westGateway, catalog.NewPutServices([]catalog.Service{a})), m.sign(westGateway, catalog.NewPutServices([]catalog.Service{b})))
 		m.entry(m.sign(westGateway, catalog.NewDeleteServices([]catalog.ServiceKey{a.ServiceKey})), m.sign(westGateway, catalog.NewDeleteServices([]catalog.ServiceKey{b.ServiceKey})))
 	}
 	close(done)
 	n, ok := <-torn
-	assert.False(t, ok, "saw %d services", n)
+	assert.False(t, ok, "a view has %d services", n)
 }

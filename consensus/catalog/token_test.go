@@ -12,7 +12,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-func TestTokenSaysWhoMadeIt(t *testing.T) {
+func TestCatalogSetsCreatorAndTimeOfToken(t *testing.T) {
 	m := federationOfThree(t)
 	m.must(westGateway, catalog.NewCreateToken(catalog.Token{
 		ID: "t1", SecretHash: [32]byte{1}, Datacenter: "south", ExpiresAt: m.now.Add(time.Hour),
@@ -31,15 +31,15 @@ func TestCreateTokenIsRefused(t *testing.T) {
 		code string
 		edit func(*catalog.Token)
 	}{
-		"no id":             {catalog.CodeTokenInvalid, func(k *catalog.Token) { k.ID = "" }},
-		"id with a slash":   {catalog.CodeTokenInvalid, func(k *catalog.Token) { k.ID = "a/b" }},
-		"id too long":       {catalog.CodeTokenInvalid, func(k *catalog.Token) { k.ID = strings.Repeat("a", 65) }},
-		"id exists":         {catalog.CodeTokenExists, func(k *catalog.Token) { k.ID = "token-west" }},
-		"no secret":         {catalog.CodeMalformed, func(k *catalog.Token) { k.SecretHash = [32]byte{} }},
-		"bound to no label": {catalog.CodeNameInvalid, func(k *catalog.Token) { k.Datacenter = "a.b" }},
-		"expired at once":   {catalog.CodeTokenLifetime, func(k *catalog.Token) { k.ExpiresAt = start() }},
-		"no expiry":         {catalog.CodeTokenLifetime, func(k *catalog.Token) { k.ExpiresAt = time.Time{} }},
-		"lives too long": {catalog.CodeTokenLifetime, func(k *catalog.Token) {
+		"no id":                    {catalog.CodeTokenInvalid, func(k *catalog.Token) { k.ID = "" }},
+		"id with a slash":          {catalog.CodeTokenInvalid, func(k *catalog.Token) { k.ID = "a/b" }},
+		"id too long":              {catalog.CodeTokenInvalid, func(k *catalog.Token) { k.ID = strings.Repeat("a", 65) }},
+		"id already exists":        {catalog.CodeTokenExists, func(k *catalog.Token) { k.ID = "token-west" }},
+		"no secret":                {catalog.CodeMalformed, func(k *catalog.Token) { k.SecretHash = [32]byte{} }},
+		"bound to an invalid name": {catalog.CodeNameInvalid, func(k *catalog.Token) { k.Datacenter = "a.b" }},
+		"expired at once":          {catalog.CodeTokenLifetime, func(k *catalog.Token) { k.ExpiresAt = start() }},
+		"no expiry":                {catalog.CodeTokenLifetime, func(k *catalog.Token) { k.ExpiresAt = time.Time{} }},
+		"lifetime too long": {catalog.CodeTokenLifetime, func(k *catalog.Token) {
 			k.ExpiresAt = start().Add(catalog.MaxTokenLifetime + 1)
 		}},
 	} {
@@ -76,7 +76,7 @@ func TestTokenExpiresByTheTimeOfTheCommand(t *testing.T) {
 	}
 }
 
-func TestAnyMemberMayRevokeButNotWhatIsUsed(t *testing.T) {
+func TestAnyMemberCanRevokeUnusedTokens(t *testing.T) {
 	m := federationOfThree(t)
 	m.token("t1", "")
 	m.must(northGateway, catalog.NewRevokeToken("t1"))
@@ -88,20 +88,20 @@ func TestAnyMemberMayRevokeButNotWhatIsUsed(t *testing.T) {
 	m.refused("south/gw0", catalog.NewRevokeToken("t1"), catalog.CodeUnknownAuthor)
 }
 
-func TestUsedTokenIsToldFromUnknownForAWeek(t *testing.T) {
+func TestUsedTokenIsKeptForAWeekAfterItsExpiry(t *testing.T) {
 	m := federationOfThree(t)
 	join := func() *catalog.Refusal {
 		return m.do(eastGateway, catalog.NewJoin(joinRequest(t, "token-west", "south", "10.4.0.0/16"))).Refusal
 	}
-	m.wait(7*24*time.Hour + time.Hour) // it had an hour to live
+	m.wait(7*24*time.Hour + time.Hour) // the lifetime of the token is one hour
 	assert.Equal(t, catalog.CodeTokenUsed, join().Code)
 	m.wait(1)
-	assert.Equal(t, catalog.CodeTokenUsed, join().Code, "forgotten after this entry, not in it")
+	assert.Equal(t, catalog.CodeTokenUsed, join().Code, "the token is deleted after this entry")
 	assert.Equal(t, catalog.CodeTokenUnknown, join().Code)
 	assert.Empty(t, m.state.View().Tokens())
 }
 
-func TestStrangersClockForgetsNothing(t *testing.T) {
+func TestClockOfNonMemberExpiresNothing(t *testing.T) {
 	m := federationOfThree(t)
 	before := contents(m.state.View())
 	m.wait(100 * 24 * time.Hour)
@@ -109,7 +109,7 @@ func TestStrangersClockForgetsNothing(t *testing.T) {
 	assert.Equal(t, before, contents(m.state.View()))
 }
 
-func TestTokensAreBounded(t *testing.T) {
+func TestNumberOfTokensIsBounded(t *testing.T) {
 	m := newMembers(t)
 	m.init()
 	for i := range 1024 {

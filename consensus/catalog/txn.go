@@ -6,33 +6,33 @@ import (
 	"github.com/hashicorp/go-memdb"
 )
 
-// The typed way to the tables. Records are pointers and immutable once they are
-// in: a change inserts a new record.
-//
-// memdb answers with errors only for a table, index or argument that the schema
-// does not know, and for deleting what is not there. None depends on input, so
-// they are not returned through every function of this package.
-func bug(err error) {
+// The following functions are typed access to the tables. Records are pointers and
+// must not change once they are inserted: a change inserts a new record.
+
+// must panics if err is not nil. memdb returns errors only for a table, an index or
+// an argument that is not in the schema and for the deletion of a missing record.
+// None of them depends on input, so functions of this package do not return them.
+func must(err error) {
 	if err != nil {
 		panic("catalog: " + err.Error())
 	}
 }
 
-// first finds the record with exactly this key of a unique index; nil if there
-// is none.
+// first returns the record with the given key of a unique index, nil if there is
+// none.
 func first[T any](txn *memdb.Txn, table, index string, parts ...any) *T {
 	raw, err := txn.First(table, index, parts...)
-	bug(err)
+	must(err)
 	record, _ := raw.(*T)
 	return record
 }
 
-// each gives the records with these leading parts of a key, in its order. It
-// shows the table as it was when the iteration began.
+// each yields the records with the given leading parts of a key, in the order of
+// the keys. It iterates over the table as it was at the start of the iteration.
 func each[T any](txn *memdb.Txn, table, index string, parts ...any) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		records, err := txn.Get(table, index, parts...)
-		bug(err)
+		must(err)
 		for raw := records.Next(); raw != nil; raw = records.Next() {
 			if record, ok := raw.(*T); !ok || !yield(record) {
 				return
@@ -42,16 +42,16 @@ func each[T any](txn *memdb.Txn, table, index string, parts ...any) iter.Seq[*T]
 }
 
 func insert[T any](txn *memdb.Txn, table string, record *T) {
-	bug(txn.Insert(table, record))
+	must(txn.Insert(table, record))
 }
 
 func remove[T any](txn *memdb.Txn, table string, record *T) {
-	bug(txn.Delete(table, record))
+	must(txn.Delete(table, record))
 }
 
 func removeAll(txn *memdb.Txn, table, index string, parts ...any) {
 	_, err := txn.DeleteAll(table, index, parts...)
-	bug(err)
+	must(err)
 }
 
 func federation(txn *memdb.Txn) *Federation {

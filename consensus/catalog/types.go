@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// DatacenterName names a member of the federation; a DNS label (RFC 1123).
+// DatacenterName is the name of a datacenter: a DNS label (RFC 1123), unique in the
+// federation.
 type DatacenterName string
 
-// GatewayID names a gateway in the whole federation: "<datacenter>/<gateway name>".
-// It is also the gateway's raft server id.
+// GatewayID identifies a gateway in the federation: "<datacenter>/<gateway name>".
+// It is also the gateway's raft server ID.
 type GatewayID string
 
 // Key is a WireGuard public key.
 type Key [32]byte
 
-// PrefixKind says what the addresses of a prefix belong to.
+// PrefixKind is the kind of objects that the addresses of a prefix belong to.
 type PrefixKind string
 
 // The kinds of prefixes that a datacenter owns.
@@ -32,43 +33,43 @@ type Prefix struct {
 	Kind PrefixKind
 }
 
-// Federation is all that shares one catalog.
+// Federation is the set of datacenters that share the catalog.
 type Federation struct {
 	ID          string // UUID
 	Name        string // DNS label
 	Overlay     netip.Prefix
 	CreatedAt   time.Time
-	NextOrdinal uint32 // what the next datacenter gets
+	NextOrdinal uint32 // ordinal of the next datacenter
 }
 
 // Datacenter is one member of the federation.
 type Datacenter struct {
 	Name          DatacenterName
-	Ordinal       uint32 // given by the catalog, never reused
+	Ordinal       uint32 // assigned by the catalog, never reused
 	CACertificate []byte // DER
 	Prefixes      []Prefix
 	JoinedAt      time.Time
 	ModifiedIndex uint64 // raft index of the last change
 }
 
-// Gateway is a host of a datacenter that runs tunnels and is a member of the catalog.
+// Gateway is a host of a datacenter that runs tunnels and takes part in the catalog.
 type Gateway struct {
 	Datacenter    DatacenterName
 	Name          string // DNS label, unique in its datacenter
-	Index         uint32 // given by the catalog; the lane in which others hold this gateway
+	Index         uint32 // assigned by the catalog; other gateways have this gateway in the lane of this index
 	PublicKey     Key
-	Overlay       netip.Addr // given by the catalog, never changes
+	Overlay       netip.Addr // assigned by the catalog, never changes
 	Endpoints     []string   // host:port, in order of preference; the port is that of lane 0
-	Controls      []string   // control port, host:port
+	Controls      []string   // control addresses, host:port
 	Version       string     // of meshd
-	Draining      bool       // others of its datacenter are to be used instead
+	Draining      bool       // other gateways of its datacenter should be used instead
 	ModifiedIndex uint64
 }
 
-// ID returns the gateway's name in the whole federation.
+// ID returns the ID of g.
 func (g Gateway) ID() GatewayID { return NewGatewayID(g.Datacenter, g.Name) }
 
-// NewGatewayID joins the name of a datacenter and that of one of its gateways.
+// NewGatewayID returns the ID of a gateway of dc.
 func NewGatewayID(dc DatacenterName, gateway string) GatewayID {
 	return GatewayID(string(dc) + "/" + gateway)
 }
@@ -86,11 +87,11 @@ func (id GatewayID) Name() string {
 	return name
 }
 
-// Token lets one datacenter join.
+// Token allows one datacenter to join the federation once.
 type Token struct {
 	ID         string
 	SecretHash [32]byte       // SHA-256
-	Datacenter DatacenterName // empty: any name
+	Datacenter DatacenterName // that may use it; any if empty
 	CreatedBy  GatewayID
 	CreatedAt  time.Time
 	ExpiresAt  time.Time
@@ -117,14 +118,14 @@ type ServiceKey struct {
 // Service is one registered instance of a service.
 type Service struct {
 	ServiceKey
-	Owner         GatewayID // keeps the registration true
+	Owner         GatewayID // keeps the registration up to date
 	Address       netip.Addr
 	Ports         []Port
 	Labels        map[string]string
 	ModifiedIndex uint64
 }
 
-// Observation is the underlay endpoint under which one gateway sees another.
+// Observation is the underlay endpoint at which one gateway sees another.
 type Observation struct {
 	Observer      GatewayID
 	Peer          GatewayID
@@ -133,16 +134,16 @@ type Observation struct {
 	ModifiedIndex uint64
 }
 
-// ExportType says how the imported service is reached.
+// ExportType is how clients reach the imported service.
 type ExportType string
 
 // The types of exports.
 const (
-	ClusterSetIP ExportType = "ClusterSetIP" // by an address that each importer gives it
+	ClusterSetIP ExportType = "ClusterSetIP" // by an address that each importer allocates
 	Headless     ExportType = "Headless"     // by the addresses of the endpoints
 )
 
-// SessionAffinity says whether the connections of a client go to one endpoint.
+// SessionAffinity is whether all connections of a client go to one endpoint.
 type SessionAffinity string
 
 // The session affinities.
@@ -151,54 +152,55 @@ const (
 	ClientIPAffinity  SessionAffinity = "ClientIP"
 )
 
-// Affinity says which endpoints an importer prefers while any of them is ready.
+// Affinity is the set of endpoints that an importer prefers while one of them is
+// ready.
 type Affinity string
 
 // The affinities.
 const (
-	AffinityNone   Affinity = "none"   // all are alike
-	AffinityLocal  Affinity = "local"  // those of the importing datacenter
-	AffinityRemote Affinity = "remote" // those of the others
+	AffinityNone   Affinity = "none"   // no preference
+	AffinityLocal  Affinity = "local"  // endpoints in the importing datacenter
+	AffinityRemote Affinity = "remote" // endpoints in other datacenters
 )
 
-// IPFamily is a version of IP.
+// IPFamily is an IP address family.
 type IPFamily string
 
-// The families.
+// The IP families.
 const (
 	IPv4 IPFamily = "IPv4"
 	IPv6 IPFamily = "IPv6"
 )
 
-// ExportPort is a port of an export, or of endpoints.
+// ExportPort is a port of an export or of endpoints.
 type ExportPort struct {
-	Name        string // DNS label; empty if it is the only one
+	Name        string // DNS label; may be empty if it is the only port
 	Protocol    string // "tcp", "udp" or "sctp"
 	Number      uint16
 	AppProtocol string
 }
 
-// ExportKey identifies one datacenter's export.
+// ExportKey identifies an export of one datacenter.
 type ExportKey struct {
 	Datacenter DatacenterName
 	Namespace  string
 	Name       string
 }
 
-// Export is a service that one datacenter offers to all members (KEP-1645).
+// Export is a service that one datacenter exports to all members (KEP-1645).
 type Export struct {
 	ExportKey
 	Type                   ExportType
 	Ports                  []ExportPort
 	SessionAffinity        SessionAffinity
-	SessionAffinitySeconds uint32 // 0: not set
+	SessionAffinitySeconds uint32 // 0 if not set
 	IPFamilies             []IPFamily
 	InternalTrafficPolicy  string            // empty, "Cluster" or "Local"
-	TrafficDistribution    string            // as in Kubernetes; empty: not set
-	Labels                 map[string]string // that go to the ServiceImport
+	TrafficDistribution    string            // as in Kubernetes; empty if not set
+	Labels                 map[string]string // copied to the ServiceImport
 	Annotations            map[string]string
 	Affinity               Affinity
-	Mirror                 bool      // the other members make a Service <name>-<datacenter> for it
+	Mirror                 bool      // the other members create a Service <name>-<datacenter> for it
 	CreatedAt              time.Time // of the ServiceExport
 	ModifiedIndex          uint64
 }
@@ -211,16 +213,16 @@ type Endpoint struct {
 	Zone     string
 }
 
-// EndpointSliceKey identifies one slice.
+// EndpointSliceKey identifies an endpoint slice.
 type EndpointSliceKey struct {
 	ExportKey
 	Slice string
 }
 
-// EndpointSlice is a part of the endpoints of an export, all of one address family.
+// EndpointSlice is a part of the endpoints of an export, all of one IP family.
 type EndpointSlice struct {
 	EndpointSliceKey
 	Endpoints     []Endpoint
-	Ports         []ExportPort // with the numbers of the endpoints
+	Ports         []ExportPort // with the port numbers of the endpoints
 	ModifiedIndex uint64
 }

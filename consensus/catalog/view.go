@@ -4,19 +4,19 @@ import (
 	"github.com/hashicorp/go-memdb"
 )
 
-// View shows the state as it was at one index. It is immutable and may be used
-// concurrently. What it returns is sorted by key and belongs to the caller.
+// View is the state at one raft index. It is immutable and safe for concurrent use.
+// Lists are sorted by key, and the caller may modify all returned values.
 type View struct{ txn *memdb.Txn }
 
-// Index is the raft index of the last entry in the view; 0 if there is none.
+// Index returns the raft index of the last entry in the view, 0 if there is none.
 func (v *View) Index() uint64 { return appliedIndex(v.txn) }
 
-// Federation gives the federation; false before Init.
+// Federation returns the federation, false if the catalog is not initialized.
 func (v *View) Federation() (Federation, bool) {
 	return found(federation(v.txn), func(f Federation) Federation { return f })
 }
 
-// Datacenters gives all datacenters, by name.
+// Datacenters returns all datacenters, sorted by name.
 func (v *View) Datacenters() []Datacenter {
 	var all []Datacenter
 	for d := range each[Datacenter](v.txn, tableDatacenters, indexID) {
@@ -25,12 +25,12 @@ func (v *View) Datacenters() []Datacenter {
 	return all
 }
 
-// Datacenter finds one datacenter.
+// Datacenter returns a datacenter, false if there is none with this name.
 func (v *View) Datacenter(name DatacenterName) (Datacenter, bool) {
 	return found(datacenter(v.txn, name), Datacenter.Clone)
 }
 
-// Gateways gives all gateways, by datacenter and name.
+// Gateways returns all gateways, sorted by datacenter and name.
 func (v *View) Gateways() []Gateway {
 	var all []Gateway
 	for g := range each[Gateway](v.txn, tableGateways, indexID) {
@@ -39,13 +39,13 @@ func (v *View) Gateways() []Gateway {
 	return all
 }
 
-// Gateway finds one gateway.
+// Gateway returns a gateway, false if there is none with this ID.
 func (v *View) Gateway(id GatewayID) (Gateway, bool) {
 	return found(gateway(v.txn, id), Gateway.Clone)
 }
 
-// Tokens gives all tokens that are remembered, by id, also those that were used,
-// revoked or have expired.
+// Tokens returns all tokens, sorted by ID, including tokens that are used, revoked or
+// expired. A token is deleted a week after its expiry.
 func (v *View) Tokens() []Token {
 	var all []Token
 	for t := range each[Token](v.txn, tableTokens, indexID) {
@@ -54,12 +54,12 @@ func (v *View) Tokens() []Token {
 	return all
 }
 
-// Token finds one token.
+// Token returns a token, false if there is none with this ID.
 func (v *View) Token(id string) (Token, bool) {
 	return found(token(v.txn, id), func(t Token) Token { return t })
 }
 
-// Observations gives all observations, by observer and peer.
+// Observations returns all observations, sorted by observer and peer.
 func (v *View) Observations() []Observation {
 	var all []Observation
 	for o := range each[Observation](v.txn, tableObservations, indexID) {
@@ -76,9 +76,9 @@ type ServiceFilter struct {
 	Owner      GatewayID
 }
 
-// Services gives the services that f selects, by namespace, name, datacenter and
-// instance. By an index go a namespace with or without a name, else a
-// datacenter; the other fields are compared.
+// Services returns the services that f selects, sorted by namespace, name,
+// datacenter and instance. It uses an index for the namespace, with or without the
+// name, or else for the datacenter, and compares the other fields.
 func (v *View) Services(f ServiceFilter) []Service {
 	index, parts := indexName, []any(nil)
 	switch {

@@ -3,14 +3,15 @@ package catalog
 import "hash/maphash"
 
 // ExportFilter selects exports or endpoint slices; an empty field selects all.
-// Namespace and name come together.
+// Namespace and Name must be set together.
 type ExportFilter struct {
 	Datacenter DatacenterName
 	Namespace  string
 	Name       string
 }
 
-// query picks the index whose keys begin with what f gives.
+// query returns the index whose keys begin with the fields of f, and the parts of
+// the key.
 func (f ExportFilter) query() (index string, parts []any) {
 	switch {
 	case f.Namespace != "" && f.Name != "":
@@ -25,7 +26,8 @@ func (f ExportFilter) query() (index string, parts []any) {
 	return indexName, nil
 }
 
-// Exports gives the exports that f selects, by namespace, name and datacenter.
+// Exports returns the exports that f selects, sorted by namespace, name and
+// datacenter.
 func (v *View) Exports(f ExportFilter) []Export {
 	var selected []Export
 	index, parts := f.query()
@@ -35,8 +37,8 @@ func (v *View) Exports(f ExportFilter) []Export {
 	return selected
 }
 
-// EndpointSlices gives the slices that f selects, by namespace, name, datacenter
-// and slice.
+// EndpointSlices returns the slices that f selects, sorted by namespace, name,
+// datacenter and slice.
 func (v *View) EndpointSlices(f ExportFilter) []EndpointSlice {
 	var selected []EndpointSlice
 	index, parts := f.query()
@@ -46,28 +48,28 @@ func (v *View) EndpointSlices(f ExportFilter) []EndpointSlice {
 	return selected
 }
 
-// ServiceName is a name under which datacenters export.
+// ServiceName is the namespace and name of an export, common to all datacenters.
 type ServiceName struct {
 	Namespace string
 	Name      string
 }
 
-// ExportedNames gives every name under which anything is exported with a stamp
-// that differs as soon as an export or its endpoints do. Stamps of one process
-// compare with each other. It copies no record: a reader asks at every
-// change of the catalog which names it has to look at again.
+// ExportedNames returns the names of all exports, each with a hash that changes when
+// an export of that name or its endpoints change. Hashes with the same seed are
+// comparable. It copies no records, so that a reader can call it at each change of
+// the catalog to find the names it has to read again.
 func (v *View) ExportedNames(seed maphash.Seed) map[ServiceName]uint64 {
-	stamps := make(map[ServiceName]uint64)
+	hashes := make(map[ServiceName]uint64)
 	type part struct {
 		datacenter DatacenterName
 		slice      string
 		index      uint64
 	}
 	for e := range each[Export](v.txn, tableExports, indexName) {
-		stamps[ServiceName{e.Namespace, e.Name}] += maphash.Comparable(seed, part{e.Datacenter, "", e.ModifiedIndex})
+		hashes[ServiceName{e.Namespace, e.Name}] += maphash.Comparable(seed, part{e.Datacenter, "", e.ModifiedIndex})
 	}
 	for s := range each[EndpointSlice](v.txn, tableEndpoints, indexName) {
-		stamps[ServiceName{s.Namespace, s.Name}] += maphash.Comparable(seed, part{s.Datacenter, s.Slice, s.ModifiedIndex})
+		hashes[ServiceName{s.Namespace, s.Name}] += maphash.Comparable(seed, part{s.Datacenter, s.Slice, s.ModifiedIndex})
 	}
-	return stamps
+	return hashes
 }

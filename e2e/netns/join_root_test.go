@@ -37,7 +37,7 @@ func TestRefusedJoinChangesNothing(t *testing.T) {
 		config  func(string) string
 		mention string
 	}{
-		{name: "used token", token: used, mention: "joined with it"},
+		{name: "used token", token: used, mention: "joined with the token"},
 		{name: "revoked token", token: revoked, mention: "revoked"},
 		{name: "token for another datacenter", token: token(t, east, "--datacenter", "south"), mention: "south"},
 		{name: "altered token", token: alter(token(t, east)), mention: "token"},

@@ -10,29 +10,29 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// MaxCommandSize bounds the encoded size of one command, in bytes. Many commands
-// go into one entry; raft wants its entries below 512 KiB.
+// MaxCommandSize bounds the encoded size of one command, in bytes. Several
+// commands share one log entry, which should be smaller than 512 KiB
+// (SuggestedMaxDataSize of hashicorp/raft).
 const MaxCommandSize = 64 << 10
 
-// MaxClockSkew is how far a proposer's clock may be ahead of the leader's: the
-// time of commands ends tokens and forgets clients.
+// MaxClockSkew is how far a proposer's clock may be ahead of the leader's. It is
+// bounded because tokens and clients expire by the time of the commands.
 const MaxClockSkew = 10 * time.Minute
 
-// Check says whether a leader whose clock shows now may put cmd into the log. It
-// stands in front of the log because a command that Apply does not
-// understand stops every member: no caller may be able to do that. The error is a
-// *Refusal.
+// Check reports whether a leader whose clock shows now may append cmd to the log.
+// The error is a *Refusal. A command that Apply does not support stops every
+// member, so a leader must call Check before it appends a command.
 func Check(cmd *catalogpb.Command, now time.Time) error {
-	if err := known(cmd); err != nil {
+	if err := checkSupported(cmd); err != nil {
 		return &Refusal{
-			Code: CodeUnknownCommand, Message: "the leader does not know this command: " + err.Error(),
+			Code: CodeUnknownCommand, Message: "the leader does not support this command: " + err.Error(),
 			Remedy: "upgrade meshd on all gateways, then try again",
 		}
 	}
 	if r := checkEnvelope(cmd); r != nil {
 		return r
 	}
-	if der, brings := certificateOf(cmd); brings {
+	if der, ok := certificateOf(cmd); ok {
 		if _, r := parseCA(der); r != nil {
 			return r
 		}
@@ -40,20 +40,20 @@ func Check(cmd *catalogpb.Command, now time.Time) error {
 	if ahead := cmd.GetAt().AsTime().Sub(now); ahead > MaxClockSkew {
 		return &Refusal{
 			Code: CodeClockAhead, Field: "at",
-			Message: fmt.Sprintf("the clock of %s is %s ahead of the leader's", shorten(cmd.GetAuthor()), ahead.Round(time.Second)),
-			Remedy:  "set the clock of the host that is wrong, for instance by NTP",
+			Message: fmt.Sprintf("the clock of gateway %s is %s ahead of the leader's clock", shorten(cmd.GetAuthor()), ahead.Round(time.Second)),
+			Remedy:  "synchronize the clocks of both hosts, for example with NTP",
 		}
 	}
 	return nil
 }
 
-// checkEnvelope checks what is around the body.
+// checkEnvelope checks the fields of cmd other than its body.
 func checkEnvelope(cmd *catalogpb.Command) *Refusal {
 	const maxClient = 128
 	if size := proto.Size(cmd); size > MaxCommandSize {
 		return &Refusal{
-			Code: CodeTooLarge, Message: fmt.Sprintf("the command has %d bytes of at most %d", size, MaxCommandSize),
-			Remedy: "write it in several commands",
+			Code: CodeTooLarge, Message: fmt.Sprintf("the command has %d bytes, the maximum is %d", size, MaxCommandSize),
+			Remedy: "split it into several commands",
 		}
 	}
 	if cmd.GetAt() == nil || !cmd.GetAt().IsValid() {
@@ -63,9 +63,9 @@ func checkEnvelope(cmd *catalogpb.Command) *Refusal {
 	isText := onlyBytes(client, func(c byte) bool { return ' ' < c && c < 0x7f })
 	switch {
 	case len(client) > maxClient || !isText:
-		return malformed("client", "it is longer than 128 bytes or not printable")
+		return malformed("client", "the client id is longer than 128 bytes or not printable")
 	case (client == "") != (cmd.GetSequence() == 0):
-		return malformed("sequence", "client and sequence come together")
+		return malformed("sequence", "client and sequence must be set together")
 	case cmd.GetSequence() > 0 && cmd.GetAcknowledged() >= cmd.GetSequence():
 		return malformed("acknowledged", "a command cannot acknowledge its own result")
 	}
@@ -76,22 +76,23 @@ func checkEnvelope(cmd *catalogpb.Command) *Refusal {
 type writer struct {
 	txn   *memdb.Txn
 	index uint64
-	now   time.Time // latest time of a command by a member in this entry: drives sweep
+	now   time.Time // latest time of a command by a member in this entry, for sweep
 }
 
-// request is what is around the body of the command being applied.
+// request is the envelope of the command being applied.
 type request struct {
 	author GatewayID
 	member *Gateway // the author, nil if there is no such gateway
 	at     time.Time
 }
 
-// command applies one command: once per sequence of its client. The stored
-// result goes before authorisation, so that who left may ask again how it went.
+// command applies one command, once per sequence of its client. It returns a
+// stored result before it authorizes the author, so that the author of a leave
+// can retry it.
 func (w *writer) command(cmd *catalogpb.Command) Result {
-	if known(cmd) != nil {
+	if checkSupported(cmd) != nil {
 		return w.refused(&Refusal{
-			Code: CodeIgnoredUnknown, Message: "this member does not know the command and ignored it",
+			Code: CodeIgnoredUnknown, Message: "this member does not support the command and ignored it",
 			Remedy: "upgrade meshd on all gateways",
 		})
 	}
@@ -112,7 +113,7 @@ func (w *writer) command(cmd *catalogpb.Command) Result {
 	}
 	result := w.run(req, cmd)
 	if req.member != nil || gateway(w.txn, req.author) != nil {
-		w.remember(c, req, cmd, result)
+		w.storeResult(c, req, cmd, result)
 	}
 	return result
 }
@@ -130,8 +131,8 @@ func (w *writer) refused(r *Refusal) Result {
 	return Result{Index: w.index, Refusal: r}
 }
 
-// dispatch authorises the author as a member and hands the body to its function.
-// Each of these checks everything before it writes anything: a refusal
+// dispatch checks that the author is a member and calls the handler of the body.
+// Every handler checks everything before it writes anything, so that a refusal
 // changes nothing.
 func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal) {
 	if body, ok := cmd.GetBody().(*catalogpb.Command_Init); ok {
@@ -140,7 +141,7 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal
 	if federation(w.txn) == nil {
 		return Result{}, &Refusal{
 			Code: CodeNotInitialized, Message: "there is no federation yet",
-			Remedy: "make one with meshctl init, or join one with meshctl join",
+			Remedy: "create one with meshctl init, or join one with meshctl join",
 		}
 	}
 	if body, ok := cmd.GetBody().(*catalogpb.Command_AddGateway); ok {
@@ -181,24 +182,24 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (Result, *Refusal
 	case *catalogpb.Command_DeleteEndpoints:
 		return w.deleteEndpoints(req, body.DeleteEndpoints)
 	}
-	return Result{}, malformed("body", "there is no function for it")
+	return Result{}, malformed("body", "the command has no handler in this version of meshd")
 }
 
 func unknownAuthor(author GatewayID) *Refusal {
 	return &Refusal{
-		Code: CodeUnknownAuthor, Message: fmt.Sprintf("%q is no gateway of the federation", shorten(string(author))),
+		Code: CodeUnknownAuthor, Message: fmt.Sprintf("%q is not a gateway of the federation", shorten(string(author))),
 		Remedy: "join the federation with meshctl join",
 	}
 }
 
-// owns refuses what is of another datacenter than the author's.
-func (req request) owns(field string, dc DatacenterName) *Refusal {
+// checkOwner refuses a write to records of a datacenter other than the author's.
+func (req request) checkOwner(field string, dc DatacenterName) *Refusal {
 	if dc == req.member.Datacenter {
 		return nil
 	}
 	return &Refusal{
 		Code: CodeNotOwner, Field: field,
-		Message: fmt.Sprintf("%q is not %q, the datacenter of %s", shorten(string(dc)), req.member.Datacenter, req.author),
-		Remedy:  fmt.Sprintf("do it on a gateway of %s", shorten(string(dc))),
+		Message: fmt.Sprintf("gateway %s of datacenter %q cannot change datacenter %q", req.author, req.member.Datacenter, shorten(string(dc))),
+		Remedy:  fmt.Sprintf("run the command on a gateway of %s", shorten(string(dc))),
 	}
 }

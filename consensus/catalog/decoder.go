@@ -18,20 +18,20 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// ErrSnapshot is what errors.Is finds when a snapshot is truncated, altered,
-// of a newer version of meshd, or none at all.
-var ErrSnapshot = errors.New("not a good snapshot of a catalog")
+// ErrSnapshot reports that a snapshot is truncated, altered or of a newer version
+// of meshd, or that the bytes are not a snapshot.
+var ErrSnapshot = errors.New("not a valid snapshot of a catalog")
 
 // maxRecordSize bounds a record when it is read. The largest is a client with
 // MaxOutstanding results.
 const maxRecordSize = 64 << 20
 
-// Decode reads a snapshot, to the end of r. An error means that the snapshot is
-// not what Encode wrote (ErrSnapshot) or that r could not be read.
+// Decode reads a snapshot that Encode wrote, up to the end of r. The error is
+// ErrSnapshot or an error of r.
 func Decode(r io.Reader) (*State, error) {
 	s := New()
 	txn := s.db.Txn(true)
-	defer txn.Abort() // of no effect after Commit
+	defer txn.Abort() // has no effect after Commit
 	d := &decoder{r: bufio.NewReader(r), sum: sha256.New(), txn: txn}
 	if err := d.decode(); err != nil {
 		return nil, fmt.Errorf("read snapshot, record %d: %w", d.records, err)
@@ -82,14 +82,14 @@ func (d *decoder) end(trailer *catalogpb.Trailer) error {
 	}
 	switch _, err := d.r.ReadByte(); {
 	case err == nil:
-		return fmt.Errorf("%w: it goes on after its end", ErrSnapshot)
+		return fmt.Errorf("%w: data follows its end", ErrSnapshot)
 	case !errors.Is(err, io.EOF):
 		return err
 	}
 	return nil
 }
 
-// next reads one record and gives its bytes with their length, for the sum.
+// next reads one record and returns it with its encoding, which the sum covers.
 func (d *decoder) next() (*catalogpb.Record, []byte, error) {
 	size, err := d.size()
 	if err != nil {
@@ -97,7 +97,7 @@ func (d *decoder) next() (*catalogpb.Record, []byte, error) {
 	}
 	raw := bytes.NewBuffer(binary.AppendUvarint(nil, size))
 	header := raw.Len()
-	// Not allocated by the size that was read: it may be a lie.
+	// CopyN grows the buffer as it reads: the size may be forged.
 	if _, err := io.CopyN(raw, d.r, int64(size)); err != nil {
 		return nil, nil, truncated(err)
 	}
@@ -108,8 +108,8 @@ func (d *decoder) next() (*catalogpb.Record, []byte, error) {
 	return record, raw.Bytes(), nil
 }
 
-// size reads a varint. binary.ReadUvarint would not let tell a number that is
-// too large from a reader that failed.
+// size reads a varint. binary.ReadUvarint does not distinguish a number that is too
+// large from an error of the reader.
 func (d *decoder) size() (uint64, error) {
 	var size uint64
 	for shift := 0; ; shift += 7 {
@@ -119,7 +119,7 @@ func (d *decoder) size() (uint64, error) {
 		}
 		size |= uint64(b&0x7f) << shift
 		if size > maxRecordSize || shift > 28 {
-			return 0, fmt.Errorf("%w: a record of more than %d bytes", ErrSnapshot, maxRecordSize)
+			return 0, fmt.Errorf("%w: a record has more than %d bytes", ErrSnapshot, maxRecordSize)
 		}
 		if b < 0x80 {
 			return size, nil
@@ -156,7 +156,7 @@ func (d *decoder) record(record *catalogpb.Record) error {
 	case *catalogpb.Record_EndpointSlice:
 		err = d.endpointSlice(body.EndpointSlice)
 	default:
-		err = errors.New("a record of a kind that this version of meshd does not know")
+		err = errors.New("the record is of a kind that this version of meshd does not support")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
@@ -214,13 +214,13 @@ func (d *decoder) observation(p *catalogpb.Observation) error {
 	if err != nil {
 		return err
 	}
-	known := first[Observation](d.txn, tableObservations, indexID, string(o.Observer), string(o.Peer))
-	return add(d.txn, tableObservations, &o, known == nil &&
+	existing := first[Observation](d.txn, tableObservations, indexID, string(o.Observer), string(o.Peer))
+	return add(d.txn, tableObservations, &o, existing == nil &&
 		gateway(d.txn, o.Observer) != nil && gateway(d.txn, o.Peer) != nil)
 }
 
 func (d *decoder) client(p *catalogpb.Client) error {
-	var read reader
+	var read fieldReader
 	c := &client{
 		Author: GatewayID(p.GetAuthor()), ID: p.GetId(), Acknowledged: p.GetAcknowledged(),
 		LastSeen: read.time("last_seen", p.GetLastSeen()),
@@ -233,10 +233,10 @@ func (d *decoder) client(p *catalogpb.Client) error {
 		if err != nil {
 			return err
 		}
-		c.Answers = append(c.Answers, answer{sequence, result})
+		c.Results = append(c.Results, storedResult{sequence, result})
 	}
-	known := first[client](d.txn, tableClients, indexID, string(c.Author), c.ID)
-	return add(d.txn, tableClients, c, known == nil && isKey(string(c.Author)) && isKey(c.ID))
+	existing := first[client](d.txn, tableClients, indexID, string(c.Author), c.ID)
+	return add(d.txn, tableClients, c, existing == nil && isKey(string(c.Author)) && isKey(c.ID))
 }
 
 func (d *decoder) export(p *catalogpb.Export) error {
@@ -257,16 +257,17 @@ func (d *decoder) endpointSlice(p *catalogpb.EndpointSlice) error {
 		export(d.txn, s.ExportKey) != nil && endpointSlice(d.txn, s.EndpointSliceKey) == nil)
 }
 
-// add inserts a record that fits to those before it.
-func add[T any](txn *memdb.Txn, table string, record *T, fits bool) error {
-	if !fits {
-		return fmt.Errorf("a record of %s has an impossible key, is there twice or refers to none", table)
+// add inserts a record. It fails unless the record is consistent with those before it.
+func add[T any](txn *memdb.Txn, table string, record *T, consistent bool) error {
+	if !consistent {
+		return fmt.Errorf("a record of table %s has an invalid key, is repeated or refers to a missing record", table)
 	}
 	insert(txn, table, record)
 	return nil
 }
 
-// isKey keeps the parts of keys apart: NUL ends each.
+// isKey reports whether s can be a part of a key: not empty and without NUL, which
+// terminates a part.
 func isKey(s string) bool {
 	return s != "" && onlyBytes(s, func(c byte) bool { return c != 0 })
 }

@@ -24,9 +24,9 @@ func TestNamesAreDNSLabels(t *testing.T) {
 	}
 }
 
-func TestEverythingIsNoPrefix(t *testing.T) {
+func TestPrefixOfAllAddressesIsRefused(t *testing.T) {
 	for _, all := range []string{"0.0.0.0/0", "::/0"} {
-		require.ErrorContains(t, catalog.ValidatePrefixes(prefixes(catalog.PodPrefix, all)), "is every address")
+		require.ErrorContains(t, catalog.ValidatePrefixes(prefixes(catalog.PodPrefix, all)), "contains every address")
 	}
 }
 

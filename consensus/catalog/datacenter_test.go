@@ -13,10 +13,10 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-func TestInitMakesFederationOfOneDatacenter(t *testing.T) {
+func TestInitCreatesFederationOfOneDatacenter(t *testing.T) {
 	m := newMembers(t)
-	result := m.must(eastGateway, catalog.NewInit(theFederation("fd12:3456:789a::/48"),
-		theDatacenter(t, "east", "10.1.0.0/16"), theGateway("east", "gw0")))
+	result := m.must(eastGateway, catalog.NewInit(testFederation("fd12:3456:789a::/48"),
+		testDatacenter(t, "east", "10.1.0.0/16"), testGateway("east", "gw0")))
 
 	assert.Equal(t, netip.MustParseAddr("fd12:3456:789a:1::1"), result.Gateway.Overlay)
 	assert.EqualValues(t, 1, result.Datacenter.Ordinal)
@@ -43,20 +43,20 @@ func TestInitIsRefused(t *testing.T) {
 		code string
 		edit func(*parts)
 	}{
-		"id is no uuid":          {catalog.CodeFederationInvalid, func(p *parts) { p.f.ID = "demo" }},
-		"name is no label":       {catalog.CodeNameInvalid, func(p *parts) { p.f.Name = "de.mo" }},
-		"no overlay":             {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.Prefix{} }},
-		"overlay has host bits":  {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("fd00::1/48") }},
-		"overlay is everything":  {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("::/0") }},
-		"overlay has no room":    {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("10.9.0.0/30") }},
-		"overlay is in the pods": {catalog.CodePrefixOverlap, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("10.1.3.0/24") }},
-		"author is another":      {catalog.CodeNotOwner, func(p *parts) { p.author = "east/gw1" }},
-		"datacenter has a dot":   {catalog.CodeNameInvalid, func(p *parts) { p.dc.Name, p.g.Datacenter, p.author = "e.st", "e.st", "e.st/gw0" }},
-		"gateway of another":     {catalog.CodeMalformed, func(p *parts) { p.g.Datacenter = "west" }},
+		"id is not a UUID":              {catalog.CodeFederationInvalid, func(p *parts) { p.f.ID = "demo" }},
+		"name is not a label":           {catalog.CodeNameInvalid, func(p *parts) { p.f.Name = "de.mo" }},
+		"no overlay":                    {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.Prefix{} }},
+		"overlay has host bits":         {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("fd00::1/48") }},
+		"overlay is all addresses":      {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("::/0") }},
+		"overlay is too small":          {catalog.CodeOverlayInvalid, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("10.9.0.0/30") }},
+		"overlay is in the pods":        {catalog.CodePrefixOverlap, func(p *parts) { p.f.Overlay = netip.MustParsePrefix("10.1.3.0/24") }},
+		"author is another gateway":     {catalog.CodeNotOwner, func(p *parts) { p.author = "east/gw1" }},
+		"datacenter has a dot":          {catalog.CodeNameInvalid, func(p *parts) { p.dc.Name, p.g.Datacenter, p.author = "e.st", "e.st", "e.st/gw0" }},
+		"gateway of another datacenter": {catalog.CodeMalformed, func(p *parts) { p.g.Datacenter = "west" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMembers(t)
-			p := parts{eastGateway, theFederation("fd12::/48"), theDatacenter(t, "east", "10.1.0.0/16"), theGateway("east", "gw0")}
+			p := parts{eastGateway, testFederation("fd12::/48"), testDatacenter(t, "east", "10.1.0.0/16"), testGateway("east", "gw0")}
 			c.edit(&p)
 			m.refused(p.author, catalog.NewInit(p.f, p.dc, p.g), c.code)
 		})
@@ -66,12 +66,12 @@ func TestInitIsRefused(t *testing.T) {
 func TestInitOfExistingFederationIsRefused(t *testing.T) {
 	m := federationOfThree(t)
 	for _, author := range []catalog.GatewayID{eastGateway, "south/gw0"} {
-		m.refused(author, catalog.NewInit(theFederation("fd99::/48"),
-			theDatacenter(t, "south", "10.4.0.0/16"), theGateway("south", "gw0")), catalog.CodeInitialized)
+		m.refused(author, catalog.NewInit(testFederation("fd99::/48"),
+			testDatacenter(t, "south", "10.4.0.0/16"), testGateway("south", "gw0")), catalog.CodeInitialized)
 	}
 }
 
-func TestJoinTakesTokenNameAndPrefixesTogether(t *testing.T) {
+func TestJoinUsesTokenAndStoresDatacenterAndGateway(t *testing.T) {
 	m := newMembers(t)
 	m.init()
 	m.token("t1", "")
@@ -115,36 +115,36 @@ func TestJoinIsRefused(t *testing.T) {
 		"token used": {catalog.CodeTokenUsed, "token", func(r *catalog.JoinRequest) {
 			r.TokenID, r.SecretHash = "token-west", catalog.HashSecret([]byte("token-west"))
 		}},
-		"name taken":           {catalog.CodeNameTaken, "datacenter", func(r *catalog.JoinRequest) { r.Datacenter.Name, r.Gateway.Datacenter = "west", "west" }},
-		"name no label":        {catalog.CodeNameInvalid, "datacenter", func(r *catalog.JoinRequest) { r.Datacenter.Name, r.Gateway.Datacenter = "So", "So" }},
-		"name empty":           {catalog.CodeNameInvalid, "datacenter", func(r *catalog.JoinRequest) { r.Datacenter.Name, r.Gateway.Datacenter = "", "" }},
-		"gateway no label":     {catalog.CodeNameInvalid, "gateway.name", func(r *catalog.JoinRequest) { r.Gateway.Name = "a/b" }},
-		"prefix not canonical": {catalog.CodePrefixInvalid, "prefixes[1]", cidr("10.4.0.1/16")},
-		"prefix is all IPv4":   {catalog.CodePrefixInvalid, "prefixes[1]", cidr("0.0.0.0/0")},
-		"prefix is all IPv6":   {catalog.CodePrefixInvalid, "prefixes[1]", cidr("::/0")},
-		"half of IPv4":         {catalog.CodePrefixInvalid, "prefixes[1]", cidr("0.0.0.0/1")},
-		"other half":           {catalog.CodePrefixInvalid, "prefixes[1]", cidr("128.0.0.0/1")},
-		"loopback":             {catalog.CodePrefixInvalid, "prefixes[1]", cidr("127.1.0.0/16")},
-		"mapped":               {catalog.CodePrefixInvalid, "prefixes[1]", cidr("::ffff:10.4.0.0/112")},
-		"twice":                {catalog.CodePrefixDuplicate, "prefixes[1]", cidr("10.9.0.0/16")},
-		"same as another's":    {catalog.CodePrefixOverlap, "prefixes[1]", cidr("10.2.0.0/16")},
-		"inside another's":     {catalog.CodePrefixOverlap, "prefixes[1]", cidr("10.2.200.0/24")},
-		"around another's":     {catalog.CodePrefixOverlap, "prefixes[1]", cidr("10.0.0.0/13")},
-		"inside in IPv6":       {catalog.CodePrefixOverlap, "prefixes[1]", cidr("fd00:3:0:0:1::/80")},
-		"overlaps the overlay": {catalog.CodePrefixOverlap, "prefixes[1]", cidr("fd12:3456::/32")},
-		"certificate no DER":   {catalog.CodeCertificate, "ca_certificate", func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = []byte("x") }},
-		"certificate missing":  {catalog.CodeCertificate, "ca_certificate", func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = nil }},
-		"certificate no CA":    {catalog.CodeCertificate, "ca_certificate", func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = certificate(t, "south", false) }},
+		"name taken":                 {catalog.CodeNameTaken, "datacenter", func(r *catalog.JoinRequest) { r.Datacenter.Name, r.Gateway.Datacenter = "west", "west" }},
+		"name is not a label":        {catalog.CodeNameInvalid, "datacenter", func(r *catalog.JoinRequest) { r.Datacenter.Name, r.Gateway.Datacenter = "So", "So" }},
+		"name empty":                 {catalog.CodeNameInvalid, "datacenter", func(r *catalog.JoinRequest) { r.Datacenter.Name, r.Gateway.Datacenter = "", "" }},
+		"gateway is not a label":     {catalog.CodeNameInvalid, "gateway.name", func(r *catalog.JoinRequest) { r.Gateway.Name = "a/b" }},
+		"prefix not canonical":       {catalog.CodePrefixInvalid, "prefixes[1]", cidr("10.4.0.1/16")},
+		"prefix is all IPv4":         {catalog.CodePrefixInvalid, "prefixes[1]", cidr("0.0.0.0/0")},
+		"prefix is all IPv6":         {catalog.CodePrefixInvalid, "prefixes[1]", cidr("::/0")},
+		"half of IPv4":               {catalog.CodePrefixInvalid, "prefixes[1]", cidr("0.0.0.0/1")},
+		"other half":                 {catalog.CodePrefixInvalid, "prefixes[1]", cidr("128.0.0.0/1")},
+		"loopback":                   {catalog.CodePrefixInvalid, "prefixes[1]", cidr("127.1.0.0/16")},
+		"mapped":                     {catalog.CodePrefixInvalid, "prefixes[1]", cidr("::ffff:10.4.0.0/112")},
+		"repeated":                   {catalog.CodePrefixDuplicate, "prefixes[1]", cidr("10.9.0.0/16")},
+		"same as another's":          {catalog.CodePrefixOverlap, "prefixes[1]", cidr("10.2.0.0/16")},
+		"inside another's":           {catalog.CodePrefixOverlap, "prefixes[1]", cidr("10.2.200.0/24")},
+		"around another's":           {catalog.CodePrefixOverlap, "prefixes[1]", cidr("10.0.0.0/13")},
+		"inside in IPv6":             {catalog.CodePrefixOverlap, "prefixes[1]", cidr("fd00:3:0:0:1::/80")},
+		"overlaps the overlay":       {catalog.CodePrefixOverlap, "prefixes[1]", cidr("fd12:3456::/32")},
+		"certificate is not DER":     {catalog.CodeCertificate, "ca_certificate", func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = []byte("x") }},
+		"certificate missing":        {catalog.CodeCertificate, "ca_certificate", func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = nil }},
+		"certificate is not of a CA": {catalog.CodeCertificate, "ca_certificate", func(r *catalog.JoinRequest) { r.Datacenter.CACertificate = certificate(t, "south", false) }},
 		"certificate another's": {catalog.CodeCertificateTaken, "ca_certificate", func(r *catalog.JoinRequest) {
 			r.Datacenter.CACertificate = certificate(t, "west", true)
 		}},
 		"CA key another's": {catalog.CodeCertificateTaken, "ca_certificate", func(r *catalog.JoinRequest) {
 			r.Datacenter.CACertificate = certificateWithKey(t, "west", "south", true)
 		}},
-		"key is zero":      {catalog.CodePublicKeyInvalid, "gateway.public_key", func(r *catalog.JoinRequest) { r.Gateway.PublicKey = catalog.Key{} }},
-		"key is another's": {catalog.CodePublicKeyTaken, "gateway.public_key", func(r *catalog.JoinRequest) { r.Gateway.PublicKey = theGateway("west", "gw0").PublicKey }},
-		"endpoint no port": {catalog.CodeEndpointInvalid, "gateway.endpoints[0]", func(r *catalog.JoinRequest) { r.Gateway.Endpoints = []string{"192.0.2.1"} }},
-		"control no port":  {catalog.CodeEndpointInvalid, "gateway.controls[0]", func(r *catalog.JoinRequest) { r.Gateway.Controls = []string{"gw.example.org:0"} }},
+		"key is zero":           {catalog.CodePublicKeyInvalid, "gateway.public_key", func(r *catalog.JoinRequest) { r.Gateway.PublicKey = catalog.Key{} }},
+		"key is another's":      {catalog.CodePublicKeyTaken, "gateway.public_key", func(r *catalog.JoinRequest) { r.Gateway.PublicKey = testGateway("west", "gw0").PublicKey }},
+		"endpoint without port": {catalog.CodeEndpointInvalid, "gateway.endpoints[0]", func(r *catalog.JoinRequest) { r.Gateway.Endpoints = []string{"192.0.2.1"} }},
+		"control with port 0":   {catalog.CodeEndpointInvalid, "gateway.controls[0]", func(r *catalog.JoinRequest) { r.Gateway.Controls = []string{"gw.example.org:0"} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := federationOfThree(t)
@@ -159,7 +159,7 @@ func TestJoinIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhoJoinedAndLostTheAnswerMayAskAgain(t *testing.T) {
+func TestRepeatedJoinReturnsTheFirstResult(t *testing.T) {
 	again := func(m *members, edit func(*catalog.JoinRequest)) *catalogpb.Command {
 		r := joinRequest(t, "token-west", "west", "10.2.0.0/16")
 		edit(&r)
@@ -190,13 +190,13 @@ func TestWhoJoinedAndLostTheAnswerMayAskAgain(t *testing.T) {
 	m.refused(northGateway, again(m, func(*catalog.JoinRequest) {}), catalog.CodeTokenUsed)
 }
 
-func TestUsedTokenDoesNotLetInWhoLeft(t *testing.T) {
+func TestUsedTokenIsRefusedAfterLeaving(t *testing.T) {
 	m := federationOfThree(t)
 	m.must(westGateway, catalog.NewLeave("west"))
 	m.refused(eastGateway, catalog.NewJoin(joinRequest(t, "token-west", "west", "10.2.0.0/16")), catalog.CodeTokenUsed)
 }
 
-func TestJoinByWhoIsNoMemberIsRefused(t *testing.T) {
+func TestJoinByNonMemberIsRefused(t *testing.T) {
 	m := federationOfThree(t)
 	m.token("t1", "")
 	m.refused("south/gw0", catalog.NewJoin(joinRequest(t, "t1", "south", "10.4.0.0/16")), catalog.CodeUnknownAuthor)
@@ -207,7 +207,7 @@ func TestJoinBeforeInitIsRefused(t *testing.T) {
 	m.refused(eastGateway, catalog.NewJoin(joinRequest(t, "t1", "south", "10.4.0.0/16")), catalog.CodeNotInitialized)
 }
 
-func TestOfTwoJoinsExactlyOneWins(t *testing.T) {
+func TestExactlyOneOfTwoConflictingJoinsSucceeds(t *testing.T) {
 	for name, c := range map[string]struct {
 		code string
 		edit func(a, b *catalog.JoinRequest)
@@ -222,7 +222,7 @@ func TestOfTwoJoinsExactlyOneWins(t *testing.T) {
 	} {
 		for _, order := range []string{"first", "second"} {
 			for _, entries := range []string{"one entry", "two entries"} {
-				t.Run(name+", "+order+" wins, "+entries, func(t *testing.T) {
+				t.Run(name+", "+order+" succeeds, "+entries, func(t *testing.T) {
 					m := newMembers(t)
 					m.init()
 					m.token("t1", "")
@@ -263,11 +263,11 @@ func (m *members) race(together bool, requests []catalog.JoinRequest) (results [
 	return results
 }
 
-func TestLeaveRemovesAllOfTheDatacenter(t *testing.T) {
+func TestLeaveDeletesAllRecordsOfTheDatacenter(t *testing.T) {
 	m := federationOfThree(t)
-	m.must(westGateway, catalog.NewAddGateway(theGateway("west", "gw1")))
-	m.must(westGateway, catalog.NewPutServices([]catalog.Service{theService("west", "web", "a", "10.2.0.1")}))
-	m.must(eastGateway, catalog.NewPutServices([]catalog.Service{theService("east", "web", "a", "10.1.0.1")}))
+	m.must(westGateway, catalog.NewAddGateway(testGateway("west", "gw1")))
+	m.must(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "web", "a", "10.2.0.1")}))
+	m.must(eastGateway, catalog.NewPutServices([]catalog.Service{testService("east", "web", "a", "10.1.0.1")}))
 	m.must(westGateway, catalog.NewPutObservations(observations(eastGateway)))
 	m.must(eastGateway, catalog.NewPutObservations(observations(westGateway, "west/gw1", northGateway)))
 	m.must(westGateway, catalog.NewCreateToken(catalog.Token{
@@ -288,11 +288,11 @@ func TestLeaveRemovesAllOfTheDatacenter(t *testing.T) {
 	require.Len(t, v.Observations(), 1)
 	assert.Equal(t, northGateway, v.Observations()[0].Peer)
 	_, ok = v.Token("of-west")
-	assert.True(t, ok, "tokens are the federation's")
+	assert.True(t, ok, "tokens belong to the federation")
 	m.refused(westGateway, catalog.NewLeave("west"), catalog.CodeUnknownAuthor)
 }
 
-func TestJoinAgainAfterLeavingGetsNewOrdinal(t *testing.T) {
+func TestJoinAfterLeavingAssignsNewOrdinal(t *testing.T) {
 	m := federationOfThree(t)
 	m.must(westGateway, catalog.NewLeave("west"))
 	m.token("again", "")
@@ -301,12 +301,12 @@ func TestJoinAgainAfterLeavingGetsNewOrdinal(t *testing.T) {
 	assert.Equal(t, netip.MustParseAddr("fd12:3456:789a:4::1"), result.Gateway.Overlay)
 }
 
-func TestCatalogIsEmptyWhenTheLastDatacenterLeft(t *testing.T) {
+func TestCatalogIsEmptyAfterTheLastDatacenterLeft(t *testing.T) {
 	m := newMembers(t)
 	m.init()
 	m.token("t1", "")
 	m.must(eastGateway, catalog.NewLeave("east"))
-	assert.Equal(t, everything{}, contents(m.state.View()))
+	assert.Equal(t, viewContents{}, contents(m.state.View()))
 	m.init()
 }
 
@@ -343,10 +343,10 @@ func TestUpdateDatacenterKeepsCertificate(t *testing.T) {
 	m.refused(westGateway, catalog.NewUpdateDatacenter(dc), catalog.CodeCertificateFixed)
 }
 
-func TestServicesOutsideOfNewPrefixesGo(t *testing.T) {
+func TestUpdateDatacenterDeletesServicesOutsideItsPrefixes(t *testing.T) {
 	m := federationOfThree(t)
 	m.must(westGateway, catalog.NewPutServices([]catalog.Service{
-		theService("west", "web", "a", "10.2.0.1"), theService("west", "web", "b", "10.2.200.1"),
+		testService("west", "web", "a", "10.2.0.1"), testService("west", "web", "b", "10.2.200.1"),
 	}))
 	m.must(westGateway, catalog.NewUpdateDatacenter(catalog.Datacenter{
 		Name: "west", Prefixes: prefixes(catalog.PodPrefix, "10.2.0.0/17"),

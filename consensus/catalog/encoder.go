@@ -15,13 +15,13 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// A snapshot is a stream of records, each after its length as a varint: a
-// header, the tables one after the other in the order of their keys, a trailer.
+// A snapshot is a stream of records, each preceded by its length as a varint: a
+// header, the records of each table in the order of their keys, and a trailer.
 
 const snapshotVersion = 1
 
-// Encode writes the view as a snapshot. Equal views give equal bytes. Nothing is
-// held in memory but one record.
+// Encode writes the view as a snapshot. Equal views have equal snapshots. Encode
+// holds one record in memory at a time.
 func (v *View) Encode(w io.Writer) error {
 	e := &encoder{w: w, sum: sha256.New()}
 	e.write(&catalogpb.Record{Body: &catalogpb.Record_Header{Header: &catalogpb.Header{
@@ -48,7 +48,7 @@ type encoder struct {
 	sum     hash.Hash
 	records uint64
 	buffer  bytes.Buffer
-	err     error // the first; after it nothing is written
+	err     error // the first one; nothing is written after it
 }
 
 func (e *encoder) write(record *catalogpb.Record) {
@@ -64,8 +64,8 @@ func (e *encoder) write(record *catalogpb.Record) {
 	_, e.err = e.w.Write(e.buffer.Bytes())
 }
 
-// records gives what is between header and trailer. Members come before what
-// refers to them: Decode checks as it reads.
+// records yields the records between header and trailer. A record follows those
+// that it refers to, because Decode checks the references as it reads.
 func records(txn *memdb.Txn) iter.Seq[*catalogpb.Record] {
 	return func(yield func(*catalogpb.Record) bool) {
 		_ = eachRecord(txn, tableFederation, yield, func(f *Federation) *catalogpb.Record {

@@ -12,9 +12,9 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// seal writes records, of which the first should be a header, and the trailer
-// that belongs to them: the format of a snapshot once more, by other means.
-func seal(t testing.TB, records []*catalogpb.Record) []byte {
+// encodeRecords encodes records, the first of which should be a header, with a valid
+// trailer. It is an implementation of the snapshot format independent of Encode.
+func encodeRecords(t testing.TB, records []*catalogpb.Record) []byte {
 	t.Helper()
 	options := protodelim.MarshalOptions{MarshalOptions: proto.MarshalOptions{Deterministic: true}}
 	var b bytes.Buffer
