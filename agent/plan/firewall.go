@@ -25,7 +25,7 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 				}
 			}
 		}
-		slices.SortFunc(l.Sources, comparePrefix)
+		slices.SortFunc(l.Sources, netip.Prefix.Compare)
 		l.Sources = aggregate(l.Sources)
 		fw.Lanes = append(fw.Lanes, l)
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
@@ -36,7 +36,7 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 	for _, dc := range topo.others {
 		fw.Remote = append(fw.Remote, dc.prefixes...)
 	}
-	slices.SortFunc(fw.Remote, comparePrefix)
+	slices.SortFunc(fw.Remote, netip.Prefix.Compare)
 	fw.Remote = aggregate(fw.Remote)
 	fw.TrustedDevices, fw.Transit = trustedIngressDevices(in, topo), transit(in, topo)
 	if len(fw.Transit.Devices) > 0 {

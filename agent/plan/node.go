@@ -164,7 +164,7 @@ func (n node) routing(found *problems) routes.Config {
 	}
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortFunc(c.Routes, func(a, b routes.Route) int { return comparePrefix(a.Prefix, b.Prefix) })
+	slices.SortFunc(c.Routes, func(a, b routes.Route) int { return a.Prefix.Compare(b.Prefix) })
 	return c
 }
 
@@ -271,6 +271,6 @@ func (n node) remotePrefixes() []netip.Prefix {
 	for _, dc := range n.own.others {
 		out = append(out, dc.prefixes...)
 	}
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }

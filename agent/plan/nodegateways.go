@@ -153,7 +153,7 @@ func (n node) allowedIPs(g reachedGateway) []netip.Prefix {
 	for _, a := range g.Addresses {
 		out = append(out, hostPrefix(a))
 	}
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 

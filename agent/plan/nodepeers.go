@@ -92,7 +92,7 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 // nodeAllowedIPs are the addresses behind a node, and its own.
 func nodeAllowedIPs(n NodePeer) []netip.Prefix {
 	out := append(nodePrefixes(n), hostPrefix(tunnelAddress(n.PublicKey)))
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }
 
@@ -101,7 +101,7 @@ func nodePrefixes(n NodePeer) []netip.Prefix {
 	for _, a := range n.Addresses {
 		out = append(out, hostPrefix(a))
 	}
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 
@@ -159,7 +159,7 @@ func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
 	for _, n := range topo.nodes {
 		l.Sources = append(l.Sources, nodeAllowedIPs(n)...)
 	}
-	slices.SortFunc(l.Sources, comparePrefix)
+	slices.SortFunc(l.Sources, netip.Prefix.Compare)
 	l.Sources = aggregate(l.Sources)
 	return l, len(topo.nodes) > 0
 }

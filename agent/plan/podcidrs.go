@@ -25,7 +25,7 @@ func localPodCIDRs(h Host, own []catalog.Prefix) []netip.Prefix {
 			out = append(out, r.Prefix)
 		}
 	}
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return aggregate(out)
 }
 
@@ -107,7 +107,7 @@ func acceptReported(n NodePeer, refuse func(netip.Prefix) string, found *problem
 			fmt.Sprintf("look at kubectl get meshnode %s -o yaml, and at the addresses of the CNI plugin; %s on the Node overrides what its agent found", n.Name, PodCIDRsAnnotation),
 		})
 	}
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 

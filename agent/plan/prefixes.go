@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -93,13 +92,8 @@ func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
 	for _, p := range in {
 		out = append(out, p.CIDR)
 	}
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
-}
-
-// comparePrefix orders by family, address and length.
-func comparePrefix(a, b netip.Prefix) int {
-	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 // hostPrefix is the prefix of one address.

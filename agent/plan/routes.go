@@ -50,7 +50,7 @@ func compareRoutes(a, b routes.Route) int {
 		}
 		return 1
 	}
-	return comparePrefix(a.Prefix, b.Prefix)
+	return a.Prefix.Compare(b.Prefix)
 }
 
 // addDatacenter adds the group and the routes of one datacenter in one family.

@@ -80,7 +80,7 @@ func servicePrefixes(topo topology) []netip.Prefix {
 			out = append(out, p.CIDR)
 		}
 	}
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return aggregate(out)
 }
 

@@ -65,7 +65,7 @@ func tunnelPeer(in Inputs, topo topology, dc remoteDatacenter, p peer) tunnel.Pe
 // those of its datacenter, and its own in the overlay.
 func allowedIPs(dc remoteDatacenter, p peer) []netip.Prefix {
 	out := append(slices.Clone(dc.prefixes), hostPrefix(p.Overlay))
-	slices.SortFunc(out, comparePrefix)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }
 

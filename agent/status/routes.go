@@ -106,7 +106,7 @@ func (s RouteSources) routes() []Route {
 		out = append(out, r)
 	}
 	slices.SortFunc(out, func(a, b Route) int {
-		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), cmp.Compare(a.State, b.State), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Nexthop, b.Nexthop))
+		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.State, b.State), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Nexthop, b.Nexthop))
 	})
 	return out
 }

@@ -142,7 +142,7 @@ func (s Sources) datacenters() []Datacenter {
 		for _, p := range record.Prefixes {
 			dc.Prefixes = append(dc.Prefixes, Prefix{CIDR: p.CIDR, Kind: string(p.Kind)})
 		}
-		slices.SortFunc(dc.Prefixes, func(a, b Prefix) int { return comparePrefix(a.CIDR, b.CIDR) })
+		slices.SortFunc(dc.Prefixes, func(a, b Prefix) int { return a.CIDR.Compare(b.CIDR) })
 		for _, g := range s.Inputs.Catalog.Gateways {
 			if g.Datacenter == record.Name {
 				dc.Gateways = append(dc.Gateways, s.gateway(g, dc.Self))
@@ -259,8 +259,4 @@ func address(a netip.Addr) string {
 		return ""
 	}
 	return a.String()
-}
-
-func comparePrefix(a, b netip.Prefix) int {
-	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
