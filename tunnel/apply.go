@@ -11,23 +11,23 @@ import (
 // Device is a data plane: kernel WireGuard, or wireguard-go in its own process.
 // Apply is its only writer; two calls never overlap.
 type Device interface {
-	// List is Meshway's own interfaces with their peers, sorted by name.
-	// Interfaces of others are not in it and never make it fail.
+	// List returns Meshway's own interfaces with their peers, sorted by name.
+	// Foreign interfaces are not listed and never make List fail.
 	List(ctx context.Context) ([]Observed, error)
-	// Create makes an interface. One that exists is adopted as it is; one
-	// that is not ours is an error.
+	// Create creates an interface. An existing interface of Meshway is adopted
+	// unchanged; a foreign one is an error.
 	Create(ctx context.Context, name string, mtu int) error
-	// Configure applies what Diff found for one interface.
+	// Configure applies a change that Diff computed for one interface.
 	Configure(ctx context.Context, change Change) error
-	// Remove deletes an interface of ours; a missing one is nil.
+	// Remove deletes an interface of Meshway. A missing interface is no error.
 	Remove(ctx context.Context, name string) error
 }
 
-// Apply makes the interfaces of dev what is wanted and returns what is really
-// there afterwards, also when it fails in part. A bad interface does not keep
-// the others from being applied; the error joins all. Interfaces and peers that
-// are not wanted are removed only if prune is set, interfaces last. When nothing
-// differs, nothing but List is called.
+// Apply changes the interfaces of dev to want and returns the interfaces as
+// observed afterwards, even if it fails in part. A failing interface does not
+// stop the others; the returned error joins all errors. Other interfaces and
+// peers are removed only if prune is set, interfaces last. If nothing differs,
+// Apply calls only List.
 func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune bool) ([]Observed, error) {
 	if key.IsZero() {
 		return nil, errors.New("apply tunnels: no private key")
@@ -54,16 +54,16 @@ func Apply(ctx context.Context, dev Device, key PrivateKey, want []Config, prune
 	return have, errors.Join(a.errs...)
 }
 
-// applier holds one pass of Apply.
+// applier is the state of one call of Apply.
 type applier struct {
 	dev     Device
 	key     PrivateKey
-	prune   bool // what is not wanted may go
+	prune   bool // remove other interfaces and peers
 	errs    []error
-	changed bool // something was changed after the last List
+	changed bool // something was changed since the last List
 }
 
-// create makes the interfaces that are missing and says whether it tried any.
+// create creates the missing interfaces and reports whether there were any.
 func (a *applier) create(ctx context.Context, want []Config, have []Observed) (tried bool) {
 	for _, w := range sorted(want) {
 		if find(have, w.Name) >= 0 {
@@ -81,7 +81,7 @@ func (a *applier) configure(ctx context.Context, want []Config, have []Observed)
 	for _, w := range sorted(want) {
 		i := find(have, w.Name)
 		if i < 0 {
-			continue // create reported why
+			continue // create has recorded the error
 		}
 		if err := have[i].Err; err != nil {
 			a.errs = append(a.errs, fmt.Errorf("read %s: %w", w.Name, err))

@@ -39,7 +39,7 @@ func TestApplyReturnsTheRealStateAfterAPartialFailure(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "configure mesh0")
 	require.Len(t, have, 2)
-	require.False(t, have[0].Up, "mesh0 is only half configured, and this is told")
+	require.False(t, have[0].Up, "mesh0 is reported as only half configured")
 	require.Equal(t, self.Public(), have[0].PublicKey)
 	tunneltest.RequireApplied(t, self, want[1:], have[1:])
 
@@ -92,9 +92,9 @@ func TestApplyWithoutPrivateKeyFails(t *testing.T) {
 	require.Zero(t, dev.Calls(tunneltest.OpList))
 }
 
-// A planner that keeps a roamed endpoint wants the observed one; then the
-// session must stay as it is.
-func TestApplyKeepsAWantedRoamedEndpoint(t *testing.T) {
+// To keep a roamed endpoint, a planner puts the observed one into its
+// configuration. The session must then not be changed.
+func TestApplyKeepsADesiredRoamedEndpoint(t *testing.T) {
 	dev := tunneltest.NewFake()
 	want := []tunnel.Config{lane("mesh0", 1)}
 	_, err := tunnel.Apply(t.Context(), dev, self, want, true)

@@ -7,47 +7,47 @@ import (
 	"time"
 )
 
-// Change is what separates one interface from what is wanted: only the
-// differences. A Device applies it in the order of the fields, Up last, so
-// that an interface never carries packets half configured.
+// Change is the difference between an observed interface and the desired one.
+// A Device applies it in the order of the fields, Up last, so that a half
+// configured interface never carries packets.
 type Change struct {
 	Name       string
-	PrivateKey *PrivateKey // nil: leave
-	ListenPort *uint16     // nil: leave
-	Mark       *uint32     // nil: leave
-	MTU        int         // bytes; 0: leave
+	PrivateKey *PrivateKey // nil: unchanged
+	ListenPort *uint16     // nil: unchanged
+	Mark       *uint32     // nil: unchanged
+	MTU        int         // bytes; 0: unchanged
 
 	Peers       []PeerChange // additions and updates, sorted by key; applied before RemovePeers
 	RemovePeers []PublicKey  // sorted
 
 	AddAddresses    []netip.Prefix // applied before RemoveAddresses
 	RemoveAddresses []netip.Prefix
-	Up              bool // bring the interface up; false: leave
+	Up              bool // bring the interface up; false: unchanged
 }
 
-// PeerChange is what differs in one peer.
+// PeerChange is the difference of one peer.
 type PeerChange struct {
 	PublicKey PublicKey
 	Add       bool           // the peer is new
-	Endpoint  netip.AddrPort // zero: leave
-	Keepalive *time.Duration // nil: leave
-	// AddAllowedIPs are given to this peer; whichever peer of the interface
-	// had one of them loses it in the same instant.
+	Endpoint  netip.AddrPort // zero: unchanged
+	Keepalive *time.Duration // nil: unchanged
+	// AddAllowedIPs are added to this peer. Another peer of the interface that
+	// has one of them loses it at the same instant.
 	AddAllowedIPs []netip.Prefix
-	// RemoveAllowedIPs are taken from this peer and go to nobody. The peer's
-	// other prefixes must not be interrupted: a Device must not clear and
-	// refill the list.
+	// RemoveAllowedIPs are removed from this peer and added to no other. A
+	// Device must not clear and refill the list, because that interrupts the
+	// peer's other prefixes.
 	RemoveAllowedIPs []netip.Prefix
 }
 
-// Empty says that nothing differs.
+// Empty reports whether the change contains no difference.
 func (c Change) Empty() bool {
 	return c.PrivateKey == nil && c.ListenPort == nil && c.Mark == nil && c.MTU == 0 &&
 		len(c.Peers) == 0 && len(c.RemovePeers) == 0 &&
 		len(c.AddAddresses) == 0 && len(c.RemoveAddresses) == 0 && !c.Up
 }
 
-// String lists the differences on one line, for logs. It holds no secret.
+// String returns the differences on one line, for logs. It contains no secret.
 func (c Change) String() string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
@@ -84,7 +84,7 @@ func (c Change) String() string {
 	return c.Name + ": " + strings.Join(parts, ", ")
 }
 
-// String lists what differs in the peer.
+// String returns the differences of the peer on one line.
 func (p PeerChange) String() string {
 	var b strings.Builder
 	sign := "~"

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// PublicKey is a WireGuard public key; it prints as base64.
+// PublicKey is a WireGuard public key. It prints as base64.
 type PublicKey [32]byte
 
-// PrivateKey is a WireGuard private key; it prints as "(redacted)".
+// PrivateKey is a WireGuard private key. It prints as "(redacted)".
 type PrivateKey [32]byte
 
-// Config is one WireGuard interface as it should be. It is a value: slices
-// are sorted, so that equal configurations compare equal.
+// Config is the desired state of one WireGuard interface. Its slices are sorted,
+// so that equal configurations compare equal.
 type Config struct {
 	Name       string         // of the interface: mesh0 for lane 0
-	Lane       uint32         //
+	Lane       uint32         // index of the remote gateways that are its peers
 	ListenPort uint16         // UDP; base port + lane
-	Mark       uint32         // SO_MARK of the encrypted packets, so that they escape our own routing rule
+	Mark       uint32         // SO_MARK of the encrypted packets, which exempts them from Meshway's routing rule
 	MTU        int            // bytes
 	Addresses  []netip.Prefix // overlay address of this gateway, full length
 	Peers      []Peer         // sorted by public key
@@ -26,13 +26,13 @@ type Config struct {
 // Peer is one remote gateway on an interface.
 type Peer struct {
 	PublicKey  PublicKey
-	Endpoint   netip.AddrPort // zero: not known, wait until the peer speaks
+	Endpoint   netip.AddrPort // zero: unknown until the peer sends a packet
 	AllowedIPs []netip.Prefix // sorted
-	Keepalive  time.Duration  // 0: none; whole seconds, as WireGuard knows no others
+	Keepalive  time.Duration  // whole seconds, the unit of WireGuard; 0: none
 }
 
-// Observed is one WireGuard interface as the kernel (or the userspace data plane) reports it.
-// Its Config.Peers is empty: the peers, with what was measured, are in Peers.
+// Observed is one WireGuard interface as the kernel or the userspace data plane
+// reports it. Its Config.Peers is empty; Peers has the peers with their counters.
 type Observed struct {
 	Config
 	PublicKey PublicKey // of the interface's own private key; zero: none is set
@@ -40,14 +40,14 @@ type Observed struct {
 	Index     int    // ifindex
 	Dataplane string // "kernel" or "userspace"
 	Peers     []ObservedPeer
-	// Err says why the interface exists but could not be read, for instance
-	// because the userspace data plane does not answer. Then only Name, Lane,
-	// Index and Dataplane are known, and Apply leaves the interface alone:
-	// changes computed from what was not read would disturb what works.
+	// Err is why an existing interface could not be read, for instance because
+	// the userspace data plane does not answer. Only Name, Lane, Index and
+	// Dataplane are then set, and Apply does not change the interface: a change
+	// computed from an unread state would break working sessions.
 	Err error
 }
 
-// ObservedPeer is a peer with what the data plane measured.
+// ObservedPeer is a peer with its counters.
 type ObservedPeer struct {
 	Peer
 	LastHandshake    time.Time // zero: never

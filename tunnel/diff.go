@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// Diff computes what has to change so that have becomes want. The private key
-// is kept apart from Config, so that configurations can be printed.
+// Diff returns the change that turns have into want. The private key is not
+// part of Config, so that configurations can be printed.
 //
-// Endpoints: one that is wanted and differs is set; whether a roamed endpoint
-// should be kept is the planner's decision, which it expresses by wanting the
-// observed one. A listen port or MTU of 0 means any.
+// Diff sets an endpoint if want has one that differs. To keep a roamed endpoint, a
+// planner puts the observed one into want. A listen port or MTU of 0 in want
+// matches any.
 //
-// A peer that can never work is left out instead of spoiling the others: one
-// without a key, one with this interface's own key (every data plane drops it
-// silently), and a prefix that two peers want goes to the first by key.
+// Diff omits peers that can never work, so that they do not make the whole
+// change fail: a peer without a key, and a peer with this interface's own key,
+// which every data plane drops silently. A prefix of several peers
+// belongs to the first of them by key.
 func Diff(want Config, have Observed, key PrivateKey) Change {
 	c := Change{Name: want.Name}
 	self := key.Public()
@@ -39,7 +40,8 @@ func Diff(want Config, have Observed, key PrivateKey) Change {
 	return c
 }
 
-// validPeers is the wanted peers, sorted, with every prefix owned once.
+// validPeers returns the peers that can work, sorted by key, each prefix in
+// one of them only.
 func validPeers(peers []Peer, self PublicKey) []Peer {
 	sorted := slices.SortedFunc(slices.Values(peers), comparePeers)
 	sorted = slices.CompactFunc(sorted, func(a, b Peer) bool { return a.PublicKey == b.PublicKey })
@@ -69,7 +71,7 @@ func diffPeers(want []Peer, have []ObservedPeer) (changes []PeerChange, remove [
 	for _, p := range have {
 		had[p.PublicKey] = p.Peer
 	}
-	kept := map[netip.Prefix]bool{} // prefixes that some wanted peer holds
+	kept := map[netip.Prefix]bool{} // prefixes of all desired peers
 	for _, p := range want {
 		for _, ip := range p.AllowedIPs {
 			kept[ip] = true
@@ -87,8 +89,7 @@ func diffPeers(want []Peer, have []ObservedPeer) (changes []PeerChange, remove [
 }
 
 // diffPeer compares one peer. A prefix that moves to another peer is not
-// removed here: the other's addition takes it, without a moment in between
-// during which nobody has it.
+// removed here: adding it to the other peer moves it atomically.
 func diffPeer(want, have Peer, kept map[netip.Prefix]bool) (PeerChange, bool) {
 	pc := PeerChange{
 		PublicKey:     want.PublicKey,
@@ -109,7 +110,7 @@ func diffPeer(want, have Peer, kept map[netip.Prefix]bool) (PeerChange, bool) {
 	return pc, differs
 }
 
-// missing is what a has and b lacks, sorted.
+// missing returns the prefixes in a that are not in b, sorted.
 func missing(a, b []netip.Prefix) []netip.Prefix {
 	has := make(map[netip.Prefix]bool, len(b))
 	for _, p := range b {

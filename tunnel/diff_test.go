@@ -58,7 +58,7 @@ func TestDiffContainsOnlyDifferences(t *testing.T) {
 			w.Peers[0].AllowedIPs = prefixes("10.1.0.0/16")
 			w.Peers[1].AllowedIPs = prefixes("10.2.0.0/16", "10.3.0.0/16")
 		}, "~peer " + peerB.String() + " +10.2.0.0/16"},
-		{"prefix moves from a peer that goes", func(w *tunnel.Config, _ *tunnel.Observed) {
+		{"prefix moves from a removed peer", func(w *tunnel.Config, _ *tunnel.Observed) {
 			w.Peers = w.Peers[:1]
 			w.Peers[0].AllowedIPs = append(w.Peers[0].AllowedIPs, prefixes("10.3.0.0/16")...)
 		}, "~peer " + peerA.String() + " +10.3.0.0/16, -peer " + peerB.String()},
@@ -66,7 +66,7 @@ func TestDiffContainsOnlyDifferences(t *testing.T) {
 			"endpoint", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = endpoint("192.0.2.9:1") },
 			"~peer " + peerA.String() + " endpoint 192.0.2.9:1",
 		},
-		{"endpoint unknown: the learnt one stays", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = netip.AddrPort{} }, "nothing"},
+		{"endpoint unknown: the learnt one is kept", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = netip.AddrPort{} }, "nothing"},
 		{"endpoint mapped into IPv6 is the same", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = endpoint("[::ffff:192.0.2.1]:51820") }, "nothing"},
 		{"keepalive", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Keepalive = 25 * time.Second }, "~peer " + peerA.String() + " keepalive 25s"},
 		{"keepalive below a second is none", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Keepalive = time.Millisecond }, "nothing"},
@@ -75,7 +75,7 @@ func TestDiffContainsOnlyDifferences(t *testing.T) {
 			w.Peers = append(w.Peers, tunnel.Peer{PublicKey: self.Public()})
 		}, "nothing"},
 		{"peer without key is left out", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers = append(w.Peers, tunnel.Peer{}) }, "nothing"},
-		{"prefix wanted twice goes to the first", func(w *tunnel.Config, _ *tunnel.Observed) {
+		{"a prefix of two peers belongs to the first", func(w *tunnel.Config, _ *tunnel.Observed) {
 			w.Peers[1].AllowedIPs = append(w.Peers[1].AllowedIPs, prefixes("10.1.0.0/16")...)
 		}, "nothing"},
 	} {
@@ -89,7 +89,7 @@ func TestDiffContainsOnlyDifferences(t *testing.T) {
 	}
 }
 
-// observed is a configuration as if it had been applied.
+// observed returns the interface that results from applying c.
 func observed(c tunnel.Config) tunnel.Observed {
 	o := tunnel.Observed{Config: c, PublicKey: self.Public(), Up: true, Index: 1, Dataplane: "kernel"}
 	o.Config.Peers = nil

@@ -1,6 +1,14 @@
-// Package tunnel describes WireGuard interfaces as values, computes what
-// differs from the real ones (Diff), and applies the difference through a
-// Device (Apply). It adopts interfaces that exist and never deletes one to
-// make it again: a restarted agent leaves sessions as they were. It is pure;
-// the adapters are tunnel/device with tunnel/kernel and tunnel/userspace.
+// Package tunnel describes WireGuard interfaces as values, computes their
+// difference from the observed ones (Diff), and applies the difference through
+// a Device (Apply). It adopts existing interfaces and never recreates one, so
+// that the sessions survive a restart of the agent.
+//
+// The package is pure. The real Device is tunnel/device, which creates
+// interfaces through tunnel/kernel or tunnel/userspace. A new Device implements
+// List, Create, Configure and Remove, and runs the table of tests in
+// tunneltest.TestDevice:
+//
+//	func TestMyDeviceMeetsTheContract(t *testing.T) {
+//		tunneltest.TestDevice(t, 25, func(t *testing.T) tunnel.Device { return mydevice.New() })
+//	}
 package tunnel

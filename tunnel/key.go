@@ -13,10 +13,10 @@ import (
 	"strings"
 )
 
-// redacted is all that a private key ever prints.
+// redacted is the text of every private key.
 const redacted = "(redacted)"
 
-// ParsePublicKey reads a key as wg(8) prints it: base64 of 32 bytes.
+// ParsePublicKey parses a key as wg(8) prints it: base64 of 32 bytes.
 func ParsePublicKey(s string) (PublicKey, error) {
 	raw, err := decodeKey(s)
 	if err != nil {
@@ -25,35 +25,35 @@ func ParsePublicKey(s string) (PublicKey, error) {
 	return PublicKey(raw), nil
 }
 
-// String is the key in base64, as wg(8) prints it.
+// String returns the key in base64, as wg(8) prints it.
 func (k PublicKey) String() string { return base64.StdEncoding.EncodeToString(k[:]) }
 
-// IsZero says that no key is set.
+// IsZero reports whether no key is set.
 func (k PublicKey) IsZero() bool { return k == PublicKey{} }
 
 // Compare orders keys by their bytes.
 func (k PublicKey) Compare(o PublicKey) int { return slices.Compare(k[:], o[:]) }
 
-// MarshalText is the key in base64.
+// MarshalText returns the key in base64.
 func (k PublicKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the output of MarshalText.
 func (k *PublicKey) UnmarshalText(text []byte) (err error) {
 	*k, err = ParsePublicKey(string(text))
 	return err
 }
 
-// NewPrivateKey makes a key from the system's random source, clamped as
-// Curve25519 asks (RFC 7748 section 5), so that every tool prints it alike.
+// NewPrivateKey returns a key from the system's random source, clamped
+// (RFC 7748 section 5), so that every tool prints the same text for it.
 func NewPrivateKey() (PrivateKey, error) {
 	var k PrivateKey
 	if _, err := rand.Read(k[:]); err != nil {
-		return PrivateKey{}, fmt.Errorf("make private key: %w", err)
+		return PrivateKey{}, fmt.Errorf("generate private key: %w", err)
 	}
 	return k.clamp(), nil
 }
 
-// Public derives the public key. The zero key has the zero public key.
+// Public returns the public key. That of the zero key is zero.
 func (k PrivateKey) Public() PublicKey {
 	if k.IsZero() {
 		return PublicKey{}
@@ -66,25 +66,25 @@ func (k PrivateKey) Public() PublicKey {
 	return PublicKey(key.PublicKey().Bytes())
 }
 
-// Secret is the key in base64, for the key file and for nothing else.
+// Secret returns the key in base64. It is meant for the key file only.
 func (k PrivateKey) Secret() string { return base64.StdEncoding.EncodeToString(k[:]) }
 
-// IsZero says that no key is set.
+// IsZero reports whether no key is set.
 func (k PrivateKey) IsZero() bool { return k == PrivateKey{} }
 
-// String hides the key.
+// String returns "(redacted)".
 func (PrivateKey) String() string { return redacted }
 
-// GoString hides the key from %#v.
+// GoString returns "(redacted)", for %#v.
 func (PrivateKey) GoString() string { return redacted }
 
-// Format hides the key from every verb, %x and %d included.
+// Format prints "(redacted)" for every verb, including %x and %d.
 func (PrivateKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// LogValue hides the key from slog.
+// LogValue returns "(redacted)", for slog.
 func (PrivateKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText hides the key from JSON, YAML and the like.
+// MarshalText returns "(redacted)", for JSON, YAML and other encodings.
 func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 func (k PrivateKey) clamp() PrivateKey {

@@ -37,13 +37,13 @@ func TestPrivateKeyNeverPrints(t *testing.T) {
 	require.Contains(t, out.String(), "(redacted)")
 }
 
-// The vector is Alice's of RFC 7748 section 6.1.
+// The test vector is Alice's key in RFC 7748 section 6.1.
 func TestPublicKeyMatchesRFC7748(t *testing.T) {
 	raw, err := base64.StdEncoding.DecodeString("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
 	require.NoError(t, err)
 	key := tunnel.PrivateKey(raw)
 	require.Equal(t, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", key.Public().String())
-	require.Zero(t, tunnel.PrivateKey{}.Public(), "no key has no public key")
+	require.Zero(t, tunnel.PrivateKey{}.Public(), "the zero key has the zero public key")
 }
 
 func TestNewPrivateKeyIsClampedAndFresh(t *testing.T) {

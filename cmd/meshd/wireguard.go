@@ -29,7 +29,7 @@ agent loses no packet. It ends with SIGTERM, or with meshctl leave.`,
 			if err != nil {
 				return err
 			}
-			options.Log = log.With("interface", options.Interface)
+			options.Log = log
 			signal.Ignore(syscall.SIGHUP)
 			return userspace.Run(cmd.Context(), options)
 		},

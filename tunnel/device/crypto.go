@@ -18,9 +18,9 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// configureDevice applies the WireGuard part of a change: one message, which
-// the data plane works through in order. server is the process of the
-// interface, 0 for the kernel.
+// configureDevice applies the WireGuard part of a change in one message, which
+// the data plane processes in order. server is the process of the interface; 0
+// for the kernel.
 func configureDevice(c tunnel.Change, server int) error {
 	cfg, err := deviceConfig(c)
 	if err != nil {
@@ -43,10 +43,10 @@ func configureDevice(c tunnel.Change, server int) error {
 	return nil
 }
 
-// ensurePortFree finds a port in use beforehand, because wireguard-go opens
-// its socket only after the link came up, where nobody hears of a failure. The
-// process that serves the interface may have the port: it lets go of it only
-// some time after the link went down.
+// ensurePortFree returns an error if the port is in use. wireguard-go opens its
+// socket only after the link is up and does not report a failure, so the port
+// is checked before. The process that serves the interface may have the port
+// open: it closes it some time after the link went down.
 func ensurePortFree(client *wgctrl.Client, c tunnel.Change, server int) error {
 	if c.ListenPort != nil {
 		return portFree(*c.ListenPort, server)
@@ -99,17 +99,17 @@ func peerConfig(p tunnel.PeerChange) wgtypes.PeerConfig {
 	return pc
 }
 
-// parkPrefixes takes prefixes away from peers. wgctrl knows only "replace
-// the whole list", which leaves the peer without any prefix for a moment and
-// drops packets. Moving a prefix to another peer is atomic, though: so the
-// unwanted ones go to a peer that nobody has the key of, and that peer is
-// removed. One that a crash leaves behind is removed by the next Diff.
+// parkPrefixes removes prefixes from peers. wgctrl can only replace the whole
+// list, which leaves the peer without any prefix for a moment and drops packets.
+// Moving a prefix to another peer is atomic, so the removed ones move to a
+// parking peer with a fresh random key, which the same message removes. A
+// parking peer that is left after a crash is removed by the next Diff.
 func parkPrefixes(peers []tunnel.PeerChange) ([]wgtypes.PeerConfig, error) {
-	var unwanted []netip.Prefix
+	var removed []netip.Prefix
 	for _, p := range peers {
-		unwanted = append(unwanted, p.RemoveAllowedIPs...)
+		removed = append(removed, p.RemoveAllowedIPs...)
 	}
-	if len(unwanted) == 0 {
+	if len(removed) == 0 {
 		return nil, nil
 	}
 	key, err := tunnel.NewPrivateKey()
@@ -118,7 +118,7 @@ func parkPrefixes(peers []tunnel.PeerChange) ([]wgtypes.PeerConfig, error) {
 	}
 	parking := wgtypes.Key(key.Public())
 	return []wgtypes.PeerConfig{
-		{PublicKey: parking, AllowedIPs: toIPNets(unwanted)},
+		{PublicKey: parking, AllowedIPs: toIPNets(removed)},
 		{PublicKey: parking, Remove: true},
 	}, nil
 }
@@ -161,7 +161,7 @@ func observePeer(p wgtypes.Peer) tunnel.ObservedPeer {
 	return o
 }
 
-// isUnconfigured says that nobody configured the interface yet.
+// isUnconfigured reports whether the interface has neither a key nor peers.
 func isUnconfigured(name string) (bool, error) {
 	client, err := wgctrl.New()
 	if err != nil {
@@ -175,18 +175,18 @@ func isUnconfigured(name string) (bool, error) {
 	return dev.PrivateKey == (wgtypes.Key{}) && len(dev.Peers) == 0, nil
 }
 
-// explainError explains the errors of wgctrl.
+// explainError adds an explanation to an error of wgctrl.
 func explainError(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no data plane answers for interface %s (socket /var/run/wireguard/%s.sock is missing): %w", name, name, err)
+		return fmt.Errorf("no data plane serves interface %s (socket /var/run/wireguard/%s.sock is missing): %w", name, name, err)
 	case errors.Is(err, unix.ECONNREFUSED):
 		return fmt.Errorf("the data plane process of interface %s is dead: %w", name, err)
 	}
-	// wireguard-go answers "errno=-98", which wgctrl passes on as text.
+	// wireguard-go returns "errno=-98", which wgctrl passes on as text.
 	if m := regexp.MustCompile(`errno=-(\d+)`).FindStringSubmatch(err.Error()); m != nil {
 		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
-			return fmt.Errorf("data plane refused: %w", unix.Errno(n))
+			return fmt.Errorf("data plane refused the configuration: %w", unix.Errno(n))
 		}
 	}
 	return err

@@ -15,35 +15,35 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Alias is the link alias (IFLA_IFALIAS, "ip link show" prints it) of every
-// interface that Meshway made. Without it an interface is somebody else's,
-// whatever its name.
+// Alias is the link alias (IFLA_IFALIAS, printed by "ip link show") of every
+// interface that Meshway created. An interface without it is foreign, even if
+// its name matches.
 const Alias = "meshway"
 
-// maxName is IFNAMSIZ less the final zero byte.
+// maxName is IFNAMSIZ without the final zero byte.
 const maxName = 15
 
-// Backend makes and removes the interfaces of one kind of data plane.
+// Backend creates and removes the interfaces of one kind of data plane.
 type Backend interface {
-	// Create makes an interface, which does not exist yet, and returns when
+	// Create creates an interface that does not exist yet, and returns when
 	// wgctrl can configure it.
 	Create(ctx context.Context, name string, mtu int) error
-	// Remove ends an interface of this kind.
+	// Remove removes an interface of this kind.
 	Remove(ctx context.Context, name string) error
-	// Kind is "kernel" or "userspace".
+	// Kind returns "kernel" or "userspace".
 	Kind() string
 }
 
-// Config is what a Device needs.
+// Config configures a Device.
 type Config struct {
-	Prefix   string    // of the interface names; the lane follows: mesh0, mesh1
-	Backend  Backend   // for interfaces that do not exist yet
-	Removers []Backend // for adopted interfaces of another kind than Backend's
-	Log      *slog.Logger
+	Prefix   string       // of the interface names, followed by the lane: mesh0, mesh1
+	Backend  Backend      // creates interfaces
+	Removers []Backend    // for adopted interfaces of another kind than Backend's
+	Log      *slog.Logger // nil: discard
 }
 
-// Device implements tunnel.Device. It holds no sockets and no state: every
-// call asks the kernel.
+// Device implements tunnel.Device. It holds neither sockets nor state: every
+// call reads from the kernel.
 type Device struct {
 	cfg Config
 	log *slog.Logger
@@ -51,7 +51,7 @@ type Device struct {
 
 var _ tunnel.Device = (*Device)(nil)
 
-// New prepares a device; it touches nothing.
+// New returns a device. It does not access the kernel yet.
 func New(cfg Config) *Device {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -59,8 +59,8 @@ func New(cfg Config) *Device {
 	return &Device{cfg: cfg, log: cfg.Log}
 }
 
-// List implements tunnel.Device. It looks only at links that carry our name
-// and our alias, so that a broken interface of somebody else does no harm.
+// List implements tunnel.Device. It reads only links with Meshway's name prefix
+// and alias, so that a broken foreign interface cannot make it fail.
 func (d *Device) List(ctx context.Context) ([]tunnel.Observed, error) {
 	h, err := openLinks(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (d *Device) List(ctx context.Context) ([]tunnel.Observed, error) {
 	return out, d.measure(h, out)
 }
 
-// measure fills in the addresses and what the data plane knows.
+// measure fills in the addresses, the keys and the peers.
 func (d *Device) measure(h links, out []tunnel.Observed) error {
 	client, err := wgctrl.New()
 	if err != nil {
@@ -131,13 +131,13 @@ func (d *Device) Create(ctx context.Context, name string, mtu int) error {
 	if link, err = h.byName(name); err != nil {
 		return err
 	}
-	d.log.Info("interface created", "interface", name, "dataplane", d.cfg.Backend.Kind(), "mtu", mtu)
+	d.log.Info("created interface", "device", name, "dataplane", d.cfg.Backend.Kind(), "mtu", mtu)
 	return h.setAlias(link)
 }
 
-// adopt accepts an interface that exists. Between making a link and setting
-// its alias the agent may have been killed; such a link carries nothing yet,
-// so taking it over harms nobody. Everything else without our alias is foreign.
+// adopt accepts an existing interface. An agent that is killed between creating
+// a link and setting its alias leaves a link that carries no traffic yet, so
+// adopting it is safe. Every other link without the alias is foreign.
 func (d *Device) adopt(h links, link netlink.Link) error {
 	if link.Attrs().Alias == Alias {
 		return nil
@@ -145,11 +145,11 @@ func (d *Device) adopt(h links, link netlink.Link) error {
 	name := link.Attrs().Name
 	if kindOf(link) != "" && link.Attrs().Flags&net.FlagUp == 0 {
 		if blank, err := isUnconfigured(name); err == nil && blank {
-			d.log.Info("unused interface adopted", "interface", name)
+			d.log.Info("adopted unused interface", "device", name)
 			return h.setAlias(link)
 		}
 	}
-	return fmt.Errorf("interface %s (%s) exists and was not made by Meshway: remove it, or choose another interface name prefix",
+	return fmt.Errorf("interface %s (%s) exists and was not created by Meshway: remove it, or choose another interface name prefix",
 		name, link.Type())
 }
 
@@ -164,16 +164,16 @@ func (d *Device) Configure(ctx context.Context, c tunnel.Change) error {
 	if err != nil {
 		return err
 	}
-	d.log.Info("interface changes", "interface", c.Name, "change", c.String())
-	// Keys and peers come before the link is up and has its address, so
-	// that its first packet finds everything in place.
+	d.log.Info("changing interface", "device", c.Name, "change", c.String())
+	// Keys and peers are configured before the link is up and has its address,
+	// so that its first packet finds them in place.
 	if err := configureDevice(c, d.server(c.Name)); err != nil {
 		return err
 	}
 	return h.configure(link, c)
 }
 
-// server is the process that serves an interface, 0 if none does.
+// server returns the process that serves an interface, 0 if there is none.
 func (d *Device) server(name string) int {
 	for _, b := range append([]Backend{d.cfg.Backend}, d.cfg.Removers...) {
 		if s, ok := b.(interface{ Server(name string) int }); ok {
@@ -197,18 +197,18 @@ func (d *Device) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	d.log.Info("interface removed", "interface", name)
+	d.log.Info("removing interface", "device", name)
 	for _, b := range append([]Backend{d.cfg.Backend}, d.cfg.Removers...) {
 		if b.Kind() == kindOf(link) {
 			return b.Remove(ctx, name)
 		}
 	}
-	// An adopted interface of a kind that nobody here makes. Deleting the
-	// link also ends a wireguard-go: its TUN breaks.
+	// An adopted interface of a kind for which there is no backend. Deleting
+	// the link also ends a wireguard-go process, because its TUN device fails.
 	return h.remove(link)
 }
 
-// lane is the number after the prefix.
+// lane returns the number after the prefix.
 func (d *Device) lane(name string) (uint32, bool) {
 	digits, ok := strings.CutPrefix(name, d.cfg.Prefix)
 	if !ok || digits == "" || digits != "0" && digits[0] == '0' {

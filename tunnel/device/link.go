@@ -15,12 +15,12 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// dumpRetries is how often a dump that the kernel could not give
-// consistently is asked for again.
+// dumpRetries is how often a dump is requested while the kernel reports it as
+// inconsistent.
 const dumpRetries = 5
 
-// links is one rtnetlink socket. It is opened for each operation: nothing to
-// keep alive, and it follows the network namespace of its caller.
+// links is one rtnetlink socket. It is opened for each operation, so that
+// nothing has to be kept open and it is in the network namespace of its caller.
 type links struct{ *netlink.Handle }
 
 func openLinks(ctx context.Context) (links, error) {
@@ -56,21 +56,21 @@ func (h links) byName(name string) (netlink.Link, error) {
 	return link, nil
 }
 
-// owned is a link that carries our alias.
+// owned returns the link if it has Meshway's alias.
 func (h links) owned(name string) (netlink.Link, error) {
 	link, err := h.byName(name)
 	if err != nil {
 		return nil, err
 	}
 	if link.Attrs().Alias != Alias {
-		return nil, fmt.Errorf("interface %s was not made by Meshway: not touched", name)
+		return nil, fmt.Errorf("interface %s was not created by Meshway: not changed", name)
 	}
 	return link, nil
 }
 
 func (h links) setAlias(link netlink.Link) error {
 	if err := h.LinkSetAlias(link, Alias); err != nil {
-		return fmt.Errorf("mark link %s as ours: %w", link.Attrs().Name, err)
+		return fmt.Errorf("set alias of link %s: %w", link.Attrs().Name, err)
 	}
 	return nil
 }
@@ -83,8 +83,8 @@ func (h links) remove(link netlink.Link) error {
 	return nil
 }
 
-// addresses is those of the link, sorted. Link-local ones are left out: the
-// kernel gives them to a TUN by itself and they belong to nobody.
+// addresses returns the addresses of the link, sorted, without the link-local
+// ones that the kernel adds to a TUN device on its own.
 func (h links) addresses(index int) ([]netip.Prefix, error) {
 	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
 	for range dumpRetries {
@@ -135,7 +135,7 @@ func (h links) configure(link netlink.Link, c tunnel.Change) error {
 func address(p netip.Prefix) *netlink.Addr {
 	a := &netlink.Addr{IPNet: toIPNet(p)}
 	if p.Addr().Is6() {
-		a.Flags = unix.IFA_F_NODAD // nobody else can have it; usable at once
+		a.Flags = unix.IFA_F_NODAD // no other host can have it; usable at once
 	}
 	return a
 }
@@ -150,7 +150,7 @@ func observeLink(link netlink.Link) tunnel.Observed {
 	}
 }
 
-// kindOf is the data plane of a link, or "" if it is none.
+// kindOf returns the data plane of a link, or "" if it is no WireGuard interface.
 func kindOf(link netlink.Link) string {
 	switch link.(type) {
 	case *netlink.Wireguard:

@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OtherContainer is the process of an interface that is in another container: its
-// files under /proc cannot be looked at.
+// OtherContainer is the pid of a process that serves an interface from another
+// container, whose files under /proc cannot be read.
 const OtherContainer = -1
 
-// portFree tries a UDP port in both families and names who has it. The
-// process friend, if it is not 0, may have it.
+// portFree returns an error, which names the process, if a UDP port is in use
+// in either family. The process allowed, if it is not 0, may have the port.
 func portFree(port uint16, allowed int) error {
 	if port == 0 {
 		return nil
@@ -42,8 +42,8 @@ func portFree(port uint16, allowed int) error {
 	return nil
 }
 
-// portOwner finds the process that has a UDP port open, 0 if it cannot be
-// told, and describes it for an error message.
+// portOwner returns the process that has a UDP port open, 0 if it is unknown,
+// and its description for an error message.
 func portOwner(port uint16) (pid int, description string) {
 	for _, table := range []string{"udp", "udp6"} {
 		inode, found := socketInode("/proc/thread-self/net/"+table, port)
@@ -54,13 +54,13 @@ func portOwner(port uint16) (pid int, description string) {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 			return pid, fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
 		}
-		// The kernel's own sockets have an inode that no process holds.
-		return 0, "no process that can be seen here (a WireGuard interface of the kernel?)"
+		// No process has the inode of a socket of the kernel itself.
+		return 0, "no process of this pid namespace (a WireGuard interface of the kernel?)"
 	}
 	return 0, "an unknown process"
 }
 
-// socketInode reads a table as proc(5) describes under /proc/net/udp.
+// socketInode searches a table in the format of /proc/net/udp (proc(5)).
 func socketInode(table string, port uint16) (inode string, found bool) {
 	f, err := os.Open(table)
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 // inVM is set by the machine that e2e/kernel boots.
 const inVM = "MESHWAY_TEST_VM"
 
-// TestMain keeps these tests, which take the whole network for theirs, off
-// the machine of whoever builds them.
+// TestMain refuses to run these tests, which reconfigure the network, outside
+// the virtual machine.
 func TestMain(m *testing.M) {
 	if os.Getenv(inVM) == "" {
 		fmt.Fprintln(os.Stderr, "these tests run in a virtual machine: make test-kernel")
@@ -38,7 +38,8 @@ func newDevice(t *testing.T) *device.Device {
 	return device.New(device.Config{Prefix: tunneltest.Prefix, Backend: kernel.New(), Log: log})
 }
 
-// newCleanDevice is a device of the machine itself, whose interfaces go with the test.
+// newCleanDevice returns a device of the machine itself. Its interfaces are
+// removed at the end of the test.
 func newCleanDevice(t *testing.T) *device.Device {
 	dev := newDevice(t)
 	t.Cleanup(func() {
@@ -51,14 +52,14 @@ func newCleanDevice(t *testing.T) *device.Device {
 	return dev
 }
 
-// addLink makes a link that goes with the test.
+// addLink adds a link, which is deleted at the end of the test.
 func addLink(t *testing.T, link netlink.Link) {
 	t.Helper()
 	require.NoError(t, netlink.LinkAdd(link))
 	t.Cleanup(func() { require.NoError(t, netlink.LinkDel(link)) })
 }
 
-// host is a network namespace on a thread of its own, which ends with the test.
+// host is a network namespace on its own thread, which ends with the test.
 type host struct {
 	net *os.File
 	do  chan func()

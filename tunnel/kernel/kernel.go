@@ -1,4 +1,4 @@
-// Package kernel makes interfaces of the kernel's own WireGuard. It is a
+// Package kernel creates interfaces of the kernel's own WireGuard. It is a
 // Backend of tunnel/device, which does everything else.
 package kernel
 
@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probeName is the name of the interface that Supported makes and deletes. No
-// lane has it: a lane's name ends in a number.
+// probeName is the name of the interface that Supported creates and deletes. No
+// lane has this name, because the name of a lane ends in a number.
 const probeName = "mesh-probe"
 
-// Backend makes links of type wireguard.
+// Backend creates links of type wireguard.
 type Backend struct{}
 
-// New makes the backend.
+// New returns the backend.
 func New() *Backend { return &Backend{} }
 
 // Kind implements device.Backend.
@@ -35,7 +35,7 @@ func (*Backend) Create(ctx context.Context, name string, mtu int) error {
 	return nil
 }
 
-// Remove implements device.Backend; a missing interface is nil.
+// Remove implements device.Backend. A missing interface is no error.
 func (*Backend) Remove(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -53,11 +53,11 @@ func (*Backend) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// Supported says why the kernel cannot be the data plane, or nil if it can.
-// It makes an interface and deletes it again, which is the only answer that
-// also covers the missing module (asking makes the kernel load it), the
-// missing right and the container that may not load modules. The interface
-// has no key, no address and is never up.
+// Supported returns why the kernel cannot be the data plane, or nil if it can.
+// It creates an interface and deletes it again, which is the only check that
+// covers a missing module (the kernel loads it on demand), a missing capability
+// and a container that may not load modules. The interface has no key and no
+// address, and is never up.
 func Supported(ctx context.Context) error {
 	b := New()
 	if err := b.Create(ctx, probeName, 0); err != nil && !errors.Is(err, unix.EEXIST) {
@@ -75,9 +75,9 @@ func attrs(name string, mtu int) netlink.LinkAttrs {
 func explain(name string, err error) error {
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("make link %s: this kernel has no WireGuard: load the module (modprobe wireguard), or use the userspace data plane: %w", name, err)
+		return fmt.Errorf("create link %s: this kernel has no WireGuard: load the module (modprobe wireguard), or use the userspace data plane: %w", name, err)
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("make link %s: needs root or CAP_NET_ADMIN: %w", name, err)
+		return fmt.Errorf("create link %s: needs root or CAP_NET_ADMIN: %w", name, err)
 	}
-	return fmt.Errorf("make link %s: %w", name, err)
+	return fmt.Errorf("create link %s: %w", name, err)
 }

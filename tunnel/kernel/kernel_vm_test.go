@@ -25,7 +25,7 @@ func TestSupportedLeavesNothingBehind(t *testing.T) {
 	require.NoError(t, kernel.Supported(t.Context()))
 	require.Equal(t, before, linkNames(t))
 
-	// A process that was killed in between left its interface.
+	// The interface of a process that was killed in between.
 	require.NoError(t, kernel.New().Create(t.Context(), "mesh-probe", 0))
 	require.NoError(t, kernel.Supported(t.Context()))
 	require.Equal(t, before, linkNames(t))
@@ -65,9 +65,9 @@ func TestForeignInterfacesAreRefused(t *testing.T) {
 			have, err := dev.List(t.Context())
 			require.NoError(t, err)
 			require.Empty(t, have)
-			require.ErrorContains(t, dev.Create(t.Context(), "mesh3", 1420), "not made by Meshway")
-			require.ErrorContains(t, dev.Configure(t.Context(), tunnel.Change{Name: "mesh3", Up: true}), "not made by Meshway")
-			require.ErrorContains(t, dev.Remove(t.Context(), "mesh3"), "not made by Meshway")
+			require.ErrorContains(t, dev.Create(t.Context(), "mesh3", 1420), "not created by Meshway")
+			require.ErrorContains(t, dev.Configure(t.Context(), tunnel.Change{Name: "mesh3", Up: true}), "not created by Meshway")
+			require.ErrorContains(t, dev.Remove(t.Context(), "mesh3"), "not created by Meshway")
 		})
 	}
 }

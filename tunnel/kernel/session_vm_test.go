@@ -23,15 +23,15 @@ import (
 
 const (
 	mark      = 0x20
-	markTable = 100 // where packets with the mark find their route
+	markTable = 100 // has the routes of packets with the mark
 )
 
-// Two hosts on one wire:
+// pair is two hosts on one link:
 //
 //	a: 192.0.2.1 — veth — 192.0.2.2 :b
 //	   fd00:100::1 == mesh0 == fd00:100::2
 //
-// They have a route to each other only for packets that carry the mark.
+// They have a route to each other only for packets with the mark.
 type pair struct {
 	hosts [2]*host
 	devs  [2]*device.Device
@@ -84,7 +84,7 @@ func (p *pair) apply(t *testing.T) (have [2]tunnel.Observed) {
 	return have
 }
 
-// applyOn applies what is wanted of a host through dev.
+// applyOn applies the desired configuration of a host through dev.
 func (p *pair) applyOn(t *testing.T, i int, dev tunnel.Device) tunnel.Observed {
 	t.Helper()
 	var have []tunnel.Observed
@@ -96,7 +96,7 @@ func (p *pair) applyOn(t *testing.T, i int, dev tunnel.Device) tunnel.Observed {
 	return have[0]
 }
 
-// echo sends datagrams from a to b through the tunnel until one comes back.
+// echo sends datagrams from a to b through the tunnel until one is echoed.
 func (p *pair) echo(t *testing.T) {
 	t.Helper()
 	at := net.UDPAddrFromAddrPort(netip.AddrPortFrom(inner(1).Addr(), 7))
@@ -135,10 +135,10 @@ func TestTheTunnelCarriesPacketsAndMarksEncryptedOnes(t *testing.T) {
 	require.ErrorIs(t, p.hosts[0].Do(func() error {
 		_, err := netlink.RouteGet(outer(1).Addr().AsSlice())
 		return err
-	}), unix.ENETUNREACH, "without the mark there is no way")
+	}), unix.ENETUNREACH, "there is no route without the mark")
 	p.echo(t)
 	have := p.apply(t)
-	// b has heard of a meanwhile.
+	// b has learnt the endpoint of a.
 	p.want[1][0].Peers[0].Endpoint = netip.AddrPortFrom(outer(0).Addr(), 51820)
 	for i, have := range have {
 		tunneltest.RequireApplied(t, tunneltest.Key(byte(i+1)), p.want[i], []tunnel.Observed{have})
@@ -173,7 +173,7 @@ func TestARoamedPeerIsNotOverwritten(t *testing.T) {
 	p.echo(t)
 	roamed := netip.AddrPortFrom(outer(0).Addr(), 40000)
 	require.Equal(t, roamed, p.applyOn(t, 1, readOnly{p.devs[1]}).Peers[0].Endpoint)
-	p.want[1][0].Peers[0].Endpoint = roamed // what a planner wants that keeps a roamed endpoint
+	p.want[1][0].Peers[0].Endpoint = roamed // as a planner that keeps a roamed endpoint
 	p.applyOn(t, 1, readOnly{p.devs[1]})
 }
 
@@ -193,11 +193,11 @@ func TestAddingAndRemovingAPrefixKeepsTheSession(t *testing.T) {
 	}
 }
 
-// readOnly fails the pass if it would change anything.
+// readOnly is a device on which every change fails.
 type readOnly struct{ tunnel.Device }
 
 func (readOnly) Configure(_ context.Context, c tunnel.Change) error {
-	return fmt.Errorf("touched: %s", c)
+	return fmt.Errorf("configured: %s", c)
 }
 
 func (readOnly) Create(_ context.Context, name string, _ int) error {
@@ -232,7 +232,7 @@ func addRoute(name string, to netip.Prefix, table int) error {
 	return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Table: table, Scope: netlink.SCOPE_LINK})
 }
 
-// routeMarked makes a route that only packets with the mark take.
+// routeMarked adds a route for packets with the mark only.
 func routeMarked(name string, to netip.Prefix) error {
 	rule := netlink.NewRule()
 	rule.Mark, rule.Table, rule.Family = mark, markTable, unix.AF_INET

@@ -14,37 +14,37 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Prefix is the name prefix of the interfaces that TestDevice makes.
+// Prefix is the name prefix of the interfaces that TestDevice creates.
 const Prefix = "mesh"
 
-// TestDevice holds a Device to the contract. open returns a device on a host
-// without interfaces; steps is the length of the random walk.
+// TestDevice tests a Device against the contract. open returns a device on a
+// host without interfaces; steps is the length of the random walk.
 func TestDevice(t *testing.T, steps int, open func(t *testing.T) tunnel.Device) {
 	for _, tt := range []struct {
 		promise string
 		test    func(*testing.T, tunnel.Device)
 	}{
-		{"what is wanted becomes so and then nothing differs", testApply},
-		{"an interface that exists is adopted", testAdopt},
+		{"nothing differs after apply", testApply},
+		{"an existing interface is adopted", testAdopt},
 		{"every field can be changed", testChangeFields},
 		{"a prefix moves to another peer", testMovePrefix},
-		{"a removed prefix leaves the others", testRemovePrefix},
+		{"removing a prefix keeps the others", testRemovePrefix},
 		{"nothing is removed without prune", testPrune},
 		{"missing interfaces", testMissing},
-		{"a random walk always arrives", func(t *testing.T, d tunnel.Device) { testRandomWalk(t, d, steps) }},
+		{"every state of a random walk is reached", func(t *testing.T, d tunnel.Device) { testRandomWalk(t, d, steps) }},
 	} {
 		t.Run(tt.promise, func(t *testing.T) { tt.test(t, open(t)) })
 	}
 }
 
-// Key is the n-th private key of the tests.
+// Key returns the n-th private key of the tests.
 func Key(n byte) tunnel.PrivateKey {
 	k := tunnel.PrivateKey{1: n, 31: 64}
 	return k
 }
 
-// ConfigOf is an observed interface as a configuration, to compare with the
-// one that was wanted.
+// ConfigOf returns the configuration of an observed interface, to compare with
+// the desired one.
 func ConfigOf(o tunnel.Observed) tunnel.Config {
 	c := o.Config
 	c.Peers = nil
@@ -54,7 +54,7 @@ func ConfigOf(o tunnel.Observed) tunnel.Config {
 	return c
 }
 
-// RequireApplied fails unless exactly want exists.
+// RequireApplied fails the test unless have is exactly want.
 func RequireApplied(t testing.TB, key tunnel.PrivateKey, want []tunnel.Config, have []tunnel.Observed) {
 	t.Helper()
 	var got []tunnel.Config
@@ -83,7 +83,7 @@ func testAdopt(t *testing.T, dev tunnel.Device) {
 	require.NoError(t, dev.Create(t.Context(), want[0].Name, want[0].MTU))
 	after, err := dev.List(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, before, after, "neither the link nor its peers were touched")
+	require.Equal(t, before, after, "neither the link nor its peers have changed")
 }
 
 func testChangeFields(t *testing.T, dev tunnel.Device) {
@@ -140,11 +140,11 @@ func testPrune(t *testing.T, dev tunnel.Device) {
 	RequireApplied(t, Key(100), both, have)
 	RequireApplied(t, Key(100), both[:1], apply(t, dev, both[:1]))
 
-	lonely := []tunnel.Config{lane(0)}
-	have, err = tunnel.Apply(t.Context(), dev, Key(100), lonely, false)
+	withoutPeers := []tunnel.Config{lane(0)}
+	have, err = tunnel.Apply(t.Context(), dev, Key(100), withoutPeers, false)
 	require.NoError(t, err)
 	RequireApplied(t, Key(100), both[:1], have)
-	RequireApplied(t, Key(100), lonely, apply(t, dev, lonely))
+	RequireApplied(t, Key(100), withoutPeers, apply(t, dev, withoutPeers))
 	require.Empty(t, apply(t, dev, nil))
 }
 
@@ -165,14 +165,14 @@ func testRandomWalk(t *testing.T, dev tunnel.Device, steps int) {
 		ok := t.Run(fmt.Sprintf("step %d", step), func(t *testing.T) {
 			RequireApplied(t, Key(100), keepEndpoints(want, have), have)
 		})
-		require.True(t, ok, "seed %d wanted:\n%+v\nhave:\n%s", seed, want, Show(have))
+		require.True(t, ok, "seed %d, want:\n%+v\nhave:\n%s", seed, want, Show(have))
 		for i := range want {
 			require.True(t, tunnel.Diff(want[i], have[i], Key(100)).Empty())
 		}
 	}
 }
 
-// apply applies with prune, and once more, which must change nothing.
+// apply applies want with prune, and then again, which must change nothing.
 func apply(t *testing.T, dev tunnel.Device, want []tunnel.Config) []tunnel.Observed {
 	t.Helper()
 	have, err := tunnel.Apply(t.Context(), dev, Key(100), want, true)
@@ -183,7 +183,8 @@ func apply(t *testing.T, dev tunnel.Device, want []tunnel.Config) []tunnel.Obser
 	return have
 }
 
-// keepEndpoints fills in endpoints that want leaves open: they stay as they are.
+// keepEndpoints sets the endpoints that are not in want to the observed ones,
+// which Apply keeps.
 func keepEndpoints(want []tunnel.Config, have []tunnel.Observed) []tunnel.Config {
 	for i := range want {
 		for j := range want[i].Peers {
@@ -195,7 +196,7 @@ func keepEndpoints(want []tunnel.Config, have []tunnel.Observed) []tunnel.Config
 	return want
 }
 
-// randomState is up to two lanes with up to five peers that share ten prefixes.
+// randomState returns up to two lanes with up to five peers that share ten prefixes.
 func randomState(r *rand.Rand) []tunnel.Config {
 	var out []tunnel.Config
 	for n := range uint32(2) {

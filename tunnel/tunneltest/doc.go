@@ -1,4 +1,3 @@
-// Package tunneltest has a tunnel.Device in memory, which is stateful and
-// strict, and the table of promises that every Device keeps: the fake one and
-// the real ones run the same.
+// Package tunneltest has a stateful and strict tunnel.Device in memory, and the
+// contract tests that the fake and every real Device run.
 package tunneltest

@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// The operations of a Device, as Fake counts and fails them.
+// The operations of a Device, for Fake.Calls and Fake.Fail.
 const (
 	OpList      = "list"
 	OpCreate    = "create"
@@ -21,9 +21,9 @@ const (
 	OpRemove    = "remove"
 )
 
-// Fake is a data plane in memory. It refuses what a real one would refuse or
-// silently ignore: a change that changes nothing, a peer added twice, a
-// prefix removed that was not there, two interfaces on one port.
+// Fake is a data plane in memory. It refuses what a real one refuses or silently
+// ignores: an empty change, adding a peer twice, removing a prefix that does not
+// exist, two interfaces on one port.
 type Fake struct {
 	mu      sync.Mutex // guards all following fields
 	kind    string
@@ -36,42 +36,42 @@ type Fake struct {
 
 var _ tunnel.Device = (*Fake)(nil)
 
-// NewFake makes a host without interfaces.
+// NewFake returns a data plane without interfaces.
 func NewFake() *Fake {
 	return &Fake{kind: "kernel", ifaces: map[string]*tunnel.Observed{}, foreign: map[string]bool{}, calls: map[string]int{}}
 }
 
-// Calls is how often an operation was called.
+// Calls returns the number of calls of an operation.
 func (f *Fake) Calls(op string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.calls[op]
 }
 
-// Fail asks decide before every operation; what it returns is the
-// operation's error. nil ends that. A Configure that fails has set the key
-// and port and nothing else, as a real one that breaks halfway.
+// Fail calls decide before every operation, which fails with the error that
+// decide returns. A nil decide ends this. A failing Configure sets only the key
+// and the port, like a real one that fails halfway.
 func (f *Fake) Fail(decide func(op, name string) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail = decide
 }
 
-// AddForeign puts an interface of somebody else on the host.
+// AddForeign adds a foreign interface to the host.
 func (f *Fake) AddForeign(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.foreign[name] = true
 }
 
-// Disappear removes an interface behind Meshway's back.
+// Disappear removes an interface, as another program on the host would.
 func (f *Fake) Disappear(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.ifaces, name)
 }
 
-// Break makes an interface unreadable; nil mends it.
+// Break makes an interface unreadable with err; nil makes it readable again.
 func (f *Fake) Break(name string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,6 +81,7 @@ func (f *Fake) Break(name string, err error) {
 }
 
 // Handshake simulates an authenticated handshake of a peer from an endpoint.
+// The peer's received bytes grow by bytes.
 func (f *Fake) Handshake(name string, key tunnel.PublicKey, from netip.AddrPort, at time.Time, bytes uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,7 +122,7 @@ func (f *Fake) Create(ctx context.Context, name string, mtu int) error {
 		return err
 	}
 	if f.foreign[name] {
-		return fmt.Errorf("interface %s exists and was not made by Meshway", name)
+		return fmt.Errorf("interface %s exists and was not created by Meshway", name)
 	}
 	if f.ifaces[name] != nil {
 		return nil
@@ -145,7 +146,7 @@ func (f *Fake) Configure(ctx context.Context, c tunnel.Change) error {
 		return fmt.Errorf("interface %s does not exist", c.Name)
 	}
 	if c.Empty() {
-		return errors.New("configured although nothing differs")
+		return errors.New("empty change")
 	}
 	failure := f.enter(ctx, OpConfigure, c.Name)
 	if err := f.configureInterface(o, c); err != nil {
@@ -174,7 +175,7 @@ func (f *Fake) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	if f.foreign[name] {
-		return fmt.Errorf("interface %s was not made by Meshway", name)
+		return fmt.Errorf("interface %s was not created by Meshway", name)
 	}
 	delete(f.ifaces, name)
 	return nil
@@ -252,7 +253,7 @@ func configurePeer(o *tunnel.Observed, i int, pc tunnel.PeerChange) {
 		o.Peers[i].Keepalive = *pc.Keepalive
 	}
 	for _, ip := range pc.AddAllowedIPs {
-		for j := range o.Peers { // cryptokey routing: one owner
+		for j := range o.Peers { // cryptokey routing: a prefix belongs to one peer
 			o.Peers[j].AllowedIPs = slices.DeleteFunc(o.Peers[j].AllowedIPs, func(p netip.Prefix) bool { return p == ip })
 		}
 		o.Peers[i].AllowedIPs = append(o.Peers[i].AllowedIPs, ip)
@@ -282,7 +283,8 @@ func findPeer(o *tunnel.Observed, key tunnel.PublicKey) int {
 	return slices.IndexFunc(o.Peers, func(p tunnel.ObservedPeer) bool { return p.PublicKey == key })
 }
 
-// clone copies; what is empty becomes nil, so that observations compare equal.
+// clone returns a deep copy. Empty slices become nil, so that equal observations
+// compare equal.
 func clone(o tunnel.Observed) tunnel.Observed {
 	o.Addresses = append([]netip.Prefix(nil), o.Addresses...)
 	o.Peers = append([]tunnel.ObservedPeer(nil), o.Peers...)

@@ -8,7 +8,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// String prints the host's interfaces much like "wg show".
+// String returns the host's interfaces in a format like that of "wg show".
 func (f *Fake) String() string {
 	all, err := f.List(context.Background())
 	if err != nil {
@@ -17,8 +17,9 @@ func (f *Fake) String() string {
 	return Show(all)
 }
 
-// Show prints interfaces much like "wg show", without what changes from run
-// to run (ifindex, counters, times), for goldens and failure messages.
+// Show returns interfaces in a format like that of "wg show", for goldens and
+// failure messages. It omits what differs between runs: ifindex, counters and
+// times.
 func Show(all []tunnel.Observed) string {
 	var b strings.Builder
 	for _, o := range all {

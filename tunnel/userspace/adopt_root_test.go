@@ -21,7 +21,7 @@ func TestAnInterfaceWithoutAliasIsAdoptedOnlyWhileUnused(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, device.Alias, link.Attrs().Alias)
 
-	require.NoError(t, netlink.LinkSetAlias(link, "")) // as if killed before it was marked
+	require.NoError(t, netlink.LinkSetAlias(link, "")) // as if the process was killed before it set the alias
 	link, err = netlink.LinkByName("mesh0")
 	require.NoError(t, err)
 	require.Empty(t, link.Attrs().Alias)
@@ -31,9 +31,9 @@ func TestAnInterfaceWithoutAliasIsAdoptedOnlyWhileUnused(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, link.Attrs().Index, have[0].Index)
 
-	require.NoError(t, netlink.LinkSetAlias(link, "somebody"))
-	require.ErrorContains(t, dev.Create(t.Context(), "mesh0", 1420), "not made by Meshway")
+	require.NoError(t, netlink.LinkSetAlias(link, "other"))
+	require.ErrorContains(t, dev.Create(t.Context(), "mesh0", 1420), "not created by Meshway")
 	require.NoError(t, netlink.LinkSetDown(link))
-	require.ErrorContains(t, dev.Create(t.Context(), "mesh0", 1420), "not made by Meshway", "it has a key")
+	require.ErrorContains(t, dev.Create(t.Context(), "mesh0", 1420), "not created by Meshway", "it has a key")
 	require.NoError(t, netlink.LinkSetAlias(link, device.Alias))
 }

@@ -17,29 +17,30 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// pollInterval is how often a starting or ending process is looked at.
+// pollInterval is the time between checks of a starting or ending process.
 const pollInterval = 10 * time.Millisecond
 
-// maxLog is the size in bytes from which a log is begun anew when its process starts.
+// maxLog is the size in bytes above which a log is truncated when its process starts.
 const maxLog = 1 << 20
 
-// Config is what a Backend needs.
+// Config configures a Backend.
 type Config struct {
 	// Executable and Args start the data plane; "--interface NAME --mtu N"
 	// is appended. Default: this program with the argument "wireguard".
 	Executable string
 	Args       []string
-	// LogDir gets NAME.log, what the process writes. It is made with mode 0700.
+	// LogDir is the directory of NAME.log, the output of the process. It is
+	// created with mode 0700.
 	LogDir string
 	Log    *slog.Logger // nil: discard
 }
 
-// Backend starts one wireguard-go process per interface. It keeps no record
-// of them: who serves an interface is asked of the kernel (see owner), so
-// that no stale pid file can ever make it signal the wrong process.
+// Backend starts one wireguard-go process per interface. It keeps no record of
+// them: the kernel has the process that serves an interface (see findProcess),
+// so that no stale pid file can make Backend signal the wrong process.
 type Backend struct{ cfg Config }
 
-// New prepares a backend; it starts nothing.
+// New returns a backend. It starts no process yet.
 func New(cfg Config) *Backend {
 	if cfg.Args == nil {
 		cfg.Args = []string{command}
@@ -53,7 +54,7 @@ func New(cfg Config) *Backend {
 // Kind implements device.Backend.
 func (*Backend) Kind() string { return "userspace" }
 
-// Server returns the process that serves an interface, 0 if none does.
+// Server returns the process that serves an interface, 0 if there is none.
 func (*Backend) Server(name string) int {
 	pid, err := serverPID(name)
 	if err != nil {
@@ -62,10 +63,10 @@ func (*Backend) Server(name string) int {
 	return pid
 }
 
-// Create implements device.Backend: it starts the process, detached from the
-// agent, and returns when it answers on its socket. The process outlives the
-// agent; ctx bounds only the wait. A process that does not become ready in
-// time is ended again.
+// Create implements device.Backend. It starts the process, detached from the
+// agent, and returns when it accepts connections on its socket. The process
+// outlives the agent; ctx bounds only the wait. A process that does not become
+// ready in time is terminated.
 func (b *Backend) Create(ctx context.Context, name string, mtu int) error {
 	if err := checkTUN(); err != nil {
 		return err
@@ -75,35 +76,35 @@ func (b *Backend) Create(ctx context.Context, name string, mtu int) error {
 		return err
 	}
 	defer log.Close()
-	begin, _ := log.Seek(0, io.SeekEnd) // only where an error message is read from
+	begin, _ := log.Seek(0, io.SeekEnd) // used for an error message only
 	cmd, err := b.command(name, mtu)
 	if err != nil {
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start data plane of %s: %w", name, err)
+		return fmt.Errorf("start data plane process of %s: %w", name, err)
 	}
 	exited := make(chan error, 1)
-	// Reaps the process. It ends when the process ends, which may well be
-	// after this agent, hence nobody waits for it.
+	// This goroutine reaps the process. It ends with the process, which may
+	// outlive this agent, so nothing waits for the goroutine.
 	go func() { exited <- cmd.Wait() }()
-	b.cfg.Log.Info("data plane started", "interface", name, "pid", cmd.Process.Pid)
+	b.cfg.Log.Info("started data plane process", "device", name, "pid", cmd.Process.Pid)
 	return awaitReady(ctx, name, cmd, exited, func() string { return lastLine(log.Name(), begin) })
 }
 
-// Remove implements device.Backend. It asks the process to end and waits;
-// the interface goes with its process. A missing interface is nil.
+// Remove implements device.Backend. It terminates the process and waits for its
+// end, which removes the interface. A missing interface is no error.
 func (b *Backend) Remove(ctx context.Context, name string) error {
 	process, err := findProcess(name)
 	if err != nil {
-		return deleteLink(name) // nobody serves it, or we may not ask: the link must go anyway
+		return deleteLink(name) // no process serves it, or it is not accessible
 	}
 	defer process.Release()
 	if err := process.terminate(ctx); err != nil {
-		return fmt.Errorf("end data plane of %s: %w", name, err)
+		return fmt.Errorf("terminate data plane process of %s: %w", name, err)
 	}
-	b.cfg.Log.Info("data plane ended", "interface", name, "pid", process.pid)
+	b.cfg.Log.Info("terminated data plane process", "device", name, "pid", process.pid)
 	return deleteLink(name)
 }
 
@@ -117,8 +118,8 @@ func (b *Backend) command(name string, mtu int) (*exec.Cmd, error) {
 	}
 	args := append(append([]string{}, b.cfg.Args...), flagInterface, name, flagMTU, strconv.Itoa(mtu))
 	cmd := exec.Command(exe, args...)
-	// An own session: no signal that is meant for the agent's terminal or
-	// process group reaches it. The root directory pins no file system.
+	// In its own session the process does not receive signals for the agent's
+	// terminal or process group. The root directory keeps no file system busy.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Dir = "/"
 	return cmd, nil
@@ -126,7 +127,7 @@ func (b *Backend) command(name string, mtu int) (*exec.Cmd, error) {
 
 func (b *Backend) openLog(name string) (*os.File, error) {
 	if err := os.MkdirAll(b.cfg.LogDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make log directory: %w", err)
+		return nil, fmt.Errorf("create log directory: %w", err)
 	}
 	path := filepath.Join(b.cfg.LogDir, name+".log")
 	flags := os.O_CREATE | os.O_APPEND | os.O_RDWR
@@ -140,7 +141,8 @@ func (b *Backend) openLog(name string) (*os.File, error) {
 	return f, nil
 }
 
-// awaitReady waits until the process answers, ends, or ctx does.
+// awaitReady waits until the process serves its socket. It returns an error if
+// the process exits or ctx ends before.
 func awaitReady(ctx context.Context, name string, cmd *exec.Cmd, exited <-chan error, reason func() string) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -155,15 +157,15 @@ func awaitReady(ctx context.Context, name string, cmd *exec.Cmd, exited <-chan e
 		select {
 		case <-tick.C:
 		case err := <-exited:
-			return fmt.Errorf("data plane of %s ended at once (%w): %s", name, err, reason())
+			return fmt.Errorf("data plane process of %s exited (%w): %s", name, err, reason())
 		case <-ctx.Done():
-			_ = cmd.Process.Signal(syscall.SIGTERM) // it may have just ended by itself
-			return fmt.Errorf("wait for data plane of %s: %w", name, ctx.Err())
+			_ = cmd.Process.Signal(syscall.SIGTERM) // fails if the process has just exited
+			return fmt.Errorf("wait for data plane process of %s: %w", name, ctx.Err())
 		}
 	}
 }
 
-// lastLine is the last line of a log after offset.
+// lastLine returns the last line of a log after offset.
 func lastLine(path string, offset int64) string {
 	raw, err := os.ReadFile(path)
 	if err != nil || offset > int64(len(raw)) {
@@ -173,7 +175,7 @@ func lastLine(path string, offset int64) string {
 	if last := lines[len(lines)-1]; last != "" {
 		return last
 	}
-	return "it wrote nothing to " + path
+	return "it has written nothing to " + path
 }
 
 func deleteLink(name string) error {

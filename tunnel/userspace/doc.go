@@ -1,4 +1,5 @@
-// Package userspace runs wireguard-go in a process of its own, so that an
-// agent's restart is no outage. Backend starts and ends such processes for
-// tunnel/device; Run is what such a process does.
+// Package userspace runs wireguard-go in its own process, so that tunnels keep
+// working while the agent restarts. Backend starts and terminates these
+// processes for tunnel/device; Run is the body of such a process. In a cluster,
+// Remote requests the processes from a Supervisor in another container.
 package userspace

@@ -6,10 +6,11 @@ import (
 	"os"
 )
 
-// SuperviseInterval is how often a supervisor looks without being told.
+// SuperviseInterval is the time after which a supervisor reads the requests
+// without an event.
 const SuperviseInterval = superviseInterval
 
-// SuperviseByPolling is Supervisor.Run on a host that tells of no requests.
+// SuperviseByPolling is Supervisor.Run on a host without inotify.
 func SuperviseByPolling(ctx context.Context, dir string) error {
 	executable, err := os.Executable()
 	if err != nil {

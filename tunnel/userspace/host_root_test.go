@@ -24,12 +24,12 @@ import (
 	"github.com/meshway/meshway/tunnel/userspace"
 )
 
-// inside tells the test binary that it already runs in namespaces of its own.
+// inside is set in the environment of the test binary that already runs in its
+// own namespaces.
 const inside = "MESHWAY_TEST_INSIDE"
 
-// TestMain plays three parts: the data plane process (as "meshd wireguard"
-// does), the test that makes itself namespaces without an uplink, and the
-// tests in there.
+// TestMain has three roles: the data plane process (as "meshd wireguard" is),
+// the process that creates namespaces without an uplink, and the tests in them.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == "wireguard":
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// dataPlane is what cmd/meshd does for "wireguard --interface NAME --mtu N".
+// dataPlane does the same as cmd/meshd for "wireguard --interface NAME --mtu N".
 func dataPlane(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -60,10 +60,10 @@ func dataPlane(args []string) int {
 	return 0
 }
 
-// runInside runs this test binary again in new network, mount and process
-// namespaces: with its end all that it started ends, also after a panic.
+// runInside runs this test binary in new network, mount and process namespaces.
+// All processes that it starts end with it, even after a panic.
 func runInside() int {
-	runtime.LockOSThread() // Pdeathsig follows the thread
+	runtime.LockOSThread() // Pdeathsig is bound to the thread
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), inside+"=1")
@@ -73,14 +73,14 @@ func runInside() int {
 	}
 	err := cmd.Run()
 	if cmd.ProcessState == nil {
-		fmt.Fprintln(os.Stderr, "make namespaces (these tests need root):", err)
+		fmt.Fprintln(os.Stderr, "create namespaces (these tests need root):", err)
 		return 1
 	}
 	return max(cmd.ProcessState.ExitCode(), 0)
 }
 
-// isolateFiles gives the calling thread's mount namespace its own /run, since
-// the control sockets of all hosts lie under the same name.
+// isolateFiles gives the calling thread's mount namespace its own /run, because
+// the control sockets of all hosts have the same path.
 func isolateFiles() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
@@ -95,7 +95,7 @@ type host struct {
 	net  *os.File // its network namespace
 }
 
-// newHost makes a host, which ends with the test.
+// newHost returns a host, which ends with the test.
 func newHost(t *testing.T) *host {
 	h := &host{do: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error)
@@ -134,7 +134,7 @@ func (h *host) run(ready chan<- error) {
 	}
 }
 
-// Do runs f on the host and waits.
+// Do runs f on the host and returns when it has returned.
 func (h *host) Do(f func()) {
 	done := make(chan struct{})
 	h.do <- func() { defer close(done); f() }
@@ -158,7 +158,7 @@ func inNamespace(f func(*netlink.Handle) error) error {
 	return f(n)
 }
 
-// newDevice is a device whose data plane is this test binary.
+// newDevice returns a device whose data plane processes run this test binary.
 func newDevice(t *testing.T) *device.Device {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	return device.New(device.Config{
@@ -168,7 +168,7 @@ func newDevice(t *testing.T) *device.Device {
 	})
 }
 
-// removeAll ends all data plane processes of the device's host.
+// removeAll terminates all data plane processes of the device's host.
 func removeAll(t *testing.T, on func(func()), dev *device.Device) {
 	on(func() {
 		all, err := dev.List(context.Background())

@@ -14,29 +14,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The command line of a data plane process, by which it is recognised.
+// The command line of a data plane process, which identifies it.
 const (
 	command       = "wireguard"
 	flagInterface = "--interface"
 	flagMTU       = "--mtu"
 )
 
-// socketDir is where wireguard-go and wgctrl agree to meet; both have it
-// built in.
+// socketDir is the directory of the control sockets. It is fixed in wireguard-go
+// and wgctrl.
 const socketDir = "/var/run/wireguard"
 
 func socketPath(name string) string { return socketDir + "/" + name + ".sock" }
 
-// process is a data plane process, held by a pidfd so that its pid cannot
-// come to mean another one while we look at it.
+// process is a data plane process with a pidfd, which keeps its pid from being
+// reused for another process.
 type process struct {
 	pid int
 	fd  int
 }
 
-// findProcess finds the process that serves an interface: the kernel knows who
-// listens on its socket (SO_PEERCRED). It fails if nobody does, or if that
-// process is not a data plane of ours.
+// findProcess returns the process that serves an interface: the peer of its
+// control socket (SO_PEERCRED). It returns an error if there is none, or if
+// Meshway did not start it.
 func findProcess(name string) (*process, error) {
 	pid, err := serverPID(name)
 	if err != nil {
@@ -44,7 +44,7 @@ func findProcess(name string) (*process, error) {
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return nil, fmt.Errorf("hold process %d: %w", pid, err)
+		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, err)
 	}
 	p := &process{pid: pid, fd: fd}
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
@@ -61,7 +61,8 @@ func dialSocket(name string) (net.Conn, error) {
 	return net.DialTimeout("unix", socketPath(name), time.Second)
 }
 
-// serverPID is the pid of whoever listens on the control socket of an interface.
+// serverPID returns the pid of the process that listens on the control socket of
+// an interface.
 func serverPID(name string) (int, error) {
 	conn, err := dialSocket(name)
 	if err != nil {
@@ -76,7 +77,7 @@ func serverPID(name string) (int, error) {
 	var credErr error
 	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
 	if err := errors.Join(err, credErr); err != nil {
-		return 0, fmt.Errorf("ask who serves interface %s: %w", name, err)
+		return 0, fmt.Errorf("get the process that serves interface %s: %w", name, err)
 	}
 	if cred.Pid == 0 {
 		return 0, fmt.Errorf("interface %s is served from another pid namespace", name)
@@ -84,13 +85,13 @@ func serverPID(name string) (int, error) {
 	return int(cred.Pid), nil
 }
 
-// terminate asks the process to end and waits until it has.
+// terminate sends SIGTERM to the process and waits until it has exited.
 func (p *process) terminate(ctx context.Context) error {
 	if err := unix.PidfdSendSignal(p.fd, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("signal process %d: %w", p.pid, err)
 	}
 	for ctx.Err() == nil {
-		// A pidfd is readable once its process has ended.
+		// A pidfd is readable when its process has exited.
 		fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, int(pollInterval.Milliseconds()))
 		if n > 0 {
@@ -103,5 +104,5 @@ func (p *process) terminate(ctx context.Context) error {
 	return fmt.Errorf("wait for process %d: %w", p.pid, ctx.Err())
 }
 
-// Release lets go of the process.
+// Release closes the pidfd.
 func (p *process) Release() { _ = unix.Close(p.fd) }

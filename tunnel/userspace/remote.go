@@ -15,26 +15,26 @@ import (
 	"github.com/meshway/meshway/tunnel/device"
 )
 
-// remoteWait bounds how long an answer of the supervisor is waited for; the
-// agent's next pass tries again.
+// remoteWait is the maximum time to wait for the supervisor. The agent's next
+// pass tries again.
 const remoteWait = 5 * time.Second
 
-// Remote is the backend of an agent in a container: processes that it started
-// itself would end with it. It asks a supervisor (see Supervise), which lives
-// in a container of its own, by one file for each interface that should exist.
+// Remote is the backend of an agent in a container, where processes that the
+// agent starts would end with it. It writes one request file per interface to
+// Dir; a Supervisor in another container runs the data plane processes.
 type Remote struct{ Dir string }
 
 // Kind implements device.Backend.
 func (Remote) Kind() string { return "userspace" }
 
-// Server returns the process that serves an interface: one of another container.
+// Server returns device.OtherContainer.
 func (Remote) Server(string) int { return device.OtherContainer }
 
-// Create implements device.Backend: it asks, and returns when the data plane
-// answers on its socket.
+// Create implements device.Backend. It writes the request, and returns when the
+// data plane process accepts connections on its socket.
 func (r Remote) Create(ctx context.Context, name string, mtu int) error {
 	if err := r.writeRequest(name, mtu); err != nil {
-		return fmt.Errorf("ask for data plane of %s: %w", name, err)
+		return fmt.Errorf("request data plane of %s: %w", name, err)
 	}
 	err := await(ctx, func() (bool, error) {
 		conn, err := dialSocket(name)
@@ -44,16 +44,16 @@ func (r Remote) Create(ctx context.Context, name string, mtu int) error {
 		return true, conn.Close()
 	})
 	if err != nil {
-		return fmt.Errorf("wait for data plane of %s: %w; is the data plane's pod of this node running?", name, err)
+		return fmt.Errorf("wait for data plane of %s: %w; check that the data plane pod of this node is running", name, err)
 	}
 	return nil
 }
 
-// Remove implements device.Backend: it takes the request back and waits until
-// the interface is gone. Without a supervisor it deletes the interface itself.
+// Remove implements device.Backend. It removes the request and waits until the
+// interface is gone. If no supervisor is running it deletes the interface itself.
 func (r Remote) Remove(ctx context.Context, name string) error {
 	if err := os.Remove(filepath.Join(r.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("take request back: %w", err)
+		return fmt.Errorf("remove data plane request of %s: %w", name, err)
 	}
 	err := await(ctx, func() (bool, error) {
 		_, err := netlink.LinkByName(name)
@@ -66,12 +66,12 @@ func (r Remote) Remove(ctx context.Context, name string) error {
 		return deleteLink(name)
 	}
 	if err != nil {
-		return fmt.Errorf("wait for the end of data plane of %s: %w", name, err)
+		return fmt.Errorf("wait for the removal of %s: %w", name, err)
 	}
 	return nil
 }
 
-// writeRequest writes the request whole or not at all.
+// writeRequest writes the request atomically.
 func (r Remote) writeRequest(name string, mtu int) error {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (r Remote) writeRequest(name string, mtu int) error {
 	return os.Rename(partial, filepath.Join(r.Dir, name))
 }
 
-// await looks until done, at most remoteWait.
+// await polls done until it returns true or an error, for at most remoteWait.
 func await(ctx context.Context, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, remoteWait)
 	defer cancel()

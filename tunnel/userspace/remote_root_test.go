@@ -69,15 +69,15 @@ func TestASupervisorNoticesRequestsWithoutPolling(t *testing.T) {
 	dir, name := t.TempDir(), tunneltest.Prefix+"0"
 	supervise(t, dir)
 	dev := remoteDevice(dir)
-	require.NoError(t, dev.Create(t.Context(), name, 1400)) // also: the supervisor is ready
-	began := time.Now()
+	require.NoError(t, dev.Create(t.Context(), name, 1400)) // the supervisor is ready then
+	begin := time.Now()
 	require.NoError(t, dev.Create(t.Context(), tunneltest.Prefix+"1", 1400))
 	require.NoError(t, dev.Remove(t.Context(), name))
 	require.NoError(t, dev.Remove(t.Context(), tunneltest.Prefix+"1"))
-	assert.Less(t, time.Since(began), userspace.SuperviseInterval/2)
+	assert.Less(t, time.Since(begin), userspace.SuperviseInterval/2)
 }
 
-// There may be no inotify instance left.
+// A host may have no inotify instance left.
 func TestASupervisorWithoutInotifyPollsForRequests(t *testing.T) {
 	dir, name := t.TempDir(), tunneltest.Prefix+"0"
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -16,7 +16,7 @@ import (
 // partialPrefix marks a request that is being written.
 const partialPrefix = "."
 
-// requests are the MTUs of the interfaces that should exist.
+// requests returns the MTU of each requested interface.
 func requests(dir string) (map[string]int, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -29,7 +29,7 @@ func requests(dir string) (map[string]int, error) {
 		}
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // just taken back
+			continue // just removed
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read request: %w", err)
@@ -43,8 +43,8 @@ func requests(dir string) (map[string]int, error) {
 	return wanted, nil
 }
 
-// watchRequests opens what tells of requests that are made and taken back. It
-// fails where the host has no inotify instance left (sysctl
+// watchRequests returns a file that becomes readable when requests are written
+// or removed. It fails if the host has no inotify instance left (sysctl
 // fs.inotify.max_user_instances).
 func watchRequests(dir string) (*os.File, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
@@ -52,7 +52,7 @@ func watchRequests(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("watch requests: %w", os.NewSyscallError("inotify_init1", err))
 	}
 	events := os.NewFile(uintptr(fd), "inotify")
-	// A request appears by being renamed, and goes by being deleted.
+	// A request is created by a rename and removed by a deletion.
 	const mask = unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_CLOSE_WRITE | unix.IN_ONLYDIR
 	if _, err := unix.InotifyAddWatch(fd, dir, mask); err != nil {
 		err = fmt.Errorf("watch %s: %w", dir, os.NewSyscallError("inotify_add_watch", err))
@@ -61,8 +61,8 @@ func watchRequests(dir string) (*os.File, error) {
 	return events, nil
 }
 
-// notify passes on that something happened, until events is closed. What it was
-// does not matter, and that events were lost is an event, too.
+// notify sends to changed after each event, until events is closed. The content
+// of an event does not matter, so that lost events (an overflow event) do no harm.
 func notify(events io.Reader, changed chan<- struct{}) {
 	buffer := make([]byte, unix.SizeofInotifyEvent+unix.NAME_MAX+1)
 	for {

@@ -21,26 +21,27 @@ import (
 	"github.com/meshway/meshway/tunnel/device"
 )
 
-// tunPath is the device that makes TUN interfaces.
+// tunPath is the device file that creates TUN interfaces.
 const tunPath = "/dev/net/tun"
 
-// Options is what one data plane process is told.
+// Options configures one data plane process.
 type Options struct {
 	Interface string
 	MTU       int          // bytes; 0: 1420
 	Log       *slog.Logger // nil: discard
 }
 
-// Run is the data plane process: a TUN interface, wireguard-go behind it,
-// and its control socket (mode 0600), through which the agent gives it key,
-// port and peers. It ends when ctx does, and then with nil; or when its
-// interface or its socket is taken away. The interface ends with it.
+// Run runs a data plane process: a TUN interface with wireguard-go, and a control
+// socket (mode 0600) through which the agent sets key, port and peers. It returns
+// nil when ctx ends, and an error when its interface or socket is removed. The
+// interface is removed when Run returns.
 //
-// The caller turns SIGTERM into the end of ctx and ignores SIGHUP.
+// The caller ends ctx on SIGTERM and ignores SIGHUP.
 func Run(ctx context.Context, opts Options) (err error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	log := opts.Log.With("device", opts.Interface)
 	if opts.MTU == 0 {
 		opts.MTU = wgdevice.DefaultMTU
 	}
@@ -48,32 +49,31 @@ func Run(ctx context.Context, opts Options) (err error) {
 	if err != nil {
 		return err
 	}
-	dev := wgdevice.NewDevice(link, conn.NewStdNetBind(), logger(opts.Log))
-	defer dev.Close() // closes the TUN, too
+	dev := wgdevice.NewDevice(link, conn.NewStdNetBind(), logger(log))
+	defer dev.Close() // closes the TUN device, too
 	socket, err := listen(opts.Interface)
 	if err != nil {
 		return err
 	}
-	opts.Log.Info("data plane ready", "interface", opts.Interface, "pid", os.Getpid())
+	log.Info("data plane ready", "pid", os.Getpid())
 	broken := make(chan error, 1)
 	var serving sync.WaitGroup
 	serving.Go(func() { broken <- serve(dev, socket) })
 	select {
 	case <-ctx.Done():
-		opts.Log.Info("data plane ends", "interface", opts.Interface)
+		log.Info("data plane stopping")
 	case <-dev.Wait():
-		err = fmt.Errorf("interface %s was taken away", opts.Interface)
+		err = fmt.Errorf("interface %s was removed", opts.Interface)
 	case err = <-broken:
-		err = fmt.Errorf("control socket of %s was taken away: %w", opts.Interface, err)
+		err = fmt.Errorf("control socket of %s was removed: %w", opts.Interface, err)
 	}
-	_ = socket.Close() // ends serve, and the file goes with it
+	_ = socket.Close() // ends serve and removes the socket file
 	serving.Wait()
 	return err
 }
 
-// serve answers on the control socket. Connections still open when the
-// process ends are cut off by its end; waiting for an idle client would let
-// it keep us alive.
+// serve accepts connections on the control socket. It does not wait for open
+// connections, because an idle client would keep the process running.
 func serve(dev *wgdevice.Device, socket net.Listener) error {
 	for {
 		c, err := socket.Accept()
@@ -84,19 +84,19 @@ func serve(dev *wgdevice.Device, socket net.Listener) error {
 	}
 }
 
-// openTUN makes the interface and marks it as Meshway's, before anybody can
-// see it configured.
+// openTUN creates the interface and sets Meshway's alias, before the control
+// socket exists.
 func openTUN(opts Options) (tun.Device, error) {
 	if err := checkTUN(); err != nil {
 		return nil, err
 	}
 	if link, err := netlink.LinkByName(opts.Interface); err == nil {
-		return nil, fmt.Errorf("make interface %s: it exists (%s)%s", opts.Interface, link.Type(), servedBy(opts.Interface))
+		return nil, fmt.Errorf("create interface %s: it exists (%s)%s", opts.Interface, link.Type(), servedBy(opts.Interface))
 	}
-	// A socket that answers although there is no interface belongs to
-	// another network namespace that shares our files.
+	// A socket that is served although there is no interface belongs to
+	// another network namespace that shares the file system.
 	if pid, err := serverPID(opts.Interface); err == nil {
-		return nil, fmt.Errorf("make interface %s: its control socket %s is in use by process %d", opts.Interface, socketPath(opts.Interface), pid)
+		return nil, fmt.Errorf("create interface %s: its control socket %s is in use by process %d", opts.Interface, socketPath(opts.Interface), pid)
 	}
 	dev, err := tun.CreateTUN(opts.Interface, opts.MTU)
 	if err != nil {
@@ -107,18 +107,18 @@ func openTUN(opts Options) (tun.Device, error) {
 		err = netlink.LinkSetAlias(link, device.Alias)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("mark interface %s as ours: %w", opts.Interface, err), dev.Close())
+		return nil, errors.Join(fmt.Errorf("set alias of interface %s: %w", opts.Interface, err), dev.Close())
 	}
 	return dev, nil
 }
 
-// listen opens the control socket. The file of a dead process is replaced.
+// listen opens the control socket. It replaces the file of a dead process.
 func listen(name string) (net.Listener, error) {
 	file, err := ipc.UAPIOpen(name)
 	if err != nil {
 		return nil, fmt.Errorf("open control socket %s: %w", socketPath(name), err)
 	}
-	defer file.Close() // UAPIListen works on a copy
+	defer file.Close() // UAPIListen duplicates it
 	l, err := ipc.UAPIListen(name, file)
 	if err != nil {
 		return nil, fmt.Errorf("listen on control socket %s: %w", socketPath(name), err)
@@ -126,7 +126,7 @@ func listen(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// checkTUN names the remedy before anything is started.
+// checkTUN returns an error with the remedy if TUN devices cannot be created.
 func checkTUN() error {
 	f, err := os.OpenFile(tunPath, os.O_RDWR, 0)
 	if err != nil {
@@ -140,14 +140,15 @@ func explainTUN(name string, err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return fmt.Errorf("no TUN: %s is missing: load the module (modprobe tun), or give %s to the container: %w", tunPath, tunPath, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no TUN: may not use %s: run as root, or give CAP_NET_ADMIN and %s to the container: %w", tunPath, tunPath, err)
+		return fmt.Errorf("no TUN: no permission to open %s: run as root, or give CAP_NET_ADMIN and %s to the container: %w", tunPath, tunPath, err)
 	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("make interface %s: it is in use%s: %w", name, servedBy(name), err)
+		return fmt.Errorf("create interface %s: it is in use%s: %w", name, servedBy(name), err)
 	}
-	return fmt.Errorf("make interface %s: %w", name, err)
+	return fmt.Errorf("create interface %s: %w", name, err)
 }
 
-// servedBy names the process behind an interface, if one answers.
+// servedBy returns a text that names the process that serves an interface, or
+// "" if there is none.
 func servedBy(name string) string {
 	if pid, err := serverPID(name); err == nil {
 		return fmt.Sprintf(", served by process %d", pid)
@@ -155,8 +156,8 @@ func servedBy(name string) string {
 	return ""
 }
 
-// logger passes wireguard-go's messages on. Its verbose ones come with every
-// handshake and keepalive; they are debug.
+// logger writes wireguard-go's messages to log. The verbose ones, of which there
+// is one for every handshake and keepalive, have level debug.
 func logger(log *slog.Logger) *wgdevice.Logger {
 	at := func(level slog.Level) func(string, ...any) {
 		return func(format string, args ...any) {

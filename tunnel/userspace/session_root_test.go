@@ -23,7 +23,7 @@ import (
 	"github.com/meshway/meshway/tunnel/tunneltest"
 )
 
-// Two hosts on one wire:
+// pair is two hosts on one link:
 //
 //	a: 192.0.2.1 — veth — 192.0.2.2 :b
 //	   fd00:100::1 == mesh0 == fd00:100::2
@@ -65,7 +65,7 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// apply applies with fresh values, as a restarted agent does.
+// apply applies the desired configurations on both hosts.
 func (p *pair) apply(t *testing.T) (have [2]tunnel.Observed) {
 	t.Helper()
 	for i, h := range p.hosts {
@@ -79,7 +79,7 @@ func (p *pair) apply(t *testing.T) (have [2]tunnel.Observed) {
 	return have
 }
 
-// ping sends a datagram from a to b through the tunnel and waits for its echo.
+// ping sends datagrams from a to b through the tunnel until one is echoed.
 func (p *pair) ping(t *testing.T) {
 	t.Helper()
 	var a, b *net.UDPConn
@@ -115,7 +115,7 @@ func TestARestartedAgentKeepsTheSessions(t *testing.T) {
 	p.ping(t)
 	before := p.apply(t)
 	require.False(t, before[0].Peers[0].LastHandshake.IsZero())
-	reads := [2]string{processOf(t, p.hosts[0]), processOf(t, p.hosts[1])}
+	processes := [2]string{processOf(t, p.hosts[0]), processOf(t, p.hosts[1])}
 	// Fresh devices, as after a restart. Any Configure fails the test.
 	for i, h := range p.hosts {
 		h.Do(func() {
@@ -126,7 +126,7 @@ func TestARestartedAgentKeepsTheSessions(t *testing.T) {
 			require.GreaterOrEqual(t, have[0].Peers[0].ReceivedBytes, before[i].Peers[0].ReceivedBytes)
 		})
 	}
-	require.Equal(t, reads, [2]string{processOf(t, p.hosts[0]), processOf(t, p.hosts[1])})
+	require.Equal(t, processes, [2]string{processOf(t, p.hosts[0]), processOf(t, p.hosts[1])})
 	p.ping(t)
 }
 
@@ -145,7 +145,7 @@ func TestARoamedPeerIsNotOverwritten(t *testing.T) {
 	p.ping(t)
 	roamed := netip.MustParseAddrPort("192.0.2.77:40000")
 	require.Eventually(t, func() bool { return p.apply(t)[1].Peers[0].Endpoint == roamed }, 5*time.Second, 10*time.Millisecond)
-	p.want[1][0].Peers[0].Endpoint = roamed // what a planner wants that keeps a roamed endpoint
+	p.want[1][0].Peers[0].Endpoint = roamed // as a planner that keeps a roamed endpoint
 	p.hosts[1].Do(func() {
 		have, err := tunnel.Apply(t.Context(), readOnly{p.devs[1]}, tunneltest.Key(2), p.want[1], true)
 		require.NoError(t, err)
@@ -168,11 +168,11 @@ func TestRemovingAPrefixKeepsTheOtherPrefixesOfThePeer(t *testing.T) {
 	p.ping(t)
 }
 
-// readOnly fails the pass if it would change anything.
+// readOnly is a device on which every change fails.
 type readOnly struct{ tunnel.Device }
 
 func (readOnly) Configure(_ context.Context, c tunnel.Change) error {
-	return fmt.Errorf("touched: %s", c)
+	return fmt.Errorf("configured: %s", c)
 }
 
 func (readOnly) Create(_ context.Context, name string, _ int) error {
@@ -183,13 +183,14 @@ func (readOnly) Remove(_ context.Context, name string) error {
 	return fmt.Errorf("removed %s", name)
 }
 
-// processOf is the pid of the data plane process of a host.
+// processOf returns the pid of the data plane process of a host.
 func processOf(t *testing.T, h *host) (pid string) {
 	h.Do(func() { pid = ownerPID(t, "mesh0") })
 	return pid
 }
 
-// killOwner kills the data plane process of an interface of this host, and waits.
+// killOwner kills the data plane process of an interface of this host, and waits
+// until the interface is gone.
 func killOwner(t *testing.T, name string) {
 	var pid int
 	_, err := fmt.Sscan(ownerPID(t, name), &pid)
@@ -201,7 +202,7 @@ func killOwner(t *testing.T, name string) {
 	}, 5*time.Second, 10*time.Millisecond)
 }
 
-// ownerPID asks the kernel who listens on the control socket.
+// ownerPID returns the pid of the process that listens on the control socket.
 func ownerPID(t *testing.T, name string) string {
 	conn, err := net.Dial("unix", "/var/run/wireguard/"+name+".sock")
 	require.NoError(t, err)

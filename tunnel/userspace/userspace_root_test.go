@@ -32,7 +32,7 @@ func TestForeignInterfacesAreRefused(t *testing.T) {
 	foreign := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "mesh3"}}
 	require.NoError(t, netlink.LinkAdd(foreign))
 	t.Cleanup(func() { require.NoError(t, netlink.LinkDel(foreign)) })
-	// A dead control socket of somebody else, on which wgctrl's own list fails.
+	// A foreign control socket without a process, on which wgctrl's own list fails.
 	require.NoError(t, os.MkdirAll("/var/run/wireguard", 0o755))
 	dead, err := net.Listen("unix", "/var/run/wireguard/wg0.sock")
 	require.NoError(t, err)
@@ -43,9 +43,9 @@ func TestForeignInterfacesAreRefused(t *testing.T) {
 	have, err := dev.List(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, have)
-	require.ErrorContains(t, dev.Create(t.Context(), "mesh3", 1420), "not made by Meshway")
-	require.ErrorContains(t, dev.Remove(t.Context(), "mesh3"), "not made by Meshway")
-	require.ErrorContains(t, dev.Configure(t.Context(), tunnel.Change{Name: "mesh3", Up: true}), "not made by Meshway")
+	require.ErrorContains(t, dev.Create(t.Context(), "mesh3", 1420), "not created by Meshway")
+	require.ErrorContains(t, dev.Remove(t.Context(), "mesh3"), "not created by Meshway")
+	require.ErrorContains(t, dev.Configure(t.Context(), tunnel.Change{Name: "mesh3", Up: true}), "not created by Meshway")
 	require.ErrorContains(t, dev.Create(t.Context(), "wg0", 1420), "interface name")
 }
 
@@ -72,7 +72,7 @@ func TestADeadDataPlaneProcessIsReplaced(t *testing.T) {
 	have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
 	require.NoError(t, err)
 	killOwner(t, "mesh0")
-	require.FileExists(t, "/var/run/wireguard/mesh0.sock", "the stale socket is there")
+	require.FileExists(t, "/var/run/wireguard/mesh0.sock", "the stale socket still exists")
 	again, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
 	require.NoError(t, err)
 	tunneltest.RequireApplied(t, tunneltest.Key(1), want, again)
