@@ -9,20 +9,22 @@ import (
 	"slices"
 )
 
-// Applier is Apply with a memory of what it last saw, by which it tells a
-// repair from a new wish. It is for one goroutine at a time.
+// Applier applies Configs to a Kernel. It keeps what it last observed, to
+// distinguish repairs from new configurations. It must not be used concurrently.
 type Applier struct {
 	Kernel Kernel
-	Log    *slog.Logger // nil: silent
+	Log    *slog.Logger // nil: discard
 
-	last     Config // what was there after the last Apply
+	last     Config // observed at the end of the last Apply
 	repaired uint64
-	failed   []Change // of the last Apply: they have been logged, and are tried again
+	failed   []Change // by the last Apply; they have been logged and are tried again
 }
 
-// Apply does what the function Apply does, and counts Observed.Repaired.
+// Apply changes the kernel's state to want and returns the state as observed
+// afterwards, even after a failure. It deletes only if prune is set. If nothing
+// differs it writes nothing. The returned error joins the errors of all entries.
 func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed, error) {
-	told := a.failed
+	logged := a.failed
 	a.failed = nil
 	have, err := observe(ctx, a.Kernel, want)
 	if err != nil {
@@ -34,29 +36,29 @@ func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed,
 		return a.record(have), conflicts
 	}
 	repairs := countRepairs(change, a.last)
-	applied := a.write(ctx, change, repairs, told)
+	applied := a.write(ctx, change, repairs, logged)
 	if applied == nil {
 		a.repaired += repairs
 	}
 	after, err := observe(ctx, a.Kernel, want)
 	if err != nil {
-		// The best that is known is what was there before.
+		// The state before the change is the last one observed.
 		return a.record(have), errors.Join(conflicts, applied, err)
 	}
 	if applied != nil {
-		after, err = a.applyFallback(ctx, want, after, told)
+		after, err = a.applyFallback(ctx, want, after, logged)
 	}
 	return a.record(after), errors.Join(conflicts, applied, err)
 }
 
-// applyFallback sees to it that after a failure, too, there is a route to every
-// prefix, if only one that drops.
-func (a *Applier) applyFallback(ctx context.Context, want Config, have Observed, told []Change) (Observed, error) {
+// applyFallback ensures that every prefix has a route after a failed write, at
+// least to the blackhole.
+func (a *Applier) applyFallback(ctx context.Context, want Config, have Observed, logged []Change) (Observed, error) {
 	change := Diff(fallback(want, have), have, false)
 	if change.Empty() {
 		return have, nil
 	}
-	applied := a.write(ctx, change, 0, told)
+	applied := a.write(ctx, change, 0, logged)
 	after, err := observe(ctx, a.Kernel, want)
 	if err != nil {
 		return have, errors.Join(applied, err)
@@ -64,10 +66,10 @@ func (a *Applier) applyFallback(ctx context.Context, want Config, have Observed,
 	return after, applied
 }
 
-// write carries a change out. One that failed the last time is tried again
-// without a word: it may be so every second for hours.
-func (a *Applier) write(ctx context.Context, c Change, repairs uint64, told []Change) error {
-	if !slices.ContainsFunc(told, func(t Change) bool { return reflect.DeepEqual(t, c) }) {
+// write applies a change. It does not log a change that has failed the last
+// time, because that may be repeated every second for hours.
+func (a *Applier) write(ctx context.Context, c Change, repairs uint64, logged []Change) error {
+	if !slices.ContainsFunc(logged, func(l Change) bool { return reflect.DeepEqual(l, c) }) {
 		a.log(ctx, c, repairs)
 	}
 	err := a.Kernel.Apply(ctx, c)
@@ -83,7 +85,7 @@ func (a *Applier) record(o Observed) Observed {
 	return o
 }
 
-// log says what changes: all of it when it is short, else how much.
+// log logs a change: the entries if they are few, else only their number.
 func (a *Applier) log(ctx context.Context, c Change, repairs uint64) {
 	if a.Log == nil {
 		return
@@ -93,11 +95,11 @@ func (a *Applier) log(ctx context.Context, c Change, repairs uint64) {
 	if c.Len() <= short {
 		attrs = append(attrs, slog.String("change", c.String()))
 	}
-	a.Log.LogAttrs(ctx, slog.LevelInfo, "routes change", attrs...)
+	a.Log.LogAttrs(ctx, slog.LevelInfo, "changing routes", attrs...)
 }
 
-// conflictErrors joins the conflicts, of which it names the first few only: all
-// routes may depend on one nexthop.
+// conflictErrors joins the conflicts. Only the first few are included, because
+// all routes may depend on one nexthop.
 func conflictErrors(c Change) error {
 	const few = 20
 	var errs []error
@@ -108,4 +110,41 @@ func conflictErrors(c Change) error {
 		errs = append(errs, fmt.Errorf("and %d more conflicts", more))
 	}
 	return errors.Join(errs...)
+}
+
+// Remove deletes all of Meshway's entries and restores recorded sysctls that
+// still have Meshway's value. It returns what is left.
+func Remove(ctx context.Context, k Kernel, table int) (Observed, error) {
+	have, err := k.Observe(ctx, table)
+	if err != nil {
+		return Observed{}, fmt.Errorf("observe routes: %w", err)
+	}
+	change := Diff(Config{Table: table}, have, true)
+	change.Restore = true
+	applied := k.Apply(ctx, change)
+	after, err := k.Observe(ctx, table)
+	if err != nil {
+		return have, errors.Join(applied, fmt.Errorf("observe routes: %w", err))
+	}
+	return after, applied
+}
+
+// observe reads the state, including the sysctls in want.
+func observe(ctx context.Context, k Kernel, want Config) (Observed, error) {
+	have, err := k.Observe(ctx, want.Table)
+	if err != nil {
+		return Observed{}, fmt.Errorf("observe routes: %w", err)
+	}
+	if len(want.Sysctls) == 0 {
+		return have, nil
+	}
+	keys := make([]string, len(want.Sysctls))
+	for i, s := range want.Sysctls {
+		keys[i] = s.Key
+	}
+	have.Sysctls, err = k.Sysctls(ctx, keys)
+	if err != nil {
+		return Observed{}, fmt.Errorf("observe sysctls: %w", err)
+	}
+	return have, nil
 }

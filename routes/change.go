@@ -5,57 +5,57 @@ import (
 	"strings"
 )
 
-// Delta is what has to happen to one kind of entry.
+// Delta is the difference of one kind of entry.
 type Delta[T any] struct {
-	Add     []T // does not exist: creating it must fail if it does by now
-	Replace []T // exists as ours, but is different
-	Delete  []T // exists as ours, and is not wanted
+	Add     []T // does not exist; creating it must fail if it exists meanwhile
+	Replace []T // exists and is Meshway's, but differs
+	Delete  []T // exists and is Meshway's, but is not desired
 }
 
-// Len is the number of entries that change.
+// Len returns the number of entries that change.
 func (d Delta[T]) Len() int { return len(d.Add) + len(d.Replace) + len(d.Delete) }
 
-// Change is the difference between a Config and the kernel. An adapter carries
-// it out in this order, so that no packet meets a hole: sysctls; nexthops,
-// groups, routes and rules added and replaced; rules and routes deleted; groups
-// refreshed; groups and nexthops deleted.
+// Change is the difference between a Config and the kernel. An adapter applies
+// it in the following order, so that every packet finds a complete path:
+// sysctls; nexthops, groups, routes and rules added and replaced; rules and
+// routes deleted; groups refreshed; groups and nexthops deleted.
 type Change struct {
 	Table    int
-	Sysctls  []Sysctl // to set; the adapter records what was there
-	Restore  bool     // put back every recorded sysctl that still has our value
+	Sysctls  []Sysctl // to set; the adapter records the former values
+	Restore  bool     // restore every recorded sysctl that still has Meshway's value
 	Nexthops Delta[Nexthop]
 	Groups   Delta[Group]
 	Routes   Delta[Route]
 	Rules    Delta[Rule]
-	// Refresh are IPv6 groups to be written once more, as they are: when a
-	// route goes Linux (6.18) leaves it in the legs' caches, without its
-	// preferred source, for all other routes that lead through them.
+	// Refresh are IPv6 groups to be written again unchanged. When a route is
+	// deleted, Linux (6.18) keeps it in the caches of its nexthops, without its
+	// preferred source, and uses it for all other routes through them.
 	Refresh []Group
 
-	// Conflicts are wanted entries that cannot be made because of an entry
-	// that is not ours. They need no write.
+	// Conflicts are desired entries that cannot be created because of a foreign
+	// entry. They need no write.
 	Conflicts []Conflict
 }
 
-// Conflict is a wanted entry that something foreign stands in the way of. It is an error.
+// Conflict is the error for a desired entry that a foreign entry prevents.
 type Conflict struct {
-	Entry  string // the entry that is missing, as ip would print it
-	Reason string // who is in the way, and the remedy
+	Entry  string // the missing entry, as ip prints it
+	Reason string // the foreign entry and the remedy
 }
 
-// Error says what is missing and why.
+// Error returns the missing entry and the reason.
 func (c Conflict) Error() string { return fmt.Sprintf("add %s: %s", c.Entry, c.Reason) }
 
-// Len is the number of writes that the change needs.
+// Len returns the number of writes that the change needs.
 func (c Change) Len() int {
 	return len(c.Sysctls) + c.Nexthops.Len() + c.Groups.Len() + c.Routes.Len() + c.Rules.Len() + len(c.Refresh)
 }
 
-// Empty tells whether there is nothing to write.
+// Empty reports whether there is nothing to write. Conflicts do not count.
 func (c Change) Empty() bool { return c.Len() == 0 && !c.Restore }
 
-// String is the change as the commands of iproute2 that would do the same, one
-// per line, in the order in which they are carried out.
+// String returns the equivalent iproute2 commands, one per line, in the order
+// in which an adapter applies the change.
 func (c Change) String() string {
 	var b strings.Builder
 	for _, s := range c.Sysctls {
@@ -85,7 +85,7 @@ func (c Change) String() string {
 func (c Change) route(r Route) string { return r.Text(c.Table) }
 func (c Change) rule(r Rule) string   { return r.Text(c.Table) }
 
-// familyEntry is an entry for which ip needs to be told the family.
+// familyEntry is an entry that is printed as "ip -6" if its family is IPv6.
 type familyEntry interface{ family() Family }
 
 func writeLines[T familyEntry](b *strings.Builder, object, verb string, entries []T, text func(T) string) {

@@ -2,24 +2,23 @@ package routes
 
 import "net/netip"
 
-// Everything that Meshway puts into the kernel carries one of these, so that
-// what is ours can be told from what is not.
+// These values identify Meshway's entries in the kernel.
 const (
-	DefaultTable        = 7117       // own routing table
-	DefaultRulePriority = 5400       // of the one rule that leads to the table
-	DefaultMark         = 0x20       // packets with this bit escape the table
-	DefaultProtocol     = 157        // rtm_protocol of our routes, rules and nexthops
-	NexthopBase         = 0x4d570000 // our nexthop ids are NexthopBase … NexthopBase+0xffff
+	DefaultTable        = 7117       // Meshway's routing table
+	DefaultRulePriority = 5400       // of the rule that selects the table
+	DefaultMark         = 0x20       // packets with this bit do not use the table
+	DefaultProtocol     = 157        // rtm_protocol of routes, rules and nexthops
+	NexthopBase         = 0x4d570000 // nexthop ids are NexthopBase … NexthopBase+0xffff
 	FirewallTable       = "meshway"  // nft table, family inet
 )
 
-// NodesTable is the second table of ours, next to the configured one: the ways
-// to hosts of the own datacenter that are reached through a tunnel. Only what
-// came out of a lane goes by it.
+// NodesTable returns the number of Meshway's second table, given the configured
+// one. It has the routes to hosts of the own datacenter that are reached through
+// a tunnel. Only packets that arrive on a lane use it.
 func NodesTable(table int) int { return table + 1 }
 
-// Config is the part of the kernel's routing state that is ours, as it should
-// be. It is a value: slices are sorted, so that equal configurations compare equal.
+// Config is the desired state of Meshway's part of the kernel's routing. Its
+// slices are sorted, so that equal configurations compare equal.
 type Config struct {
 	Table    int
 	Rules    []Rule
@@ -38,16 +37,17 @@ const (
 	IPv6 Family = 6
 )
 
-// Rule is of one family, and of one of two kinds: "not fwmark Mark/Mark lookup
-// Table", or, if In is set, "iif In lookup NodesTable".
+// Rule is a policy rule of one family: "not fwmark Mark/Mark lookup Table", or,
+// if In is set, "iif In lookup NodesTable".
 type Rule struct {
 	Family   Family
 	Priority int
 	Mark     uint32
-	In       string // device that the packet came in by
+	In       string // device on which the packet arrived; empty: any
 }
 
-// Nexthop is one leg: a device, a router on the link of a device, or a blackhole.
+// Nexthop is a nexthop object: a device, a router on the link of a device, or a
+// blackhole.
 type Nexthop struct {
 	ID     uint32
 	Family Family
@@ -55,102 +55,102 @@ type Nexthop struct {
 	Via    netip.Addr // router on the device's link, of the same family; zero: none
 }
 
-// Group is a set of legs over which flows are spread by hash. A group whose
-// legs are all dead holds the blackhole leg, so that packets of pods never
-// leave unencrypted by another route.
+// Group is a nexthop group, over whose members flows are distributed by hash. A
+// group without usable nexthops has the blackhole as its member, so that packets
+// of pods are never sent unencrypted along another route.
 type Group struct {
 	ID      uint32
 	Family  Family
 	Members []uint32 // nexthop ids, sorted; never empty
 }
 
-// Route leads a prefix to a nexthop or a group.
+// Route routes a prefix to a nexthop or a group.
 type Route struct {
 	Prefix  netip.Prefix
 	Nexthop uint32     // id of a Nexthop or Group
 	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
-	ToNode  bool       // is in NodesTable
+	ToNode  bool       // the route is in NodesTable
 }
 
-// Sysctl is a kernel setting below /proc/sys that forwarding needs.
+// Sysctl is a kernel setting below /proc/sys.
 type Sysctl struct {
 	Key   string // path below /proc/sys: net/ipv4/ip_forward
 	Value string
 }
 
-// Firewall is the content of our nft table.
+// Firewall is the content of Meshway's nft table.
 type Firewall struct {
 	Lanes       []Lane         // sorted by device
 	Local       []netip.Prefix // of this datacenter, sorted
-	Remote      []netip.Prefix // of all others and the overlay, sorted; may overlap no Local
-	TunnelPorts []uint16       // UDP ports of the lanes: exempt from anti-spoofing on the underlay
-	ControlPort uint16         // TCP: likewise, for a peer whose node address is in Remote
-	// PeerControlPorts are the TCP ports that peers listen on, as far as they
-	// differ from ControlPort: their answers are exempt likewise.
+	Remote      []netip.Prefix // of all other datacenters and the overlay, sorted; overlaps no Local
+	TunnelPorts []uint16       // UDP ports of the lanes, exempt from anti-spoofing on the underlay
+	ControlPort uint16         // TCP port, exempt likewise for a peer whose node address is in Remote
+	// PeerControlPorts are the TCP ports of peers that differ from ControlPort.
+	// Packets from them are exempt likewise, except for a bare SYN.
 	PeerControlPorts []uint16
-	// TrustedDevices are devices over which gateways of this datacenter hand over
-	// what came out of their tunnels, sorted: links, and the CNI's overlays.
-	// There, remote sources are let through to Local.
+	// TrustedDevices are the devices over which siblings forward packets from
+	// their lanes to this host, sorted: links, and the CNI's overlays. On these
+	// devices, packets from Remote to Local are accepted.
 	TrustedDevices []string
-	// Transit is set on a gateway whose datacenter has several.
+	// Transit is set on a gateway whose datacenter has several gateways.
 	Transit Transit
-	// NodePortSNAT is set where answers from elsewhere may not pass this host.
+	// NodePortSNAT is set on a host that replies from other datacenters may bypass.
 	NodePortSNAT NodePortSNAT
 }
 
-// Transit is how a gateway treats what it passes on between the lanes and
-// other hosts of its datacenter, when that has several gateways. The two
-// directions of a connection may then pass different ones, of which each sees
-// a half: connection tracking would call it invalid, and kube-proxy drops that.
-// The zero value means one gateway: it sees everything and tracks everything.
+// Transit configures how a gateway with siblings forwards packets between the
+// lanes and other hosts of its datacenter. The two directions of a connection
+// may use different gateways, each of which sees one half: connection tracking
+// marks such packets as invalid, and kube-proxy drops them. The zero value is
+// for a datacenter with one gateway, which tracks all connections.
 type Transit struct {
-	// Devices lead to other hosts of this datacenter, sorted. What comes by one
-	// and leaves by a lane, or the reverse, is not tracked; what is for this
-	// host, its own pods or Services is.
+	// Devices route to other hosts of this datacenter, sorted. Packets between
+	// one of them and a lane are not tracked, except those to this host, its own
+	// pods and Services.
 	Devices []string
-	// Services are the part of Local that is translated by this host
-	// (kube-proxy), sorted. What was translated here is sent to other hosts
-	// with this host's address, so that the answer comes back here.
+	// Services are the prefixes within Local whose addresses this host
+	// translates (kube-proxy), sorted. Translated packets to other hosts get
+	// this host's source address, so that the reply returns here.
 	Services []netip.Prefix
 }
 
-// NodePortSNAT are hosts and pods of this datacenter that ask this host for a Service
-// (a NodePort) whose endpoint is elsewhere. The endpoint sees this host, else its
-// answer would go to them by another way, untranslated. The zero value keeps their
-// addresses.
+// NodePortSNAT configures source NAT for connections of hosts and pods of this
+// datacenter to a NodePort of this host whose endpoint is in another datacenter.
+// The endpoint sees this host's address; otherwise its reply might bypass this
+// host and reach the client untranslated. The zero value disables it.
 type NodePortSNAT struct {
-	Addresses []netip.Addr // as which they are seen: an own address for each family, sorted
-	// ClusterIPs are the part of Local that clients have their own hosts translate
-	// (cluster IPs), sorted. Their addresses are kept.
+	Addresses []netip.Addr // own source addresses, at most one per family, sorted
+	// ClusterIPs are the prefixes within Local that the client's own host
+	// translates, sorted. Connections to them keep their source address.
 	ClusterIPs []netip.Prefix
 }
 
-// Lane is what may come out of one tunnel interface.
+// Lane lists the sources that are accepted from one tunnel interface.
 type Lane struct {
 	Device  string
 	Sources []netip.Prefix // sorted
 }
 
-// Observed is what of ours the kernel has now.
+// Observed is Meshway's part of the kernel's current routing state.
 type Observed struct {
 	Config
-	Foreign []ForeignRoute // in our table, but not ours: shown, never touched
-	// ForeignNexthops have an id of our range, but not our protocol. They are
-	// never touched; a wanted nexthop of that id is an error.
+	Foreign []ForeignRoute // routes in Meshway's table that it did not create; never changed
+	// ForeignNexthops have an id of Meshway's range, but another protocol. They
+	// are never changed; a desired nexthop with such an id is an error.
 	ForeignNexthops []ForeignNexthop
-	// Repaired counts the entries that somebody else deleted or changed and
-	// that were put back, since the agent started.
+	// Repaired counts the entries that another program deleted or changed and
+	// that were restored since the agent started.
 	Repaired uint64
 }
 
-// ForeignRoute is a route in our table that Meshway did not make.
+// ForeignRoute is a route in Meshway's table that it did not create.
 type ForeignRoute struct {
 	Prefix   netip.Prefix
 	Protocol int
 	Device   string
 }
 
-// ForeignNexthop is a nexthop object in our range of ids that Meshway did not make.
+// ForeignNexthop is a nexthop object in Meshway's range of ids that it did not create.
 type ForeignNexthop struct {
 	ID       uint32
 	Protocol int

@@ -5,9 +5,10 @@ import (
 	"slices"
 )
 
-// withoutConflicts is the part of want that can be made although others hold
-// nexthop ids of our range: a group lives on with the legs that remain, or with
-// the blackhole. Our routes must never lead to a nexthop that another owns.
+// withoutConflicts returns the part of want that can be created although foreign
+// nexthops have ids of Meshway's range, and the conflicts. A group keeps the
+// remaining nexthops, or gets the blackhole. No route of Meshway may use a
+// foreign nexthop.
 func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict) {
 	if len(foreign) == 0 {
 		return want, nil
@@ -30,9 +31,9 @@ func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict
 	return want, s.conflicts
 }
 
-// conflictFilter takes out of a Config what depends on foreign nexthops.
+// conflictFilter removes from a Config the entries that depend on foreign nexthops.
 type conflictFilter struct {
-	protocol  map[uint32]int // of the ids that are not to be had
+	protocol  map[uint32]int // of the ids that are not available
 	conflicts []Conflict
 }
 
@@ -50,10 +51,10 @@ func (s *conflictFilter) group(g Group) (Group, bool) {
 		return g, false
 	}
 	reduced := g.reduced(func(id uint32) bool { return s.protocol[id] == 0 })
-	hole := BlackholeID(g.Family)
-	if protocol, taken := s.protocol[hole]; taken && reduced.Members[0] == hole {
-		s.conflict("nexthop "+g.String(), conflictReason(hole, protocol))
-		s.protocol[g.ID] = DefaultProtocol // its routes have nothing to lead to
+	blackhole := BlackholeID(g.Family)
+	if protocol, taken := s.protocol[blackhole]; taken && reduced.Members[0] == blackhole {
+		s.conflict("nexthop "+g.String(), conflictReason(blackhole, protocol))
+		s.protocol[g.ID] = DefaultProtocol // its routes have no nexthop either
 		return g, false
 	}
 	return reduced, true
@@ -62,7 +63,7 @@ func (s *conflictFilter) group(g Group) (Group, bool) {
 func (s *conflictFilter) route(r Route, table int) bool {
 	_, taken := s.protocol[r.Nexthop]
 	if taken {
-		s.conflict("route "+r.Text(table), fmt.Sprintf("nexthop id %#x cannot be made", r.Nexthop))
+		s.conflict("route "+r.Text(table), fmt.Sprintf("nexthop id %#x cannot be created", r.Nexthop))
 	}
 	return !taken
 }
@@ -76,7 +77,7 @@ func conflictReason(id uint32, protocol int) string {
 		"remove it (ip nexthop del id %#x) or configure its owner to use other ids", id, protocol, id)
 }
 
-// filter is slices.DeleteFunc that leaves its input alone.
+// filter returns the entries for which keep returns true. It does not modify list.
 func filter[T any](list []T, keep func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(e T) bool { return !keep(e) })
 }

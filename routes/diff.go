@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Diff is what has to be written so that have becomes want. Without prune it
-// deletes nothing. It is pure, and empty when have is want.
+// Diff returns the change that turns have into want. Without prune it deletes
+// nothing. Diff is pure; the change is empty if have equals want.
 func Diff(want Config, have Observed, prune bool) Change {
 	want, conflicts := withoutConflicts(want, have.ForeignNexthops)
 	c := Change{
@@ -29,7 +29,7 @@ func Diff(want Config, have Observed, prune bool) Change {
 	return c
 }
 
-// routeKey tells routes apart.
+// routeKey identifies a route.
 type routeKey struct {
 	prefix netip.Prefix
 	toNode bool
@@ -37,8 +37,8 @@ type routeKey struct {
 
 func equal[T comparable](a, b T) bool { return a == b }
 
-// delta compares two sets. An entry that exists twice under one key (which only
-// others can bring about) keeps its first place and loses the others.
+// delta compares two sets. If several entries have the same key, which only
+// another program can cause, the first is kept and the others are deleted.
 func delta[T any, K comparable](want, have []T, prune bool, key func(T) K, same func(a, b T) bool) Delta[T] {
 	var d Delta[T]
 	existing := make(map[K]T, len(have))
@@ -70,14 +70,14 @@ func delta[T any, K comparable](want, have []T, prune bool, key func(T) K, same 
 		}
 	}
 	for _, h := range duplicates {
-		if _, ok := wanted[key(h)]; ok { // else it is in the list already
+		if _, ok := wanted[key(h)]; ok { // otherwise it is already in the list
 			d.Delete = append(d.Delete, h)
 		}
 	}
 	return d
 }
 
-// diffSysctls is what is not as wanted, in the wanted order.
+// diffSysctls returns the desired settings that differ, in the order of want.
 func diffSysctls(want, have []Sysctl) []Sysctl {
 	var set []Sysctl
 	for _, w := range want {
@@ -88,8 +88,8 @@ func diffSysctls(want, have []Sysctl) []Sysctl {
 	return set
 }
 
-// countRepairs is how many of the entries that a change writes were there,
-// exactly so, when last looked at.
+// countRepairs returns how many of the entries that a change writes existed
+// unchanged when the state was last observed.
 func countRepairs(c Change, last Config) uint64 {
 	same := 0
 	same += countIn(slices.Concat(c.Nexthops.Add, c.Nexthops.Replace), last.Nexthops, Nexthop.String)

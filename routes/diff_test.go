@@ -67,26 +67,26 @@ func TestDiffRoutesNothingToAForeignNexthop(t *testing.T) {
 	}}
 	sample := routestest.Sample()
 	change := routes.Diff(sample, have, true)
-	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, change.Groups.Add[0].Members, "lives on with its other leg")
-	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, change.Groups.Add[2].Members, "had no other: drops")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, change.Groups.Add[0].Members, "keeps its other nexthop")
+	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, change.Groups.Add[2].Members, "has no other nexthop, so it drops")
 	assert.Equal(t, []routes.Route{sample.Routes[0], sample.Routes[1], sample.Routes[3]}, change.Routes.Add)
 	assert.Equal(t, []routes.Conflict{
 		{Entry: "nexthop id 0x4d570004 dev mesh1 protocol 157", Reason: "nexthop id 0x4d570004 belongs to protocol 3, " +
 			"not to Meshway: remove it (ip nexthop del id 0x4d570004) or configure its owner to use other ids"},
 		{Entry: "nexthop id 0x4d570104 group 0x4d570000 protocol 157", Reason: "nexthop id 0x4d570104 belongs to protocol 4, " +
 			"not to Meshway: remove it (ip nexthop del id 0x4d570104) or configure its owner to use other ids"},
-		{Entry: "route 10.4.0.0/16 nhid 0x4d570104 table 7117 proto 157", Reason: "nexthop id 0x4d570104 cannot be made"},
+		{Entry: "route 10.4.0.0/16 nhid 0x4d570104 table 7117 proto 157", Reason: "nexthop id 0x4d570104 cannot be created"},
 	}, change.Conflicts)
 }
 
 func TestDiffOmitsAGroupWithoutNexthopsAndBlackhole(t *testing.T) {
 	want := routestest.Sample()
-	want.Nexthops = want.Nexthops[1:] // the blackhole is not even wanted
+	want.Nexthops = want.Nexthops[1:] // without the blackhole
 	want.Groups = want.Groups[:3]
 	have := routes.Observed{ForeignNexthops: []routes.ForeignNexthop{{ID: routes.LaneNexthopID(1, routes.IPv4), Protocol: 3}}}
 	change := routes.Diff(want, have, true)
 	assert.Equal(t, routes.Nexthop{ID: routes.BlackholeID(routes.IPv4), Family: routes.IPv4}, change.Nexthops.Add[0],
-		"is made for the group that has nothing else")
+		"is created for the group that has no other nexthop")
 	have.ForeignNexthops = append(have.ForeignNexthops,
 		routes.ForeignNexthop{ID: routes.BlackholeID(routes.IPv4), Protocol: 3})
 	change = routes.Diff(want, have, true)
@@ -104,7 +104,7 @@ func TestDiffPrunesASecondRouteToAPrefix(t *testing.T) {
 	assert.True(t, routes.Diff(want, have, false).Empty())
 }
 
-// part is a random part of the sample that the kernel would take whole.
+// part returns a random part of the sample, without missing nexthops.
 func part(r *rand.Rand) routes.Config {
 	c := routestest.Sample()
 	c.Rules = some(r, c.Rules)
@@ -121,12 +121,12 @@ func some[T any](r *rand.Rand, list []T) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(T) bool { return r.IntN(2) == 0 })
 }
 
-func TestDiffReachesTheWantedStateFromAnyState(t *testing.T) {
+func TestDiffReachesTheDesiredStateFromAnyState(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	k := kernel()
 	for range 300 {
 		want := part(r)
-		got, err := routes.Apply(t.Context(), k, want, true)
+		got, err := routestest.Apply(t.Context(), k, want, true)
 		require.NoError(t, err)
 		require.True(t, routes.Diff(want, got, true).Empty())
 	}

@@ -5,18 +5,19 @@ import (
 	"slices"
 )
 
-// reduced is the group with those of its legs that can be had. When none can
-// it drops packets: they must not take another way, unencrypted.
-func (g Group) reduced(had func(id uint32) bool) Group {
-	legs := filter(g.Members, had)
-	if len(legs) == 0 {
-		legs = []uint32{BlackholeID(g.Family)}
+// reduced returns the group with the available of its members. If there is none
+// its member is the blackhole, because packets must not be sent unencrypted along
+// another route.
+func (g Group) reduced(available func(id uint32) bool) Group {
+	members := filter(g.Members, available)
+	if len(members) == 0 {
+		members = []uint32{BlackholeID(g.Family)}
 	}
-	g.Members = legs
+	g.Members = members
 	return g
 }
 
-// withBlackholes adds the blackhole legs that groups need, and stays sorted.
+// withBlackholes adds the blackhole nexthops that groups need. The result is sorted.
 func withBlackholes(nexthops []Nexthop, groups []Group) []Nexthop {
 	for _, family := range []Family{IPv4, IPv6} {
 		blackhole := Nexthop{ID: BlackholeID(family), Family: family}
@@ -29,9 +30,10 @@ func withBlackholes(nexthops []Nexthop, groups []Group) []Nexthop {
 	return nexthops
 }
 
-// fallback is what to fall back to after a write that failed: the groups that
-// are missing, for one of their legs is (its device went down a moment ago,
-// say), with the legs that exist or the blackhole, and the routes to them.
+// fallback returns the entries to add after a failed write: the missing groups
+// with those of their nexthops that exist or the blackhole, and the routes to
+// these groups. A group is missing if one of its nexthops could not be created,
+// for example because its device has just gone down.
 func fallback(want Config, have Observed) Config {
 	exists := make(map[uint32]bool, len(have.Nexthops)+len(have.Groups))
 	for _, n := range have.Nexthops {
@@ -40,15 +42,15 @@ func fallback(want Config, have Observed) Config {
 	for _, g := range have.Groups {
 		exists[g.ID] = true
 	}
-	back := Config{Table: want.Table}
+	config := Config{Table: want.Table}
 	missing := map[uint32]bool{}
 	for _, g := range want.Groups {
 		if !exists[g.ID] {
 			missing[g.ID] = true
-			back.Groups = append(back.Groups, g.reduced(func(id uint32) bool { return exists[id] }))
+			config.Groups = append(config.Groups, g.reduced(func(id uint32) bool { return exists[id] }))
 		}
 	}
-	back.Nexthops = withBlackholes(nil, back.Groups)
-	back.Routes = filter(want.Routes, func(r Route) bool { return missing[r.Nexthop] })
-	return back
+	config.Nexthops = withBlackholes(nil, config.Groups)
+	config.Routes = filter(want.Routes, func(r Route) bool { return missing[r.Nexthop] })
+	return config
 }

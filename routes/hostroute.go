@@ -2,15 +2,15 @@ package routes
 
 import "net/netip"
 
-// HostRoute is a route of the host's main table, whoever made it. It is looked
-// at and never changed: a CNI plugin's routes tell which pods are on a host.
+// HostRoute is a route of the host's main table, of any origin. It is read and
+// never changed: the routes of a CNI plugin show which pods are on a host.
 type HostRoute struct {
 	Prefix netip.Prefix
 	Device string     // empty: none, or several
-	Via    netip.Addr // zero: the destination is on the device's link
-	Drop   bool       // the packet is dropped: blackhole, unreachable or prohibit
+	Via    netip.Addr // router; zero: the destination is on the device's link
+	Drop   bool       // the route is a blackhole, unreachable or prohibit route
 }
 
-// MayBeLocal tells whether the route may be to what is on this host itself.
-// Those by way of a router of another host are many, and say nothing of it.
+// MayBeLocal reports whether the route may be to pods on this host. Routes
+// through a router are to other hosts.
 func (r HostRoute) MayBeLocal() bool { return r.Drop || !r.Via.IsValid() }

@@ -1,18 +1,18 @@
 package routes
 
-// The ids of our nexthop objects. The low bit is the family (0 IPv4, 1 IPv6),
-// since the kernel wants legs and groups of the family of the route:
+// The ids of Meshway's nexthop objects. The low bit is the family (0 IPv4, 1
+// IPv6), because the kernel requires nexthops and groups of the route's family:
 //
 //	NexthopBase + 0x0000 … 0x0001   blackhole
-//	NexthopBase + 0x0002 … 0x0081   legs:     0x0002 + 2·lane + family
+//	NexthopBase + 0x0002 … 0x0081   lanes:    0x0002 + 2·lane + family
 //	NexthopBase + 0x0082 … 0x00ff   siblings: 0x0082 + 2·index + family
 //	NexthopBase + 0x0100 … 0xff7f   groups:   0x0100 + 2·ordinal + family
-//	NexthopBase + 0xff80 … 0xffff   ends:     0xff80 + 2·lane + family
+//	NexthopBase + 0xff80 … 0xffff   hosts:    0xff80 + 2·lane + family
 //
-// Ends are legs once more, for the routes to the hosts at the other ends of a
-// lane: these have another preferred source than the groups have, and Linux
-// keeps the preferred source of an IPv6 route with its nexthop object, for all
-// routes that lead to it (DESIGN.md).
+// Host nexthops are through the same devices as lane nexthops. They are for the
+// routes to the hosts at the other end of a lane, whose preferred source differs
+// from that of the groups: Linux keeps the preferred source of an IPv6 route
+// with its nexthop object, for all routes that use it (DESIGN.md).
 const (
 	nexthopLast = NexthopBase + 0xffff
 	laneBase    = NexthopBase + 0x0002
@@ -29,35 +29,35 @@ const (
 	MaxOrdinal = (hostBase - groupBase - 2) / 2
 )
 
-// BlackholeID is the id of the leg that drops everything. It is 0, which is
-// no id, for an unknown family.
+// BlackholeID returns the id of the nexthop that drops all packets. It is 0,
+// which is not a valid id, for an unknown family.
 func BlackholeID(family Family) uint32 { return nexthopID(NexthopBase, 0, 0, family) }
 
-// LaneNexthopID is the id of the leg through a lane's device. It is 0, which is no id,
-// unless 0 ≤ lane ≤ MaxLane and the family is known.
+// LaneNexthopID returns the id of the nexthop through a lane's device. It is 0,
+// which is not a valid id, unless 0 ≤ lane ≤ MaxLane and the family is known.
 func LaneNexthopID(lane int, family Family) uint32 { return nexthopID(laneBase, lane, MaxLane, family) }
 
-// HostNexthopID is the id of the leg through a lane's device for routes to the hosts at
-// its other ends, which share no nexthop object with groups. It is 0, which is
-// no id, unless 0 ≤ lane ≤ MaxLane and the family is known.
+// HostNexthopID returns the id of the nexthop through a lane's device for routes
+// to the hosts at its other end, which share no nexthop object with groups. It
+// is 0, which is not a valid id, unless 0 ≤ lane ≤ MaxLane and the family is known.
 func HostNexthopID(lane int, family Family) uint32 { return nexthopID(hostBase, lane, MaxLane, family) }
 
-// SiblingNexthopID is the id of the leg to another gateway of the own datacenter, by
-// its index. It is 0, which is no id, unless 0 ≤ index ≤ MaxSibling and the
-// family is known.
+// SiblingNexthopID returns the id of the nexthop to a sibling, given its index.
+// It is 0, which is not a valid id, unless 0 ≤ index ≤ MaxSibling and the family
+// is known.
 func SiblingNexthopID(index int, family Family) uint32 {
 	return nexthopID(siblingBase, index, MaxSibling, family)
 }
 
-// GroupID is the id of the group of legs that lead to a datacenter. The ordinal
-// should stay with the datacenter: when it moves, all its routes are rewritten.
-// It is 0, which is no id, unless 0 ≤ ordinal ≤ MaxOrdinal and the family is known.
+// GroupID returns the id of the group of nexthops to a datacenter. When the
+// ordinal of a datacenter changes, all its routes are rewritten. The id is 0,
+// which is not valid, unless 0 ≤ ordinal ≤ MaxOrdinal and the family is known.
 func GroupID(ordinal int, family Family) uint32 {
 	return nexthopID(groupBase, ordinal, MaxOrdinal, family)
 }
 
-// OwnNexthop tells whether an id is in the range that Meshway uses. Only with
-// DefaultProtocol too is the nexthop ours.
+// OwnNexthop reports whether an id is in the range that Meshway uses. The nexthop
+// is Meshway's only if its protocol is DefaultProtocol, too.
 func OwnNexthop(id uint32) bool { return id >= NexthopBase && id <= nexthopLast }
 
 func nexthopID(base uint32, n, last int, family Family) uint32 {

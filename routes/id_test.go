@@ -34,8 +34,8 @@ func TestNexthopIDsOutOfBoundsAreZero(t *testing.T) {
 	for name, id := range map[string]uint32{
 		"lane below":     routes.LaneNexthopID(-1, routes.IPv4),
 		"lane above":     routes.LaneNexthopID(routes.MaxLane+1, routes.IPv4),
-		"end below":      routes.HostNexthopID(-1, routes.IPv6),
-		"end above":      routes.HostNexthopID(routes.MaxLane+1, routes.IPv6),
+		"host below":     routes.HostNexthopID(-1, routes.IPv6),
+		"host above":     routes.HostNexthopID(routes.MaxLane+1, routes.IPv6),
 		"sibling below":  routes.SiblingNexthopID(-1, routes.IPv4),
 		"sibling above":  routes.SiblingNexthopID(routes.MaxSibling+1, routes.IPv6),
 		"ordinal below":  routes.GroupID(-1, routes.IPv6),

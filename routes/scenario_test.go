@@ -24,8 +24,7 @@ type scenario struct {
 	want routes.Config
 }
 
-// scenarios is a day of a datacenter with two lanes, in which the kernel is
-// led from each state to the next.
+// scenarios returns successive states of a datacenter with two lanes.
 func scenarios() []scenario {
 	sample := routestest.Sample
 	alone := sample()
@@ -47,15 +46,15 @@ func scenarios() []scenario {
 	return []scenario{
 		{"alone in the federation", alone},
 		{"three others, one unreachable", sample()},
-		{"lane 1 is dead", deadLane},
-		{"nobody is reachable", cutOff},
+		{"lane 1 is down", deadLane},
+		{"no datacenter is reachable", cutOff},
 		{"rules at another priority", moved},
 		{"two others have left", left},
 		{"nothing", routes.Config{Table: routes.DefaultTable}},
 	}
 }
 
-// world is a kernel with entries of others, which must be there in every state.
+// world returns a kernel with foreign entries, which must be kept in every state.
 func world() *routestest.Kernel {
 	k := kernel()
 	k.AddRoute(routes.DefaultTable, netip.MustParsePrefix("10.99.0.0/16"), "eth0", 3)
@@ -69,7 +68,7 @@ func TestApplierReachesEveryScenarioInAnyOrder(t *testing.T) {
 	golden := map[string]string{}
 	var text strings.Builder
 	for _, s := range scenarios() {
-		_, err := routes.Apply(t.Context(), k, s.want, true)
+		_, err := routestest.Apply(t.Context(), k, s.want, true)
 		require.NoError(t, err, s.name)
 		golden[s.name] = withoutSysctls(k.String())
 		text.WriteString("-- " + s.name + " --\n" + golden[s.name])
@@ -85,17 +84,17 @@ func TestApplierReachesEveryScenarioInAnyOrder(t *testing.T) {
 	all := scenarios()
 	for range 200 {
 		s := all[r.IntN(len(all))]
-		_, err := routes.Apply(t.Context(), k, s.want, true)
+		_, err := routestest.Apply(t.Context(), k, s.want, true)
 		require.NoError(t, err, s.name)
 		require.Equal(t, golden[s.name], withoutSysctls(k.String()), s.name)
 	}
 	_, err = routes.Remove(t.Context(), k, routes.DefaultTable)
 	require.NoError(t, err)
-	assert.Equal(t, world().String(), k.String(), "only what is not ours remains")
+	assert.Equal(t, world().String(), k.String(), "only foreign entries remain")
 }
 
-// withoutSysctls leaves out the lines that depend on the way: sysctls are put
-// back by Remove only.
+// withoutSysctls removes the lines that depend on the preceding states, because
+// only Remove restores sysctls.
 func withoutSysctls(state string) string {
 	var lines strings.Builder
 	for line := range strings.Lines(state) {

@@ -5,33 +5,35 @@ import (
 	"slices"
 )
 
-// ForwardingSysctls is what the kernel needs to be a gateway over the given
-// devices, sorted by key.
+// ForwardingSysctls returns the settings of a gateway with the given devices,
+// sorted by key.
 //
-// A loose reverse-path filter (2) is asked for on the devices, because the way
-// back may be another lane; the firewall's anti-spoofing is stricter than what
-// is lost. The kernel uses the higher of conf/all and the device's value, so 2
-// on the device holds even where conf/all is 1 (Documentation/networking/ip-sysctl.rst).
+// The reverse-path filter of the devices is loose (2), because the return path
+// may be another lane; the firewall's anti-spoofing is stricter than a strict
+// filter. The kernel uses the higher of conf/all and the device's value, so 2 on
+// the device is effective even if conf/all is 1
+// (Documentation/networking/ip-sysctl.rst).
 func ForwardingSysctls(devices []string) []Sysctl {
 	settings := []Sysctl{
 		{Key: "net/ipv4/ip_forward", Value: "1"},
 		{Key: "net/ipv6/conf/all/forwarding", Value: "1"},
-		// Flows, not hosts, are spread over the gateways of a datacenter.
+		// Distribute flows, not hosts, over the gateways of a datacenter.
 		{Key: "net/ipv4/fib_multipath_hash_policy", Value: "1"},
 		{Key: "net/ipv6/fib_multipath_hash_policy", Value: "1"},
-		// Without it a change of a group notifies every route that uses it:
-		// 100 ms instead of 5 ms for 100 000 routes. It holds for both families.
+		// With 1, a change of a group sends a notification for every route that
+		// uses it: 100 ms instead of 5 ms for 100 000 routes. The setting is for
+		// both families.
 		{Key: "net/ipv4/nexthop_compat_mode", Value: "0"},
 	}
 	return withLooseRPFilter(settings, devices)
 }
 
-// NodeSysctls is what the kernel needs to spread flows over the gateways of
-// its cluster, some of them behind the given tunnel devices, sorted by key.
+// NodeSysctls returns the settings of a node, which distributes flows over the
+// gateways of its cluster, sorted by key. The devices are its tunnels to gateways.
 func NodeSysctls(devices []string) []Sysctl {
 	settings := append(ForwardingSysctls(nil),
-		// A gateway that does not answer to ARP gets no flows (ip-sysctl.rst);
-		// for IPv6 that holds always.
+		// Select no gateway that does not answer ARP (ip-sysctl.rst). The kernel
+		// always does the same for IPv6.
 		Sysctl{Key: "net/ipv4/fib_multipath_use_neigh", Value: "1"})
 	return withLooseRPFilter(settings, devices)
 }

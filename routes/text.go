@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// FamilyOf is the family of an address, 4-in-6 addresses being IPv6, as the
-// kernel sees them.
+// FamilyOf returns the family of an address. An IPv4-mapped IPv6 address is
+// IPv6, as in the kernel.
 func FamilyOf(a netip.Addr) Family {
 	if a.Is4() {
 		return IPv4
@@ -15,10 +15,10 @@ func FamilyOf(a netip.Addr) Family {
 	return IPv6
 }
 
-// String is the setting as sysctl takes it.
+// String returns the setting as an argument of sysctl(8).
 func (s Sysctl) String() string { return s.Key + "=" + s.Value }
 
-// String is the nexthop as `ip nexthop add` takes it.
+// String returns the nexthop as arguments of "ip nexthop add".
 func (n Nexthop) String() string {
 	if n.Device == "" {
 		return fmt.Sprintf("%s blackhole protocol %d", idText(n.ID), DefaultProtocol)
@@ -30,7 +30,7 @@ func (n Nexthop) String() string {
 	return fmt.Sprintf("%s %sdev %s protocol %d", idText(n.ID), via, n.Device, DefaultProtocol)
 }
 
-// String is the group as `ip nexthop add` takes it.
+// String returns the group as arguments of "ip nexthop add".
 func (g Group) String() string {
 	members := make([]string, len(g.Members))
 	for i, id := range g.Members {
@@ -39,8 +39,8 @@ func (g Group) String() string {
 	return fmt.Sprintf("%s group %s protocol %d", idText(g.ID), strings.Join(members, "/"), DefaultProtocol)
 }
 
-// Table is the number of the table that the route is in, table being the
-// configured one.
+// Table returns the number of the table that has the route, given the configured
+// table.
 func (r Route) Table(table int) int {
 	if r.ToNode {
 		return NodesTable(table)
@@ -48,8 +48,8 @@ func (r Route) Table(table int) int {
 	return table
 }
 
-// Table is the number of the table that the rule leads to, table being the
-// configured one.
+// Table returns the number of the table that the rule looks up, given the
+// configured table.
 func (r Rule) Table(table int) int {
 	if r.In != "" {
 		return NodesTable(table)
@@ -57,7 +57,7 @@ func (r Rule) Table(table int) int {
 	return table
 }
 
-// Text is the route as `ip route add` takes it.
+// Text returns the route as arguments of "ip route add", given the configured table.
 func (r Route) Text(table int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s nhid %#x", r.Prefix, r.Nexthop)
@@ -68,12 +68,12 @@ func (r Route) Text(table int) string {
 	return b.String()
 }
 
-// Text is the rule as `ip rule add` takes it.
+// Text returns the rule as arguments of "ip rule add", given the configured table.
 func (r Rule) Text(table int) string {
 	return fmt.Sprintf("%s lookup %d priority %d protocol %d", r.Selector(), r.Table(table), r.Priority, DefaultProtocol)
 }
 
-// Selector says which packets the rule is for, as ip prints it.
+// Selector returns the rule's selector, as ip prints it.
 func (r Rule) Selector() string {
 	if r.In != "" {
 		return "iif " + r.In

@@ -10,15 +10,14 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Flags of messages that create: exclusively, so that nothing foreign is
-// overwritten, or in the place of what we have seen to be ours.
+// The flags of messages that create an entry exclusively, so that no foreign entry
+// is overwritten, or replace an entry that was observed to be Meshway's.
 const (
 	create  = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	replace = unix.NLM_F_REPLACE
 )
 
-// Apply carries a change out, in the order that routes.Change documents.
-// Errors name the entry and are joined.
+// Apply implements routes.Kernel.
 func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -49,7 +48,7 @@ func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
 	return errors.Join(err, k.restoreSysctls())
 }
 
-// writer writes to our tables.
+// writer writes to Meshway's tables.
 type writer struct {
 	conn  *conn
 	table int
@@ -128,11 +127,11 @@ func (w writer) deleteGroups(ctx context.Context, groups []routes.Group) error {
 	})
 }
 
-func (w writer) deleteNexthops(ctx context.Context, legs []routes.Nexthop) error {
+func (w writer) deleteNexthops(ctx context.Context, list []routes.Nexthop) error {
 	return w.conn.run(ctx, batch{
-		typ: unix.RTM_DELNEXTHOP, n: len(legs), missing: true,
-		body: func(b []byte, i int) []byte { return appendNexthopID(b, legs[i].ID) },
-		name: func(i int) string { return "delete nexthop " + legs[i].String() },
+		typ: unix.RTM_DELNEXTHOP, n: len(list), missing: true,
+		body: func(b []byte, i int) []byte { return appendNexthopID(b, list[i].ID) },
+		name: func(i int) string { return "delete nexthop " + list[i].String() },
 	})
 }
 

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// batchSize is how many messages go into one sendmsg. 256 are about as fast
-	// as it gets (64: half of it; 512: no faster), and their errors, should all
-	// fail, fit into the default receive buffer.
+	// batchSize is the number of messages in one sendmsg. 256 reach the highest
+	// throughput (64: half of it; 512: no more), and the errors of all of them
+	// fit into the default receive buffer.
 	batchSize = 256
-	// answerTimeout is in seconds, for one message of the kernel.
+	// answerTimeout is the time in seconds to wait for a message of the kernel.
 	answerTimeout = 30
-	// maxDumps is how often a dump that something changed under is repeated.
+	// maxDumps is the maximum number of attempts to get a consistent dump.
 	maxDumps = 10
-	// maxErrors is how many entries one error names; the others are counted.
+	// maxErrors is the maximum number of entries that one error names.
 	maxErrors = 20
 )
 
@@ -45,8 +45,8 @@ func dial() (*conn, error) {
 	return c, nil
 }
 
-// setUp asks for strict dumps, which filter in the kernel, and for errors with
-// a text and without a copy of the request.
+// setUp enables strict dumps, which the kernel filters, and errors with a text
+// and without a copy of the request.
 func (c *conn) setUp() error {
 	for _, option := range []int{unix.NETLINK_GET_STRICT_CHK, unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK} {
 		if err := unix.SetsockoptInt(c.socket.GetFd(), unix.SOL_NETLINK, option, 1); err != nil {
@@ -63,17 +63,17 @@ func (c *conn) setUp() error {
 
 func (c *conn) close() { c.socket.Close() }
 
-// batch is a run of messages of one type.
+// batch is a sequence of messages of one type.
 type batch struct {
 	typ, flags uint16
 	n          int
 	body       func(b []byte, i int) []byte
 	name       func(i int) string // for errors
-	missing    bool               // that the object does not exist is no error
+	missing    bool               // a missing object is no error
 }
 
-// run sends the batch and returns what went wrong, joined, each by its name.
-// An error does not stop the messages behind it.
+// run sends the batch and returns the errors, joined, each with the name of its
+// entry. An error does not stop the following messages.
 func (c *conn) run(ctx context.Context, b batch) error {
 	var failed failures
 	for from := 0; from < b.n; from += batchSize {
@@ -88,8 +88,8 @@ func (c *conn) run(ctx context.Context, b batch) error {
 	return failed.with(nil)
 }
 
-// chunk sends messages from … to-1 at once. Only the last asks for an answer;
-// the kernel works through them in order, and reports errors unasked.
+// chunk sends the messages from … to-1 in one call. Only the last requests an
+// acknowledgement: the kernel processes them in order, and always reports errors.
 func (c *conn) chunk(b batch, from, to int, failed *failures) error {
 	c.buffer = c.buffer[:0]
 	first := c.seq + 1
@@ -123,7 +123,7 @@ func (c *conn) send(b []byte) error {
 	}
 }
 
-// readAcks reads until the last message sent has been answered.
+// readAcks reads until the last sent message is acknowledged.
 func (c *conn) readAcks(first uint32, fail func(seq uint32, err error)) error {
 	for {
 		messages, _, err := c.socket.Receive()
@@ -132,7 +132,7 @@ func (c *conn) readAcks(first uint32, fail func(seq uint32, err error)) error {
 		}
 		for _, m := range messages {
 			if m.Header.Type != unix.NLMSG_ERROR || m.Header.Seq-first > c.seq-first {
-				continue // of an earlier request that was given up
+				continue // of an earlier request that timed out
 			}
 			if err := responseError(m); err != nil {
 				fail(m.Header.Seq, err)
@@ -144,14 +144,14 @@ func (c *conn) readAcks(first uint32, fail func(seq uint32, err error)) error {
 	}
 }
 
-// isMissing tells whether what was to be deleted is gone already. The device
-// being gone takes its routes and nexthops along.
+// isMissing reports whether the object to delete does not exist. It includes a
+// missing device, because the kernel deletes routes and nexthops with their device.
 func isMissing(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV)
 }
 
-// failures joins errors, of which it writes out the first few only: 100 000
-// routes can fail for one reason.
+// failures joins errors. It includes only the first maxErrors, because 100 000
+// routes can fail for the same reason.
 type failures struct {
 	errs []error
 	more int
@@ -173,8 +173,8 @@ func (f *failures) with(err error) error {
 	return errors.Join(errs...)
 }
 
-// dump asks for all objects of a type, and passes the body of each to use. It
-// begins anew, after reset, when they changed meanwhile (NLM_F_DUMP_INTR).
+// dump requests all objects of a type, and calls use with the body of each. It
+// calls reset and starts again if they change meanwhile (NLM_F_DUMP_INTR).
 func (c *conn) dump(ctx context.Context, typ uint16, body []byte, reset func(), use func([]byte) error) error {
 	for range maxDumps {
 		if err := ctx.Err(); err != nil {
@@ -208,7 +208,7 @@ func (c *conn) dumpOnce(typ uint16, body []byte, use func([]byte) error) (interr
 			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
 				return interrupted, errors.Join(failed, responseError(m))
 			default:
-				if failed == nil { // the rest has to be read in any case
+				if failed == nil { // after an error the rest is only read
 					failed = use(m.Data)
 				}
 			}
@@ -216,7 +216,7 @@ func (c *conn) dumpOnce(typ uint16, body []byte, use func([]byte) error) (interr
 	}
 }
 
-// query sends one request that has one answer, and returns its body.
+// query sends a request that has one response, and returns its body.
 func (c *conn) query(typ uint16, body []byte) ([]byte, error) {
 	if err := c.request(typ, 0, body); err != nil {
 		return nil, err
@@ -245,10 +245,10 @@ func (c *conn) request(typ, flags uint16, body []byte) error {
 	return c.send(c.buffer)
 }
 
-// kernelError is what the kernel answered, with its own words if it had any.
+// kernelError is an error of the kernel.
 type kernelError struct {
 	number  unix.Errno
-	message string
+	message string // extended acknowledgement; empty: none
 }
 
 func (e kernelError) Error() string {
@@ -258,10 +258,10 @@ func (e kernelError) Error() string {
 	return e.number.Error() + ": " + e.message
 }
 
-// Unwrap lets errors.Is find the number.
+// Unwrap returns the errno.
 func (e kernelError) Unwrap() error { return e.number }
 
-// responseError is the error that a message of type error or done carries; nil is success.
+// responseError returns the error in a message of type error or done; nil is success.
 func responseError(m syscall.NetlinkMessage) error {
 	const number, header = 4, unix.SizeofNlMsghdr
 	if len(m.Data) < number {
@@ -271,14 +271,14 @@ func responseError(m syscall.NetlinkMessage) error {
 	if code == 0 {
 		return nil
 	}
-	refusal := kernelError{number: unix.Errno(-code)}
-	words := m.Data[number:]
+	err := kernelError{number: unix.Errno(-code)}
+	rest := m.Data[number:]
 	if m.Header.Type == unix.NLMSG_ERROR {
-		words = words[min(header, len(words)):]
+		rest = rest[min(header, len(rest)):]
 	}
 	if m.Header.Flags&unix.NLM_F_ACK_TLVS != 0 {
-		attrs, _ := parseAttrs(words) // as many as are well-formed
-		refusal.message = attrs.text(unix.NLMSGERR_ATTR_MSG)
+		attrs, _ := parseAttrs(rest) // as many as are well-formed
+		err.message = attrs.text(unix.NLMSGERR_ATTR_MSG)
 	}
-	return refusal
+	return err
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// anyScope in a deletion matches every scope (RT_SCOPE_NOWHERE).
+// anyScope (RT_SCOPE_NOWHERE) matches every scope in a deletion.
 const anyScope = 0xff
 
 // rtaNexthopID is RTA_NH_ID of linux/rtnetlink.h, which package unix lacks.
 const rtaNexthopID = 30
 
-// native is the byte order of netlink.
+// native is the byte order of netlink messages.
 var native = binary.NativeEndian //nolint:gochecknoglobals // a constant of the platform
 
-// appendMessage appends one message whose body the function appends. The
-// length is filled in afterwards.
+// appendMessage appends one message. The function body appends its body; the
+// length is set afterwards.
 func appendMessage(b []byte, typ uint16, flags uint16, seq uint32, body func([]byte) []byte) []byte {
 	start := len(b)
 	b = append(b, make([]byte, unix.SizeofNlMsghdr)...)
@@ -29,7 +29,7 @@ func appendMessage(b []byte, typ uint16, flags uint16, seq uint32, body func([]b
 	native.PutUint16(header[4:], typ)
 	native.PutUint16(header[6:], flags)
 	native.PutUint32(header[8:], seq)
-	return b // bodies end aligned, since attributes are padded
+	return b // aligned, because attributes are padded
 }
 
 // appendAttr appends an attribute, padded to 4 bytes.
@@ -54,12 +54,12 @@ func familyByte(f routes.Family) byte {
 	return unix.AF_INET
 }
 
-// appendNexthopHeader is struct nhmsg: family, scope, protocol, reserved, flags.
+// appendNexthopHeader appends struct nhmsg: family, scope, protocol, reserved, flags.
 func appendNexthopHeader(b []byte, family, protocol byte) []byte {
 	return append(b, family, 0, protocol, 0, 0, 0, 0, 0)
 }
 
-// appendNexthop is a leg: through a device, to a router there, or a blackhole.
+// appendNexthop appends a nexthop: a device, a router on it, or a blackhole.
 func appendNexthop(b []byte, n routes.Nexthop, ifindex uint32) []byte {
 	b = appendNexthopHeader(b, familyByte(n.Family), routes.DefaultProtocol)
 	b = appendAttr32(b, unix.NHA_ID, n.ID)
@@ -73,7 +73,8 @@ func appendNexthop(b []byte, n routes.Nexthop, ifindex uint32) []byte {
 	return b
 }
 
-// appendGroup is a group: an array of struct nexthop_grp, whose weight counts from 0.
+// appendGroup appends a group: an array of struct nexthop_grp, in which a weight
+// of 0 means 1.
 func appendGroup(b []byte, g routes.Group) []byte {
 	b = appendNexthopHeader(b, unix.AF_UNSPEC, routes.DefaultProtocol)
 	b = appendAttr32(b, unix.NHA_ID, g.ID)
@@ -85,19 +86,20 @@ func appendGroup(b []byte, g routes.Group) []byte {
 	return appendAttr(b, unix.NHA_GROUP, members)
 }
 
-// appendNexthopID names a nexthop or group, to delete it.
+// appendNexthopID appends the id of a nexthop or group to delete.
 func appendNexthopID(b []byte, id uint32) []byte {
 	return appendAttr32(appendNexthopHeader(b, unix.AF_UNSPEC, 0), unix.NHA_ID, id)
 }
 
-// appendRouteHeader is struct rtmsg; the table is an attribute, for it may be above 255.
+// appendRouteHeader appends struct rtmsg. The table is an attribute, because it
+// may be above 255.
 func appendRouteHeader(b []byte, p netip.Prefix, scope, typ byte, flags uint32) []byte {
 	b = append(b, familyByte(routes.FamilyOf(p.Addr())), byte(p.Bits()), 0, 0, //nolint:gosec // at most 128
 		unix.RT_TABLE_UNSPEC, routes.DefaultProtocol, scope, typ)
 	return native.AppendUint32(b, flags)
 }
 
-// appendRoute leads a prefix to a nexthop object.
+// appendRoute appends a route to a nexthop object.
 func appendRoute(b []byte, r routes.Route, table int) []byte {
 	b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0)
 	b = appendRouteKey(b, r.Prefix, table)
@@ -108,8 +110,9 @@ func appendRoute(b []byte, r routes.Route, table int) []byte {
 	return b
 }
 
-// appendRouteDeletion names our route, and no other: the kernel compares the
-// protocol. The nexthop is left out, for it may be gone already.
+// appendRouteDeletion appends the key of a route of Meshway to delete. The kernel
+// compares the protocol, so that no foreign route is deleted. The nexthop is
+// omitted, because it may not exist any longer.
 func appendRouteDeletion(b []byte, prefix netip.Prefix, table int) []byte {
 	b = appendRouteHeader(b, prefix, anyScope, unix.RTN_UNSPEC, 0)
 	return appendRouteKey(b, prefix, table)
@@ -120,8 +123,8 @@ func appendRouteKey(b []byte, prefix netip.Prefix, table int) []byte {
 	return appendAttr(b, unix.RTA_DST, prefix.Addr().AsSlice())
 }
 
-// appendRule is struct fib_rule_hdr and attributes: not fwmark M/M lookup
-// table, or iif D lookup table.
+// appendRule appends struct fib_rule_hdr and attributes: "not fwmark Mark/Mark
+// lookup table", or "iif In lookup table".
 func appendRule(b []byte, r routes.Rule, table int) []byte {
 	b = append(b, familyByte(r.Family), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, unix.FR_ACT_TO_TBL)
 	flags := uint32(unix.FIB_RULE_INVERT)

@@ -8,8 +8,9 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// HostRoutes reads the main table. From then on Watch heeds those of its routes
-// that may lead to pods of this host (routes.HostRoute.MayBeLocal).
+// HostRoutes returns the routes of the main table. After the first call, Watch
+// also reports changes of those that may be to pods of this host
+// (routes.HostRoute.MayBeLocal).
 func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 	k.watchHost.Store(true)
 	c, err := dial()
@@ -35,11 +36,12 @@ func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 }
 
 func (r route) hostRoute(device string) routes.HostRoute {
-	refused := r.kind == unix.RTN_BLACKHOLE || r.kind == unix.RTN_UNREACHABLE || r.kind == unix.RTN_PROHIBIT
-	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: refused}
+	drop := r.kind == unix.RTN_BLACKHOLE || r.kind == unix.RTN_UNREACHABLE || r.kind == unix.RTN_PROHIBIT
+	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: drop}
 }
 
-// concernsHostRoutes tells whether a route is one that HostRoutes is asked for.
+// concernsHostRoutes reports whether HostRoutes is in use and the route is one
+// that Watch reports for it.
 func (k *Kernel) concernsHostRoutes(r route) bool {
 	return k.watchHost.Load() && r.table == unix.RT_TABLE_MAIN && r.hostRoute("").MayBeLocal()
 }

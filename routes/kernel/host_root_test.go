@@ -16,7 +16,7 @@ import (
 
 func TestHostRoutesReturnsTheMainTable(t *testing.T) {
 	w := newWorld(t)
-	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
 	require.NoError(t, err)
 	for _, line := range []string{
 		"addr add 192.0.2.9/24 dev pmesh0",
@@ -50,30 +50,30 @@ func TestHostRoutesReturnsTheMainTable(t *testing.T) {
 	at("fd44:2::/64", routes.HostRoute{Device: "pmesh1"})
 	assert.NotContains(t, found, "10.44.6.0/24")
 	for _, r := range routestest.Sample().Routes {
-		assert.NotContains(t, found, r.Prefix.String(), "ours are in another table")
+		assert.NotContains(t, found, r.Prefix.String(), "Meshway's routes are in another table")
 	}
 }
 
 func TestWatchReportsLocalHostRoutesAfterHostRoutesIsCalled(t *testing.T) {
 	w := newWorld(t)
-	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
 	require.NoError(t, err)
 	w.ip("addr add 192.0.2.9/24 dev pmesh0")
 	wakes := watch(t, w)
 	w.ip("route add 10.44.2.7/32 dev pmesh1")
-	w.DeleteRule(routes.DefaultTable, routestest.Sample().Rules[0]) // the first that wakes
+	w.DeleteRule(routes.DefaultTable, routestest.Sample().Rules[0]) // the first change that wakes
 	<-wakes
 	assert.Empty(t, wakes)
 	_, err = w.HostRoutes(t.Context())
 	require.NoError(t, err)
-	w.ip("route add 10.44.1.0/24 via 192.0.2.8") // no pods of this host
+	w.ip("route add 10.44.1.0/24 via 192.0.2.8") // not to pods of this host
 	assert.Empty(t, wakes)
 	for _, line := range []string{"route add 10.44.2.8/32 dev pmesh1", "route add blackhole 10.44.3.0/26", "route del 10.44.2.8/32"} {
 		w.ip("%s", line)
 		select {
 		case <-wakes:
 		case <-time.After(5 * time.Second):
-			t.Error("did not wake after", line)
+			t.Error("no wake after", line)
 		}
 	}
 }

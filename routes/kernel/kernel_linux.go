@@ -7,29 +7,29 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Kernel is the routes.Kernel of this host. Its methods may be called from
-// several goroutines.
+// Kernel implements routes.Kernel. Its methods may be called concurrently.
 type Kernel struct {
 	options Options
-	// writerID is the port of the socket that writes: notifications carry the
-	// port of who caused them, by which Watch knows our own. 0: none yet.
+	// writerID is the port of the socket that writes. Notifications have the
+	// port of the socket that caused them, so that Watch can ignore those of
+	// this Kernel. 0: the socket is not open yet.
 	writerID atomic.Uint32
-	// table is the one that was observed last: Watch heeds its routes. 0: none
-	// yet, so all.
+	// table is the table of the last Observe, whose routes Watch reports. 0:
+	// Observe was not called yet; Watch reports the routes of all tables.
 	table     atomic.Int64
-	watchHost atomic.Bool // Watch heeds what HostRoutes reads
+	watchHost atomic.Bool // Watch reports changes of host routes
 
-	mu sync.Mutex // guards all following fields, and that writes do not overlap
-	// writer lives as long as the adapter, so that its port stays ours.
+	mu sync.Mutex // guards all following fields and serialises writes
+	// writer stays open until Close, so that its port is not used by others.
 	writer *conn
 }
 
 var _ routes.Kernel = (*Kernel)(nil)
 
-// New returns an adapter; it opens nothing yet.
+// New returns a Kernel. It opens no socket yet.
 func New(o Options) *Kernel { return &Kernel{options: o} }
 
-// Close closes the socket that writes. The adapter can be used again.
+// Close closes the socket that writes. The Kernel can still be used.
 func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -41,7 +41,7 @@ func (k *Kernel) Close() error {
 	return nil
 }
 
-// writing returns the socket that writes; k.mu is held.
+// writing returns the socket that writes. The caller holds k.mu.
 func (k *Kernel) writing() (*conn, error) {
 	if k.writer != nil {
 		return k.writer, nil

@@ -10,12 +10,12 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Kernel is a routes.Kernel that can do nothing here.
+// Kernel is a routes.Kernel without function on this system.
 type Kernel struct{}
 
 var _ routes.Kernel = (*Kernel)(nil)
 
-// New returns an adapter whose every operation returns errors.ErrUnsupported.
+// New returns a Kernel whose operations return errors.ErrUnsupported.
 func New(Options) *Kernel { return &Kernel{} }
 
 // Observe is not supported.

@@ -24,17 +24,17 @@ func TestKernelMeetsTheContract(t *testing.T) {
 	routestest.Contract(t, func(t *testing.T) routestest.World { return newWorld(t) })
 }
 
-// manyRoutes is a configuration with n routes to one datacenter, over one lane.
+// manyRoutes returns a configuration with n routes to one datacenter over one lane.
 func manyRoutes(n int) routes.Config {
-	group, leg := routes.GroupID(0, routes.IPv4), routes.LaneNexthopID(0, routes.IPv4)
+	group, lane := routes.GroupID(0, routes.IPv4), routes.LaneNexthopID(0, routes.IPv4)
 	c := routes.Config{
 		Table: routes.DefaultTable,
 		Rules: []routes.Rule{{Family: routes.IPv4, Priority: routes.DefaultRulePriority, Mark: routes.DefaultMark}},
 		Nexthops: []routes.Nexthop{
 			{ID: routes.BlackholeID(routes.IPv4), Family: routes.IPv4},
-			{ID: leg, Family: routes.IPv4, Device: "mesh0"},
+			{ID: lane, Family: routes.IPv4, Device: "mesh0"},
 		},
-		Groups: []routes.Group{{ID: group, Family: routes.IPv4, Members: []uint32{leg}}},
+		Groups: []routes.Group{{ID: group, Family: routes.IPv4, Members: []uint32{lane}}},
 	}
 	for i := range n {
 		address := netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)})
@@ -43,7 +43,7 @@ func manyRoutes(n int) routes.Config {
 	return c
 }
 
-// counting counts what is written, entry by entry.
+// counting counts the entries that are written.
 type counting struct {
 	routes.Kernel
 	messages int
@@ -57,15 +57,15 @@ func (c *counting) Apply(ctx context.Context, change routes.Change) error {
 func TestLosingAGatewayWritesOneEntryForTenThousandRoutes(t *testing.T) {
 	w := &counting{Kernel: newWorld(t)}
 	want := manyRoutes(10_000)
-	got, err := routes.Apply(t.Context(), w, want, true)
+	got, err := routestest.Apply(t.Context(), w, want, true)
 	require.NoError(t, err)
 	require.Equal(t, want, got.Config)
 	w.messages = 0
 	want.Groups[0].Members = []uint32{routes.BlackholeID(routes.IPv4)}
-	got, err = routes.Apply(t.Context(), w, want, true)
+	got, err = routestest.Apply(t.Context(), w, want, true)
 	require.NoError(t, err)
 	assert.Equal(t, 1, w.messages)
-	assert.Equal(t, want, got.Config, "all routes are still there")
+	assert.Equal(t, want, got.Config, "all routes still exist")
 	found, err := w.Lookup(t.Context(), want.Routes[9_999].Prefix.Addr())
 	require.NoError(t, err)
 	assert.True(t, found.Blackhole)
@@ -74,7 +74,7 @@ func TestLosingAGatewayWritesOneEntryForTenThousandRoutes(t *testing.T) {
 func TestBatchErrorsNameTheirPrefixes(t *testing.T) {
 	w := newWorld(t)
 	want := manyRoutes(1000)
-	bad := []int{0, 255, 256, 700, 999} // ends and starts of batches, and the last
+	bad := []int{0, 255, 256, 700, 999} // the first and last of batches among them
 	var good []routes.Route
 	for i, r := range want.Routes {
 		if slices.Contains(bad, i) {
@@ -83,7 +83,7 @@ func TestBatchErrorsNameTheirPrefixes(t *testing.T) {
 		}
 		good = append(good, r)
 	}
-	got, err := routes.Apply(t.Context(), w, want, true)
+	got, err := routestest.Apply(t.Context(), w, want, true)
 	for _, i := range bad {
 		require.ErrorContains(t, err, "add route "+want.Routes[i].Prefix.String()+" ")
 	}
@@ -91,7 +91,7 @@ func TestBatchErrorsNameTheirPrefixes(t *testing.T) {
 	assert.Equal(t, good, got.Routes)
 
 	w.ip("route flush table %d proto 3", routes.DefaultTable)
-	_, err = routes.Apply(t.Context(), w, routes.Config{Table: routes.DefaultTable}, true)
+	_, err = routestest.Apply(t.Context(), w, routes.Config{Table: routes.DefaultTable}, true)
 	require.NoError(t, err)
 	err = w.Apply(t.Context(), routes.Change{Table: routes.DefaultTable, Routes: routes.Delta[routes.Route]{Add: want.Routes}})
 	require.ErrorContains(t, err, "and 980 more errors")
@@ -112,7 +112,7 @@ func TestForeignRulesAreKept(t *testing.T) {
 		w.ip("%s", rule)
 	}
 	before := w.ip("rule show")
-	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
 	require.NoError(t, err)
 	assert.NotEqual(t, before, w.ip("rule show"))
 	_, err = routes.Remove(t.Context(), w, routes.DefaultTable)
@@ -121,7 +121,7 @@ func TestForeignRulesAreKept(t *testing.T) {
 }
 
 func TestWatchReportsLinksAddressesAndTheFirewall(t *testing.T) {
-	for name, hand := range map[string]string{
+	for name, command := range map[string]string{
 		"link":     "ip link set mesh1 down",
 		"address":  "ip addr del 10.1.0.1/32 dev mesh0",
 		"firewall": "nft add table inet other",
@@ -130,14 +130,14 @@ func TestWatchReportsLinksAddressesAndTheFirewall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+			_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
 			require.NoError(t, err)
 			wakes := watch(t, w)
-			w.run("sh", "-c", hand)
+			w.run("sh", "-c", command)
 			select {
 			case <-wakes:
 			case <-time.After(5 * time.Second):
-				t.Error("did not wake")
+				t.Error("no wake")
 			}
 		})
 	}
@@ -145,18 +145,19 @@ func TestWatchReportsLinksAddressesAndTheFirewall(t *testing.T) {
 
 func TestWatchIgnoresUnrelatedChanges(t *testing.T) {
 	w := newWorld(t)
-	_, err := routes.Apply(t.Context(), w, routestest.Sample(), true)
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
 	require.NoError(t, err)
 	wakes := watch(t, w)
 	w.ip("link add pod0 type veth peer name pod1")
 	w.ip("route add 10.77.0.0/16 dev mesh0 table 7119")
 	w.ip("nexthop add id 9 blackhole")
-	w.DeleteRule(routes.DefaultTable, routestest.Sample().Rules[0]) // the first that does
+	w.DeleteRule(routes.DefaultTable, routestest.Sample().Rules[0]) // the first change that wakes
 	<-wakes
 	assert.Empty(t, wakes)
 }
 
-// watch listens until the test ends. What comes of it are wakes after the first.
+// watch watches until the test ends. The returned channel receives the wakes after
+// the first.
 func watch(t *testing.T, w *world) <-chan struct{} {
 	t.Helper()
 	wakes := make(chan struct{}, 100)
@@ -165,21 +166,21 @@ func watch(t *testing.T, w *world) <-chan struct{} {
 	go func() { done <- w.Watch(ctx, func() { wakes <- struct{}{} }) }()
 	t.Cleanup(func() {
 		cancel()
-		require.NoError(t, <-done, "ends with its context")
+		require.NoError(t, <-done, "Watch ends with its context")
 	})
 	<-wakes
 	return wakes
 }
 
-// BenchmarkProgram compares ways to write the same 100 000 routes: one message
-// at a time, as most libraries do, in batches, and by ip.
+// BenchmarkProgram compares three methods to write the same 100 000 routes: one
+// message at a time, as most libraries do, in batches, and with ip -batch.
 func BenchmarkProgram(b *testing.B) {
 	const n = 100_000
 	want := manyRoutes(n)
 	change := routes.Diff(want, routes.Observed{}, true)
 	base := change
 	base.Routes.Add = nil
-	ways := map[string]func(*world){
+	methods := map[string]func(*world){
 		"sequential": func(w *world) {
 			one := routes.Change{Table: want.Table}
 			for i := range want.Routes {
@@ -198,21 +199,21 @@ func BenchmarkProgram(b *testing.B) {
 			w.ip("-batch %s", file)
 		},
 	}
-	for _, name := range slices.Sorted(maps.Keys(ways)) {
+	for _, name := range slices.Sorted(maps.Keys(methods)) {
 		b.Run(name, func(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
 				w := newWorld(b)
 				require.NoError(b, w.Apply(b.Context(), base))
 				b.StartTimer()
-				ways[name](w)
+				methods[name](w)
 			}
 			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "routes/s")
 		})
 	}
 }
 
-// BenchmarkLostGateway is one group of 100 000 routes that turns into a blackhole and back.
+// BenchmarkLostGateway changes the group of 100 000 routes into a blackhole and back.
 func BenchmarkLostGateway(b *testing.B) {
 	w, want := newWorld(b), manyRoutes(100_000)
 	want.Sysctls = []routes.Sysctl{{Key: "net/ipv4/nexthop_compat_mode", Value: "0"}}
@@ -228,7 +229,7 @@ func BenchmarkLostGateway(b *testing.B) {
 	}
 }
 
-// BenchmarkObserve reads 100 000 routes back.
+// BenchmarkObserve observes 100 000 routes.
 func BenchmarkObserve(b *testing.B) {
 	w, want := newWorld(b), manyRoutes(100_000)
 	require.NoError(b, w.Apply(b.Context(), routes.Diff(want, routes.Observed{}, true)))

@@ -12,8 +12,9 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Lookup asks twice: for the route that matches (its table, prefix and nexthop
-// object), and for where a packet then goes (the leg, the source).
+// Lookup implements routes.Kernel with two requests: one returns the matching
+// route (table, prefix, nexthop object), the other the path of a packet (device,
+// router, source).
 func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, error) {
 	c, err := dial()
 	if err != nil {
@@ -39,8 +40,8 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 	return found, nil
 }
 
-// lookupError makes a value of the answer "dropped", which the kernel gives as
-// an error number.
+// lookupError converts the error of a lookup. The kernel returns an error number
+// for a blackhole, which is no error here.
 func lookupError(addr netip.Addr, found routes.Lookup, err error) (routes.Lookup, error) {
 	switch {
 	case isBlackhole(err):
@@ -53,23 +54,23 @@ func lookupError(addr netip.Addr, found routes.Lookup, err error) (routes.Lookup
 	}
 }
 
-// isBlackhole knows the kernel's silent EINVAL, which means dropped, from that
-// for a bad request, which has an explanation.
+// isBlackhole reports whether err is the EINVAL of a blackhole, which has no text;
+// that of an invalid request has one.
 func isBlackhole(err error) bool {
-	var refusal kernelError
-	return errors.As(err, &refusal) && refusal.number == unix.EINVAL && refusal.message == ""
+	var failure kernelError
+	return errors.As(err, &failure) && failure.number == unix.EINVAL && failure.message == ""
 }
 
 func (c *conn) lookup(addr netip.Addr, flags uint32) (route, error) {
 	body := []byte{familyByte(routes.FamilyOf(addr)), byte(addr.BitLen()), 0, 0, 0, 0, 0, 0} //nolint:gosec // 32 or 128
-	if addr.Is4() {                                                                          // IPv6 always tells the table, and refuses the flag
+	if addr.Is4() {                                                                          // IPv6 always returns the table, and refuses the flag
 		flags |= unix.RTM_F_LOOKUP_TABLE
 	}
 	body = native.AppendUint32(body, flags)
 	body = appendAttr(body, unix.RTA_DST, addr.AsSlice())
-	answer, err := c.query(unix.RTM_GETROUTE, body)
+	response, err := c.query(unix.RTM_GETROUTE, body)
 	if err != nil {
 		return route{}, err
 	}
-	return parseRoute(answer)
+	return parseRoute(response)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Observe reads what of ours the kernel has. A dump that something changes
-// under is repeated; nl.ErrDumpInterrupted if that goes on.
+// Observe implements routes.Kernel. It repeats a dump that was inconsistent
+// because of a change, and returns nl.ErrDumpInterrupted if that happens too often.
 func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error) {
 	k.table.Store(int64(table))
 	c, err := dial()
@@ -36,7 +36,7 @@ func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error
 	return observed, nil
 }
 
-// observer reads our tables through one socket.
+// observer reads Meshway's tables through one socket.
 type observer struct {
 	conn    *conn
 	table   int
@@ -58,11 +58,11 @@ func (o observer) nexthops(ctx context.Context, to *routes.Observed) error {
 	}
 	for _, n := range found {
 		switch {
-		case !routes.OwnNexthop(n.id): // somebody else's
+		case !routes.OwnNexthop(n.id):
 		case n.protocol != routes.DefaultProtocol:
 			to.ForeignNexthops = append(to.ForeignNexthops, routes.ForeignNexthop{ID: n.id, Protocol: n.protocol})
 		case n.members != nil:
-			// The kernel keeps no family for a group: its legs have it.
+			// The kernel keeps no family for a group, but its nexthops have one.
 			to.Groups = append(to.Groups, routes.Group{ID: n.id, Family: families[n.members[0]], Members: n.members})
 		default:
 			to.Nexthops = append(to.Nexthops, routes.Nexthop{ID: n.id, Family: n.family, Device: o.devices[n.ifindex], Via: n.via})
@@ -100,13 +100,13 @@ func (o observer) routes(ctx context.Context, to *routes.Observed) error {
 	return nil
 }
 
-// dumpTable is all routes of one table and family.
+// dumpTable returns all routes of one table and family.
 func (o observer) dumpTable(ctx context.Context, table int, f routes.Family) ([]route, error) {
 	var found []route
 	body := []byte{familyByte(f), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, 0, 0, 0, 0, 0}
 	body = appendAttr32(body, unix.RTA_TABLE, uint32(table)) //nolint:gosec // validated by the planner
 	err := o.conn.dump(ctx, unix.RTM_GETROUTE, body, func() { found = nil }, collect(parseRoute, &found))
-	if err != nil && !errors.Is(err, unix.ENOENT) { // the table does not exist: no routes
+	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the table does not exist
 		return nil, fmt.Errorf("dump routes of table %d: %w", table, err)
 	}
 	return slices.DeleteFunc(found, func(r route) bool { return r.table != table || r.cloned }), nil
@@ -118,7 +118,7 @@ func (o observer) rules(ctx context.Context, to *routes.Observed) error {
 		body := make([]byte, 12) // struct fib_rule_hdr
 		body[0] = familyByte(f)
 		err := o.conn.dump(ctx, unix.RTM_GETRULE, body, func() { found = nil }, collect(parseRule, &found))
-		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // no IPv6 in this kernel
+		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // this kernel has no IPv6
 			return fmt.Errorf("dump rules: %w", err)
 		}
 		for _, r := range found {
@@ -130,7 +130,7 @@ func (o observer) rules(ctx context.Context, to *routes.Observed) error {
 	return nil
 }
 
-// collect parses each message of a dump onto a list.
+// collect returns a function that parses a message of a dump and appends it to list.
 func collect[T any](parse func([]byte) (T, error), list *[]T) func([]byte) error {
 	return func(b []byte) error {
 		v, err := parse(b)
@@ -158,7 +158,7 @@ func sortObserved(o *routes.Observed) {
 	})
 }
 
-// compareBool puts false first.
+// compareBool orders false before true.
 func compareBool(a, b bool) int {
 	switch {
 	case a == b:
@@ -169,7 +169,7 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// deviceNames is every link of this namespace by its index.
+// deviceNames returns the names of all links of this namespace by index.
 func deviceNames() (map[int]string, error) {
 	links, err := net.Interfaces()
 	if err != nil {

@@ -2,17 +2,18 @@ package kernel
 
 import "strings"
 
-// Options are the choices of an adapter; the zero value works.
+// Options configures a Kernel. The zero value is valid.
 type Options struct {
-	// Sysctls remembers what sysctls were before Meshway set them. Nil: nothing
-	// is remembered, hence nothing is put back.
+	// Sysctls stores the values that sysctls had before Meshway set them. Nil:
+	// nothing is stored, and nothing is restored.
 	Sysctls SysctlStore
-	// SysctlRoot is where /proc/sys is that may be written: below net it shows
-	// the settings of the calling thread's namespace. Empty: /proc/sys itself,
-	// which runtimes mount read-only into containers.
+	// SysctlRoot is a writable mount of /proc/sys; below net it has the settings
+	// of the calling thread's namespace. Empty: /proc/sys, which is read-only in
+	// most containers.
 	SysctlRoot string
-	// DevicePrefix narrows Watch to links whose name begins with it. Empty: all links.
+	// DevicePrefix restricts Watch to links whose name has the prefix. Empty: all links.
 	DevicePrefix string
 }
 
+// concerns reports whether Watch reports changes of the device.
 func (o Options) concerns(device string) bool { return strings.HasPrefix(device, o.DevicePrefix) }

@@ -12,15 +12,15 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// typeMask takes the flags (nested, network byte order) off an attribute's type.
+// typeMask removes the flags (nested, network byte order) from an attribute's type.
 const typeMask = 0x3fff
 
-// ipv6Metric is what the kernel gives an IPv6 route that asks for none (IP6_RT_PRIO_USER).
+// ipv6Metric is the kernel's default metric of an IPv6 route (IP6_RT_PRIO_USER).
 const ipv6Metric = 1024
 
 var errTruncated = errors.New("netlink message is too short")
 
-// attrs are the attributes of one message by type.
+// attrs has the attributes of one message by type.
 type attrs map[uint16][]byte
 
 func parseAttrs(b []byte) (attrs, error) {
@@ -36,7 +36,7 @@ func parseAttrs(b []byte) (attrs, error) {
 	return found, nil
 }
 
-// u32 is 0 when the attribute is missing.
+// u32 returns 0 if the attribute is missing.
 func (a attrs) u32(typ uint16) uint32 {
 	if v := a[typ]; len(v) >= 4 {
 		return native.Uint32(v)
@@ -49,8 +49,8 @@ func (a attrs) addr(typ uint16) netip.Addr {
 	return addr
 }
 
-// router is where a packet is handed to; of another family (RTA_VIA) it has its
-// family in front. Zero: on the link.
+// router returns the router of a route, zero if the destination is on the link.
+// RTA_VIA is a router of another family than the route's, preceded by its family.
 func (a attrs) router() netip.Addr {
 	const familySize = 2 // struct rtvia
 	if via := a[unix.RTA_VIA]; len(via) > familySize {
@@ -65,7 +65,7 @@ func (a attrs) text(typ uint16) string {
 	return string(text)
 }
 
-// split takes a fixed header of n bytes off a message.
+// split splits a message into its fixed header of n bytes and its attributes.
 func split(b []byte, n int) ([]byte, attrs, error) {
 	if len(b) < n {
 		return nil, nil, errTruncated
@@ -81,7 +81,7 @@ func family(af byte) routes.Family {
 	return routes.IPv4
 }
 
-// nexthop is a nexthop object of any kind and owner.
+// nexthop is a nexthop object of any kind and protocol.
 type nexthop struct {
 	id       uint32
 	family   routes.Family
@@ -110,14 +110,14 @@ func parseNexthop(b []byte) (nexthop, error) {
 	return n, nil
 }
 
-// route is a route of any owner.
+// route is a route of any protocol.
 type route struct {
 	routes.Route
 	table    int
 	protocol int
 	kind     byte // of rtnetlink(7): unicast, blackhole, …
 	ifindex  int
-	plain    bool // has the metric and type of service that ours have
+	plain    bool // has the default metric and type of service, as Meshway's routes do
 	cloned   bool // a cache entry, not a route
 	via      netip.Addr
 }
@@ -156,18 +156,18 @@ func parseRoute(b []byte) (route, error) {
 	return r, nil
 }
 
-// ours tells whether Meshway made the route: by table and protocol, and by
-// what Meshway never sets.
+// ours reports whether Meshway created the route: its table and protocol match,
+// and it has no attribute that Meshway never sets.
 func (r route) ours(table int) bool {
 	return r.table == table && r.protocol == routes.DefaultProtocol && r.plain
 }
 
-// rule is a policy rule of any owner.
+// rule is a policy rule of any protocol.
 type rule struct {
 	routes.Rule
 	table    int
 	protocol int
-	plain    bool // is one of the kinds of routes.Rule and nothing else
+	plain    bool // has only the selectors of a routes.Rule
 }
 
 func parseRule(b []byte) (rule, error) {
@@ -190,7 +190,7 @@ func parseRule(b []byte) (rule, error) {
 	return r, nil
 }
 
-// selective tells whether a rule has a selector that ours never have.
+// selective reports whether a rule has a selector that Meshway never sets.
 func (a attrs) selective() bool {
 	const uidRange, ipProto = 0x14, 0x16 // FRA_UID_RANGE, FRA_IP_PROTO: not in package unix
 	for _, typ := range []uint16{unix.FRA_OIFNAME, uidRange, ipProto} {

@@ -14,9 +14,9 @@ import (
 func TestSavedSysctlsSurviveARestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state", "sysctls.json")
 	store := kernel.FileStore(file)
-	formers, err := store.Load()
+	saved, err := store.Load()
 	require.NoError(t, err)
-	assert.Empty(t, formers)
+	assert.Empty(t, saved)
 
 	want := []kernel.SavedSysctl{{Key: "net/ipv4/ip_forward", Before: "0", Ours: "1"}}
 	require.NoError(t, store.Save(want))
@@ -25,7 +25,7 @@ func TestSavedSysctlsSurviveARestart(t *testing.T) {
 	assert.Equal(t, want, got)
 
 	require.NoError(t, store.Save(nil))
-	assert.NoFileExists(t, file, "nothing to keep")
+	assert.NoFileExists(t, file, "an empty list removes the file")
 	require.NoError(t, store.Save(nil))
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Sysctls reads settings, sorted by key; those that do not exist are left out.
+// Sysctls implements routes.Kernel.
 func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, error) {
 	var found []routes.Sysctl
 	for _, key := range slices.Sorted(slices.Values(keys)) {
@@ -30,7 +30,7 @@ func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, err
 	return found, nil
 }
 
-// setSysctls sets settings one by one, having remembered what each was.
+// setSysctls saves the former value of each setting and then sets it.
 func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	var errs []error
 	for _, s := range settings {
@@ -48,62 +48,63 @@ func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	return errors.Join(errs...)
 }
 
-// saveSysctl keeps what a setting was before our first write: that which is
-// found later may be ours, or the work of somebody we repaired after.
-func (k *Kernel) saveSysctl(f SavedSysctl) error {
+// saveSysctl saves the value that a setting had before Meshway first set it. A
+// later value may be Meshway's own, or one that Meshway has repaired.
+func (k *Kernel) saveSysctl(s SavedSysctl) error {
 	if k.options.Sysctls == nil {
 		return nil
 	}
-	formers, err := k.options.Sysctls.Load()
+	saved, err := k.options.Sysctls.Load()
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(formers, func(o SavedSysctl) bool { return o.Key == f.Key })
+	i := slices.IndexFunc(saved, func(o SavedSysctl) bool { return o.Key == s.Key })
 	switch {
 	case i < 0:
-		formers = append(formers, f)
-	case formers[i].Ours == f.Ours:
+		saved = append(saved, s)
+	case saved[i].Ours == s.Ours:
 		return nil
 	default:
-		formers[i].Ours = f.Ours
+		saved[i].Ours = s.Ours
 	}
-	return k.options.Sysctls.Save(formers)
+	return k.options.Sysctls.Save(saved)
 }
 
-// restoreSysctls puts back what still has our value, in reverse order, and
-// forgets the rest: who changed it since knows better. What cannot be written
-// now stays remembered.
+// restoreSysctls restores the settings that still have Meshway's value, in reverse
+// order, and discards the others, because another program has changed them.
+// Settings that cannot be written stay saved.
 func (k *Kernel) restoreSysctls() error {
 	if k.options.Sysctls == nil {
 		return nil
 	}
-	formers, err := k.options.Sysctls.Load()
+	saved, err := k.options.Sysctls.Load()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	var left []SavedSysctl
-	for _, f := range slices.Backward(formers) {
-		if err := k.restoreSysctl(f); err != nil {
+	for _, s := range slices.Backward(saved) {
+		if err := k.restoreSysctl(s); err != nil {
 			errs = append(errs, err)
-			left = append(left, f)
+			left = append(left, s)
 		}
 	}
 	slices.Reverse(left)
 	return errors.Join(append(errs, k.options.Sysctls.Save(left))...)
 }
 
-// restoreSysctl leaves alone a setting that is gone with its device.
-func (k *Kernel) restoreSysctl(f SavedSysctl) error {
-	now, err := k.readSysctl(f.Key)
-	if errors.Is(err, fs.ErrNotExist) || (err == nil && now != f.Ours) {
+// restoreSysctl restores one setting. A setting that does not exist any longer,
+// like its device, is no error.
+func (k *Kernel) restoreSysctl(s SavedSysctl) error {
+	now, err := k.readSysctl(s.Key)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && now != s.Ours) {
 		return nil
 	}
 	if err == nil {
-		err = k.writeSysctl(routes.Sysctl{Key: f.Key, Value: f.Before})
+		err = k.writeSysctl(routes.Sysctl{Key: s.Key, Value: s.Before})
 	}
 	if err != nil {
-		return fmt.Errorf("restore sysctl %s=%s: %w", f.Key, f.Before, err)
+		return fmt.Errorf("restore sysctl %s=%s: %w", s.Key, s.Before, err)
 	}
 	return nil
 }
@@ -125,8 +126,8 @@ func (k *Kernel) writeSysctl(s routes.Sysctl) error {
 	return os.WriteFile(file, []byte(s.Value), 0)
 }
 
-// sysctlPath refuses keys that lead out of /proc/sys/net, which alone is the
-// namespace's own.
+// sysctlPath returns the path of a setting. It refuses keys outside of
+// /proc/sys/net, because only those belong to the network namespace.
 func (k *Kernel) sysctlPath(key string) (string, error) {
 	if !strings.HasPrefix(key, "net/") || path.Clean(key) != key {
 		return "", fmt.Errorf("sysctl %q: not a clean path below net/", key)

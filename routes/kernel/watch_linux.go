@@ -17,13 +17,15 @@ import (
 // watchBuffer is the receive buffer in bytes: 100 000 routes may be flushed at once.
 const watchBuffer = 16 << 20
 
-// Watch wakes on every message that may mean that somebody changed what is
-// ours: the table, whoever the route belongs to; a rule; a nexthop of our range;
-// a link or an address, with which the kernel drops routes without a word; a
-// sysctl of forwarding or rp_filter; and any generation of nftables. Once
-// HostRoutes was asked, it wakes on what that reads, too. Messages that our own writes caused carry the
-// port of our socket, and do not wake; those of our nft do, once, since a table
-// that is intact is not written again.
+// Watch implements routes.Kernel. It wakes after every message that may report a
+// change of Meshway's entries by another program: a route of any protocol in
+// Meshway's tables; a rule; a nexthop in Meshway's range; a link or an address,
+// whose removal makes the kernel delete routes without a message; a sysctl of
+// forwarding or rp_filter; and every generation of nftables. After a call of
+// HostRoutes it also wakes after changes of the routes that HostRoutes returns.
+//
+// Messages about Meshway's own writes have the port of its socket and do not wake.
+// A write by nft wakes once, because an intact table is not written again.
 func (k *Kernel) Watch(ctx context.Context, wake func()) error {
 	route, err := subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
@@ -37,7 +39,7 @@ func (k *Kernel) Watch(ctx context.Context, wake func()) error {
 		route.Close()
 		return err
 	}
-	wake() // what changed before we listened
+	wake() // for changes before the subscription
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return listen(ctx, route, k.concerns, wake) })
 	group.Go(func() error { return listen(ctx, filter, isGeneration, wake) })
@@ -49,14 +51,15 @@ func subscribe(protocol int, groups ...uint) (*nl.NetlinkSocket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to netlink: %w", err)
 	}
-	// Less is no reason to stop: losing messages is noticed, and wakes.
+	// A smaller buffer is acceptable, because lost messages are reported and wake.
 	if err := socket.SetReceiveBufferSize(watchBuffer, true); err != nil {
 		_ = socket.SetReceiveBufferSize(watchBuffer, false)
 	}
 	return socket, nil
 }
 
-// listen closes the socket when ctx ends.
+// listen calls wake for the messages that concern Meshway. It returns nil when ctx
+// ends, and closes the socket.
 func listen(ctx context.Context, socket *nl.NetlinkSocket, concerns func(syscall.NetlinkMessage) bool, wake func()) error {
 	stop := context.AfterFunc(ctx, socket.Close)
 	defer func() {
@@ -80,7 +83,7 @@ func listen(ctx context.Context, socket *nl.NetlinkSocket, concerns func(syscall
 		for _, m := range messages {
 			if concerns(m) {
 				wake()
-				break // once is enough for all that came together
+				break // one wake is enough for all messages of one read
 			}
 		}
 	}
@@ -90,8 +93,8 @@ func isGeneration(m syscall.NetlinkMessage) bool {
 	return m.Header.Type == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN
 }
 
-// concerns tells whether a message may mean that what is ours has changed by
-// another hand. When in doubt it does.
+// concerns reports whether a message may report a change of Meshway's entries by
+// another program. It is true if that is uncertain.
 func (k *Kernel) concerns(m syscall.NetlinkMessage) bool {
 	if id := k.writerID.Load(); id != 0 && m.Header.Pid == id {
 		return false
@@ -115,8 +118,9 @@ func (k *Kernel) concerns(m syscall.NetlinkMessage) bool {
 	}
 }
 
-// concernsSysctl tells whether a message about sysctls (RTM_NEWNETCONF) is of
-// all devices together or of one of ours. Every device that is made brings some.
+// concernsSysctl reports whether a message about sysctls (RTM_NEWNETCONF) is for
+// all devices or for one that Watch reports. The kernel sends such messages for
+// every new device.
 func (k *Kernel) concernsSysctl(data []byte) bool {
 	const header, ifindex, all = 4, 1, -1 // struct netconfmsg, aligned; NETCONFA_IFINDEX, NETCONFA_IFINDEX_ALL (linux/netconf.h)
 	_, a, err := split(data, header)
@@ -131,6 +135,7 @@ func (k *Kernel) concernsSysctl(data []byte) bool {
 	return err == nil && k.options.concerns(link.Name)
 }
 
+// concernsTable reports whether a table is one of Meshway's.
 func (k *Kernel) concernsTable(table int) bool {
 	ours := k.table.Load()
 	return ours == 0 || int64(table) == ours || table == routes.NodesTable(int(ours))

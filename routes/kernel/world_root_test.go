@@ -22,7 +22,7 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-// world is the kernel in a network namespace of the test's own, without uplink.
+// world is the kernel in the test's own network namespace, without an uplink.
 type world struct {
 	*kernel.Kernel
 	t  testing.TB
@@ -31,11 +31,11 @@ type world struct {
 
 var _ routestest.World = (*world)(nil)
 
-// newWorld moves the test's thread into a new namespace, for good: the thread
-// ends with the test, and the namespace with it.
+// newWorld moves the test's thread into a new namespace. The thread and the
+// namespace end with the test.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	require.Zero(t, unix.Geteuid(), "this test needs root: it makes network namespaces")
+	require.Zero(t, unix.Geteuid(), "this test needs root: it creates network namespaces")
 	runtime.LockOSThread()
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
 	ns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -44,7 +44,7 @@ func newWorld(t testing.TB) *world {
 	store := kernel.FileStore(filepath.Join(t.TempDir(), "sysctls.json"))
 	w := &world{Kernel: kernel.New(kernel.Options{Sysctls: store, DevicePrefix: "mesh"}), t: t, ns: ns}
 	t.Cleanup(func() { require.NoError(t, w.Close()) })
-	// No link-local addresses, whose appearance would wake who watches.
+	// Without link-local addresses, which would make Watch wake when they appear.
 	w.run("sysctl", "-qw", "net.ipv6.conf.default.addr_gen_mode=1")
 	w.ip("link set lo up")
 	for _, device := range []string{"mesh0", "mesh1"} {
@@ -58,8 +58,8 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// addIPv6 waits until the kernel has told of the address, which it does a
-// while after it has taken it.
+// addIPv6 adds an address and waits for its notification, which the kernel sends
+// some time after it has added the address.
 func (w *world) addIPv6(address, device string) {
 	w.t.Helper()
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV6_IFADDR)
@@ -71,9 +71,8 @@ func (w *world) addIPv6(address, device string) {
 	require.NoError(w.t, err)
 }
 
-// awaitLinks waits until the kernel has told of all links that they are up,
-// which is a while after they are. It stays on this thread, as
-// require.Eventually would not.
+// awaitLinks waits until all links are reported as up, which happens some time
+// after they are. It runs on this thread, unlike require.Eventually.
 func (w *world) awaitLinks() {
 	w.t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
@@ -87,7 +86,7 @@ func (w *world) awaitLinks() {
 	w.t.Fatal("links did not come up: " + w.ip("-brief link"))
 }
 
-// Watch may be called from any goroutine, hence has to enter the namespace.
+// Watch may be called from any goroutine, so it has to enter the namespace.
 func (w *world) Watch(ctx context.Context, wake func()) error {
 	runtime.LockOSThread() // never unlocked: the thread must not be used again
 	if err := unix.Setns(w.ns, unix.CLONE_NEWNET); err != nil {
@@ -96,7 +95,7 @@ func (w *world) Watch(ctx context.Context, wake func()) error {
 	return w.Kernel.Watch(ctx, wake)
 }
 
-// AddLink gives the device an address of the prefix, its last.
+// AddLink adds the last address of the prefix to the device.
 func (w *world) AddLink(device string, prefix netip.Prefix) {
 	if !prefix.Addr().Is4() {
 		w.addIPv6(fmt.Sprintf("%sffff/%d", prefix.Addr(), prefix.Bits()), device)
@@ -117,8 +116,8 @@ func (w *world) DeleteRoute(table int, prefix netip.Prefix) {
 	w.ip("-%d route del %s table %d", routes.FamilyOf(prefix.Addr()), prefix, table)
 }
 
-func (w *world) AddRule(leadsTo int, rule routes.Rule) {
-	w.ip("-%d rule add %s lookup %d priority %d protocol %d", rule.Family, rule.Selector(), leadsTo, rule.Priority, routes.DefaultProtocol)
+func (w *world) AddRule(lookup int, rule routes.Rule) {
+	w.ip("-%d rule add %s lookup %d priority %d protocol %d", rule.Family, rule.Selector(), lookup, rule.Priority, routes.DefaultProtocol)
 }
 
 func (w *world) DeleteRule(table int, rule routes.Rule) {

@@ -15,50 +15,49 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Filter writes our table through the nft binary, in the network namespace of
-// the calling thread. It may be used from several goroutines.
+// Filter implements routes.Filter with the nft binary, in the network namespace of
+// the calling thread. Its methods may be called concurrently.
 //
-// Whether the table is intact is told by nft's own listing of it, without
-// counter values, against the listing right after our write: so every chain,
-// rule and element counts. The first Apply of a process writes always; the
-// table is replaced in one transaction, hence there is no moment without one.
+// The table is intact if nft lists it exactly as right after the last write,
+// without counter values, so that a change of any chain, rule or element is
+// detected. The first Apply of a process always writes. One transaction replaces
+// the table, so that there is no moment without a table.
 type Filter struct {
 	mu       sync.Mutex // guards all following fields
 	nft      knftables.Interface
 	list     func(context.Context) (string, error) // the table as text; empty: there is none
 	open     func() (knftables.Interface, error)
-	rendered string // what was applied last
-	listing  string // what list said right after it
+	rendered string // the transaction that was last applied
+	listing  string // the result of list right after it
 }
 
 var _ routes.Filter = (*Filter)(nil)
 
-// New returns a filter; it runs nothing yet.
+// New returns a filter. It does not run nft yet.
 func New() *Filter {
 	return &Filter{list: listTable, open: func() (knftables.Interface, error) {
 		return knftables.New(knftables.InetFamily, routes.FirewallTable)
 	}}
 }
 
-// Apply makes our table what fw says, in one transaction. It writes nothing
-// when the table is intact and says so already. Counters go on counting.
+// Apply implements routes.Filter. Counters keep their values.
 func (f *Filter) Apply(ctx context.Context, fw routes.Firewall) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.ready(); err != nil {
 		return err
 	}
-	wish := f.nft.NewTransaction()
-	Render(wish, fw, nil)
-	if wish.String() == f.rendered {
+	want := f.nft.NewTransaction()
+	Render(want, fw, nil)
+	if want.String() == f.rendered {
 		if state, err := f.state(ctx); err != nil || state == routes.TableIntact {
 			return err
 		}
 	}
-	return f.write(ctx, fw, wish.String())
+	return f.write(ctx, fw, want.String())
 }
 
-// State tells whether our table is there, and as this process wrote it last.
+// State implements routes.Filter.
 func (f *Filter) State(ctx context.Context) (routes.TableState, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,7 +67,7 @@ func (f *Filter) State(ctx context.Context) (routes.TableState, error) {
 	return f.state(ctx)
 }
 
-// Remove deletes our table; a missing one is no error.
+// Remove implements routes.Filter.
 func (f *Filter) Remove(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -77,7 +76,7 @@ func (f *Filter) Remove(ctx context.Context) error {
 	}
 	f.rendered, f.listing = "", ""
 	tx := f.nft.NewTransaction()
-	tx.Add(&knftables.Table{}) // so that there is one to delete
+	tx.Add(&knftables.Table{}) // ensures that the deletion succeeds
 	tx.Delete(&knftables.Table{})
 	if err := f.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("remove firewall table %s: %w", routes.FirewallTable, err)
@@ -85,7 +84,7 @@ func (f *Filter) Remove(ctx context.Context) error {
 	return nil
 }
 
-// Counters returns what has been dropped, by reason; nothing without a table.
+// Counters returns the numbers of dropped packets by reason, nil if there is no table.
 func (f *Filter) Counters(ctx context.Context) ([]Counter, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,7 +101,7 @@ func (f *Filter) write(ctx context.Context, fw routes.Firewall, rendered string)
 	}
 	tx := f.nft.NewTransaction()
 	Render(tx, fw, counters)
-	f.rendered, f.listing = "", "" // not known until it is listed
+	f.rendered, f.listing = "", "" // unknown until the table is listed
 	if err := f.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("write firewall table %s: %w", routes.FirewallTable, err)
 	}
@@ -145,14 +144,14 @@ func (f *Filter) counters(ctx context.Context) ([]Counter, error) {
 	return counters, nil
 }
 
-// ready finds the nft binary, once.
+// ready opens nft if it is not open yet.
 func (f *Filter) ready() error {
 	if f.nft != nil {
 		return nil
 	}
 	nft, err := f.open()
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("open firewall: the program nft is missing: install it (Debian, Ubuntu: apt install nftables): %w", err)
+		return fmt.Errorf("open firewall: the nft program is missing: install it (Debian, Ubuntu: apt install nftables): %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("open firewall: %w", err)
@@ -161,17 +160,17 @@ func (f *Filter) ready() error {
 	return nil
 }
 
-// listTable is the table as nft prints it without state, empty if there is none.
+// listTable returns the table as nft prints it without state, "" if there is none.
 func listTable(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, "nft", "--stateless", "list", "table", "inet", routes.FirewallTable)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		complaint := strings.TrimSpace(string(exit.Stderr))
-		if strings.Contains(complaint, "No such file or directory") {
+		message := strings.TrimSpace(string(exit.Stderr))
+		if strings.Contains(message, "No such file or directory") {
 			return "", nil
 		}
-		return "", fmt.Errorf("nft: %s: %w", complaint, err)
+		return "", fmt.Errorf("nft: %s: %w", message, err)
 	}
 	return string(out), err
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Filter is a routes.Filter that can do nothing here.
+// Filter is a routes.Filter without function on this system.
 type Filter struct{}
 
 var _ routes.Filter = (*Filter)(nil)
 
-// New returns a filter whose every operation returns errors.ErrUnsupported.
+// New returns a filter whose operations return errors.ErrUnsupported.
 func New() *Filter { return &Filter{} }
 
 // Apply is not supported.

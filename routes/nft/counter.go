@@ -1,10 +1,10 @@
 package nft
 
 const (
-	// CounterTunnel counts packets out of a tunnel with a source that the lane
-	// does not lead to.
+	// CounterTunnel counts packets from a tunnel whose source is not routed to
+	// its lane.
 	CounterTunnel = "spoofed-in-tunnel"
-	// CounterUnderlay counts packets from outside the tunnels with a source of
+	// CounterUnderlay counts packets from outside the tunnels whose source is in
 	// another datacenter.
 	CounterUnderlay = "spoofed-on-underlay"
 )

@@ -44,7 +44,7 @@ func TestStateDetectsEveryForeignChange(t *testing.T) {
 		t.Fatal("no rule in " + chain)
 		return ""
 	}
-	hands := map[string]func(){
+	changes := map[string]func(){
 		"chain flushed":   func() { w.run("nft flush chain inet meshway clamp") },
 		"rule deleted":    func() { w.run("nft delete rule inet meshway nosnat handle %s", firstRule("nosnat")) },
 		"rule added":      func() { w.run("nft add rule inet meshway antispoof accept") },
@@ -54,9 +54,9 @@ func TestStateDetectsEveryForeignChange(t *testing.T) {
 		"all flushed":     func() { w.run("nft flush ruleset") },
 		"chain added":     func() { w.run("nft add chain inet meshway other") },
 	}
-	for name, hand := range hands {
+	for name, change := range changes {
 		require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
-		hand()
+		change()
 		state, err := w.State(t.Context())
 		require.NoError(t, err)
 		assert.NotEqual(t, routes.TableIntact, state, name)
@@ -86,7 +86,7 @@ func TestApplyKeepsCounterValues(t *testing.T) {
 	assert.GreaterOrEqual(t, w.dropped(nft.CounterTunnel), before)
 }
 
-// dropped is the number of packets that a counter has counted.
+// dropped returns the number of packets that a counter has counted.
 func (w *world) dropped(name string) uint64 {
 	w.t.Helper()
 	counters, err := w.Counters(w.t.Context())
@@ -119,22 +119,22 @@ func TestPodSourceSurvivesAForeignMasquerade(t *testing.T) {
 	for name, test := range tests {
 		require.NoError(t, w.Remove(t.Context()))
 		source := w.datagram(test.fromNS, net.JoinHostPort(test.from, "0"), test.toNS, test.to)
-		assert.Equal(t, test.gateway, source.Addr().String(), "%s: the foreign chain works", name)
+		assert.Equal(t, test.gateway, source.Addr().String(), "%s: the foreign chain translates", name)
 		require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
 		source = w.datagram(test.fromNS, net.JoinHostPort(test.from, "0"), test.toNS, test.to)
 		assert.Equal(t, test.from, source.Addr().String(), name)
 	}
 }
 
-// Who asks this host for a Service whose endpoint is elsewhere gets the answer
-// from this host only if it comes back here.
+// A client that connects to a NodePort of this host, whose endpoint is in another
+// datacenter, gets a translated reply only if the reply returns to this host.
 func TestNodePortClientsGetTheAddressOfThisHost(t *testing.T) {
 	w := newWorld(t)
 	w.run("nft add table inet proxy")
 	w.run("nft add chain inet proxy pre { type nat hook prerouting priority -100 ; }")
-	for family, asked := range map[string][]string{"ip": {"10.1.0.1", "10.101.0.9"}, "ip6": {"fd00:1::1", "fd00:101::9"}} {
+	for family, addresses := range map[string][]string{"ip": {"10.1.0.1", "10.101.0.9"}, "ip6": {"fd00:1::1", "fd00:101::9"}} {
 		to := map[string]string{"ip": "10.2.0.2:4000", "ip6": "[fd00:2::2]:4000"}[family]
-		for _, address := range asked {
+		for _, address := range addresses {
 			w.run("nft add rule inet proxy pre %s daddr %s udp dport 30080 dnat %s to %s", family, address, family, to)
 		}
 	}
@@ -144,7 +144,7 @@ func TestNodePortClientsGetTheAddressOfThisHost(t *testing.T) {
 		ClusterIPs: prefixes("10.101.0.0/16", "fd00:101::/112"),
 	}
 	require.NoError(t, w.Apply(t.Context(), fw))
-	for name, test := range map[string]struct{ from, asked, to, seen string }{
+	for name, test := range map[string]struct{ from, dialled, to, source string }{
 		"IPv4 node port":  {"10.1.0.2", "10.1.0.1:30080", "10.2.0.2:4000", "10.1.0.1"},
 		"IPv4 cluster IP": {"10.1.0.2", "10.101.0.9:30080", "10.2.0.2:4000", "10.1.0.2"},
 		"IPv4 pod":        {"10.1.0.2", "10.2.0.2:4000", "10.2.0.2:4000", "10.1.0.2"},
@@ -152,14 +152,14 @@ func TestNodePortClientsGetTheAddressOfThisHost(t *testing.T) {
 		"IPv6 cluster IP": {"fd00:1::2", "[fd00:101::9]:30080", "[fd00:2::2]:4000", "fd00:1::2"},
 		"IPv6 pod":        {"fd00:1::2", "[fd00:2::2]:4000", "[fd00:2::2]:4000", "fd00:1::2"},
 	} {
-		source := w.datagramTo(test.asked, w.left, net.JoinHostPort(test.from, "0"), w.right, test.to)
-		assert.Equal(t, test.seen, source.Addr().String(), name)
+		source := w.datagramTo(test.dialled, w.left, net.JoinHostPort(test.from, "0"), w.right, test.to)
+		assert.Equal(t, test.source, source.Addr().String(), name)
 	}
 }
 
 func TestSpoofedSourcesAreDropped(t *testing.T) {
 	w := newWorld(t)
-	for ns, host := range map[int]int{w.left: 8, w.right: 9} { // what they can claim to be
+	for ns, host := range map[int]int{w.left: 8, w.right: 9} { // the addresses that they use as sources
 		w.in(ns, func() {
 			w.run("ip addr add 10.2.9.%d/32 dev lo", host)
 			w.run("ip addr add 10.9.9.%d/32 dev lo", host)
@@ -191,7 +191,7 @@ func TestSpoofedSourcesAreDropped(t *testing.T) {
 	for name, test := range tests {
 		assert.Equal(t, test.arrives, w.datagram(test.fromNS, test.from, test.toNS, test.to).IsValid(), name)
 	}
-	// At least: the links' own multicasts may count too.
+	// The counters may also include multicast packets of the links themselves.
 	assert.GreaterOrEqual(t, w.dropped(nft.CounterTunnel), uint64(3))
 	assert.GreaterOrEqual(t, w.dropped(nft.CounterUnderlay), uint64(3))
 }
@@ -201,13 +201,13 @@ func TestPeerWhoseNodeAddressIsInRemoteCanConnect(t *testing.T) {
 	w.in(w.left, func() { w.run("ip addr add 10.2.9.9/32 dev lo") })
 	w.run("ip route add 10.2.9.9/32 via 10.1.0.2")
 	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
-	assert.NoError(t, w.connect(w.left, "10.2.9.9", 0, "10.1.0.1:7443"), "it to us")
-	assert.NoError(t, w.connect(0, "10.1.0.1", w.left, "10.2.9.9:7443"), "we to it")
-	assert.Error(t, w.connect(w.left, "10.2.9.9", 0, "10.1.0.1:4000"), "another port of ours")
-	assert.Error(t, w.connect(0, "10.1.0.1", w.left, "10.2.9.9:4000"), "another port of it")
+	assert.NoError(t, w.connect(w.left, "10.2.9.9", 0, "10.1.0.1:7443"), "the peer to this gateway")
+	assert.NoError(t, w.connect(0, "10.1.0.1", w.left, "10.2.9.9:7443"), "this gateway to the peer")
+	assert.Error(t, w.connect(w.left, "10.2.9.9", 0, "10.1.0.1:4000"), "another port of this gateway")
+	assert.Error(t, w.connect(0, "10.1.0.1", w.left, "10.2.9.9:4000"), "another port of the peer")
 }
 
-// connect makes one TCP connection and ends it.
+// connect opens one TCP connection and closes it.
 func (w *world) connect(fromNS int, from string, toNS int, to string) error {
 	conn, accepted, err := w.dial(fromNS, from, toNS, to)
 	if err == nil {
@@ -237,7 +237,7 @@ func (w *world) dial(fromNS int, from string, toNS int, to string) (conn, accept
 
 func TestTCPSegmentsFitIntoTheTunnel(t *testing.T) {
 	w := newWorld(t)
-	w.run("ip link set mesh0 mtu 1300") // the far end's link is 1500, as a pod's is
+	w.run("ip link set mesh0 mtu 1300") // the remote end has 1500, like a pod
 	for _, direction := range []struct {
 		name         string
 		fromNS, toNS int
@@ -254,7 +254,7 @@ func TestTCPSegmentsFitIntoTheTunnel(t *testing.T) {
 		}
 		require.NoError(t, w.Remove(t.Context()))
 		c, a := w.segments(direction.fromNS, direction.from, direction.toNS, direction.to)
-		assert.Greater(t, max(c, a), 1300-header, "%s: without a table it does not", direction.name)
+		assert.Greater(t, max(c, a), 1300-header, "%s: too large without a table", direction.name)
 		require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
 		c, a = w.segments(direction.fromNS, direction.from, direction.toNS, direction.to)
 		assert.LessOrEqual(t, c, 1300-header, direction.name)
@@ -262,7 +262,7 @@ func TestTCPSegmentsFitIntoTheTunnel(t *testing.T) {
 	}
 }
 
-// segments is the size of segment, in bytes, that each end of a connection sends.
+// segments returns the maximum segment size, in bytes, of both ends of a connection.
 func (w *world) segments(fromNS int, from string, toNS int, to string) (dialled, accepted int) {
 	w.t.Helper()
 	d, a, err := w.dial(fromNS, from, toNS, to)
@@ -293,6 +293,6 @@ func TestTrustedDevicesAcceptRemoteSourcesForThisDatacenterOnly(t *testing.T) {
 		fw.TrustedDevices = siblings
 		require.NoError(t, w.Apply(t.Context(), fw))
 		assert.Equal(t, siblings != nil, w.datagram(w.left, "10.2.7.7:0", 0, "10.1.0.1:4000").IsValid())
-		assert.False(t, w.datagram(w.left, "10.2.7.7:0", w.right, "10.2.0.2:4000").IsValid(), "goes back out")
+		assert.False(t, w.datagram(w.left, "10.2.7.7:0", w.right, "10.2.0.2:4000").IsValid(), "would leave the datacenter again")
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// disjoint leaves out prefixes that another covers, and sorts the rest: sets
-// of intervals take no overlaps.
+// disjoint returns the prefixes that no other prefix covers, sorted, because sets
+// of intervals must not overlap.
 func disjoint(prefixes []netip.Prefix) []netip.Prefix {
-	// Sorted so that a prefix comes right behind those that cover it.
+	// The order puts a prefix right after those that cover it.
 	list := slices.SortedFunc(slices.Values(prefixes), netip.Prefix.Compare)
 	var kept []netip.Prefix
 	for _, p := range list {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Rendering is pure, but knftables builds on Linux only.
+// Rendering is pure, but knftables compiles on Linux only.
 
 package nft
 
@@ -16,13 +16,13 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// The names of what our table holds.
+// The names of the chains and sets in Meshway's table.
 const (
-	chainClamp     = "clamp"     // TCP segments fit into the tunnel
-	chainNoSNAT    = "nosnat"    // pods keep their address
-	chainAntispoof = "antispoof" // nobody takes a remote one
-	chainTransit   = "transit"   // half a connection is not tracked
-	chainHandover  = "handover"  // gateways hand over once
+	chainClamp     = "clamp"     // limits TCP segments to the MTU of the tunnel
+	chainNoSNAT    = "nosnat"    // keeps the addresses of pods
+	chainAntispoof = "antispoof" // drops spoofed sources
+	chainTransit   = "transit"   // exempts forwarded packets from connection tracking
+	chainHandover  = "handover"  // prevents forwarding loops between gateways
 
 	setLanes      = "lanes"
 	setLocal      = "local"
@@ -32,10 +32,10 @@ const (
 	setClusterIPs = "clusterips"
 )
 
-// Render fills a transaction that replaces our table, as a whole and at once,
-// by what fw says. Counters go on from the values given, if any. It is pure.
+// Render adds to a transaction the operations that replace Meshway's table by fw.
+// Counters start with the given values, if any. Render is pure.
 func Render(tx *knftables.Transaction, fw routes.Firewall, counters []Counter) {
-	tx.Add(&knftables.Table{}) // so that there is one to delete
+	tx.Add(&knftables.Table{}) // ensures that the deletion succeeds
 	tx.Delete(&knftables.Table{})
 	tx.Add(&knftables.Table{Comment: knftables.PtrTo("managed by Meshway, which restores it when changed")})
 	r := ruleset{tx: tx, fw: fw}
@@ -56,11 +56,11 @@ type ruleset struct {
 	fw routes.Firewall
 }
 
-// ipFamily is how nft names a family.
+// ipFamily has the names of a family in nft.
 type ipFamily struct {
 	family      routes.Family
-	keyword     string // of the match
-	suffix      string // at the end of set names
+	keyword     string // in a match
+	suffix      string // of set names
 	addressType string // of a set of addresses
 }
 
@@ -91,7 +91,7 @@ func (r ruleset) sets() {
 
 func sourcesOf(l routes.Lane) string { return "sources-" + l.Device + "-" }
 
-// prefixSet is one set for each family, since nft has no set of both.
+// prefixSet adds one set for each family, because a set of nft has one family.
 func (r ruleset) prefixSet(name string, prefixes []netip.Prefix) {
 	for _, f := range ipFamilies() {
 		set := name + f.suffix
@@ -115,8 +115,8 @@ func (r ruleset) counters(former []Counter) {
 	}
 }
 
-// clamp lowers the segment size that either end announces to what fits into
-// the tunnel: "rt mtu" is the smaller of both directions' routes.
+// clamp lowers the segment size that either end announces to the MTU of the
+// tunnel: "rt mtu" is the smaller of the MTUs of both directions' routes.
 func (r ruleset) clamp() {
 	r.chain(chainClamp, knftables.FilterType, knftables.ForwardHook, knftables.ManglePriority)
 	for _, match := range []string{"iifname", "oifname"} {
@@ -124,10 +124,9 @@ func (r ruleset) clamp() {
 	}
 }
 
-// noSNAT keeps the source address between datacenters. It comes before the
-// chains of CNI plugins, which masquerade: accepting a packet here would not
-// keep them from it, but a packet has only one source translation, and this
-// one is to its own address.
+// noSNAT keeps source addresses between datacenters. CNI plugins masquerade in
+// later chains. Accepting a packet here would not prevent that, but a packet has
+// only one source translation, so this chain translates the source to itself.
 func (r ruleset) noSNAT() {
 	r.chain(chainNoSNAT, knftables.NATType, knftables.PostroutingHook, knftables.SNATPriority+"-1")
 	if r.hasTransit() {
@@ -143,13 +142,13 @@ func (r ruleset) noSNAT() {
 	}
 }
 
-// antispoof lets out of a lane only the sources that the lane leads to, and
-// from elsewhere none of another datacenter.
+// antispoof accepts from a lane only sources that are routed to the lane, and
+// from other devices no source of another datacenter.
 func (r ruleset) antispoof() {
 	r.chain(chainAntispoof, knftables.FilterType, knftables.PreroutingHook, knftables.RawPriority)
 	r.rule(chainAntispoof, `iifname "lo" accept`)
-	// Neighbours solicit from link-local addresses, and from global ones, which
-	// may be in Remote (RFC 4861 section 7.2.2); nobody forwards these.
+	// Neighbour solicitations have link-local or global sources, which may be in
+	// Remote (RFC 4861 section 7.2.2). Routers do not forward them.
 	r.rule(chainAntispoof, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept")
 	for _, l := range r.fw.Lanes {
 		for _, f := range ipFamilies() {
@@ -164,9 +163,9 @@ func (r ruleset) antispoof() {
 	}
 }
 
-// underlay lets through what a peer sends us outside the tunnels, though its
-// node address be in Remote: it has to, before there is a tunnel. All of it
-// is for this host itself; nothing is forwarded.
+// underlay accepts packets that a peer sends to this host outside the tunnels,
+// even if its node address is in Remote, because it has to connect before there
+// is a tunnel. It accepts only packets to this host itself.
 func (r ruleset) underlay() {
 	const here = "fib daddr type local accept"
 	if len(r.fw.TunnelPorts) > 0 {
@@ -174,7 +173,7 @@ func (r ruleset) underlay() {
 	}
 	if r.fw.ControlPort != 0 {
 		r.rule(chainAntispoof, "tcp dport", strconv.Itoa(int(r.fw.ControlPort)), here)
-		// Answers to our own connections; they never begin with a bare SYN.
+		// Replies on connections that this host opened; they are never a bare SYN.
 		peers := append([]uint16{r.fw.ControlPort}, r.fw.PeerControlPorts...)
 		r.rule(chainAntispoof, "tcp sport {", portList(peers), "} tcp flags & (syn | ack) != syn", here)
 	}
@@ -182,9 +181,9 @@ func (r ruleset) underlay() {
 	r.rule(chainAntispoof, "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }", here)
 }
 
-// siblings lets in what another gateway of this datacenter took out of its
-// tunnel for a pod that is here, or behind this host: it has been checked
-// there. A pod of this host cannot use that, for it is behind another device.
+// siblings accepts packets with remote sources that a sibling forwards from its
+// tunnel to this datacenter. The sibling has checked the source. A pod of this
+// host cannot use this rule, because its packets arrive on another device.
 func (r ruleset) siblings() {
 	for _, device := range r.fw.TrustedDevices {
 		for _, f := range ipFamilies() {

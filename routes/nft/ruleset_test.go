@@ -43,7 +43,7 @@ func firewalls() map[string]routes.Firewall {
 				{Device: "mesh1", Sources: prefixes("10.2.0.0/16", "fd00:2::/48")},
 			},
 			Local: prefixes("10.1.0.0/16", "fd00:1::/48"),
-			// The overlay covers a part of itself that is listed too.
+			// One prefix covers another one in the list.
 			Remote:      prefixes("10.2.0.0/16", "10.2.3.0/24", "10.3.0.0/16", "192.0.2.7/32", "fd00:2::/48"),
 			TunnelPorts: []uint16{51821, 51820, 51820},
 			ControlPort: 7443, PeerControlPorts: []uint16{17443},
@@ -57,7 +57,7 @@ func firewalls() map[string]routes.Firewall {
 	}
 }
 
-// render returns the transaction, and the table that it makes.
+// render returns the transaction and the resulting table.
 func render(t *testing.T, fw routes.Firewall) (string, string) {
 	t.Helper()
 	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)

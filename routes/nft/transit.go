@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/knftables"
 )
 
-// hasTransit tells whether other gateways share the work of this one.
+// hasTransit reports whether the datacenter has several gateways.
 func (r ruleset) hasTransit() bool { return len(r.fw.Transit.Devices) > 0 }
 
 func (r ruleset) transitSets() {
@@ -20,16 +20,16 @@ func (r ruleset) transitSets() {
 	r.prefixSet(setServices, r.fw.Transit.Services)
 }
 
-// transit takes from connection tracking what only passes through, since the
-// other half of it may pass another gateway. Whose a packet is, is told by the
-// devices that it comes by and goes to, which is the kernel's own word: ranges
-// of pods per host are known only for some of the CNI plugins. An address of
-// this host has no such device, so what is for it stays tracked.
+// transit exempts packets that this host only forwards from connection tracking,
+// because the other direction of their connection may use another gateway. It
+// identifies them by the devices on which they arrive and leave, because the pod
+// prefixes of each host are known for some CNI plugins only. A packet to this host
+// itself leaves on no such device, so it is tracked.
 //
-// It comes right before connection tracking, behind antispoof.
+// The chain runs after antispoof and right before connection tracking.
 func (r ruleset) transit() {
 	r.chain(chainTransit, knftables.FilterType, knftables.PreroutingHook, knftables.RawPriority+"+1")
-	var hosts []string // nft does not look a fib's oifname up in a set of interface names
+	var hosts []string // nft cannot match the oifname of a fib lookup with a named set
 	for _, device := range r.fw.Transit.Devices {
 		hosts = append(hosts, strconv.Quote(device))
 	}
@@ -41,9 +41,9 @@ func (r ruleset) transit() {
 	}
 }
 
-// masqueradeServices gives this host's address to what was translated here for a pod
-// of another host. The pod's answer would go to any gateway, of which only
-// this one knows what to translate it back to.
+// masqueradeServices translates the source of packets whose destination this host
+// has translated to a pod of another host. Otherwise the pod might send its reply
+// through another gateway, which cannot reverse the translation.
 func (r ruleset) masqueradeServices() {
 	for _, f := range ipFamilies() {
 		r.rule(chainNoSNAT, "oifname", "@"+setHosts, "ct status dnat",
@@ -51,9 +51,10 @@ func (r ruleset) masqueradeServices() {
 	}
 }
 
-// handover keeps what a lane or another host handed to this gateway from
-// going on to another one: two that have lost their lanes would send it to
-// and fro. Only the pods of this host may use another gateway instead.
+// handover drops packets to a remote prefix that arrived on a lane or from another
+// host and would be forwarded to another gateway. Two gateways without lanes would
+// otherwise forward such packets to each other repeatedly. Only this host and its
+// own pods may use another gateway.
 func (r ruleset) handover() {
 	r.chain(chainHandover, knftables.FilterType, knftables.ForwardHook, knftables.FilterPriority)
 	for _, from := range []string{setHosts, setLanes} {

@@ -19,13 +19,13 @@ import (
 	"github.com/meshway/meshway/routes/nft"
 )
 
-// world is a gateway between a pod of this datacenter and one of another,
-// each in a network namespace of the test's own, without uplink:
+// world is a gateway between a pod of this datacenter and a pod of another one,
+// each in its own network namespace without an uplink:
 //
 //	left 10.1.0.2 ── l0 10.1.0.1 │ gateway │ 10.2.0.1 mesh0 ── right 10.2.0.2
 //	     fd00:1::2      fd00:1::1 │         │ fd00:2::1            fd00:2::2
 //
-// The test's own thread is in the gateway.
+// The test's thread is in the namespace of the gateway.
 type world struct {
 	*nft.Filter
 	t           testing.TB
@@ -34,7 +34,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	require.Zero(t, unix.Geteuid(), "this test needs root: it makes network namespaces")
+	require.Zero(t, unix.Geteuid(), "this test needs root: it creates network namespaces")
 	w := &world{Filter: nft.New(), t: t, left: namespace(t), right: namespace(t)}
 	runtime.LockOSThread() // never unlocked: thread and namespace end with the test
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
@@ -45,8 +45,9 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// join makes a link between the gateway's device and eth0 of a namespace.
-// Neighbours are fixed: the first solicitation of a new link may be lost.
+// join adds a link between the gateway's device and eth0 of a namespace. Its
+// neighbour entries are static, because the first solicitation on a new link may
+// be lost.
 func (w *world) join(ns int, device string, net int) {
 	ours, theirs := fmt.Sprintf("02:00:00:00:0%d:01", net), fmt.Sprintf("02:00:00:00:0%d:02", net)
 	w.run("ip link add %s address %s type veth peer name eth0 address %s netns /proc/%d/fd/%d",
@@ -62,14 +63,14 @@ func (w *world) join(ns int, device string, net int) {
 	})
 }
 
-// configureEnd sets up one end of a link.
+// configureEnd configures one end of a link.
 func (w *world) configureEnd(device string, net, host int) {
 	w.run("ip addr add 10.%d.0.%d/24 dev %s", net, host, device)
 	w.run("ip addr add fd00:%d::%d/64 dev %s nodad", net, host, device)
 	w.run("ip link set %s up", device)
 }
 
-// namespace makes a network namespace that lives as long as the test.
+// namespace returns a new network namespace, which ends with the test.
 func namespace(t testing.TB) int {
 	t.Helper()
 	type result struct {
@@ -92,7 +93,7 @@ func namespace(t testing.TB) int {
 	return r.ns
 }
 
-// in acts in a namespace, 0 being the gateway's own.
+// in calls act in a namespace; 0 is that of the gateway.
 func (w *world) in(ns int, act func()) {
 	w.t.Helper()
 	if ns == 0 {
@@ -122,21 +123,21 @@ func (w *world) run(format string, args ...any) string {
 
 func (w *world) Break() { w.run("nft flush chain inet meshway antispoof") }
 
-// Written is the table's handle, which the kernel gives anew to each table.
+// Written returns the table's handle, which differs for each new table.
 func (w *world) Written() string {
 	first, _, _ := strings.Cut(w.run("nft -a list table inet meshway"), "\n")
 	return first
 }
 
-// datagram sends one from a namespace and address to another, and returns the
-// source that it arrives with; zero when it does not arrive.
+// datagram sends a datagram from one namespace and address to another, and returns
+// the source address with which it arrives; zero if it does not arrive.
 func (w *world) datagram(fromNS int, from string, toNS int, to string) netip.AddrPort {
 	w.t.Helper()
 	return w.datagramTo(to, fromNS, from, toNS, to)
 }
 
-// datagramTo sends to an address that is translated on the way.
-func (w *world) datagramTo(asked string, fromNS int, from string, toNS int, to string) netip.AddrPort {
+// datagramTo is datagram for a destination that the gateway translates.
+func (w *world) datagramTo(dialled string, fromNS int, from string, toNS int, to string) netip.AddrPort {
 	w.t.Helper()
 	var receiver, sender *net.UDPConn
 	var err error
@@ -145,7 +146,7 @@ func (w *world) datagramTo(asked string, fromNS int, from string, toNS int, to s
 	require.NoError(w.t, err)
 	defer receiver.Close()
 	w.in(fromNS, func() {
-		sender, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(asked)))
+		sender, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(dialled)))
 	})
 	require.NoError(w.t, err)
 	defer sender.Close()

@@ -1,3 +1,3 @@
-// Package routestest has stateful fakes of routes.Kernel and routes.Filter,
-// and the tables of promises that the fakes and the real adapters both keep.
+// Package routestest has stateful fakes of routes.Kernel and routes.Filter, and
+// the contract tests that the fakes and the real adapters run.
 package routestest

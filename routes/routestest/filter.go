@@ -23,7 +23,7 @@ var _ routes.Filter = (*Filter)(nil)
 // NewFilter returns a filter without a table.
 func NewFilter() *Filter { return &Filter{} }
 
-// Apply writes unless the table is intact and the same.
+// Apply writes the table unless it is intact and equal.
 func (f *Filter) Apply(_ context.Context, fw routes.Firewall) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -38,7 +38,7 @@ func (f *Filter) Apply(_ context.Context, fw routes.Firewall) error {
 	return nil
 }
 
-// State tells whether there is a table, and one that nobody else has changed.
+// State reports whether there is a table, and whether Break has changed it.
 func (f *Filter) State(context.Context) (routes.TableState, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,21 +63,21 @@ func (f *Filter) Remove(context.Context) error {
 	return nil
 }
 
-// Break is another hand that changes our table.
+// Break changes the table, as another program would.
 func (f *Filter) Break() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.broken = true
 }
 
-// Fail makes every operation return err, until it is nil.
+// Fail makes every operation return err; nil ends this.
 func (f *Filter) Fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
 }
 
-// Applied is what the table says, and whether there is one.
+// Applied returns the content of the table, and whether there is one.
 func (f *Filter) Applied() (routes.Firewall, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,12 +87,12 @@ func (f *Filter) Applied() (routes.Firewall, bool) {
 	return *f.applied, true
 }
 
-// Writes is how often the table was written.
+// Writes returns how often the table was written.
 func (f *Filter) Writes() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.writes
 }
 
-// Written differs after each write.
+// Written returns a text that differs after each write.
 func (f *Filter) Written() string { return strconv.Itoa(f.Writes()) }

@@ -10,29 +10,30 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// FilterWorld is a filter and the hands of others. *Filter is one.
+// FilterWorld is a filter and the operations of other programs on its table.
+// *Filter implements FilterWorld.
 type FilterWorld interface {
 	routes.Filter
-	Break()          // changes our table by another hand
+	Break()          // changes the table as another program would
 	Written() string // differs after each write
 }
 
-// FilterContract runs what every routes.Filter keeps against fresh worlds.
+// FilterContract runs the contract tests of a routes.Filter, each in a new world.
 func FilterContract(t *testing.T, world func(t *testing.T) FilterWorld) {
 	t.Helper()
-	promises := map[string]func(*testing.T, FilterWorld){
+	tests := map[string]func(*testing.T, FilterWorld){
 		"before the first apply there is no table": absentAtFirst,
 		"an intact table is not written again":     intactIsNotWritten,
-		"a broken table is noticed and repaired":   brokenIsRepaired,
-		"another wish replaces the table":          changedFirewallReplaces,
+		"a changed table is detected and repaired": brokenIsRepaired,
+		"another firewall replaces the table":      changedFirewallReplaces,
 		"removing twice is no error":               removingTwiceIsFine,
 	}
-	for name, promise := range promises {
-		t.Run(name, func(t *testing.T) { promise(t, world(t)) })
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { test(t, world(t)) })
 	}
 }
 
-// SampleFirewall is one lane to one datacenter.
+// SampleFirewall returns a firewall with one lane to one datacenter.
 func SampleFirewall() routes.Firewall {
 	remote := []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16"), netip.MustParsePrefix("fd00:2::/48")}
 	return routes.Firewall{

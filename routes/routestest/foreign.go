@@ -7,11 +7,11 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// The operations of this file are what others do to the kernel. Each wakes
-// those who watch.
+// The methods in this file act like another program on the host. Each makes Watch
+// wake.
 
-// AddDevice makes a link that is up, with an address of this host if it is
-// valid. While a Kernel has no address, it takes every source for its own.
+// AddDevice adds a link that is up, with an address of this host if address is
+// valid. A Kernel without addresses accepts every source address.
 func (k *Kernel) AddDevice(name string, address netip.Addr) {
 	k.foreign(func() {
 		k.addDevice(name)
@@ -21,12 +21,12 @@ func (k *Kernel) AddDevice(name string, address netip.Addr) {
 	})
 }
 
-// AddLink makes a prefix reachable on the link of a device, with routers in it.
+// AddLink adds an on-link prefix to a device: routers in it are reachable.
 func (k *Kernel) AddLink(device string, prefix netip.Prefix) {
 	k.foreign(func() { k.links[device] = append(k.links[device], prefix) })
 }
 
-// DownDevice takes a link down, and with it all that leads through it.
+// DownDevice takes a link down, which deletes all nexthops and routes through it.
 func (k *Kernel) DownDevice(name string) {
 	k.foreign(func() {
 		k.devices[name] = false
@@ -43,10 +43,10 @@ func (k *Kernel) DownDevice(name string) {
 	})
 }
 
-// UpDevice takes a link up again. What led through it does not come back.
+// UpDevice takes a link up. It does not restore nexthops or routes.
 func (k *Kernel) UpDevice(name string) { k.foreign(func() { k.devices[name] = true }) }
 
-// AddRoute adds a route that is not ours, without a nexthop object.
+// AddRoute adds a foreign route, without a nexthop object.
 func (k *Kernel) AddRoute(table int, prefix netip.Prefix, device string, protocol int) {
 	k.foreign(func() {
 		r := route{device: device, protocol: protocol}
@@ -55,14 +55,14 @@ func (k *Kernel) AddRoute(table int, prefix netip.Prefix, device string, protoco
 	})
 }
 
-// DeleteRoute deletes a route, whoever's it is.
+// DeleteRoute deletes a route of any protocol.
 func (k *Kernel) DeleteRoute(table int, prefix netip.Prefix) {
 	k.foreign(func() { delete(k.routes, routeKey{table, prefix}) })
 }
 
-// AddRule adds a rule that leads to any table.
-func (k *Kernel) AddRule(leadsTo int, rule routes.Rule) {
-	k.foreign(func() { k.rules[ruleKey{rule, leadsTo}] = true })
+// AddRule adds a rule that looks up the given table.
+func (k *Kernel) AddRule(lookup int, rule routes.Rule) {
+	k.foreign(func() { k.rules[ruleKey{rule, lookup}] = true })
 }
 
 // DeleteRule deletes a rule.
@@ -70,14 +70,14 @@ func (k *Kernel) DeleteRule(table int, rule routes.Rule) {
 	k.foreign(func() { delete(k.rules, ruleKey{rule, rule.Table(table)}) })
 }
 
-// AddNexthop adds a blackhole that is not ours.
+// AddNexthop adds a foreign blackhole nexthop.
 func (k *Kernel) AddNexthop(id uint32, protocol int) {
 	k.foreign(func() {
 		k.nexthops[id] = nexthop{Nexthop: routes.Nexthop{ID: id, Family: routes.IPv4}, protocol: protocol}
 	})
 }
 
-// DeleteNexthop deletes a nexthop or group, whoever's it is.
+// DeleteNexthop deletes a nexthop or group of any protocol.
 func (k *Kernel) DeleteNexthop(id uint32) { k.foreign(func() { k.dropNexthop(id) }) }
 
 // SetSysctl sets a setting.

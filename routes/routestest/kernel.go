@@ -12,9 +12,9 @@ import (
 )
 
 // Kernel is a routes.Kernel in memory. It refuses what the real one refuses:
-// entries that exist, legs on devices that are missing or down, groups of
-// missing legs, routes to missing nexthops. Like the real one it drops nexthops
-// with their device, and routes with their nexthop.
+// adding existing entries, nexthops on devices that are missing or down, groups
+// of missing nexthops, routes to missing nexthops. Like the real one it deletes
+// nexthops with their device, and routes with their nexthop.
 type Kernel struct {
 	mu        sync.Mutex // guards all following fields
 	devices   map[string]bool
@@ -24,16 +24,16 @@ type Kernel struct {
 	routes    map[routeKey]route
 	rules     map[ruleKey]bool
 	sysctls   map[string]string
-	saved     map[string]savedSysctl
+	saved     map[string]savedSysctl // by key
 	faults    []fault
 	calls     Calls
 	watchers  map[*watcher]bool
 }
 
-// Calls counts what a Kernel was asked.
+// Calls counts the calls of a Kernel's methods.
 type Calls struct {
 	Observe, Sysctls, Apply, Lookup int
-	Messages                        int // entries that Apply was told to write
+	Messages                        int // entries that Apply had to write
 }
 
 type (
@@ -48,7 +48,7 @@ type (
 	}
 	route struct {
 		routes.Route
-		device   string // of a route that is not ours
+		device   string // of a foreign route
 		protocol int
 	}
 	ruleKey struct {
@@ -63,20 +63,20 @@ type (
 	watcher struct{ wake func() }
 )
 
-// The refusals of the kernel.
+// The errors of the kernel.
 var (
 	ErrExists  = errors.New("file exists")
 	ErrMissing = errors.New("no such file or directory")
 	ErrInvalid = errors.New("invalid argument")
 	ErrDown    = errors.New("network is down")
-	// ErrUnreachable is the answer to a router that is on no link of its device.
+	// ErrUnreachable is the error for a router that is on no link of its device.
 	ErrUnreachable = errors.New("network is unreachable")
 )
 
 var _ routes.Kernel = (*Kernel)(nil)
 
-// NewKernel returns a kernel with devices that are up and the sysctls of a
-// fresh namespace.
+// NewKernel returns a kernel with devices that are up and the sysctls of a new
+// network namespace.
 func NewKernel(devices ...string) *Kernel {
 	k := &Kernel{
 		devices:   map[string]bool{},
@@ -99,7 +99,7 @@ func NewKernel(devices ...string) *Kernel {
 	return k
 }
 
-// Observe returns what is ours, sorted.
+// Observe implements routes.Kernel.
 func (k *Kernel) Observe(_ context.Context, table int) (routes.Observed, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -110,7 +110,7 @@ func (k *Kernel) Observe(_ context.Context, table int) (routes.Observed, error) 
 	return k.observed(table), nil
 }
 
-// Sysctls returns the settings that exist, sorted.
+// Sysctls implements routes.Kernel.
 func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -127,7 +127,8 @@ func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, err
 	return found, nil
 }
 
-// Lookup follows our rules, by priority, and then the longest prefix.
+// Lookup implements routes.Kernel: it uses the rules by priority, and in each
+// table the longest prefix.
 func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -136,7 +137,7 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 		return routes.Lookup{}, err
 	}
 	for _, rule := range k.sortedRules() {
-		if rule.Family != routes.FamilyOf(addr) || rule.In != "" { // the packet is of this host
+		if rule.Family != routes.FamilyOf(addr) || rule.In != "" { // the packet is from this host
 			continue
 		}
 		if found, ok := k.longest(rule.table, addr); ok {
@@ -156,24 +157,25 @@ func (k *Kernel) longest(table int, addr netip.Addr) (route, bool) {
 	return best, ok
 }
 
-// resolve takes the first leg of a group, where the kernel takes one by hash.
+// resolve uses the first member of a group; the real kernel selects one by hash.
 func (k *Kernel) resolve(table int, r route) routes.Lookup {
 	found := routes.Lookup{Table: table, Prefix: r.Prefix, Nexthop: r.Nexthop, Device: r.device}
-	leg := k.nexthops[r.Nexthop]
-	if len(leg.members) > 0 {
-		leg = k.nexthops[leg.members[0]]
+	hop := k.nexthops[r.Nexthop]
+	if len(hop.members) > 0 {
+		hop = k.nexthops[hop.members[0]]
 	}
 	if found.Nexthop == 0 {
 		return found
 	}
-	found.Device, found.Via, found.Blackhole = leg.Device, leg.Via, leg.Device == ""
+	found.Device, found.Via, found.Blackhole = hop.Device, hop.Via, hop.Device == ""
 	if !found.Blackhole {
 		found.Source = r.Source
 	}
 	return found
 }
 
-// Watch wakes once, and then after everything that another hand does.
+// Watch implements routes.Kernel. It wakes once, and then after every operation
+// that acts like another program.
 func (k *Kernel) Watch(ctx context.Context, wake func()) error {
 	w := &watcher{wake: wake}
 	k.mu.Lock()
@@ -187,16 +189,16 @@ func (k *Kernel) Watch(ctx context.Context, wake func()) error {
 	return nil
 }
 
-// Calls returns the counts since the start.
+// Calls returns the numbers of calls so far.
 func (k *Kernel) Calls() Calls {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.calls
 }
 
-// Fail makes every operation fail whose text contains the given one, until
-// Heal: "observe", "sysctls", "lookup 10.0.0.1", "add route 10.2.0.0/16",
-// "delete rule", "set sysctl net/ipv4/ip_forward" and so on.
+// Fail makes every operation fail with err whose text contains operation, until
+// Heal is called. Texts are "observe", "sysctls", "lookup 10.0.0.1", "add route
+// 10.2.0.0/16 …", "delete rule …", "set sysctl net/ipv4/ip_forward=1" and so on.
 func (k *Kernel) Fail(operation string, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -210,7 +212,7 @@ func (k *Kernel) Heal() {
 	k.faults = nil
 }
 
-// fault is the error that an operation was told to have.
+// fault returns the error that Fail set for an operation.
 func (k *Kernel) fault(operation string) error {
 	for _, f := range k.faults {
 		if strings.Contains(operation, f.operation) {

@@ -11,14 +11,14 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// ToNodes is the sample of a gateway that leads what comes out of its lane to
+// ToNodes returns the Sample of a gateway that routes packets from its lane to
 // the pods of two nodes through a tunnel.
 func ToNodes() routes.Config {
 	c := Sample()
 	for i, f := range []routes.Family{routes.IPv6, routes.IPv4} {
 		c.Rules = slices.Insert(c.Rules, 1-i, routes.Rule{Family: f, Priority: routes.DefaultRulePriority - 1, In: "mesh0"})
 	}
-	for _, prefix := range []string{"10.1.7.0/24", "10.2.0.0/16"} { // the second one is in both tables
+	for _, prefix := range []string{"10.1.7.0/24", "10.2.0.0/16"} { // the second is in both tables
 		c.Routes = append(c.Routes, routes.Route{
 			Prefix: netip.MustParsePrefix(prefix), Nexthop: routes.LaneNexthopID(1, routes.IPv4), ToNode: true,
 		})
@@ -31,7 +31,7 @@ func nodeRoutes(t *testing.T, w World) {
 	got := apply(t, w, want)
 	assert.True(t, routes.Diff(want, got, true).Empty(), routes.Diff(want, got, true))
 	_, err := w.Lookup(t.Context(), netip.MustParseAddr("10.1.7.1"))
-	require.ErrorIs(t, err, routes.ErrNoRoute, "what this host itself sends does not go by them")
+	require.ErrorIs(t, err, routes.ErrNoRoute, "packets of this host do not use them")
 
 	wakes := watch(t, w)
 	wakes.requireWake(t, func() { w.DeleteRule(table, want.Rules[0]) })
@@ -47,7 +47,7 @@ func nodeRoutes(t *testing.T, w World) {
 	assert.Equal(t, routes.Observed{Config: routes.Config{Table: table}}, left)
 }
 
-func ruleToAnotherTable(t *testing.T, w World) {
+func ruleWithAnotherTable(t *testing.T, w World) {
 	want := ToNodes()
 	for _, r := range want.Rules {
 		other := table
@@ -59,6 +59,6 @@ func ruleToAnotherTable(t *testing.T, w World) {
 	assert.Empty(t, observe(t, w).Rules)
 	apply(t, w, want)
 	w.DeleteRule(table, want.Rules[0])
-	assert.Equal(t, want.Rules[1:], observe(t, w).Rules, "the other one is still there")
+	assert.Equal(t, want.Rules[1:], observe(t, w).Rules, "the other rule still exists")
 	apply(t, w, want)
 }

@@ -26,11 +26,11 @@ func secondApplyIsEmpty(t *testing.T, w World) {
 func nothingDeletedWithoutPrune(t *testing.T, w World) {
 	before := apply(t, w, Sample())
 	less := routes.Config{Table: table}
-	after, err := routes.Apply(t.Context(), w, less, false)
+	after, err := Apply(t.Context(), w, less, false)
 	require.NoError(t, err)
 	before.Sysctls = nil
 	assert.Equal(t, before, after)
-	after, err = routes.Apply(t.Context(), w, less, true)
+	after, err = Apply(t.Context(), w, less, true)
 	require.NoError(t, err)
 	assert.Equal(t, less, after.Config)
 }
@@ -44,7 +44,7 @@ func lostNexthopLeavesGroups(t *testing.T, w World) {
 		{ID: routes.GroupID(0, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LaneNexthopID(0, routes.IPv4)}},
 		want.Groups[1], want.Groups[3],
 	}, got.Groups)
-	assert.NotContains(t, got.Routes, want.Routes[1], "its only leg is gone")
+	assert.NotContains(t, got.Routes, want.Routes[1], "its only nexthop is gone")
 	assert.Contains(t, got.Routes, want.Routes[0])
 }
 
@@ -54,7 +54,7 @@ func groupTurnsIntoBlackhole(t *testing.T, w World) {
 	dead := Sample()
 	dead.Groups[0].Members = []uint32{routes.BlackholeID(routes.IPv4)}
 	change := routes.Diff(dead, observeAll(t, w, dead), true)
-	assert.Equal(t, 1, change.Len(), "one message, whatever the number of routes")
+	assert.Equal(t, 1, change.Len(), "one message for any number of routes")
 	apply(t, w, dead)
 	found, err := w.Lookup(t.Context(), netip.MustParseAddr("10.2.0.1"))
 	require.NoError(t, err)
@@ -62,16 +62,16 @@ func groupTurnsIntoBlackhole(t *testing.T, w World) {
 	apply(t, w, want)
 }
 
-func badEntryDoesNotHideOthers(t *testing.T, w World) {
+func badEntryDoesNotStopOthers(t *testing.T, w World) {
 	want := Sample()
-	want.Nexthops[3].Device = "mesh9" // leg of lane 1
+	want.Nexthops[3].Device = "mesh9" // nexthop of lane 1
 	for range 2 {
-		got, err := routes.Apply(t.Context(), w, want, true)
+		got, err := Apply(t.Context(), w, want, true)
 		require.ErrorContains(t, err, "device mesh9 does not exist")
 		assert.Equal(t, want.Rules, got.Rules)
-		assert.Equal(t, want.Routes, got.Routes, "none is missing, or packets would leave unencrypted")
-		assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members, "has another leg")
-		assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, got.Groups[2].Members, "has none")
+		assert.Equal(t, want.Routes, got.Routes, "all exist, so that no packet is sent unencrypted")
+		assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members, "has another nexthop")
+		assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, got.Groups[2].Members, "has no other nexthop")
 	}
 	apply(t, w, Sample())
 }
@@ -90,15 +90,16 @@ func foreignRoutesSurvive(t *testing.T, w World) {
 func foreignRouteIsNotOverwritten(t *testing.T, w World) {
 	want := Sample()
 	w.AddRoute(table, want.Routes[0].Prefix, "mesh1", boot)
-	got, err := routes.Apply(t.Context(), w, want, true)
+	got, err := Apply(t.Context(), w, want, true)
 	require.ErrorContains(t, err, "10.2.0.0/16")
 	require.ErrorContains(t, err, "exists")
 	assert.Equal(t, []routes.ForeignRoute{{Prefix: want.Routes[0].Prefix, Protocol: boot, Device: "mesh1"}}, got.Foreign)
 	assert.Equal(t, want.Routes[1:], got.Routes)
 }
 
-// What was ours when it was observed may be another's when it is deleted.
-func deletionSparesOthers(t *testing.T, w World) {
+// A route that was Meshway's when it was observed may have been replaced by a
+// foreign one when it is deleted.
+func foreignRouteIsNotDeleted(t *testing.T, w World) {
 	prefix := netip.MustParsePrefix("10.9.0.0/16")
 	w.AddRoute(table, prefix, "mesh0", boot)
 	deletion := routes.Delta[routes.Route]{Delete: []routes.Route{{Prefix: prefix}}}
@@ -111,17 +112,17 @@ func foreignNexthopSurvives(t *testing.T, w World) {
 	foreign := []routes.ForeignNexthop{{ID: id, Protocol: boot}}
 	w.AddNexthop(id, boot)
 	want := Sample()
-	got, err := routes.Apply(t.Context(), w, want, true)
+	got, err := Apply(t.Context(), w, want, true)
 	var conflict routes.Conflict
 	require.ErrorAs(t, err, &conflict)
 	require.ErrorContains(t, err, "id 0x4d570004 belongs to protocol 3")
 	assert.Equal(t, foreign, got.ForeignNexthops)
-	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members, "lives on with its other leg")
-	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, got.Groups[2].Members, "has no other leg")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members, "keeps its other nexthop")
+	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, got.Groups[2].Members, "has no other nexthop")
 	assert.Equal(t, want.Routes, got.Routes)
-	assert.True(t, routes.Diff(want, got, true).Empty(), "there is nothing more to write")
-	_, err = routes.Apply(t.Context(), w, want, true)
-	require.ErrorAs(t, err, &conflict, "but it is still an error")
+	assert.True(t, routes.Diff(want, got, true).Empty(), "there is nothing left to write")
+	_, err = Apply(t.Context(), w, want, true)
+	require.ErrorAs(t, err, &conflict, "it is still an error")
 	left, err := routes.Remove(t.Context(), w, table)
 	require.NoError(t, err)
 	assert.Equal(t, foreign, left.ForeignNexthops)
@@ -142,22 +143,22 @@ func foreignDeletionsAreRepaired(t *testing.T, w World) {
 	_, err := applier.Apply(t.Context(), want, true)
 	require.NoError(t, err)
 	wakes := watch(t, w)
-	hands := []func(){
+	deletions := []func(){
 		func() { w.DeleteRoute(table, want.Routes[0].Prefix) },
 		func() { w.DeleteRoute(table, want.Routes[3].Prefix) },
 		func() { w.DeleteRule(table, want.Rules[0]) },
 		func() { w.DeleteRule(table, want.Rules[1]) },
-		func() { w.DeleteNexthop(want.Groups[1].ID) }, // takes one route with it
+		func() { w.DeleteNexthop(want.Groups[1].ID) }, // deletes one route, too
 	}
-	for _, hand := range hands {
-		wakes.requireWake(t, hand)
+	for _, deletion := range deletions {
+		wakes.requireWake(t, deletion)
 		got, err := applier.Apply(t.Context(), want, true)
 		require.NoError(t, err)
 		require.Equal(t, want, got.Config)
 	}
 	got, err := applier.Apply(t.Context(), want, true)
 	require.NoError(t, err)
-	assert.Equal(t, uint64(len(hands)+1), got.Repaired)
+	assert.Equal(t, uint64(len(deletions)+1), got.Repaired)
 }
 
 func ownWritesDoNotWake(t *testing.T, w World) {
@@ -170,9 +171,9 @@ func ownWritesDoNotWake(t *testing.T, w World) {
 		apply(t, w, less)
 		apply(t, w, want)
 	}
-	// A foreign deletion comes behind all that our writes could have caused.
+	// The event of a foreign deletion follows all events of our writes.
 	wakes.requireWake(t, func() { w.DeleteRoute(table, want.Routes[0].Prefix) })
-	assert.Equal(t, int64(2), wakes.n.Load(), "one for listening, one for the deletion")
+	assert.Equal(t, int64(2), wakes.n.Load(), "one at the start, one for the deletion")
 }
 
 func lookupReports(t *testing.T, w World) {
@@ -200,7 +201,7 @@ func lookupReports(t *testing.T, w World) {
 	require.ErrorIs(t, err, routes.ErrNoRoute)
 }
 
-func sysctlsArePutBack(t *testing.T, w World) {
+func sysctlsAreRestored(t *testing.T, w World) {
 	want := Sample()
 	keys := []string{want.Sysctls[0].Key, want.Sysctls[1].Key}
 	before, err := w.Sysctls(t.Context(), keys)
@@ -212,10 +213,10 @@ func sysctlsArePutBack(t *testing.T, w World) {
 	after, err := w.Sysctls(t.Context(), append(keys, "net/ipv4/no_such_key"))
 	require.NoError(t, err)
 	assert.Equal(t, []routes.Sysctl{{Key: keys[0], Value: "1"}, before[1]}, after,
-		"who changed the first since knows better")
+		"the first was changed by another program since")
 
 	missing := routes.Config{Table: table, Sysctls: []routes.Sysctl{{Key: "net/ipv4/no_such_key", Value: "1"}}}
-	_, err = routes.Apply(t.Context(), w, missing, true)
+	_, err = Apply(t.Context(), w, missing, true)
 	require.ErrorContains(t, err, "set sysctl net/ipv4/no_such_key=1")
 }
 
@@ -232,7 +233,7 @@ func removalLeavesNothing(t *testing.T, w World) {
 func foreignSourceIsRefused(t *testing.T, w World) {
 	want := Sample()
 	want.Routes[0].Source = netip.MustParseAddr("192.0.2.77")
-	got, err := routes.Apply(t.Context(), w, want, true)
+	got, err := Apply(t.Context(), w, want, true)
 	require.ErrorContains(t, err, "add route 10.2.0.0/16")
 	assert.False(t, errors.Is(err, routes.ErrNoRoute))
 	assert.Equal(t, want.Routes[1:], got.Routes)
@@ -249,7 +250,7 @@ func routeMoves(t *testing.T, w World) {
 	apply(t, w, want)
 }
 
-// observeAll is what Apply looks at: the sysctls too.
+// observeAll observes the state as an Applier does, including the sysctls.
 func observeAll(t *testing.T, w World, want routes.Config) routes.Observed {
 	t.Helper()
 	got := observe(t, w)

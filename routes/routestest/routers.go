@@ -10,18 +10,18 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Routed is a configuration of a host that hands everything to two routers on
-// its links, for both families.
+// Routed returns the configuration of a host that routes all prefixes to two
+// routers on its links, for both families.
 func Routed() routes.Config {
-	leg := func(n int, f routes.Family, device, via string) routes.Nexthop {
+	router := func(n int, f routes.Family, device, via string) routes.Nexthop {
 		return routes.Nexthop{ID: routes.LaneNexthopID(n, f), Family: f, Device: device, Via: netip.MustParseAddr(via)}
 	}
 	c := routes.Config{
 		Table: table,
 		Rules: []routes.Rule{sampleRule(routes.IPv4), sampleRule(routes.IPv6)},
 		Nexthops: []routes.Nexthop{
-			leg(0, routes.IPv4, "mesh0", "192.0.2.11"), leg(0, routes.IPv6, "mesh0", "fd00:9::11"),
-			leg(1, routes.IPv4, "mesh1", "198.51.100.12"),
+			router(0, routes.IPv4, "mesh0", "192.0.2.11"), router(0, routes.IPv6, "mesh0", "fd00:9::11"),
+			router(1, routes.IPv4, "mesh1", "198.51.100.12"),
 		},
 		Groups: []routes.Group{
 			{ID: routes.GroupID(0, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)}},
@@ -54,7 +54,7 @@ func routerOnTheLink(t *testing.T, w World) {
 	assert.Equal(t, netip.MustParseAddr("192.0.2.11"), found.Via)
 	want.Nexthops[0].Via = netip.MustParseAddr("192.0.2.13") // the gateway has moved
 	change := routes.Diff(want, observe(t, w), true)
-	assert.Equal(t, 1, change.Len(), "one message, whatever the number of routes")
+	assert.Equal(t, 1, change.Len(), "one message for any number of routes")
 	apply(t, w, want)
 	apply(t, w, Sample()) // this host has become a gateway itself
 	apply(t, w, Routed())
@@ -64,7 +64,7 @@ func routerOnNoLink(t *testing.T, w World) {
 	addLinks(w)
 	want := Routed()
 	want.Nexthops[2].Via = netip.MustParseAddr("203.0.113.1")
-	got, err := routes.Apply(t.Context(), w, want, true)
+	got, err := Apply(t.Context(), w, want, true)
 	require.ErrorContains(t, err, "203.0.113.1")
 	require.ErrorContains(t, err, "unreachable")
 	assert.Equal(t, want.Routes, got.Routes)

@@ -10,7 +10,7 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// String is the whole state, in the words of iproute2.
+// String returns the whole state in the syntax of iproute2.
 func (k *Kernel) String() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -45,13 +45,13 @@ func (r route) text(table int) string {
 	return owned(r.Text(table), "proto", r.protocol)
 }
 
-// owned puts the true owner into a text that names us.
+// owned replaces the default protocol in a text.
 func owned(text, word string, protocol int) string {
 	return strings.Replace(text, fmt.Sprintf("%s %d", word, routes.DefaultProtocol),
 		fmt.Sprintf("%s %d", word, protocol), 1)
 }
 
-// observed is what of ours is there.
+// observed returns the state as Observe does.
 func (k *Kernel) observed(table int) routes.Observed {
 	o := routes.Observed{Config: routes.Config{Table: table}}
 	for _, id := range sorted(keys(k.nexthops)) {

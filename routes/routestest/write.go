@@ -9,7 +9,7 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Apply carries a change out in the documented order, entry by entry.
+// Apply implements routes.Kernel, entry by entry.
 func (k *Kernel) Apply(_ context.Context, change routes.Change) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -37,7 +37,7 @@ func (k *Kernel) Apply(_ context.Context, change routes.Change) error {
 	return errors.Join(w.errs...)
 }
 
-// transaction is one Apply under way.
+// transaction is the state of one call of Apply.
 type transaction struct {
 	*Kernel
 	table int
@@ -131,12 +131,12 @@ func (w *transaction) putGroup(g routes.Group) error {
 		return ErrInvalid
 	}
 	for _, id := range g.Members {
-		leg, ok := w.nexthops[id]
-		if !ok || len(leg.members) > 0 {
-			return fmt.Errorf("%w: leg %#x is no nexthop", ErrInvalid, id)
+		hop, ok := w.nexthops[id]
+		if !ok || len(hop.members) > 0 {
+			return fmt.Errorf("%w: member %#x is no nexthop", ErrInvalid, id)
 		}
-		if leg.Device == "" && len(g.Members) > 1 {
-			return fmt.Errorf("%w: a blackhole leg must be alone", ErrInvalid)
+		if hop.Device == "" && len(g.Members) > 1 {
+			return fmt.Errorf("%w: a blackhole must be the only member", ErrInvalid)
 		}
 	}
 	w.nexthops[g.ID] = nexthop{
@@ -147,7 +147,7 @@ func (w *transaction) putGroup(g routes.Group) error {
 	return nil
 }
 
-// key is where a route is.
+// key identifies a route by its table and prefix.
 func (w *transaction) key(r routes.Route) routeKey { return routeKey{r.Table(w.table), r.Prefix} }
 
 func (w *transaction) addRoute(r routes.Route) error {
@@ -165,13 +165,13 @@ func (w *transaction) replaceRoute(r routes.Route) error {
 }
 
 func (w *transaction) putRoute(r routes.Route) error {
-	leg, ok := w.nexthops[r.Nexthop]
+	hop, ok := w.nexthops[r.Nexthop]
 	switch {
 	case r.Prefix != r.Prefix.Masked():
 		return fmt.Errorf("%w: prefix has host bits", ErrInvalid)
 	case !ok:
 		return fmt.Errorf("%w: nexthop %#x does not exist", ErrInvalid, r.Nexthop)
-	case leg.Family == routes.IPv4 && !r.Prefix.Addr().Is4():
+	case hop.Family == routes.IPv4 && !r.Prefix.Addr().Is4():
 		return fmt.Errorf("%w: an IPv6 route needs an IPv6 nexthop", ErrInvalid)
 	case r.Source.IsValid() && len(w.addresses) > 0 && !w.addresses[r.Source]:
 		return fmt.Errorf("%w: source %s is no address of this host", ErrInvalid, r.Source)
@@ -180,7 +180,7 @@ func (w *transaction) putRoute(r routes.Route) error {
 	return nil
 }
 
-// deleteRoute lets a route alone that is another's by now.
+// deleteRoute does not delete a route that is foreign meanwhile.
 func (w *transaction) deleteRoute(r routes.Route) error {
 	key := w.key(r)
 	if w.routes[key].protocol == routes.DefaultProtocol {
@@ -208,7 +208,7 @@ func (w *transaction) deleteNexthop(id uint32) error {
 	return nil
 }
 
-// dropNexthop takes a nexthop out of its groups too, and its routes with it.
+// dropNexthop deletes a nexthop, removes it from its groups and deletes its routes.
 func (k *Kernel) dropNexthop(id uint32) {
 	delete(k.nexthops, id)
 	for group, n := range k.nexthops {

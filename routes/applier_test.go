@@ -17,15 +17,15 @@ import (
 
 func TestApplyWithoutDifferencesWritesNothing(t *testing.T) {
 	k, want := kernel(), routestest.Sample()
-	_, err := routes.Apply(t.Context(), k, want, true)
+	_, err := routestest.Apply(t.Context(), k, want, true)
 	require.NoError(t, err)
 	before := k.Calls()
 	assert.Equal(t, 2, before.Observe, "before and after")
-	_, err = routes.Apply(t.Context(), k, want, true)
+	_, err = routestest.Apply(t.Context(), k, want, true)
 	require.NoError(t, err)
 	after := k.Calls()
 	assert.Equal(t, before.Apply, after.Apply)
-	assert.Equal(t, before.Observe+1, after.Observe, "once, since nothing was written")
+	assert.Equal(t, before.Observe+1, after.Observe, "only once, because nothing was written")
 }
 
 func TestLosingAGatewayWritesOneEntry(t *testing.T) {
@@ -36,11 +36,11 @@ func TestLosingAGatewayWritesOneEntry(t *testing.T) {
 			Nexthop: routes.GroupID(0, routes.IPv4),
 		})
 	}
-	_, err := routes.Apply(t.Context(), k, want, true)
+	_, err := routestest.Apply(t.Context(), k, want, true)
 	require.NoError(t, err)
 	before := k.Calls().Messages
 	want.Groups[0].Members = []uint32{routes.BlackholeID(routes.IPv4)}
-	_, err = routes.Apply(t.Context(), k, want, true)
+	_, err = routestest.Apply(t.Context(), k, want, true)
 	require.NoError(t, err)
 	assert.Equal(t, before+1, k.Calls().Messages)
 }
@@ -50,16 +50,16 @@ func TestApplyReturnsTheKernelStateAfterAPartialFailure(t *testing.T) {
 	full, busy := errors.New("no buffer space"), errors.New("device busy")
 	k.Fail("add route 10.3.0.0/16", full)
 	k.Fail("add rule", busy)
-	got, err := routes.Apply(t.Context(), k, want, true)
+	got, err := routestest.Apply(t.Context(), k, want, true)
 	require.ErrorIs(t, err, full)
-	require.ErrorIs(t, err, busy, "all are named")
+	require.ErrorIs(t, err, busy, "all errors are returned")
 	assert.Equal(t, want.Groups, got.Groups)
 	assert.Empty(t, got.Rules)
 	assert.NotContains(t, got.Routes, want.Routes[1])
 	assert.Contains(t, got.Routes, want.Routes[0])
 
 	k.Heal()
-	got, err = routes.Apply(t.Context(), k, want, true)
+	got, err = routestest.Apply(t.Context(), k, want, true)
 	require.NoError(t, err)
 	assert.Equal(t, want, got.Config)
 }
@@ -69,7 +69,7 @@ func TestApplyWritesNothingWhenObservingFails(t *testing.T) {
 	broken := errors.New("dump interrupted")
 	for _, operation := range []string{"observe", "sysctls"} {
 		k.Fail(operation, broken)
-		_, err := routes.Apply(t.Context(), k, routestest.Sample(), true)
+		_, err := routestest.Apply(t.Context(), k, routestest.Sample(), true)
 		require.ErrorIs(t, err, broken)
 		k.Heal()
 	}
@@ -84,11 +84,11 @@ func TestApplierCountsOnlyRepairs(t *testing.T) {
 	a := routes.Applier{Kernel: k}
 	got, err := a.Apply(t.Context(), want, true)
 	require.NoError(t, err)
-	assert.Zero(t, got.Repaired, "the first time is no repair")
+	assert.Zero(t, got.Repaired, "the first apply is no repair")
 	want.Routes[0].Nexthop = routes.GroupID(1, routes.IPv4)
 	got, err = a.Apply(t.Context(), want, true)
 	require.NoError(t, err)
-	assert.Zero(t, got.Repaired, "nor is a new wish")
+	assert.Zero(t, got.Repaired, "a new configuration is no repair")
 	k.DeleteRoute(routes.DefaultTable, want.Routes[0].Prefix)
 	k.SetSysctl(routes.Sysctl{Key: want.Sysctls[1].Key, Value: "1"})
 	got, err = a.Apply(t.Context(), want, true)
@@ -124,11 +124,11 @@ func TestApplierLogsAFailingChangeOnce(t *testing.T) {
 	pass := func() int {
 		out.Reset()
 		_, _ = a.Apply(t.Context(), want, true)
-		return strings.Count(out.String(), "routes change")
+		return strings.Count(out.String(), "changing routes")
 	}
 	k.Fail("add route 10.3.0.0/16", errors.New("no buffer space"))
-	assert.Equal(t, 1, pass(), "all of it")
-	assert.Equal(t, 1, pass(), "what is left")
+	assert.Equal(t, 1, pass(), "the whole change")
+	assert.Equal(t, 1, pass(), "the entries that are left")
 	assert.Zero(t, pass())
 	want.Routes[0].Nexthop = routes.GroupID(1, routes.IPv4)
 	assert.Equal(t, 1, pass(), "another change")
@@ -137,5 +137,5 @@ func TestApplierLogsAFailingChangeOnce(t *testing.T) {
 	k.DeleteRoute(routes.DefaultTable, want.Routes[0].Prefix)
 	assert.Equal(t, 1, pass(), "a repair")
 	k.DeleteRoute(routes.DefaultTable, want.Routes[0].Prefix)
-	assert.Equal(t, 1, pass(), "the same again, for it had succeeded")
+	assert.Equal(t, 1, pass(), "the same repair again, because the former one succeeded")
 }
