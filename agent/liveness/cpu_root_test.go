@@ -18,8 +18,8 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 )
 
-// BenchmarkSessionsCPU reports the share of a core that 20 sessions take at
-// one end, over real sockets: half of what both ends take in this process.
+// BenchmarkSessionsCPU reports the share of a core that one end of 20 sessions
+// uses, over real sockets: half of the CPU time of this process, which runs both.
 //
 //	go test -tags root -run - -bench SessionsCPU -benchtime 1x ./agent/liveness
 func BenchmarkSessionsCPU(b *testing.B) {
@@ -82,7 +82,7 @@ func (w *wire) addresses(t testing.TB, i int, addrs []netip.Addr) {
 	})
 }
 
-// used is the processor time of this process.
+// used returns the CPU time of this process.
 func used(t testing.TB) time.Duration {
 	var u unix.Rusage
 	require.NoError(t, unix.Getrusage(unix.RUSAGE_SELF, &u))

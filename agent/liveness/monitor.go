@@ -16,57 +16,59 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// The defaults of Config: a gateway that dies is noticed within 500 ms.
+// The defaults of Config. With them, the failure of a gateway is detected within
+// 500 ms.
 const (
 	DefaultPort       = 3784 // RFC 5881 section 4
 	DefaultInterval   = 100 * time.Millisecond
 	DefaultMultiplier = 4
 )
 
-// relaxedFactor is by how much slower the sessions of SessionConfig.Relaxed are,
-// unless they have an interval of slowInterval anyway.
+// relaxedFactor is the factor between the interval of a relaxed session and
+// Config.Interval, up to an interval of slowTxInterval.
 const relaxedFactor = 5
 
-// resolution is the least time between two rounds of the timer loop.
+// resolution is the minimum time between two rounds of the timer loop.
 const resolution = time.Millisecond
 
-// Network opens the sockets of the sessions. UDP is the real one,
+// Network opens the sockets of the sessions. UDP is the real one; package
 // livenesstest has one in memory.
 type Network interface {
 	// Listen opens the socket for control packets of one local address inside
-	// the tunnels. An empty device means any. The address need not be up yet.
+	// the tunnels. An empty device means any. The address need not exist yet.
 	Listen(ctx context.Context, local netip.AddrPort, device string) (PacketConn, error)
 	// ListenEcho opens a socket for ICMP echoes: WriteTo sends an echo request
-	// with that payload (the port is ignored), ReadFrom returns the payload of
-	// a reply. An error means that there will be no RTT and that a restart of
-	// the peer's agent is seen as a failure of the tunnel.
+	// with the given payload (the port is ignored), ReadFrom returns the payload
+	// of a reply. Without echoes, the round-trip time is not measured and a
+	// restart of the peer's agent takes its sessions down.
 	ListenEcho(ctx context.Context, local netip.Addr, device string) (PacketConn, error)
 }
 
 // PacketConn sends and receives the packets of all sessions of one local
-// address. WriteTo never blocks: a packet that cannot leave at once is lost.
+// address. WriteTo never blocks: a packet that cannot be sent at once is lost.
 type PacketConn interface {
 	ReadFrom(b []byte) (n int, from netip.AddrPort, err error)
 	WriteTo(b []byte, to netip.AddrPort) error
 	Close() error // ends ReadFrom
 }
 
-// Config is what a Monitor needs.
+// Config configures a Monitor or a Prober.
 type Config struct {
 	Port       uint16        // UDP; 0: DefaultPort
 	Interval   time.Duration // between control packets; 0: DefaultInterval
-	Multiplier int           // packets missed until a session is down, 1 to 255; 0: DefaultMultiplier
+	Multiplier int           // RFC 5880's detect multiplier: lost packets until a session is down, 1 to 255; 0: DefaultMultiplier
 	Network    Network
 	Log        *slog.Logger // nil: discard
 }
 
-// Monitor runs the sessions.
+// Monitor runs the BFD sessions of this gateway. Its methods may be called
+// concurrently.
 type Monitor struct {
 	cfg     Config
 	log     *slog.Logger
 	wake    wake.One
 	changed wake.All
-	// overdue is woken when a session is late.
+	// overdue is signalled while a session is past its next expected packet.
 	overdue wake.One
 
 	mu       sync.Mutex // guards all following fields; packets are sent under it, so that they leave in order
@@ -75,7 +77,7 @@ type Monitor struct {
 	draining bool
 }
 
-// sessionKey tells sessions apart: by where packets come in and whom from.
+// sessionKey identifies a session by the socket and the sender of its packets.
 type sessionKey struct {
 	socketKey
 	remote netip.Addr
@@ -85,20 +87,25 @@ func keyOf(c plan.SessionConfig) sessionKey {
 	return sessionKey{socketKey{c.Local.Unmap(), c.Device}, c.Remote.Unmap()}
 }
 
-// entry is a session with what the monitor adds to it.
+// entry is a session of a Monitor.
 type entry struct {
 	session
+	verdict
 	quality       quality
 	config        plan.SessionConfig
-	up            bool      // as reported
-	undecided     bool      // as reported
-	peerDrained   bool      // as reported: the peer is drained
-	since         time.Time // of the last change of up
-	receivedBytes uint64    // bytes, as Activity told last
-	countedAt     time.Time // when Activity told received; zero: never
+	since         time.Time // of the last change of verdict.up
+	receivedBytes uint64    // at the last call of Activity
+	countedAt     time.Time // time of the last call of Activity; zero: none
 }
 
-// New prepares a monitor; Run makes it live.
+// verdict is the state of a session that Sessions reports.
+type verdict struct {
+	up        bool
+	undecided bool
+	draining  bool // the peer is drained
+}
+
+// New returns a monitor, which starts with Run.
 func New(cfg Config) *Monitor {
 	cfg = cfg.withDefaults()
 	return &Monitor{
@@ -117,9 +124,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Run sends, receives and decides until ctx ends, and then returns nil. It
-// falls silent without a word: peers whose packets still get through keep
-// their session (see the package comment), so a restart is no outage.
+// Run runs the sessions until ctx ends, and then returns nil. It does not announce
+// its end to the peers: echo replies of this host's kernel keep their sessions up
+// (see the package comment), so that tunnels stay in use while the agent restarts.
 func (m *Monitor) Run(ctx context.Context) error {
 	var receivers sync.WaitGroup
 	defer receivers.Wait()
@@ -131,7 +138,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	return nil
 }
 
-// runRounds makes the next round when it is due, or at once when woken.
+// runRounds calls round when it is due, and at once when woken, until ctx ends.
 func runRounds(ctx context.Context, woken wake.One, round func() (next time.Time)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -146,8 +153,8 @@ func runRounds(ctx context.Context, woken wake.One, round func() (next time.Time
 	}
 }
 
-// Set says which sessions should run. Those that go on are not disturbed. The
-// peer of one that ends is told, so that it does not wait for us in vain.
+// Set replaces the sessions to run. The state of sessions that stay is kept. The
+// peer of a removed session receives AdminDown.
 func (m *Monitor) Set(sessions []plan.SessionConfig) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -167,13 +174,13 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 		if !want[key] {
 			m.sendAdminDown(key, e)
 			delete(m.sessions, key)
-			m.log.Info("liveness session removed", "peer", string(e.config.Gateway))
+			m.log.Info("liveness session removed", "gateway", string(e.config.Gateway))
 		}
 	}
 	m.wake.Up()
 }
 
-// Sessions is a snapshot, sorted by gateway and device.
+// Sessions returns the state of all sessions, sorted by gateway and device.
 func (m *Monitor) Sessions() []plan.Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -182,7 +189,7 @@ func (m *Monitor) Sessions() []plan.Session {
 	out := make([]plan.Session, 0, len(entries))
 	for _, e := range entries {
 		out = append(out, plan.Session{
-			Gateway: e.config.Gateway, Up: e.up, Draining: e.peerDrained, Undecided: e.undecided, Since: e.since,
+			Gateway: e.config.Gateway, Up: e.up, Draining: e.draining, Undecided: e.undecided, Since: e.since,
 			LastPacket: e.lastPacket, RTT: e.quality.rtt, Loss: e.quality.loss(now),
 		})
 	}
@@ -193,9 +200,10 @@ func compareSessions(a, b plan.SessionConfig) int {
 	return cmp.Or(cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Device, b.Device))
 }
 
-// Drain asks all peers, at once, to send nothing more to this gateway, or to
-// send again. Their sessions are then down without having failed; what
-// Sessions says of them here is whether they can still be sent to.
+// Drain takes all sessions out of use (AdminDown), or back into use, and announces
+// it to the peers at once. The peers of a drained gateway send no traffic to it,
+// and report its session as Draining instead of failed. Sessions of the drained
+// gateway itself are Up while it can send to the peer. Repeated calls are no-ops.
 func (m *Monitor) Drain(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -208,15 +216,15 @@ func (m *Monitor) Drain(on bool) {
 	m.wake.Up()
 }
 
-// Overdue gives again and again while a session waits for a control packet that
-// is overdue: what Activity could tell counts then. Counters need not be read
-// before. One reader gets it.
+// Overdue receives while at least one session is past its next expected control
+// packet; call Activity with fresh counters then. At other times the counters have
+// no effect. Each value is received by one reader.
 func (m *Monitor) Overdue() <-chan struct{} { return m.overdue }
 
-// Activity tells how many bytes the data plane has received from a peer; if
-// they grew within the detection time, the peer is alive. Only what a session
-// key authenticated is counted by WireGuard, so nobody else can make them grow.
-// When they grew since an older count cannot be told, so that says nothing.
+// Activity reports how many bytes the data plane has received from a peer. A growth
+// within the detection time extends the peer's sessions that are up, because
+// WireGuard counts only authenticated packets. A growth since an older call has no
+// effect, because its time is unknown.
 func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -232,15 +240,16 @@ func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 	}
 }
 
-// Changed returns a channel that is closed when, after this call, a session
-// goes up or down, or gets its first verdict.
+// Changed returns a channel that is closed when a session goes up or down, is no
+// longer undecided, or its peer's Draining changes, after this call.
 func (m *Monitor) Changed() <-chan struct{} { return m.changed.Changed() }
 
-// sendAdminDown sends one AdminDown (RFC 5880 section 6.8.16); if it is lost, the
-// peer notices when this host stops to be its peer in WireGuard.
+// sendAdminDown sends one packet with state AdminDown (RFC 5880 section 6.8.16). If
+// it is lost, the peer's session goes down when this host is no longer its peer in
+// WireGuard.
 func (m *Monitor) sendAdminDown(key sessionKey, e *entry) {
 	s := m.sockets[key.socketKey]
-	if s == nil || e.remoteDiscr == 0 {
+	if s == nil || e.remote.discr == 0 {
 		return
 	}
 	e.enter(AdminDown, AdministrativelyDown)
@@ -248,13 +257,13 @@ func (m *Monitor) sendAdminDown(key sessionKey, e *entry) {
 }
 
 func (m *Monitor) newEntry(c plan.SessionConfig, now time.Time) *entry {
-	e := &entry{config: c, undecided: true, since: now}
+	e := &entry{config: c, verdict: verdict{undecided: true}, since: now}
 	e.session = newSession(timing{m.interval(c), uint8(m.cfg.Multiplier)}, m.discriminator(), now)
 	e.session.drain(m.draining, now)
 	return e
 }
 
-// interval is the time between the control packets of a session.
+// interval returns the configured time between the control packets of a session.
 func (m *Monitor) interval(c plan.SessionConfig) time.Duration {
 	if !c.Relaxed {
 		return m.cfg.Interval
@@ -262,8 +271,8 @@ func (m *Monitor) interval(c plan.SessionConfig) time.Duration {
 	return max(m.cfg.Interval, min(relaxedFactor*m.cfg.Interval, slowTxInterval))
 }
 
-// discriminator is a fresh one: random, so that a restarted agent's are new
-// (RFC 5880 section 6.8.1), not zero and not in use.
+// discriminator returns a new discriminator, which is neither 0 nor in use. It is
+// random, so that those of a restarted agent differ (RFC 5880 section 6.8.1).
 func (m *Monitor) discriminator() uint32 {
 	for {
 		d := rand.Uint32()
@@ -282,7 +291,7 @@ func (m *Monitor) byDiscriminator(d uint32) *entry {
 	return nil
 }
 
-// round does what is due now and returns when the next round is.
+// round performs what is due and returns when the next round is due.
 func (m *Monitor) round(now time.Time) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -292,15 +301,15 @@ func (m *Monitor) round(now time.Time) time.Time {
 		m.report(e, now)
 		s := m.sockets[key.socketKey]
 		if s == nil || s.conn == nil {
-			// The socket is tried again after openRetry. The clock goes on.
+			// Opening is tried again after openRetry; the session still expires.
 			next = earlier(next, e.deadline(next, now))
 			continue
 		}
-		turn := !now.Before(e.nextTx)
+		controlDue := !now.Before(e.nextTx)
 		if p, ok := e.due(now, rand.Float64()); ok {
 			s.send(p.Append(nil), netip.AddrPortFrom(key.remote, m.cfg.Port), now)
 		}
-		m.sendEcho(e, s, key.remote, turn, now)
+		m.sendEcho(e, s, key.remote, controlDue, now)
 		if e.overdue(now) {
 			m.overdue.Up()
 		}
@@ -312,10 +321,10 @@ func (m *Monitor) round(now time.Time) time.Time {
 	return next
 }
 
-// sendEcho asks the peer's kernel whether it is there: regularly, together with
-// a control packet, since it is waking up for one packet that costs; and at the
-// session's pace when its agent keeps us waiting.
-func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, turn bool, now time.Time) {
+// sendEcho sends an echo request if one is due: once a second together with a
+// control packet, because it is the separate wake-ups that cost CPU time, and at the
+// session's interval while a control packet is overdue.
+func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, controlDue bool, now time.Time) {
 	if s.echo == nil || e.state != Up && e.state != AdminDown {
 		return
 	}
@@ -323,43 +332,42 @@ func (m *Monitor) sendEcho(e *entry, s *socket, remote netip.Addr, turn bool, no
 	if e.overdue(now) {
 		interval = e.interval
 		e.quality.next = earlier(e.quality.next, e.quality.lastEcho().Add(interval))
-	} else if !turn {
+	} else if !controlDue {
 		return
 	}
 	if sequence, ok := e.quality.due(now, interval); ok {
-		// A lost echo is what echoes are there to find.
+		// An error counts as a lost echo.
 		_ = s.echo.WriteTo(echo{e.localDiscr, sequence}.encode(), netip.AddrPortFrom(remote, 0))
 	}
 }
 
-// nextRound is when this entry needs a round.
+// nextRound returns when this entry needs the next round.
 func (e *entry) nextRound(now time.Time) time.Time {
 	next := e.nextEvent(now)
 	switch {
 	case e.overdue(now):
 		next = earlier(next, e.quality.next)
 	case e.state == Up:
-		next = earlier(next, e.lastControl.Add(max(e.interval, e.remoteTx)*3/2+resolution))
+		next = earlier(next, e.lastControl.Add(e.overdueAfter()+resolution))
 	}
 	return next
 }
 
-// report publishes a change of the verdict.
+// report publishes a change of an entry's verdict.
 func (m *Monitor) report(e *entry, now time.Time) {
-	up := e.usable(now)
-	undecided := e.undecided && !up && !e.decided(now)
-	drained := e.session.peerDrained(now)
-	if up == e.up && undecided == e.undecided && drained == e.peerDrained {
+	v := verdict{up: e.usable(now), draining: e.peerDrained(now)}
+	v.undecided = e.undecided && !v.up && !e.decided(now)
+	if v == e.verdict {
 		return
 	}
-	if up != e.up {
+	if v.up != e.up {
 		e.since = now
 		state := "down"
-		if up {
+		if v.up {
 			state = "up"
 		}
-		m.log.Info("liveness session "+state, "peer", string(e.config.Gateway), "interface", e.config.Device, "reason", e.diagnostic.String())
+		m.log.Info("liveness session "+state, "gateway", string(e.config.Gateway), "device", e.config.Device, "reason", e.diagnostic.String())
 	}
-	e.up, e.undecided, e.peerDrained = up, undecided, drained
+	e.verdict = v
 	m.changed.Up()
 }

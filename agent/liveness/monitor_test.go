@@ -68,7 +68,7 @@ func simulate(t *testing.T, f func(t *testing.T, n *livenesstest.Network, a, b *
 	})
 }
 
-// watch measures how long it takes until the session of a is up or down.
+// watch returns the time until the session of a is up or down.
 func watch(t *testing.T, a *agent, up bool, limit time.Duration) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -91,9 +91,9 @@ func TestASessionComesUpAtOnce(t *testing.T) {
 		n.SetLatency(10 * time.Millisecond)
 		a := start(t, n, addrA, addrB)
 		time.Sleep(300 * time.Millisecond)
-		require.True(t, a.session(t).Undecided, "alone: no verdict yet")
+		require.True(t, a.session(t).Undecided, "the peer is not running yet")
 		b := start(t, n, addrB, addrA)
-		// b speaks first; one more round trip and both are up.
+		// b sends first; both are up after one more round trip.
 		require.LessOrEqual(t, watch(t, a, true, time.Second), 50*time.Millisecond)
 		require.LessOrEqual(t, watch(t, b, true, time.Second), 50*time.Millisecond)
 		require.False(t, a.session(t).Undecided)
@@ -131,8 +131,8 @@ func TestADeadPeerIsDownWithinTheDetectionTime(t *testing.T) {
 func TestLossInOneDirectionTakesBothEndsDown(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		n.Cut(addrA, addrB, true)
-		require.LessOrEqual(t, watch(t, b, false, time.Second), 410*time.Millisecond, "b hears nothing")
-		require.LessOrEqual(t, watch(t, a, false, time.Second), 30*time.Millisecond, "b tells a")
+		require.LessOrEqual(t, watch(t, b, false, time.Second), 410*time.Millisecond, "b receives nothing")
+		require.LessOrEqual(t, watch(t, a, false, time.Second), 30*time.Millisecond, "b announces state Down")
 		time.Sleep(10 * time.Second)
 		require.False(t, a.session(t).Up)
 		require.False(t, b.session(t).Up)
@@ -142,7 +142,7 @@ func TestLossInOneDirectionTakesBothEndsDown(t *testing.T) {
 func TestReceivedBytesExtendASession(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		b.stop()
-		n.SetHost(addrB, false) // no echoes either
+		n.SetHost(addrB, false) // without echo replies
 		bytes := uint64(1000)
 		a.Activity(keyB, bytes)
 		for range 20 {
@@ -152,7 +152,7 @@ func TestReceivedBytesExtendASession(t *testing.T) {
 			require.True(t, a.session(t).Up)
 		}
 		a.Activity(tunnel.PublicKey{'x'}, bytes+100)
-		a.Activity(keyB, bytes) // the same count says nothing
+		a.Activity(keyB, bytes) // the counter has not grown
 		require.LessOrEqual(t, watch(t, a, false, time.Second), 410*time.Millisecond)
 		a.Activity(keyB, bytes+1)
 		time.Sleep(time.Second)
@@ -164,15 +164,15 @@ func TestBytesSinceAnOldCounterExtendNothing(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		a.Activity(keyB, 1000)
 		for range len(a.Overdue()) {
-			<-a.Overdue() // of the time before it was up
+			<-a.Overdue() // from before the session was up
 		}
 		time.Sleep(10 * time.Second)
-		require.Empty(t, a.Overdue(), "control packets come")
+		require.Empty(t, a.Overdue(), "control packets arrive")
 		b.stop()
 		n.SetHost(addrB, false)
 		time.Sleep(300 * time.Millisecond)
 		require.NotEmpty(t, a.Overdue())
-		a.Activity(keyB, 9000) // they may have come seconds ago
+		a.Activity(keyB, 9000) // the bytes may be seconds old
 		require.LessOrEqual(t, watch(t, a, false, time.Second), 110*time.Millisecond)
 	})
 }
@@ -180,7 +180,7 @@ func TestBytesSinceAnOldCounterExtendNothing(t *testing.T) {
 func TestASessionStaysUpWhileThePeersAgentRestarts(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		since := a.session(t).Since
-		b.stop() // its kernel still answers echoes
+		b.stop() // b's kernel still answers echoes
 		time.Sleep(30 * time.Second)
 		require.True(t, a.session(t).Up)
 		b = start(t, n, addrB, addrA)
@@ -220,8 +220,9 @@ func TestRoundTripTimeAndLossAreMeasured(t *testing.T) {
 		require.Equal(t, 20*time.Millisecond, s.RTT)
 		require.Zero(t, s.Loss)
 		n.SetLoss(addrA, addrB, 0.3)
-		// One window of 20 echoes is too short for a bound: one in 100 is more
-		// than 0.25 off. The mean of these is not 0.1 off in a million.
+		// One window of 20 echoes is too short for a bound: one in 100 deviates by
+		// more than 0.25. The mean of these windows deviates by 0.1 less often than
+		// once in a million.
 		const windows = 40
 		var sum float64
 		for range windows {
@@ -264,7 +265,7 @@ func TestSetKeepsOtherSessions(t *testing.T) {
 		a.Set(nil)
 		time.Sleep(2 * time.Second)
 		require.Empty(t, a.Sessions())
-		require.False(t, b.session(t).Up, "b was told")
+		require.False(t, b.session(t).Up, "b has received AdminDown")
 		b.stop()
 		sent := n.Sent(addrA, addrB) + n.Sent(addrA, addrC)
 		time.Sleep(10 * time.Second)

@@ -18,7 +18,7 @@ const (
 	Up
 )
 
-// String is the state as RFC 5880 spells it.
+// String returns the name of the state in RFC 5880.
 func (s State) String() string {
 	if s > Up {
 		return fmt.Sprintf("State(%d)", uint8(s))
@@ -26,10 +26,11 @@ func (s State) String() string {
 	return [...]string{"AdminDown", "Down", "Init", "Up"}[s]
 }
 
-// Diagnostic is why a session left Up the last time (RFC 5880 section 4.1).
+// Diagnostic is the reason for the last change of a session's state (RFC 5880
+// section 4.1).
 type Diagnostic uint8
 
-// The diagnostics that Meshway sends. Others are received and logged as numbers.
+// The diagnostics that Meshway sends. Other received ones are printed as numbers.
 const (
 	NoDiagnostic         Diagnostic = 0
 	DetectionTimeExpired Diagnostic = 1
@@ -37,23 +38,23 @@ const (
 	AdministrativelyDown Diagnostic = 7
 )
 
-// String is the diagnostic in words.
+// String returns the diagnostic as text.
 func (d Diagnostic) String() string {
 	switch d {
 	case NoDiagnostic:
 		return "none"
 	case DetectionTimeExpired:
-		return "nothing heard"
+		return "detection time expired"
 	case NeighborSignaledDown:
-		return "the peer does not hear us"
+		return "neighbor signaled session down"
 	case AdministrativelyDown:
-		return "taken down by the operator"
+		return "administratively down"
 	}
 	return fmt.Sprintf("diagnostic %d", uint8(d))
 }
 
-// Control is a BFD control packet (RFC 5880 section 4.1) without
-// authentication: WireGuard has authenticated it.
+// Control is a BFD control packet (RFC 5880 section 4.1) without an authentication
+// section, because WireGuard authenticates it.
 type Control struct {
 	Diagnostic                Diagnostic
 	State                     State
@@ -63,8 +64,8 @@ type Control struct {
 	MyDiscriminator           uint32
 	YourDiscriminator         uint32
 	DesiredMinTxInterval      time.Duration // whole microseconds
-	RequiredMinRxInterval     time.Duration // whole microseconds; 0: send nothing to me
-	RequiredMinEchoRxInterval time.Duration // whole microseconds; 0: no BFD echo
+	RequiredMinRxInterval     time.Duration // whole microseconds; 0: no periodic packets
+	RequiredMinEchoRxInterval time.Duration // whole microseconds; 0: no echo function
 }
 
 // controlSize is the length in bytes of a packet without authentication section.
@@ -98,8 +99,8 @@ func (c Control) Append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, microseconds(c.RequiredMinEchoRxInterval))
 }
 
-// ParseControl reads a packet and applies the checks of RFC 5880 section
-// 6.8.6 that need no session.
+// ParseControl parses a packet and applies the checks of RFC 5880 section 6.8.6
+// that need no session.
 func ParseControl(b []byte) (Control, error) {
 	switch {
 	case len(b) < controlSize:
@@ -109,7 +110,7 @@ func ParseControl(b []byte) (Control, error) {
 	case int(b[3]) < controlSize || int(b[3]) > len(b):
 		return Control{}, fmt.Errorf("length field %d in %d bytes", b[3], len(b))
 	case b[1]&bitAuth != 0:
-		return Control{}, errors.New("authentication section, which is not in use")
+		return Control{}, errors.New("unexpected authentication section")
 	case b[1]&bitMultipoint != 0:
 		return Control{}, errors.New("multipoint bit")
 	case b[2] == 0:
@@ -135,13 +136,14 @@ func ParseControl(b []byte) (Control, error) {
 	return c, nil
 }
 
-// echoMagic begins the payload of our echoes, so that a ping of somebody else
-// is not taken for an answer.
+// echoMagic is the start of the payload of our echoes, which distinguishes them
+// from those of other programs.
 const echoMagic = "MWE1"
 
 const echoSize = len(echoMagic) + 8
 
-// echo is the payload of an ICMP echo: which session sent it, and which one it is.
+// echo is the payload of an ICMP echo: the discriminator of the session that sent
+// it, and its sequence number.
 type echo struct{ discriminator, sequence uint32 }
 
 func (e echo) encode() []byte {

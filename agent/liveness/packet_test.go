@@ -21,7 +21,7 @@ func TestControlPacketMatchesRFC5880(t *testing.T) {
 
 func TestMalformedControlPacketsAreRefused(t *testing.T) {
 	good := Control{State: Up, DetectMult: 3, MyDiscriminator: 1, YourDiscriminator: 2}.Append(nil)
-	for name, spoil := range map[string]func(b []byte) []byte{
+	for name, modify := range map[string]func(b []byte) []byte{
 		"empty":                  func([]byte) []byte { return nil },
 		"short":                  func(b []byte) []byte { return b[:23] },
 		"version":                func(b []byte) []byte { b[0] = 2 << 5; return b },
@@ -34,7 +34,7 @@ func TestMalformedControlPacketsAreRefused(t *testing.T) {
 		"your discriminator":     func(b []byte) []byte { b[11] = 0; return b },
 		"poll and final":         func(b []byte) []byte { b[1] |= bitPoll | bitFinal; return b },
 	} {
-		_, err := ParseControl(spoil(append([]byte(nil), good...)))
+		_, err := ParseControl(modify(append([]byte(nil), good...)))
 		require.Error(t, err, name)
 	}
 }

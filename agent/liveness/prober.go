@@ -14,11 +14,11 @@ import (
 	"github.com/meshway/meshway/agent/wake"
 )
 
-// Prober tells whether hosts live by ICMP echoes alone, which their kernels
-// answer: nodes ask the gateways of their datacenter so, with which they have
-// no BFD session. The knobs are the same: a host is down after Multiplier
-// intervals without an answer, and is asked once a second until it is back. One
-// that never answered is undecided for Multiplier seconds.
+// Prober detects whether hosts are alive with ICMP echoes, which their kernels
+// answer. Nodes probe the gateways of their datacenter, with which they have no BFD
+// session. A host is down after Multiplier intervals without a reply, and is then
+// probed once a second. A host that has never replied is undecided for Multiplier
+// seconds.
 type Prober struct {
 	cfg     Config
 	log     *slog.Logger
@@ -30,18 +30,18 @@ type Prober struct {
 	sockets sockets
 }
 
-// target is one host that is asked.
+// target is one host that is probed.
 type target struct {
 	config    plan.SessionConfig
 	quality   quality
-	id        uint32 // in our echoes, so that a former target's answer is not taken for this one's
+	id        uint32 // in our echoes, so that a reply to a former target is ignored
 	up        bool
 	undecided bool
 	since     time.Time // of the last change of up
-	lastReply time.Time // when the last answer came; zero: never
+	lastReply time.Time // zero: none yet
 }
 
-// NewProber prepares a prober; Run makes it live. Port means nothing to it.
+// NewProber returns a prober, which starts with Run. It ignores Config.Port.
 func NewProber(cfg Config) *Prober {
 	cfg = cfg.withDefaults()
 	return &Prober{
@@ -50,7 +50,7 @@ func NewProber(cfg Config) *Prober {
 	}
 }
 
-// Run asks and decides until ctx ends, and then returns nil.
+// Run probes the hosts until ctx ends, and then returns nil.
 func (p *Prober) Run(ctx context.Context) error {
 	var receivers sync.WaitGroup
 	defer receivers.Wait()
@@ -62,7 +62,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	return nil
 }
 
-// Set says which hosts are asked. What is known of those that stay is kept.
+// Set replaces the hosts to probe. The state of hosts that stay is kept.
 func (p *Prober) Set(sessions []plan.SessionConfig) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,7 +84,7 @@ func (p *Prober) Set(sessions []plan.SessionConfig) {
 	p.wake.Up()
 }
 
-// Sessions is a snapshot, sorted by gateway and device.
+// Sessions returns the state of all hosts, sorted by gateway and device.
 func (p *Prober) Sessions() []plan.Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,11 +100,11 @@ func (p *Prober) Sessions() []plan.Session {
 	return out
 }
 
-// Changed returns a channel that is closed when, after this call, a host goes
-// up or down, or gets its first verdict.
+// Changed returns a channel that is closed when a host goes up or down, or is no
+// longer undecided, after this call.
 func (p *Prober) Changed() <-chan struct{} { return p.changed.Changed() }
 
-// round does what is due now and returns when the next round is.
+// round performs what is due and returns when the next round is due.
 func (p *Prober) round(now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +116,7 @@ func (p *Prober) round(now time.Time) time.Time {
 		}
 		s := p.sockets[key.socketKey]
 		if s == nil || s.conn == nil {
-			continue // it is tried again after openRetry
+			continue // opening is tried again after openRetry
 		}
 		if sequence, ok := t.quality.due(now, p.interval(t)); ok {
 			s.send(echo{t.id, sequence}.encode(), netip.AddrPortFrom(key.remote, 0), now)
@@ -133,8 +133,8 @@ func (p *Prober) interval(t *target) time.Duration {
 	return max(p.cfg.Interval, slowTxInterval)
 }
 
-// expire takes a host down after silence, and returns when it has to be looked
-// at again if it stays silent.
+// expire takes a host down if it has not replied in time, and returns the deadline
+// for its next reply.
 func (p *Prober) expire(t *target, now time.Time) time.Time {
 	multiplier := time.Duration(p.cfg.Multiplier)
 	deadline := t.since.Add(multiplier * slowTxInterval)
@@ -147,7 +147,7 @@ func (p *Prober) expire(t *target, now time.Time) time.Time {
 	return deadline
 }
 
-// report publishes a change of the verdict; the caller holds mu.
+// report publishes a change of a target's state. The caller holds mu.
 func (p *Prober) report(t *target, up, undecided bool, now time.Time) {
 	if up == t.up && undecided == t.undecided {
 		return
@@ -156,11 +156,11 @@ func (p *Prober) report(t *target, up, undecided bool, now time.Time) {
 		t.since = now
 	}
 	t.up, t.undecided = up, undecided
-	state := "silent"
+	state := "does not answer echoes"
 	if up {
-		state = "alive"
+		state = "answers echoes"
 	}
-	p.log.Info("gateway "+state, "peer", string(t.config.Gateway), "interface", t.config.Device, "address", t.config.Remote.String())
+	p.log.Info("gateway "+state, "gateway", string(t.config.Gateway), "device", t.config.Device, "address", t.config.Remote.String())
 	p.changed.Up()
 }
 
@@ -175,7 +175,7 @@ func (p *Prober) handle(key sessionKey, reply echo) {
 	if !t.quality.handleReply(reply.sequence, now) {
 		return
 	}
-	if !t.up { // from now on it is asked at the full pace
+	if !t.up { // from now on it is probed at the configured interval
 		t.quality.next = now.Add(p.cfg.Interval)
 		p.wake.Up()
 	}
@@ -183,7 +183,7 @@ func (p *Prober) handle(key sessionKey, reply echo) {
 	p.report(t, true, false, now)
 }
 
-// openSockets opens what targets need and closes what none needs; only Run's
+// openSockets opens the sockets that targets need and closes the others. Only Run's
 // goroutine calls it.
 func (p *Prober) openSockets(ctx context.Context, receivers *sync.WaitGroup) {
 	for _, key := range p.wantedSockets(time.Now()) {
@@ -219,7 +219,7 @@ func (p *Prober) failedToOpen(key socketKey, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.sockets.recordFailure(key, err) {
-		p.log.Warn("gateways cannot be asked whether they live", "address", key.local.String(), "interface", key.device, "err", err)
+		p.log.Warn("failed to open an echo socket; gateways are not probed", "address", key.local.String(), "device", key.device, "err", err)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// probe runs a test with a prober that asks host B.
+// probe runs a test with a prober of host B.
 func probe(t *testing.T, f func(t *testing.T, n *livenesstest.Network, p *liveness.Prober)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := livenesstest.New(1)
@@ -36,7 +36,7 @@ func target(id catalog.GatewayID, remote netip.Addr) plan.SessionConfig {
 	return plan.SessionConfig{Gateway: id, Device: "eth0", Local: addrA, Remote: remote}
 }
 
-// waitForChange measures how long the first session stays as it is.
+// waitForChange returns the time until the state of a host changes.
 func waitForChange(t *testing.T, p *liveness.Prober, limit time.Duration) time.Duration {
 	t.Helper()
 	begin, changed := time.Now(), p.Changed()
@@ -66,7 +66,7 @@ func TestAHostThatStopsAnsweringIsDownAfterTheDetectionTime(t *testing.T) {
 		assert.True(t, p.Sessions()[0].Up)
 		select {
 		case <-p.Changed():
-			t.Error("it does not stay up")
+			t.Error("the host does not stay up")
 		case <-time.After(10 * time.Second):
 		}
 	})
@@ -117,12 +117,12 @@ func TestSetKeepsTargetsAndDropsRemovedOnes(t *testing.T) {
 		p.Set([]plan.SessionConfig{target("east/b", addrB), target("east/c", other)})
 		s := p.Sessions()
 		require.Len(t, s, 2)
-		assert.True(t, s[0].Up, "it is not asked anew")
+		assert.True(t, s[0].Up, "its state is kept")
 		assert.True(t, s[1].Undecided)
 		p.Set([]plan.SessionConfig{target("east/d", addrB)})
 		s = p.Sessions()
 		require.Len(t, s, 1)
-		assert.True(t, s[0].Undecided, "another gateway has this address now")
+		assert.True(t, s[0].Undecided, "the address belongs to another gateway now")
 	})
 }
 

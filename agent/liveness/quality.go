@@ -3,12 +3,12 @@ package liveness
 import "time"
 
 const (
-	echoInterval = time.Second // between echoes while all is well
+	echoInterval = time.Second // between echoes while no control packet is overdue
 	echoTimeout  = time.Second // after which an echo counts as lost
-	echoWindow   = 20          // echoes that loss is counted over
+	echoWindow   = 20          // number of echoes over which loss is measured
 )
 
-// quality measures round-trip time and loss of one session by its echoes.
+// quality measures the round-trip time and loss of one session with its echoes.
 type quality struct {
 	next     time.Time // of the next echo
 	sequence uint32    // of the last echo
@@ -22,7 +22,8 @@ type probe struct {
 	answered bool
 }
 
-// due returns the sequence number of an echo if one should go out now.
+// due returns the sequence number of the next echo if it is due, and schedules the
+// one after it.
 func (q *quality) due(now time.Time, interval time.Duration) (uint32, bool) {
 	if now.Before(q.next) {
 		return 0, false
@@ -33,10 +34,11 @@ func (q *quality) due(now time.Time, interval time.Duration) (uint32, bool) {
 	return q.sequence, true
 }
 
-// lastEcho is when the last echo went out; zero: never.
+// lastEcho returns when the last echo was sent; zero: never.
 func (q *quality) lastEcho() time.Time { return q.sent[q.sequence%echoWindow].at }
 
-// handleReply takes a reply; one that nobody waits for any more is ignored.
+// handleReply processes a reply, and reports whether it is the first one to an echo
+// of the window.
 func (q *quality) handleReply(sequence uint32, now time.Time) bool {
 	p := &q.sent[sequence%echoWindow]
 	if p.sequence != sequence || p.answered || sequence == 0 {
@@ -53,8 +55,9 @@ func (q *quality) handleReply(sequence uint32, now time.Time) bool {
 	return true
 }
 
-// loss is the share of echoes without answer among those that had their
-// time, 0…1. A peer that never answered may just not answer pings: 0.
+// loss returns the share of lost echoes, 0…1, among those that were answered or
+// have timed out. It is 0 for a peer that has never answered, which may not answer
+// echoes at all.
 func (q *quality) loss(now time.Time) float64 {
 	if q.rtt == 0 {
 		return 0

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// openSockets opens what sessions need and closes what none needs. It may
-// block in the network, hence without the lock; only Run's goroutine calls it.
+// openSockets opens the sockets that sessions need and closes the others. Opening
+// may block, so it does not hold the lock. Only Run's goroutine calls it.
 func (m *Monitor) openSockets(ctx context.Context, receivers *sync.WaitGroup) {
 	for _, key := range m.wantedSockets(time.Now()) {
 		control, err := m.cfg.Network.Listen(ctx, netip.AddrPortFrom(key.local, m.cfg.Port), key.device)
@@ -18,7 +18,7 @@ func (m *Monitor) openSockets(ctx context.Context, receivers *sync.WaitGroup) {
 		}
 		echoes, err := m.cfg.Network.ListenEcho(ctx, key.local, key.device)
 		if err != nil {
-			m.log.Warn("no echoes: round-trip times are not measured", "interface", key.device, "err", err)
+			m.log.Warn("failed to open an echo socket; round-trip times are not measured", "device", key.device, "err", err)
 			echoes = nil
 		}
 		m.mu.Lock()
@@ -49,7 +49,7 @@ func (m *Monitor) failedToOpen(key socketKey, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.sockets.recordFailure(key, err) {
-		m.log.Warn("liveness cannot listen yet", "address", key.local.String(), "interface", key.device, "err", err)
+		m.log.Warn("failed to open a liveness socket; retrying", "address", key.local.String(), "device", key.device, "err", err)
 	}
 }
 
@@ -59,7 +59,7 @@ func (m *Monitor) closeSockets() {
 	m.sockets.close()
 }
 
-// receiveControl takes packets until the socket is closed or breaks.
+// receiveControl handles control packets until reading fails or the socket is closed.
 func (m *Monitor) receiveControl(key socketKey, s *socket, conn PacketConn) {
 	buf := make([]byte, maxPacket)
 	for {
@@ -70,7 +70,7 @@ func (m *Monitor) receiveControl(key socketKey, s *socket, conn PacketConn) {
 		}
 		p, err := ParseControl(buf[:n])
 		if err != nil {
-			m.log.Debug("liveness packet dropped", "from", from.String(), "err", err)
+			m.log.Debug("dropped an invalid liveness packet", "address", from.String(), "err", err)
 			continue
 		}
 		m.handleControl(sessionKey{key, from.Addr().Unmap()}, s, p)
@@ -80,8 +80,8 @@ func (m *Monitor) receiveControl(key socketKey, s *socket, conn PacketConn) {
 func (m *Monitor) handleControl(key sessionKey, s *socket, p Control) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// WireGuard has proved the source address, so it finds the session as
-	// surely as the discriminator, which receive checks.
+	// WireGuard has authenticated the source address, so it identifies the
+	// session. receive also checks the discriminator.
 	e := m.sessions[key]
 	if e == nil {
 		return
@@ -91,12 +91,12 @@ func (m *Monitor) handleControl(key sessionKey, s *socket, p Control) {
 	if e.receive(p, now) {
 		reply := e.packet()
 		if reply.Final = p.Poll; reply.Final {
-			reply.Poll = false // never both; ours is asked again in the next packet
+			reply.Poll = false // never both (section 6.5); the next packet has our poll
 		}
 		s.send(reply.Append(nil), netip.AddrPortFrom(key.remote, m.cfg.Port), now)
 	}
 	m.report(e, now)
-	if e.nextRound(now).Before(expected) { // else the timer is early enough, as mostly
+	if e.nextRound(now).Before(expected) { // otherwise the timer is early enough
 		m.wake.Up()
 	}
 }
@@ -114,11 +114,11 @@ func (m *Monitor) handleEcho(key sessionKey, reply echo) {
 	}
 }
 
-// closeBroken notes that one of a socket's connections cannot be read any more.
+// closeBroken closes a socket after reading from one of its connections failed.
 func (m *Monitor) closeBroken(s *socket) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.conn != nil { // else we closed it ourselves
+	if s.conn != nil { // otherwise it was closed already
 		s.close()
 		m.wake.Up()
 	}

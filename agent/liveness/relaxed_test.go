@@ -12,19 +12,20 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 )
 
-// setRelaxed sets the pace of the session of a, as when gateways come and go.
-func (a *agent) setRelaxed(local, remote netip.Addr, unhurried bool) {
+// setRelaxed changes the interval of the session of a, as the planner does when
+// gateways join or leave.
+func (a *agent) setRelaxed(local, remote netip.Addr, relaxed bool) {
 	a.Set([]plan.SessionConfig{{
-		Gateway: a.Sessions()[0].Gateway, Device: "mesh0", Local: local, Remote: remote, Relaxed: unhurried,
+		Gateway: a.Sessions()[0].Gateway, Device: "mesh0", Local: local, Remote: remote, Relaxed: relaxed,
 	}})
 }
 
 func TestASessionChangesItsIntervalWithoutGoingDown(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
-		n.SetHost(addrA, false) // control packets alone have to do
+		n.SetHost(addrA, false) // without echoes
 		n.SetHost(addrB, false)
 		since := b.session(t).Since
-		n.Cut(addrA, addrB, true) // what announces the change is lost
+		n.Cut(addrA, addrB, true) // the announcement of the change is lost
 		a.setRelaxed(addrA, addrB, true)
 		time.Sleep(150 * time.Millisecond)
 		n.Cut(addrA, addrB, false)
@@ -37,13 +38,13 @@ func TestASessionChangesItsIntervalWithoutGoingDown(t *testing.T) {
 		a.setRelaxed(addrA, addrB, false)
 		b.setRelaxed(addrB, addrA, false)
 		time.Sleep(3 * time.Second)
-		require.Equal(t, since, b.session(t).Since, "it was up all the time")
+		require.Equal(t, since, b.session(t).Since, "it was always up")
 	})
 }
 
 func TestARelaxedSessionGoesDownAfterTheLongerDetectionTime(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
-		a.setRelaxed(addrA, addrB, true) // the slower end sets the pace
+		a.setRelaxed(addrA, addrB, true) // the longer interval of both ends is used
 		time.Sleep(3 * time.Second)
 		n.Cut(addrA, addrB, true)
 		n.Cut(addrB, addrA, true)
@@ -71,14 +72,14 @@ func TestASessionThatIsNoLongerRelaxedWaitsForTheFinalBit(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		n.SetHost(addrA, false)
 		n.SetHost(addrB, false)
-		b.setRelaxed(addrB, addrA, true) // a would send faster, and may not
+		b.setRelaxed(addrB, addrA, true) // a must not send faster
 		time.Sleep(3 * time.Second)
 		since := b.session(t).Since
-		b.setRelaxed(addrB, addrA, false) // a does not hear of it
+		b.setRelaxed(addrB, addrA, false) // a does not receive the announcement
 		n.Cut(addrB, addrA, true)
 		time.Sleep(time.Second)
 		n.Cut(addrB, addrA, false)
 		time.Sleep(3 * time.Second)
-		require.Equal(t, since, b.session(t).Since, "it was up all the time")
+		require.Equal(t, since, b.session(t).Since, "it was always up")
 	})
 }

@@ -11,13 +11,13 @@ var epoch = time.Unix(1000, 0)
 
 func at(d time.Duration) time.Time { return epoch.Add(d) }
 
-// received is a packet as the peer would send it in a state.
+// received returns a packet that the peer sends in a state.
 func received(state State, yours uint32) Control {
 	return Control{State: state, DetectMult: 3, MyDiscriminator: 7, YourDiscriminator: yours, DesiredMinTxInterval: 100 * time.Millisecond, RequiredMinRxInterval: 100 * time.Millisecond}
 }
 
 func TestStateMachineMatchesRFC5880(t *testing.T) {
-	for _, tt := range []struct{ have, hear, want State }{
+	for _, tt := range []struct{ have, received, want State }{
 		{Down, AdminDown, Down},
 		{Down, Down, Init},
 		{Down, Init, Up},
@@ -31,12 +31,12 @@ func TestStateMachineMatchesRFC5880(t *testing.T) {
 		{Up, Init, Up},
 		{Up, Up, Up},
 	} {
-		t.Run(tt.have.String()+" hears "+tt.hear.String(), func(t *testing.T) {
+		t.Run(tt.have.String()+" receives "+tt.received.String(), func(t *testing.T) {
 			s := newSession(timing{100 * time.Millisecond, 3}, 5, epoch)
-			s.state, s.remoteDiscr = tt.have, 7
-			reply := s.receive(received(tt.hear, 5), epoch)
+			s.state, s.remote.discr = tt.have, 7
+			reply := s.receive(received(tt.received, 5), epoch)
 			require.Equal(t, tt.want, s.state)
-			require.Equal(t, tt.have != tt.want, reply, "a new state is told at once")
+			require.Equal(t, tt.have != tt.want, reply, "a new state is sent at once")
 		})
 	}
 }
@@ -45,7 +45,7 @@ func TestPacketForAnotherSessionIsIgnored(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 3}, 5, epoch)
 	require.False(t, s.receive(received(Down, 6), epoch))
 	require.Equal(t, Down, s.state)
-	require.Zero(t, s.remoteDiscr)
+	require.Zero(t, s.remote.discr)
 }
 
 func TestDetectionTimeUsesTheSlowerSide(t *testing.T) {
@@ -58,7 +58,7 @@ func TestDetectionTimeUsesTheSlowerSide(t *testing.T) {
 	require.False(t, s.expire(at(1199*time.Millisecond)))
 	require.True(t, s.expire(at(1200*time.Millisecond)))
 	require.Equal(t, DetectionTimeExpired, s.diagnostic)
-	require.Zero(t, s.remoteDiscr)
+	require.Zero(t, s.remote.discr)
 }
 
 func TestTransmitIntervalHonoursRemoteMinRxInterval(t *testing.T) {
@@ -72,7 +72,7 @@ func TestTransmitIntervalHonoursRemoteMinRxInterval(t *testing.T) {
 	p.State, p.RequiredMinRxInterval = Up, 0
 	s.receive(p, epoch)
 	_, ok = s.due(at(time.Second), 0)
-	require.False(t, ok, "RFC 5880 section 6.8.7: zero asks for silence")
+	require.False(t, ok, "RFC 5880 section 6.8.7: no periodic packets")
 }
 
 func TestJitterStaysWithinBounds(t *testing.T) {
@@ -84,7 +84,7 @@ func TestJitterStaysWithinBounds(t *testing.T) {
 func TestPollSequenceContinuesUntilFinal(t *testing.T) {
 	s := newSession(timing{100 * time.Millisecond, 5}, 5, epoch)
 	s.receive(received(Init, 5), epoch)
-	require.True(t, s.packet().Poll, "the timers changed with the state")
+	require.True(t, s.packet().Poll, "the intervals change with the state")
 	s.receive(received(Up, 5), epoch)
 	require.True(t, s.packet().Poll)
 	p := received(Up, 5)
@@ -102,7 +102,7 @@ func TestActivityNeverBringsASessionUp(t *testing.T) {
 	require.Equal(t, Init, s.state)
 	s.noteActivity(at(290 * time.Millisecond))
 	require.Equal(t, Init, s.state)
-	require.True(t, s.expire(at(300*time.Millisecond)), "nor does it keep one waiting")
+	require.True(t, s.expire(at(300*time.Millisecond)), "it does not extend state Init")
 }
 
 func TestOnlyARestartedPeerGetsGrace(t *testing.T) {

@@ -5,34 +5,35 @@ import (
 	"time"
 )
 
-// openRetry is the time between attempts to open a socket, and how long
-// sending may fail before the socket is opened anew: an interface that was
-// made again is another one for a socket that is bound to it.
+// openRetry is the time between attempts to open a socket. It is also the time for
+// which sending may fail before the socket is reopened: a socket stays bound to an
+// interface that was removed, even if an interface of the same name is created.
 const openRetry = time.Second
 
-// maxPacket is enough for any control packet (RFC 5880: length is one byte).
+// maxPacket is the maximum size of a control packet (RFC 5880: its length is one byte).
 const maxPacket = 256
 
-// socketKey is what sockets are opened for.
+// socketKey identifies a socket.
 type socketKey struct {
 	local  netip.Addr
 	device string
 }
 
-// socket is what is open for one local address and device.
+// socket has the connections of one local address and device.
 type socket struct {
-	conn      PacketConn // nil: could not be opened
-	echo      PacketConn // beside it; nil: there is none
-	tried     time.Time  // when opening was tried last
-	failing   time.Time  // since when sending fails; zero: it does not
-	lastError string     // of the last attempt, so that it is logged once
+	conn      PacketConn // nil: not open
+	echo      PacketConn // for echoes in addition to conn; nil: none
+	tried     time.Time  // of the last attempt to open it
+	failing   time.Time  // of the first of the failed sends in a row; zero: the last succeeded
+	lastError string     // of the last attempt to open it, so that it is logged once
 }
 
-// sockets are those that are open, or could not be opened. Who owns them guards them.
+// sockets has the sockets that are open or failed to open. Its owner synchronises
+// access.
 type sockets map[socketKey]*socket
 
-// reconcile closes those that are broken or not needed and returns those to be
-// opened now.
+// reconcile closes the sockets that are broken or not needed, and returns the keys
+// of those to open now.
 func (s sockets) reconcile(need map[socketKey]bool, now time.Time) []socketKey {
 	for key, have := range s {
 		if !need[key] {
@@ -51,16 +52,17 @@ func (s sockets) reconcile(need map[socketKey]bool, now time.Time) []socketKey {
 	return open
 }
 
-// recordFailure notes that a socket could not be opened, and tells whether that is news.
+// recordFailure records that a socket could not be opened, and reports whether err
+// differs from the last one.
 func (s sockets) recordFailure(key socketKey, err error) bool {
 	have := s[key]
 	if have == nil {
 		have = &socket{}
 		s[key] = have
 	}
-	news := have.lastError != err.Error()
+	changed := have.lastError != err.Error()
 	have.tried, have.lastError = time.Now(), err.Error()
-	return news
+	return changed
 }
 
 func (s sockets) close() {
@@ -70,8 +72,8 @@ func (s sockets) close() {
 	}
 }
 
-// send notes whether the socket still can: a lost packet is what sessions and
-// echoes are there to find.
+// send sends a packet and records whether that failed. It returns no error, because
+// sessions and echoes detect lost packets.
 func (s *socket) send(b []byte, to netip.AddrPort, now time.Time) {
 	if s.conn == nil {
 		return
@@ -83,7 +85,8 @@ func (s *socket) send(b []byte, to netip.AddrPort, now time.Time) {
 	}
 }
 
-// close ends the receivers. What goes wrong here has no consequence.
+// close closes the connections, which ends their receivers. Errors are ignored,
+// because the connections are not used any longer.
 func (s *socket) close() {
 	for _, c := range []PacketConn{s.conn, s.echo} {
 		if c != nil {
@@ -93,7 +96,7 @@ func (s *socket) close() {
 	s.conn, s.echo, s.failing, s.tried = nil, nil, time.Time{}, time.Now()
 }
 
-// retryAt is when the socket needs to be looked at.
+// retryAt returns when the socket should next be opened or closed.
 func (s *socket) retryAt(now time.Time) time.Time {
 	switch {
 	case s.conn == nil:
@@ -104,7 +107,7 @@ func (s *socket) retryAt(now time.Time) time.Time {
 	return now.Add(slowTxInterval)
 }
 
-// readEchoes takes echo replies until conn is closed or breaks.
+// readEchoes calls handle for every echo reply until reading from conn fails.
 func readEchoes(conn PacketConn, handle func(from netip.Addr, reply echo)) {
 	buf := make([]byte, maxPacket)
 	for {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hopLimit is the only TTL or hop limit that a control packet may arrive
-// with (RFC 5881 section 5, RFC 5082): it crossed no router, so it is from the
-// gateway itself and not from a host behind it.
+// hopLimit is the TTL or hop limit that a received control packet must have
+// (RFC 5881 section 5, RFC 5082). It shows that the packet crossed no router, so
+// that its sender is the gateway and not a host in its network.
 const hopLimit = 255
 
 // UDP is the real Network.
@@ -86,7 +86,7 @@ func (c *udpConn) ReadFrom(b []byte) (int, netip.AddrPort, error) {
 	}
 }
 
-// WriteTo sends without waiting, because Monitor sends all sessions' packets
+// WriteTo sends without blocking, because Monitor sends the packets of all sessions
 // in one goroutine: a data plane that hangs must not stop the others.
 func (c *udpConn) WriteTo(b []byte, to netip.AddrPort) error { return sendNow(c.raw, b, to) }
 
@@ -97,7 +97,7 @@ type echoConn struct {
 	is4 bool
 }
 
-// The types of echoes (RFC 792, RFC 4443).
+// The ICMP types of echoes (RFC 792, RFC 4443).
 const (
 	echoRequest4 = 8
 	echoReply4   = 0
@@ -105,7 +105,8 @@ const (
 	echoReply6   = 129
 )
 
-// icmpHeader is type, code, checksum, identifier and sequence number.
+// icmpHeader is the size in bytes of type, code, checksum, identifier and sequence
+// number.
 const icmpHeader = 8
 
 // ReadFrom returns the payload of the next echo reply.
@@ -123,8 +124,8 @@ func (c *echoConn) ReadFrom(b []byte) (int, netip.AddrPort, error) {
 	}
 }
 
-// WriteTo sends an echo request. Identifier and sequence stay zero: the
-// payload says whose it is.
+// WriteTo sends an echo request. Its identifier and sequence number are zero,
+// because the payload identifies it.
 func (c *echoConn) WriteTo(b []byte, to netip.AddrPort) error {
 	packet := append(make([]byte, icmpHeader, icmpHeader+len(b)), b...)
 	packet[0] = echoRequest6 // the kernel fills in the ICMPv6 checksum (RFC 3542 section 3.1)
@@ -135,7 +136,7 @@ func (c *echoConn) WriteTo(b []byte, to netip.AddrPort) error {
 	return sendNow(c.raw, packet, netip.AddrPortFrom(to.Addr(), 0))
 }
 
-// checksum is that of RFC 1071.
+// checksum returns the Internet checksum (RFC 1071).
 func checksum(b []byte) uint16 {
 	var sum uint32
 	for ; len(b) >= 2; b = b[2:] {
@@ -163,8 +164,8 @@ func sendNow(raw syscall.RawConn, b []byte, to netip.AddrPort) error {
 	return nil
 }
 
-// bindOptions lets the socket be bound before its address is up, and holds it
-// to one lane: all lanes have the same address.
+// bindOptions allows the socket to be bound before its address exists, and binds it
+// to one lane, because all lanes have the same address.
 func bindOptions(fd int, local netip.Addr, device string) error {
 	var err error
 	if local.Is4() {
@@ -178,7 +179,8 @@ func bindOptions(fd int, local netip.Addr, device string) error {
 	return err
 }
 
-// hopOptions sends with the full hop limit and asks for that of what arrives.
+// hopOptions sets the hop limit of sent packets, and enables the ancillary data with
+// that of received packets.
 func hopOptions(fd int, local netip.Addr) error {
 	if local.Is4() {
 		return errors.Join(
@@ -205,7 +207,7 @@ func receivedHops(oob []byte) int {
 	return -1
 }
 
-// filterEchoReplies keeps all other ICMP of the host away from the socket.
+// filterEchoReplies blocks all ICMP packets except for echo replies.
 func filterEchoReplies(fd int, local netip.Addr) error {
 	if local.Is4() {
 		const icmpFilter = 1 // ICMP_FILTER of linux/icmp.h; a set bit blocks

@@ -21,10 +21,10 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// wire is two namespaces joined by a veth, whose ends are both called mesh0.
+// wire is two namespaces joined by a veth pair, both ends of which are named mesh0.
 type wire struct{ hosts [2]*namespace }
 
-// namespace is a thread in a network namespace of its own.
+// namespace is a thread in its own network namespace.
 type namespace struct {
 	do   chan func()
 	done chan struct{}
@@ -95,7 +95,7 @@ func (w *wire) join(t testing.TB) {
 	}
 }
 
-// inNamespace opens sockets in a namespace; they stay in it.
+// inNamespace is a liveness.Network whose sockets are in a namespace.
 type inNamespace struct {
 	t    testing.TB
 	host *namespace
@@ -144,11 +144,11 @@ func TestSessionsOverRealSockets(t *testing.T) {
 			require.Eventually(t, func() bool { return a.session(t).RTT > 0 }, 5*time.Second, 10*time.Millisecond)
 			require.Less(t, a.session(t).RTT, 100*time.Millisecond)
 
-			b.stop() // the agent goes, its kernel answers
+			b.stop() // the agent stops; its kernel answers echoes
 			since := a.session(t).Since
 			require.Never(t, func() bool { return !a.session(t).Up || a.session(t).Since != since }, 2*time.Second, 10*time.Millisecond)
 
-			w.setLink(t, 1, false) // the host goes
+			w.setLink(t, 1, false) // the host is unreachable
 			require.LessOrEqual(t, watch(t, a, false, 5*time.Second), time.Second)
 		})
 	}
@@ -194,7 +194,7 @@ func TestPacketsWithALowerHopLimitAreDropped(t *testing.T) {
 			buf := make([]byte, 100)
 			n, from, err := c.ReadFrom(buf)
 			require.NoError(t, err)
-			require.Equal(t, "hop limit 255", string(buf[:n]), "and not what was sent before")
+			require.Equal(t, "hop limit 255", string(buf[:n]), "the first packet was dropped")
 			require.Equal(t, addrs[0], from.Addr().Unmap())
 		})
 	}

@@ -1,6 +1,5 @@
-// Package livenesstest has the liveness package's Network in memory, with
-// partitions and loss. It works in a testing/synctest bubble: it waits only
-// on channels.
+// Package livenesstest has a liveness.Network in memory, with partitions and loss.
+// It works in a testing/synctest bubble, because it waits only on channels.
 package livenesstest
 
 import (
@@ -15,11 +14,11 @@ import (
 	"github.com/meshway/meshway/agent/liveness"
 )
 
-// queue is how many packets a connection holds until it drops.
+// queue is the number of packets that a connection buffers before it drops.
 const queue = 256
 
-// Network joins all hosts of a simulation. A host is an address; like a real
-// one it answers echoes by itself, whether anybody listens there or not.
+// Network connects all hosts of a simulation. A host is an address; like the kernel
+// of a real host it answers echoes, even if nothing listens on it.
 type Network struct {
 	mu      sync.Mutex // guards all following fields
 	conns   map[connKey]*conn
@@ -31,7 +30,7 @@ type Network struct {
 	sent    map[direction]int
 }
 
-// connKey finds who receives a packet.
+// connKey identifies a connection.
 type connKey struct {
 	local  netip.AddrPort // port 0: echoes
 	device string
@@ -42,7 +41,7 @@ type direction struct{ from, to netip.Addr }
 
 var _ liveness.Network = (*Network)(nil)
 
-// New makes a network without hosts. seed steers the loss.
+// New returns a network without hosts. seed is the seed of the random loss.
 func New(seed uint64) *Network {
 	return &Network{
 		conns: map[connKey]*conn{}, hosts: map[netip.Addr]bool{}, cut: map[direction]bool{}, lost: map[direction]float64{},
@@ -50,36 +49,36 @@ func New(seed uint64) *Network {
 	}
 }
 
-// SetLatency is the time that every packet takes in one direction.
+// SetLatency sets the time that every packet takes in one direction.
 func (n *Network) SetLatency(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.latency = d
 }
 
-// Cut stops or lets pass all packets from one host to another, in this direction only.
+// Cut drops all packets from one host to another, in this direction only, or ends this.
 func (n *Network) Cut(from, to netip.Addr, cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut[direction{from, to}] = cut
 }
 
-// SetLoss is the share of packets that are lost in one direction, 0…1.
+// SetLoss sets the share of packets that are lost in one direction, 0…1.
 func (n *Network) SetLoss(from, to netip.Addr, share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lost[direction{from, to}] = share
 }
 
-// SetHost says whether a host exists; listening makes it exist. One that is
-// gone answers no echoes.
+// SetHost sets whether a host exists, and answers echoes. Listening on a host makes
+// it exist.
 func (n *Network) SetHost(host netip.Addr, exists bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hosts[host] = exists
 }
 
-// Sent is how many packets one host sent to another, lost ones included.
+// Sent returns how many packets one host sent to another, including lost ones.
 func (n *Network) Sent(from, to netip.Addr) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -126,7 +125,8 @@ func (n *Network) open(ctx context.Context, key connKey) (liveness.PacketConn, e
 	return c, nil
 }
 
-// send carries a packet; the answer to an echo takes the same way back.
+// send transmits a packet. The reply to an echo is transmitted in the reverse
+// direction.
 func (n *Network) send(from connKey, b []byte, to netip.AddrPort) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -142,7 +142,7 @@ func (n *Network) send(from connKey, b []byte, to netip.AddrPort) {
 	})
 }
 
-// carry calls arrive with mu held, now or after the latency, unless the packet is lost.
+// carry calls arrive with mu held, after the latency, unless the packet is lost.
 func (n *Network) carry(w direction, arrive func()) {
 	n.sent[w]++
 	if n.cut[w] || n.random.Float64() < n.lost[w] {
@@ -159,9 +159,9 @@ func (n *Network) carry(w direction, arrive func()) {
 	})
 }
 
-// deliver hands a packet to all connections of an address. The two ends of a
-// tunnel are different lanes, so the device does not tell which one is meant;
-// only one of them has a session with the sender.
+// deliver passes a packet to all connections of an address. The two ends of a tunnel
+// may be different lanes, so that the device does not identify the connection; only
+// one of them has a session with the sender.
 func (n *Network) deliver(to netip.AddrPort, p packet) {
 	for key, c := range n.conns {
 		if key.local == to {
@@ -183,7 +183,7 @@ type conn struct {
 	closed  chan struct{}
 }
 
-// enqueue queues a packet, or drops it if there is nobody or no room.
+// enqueue queues a packet. It drops the packet if c is nil or the queue is full.
 func (c *conn) enqueue(p packet) {
 	if c == nil {
 		return
