@@ -1,4 +1,5 @@
-// Package host looks at this host's own addresses, links and names.
+// Package host observes the addresses, links and routes of this host, which are
+// inputs of the planner.
 package host
 
 import (
@@ -14,59 +15,38 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Host observes the network namespace that the process is in.
+// Host observes the network namespace of the process.
 type Host struct {
-	// TunnelPrefix is the name prefix of our own interfaces, which are not looked at.
+	// TunnelPrefix is the name prefix of Meshway's own interfaces, which are ignored.
 	TunnelPrefix string
-	// Prefixes are the datacenter's own: an interface that has only addresses
-	// out of them does not lead to the underlay.
+	// Prefixes returns the prefixes of the own datacenter. An interface whose
+	// addresses are all in pod or service prefixes is no link of the underlay.
 	Prefixes func() []catalog.Prefix
-	// Routes reads the main table; nil: nobody wants to know.
+	// Routes returns the routes of the main table; nil: they are not needed.
 	Routes func(context.Context) ([]routes.HostRoute, error)
 }
 
-// Observe returns the unicast addresses of all interfaces that are not ours,
-// and the smallest MTU of those that lead to the underlay.
+// Observe returns the addresses, links and routes of this host, sorted. An
+// interface that cannot be read is an error.
 func (h Host) Observe(ctx context.Context) (plan.Host, error) {
-	links, err := net.Interfaces()
+	links, err := links()
 	if err != nil {
-		return plan.Host{}, fmt.Errorf("list interfaces: %w", err)
+		return plan.Host{}, err
 	}
-	var seen plan.Host
-	for _, link := range links {
-		if link.Flags&net.FlagUp == 0 || strings.HasPrefix(link.Name, h.TunnelPrefix) {
-			continue
-		}
-		assigned, err := unicast(link)
-		if err != nil {
-			return plan.Host{}, err
-		}
-		addresses := addressesOf(assigned)
-		seen.Addresses = append(seen.Addresses, addresses...)
-		if on := onLink(assigned); link.Flags&net.FlagLoopback == 0 && len(on) > 0 {
-			seen.Links = append(seen.Links, plan.Link{Device: link.Name, Prefixes: on})
-		}
-		if link.Flags&net.FlagLoopback == 0 && slices.ContainsFunc(addresses, h.underlay) {
-			seen.UnderlayMTU = smallerMTU(seen.UnderlayMTU, link.MTU)
-			seen.Underlay = append(seen.Underlay, link.Name)
-		}
-	}
-	if seen.Overlays, err = h.overlays(); err != nil {
+	observed := h.describe(links)
+	if observed.Overlays, err = h.overlays(); err != nil {
 		return plan.Host{}, err
 	}
 	if h.Routes != nil {
-		if seen.Routes, err = h.Routes(ctx); err != nil {
-			return plan.Host{}, fmt.Errorf("look at the main table: %w", err)
+		if observed.Routes, err = h.Routes(ctx); err != nil {
+			return plan.Host{}, fmt.Errorf("read the main routing table: %w", err)
 		}
 	}
-	slices.Sort(seen.Underlay)
-	slices.SortFunc(seen.Links, func(a, b plan.Link) int { return strings.Compare(a.Device, b.Device) })
-	slices.SortFunc(seen.Addresses, netip.Addr.Compare)
-	seen.Addresses = slices.Compact(seen.Addresses)
-	return seen, nil
+	return observed, nil
 }
 
-// Resolve returns the addresses of a host name, or the address that it is.
+// Resolve returns the addresses of a host name, sorted. A name that is an IP
+// address resolves to itself.
 func (h Host) Resolve(ctx context.Context, name string) ([]netip.Addr, error) {
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return []netip.Addr{addr.Unmap()}, nil
@@ -82,26 +62,85 @@ func (h Host) Resolve(ctx context.Context, name string) ([]netip.Addr, error) {
 	return addresses, nil
 }
 
-func (h Host) underlay(addr netip.Addr) bool {
-	return !slices.ContainsFunc(h.Prefixes(), func(p catalog.Prefix) bool {
-		return p.Kind != catalog.NodePrefix && p.CIDR.Contains(addr)
-	})
+// link is one interface of the host.
+type link struct {
+	name     string
+	up       bool
+	loopback bool
+	mtu      int            // bytes
+	assigned []netip.Prefix // global unicast addresses with the length of their prefix
 }
 
-// unicast lists the addresses of an interface, with the length of their prefix.
-func unicast(link net.Interface) ([]netip.Prefix, error) {
-	assigned, err := link.Addrs()
+// links returns the interfaces of this host.
+func links() ([]link, error) {
+	interfaces, err := net.Interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("list addresses of %s: %w", link.Name, err)
+		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
+	list := make([]link, 0, len(interfaces))
+	for _, i := range interfaces {
+		assigned, err := i.Addrs()
+		if err != nil {
+			return nil, fmt.Errorf("list addresses of %s: %w", i.Name, err)
+		}
+		list = append(list, link{
+			name:     i.Name,
+			up:       i.Flags&net.FlagUp != 0,
+			loopback: i.Flags&net.FlagLoopback != 0,
+			mtu:      i.MTU,
+			assigned: globalUnicast(assigned),
+		})
+	}
+	return list, nil
+}
+
+// globalUnicast returns the global unicast addresses among those of an interface.
+// Addresses of other protocols than IP are ignored.
+func globalUnicast(assigned []net.Addr) []netip.Prefix {
 	var addresses []netip.Prefix
 	for _, a := range assigned {
 		prefix, err := netip.ParsePrefix(a.String())
-		if err == nil && prefix.Addr().IsGlobalUnicast() { // else of another protocol
+		if err == nil && prefix.Addr().IsGlobalUnicast() {
 			addresses = append(addresses, prefix)
 		}
 	}
-	return addresses, nil
+	return addresses
+}
+
+// describe returns the part of a plan.Host that follows from the interfaces. Those
+// that are down or Meshway's own are ignored.
+func (h Host) describe(links []link) plan.Host {
+	var observed plan.Host
+	for _, l := range links {
+		if !l.up || strings.HasPrefix(l.name, h.TunnelPrefix) {
+			continue
+		}
+		addresses := addressesOf(l.assigned)
+		observed.Addresses = append(observed.Addresses, addresses...)
+		if l.loopback {
+			continue
+		}
+		if prefixes := onLink(l.assigned); len(prefixes) > 0 {
+			observed.Links = append(observed.Links, plan.Link{Device: l.name, Prefixes: prefixes})
+		}
+		if slices.ContainsFunc(addresses, h.isUnderlay) {
+			observed.UnderlayMTU = smallerMTU(observed.UnderlayMTU, l.mtu)
+			observed.Underlay = append(observed.Underlay, l.name)
+		}
+	}
+	slices.Sort(observed.Underlay)
+	slices.SortFunc(observed.Links, func(a, b plan.Link) int { return strings.Compare(a.Device, b.Device) })
+	slices.SortFunc(observed.Addresses, netip.Addr.Compare)
+	observed.Addresses = slices.Compact(observed.Addresses)
+	return observed
+}
+
+// isUnderlay reports whether an address is in no pod or service prefix of the own
+// datacenter.
+func (h Host) isUnderlay(addr netip.Addr) bool {
+	return !slices.ContainsFunc(h.Prefixes(), func(p catalog.Prefix) bool {
+		return p.Kind != catalog.NodePrefix && p.CIDR.Contains(addr)
+	})
 }
 
 func addressesOf(assigned []netip.Prefix) []netip.Addr {
@@ -112,7 +151,7 @@ func addressesOf(assigned []netip.Prefix) []netip.Addr {
 	return addresses
 }
 
-// onLink lists the prefixes that reach beyond the host itself.
+// onLink returns the prefixes that contain other hosts, sorted.
 func onLink(assigned []netip.Prefix) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, p := range assigned {
@@ -124,7 +163,7 @@ func onLink(assigned []netip.Prefix) []netip.Prefix {
 	return slices.Compact(prefixes)
 }
 
-// smallerMTU ignores 0, which stands for not known.
+// smallerMTU returns the smaller of two MTUs. An a of 0 is unknown.
 func smallerMTU(a, b int) int {
 	if a == 0 {
 		return b

@@ -32,8 +32,8 @@ func TestObserveDistinguishesUnderlayAndOverlaysFromPodDevices(t *testing.T) {
 		require.NoError(t, err, "%s: %s", command, out)
 	}
 	pods := []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}}
-	seen, err := host.Host{TunnelPrefix: "mesh", Prefixes: func() []catalog.Prefix { return pods }}.Observe(t.Context())
+	observed, err := host.Host{TunnelPrefix: "mesh", Prefixes: func() []catalog.Prefix { return pods }}.Observe(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"eth0"}, seen.Underlay)
-	assert.Equal(t, []string{"flannel.1"}, seen.Overlays, "not ours, nor one that is down")
+	assert.Equal(t, []string{"eth0"}, observed.Underlay)
+	assert.Equal(t, []string{"flannel.1"}, observed.Overlays, "neither Meshway's own nor one that is down")
 }

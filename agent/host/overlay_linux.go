@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overlays lists the devices, other than ours, that carry packets to other
-// hosts inside of others, sorted.
+// overlays returns the devices that encapsulate packets to other hosts, sorted,
+// without Meshway's own.
 func (h Host) overlays() ([]string, error) {
 	dump, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
 	if err != nil {
@@ -21,31 +21,37 @@ func (h Host) overlays() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list kinds of interfaces: %w", err)
 	}
+	return h.encapsulating(messages), nil
+}
+
+// encapsulating returns the names of the overlay devices in an RTM_GETLINK dump,
+// sorted.
+func (h Host) encapsulating(dump []syscall.NetlinkMessage) []string {
 	var devices []string
-	for _, m := range messages {
-		if m.Header.Type != unix.RTM_NEWLINK {
+	for _, m := range dump {
+		if m.Header.Type != unix.RTM_NEWLINK || !isUp(m) {
 			continue
 		}
 		name, kind := nameAndKind(m)
-		if up(m) && encapsulates(kind) && !strings.HasPrefix(name, h.TunnelPrefix) {
+		if encapsulates(kind) && !strings.HasPrefix(name, h.TunnelPrefix) {
 			devices = append(devices, name)
 		}
 	}
 	slices.Sort(devices)
-	return devices, nil
+	return devices
 }
 
-// encapsulates tells whether a kind (rtnetlink(7), IFLA_INFO_KIND) is one by
-// which CNI plugins reach other hosts.
+// encapsulates reports whether CNI plugins use interfaces of a kind (rtnetlink(7),
+// IFLA_INFO_KIND) to reach other hosts.
 func encapsulates(kind string) bool {
 	return slices.Contains([]string{
 		"vxlan", "geneve", "ipip", "ip6tnl", "sit", "gre", "gretap", "ip6gre", "ip6gretap", "wireguard",
 	}, kind)
 }
 
-// up tells it by the flags of struct ifinfomsg. The modules of tunnels make
-// devices that nobody asked for, and that are down.
-func up(m syscall.NetlinkMessage) bool {
+// isUp reports whether IFF_UP is set in struct ifinfomsg. The kernel modules of
+// tunnels create default devices, which are down.
+func isUp(m syscall.NetlinkMessage) bool {
 	const flags = 8
 	return len(m.Data) >= unix.SizeofIfInfomsg && binary.NativeEndian.Uint32(m.Data[flags:])&unix.IFF_UP != 0
 }
@@ -66,7 +72,7 @@ func nameAndKind(m syscall.NetlinkMessage) (name, kind string) {
 	return name, kind
 }
 
-// kindOf finds IFLA_INFO_KIND in the nested attributes of IFLA_LINKINFO.
+// kindOf returns IFLA_INFO_KIND, which is nested in IFLA_LINKINFO; "" if it is missing.
 func kindOf(nested []byte) string {
 	for len(nested) >= unix.SizeofRtAttr {
 		length := int(binary.NativeEndian.Uint16(nested))

@@ -2,5 +2,5 @@
 
 package host
 
-// overlays are not looked for: only Linux hosts are gateways.
+// overlays returns no devices: all gateways run Linux.
 func (Host) overlays() ([]string, error) { return nil, nil }
