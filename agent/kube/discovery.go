@@ -11,8 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	networkinginformers "k8s.io/client-go/informers/networking/v1"
 	"k8s.io/client-go/kubernetes"
@@ -66,9 +64,6 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Discovery{cfg: cfg, cache: CacheFile[discovered]{filepath.Join(cfg.Dir, "cluster.json")}, wake: wake.NewOne()}
-	named := func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", kubeadmName).String()
-	}
 	var err error
 	if d.nodes, err = NewSource(coreinformers.NewNodeInformer(cfg.Client, 0, nil), slimNode, d.wake); err != nil {
 		return nil, err
@@ -76,7 +71,7 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if d.services, err = NewSource(networkinginformers.NewServiceCIDRInformer(cfg.Client, 0, nil), nil, d.wake); err != nil {
 		return nil, err
 	}
-	maps := coreinformers.NewFilteredConfigMapInformer(cfg.Client, kubeadmNamespace, 0, nil, named)
+	maps := coreinformers.NewFilteredConfigMapInformer(cfg.Client, kubeadmNamespace, 0, nil, named(kubeadmName))
 	if d.kubeadm, err = NewSource(maps, nil, d.wake); err != nil {
 		return nil, err
 	}

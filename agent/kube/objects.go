@@ -8,7 +8,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -66,12 +65,7 @@ type Objects[T any] struct {
 // NewObjects returns the object of a kind that has the given name, or all
 // objects of the kind if name is empty. reader is woken after every change.
 func NewObjects[T any](client dynamic.Interface, kind Kind[T], name string, reader wake.One) (*Objects[T], error) {
-	named := func(o *metav1.ListOptions) {
-		if name != "" {
-			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
-		}
-	}
-	informer := dynamicinformer.NewFilteredDynamicInformer(client, kind.Resource(), metav1.NamespaceAll, 0, nil, named).Informer()
+	informer := dynamicinformer.NewFilteredDynamicInformer(client, kind.Resource(), metav1.NamespaceAll, 0, nil, named(name)).Informer()
 	source, err := NewSource(informer, nil, reader)
 	return &Objects[T]{Source: source, kind: kind, client: client.Resource(kind.Resource())}, err
 }

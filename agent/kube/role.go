@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -52,10 +51,7 @@ func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &RoleWatcher{cfg: cfg, cache: CacheFile[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: wake.NewOne()}
-	own := func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Kubernetes.NodeName).String()
-	}
-	informer := coreinformers.NewFilteredNodeInformer(cfg.Client, 0, nil, own)
+	informer := coreinformers.NewFilteredNodeInformer(cfg.Client, 0, nil, named(cfg.Kubernetes.NodeName))
 	var err error
 	w.node, err = NewSource(informer, slimNode, w.wake)
 	if role, ok := w.cache.Load(); ok {
@@ -85,21 +81,16 @@ func (w *RoleWatcher) refresh() {
 	if !w.node.Synced() {
 		return
 	}
-	role := RoleUnknown
-	for _, n := range Items[*corev1.Node](w.node) {
-		if n.Name != w.cfg.Kubernetes.NodeName {
-			continue
-		}
-		role = RoleNode
-		w.checkAnnotation(n)
-		if nodeOf(n, w.cfg.Kubernetes.GatewayLabel).Gateway {
-			role = RoleGateway
-		}
-	}
-	if role == RoleUnknown {
+	n, exists := w.ownNode()
+	if !exists {
 		w.cfg.Log.Error("the cluster has no Node with the name of this node", "node", w.cfg.Kubernetes.NodeName,
 			"remedy", "set kubernetes.nodeName or --node-name to the name that kubectl get nodes lists")
 		return
+	}
+	w.checkAnnotation(n)
+	role := RoleNode
+	if nodeOf(n, w.cfg.Kubernetes.GatewayLabel).Gateway {
+		role = RoleGateway
 	}
 	if role == w.latest.Get() {
 		return
@@ -109,6 +100,17 @@ func (w *RoleWatcher) refresh() {
 	if err := w.cache.Save(role); err != nil {
 		w.cfg.Log.Warn("failed to cache the role of this node; the next start needs the API server", "err", err)
 	}
+}
+
+// ownNode returns the Node of this host. It returns false if the cluster has none or
+// it was not observed yet.
+func (w *RoleWatcher) ownNode() (*corev1.Node, bool) {
+	for _, n := range Items[*corev1.Node](w.node) {
+		if n.Name == w.cfg.Kubernetes.NodeName {
+			return n, true
+		}
+	}
+	return nil, false
 }
 
 // checkAnnotation logs once that the annotation is not valid.
@@ -129,22 +131,20 @@ func (w *RoleWatcher) Changed() <-chan struct{} { return w.latest.Changed() }
 // Node.spec.podCIDRs, and those of plan.PodCIDRsAnnotation, with which an operator
 // overrides them.
 func (w *RoleWatcher) Pods() (spec, annotated []netip.Prefix) {
-	for _, n := range Items[*corev1.Node](w.node) {
-		if n.Name == w.cfg.Kubernetes.NodeName {
-			annotated, _ = annotatedPods(n) // checkAnnotation logs the error
-			return podCIDRsOf(n), annotated
-		}
+	n, exists := w.ownNode()
+	if !exists {
+		return nil, nil
 	}
-	return nil, nil
+	annotated, _ = annotatedPods(n) // checkAnnotation logs the error
+	return podCIDRsOf(n), annotated
 }
 
 // Owner returns a reference to the own Node: Kubernetes deletes the objects that
 // have it together with the Node. It returns false before the Node was observed.
 func (w *RoleWatcher) Owner() (metav1.OwnerReference, bool) {
-	for _, n := range Items[*corev1.Node](w.node) {
-		if n.Name == w.cfg.Kubernetes.NodeName {
-			return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}, true
-		}
+	n, exists := w.ownNode()
+	if !exists {
+		return metav1.OwnerReference{}, false
 	}
-	return metav1.OwnerReference{}, false
+	return metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}, true
 }

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -55,10 +54,7 @@ func NewSiblings(cfg SiblingsConfig) (*Siblings, error) {
 	}
 	s := &Siblings{cfg: cfg, wake: wake.NewOne()}
 	s.latest.Set(secretState{reason: "the API server has not answered yet"})
-	named := func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.Secret).String()
-	}
-	informer := coreinformers.NewFilteredSecretInformer(cfg.Client, cfg.Namespace, 0, nil, named)
+	informer := coreinformers.NewFilteredSecretInformer(cfg.Client, cfg.Namespace, 0, nil, named(cfg.Secret))
 	var err error
 	s.secret, err = NewSource(informer, nil, s.wake)
 	return s, err

@@ -17,7 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/siblingstest"
 )
 
-func TestSiblingsFulfilTheirContract(t *testing.T) { siblingstest.Run(t, siblingstest.NewFake()) }
+func TestSiblingsFulfilTheirContract(t *testing.T) { siblingstest.RunFake(t) }
 
 func TestAskListsTheNodesThatHaveTheGatewayLabel(t *testing.T) {
 	node := func(name, value string) *corev1.Node {

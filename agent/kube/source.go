@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/meshway/meshway/agent/wake"
@@ -36,6 +38,15 @@ func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, rea
 		AddFunc: func(any) { reader.Up() }, UpdateFunc: func(any, any) { reader.Up() }, DeleteFunc: func(any) { reader.Up() },
 	})
 	return s, err
+}
+
+// named selects the object with the given name; all objects if name is empty.
+func named(name string) func(*metav1.ListOptions) {
+	return func(o *metav1.ListOptions) {
+		if name != "" {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+		}
+	}
 }
 
 // Start watches until ctx ends. It retries indefinitely with a backoff. wait

@@ -8,7 +8,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -48,11 +47,9 @@ func NewUninstallWatcher(cfg UninstallConfig) (*UninstallWatcher, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &UninstallWatcher{cfg: cfg, wake: wake.NewOne()}
-	own := func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", cfg.DaemonSet+uninstallSuffix).String()
-	}
+	informer := batchinformers.NewFilteredJobInformer(cfg.Client, cfg.Namespace, 0, nil, named(cfg.DaemonSet+uninstallSuffix))
 	var err error
-	w.jobs, err = NewSource(batchinformers.NewFilteredJobInformer(cfg.Client, cfg.Namespace, 0, nil, own), nil, w.wake)
+	w.jobs, err = NewSource(informer, nil, w.wake)
 	return w, err
 }
 

@@ -60,7 +60,7 @@ func merge(have Status, v View, dc status.Datacenter, generation int64, now time
 // through replaces the own entry, and drops those of gateways that were removed or
 // have stopped answering: they reach no gateway until they write again.
 func through(have []Through, v View, dc status.Datacenter) []Through {
-	mine := Through{Gateway: v.Self}
+	own := Through{Gateway: v.Self}
 	var before []Peer
 	siblings := v.siblings()
 	var out []Through
@@ -74,16 +74,16 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 		}
 	}
 	if dc.Self {
-		mine.Tunnel = v.Tunnel
+		own.Tunnel = v.Tunnel
 	}
 	// Nodes use the reachable peers. The last active gateway stays in use because
 	// there is no other path.
-	away := v.Draining && slices.ContainsFunc(siblings, func(g status.Gateway) bool { return g.Name != v.Self && !g.Draining })
+	divert := v.Draining && slices.ContainsFunc(siblings, func(g status.Gateway) bool { return g.Name != v.Self && !g.Draining })
 	for _, g := range dc.Gateways {
 		if dc.Self {
 			break
 		}
-		p := Peer{Name: g.Name, Reachable: (g.Up || g.Draining) && !away}
+		p := Peer{Name: g.Name, Reachable: (g.Up || g.Draining) && !divert}
 		if g.Up {
 			i := slices.IndexFunc(before, func(b Peer) bool { return b.Name == g.Name })
 			p.RTT = formatRTT(g.RTT)
@@ -91,9 +91,9 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 				p.RTT = before[i].RTT
 			}
 		}
-		mine.Peers = append(mine.Peers, p)
+		own.Peers = append(own.Peers, p)
 	}
-	out = append(out, mine)
+	out = append(out, own)
 	slices.SortFunc(out, func(a, b Through) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -37,11 +39,11 @@ func newFake(served ...string) *dynamicfake.FakeDynamicClient {
 }
 
 func TestWriterFulfilsItsContract(t *testing.T) {
-	propertytest.Run(t, newFake())
+	propertytest.RunFake(t, func() dynamic.Interface { return newFake() })
 }
 
 func TestWriterFulfilsItsContractOnV1alpha1(t *testing.T) {
-	propertytest.Run(t, newFake("v1alpha1"))
+	propertytest.RunFake(t, func() dynamic.Interface { return newFake("v1alpha1") })
 }
 
 func TestRemoveDeletesOnlyManagedProperties(t *testing.T) {
@@ -79,24 +81,26 @@ func TestFailuresOfTheAPIServerAreReportedOnceUntilTheyEnd(t *testing.T) {
 		"server fails": {apierrors.NewInternalError(errors.New("no")), "check that the API server answers"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := newFake()
-			var mu sync.Mutex
-			failing := true
-			client.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newFake()
+				var mu sync.Mutex
+				failing := true
+				client.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					return failing, nil, c.err
+				})
+				g := propertytest.New(t, client)
+				g.Join("east", "id-1")
+				g.Eventually(func() string { return g.Problems() }, func(got string) bool { return strings.Contains(got, c.remedy) })
 				mu.Lock()
-				defer mu.Unlock()
-				return failing, nil, c.err
+				failing = false
+				mu.Unlock()
+				g.AddSibling()
+				g.Eventually(g.Properties, func(got string) bool { return got == propertytest.PropertiesOf("east", "id-1") })
+				g.Eventually(g.Problems, func(got string) bool { return got == "" })
+				assert.Equal(t, 2, g.Reports(), "the problem and its end are reported once each")
 			})
-			g := propertytest.New(t, client)
-			g.Join("east", "id-1")
-			g.Eventually(func() string { return g.Problems() }, func(got string) bool { return strings.Contains(got, c.remedy) })
-			mu.Lock()
-			failing = false
-			mu.Unlock()
-			g.AddSibling()
-			g.Eventually(g.Properties, func(got string) bool { return got == propertytest.PropertiesOf("east", "id-1") })
-			g.Eventually(g.Problems, func(got string) bool { return got == "" })
-			assert.Equal(t, 2, g.Reports(), "the problem and its end are reported once each")
 		})
 	}
 }

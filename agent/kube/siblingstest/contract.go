@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -25,30 +26,47 @@ type fixture struct {
 	namespace string
 }
 
-// Run runs the contract on one API server.
+// Run runs the contract on one API server, each test in its own namespace.
 func Run(t *testing.T, client kubernetes.Interface) {
-	for name, test := range map[string]func(*testing.T, fixture){
+	for name, test := range contract() {
+		t.Run(name, func(t *testing.T) { test(t, newFixture(t, client)) })
+	}
+}
+
+// RunFake runs the contract on API servers in memory, each test on its own and in
+// fake time.
+func RunFake(t *testing.T) {
+	for name, test := range contract() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, newFixture(t, newFake())) })
+		})
+	}
+}
+
+func contract() map[string]func(*testing.T, fixture) {
+	return map[string]func(*testing.T, fixture){
 		"a missing Secret is an error":                      testMissing,
 		"what a gateway saves is delivered to its siblings": testSave,
 		"one of two concurrent saves is outdated":           testOutdated,
 		"other content of the Secret is kept":               testForeign,
 		"an error does not quote the content of the Secret": testBroken,
 		"an empty Secret has no shared state":               testEmpty,
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := fixture{client, fmt.Sprintf("siblings-%x", time.Now().UnixNano())}
-			_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}, metav1.CreateOptions{})
-			require.NoError(t, err)
-			test(t, b)
-		})
 	}
 }
 
+func newFixture(t *testing.T, client kubernetes.Interface) fixture {
+	t.Helper()
+	f := fixture{client, fmt.Sprintf("siblings-%x", time.Now().UnixNano())}
+	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.namespace}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return f
+}
+
 // gateway runs the Siblings of one gateway until the test ends.
-func (b fixture) gateway(t *testing.T) *kube.Siblings {
+func (f fixture) gateway(t *testing.T) *kube.Siblings {
 	t.Helper()
 	s, err := kube.NewSiblings(kube.SiblingsConfig{
-		Client: b.client, Namespace: b.namespace, Secret: "identity", GatewayLabel: "gateway=true",
+		Client: f.client, Namespace: f.namespace, Secret: "identity", GatewayLabel: "gateway=true",
 		Gateways: func() ([]string, bool) { return nil, false }, GatewaysChanged: func() <-chan struct{} { return nil },
 	})
 	require.NoError(t, err)
@@ -63,9 +81,9 @@ func (b fixture) gateway(t *testing.T) *kube.Siblings {
 }
 
 // create creates the Secret as the chart does.
-func (b fixture) create(t *testing.T, data map[string][]byte) {
+func (f fixture) create(t *testing.T, data map[string][]byte) {
 	t.Helper()
-	_, err := b.client.CoreV1().Secrets(b.namespace).Create(t.Context(), &corev1.Secret{
+	_, err := f.client.CoreV1().Secrets(f.namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "identity", Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm"}}, Data: data,
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -106,25 +124,25 @@ func content() agent.Common {
 	}
 }
 
-func testMissing(t *testing.T, b fixture) {
-	s := b.gateway(t)
+func testMissing(t *testing.T, f fixture) {
+	s := f.gateway(t)
 	await(t, s, "the Secret is missing", func(_ agent.Common, err error) bool {
-		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: run helm upgrade to recreate it", b.namespace)
+		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: run helm upgrade to recreate it", f.namespace)
 	})
 	require.ErrorContains(t, s.Save(t.Context(), agent.Common{}), "does not exist")
-	b.create(t, nil)
+	f.create(t, nil)
 	await(t, s, "the Secret exists", known)
 }
 
-func testEmpty(t *testing.T, b fixture) {
-	b.create(t, nil)
-	common := await(t, b.gateway(t), "the Secret was read", known)
+func testEmpty(t *testing.T, f fixture) {
+	f.create(t, nil)
+	common := await(t, f.gateway(t), "the Secret was read", known)
 	assert.True(t, common.Same(agent.Common{}))
 }
 
-func testSave(t *testing.T, b fixture) {
-	b.create(t, nil)
-	first, second := b.gateway(t), b.gateway(t)
+func testSave(t *testing.T, f fixture) {
+	f.create(t, nil)
+	first, second := f.gateway(t), f.gateway(t)
 	want := content()
 	want.Version = await(t, first, "the Secret was read", known).Version
 	require.NoError(t, first.Save(t.Context(), want))
@@ -139,9 +157,9 @@ func testSave(t *testing.T, b fixture) {
 	await(t, second, "the sibling has the cleared state", func(c agent.Common, err error) bool { return err == nil && c.Same(cleared) })
 }
 
-func testOutdated(t *testing.T, b fixture) {
-	b.create(t, nil)
-	first, second := b.gateway(t), b.gateway(t)
+func testOutdated(t *testing.T, f fixture) {
+	f.create(t, nil)
+	first, second := f.gateway(t), f.gateway(t)
 	var saves []error
 	results := make(chan error, 2)
 	version := await(t, first, "the Secret was read", known).Version
@@ -155,23 +173,23 @@ func testOutdated(t *testing.T, b fixture) {
 	assert.Contains(t, saves, agent.ErrOutdated)
 }
 
-func testForeign(t *testing.T, b fixture) {
-	b.create(t, map[string][]byte{"note": []byte("of another writer")})
-	s := b.gateway(t)
+func testForeign(t *testing.T, f fixture) {
+	f.create(t, map[string][]byte{"note": []byte("of another writer")})
+	s := f.gateway(t)
 	want := content()
 	want.Version = await(t, s, "the Secret was read", known).Version
 	require.NoError(t, s.Save(t.Context(), want))
-	secret, err := b.client.CoreV1().Secrets(b.namespace).Get(t.Context(), "identity", metav1.GetOptions{})
+	secret, err := f.client.CoreV1().Secrets(f.namespace).Get(t.Context(), "identity", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "of another writer", string(secret.Data["note"]))
 	assert.Equal(t, "Helm", secret.Labels["app.kubernetes.io/managed-by"])
 	assert.Equal(t, "the key", string(secret.Data["ca.key"]))
 }
 
-func testBroken(t *testing.T, b fixture) {
-	b.create(t, map[string][]byte{"membership.json": []byte("{secret words")})
-	await(t, b.gateway(t), "it is an error", func(_ agent.Common, err error) bool {
+func testBroken(t *testing.T, f fixture) {
+	f.create(t, map[string][]byte{"membership.json": []byte("{secret words")})
+	await(t, f.gateway(t), "it is an error", func(_ agent.Common, err error) bool {
 		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity: key membership.json is not valid: "+
-			"remove the key; a gateway that is a member recreates it", b.namespace)
+			"remove the key; a gateway that is a member recreates it", f.namespace)
 	})
 }

@@ -13,9 +13,9 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// NewFake returns an API server in memory that, unlike the one of client-go, sets
+// newFake returns an API server in memory that, unlike the one of client-go, sets
 // resource versions and refuses an update of an outdated version.
-func NewFake() kubernetes.Interface {
+func newFake() kubernetes.Interface {
 	client := fake.NewClientset()
 	var version atomic.Int64
 	stamp := func(s *corev1.Secret) { s.ResourceVersion = strconv.FormatInt(version.Add(1), 10) }

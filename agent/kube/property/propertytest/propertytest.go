@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -189,23 +190,39 @@ func (g *Gateway) delete(names ...string) {
 	}
 }
 
-// Run runs the contract. The tests run one after the other because all of them write
-// the same cluster-scoped objects.
+// Run runs the contract on one API server. The tests run one after the other because
+// all of them write the same cluster-scoped objects.
 func Run(t *testing.T, client dynamic.Interface) {
-	for _, c := range []struct {
-		name string
-		test func(*Gateway)
-	}{
-		{"PropertiesFollowTheMembership", followMembership},
-		{"PropertiesOfAnotherManagerAreKept", keepOfOtherManager},
-		{"PropertiesOfASiblingAreKeptByALeavingGateway", keepOfSibling},
-		{"PropertiesOfARemovedGatewayAreTakenOver", takeOver},
-	} {
+	for _, c := range contract() {
 		t.Run(c.name, func(t *testing.T) {
 			g := New(t, client)
 			t.Cleanup(func() { g.delete(property.ClusterID, property.ClusterSet) })
 			c.test(g)
 		})
+	}
+}
+
+// RunFake runs the contract on API servers in memory, each test on its own and in
+// fake time.
+func RunFake(t *testing.T, client func() dynamic.Interface) {
+	for _, c := range contract() {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.test(New(t, client())) })
+		})
+	}
+}
+
+type test struct {
+	name string
+	test func(*Gateway)
+}
+
+func contract() []test {
+	return []test{
+		{"PropertiesFollowTheMembership", followMembership},
+		{"PropertiesOfAnotherManagerAreKept", keepOfOtherManager},
+		{"PropertiesOfASiblingAreKeptByALeavingGateway", keepOfSibling},
+		{"PropertiesOfARemovedGatewayAreTakenOver", takeOver},
 	}
 }
 
