@@ -37,6 +37,31 @@ func TestFollowersSeeAWriteAtOnceThoughNoOtherFollows(t *testing.T) {
 	}
 }
 
+// The entries that the old leader committed without announcing it are committed
+// again by the first entry of the new leader.
+func TestFollowersSeeTheLastWriteOfAKilledLeaderWhenTheNextLeads(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{Timers: raftnode.WAN(), ProposeTimeout: time.Minute})
+		c.Network.Delay(time.Millisecond)
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		for i := range 20 {
+			leader := c.Leader()
+			index := write(t, leader, key, fmt.Sprint(i)).Index
+			leader.Kill()
+			rest := others(c, leader)
+			c.LeaderOf(rest...)
+			began := time.Now()
+			for _, m := range rest {
+				awaitIndex(m.Node, index)
+			}
+			require.Less(t, time.Since(began), 50*time.Millisecond)
+			leader.Restart()
+			c.WaitVoters(3)
+			c.WaitEqual()
+		}
+	})
+}
+
 func awaitIndex(n *raftnode.Node, index uint64) {
 	for {
 		changed := n.Changed()

@@ -70,12 +70,15 @@ func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
 }
 
 // lead does the duties of one term. The barrier comes first: once it is applied,
-// so is all that earlier leaders acknowledged, and reads may be answered.
+// so is all that earlier leaders acknowledged, and reads may be answered. It is
+// announced, because it commits the last entries of the earlier leaders: the
+// followers have them, but not that they are committed.
 func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
 	if err := inst.raft.Barrier(inst.timers.Election).Error(); err != nil {
 		n.log.Debug("no barrier, leadership was short", "term", term, "err", err)
 		return
 	}
+	inst.hasNews()
 	lead := &leadership{term: term, began: time.Now(), start: inst.raft.LastIndex(), wake: make(chan struct{}, 1)}
 	lead.pilot = n.newPilot(inst, lead)
 	n.leading.Store(lead)

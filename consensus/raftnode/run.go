@@ -16,6 +16,10 @@ import (
 // without quorum may serve a state that is older by as much.
 const markInterval = time.Second
 
+// leaderRestartDelay is how much later than a follower a leader restarts raft when
+// the timers have changed.
+const leaderRestartDelay = time.Second
+
 // instance is one running raft. Changing the timers replaces it: most of them
 // cannot be changed in place, and a lease that does not fit the heartbeat makes
 // a leader step down again and again.
@@ -72,12 +76,7 @@ func (n *Node) attend(ctx context.Context, inst *instance) (again bool, err erro
 	wg.Go(func() { n.batch(duties, inst) })
 	wg.Go(func() { n.announce(duties, inst) })
 	wg.Go(func() { n.watchLeadership(duties, inst) })
-	select {
-	case <-ctx.Done():
-	case <-n.retimed:
-		again = true
-	case err = <-n.failed:
-	}
+	again, err = n.awaitEnd(ctx, inst)
 	cancel()
 	wg.Wait()
 	if err == nil {
@@ -86,6 +85,28 @@ func (n *Node) attend(ctx context.Context, inst *instance) (again bool, err erro
 	}
 	n.instance.Store(nil)
 	return again, errors.Join(err, inst.stop())
+}
+
+// awaitEnd returns when ctx ends, raft has to be restarted or has failed. The
+// leader restarts after the followers, which mostly change their timers at the
+// same time: one that restarts just then could not take over.
+func (n *Node) awaitEnd(ctx context.Context, inst *instance) (again bool, err error) {
+	var due <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case err := <-n.failed:
+			return false, err
+		case <-due:
+			return true, nil
+		case <-n.retimed:
+			if inst.raft.State() != raft.Leader {
+				return true, nil
+			}
+			due = time.After(leaderRestartDelay)
+		}
+	}
 }
 
 // start makes a raft instance on its own goroutine: where the guard finds the
