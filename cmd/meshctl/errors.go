@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 
 	"connectrpc.com/connect"
 	"github.com/meshway/meshway/agent/admin/adminclient"
@@ -92,14 +91,9 @@ func explain(err error) *fault {
 }
 
 func unreachable(err *adminclient.SocketError) *fault {
-	cause := err.Err
-	var number syscall.Errno
-	if errors.As(err.Err, &number) { // without the words of net.OpError, which repeat the path
-		cause = number
-	}
 	return &fault{
 		code: exitUnreachable, field: "--socket", remedy: err.Remedy(),
-		message: fmt.Sprintf("reach meshd on %s: %v", err.Socket, cause),
+		message: fmt.Sprintf("reach meshd on %s: %v", err.Socket, err.Cause()),
 	}
 }
 

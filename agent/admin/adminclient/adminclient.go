@@ -25,7 +25,15 @@ type SocketError struct {
 
 // Error includes the remedy.
 func (e *SocketError) Error() string {
-	return fmt.Sprintf("reach meshd on %s: %v; %s", e.Socket, cause(e.Err), e.Remedy())
+	return fmt.Sprintf("reach meshd on %s: %v; %s", e.Socket, e.Cause(), e.Remedy())
+}
+
+// Cause returns the cause without the text of net.OpError, which repeats the path.
+func (e *SocketError) Cause() error {
+	if number, ok := errors.AsType[syscall.Errno](e.Err); ok {
+		return number
+	}
+	return e.Err
 }
 
 // Remedy returns what the user can do.
@@ -43,14 +51,6 @@ func (e *SocketError) Remedy() string {
 
 // Unwrap returns the cause.
 func (e *SocketError) Unwrap() error { return e.Err }
-
-// cause returns err without the text of net.OpError, which repeats the path.
-func cause(err error) error {
-	if e, ok := errors.AsType[syscall.Errno](err); ok {
-		return e
-	}
-	return err
-}
 
 // Dial returns a client of the meshd that listens on a unix socket. Each call
 // connects; errors.As finds a *SocketError in its error if that fails. The caller
