@@ -42,15 +42,15 @@ func fallback(want Config, have Observed) Config {
 	for _, g := range have.Groups {
 		exists[g.ID] = true
 	}
-	config := Config{Table: want.Table}
+	entries := Config{Table: want.Table}
 	missing := map[uint32]bool{}
 	for _, g := range want.Groups {
 		if !exists[g.ID] {
 			missing[g.ID] = true
-			config.Groups = append(config.Groups, g.reduced(func(id uint32) bool { return exists[id] }))
+			entries.Groups = append(entries.Groups, g.reduced(func(id uint32) bool { return exists[id] }))
 		}
 	}
-	config.Nexthops = withBlackholes(nil, config.Groups)
-	config.Routes = filter(want.Routes, func(r Route) bool { return missing[r.Nexthop] })
-	return config
+	entries.Nexthops = withBlackholes(nil, entries.Groups)
+	entries.Routes = filter(want.Routes, func(r Route) bool { return missing[r.Nexthop] })
+	return entries
 }

@@ -92,7 +92,7 @@ type entry struct {
 	session
 	verdict
 	quality       quality
-	config        plan.SessionConfig
+	cfg           plan.SessionConfig
 	since         time.Time // of the last change of verdict.up
 	receivedBytes uint64    // at the last call of Activity
 	countedAt     time.Time // time of the last call of Activity; zero: none
@@ -164,7 +164,7 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 		key := keyOf(c)
 		want[key] = true
 		if e := m.sessions[key]; e != nil {
-			e.config = c
+			e.cfg = c
 			e.setInterval(m.interval(c), now)
 			continue
 		}
@@ -174,7 +174,7 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 		if !want[key] {
 			m.sendAdminDown(key, e)
 			delete(m.sessions, key)
-			m.log.Info("liveness session removed", "gateway", string(e.config.Gateway))
+			m.log.Info("liveness session removed", "gateway", string(e.cfg.Gateway))
 		}
 	}
 	m.wake.Up()
@@ -185,12 +185,18 @@ func (m *Monitor) Sessions() []plan.Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	entries := slices.SortedFunc(maps.Values(m.sessions), func(a, b *entry) int { return compareSessions(a.config, b.config) })
+	entries := slices.SortedFunc(maps.Values(m.sessions), func(a, b *entry) int { return compareSessions(a.cfg, b.cfg) })
 	out := make([]plan.Session, 0, len(entries))
 	for _, e := range entries {
 		out = append(out, plan.Session{
-			Gateway: e.config.Gateway, Up: e.up, Draining: e.draining, Undecided: e.undecided, Since: e.since,
-			LastPacket: e.lastPacket, RTT: e.quality.rtt, Loss: e.quality.loss(now),
+			Gateway:    e.cfg.Gateway,
+			Up:         e.up,
+			Draining:   e.draining,
+			Undecided:  e.undecided,
+			Since:      e.since,
+			LastPacket: e.lastPacket,
+			RTT:        e.quality.rtt,
+			Loss:       e.quality.loss(now),
 		})
 	}
 	return out
@@ -230,7 +236,7 @@ func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 	defer m.mu.Unlock()
 	now := time.Now()
 	for _, e := range m.sessions {
-		if e.config.Key != key {
+		if e.cfg.Key != key {
 			continue
 		}
 		if now.Sub(e.countedAt) < e.detectionTime() && receivedBytes > e.receivedBytes {
@@ -257,7 +263,7 @@ func (m *Monitor) sendAdminDown(key sessionKey, e *entry) {
 }
 
 func (m *Monitor) newEntry(c plan.SessionConfig, now time.Time) *entry {
-	e := &entry{config: c, verdict: verdict{undecided: true}, since: now}
+	e := &entry{cfg: c, verdict: verdict{undecided: true}, since: now}
 	e.session = newSession(timing{m.interval(c), uint8(m.cfg.Multiplier)}, m.discriminator(), now)
 	e.session.drain(m.draining, now)
 	return e
@@ -366,7 +372,7 @@ func (m *Monitor) report(e *entry, now time.Time) {
 		if v.up {
 			state = "up"
 		}
-		m.log.Info("liveness session "+state, "gateway", string(e.config.Gateway), "device", e.config.Device, "reason", e.diagnostic.String())
+		m.log.Info("liveness session "+state, "gateway", string(e.cfg.Gateway), "device", e.cfg.Device, "reason", e.diagnostic.String())
 	}
 	e.verdict = v
 	m.changed.Up()

@@ -117,8 +117,11 @@ func ParseControl(b []byte) (Control, error) {
 		return Control{}, errors.New("detect multiplier 0")
 	}
 	c := Control{
-		Diagnostic: Diagnostic(b[0] & 31), State: State(b[1] >> 6),
-		Poll: b[1]&bitPoll != 0, Final: b[1]&bitFinal != 0, DetectMult: b[2],
+		Diagnostic:                Diagnostic(b[0] & 31),
+		State:                     State(b[1] >> 6),
+		Poll:                      b[1]&bitPoll != 0,
+		Final:                     b[1]&bitFinal != 0,
+		DetectMult:                b[2],
 		MyDiscriminator:           binary.BigEndian.Uint32(b[4:]),
 		YourDiscriminator:         binary.BigEndian.Uint32(b[8:]),
 		DesiredMinTxInterval:      duration(b[12:]),

@@ -32,7 +32,7 @@ type Prober struct {
 
 // target is one host that is probed.
 type target struct {
-	config    plan.SessionConfig
+	cfg       plan.SessionConfig
 	quality   quality
 	id        uint32 // in our echoes, so that a reply to a former target is ignored
 	up        bool
@@ -70,11 +70,11 @@ func (p *Prober) Set(sessions []plan.SessionConfig) {
 	for _, c := range sessions {
 		key := keyOf(c)
 		want[key] = true
-		if t := p.targets[key]; t != nil && t.config.Gateway == c.Gateway {
-			t.config = c
+		if t := p.targets[key]; t != nil && t.cfg.Gateway == c.Gateway {
+			t.cfg = c
 			continue
 		}
-		p.targets[key] = &target{config: c, id: rand.Uint32(), undecided: true, since: time.Now()}
+		p.targets[key] = &target{cfg: c, id: rand.Uint32(), undecided: true, since: time.Now()}
 	}
 	for key := range p.targets {
 		if !want[key] {
@@ -89,12 +89,17 @@ func (p *Prober) Sessions() []plan.Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	targets := slices.SortedFunc(maps.Values(p.targets), func(a, b *target) int { return compareSessions(a.config, b.config) })
+	targets := slices.SortedFunc(maps.Values(p.targets), func(a, b *target) int { return compareSessions(a.cfg, b.cfg) })
 	out := make([]plan.Session, 0, len(targets))
 	for _, t := range targets {
 		out = append(out, plan.Session{
-			Gateway: t.config.Gateway, Up: t.up, Undecided: t.undecided, Since: t.since,
-			LastPacket: t.lastReply, RTT: t.quality.rtt, Loss: t.quality.loss(now),
+			Gateway:    t.cfg.Gateway,
+			Up:         t.up,
+			Undecided:  t.undecided,
+			Since:      t.since,
+			LastPacket: t.lastReply,
+			RTT:        t.quality.rtt,
+			Loss:       t.quality.loss(now),
 		})
 	}
 	return out
@@ -160,7 +165,7 @@ func (p *Prober) report(t *target, up, undecided bool, now time.Time) {
 	if up {
 		state = "answers echoes"
 	}
-	p.log.Info("gateway "+state, "gateway", string(t.config.Gateway), "device", t.config.Device, "address", t.config.Remote.String())
+	p.log.Info("gateway "+state, "gateway", string(t.cfg.Gateway), "device", t.cfg.Device, "address", t.cfg.Remote.String())
 	p.changed.Up()
 }
 

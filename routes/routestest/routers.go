@@ -14,7 +14,12 @@ import (
 // routers on its links, for both families.
 func Routed() routes.Config {
 	router := func(n int, f routes.Family, device, via string) routes.Nexthop {
-		return routes.Nexthop{ID: routes.LaneNexthopID(n, f), Family: f, Device: device, Via: netip.MustParseAddr(via)}
+		return routes.Nexthop{
+			ID:     routes.LaneNexthopID(n, f),
+			Family: f,
+			Device: device,
+			Via:    netip.MustParseAddr(via),
+		}
 	}
 	c := routes.Config{
 		Table: table,

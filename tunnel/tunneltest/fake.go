@@ -38,7 +38,12 @@ var _ tunnel.Device = (*Fake)(nil)
 
 // NewFake returns a data plane without interfaces.
 func NewFake() *Fake {
-	return &Fake{kind: "kernel", ifaces: map[string]*tunnel.Observed{}, foreign: map[string]bool{}, calls: map[string]int{}}
+	return &Fake{
+		kind:    "kernel",
+		ifaces:  map[string]*tunnel.Observed{},
+		foreign: map[string]bool{},
+		calls:   map[string]int{},
+	}
 }
 
 // Calls returns the number of calls of an operation.

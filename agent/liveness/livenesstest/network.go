@@ -36,7 +36,7 @@ type connKey struct {
 	device string
 }
 
-// direction is one direction between two hosts.
+// direction identifies the packets from one host to another.
 type direction struct{ from, to netip.Addr }
 
 var _ liveness.Network = (*Network)(nil)
@@ -44,8 +44,12 @@ var _ liveness.Network = (*Network)(nil)
 // New returns a network without hosts. seed is the seed of the random loss.
 func New(seed uint64) *Network {
 	return &Network{
-		conns: map[connKey]*conn{}, hosts: map[netip.Addr]bool{}, cut: map[direction]bool{}, lost: map[direction]float64{},
-		sent: map[direction]int{}, random: rand.New(rand.NewPCG(seed, 0)),
+		conns:  map[connKey]*conn{},
+		hosts:  map[netip.Addr]bool{},
+		cut:    map[direction]bool{},
+		lost:   map[direction]float64{},
+		sent:   map[direction]int{},
+		random: rand.New(rand.NewPCG(seed, 0)),
 	}
 }
 
@@ -143,9 +147,9 @@ func (n *Network) send(from connKey, b []byte, to netip.AddrPort) {
 }
 
 // carry calls arrive with mu held, after the latency, unless the packet is lost.
-func (n *Network) carry(w direction, arrive func()) {
-	n.sent[w]++
-	if n.cut[w] || n.random.Float64() < n.lost[w] {
+func (n *Network) carry(d direction, arrive func()) {
+	n.sent[d]++
+	if n.cut[d] || n.random.Float64() < n.lost[d] {
 		return
 	}
 	if n.latency == 0 {
