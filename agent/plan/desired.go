@@ -8,15 +8,18 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Desired is what should be.
+// Desired is the desired state of a gateway.
 type Desired struct {
 	Tunnels      []tunnel.Config // by lane
 	Routes       routes.Config
 	Firewall     routes.Firewall
 	Sessions     []SessionConfig       // sorted by gateway
-	Observations []catalog.Observation // to be told to the catalog
-	Prune        bool                  // what is ours and not in here may be deleted
+	Observations []catalog.Observation // to write to the catalog
+	Prune        bool                  // objects of ours that are not listed here may be deleted
 }
+
+// Empty reports whether nothing is desired: this gateway is no member.
+func (d Desired) Empty() bool { return len(d.Tunnels) == 0 }
 
 // SessionConfig is one liveness session that should run.
 type SessionConfig struct {
@@ -25,7 +28,7 @@ type SessionConfig struct {
 	Local   netip.Addr
 	Remote  netip.Addr
 	Key     tunnel.PublicKey // of the peer, to find its received bytes
-	// Relaxed: no other gateway could take over when this one fails, so
-	// that knowing it at once is worth less than the packets it costs.
+	// Relaxed is set if no other gateway could take over from this peer. Fast
+	// detection is then not worth the packets that it costs.
 	Relaxed bool
 }

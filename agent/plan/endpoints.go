@@ -9,55 +9,59 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// rotationInterval is how long a candidate is tried: WireGuard repeats a handshake
-// that was not answered after 5 s (REKEY_TIMEOUT).
+// rotationInterval is how long a candidate is tried: WireGuard repeats an
+// unanswered handshake after 5 s (REKEY_TIMEOUT).
 const rotationInterval = 5 * time.Second
 
-// endpoint chooses where to send to a gateway. It needs no memory of its own:
-// what was chosen before is what the data plane has, and the time says whose
-// turn it is.
+// endpoint chooses the endpoint of a gateway. It keeps no state: the previous
+// choice is in the data plane, and the time determines the candidate whose turn
+// it is.
 //
-//	the peer     data plane has   choice
-//	carries      an endpoint      that one: WireGuard knows better than any list
-//	is anything  nothing          the first candidate
-//	is young     an endpoint      that one while it is a candidate
-//	is down      an endpoint      for 5 s that one while it is a candidate, then
+//	the peer is  data plane has   choice
+//	usable       an endpoint      that one: WireGuard has it from an authentic packet
+//	anything     nothing          the first candidate
+//	undecided    an endpoint      that one while it is a candidate
+//	down         an endpoint      for 5 s that one while it is a candidate, then
 //	                              the candidates in turn, 5 s each
 //
-// An endpoint that is no candidate any more (the peer restarted elsewhere and
-// the catalog knows it) is given up at once.
+// An endpoint that is no longer a candidate (the peer restarted elsewhere and
+// the catalog has its new endpoints) is given up at once.
 func endpoint(in Inputs, topo topology, p peer) netip.AddrPort {
-	have := p.tunnel.Endpoint
-	if have.IsValid() && p.usable(in.Now) {
-		return have
+	current := p.tunnel.Endpoint
+	if current.IsValid() && p.usable(in.Now) {
+		return current
 	}
 	list := candidates(in, topo, p)
 	if len(list) == 0 {
-		return have
+		return current
 	}
 	turn := rotations(p, in.Now)
-	if have.IsValid() && turn == 0 && (slices.Contains(list, have) || have == ownObservation(in, p).Endpoint) {
-		return have
+	if current.IsValid() && turn == 0 && (slices.Contains(list, current) || current == ownObservation(in, p).Endpoint) {
+		return current
 	}
-	if !have.IsValid() {
+	if !current.IsValid() {
 		turn = 0
 	}
 	return list[turn%len(list)]
 }
 
-// rotations counts the rotations since the session went down.
+// rotations counts the rotation intervals since the session went down.
 func rotations(p peer, now time.Time) int {
 	if p.state != down || now.Before(p.session.Since) {
 		return 0
 	}
 	if p.session.Since.IsZero() {
-		return int(now.Unix() / int64(rotationInterval/time.Second)) // never up, start not known: any steady pace will do
+		return clockRotations(now) // never up, start not known
 	}
 	return int(now.Sub(p.session.Since) / rotationInterval)
 }
 
-// candidates are the endpoints of a gateway worth trying, best first: what it
-// advertises, then what others see. Families that this host has come first.
+// clockRotations counts the rotation intervals since 1970.
+func clockRotations(now time.Time) int { return int(now.Unix() / int64(rotationInterval/time.Second)) }
+
+// candidates are the endpoints of a gateway that are worth trying, best first:
+// those that it advertises, then those at which others observe it. Families of
+// which this host has an address come first.
 func candidates(in Inputs, topo topology, p peer) []netip.AddrPort {
 	list := append(advertised(in, topo, p), observedByOthers(in, topo, p)...)
 	list = slices.DeleteFunc(list, func(e netip.AddrPort) bool { return !usableEndpoint(in, e) })
@@ -67,8 +71,9 @@ func candidates(in Inputs, topo topology, p peer) []netip.AddrPort {
 	return deduplicate(list)
 }
 
-// advertised endpoints carry the port of lane 0. Over there we are in the
-// lane of our own index.
+// advertised returns the advertised endpoints of a gateway with the port that
+// this gateway sends to. They are advertised with the port of lane 0; on the
+// peer's side, this gateway is in the lane of its own index.
 func advertised(in Inputs, topo topology, p peer) []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, e := range in.Endpoints[p.ID()] {
@@ -79,10 +84,11 @@ func advertised(in Inputs, topo topology, p peer) []netip.AddrPort {
 	return out
 }
 
-// observedByOthers are the endpoints under which others see a gateway. An
-// observer of our own index sees the very socket that we need, hence also the
-// port that a NAT gave it. Another observer sees a socket beside it; unless
-// the port was translated, ours is as far away as our indices are.
+// observedByOthers returns the endpoints at which others observe a gateway. An
+// observer with our index sees the same socket that we need, including the port
+// that a NAT assigned to it. Another observer sees the socket of its own lane;
+// unless a NAT translated that port, ours differs from it by the difference of
+// the indices.
 func observedByOthers(in Inputs, topo topology, p peer) []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, o := range sortedObservations(in.Catalog.Observations) {
@@ -91,7 +97,7 @@ func observedByOthers(in Inputs, topo topology, p peer) []netip.AddrPort {
 		}
 		i := slices.IndexFunc(in.Catalog.Gateways, func(g catalog.Gateway) bool { return g.ID() == o.Observer })
 		if i < 0 {
-			continue // it left; what it saw may be gone too
+			continue // the observer has left; its observation may be obsolete
 		}
 		seen := netip.AddrPortFrom(o.Endpoint.Addr().Unmap(), o.Endpoint.Port())
 		theirs := in.Catalog.Gateways[i].Index
@@ -109,15 +115,15 @@ func observedByOthers(in Inputs, topo topology, p peer) []netip.AddrPort {
 	return out
 }
 
-// usableEndpoint excludes what cannot be an endpoint. One in the overlay would send
-// the tunnel's packets through the tunnel.
+// usableEndpoint reports whether e can be an endpoint. One in the overlay
+// would route the tunnel's packets through the tunnel.
 func usableEndpoint(in Inputs, e netip.AddrPort) bool {
 	a := e.Addr()
 	return e.IsValid() && e.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() &&
 		!in.Catalog.Federation.Overlay.Contains(a)
 }
 
-// unroutable is 1 for an address of a family that this host has no address of.
+// unroutable returns 1 if this host has no address of the family of a, else 0.
 func unroutable(h Host, a netip.Addr) int {
 	for _, own := range h.Addresses {
 		own = own.Unmap()
@@ -128,10 +134,10 @@ func unroutable(h Host, a netip.Addr) int {
 	return 1
 }
 
-// observations are what the catalog should learn: under which endpoint we see
-// each peer that answers. Nothing is said that the catalog has already, nor
-// what the peer says itself; else every pass would write. An observation of
-// ours that is no longer true is corrected even by an advertised endpoint.
+// observations are the records to write to the catalog: the endpoint at which
+// each peer that is up is observed. An advertised endpoint is recorded only to
+// correct an earlier observation, and an observation that the catalog already
+// has is not repeated; otherwise every pass would write.
 func observations(in Inputs, topo topology) []catalog.Observation {
 	var out []catalog.Observation
 	for _, p := range topo.peers() {
@@ -140,9 +146,8 @@ func observations(in Inputs, topo topology) []catalog.Observation {
 			continue
 		}
 		seen = netip.AddrPortFrom(seen.Addr().Unmap(), seen.Port())
-		before := ownObservation(in, p)
-		told := before.Endpoint.IsValid()
-		if before.Endpoint == seen || !told && slices.Contains(advertised(in, topo, p), seen) {
+		recorded := ownObservation(in, p).Endpoint
+		if recorded == seen || !recorded.IsValid() && slices.Contains(advertised(in, topo, p), seen) {
 			continue
 		}
 		out = append(out, catalog.Observation{Observer: in.Self, Peer: p.ID(), Endpoint: seen, At: in.Now})
@@ -150,7 +155,8 @@ func observations(in Inputs, topo topology) []catalog.Observation {
 	return out
 }
 
-// ownObservation is what the catalog has from us of a gateway.
+// ownObservation returns this gateway's observation of a peer in the catalog,
+// or the zero Observation.
 func ownObservation(in Inputs, p peer) catalog.Observation {
 	for _, o := range in.Catalog.Observations {
 		if o.Observer == in.Self && o.Peer == p.ID() {
@@ -166,7 +172,7 @@ func sortedObservations(in []catalog.Observation) []catalog.Observation {
 	})
 }
 
-// deduplicate keeps the first of each.
+// deduplicate keeps the first of equal endpoints.
 func deduplicate(in []netip.AddrPort) []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, e := range in {

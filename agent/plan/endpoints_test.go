@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// plannedEndpoint is the endpoint that the plan has for a gateway.
+// plannedEndpoint returns the endpoint of a gateway in the plan.
 func plannedEndpoint(t *testing.T, in plan.Inputs, id catalog.GatewayID) string {
 	t.Helper()
 	d, _ := plan.Compute(in)
@@ -30,39 +30,39 @@ func plannedEndpoint(t *testing.T, in plan.Inputs, id catalog.GatewayID) string 
 	return ""
 }
 
-// setEndpoint puts an endpoint of north/a into the data plane.
+// setEndpoint sets the endpoint of north/a in the data plane.
 func setEndpoint(in *plan.Inputs, endpoint string) {
 	in.Observed.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort(endpoint)
 }
 
-func TestEndpointIsChosenByWhatWorks(t *testing.T) {
+func TestWorkingEndpointIsKeptAndOthersRotate(t *testing.T) {
 	list := endpoints("192.0.2.2:51820", "192.0.2.22:51820", "192.0.2.222:51820")
 	first, second, third, roamed := "192.0.2.2:51820", "192.0.2.22:51820", "192.0.2.222:51820", "198.51.100.7:999"
 	cases := map[string]struct {
-		have string
-		down time.Duration // 0: up
-		told bool          // the catalog has our observation of roamed
-		want string
+		have     string
+		down     time.Duration // 0: up
+		recorded bool          // the catalog has our observation of roamed
+		want     string
 	}{
-		"up, first":                              {have: first, want: first},
-		"up, another":                            {have: third, want: third},
-		"up, roamed":                             {have: roamed, want: roamed},
-		"just down, stays for a turn":            {have: third, down: time.Second, want: third},
-		"second turn":                            {have: third, down: 6 * time.Second, want: second},
-		"third turn":                             {have: second, down: 11 * time.Second, want: third},
-		"fourth turn, from the start":            {have: third, down: 16 * time.Second, want: first},
-		"the turn does not depend on the past":   {have: first, down: 11 * time.Second, want: third},
-		"just down, roamed and known: one turn":  {have: roamed, down: time.Second, told: true, want: roamed},
-		"just down, no candidate: given up":      {have: roamed, down: time.Second, want: first},
-		"long down, roamed: given up":            {have: roamed, down: 6 * time.Second, told: true, want: second},
-		"clock went back while down: first turn": {have: second, down: -time.Minute, want: second},
+		"up, first":                    {have: first, want: first},
+		"up, another":                  {have: third, want: third},
+		"up, roamed":                   {have: roamed, want: roamed},
+		"just down: kept for one turn": {have: third, down: time.Second, want: third},
+		"second turn":                  {have: third, down: 6 * time.Second, want: second},
+		"third turn":                   {have: second, down: 11 * time.Second, want: third},
+		"fourth turn, from the start":  {have: third, down: 16 * time.Second, want: first},
+		"the turn does not depend on the current one": {have: first, down: 11 * time.Second, want: third},
+		"just down, roamed and recorded: one turn":    {have: roamed, down: time.Second, recorded: true, want: roamed},
+		"just down, not a candidate: given up":        {have: roamed, down: time.Second, want: first},
+		"long down, roamed: given up":                 {have: roamed, down: 6 * time.Second, recorded: true, want: second},
+		"clock set back while down: first turn":       {have: second, down: -time.Minute, want: second},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			in := running()
 			in.Endpoints["north/a"] = list
 			setEndpoint(&in, c.have)
-			if c.told {
+			if c.recorded {
 				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(roamed)}}
 			}
 			if c.down != 0 {
@@ -83,16 +83,16 @@ func sessionOf(in *plan.Inputs, id catalog.GatewayID) *plan.Session {
 	return nil
 }
 
-func TestNewPeerStartsWithTheFirstCandidateOfAFamilyThatWeHave(t *testing.T) {
+func TestNewPeerStartsWithTheFirstCandidateOfALocalFamily(t *testing.T) {
 	in := federation()
-	assert.Equal(t, "192.0.2.3:51820", plannedEndpoint(t, in, "west/a"), "there is no IPv6 here")
+	assert.Equal(t, "192.0.2.3:51820", plannedEndpoint(t, in, "west/a"), "this host has no IPv6")
 	in.Host.Addresses = append(in.Host.Addresses, netip.MustParseAddr("2001:db8::1"))
 	assert.Equal(t, "[2001:db8::3]:51820", plannedEndpoint(t, in, "west/a"))
 	in.Host.Addresses = nil
-	assert.Equal(t, "[2001:db8::3]:51820", plannedEndpoint(t, in, "west/a"), "nothing known of this host")
+	assert.Equal(t, "[2001:db8::3]:51820", plannedEndpoint(t, in, "west/a"), "the addresses of this host are not known")
 }
 
-func TestRestartElsewhereIsFollowedAtOnce(t *testing.T) {
+func TestNewAdvertisedEndpointOfADownPeerIsUsedAtOnce(t *testing.T) {
 	in := running()
 	fail(&in, "north/a")
 	in.Endpoints["north/a"] = endpoints("203.0.113.2:51820")
@@ -101,10 +101,10 @@ func TestRestartElsewhereIsFollowedAtOnce(t *testing.T) {
 
 func TestPortsFollowTheLane(t *testing.T) {
 	in := federation()
-	in.Self = "west/b" // index 1: over there we are in lane 1
+	in.Self = "west/b" // index 1: on the peers this gateway is in lane 1
 	in.Endpoints["east/a"] = endpoints("192.0.2.1:51820")
 	d, _ := plan.Compute(in)
-	require.Len(t, d.Tunnels, 1, "both others have one gateway each, of index 0")
+	require.Len(t, d.Tunnels, 1, "each other datacenter has one gateway, of index 0")
 	assert.Equal(t, uint16(51820), d.Tunnels[0].ListenPort)
 	for _, p := range d.Tunnels[0].Peers {
 		assert.Equal(t, uint16(51821), p.Endpoint.Port())
@@ -117,21 +117,21 @@ func TestObservationsOfOthersAreCandidates(t *testing.T) {
 		seen     string
 		want     string
 	}{
-		"same index: exactly as seen":         {"west/a", "198.51.100.7:4711", "198.51.100.7:4711"},
-		"other index, port kept: moved":       {"west/b", "198.51.100.7:51821", "198.51.100.7:51820"},
-		"other index, port translated: no":    {"west/b", "198.51.100.7:4711", "invalid AddrPort"},
-		"an observer that is no member":       {"gone/a", "198.51.100.7:4711", "invalid AddrPort"},
-		"our own: the tunnel knows better":    {"east/a", "198.51.100.7:4711", "invalid AddrPort"},
-		"in the overlay: a tunnel in itself":  {"west/a", "[fd77::2]:51820", "invalid AddrPort"},
-		"an endpoint that is none":            {"west/a", "0.0.0.0:51820", "invalid AddrPort"},
-		"mapped IPv4 addresses are unwrapped": {"west/a", "[::ffff:198.51.100.7]:4711", "198.51.100.7:4711"},
+		"same index: as observed":                   {"west/a", "198.51.100.7:4711", "198.51.100.7:4711"},
+		"other index, port not translated: shifted": {"west/b", "198.51.100.7:51821", "198.51.100.7:51820"},
+		"other index, port translated: none":        {"west/b", "198.51.100.7:4711", "invalid AddrPort"},
+		"an observer that is no member":             {"gone/a", "198.51.100.7:4711", "invalid AddrPort"},
+		"our own: the data plane is newer":          {"east/a", "198.51.100.7:4711", "invalid AddrPort"},
+		"in the overlay: a tunnel in the tunnel":    {"west/a", "[fd77::2]:51820", "invalid AddrPort"},
+		"an unspecified address":                    {"west/a", "0.0.0.0:51820", "invalid AddrPort"},
+		"mapped IPv4 addresses are unwrapped":       {"west/a", "[::ffff:198.51.100.7]:4711", "198.51.100.7:4711"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			in := federation()
 			in.Endpoints["north/a"] = nil
 			if c.observer == "west/b" {
-				in.Endpoints["north/a"] = endpoints("[fd77::2]:51820") // tells the base port, and is no endpoint itself
+				in.Endpoints["north/a"] = endpoints("[fd77::2]:51820") // provides the base port only: the overlay is no endpoint
 			}
 			in.Catalog.Observations = []catalog.Observation{{Observer: c.observer, Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.seen)}}
 			assert.Equal(t, c.want, plannedEndpoint(t, in, "north/a"))
@@ -139,7 +139,7 @@ func TestObservationsOfOthersAreCandidates(t *testing.T) {
 	}
 }
 
-func TestPeerWithoutEndpointIsNamed(t *testing.T) {
+func TestPeerWithoutEndpointIsReported(t *testing.T) {
 	in := federation()
 	delete(in.Endpoints, "north/a")
 	_, problems := plan.Compute(in)
@@ -148,32 +148,32 @@ func TestPeerWithoutEndpointIsNamed(t *testing.T) {
 	assert.Equal(t, "gateway north/a", problems[0].Subject)
 }
 
-func TestObservationsAreToldOnce(t *testing.T) {
+func TestObservationsAreRecordedOnce(t *testing.T) {
 	advertised, roamed := "192.0.2.2:51820", "198.51.100.7:999"
 	cases := map[string]struct {
-		seen, told string
-		up         bool
-		want       string // empty: nothing is told
+		seen, recorded string
+		up             bool
+		want           string // empty: nothing is recorded
 	}{
-		"as advertised":                       {seen: advertised, up: true},
-		"roamed":                              {seen: roamed, up: true, want: roamed},
-		"roamed, told":                        {seen: roamed, told: roamed, up: true},
-		"roamed again":                        {seen: roamed, told: "198.51.100.7:1", up: true, want: roamed},
-		"back to the advertised one":          {seen: advertised, told: roamed, up: true, want: advertised},
-		"back to the advertised one, told":    {seen: advertised, told: advertised, up: true},
-		"not up: nothing is known":            {seen: roamed},
-		"in the overlay: never":               {seen: "[fd77::2]:1", up: true},
-		"mapped address of the advertised":    {seen: "[::ffff:192.0.2.2]:51820", up: true},
-		"mapped address of what was told":     {seen: "[::ffff:198.51.100.7]:999", told: roamed, up: true},
-		"mapped address of something unknown": {seen: "[::ffff:198.51.100.7]:999", up: true, want: roamed},
+		"as advertised":                        {seen: advertised, up: true},
+		"roamed":                               {seen: roamed, up: true, want: roamed},
+		"roamed, recorded":                     {seen: roamed, recorded: roamed, up: true},
+		"roamed again":                         {seen: roamed, recorded: "198.51.100.7:1", up: true, want: roamed},
+		"back to the advertised one":           {seen: advertised, recorded: roamed, up: true, want: advertised},
+		"back to the advertised one, recorded": {seen: advertised, recorded: advertised, up: true},
+		"not up":                               {seen: roamed},
+		"in the overlay: never":                {seen: "[fd77::2]:1", up: true},
+		"mapped address of the advertised":     {seen: "[::ffff:192.0.2.2]:51820", up: true},
+		"mapped address of the recorded":       {seen: "[::ffff:198.51.100.7]:999", recorded: roamed, up: true},
+		"mapped address of a new endpoint":     {seen: "[::ffff:198.51.100.7]:999", up: true, want: roamed},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			in := running()
 			setEndpoint(&in, c.seen)
 			sessionOf(&in, "north/a").Up = c.up
-			if c.told != "" {
-				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.told)}}
+			if c.recorded != "" {
+				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.recorded)}}
 			}
 			d, _ := plan.Compute(in)
 			if c.want == "" {

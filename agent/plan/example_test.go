@@ -10,15 +10,19 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Two datacenters, one gateway each; the tunnel between them does not work.
+// The catalog has two datacenters with one gateway each, and the tunnel between
+// them is up. The plan is that of gateway east/a.
 func ExampleCompute() {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	pods := func(cidr string) []catalog.Prefix {
 		return []catalog.Prefix{{CIDR: netip.MustParsePrefix(cidr), Kind: catalog.PodPrefix}}
 	}
 	desired, problems := plan.Compute(plan.Inputs{
-		Self:   "east/a",
-		Config: config.Config{WireGuard: config.WireGuard{Interface: "mesh", Port: 51820}},
+		Self: "east/a",
+		Config: config.Config{
+			WireGuard: config.WireGuard{Interface: "mesh", Port: 51820},
+			Routing:   config.Routing{Table: 7117},
+		},
+		Host: plan.Host{Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.1")}},
 		Catalog: plan.Catalog{
 			Federation: catalog.Federation{ID: "demo", Overlay: netip.MustParsePrefix("fd77::/48")},
 			Datacenters: []catalog.Datacenter{
@@ -31,16 +35,31 @@ func ExampleCompute() {
 			},
 		},
 		Endpoints: map[catalog.GatewayID][]netip.AddrPort{"west/a": {netip.MustParseAddrPort("192.0.2.2:51820")}},
-		Observed:  plan.Observed{Sessions: []plan.Session{{Gateway: "west/a", Since: at}}},
-		Now:       at.Add(time.Minute),
+		Observed:  plan.Observed{Sessions: []plan.Session{{Gateway: "west/a", Up: true}}},
+		Now:       time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	})
 	for _, t := range desired.Tunnels {
-		fmt.Println(t.Name, t.Peers[0].Endpoint, t.Peers[0].AllowedIPs)
+		fmt.Println(t.Name, t.Addresses, "peer", t.Peers[0].Endpoint, t.Peers[0].AllowedIPs)
 	}
-	for _, p := range problems {
-		fmt.Println(p.Subject + ": " + p.Message)
+	for _, n := range desired.Routes.Nexthops {
+		fmt.Println("nexthop", n)
 	}
+	for _, g := range desired.Routes.Groups {
+		fmt.Println("nexthop", g)
+	}
+	for _, r := range desired.Routes.Routes {
+		fmt.Println("route", r.Text(desired.Routes.Table))
+	}
+	fmt.Println(len(problems), "problems")
 	// Output:
-	// mesh0 192.0.2.2:51820 [10.2.0.0/16 fd77::2/128]
-	// datacenter west: no tunnel to it works since 2026-01-01T00:00:00Z
+	// mesh0 [fd77::1/128] peer 192.0.2.2:51820 [10.2.0.0/16 fd77::2/128]
+	// nexthop id 0x4d570000 blackhole protocol 157
+	// nexthop id 0x4d570001 blackhole protocol 157
+	// nexthop id 0x4d570002 dev mesh0 protocol 157
+	// nexthop id 0x4d570003 dev mesh0 protocol 157
+	// nexthop id 0x4d57ff81 dev mesh0 protocol 157
+	// nexthop id 0x4d570104 group 0x4d570002 protocol 157
+	// route 10.2.0.0/16 nhid 0x4d570104 src 10.1.0.1 table 7117 proto 157
+	// route fd77::2/128 nhid 0x4d57ff81 src fd77::1 table 7117 proto 157
+	// 0 problems
 }

@@ -8,39 +8,36 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// firewall says what may come from where: out of a lane only addresses of the
-// datacenters that it leads to, and from elsewhere none of those.
+// firewall restricts source addresses: a lane accepts only those of the
+// datacenters that it connects, and other devices accept none of them.
 func firewall(in Inputs, topo topology) routes.Firewall {
 	fw := routes.Firewall{
-		Local:       aggregate(topo.local),
-		Remote:      []netip.Prefix{in.Catalog.Federation.Overlay},
+		Local:       aggregate(topo.own.accepted),
 		ControlPort: in.Config.Control.Listen.Port(),
 	}
 	for n := range topo.lanes() {
-		l := routes.Lane{Device: device(in, n)}
+		var sources []netip.Prefix
 		for _, dc := range topo.others {
 			for _, p := range dc.gateways {
 				if p.Index == n {
-					l.Sources = append(l.Sources, allowedIPs(dc, p)...)
+					sources = append(sources, allowedIPs(dc, p)...)
 				}
 			}
 		}
-		slices.SortFunc(l.Sources, netip.Prefix.Compare)
-		l.Sources = aggregate(l.Sources)
-		fw.Lanes = append(fw.Lanes, l)
+		fw.Lanes = append(fw.Lanes, routes.Lane{Device: device(in.Config, n), Sources: aggregate(sources)})
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
 	if l, ok := nodeFirewallLane(in, topo); ok {
 		fw.Lanes = append(fw.Lanes, l)
 	}
+	remote := []netip.Prefix{in.Catalog.Federation.Overlay}
 	for _, dc := range topo.others {
-		fw.Remote = append(fw.Remote, dc.prefixes...)
+		remote = append(remote, dc.prefixes...)
 	}
-	slices.SortFunc(fw.Remote, netip.Prefix.Compare)
-	fw.Remote = aggregate(fw.Remote)
+	fw.Remote = aggregate(remote)
 	fw.TrustedDevices, fw.Transit = trustedIngressDevices(in, topo), transit(in, topo)
 	if len(fw.Transit.Devices) > 0 {
-		fw.NodePortSNAT = nodePortSNAT(in, topo)
+		fw.NodePortSNAT = nodePortSNAT(topo.own.servicePrefixes(), func(f routes.Family) netip.Addr { return topo.sourceAddress(in.Host, f) })
 	}
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw

@@ -13,7 +13,8 @@ import (
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// federation is east (ourselves), north and west. West has two gateways.
+// federation is east (the datacenter of this gateway), north and west. West
+// has two gateways.
 func federation() plan.Inputs {
 	return plan.Inputs{
 		Self:   "east/a",
@@ -108,8 +109,8 @@ func running() plan.Inputs {
 	return in
 }
 
-// sharing is the running federation with more gateways in east: b on our
-// link, and c behind routers. The CNI plugin uses VXLAN.
+// sharing is the running federation with two more gateways in east: b on a
+// link of this host, and c behind routers. The CNI plugin uses VXLAN.
 func sharing() plan.Inputs {
 	in := running()
 	in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("east", "c", 2, 12), gateway("east", "b", 1, 11))
@@ -134,11 +135,11 @@ func fail(in *plan.Inputs, gateways ...catalog.GatewayID) {
 	}
 }
 
-// badRecords has one of each record that the catalog should have refused.
+// badRecords has one of each kind of record that the catalog refuses.
 func badRecords() plan.Inputs {
 	in := running()
 	in.Catalog.Datacenters = append(in.Catalog.Datacenters,
-		datacenter("abel", 4, "10.1.128.0/17", "10.4.0.0/16"), // sorts before east, but ours are ours
+		datacenter("abel", 4, "10.1.128.0/17", "10.4.0.0/16"), // sorts before east, but the own datacenter wins
 		datacenter("zeta", 5, "10.3.7.0/24", "0.0.0.0/0", "fd77::/64", "10.5.1.0/16", "192.0.2.0/24"),
 		datacenter("late", 1<<20, "10.6.0.0/16"))
 	bad := []catalog.Gateway{

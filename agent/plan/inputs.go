@@ -10,7 +10,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Inputs is everything that a plan depends on. Compute reads nothing else.
+// Inputs is everything that the plan of a gateway depends on.
 type Inputs struct {
 	Self    catalog.GatewayID
 	Config  config.Config
@@ -18,7 +18,8 @@ type Inputs struct {
 	Catalog Catalog
 	// Endpoints are the underlay endpoints that each other gateway advertises,
 	// resolved, in its order of preference. Ports are as advertised: of lane 0.
-	// Those under which others observe it come from Catalog.Observations.
+	// The endpoints at which gateways see each other are in
+	// Catalog.Observations.
 	Endpoints map[catalog.GatewayID][]netip.AddrPort
 	Observed  Observed
 	Synced    Synced
@@ -27,22 +28,22 @@ type Inputs struct {
 	Now       time.Time
 }
 
-// Drain is how far this gateway is out of use.
+// Drain is the drain state of this gateway.
 type Drain int
 
-// The steps of taking a gateway out of use.
+// The drain states, in the order in which a drain passes through them.
 const (
 	Active   Drain = iota
-	Draining       // others are told; what arrives is sent on
-	Drained        // nothing arrives any more: its own pods use the siblings too
+	Draining       // peers are notified; this gateway still forwards what arrives
+	Drained        // no traffic arrives; local pods use the siblings too
 )
 
-// Nodes are the nodes of the own datacenter that are on no link of this
-// gateway, and reach it through a tunnel.
+// Nodes are the nodes of the own datacenter that share no link with this
+// gateway and are connected by a tunnel.
 type Nodes struct {
 	Peers   []NodePeer // by name
-	Pending bool       // not all are known yet: nothing may be deleted for want of one
-	// PodCIDRs are Node.spec.podCIDRs of this gateway itself.
+	Pending bool       // the list is incomplete; nothing may be deleted because a node is missing from it
+	// PodCIDRs are Node.spec.podCIDRs of this gateway's own node.
 	PodCIDRs []netip.Prefix
 }
 
@@ -52,23 +53,23 @@ type NodePeer struct {
 	PublicKey        tunnel.PublicKey `json:"publicKey"`
 	Port             uint16           `json:"port"` // UDP, of its lane 0
 	Addresses        []netip.Addr     `json:"addresses,omitempty"`
-	PodCIDRs         []netip.Prefix   `json:"podCIDRs,omitempty"` // as the cluster says
-	ReportedPodCIDRs []netip.Prefix   `json:"claims,omitempty"`   // as the node itself says: where its pods are
+	PodCIDRs         []netip.Prefix   `json:"podCIDRs,omitempty"` // Node.spec.podCIDRs
+	ReportedPodCIDRs []netip.Prefix   `json:"claims,omitempty"`   // as the node reports them; not trusted
 }
 
-// Host is what the agent sees of its own host.
+// Host is what the agent observes of its own host.
 type Host struct {
 	Addresses   []netip.Addr // of all interfaces that are not ours
 	UnderlayMTU int          // smallest MTU of the links towards the endpoints, bytes; 0: not known
 	Links       []Link       // that are not ours, sorted by device
-	// Underlay are the devices with an address that is in no pod or service
-	// prefix of ours, sorted: other hosts are behind them.
+	// Underlay are the devices with an address outside the pod and service
+	// prefixes of this datacenter, sorted. Other hosts are reached through them.
 	Underlay []string
-	// Overlays are the devices by which a CNI plugin carries packets to other
-	// hosts inside of others (vxlan, ipip, …), sorted.
+	// Overlays are the devices by which a CNI plugin encapsulates packets to
+	// other hosts (vxlan, ipip, …), sorted.
 	Overlays []string
-	// Routes are those of the main table, in any order, where it matters which
-	// pods are on this host.
+	// Routes are the routes of the main table, in any order. They are read only
+	// in Kubernetes, to find the pods of this host.
 	Routes []routes.HostRoute
 }
 
@@ -78,16 +79,16 @@ type Link struct {
 	Prefixes []netip.Prefix // sorted
 }
 
-// Site is what a datacenter owns, as it is known on this host now.
+// Site is what this host currently has on record about its own datacenter.
 type Site struct {
-	Known     bool             // false: not known yet; nothing may follow from Prefixes
+	Known     bool             // false: not known yet; Prefixes must not be used
 	Prefixes  []catalog.Prefix // sorted by CIDR, distinct
-	Addresses []netip.Addr     // of this host, as its cluster knows them, best to reach first; it may have more
-	Problems  []Problem        // of finding them out
+	Addresses []netip.Addr     // of this host as in its cluster, best to reach first; the host may have more
+	Problems  []Problem        // found while reading the prefixes and addresses
 	Nodes     Nodes
 }
 
-// Catalog is the part of the replicated state that steers packets.
+// Catalog is the part of the replicated state that affects routing.
 type Catalog struct {
 	Federation   catalog.Federation
 	Datacenters  []catalog.Datacenter
@@ -96,14 +97,14 @@ type Catalog struct {
 	Index        uint64
 }
 
-// Observed is what the appliers and the liveness sessions reported; it is
-// that of the previous pass.
+// Observed is what the appliers and the liveness sessions reported after the
+// previous pass.
 type Observed struct {
 	Tunnels  []tunnel.Observed
 	Sessions []Session
 }
 
-// Session is the liveness of one remote gateway, as seen through its tunnel.
+// Session is the liveness of one remote gateway, measured through its tunnel.
 type Session struct {
 	Gateway    catalog.GatewayID
 	Up         bool
@@ -111,16 +112,16 @@ type Session struct {
 	LastPacket time.Time     // any authenticated packet of the peer; zero: none yet
 	RTT        time.Duration // 0: not measured
 	Loss       float64       // of the last probes, 0…1
-	// Draining is set while the peer says that it is not to be sent to, though
-	// the way to it works; then it is not Up.
+	// Draining is set while the peer announces that it takes no new traffic
+	// although the path to it works. Up is false then.
 	Draining bool
-	// Undecided is set while a new session has had no chance yet to come up:
-	// less than one detection time since it was started. It keeps a restarted
-	// agent from withdrawing tunnels that work.
+	// Undecided is set until a new session has had the time to come up: for one
+	// detection time after its start. It keeps a restarted agent from
+	// withdrawing tunnels that work.
 	Undecided bool
 }
 
-// Synced says which inputs are complete. Nothing is deleted before all are.
+// Synced records which inputs are complete. Nothing is deleted before all are.
 type Synced struct {
 	Catalog bool // a snapshot of the catalog has been read at least once
 	Host    bool

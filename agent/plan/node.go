@@ -21,18 +21,18 @@ type NodeInputs struct {
 	Host      Host
 	Inventory Inventory
 	Observed  Observed
-	Synced    bool // the inventory is complete, and the host was looked at
+	Synced    bool // Inventory and Host are complete
 	Now       time.Time
 }
 
-// Inventory is the federation as the API of the own cluster tells it.
+// Inventory is the federation as it is in the API of the own cluster.
 type Inventory struct {
 	Overlay  netip.Prefix // zero: not known
 	Members  []Member     // the own datacenter too
 	Gateways []OwnGateway // of the own datacenter
 }
 
-// PrefixesOf are the ranges of one datacenter; none if it is not known.
+// PrefixesOf returns the ranges of one datacenter, or nil if it is not known.
 func (i Inventory) PrefixesOf(name catalog.DatacenterName) []catalog.Prefix {
 	for _, m := range i.Members {
 		if m.Name == name {
@@ -59,32 +59,32 @@ type OwnGateway struct {
 	Port      uint16           // UDP, of its tunnels to nodes
 }
 
-// NodeDesired is what should be on a node.
+// NodeDesired is the desired state of a node.
 type NodeDesired struct {
-	Tunnels  []tunnel.Config // one to each gateway that is on no link, by index
+	Tunnels  []tunnel.Config // one to each gateway that shares no link, by index
 	Routes   routes.Config
 	Firewall routes.Firewall
 	Sessions []SessionConfig // sorted by gateway
 	Paths    []Path          // sorted by gateway
-	Pods     []netip.Prefix  // ranges of the pods of this host, as its routes tell; sorted
-	Hold     bool            // too little is known: touch nothing
-	Prune    bool            // what is ours and not in here may be deleted
+	Pods     []netip.Prefix  // ranges of the pods of this host, derived from its routes; sorted
+	Hold     bool            // the inputs are insufficient; change nothing
+	Prune    bool            // objects of ours that are not listed here may be deleted
 }
 
 // Path is how a node reaches a gateway of its datacenter.
 type Path struct {
 	Gateway string
 	Device  string
-	Tunnel  bool // else the gateway is on the device's link
+	Tunnel  bool // false: the gateway is on the link of Device
 }
 
-// Empty tells whether nothing is desired: the datacenter is in no federation.
+// Empty reports whether nothing is desired: the datacenter is in no federation.
 func (d NodeDesired) Empty() bool {
 	return !d.Hold && len(d.Routes.Routes) == 0 && len(d.Firewall.Local) == 0
 }
 
-// ComputeNode derives what should be on a node. Like Compute it is pure, and
-// gives equal results for equal inputs in whatever order.
+// ComputeNode derives the desired state of a node. Like Compute it is pure, and
+// equal inputs give equal results, in whichever order their lists are.
 //
 // Without members the datacenter is in no federation: nothing is desired.
 func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
@@ -94,30 +94,34 @@ func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
 	var found problems
 	n, ok := newNode(in, &found)
 	if !ok {
-		found.add(Problem{
-			"not-in-inventory", Error, datacenterName(in.Config.Datacenter),
-			"this node's datacenter is not in the inventory of its cluster; everything stays as it is",
-			"see kubectl get datacenters; check that datacenter is the same in the configuration of the gateways and of this node",
-		})
+		found.addError("not-in-inventory", datacenterSubject(in.Config.Datacenter),
+			fmt.Sprintf("datacenter %s of this node is not in the inventory of its cluster; tunnels and routes stay unchanged", in.Config.Datacenter),
+			"run kubectl get datacenters, and check that datacenter is the same in the configuration of the gateways and of this node")
 		return NodeDesired{Hold: true}, found.sorted()
 	}
 	n.reportSilentGateways(&found)
 	return NodeDesired{
-		Tunnels: n.tunnels(), Routes: n.routing(&found), Firewall: n.firewall(),
-		Sessions: n.sessions(), Paths: n.paths(), Pods: localPodCIDRs(in.Host, n.own.own.Prefixes), Prune: in.Synced,
+		Tunnels:  n.tunnels(),
+		Routes:   n.routing(&found),
+		Firewall: n.firewall(),
+		Sessions: n.sessions(),
+		Paths:    n.paths(),
+		Pods:     localPodCIDRs(in.Host, n.own.Prefixes),
+		Prune:    in.Synced,
 	}, found.sorted()
 }
 
-// node is the inventory after judgement.
+// node is the validated inventory.
 type node struct {
 	in       NodeInputs
-	own      topology // only own, local and others are of meaning
-	ordinal  uint32   // of the own datacenter
-	through  map[catalog.DatacenterName][]string
-	reached  []reachedGateway // sorted by index
-	nexthops []nodeNexthop    // sorted by id
+	own      ownDatacenter
+	others   []remoteDatacenter                  // sorted by name, without gateways
+	through  map[catalog.DatacenterName][]string // Member.Through
+	reached  []reachedGateway                    // sorted by index
+	nexthops []nodeNexthop                       // sorted by id
 }
 
+// newNode validates the inventory. It fails if the own datacenter is missing.
 func newNode(in NodeInputs, found *problems) (node, bool) {
 	var records []catalog.Datacenter
 	n := node{in: in, through: map[catalog.DatacenterName][]string{}}
@@ -126,34 +130,35 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 		n.through[m.Name] = m.Through
 	}
 	records = sortedDatacenters(records)
-	own := slices.IndexFunc(records, func(d catalog.Datacenter) bool { return d.Name == in.Config.Datacenter })
-	if own < 0 {
+	i := slices.IndexFunc(records, func(d catalog.Datacenter) bool { return d.Name == in.Config.Datacenter })
+	if i < 0 {
 		return n, false
 	}
-	n.own.own, n.ordinal = records[own], records[own].Ordinal
-	judged := Inputs{Catalog: Catalog{Federation: catalog.Federation{Overlay: in.Inventory.Overlay}}}
-	n.own.local, n.own.others = acceptPrefixes(judged, n.own.own, slices.Delete(records, own, own+1), found)
+	own := records[i]
+	n.own, n.others = acceptPrefixes(in.Inventory.Overlay, own, slices.Delete(records, i, i+1), found)
 	n.reached = reachGateways(in, found)
 	n.nexthops = nodeNexthops(n.reached)
 	return n, true
 }
 
-// routing leads the prefixes of each datacenter to the gateways that reach it,
-// and the overlay, from which gateways themselves speak, to any.
+// routing routes the prefixes of each datacenter to the gateways that reach it,
+// and the overlay, whose addresses gateways use as source, to any gateway.
 func (n node) routing(found *problems) routes.Config {
 	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls(slices.Concat(n.tunnelDevices(), n.overlays()))}
-	for _, l := range n.nexthops {
-		c.Nexthops = append(c.Nexthops, l.Nexthop)
+	for _, h := range n.nexthops {
+		c.Nexthops = append(c.Nexthops, h.Nexthop)
 	}
 	n.addGatewayRoutes(&c)
-	others := slices.Clone(n.own.others)
+	others := slices.Clone(n.others)
 	if n.in.Inventory.Overlay.IsValid() {
-		others = append(others, remoteDatacenter{ordinal: n.ordinal, prefixes: []netip.Prefix{n.in.Inventory.Overlay}})
+		// The own datacenter has no group on a node, so its ordinal is free for the overlay.
+		others = append(others, remoteDatacenter{ordinal: n.own.Ordinal, prefixes: []netip.Prefix{n.in.Inventory.Overlay}})
 	}
-	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+	for _, f := range families() {
 		before := len(c.Routes)
+		source := n.own.sourceAddress(n.in.Host, f)
 		for _, dc := range others {
-			n.addDatacenter(&c, dc, f)
+			addDatacenter(&c, dc, f, source, n.groupMembers(dc.name, f))
 		}
 		if len(c.Routes) == before {
 			continue
@@ -164,42 +169,29 @@ func (n node) routing(found *problems) routes.Config {
 	}
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortFunc(c.Routes, func(a, b routes.Route) int { return a.Prefix.Compare(b.Prefix) })
+	slices.SortFunc(c.Routes, compareRoutes)
 	return c
 }
 
-func (n node) addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family) {
-	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: n.members(dc.name, f)}
-	from := sourceAddress(Inputs{Host: n.in.Host}, n.own, f)
-	used := false
-	for _, p := range dc.prefixes {
-		if routes.FamilyOf(p.Addr()) == f {
-			used = true
-			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: group.ID, Source: from})
-		}
-	}
-	if used {
-		c.Groups = append(c.Groups, group)
-	}
-}
-
-// members are the gateways that reach a datacenter and answer. When none does
-// both, one that answers is better: gateways know better, and sooner, than the
-// API server. The last ones stay, whatever is said of them. When there is none
-// at all, packets are dropped: they must not leave in plain text.
-func (n node) members(dc catalog.DatacenterName, f routes.Family) []uint32 {
-	reaches := func(l nodeNexthop) bool { return slices.Contains(n.through[dc], l.gateway) }
-	answers := func(l nodeNexthop) bool { return !l.silent }
-	for _, take := range []func(nodeNexthop) bool{
-		func(l nodeNexthop) bool { return reaches(l) && answers(l) },
+// groupMembers returns the members of a datacenter's group: the gateways that
+// reach the datacenter and answer this node. If there are none, those that
+// answer are preferred, because gateways have newer and better information than
+// the API server. Otherwise those that reach the datacenter are used, and then
+// all. If there is no gateway, packets are dropped: they must not leave
+// unencrypted.
+func (n node) groupMembers(dc catalog.DatacenterName, f routes.Family) []uint32 {
+	reaches := func(h nodeNexthop) bool { return slices.Contains(n.through[dc], h.gateway) }
+	answers := func(h nodeNexthop) bool { return !h.silent }
+	for _, match := range []func(nodeNexthop) bool{
+		func(h nodeNexthop) bool { return reaches(h) && answers(h) },
 		answers,
 		reaches,
 		func(nodeNexthop) bool { return true },
 	} {
 		var ids []uint32
-		for _, l := range n.nexthops {
-			if l.Family == f && take(l) {
-				ids = append(ids, l.ID)
+		for _, h := range n.nexthops {
+			if h.Family == f && match(h) {
+				ids = append(ids, h.ID)
 			}
 		}
 		if len(ids) > 0 {
@@ -209,52 +201,56 @@ func (n node) members(dc catalog.DatacenterName, f routes.Family) []uint32 {
 	return []uint32{routes.BlackholeID(f)}
 }
 
-// reportNoGateway tells of a family that is needed and in which no gateway can be
-// reached. The overlay alone is no need: gateways prefer other addresses.
+// reportNoGateway reports that no gateway can be reached in a family that has
+// routes. A route to the overlay alone does not count, because gateways prefer
+// other source addresses.
 func (n node) reportNoGateway(needed []routes.Route, f routes.Family, found *problems) {
-	served := slices.ContainsFunc(n.nexthops, func(l nodeNexthop) bool { return l.Family == f })
+	served := slices.ContainsFunc(n.nexthops, func(h nodeNexthop) bool { return h.Family == f })
 	only := len(needed) == 1 && needed[0].Prefix == n.in.Inventory.Overlay
 	if served || only {
 		return
 	}
-	found.add(Problem{
-		"no-gateway", Error, datacenterName(n.in.Config.Datacenter),
-		fmt.Sprintf("no gateway of this datacenter can be reached by IPv%d from this node; traffic to other datacenters is dropped here", f),
-		"label a node as gateway (kubernetes.gatewayLabel), and see that its agent runs",
-	})
+	found.addError("no-gateway", datacenterSubject(n.in.Config.Datacenter),
+		fmt.Sprintf("no gateway of datacenter %s can be reached over IPv%d from this node; traffic to other datacenters is dropped here",
+			n.in.Config.Datacenter, f),
+		"label a node as gateway (kubernetes.gatewayLabel), and check that its agent runs")
 }
 
-// firewall keeps source addresses as they are, and lets remote ones in only
-// from where the gateways are.
+// firewall preserves source addresses, and accepts remote ones only from the
+// devices through which gateways send.
 func (n node) firewall() routes.Firewall {
-	fw := routes.Firewall{Local: aggregate(n.own.local), Remote: aggregate(n.remotePrefixes())}
+	fw := routes.Firewall{
+		Local:          aggregate(n.own.accepted),
+		Remote:         aggregate(n.remotePrefixes()),
+		TrustedDevices: n.trustedIngressDevices(),
+		NodePortSNAT:   nodePortSNAT(n.own.servicePrefixes(), func(f routes.Family) netip.Addr { return n.own.sourceAddress(n.in.Host, f) }),
+	}
 	for _, g := range n.reached {
 		if g.tunnel {
 			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: aggregate(n.allowedIPs(g))})
 		}
 	}
-	fw.TrustedDevices = n.trustedIngressDevices()
-	fw.NodePortSNAT = nodePortSNAT(Inputs{Host: n.in.Host}, n.own)
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
 }
 
-// trustedIngressDevices are the devices by which gateways send what came out of their
-// lanes for a pod of this node: their links, and what the CNI plugin carries
-// packets in, which is how they reach pods here. It is as on gateways.
+// trustedIngressDevices are the devices on which packets of other datacenters
+// are accepted from gateways: the links that gateways are on, and the devices
+// of the CNI plugin, through which gateways reach pods here. It corresponds to
+// the function of the same name for gateways.
 func (n node) trustedIngressDevices() []string {
 	devices := slices.Clone(n.overlays())
 	for _, g := range n.reached {
-		for _, at := range g.linkAddresses {
-			devices = append(devices, at.device)
+		for _, l := range g.links {
+			devices = append(devices, l.device)
 		}
 	}
 	slices.Sort(devices)
 	return slices.Compact(devices)
 }
 
-// overlays are the CNI plugin's, as long as there is a gateway to use them.
-// The way back is another one.
+// overlays returns the devices of the CNI plugin if there is a gateway that may
+// use them. Answers to what comes in there take another path.
 func (n node) overlays() []string {
 	if len(n.reached) == 0 {
 		return nil
@@ -262,15 +258,14 @@ func (n node) overlays() []string {
 	return n.in.Host.Overlays
 }
 
-// remotePrefixes are the prefixes of all other datacenters and the overlay, sorted.
+// remotePrefixes returns the prefixes of all other datacenters and the overlay.
 func (n node) remotePrefixes() []netip.Prefix {
 	var out []netip.Prefix
 	if n.in.Inventory.Overlay.IsValid() {
 		out = append(out, n.in.Inventory.Overlay)
 	}
-	for _, dc := range n.own.others {
+	for _, dc := range n.others {
 		out = append(out, dc.prefixes...)
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }

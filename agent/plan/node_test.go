@@ -15,7 +15,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// nodeInputs is a node of east, on the link of its two gateways.
+// nodeInputs is a node of east that shares a link with both gateways.
 func nodeInputs() plan.NodeInputs {
 	member := func(dc catalog.Datacenter, through ...string) plan.Member {
 		return plan.Member{Name: dc.Name, Ordinal: dc.Ordinal, Prefixes: dc.Prefixes, Through: through}
@@ -47,7 +47,7 @@ func nodeInputs() plan.NodeInputs {
 	}
 }
 
-// apart puts both gateways on other links, with tunnels for nodes.
+// apart moves both gateways to other links, with tunnels to nodes.
 func apart(in *plan.NodeInputs) {
 	in.Inventory.Gateways = []plan.OwnGateway{
 		{Name: "a", Index: 0, Addresses: addresses("198.51.100.1", "2001:db8:9::1"), PublicKey: tunnel.PublicKey{1}, Port: 51883},
@@ -55,7 +55,7 @@ func apart(in *plan.NodeInputs) {
 	}
 }
 
-// setSessions puts sessions into the inputs: of gateways that answer, and that do not.
+// setSessions adds the sessions of gateways; answers is true for those that are up.
 func setSessions(in *plan.NodeInputs, answers map[catalog.GatewayID]bool) {
 	for id, up := range answers {
 		in.Observed.Sessions = append(in.Observed.Sessions, plan.Session{Gateway: id, Up: up, Since: now})
@@ -101,7 +101,7 @@ func nodeCases() map[string]func(*plan.NodeInputs) {
 	}
 }
 
-func TestNodePlanIsAsWrittenDown(t *testing.T) {
+func TestNodePlanMatchesGoldens(t *testing.T) {
 	for name, change := range nodeCases() {
 		t.Run(name, func(t *testing.T) {
 			in := nodeInputs()
@@ -134,7 +134,7 @@ func TestOrderOfNodeInputsDoesNotMatter(t *testing.T) {
 	}
 }
 
-func TestLostGatewayOfANodeLeavesTheGroupsOnly(t *testing.T) {
+func TestLostGatewayChangesOnlyGroupsOnANode(t *testing.T) {
 	before, _ := plan.ComputeNode(nodeInputs())
 	in := nodeInputs()
 	in.Inventory.Members[1].Through = []string{"b"}
@@ -146,28 +146,28 @@ func TestLostGatewayOfANodeLeavesTheGroupsOnly(t *testing.T) {
 	})
 }
 
-func TestGatewayLetsSiblingsHandOverPackets(t *testing.T) {
+func TestGatewayAcceptsPacketsFromSiblings(t *testing.T) {
 	in := running()
 	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}
 	d, _ := plan.Compute(in)
-	assert.Empty(t, d.Firewall.TrustedDevices, "gateways of others on the same link are not siblings")
+	assert.Empty(t, d.Firewall.TrustedDevices, "gateways of other datacenters on the same link are no siblings")
 	in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("east", "b", 1, 9))
 	in.Endpoints["east/b"] = endpoints("192.0.2.9:51820", "198.51.100.1:51820")
 	d, _ = plan.Compute(in)
 	assert.Equal(t, []string{"eth0"}, d.Firewall.TrustedDevices)
 }
 
-func TestNodeLetsGatewaysHandOverPacketsByTheOverlaysOfItsCNI(t *testing.T) {
+func TestNodeAcceptsPacketsFromGatewaysOnTheDevicesOfItsCNI(t *testing.T) {
 	in := nodeInputs()
 	in.Host.Overlays = []string{"flannel.1"}
 	d, _ := plan.ComputeNode(in)
 	assert.Equal(t, []string{"eth0", "flannel.1"}, d.Firewall.TrustedDevices)
 	assert.Contains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/flannel.1/rp_filter", Value: "2"},
-		"the way back to other datacenters is another one")
+		"packets to other datacenters take another device")
 	apart(&in)
 	d, _ = plan.ComputeNode(in)
-	assert.Equal(t, []string{"flannel.1"}, d.Firewall.TrustedDevices, "the CNI may know pods that Node.spec.podCIDRs does not")
+	assert.Equal(t, []string{"flannel.1"}, d.Firewall.TrustedDevices, "the CNI plugin may have pods outside Node.spec.podCIDRs")
 	in.Inventory.Gateways = nil
 	d, _ = plan.ComputeNode(in)
-	assert.Empty(t, d.Firewall.TrustedDevices, "there is nobody to trust")
+	assert.Empty(t, d.Firewall.TrustedDevices, "there is no gateway to trust")
 }

@@ -11,31 +11,26 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// reachedGateway is an own gateway with the way to it.
+// reachedGateway is a gateway of the own datacenter with the path to it.
 type reachedGateway struct {
 	OwnGateway
-	device        string
-	tunnel        bool
-	linkAddresses []linkAddress // on the links of this node, sorted; none behind a tunnel
-	silent        bool          // it should answer, and does not
-}
-
-// linkAddress is an address of a gateway on a link of this node.
-type linkAddress struct {
+	id     catalog.GatewayID
 	device string
-	netip.Addr
+	tunnel bool
+	links  []linkAddress // its addresses on links of this node, sorted; none if it is behind a tunnel
+	silent bool          // it had the time to answer, and does not
 }
 
-// nodeNexthop leads to an own gateway in one family.
+// nodeNexthop is the nexthop to a gateway in one family.
 type nodeNexthop struct {
 	routes.Nexthop
 	gateway string
 	silent  bool
 }
 
-// reachGateways finds the ways to the own gateways: plainly to one that is on
-// a link of this node. To another one the packets would be lost on the way, since
-// a network between subnets drops sources that it does not know: a tunnel.
+// reachGateways finds the path to each gateway of the datacenter. A gateway on
+// a link of this node is reached directly, any other through a tunnel: a
+// network between subnets drops packets whose source addresses it does not route.
 func reachGateways(in NodeInputs, found *problems) []reachedGateway {
 	var out []reachedGateway
 	taken := map[uint32]bool{}
@@ -43,27 +38,25 @@ func reachGateways(in NodeInputs, found *problems) []reachedGateway {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Name, b.Name))
 	})
 	for _, g := range gateways {
-		// This node itself, as long as the inventory lags behind its label.
+		// A node that has just lost its gateway label is still listed.
 		self := slices.ContainsFunc(g.Addresses, func(a netip.Addr) bool { return slices.Contains(in.Host.Addresses, a) })
 		if self {
 			continue
 		}
 		r, ok := reach(in, g)
-		reason, remedy := "", "look at meshctl members, and remove the gateway that is gone with meshctl raft remove-peer"
+		reason, remedy := "", "run meshctl members, and remove the gateway that no longer exists with meshctl raft remove-peer"
 		switch {
 		case g.Index >= maxLanes:
-			reason = fmt.Sprintf("its index %d is over %d", g.Index, maxLanes-1)
+			reason = fmt.Sprintf("its index %d is greater than %d", g.Index, maxLanes-1)
 		case taken[g.Index]:
-			reason = fmt.Sprintf("another one has the same index %d", g.Index)
+			reason = fmt.Sprintf("another gateway has the same index %d", g.Index)
 		case !ok:
 			reason = fmt.Sprintf("none of its addresses %v is on a link of this node, and it offers no tunnel to nodes", g.Addresses)
 			remedy = "run the same version of Meshway on all nodes"
 		}
 		if reason != "" {
-			found.add(Problem{
-				"gateway-not-reached", Warning, gatewayName(catalog.NewGatewayID(in.Config.Datacenter, g.Name)),
-				"this node does not use it: " + reason, remedy,
-			})
+			found.addWarning("gateway-not-reached", gatewaySubject(r.id),
+				fmt.Sprintf("this node does not use gateway %s: %s", r.id, reason), remedy)
 			continue
 		}
 		taken[g.Index] = true
@@ -72,41 +65,38 @@ func reachGateways(in NodeInputs, found *problems) []reachedGateway {
 	return out
 }
 
+// reach returns the path to a gateway; false if there is none.
 func reach(in NodeInputs, g OwnGateway) (reachedGateway, bool) {
-	r := reachedGateway{OwnGateway: g, silent: silent(in, g)}
+	r := reachedGateway{OwnGateway: g, id: catalog.NewGatewayID(in.Config.Datacenter, g.Name)}
+	// A silent gateway is only avoided while another one answers. If none
+	// does, the network may not pass the probes.
+	r.silent = slices.ContainsFunc(in.Observed.Sessions, func(s Session) bool { return s.Gateway == r.id && !s.Up && !s.Undecided })
 	for _, a := range slices.SortedFunc(slices.Values(g.Addresses), netip.Addr.Compare) {
 		if device, ok := in.Host.deviceTo(a); ok {
-			r.linkAddresses = append(r.linkAddresses, linkAddress{device, a})
+			r.links = append(r.links, linkAddress{device, a})
 		}
 	}
-	if len(r.linkAddresses) > 0 {
-		r.device = r.linkAddresses[0].device
+	if len(r.links) > 0 {
+		r.device = r.links[0].device
 		return r, true
 	}
-	r.device, r.tunnel = device(Inputs{Config: in.Config}, g.Index), true
+	r.device, r.tunnel = device(in.Config, g.Index), true
 	return r, !g.PublicKey.IsZero() && g.Port != 0 && g.PublicKey != in.PublicKey && len(g.Addresses) > 0
 }
 
-// silent tells whether a gateway had its chance to answer. Whether that counts
-// is decided where there is a choice: where nobody answers, the network may
-// just not let echoes through.
-func silent(in NodeInputs, g OwnGateway) bool {
-	id := catalog.NewGatewayID(in.Config.Datacenter, g.Name)
-	return slices.ContainsFunc(in.Observed.Sessions, func(s Session) bool { return s.Gateway == id && !s.Up && !s.Undecided })
-}
-
-// nodeNexthops are one for each family in which a gateway is reached.
+// nodeNexthops returns one nexthop for each family in which a gateway is
+// reached, by id.
 func nodeNexthops(gateways []reachedGateway) []nodeNexthop {
 	var nexthops []nodeNexthop
 	add := func(g reachedGateway, f routes.Family, device string, via netip.Addr) {
 		id := routes.LaneNexthopID(int(g.Index), f)
-		if !slices.ContainsFunc(nexthops, func(l nodeNexthop) bool { return l.ID == id }) {
+		if !slices.ContainsFunc(nexthops, func(n nodeNexthop) bool { return n.ID == id }) {
 			nexthops = append(nexthops, nodeNexthop{routes.Nexthop{ID: id, Family: f, Device: device, Via: via}, g.Name, g.silent})
 		}
 	}
 	for _, g := range gateways {
-		for _, a := range g.linkAddresses {
-			add(g, routes.FamilyOf(a.Addr), a.device, a.Addr)
+		for _, l := range g.links {
+			add(g, routes.FamilyOf(l.address), l.device, l.address)
 		}
 		if g.tunnel {
 			add(g, routes.IPv4, g.device, netip.Addr{})
@@ -117,12 +107,11 @@ func nodeNexthops(gateways []reachedGateway) []nodeNexthop {
 	return nexthops
 }
 
-// tunnels are one interface for each gateway that is on no link, like the
-// lanes of gateways: all of them carry the same prefixes, and AllowedIPs are
-// unique in an interface.
+// tunnels returns one interface for each gateway that shares no link. Each
+// needs its own, because all carry the same prefixes and AllowedIPs are unique
+// within an interface.
 func (n node) tunnels() []tunnel.Config {
 	var out []tunnel.Config
-	in := Inputs{Config: n.in.Config, Host: n.in.Host}
 	for _, g := range n.reached {
 		if !g.tunnel {
 			continue
@@ -132,7 +121,7 @@ func (n node) tunnels() []tunnel.Config {
 			Lane:       g.Index,
 			ListenPort: n.in.Config.WireGuard.Port + uint16(g.Index), //nolint:gosec // below maxLanes
 			Mark:       n.in.Config.Routing.Mark,
-			MTU:        mtu(in),
+			MTU:        mtu(n.in.Config, n.in.Host),
 			Addresses:  []netip.Prefix{hostPrefix(tunnelAddress(n.in.PublicKey))},
 			Peers: []tunnel.Peer{{
 				PublicKey:  g.PublicKey,
@@ -145,9 +134,9 @@ func (n node) tunnels() []tunnel.Config {
 	return out
 }
 
-// allowedIPs are the addresses that a gateway may send from through its tunnel:
-// those of other datacenters, and its own, with which it sends what it has
-// translated for a Service (routes.Transit).
+// allowedIPs returns the addresses that a gateway may send from through its
+// tunnel: those of other datacenters, and its own, which are the source of
+// packets that it has translated for a Service (routes.Transit).
 func (n node) allowedIPs(g reachedGateway) []netip.Prefix {
 	out := append(n.remotePrefixes(), hostPrefix(tunnelAddress(g.PublicKey)))
 	for _, a := range g.Addresses {
@@ -175,8 +164,8 @@ func (n node) tunnelDevices() []string {
 	return out
 }
 
-// addGatewayRoutes leads to the gateways' own ends of the tunnels, by which they
-// are asked whether they live: always, and by no other way.
+// addGatewayRoutes routes the gateways' ends of the tunnels, whether the
+// gateways answer or not. Liveness probes use these routes.
 func (n node) addGatewayRoutes(c *routes.Config) {
 	for _, g := range n.reached {
 		if g.tunnel {
@@ -185,17 +174,20 @@ func (n node) addGatewayRoutes(c *routes.Config) {
 	}
 }
 
-// sessions ask each gateway by the way that packets to it take. A gateway that
-// has several addresses on links is asked by the first.
+// sessions returns the liveness sessions, which probe each gateway on the path
+// that packets to it take. Of several addresses on links the first is probed.
 func (n node) sessions() []SessionConfig {
 	var out []SessionConfig
 	for _, g := range n.reached {
 		s := SessionConfig{
-			Gateway: catalog.NewGatewayID(n.in.Config.Datacenter, g.Name), Device: g.device, Key: g.PublicKey,
-			Local: tunnelAddress(n.in.PublicKey), Remote: tunnelAddress(g.PublicKey),
+			Gateway: g.id,
+			Device:  g.device,
+			Local:   tunnelAddress(n.in.PublicKey),
+			Remote:  tunnelAddress(g.PublicKey),
+			Key:     g.PublicKey,
 		}
 		if !g.tunnel {
-			s.Local, s.Remote = n.in.Host.localAddressFor(g.linkAddresses[0].Addr), g.linkAddresses[0].Addr
+			s.Local, s.Remote = n.in.Host.localAddressFor(g.links[0].address), g.links[0].address
 		}
 		if s.Local.IsValid() {
 			out = append(out, s)
@@ -205,7 +197,8 @@ func (n node) sessions() []SessionConfig {
 	return out
 }
 
-// localAddressFor is the least address of this host that shares a link with another.
+// localAddressFor returns the lowest address of this host on a link that a is
+// on, or the zero Addr.
 func (h Host) localAddressFor(a netip.Addr) netip.Addr {
 	best := netip.Addr{}
 	for _, l := range h.Links {
@@ -220,7 +213,7 @@ func (h Host) localAddressFor(a netip.Addr) netip.Addr {
 	return best
 }
 
-// paths are what this node tells of its gateways.
+// paths returns the paths to the gateways, by gateway.
 func (n node) paths() []Path {
 	var out []Path
 	for _, g := range n.reached {
@@ -230,18 +223,17 @@ func (n node) paths() []Path {
 	return out
 }
 
-// reportSilentGateways names gateways that do not answer while others do.
+// reportSilentGateways reports gateways that do not answer while others do.
 func (n node) reportSilentGateways(found *problems) {
 	if !slices.ContainsFunc(n.reached, func(g reachedGateway) bool { return !g.silent }) {
 		return
 	}
 	for _, g := range n.reached {
 		if g.silent {
-			found.add(Problem{
-				"gateway-silent", Warning, gatewayName(catalog.NewGatewayID(n.in.Config.Datacenter, g.Name)),
-				"it does not answer this node, which sends through the other gateways",
-				"look at that node; the network between the nodes must carry ICMP echoes, and UDP to wireguard.port of both if they share no link",
-			})
+			found.addWarning("gateway-silent", gatewaySubject(g.id),
+				fmt.Sprintf("gateway %s does not answer this node, which uses the other gateways", g.id),
+				"check the host of that gateway; the network between the nodes must pass ICMP echoes, "+
+					"and UDP to wireguard.port of both if they share no link")
 		}
 	}
 }

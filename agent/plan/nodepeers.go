@@ -14,17 +14,17 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// nodeLane is the lane of a gateway that leads to nodes of its own datacenter:
-// the one after those to other datacenters.
+// nodeLane is the lane of a gateway to the nodes of its own datacenter, after
+// those to other datacenters.
 const nodeLane = maxLanes
 
-// NodePort is the UDP port that a gateway listens on for nodes.
-func NodePort(c config.Config) uint16 { return c.WireGuard.Port + nodeLane }
+// NodePort returns the UDP port on which a gateway listens for nodes.
+func NodePort(cfg config.Config) uint16 { return cfg.WireGuard.Port + nodeLane }
 
-// tunnelAddress is a host's own address in tunnels between nodes and gateways,
-// by which the other end asks whether it lives. It follows from the key, so
-// that nobody has to hand addresses out; nobody else ever sees it. The prefix
-// is a ULA (RFC 4193) with a random global id.
+// tunnelAddress returns the address of a host in tunnels between nodes and
+// gateways. Only the two ends of a tunnel use it, for liveness probes. It is
+// derived from the key, so that no addresses need to be assigned. The prefix is
+// a ULA (RFC 4193) with a random global id.
 func tunnelAddress(key tunnel.PublicKey) netip.Addr {
 	sum := sha256.Sum256(key[:])
 	a := [16]byte{0xfd, 0x9b, 0x41, 0x7e, 0xc3, 0x05}
@@ -32,13 +32,19 @@ func tunnelAddress(key tunnel.PublicKey) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// acceptNodes takes the nodes that can have a tunnel, by name. Of two with the
-// same key the first wins.
+// tunnelAddress is this gateway's address in tunnels to nodes.
+func (topo topology) tunnelAddress() netip.Addr {
+	return tunnelAddress(tunnel.PublicKey(topo.self.PublicKey))
+}
+
+// acceptNodes returns the nodes that can have a tunnel, by name. Of two with
+// the same key the first wins.
 func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 	var out []NodePeer
 	taken := map[tunnel.PublicKey]string{tunnel.PublicKey(topo.self.PublicKey): "this gateway"}
 	for _, n := range slices.SortedFunc(slices.Values(in.Nodes.Peers), func(a, b NodePeer) int { return cmp.Compare(a.Name, b.Name) }) {
 		reason := ""
+		port := int(n.Port) + int(topo.self.Index)
 		switch owner := taken[n.PublicKey]; {
 		case n.PublicKey.IsZero():
 			reason = "it has no public key"
@@ -46,38 +52,37 @@ func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 			reason = owner + " has the same public key"
 		case len(n.Addresses) == 0:
 			reason = "its Node object has no InternalIP"
-		case int(n.Port)+int(topo.self.Index) > 65535 || n.Port == 0:
-			reason = fmt.Sprintf("there is no UDP port %d", int(n.Port)+int(topo.self.Index))
+		case port > 65535 || n.Port == 0:
+			reason = fmt.Sprintf("there is no UDP port %d", port)
 		}
 		if reason != "" {
-			found.add(Problem{
-				"node-invalid", Error, "node " + n.Name, "no tunnel is made to this node: " + reason,
-				"look at kubectl get meshnodes " + n.Name + " and at the agent of that node",
-			})
+			found.addError("node-invalid", nodeSubject(n.Name),
+				fmt.Sprintf("no tunnel is created to node %s: %s", n.Name, reason),
+				fmt.Sprintf("run kubectl get meshnodes %s -o yaml, and check the log of the agent on that node", n.Name))
 			continue
 		}
-		taken[n.PublicKey] = "node " + n.Name
+		taken[n.PublicKey] = nodeSubject(n.Name)
 		out = append(out, n)
 	}
 	return out
 }
 
-// nodeTunnel is the interface to all nodes that share no link with this
-// gateway. The addresses that may come out of it are those that the cluster's
-// API gives to the nodes, not what they say themselves.
+// nodeTunnel returns the interface to all nodes that share no link with this
+// gateway; false if there are none. Its AllowedIPs are the addresses that the
+// cluster's API has for the nodes, not those that they report.
 func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 	c := tunnel.Config{
-		Name:       device(in, nodeLane),
+		Name:       device(in.Config, nodeLane),
 		Lane:       nodeLane,
 		ListenPort: NodePort(in.Config),
 		Mark:       in.Config.Routing.Mark,
-		MTU:        mtu(in),
-		Addresses:  []netip.Prefix{hostPrefix(tunnelAddress(tunnel.PublicKey(topo.self.PublicKey)))},
+		MTU:        mtu(in.Config, in.Host),
+		Addresses:  []netip.Prefix{hostPrefix(topo.tunnelAddress())},
 	}
 	for _, n := range topo.nodes {
 		var candidates []netip.AddrPort
 		for _, a := range n.Addresses {
-			candidates = append(candidates, netip.AddrPortFrom(a, n.Port+uint16(topo.self.Index))) //nolint:gosec // judged
+			candidates = append(candidates, netip.AddrPortFrom(a, n.Port+uint16(topo.self.Index))) //nolint:gosec // acceptNodes checked the sum
 		}
 		c.Peers = append(c.Peers, tunnel.Peer{
 			PublicKey:  n.PublicKey,
@@ -89,13 +94,15 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 	return c, len(c.Peers) > 0
 }
 
-// nodeAllowedIPs are the addresses behind a node, and its own.
+// nodeAllowedIPs returns the addresses of a node, of its pods and of its end
+// of the tunnel, sorted.
 func nodeAllowedIPs(n NodePeer) []netip.Prefix {
 	out := append(nodePrefixes(n), hostPrefix(tunnelAddress(n.PublicKey)))
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }
 
+// nodePrefixes returns the addresses of a node and of its pods, sorted.
 func nodePrefixes(n NodePeer) []netip.Prefix {
 	out := slices.Clone(n.PodCIDRs)
 	for _, a := range n.Addresses {
@@ -105,13 +112,13 @@ func nodePrefixes(n NodePeer) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// addNodeRoutes leads what comes out of the lanes for a node through its
-// tunnel, and the answers to its echoes.
+// addNodeRoutes routes packets that come out of the lanes for a node through
+// the tunnel to it, and liveness replies to its end of the tunnel.
 func addNodeRoutes(c *routes.Config, in Inputs, topo topology, lanes []string) {
 	if len(topo.nodes) == 0 {
 		return
 	}
-	name := device(in, nodeLane)
+	name := device(in.Config, nodeLane)
 	for _, f := range topo.nodeFamilies() {
 		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(nodeLane, f), Family: f, Device: name})
 		for _, lane := range lanes {
@@ -122,57 +129,49 @@ func addNodeRoutes(c *routes.Config, in Inputs, topo topology, lanes []string) {
 		for _, p := range nodePrefixes(n) {
 			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: routes.LaneNexthopID(nodeLane, routes.FamilyOf(p.Addr())), ToNode: true})
 		}
-		addHostRoute(c, nodeLane, name, tunnelAddress(n.PublicKey), tunnelAddress(tunnel.PublicKey(topo.self.PublicKey)))
+		addHostRoute(c, nodeLane, name, tunnelAddress(n.PublicKey), topo.tunnelAddress())
 	}
 	slices.SortFunc(c.Rules, func(a, b routes.Rule) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.In, b.In))
 	})
 }
 
-// nodeDevices is the interface to nodes, if there is one.
+// nodeDevices returns the interface to nodes, if there is one.
 func nodeDevices(in Inputs, topo topology) []string {
 	if len(topo.nodes) == 0 {
 		return nil
 	}
-	return []string{device(in, nodeLane)}
+	return []string{device(in.Config, nodeLane)}
 }
 
-// nodeFamilies are those in which nodes have addresses.
+// nodeFamilies returns the address families in which nodes have addresses.
 func (topo topology) nodeFamilies() []routes.Family {
-	var out []routes.Family
-	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		if slices.ContainsFunc(topo.nodes, func(n NodePeer) bool { return hasFamily(nodePrefixes(n), f) }) {
-			out = append(out, f)
-		}
-	}
-	return out
+	return slices.DeleteFunc(families(), func(f routes.Family) bool {
+		return !slices.ContainsFunc(topo.nodes, func(n NodePeer) bool { return hasFamily(nodePrefixes(n), f) })
+	})
 }
 
 func hasFamily(prefixes []netip.Prefix, f routes.Family) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
 }
 
-// nodeFirewallLane is what may come out of the tunnels to nodes. It is no lane to
-// another datacenter, but is filtered and clamped like one.
+// nodeFirewallLane returns the source addresses that are accepted from the
+// tunnels to nodes; false if there are no nodes. The interface to nodes is
+// filtered and clamped like a lane to other datacenters.
 func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
-	l := routes.Lane{Device: device(in, nodeLane)}
+	var sources []netip.Prefix
 	for _, n := range topo.nodes {
-		l.Sources = append(l.Sources, nodeAllowedIPs(n)...)
+		sources = append(sources, nodeAllowedIPs(n)...)
 	}
-	slices.SortFunc(l.Sources, netip.Prefix.Compare)
-	l.Sources = aggregate(l.Sources)
-	return l, len(topo.nodes) > 0
+	return routes.Lane{Device: device(in.Config, nodeLane), Sources: aggregate(sources)}, len(topo.nodes) > 0
 }
 
-// internalEndpoint is where a tunnel inside the datacenter is sent to. While
-// it works, the data plane knows best; else the candidates have their turn, 5 s
-// each, those first of whose family this host is.
-func internalEndpoint(h Host, have []tunnel.Observed, device string, key tunnel.PublicKey, candidates []netip.AddrPort, now time.Time) netip.AddrPort {
-	slices.SortFunc(candidates, func(a, b netip.AddrPort) int {
-		return cmp.Or(cmp.Compare(unroutable(h, a.Addr()), unroutable(h, b.Addr())), a.Compare(b))
-	})
-	candidates = slices.DeleteFunc(candidates, func(e netip.AddrPort) bool { return unroutable(h, e.Addr()) > 0 })
-	for _, t := range have {
+// internalEndpoint returns the endpoint of a tunnel within the datacenter.
+// While the tunnel works it is the one in the data plane; else the candidates
+// are tried in turn, 5 s each. Candidates of a family of which this host has no
+// address are left out. The slice of candidates is modified.
+func internalEndpoint(h Host, tunnels []tunnel.Observed, device string, key tunnel.PublicKey, candidates []netip.AddrPort, now time.Time) netip.AddrPort {
+	for _, t := range tunnels {
 		for _, p := range t.Peers {
 			fresh := !p.LastHandshake.IsZero() && now.Sub(p.LastHandshake) < handshakeLifetime
 			if t.Name == device && p.PublicKey == key && p.Endpoint.IsValid() && fresh {
@@ -180,8 +179,10 @@ func internalEndpoint(h Host, have []tunnel.Observed, device string, key tunnel.
 			}
 		}
 	}
+	candidates = slices.DeleteFunc(candidates, func(e netip.AddrPort) bool { return unroutable(h, e.Addr()) > 0 })
 	if len(candidates) == 0 {
 		return netip.AddrPort{}
 	}
-	return candidates[int(now.Unix()/int64(rotationInterval/time.Second))%len(candidates)]
+	slices.SortFunc(candidates, netip.AddrPort.Compare)
+	return candidates[clockRotations(now)%len(candidates)]
 }

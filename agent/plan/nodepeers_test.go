@@ -10,8 +10,8 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// withNodes is the federation with two nodes on other links than ours, and
-// records of nodes that can have no tunnel.
+// withNodes is the running federation with two nodes that share no link with
+// this gateway.
 func withNodes() plan.Inputs {
 	in := running()
 	in.Nodes.Peers = []plan.NodePeer{
@@ -27,7 +27,7 @@ func withNodes() plan.Inputs {
 	return in
 }
 
-func TestGatewayPlanForNodesIsAsWrittenDown(t *testing.T) {
+func TestGatewayPlanWithNodesMatchesGolden(t *testing.T) {
 	in := withNodes()
 	in.Nodes.Peers = append(in.Nodes.Peers,
 		plan.NodePeer{Name: "n3", PublicKey: tunnel.PublicKey{21}, Port: 51820, Addresses: addresses("198.51.100.3")},
@@ -38,23 +38,23 @@ func TestGatewayPlanForNodesIsAsWrittenDown(t *testing.T) {
 	golden(t, "nodes", d.String()+problemText(problems))
 }
 
-func TestNothingIsMadeForNodesThatNeedNoTunnel(t *testing.T) {
+func TestWithoutNodePeersThereIsNoLaneToNodes(t *testing.T) {
 	in := running()
 	d, _ := plan.Compute(in)
 	assert.NotContains(t, d.String(), "mesh63")
 	assert.NotContains(t, d.String(), "7118")
 }
 
-func TestNodesAreOtherHostsToAGatewayThatSharesItsWork(t *testing.T) {
+func TestTransitOfAGatewayWithSiblingsIncludesTheLaneToNodes(t *testing.T) {
 	in := sharing()
 	in.Nodes = withNodes().Nodes
 	d, _ := plan.Compute(in)
 	assert.Contains(t, d.Firewall.Transit.Devices, "mesh63")
 	d, _ = plan.Compute(withNodes())
-	assert.Empty(t, d.Firewall.Transit.Devices, "one gateway sees both directions")
+	assert.Empty(t, d.Firewall.Transit.Devices, "a single gateway sees both directions")
 }
 
-func TestNothingIsDeletedWhileTheNodesAreNotKnown(t *testing.T) {
+func TestNothingIsPrunedWhileTheNodesAreIncomplete(t *testing.T) {
 	in := running()
 	in.Nodes.Pending = true
 	d, _ := plan.Compute(in)
@@ -71,10 +71,10 @@ func TestNodeMaySendFromItsOwnAddressesOnly(t *testing.T) {
 			seen[a] = true
 		}
 	}
-	assert.Len(t, seen, 2+3+2, "pods, addresses, and the own ends of both tunnels")
+	assert.Len(t, seen, 2+3+2, "pod ranges, node addresses, and the nodes' ends of both tunnels")
 }
 
-func TestTunnelToNodeStaysWhereItWorks(t *testing.T) {
+func TestWorkingEndpointOfANodeIsKept(t *testing.T) {
 	in := withNodes()
 	d, _ := plan.Compute(in)
 	in.Observed.Tunnels = applied(d)

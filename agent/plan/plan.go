@@ -1,15 +1,11 @@
 package plan
 
-import (
-	"github.com/meshway/meshway/routes"
-)
-
-// Compute derives what should be from what is known. Equal inputs, in
-// whatever order, give equal results. Bad records of others become problems
-// and never hide the good ones.
+// Compute derives the desired state of a gateway. Equal inputs give equal
+// results, in whichever order their lists are. Invalid records of other
+// datacenters become problems and do not affect the valid ones.
 //
 // An empty Desired (see Desired.Empty) with Prune means: remove everything
-// that is ours. Without Prune it means: touch nothing.
+// that is ours. Without Prune it means: change nothing.
 func Compute(in Inputs) (Desired, []Problem) {
 	prune := in.Synced.Catalog && in.Synced.Host && !in.Nodes.Pending
 	if in.Catalog.Federation.ID == "" {
@@ -18,8 +14,9 @@ func Compute(in Inputs) (Desired, []Problem) {
 	var found problems
 	topo, ok := newTopology(in, &found)
 	if !ok {
-		// Our own record is missing. That is a copy which lags, or a mistake of
-		// an operator, but not a reason to cut a datacenter off: hold still.
+		// Our own record is missing. Either the local copy of the catalog lags or
+		// an operator removed the record by mistake. Neither is a reason to
+		// disconnect a datacenter, so nothing changes.
 		return Desired{}, found.sorted()
 	}
 	diagnose(in, topo, &found)
@@ -31,36 +28,4 @@ func Compute(in Inputs) (Desired, []Problem) {
 		Observations: observations(in, topo),
 		Prune:        prune,
 	}, found.sorted()
-}
-
-// Empty tells whether nothing is desired: this gateway is no member.
-func (d Desired) Empty() bool { return len(d.Tunnels) == 0 }
-
-// families are those in which there is something to route.
-func (topo topology) families() []routes.Family {
-	used := map[routes.Family]bool{routes.FamilyOf(topo.self.Overlay): true}
-	for _, p := range topo.local {
-		used[routes.FamilyOf(p.Addr())] = true
-	}
-	for _, dc := range topo.others {
-		for _, p := range dc.prefixes {
-			used[routes.FamilyOf(p.Addr())] = true
-		}
-	}
-	var out []routes.Family
-	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		if used[f] {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-// peers are all remote gateways, by datacenter and index.
-func (topo topology) peers() []peer {
-	var out []peer
-	for _, dc := range topo.others {
-		out = append(out, dc.gateways...)
-	}
-	return out
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
-func TestPlanIsAsWrittenDown(t *testing.T) {
+func TestPlanMatchesGoldens(t *testing.T) {
 	cases := map[string]func() plan.Inputs{
 		"standalone": func() plan.Inputs { return plan.Inputs{Self: "east/a", Config: settings(), Now: now} },
 		"left": func() plan.Inputs {
@@ -51,7 +51,7 @@ func TestPlanIsAsWrittenDown(t *testing.T) {
 		},
 		"bad-records":  badRecords,
 		"two-gateways": sharing,
-		"sibling-steps-in": func() plan.Inputs {
+		"sibling-takes-over": func() plan.Inputs {
 			in := sharing()
 			fail(&in, "west/a", "west/b")
 			return in
@@ -98,7 +98,7 @@ func TestOrderOfInputsDoesNotMatter(t *testing.T) {
 	}
 }
 
-// shuffle leaves Endpoints alone: their order is a preference.
+// shuffle changes the order of all lists except Endpoints, whose order is a preference.
 func shuffle(r *rand.Rand, in *plan.Inputs) {
 	c := &in.Catalog
 	r.Shuffle(len(c.Datacenters), func(i, j int) { c.Datacenters[i], c.Datacenters[j] = c.Datacenters[j], c.Datacenters[i] })
@@ -122,7 +122,7 @@ func TestInputsAreNotChanged(t *testing.T) {
 	assert.Equal(t, before, fmt.Sprintf("%#v", in))
 }
 
-func TestAppliedPlanAsksForNothingNew(t *testing.T) {
+func TestPlanIsStableAfterItIsApplied(t *testing.T) {
 	for name, in := range map[string]plan.Inputs{"starting": federation(), "running": running(), "bad records": badRecords()} {
 		t.Run(name, func(t *testing.T) {
 			first, _ := plan.Compute(in)
@@ -143,7 +143,7 @@ func TestNothingIsPrunedBeforeInputsSync(t *testing.T) {
 	}
 }
 
-func TestGatewayMissingFromCatalogHoldsStill(t *testing.T) {
+func TestGatewayMissingFromCatalogChangesNothing(t *testing.T) {
 	for name, drop := range map[string]func(*plan.Catalog){
 		"gateway":    func(c *plan.Catalog) { c.Gateways = c.Gateways[1:] },
 		"datacenter": func(c *plan.Catalog) { c.Datacenters = c.Datacenters[1:] },
@@ -160,7 +160,7 @@ func TestGatewayMissingFromCatalogHoldsStill(t *testing.T) {
 	}
 }
 
-func TestLostGatewayLeavesTheGroupOnly(t *testing.T) {
+func TestLostGatewayChangesOnlyItsGroup(t *testing.T) {
 	before, _ := plan.Compute(running())
 	in := running()
 	fail(&in, "west/a")
@@ -205,7 +205,7 @@ func TestRestartedAgentKeepsWorkingTunnels(t *testing.T) {
 			d, problems := plan.Compute(in)
 			assert.Equal(t, c.carries, group(t, d, 2, routes.IPv4)[0] == routes.LaneNexthopID(0, routes.IPv4))
 			assert.Equal(t, c.carries, d.Tunnels[0].Peers[0].Endpoint == roamed)
-			assert.Empty(t, problems, "no verdict, no complaint")
+			assert.Empty(t, problems, "no verdict, no problem")
 		})
 	}
 }
@@ -251,9 +251,9 @@ func TestSourceIsOwnPodOrNodeAddressThenOverlay(t *testing.T) {
 		v4   string
 		v6   string
 	}{
-		"lowest in own prefixes":       {addresses("10.1.0.9", "10.1.0.2", "192.0.2.1"), "10.1.0.2", "fd77::1"},
-		"service addresses are shared": {addresses("10.101.0.1"), "invalid IP", "fd77::1"},
-		"none":                         {nil, "invalid IP", "fd77::1"},
+		"lowest in own prefixes":          {addresses("10.1.0.9", "10.1.0.2", "192.0.2.1"), "10.1.0.2", "fd77::1"},
+		"service addresses are no source": {addresses("10.101.0.1"), "invalid IP", "fd77::1"},
+		"none":                            {nil, "invalid IP", "fd77::1"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestPrefixInsideAnotherOfTheSameDatacenterIsLegal(t *testing.T) {
 		assert.Contains(t, d.Tunnels[0].Peers[0].AllowedIPs, netip.MustParsePrefix(p))
 		assert.True(t, slices.ContainsFunc(d.Routes.Routes, func(r routes.Route) bool { return r.Prefix.String() == p }), p)
 	}
-	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, d.Firewall.Local, "nft takes no overlaps")
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, d.Firewall.Local, "nftables accepts no overlaps")
 	for _, list := range [][]netip.Prefix{d.Firewall.Remote, d.Firewall.Lanes[0].Sources} {
 		assert.Contains(t, list, netip.MustParsePrefix("10.2.0.0/16"))
 		assert.NotContains(t, list, netip.MustParsePrefix("10.2.7.0/24"))

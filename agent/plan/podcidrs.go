@@ -8,29 +8,34 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// localPodCIDRs are the ranges of the pods of this host, as the routes of its CNI
-// plugin tell, sorted: a device that leads to nobody else (a bridge, or one for
-// each pod), what is dropped when no pod has it (the blocks of Calico), or the
-// device by which the host itself has an address out of them (Cilium). A range
-// as large as what the datacenter announces is not that of one host.
-func localPodCIDRs(h Host, own []catalog.Prefix) []netip.Prefix {
-	outward := egressDevices(h)
+// PodCIDRsAnnotation on a Node contains the ranges of its pods, separated by
+// commas. It is for nodes whose Node.spec.podCIDRs and routes do not list them.
+const PodCIDRsAnnotation = "meshway.io/pod-cidrs"
+
+// localPodCIDRs derives the ranges of the pods of this host from the routes of
+// its CNI plugin, sorted. A route is to local pods if its device reaches no
+// other host (a bridge, or one device for each pod), if it drops what no pod
+// has (the blocks of Calico), or if its gateway is an address of this host in
+// the same range (Cilium). A range as large as one that the datacenter
+// announces belongs to more than one host and is left out.
+func localPodCIDRs(h Host, announced []catalog.Prefix) []netip.Prefix {
+	egress := egressDevices(h)
 	var out []netip.Prefix
 	for _, r := range h.Routes {
-		here := r.Drop || r.Device != "" && !slices.Contains(outward, r.Device)
+		local := r.Drop || r.Device != "" && !slices.Contains(egress, r.Device)
 		if via := r.Via; via.IsValid() {
-			here = here && slices.Contains(h.Addresses, via) && r.Prefix.Contains(via)
+			local = local && slices.Contains(h.Addresses, via) && r.Prefix.Contains(via)
 		}
-		if here && slices.ContainsFunc(own, func(p catalog.Prefix) bool { return p.Kind == catalog.PodPrefix && isSubrange(r.Prefix, p.CIDR) }) {
+		if local && slices.ContainsFunc(announced, func(p catalog.Prefix) bool { return p.Kind == catalog.PodPrefix && isSubrange(r.Prefix, p.CIDR) }) {
 			out = append(out, r.Prefix)
 		}
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
 	return aggregate(out)
 }
 
-// egressDevices are those by which other hosts are reached: also where a
-// router is, should the pods have addresses out of the network of the hosts.
+// egressDevices are the devices through which other hosts are reached. A
+// device with a router is one too: the pods may have addresses of the network
+// of the hosts, and the device is then not in h.Underlay.
 func egressDevices(h Host) []string {
 	devices := slices.Concat(h.Underlay, h.Overlays)
 	for _, r := range h.Routes {
@@ -41,93 +46,96 @@ func egressDevices(h Host) []string {
 	return devices
 }
 
-// isSubrange tells whether p is a part of another prefix and not all of it.
+// isSubrange reports whether p is a part of another prefix, but not all of it.
 func isSubrange(p, of netip.Prefix) bool {
 	return p.Bits() > of.Bits() && of.Contains(p.Addr())
 }
 
-// allCovered tells whether each prefix lies in one of the others.
-func allCovered(prefixes, in []netip.Prefix) bool {
+// allCovered reports whether each prefix is contained in one of the others.
+func allCovered(prefixes, by []netip.Prefix) bool {
 	return !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
-		return !slices.ContainsFunc(in, func(wide netip.Prefix) bool { return wide.Bits() <= p.Bits() && wide.Contains(p.Addr()) })
+		return !slices.ContainsFunc(by, func(larger netip.Prefix) bool { return larger.Bits() <= p.Bits() && larger.Contains(p.Addr()) })
 	})
 }
 
-// resolvePodCIDRs decides where the pods of the nodes are. Node.spec.podCIDRs is
-// right unless the CNI plugin manages addresses itself; then the nodes' own
-// word counts. It does not elsewhere, where a node that lies could have the
-// packets for others: what this host sees of its own pods decides.
+// resolvePodCIDRs decides which pods are on which node. Node.spec.podCIDRs is
+// correct unless the CNI plugin assigns addresses itself. That is the case if
+// the pods of this host are outside its own Node.spec.podCIDRs; only then do
+// the ranges that nodes report count, because a compromised node could report
+// ranges of others to receive their packets.
 func resolvePodCIDRs(in Inputs, topo topology, found *problems) {
 	local := localPodCIDRs(in.Host, topo.own.Prefixes)
-	elsewhere := !allCovered(local, in.Nodes.PodCIDRs)
-	reports := map[netip.Prefix]int{}
-	for _, n := range topo.nodes {
-		for _, p := range n.ReportedPodCIDRs {
-			reports[p]++
-		}
-	}
+	assignedByCNI := !allCovered(local, in.Nodes.PodCIDRs)
+	check := newReportCheck(in, topo, local)
 	for i := range topo.nodes {
 		n := &topo.nodes[i]
-		if len(n.ReportedPodCIDRs) > 0 && (elsewhere || len(n.PodCIDRs) == 0) {
-			n.PodCIDRs = acceptReported(*n, func(p netip.Prefix) string { return refuseReported(in, topo, local, reports, p) }, found)
+		if len(n.ReportedPodCIDRs) > 0 && (assignedByCNI || len(n.PodCIDRs) == 0) {
+			n.PodCIDRs = check.accept(*n, found)
 		}
 		if len(n.PodCIDRs) == 0 {
-			found.add(Problem{
-				"node-pods-unknown", Warning, "node " + n.Name,
-				"it is on no link of this gateway, and nothing tells which pods are there; what they send to other datacenters is dropped",
-				fmt.Sprintf("kubectl annotate node %s %s=PREFIX,… with the ranges of its pods; if it has none, nothing is wrong", n.Name, PodCIDRsAnnotation),
-			})
+			found.addWarning("node-pods-unknown", nodeSubject(n.Name),
+				fmt.Sprintf("the pod ranges of node %s, which shares no link with this gateway, are unknown; "+
+					"packets of its pods to other datacenters are dropped", n.Name),
+				fmt.Sprintf("run kubectl annotate node %s %s=PREFIX,… with the ranges of its pods, unless it has no pods", n.Name, PodCIDRsAnnotation))
 		}
 	}
 }
 
-// PodCIDRsAnnotation on a Node has the ranges of its pods, divided by commas,
-// where neither Node.spec.podCIDRs nor the routes of the node tell them.
-const PodCIDRsAnnotation = "meshway.io/pod-cidrs"
+// reportCheck decides which of the pod ranges that nodes report are used.
+type reportCheck struct {
+	own     ownDatacenter
+	local   []netip.Prefix       // of the pods of this host
+	hosts   []netip.Addr         // of this host and the nodes
+	reports map[netip.Prefix]int // how many nodes report a range
+}
 
-// acceptReported takes what a node may say of itself.
-func acceptReported(n NodePeer, refuse func(netip.Prefix) string, found *problems) []netip.Prefix {
-	var out, refused []netip.Prefix
-	reason := ""
+func newReportCheck(in Inputs, topo topology, local []netip.Prefix) reportCheck {
+	c := reportCheck{own: topo.own, local: local, hosts: slices.Clone(in.Host.Addresses), reports: map[netip.Prefix]int{}}
+	for _, n := range topo.nodes {
+		c.hosts = append(c.hosts, n.Addresses...)
+		for _, p := range n.ReportedPodCIDRs {
+			c.reports[p]++
+		}
+	}
+	return c
+}
+
+// accept returns the usable ranges that a node reports, sorted.
+func (c reportCheck) accept(n NodePeer, found *problems) []netip.Prefix {
+	var out []netip.Prefix
+	refused, reason := 0, ""
 	for _, p := range n.ReportedPodCIDRs {
-		why := refuse(p)
-		if why == "" {
+		flaw := c.refuse(p)
+		if flaw == "" {
 			out = append(out, p)
 			continue
 		}
-		refused = append(refused, p)
+		refused++
 		if reason == "" {
-			reason = fmt.Sprintf("%s %s", p, why)
+			reason = fmt.Sprintf("%s %s", p, flaw)
 		}
 	}
-	if len(refused) > 0 {
-		found.add(Problem{
-			"node-pods-refused", Warning, "node " + n.Name,
-			fmt.Sprintf("%d of the %d ranges that it calls those of its pods are not used: %s", len(refused), len(n.ReportedPodCIDRs), reason),
-			fmt.Sprintf("look at kubectl get meshnode %s -o yaml, and at the addresses of the CNI plugin; %s on the Node overrides what its agent found", n.Name, PodCIDRsAnnotation),
-		})
+	if refused > 0 {
+		found.addWarning("node-pods-refused", nodeSubject(n.Name),
+			fmt.Sprintf("%d of the %d pod ranges that node %s reports are not used: %s", refused, len(n.ReportedPodCIDRs), n.Name, reason),
+			fmt.Sprintf("run kubectl get meshnode %s -o yaml and compare it with the addresses of the CNI plugin; "+
+				"the annotation %s on the Node overrides the ranges that its agent found", n.Name, PodCIDRsAnnotation))
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 
-// refuseReported says why a range cannot be that of a node's pods; empty: it can.
-func refuseReported(in Inputs, topo topology, local []netip.Prefix, reports map[netip.Prefix]int, p netip.Prefix) string {
-	hosts := in.Host.Addresses
-	for _, n := range topo.nodes {
-		hosts = append(slices.Clip(hosts), n.Addresses...)
-	}
+// refuse returns why a range cannot be that of a node's pods, or the empty string.
+func (c reportCheck) refuse(p netip.Prefix) string {
 	switch {
-	case p != p.Masked() || !slices.ContainsFunc(topo.own.Prefixes, func(own catalog.Prefix) bool {
-		return own.Kind == catalog.PodPrefix && slices.Contains(topo.local, own.CIDR) && isSubrange(p, own.CIDR)
-	}):
-		return "is no part of the pod ranges that this datacenter announces"
-	case reports[p] > 1:
-		return "is claimed by another node too"
-	case slices.ContainsFunc(local, p.Overlaps):
-		return "has pods of this gateway"
-	case slices.ContainsFunc(hosts, p.Contains):
-		return "has addresses of hosts"
+	case p != p.Masked() || !c.own.ownsPodPrefix(p):
+		return "is not part of the pod prefixes that this datacenter announces"
+	case c.reports[p] > 1:
+		return "is reported by another node too"
+	case slices.ContainsFunc(c.local, p.Overlaps):
+		return "overlaps the pods of this gateway"
+	case slices.ContainsFunc(c.hosts, p.Contains):
+		return "contains addresses of hosts"
 	}
 	return ""
 }

@@ -45,9 +45,9 @@ func mainTable(lines ...string) []routes.HostRoute {
 	return out
 }
 
-// TestNodeFindsItsPodsInTheRoutesOfItsCNI has main tables as plugins leave them:
-// node 192.0.2.9 of a cluster whose pods are in 10.1.0.0/16.
-func TestNodeFindsItsPodsInTheRoutesOfItsCNI(t *testing.T) {
+// The main tables are those that CNI plugins create on node 192.0.2.9 of a
+// cluster whose pods are in 10.1.0.0/16.
+func TestLocalPodsAreFoundInTheRoutesOfTheCNIPlugin(t *testing.T) {
 	for name, c := range map[string]struct {
 		overlays  string
 		addresses string
@@ -76,7 +76,7 @@ func TestNodeFindsItsPodsInTheRoutesOfItsCNI(t *testing.T) {
 			table:     []string{"10.1.5.0/24 via 10.1.5.14 dev cilium_host", "10.1.6.0/24 via 10.1.5.14 dev cilium_host", "10.1.5.14 dev cilium_host"},
 			want:      "10.1.5.0/24",
 		},
-		"a route for each pod, out of the network of the hosts": {
+		"a route for each pod, with addresses of the network of the hosts": {
 			addresses: "10.1.64.9",
 			table: []string{
 				"0.0.0.0/0 via 10.1.64.1 dev ens5", "10.1.64.0/19 dev ens5", "10.1.70.3 dev eni1", "10.1.70.4 dev eni2",
@@ -84,10 +84,10 @@ func TestNodeFindsItsPodsInTheRoutesOfItsCNI(t *testing.T) {
 			},
 			want: "10.1.70.3/32 10.1.70.4/32",
 		},
-		"one bridge over all hosts":    {table: []string{"10.1.0.0/16 dev weave"}},
-		"what is dropped of all":       {table: []string{"unreachable 10.1.0.0/16", "blackhole 10.0.0.0/8"}},
-		"services and other networks":  {table: []string{"10.101.0.0/24 dev kube-ipvs0", "10.3.0.0/24 dev br0"}},
-		"nothing but the own networks": {table: []string{"0.0.0.0/0 via 192.0.2.254 dev eth0", "192.0.2.0/24 dev eth0"}},
+		"one bridge across all hosts":   {table: []string{"10.1.0.0/16 dev weave"}},
+		"drops of the whole range":      {table: []string{"unreachable 10.1.0.0/16", "blackhole 10.0.0.0/8"}},
+		"services and other networks":   {table: []string{"10.101.0.0/24 dev kube-ipvs0", "10.3.0.0/24 dev br0"}},
+		"only the networks of the host": {table: []string{"0.0.0.0/0 via 192.0.2.254 dev eth0", "192.0.2.0/24 dev eth0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := nodeInputs()
@@ -100,32 +100,32 @@ func TestNodeFindsItsPodsInTheRoutesOfItsCNI(t *testing.T) {
 	}
 }
 
-// TestGatewayBelievesANodeOnlyWhereTheClusterDoesNotKnow is about node n1,
-// to which the API has given 10.1.1.0/24.
-func TestGatewayBelievesANodeOnlyWhereTheClusterDoesNotKnow(t *testing.T) {
+// The cases are reports of node n1, to which the API assigns 10.1.1.0/24 in
+// some of them.
+func TestReportedPodCIDRsAreUsedOnlyIfTheClusterDoesNotAssignThem(t *testing.T) {
 	bridge, calico := mainTable("10.1.9.0/24 dev cni0"), mainTable("blackhole 10.1.200.0/26")
 	for name, c := range map[string]struct {
-		claims, podCIDRs string // of the node
-		here             []routes.HostRoute
-		ours             string // Node.spec.podCIDRs of the gateway
-		want             string
-		problems         string
+		reported, podCIDRs string // of the node
+		here               []routes.HostRoute
+		ours               string // Node.spec.podCIDRs of the gateway
+		want               string
+		problems           string
 	}{
-		"Kubernetes gives the addresses":   {podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"and a node lies":                  {claims: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"the gateway has no pods":          {claims: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"the CNI plugin gives others":      {claims: "10.1.201.0/26", podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.201.0/26"},
-		"the node has not told them yet":   {podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"the API gives none":               {claims: "10.1.201.0/26 10.1.7.7/32", want: "10.1.7.7/32 10.1.201.0/26"},
-		"nobody tells":                     {problems: "node-pods-unknown"},
-		"of another datacenter":            {claims: "10.3.0.0/24", problems: "node-pods-refused node-pods-unknown"},
-		"of services":                      {claims: "10.101.0.0/24", problems: "node-pods-refused node-pods-unknown"},
-		"all pods":                         {claims: "10.1.0.0/16", problems: "node-pods-refused node-pods-unknown"},
-		"of another node":                  {claims: "10.1.202.0/26 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
-		"of the gateway":                   {claims: "10.1.200.0/28 10.1.203.0/26", here: calico, want: "10.1.203.0/26", problems: "node-pods-refused"},
-		"with the address of a host":       {claims: "10.1.64.0/19 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
-		"one inside of another node's":     {claims: "10.1.202.7/32", want: "10.1.202.7/32"},
-		"with bits that are of no network": {claims: "10.1.203.9/26", problems: "node-pods-refused node-pods-unknown"},
+		"Kubernetes assigns the addresses":      {podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"and the node reports others":           {reported: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the gateway has no pods":               {reported: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the CNI plugin assigns others":         {reported: "10.1.201.0/26", podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.201.0/26"},
+		"the node has not reported them yet":    {podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the API has none":                      {reported: "10.1.201.0/26 10.1.7.7/32", want: "10.1.7.7/32 10.1.201.0/26"},
+		"neither the API nor the node has them": {problems: "node-pods-unknown"},
+		"of another datacenter":                 {reported: "10.3.0.0/24", problems: "node-pods-refused node-pods-unknown"},
+		"of services":                           {reported: "10.101.0.0/24", problems: "node-pods-refused node-pods-unknown"},
+		"all pods":                              {reported: "10.1.0.0/16", problems: "node-pods-refused node-pods-unknown"},
+		"of another node":                       {reported: "10.1.202.0/26 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"of the gateway":                        {reported: "10.1.200.0/28 10.1.203.0/26", here: calico, want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"containing the address of a host":      {reported: "10.1.64.0/19 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"part of a range of another node":       {reported: "10.1.202.7/32", want: "10.1.202.7/32"},
+		"not in canonical form":                 {reported: "10.1.203.9/26", problems: "node-pods-refused node-pods-unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := running()
@@ -133,7 +133,7 @@ func TestGatewayBelievesANodeOnlyWhereTheClusterDoesNotKnow(t *testing.T) {
 			in.Nodes.Peers = []plan.NodePeer{
 				{
 					Name: "n1", PublicKey: [32]byte{21}, Port: 51820, Addresses: addresses("198.51.100.1"),
-					PodCIDRs: prefixes(c.podCIDRs), ReportedPodCIDRs: prefixes(c.claims),
+					PodCIDRs: prefixes(c.podCIDRs), ReportedPodCIDRs: prefixes(c.reported),
 				},
 				{Name: "n2", PublicKey: [32]byte{22}, Port: 51820, Addresses: addresses("10.1.64.2"), ReportedPodCIDRs: prefixes("10.1.202.0/26")},
 			}

@@ -9,6 +9,20 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
+// ownDatacenter is the datacenter of this host.
+type ownDatacenter struct {
+	catalog.Datacenter
+	accepted []netip.Prefix // those of Prefixes that are used, sorted
+}
+
+// remoteDatacenter is another datacenter.
+type remoteDatacenter struct {
+	name     catalog.DatacenterName
+	ordinal  uint32
+	prefixes []netip.Prefix // accepted ones, sorted
+	gateways []peer         // sorted by index
+}
+
 // ownedPrefix is a prefix with its owner.
 type ownedPrefix struct {
 	owner  string // for messages
@@ -16,25 +30,23 @@ type ownedPrefix struct {
 }
 
 // acceptPrefixes decides which prefixes each datacenter may send from and be
-// reached at. The catalog refuses overlaps; should one be there all the same,
-// then every gateway must come to the same verdict without asking anybody: the
-// overlay wins (the catalog itself runs over it), then the own datacenter
-// (routing our own pods away would help nobody), then the first by name.
-func acceptPrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacenter, found *problems) ([]netip.Prefix, []remoteDatacenter) {
-	accepted := []ownedPrefix{{"the overlay", in.Catalog.Federation.Overlay}}
-	local := acceptPrefixesOf(own, &accepted, found)
+// reached at. The catalog refuses overlaps. If there is one nevertheless, every
+// gateway must make the same decision on its own: the overlay wins (the
+// catalog itself is replicated over it), then the own datacenter (its pods must
+// stay reachable), then the first by name.
+func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, found *problems) (ownDatacenter, []remoteDatacenter) {
+	accepted := []ownedPrefix{{"the overlay", overlay}}
+	local := ownDatacenter{Datacenter: own, accepted: acceptPrefixesOf(own, &accepted, found)}
 	var out []remoteDatacenter
 	for i, dc := range others {
 		if i > 0 && others[i-1].Name == dc.Name {
-			continue // the catalog's key is the name; a second record is noise
+			continue // the catalog's key is the name, so a second record is invalid
 		}
 		r := remoteDatacenter{name: dc.Name, ordinal: dc.Ordinal}
 		if r.ordinal > routes.MaxOrdinal {
-			found.add(Problem{
-				"ordinal-too-large", Error, datacenterName(dc.Name),
-				fmt.Sprintf("its prefixes are not routed: its ordinal %d is over %d", dc.Ordinal, routes.MaxOrdinal),
-				"start a new federation; this one has had too many datacenters",
-			})
+			found.addError("ordinal-too-large", datacenterSubject(dc.Name),
+				fmt.Sprintf("the prefixes of datacenter %s are not routed: its ordinal %d is greater than %d", dc.Name, dc.Ordinal, routes.MaxOrdinal),
+				"start a new federation; this one has no ordinals left")
 		} else {
 			r.prefixes = acceptPrefixesOf(dc, &accepted, found)
 		}
@@ -43,42 +55,37 @@ func acceptPrefixes(in Inputs, own catalog.Datacenter, others []catalog.Datacent
 	return local, out
 }
 
-// acceptPrefixesOf takes the prefixes of one datacenter that collide with none of
-// those before it. One inside another of the same datacenter is legal: node
-// addresses often lie in a larger range.
+// acceptPrefixesOf returns the prefixes of one datacenter that overlap none of
+// accepted, and adds them to it. Within one datacenter they may overlap: node
+// addresses are often part of a larger range.
 func acceptPrefixesOf(dc catalog.Datacenter, accepted *[]ownedPrefix, found *problems) []netip.Prefix {
 	var out []netip.Prefix
 	before := *accepted
 	for _, p := range sortedPrefixes(dc.Prefixes) {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
-			found.add(Problem{
-				"prefix-invalid", Error, datacenterName(dc.Name),
-				fmt.Sprintf("prefix %v is not used: it is not canonical, or it is everything", p),
-				fmt.Sprintf("correct prefixes in the configuration of %s", dc.Name),
-			})
+			found.addError("prefix-invalid", datacenterSubject(dc.Name),
+				fmt.Sprintf("prefix %v of datacenter %s is not used: it is not in canonical form, or it covers all addresses", p, dc.Name),
+				fmt.Sprintf("correct the prefixes in the configuration of %s", dc.Name))
 			continue
 		}
-		if i := slices.IndexFunc(before, func(c ownedPrefix) bool { return c.prefix.Overlaps(p) }); i >= 0 {
-			winner := before[i]
-			found.add(Problem{
-				"prefix-overlap", Error, datacenterName(dc.Name),
-				fmt.Sprintf("prefix %v is not used: it overlaps %v of %s", p, winner.prefix, winner.owner),
-				fmt.Sprintf("give %s other addresses, or take the prefix out of its configuration", dc.Name),
-			})
+		if i := slices.IndexFunc(before, func(o ownedPrefix) bool { return o.prefix.Overlaps(p) }); i >= 0 {
+			found.addError("prefix-overlap", datacenterSubject(dc.Name),
+				fmt.Sprintf("prefix %v of datacenter %s is not used: it overlaps %v of %s", p, dc.Name, before[i].prefix, before[i].owner),
+				fmt.Sprintf("assign other addresses to %s, or remove the prefix from its configuration", dc.Name))
 			continue
 		}
-		*accepted = append(*accepted, ownedPrefix{datacenterName(dc.Name), p})
+		*accepted = append(*accepted, ownedPrefix{datacenterSubject(dc.Name), p})
 		out = append(out, p)
 	}
 	return out
 }
 
-// aggregate drops the prefixes that lie in another; in is sorted. Sets of nft
-// take no overlapping intervals.
+// aggregate returns the prefixes sorted, without those that another one
+// contains: nftables sets of intervals accept no overlaps.
 func aggregate(in []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
-	for _, p := range in {
-		// A wider one sorts first, and between it and p is only what it holds too.
+	for _, p := range slices.SortedFunc(slices.Values(in), netip.Prefix.Compare) {
+		// A prefix sorts after those that contain it, with only their other parts in between.
 		if len(out) == 0 || !out[len(out)-1].Overlaps(p) {
 			out = append(out, p)
 		}
@@ -86,7 +93,7 @@ func aggregate(in []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// sortedPrefixes are the distinct ranges of a datacenter.
+// sortedPrefixes returns the distinct ranges of a datacenter.
 func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range in {
@@ -96,29 +103,45 @@ func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// hostPrefix is the prefix of one address.
+// hostPrefix returns the prefix that contains only a.
 func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// sourceAddress is the address from which this host itself speaks to other
-// datacenters: its own address inside a pod or node prefix, so that the other
-// side can answer and let it pass, or the overlay address. Addresses of
-// service prefixes are on many hosts at once (kube-proxy's IPVS) and are no source.
-func sourceAddress(in Inputs, topo topology, f routes.Family) netip.Addr {
+// sourceAddress returns the lowest address of this host in a pod or node
+// prefix of its datacenter, or the zero Addr. Other datacenters accept packets
+// from it and can answer. Addresses in service prefixes are no source, because
+// many hosts have them at the same time (IPVS mode of kube-proxy).
+func (dc ownDatacenter) sourceAddress(h Host, f routes.Family) netip.Addr {
 	var best netip.Addr
-	for _, a := range in.Host.Addresses {
+	for _, a := range h.Addresses {
 		a = a.Unmap()
-		if routes.FamilyOf(a) == f && ownsAddress(topo, a) && (!best.IsValid() || a.Less(best)) {
+		if routes.FamilyOf(a) == f && dc.ownsHostAddress(a) && (!best.IsValid() || a.Less(best)) {
 			best = a
 		}
-	}
-	if !best.IsValid() && routes.FamilyOf(topo.self.Overlay) == f {
-		return topo.self.Overlay
 	}
 	return best
 }
 
-func ownsAddress(topo topology, a netip.Addr) bool {
-	return slices.ContainsFunc(topo.own.Prefixes, func(p catalog.Prefix) bool {
-		return p.Kind != catalog.ServicePrefix && slices.Contains(topo.local, p.CIDR) && p.CIDR.Contains(a)
+func (dc ownDatacenter) ownsHostAddress(a netip.Addr) bool {
+	return slices.ContainsFunc(dc.Prefixes, func(p catalog.Prefix) bool {
+		return p.Kind != catalog.ServicePrefix && slices.Contains(dc.accepted, p.CIDR) && p.CIDR.Contains(a)
 	})
+}
+
+// ownsPodPrefix reports whether an accepted pod prefix of the datacenter
+// contains p and is larger.
+func (dc ownDatacenter) ownsPodPrefix(p netip.Prefix) bool {
+	return slices.ContainsFunc(dc.Prefixes, func(own catalog.Prefix) bool {
+		return own.Kind == catalog.PodPrefix && slices.Contains(dc.accepted, own.CIDR) && isSubrange(p, own.CIDR)
+	})
+}
+
+// servicePrefixes returns the accepted service prefixes, aggregated.
+func (dc ownDatacenter) servicePrefixes() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range dc.Prefixes {
+		if p.Kind == catalog.ServicePrefix && slices.Contains(dc.accepted, p.CIDR) {
+			out = append(out, p.CIDR)
+		}
+	}
+	return aggregate(out)
 }

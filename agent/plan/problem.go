@@ -11,36 +11,22 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Severity says how much a problem hurts.
+// Severity is the severity of a problem.
 type Severity string
 
 // The severities.
 const (
-	Warning Severity = "warning" // works, but not as it should
-	Error   Severity = "error"   // something that was promised does not work
+	Warning Severity = "warning" // works, but degraded or at risk
+	Error   Severity = "error"   // a promised function does not work
 )
 
-// Problem is something wrong that a person should know of.
+// Problem is a condition that an operator should correct.
 type Problem struct {
 	Code     string   `json:"code"` // stable, for programs: "prefix-overlap"
 	Severity Severity `json:"severity"`
-	Subject  string   `json:"subject"` // what it is about: "datacenter west"
-	Message  string   `json:"message"` // one sentence
-	Remedy   string   `json:"remedy"`  // what to do
-}
-
-// clockTolerance is how far a handshake may lie in the future before the
-// clock is suspected.
-const clockTolerance = time.Minute
-
-// problems collects what a person should know.
-type problems []Problem
-
-func (p *problems) add(found Problem) { *p = append(*p, found) }
-
-// sorted orders errors before warnings, then by code and subject.
-func (p problems) sorted() []Problem {
-	return slices.SortedFunc(slices.Values(p), CompareProblems)
+	Subject  string   `json:"subject"` // the object concerned: "datacenter west"
+	Message  string   `json:"message"` // a sentence that contains the subject
+	Remedy   string   `json:"remedy"`  // what to do, as an instruction
 }
 
 // CompareProblems orders errors before warnings, then by code, subject and message.
@@ -56,21 +42,39 @@ func rank(s Severity) int {
 	return 1
 }
 
-// gatewayName and datacenterName are subjects of problems.
-func gatewayName(id catalog.GatewayID) string { return "gateway " + string(id) }
+// clockTolerance is how far a handshake may be in the future before the clock
+// of this host is suspected.
+const clockTolerance = time.Minute
 
-func datacenterName(name catalog.DatacenterName) string { return "datacenter " + string(name) }
+// problems collects the problems of a plan.
+type problems []Problem
 
-// diagnose looks for what is wrong beyond single records.
+func (p *problems) addError(code, subject, message, remedy string) {
+	*p = append(*p, Problem{Code: code, Severity: Error, Subject: subject, Message: message, Remedy: remedy})
+}
+
+func (p *problems) addWarning(code, subject, message, remedy string) {
+	*p = append(*p, Problem{Code: code, Severity: Warning, Subject: subject, Message: message, Remedy: remedy})
+}
+
+func (p problems) sorted() []Problem {
+	return slices.SortedFunc(slices.Values(p), CompareProblems)
+}
+
+func gatewaySubject(id catalog.GatewayID) string { return "gateway " + string(id) }
+
+func datacenterSubject(name catalog.DatacenterName) string { return "datacenter " + string(name) }
+
+func nodeSubject(name string) string { return "node " + name }
+
+// diagnose reports problems that do not follow from a single record.
 func diagnose(in Inputs, topo topology, found *problems) {
 	checkReachability(topo, found)
 	for _, p := range topo.peers() {
 		if p.state != up && !endpoint(in, topo, p).IsValid() {
-			found.add(Problem{
-				"endpoint-missing", Warning, gatewayName(p.ID()),
-				"no address is known to send to; the tunnel comes up only if this gateway is reached first",
-				fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves here", p.ID()),
-			})
+			found.addWarning("endpoint-missing", gatewaySubject(p.ID()),
+				fmt.Sprintf("the tunnel to gateway %s has no endpoint; it comes up only if that gateway connects first", p.ID()),
+				fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves on this host", p.ID()))
 		}
 	}
 	checkMTU(in, found)
@@ -80,24 +84,21 @@ func diagnose(in Inputs, topo topology, found *problems) {
 	checkDrain(in, topo, found)
 }
 
-// checkDrain reminds of a gateway that is out of use: somebody may have
-// forgotten it.
+// checkDrain reports a drained gateway, so that it is not forgotten.
 func checkDrain(in Inputs, topo topology, found *problems) {
 	if in.Drain == Active {
 		return
 	}
-	found.add(Problem{
-		"draining", Warning, gatewayName(topo.self.ID()),
-		"it was drained: other gateways carry its traffic",
-		"when the work on it is done: meshctl undrain",
-	})
+	found.addWarning("draining", gatewaySubject(topo.self.ID()),
+		fmt.Sprintf("gateway %s is drained; other gateways carry its traffic", topo.self.ID()),
+		"run meshctl undrain when the maintenance is finished")
 }
 
-// checkReachability tells which datacenters cannot be reached. When there are
-// several and none answers, the fault is most likely on our side, and saying
-// it once is more help than a list.
+// checkReachability reports datacenters and gateways whose tunnels are down.
+// When several datacenters are unreachable and no other is left, the cause is
+// most likely on this side, and one problem replaces theirs.
 func checkReachability(topo topology, found *problems) {
-	var lost []Problem
+	var lost problems
 	var since time.Time
 	for _, dc := range topo.others {
 		at, all := downSince(dc)
@@ -108,24 +109,21 @@ func checkReachability(topo topology, found *problems) {
 		if at.After(since) {
 			since = at
 		}
-		lost = append(lost, Problem{
-			"datacenter-unreachable", Error, datacenterName(dc.name),
-			"no tunnel to it works" + sinceText(at),
-			fmt.Sprintf("check that meshd runs there and that UDP passes between the gateways (meshctl status on a gateway of %s)", dc.name),
-		})
+		lost.addError("datacenter-unreachable", datacenterSubject(dc.name),
+			fmt.Sprintf("all tunnels to datacenter %s %s", dc.name, sinceText(at, "are down", "have been down")),
+			fmt.Sprintf("check that meshd runs there and that UDP passes between the gateways (meshctl status on a gateway of %s)", dc.name))
 	}
 	if len(lost) > 1 && len(lost) == len(topo.others) {
-		found.add(Problem{
-			"cut-off", Error, gatewayName(topo.self.ID()),
-			"no other datacenter can be reached" + sinceText(since) + ": it is most likely this gateway that is cut off",
-			"check this host's uplink, its firewall (UDP out and in at wireguard.port) and its clock",
-		})
+		found.addError("cut-off", gatewaySubject(topo.self.ID()),
+			fmt.Sprintf("all tunnels of gateway %s %s; most likely this gateway itself is cut off",
+				topo.self.ID(), sinceText(since, "are down", "have been down")),
+			"check this host's uplink, its firewall (UDP out and in at wireguard.port) and its clock")
 		return
 	}
 	*found = append(*found, lost...)
 }
 
-// downSince says whether all gateways of a datacenter are down, and since
+// downSince reports whether all gateways of a datacenter are down, and since
 // when the last of them is.
 func downSince(dc remoteDatacenter) (since time.Time, all bool) {
 	for _, p := range dc.gateways {
@@ -139,87 +137,85 @@ func downSince(dc remoteDatacenter) (since time.Time, all bool) {
 	return since, len(dc.gateways) > 0
 }
 
-// reportGatewaysDown tells which gateways are down in a datacenter that is reachable.
+// reportGatewaysDown reports the gateways that are down in a datacenter that
+// is reachable.
 func reportGatewaysDown(dc remoteDatacenter, found *problems) {
 	for _, p := range dc.gateways {
 		if p.state == down {
-			found.add(Problem{
-				"gateway-unreachable", Warning, gatewayName(p.ID()),
-				"its tunnel does not work" + sinceText(p.session.Since) + "; traffic takes the other gateways",
-				"check that meshd runs there and that UDP passes between both gateways",
-			})
+			found.addWarning("gateway-unreachable", gatewaySubject(p.ID()),
+				fmt.Sprintf("the tunnel to gateway %s %s; traffic uses the other gateways",
+					p.ID(), sinceText(p.session.Since, "is down", "has been down")),
+				"check that meshd runs there and that UDP passes between both gateways")
 		}
 	}
 }
 
-// sinceText leaves out how long ago it was: a message that changes all the
-// time would be new all the time.
-func sinceText(t time.Time) string {
+// sinceText returns the perfect tense with the time, or the present tense if
+// the time is not known. It has no duration: the message of a problem must not
+// change while the problem lasts.
+func sinceText(t time.Time, present, perfect string) string {
 	if t.IsZero() {
-		return ""
+		return present
 	}
-	return " since " + t.UTC().Format(time.RFC3339)
+	return perfect + " since " + t.UTC().Format(time.RFC3339)
 }
 
-// checkMTU compares the tunnels' MTU with that of the underlay.
+// checkMTU compares the MTU of the tunnels with that of the underlay.
 func checkMTU(in Inputs, found *problems) {
 	underlay := in.Host.UnderlayMTU
-	want := mtu(in)
-	if underlay == 0 || want <= underlay-minOverhead {
+	desired := mtu(in.Config, in.Host)
+	if underlay == 0 || desired <= underlay-minOverhead {
 		return
 	}
 	remedy := fmt.Sprintf("set wireguard.mtu to %d or less", underlay-maxOverhead)
 	if underlay-maxOverhead < minMTU {
 		remedy = fmt.Sprintf("raise the MTU of this host's links to %d or more", minMTU+maxOverhead)
 	}
-	found.add(Problem{
-		"mtu-too-large", Warning, "interfaces " + in.Config.WireGuard.Interface + "*",
-		fmt.Sprintf("their MTU %d and the %d to %d bytes of WireGuard do not fit the underlay's %d: large packets are fragmented or lost",
-			want, minOverhead, maxOverhead, underlay), remedy,
-	})
+	interfaces := "interfaces " + in.Config.WireGuard.Interface + "*"
+	found.addWarning("mtu-too-large", interfaces,
+		fmt.Sprintf("the MTU %d of %s and the %d to %d bytes of WireGuard exceed the underlay's %d; large packets are fragmented or lost",
+			desired, interfaces, minOverhead, maxOverhead, underlay),
+		remedy)
 }
 
-// checkHostAddresses warns of remote prefixes that hold an address of this host.
-// The tunnels' own packets escape our table by their mark, so nothing loops.
-// But neighbours in the same range are now looked for at the other side.
+// checkHostAddresses reports remote prefixes that contain an address of this
+// host. The tunnels' own packets bypass our table by their mark, so they do not
+// loop, but packets to other hosts in the same range take the tunnel.
 func checkHostAddresses(in Inputs, topo topology, found *problems) {
 	for _, dc := range topo.others {
 		for _, p := range dc.prefixes {
-			var mine []netip.Addr
+			var own []netip.Addr
 			for _, a := range in.Host.Addresses {
 				if p.Contains(a.Unmap()) {
-					mine = append(mine, a.Unmap())
+					own = append(own, a.Unmap())
 				}
 			}
-			if len(mine) == 0 {
+			if len(own) == 0 {
 				continue
 			}
-			found.add(Problem{
-				"prefix-covers-host", Warning, datacenterName(dc.name),
-				fmt.Sprintf("its prefix %v covers %v of this host: this host's neighbours in that range are looked for in %s",
-					p, slices.MinFunc(mine, netip.Addr.Compare), dc.name),
-				fmt.Sprintf("take %v out of the prefixes of %s, or name only its own addresses", p, dc.name),
-			})
+			found.addWarning("prefix-covers-host", datacenterSubject(dc.name),
+				fmt.Sprintf("prefix %v of datacenter %s contains %v of this host; packets to other hosts in that range are routed to %s",
+					p, dc.name, slices.MinFunc(own, netip.Addr.Compare), dc.name),
+				fmt.Sprintf("remove %v from the prefixes of %s, or list only the ranges that it uses", p, dc.name))
 		}
 	}
 }
 
-// checkClock suspects this host's clock when a handshake lies in the future. Peers
-// reject handshakes with a time stamp older than the last (WireGuard, §5.4.2).
+// checkClock reports a handshake in the future. Peers reject handshakes whose
+// time stamp is older than the last one (WireGuard paper, §5.4.2).
 func checkClock(in Inputs, topo topology, found *problems) {
 	for _, p := range topo.peers() {
 		if p.tunnel.LastHandshake.Sub(in.Now) > clockTolerance {
-			found.add(Problem{
-				"clock-behind", Error, gatewayName(topo.self.ID()),
-				"the clock of this host jumped back: a handshake with " + string(p.ID()) + " lies in the future, and peers will refuse new ones",
-				"set the clock (timedatectl status); the tunnels recover by themselves",
-			})
+			found.addError("clock-behind", gatewaySubject(topo.self.ID()),
+				fmt.Sprintf("the clock of gateway %s was set back: its last handshake with %s is in the future, and peers will refuse new ones",
+					topo.self.ID(), p.ID()),
+				"set the clock (timedatectl status shows it); the tunnels recover by themselves")
 			return
 		}
 	}
 }
 
-// checkVersions tells that gateways run different versions of meshd.
+// checkVersions reports that gateways run different versions of meshd.
 func checkVersions(topo topology, found *problems) {
 	running := map[string][]string{}
 	if topo.self.Version != "" {
@@ -239,9 +235,7 @@ func checkVersions(topo topology, found *problems) {
 		text = append(text, fmt.Sprintf("%s on %s", version, strings.Join(ids, " ")))
 	}
 	slices.Sort(text)
-	found.add(Problem{
-		"version-skew", Warning, "federation",
-		"gateways run different versions of meshd: " + strings.Join(text, ", "),
-		"finish the upgrade; new features wait until all run the same version",
-	})
+	found.addWarning("version-skew", "federation",
+		"the gateways of the federation run different versions of meshd: "+strings.Join(text, ", "),
+		"finish the upgrade; new features are enabled when all gateways run the same version")
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// Linux keeps the preferred source of an IPv6 route with the nexthop that it leads
-// through, for all routes that do. Those to nodes are left out: only what other
-// hosts sent takes them.
-func TestRoutesOfDifferentSourcesShareNoLeg(t *testing.T) {
+// Linux stores the preferred source of an IPv6 route in its nexthop object, for
+// all routes that use the object. Routes to nodes are left out: only forwarded
+// packets take them.
+func TestRoutesWithDifferentSourcesShareNoNexthop(t *testing.T) {
 	own := catalog.Prefix{CIDR: netip.MustParsePrefix("2001:db8:1::/48"), Kind: catalog.PodPrefix}
 	gateway := withNodes()
 	gateway.Host.Addresses = append(gateway.Host.Addresses, netip.MustParseAddr("2001:db8:1::1"))
@@ -35,16 +35,16 @@ func TestRoutesOfDifferentSourcesShareNoLeg(t *testing.T) {
 			distinct[r.Source] = true
 			for _, nexthop := range nexthopsOf(c, r.Nexthop) {
 				if first, taken := sources[nexthop]; taken {
-					assert.Equal(t, first, r.Source, "%s: %s by nexthop %#x", name, r.Prefix, nexthop)
+					assert.Equal(t, first, r.Source, "%s: %s through nexthop %#x", name, r.Prefix, nexthop)
 				}
 				sources[nexthop] = r.Source
 			}
 		}
-		assert.Greater(t, len(distinct), 1, "%s: there are different sources", name)
+		assert.Greater(t, len(distinct), 1, "%s: the routes have different sources", name)
 	}
 }
 
-// nexthopsOf are the legs of a group, or the one nexthop that a nexthop is.
+// nexthopsOf returns the members of a group, or the id itself if it is no group.
 func nexthopsOf(c routes.Config, nexthop uint32) []uint32 {
 	if i := slices.IndexFunc(c.Groups, func(g routes.Group) bool { return g.ID == nexthop }); i >= 0 {
 		return c.Groups[i].Members

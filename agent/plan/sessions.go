@@ -7,8 +7,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// sessions are the liveness sessions: one in each tunnel, that is one for
-// every remote gateway.
+// sessions are the liveness sessions, one for every remote gateway.
 func sessions(in Inputs, topo topology) []SessionConfig {
 	var out []SessionConfig
 	alone := len(siblings(in, topo)) == 0
@@ -16,11 +15,11 @@ func sessions(in Inputs, topo topology) []SessionConfig {
 		for _, p := range dc.gateways {
 			out = append(out, SessionConfig{
 				Gateway: p.ID(),
-				Device:  device(in, p.Index),
+				Device:  device(in.Config, p.Index),
 				Local:   topo.self.Overlay,
 				Remote:  p.Overlay,
 				Key:     tunnel.PublicKey(p.PublicKey),
-				// Both ends come to the same: the slower one sets the pace.
+				// Both ends compute the same value, and the slower interval applies to both.
 				Relaxed: alone && len(dc.gateways) == 1,
 			})
 		}

@@ -12,16 +12,16 @@ import (
 // sibling is another gateway of this datacenter.
 type sibling struct {
 	catalog.Gateway
-	links []siblingLink // how to reach it without a router, by family
+	links []linkAddress // its addresses on links of this host, sorted
 }
 
-// siblingLink is an address of a sibling on a link of this host.
-type siblingLink struct {
+// linkAddress is an address of another host on a link of this one.
+type linkAddress struct {
 	device  string
 	address netip.Addr
 }
 
-// siblings are the other gateways of this datacenter, by index.
+// siblings returns the other gateways of this datacenter, by index.
 func siblings(in Inputs, topo topology) []sibling {
 	var out []sibling
 	for _, g := range sortedGateways(in.Catalog.Gateways) {
@@ -29,12 +29,12 @@ func siblings(in Inputs, topo topology) []sibling {
 			continue
 		}
 		s := sibling{Gateway: g}
-		for _, at := range in.Endpoints[g.ID()] {
-			if device, ok := in.Host.deviceTo(at.Addr()); ok {
-				s.links = append(s.links, siblingLink{device, at.Addr()})
+		for _, e := range in.Endpoints[g.ID()] {
+			if device, ok := in.Host.deviceTo(e.Addr()); ok {
+				s.links = append(s.links, linkAddress{device, e.Addr()})
 			}
 		}
-		slices.SortFunc(s.links, func(a, b siblingLink) int {
+		slices.SortFunc(s.links, func(a, b linkAddress) int {
 			return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.device, b.device))
 		})
 		out = append(out, s)
@@ -43,10 +43,11 @@ func siblings(in Inputs, topo topology) []sibling {
 	return out
 }
 
-// trustedIngressDevices are the devices by which siblings hand over what came out of
-// their lanes for a pod of this host: their links, and what the CNI plugin
-// carries packets in, which is how they reach pods here. A sibling on no link
-// of ours reaches us through routers, by any device of the underlay.
+// trustedIngressDevices are the devices on which packets of other datacenters
+// are accepted from siblings, which forward what their lanes receive for a pod
+// of this host: the links that siblings are on, and the devices of the CNI
+// plugin, through which siblings reach pods. A sibling that shares no link
+// reaches this host through routers, by any underlay device.
 func trustedIngressDevices(in Inputs, topo topology) []string {
 	var devices []string
 	for _, s := range siblings(in, topo) {
@@ -62,35 +63,26 @@ func trustedIngressDevices(in Inputs, topo topology) []string {
 	return slices.Compact(devices)
 }
 
-// transit says what a gateway only sees a half of: nothing, if it is alone.
+// transit returns the traffic of which this gateway may see only one
+// direction. Without siblings there is none.
 func transit(in Inputs, topo topology) routes.Transit {
-	from := trustedIngressDevices(in, topo)
-	if len(from) == 0 {
+	trusted := trustedIngressDevices(in, topo)
+	if len(trusted) == 0 {
 		return routes.Transit{}
 	}
-	devices := slices.Concat(from, in.Host.Underlay, in.Host.Overlays, nodeDevices(in, topo))
+	devices := slices.Concat(trusted, in.Host.Underlay, in.Host.Overlays, nodeDevices(in, topo))
 	slices.Sort(devices)
-	return routes.Transit{Devices: slices.Compact(devices), Services: servicePrefixes(topo)}
+	return routes.Transit{Devices: slices.Compact(devices), Services: topo.own.servicePrefixes()}
 }
 
-func servicePrefixes(topo topology) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range topo.own.Prefixes {
-		if p.Kind == catalog.ServicePrefix && slices.Contains(topo.local, p.CIDR) {
-			out = append(out, p.CIDR)
-		}
-	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return aggregate(out)
-}
-
-// nodePortSNAT are seen as this host where it is not the only way back to them. In a
-// family whose cluster IPs are not known they could not be told from those.
-func nodePortSNAT(in Inputs, topo topology) routes.NodePortSNAT {
-	v := routes.NodePortSNAT{ClusterIPs: servicePrefixes(topo)}
-	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		known := slices.ContainsFunc(v.ClusterIPs, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
-		if a := sourceAddress(in, topo, f); known && a.IsValid() {
+// nodePortSNAT translates the source of connections to node ports to the
+// address of this host, because answers may otherwise return through another
+// host. It needs the service prefixes of a family, to exclude connections to
+// cluster IPs.
+func nodePortSNAT(services []netip.Prefix, source func(routes.Family) netip.Addr) routes.NodePortSNAT {
+	v := routes.NodePortSNAT{ClusterIPs: services}
+	for _, f := range families() {
+		if a := source(f); a.IsValid() && hasFamily(services, f) {
 			v.Addresses = append(v.Addresses, a)
 		}
 	}
@@ -100,42 +92,48 @@ func nodePortSNAT(in Inputs, topo topology) routes.NodePortSNAT {
 	return v
 }
 
-// siblingNexthops are the ways by siblings.
+// siblingNexthops are the nexthops to siblings in one family.
 type siblingNexthops struct {
 	nexthops []routes.Nexthop
-	active   []uint32 // of them, those to siblings that are not drained, sorted
+	active   []uint32 // ids of those to siblings that are not drained, sorted
 }
 
-// preferred are the siblings in use; all, if none is.
-func (b siblingNexthops) preferred() []uint32 {
-	if len(b.active) > 0 {
-		return b.active
-	}
-	return nexthopIDs(b.nexthops)
-}
-
-// newSiblingNexthops lead to the siblings: for the pods of this host, while none of
-// its own lanes to a datacenter works. Whether a sibling's do is not known
-// here; it drops what it cannot send on (routes.Transit).
+// newSiblingNexthops returns the nexthops that pods of this host use while no
+// own lane to a datacenter works. Whether the lanes of a sibling work is not
+// known here; a sibling drops what it cannot forward (routes.Transit).
 func newSiblingNexthops(in Inputs, topo topology, f routes.Family) siblingNexthops {
-	var b siblingNexthops
+	var out siblingNexthops
 	for _, s := range siblings(in, topo) {
-		i := slices.IndexFunc(s.links, func(l siblingLink) bool { return routes.FamilyOf(l.address) == f })
+		i := slices.IndexFunc(s.links, func(l linkAddress) bool { return routes.FamilyOf(l.address) == f })
 		id := routes.SiblingNexthopID(int(s.Index), f)
-		taken := slices.ContainsFunc(b.nexthops, func(n routes.Nexthop) bool { return n.ID == id })
+		taken := slices.ContainsFunc(out.nexthops, func(n routes.Nexthop) bool { return n.ID == id })
 		if i < 0 || id == 0 || taken {
 			continue
 		}
-		b.nexthops = append(b.nexthops, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
+		out.nexthops = append(out.nexthops, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
 		if !s.Draining {
-			b.active = append(b.active, id)
+			out.active = append(out.active, id)
 		}
 	}
-	slices.Sort(b.active)
-	return b
+	slices.Sort(out.active)
+	return out
 }
 
-// deviceTo finds the device on whose link an address of another host is.
+// preferred returns the ids of the nexthops to active siblings, or of all if
+// none is active.
+func (s siblingNexthops) preferred() []uint32 {
+	if len(s.active) > 0 {
+		return s.active
+	}
+	var ids []uint32
+	for _, n := range s.nexthops {
+		ids = append(ids, n.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// deviceTo returns the device on whose link an address of another host is.
 func (h Host) deviceTo(a netip.Addr) (string, bool) {
 	if slices.Contains(h.Addresses, a) {
 		return "", false // it is our own

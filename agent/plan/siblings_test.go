@@ -28,14 +28,14 @@ func without(in plan.Inputs, ids ...catalog.GatewayID) plan.Inputs {
 	return in
 }
 
-func TestPacketsOfSiblingsAreLetInWhereSiblingsAre(t *testing.T) {
+func TestPacketsOfSiblingsAreAcceptedOnlyOnDevicesToSiblings(t *testing.T) {
 	cases := map[string]struct {
 		gone []catalog.GatewayID
 		want []string
 	}{
-		"alone":                             {[]catalog.GatewayID{"east/b", "east/c"}, nil},
-		"on a link, and by the CNI's VXLAN": {[]catalog.GatewayID{"east/c"}, []string{"eth0", "flannel.1"}},
-		"behind routers":                    {[]catalog.GatewayID{"east/b"}, []string{"eth0", "eth1", "flannel.1"}},
+		"alone":                                 {[]catalog.GatewayID{"east/b", "east/c"}, nil},
+		"on a link, and through the CNI plugin": {[]catalog.GatewayID{"east/c"}, []string{"eth0", "flannel.1"}},
+		"behind routers":                        {[]catalog.GatewayID{"east/b"}, []string{"eth0", "eth1", "flannel.1"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -48,21 +48,21 @@ func TestPacketsOfSiblingsAreLetInWhereSiblingsAre(t *testing.T) {
 	}
 }
 
-func TestOneGatewayTracksEverything(t *testing.T) {
+func TestSingleGatewayTracksAllConnections(t *testing.T) {
 	alone := without(sharing(), "east/b", "east/c")
 	d, _ := plan.Compute(alone)
 	assert.Zero(t, d.Firewall.Transit)
 }
 
-func TestSeveralGatewaysTrackOnlyWhatIsTheirOwn(t *testing.T) {
+func TestSeveralGatewaysTrackOnlyLocalConnections(t *testing.T) {
 	d, _ := plan.Compute(sharing())
 	assert.Equal(t, routes.Transit{
 		Devices:  []string{"eth0", "eth1", "flannel.1"},
 		Services: []netip.Prefix{netip.MustParsePrefix("10.101.0.0/16")},
-	}, d.Firewall.Transit, "cni0, where the own pods are, is not among them")
+	}, d.Firewall.Transit, "cni0, which connects the local pods, is not included")
 }
 
-func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
+func TestSiblingIsUsedWhenNoOwnLaneWorks(t *testing.T) {
 	in := sharing()
 	nexthop := routes.SiblingNexthopID(1, routes.IPv4)
 	d, _ := plan.Compute(in)
@@ -73,18 +73,18 @@ func TestSiblingStepsInWhenNoOwnLaneWorks(t *testing.T) {
 
 	fail(&in, "west/a")
 	d, _ = plan.Compute(in)
-	assert.Equal(t, []uint32{routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4), "one of them does")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4), "one own lane works")
 
 	fail(&in, "west/b")
 	d, _ = plan.Compute(in)
 	assert.Equal(t, []uint32{nexthop}, group(t, d, 3, routes.IPv4))
-	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not concerned")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not affected")
 
 	for i, g := range in.Catalog.Gateways {
 		in.Catalog.Gateways[i].Draining = g.ID() == "east/b"
 	}
 	d, _ = plan.Compute(in)
-	assert.Equal(t, []uint32{nexthop}, group(t, d, 3, routes.IPv4), "a drained one is better than none")
+	assert.Equal(t, []uint32{nexthop}, group(t, d, 3, routes.IPv4), "a drained sibling is used if there is no other")
 }
 
 func TestSiblingBehindRoutersIsNoNexthop(t *testing.T) {
@@ -94,16 +94,16 @@ func TestSiblingBehindRoutersIsNoNexthop(t *testing.T) {
 	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, group(t, d, 3, routes.IPv4))
 }
 
-func TestSilentDatacenterKeepsItsLanesForAWhile(t *testing.T) {
+func TestSilentDatacenterKeepsItsLanesForTheGracePeriod(t *testing.T) {
 	cases := map[string]struct {
 		inputs  plan.Inputs
 		silence time.Duration
 		want    uint32
 	}{
-		"alone, a moment":   {running(), 9 * time.Second, routes.LaneNexthopID(0, routes.IPv4)},
-		"alone, long":       {running(), 10 * time.Second, routes.BlackholeID(routes.IPv4)},
-		"sharing, a moment": {sharing(), 1900 * time.Millisecond, routes.LaneNexthopID(0, routes.IPv4)},
-		"sharing, long":     {sharing(), 2 * time.Second, routes.SiblingNexthopID(1, routes.IPv4)},
+		"alone, within the grace period":         {running(), 9 * time.Second, routes.LaneNexthopID(0, routes.IPv4)},
+		"alone, after it":                        {running(), 10 * time.Second, routes.BlackholeID(routes.IPv4)},
+		"with siblings, within the grace period": {sharing(), 1900 * time.Millisecond, routes.LaneNexthopID(0, routes.IPv4)},
+		"with siblings, after it":                {sharing(), 2 * time.Second, routes.SiblingNexthopID(1, routes.IPv4)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestSilentDatacenterKeepsItsLanesForAWhile(t *testing.T) {
 	}
 }
 
-// drain makes gateways ask not to be sent to.
+// drain sets the sessions of gateways to draining, and those of the others not.
 func drain(in *plan.Inputs, gateways ...catalog.GatewayID) {
 	fail(in, gateways...)
 	for i, s := range in.Observed.Sessions {
@@ -128,7 +128,7 @@ func TestDrainedGatewayOfAnotherDatacenterIsLastResort(t *testing.T) {
 	drain(&in, "west/a")
 	d, problems := plan.Compute(in)
 	assert.Equal(t, []uint32{routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
-	assert.Empty(t, problems, "it is no failure")
+	assert.Empty(t, problems, "a drain is no failure")
 
 	drain(&in, "west/a", "west/b")
 	d, problems = plan.Compute(in)
@@ -136,18 +136,18 @@ func TestDrainedGatewayOfAnotherDatacenterIsLastResort(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
-func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
+func TestDrainingGatewayForwardsUntilItIsDrained(t *testing.T) {
 	own, sibling := routes.LaneNexthopID(0, routes.IPv4), routes.SiblingNexthopID(1, routes.IPv4)
 	for name, c := range map[string]struct {
 		step     plan.Drain
-		recorded []string // the gateways that the catalog says are drained
+		recorded []string // gateways whose drain is in the catalog
 		want     uint32
 	}{
-		"what arrives is sent on":             {plan.Draining, []string{"a"}, own},
-		"nothing arrives":                     {plan.Drained, []string{"a"}, sibling},
-		"the other may not know of us":        {plan.Drained, nil, own},
-		"the other would send it back":        {plan.Drained, []string{"a", "b"}, own},
-		"the other would send it back by now": {plan.Drained, []string{"b"}, own},
+		"draining":                                  {plan.Draining, []string{"a"}, own},
+		"drained, recorded":                         {plan.Drained, []string{"a"}, sibling},
+		"own drain is not recorded yet":             {plan.Drained, nil, own},
+		"the sibling is drained too":                {plan.Drained, []string{"a", "b"}, own},
+		"only the drain of the sibling is recorded": {plan.Drained, []string{"b"}, own},
 	} {
 		in := sharing()
 		in.Drain = c.step
@@ -162,7 +162,7 @@ func TestDrainingGatewaySendsOnWhatArrives(t *testing.T) {
 	alone := running()
 	alone.Drain = plan.Drained
 	d, _ := plan.Compute(alone)
-	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is nobody else")
+	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is no sibling")
 }
 
 func TestSessionsAreRelaxedOnlyWhenNoOtherGatewayCanTakeOver(t *testing.T) {
@@ -177,7 +177,7 @@ func TestSessionsAreRelaxedOnlyWhenNoOtherGatewayCanTakeOver(t *testing.T) {
 	one := federation()
 	one.Catalog.Gateways = slices.DeleteFunc(one.Catalog.Gateways, func(g catalog.Gateway) bool { return g.Index > 0 })
 	for gateway, got := range relaxed(one) {
-		assert.True(t, got, "%s is alone, as we are", gateway)
+		assert.True(t, got, "%s has no sibling, and neither has this gateway", gateway)
 	}
 	for gateway, got := range relaxed(federation()) {
 		others := 0
@@ -189,6 +189,6 @@ func TestSessionsAreRelaxedOnlyWhenNoOtherGatewayCanTakeOver(t *testing.T) {
 		assert.Equal(t, others == 1, got, "%s", gateway)
 	}
 	for gateway, got := range relaxed(sharing()) {
-		assert.False(t, got, "a sibling of ours could be used instead, to %s", gateway)
+		assert.False(t, got, "a sibling of this gateway can take over, to %s", gateway)
 	}
 }

@@ -9,24 +9,17 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// String renders the plan for people, goldens and dry runs, in words of
-// wg(8), ip(8) and nft(8).
+// String formats the plan for goldens and dry runs, with the terms of wg(8),
+// ip(8) and nft(8).
 func (d Desired) String() string {
-	var b strings.Builder
 	switch {
 	case d.Empty() && d.Prune:
-		b.WriteString("nothing, and everything of ours is removed\n")
-		return b.String()
+		return removeAllText
 	case d.Empty():
-		b.WriteString("nothing is touched\n")
-		return b.String()
+		return unchangedText
 	}
-	for _, t := range d.Tunnels {
-		writeTunnel(&b, t)
-	}
-	writeRoutes(&b, d.Routes)
-	writeFirewall(&b, d.Firewall)
-	writeSessions(&b, d.Sessions)
+	var b strings.Builder
+	writeDataplane(&b, d.Tunnels, d.Routes, d.Firewall, d.Sessions)
 	for _, o := range d.Observations {
 		fmt.Fprintf(&b, "observation %s at %s\n", o.Peer, o.Endpoint)
 	}
@@ -34,26 +27,31 @@ func (d Desired) String() string {
 	return b.String()
 }
 
-// String renders the plan of a node like that of a gateway.
+// String formats the plan of a node like that of a gateway.
 func (d NodeDesired) String() string {
-	var b strings.Builder
 	switch {
 	case d.Hold:
-		return "nothing is touched\n"
+		return unchangedText
 	case d.Empty():
-		return "nothing, and everything of ours is removed\n"
+		return removeAllText
 	}
-	for _, t := range d.Tunnels {
-		writeTunnel(&b, t)
-	}
-	writeRoutes(&b, d.Routes)
-	writeFirewall(&b, d.Firewall)
-	writeSessions(&b, d.Sessions)
+	var b strings.Builder
+	writeDataplane(&b, d.Tunnels, d.Routes, d.Firewall, d.Sessions)
 	fmt.Fprintf(&b, "prune %v\n", d.Prune)
 	return b.String()
 }
 
-func writeSessions(b *strings.Builder, sessions []SessionConfig) {
+const (
+	unchangedText = "nothing is changed\n"
+	removeAllText = "everything of ours is removed\n"
+)
+
+func writeDataplane(b *strings.Builder, tunnels []tunnel.Config, c routes.Config, fw routes.Firewall, sessions []SessionConfig) {
+	for _, t := range tunnels {
+		writeTunnel(b, t)
+	}
+	writeRoutes(b, c)
+	writeFirewall(b, fw)
 	for _, s := range sessions {
 		fmt.Fprintf(b, "session %s dev %s local %s remote %s\n", s.Gateway, s.Device, s.Local, s.Remote)
 	}
@@ -97,14 +95,14 @@ func writeFirewall(b *strings.Builder, fw routes.Firewall) {
 	fmt.Fprintf(b, "firewall local %s\n", joined(fw.Local))
 	fmt.Fprintf(b, "firewall remote %s\n", joined(fw.Remote))
 	if len(fw.TrustedDevices) > 0 {
-		fmt.Fprintf(b, "firewall siblings dev %s\n", strings.Join(fw.TrustedDevices, " "))
+		fmt.Fprintf(b, "firewall trusted dev %s\n", strings.Join(fw.TrustedDevices, " "))
 	}
 	if len(fw.Transit.Devices) > 0 {
-		fmt.Fprintf(b, "firewall untracked between lanes and dev %s but for services %s\n",
+		fmt.Fprintf(b, "firewall untracked between lanes and dev %s except services %s\n",
 			strings.Join(fw.Transit.Devices, " "), joined(fw.Transit.Services))
 	}
 	for _, seen := range fw.NodePortSNAT.Addresses {
-		fmt.Fprintf(b, "firewall visitors seen as %s but for services %s\n", seen, joined(fw.NodePortSNAT.ClusterIPs))
+		fmt.Fprintf(b, "firewall node port snat to %s except services %s\n", seen, joined(fw.NodePortSNAT.ClusterIPs))
 	}
 	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
 }

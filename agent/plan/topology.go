@@ -7,37 +7,30 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
 
-// maxLanes bounds the interfaces that a bad record could make us create. The
-// configuration leaves as many ports above wireguard.port, and one more.
+// maxLanes bounds the number of interfaces that an invalid record can cause.
+// The configuration reserves this many ports above wireguard.port, and one more
+// for nodes.
 const maxLanes = 63
 
-// handshakeLifetime is how long WireGuard uses a session (REJECT_AFTER_TIME of
-// the WireGuard paper, §6.1). An older handshake says nothing.
+// handshakeLifetime is how long WireGuard uses a session (REJECT_AFTER_TIME,
+// WireGuard paper, §6.1). An older handshake is no evidence of a working tunnel.
 const handshakeLifetime = 180 * time.Second
 
-// topology is the catalog after judgement: sorted, and without the records
-// that cannot be right.
+// topology is the validated catalog: sorted, without invalid records.
 type topology struct {
 	self   catalog.Gateway
-	own    catalog.Datacenter
-	local  []netip.Prefix     // of the own datacenter, sorted
+	own    ownDatacenter
 	others []remoteDatacenter // sorted by name
 	nodes  []NodePeer         // of the own datacenter, behind tunnels, sorted by name
 }
 
-// remoteDatacenter is another datacenter.
-type remoteDatacenter struct {
-	name     catalog.DatacenterName
-	ordinal  uint32
-	prefixes []netip.Prefix // accepted ones, sorted
-	gateways []peer         // sorted by index
-}
-
-// peer is a remote gateway with what is known of the way to it.
+// peer is a remote gateway with what is observed of it.
 type peer struct {
 	catalog.Gateway
 	session Session             // of liveness; zero while there is none
@@ -49,47 +42,44 @@ type peer struct {
 type liveness int
 
 const (
-	undecided liveness = iota // no session yet, or too young to have a verdict
+	undecided liveness = iota // no session yet, or one too young for a verdict
 	up
 	down
-	drained // it is not to be sent to, though the way to it works
+	drained // takes no new traffic, although the path to it works
 )
 
-// newTopology judges the catalog. It fails only when our own records are missing.
+// newTopology validates the catalog. It fails only if the records of this
+// gateway or of its datacenter are missing.
 func newTopology(in Inputs, found *problems) (topology, bool) {
 	var topo topology
 	datacenters := sortedDatacenters(in.Catalog.Datacenters)
 	gateways := sortedGateways(in.Catalog.Gateways)
 	self := slices.IndexFunc(gateways, func(g catalog.Gateway) bool { return g.ID() == in.Self })
 	if self < 0 || !gateways[self].Overlay.IsValid() {
-		found.add(Problem{
-			"not-in-catalog", Error, gatewayName(in.Self),
-			"this gateway is not in the catalog; everything stays as it is",
-			"look at meshctl members in another datacenter; if this gateway was removed there, run meshctl leave --force here and join again",
-		})
+		found.addError("not-in-catalog", gatewaySubject(in.Self),
+			fmt.Sprintf("this gateway, %s, is not in the catalog; its tunnels and routes stay unchanged", in.Self),
+			"run meshctl members in another datacenter; if this gateway was removed there, run meshctl leave --force here and join again")
 		return topo, false
 	}
 	topo.self = gateways[self]
-	own := slices.IndexFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.self.Datacenter })
-	if own < 0 {
-		found.add(Problem{
-			"not-in-catalog", Error, datacenterName(topo.self.Datacenter),
-			"this gateway's datacenter is not in the catalog; everything stays as it is",
-			"look at meshctl members in another datacenter; if this datacenter was removed there, run meshctl leave --force here and join again",
-		})
+	i := slices.IndexFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.self.Datacenter })
+	if i < 0 {
+		found.addError("not-in-catalog", datacenterSubject(topo.self.Datacenter),
+			fmt.Sprintf("datacenter %s of this gateway is not in the catalog; tunnels and routes stay unchanged", topo.self.Datacenter),
+			"run meshctl members in another datacenter; if this datacenter was removed there, run meshctl leave --force here and join again")
 		return topo, false
 	}
-	topo.own = datacenters[own]
-	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.own.Name })
-	topo.local, topo.others = acceptPrefixes(in, topo.own, others, found)
+	own := datacenters[i]
+	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == own.Name })
+	topo.own, topo.others = acceptPrefixes(in.Catalog.Federation.Overlay, own, others, found)
 	addGateways(in, &topo, gateways, found)
 	topo.nodes = acceptNodes(in, topo, found)
 	resolvePodCIDRs(in, topo, found)
 	return topo, true
 }
 
-// addGateways hands the gateways to their datacenters. Of two that claim the
-// same key, overlay address or lane, the first by name wins.
+// addGateways adds the gateways to their datacenters. Of two with the same
+// key, overlay address or lane, the first by name wins.
 func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *problems) {
 	taken := map[any]catalog.GatewayID{topo.self.PublicKey: topo.self.ID(), topo.self.Overlay: topo.self.ID()}
 	for _, g := range gateways {
@@ -97,14 +87,12 @@ func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *p
 			return cmp.Compare(r.name, name)
 		})
 		if !known {
-			continue // of our own datacenter, or of one that is just leaving
+			continue // of our own datacenter, or of one that is leaving
 		}
 		if reason := invalidReason(in, g, taken); reason != "" {
-			found.add(Problem{
-				"gateway-invalid", Error, gatewayName(g.ID()),
-				"no tunnel is made to this gateway: " + reason,
-				"remove it with meshctl raft remove-peer " + string(g.ID()) + " and let its datacenter join again",
-			})
+			found.addError("gateway-invalid", gatewaySubject(g.ID()),
+				fmt.Sprintf("no tunnel is created to gateway %s: %s", g.ID(), reason),
+				fmt.Sprintf("remove it with meshctl raft remove-peer %s and let its datacenter join again", g.ID()))
 			continue
 		}
 		topo.others[i].gateways = append(topo.others[i].gateways, newPeer(in, g))
@@ -114,14 +102,14 @@ func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *p
 	}
 }
 
-// laneKey is the place that a gateway takes in its datacenter.
+// laneKey identifies the lane that a gateway occupies in its datacenter.
 type laneKey struct {
 	datacenter catalog.DatacenterName
 	index      uint32
 }
 
-// invalidReason says why a gateway can have no tunnel; empty: it can. A gateway
-// without flaw takes its key, address and lane.
+// invalidReason returns why a gateway can have no tunnel, or the empty string.
+// It records the key, address and lane of a valid gateway in taken.
 func invalidReason(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID) string {
 	switch {
 	case g.PublicKey == catalog.Key{}:
@@ -129,23 +117,23 @@ func invalidReason(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID
 	case !g.Overlay.IsValid() || !in.Catalog.Federation.Overlay.Contains(g.Overlay):
 		return fmt.Sprintf("its overlay address %v is not in %v", g.Overlay, in.Catalog.Federation.Overlay)
 	case g.Index >= maxLanes:
-		return fmt.Sprintf("its index %d is over %d", g.Index, maxLanes-1)
+		return fmt.Sprintf("its index %d is greater than %d", g.Index, maxLanes-1)
 	case int(in.Config.WireGuard.Port)+int(g.Index) > 65535:
 		return fmt.Sprintf("there is no UDP port for its lane %d above %d; lower wireguard.port", g.Index, in.Config.WireGuard.Port)
 	}
-	claims := []any{g.PublicKey, g.Overlay, laneKey{g.Datacenter, g.Index}}
+	keys := []any{g.PublicKey, g.Overlay, laneKey{g.Datacenter, g.Index}}
 	for i, what := range []string{"public key", "overlay address", "index"} {
-		if other, ok := taken[claims[i]]; ok {
+		if other, ok := taken[keys[i]]; ok {
 			return fmt.Sprintf("%s has the same %s", other, what)
 		}
 	}
-	for _, c := range claims {
-		taken[c] = g.ID()
+	for _, k := range keys {
+		taken[k] = g.ID()
 	}
 	return ""
 }
 
-// newPeer adds to a gateway what liveness and the data plane say of it.
+// newPeer returns a gateway with its liveness and its state in the data plane.
 func newPeer(in Inputs, g catalog.Gateway) peer {
 	p := peer{Gateway: g, tunnel: observedPeer(in, g)}
 	for _, s := range in.Observed.Sessions {
@@ -165,10 +153,10 @@ func newPeer(in Inputs, g catalog.Gateway) peer {
 	return p
 }
 
-// observedPeer finds a gateway in the data plane, in its lane.
+// observedPeer returns a gateway's state in the data plane, in its lane.
 func observedPeer(in Inputs, g catalog.Gateway) tunnel.ObservedPeer {
 	for _, t := range in.Observed.Tunnels {
-		if t.Name != device(in, g.Index) {
+		if t.Name != device(in.Config, g.Index) {
 			continue
 		}
 		for _, p := range t.Peers {
@@ -180,8 +168,8 @@ func observedPeer(in Inputs, g catalog.Gateway) tunnel.ObservedPeer {
 	return tunnel.ObservedPeer{}
 }
 
-// usable tells whether traffic may be sent to a gateway. While its session
-// has no verdict, a WireGuard session that is alive counts: an agent that
+// usable reports whether traffic may be sent to a gateway. While its liveness
+// session has no verdict, a live WireGuard session is sufficient: an agent that
 // restarts must not withdraw tunnels that work.
 func (p peer) usable(now time.Time) bool {
 	switch p.state {
@@ -195,19 +183,55 @@ func (p peer) usable(now time.Time) bool {
 	}
 }
 
-// device names the interface of a lane.
-func device(in Inputs, index uint32) string {
-	return fmt.Sprintf("%s%d", in.Config.WireGuard.Interface, index)
+// device returns the interface name of a lane.
+func device(cfg config.Config, lane uint32) string {
+	return fmt.Sprintf("%s%d", cfg.WireGuard.Interface, lane)
 }
 
-// lanes is the number of interfaces: lane 0 is always there, because it
-// holds the overlay address that others reach us at.
+// peers returns all remote gateways, by datacenter and index.
+func (topo topology) peers() []peer {
+	var out []peer
+	for _, dc := range topo.others {
+		out = append(out, dc.gateways...)
+	}
+	return out
+}
+
+// lanes returns the number of interfaces to other datacenters. Lane 0 always
+// exists, because it has the overlay address at which peers reach this gateway.
 func (topo topology) lanes() uint32 {
 	n := uint32(1)
 	for _, p := range topo.peers() {
 		n = max(n, p.Index+1)
 	}
 	return n
+}
+
+// families returns the address families in which there is something to route.
+func (topo topology) families() []routes.Family {
+	used := map[routes.Family]bool{routes.FamilyOf(topo.self.Overlay): true}
+	for _, p := range topo.own.accepted {
+		used[routes.FamilyOf(p.Addr())] = true
+	}
+	for _, dc := range topo.others {
+		for _, p := range dc.prefixes {
+			used[routes.FamilyOf(p.Addr())] = true
+		}
+	}
+	return slices.DeleteFunc(families(), func(f routes.Family) bool { return !used[f] })
+}
+
+func families() []routes.Family { return []routes.Family{routes.IPv4, routes.IPv6} }
+
+// sourceAddress returns the address from which this gateway itself sends to
+// other datacenters: its address in a pod or node prefix of its datacenter, or
+// else its overlay address.
+func (topo topology) sourceAddress(h Host, f routes.Family) netip.Addr {
+	a := topo.own.sourceAddress(h, f)
+	if !a.IsValid() && routes.FamilyOf(topo.self.Overlay) == f {
+		return topo.self.Overlay
+	}
+	return a
 }
 
 func sortedDatacenters(in []catalog.Datacenter) []catalog.Datacenter {

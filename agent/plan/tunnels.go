@@ -5,35 +5,37 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/tunnel"
 )
 
-// MTU arithmetic. WireGuard adds 60 bytes over IPv4 and 80 over IPv6; the
-// larger is taken, since an endpoint may change its family at any time.
+// Bytes that WireGuard adds to a packet, and bounds of the MTU. The larger
+// overhead is deducted, since an endpoint may change its family at any time.
 const (
-	maxOverhead = 80
-	minOverhead = 60
-	minMTU      = 1280 // of IPv6 (RFC 8200 §5); below it the kernel turns IPv6 off
-	defaultMTU  = 1420 // of an underlay with 1500
+	maxOverhead = 80   // over IPv6
+	minOverhead = 60   // over IPv4
+	minMTU      = 1280 // of IPv6 (RFC 8200 §5); below it the kernel disables IPv6
+	defaultMTU  = 1420 // for an underlay MTU of 1500
 )
 
-// tunnels are the interfaces, one a lane. Lane N holds of every other
-// datacenter the gateway of index N, since AllowedIPs are unique in an interface.
+// tunnels returns one interface for each lane. Lane N has as peers the gateway
+// of index N of every other datacenter: AllowedIPs are unique within an
+// interface, so two gateways of one datacenter cannot share it.
 //
-// Every lane has our overlay address, and not lane 0 alone: should somebody
-// delete one interface, the others keep their sessions. Which of them an
-// answer comes in by does not matter; Linux answers for its addresses on
-// every interface (the weak host model), and WireGuard interfaces do neither
-// ARP nor duplicate address detection.
+// Every lane has our overlay address, not only lane 0: when one interface is
+// deleted, the sessions of the others continue. An answer may come in through
+// any of them, because Linux answers for its addresses on every interface (the
+// weak host model) and WireGuard interfaces do neither ARP nor duplicate
+// address detection.
 func tunnels(in Inputs, topo topology) []tunnel.Config {
 	var out []tunnel.Config
 	for n := range topo.lanes() {
 		c := tunnel.Config{
-			Name:       device(in, n),
+			Name:       device(in.Config, n),
 			Lane:       n,
 			ListenPort: in.Config.WireGuard.Port + uint16(n),
 			Mark:       in.Config.Routing.Mark,
-			MTU:        mtu(in),
+			MTU:        mtu(in.Config, in.Host),
 			Addresses:  []netip.Prefix{hostPrefix(topo.self.Overlay)},
 		}
 		for _, dc := range topo.others {
@@ -61,22 +63,22 @@ func tunnelPeer(in Inputs, topo topology, dc remoteDatacenter, p peer) tunnel.Pe
 	}
 }
 
-// allowedIPs are the addresses that a gateway may send from and be sent for:
-// those of its datacenter, and its own in the overlay.
+// allowedIPs returns the addresses that a gateway may send from and receives
+// packets for: the prefixes of its datacenter and its overlay address.
 func allowedIPs(dc remoteDatacenter, p peer) []netip.Prefix {
 	out := append(slices.Clone(dc.prefixes), hostPrefix(p.Overlay))
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }
 
-// mtu of all lanes, bytes.
-func mtu(in Inputs) int {
+// mtu returns the MTU of all lanes, bytes.
+func mtu(cfg config.Config, h Host) int {
 	switch {
-	case in.Config.WireGuard.MTU != 0:
-		return in.Config.WireGuard.MTU
-	case in.Host.UnderlayMTU == 0:
+	case cfg.WireGuard.MTU != 0:
+		return cfg.WireGuard.MTU
+	case h.UnderlayMTU == 0:
 		return defaultMTU
 	default:
-		return max(in.Host.UnderlayMTU-maxOverhead, minMTU)
+		return max(h.UnderlayMTU-maxOverhead, minMTU)
 	}
 }
