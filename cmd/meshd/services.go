@@ -134,7 +134,7 @@ func (o *outage) now() mcs.Outage {
 			silent[name] = lastHeard(dc)
 		}
 	}
-	o.before = mcs.Judge(time.Now(), others, silent, o.before)
+	o.before = mcs.FindOutage(time.Now(), others, silent, o.before)
 	return o.before
 }
 

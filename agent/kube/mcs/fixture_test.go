@@ -3,6 +3,7 @@ package mcs_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +29,8 @@ func east() catalog.Datacenter {
 	}}
 }
 
-// source is a Service that is exported, with one slice of two endpoints, of
-// which one is not ready.
+// source returns an exported Service with one slice of two endpoints, of which one
+// is not ready.
 func source() mcs.Source {
 	meta := metav1.ObjectMeta{Namespace: "shop", Name: "web", Generation: 3, CreationTimestamp: metav1.NewTime(created())}
 	return mcs.Source{
@@ -43,7 +44,7 @@ func source() mcs.Source {
 	}
 }
 
-// slice makes one of the cluster's own; '!' marks what is not ready.
+// slice returns an EndpointSlice of this cluster; '!' marks an endpoint as not ready.
 func slice(name string, addresses ...string) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
@@ -66,7 +67,7 @@ func slice(name string, addresses ...string) *discoveryv1.EndpointSlice {
 	return s
 }
 
-// exported is what the catalog says of a datacenter; east exported first, then
+// exported returns the export of a datacenter; that of east is the oldest, then
 // north, then west.
 func exported(dc string, edit ...func(*catalog.Export)) catalog.Export {
 	age := map[string]time.Duration{"east": 0, "north": time.Minute, "west": time.Hour}
@@ -103,8 +104,8 @@ func typed(t catalog.ExportType) func(*catalog.Export) {
 	return func(e *catalog.Export) { e.Type = t }
 }
 
-// endpoints are those of a datacenter on the port of that name; '!' marks what is
-// not ready.
+// endpoints returns the slice of a datacenter for the port of that name; '!' marks an
+// endpoint as not ready.
 func endpoints(dc, port string, addresses ...string) catalog.EndpointSlice {
 	s := catalog.EndpointSlice{
 		EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: exported(dc).ExportKey, Slice: "web-" + port},
@@ -117,14 +118,14 @@ func endpoints(dc, port string, addresses ...string) catalog.EndpointSlice {
 	return s
 }
 
-func input(exports []catalog.Export, slices ...catalog.EndpointSlice) mcs.Input {
-	in := mcs.Input{Name: web(), Datacenter: "east", Exports: exports, Slices: slices, Namespace: true}
+func input(exports []catalog.Export, all ...catalog.EndpointSlice) mcs.Input {
+	in := mcs.Input{Name: web(), Datacenter: "east", Exports: exports, Slices: all, Namespace: true}
 	for _, e := range exports {
 		if e.Datacenter == in.Datacenter {
 			in.Own.Export = &e
 		}
 	}
-	for _, s := range slices {
+	for _, s := range all {
 		if s.Datacenter == in.Datacenter {
 			in.Own.Slices = append(in.Own.Slices, s)
 		}
@@ -132,9 +133,17 @@ func input(exports []catalog.Export, slices ...catalog.EndpointSlice) mcs.Input 
 	return in
 }
 
+// addresses returns the addresses of all endpoints of i, sorted.
 func addresses(i mcs.Import) string {
+	var all []netip.Addr
+	for _, s := range i.Slices {
+		for _, e := range s.Endpoints {
+			all = append(all, netip.MustParseAddr(e.Addresses[0]))
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
 	var list []string
-	for _, a := range i.Addresses() {
+	for _, a := range all {
 		list = append(list, a.String())
 	}
 	return strings.Join(list, " ")

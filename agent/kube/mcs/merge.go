@@ -14,20 +14,20 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Merged is one service made of the exports of all datacenters.
+// Merged is the service that the exports of all datacenters form together.
 type Merged struct {
-	Spec        mcsv1.ServiceImportSpec // without IPs: these are each cluster's own
+	Spec        mcsv1.ServiceImportSpec // without IPs, which each cluster assigns
 	Labels      map[string]string
 	Annotations map[string]string
-	Clusters    []string         // that export it, sorted
-	Conflict    metav1.Condition // of every ServiceExport, without a time
+	Clusters    []string         // the exporting datacenters, sorted
+	Conflict    metav1.Condition // for every ServiceExport of the name; no transition time
 }
 
-// Merge puts the exports of one name together. Where they differ the oldest wins,
-// and of equally old ones the first by name (KEP-1645, "Constraints and Conflict
-// Resolution"); ports are united. Every member computes the same from the
-// same catalog, so each can write the conflict to its own export. False: there
-// are no exports.
+// Merge merges the exports of one name. Where they differ the oldest wins, and of
+// equally old ones the first by datacenter name (KEP-1645, "Constraints and
+// Conflict Resolution"); ports are united. The result depends on the exports only,
+// so every member computes the same conflict and writes it to its own export.
+// Merge reports false if there are no exports.
 func Merge(exports []catalog.Export) (Merged, bool) {
 	if len(exports) == 0 {
 		return Merged{}, false
@@ -51,7 +51,7 @@ func Merge(exports []catalog.Export) (Merged, bool) {
 func spec(e catalog.Export) mcsv1.ServiceImportSpec {
 	s := mcsv1.ServiceImportSpec{
 		Type: mcsv1.ServiceImportType(e.Type), SessionAffinity: corev1.ServiceAffinity(e.SessionAffinity),
-		Ports: []mcsv1.ServicePort{}, // required, also if there are none
+		Ports: []mcsv1.ServicePort{}, // required by the API, even if empty
 	}
 	if e.SessionAffinity == catalog.ClientIPAffinity && e.SessionAffinitySeconds > 0 {
 		seconds := int32(e.SessionAffinitySeconds)
@@ -70,8 +70,8 @@ func spec(e catalog.Export) mcsv1.ServiceImportSpec {
 	return s
 }
 
-// unite adds the ports whose name and whose protocol and number are both free:
-// those of the older exports stand.
+// unite appends those of more whose name is unused in ports and whose protocol and
+// number are unused too: older exports take precedence.
 func unite(ports []mcsv1.ServicePort, more []catalog.ExportPort) []mcsv1.ServicePort {
 	for _, p := range more {
 		port := mcsv1.ServicePort{
@@ -95,7 +95,7 @@ type conflict struct {
 	text   string
 }
 
-// conflicts says in what e differs from the oldest export.
+// conflicts returns the properties in which e differs from the oldest export.
 func conflicts(oldest, e catalog.Export) []conflict {
 	var found []conflict
 	differ := func(reason mcsv1.ServiceExportConditionReason, what string, old, is any) {
@@ -133,7 +133,7 @@ func conflicts(oldest, e catalog.Export) []conflict {
 	return found
 }
 
-// lacks says whether a family of the merged service does not reach all backends.
+// lacks reports whether a family of want is not in have.
 func lacks(have, want []catalog.IPFamily) bool {
 	return slices.ContainsFunc(want, func(f catalog.IPFamily) bool { return !slices.Contains(have, f) })
 }
@@ -147,7 +147,8 @@ func portList(ports []catalog.ExportPort) string {
 	return "[" + strings.Join(list, ", ") + "]"
 }
 
-// conflictCondition joins the reasons with commas, as the API says.
+// conflictCondition returns the condition Conflict. Its reason is a comma-separated
+// list, as the API specifies.
 func conflictCondition(oldest catalog.DatacenterName, found []conflict) metav1.Condition {
 	c := metav1.Condition{
 		Type: string(mcsv1.ServiceExportConditionConflict), Status: metav1.ConditionFalse,
@@ -165,15 +166,15 @@ func conflictCondition(oldest catalog.DatacenterName, found []conflict) metav1.C
 	}
 	slices.Sort(reasons)
 	c.Status, c.Reason = metav1.ConditionTrue, strings.Join(reasons, ",")
-	c.Message = shorten(fmt.Sprintf("%s; the oldest export, of %s, stands, and ports are united", strings.Join(texts, "; "), oldest))
+	c.Message = shorten(fmt.Sprintf("%s; the oldest export, of %s, takes precedence, and ports are united", strings.Join(texts, "; "), oldest))
 	return c
 }
 
-// shorten keeps a message within what a Condition may hold.
+// shorten truncates a message to fit the limit of a Condition.
 func shorten(text string) string {
-	const most = 2048
-	if len(text) <= most {
+	const limit = 2048 // bytes, well below the API's 32,768
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	return strings.ToValidUTF8(text[:limit], "") + "…"
 }

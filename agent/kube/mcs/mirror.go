@@ -14,39 +14,42 @@ import (
 )
 
 const (
-	// MirrorAnnotation on a ServiceExport ("true") has the other clusters make a
-	// Service <name>-<datacenter> that leads to this cluster alone: a plain name,
-	// without clusterset.local, as Linkerd's mirroring gives.
+	// MirrorAnnotation on a ServiceExport ("true") makes the other clusters create a
+	// Service <name>-<datacenter> with the endpoints of this cluster only. Its DNS name
+	// is below cluster.local, as with the mirroring of Linkerd.
 	MirrorAnnotation = "meshway.io/mirror"
 
-	// MirrorLabel on such a Service and its EndpointSlices has the exported name.
-	// Theirs is not that of the API: DNS would take the slices for the import's.
+	// MirrorLabel on such a Service and its EndpointSlices holds the exported name.
+	// It replaces the API's service-name label, by which DNS would count the slices
+	// as those of the ServiceImport.
 	MirrorLabel = "meshway.io/mirror-of"
 )
 
-// MirrorName is the name of the Service that leads to one datacenter.
+// MirrorName returns the name of the mirror of a service of dc.
 func MirrorName(name string, dc catalog.DatacenterName) string { return name + "-" + string(dc) }
 
-// mirrored says whether dc asks for mirrors of an export, and what is wrong with
-// how it does; what is wrong is not mirrored, but exported all the same.
+// mirrored reports whether the annotation of an export of dc requests a mirror. If
+// the annotation cannot be followed it returns false and the reason; the service
+// is exported without a mirror.
 func mirrored(dc catalog.DatacenterName, export *mcsv1.ServiceExport) (bool, string) {
 	switch value := export.Annotations[MirrorAnnotation]; value {
 	case "", "false":
 		return false, ""
 	case "true":
 	default:
-		return false, fmt.Sprintf("annotation %s: %q is unknown and taken as false: use true or false", MirrorAnnotation, value)
+		return false, fmt.Sprintf("annotation %s: %q is unknown and treated as false: use true or false", MirrorAnnotation, value)
 	}
 	name := MirrorName(export.Name, dc)
-	if wrong := validation.IsDNS1035Label(name); len(wrong) > 0 {
+	if invalid := validation.IsDNS1035Label(name); len(invalid) > 0 {
 		return false, fmt.Sprintf("annotation %s: %s cannot be the name of a Service (%s): use a shorter name or no mirror",
-			MirrorAnnotation, name, strings.Join(wrong, "; "))
+			MirrorAnnotation, name, strings.Join(invalid, "; "))
 	}
 	return true, ""
 }
 
-// mirrors makes a Service for each other datacenter that asks for one. It is
-// as that datacenter exports it: nothing is merged, so nothing conflicts.
+// mirrors returns a Service, with its EndpointSlices, for each other datacenter
+// whose export requests a mirror. It has the properties of that export alone:
+// nothing is merged, so nothing conflicts.
 func (in Input) mirrors() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	var services []*corev1.Service
 	var all []*discoveryv1.EndpointSlice

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// ManagedBy marks the objects that Meshway writes and may delete.
+	// ManagedBy is the manager of the objects that Meshway writes and may delete.
 	ManagedBy = "meshway"
 
-	// ManagedByLabel carries ManagedBy on ServiceImports and derived Services;
-	// EndpointSlices have a label of their own for it.
+	// ManagedByLabel has the value ManagedBy on ServiceImports and derived Services.
+	// EndpointSlices carry it in discoveryv1.LabelManagedBy.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 
-	// AffinityAnnotation on a ServiceExport says which endpoints its own
+	// AffinityAnnotation on a ServiceExport selects the endpoints that its own
 	// cluster prefers: "local", "remote" or "none".
 	AffinityAnnotation = "meshway.io/affinity"
 
@@ -31,14 +31,14 @@ const (
 	DerivedServiceAnnotation = "multicluster.kubernetes.io/derived-service"
 )
 
-// DerivedName is the name of the Service whose ClusterIP is the clusterset IP: the
-// same as the reference implementation gives.
+// DerivedName returns the name of the Service whose ClusterIP is the clusterset IP.
+// The reference implementation uses the same name.
 func DerivedName(name catalog.ServiceName) string {
 	return "derived-" + hash(name.Namespace+"/"+name.Name)
 }
 
-// sliceName keeps the slices of all datacenters apart, also when names with
-// hyphens would otherwise read the same.
+// sliceName returns a name that differs between the slices of all datacenters: the
+// hash distinguishes names that are equal once joined by hyphens.
 func sliceName(s catalog.EndpointSliceKey) string {
 	return s.Name + "-" + string(s.Datacenter) + "-" + hash(string(s.Datacenter)+"/"+s.Slice)
 }
@@ -48,9 +48,9 @@ func hash(text string) string {
 	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:10]
 }
 
-// ExportedName finds for which exported name an object counts. For a derived
+// ExportedName returns the exported name that an object belongs to. For a derived
 // Service, a mirror and the EndpointSlices that Meshway wrote it is the name of
-// their ServiceImport; false: it counts for none.
+// their ServiceImport. It reports false for an object that belongs to none.
 func ExportedName(object metav1.Object) (catalog.ServiceName, bool) {
 	labels := object.GetLabels()
 	name := object.GetName()
@@ -68,10 +68,10 @@ func ExportedName(object metav1.Object) (catalog.ServiceName, bool) {
 	return catalog.ServiceName{Namespace: object.GetNamespace(), Name: name}, name != ""
 }
 
-// IsManaged says whether Meshway wrote a ServiceImport or Service.
+// IsManaged reports whether Meshway wrote a ServiceImport or Service.
 func IsManaged(object metav1.Object) bool { return object.GetLabels()[ManagedByLabel] == ManagedBy }
 
-// IsManagedSlice says whether Meshway wrote an EndpointSlice.
+// IsManagedSlice reports whether Meshway wrote an EndpointSlice.
 func IsManagedSlice(object metav1.Object) bool {
 	return object.GetLabels()[discoveryv1.LabelManagedBy] == ManagedBy
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,28 +15,29 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Input is all that decides what this cluster has of one exported name.
+// Input is the input of Plan for one exported name.
 type Input struct {
 	Name       catalog.ServiceName
 	Datacenter catalog.DatacenterName // this one
-	Exports    []catalog.Export       // of the name, by all
+	Exports    []catalog.Export       // of the name, of all datacenters
 	Slices     []catalog.EndpointSlice
-	Own        Publication // of this cluster: never older than what the catalog says of it
+	Own        Publication // of this cluster; may be newer than its records in the catalog
 	Outage     Outage
-	Namespace  bool // it exists here and is not being deleted
+	Namespace  bool // the namespace exists in this cluster and is not being deleted
 }
 
-// Import is what this cluster should have. Nil and empty: nothing of it.
+// Import is the set of objects that this cluster should have for one exported name.
+// Nil and empty fields are objects that should not exist.
 type Import struct {
-	ServiceImport *mcsv1.ServiceImport // its IPs come with Assign
-	Service       *corev1.Service      // the derived one
+	ServiceImport *mcsv1.ServiceImport // without IPs and conditions, see CompleteImport
+	Service       *corev1.Service      // the derived Service; nil for a headless one
 	Slices        []*discoveryv1.EndpointSlice
-	Mirrors       []*corev1.Service // each of one other datacenter
+	Mirrors       []*corev1.Service // one for each other datacenter that requests it
 	MirrorSlices  []*discoveryv1.EndpointSlice
-	Conflict      metav1.Condition // of this cluster's ServiceExport
+	Conflict      metav1.Condition // for this cluster's ServiceExport
 }
 
-// Plan says what this cluster should have of one name.
+// Plan computes the objects that this cluster should have for one exported name.
 func Plan(in Input) Import {
 	in = in.withOwn()
 	merged, exported := Merge(in.Exports)
@@ -56,8 +56,9 @@ func Plan(in Input) Import {
 	return i
 }
 
-// withOwn replaces what the catalog says of this datacenter: without a leader
-// its own endpoints still come and go. An export counts once all know it.
+// withOwn replaces this datacenter's endpoints in the catalog by those of in.Own, so
+// that they stay current while the catalog has no leader. The export itself counts
+// only once it is in the catalog, where all members have it.
 func (in Input) withOwn() Input {
 	mine := func(dc catalog.DatacenterName) bool { return dc == in.Datacenter }
 	known := slices.ContainsFunc(in.Exports, func(e catalog.Export) bool { return mine(e.Datacenter) })
@@ -75,12 +76,12 @@ func (in Input) serviceImport(m Merged) *mcsv1.ServiceImport {
 	i := &mcsv1.ServiceImport{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: in.Name.Namespace, Name: in.Name.Name,
-			Labels: with(m.Labels, ManagedByLabel, ManagedBy), Annotations: maps.Clone(m.Annotations),
+			Labels: withEntry(m.Labels, ManagedByLabel, ManagedBy), Annotations: maps.Clone(m.Annotations),
 		},
 		Spec: m.Spec,
 	}
 	if m.Spec.Type == mcsv1.ClusterSetIP {
-		i.Annotations = with(m.Annotations, DerivedServiceAnnotation, DerivedName(in.Name))
+		i.Annotations = withEntry(m.Annotations, DerivedServiceAnnotation, DerivedName(in.Name))
 	}
 	for _, c := range m.Clusters {
 		i.Status.Clusters = append(i.Status.Clusters, mcsv1.ClusterStatus{Cluster: c})
@@ -89,8 +90,9 @@ func (in Input) serviceImport(m Merged) *mcsv1.ServiceImport {
 	return i
 }
 
-// derivedService is a Service without selector: its endpoints are the slices
-// below. The cluster chooses the order of two families: it may have only one.
+// derivedService returns a Service without selector, whose endpoints are those of
+// endpointSlices. For two IP families the cluster chooses the order, since it may
+// support only one of them.
 func (in Input) derivedService(m Merged) *corev1.Service {
 	policy := corev1.IPFamilyPolicySingleStack
 	families := m.Spec.IPFamilies
@@ -116,8 +118,8 @@ func (in Input) derivedService(m Merged) *corev1.Service {
 	return s
 }
 
-// portName names the port that its exporter did not have to name: in a Service
-// with several each needs one.
+// portName returns the name of p in a Service with the ports all. The single port
+// of an export may have no name; a Service with several ports requires names.
 func portName(all []mcsv1.ServicePort, p mcsv1.ServicePort) string {
 	if p.Name != "" || len(all) == 1 {
 		return p.Name
@@ -125,7 +127,8 @@ func portName(all []mcsv1.ServicePort, p mcsv1.ServicePort) string {
 	return fmt.Sprintf("%s-%d", protocol(p.Protocol), p.Port)
 }
 
-// endpointSlices gives the ready endpoints that outages and the affinity leave.
+// endpointSlices returns the slices of the ready endpoints that the outage and the
+// affinity do not exclude.
 func (in Input) endpointSlices(m Merged) []*discoveryv1.EndpointSlice {
 	var local, remote []*discoveryv1.EndpointSlice
 	for _, s := range in.Slices {
@@ -157,13 +160,14 @@ func (in Input) endpointSlices(m Merged) []*discoveryv1.EndpointSlice {
 	return chosen
 }
 
-// withdrawn says whether the endpoints of dc count for nothing; the own ones always do.
+// withdrawn reports whether the endpoints of dc are withdrawn. Those of this
+// datacenter never are.
 func (in Input) withdrawn(dc catalog.DatacenterName) bool {
 	return dc != in.Datacenter && slices.Contains(in.Outage.Withdrawn, dc)
 }
 
-// dispensable says whether remote is of a doubtful datacenter, and local serves
-// all of its ports to clients of its address family.
+// dispensable reports whether remote belongs to a doubtful datacenter and local
+// serves all of its ports to clients of its address family.
 func (in Input) dispensable(remote *discoveryv1.EndpointSlice, local []*discoveryv1.EndpointSlice) bool {
 	source := catalog.DatacenterName(remote.Labels[mcsv1.LabelSourceCluster])
 	if !slices.Contains(in.Outage.Doubtful, source) {
@@ -183,7 +187,8 @@ func (in Input) dispensable(remote *discoveryv1.EndpointSlice, local []*discover
 	return some && !lacking
 }
 
-// endpointSlice makes the object for s; nil if nothing of it is of use here.
+// endpointSlice returns the object for s, or nil if s has no ready endpoint on a
+// port of the merged service.
 func (in Input) endpointSlice(m Merged, s catalog.EndpointSlice) *discoveryv1.EndpointSlice {
 	ports, some := in.ports(m, s)
 	if !some {
@@ -233,10 +238,10 @@ func (in Input) endpoint(m Merged, dc catalog.DatacenterName, e catalog.Endpoint
 	return made
 }
 
-// ports gives the ports of s under the names of the derived Service. Only a port
-// that its datacenter exports as the merged service has it counts: a
-// request to a port reaches nobody who gave that port another meaning. A headless
-// service may have no ports at all.
+// ports returns the ports of s under their names in the derived Service. It omits a
+// port that its datacenter exports with another protocol or number than the merged
+// service has, so that a request never reaches a port of another meaning. It reports
+// whether s can be used: a headless service may have no ports at all.
 func (in Input) ports(m Merged, s catalog.EndpointSlice) ([]discoveryv1.EndpointPort, bool) {
 	i := slices.IndexFunc(in.Exports, func(e catalog.Export) bool { return e.Datacenter == s.Datacenter })
 	if i < 0 {
@@ -256,8 +261,8 @@ func (in Input) ports(m Merged, s catalog.EndpointSlice) ([]discoveryv1.Endpoint
 	return ports, len(ports) > 0 || m.Spec.Type == mcsv1.Headless && len(s.Ports) == 0
 }
 
-// mergedName finds how the merged service names the port that one export has
-// under name.
+// mergedName returns the name that the port called name in exported has in the
+// merged service. It reports false if the merged service does not have the port.
 func mergedName(merged []mcsv1.ServicePort, exported []catalog.ExportPort, name string) (string, bool) {
 	i := slices.IndexFunc(exported, func(p catalog.ExportPort) bool { return p.Name == name })
 	if i < 0 {
@@ -273,27 +278,15 @@ func mergedName(merged []mcsv1.ServicePort, exported []catalog.ExportPort, name 
 	return portName(merged, merged[j]), true
 }
 
-// Addresses gives the addresses of all endpoints of i, sorted: what a client can reach.
-func (i Import) Addresses() []netip.Addr {
-	var all []netip.Addr
-	for _, s := range i.Slices {
-		for _, e := range s.Endpoints {
-			if a, err := netip.ParseAddr(e.Addresses[0]); err == nil {
-				all = append(all, a)
-			}
-		}
-	}
-	slices.SortFunc(all, netip.Addr.Compare)
-	return all
-}
-
-func with(m map[string]string, key, value string) map[string]string {
+// withEntry returns a copy of m with one more entry.
+func withEntry(m map[string]string, key, value string) map[string]string {
 	all := make(map[string]string, len(m)+1)
 	maps.Copy(all, m)
 	all[key] = value
 	return all
 }
 
+// pointer returns nil for an empty text.
 func pointer(text string) *string {
 	if text == "" {
 		return nil

@@ -16,7 +16,7 @@ import (
 )
 
 // KEP-1645, "Importing Services".
-func TestServiceImportExistsWhileAnyoneExports(t *testing.T) {
+func TestServiceImportExistsWhileADatacenterExportsTheName(t *testing.T) {
 	both := []catalog.Export{exported("east"), exported("west")}
 	for name, c := range map[string]struct {
 		in   mcs.Input
@@ -30,12 +30,12 @@ func TestServiceImportExistsWhileAnyoneExports(t *testing.T) {
 			in.Namespace = false
 			return in
 		}(), ""},
-		"own is gone, the catalog does not know yet": {func() mcs.Input {
+		"own export is deleted, the catalog still has it": {func() mcs.Input {
 			in := input(both)
 			in.Own = mcs.Publication{}
 			return in
 		}(), "west"},
-		"own is new, the catalog does not know yet": {func() mcs.Input {
+		"own export is new, the catalog has it not yet": {func() mcs.Input {
 			in := input(both[1:])
 			in.Own.Export = &both[0]
 			return in
@@ -55,7 +55,7 @@ func TestServiceImportExistsWhileAnyoneExports(t *testing.T) {
 	}
 }
 
-func TestConflictIsToldAlsoWithoutTheNamespace(t *testing.T) {
+func TestConflictIsReportedAlsoWithoutTheNamespace(t *testing.T) {
 	in := input([]catalog.Export{exported("east"), exported("west", ports("http 81/tcp"))})
 	in.Namespace = false
 	assert.Equal(t, "PortConflict", mcs.Plan(in).Conflict.Reason)
@@ -94,17 +94,17 @@ func TestClusterSetIPHasADerivedServiceAndSlicesPerCluster(t *testing.T) {
 	}, s.Labels)
 	assert.Equal(t, discoveryv1.AddressTypeIPv4, s.AddressType)
 	assert.Equal(t, []discoveryv1.EndpointPort{{Name: to("http"), Protocol: to(corev1.ProtocolTCP), Port: to(int32(8080))}}, s.Ports)
-	require.Len(t, s.Endpoints, 1, "unready endpoints are not served")
+	require.Len(t, s.Endpoints, 1, "unready endpoints are omitted")
 	assert.Equal(t, "zone-a", s.Endpoints[0].Hints.ForZones[0].Name)
 }
 
-func TestHeadlessHasNoAddress(t *testing.T) {
+func TestHeadlessServiceHasNoClusterSetIP(t *testing.T) {
 	e := exported("west", typed(catalog.Headless))
 	s := endpoints("west", "http", "10.2.0.1", "10.2.0.2")
 	s.Endpoints[0].Hostname = "web-0"
 	i := mcs.Plan(input([]catalog.Export{e}, s))
 	assert.Nil(t, i.Service)
-	mcs.Assign(i.ServiceImport, nil, "")
+	mcs.CompleteImport(i.ServiceImport, nil, "")
 	assert.Empty(t, i.ServiceImport.Spec.IPs)
 	assert.Equal(t, metav1.ConditionTrue, i.ServiceImport.Status.Conditions[0].Status)
 	assert.Equal(t, "10.2.0.1 10.2.0.2", addresses(i))
@@ -112,17 +112,17 @@ func TestHeadlessHasNoAddress(t *testing.T) {
 	assert.NotContains(t, i.Slices[0].Labels, discoveryv1.LabelServiceName)
 
 	e.Ports, s.Ports = nil, nil
-	assert.Equal(t, "10.2.0.1 10.2.0.2", addresses(mcs.Plan(input([]catalog.Export{e}, s))), "it may have no ports")
+	assert.Equal(t, "10.2.0.1 10.2.0.2", addresses(mcs.Plan(input([]catalog.Export{e}, s))), "a headless service may have no ports")
 }
 
-// A request to a port reaches only clusters that expose it as merged: the two
-// cases of the conformance suite, and one that is not in it.
-func TestPortLeadsOnlyToWhoExposesIt(t *testing.T) {
+// A request to a port reaches only clusters that expose it as the merged service
+// does: the two cases of the conformance suite, and a third one.
+func TestPortRoutesOnlyToClustersThatExposeIt(t *testing.T) {
 	east := endpoints("east", "tcp", "10.1.0.1")
 	for name, c := range map[string]struct {
 		west catalog.Export
 		port string
-		want []string // ports of the derived Service with what they lead to
+		want []string // each port of the derived Service with its endpoint
 	}{
 		"same name, another number": {exported("west", ports("tcp 4242/tcp")), "tcp", []string{"tcp 10.1.0.1"}},
 		"another name and number":   {exported("west", ports("tcp2 4242/tcp")), "tcp2", []string{"tcp 10.1.0.1", "tcp2 10.2.0.1"}},
@@ -139,7 +139,7 @@ func TestPortLeadsOnlyToWhoExposesIt(t *testing.T) {
 	}
 }
 
-func TestUnnamedPortOfSeveralGetsAName(t *testing.T) {
+func TestUnnamedPortOfSeveralIsNamed(t *testing.T) {
 	exports := []catalog.Export{exported("east", ports("- 80/tcp")), exported("west", ports("dns 53/udp"))}
 	west := endpoints("west", "dns", "10.2.0.1")
 	west.Ports[0].Protocol = "udp"
@@ -150,7 +150,7 @@ func TestUnnamedPortOfSeveralGetsAName(t *testing.T) {
 	assert.Equal(t, "tcp-80", *i.Slices[0].Ports[0].Name)
 }
 
-// Without a leader the catalog stands still; this cluster's pods do not.
+// Without a leader the catalog does not change, but pods of this cluster do.
 func TestOwnEndpointsDoNotWaitForTheCatalog(t *testing.T) {
 	in := input([]catalog.Export{exported("east")}, endpoints("east", "http", "10.1.0.1"))
 	in.Own.Slices = []catalog.EndpointSlice{endpoints("east", "http", "10.1.0.2")}
@@ -158,20 +158,20 @@ func TestOwnEndpointsDoNotWaitForTheCatalog(t *testing.T) {
 	assert.Equal(t, "10.1.0.2", addresses(mcs.Plan(in)))
 }
 
-func TestServiceImportTakesTheAddressesOfTheDerivedService(t *testing.T) {
+func TestServiceImportHasTheAddressesOfTheDerivedService(t *testing.T) {
 	i := mcs.Plan(input([]catalog.Export{exported("west", func(e *catalog.Export) {
 		e.IPFamilies = []catalog.IPFamily{catalog.IPv6, catalog.IPv4}
 	})}))
 	assert.Equal(t, corev1.IPFamilyPolicyPreferDualStack, *i.Service.Spec.IPFamilyPolicy)
 	assert.Empty(t, i.Service.Spec.IPFamilies, "the cluster chooses")
 
-	mcs.Assign(i.ServiceImport, nil, "")
+	mcs.CompleteImport(i.ServiceImport, nil, "")
 	assert.Equal(t, "Pending", i.ServiceImport.Status.Conditions[0].Reason)
-	mcs.Assign(i.ServiceImport, nil, "spec.ipFamilies[0]: not configured on this cluster")
+	mcs.CompleteImport(i.ServiceImport, nil, "spec.ipFamilies[0]: not configured on this cluster")
 	assert.Equal(t, "IPFamilyNotSupported", i.ServiceImport.Status.Conditions[0].Reason)
 
 	i.Service.Spec.ClusterIPs, i.Service.Spec.IPFamilies = []string{"10.96.0.9"}, []corev1.IPFamily{corev1.IPv4Protocol}
-	mcs.Assign(i.ServiceImport, i.Service, "")
+	mcs.CompleteImport(i.ServiceImport, i.Service, "")
 	assert.Equal(t, []string{"10.96.0.9"}, i.ServiceImport.Spec.IPs)
 	assert.Equal(t, []corev1.IPFamily{corev1.IPv4Protocol}, i.ServiceImport.Spec.IPFamilies)
 	assert.Equal(t, metav1.ConditionTrue, i.ServiceImport.Status.Conditions[0].Status)

@@ -9,8 +9,8 @@ import (
 	alphaclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned/typed/apis/v1alpha1"
 )
 
-// The types of v1alpha1 and v1beta1 have the same fields. Conversions of whole
-// structs below keep it so: a release in which they differ does not compile.
+// The types of v1alpha1 and v1beta1 have the same fields. The functions below convert
+// whole structs, so they do not compile with a release of the API in which they differ.
 
 // alphaExports implements exportClient.
 type alphaExports struct {
@@ -18,17 +18,19 @@ type alphaExports struct {
 }
 
 func (a alphaExports) UpdateStatus(ctx context.Context, e *mcsv1.ServiceExport, options metav1.UpdateOptions) (*mcsv1.ServiceExport, error) {
-	older := &mcsv1alpha1.ServiceExport{
-		ObjectMeta: e.ObjectMeta, Spec: mcsv1alpha1.ServiceExportSpec(e.Spec), Status: mcsv1alpha1.ServiceExportStatus(e.Status),
+	alpha := &mcsv1alpha1.ServiceExport{
+		ObjectMeta: e.ObjectMeta,
+		Spec:       mcsv1alpha1.ServiceExportSpec(e.Spec),
+		Status:     mcsv1alpha1.ServiceExportStatus(e.Status),
 	}
-	made, err := a.client.UpdateStatus(ctx, older, options)
+	updated, err := a.client.UpdateStatus(ctx, alpha, options)
 	if err != nil {
 		return nil, err
 	}
-	return newerExport(made), nil
+	return exportFromAlpha(updated), nil
 }
 
-// alphaImports implements importClient; it inherits Delete.
+// alphaImports implements importClient. Delete is that of the embedded client.
 type alphaImports struct {
 	alphaclient.ServiceImportInterface
 }
@@ -38,75 +40,80 @@ func (a alphaImports) List(ctx context.Context, options metav1.ListOptions) (*mc
 	if err != nil {
 		return nil, err
 	}
-	newer := &mcsv1.ServiceImportList{ListMeta: list.ListMeta}
+	converted := &mcsv1.ServiceImportList{ListMeta: list.ListMeta}
 	for i := range list.Items {
-		newer.Items = append(newer.Items, *newerImport(&list.Items[i]))
+		converted.Items = append(converted.Items, *importFromAlpha(&list.Items[i]))
 	}
-	return newer, nil
+	return converted, nil
 }
 
 func (a alphaImports) Create(ctx context.Context, i *mcsv1.ServiceImport, options metav1.CreateOptions) (*mcsv1.ServiceImport, error) {
-	made, err := a.ServiceImportInterface.Create(ctx, olderImport(i), options)
+	created, err := a.ServiceImportInterface.Create(ctx, importToAlpha(i), options)
 	if err != nil {
 		return nil, err
 	}
-	return newerImport(made), nil
+	return importFromAlpha(created), nil
 }
 
 func (a alphaImports) Update(ctx context.Context, i *mcsv1.ServiceImport, options metav1.UpdateOptions) (*mcsv1.ServiceImport, error) {
-	made, err := a.ServiceImportInterface.Update(ctx, olderImport(i), options)
+	updated, err := a.ServiceImportInterface.Update(ctx, importToAlpha(i), options)
 	if err != nil {
 		return nil, err
 	}
-	return newerImport(made), nil
+	return importFromAlpha(updated), nil
 }
 
 func (a alphaImports) UpdateStatus(ctx context.Context, i *mcsv1.ServiceImport, options metav1.UpdateOptions) (*mcsv1.ServiceImport, error) {
-	made, err := a.ServiceImportInterface.UpdateStatus(ctx, olderImport(i), options)
+	updated, err := a.ServiceImportInterface.UpdateStatus(ctx, importToAlpha(i), options)
 	if err != nil {
 		return nil, err
 	}
-	return newerImport(made), nil
+	return importFromAlpha(updated), nil
 }
 
-func newerExport(e *mcsv1alpha1.ServiceExport) *mcsv1.ServiceExport {
-	return &mcsv1.ServiceExport{ObjectMeta: e.ObjectMeta, Spec: mcsv1.ServiceExportSpec(e.Spec), Status: mcsv1.ServiceExportStatus(e.Status)}
+func exportFromAlpha(e *mcsv1alpha1.ServiceExport) *mcsv1.ServiceExport {
+	return &mcsv1.ServiceExport{
+		ObjectMeta: e.ObjectMeta,
+		Spec:       mcsv1.ServiceExportSpec(e.Spec),
+		Status:     mcsv1.ServiceExportStatus(e.Status),
+	}
 }
 
-func newerImport(i *mcsv1alpha1.ServiceImport) *mcsv1.ServiceImport {
+func importFromAlpha(i *mcsv1alpha1.ServiceImport) *mcsv1.ServiceImport {
 	return &mcsv1.ServiceImport{
 		ObjectMeta: i.ObjectMeta,
 		Spec: mcsv1.ServiceImportSpec{
-			Ports: each(i.Spec.Ports, func(p mcsv1alpha1.ServicePort) mcsv1.ServicePort { return mcsv1.ServicePort(p) }),
+			Ports: convertAll(i.Spec.Ports, func(p mcsv1alpha1.ServicePort) mcsv1.ServicePort { return mcsv1.ServicePort(p) }),
 			IPs:   i.Spec.IPs, Type: mcsv1.ServiceImportType(i.Spec.Type), IPFamilies: i.Spec.IPFamilies,
 			SessionAffinity: i.Spec.SessionAffinity, SessionAffinityConfig: i.Spec.SessionAffinityConfig,
 			InternalTrafficPolicy: i.Spec.InternalTrafficPolicy, TrafficDistribution: i.Spec.TrafficDistribution,
 		},
 		Status: mcsv1.ServiceImportStatus{
 			EndpointSliceObjects: mcsv1.EndpointSliceObjectsStatus(i.Status.EndpointSliceObjects), Conditions: i.Status.Conditions,
-			Clusters: each(i.Status.Clusters, func(c mcsv1alpha1.ClusterStatus) mcsv1.ClusterStatus { return mcsv1.ClusterStatus(c) }),
+			Clusters: convertAll(i.Status.Clusters, func(c mcsv1alpha1.ClusterStatus) mcsv1.ClusterStatus { return mcsv1.ClusterStatus(c) }),
 		},
 	}
 }
 
-func olderImport(i *mcsv1.ServiceImport) *mcsv1alpha1.ServiceImport {
+func importToAlpha(i *mcsv1.ServiceImport) *mcsv1alpha1.ServiceImport {
 	return &mcsv1alpha1.ServiceImport{
 		ObjectMeta: i.ObjectMeta,
 		Spec: mcsv1alpha1.ServiceImportSpec{
-			Ports: each(i.Spec.Ports, func(p mcsv1.ServicePort) mcsv1alpha1.ServicePort { return mcsv1alpha1.ServicePort(p) }),
+			Ports: convertAll(i.Spec.Ports, func(p mcsv1.ServicePort) mcsv1alpha1.ServicePort { return mcsv1alpha1.ServicePort(p) }),
 			IPs:   i.Spec.IPs, Type: mcsv1alpha1.ServiceImportType(i.Spec.Type), IPFamilies: i.Spec.IPFamilies,
 			SessionAffinity: i.Spec.SessionAffinity, SessionAffinityConfig: i.Spec.SessionAffinityConfig,
 			InternalTrafficPolicy: i.Spec.InternalTrafficPolicy, TrafficDistribution: i.Spec.TrafficDistribution,
 		},
 		Status: mcsv1alpha1.ServiceImportStatus{
 			EndpointSliceObjects: mcsv1alpha1.EndpointSliceObjectsStatus(i.Status.EndpointSliceObjects), Conditions: i.Status.Conditions,
-			Clusters: each(i.Status.Clusters, func(c mcsv1.ClusterStatus) mcsv1alpha1.ClusterStatus { return mcsv1alpha1.ClusterStatus(c) }),
+			Clusters: convertAll(i.Status.Clusters, func(c mcsv1.ClusterStatus) mcsv1alpha1.ClusterStatus { return mcsv1alpha1.ClusterStatus(c) }),
 		},
 	}
 }
 
-// each keeps nil: an empty list is written otherwise than none.
-func each[A, B any](list []A, convert func(A) B) []B {
+// convertAll converts each element of list. It keeps nil, which encodes differently
+// from an empty list.
+func convertAll[A, B any](list []A, convert func(A) B) []B {
 	if list == nil {
 		return nil
 	}

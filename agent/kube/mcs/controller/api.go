@@ -11,32 +11,34 @@ import (
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 )
 
-// api is the Multi-Cluster Services API as the own cluster serves it. Its objects
-// have the types of v1beta1, whichever version they are read and written in.
+// api is the Multi-Cluster Services API of the own cluster. Its objects have the
+// types of v1beta1 in any served version.
 type api struct {
 	client mcsclient.Interface
-	dialect
+	support
 }
 
-// dialect is what differs between clusters, by who installed the CRDs and when.
-type dialect struct {
-	version schema.GroupVersion // the newest that is served
-	keeps   fields
+// support is what the installed CRDs of the API support.
+type support struct {
+	version schema.GroupVersion // the newest served version
+	fields  fields
 }
 
-func (d dialect) String() string {
-	text := d.version.String()
-	if lost := d.keeps.lost(); lost != "" {
-		text += " without " + lost
+func (s support) String() string {
+	text := s.version.String()
+	if dropped := s.fields.dropped(); dropped != "" {
+		text += " without " + dropped
 	}
 	return text
 }
 
-// exportClient is what is asked of ServiceExports: they are the users'.
+// exportClient updates ServiceExports. It cannot create or delete them: they belong
+// to users.
 type exportClient interface {
 	UpdateStatus(ctx context.Context, e *mcsv1.ServiceExport, options metav1.UpdateOptions) (*mcsv1.ServiceExport, error)
 }
 
+// importClient reads and writes ServiceImports.
 type importClient interface {
 	List(ctx context.Context, options metav1.ListOptions) (*mcsv1.ServiceImportList, error)
 	Create(ctx context.Context, i *mcsv1.ServiceImport, options metav1.CreateOptions) (*mcsv1.ServiceImport, error)
@@ -59,21 +61,21 @@ func (a api) imports(namespace string) importClient {
 	return a.client.MulticlusterV1beta1().ServiceImports(namespace)
 }
 
-// owner refers to a ServiceImport by a version that is served: the garbage
-// collector of Kubernetes looks for it by that.
+// owner returns a reference to a ServiceImport in a served version: the garbage
+// collector of Kubernetes resolves owners by their version.
 func (a api) owner(i *mcsv1.ServiceImport) metav1.OwnerReference {
 	return metav1.OwnerReference{
 		APIVersion: a.version.String(), Kind: mcsv1.ServiceImportKindName, Name: i.Name, UID: i.UID,
 	}
 }
 
-// versions are those that this package can use, newest first.
-func versions() []schema.GroupVersion {
+// supportedVersions returns the versions that this package can use, newest first.
+func supportedVersions() []schema.GroupVersion {
 	return []schema.GroupVersion{mcsv1.SchemeGroupVersion, mcsv1alpha1.SchemeGroupVersion}
 }
 
-// unserved names the versions that would do.
-func unserved() error {
-	known := versions()
+// notServedError returns an errCRDs that names the supported versions.
+func notServedError() error {
+	known := supportedVersions()
 	return fmt.Errorf("the cluster does not serve %s nor %s: %w; apply those of the chart", known[0], known[1].Version, errCRDs)
 }

@@ -16,46 +16,48 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// LeaseName is the Lease of the gateway that does the work.
+// LeaseName is the name of the Lease of the gateway that writes services.
 const LeaseName = "meshway-mcs"
 
-// Catalog is this gateway's part of the catalog.
+// Catalog is the gateway's access to the catalog.
 type Catalog interface {
 	View() *catalog.View
 	// Changed is closed at the next change of View after this call.
 	Changed() <-chan struct{}
-	// Propose writes; what it returns can be read from View at once.
+	// Propose writes commands. When it returns, View contains their effect.
 	Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error)
 }
 
-// Config is what a Controller needs. All but Events, Report, Log and Lease are required.
+// Config is the configuration of a Controller. All fields but Events, Report, Log and
+// Lease are required.
 type Config struct {
 	Datacenter catalog.DatacenterName
-	Identity   string // of this gateway: its name in the Lease
+	Identity   string // of this gateway as holder of the Lease
 	Namespace  string // of the Lease
 	Catalog    Catalog
-	// Outage gives the datacenters that cannot be used. It is asked once a second
-	// and whenever the catalog changes: it must be fast.
+	// Outage returns the datacenters that cannot be used. It is called once a second
+	// and at each change of the catalog, and must not block.
 	Outage     func() mcs.Outage
 	Kubernetes kubernetes.Interface
 	MCS        mcsclient.Interface
-	Events     record.EventRecorder // nil: none are written
-	Report     func([]plan.Problem) // takes all that is wrong now each time that it changes; nil: nobody does
+	Events     record.EventRecorder // nil: no Events are written
+	Report     func([]plan.Problem) // called with all current problems when they change; nil: not called
 	Log        *slog.Logger         // nil: discarded
 	Lease      Lease                // zero: DefaultLease
 }
 
-// Lease is how the gateways agree on who does the work. A gateway that dies
-// without a word is replaced after Duration; one that ends releases it at once.
+// Lease has the times of the Lease by which the gateways elect the one that writes
+// services. A gateway that crashes is replaced after Duration; one that stops releases
+// the Lease.
 type Lease struct {
 	Duration time.Duration
-	Renew    time.Duration // until when the holder must have renewed; less than Duration
-	Retry    time.Duration
+	Renew    time.Duration // how long the holder tries to renew before it stops; less than Duration
+	Retry    time.Duration // between two tries to acquire or renew
 }
 
-// DefaultLease costs the API server one write each two seconds. To renew takes up
-// to three requests when the first fails: there is time for them, also when each
-// takes three seconds. Two holders for a moment would do no harm.
+// DefaultLease makes one write to the API server every two seconds. A renewal takes
+// up to three requests when the first fails, and Renew allows three seconds for each.
+// Two holders at the same time are harmless: both write the same objects.
 func DefaultLease() Lease {
 	return Lease{Duration: 12 * time.Second, Renew: 10 * time.Second, Retry: 2 * time.Second}
 }

@@ -3,73 +3,60 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 const (
-	workers        = 8
-	firstBackoff   = 5 * time.Millisecond
-	longestBackoff = 30 * time.Second
+	workers    = 8
+	minBackoff = 5 * time.Millisecond
+	maxBackoff = 30 * time.Second
 )
 
 type queue = workqueue.TypedRateLimitingInterface[catalog.ServiceName]
 
-// Controller does the work of one gateway. Make it with New.
+// Controller is the controller of multi-cluster services on one gateway. Create it
+// with New.
 type Controller struct {
-	conf     Config
-	log      *slog.Logger
-	troubles *troubles
-	unserved chan struct{} // size 1: the API seems to be gone
+	cfg        Config
+	log        *slog.Logger
+	failures   *failures
+	rediscover chan struct{} // size 1: the API is possibly no longer served
 
-	local atomic.Pointer[local] // nil until it knows the cluster
-	queue atomic.Pointer[queue] // nil while another gateway does the work
+	cache atomic.Pointer[clusterCache] // nil until it is filled
+	queue atomic.Pointer[queue]        // nil while this gateway is not elected
 }
 
-// Status is what a Controller is doing.
-type Status struct {
-	Leading bool // this gateway does the work of its cluster
-}
-
-// New makes a Controller that does nothing yet.
-func New(conf Config) (*Controller, error) {
-	if err := conf.validate(); err != nil {
+// New returns a Controller that is not running.
+func New(cfg Config) (*Controller, error) {
+	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if conf.Lease == (Lease{}) {
-		conf.Lease = DefaultLease()
+	if cfg.Lease == (Lease{}) {
+		cfg.Lease = DefaultLease()
 	}
-	c := &Controller{conf: conf, log: conf.Log, unserved: make(chan struct{}, 1)}
+	c := &Controller{cfg: cfg, log: cfg.Log, rediscover: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.troubles = newTroubles(c.log)
+	c.failures = newFailures(c.log)
 	return c, nil
 }
 
-// Status says what the controller is doing.
-func (c *Controller) Status() Status {
-	return Status{Leading: c.queue.Load() != nil}
-}
-
-// Run works until ctx ends, and then leaves all objects as they are: traffic goes
-// on. What goes wrong with the API server is tried again for ever.
+// Run runs the controller until ctx ends. It then leaves all objects in place, so
+// that services keep working. Failures of the API server are retried indefinitely.
 func (c *Controller) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()
-	group.Go(func() { c.tell(ctx) })
+	group.Go(func() { c.reportProblems(ctx) })
 	for ctx.Err() == nil {
 		served, err := c.awaitAPI(ctx)
 		if err != nil {
@@ -82,86 +69,54 @@ func (c *Controller) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve works until ctx ends or the cluster serves the API otherwise: with newer
-// CRDs all begins anew, as with another gateway.
+// serve runs until ctx ends or the served API changes. With other CRDs the caches
+// and the election start again.
 func (c *Controller) serve(ctx context.Context, served api) error {
 	ctx, stop := context.WithCancel(ctx)
-	local, err := newLocal(c.conf, served, watchers{c.enqueue, c.enqueueNamespace, c.failWatch})
+	cache, err := newClusterCache(c.cfg, served, callbacks{c.enqueue, c.enqueueNamespace, c.watchFailed})
 	if err != nil {
 		stop()
 		return err
 	}
 	var group sync.WaitGroup
 	defer group.Wait()
-	defer local.wait()
-	defer stop() // else the informers would not end
-	c.log.Info("multi-cluster services are served", "as", served.dialect)
-	group.Go(func() { defer stop(); c.awaitOtherAPI(ctx, served) })
-	if !c.inform(ctx, local) {
+	defer cache.wait()
+	defer stop() // before wait: it ends the informers
+	c.log.Info("serving multi-cluster services", "api", served.support)
+	group.Go(func() { defer stop(); c.awaitAPIChange(ctx, served) })
+	if !c.fill(ctx, cache) {
 		return nil
 	}
-	defer c.local.Store(nil)
+	defer c.cache.Store(nil)
 	for ctx.Err() == nil {
-		if err := c.elect(ctx, &reconciler{conf: c.conf, api: served, local: local}); err != nil {
+		if err := c.elect(ctx, &reconciler{cfg: c.cfg, api: served, cache: cache}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// inform lets local know the cluster. False: ctx ended before.
-func (c *Controller) inform(ctx context.Context, local *local) bool {
-	const reading = "read Services, EndpointSlices, Namespaces, ServiceExports and ServiceImports"
-	c.troubles.fail(reading, errNotRead)
-	defer c.troubles.succeed(reading)
-	if !local.start(ctx) {
+// fill starts the informers and waits until they have read the cluster. It reports
+// false if ctx ends before.
+func (c *Controller) fill(ctx context.Context, cache *clusterCache) bool {
+	const step = "read Services, EndpointSlices, Namespaces, ServiceExports and ServiceImports"
+	c.failures.fail(step, errNotRead)
+	defer c.failures.succeed(step)
+	if !cache.start(ctx) {
 		return false
 	}
-	c.troubles.watched()
-	c.local.Store(local)
+	c.failures.watchesSucceeded()
+	c.cache.Store(cache)
 	return true
 }
 
-var errNotRead = errors.New("the API server has not given all of them yet")
+var errNotRead = errors.New("the API server has not returned all of them yet")
 
-// elect takes part in one election, and leads while it holds the Lease.
-func (c *Controller) elect(ctx context.Context, r *reconciler) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var group sync.WaitGroup
-	defer group.Wait()
-	defer cancel()
-	leading := make(chan context.Context, 1)
-	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: candidate{&resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: c.conf.Namespace, Name: LeaseName},
-			Client:     c.conf.Kubernetes.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: c.conf.Identity},
-		}, c.troubles},
-		LeaseDuration: c.conf.Lease.Duration, RenewDeadline: c.conf.Lease.Renew, RetryPeriod: c.conf.Lease.Retry,
-		ReleaseOnCancel: true, Name: LeaseName,
-		Callbacks: leaderelection.LeaderCallbacks{
-			// The elector does not wait for this function, so the work is done below.
-			OnStartedLeading: func(ctx context.Context) { leading <- ctx },
-			OnStoppedLeading: cancel,
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("elect the gateway that writes services: %w", err)
-	}
-	group.Go(func() { elector.Run(ctx) })
-	select {
-	case <-ctx.Done():
-	case lead := <-leading:
-		c.lead(lead, r)
-	}
-	return nil
-}
-
-// lead does the work until ctx ends.
+// lead reconciles all services until ctx ends.
 func (c *Controller) lead(ctx context.Context, r *reconciler) {
-	c.log.Info("this gateway writes the multi-cluster services of its cluster")
-	q := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[catalog.ServiceName](firstBackoff, longestBackoff))
-	p := newPublisher(c.conf, c.log, func(name catalog.ServiceName) { q.Add(name) })
+	c.log.Info("elected to write the multi-cluster services of the cluster")
+	q := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[catalog.ServiceName](minBackoff, maxBackoff))
+	p := newPublisher(c.cfg, c.log, func(name catalog.ServiceName) { q.Add(name) })
 	r.publisher = p
 	var group sync.WaitGroup
 	if !r.publishAll(ctx) {
@@ -169,53 +124,56 @@ func (c *Controller) lead(ctx context.Context, r *reconciler) {
 		return
 	}
 	c.queue.Store(&q)
-	for _, name := range r.local.names() {
+	for _, name := range r.cache.names() {
 		q.Add(name)
 	}
 	for range workers {
 		group.Go(func() { c.work(ctx, q, r) })
 	}
 	group.Go(func() { p.run(ctx) })
-	group.Go(func() { c.watch(ctx, q, r) })
+	group.Go(func() { c.observe(ctx, q, r) })
 	<-ctx.Done()
 	c.queue.Store(nil)
 	q.ShutDown()
 	group.Wait()
-	c.troubles.resign()
-	c.log.Info("another gateway may write the multi-cluster services now")
+	c.failures.clearServices()
+	c.log.Info("no longer elected to write the multi-cluster services of the cluster")
 }
 
 func (c *Controller) work(ctx context.Context, q queue, r *reconciler) {
 	for {
-		name, end := q.Get()
-		if end {
+		name, shutdown := q.Get()
+		if shutdown {
 			return
 		}
-		c.troubles.begin(name)
+		c.failures.begin(name)
 		err := r.reconcile(ctx, name)
-		c.troubles.end(name, err)
+		c.failures.end(name, err)
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
 			q.Forget(name)
 		default:
-			c.report(name, err, q.NumRequeues(name))
+			c.logFailure(name, err, q.NumRequeues(name))
 			q.AddRateLimited(name)
 		}
 		q.Done(name)
 	}
 }
 
-// report logs what does not go away: the cache often lags behind, and then the
-// next try succeeds.
-func (c *Controller) report(name catalog.ServiceName, err error, tries int) {
-	const enough = 4
+// logFailure logs the first failures of a service at level debug: the cache is often
+// outdated, and the next try succeeds.
+func (c *Controller) logFailure(name catalog.ServiceName, err error, tries int) {
+	const quietTries = 4
 	level := slog.LevelDebug
-	if tries > enough {
+	if tries > quietTries {
 		level = slog.LevelWarn
 	}
-	c.log.Log(context.Background(), level, "a service waits", "namespace", name.Namespace, "name", name.Name, "tries", tries, "err", err)
+	c.log.Log(context.Background(), level, "failed to write a multi-cluster service", "service", serviceText(name), "tries", tries, "err", err)
 }
+
+// serviceText returns namespace/name.
+func serviceText(name catalog.ServiceName) string { return name.Namespace + "/" + name.Name }
 
 func (c *Controller) enqueue(name catalog.ServiceName) {
 	if q := c.queue.Load(); q != nil {
@@ -223,12 +181,12 @@ func (c *Controller) enqueue(name catalog.ServiceName) {
 	}
 }
 
-// enqueueNamespace looks again at all that is exported into a namespace.
+// enqueueNamespace queues all names that are exported from a namespace.
 func (c *Controller) enqueueNamespace(namespace string) {
 	if c.queue.Load() == nil {
 		return
 	}
-	for _, e := range c.conf.Catalog.View().Exports(catalog.ExportFilter{}) {
+	for _, e := range c.cfg.Catalog.View().Exports(catalog.ExportFilter{}) {
 		if e.Namespace == namespace {
 			c.enqueue(catalog.ServiceName{Namespace: e.Namespace, Name: e.Name})
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 )
 
-func TestControllersKeepTheirPromises(t *testing.T) {
+func TestControllersFulfilTheirContract(t *testing.T) {
 	for _, release := range []mcstest.Release{mcstest.Oldest, mcstest.OnlyAlpha, mcstest.Newest} {
 		t.Run(string(release), func(t *testing.T) {
 			mcstest.RunFake(t, release)

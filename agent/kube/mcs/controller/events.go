@@ -10,22 +10,23 @@ import (
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// warn writes an Event for each condition of an export that has turned bad, or is
-// bad for another reason now: kubectl describe shows it with its age.
-func (r *reconciler) warn(export *mcsv1.ServiceExport, before []metav1.Condition) {
-	if r.conf.Events == nil {
+// warnExport writes an Event for each condition of an export that has become bad, or
+// is bad for another reason than before. kubectl describe shows it with its age.
+func (r *reconciler) warnExport(export *mcsv1.ServiceExport, before []metav1.Condition) {
+	if r.cfg.Events == nil {
 		return
 	}
 	now := export.Status.Conditions
 	for _, c := range now {
 		old := meta.FindStatusCondition(before, c.Type)
 		if bad(c, now) && (old == nil || old.Status != c.Status || old.Reason != c.Reason) {
-			r.conf.Events.Event(r.api.reference(export, mcsv1.ServiceExportKindName), corev1.EventTypeWarning, eventReason(c), c.Message)
+			r.cfg.Events.Event(r.api.reference(export, mcsv1.ServiceExportKindName), corev1.EventTypeWarning, eventReason(c), c.Message)
 		}
 	}
 }
 
-// bad leaves out what passes by itself, and what another condition tells already.
+// bad reports whether c needs an action of the user: it is false for a state that
+// passes without one, and for one that another condition of all explains.
 func bad(c metav1.Condition, all []metav1.Condition) bool {
 	switch c.Type {
 	case string(mcsv1.ServiceExportConditionConflict):
@@ -37,32 +38,34 @@ func bad(c metav1.Condition, all []metav1.Condition) bool {
 	return c.Status == metav1.ConditionFalse
 }
 
-// reasonNameTaken: a Service has the name of one that Meshway has to make.
+// reasonNameTaken is the reason of an Event if another Service has the name of one that
+// Meshway has to create.
 const reasonNameTaken = "NameTaken"
 
-// warnImport writes an Event for each of the problems of an import that its
-// condition did not tell before. Where CRDs keep no condition it comes with each
-// try, and the recorder counts it.
+// warnImport writes an Event for each problem of an import that its condition Ready did
+// not contain before. With CRDs that have no condition it writes one at each try, and
+// the recorder counts them.
 func (r *reconciler) warnImport(before, now *mcsv1.ServiceImport, problems ...error) {
-	told, ready := readiness(before).Message, readiness(now)
-	if r.conf.Events == nil || told == ready.Message {
+	reported, ready := readiness(before).Message, readiness(now)
+	if r.cfg.Events == nil || reported == ready.Message {
 		return
 	}
 	for _, problem := range problems {
-		if problem == nil || strings.Contains(told, oneLine(problem)) {
+		if problem == nil || strings.Contains(reported, firstLine(problem)) {
 			continue
 		}
 		reason := ready.Reason
 		switch {
-		case errors.Is(problem, errForeign):
+		case errors.Is(problem, errNotManaged):
 			reason = reasonNameTaken
 		case reason == string(mcsv1.ServiceImportReasonPending):
-			reason = "Refused" // by the API server, and that does not pass
+			reason = "Refused" // by the API server: pending would be wrong
 		}
-		r.conf.Events.Event(r.api.reference(now, mcsv1.ServiceImportKindName), corev1.EventTypeWarning, reason, oneLine(problem))
+		r.cfg.Events.Event(r.api.reference(now, mcsv1.ServiceImportKindName), corev1.EventTypeWarning, reason, firstLine(problem))
 	}
 }
 
+// readiness returns the condition Ready, zero if there is none.
 func readiness(i *mcsv1.ServiceImport) metav1.Condition {
 	if c := meta.FindStatusCondition(i.Status.Conditions, string(mcsv1.ServiceImportConditionReady)); c != nil {
 		return *c
@@ -70,7 +73,8 @@ func readiness(i *mcsv1.ServiceImport) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// reference is by the version that is served, by which kubectl looks for Events.
+// reference returns a reference to object in the served version, by which kubectl
+// selects Events.
 func (a api) reference(object metav1.Object, kind string) *corev1.ObjectReference {
 	return &corev1.ObjectReference{
 		APIVersion: a.version.String(), Kind: kind,
@@ -78,7 +82,8 @@ func (a api) reference(object metav1.Object, kind string) *corev1.ObjectReferenc
 	}
 }
 
-// eventReason: of several conflicts Conflict, since a reason is one word.
+// eventReason returns the reason of the Event for c. It is a single word, so for a list
+// of conflicts it is Conflict.
 func eventReason(c metav1.Condition) string {
 	if c.Type == string(mcsv1.ServiceExportConditionConflict) {
 		return c.Type

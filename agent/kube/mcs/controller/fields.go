@@ -14,11 +14,11 @@ import (
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// fields is what the CRDs of a cluster keep of what is written. An API server drops
-// all else without an error, so that it would be written again for ever. The
-// releases of the API have added them one by one.
+// fields lists the optional fields that the CRDs of a cluster have. An API server
+// drops other fields without an error, so that they would be written at each
+// reconciliation. The releases of the API have added the fields one by one.
 type fields struct {
-	ips                int  // that ServiceImport.spec.ips may have: 1 up to v0.1
+	ips                int  // maximum of ServiceImport.spec.ips: 1 up to v0.1
 	ipFamilies         bool // this and the following of ServiceImport: since v0.4
 	trafficPolicies    bool // internalTrafficPolicy and trafficDistribution
 	endpointSlices     bool // status.endpointSliceObjects
@@ -26,17 +26,22 @@ type fields struct {
 	observedGeneration bool // of the conditions of ServiceExport: since v0.2
 }
 
-const maxIPs = 2 // one of each family
+const maxIPs = 2 // one for each family
 
 func allFields() fields {
 	return fields{
-		ips: maxIPs, ipFamilies: true, trafficPolicies: true, endpointSlices: true, importConditions: true, observedGeneration: true,
+		ips:                maxIPs,
+		ipFamilies:         true,
+		trafficPolicies:    true,
+		endpointSlices:     true,
+		importConditions:   true,
+		observedGeneration: true,
 	}
 }
 
-// ofImport leaves out of i what would be dropped or refused. Of two addresses the
-// first stays: that of the family which the cluster prefers.
-func (f fields) ofImport(i *mcsv1.ServiceImport) {
+// pruneImport removes the fields of i that would be dropped or refused. It keeps the
+// first of two addresses, that of the family which the cluster prefers.
+func (f fields) pruneImport(i *mcsv1.ServiceImport) {
 	i.Spec.IPs = i.Spec.IPs[:min(len(i.Spec.IPs), f.ips)]
 	if !f.ipFamilies {
 		i.Spec.IPFamilies = nil
@@ -52,8 +57,9 @@ func (f fields) ofImport(i *mcsv1.ServiceImport) {
 	}
 }
 
-// ofConditions leaves out of a ServiceExport's conditions what would be dropped.
-func (f fields) ofConditions(conditions []metav1.Condition) {
+// pruneConditions removes the fields of a ServiceExport's conditions that would be
+// dropped.
+func (f fields) pruneConditions(conditions []metav1.Condition) {
 	for i := range conditions {
 		if !f.observedGeneration {
 			conditions[i].ObservedGeneration = 0
@@ -61,15 +67,18 @@ func (f fields) ofConditions(conditions []metav1.Condition) {
 	}
 }
 
-// lost names what f does not keep, for the log.
-func (f fields) lost() string {
+// dropped lists the fields that the CRDs do not have, for the log.
+func (f fields) dropped() string {
 	var list []string
 	if f.ips < maxIPs {
 		list = append(list, "second address")
 	}
 	for name, kept := range map[string]bool{
-		"ipFamilies": f.ipFamilies, "traffic policies": f.trafficPolicies, "endpointSliceObjects": f.endpointSlices,
-		"conditions of ServiceImport": f.importConditions, "observedGeneration": f.observedGeneration,
+		"ipFamilies":                  f.ipFamilies,
+		"traffic policies":            f.trafficPolicies,
+		"endpointSliceObjects":        f.endpointSlices,
+		"conditions of ServiceImport": f.importConditions,
+		"observedGeneration":          f.observedGeneration,
 	} {
 		if !kept {
 			list = append(list, name)
@@ -79,13 +88,13 @@ func (f fields) lost() string {
 	return strings.Join(list, ", ")
 }
 
-// described reads from the API server's own description (OpenAPI v3) what it
-// keeps of a version. What is not described yet is taken to keep everything: it
-// is asked again.
-func described(ctx context.Context, client discovery.DiscoveryInterfaceWithContext, version schema.GroupVersion) (fields, error) {
+// readFields reads the fields of a version from the OpenAPI v3 documents of the API
+// server. A version without a document, as right after the CRDs are installed, is
+// assumed to have all fields until the next discovery.
+func readFields(ctx context.Context, client discovery.DiscoveryInterfaceWithContext, version schema.GroupVersion) (fields, error) {
 	paths, err := client.OpenAPIV3WithContext(ctx).PathsWithContext(ctx)
 	if err != nil {
-		return fields{}, fmt.Errorf("read what the API server describes: %w", err)
+		return fields{}, fmt.Errorf("list the OpenAPI documents: %w", err)
 	}
 	path, ok := paths["apis/"+version.String()]
 	if !ok {
@@ -97,7 +106,7 @@ func described(ctx context.Context, client discovery.DiscoveryInterfaceWithConte
 	}
 	var document struct {
 		Components struct {
-			Schemas map[string]node `json:"schemas"`
+			Schemas map[string]schemaNode `json:"schemas"`
 		} `json:"components"`
 	}
 	if err := json.Unmarshal(text, &document); err != nil {
@@ -115,36 +124,37 @@ func described(ctx context.Context, client discovery.DiscoveryInterfaceWithConte
 	return found, nil
 }
 
-func (f *fields) readImport(n node) {
-	f.ips = n.at("spec", "ips").atMost(maxIPs)
+func (f *fields) readImport(n schemaNode) {
+	f.ips = n.at("spec", "ips").maxItems(maxIPs)
 	f.ipFamilies = n.has("spec", "ipFamilies")
 	f.trafficPolicies = n.has("spec", "internalTrafficPolicy") && n.has("spec", "trafficDistribution")
 	f.endpointSlices = n.has("status", "endpointSliceObjects")
 	f.importConditions = n.has("status", "conditions")
 }
 
-// node is what is read of an OpenAPI schema.
-type node struct {
+// schemaNode is the part of an OpenAPI schema that readFields uses.
+type schemaNode struct {
 	Kinds      []schema.GroupVersionKind `json:"x-kubernetes-group-version-kind"`
-	Properties map[string]*node          `json:"properties"`
-	Items      *node                     `json:"items"`
+	Properties map[string]*schemaNode    `json:"properties"`
+	Items      *schemaNode               `json:"items"`
 	MaxItems   *int                      `json:"maxItems"`
 	Unknown    bool                      `json:"x-kubernetes-preserve-unknown-fields"`
 }
 
-func (n *node) is(kind schema.GroupVersionKind) bool { return slices.Contains(n.Kinds, kind) }
+func (n *schemaNode) is(kind schema.GroupVersionKind) bool { return slices.Contains(n.Kinds, kind) }
 
-func (n *node) has(path ...string) bool { return n.at(path...) != nil }
+func (n *schemaNode) has(path ...string) bool { return n.at(path...) != nil }
 
-// at finds a field, also of a list's items; nil: it is not kept.
-func (n *node) at(path ...string) *node {
+// at returns the schema of a field, also within the items of a list; nil if there is no
+// such field.
+func (n *schemaNode) at(path ...string) *schemaNode {
 	for _, name := range path {
 		if n.Items != nil {
 			n = n.Items
 		}
 		next, ok := n.Properties[name]
 		if !ok && n.Unknown {
-			return &node{Unknown: true}
+			return &schemaNode{Unknown: true}
 		}
 		if !ok || next == nil {
 			return nil
@@ -154,13 +164,13 @@ func (n *node) at(path ...string) *node {
 	return n
 }
 
-// atMost gives how many items a list may have, of those that are wanted.
-func (n *node) atMost(wanted int) int {
+// maxItems returns the maximum number of items of a list, but at most limit.
+func (n *schemaNode) maxItems(limit int) int {
 	switch {
 	case n == nil:
 		return 0
 	case n.MaxItems != nil:
-		return min(*n.MaxItems, wanted)
+		return min(*n.MaxItems, limit)
 	}
-	return wanted
+	return limit
 }

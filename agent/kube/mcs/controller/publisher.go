@@ -15,19 +15,20 @@ import (
 )
 
 const (
-	// antiEntropy heals what nobody told of, and tries again what was refused.
-	antiEntropy    = 30 * time.Second
+	// resyncInterval is how often all records are compared without a change, and refused
+	// ones are retried.
+	resyncInterval = 30 * time.Second
 	proposeRetry   = time.Second
 	proposeTimeout = 10 * time.Second
 )
 
-// publisher makes the catalog say what this cluster exports. While a write is
-// under way the next changes gather: the busier, the larger the entries.
+// publisher writes the exports of this cluster into the catalog. Changes during a write
+// are collected for the next one, so entries grow with the load.
 type publisher struct {
-	conf   Config
-	log    *slog.Logger
-	notify func(catalog.ServiceName) // the state of its export has changed
-	wake   wake.One
+	cfg      Config
+	log      *slog.Logger
+	onChange func(catalog.ServiceName) // called when an export becomes refused, or no longer is
+	changed  wake.One
 
 	mu      sync.Mutex // guards all following
 	want    map[catalog.ServiceName]mcs.Publication
@@ -35,18 +36,22 @@ type publisher struct {
 }
 
 type refusal struct {
-	why *catalog.Refusal
-	at  time.Time
+	reason *catalog.Refusal
+	at     time.Time
 }
 
-func newPublisher(conf Config, log *slog.Logger, notify func(catalog.ServiceName)) *publisher {
+func newPublisher(cfg Config, log *slog.Logger, onChange func(catalog.ServiceName)) *publisher {
 	return &publisher{
-		conf: conf, log: log, notify: notify, wake: wake.NewOne(),
-		want: make(map[catalog.ServiceName]mcs.Publication), refused: make(map[catalog.ServiceName]refusal),
+		cfg:      cfg,
+		log:      log,
+		onChange: onChange,
+		changed:  wake.NewOne(),
+		want:     make(map[catalog.ServiceName]mcs.Publication),
+		refused:  make(map[catalog.ServiceName]refusal),
 	}
 }
 
-// set says what the catalog should say of a name; no export: nothing.
+// set sets the publication of a name. Without an export its records are deleted.
 func (p *publisher) set(name catalog.ServiceName, publication mcs.Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,77 +63,78 @@ func (p *publisher) set(name catalog.ServiceName, publication mcs.Publication) {
 	if publication.Export == nil {
 		delete(p.want, name)
 	}
-	p.wake.Up()
+	p.changed.Up()
 }
 
-// refusal gives why the catalog does not take an export; nil if it does.
+// refusal returns the catalog's refusal of an export, nil if there is none.
 func (p *publisher) refusal(name catalog.ServiceName) *catalog.Refusal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.refused[name].why
+	return p.refused[name].reason
 }
 
 func (p *publisher) run(ctx context.Context) {
 	for {
-		changed := p.conf.Catalog.Changed()
+		changed := p.cfg.Catalog.Changed()
 		next := p.write(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
 			pause(ctx, coalesce)
-		case <-p.wake:
+		case <-p.changed:
 			pause(ctx, coalesce)
 		case <-time.After(next):
 		}
 	}
 }
 
-// write writes what is missing and returns when to try again.
+// write writes the changes and returns the time until the next try.
 func (p *publisher) write(ctx context.Context) time.Duration {
-	view := p.conf.Catalog.View()
-	if _, member := view.Datacenter(p.conf.Datacenter); !member {
-		return antiEntropy
+	view := p.cfg.Catalog.View()
+	if _, member := view.Datacenter(p.cfg.Datacenter); !member {
+		return resyncInterval
 	}
-	want, held := p.state()
-	missing := mcs.FindMissing(view, p.conf.Datacenter, want, func(name catalog.ServiceName) bool { return held[name] })
-	cmds := missing.Commands()
+	want, held := p.publications()
+	changes := mcs.Diff(view, p.cfg.Datacenter, want, func(name catalog.ServiceName) bool { return held[name] })
+	cmds := changes.Commands()
 	if len(cmds) == 0 {
-		return antiEntropy
+		return resyncInterval
 	}
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	outcome, err := p.propose(ctx, missing, cmds)
+	refusals, err := p.propose(ctx, changes, cmds)
 	if err != nil {
-		p.log.Debug("exports wait", "commands", len(cmds), "err", err)
+		p.log.Debug("failed to write exports into the catalog", "commands", len(cmds), "err", err)
 		return proposeRetry
 	}
-	p.settle(outcome)
-	return antiEntropy
+	p.updateRefused(refusals)
+	return resyncInterval
 }
 
-// state copies what there is to do; a refused name is held back for a while.
-func (p *publisher) state() (want map[catalog.ServiceName]mcs.Publication, held map[catalog.ServiceName]bool) {
+// publications returns copies of all publications and of the names that are held: those
+// refused less than resyncInterval ago.
+func (p *publisher) publications() (want map[catalog.ServiceName]mcs.Publication, held map[catalog.ServiceName]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	held = make(map[catalog.ServiceName]bool)
 	for name, r := range p.refused {
-		held[name] = time.Since(r.at) < antiEntropy
+		held[name] = time.Since(r.at) < resyncInterval
 	}
 	return maps.Clone(p.want), held
 }
 
-// propose writes all at once and, if any of it is refused, each service by
-// itself. It returns for each name what the catalog has against it, or nil.
-func (p *publisher) propose(ctx context.Context, missing mcs.Missing, cmds []*catalogpb.Command) (map[catalog.ServiceName]*catalog.Refusal, error) {
-	parts := missing.ByName()
-	outcome := make(map[catalog.ServiceName]*catalog.Refusal, len(parts))
+// propose writes all changes at once and, if any is refused, those of each service
+// separately. It returns the refusal of each written name, nil for none.
+func (p *publisher) propose(ctx context.Context, changes mcs.Changes, cmds []*catalogpb.Command) (map[catalog.ServiceName]*catalog.Refusal, error) {
+	parts := changes.ByName()
+	refusals := make(map[catalog.ServiceName]*catalog.Refusal, len(parts))
 	for name := range parts {
-		outcome[name] = nil
+		refusals[name] = nil
 	}
-	results, err := p.conf.Catalog.Propose(ctx, cmds...)
+	results, err := p.cfg.Catalog.Propose(ctx, cmds...)
 	if err != nil || !slices.ContainsFunc(results, func(r catalog.Result) bool { return r.Refusal != nil }) {
-		return outcome, err
+		return refusals, err
 	}
 	cmds = nil
 	var owners []catalog.ServiceName
@@ -138,35 +144,35 @@ func (p *publisher) propose(ctx context.Context, missing mcs.Missing, cmds []*ca
 		}
 	}
 	if len(cmds) == 0 {
-		return outcome, nil
+		return refusals, nil
 	}
-	results, err = p.conf.Catalog.Propose(ctx, cmds...)
+	results, err = p.cfg.Catalog.Propose(ctx, cmds...)
 	if err != nil {
 		return nil, err
 	}
 	for i, r := range results {
-		if r.Refusal != nil && outcome[owners[i]] == nil {
-			outcome[owners[i]] = r.Refusal
+		if r.Refusal != nil && refusals[owners[i]] == nil {
+			refusals[owners[i]] = r.Refusal
 		}
 	}
-	return outcome, nil
+	return refusals, nil
 }
 
-// settle notes what was refused and what no longer is.
-func (p *publisher) settle(outcome map[catalog.ServiceName]*catalog.Refusal) {
+// updateRefused records the results of a write.
+func (p *publisher) updateRefused(refusals map[catalog.ServiceName]*catalog.Refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for name, why := range outcome {
-		before := p.refused[name].why
+	for name, reason := range refusals {
+		before := p.refused[name].reason
 		delete(p.refused, name)
-		if why != nil {
-			p.refused[name] = refusal{why, time.Now()}
+		if reason != nil {
+			p.refused[name] = refusal{reason, time.Now()}
 		}
-		if (before == nil) != (why == nil) {
-			p.notify(name)
+		if (before == nil) != (reason == nil) {
+			p.onChange(name)
 		}
-		if before == nil && why != nil {
-			p.log.Warn("the catalog refuses an export", "namespace", name.Namespace, "name", name.Name, "err", why)
+		if before == nil && reason != nil {
+			p.log.Warn("the catalog refused an export", "service", serviceText(name), "err", reason)
 		}
 	}
 }

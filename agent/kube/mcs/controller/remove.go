@@ -14,15 +14,15 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs"
 )
 
-// Remove deletes what Controllers wrote into a cluster: for a datacenter that
-// leaves its federation. None may run any more. ServiceExports stay, they are
-// the users', and so does the Lease, which ends by itself.
+// Remove deletes the objects that Controllers wrote into a cluster, for a datacenter
+// that leaves its federation. No Controller may be running. Remove keeps
+// ServiceExports, which belong to users, and the Lease, which expires.
 func Remove(ctx context.Context, core kubernetes.Interface, multi mcsclient.Interface) error {
-	ours := metav1.ListOptions{LabelSelector: mcs.ManagedByLabel + "=" + mcs.ManagedBy}
+	managed := metav1.ListOptions{LabelSelector: mcs.ManagedByLabel + "=" + mcs.ManagedBy}
 	err := errors.Join(
 		removeSlices(ctx, core, metav1.ListOptions{LabelSelector: discoveryv1.LabelManagedBy + "=" + mcs.ManagedBy}),
-		removeServices(ctx, core, ours),
-		removeImports(ctx, multi, ours),
+		removeServices(ctx, core, managed),
+		removeImports(ctx, multi, managed),
 	)
 	if err != nil {
 		return fmt.Errorf("remove multi-cluster services: %w", err)
@@ -30,7 +30,8 @@ func Remove(ctx context.Context, core kubernetes.Interface, multi mcsclient.Inte
 	return nil
 }
 
-// RemoveLease deletes the Lease too: when no agent will come back.
+// RemoveLease deletes the Lease, for a cluster from which Meshway is uninstalled. A
+// Lease that does not exist is no error.
 func RemoveLease(ctx context.Context, core kubernetes.Interface, namespace string) error {
 	err := core.CoordinationV1().Leases(namespace).Delete(ctx, LeaseName, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -39,48 +40,48 @@ func RemoveLease(ctx context.Context, core kubernetes.Interface, namespace strin
 	return nil
 }
 
-func removeSlices(ctx context.Context, core kubernetes.Interface, ours metav1.ListOptions) error {
-	list, err := core.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, ours)
+func removeSlices(ctx context.Context, core kubernetes.Interface, managed metav1.ListOptions) error {
+	list, err := core.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, managed)
 	if err != nil {
 		return fmt.Errorf("list EndpointSlices: %w", err)
 	}
 	var failed []error
 	for _, s := range list.Items {
-		failed = append(failed, deleted("EndpointSlice", core.DiscoveryV1().EndpointSlices(s.Namespace).Delete(ctx, s.Name, precondition(&s))))
+		failed = append(failed, deleteError("EndpointSlice", core.DiscoveryV1().EndpointSlices(s.Namespace).Delete(ctx, s.Name, onlyThis(&s))))
 	}
 	return errors.Join(failed...)
 }
 
-// removeServices spares Services of Meshway that are not derived ones.
-func removeServices(ctx context.Context, core kubernetes.Interface, ours metav1.ListOptions) error {
-	list, err := core.CoreV1().Services(metav1.NamespaceAll).List(ctx, ours)
+// removeServices deletes derived Services and mirrors, but no other Services of Meshway.
+func removeServices(ctx context.Context, core kubernetes.Interface, managed metav1.ListOptions) error {
+	list, err := core.CoreV1().Services(metav1.NamespaceAll).List(ctx, managed)
 	if err != nil {
 		return fmt.Errorf("list Services: %w", err)
 	}
 	var failed []error
 	for _, s := range list.Items {
 		if _, derived := mcs.ExportedName(&s); derived {
-			failed = append(failed, deleted("derived Service", core.CoreV1().Services(s.Namespace).Delete(ctx, s.Name, precondition(&s))))
+			failed = append(failed, deleteError("Service", core.CoreV1().Services(s.Namespace).Delete(ctx, s.Name, onlyThis(&s))))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-func removeImports(ctx context.Context, multi mcsclient.Interface, ours metav1.ListOptions) error {
-	served, err := probe(ctx, multi)
+func removeImports(ctx context.Context, multi mcsclient.Interface, managed metav1.ListOptions) error {
+	served, err := discover(ctx, multi)
 	if errors.Is(err, errCRDs) {
-		return nil // they are gone, and all their objects with them
+		return nil // without CRDs there are no objects
 	}
 	if err != nil {
 		return err
 	}
-	list, err := served.imports(metav1.NamespaceAll).List(ctx, ours)
+	list, err := served.imports(metav1.NamespaceAll).List(ctx, managed)
 	if err != nil {
 		return fmt.Errorf("list ServiceImports: %w", err)
 	}
 	var failed []error
 	for _, i := range list.Items {
-		failed = append(failed, deleted("ServiceImport", served.imports(i.Namespace).Delete(ctx, i.Name, precondition(&i))))
+		failed = append(failed, deleteError("ServiceImport", served.imports(i.Namespace).Delete(ctx, i.Name, onlyThis(&i))))
 	}
 	return errors.Join(failed...)
 }

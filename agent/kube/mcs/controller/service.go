@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs"
 )
 
-// service makes the derived Service. Nil: there should be none.
+// service writes the derived Service, or deletes it if want is nil.
 func (w writer) service(ctx context.Context, want *corev1.Service) (*corev1.Service, error) {
 	if want == nil {
 		return nil, w.deleteService(ctx)
@@ -21,40 +21,41 @@ func (w writer) service(ctx context.Context, want *corev1.Service) (*corev1.Serv
 	return w.putService(ctx, "derived Service", want)
 }
 
-// putService makes a Service, or brings it to what is wanted.
+// putService creates a Service or updates it to want. kind names it in errors.
 func (w writer) putService(ctx context.Context, kind string, want *corev1.Service) (*corev1.Service, error) {
-	client := w.conf.Kubernetes.CoreV1().Services(w.name.Namespace)
+	client := w.cfg.Kubernetes.CoreV1().Services(w.name.Namespace)
 	want = want.DeepCopy()
 	want.OwnerReferences = []metav1.OwnerReference{w.owner}
-	for i := range want.Spec.Ports { // the API server's default, to compare with it
+	for i := range want.Spec.Ports { // the default of the API server, so that they compare equal
 		want.Spec.Ports[i].TargetPort = intstr.FromInt32(want.Spec.Ports[i].Port)
 	}
-	have := w.local.service(want.Namespace, want.Name)
+	have := w.cache.service(want.Namespace, want.Name)
 	if have == nil {
-		made, err := client.Create(ctx, want, metav1.CreateOptions{})
+		created, err := client.Create(ctx, want, metav1.CreateOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", kind, err)
 		}
-		return made, nil
+		return created, nil
 	}
 	if !mcs.IsManaged(have) {
-		return nil, fmt.Errorf("write Service %s: %w: delete it, it has the name of the %s", have.Name, errForeign, kind)
+		return nil, fmt.Errorf("write Service %s: %w: delete or rename it, since it has the name of the %s", have.Name, errNotManaged, kind)
 	}
 	next := have.DeepCopy()
 	next.Labels, next.OwnerReferences = want.Labels, want.OwnerReferences
-	takeSpec(&next.Spec, want.Spec)
+	mergeSpec(&next.Spec, want.Spec)
 	if equality.Semantic.DeepEqual(have, next) {
 		return have, nil
 	}
-	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
+	updated, err := client.Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return have, fmt.Errorf("update %s: %w", kind, err)
 	}
-	return made, nil
+	return updated, nil
 }
 
-// takeSpec changes what Meshway decides and keeps what the API server does.
-func takeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
+// takeSpec sets the fields of next that Meshway computes, and keeps those that
+// the API server assigns.
+func mergeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
 	next.Ports, next.SessionAffinity = want.Ports, want.SessionAffinity
 	next.SessionAffinityConfig, next.TrafficDistribution = want.SessionAffinityConfig, want.TrafficDistribution
 	if want.InternalTrafficPolicy != nil {
@@ -70,19 +71,19 @@ func takeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
 }
 
 func (w writer) deleteService(ctx context.Context) error {
-	have := w.local.service(w.name.Namespace, mcs.DerivedName(w.name))
+	have := w.cache.service(w.name.Namespace, mcs.DerivedName(w.name))
 	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
 		return nil
 	}
-	err := w.conf.Kubernetes.CoreV1().Services(have.Namespace).Delete(ctx, have.Name, precondition(have))
-	return deleted("derived Service", err)
+	err := w.cfg.Kubernetes.CoreV1().Services(have.Namespace).Delete(ctx, have.Name, onlyThis(have))
+	return deleteError("derived Service", err)
 }
 
-// mirrors makes the mirrors be those that are wanted and no others. One whose name
-// is taken by a Service of somebody else does not hold back the rest.
+// mirrors writes the mirrors of want and deletes all others. A mirror that fails, as
+// when another Service has its name, does not hold back the rest.
 func (w writer) mirrors(ctx context.Context, want []*corev1.Service) error {
 	have := make(map[string]*corev1.Service)
-	for _, s := range w.local.mirrors(w.name) {
+	for _, s := range w.cache.mirrors(w.name) {
 		have[s.Name] = s
 	}
 	var failed []error
@@ -96,8 +97,8 @@ func (w writer) mirrors(ctx context.Context, want []*corev1.Service) error {
 	return errors.Join(failed...)
 }
 
-// mirror replaces a Service whose kind of address is another: the API server lets
-// nobody change it. What is deleted here is made anew once it is gone.
+// mirror writes one mirror. It deletes one that changes between headless and not, which
+// the API server does not allow; the event of the deletion recreates it.
 func (w writer) mirror(ctx context.Context, have, want *corev1.Service) error {
 	if have != nil && (have.Spec.ClusterIP == corev1.ClusterIPNone) != (want.Spec.ClusterIP == corev1.ClusterIPNone) {
 		return w.deleteMirror(ctx, have)
@@ -110,5 +111,5 @@ func (w writer) deleteMirror(ctx context.Context, s *corev1.Service) error {
 	if s.DeletionTimestamp != nil {
 		return nil
 	}
-	return deleted("mirror", w.conf.Kubernetes.CoreV1().Services(s.Namespace).Delete(ctx, s.Name, precondition(s)))
+	return deleteError("mirror", w.cfg.Kubernetes.CoreV1().Services(s.Namespace).Delete(ctx, s.Name, onlyThis(s)))
 }

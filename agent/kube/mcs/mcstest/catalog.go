@@ -21,30 +21,32 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// Catalog is the real catalog without raft in front of it, seen by a gateway of
-// one datacenter. The datacenter with ordinal n has 10.n.0.0/16 and fd00:n::/64.
+// Catalog is a catalog without raft, as accessed by gateway gw0 of one datacenter. The
+// datacenter with ordinal n has the prefixes 10.n.0.0/16 and fd00:n::/64.
 type Catalog struct {
-	shared *log
+	shared *commandLog
 	author catalog.GatewayID
 }
 
-// log applies commands one after the other.
-type log struct {
+// commandLog applies commands in sequence.
+type commandLog struct {
 	mu     sync.Mutex
 	state  *catalog.State
 	index  uint64
 	closed bool // no leader
 }
 
-// ErrNoLeader is what Propose fails with while there is none.
+// ErrNoLeader is the error of Propose while there is no leader.
 type ErrNoLeader struct{}
 
+// Error implements error.
 func (ErrNoLeader) Error() string { return "no leader" }
 
-// NewCatalog makes a federation of datacenters, seen from the first.
+// NewCatalog returns the catalog of a federation of datacenters, as accessed by the
+// first.
 func NewCatalog(t testing.TB, first catalog.DatacenterName, others ...catalog.DatacenterName) *Catalog {
 	t.Helper()
-	c := &Catalog{shared: &log{state: catalog.New()}, author: catalog.NewGatewayID(first, "gw0")}
+	c := &Catalog{shared: &commandLog{state: catalog.New()}, author: catalog.NewGatewayID(first, "gw0")}
 	const federation = "123e4567-e89b-12d3-a456-426614174000"
 	c.must(t, catalog.NewInit(
 		catalog.Federation{ID: federation, Name: "test", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48")},
@@ -85,18 +87,18 @@ func gateway(dc catalog.DatacenterName) catalog.Gateway {
 	}
 }
 
-// At is the same catalog, seen by another datacenter.
+// At returns the same catalog, as accessed by another datacenter.
 func (c *Catalog) At(dc catalog.DatacenterName) *Catalog {
 	return &Catalog{shared: c.shared, author: catalog.NewGatewayID(dc, "gw0")}
 }
 
-// View returns the state as it is now.
+// View returns the current state.
 func (c *Catalog) View() *catalog.View { return c.shared.state.View() }
 
-// Changed is closed at the next change.
+// Changed returns a channel that is closed at the next change.
 func (c *Catalog) Changed() <-chan struct{} { return c.shared.state.Changed() }
 
-// Propose applies commands, or fails with ErrNoLeader.
+// Propose applies commands. It returns ErrNoLeader while there is no leader.
 func (c *Catalog) Propose(_ context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
 	l := c.shared
 	l.mu.Lock()
@@ -118,21 +120,21 @@ func (c *Catalog) Propose(_ context.Context, cmds ...*catalogpb.Command) ([]cata
 	return l.state.Apply(l.index, entry)
 }
 
-// SetLeader says whether there is a leader: whether Propose works.
+// SetLeader sets whether there is a leader. Without one Propose fails.
 func (c *Catalog) SetLeader(leader bool) {
 	c.shared.mu.Lock()
 	defer c.shared.mu.Unlock()
 	c.shared.closed = !leader
 }
 
-// Put exports a service of the datacenter, with all of its endpoints.
+// Put writes an export of the datacenter, with all of its endpoints.
 func (c *Catalog) Put(t testing.TB, e catalog.Export, slices ...catalog.EndpointSlice) {
 	t.Helper()
 	c.must(t, catalog.NewPutExports([]catalog.Export{e}))
 	c.must(t, catalog.NewPutEndpoints(slices))
 }
 
-// Delete takes an export back.
+// Delete deletes an export of the datacenter.
 func (c *Catalog) Delete(t testing.TB, key catalog.ExportKey) {
 	t.Helper()
 	c.must(t, catalog.NewDeleteExports([]catalog.ExportKey{key}))

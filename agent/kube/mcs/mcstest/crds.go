@@ -12,18 +12,18 @@ import (
 	"sigs.k8s.io/mcs-api/config/crd"
 )
 
-// Release is which CRDs of the Multi-Cluster Services API a cluster has.
+// Release is a set of CRDs of the Multi-Cluster Services API.
 type Release string
 
-// Releases by what they serve. Each later one is an upgrade of those before.
+// Releases in ascending order.
 const (
-	Oldest    Release = "v0.1.0"               // v1alpha1, as the first release had it: with few fields
+	Oldest    Release = "v0.1.0"               // v1alpha1 with the fields of the first release
 	OnlyAlpha Release = "before v1beta1"       // v1alpha1 with all fields
-	Newest    Release = "v1alpha1 and v1beta1" // the chart's
+	Newest    Release = "v1alpha1 and v1beta1" // the CRDs of the chart
 	None      Release = "none"
 )
 
-// newest is the version that is best to use.
+// newest returns the newest served version.
 func (r Release) newest() string {
 	if r == Newest {
 		return beta
@@ -34,7 +34,7 @@ func (r Release) newest() string {
 //go:embed testdata/v0.1.0
 var oldest embed.FS // of github.com/kubernetes-sigs/mcs-api
 
-// CRDs gives those of a release, as decoded JSON.
+// CRDs returns the CRDs of a release, as decoded JSON.
 func CRDs(t testing.TB, release Release) []map[string]any {
 	t.Helper()
 	if release == None {
@@ -58,7 +58,7 @@ func CRDs(t testing.TB, release Release) []map[string]any {
 	return list
 }
 
-// Manifest gives the CRDs of a release for kubectl.
+// Manifest returns the CRDs of a release as a manifest for kubectl.
 func Manifest(t testing.TB, release Release) string {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": CRDs(t, release)})
@@ -66,6 +66,7 @@ func Manifest(t testing.TB, release Release) string {
 	return string(text)
 }
 
+// dropBeta removes v1beta1 from a CRD.
 func dropBeta(object map[string]any) {
 	spec := object["spec"].(map[string]any)
 	spec["versions"] = slices.DeleteFunc(spec["versions"].([]any), func(version any) bool {
@@ -77,7 +78,7 @@ func dropBeta(object map[string]any) {
 
 const alpha, beta = "v1alpha1", "v1beta1"
 
-// schemas gives the schema of each kind that a release serves in a version.
+// schemas returns the schema of each kind that a release serves in a version.
 func schemas(t testing.TB, release Release, version string) map[string]map[string]any {
 	t.Helper()
 	found := make(map[string]map[string]any)
@@ -94,8 +95,8 @@ func schemas(t testing.TB, release Release, version string) map[string]map[strin
 	return found
 }
 
-// admit does to a decoded object what an API server does: what its schema does not
-// know is dropped, and too long lists are refused.
+// admit validates a decoded object against its schema as an API server does: it drops
+// unknown fields, and refuses lists that are too long.
 func admit(value any, schema map[string]any) (any, error) {
 	switch value := value.(type) {
 	case map[string]any:

@@ -17,27 +17,27 @@ import (
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// described is the discovery of a fake API server. What answers its requests
-// otherwise sees them as those to get "resource" of a version.
-type described struct {
+// fakeDiscovery is the discovery of a fake API server. Reactions of Cluster.React get its
+// requests as "get" of the resource "resource" of a version.
+type fakeDiscovery struct {
 	*fakediscovery.FakeDiscovery
-	served *served
+	crds *fakeCRDs
 }
 
-var _ discovery.DiscoveryInterfaceWithContext = described{}
+var _ discovery.DiscoveryInterfaceWithContext = fakeDiscovery{}
 
 // ServerResourcesForGroupVersionWithContext implements discovery.DiscoveryInterfaceWithContext.
-func (d described) ServerResourcesForGroupVersionWithContext(_ context.Context, text string) (*metav1.APIResourceList, error) {
+func (d fakeDiscovery) ServerResourcesForGroupVersionWithContext(_ context.Context, text string) (*metav1.APIResourceList, error) {
 	version, err := schema.ParseGroupVersion(text)
 	if err != nil {
 		return nil, err
 	}
-	asked := clienttesting.ActionImpl{Verb: "get", Resource: version.WithResource("resource")}
-	if _, err := d.Invokes(asked, nil); err != nil {
+	get := clienttesting.ActionImpl{Verb: "get", Resource: version.WithResource("resource")}
+	if _, err := d.Invokes(get, nil); err != nil {
 		return nil, err
 	}
 	list := &metav1.APIResourceList{GroupVersion: text}
-	for kind := range d.served.kinds(version.Version) {
+	for kind := range d.crds.kinds(version.Version) {
 		list.APIResources = append(list.APIResources, metav1.APIResource{Name: strings.ToLower(kind) + "s", Kind: kind, Namespaced: true})
 	}
 	if len(list.APIResources) == 0 {
@@ -47,15 +47,15 @@ func (d described) ServerResourcesForGroupVersionWithContext(_ context.Context, 
 }
 
 // OpenAPIV3WithContext implements discovery.DiscoveryInterfaceWithContext.
-func (d described) OpenAPIV3WithContext(context.Context) openapi.ClientWithContext {
+func (d fakeDiscovery) OpenAPIV3WithContext(context.Context) openapi.ClientWithContext {
 	client := openapitest.NewFakeClient()
 	for _, version := range []string{alpha, beta} {
 		all := make(map[string]any)
-		for kind, found := range d.served.kinds(version) {
+		for kind, found := range d.crds.kinds(version) {
 			all["io.x-k8s.multicluster."+version+"."+kind] = found
 		}
 		text, err := json.Marshal(map[string]any{"components": map[string]any{"schemas": all}})
-		require.NoError(d.served.t, err)
+		require.NoError(d.crds.t, err)
 		client.PathsMap["apis/"+mcsv1.GroupName+"/"+version] = openapitest.FakeGroupVersion{GVSpec: text}
 	}
 	return openapi.ToClientWithContext(client)

@@ -1,4 +1,3 @@
-// Package mcstest holds what the tests of the Multi-Cluster Services API share:
-// a catalog without raft, and the table of promises that runs against the fake
-// API and against a real API server.
+// Package mcstest is the contract of the controllers of multi-cluster services, for an
+// API server in memory and a real one, with a fake cluster and a catalog without raft.
 package mcstest

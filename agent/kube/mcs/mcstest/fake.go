@@ -27,9 +27,9 @@ type Cluster struct {
 	Release    Release // of the CRDs
 }
 
-// NewFake is a cluster in memory. Of what an API server does it does this: it
-// gives objects a UID, a time and a generation, Services an address, and keeps of
-// a custom resource what its CRD knows.
+// NewFake returns a cluster in memory. Unlike the fake clients of client-go it sets the
+// UID, creation time and generation of objects and the addresses of Services, and
+// prunes custom resources to the fields of their CRDs.
 func NewFake(t testing.TB, release Release) Cluster {
 	core, mcs := corefake.NewSimpleClientset(), mcsfake.NewSimpleClientset()
 	var count atomic.Int64
@@ -52,7 +52,7 @@ func NewFake(t testing.TB, release Release) Cluster {
 		return false, nil, nil
 	}
 	core.PrependReactor("create", "*", admit)
-	crds := &served{t: t, tracker: mcs.Tracker(), create: admit}
+	crds := &fakeCRDs{t: t, tracker: mcs.Tracker(), create: admit}
 	crds.install(release)
 	mcs.PrependReactor("*", "serviceexports", crds.react)
 	mcs.PrependReactor("*", "serviceimports", crds.react)
@@ -60,17 +60,17 @@ func NewFake(t testing.TB, release Release) Cluster {
 	return Cluster{Kubernetes: core, MCS: fakeMCS{mcs, crds}, Release: release}
 }
 
-// React lets a fake cluster answer requests otherwise; not those to watch.
-func (c Cluster) React(answer clienttesting.ReactionFunc) {
+// React adds a reaction to all requests to a fake cluster but watches.
+func (c Cluster) React(reaction clienttesting.ReactionFunc) {
 	if fake, ok := c.MCS.(fakeMCS); ok {
-		fake.PrependReactor("*", "*", answer)
+		fake.PrependReactor("*", "*", reaction)
 	}
 	if fake, ok := c.Kubernetes.(*corefake.Clientset); ok {
-		fake.PrependReactor("*", "*", answer)
+		fake.PrependReactor("*", "*", reaction)
 	}
 }
 
-// Upgrade installs other CRDs in a fake cluster.
+// Upgrade replaces the CRDs of a fake cluster.
 func (c Cluster) Upgrade(release Release) Cluster {
 	if fake, ok := c.MCS.(fakeMCS); ok {
 		fake.crds.install(release)
@@ -79,7 +79,7 @@ func (c Cluster) Upgrade(release Release) Cluster {
 	return c
 }
 
-// Writes counts the requests to a fake cluster that write ServiceExports and
+// Writes returns the number of requests to a fake cluster that write ServiceExports or
 // ServiceImports.
 func (c Cluster) Writes() int {
 	fake, ok := c.MCS.(fakeMCS)
@@ -95,20 +95,23 @@ func (c Cluster) Writes() int {
 	return count
 }
 
-// fakeMCS tells informers what the fake clients of Kubernetes tell of themselves.
+// fakeMCS is a fake client of the API that supports discovery and, like those of
+// Kubernetes, informers.
 type fakeMCS struct {
 	*mcsfake.Clientset
-	crds *served
+	crds *fakeCRDs
 }
 
-// IsWatchListSemanticsUnSupported implements an interface of client-go.
+// IsWatchListSemanticsUnSupported makes informers list and watch, see
+// k8s.io/client-go/util/watchlist.
 func (fakeMCS) IsWatchListSemanticsUnSupported() bool { return true }
 
 // Discovery implements versioned.Interface.
 func (f fakeMCS) Discovery() discovery.DiscoveryInterface {
-	return described{&fakediscovery.FakeDiscovery{Fake: &f.Fake}, f.crds}
+	return fakeDiscovery{&fakediscovery.FakeDiscovery{Fake: &f.Fake}, f.crds}
 }
 
+// allocate sets the addresses of a Service.
 func allocate(s *corev1.Service, n int64) {
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return

@@ -12,36 +12,36 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// RunUpgrade checks that a controller follows CRDs that are upgraded while it
-// runs, from the oldest to the newest: what is exported and imported stays, and
-// has then what only the newer API knows.
+// RunUpgrade checks that a controller follows an upgrade of the CRDs from the oldest to
+// the newest while it runs: exports and imports are kept, and get the fields of the
+// newer version.
 func RunUpgrade(t *testing.T, old Cluster, upgrade func() Cluster) {
-	b := newBench(t, old)
-	b.service("web", nil, "10.1.0.1")
-	b.export("web")
-	b.at("west", b.ns, "web", younger, nil, "10.2.0.1")
-	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1")
-	b.eventually(b.condition("web", mcsv1.ServiceExportConditionReady), "True Exported")
-	services := b.cluster.Kubernetes.CoreV1().Services(b.ns)
-	derived := mcs.DerivedName(catalog.ServiceName{Namespace: b.ns, Name: "web"})
+	f := newFixture(t, old)
+	f.createService("web", nil, "10.1.0.1")
+	f.createExport("web")
+	f.exportFrom("west", f.ns, "web", younger, nil, "10.2.0.1")
+	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1")
+	f.eventually(f.condition("web", mcsv1.ServiceExportConditionReady), "True Exported")
+	services := f.cluster.Kubernetes.CoreV1().Services(f.ns)
+	derived := mcs.DerivedName(catalog.ServiceName{Namespace: f.ns, Name: "web"})
 	before, err := services.Get(t.Context(), derived, metav1.GetOptions{})
 	require.NoError(t, err)
-	b.eventually(b.published("web"), "ClusterSetIP | 10.1.0.1")
+	f.eventually(f.published("web"), "ClusterSetIP | 10.1.0.1")
 
-	b.cluster = upgrade()
-	b.eventually(func() string {
+	f.cluster = upgrade()
+	f.eventually(func() string {
 		s, err := services.Get(t.Context(), derived, metav1.GetOptions{})
-		require.NoError(t, err, "it stays")
-		require.Equal(t, "ClusterSetIP | 10.1.0.1", b.published("web")(), "it stays exported")
+		require.NoError(t, err, "the derived Service is kept")
+		require.Equal(t, "ClusterSetIP | 10.1.0.1", f.published("web")(), "the export is kept")
 		return s.OwnerReferences[0].APIVersion
 	}, mcsv1.GroupVersion.String())
-	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1") // and ready
+	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1") // including ready
 	after, err := services.Get(t.Context(), derived, metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, before.UID, after.UID)
-	assert.Equal(t, before.Spec.ClusterIPs, after.Spec.ClusterIPs, "clients go on")
-	b.endpoints("web", "10.1.0.2")
-	b.eventually(b.imported(b.ns, "web"), "ClusterSetIP east west | 10.1.0.2 10.2.0.1")
-	b.unexport("web")
-	b.eventually(b.published("web"), "none")
+	assert.Equal(t, before.Spec.ClusterIPs, after.Spec.ClusterIPs, "clients are not interrupted")
+	f.setEndpoints("web", "10.1.0.2")
+	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.1.0.2 10.2.0.1")
+	f.deleteExport("web")
+	f.eventually(f.published("web"), "none")
 }

@@ -16,19 +16,19 @@ import (
 )
 
 // KEP-1645, "Exporting Services" and "Service Types".
-func TestConditionValidSaysWhetherAServiceCanBeExported(t *testing.T) {
+func TestConditionValidReportsWhetherAServiceCanBeExported(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit   func(*mcs.Source)
-		reason string // empty: no condition at all
+		reason string // empty: no condition
 		export bool
 	}{
-		"ClusterIP":        {func(*mcs.Source) {}, "Valid", true},
-		"NodePort":         {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeNodePort }, "Valid", true},
-		"LoadBalancer":     {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeLoadBalancer }, "Valid", true},
-		"ExternalName":     {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeExternalName }, "InvalidServiceType", false},
-		"no Service":       {func(s *mcs.Source) { s.Service = nil }, "NoService", false},
-		"no export":        {func(s *mcs.Source) { s.Export = nil }, "", false},
-		"export that goes": {func(s *mcs.Source) { s.Export.DeletionTimestamp = to(metav1.Now()) }, "", false},
+		"ClusterIP":      {func(*mcs.Source) {}, "Valid", true},
+		"NodePort":       {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeNodePort }, "Valid", true},
+		"LoadBalancer":   {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeLoadBalancer }, "Valid", true},
+		"ExternalName":   {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeExternalName }, "InvalidServiceType", false},
+		"no Service":     {func(s *mcs.Source) { s.Service = nil }, "NoService", false},
+		"no export":      {func(s *mcs.Source) { s.Export = nil }, "", false},
+		"deleted export": {func(s *mcs.Source) { s.Export.DeletionTimestamp = to(metav1.Now()) }, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := source()
@@ -44,7 +44,7 @@ func TestConditionValidSaysWhetherAServiceCanBeExported(t *testing.T) {
 	}
 }
 
-func TestExportCarriesWhatTheServiceSays(t *testing.T) {
+func TestExportHasThePropertiesOfItsService(t *testing.T) {
 	s := source()
 	s.Export.Spec.ExportedLabels = map[string]string{"a": "b"}
 	s.Export.Spec.ExportedAnnotations = map[string]string{"c": "d"}
@@ -68,7 +68,7 @@ func TestExportCarriesWhatTheServiceSays(t *testing.T) {
 	assert.Equal(t, catalog.Headless, mcs.Publish(east(), s).Export.Type)
 }
 
-func TestAffinityThatIsUnknownIsToldOf(t *testing.T) {
+func TestUnknownAffinityIsReported(t *testing.T) {
 	s := source()
 	s.Export.Annotations = map[string]string{mcs.AffinityAnnotation: "near"}
 	p := mcs.Publish(east(), s)
@@ -76,9 +76,9 @@ func TestAffinityThatIsUnknownIsToldOf(t *testing.T) {
 	assert.Contains(t, p.Valid.Message, `"near" is unknown`)
 }
 
-func TestEndpointsThatOthersCannotReachAreLeftOut(t *testing.T) {
+func TestEndpointsOutsideThePrefixesAreExcluded(t *testing.T) {
 	s := source()
-	s.Slices = append(s.Slices, slice("web-foreign", "192.0.2.1", "10.1.0.9"), slice("web-v6", "fd00:1::7"))
+	s.Slices = append(s.Slices, slice("web-outside", "192.0.2.1", "10.1.0.9"), slice("web-v6", "fd00:1::7"))
 	ours := slice("web-west", "10.1.0.100")
 	ours.Labels[discoveryv1.LabelManagedBy] = mcs.ManagedBy
 	names := slice("web-names", "10.1.0.101")
@@ -91,9 +91,9 @@ func TestEndpointsThatOthersCannotReachAreLeftOut(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"web-abc 10.1.0.1 false", "web-abc 10.1.0.2 true", "web-foreign 10.1.0.9 true", "web-v6 fd00:1::7 true",
+		"web-abc 10.1.0.1 false", "web-abc 10.1.0.2 true", "web-outside 10.1.0.9 true", "web-v6 fd00:1::7 true",
 	}, got)
-	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, p.Foreign)
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, p.Excluded)
 	assert.Equal(t, "node-1", p.Nodes[netip.MustParseAddr("10.1.0.9")])
 	assert.Contains(t, mcs.ReadyCondition(p, true, nil).Message, "192.0.2.1")
 }

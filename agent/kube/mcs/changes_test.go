@@ -25,47 +25,46 @@ func publication(addresses ...string) mcs.Publication {
 	return p
 }
 
-func TestCatalogIsMadeToSayWhatItShould(t *testing.T) {
+func TestDiffBringsTheCatalogToThePublications(t *testing.T) {
 	c := mcstest.NewCatalog(t, "east", "west")
 	api := catalog.ServiceName{Namespace: "shop", Name: "api"}
 	west := c.At("west")
-	theirs := exported("west")
-	west.Put(t, theirs, endpoints("west", "http", "10.2.0.1"))
+	west.Put(t, exported("west"), endpoints("west", "http", "10.2.0.1"))
 	steps := []struct {
 		want map[catalog.ServiceName]mcs.Publication
 		text string
 	}{
-		{map[catalog.ServiceName]mcs.Publication{web(): publication("10.1.0.1")}, "exports 1 slices 1 gone 0 0"},
-		{map[catalog.ServiceName]mcs.Publication{web(): publication("10.1.0.2")}, "exports 0 slices 1 gone 0 0"},
-		{map[catalog.ServiceName]mcs.Publication{web(): publication()}, "exports 0 slices 0 gone 0 1"},
-		{map[catalog.ServiceName]mcs.Publication{web(): publication("10.1.0.2"), api: {}}, "exports 0 slices 1 gone 0 0"},
-		{map[catalog.ServiceName]mcs.Publication{web(): {}}, "exports 0 slices 0 gone 1 0"},
-		{nil, "exports 0 slices 0 gone 0 0"},
+		{map[catalog.ServiceName]mcs.Publication{web(): publication("10.1.0.1")}, "exports 1 slices 1 deleted 0 0"},
+		{map[catalog.ServiceName]mcs.Publication{web(): publication("10.1.0.2")}, "exports 0 slices 1 deleted 0 0"},
+		{map[catalog.ServiceName]mcs.Publication{web(): publication()}, "exports 0 slices 0 deleted 0 1"},
+		{map[catalog.ServiceName]mcs.Publication{web(): publication("10.1.0.2"), api: {}}, "exports 0 slices 1 deleted 0 0"},
+		{map[catalog.ServiceName]mcs.Publication{web(): {}}, "exports 0 slices 0 deleted 1 0"},
+		{nil, "exports 0 slices 0 deleted 0 0"},
 	}
 	for i, s := range steps {
-		m := mcs.FindMissing(c.View(), "east", s.want, none)
-		assert.Equal(t, s.text, fmt.Sprintf("exports %d slices %d gone %d %d",
-			len(m.Exports), len(m.Slices), len(m.GoneExports), len(m.GoneSlices)), "step %d", i)
-		results, err := c.Propose(t.Context(), m.Commands()...)
+		changes := mcs.Diff(c.View(), "east", s.want, none)
+		assert.Equal(t, s.text, fmt.Sprintf("exports %d slices %d deleted %d %d",
+			len(changes.Exports), len(changes.Slices), len(changes.DeletedExports), len(changes.DeletedSlices)), "step %d", i)
+		results, err := c.Propose(t.Context(), changes.Commands()...)
 		require.NoError(t, err)
 		for _, r := range results {
 			require.Nil(t, r.Refusal)
 		}
-		assert.Empty(t, mcs.FindMissing(c.View(), "east", s.want, none).Commands(), "step %d", i)
+		assert.Empty(t, mcs.Diff(c.View(), "east", s.want, none).Commands(), "step %d", i)
 	}
-	assert.Len(t, c.View().EndpointSlices(catalog.ExportFilter{}), 1, "the other's stay")
+	assert.Len(t, c.View().EndpointSlices(catalog.ExportFilter{}), 1, "the records of west stay")
 }
 
-func TestWhatIsHeldIsNeitherWrittenNorDeleted(t *testing.T) {
+func TestHeldServiceIsNeitherWrittenNorDeleted(t *testing.T) {
 	c := mcstest.NewCatalog(t, "east")
 	c.Put(t, exported("east"))
 	held := func(name catalog.ServiceName) bool { return name == web() }
 	want := map[catalog.ServiceName]mcs.Publication{web(): publication("10.1.0.1")}
-	assert.Empty(t, mcs.FindMissing(c.View(), "east", want, held).Commands())
+	assert.Empty(t, mcs.Diff(c.View(), "east", want, held).Commands())
 }
 
-// What the coalescing is for: endpoint churn goes through raft.
-func TestBurstGoesIntoFewCommands(t *testing.T) {
+// Endpoint changes go through raft, so a burst of them must fit in few entries.
+func TestBurstOfEndpointsFitsInFewCommands(t *testing.T) {
 	want := map[catalog.ServiceName]mcs.Publication{}
 	for i := range 50 {
 		e := exported("east")
@@ -81,12 +80,12 @@ func TestBurstGoesIntoFewCommands(t *testing.T) {
 	}
 	c := mcstest.NewCatalog(t, "east")
 	start := time.Now()
-	cmds := mcs.FindMissing(c.View(), "east", want, none).Commands()
+	cmds := mcs.Diff(c.View(), "east", want, none).Commands()
 	assert.Less(t, len(cmds), 8)
 	_, err := c.Propose(t.Context(), cmds...)
 	require.NoError(t, err)
 	t.Logf("5,000 endpoints: %d commands, %s", len(cmds), time.Since(start))
-	parts := mcs.FindMissing(catalog.New().View(), "east", want, none).ByName()
+	parts := mcs.Diff(catalog.New().View(), "east", want, none).ByName()
 	assert.Len(t, parts, 50)
 	assert.Len(t, parts[catalog.ServiceName{Namespace: "shop", Name: "s7"}].Commands(), 2)
 }

@@ -16,47 +16,47 @@ import (
 	"sigs.k8s.io/mcs-api/pkg/client/clientset/versioned/scheme"
 )
 
-// served is the CRDs of a fake API server. Objects are stored as v1beta1, and are
-// read and written in each version that is served, with its fields.
-type served struct {
+// fakeCRDs are the CRDs of a fake API server. Objects are stored as v1beta1, and are read
+// and written in each served version with the fields of that version.
+type fakeCRDs struct {
 	t       testing.TB
 	tracker clienttesting.ObjectTracker
-	create  clienttesting.ReactionFunc // sees what is created, as it is stored
+	create  clienttesting.ReactionFunc // called for a created object as it is stored
 
 	mu      sync.Mutex                           // guards all following fields
 	schemas map[string]map[string]map[string]any // by version and kind
 }
 
-func (s *served) install(release Release) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.schemas = map[string]map[string]map[string]any{alpha: schemas(s.t, release, alpha), beta: schemas(s.t, release, beta)}
+func (c *fakeCRDs) install(release Release) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.schemas = map[string]map[string]map[string]any{alpha: schemas(c.t, release, alpha), beta: schemas(c.t, release, beta)}
 }
 
-func (s *served) kinds(version string) map[string]map[string]any {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.schemas[version]
+func (c *fakeCRDs) kinds(version string) map[string]map[string]any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.schemas[version]
 }
 
-// react answers a request in whatever version it is, if that is served.
-func (s *served) react(action clienttesting.Action) (bool, runtime.Object, error) {
+// react handles a request in any version, which must be served.
+func (c *fakeCRDs) react(action clienttesting.Action) (bool, runtime.Object, error) {
 	version := action.GetResource().Version
-	if len(s.kinds(version)) == 0 {
+	if len(c.kinds(version)) == 0 {
 		return true, nil, apierrors.NewNotFound(action.GetResource().GroupResource(), "")
 	}
 	var err error
 	switch a := action.(type) {
 	case clienttesting.CreateActionImpl:
 		a.Resource.Version = beta
-		if a.Object, err = s.store(a.Object, version); err == nil {
-			_, _, err = s.create(a)
+		if a.Object, err = c.store(a.Object, version); err == nil {
+			_, _, err = c.create(a)
 		}
 		action = a
 	case clienttesting.UpdateActionImpl:
 		a.Resource.Version = beta
-		if a.Object, err = s.store(a.Object, version); err == nil && s.has(a) {
-			action = clienttesting.NewGetAction(a.Resource, a.Namespace, name(a.Object)) // no event: nothing has changed
+		if a.Object, err = c.store(a.Object, version); err == nil && c.has(a) {
+			action = clienttesting.NewGetAction(a.Resource, a.Namespace, name(a.Object)) // no event for an update without a change
 			break
 		}
 		action = a
@@ -73,16 +73,16 @@ func (s *served) react(action clienttesting.Action) (bool, runtime.Object, error
 	if err != nil {
 		return true, nil, err
 	}
-	_, object, err := clienttesting.ObjectReaction(s.tracker)(action)
+	_, object, err := clienttesting.ObjectReaction(c.tracker)(action)
 	if err == nil && object != nil {
 		object, err = convert(object, version, keep)
 	}
 	return true, object, err
 }
 
-// has says whether an update changes nothing.
-func (s *served) has(a clienttesting.UpdateActionImpl) bool {
-	have, err := s.tracker.Get(a.Resource, a.Namespace, name(a.Object))
+// has reports whether the object of an update is stored without a difference.
+func (c *fakeCRDs) has(a clienttesting.UpdateActionImpl) bool {
+	have, err := c.tracker.Get(a.Resource, a.Namespace, name(a.Object))
 	return err == nil && equality.Semantic.DeepEqual(have, a.Object)
 }
 
@@ -94,10 +94,10 @@ func name(object runtime.Object) string {
 	return m.GetName()
 }
 
-// store gives what is kept of an object that is written in a version.
-func (s *served) store(object runtime.Object, version string) (runtime.Object, error) {
+// store returns the stored object for one that is written in a version.
+func (c *fakeCRDs) store(object runtime.Object, version string) (runtime.Object, error) {
 	return convert(object, beta, func(kind string, decoded any) (any, error) {
-		kept, err := admit(decoded, s.kinds(version)[kind])
+		kept, err := admit(decoded, c.kinds(version)[kind])
 		if err != nil {
 			return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
 				Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid, Message: err.Error(),
@@ -107,20 +107,20 @@ func (s *served) store(object runtime.Object, version string) (runtime.Object, e
 	})
 }
 
-// watch begins where the list ended, as the clients of Kubernetes do and those
-// that mcs-api generates do not: they lose what comes in between.
-func (s *served) watch(action clienttesting.Action) (bool, watch.Interface, error) {
+// watch starts at the resource version of the list, as the fake clients of Kubernetes
+// do. Those of mcs-api do not, and lose the events in between.
+func (c *fakeCRDs) watch(action clienttesting.Action) (bool, watch.Interface, error) {
 	w, ok := action.(clienttesting.WatchActionImpl)
 	if !ok {
 		return false, nil, nil
 	}
 	resource := w.GetResource()
 	version := resource.Version
-	if len(s.kinds(version)) == 0 {
+	if len(c.kinds(version)) == 0 {
 		return true, nil, apierrors.NewNotFound(resource.GroupResource(), "")
 	}
 	resource.Version = beta
-	found, err := s.tracker.Watch(resource, w.GetNamespace(), w.ListOptions)
+	found, err := c.tracker.Watch(resource, w.GetNamespace(), w.ListOptions)
 	if err != nil {
 		return true, nil, err
 	}
@@ -160,8 +160,8 @@ func convertEvents(from watch.Interface, version string) watch.Interface {
 
 func keep(_ string, decoded any) (any, error) { return decoded, nil }
 
-// convert gives an object or a list in another version, by what is written of it:
-// nothing here knows the conversions of the controllers.
+// convert converts an object or a list to another version by its JSON, independently of
+// the conversions of the controller. change edits the decoded object.
 func convert(object runtime.Object, version string, change func(kind string, decoded any) (any, error)) (runtime.Object, error) {
 	kinds, _, err := scheme.Scheme.ObjectKinds(object)
 	if err != nil {

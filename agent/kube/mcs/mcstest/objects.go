@@ -2,22 +2,27 @@ package mcstest
 
 import (
 	"context"
+	"testing"
 
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/meshway/meshway/agent/kube/mcs/controller"
 )
 
-// What people do in a cluster, in the newest version that it serves.
+// The functions below read and write objects in the newest served version.
 
-// Import gives a ServiceImport.
+// Import returns a ServiceImport.
 func (c Cluster) Import(ctx context.Context, namespace, name string) (*mcsv1.ServiceImport, error) {
 	if c.Release == Newest {
 		return c.MCS.MulticlusterV1beta1().ServiceImports(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
-	older, err := c.MCS.MulticlusterV1alpha1().ServiceImports(namespace).Get(ctx, name, metav1.GetOptions{})
-	return newer[mcsv1.ServiceImport](older, err)
+	alphaObject, err := c.MCS.MulticlusterV1alpha1().ServiceImports(namespace).Get(ctx, name, metav1.GetOptions{})
+	return fromAlpha[mcsv1.ServiceImport](alphaObject, err)
 }
 
 func (c Cluster) deleteImport(ctx context.Context, namespace, name string) error {
@@ -27,16 +32,16 @@ func (c Cluster) deleteImport(ctx context.Context, namespace, name string) error
 	return c.MCS.MulticlusterV1alpha1().ServiceImports(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 }
 
-// Export gives a ServiceExport.
+// Export returns a ServiceExport.
 func (c Cluster) Export(ctx context.Context, namespace, name string) (*mcsv1.ServiceExport, error) {
 	if c.Release == Newest {
 		return c.MCS.MulticlusterV1beta1().ServiceExports(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
-	older, err := c.MCS.MulticlusterV1alpha1().ServiceExports(namespace).Get(ctx, name, metav1.GetOptions{})
-	return newer[mcsv1.ServiceExport](older, err)
+	alphaObject, err := c.MCS.MulticlusterV1alpha1().ServiceExports(namespace).Get(ctx, name, metav1.GetOptions{})
+	return fromAlpha[mcsv1.ServiceExport](alphaObject, err)
 }
 
-// CreateExport makes a ServiceExport.
+// CreateExport creates a ServiceExport.
 func (c Cluster) CreateExport(ctx context.Context, e *mcsv1.ServiceExport) error {
 	if c.Release == Newest {
 		_, err := c.MCS.MulticlusterV1beta1().ServiceExports(e.Namespace).Create(ctx, e, metav1.CreateOptions{})
@@ -57,13 +62,28 @@ func (c Cluster) deleteExport(ctx context.Context, namespace, name string) error
 	return c.MCS.MulticlusterV1alpha1().ServiceExports(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 }
 
-func newer[T any](older runtime.Object, err error) (*T, error) {
+// fromAlpha converts an object of v1alpha1 to v1beta1.
+func fromAlpha[T any](alphaObject runtime.Object, err error) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	object, err := convert(older, beta, keep)
+	object, err := convert(alphaObject, beta, keep)
 	if err != nil {
 		return nil, err
 	}
 	return any(object).(*T), nil
+}
+
+// LeaseHolder returns the holder of the Lease of the controllers, empty if there is none.
+func (c Cluster) LeaseHolder(t testing.TB, namespace string) string {
+	t.Helper()
+	lease, err := c.Kubernetes.CoordinationV1().Leases(namespace).Get(t.Context(), controller.LeaseName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return ""
+	}
+	require.NoError(t, err)
+	if lease.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *lease.Spec.HolderIdentity
 }

@@ -8,28 +8,31 @@ import (
 )
 
 // Grace is how long a datacenter may be unreachable before its endpoints are
-// left out: longer than a gateway takes to restart.
+// withdrawn. It is longer than the restart of a gateway takes.
 const Grace = 10 * time.Second
 
-// Outage is which of the other datacenters cannot be used now, each list sorted.
+// Outage lists the other datacenters that cannot be used. Both lists are sorted.
 type Outage struct {
-	// Withdrawn are left out of all services.
+	// The endpoints of Withdrawn are removed from all services.
 	Withdrawn []catalog.DatacenterName
-	// Doubtful are left out of services that local endpoints can do without them:
-	// no other datacenter is reachable, so it may be this one that is cut off.
+	// The endpoints of Doubtful are removed from services that have local endpoints
+	// for the same ports. No other datacenter is reachable, so this one may be the
+	// one that is cut off.
 	Doubtful []catalog.DatacenterName
 }
 
-// Equal says whether o and other are the same.
+// Equal reports whether o and other are the same.
 func (o Outage) Equal(other Outage) bool {
 	return slices.Equal(o.Withdrawn, other.Withdrawn) && slices.Equal(o.Doubtful, other.Doubtful)
 }
 
-// Judge says which of the other datacenters cannot be used: those that have been
-// unreachable, on the data plane's word, for longer than Grace. When all others
-// look unreachable it is we who are cut off: who was withdrawn before stays so, and
-// nobody else is, but what can be had here no longer depends on them.
-func Judge(now time.Time, others []catalog.DatacenterName, unreachable map[catalog.DatacenterName]time.Time, before Outage) Outage {
+// FindOutage returns the outage at now. unreachable has the time since when the data
+// plane does not reach a datacenter of others; before is the previous result.
+//
+// A datacenter is withdrawn once it is unreachable for Grace. If all others are
+// unreachable, this datacenter is considered cut off: those withdrawn before stay
+// withdrawn, and the rest becomes doubtful after Grace.
+func FindOutage(now time.Time, others []catalog.DatacenterName, unreachable map[catalog.DatacenterName]time.Time, before Outage) Outage {
 	var out Outage
 	reachable := false
 	for _, dc := range slices.Sorted(slices.Values(others)) {

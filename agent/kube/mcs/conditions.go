@@ -11,10 +11,10 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Assign completes a ServiceImport by what its derived Service got: the
-// clusterset IPs and, in their order, their families. Nil: there is no such
-// Service yet, or none because of problem.
-func Assign(i *mcsv1.ServiceImport, service *corev1.Service, problem string) {
+// CompleteImport sets the clusterset IPs, their families in the same order, and the
+// condition Ready of i from its derived Service. service is nil while the Service
+// does not exist. problem is the reason why it could not be written, empty if none.
+func CompleteImport(i *mcsv1.ServiceImport, service *corev1.Service, problem string) {
 	ready := metav1.Condition{
 		Type: string(mcsv1.ServiceImportConditionReady), Status: metav1.ConditionTrue,
 		Reason: string(mcsv1.ServiceImportReasonReady), Message: "the service can be used",
@@ -38,15 +38,16 @@ func Assign(i *mcsv1.ServiceImport, service *corev1.Service, problem string) {
 	i.Status.Conditions = []metav1.Condition{ready}
 }
 
-// Complain adds to what a ServiceImport says of itself; it can be used all the same.
-func Complain(i *mcsv1.ServiceImport, problem string) {
+// AppendProblem appends problem to the messages of the conditions of i. It does not
+// change their status: i remains usable.
+func AppendProblem(i *mcsv1.ServiceImport, problem string) {
 	for n := range i.Status.Conditions {
 		i.Status.Conditions[n].Message = shorten(i.Status.Conditions[n].Message + "; " + problem)
 	}
 }
 
-// ReadyCondition says how far the export has come. Written: the catalog says
-// what it should. The refusal is the catalog's, nil if there is none.
+// ReadyCondition returns the condition Ready of a ServiceExport. written is whether
+// the catalog holds the publication; refusal is the catalog's, nil if there is none.
 func ReadyCondition(p Publication, written bool, refusal *catalog.Refusal) metav1.Condition {
 	c := metav1.Condition{Type: string(mcsv1.ServiceExportConditionReady), ObservedGeneration: p.Valid.ObservedGeneration}
 	set := func(status metav1.ConditionStatus, reason mcsv1.ServiceExportConditionReason, message string) metav1.Condition {
@@ -57,13 +58,13 @@ func ReadyCondition(p Publication, written bool, refusal *catalog.Refusal) metav
 	case p.Export == nil:
 		return set(metav1.ConditionFalse, mcsv1.ServiceExportReasonFailed, "the export is not valid")
 	case refusal != nil:
-		return set(metav1.ConditionFalse, mcsv1.ServiceExportReasonFailed, "the catalog refuses it: "+shorten(refusal.Error()))
+		return set(metav1.ConditionFalse, mcsv1.ServiceExportReasonFailed, "the catalog refuses the export: "+shorten(refusal.Error()))
 	case !written:
-		return set(metav1.ConditionFalse, mcsv1.ServiceExportReasonPending, "waiting for the catalog to take it")
-	case len(p.Foreign) > 0:
+		return set(metav1.ConditionFalse, mcsv1.ServiceExportReasonPending, "waiting to be written into the catalog")
+	case len(p.Excluded) > 0:
 		return set(metav1.ConditionTrue, mcsv1.ServiceExportReasonExported, fmt.Sprintf(
-			"exported without %d endpoints, such as %s, that are in no prefix of this datacenter: announce theirs",
-			len(p.Foreign), p.Foreign[0]))
+			"exported without %d endpoints, such as %s, that are outside the prefixes of this datacenter: announce a prefix that contains them",
+			len(p.Excluded), p.Excluded[0]))
 	}
-	return set(metav1.ConditionTrue, mcsv1.ServiceExportReasonExported, "all members of the federation know it")
+	return set(metav1.ConditionTrue, mcsv1.ServiceExportReasonExported, "exported to all members of the federation")
 }

@@ -15,31 +15,31 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// errForeign: an object of the same name that Meshway did not write.
-var errForeign = errors.New("it was not made by Meshway")
+// errNotManaged is returned for an object that Meshway did not write.
+var errNotManaged = errors.New("it was not created by Meshway")
 
-// writer writes the objects of one name, each only if it differs. It lives for
-// one reconciliation.
+// writer writes the objects of one name that differ from the cache. It is used for one
+// reconciliation.
 type writer struct {
-	conf  Config
+	cfg   Config
 	api   api
-	local *local
+	cache *clusterCache
 	name  catalog.ServiceName
 	owner metav1.OwnerReference
 }
 
-// serviceImport makes the ServiceImport, or brings all but its IPs and status to
-// what is wanted; finish does those.
+// serviceImport creates the ServiceImport, or updates all of it but the IPs and the
+// status, which writeImportStatus writes.
 func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*mcsv1.ServiceImport, error) {
 	client := w.api.imports(w.name.Namespace)
-	have := w.local.serviceImport(w.name)
+	have := w.cache.serviceImport(w.name)
 	if have == nil {
-		made, err := client.Create(ctx, want, metav1.CreateOptions{})
+		created, err := client.Create(ctx, want, metav1.CreateOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("create ServiceImport: %w", err)
 		}
-		made.Status = mcsv1.ServiceImportStatus{}
-		return made, nil
+		created.Status = mcsv1.ServiceImportStatus{}
+		return created, nil
 	}
 	if have.DeletionTimestamp != nil {
 		return nil, errors.New("replace ServiceImport: the old one is being deleted")
@@ -53,25 +53,26 @@ func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*
 	if equality.Semantic.DeepEqual(have, next) {
 		return have, nil
 	}
-	made, err := client.Update(ctx, next, metav1.UpdateOptions{})
+	updated, err := client.Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("update ServiceImport: %w", err)
 	}
-	return made, nil
+	return updated, nil
 }
 
-// finish writes the IPs and the status of a ServiceImport, as far as they are kept.
-func (w writer) finish(ctx context.Context, have, next *mcsv1.ServiceImport) error {
+// writeImportStatus writes the IPs and the status of a ServiceImport, without fields
+// that the CRD does not have.
+func (w writer) writeImportStatus(ctx context.Context, have, next *mcsv1.ServiceImport) error {
 	client := w.api.imports(w.name.Namespace)
 	next = next.DeepCopy()
-	w.api.keeps.ofImport(next)
+	w.api.fields.pruneImport(next)
 	status := next.Status
 	if !equality.Semantic.DeepEqual(have.Spec, next.Spec) {
-		made, err := client.Update(ctx, next, metav1.UpdateOptions{})
+		updated, err := client.Update(ctx, next, metav1.UpdateOptions{})
 		if err != nil {
 			return fmt.Errorf("update ServiceImport: %w", err)
 		}
-		next = made
+		next = updated
 	}
 	if equality.Semantic.DeepEqual(have.Status, status) {
 		return nil
@@ -79,26 +80,26 @@ func (w writer) finish(ctx context.Context, have, next *mcsv1.ServiceImport) err
 	next = next.DeepCopy()
 	next.Status = status
 	if _, err := client.UpdateStatus(ctx, next, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("write status of ServiceImport: %w", err)
+		return fmt.Errorf("update status of ServiceImport: %w", err)
 	}
 	return nil
 }
 
 func (w writer) deleteImport(ctx context.Context) error {
-	have := w.local.serviceImport(w.name)
+	have := w.cache.serviceImport(w.name)
 	if have == nil || !mcs.IsManaged(have) || have.DeletionTimestamp != nil {
 		return nil
 	}
-	err := w.api.imports(have.Namespace).Delete(ctx, have.Name, precondition(have))
-	return deleted("ServiceImport", err)
+	err := w.api.imports(have.Namespace).Delete(ctx, have.Name, onlyThis(have))
+	return deleteError("ServiceImport", err)
 }
 
-// slices makes the EndpointSlices be those that are wanted and no others. One that
-// fails does not hold back the rest.
+// slices writes the EndpointSlices of want and deletes all others. A slice that fails
+// does not hold back the rest.
 func (w writer) slices(ctx context.Context, want []*discoveryv1.EndpointSlice) error {
-	client := w.conf.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
+	client := w.cfg.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
 	have := make(map[string]*discoveryv1.EndpointSlice)
-	for _, s := range w.local.endpointSlices(importedIndex, w.name) {
+	for _, s := range w.cache.endpointSlices(importedIndex, w.name) {
 		have[s.Name] = s
 	}
 	var failed []error
@@ -107,13 +108,13 @@ func (w writer) slices(ctx context.Context, want []*discoveryv1.EndpointSlice) e
 		delete(have, s.Name)
 	}
 	for _, s := range have {
-		failed = append(failed, deleted("EndpointSlice", client.Delete(ctx, s.Name, precondition(s))))
+		failed = append(failed, deleteError("EndpointSlice", client.Delete(ctx, s.Name, onlyThis(s))))
 	}
 	return errors.Join(failed...)
 }
 
 func (w writer) slice(ctx context.Context, have, want *discoveryv1.EndpointSlice) error {
-	client := w.conf.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
+	client := w.cfg.Kubernetes.DiscoveryV1().EndpointSlices(w.name.Namespace)
 	want.OwnerReferences = []metav1.OwnerReference{w.owner}
 	if have == nil {
 		if _, err := client.Create(ctx, want, metav1.CreateOptions{}); err != nil {
@@ -133,14 +134,15 @@ func (w writer) slice(ctx context.Context, have, want *discoveryv1.EndpointSlice
 	return nil
 }
 
-// precondition deletes the object that was looked at, not a later one of its name.
-func precondition(object metav1.Object) metav1.DeleteOptions {
+// onlyThis restricts a deletion to object, so that a later one of the same name is kept.
+func onlyThis(object metav1.Object) metav1.DeleteOptions {
 	uid := object.GetUID()
 	return metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
 }
 
-// deleted takes for success that the object is gone already.
-func deleted(kind string, err error) error {
+// deleteError returns the error of a deletion. An object that does not exist is no
+// error.
+func deleteError(kind string, err error) error {
 	if err == nil || apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -15,23 +15,26 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Source is what this cluster has under one name. Nil: it has none.
+// Source is the set of objects of this cluster under one name. Nil fields are
+// objects that do not exist.
 type Source struct {
 	Export  *mcsv1.ServiceExport
 	Service *corev1.Service
 	Slices  []*discoveryv1.EndpointSlice // of the Service, in any order
 }
 
-// Publication is what the catalog should say of a Source.
+// Publication is the set of records that this cluster publishes for a Source.
 type Publication struct {
-	Export  *catalog.Export         // nil: nothing
-	Slices  []catalog.EndpointSlice // by slice
-	Valid   metav1.Condition        // of the ServiceExport, without a time
-	Foreign []netip.Addr            // left out: in no prefix of this datacenter
-	Nodes   map[netip.Addr]string   // where endpoints run; stays in this cluster
+	Export *catalog.Export         // nil: nothing is published
+	Slices []catalog.EndpointSlice // sorted by name
+	Valid  metav1.Condition        // for the ServiceExport; no transition time
+	// Excluded are the endpoints outside the prefixes of this datacenter, which the
+	// catalog would refuse.
+	Excluded []netip.Addr
+	Nodes    map[netip.Addr]string // the node of each endpoint; not published
 }
 
-// Publish says what dc, this datacenter, should export.
+// Publish computes what dc, this datacenter, publishes for a Source.
 func Publish(dc catalog.Datacenter, source Source) Publication {
 	if source.Export == nil || source.Export.DeletionTimestamp != nil {
 		return Publication{}
@@ -42,23 +45,23 @@ func Publish(dc catalog.Datacenter, source Source) Publication {
 	}
 	p := Publication{
 		Valid: valid, Nodes: make(map[netip.Addr]string),
-		Export: describe(dc.Name, source.Export, source.Service),
+		Export: newExport(dc.Name, source.Export, source.Service),
 	}
 	p.Export.Affinity = affinity
-	var wrong string
-	if p.Export.Mirror, wrong = mirrored(dc.Name, source.Export); wrong != "" {
-		p.Valid.Message = shorten(p.Valid.Message + "; " + wrong)
+	var invalid string
+	if p.Export.Mirror, invalid = mirrored(dc.Name, source.Export); invalid != "" {
+		p.Valid.Message = shorten(p.Valid.Message + "; " + invalid)
 	}
 	for _, s := range source.Slices {
 		p.addSlice(dc, s)
 	}
 	slices.SortFunc(p.Slices, func(a, b catalog.EndpointSlice) int { return cmp.Compare(a.Slice, b.Slice) })
-	slices.SortFunc(p.Foreign, netip.Addr.Compare)
+	slices.SortFunc(p.Excluded, netip.Addr.Compare)
 	return p
 }
 
-// validate gives the condition Valid. An affinity that is unknown does not keep
-// a service from being exported: the condition tells of it.
+// validate returns the condition Valid and the affinity. With an unknown affinity the
+// service is still exported; the message of the condition names it.
 func validate(source Source) (metav1.Condition, catalog.Affinity) {
 	condition := func(status metav1.ConditionStatus, reason mcsv1.ServiceExportConditionReason, message string) metav1.Condition {
 		return metav1.Condition{
@@ -81,13 +84,13 @@ func validate(source Source) (metav1.Condition, catalog.Affinity) {
 	case "":
 		affinity = catalog.AffinityNone
 	default:
-		message = fmt.Sprintf("annotation %s: %q is unknown and taken as none: use local, remote or none", AffinityAnnotation, affinity)
+		message = fmt.Sprintf("annotation %s: %q is unknown and treated as none: use local, remote or none", AffinityAnnotation, affinity)
 		affinity = catalog.AffinityNone
 	}
 	return condition(metav1.ConditionTrue, mcsv1.ServiceExportReasonValid, message), affinity
 }
 
-func describe(dc catalog.DatacenterName, export *mcsv1.ServiceExport, service *corev1.Service) *catalog.Export {
+func newExport(dc catalog.DatacenterName, export *mcsv1.ServiceExport, service *corev1.Service) *catalog.Export {
 	e := &catalog.Export{
 		ExportKey: catalog.ExportKey{Datacenter: dc, Namespace: export.Namespace, Name: export.Name},
 		Type:      catalog.ClusterSetIP, SessionAffinity: catalog.NoSessionAffinity,
@@ -120,8 +123,8 @@ func describe(dc catalog.DatacenterName, export *mcsv1.ServiceExport, service *c
 	return e
 }
 
-// addSlice adds what other datacenters can reach of s, in slices that the
-// catalog takes.
+// addSlice appends the endpoints of s that other datacenters can reach, in records
+// of at most catalog.MaxSliceEndpoints. It skips slices that Meshway wrote.
 func (p *Publication) addSlice(dc catalog.Datacenter, s *discoveryv1.EndpointSlice) {
 	if s.AddressType != discoveryv1.AddressTypeIPv4 && s.AddressType != discoveryv1.AddressTypeIPv6 || IsManagedSlice(s) {
 		return
@@ -130,7 +133,7 @@ func (p *Publication) addSlice(dc catalog.Datacenter, s *discoveryv1.EndpointSli
 	for i, part := 0, 1; i < len(endpoints); i, part = i+catalog.MaxSliceEndpoints, part+1 {
 		name := s.Name
 		if part > 1 {
-			name = fmt.Sprintf("%s:%d", s.Name, part) // no name of Kubernetes has a colon
+			name = fmt.Sprintf("%s:%d", s.Name, part) // unique: names in Kubernetes have no colon
 		}
 		p.Slices = append(p.Slices, catalog.EndpointSlice{
 			EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: p.Export.ExportKey, Slice: name},
@@ -140,8 +143,8 @@ func (p *Publication) addSlice(dc catalog.Datacenter, s *discoveryv1.EndpointSli
 	}
 }
 
-// endpoints takes the first address of each: the others mean the same (API of
-// EndpointSlice).
+// endpoints returns the endpoints of s with the first address of each: consumers
+// use no other (API of EndpointSlice).
 func (p *Publication) endpoints(dc catalog.Datacenter, s *discoveryv1.EndpointSlice) []catalog.Endpoint {
 	var list []catalog.Endpoint
 	for _, e := range s.Endpoints {
@@ -153,7 +156,7 @@ func (p *Publication) endpoints(dc catalog.Datacenter, s *discoveryv1.EndpointSl
 			continue
 		}
 		if !dc.Contains(a) {
-			p.Foreign = append(p.Foreign, a)
+			p.Excluded = append(p.Excluded, a)
 			continue
 		}
 		if e.NodeName != nil {
@@ -168,8 +171,8 @@ func (p *Publication) endpoints(dc catalog.Datacenter, s *discoveryv1.EndpointSl
 	return list
 }
 
-// slicePorts leaves out what has no number: it means all ports, which a Service
-// cannot say.
+// slicePorts returns the ports of s. It skips a port without a number, which means
+// all ports: a Service cannot express that.
 func slicePorts(s *discoveryv1.EndpointSlice) []catalog.ExportPort {
 	var ports []catalog.ExportPort
 	for _, p := range s.Ports {
@@ -185,7 +188,7 @@ func slicePorts(s *discoveryv1.EndpointSlice) []catalog.ExportPort {
 	return ports
 }
 
-// protocol writes it as the catalog does; the API's default is TCP.
+// protocol returns the catalog's spelling of p; the API's default is TCP.
 func protocol(p corev1.Protocol) string {
 	return strings.ToLower(string(cmp.Or(p, corev1.ProtocolTCP)))
 }

@@ -1,0 +1,95 @@
+package controller
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	// coalesce is how long changes of the catalog are collected before they are
+	// handled, so that a burst of them becomes few writes.
+	coalesce = 20 * time.Millisecond
+	// outageInterval is how often Outage is called.
+	outageInterval = time.Second
+)
+
+// observation is the state of the catalog and the data plane at one time.
+type observation struct {
+	view     *catalog.View
+	stamps   map[catalog.ServiceName]uint64 // see catalog.View.ExportedNames; expensive
+	prefixes []catalog.Prefix
+	outage   mcs.Outage
+}
+
+// observeNow returns an observation without stamps.
+func observeNow(cfg Config) observation {
+	view := cfg.Catalog.View()
+	dc, _ := view.Datacenter(cfg.Datacenter)
+	return observation{view: view, prefixes: dc.Prefixes, outage: cfg.Outage()}
+}
+
+// observe queues the names that change outside of this cluster, until ctx ends.
+func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
+	seed := maphash.MakeSeed()
+	last := *r.observed.Load()
+	last.stamps = last.view.ExportedNames(seed)
+	for name := range last.stamps {
+		q.Add(name)
+	}
+	ticks := time.NewTicker(outageInterval)
+	defer ticks.Stop()
+	for {
+		changed := c.cfg.Catalog.Changed()
+		now := observeNow(c.cfg)
+		now.stamps = last.stamps
+		if now.view.Index() != last.view.Index() { // most ticks find no change
+			now.stamps = now.view.ExportedNames(seed)
+		}
+		r.observed.Store(&now)
+		for _, name := range last.changedNames(now, r.cache.names) {
+			q.Add(name)
+		}
+		last = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		case <-changed:
+			pause(ctx, coalesce)
+		}
+	}
+}
+
+// changedNames returns the names to reconcile after a change from o to now. Other
+// prefixes change what this cluster publishes, so they include all names of the
+// cluster.
+func (o observation) changedNames(now observation, cluster func() []catalog.ServiceName) []catalog.ServiceName {
+	all := !o.outage.Equal(now.outage)
+	var names []catalog.ServiceName
+	for name, stamp := range now.stamps {
+		if old, known := o.stamps[name]; all || !known || old != stamp {
+			names = append(names, name)
+		}
+	}
+	for name := range o.stamps {
+		if _, exported := now.stamps[name]; !exported {
+			names = append(names, name)
+		}
+	}
+	if !slices.Equal(o.prefixes, now.prefixes) {
+		names = append(names, cluster()...)
+	}
+	return names
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
