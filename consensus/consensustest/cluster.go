@@ -50,7 +50,7 @@ type Member struct {
 // voters are as planned. Everything is stopped when the test ends.
 func New(t testing.TB, n int, opts Options) *Cluster {
 	t.Helper()
-	c := &Cluster{Network: NewNetwork(), t: t, opts: opts, dir: t.TempDir()}
+	c := &Cluster{Network: NewNetwork(), t: t, opts: opts, dir: TempDir(t)}
 	t.Cleanup(c.Stop) // before the directory goes
 	per := max(opts.PerDatacenter, 1)
 	for i := range n {

@@ -182,7 +182,7 @@ func TestASnapshotBringsALostFederationBack(t *testing.T) {
 		require.NoError(t, err)
 		lost.Stop()
 		for _, m := range lost.Members {
-			m.Dir = t.TempDir()
+			m.Dir = consensustest.TempDir(t)
 		}
 		first := lost.Members[0]
 		first.Open()
@@ -217,7 +217,7 @@ func TestRecoverGivesANewQuorum(t *testing.T) {
 			"do not contain dc1/gw0":     func(r *raftnode.Recovery) { r.Voters = []catalog.GatewayID{"dc2/gw0"} },
 			"is named twice":             func(r *raftnode.Recovery) { r.Voters = append(r.Voters, left.ID) },
 			"is not in the catalog":      func(r *raftnode.Recovery) { r.Voters = append(r.Voters, "dc9/gw0") },
-			"holds no catalog":           func(r *raftnode.Recovery) { r.Dir = t.TempDir() },
+			"holds no catalog":           func(r *raftnode.Recovery) { r.Dir = consensustest.TempDir(t) },
 			"belongs to gateway dc1/gw0": func(r *raftnode.Recovery) { r.ID, r.Voters = "dc2/gw0", []catalog.GatewayID{"dc2/gw0"} },
 			"recover: no time given":     func(r *raftnode.Recovery) { r.Now = time.Time{} },
 		} {
@@ -234,7 +234,7 @@ func TestRecoverGivesANewQuorum(t *testing.T) {
 		write(t, left, key, "goes on")
 		c.WaitVoters(1)
 		other := c.Members[2]
-		other.Dir = t.TempDir()
+		other.Dir = consensustest.TempDir(t)
 		other.Restart()
 		c.WaitEqual()
 	})

@@ -147,7 +147,7 @@ func TestAGatewayThatLeftCanJoinAgainWithANewDirectory(t *testing.T) {
 			return len(leader.Node.Status().Peers) == 2
 		})
 		leaver.Stop()
-		leaver.Dir = t.TempDir()
+		leaver.Dir = consensustest.TempDir(t)
 		dc, gateway := leaver.Names()
 		create, join := consensustest.NewJoin(leader.ID, dc, gateway)
 		results, err := leader.Node.Propose(context.Background(), create, join)

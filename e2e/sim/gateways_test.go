@@ -13,6 +13,7 @@ import (
 	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/consensustest"
 )
 
 // pair is a datacenter with two gateways, a and b, in a federation with another
@@ -319,7 +320,7 @@ func TestAGatewayWithANewDiskKeepsItsPlace(t *testing.T) {
 		p := newPair(t, w)
 		before := p.b.agent.Status().Self.Overlay
 		p.b.crash()
-		p.b.cfg.DataDir = t.TempDir()
+		p.b.cfg.DataDir = consensustest.TempDir(t)
 		fresh := newSite(w, "east-b-again", p.b.cfg, underlayOf(12))
 		fresh.siblings = p.shared
 		w.add(fresh)

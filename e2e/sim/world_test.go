@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/consensustest"
 )
 
 // patience is how long a condition may take, in simulated time.
@@ -74,7 +75,7 @@ func (w *world) add(s *site) {
 }
 
 func siteConfig(t *testing.T, name string, number byte) config.Config {
-	text := strings.NewReplacer("NAME", name, "N", string('0'+rune(number)), "DIR", t.TempDir()).Replace(`
+	text := strings.NewReplacer("NAME", name, "N", string('0'+rune(number)), "DIR", consensustest.TempDir(t)).Replace(`
 datacenter: NAME
 gateway: gw
 dataDir: DIR
