@@ -178,10 +178,10 @@ func TestNodeTellsItsGatewaysAndWhichOneAPacketTakes(t *testing.T) {
 		report, err := w.node.Routes(t.Context(), netip.MustParseAddr("10.2.0.1"))
 		require.NoError(t, err)
 		require.NotNil(t, report.Destination)
-		assert.Equal(t, "10.2.0.1 is a pod address of west: it goes through eth0 to east/a", report.Destination.Verdict)
+		assert.Equal(t, "10.2.0.1 is a pod address of west: packets to it go through eth0 to east/a", report.Destination.Verdict)
 		report, err = w.node.Routes(t.Context(), netip.MustParseAddr("fd77::9"))
 		require.NoError(t, err)
-		assert.Equal(t, "fd77::9 is in the overlay of the federation: it goes through mesh1 to east/b", report.Destination.Verdict)
+		assert.Equal(t, "fd77::9 is in the overlay of the federation: packets to it go through mesh1 to east/b", report.Destination.Verdict)
 		for _, r := range report.Routes {
 			assert.Equal(t, "installed", r.State, r.Prefix)
 			assert.NotEmpty(t, r.Via[0].Gateway, r.Prefix)

@@ -1,4 +1,4 @@
-// Package build tells which build of Meshway is running.
+// Package build identifies the running build of Meshway.
 package build
 
 import (

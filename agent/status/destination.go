@@ -9,42 +9,46 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// localTable is the kernel's table of this host's own addresses (RT_TABLE_LOCAL).
+// localTable is the kernel's table of the addresses of this host (RT_TABLE_LOCAL).
 const localTable = 255
 
 // destination explains the kernel's answer for one address.
 func (s RouteSources) destination(report RoutesReport) *Destination {
 	l := *s.Lookup
 	return &Destination{
-		Address: l.Address, Table: l.Table, Prefix: l.Prefix, Device: l.Device, Source: address(l.Source),
+		Address: l.Address,
+		Table:   l.Table,
+		Prefix:  l.Prefix,
+		Device:  l.Device,
+		Source:  address(l.Source),
 		Verdict: s.verdict(l, report),
 	}
 }
 
-// verdict is one sentence for a person: whose the address is, and which way
-// its packets take.
+// verdict describes in one sentence what the address is and how packets to it
+// leave this host.
 func (s RouteSources) verdict(l Lookup, report RoutesReport) string {
-	what, local := s.describeOwner(l.Address)
+	owner, local := s.describeOwner(l.Address)
 	switch {
 	case l.Table == localTable:
-		return fmt.Sprintf("%v is an address of this host itself", l.Address)
+		return fmt.Sprintf("%v is an address of this host", l.Address)
 	case s.inMeshwayTable(l):
-		return s.describeMeshwayRoute(l, what, report)
+		return s.describeMeshwayRoute(l, owner, report)
 	case l.Blackhole:
-		return fmt.Sprintf("%s: a route of this host drops its packets; it is not one of Meshway's", what)
+		return fmt.Sprintf("%s: a route that is not Meshway's drops packets to it", owner)
 	case l.Error != "":
-		return fmt.Sprintf("%s: this host has no way to it (%s)", what, l.Error)
+		return fmt.Sprintf("%s: this host has no route to it (%s)", owner, l.Error)
 	case local:
-		return fmt.Sprintf("%s, which is this datacenter: this host's own routes take it through %s", what, l.Device)
-	case what == unowned(l.Address):
-		return fmt.Sprintf("%s: it leaves through %s as if Meshway were not there", what, l.Device)
+		return fmt.Sprintf("%s, which is this datacenter: packets to it leave through %s by a route that is not Meshway's", owner, l.Device)
+	case owner == unowned(l.Address):
+		return fmt.Sprintf("%s: packets to it leave through %s and are not affected by Meshway", owner, l.Device)
 	default:
-		return fmt.Sprintf("%s, but another route is preferred: it leaves through %s and NOT through a tunnel; look for missing rules or routes (meshctl routes)",
-			what, l.Device)
+		return fmt.Sprintf("%s, but another route is preferred: packets to it leave through %s and NOT through a tunnel; check for missing rules or routes (meshctl routes)",
+			owner, l.Device)
 	}
 }
 
-// inMeshwayTable tells whether the packet takes a route of Meshway's table.
+// inMeshwayTable reports whether the packet takes a route of Meshway's table.
 func (s RouteSources) inMeshwayTable(l Lookup) bool {
 	if l.Error != "" {
 		return false
@@ -54,31 +58,32 @@ func (s RouteSources) inMeshwayTable(l Lookup) bool {
 	return l.Table == s.Inputs.Config.Routing.Table || isLane
 }
 
-// describeMeshwayRoute finishes the sentence for a packet that takes one of our routes.
-func (s RouteSources) describeMeshwayRoute(l Lookup, what string, report RoutesReport) string {
+// describeMeshwayRoute returns the verdict for a packet that takes a route of
+// Meshway's table. Owner is the first half of the sentence.
+func (s RouteSources) describeMeshwayRoute(l Lookup, owner string, report RoutesReport) string {
 	route, found := longestMatch(report.Routes, l)
 	switch {
 	case s.Node && (l.Blackhole || l.Device == "" || found && route.State == blackhole):
-		return what + ": no gateway of this datacenter can be reached, so that its packets are dropped and not sent in plain text"
+		return owner + ": no gateway of this datacenter can be reached, so packets to it are dropped and not sent unencrypted"
 	case l.Blackhole || l.Device == "" || found && route.State == blackhole:
-		return what + ": no gateway of it answers, so that its packets are dropped and not sent in plain text"
+		return owner + ": no gateway of its datacenter answers, so packets to it are dropped and not sent unencrypted"
 	case found && route.State == foreign:
-		return fmt.Sprintf("%s: it leaves through %s, by a route in Meshway's table that Meshway did not make", what, l.Device)
+		return fmt.Sprintf("%s: packets to it leave through %s by a route in Meshway's table that Meshway did not create", owner, l.Device)
 	}
-	var ways []string
+	var paths []string
 	for _, v := range route.Via {
 		if v.Up && v.Gateway != "" {
-			ways = append(ways, fmt.Sprintf("%s to %s", v.Device, v.Gateway))
+			paths = append(paths, fmt.Sprintf("%s to %s", v.Device, v.Gateway))
 		}
 	}
-	if len(ways) == 0 {
-		ways = []string{l.Device}
+	if len(paths) == 0 {
+		paths = []string{l.Device}
 	}
-	return fmt.Sprintf("%s: it goes through %s", what, strings.Join(ways, " or "))
+	return fmt.Sprintf("%s: packets to it go through %s", owner, strings.Join(paths, " or "))
 }
 
-// longestMatch is the route that matched: the one that the kernel names, else the
-// narrowest in which the address lies.
+// longestMatch returns the route that the kernel selected: the one with the
+// prefix in its answer, or else the longest prefix that contains the address.
 func longestMatch(list []Route, l Lookup) (Route, bool) {
 	var best Route
 	for _, r := range list {
@@ -95,7 +100,8 @@ func longestMatch(list []Route, l Lookup) (Route, bool) {
 	return best, best.Prefix.IsValid()
 }
 
-// describeOwner begins the sentence: what an address is. Local: of our own datacenter.
+// describeOwner returns the first half of the verdict: which datacenter owns the
+// address. Local reports whether that is the own datacenter.
 func (s RouteSources) describeOwner(a netip.Addr) (text string, local bool) {
 	own := s.Inputs.Self.Datacenter()
 	for _, g := range s.Inputs.Catalog.Gateways {
@@ -117,7 +123,7 @@ func (s RouteSources) describeOwner(a netip.Addr) (text string, local bool) {
 		}
 	}
 	if !best.IsValid() && slices.ContainsFunc(s.Inputs.Config.Prefixes, func(p catalog.Prefix) bool { return p.CIDR.Contains(a) }) {
-		return fmt.Sprintf("%v is an address of %s", a, own), true // not joined yet
+		return fmt.Sprintf("%v is an address of %s", a, own), true // the catalog does not have it before the join
 	}
 	return text, local
 }

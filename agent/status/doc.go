@@ -1,3 +1,3 @@
-// Package status is what Meshway tells of itself: one snapshot, rendered as
+// Package status reports the state of Meshway: one snapshot, rendered as
 // metrics, as health endpoints and by meshctl.
 package status

@@ -11,23 +11,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// defaultMaxAge is well above the loop's resync interval, so that only a loop
-// that hangs is found dead.
+// defaultMaxAge is well above the resync interval of the agent, so that only
+// an agent that hangs is reported.
 const defaultMaxAge = 90 * time.Second
 
-// HandlerConfig is what the HTTP endpoint needs.
+// HandlerConfig configures NewHandler.
 type HandlerConfig struct {
-	Snapshot func() Snapshot  // newest; must not block
-	Now      func() time.Time // the clock against which Snapshot.At is old or not
-	MaxAge   time.Duration    // of a snapshot until /healthz fails; 0: 90 s
+	Snapshot func() Snapshot  // returns the newest snapshot; must not block
+	Now      func() time.Time // the clock with which Snapshot.At is compared
+	MaxAge   time.Duration    // age of the snapshot above which /healthz fails; 0: 90 s
 }
 
-// NewHandler serves /metrics, /healthz and /readyz.
+// NewHandler returns a handler that serves /metrics, /healthz and /readyz.
 //
-// /healthz tells whether the process is worth keeping: its loop makes passes.
-// /readyz tells whether this gateway does its work. Neither depends on quorum
-// or on other datacenters: restarting a gateway because others are gone would
-// only add to the loss.
+// /healthz reports whether the agent still makes passes; if not, the process
+// should be restarted. /readyz reports whether this host's tunnels and routes
+// are in place. Neither depends on quorum or on other datacenters: restarting a
+// gateway because others are down would only make an outage larger.
 func NewHandler(c HandlerConfig) http.Handler {
 	if c.MaxAge == 0 {
 		c.MaxAge = defaultMaxAge
@@ -42,14 +42,14 @@ func NewHandler(c HandlerConfig) http.Handler {
 	return mux
 }
 
-// answer is 200 "ok", or 503 with the reason.
+// answer responds with 200 "ok", or with 503 and the reason that check returns.
 func answer(check func() string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		reason := check()
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		if reason == "" {
-			_, _ = fmt.Fprintln(w, "ok") // the client went away: nobody to tell
+			_, _ = fmt.Fprintln(w, "ok") // an error means that the client closed the connection
 			return
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -57,7 +57,8 @@ func answer(check func() string) http.HandlerFunc {
 	}
 }
 
-// Health says what is wrong with the agent's loop; empty: nothing.
+// Health returns why the agent is not healthy, or the empty string. The agent is
+// healthy if its last pass was at most maxAge before now.
 func Health(s Snapshot, now time.Time, maxAge time.Duration) string {
 	if s.At.IsZero() {
 		return "the agent has not made a pass yet"
@@ -68,11 +69,12 @@ func Health(s Snapshot, now time.Time, maxAge time.Duration) string {
 	return ""
 }
 
-// Readiness says what keeps this gateway from doing its work; empty: nothing.
+// Readiness returns why this host is not ready, or the empty string. A
+// standalone gateway is ready.
 func Readiness(s Snapshot) string {
 	switch s.State {
 	case Standalone:
-		return "" // waiting for meshctl is all that there is to do
+		return "" // there is nothing to apply before a join
 	case Member, Node:
 	default:
 		return fmt.Sprintf("this gateway is %s", s.State)
@@ -83,7 +85,7 @@ func Readiness(s Snapshot) string {
 	case !s.Catalog.Synced:
 		return "the catalog has not been read yet"
 	case len(s.Dataplane.Errors) > 0:
-		return "the data plane is not as it should be: " + strings.Join(s.Dataplane.Errors, "; ")
+		return "the data plane could not be applied: " + strings.Join(s.Dataplane.Errors, "; ")
 	case s.Dataplane.LastApply.IsZero():
 		return "tunnels and routes have not been applied yet"
 	}

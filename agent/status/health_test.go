@@ -18,7 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/status"
 )
 
-func TestMetricsAreThoseOfTheSnapshot(t *testing.T) {
+func TestMetricsMatchGoldens(t *testing.T) {
 	for name, sources := range map[string]status.Sources{"member": member(), "standalone": standalone()} {
 		t.Run(name, func(t *testing.T) {
 			registry := prometheus.NewPedanticRegistry()
@@ -31,7 +31,7 @@ func TestMetricsAreThoseOfTheSnapshot(t *testing.T) {
 	}
 }
 
-// exposition is the text that a scrape gets.
+// exposition returns the text of a scrape.
 func exposition(t *testing.T, registry *prometheus.Registry) []byte {
 	t.Helper()
 	families, err := registry.Gather()
@@ -45,7 +45,7 @@ func exposition(t *testing.T, registry *prometheus.Registry) []byte {
 	return out.Bytes()
 }
 
-func TestMetricsHaveNoLabelsWithoutBound(t *testing.T) {
+func TestProblemMetricHasOneSeriesPerCode(t *testing.T) {
 	s := status.Build(member())
 	for _, p := range s.Problems {
 		s.Problems = append(s.Problems, p) // the same problem with many subjects
@@ -56,15 +56,15 @@ func TestMetricsHaveNoLabelsWithoutBound(t *testing.T) {
 	assert.Equal(t, 2+2, strings.Count(string(got), "\n"), "HELP, TYPE, one line for each code:\n%s", got)
 }
 
-func TestHealthIsTheLoop(t *testing.T) {
+func TestHealthDependsOnTheAgeOfTheLastPass(t *testing.T) {
 	cases := map[string]struct {
 		age  time.Duration
 		want string
 	}{
 		"fresh":            {0, ""},
-		"just young":       {90 * time.Second, ""},
+		"at the limit":     {90 * time.Second, ""},
 		"old":              {91 * time.Second, "the agent's last pass was 1m31s ago"},
-		"clock went back":  {-time.Hour, ""},
+		"clock set back":   {-time.Hour, ""},
 		"never, zero time": {now.Sub(time.Time{}), "the agent's last pass was"},
 	}
 	for name, c := range cases {
@@ -79,7 +79,7 @@ func TestHealthIsTheLoop(t *testing.T) {
 	assert.Equal(t, "the agent has not made a pass yet", status.Health(status.Snapshot{}, now, time.Second))
 }
 
-func TestReadinessIsOwnWorkAndNotThatOfOthers(t *testing.T) {
+func TestReadinessDependsOnlyOnThisHost(t *testing.T) {
 	cases := map[string]struct {
 		change func(*status.Snapshot)
 		want   string
@@ -92,7 +92,7 @@ func TestReadinessIsOwnWorkAndNotThatOfOthers(t *testing.T) {
 		"leaving":                   {func(s *status.Snapshot) { s.State = status.Leaving }, "this gateway is leaving"},
 		"catalog not read":          {func(s *status.Snapshot) { s.Catalog.Synced = false }, "the catalog has not been read yet"},
 		"nothing applied":           {func(s *status.Snapshot) { s.Dataplane.LastApply = time.Time{} }, "tunnels and routes have not been applied yet"},
-		"applied before, fails now": {func(s *status.Snapshot) { s.Dataplane.Errors = []string{"a", "b"} }, "the data plane is not as it should be: a; b"},
+		"applied before, fails now": {func(s *status.Snapshot) { s.Dataplane.Errors = []string{"a", "b"} }, "the data plane could not be applied: a; b"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

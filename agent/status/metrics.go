@@ -8,8 +8,8 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 )
 
-// Names of the metrics. Labels are those of gateways and datacenters only:
-// their number is bounded by the federation, never by its traffic.
+// Names of the metrics. Label values are limited to gateways, datacenters and
+// the like, so that their number depends on the federation and not on its traffic.
 const (
 	metricBuildInfo     = "meshway_build_info"
 	metricState         = "meshway_state"
@@ -68,15 +68,15 @@ type definition struct {
 	labels []string
 }
 
-// definitions is all that /metrics has of Meshway.
+// definitions returns all metrics of Meshway.
 func definitions() []definition {
 	peer, dc := []string{labelDatacenter, labelGateway}, []string{labelDatacenter}
 	return []definition{
 		{metricBuildInfo, gauge, "Always 1; the label is the version of meshd.", []string{labelVersion}},
 		{metricState, gauge, "1 for the state that this gateway is in.", []string{labelState}},
 		{metricStart, gauge, "When meshd started, Unix time.", nil},
-		{metricLastPass, gauge, "When the agent's loop made its last pass, Unix time.", nil},
-		{metricCertificate, gauge, "When this gateway's certificate ends, Unix time.", nil},
+		{metricLastPass, gauge, "When the agent made its last pass, Unix time.", nil},
+		{metricCertificate, gauge, "When this gateway's certificate expires, Unix time.", nil},
 		{metricReachable, gauge, "1 while a tunnel to the other datacenter works.", dc},
 		{metricServices, gauge, "Registered service instances.", dc},
 		{metricPeerUp, gauge, "1 while the tunnel to the gateway works.", peer},
@@ -90,17 +90,17 @@ func definitions() []definition {
 		{metricIsLeader, gauge, "1 while this gateway leads the catalog.", nil},
 		{metricHasLeader, gauge, "1 while the catalog's leader is known here.", nil},
 		{metricTerm, gauge, "Raft term.", nil},
-		{metricAppliedIndex, gauge, "Raft index that the local copy has.", nil},
+		{metricAppliedIndex, gauge, "Raft index of the local copy of the catalog.", nil},
 		{metricCommitIndex, gauge, "Raft index known to be committed.", nil},
-		{metricLastContact, gauge, "Time since the leader was heard; 0 on the leader.", nil},
+		{metricLastContact, gauge, "Time since the last message of the leader; 0 on the leader.", nil},
 		{metricVoters, gauge, "Voters of the catalog.", nil},
-		{metricHealthyVoters, gauge, "Voters that are healthy as known here; the leader knows best.", nil},
+		{metricHealthyVoters, gauge, "Voters that this gateway considers healthy; most accurate on the leader.", nil},
 		{metricRoutes, gauge, "Routes of Meshway in the kernel.", nil},
-		{metricForeignRoutes, gauge, "Routes of others in Meshway's table.", nil},
-		{metricRepaired, counter, "Entries put back after somebody else changed or deleted them.", nil},
+		{metricForeignRoutes, gauge, "Routes of other programs in Meshway's table.", nil},
+		{metricRepaired, counter, "Kernel entries restored after another program changed or deleted them.", nil},
 		{metricLastApply, gauge, "When everything was last applied without error, Unix time.", nil},
 		{metricApplyErrors, gauge, "Errors in the last pass.", nil},
-		{metricQueuePending, gauge, "Writes that wait for the catalog.", nil},
+		{metricQueuePending, gauge, "Writes that are queued for the catalog.", nil},
 		{metricProblems, gauge, "Problems that meshctl status shows.", []string{labelCode, labelSeverity}},
 	}
 }
@@ -116,7 +116,7 @@ type metric struct {
 	kind prometheus.ValueType
 }
 
-// NewCollector makes a collector that asks snapshot at each scrape.
+// NewCollector returns a collector that calls snapshot at each scrape.
 func NewCollector(snapshot func() Snapshot) *Collector {
 	c := &Collector{snapshot: snapshot, metrics: map[string]metric{}}
 	for _, d := range definitions() {
@@ -144,11 +144,11 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	})
 }
 
-// emit takes one value.
+// emit records one value of a metric.
 type emit func(name string, value float64, labels ...string)
 
-// render is the snapshot in metrics. What is not known is left out: a zero
-// would look like a measurement.
+// render converts the snapshot to metrics. Values that are not known are left
+// out, because a zero would look like a measurement.
 func render(s Snapshot, out emit) {
 	out(metricBuildInfo, 1, s.Version)
 	for _, state := range []State{Standalone, Joining, Member, Leaving} {
@@ -177,7 +177,7 @@ func render(s Snapshot, out emit) {
 	renderProblems(s.Problems, out)
 }
 
-// renderDatacenter leaves out our own: there is no tunnel to it.
+// renderDatacenter leaves out reachability for the own datacenter: there is no tunnel to it.
 func renderDatacenter(dc Datacenter, out emit) {
 	out(metricServices, float64(dc.Services), dc.Name)
 	if dc.Self {
@@ -209,7 +209,7 @@ func renderCatalog(c Catalog, out emit) {
 	out(metricHealthyVoters, float64(c.HealthyVoters))
 }
 
-// renderProblems counts by code; subjects would be labels without bound.
+// renderProblems counts by code; the number of subjects has no bound.
 func renderProblems(list []plan.Problem, out emit) {
 	type kind struct{ code, severity string }
 	count := map[kind]int{}
@@ -221,7 +221,7 @@ func renderProblems(list []plan.Problem, out emit) {
 	}
 }
 
-// time emits a Unix time in seconds, if there is one.
+// time emits t as Unix time in seconds, unless t is zero.
 func (out emit) time(name string, t time.Time, labels ...string) {
 	if !t.IsZero() {
 		out(name, float64(t.UnixMilli())/1000, labels...)

@@ -13,23 +13,25 @@ import (
 
 // The states of routes and rules.
 const (
-	installed = "installed" // as it should be
-	missing   = "missing"   // should be there
-	foreign   = "foreign"   // in our table, and not ours
-	stale     = "stale"     // ours, but not as it should be any more
-	blackhole = "blackhole" // as it should be, while no gateway answers
+	installed = "installed" // exists as desired
+	missing   = "missing"   // desired, but does not exist
+	foreign   = "foreign"   // in our table, but not created by Meshway
+	stale     = "stale"     // created by Meshway, but no longer desired in this form
+	blackhole = "blackhole" // exists as desired, and drops packets because no gateway answers
 )
 
-// overlayKind is the kind of the gateways' own addresses.
+// overlayKind is the kind of routes to overlay addresses.
 const overlayKind = "overlay"
 
-// RouteSources is everything that the report on routes is made of.
+// RouteSources is everything that BuildRoutes needs for a report.
 type RouteSources struct {
 	Inputs   plan.Inputs
 	Desired  plan.Desired
-	Observed routes.Observed // of the kernel, now
-	Lookup   *Lookup         // set when one address was asked for
-	Node     bool            // of a host that is no gateway: Catalog has its own gateways only, and legs lead to them
+	Observed routes.Observed // current state of the kernel
+	Lookup   *Lookup         // nil unless the report is for one address
+	// Node is set for a host that is no gateway. Inputs.Catalog then has only the
+	// gateways of its datacenter, and all nexthops are to them.
+	Node bool
 }
 
 // Lookup is the kernel's answer (RTM_GETROUTE) for one address.
@@ -40,10 +42,10 @@ type Lookup struct {
 	Device    string       // empty: blackhole
 	Source    netip.Addr
 	Blackhole bool   // the packet would be dropped
-	Error     string // the kernel's refusal: "no route to host"; empty: there is a route
+	Error     string // the kernel's error: "no route to host"; empty: there is a route
 }
 
-// BuildRoutes explains the kernel's routes. It is pure and sorted.
+// BuildRoutes explains the kernel's routes. It is pure, and all lists are sorted.
 func BuildRoutes(s RouteSources) RoutesReport {
 	report := RoutesReport{
 		Datacenter: string(s.Inputs.Self.Datacenter()), Table: s.Inputs.Config.Routing.Table,
@@ -55,7 +57,7 @@ func BuildRoutes(s RouteSources) RoutesReport {
 	return report
 }
 
-// rules are those that should be and those that are.
+// rules returns the desired rules and the existing ones.
 func (s RouteSources) rules() []Rule {
 	out := []Rule{}
 	add := func(r routes.Rule, state string) {
@@ -79,7 +81,7 @@ func (s RouteSources) rules() []Rule {
 	return out
 }
 
-// routes are those that should be, those that are, and those of others.
+// routes returns the desired routes, the existing ones, and those of other programs.
 func (s RouteSources) routes() []Route {
 	out := []Route{}
 	for _, want := range s.Desired.Routes.Routes {
@@ -111,12 +113,18 @@ func (s RouteSources) routes() []Route {
 	return out
 }
 
-// route explains one of our routes.
+// route explains a route of Meshway.
 func (s RouteSources) route(r routes.Route, state string) Route {
 	owner, kind := s.owner(r.Prefix)
 	out := Route{
-		Prefix: r.Prefix, Kind: kind, Datacenter: string(owner), Protocol: routes.DefaultProtocol, Nexthop: r.Nexthop,
-		Via: []Via{}, State: state, Source: address(r.Source),
+		Prefix:     r.Prefix,
+		Kind:       kind,
+		Datacenter: string(owner),
+		Protocol:   routes.DefaultProtocol,
+		Nexthop:    r.Nexthop,
+		Via:        []Via{},
+		State:      state,
+		Source:     address(r.Source),
 	}
 	nexthops := s.nexthops(r.Nexthop)
 	if state == installed && len(nexthops) == 0 {
@@ -125,19 +133,19 @@ func (s RouteSources) route(r routes.Route, state string) Route {
 	}
 	for _, g := range s.gatewaysFor(r.Prefix, owner, kind) {
 		device := fmt.Sprintf("%s%d", s.Inputs.Config.WireGuard.Interface, g.Index)
-		used := slices.ContainsFunc(nexthops, func(l routes.Nexthop) bool { return l.Device == device })
+		used := slices.ContainsFunc(nexthops, func(n routes.Nexthop) bool { return n.Device == device })
 		out.Via = append(out.Via, Via{Gateway: string(g.ID()), Device: device, Up: used && s.up(g.ID())})
-		nexthops = slices.DeleteFunc(nexthops, func(l routes.Nexthop) bool { return l.Device == device })
+		nexthops = slices.DeleteFunc(nexthops, func(n routes.Nexthop) bool { return n.Device == device })
 	}
-	for _, l := range nexthops { // to a sibling, or of gateways that the catalog does not know any more
-		sibling := s.sibling(l)
-		out.Via = append(out.Via, Via{Gateway: sibling, Device: l.Device, Up: sibling != ""})
+	for _, n := range nexthops { // to a sibling, or to a gateway that is no longer in the catalog
+		sibling := s.sibling(n)
+		out.Via = append(out.Via, Via{Gateway: sibling, Device: n.Device, Up: sibling != ""})
 	}
 	return out
 }
 
-// sibling is the gateway of the own datacenter to which a nexthop leads; empty: to
-// none. A node has all its nexthops to them.
+// sibling returns the id of the gateway of the own datacenter that a nexthop is
+// to, or the empty string. On a node all nexthops are to such gateways.
 func (s RouteSources) sibling(nexthop routes.Nexthop) string {
 	own := s.Inputs.Self.Datacenter()
 	for _, g := range s.Inputs.Catalog.Gateways {
@@ -152,7 +160,7 @@ func (s RouteSources) sibling(nexthop routes.Nexthop) string {
 	return ""
 }
 
-// gatewaysFor are the gateways that a prefix may be reached through, by index.
+// gatewaysFor returns the gateways through which a prefix may be reached, by index.
 func (s RouteSources) gatewaysFor(p netip.Prefix, owner catalog.DatacenterName, kind string) []catalog.Gateway {
 	var out []catalog.Gateway
 	for _, g := range s.Inputs.Catalog.Gateways {
@@ -164,8 +172,8 @@ func (s RouteSources) gatewaysFor(p netip.Prefix, owner catalog.DatacenterName, 
 	return out
 }
 
-// nexthops are the ways that a nexthop or group leads to, as the kernel has
-// it; for a group that is not there, as it should be. None: blackhole.
+// nexthops returns the nexthops of a group, or the nexthop itself, as they are
+// in the kernel, or as desired if they do not exist. Blackholes are left out.
 func (s RouteSources) nexthops(id uint32) []routes.Nexthop {
 	members := []uint32{id}
 	for _, groups := range [][]routes.Group{s.Observed.Groups, s.Desired.Routes.Groups} {
@@ -194,7 +202,7 @@ func (s RouteSources) up(id catalog.GatewayID) bool {
 	return slices.ContainsFunc(s.Inputs.Observed.Sessions, func(session plan.Session) bool { return session.Gateway == id && session.Up })
 }
 
-// owner says whose a routed prefix is, and of what kind.
+// owner returns the datacenter that owns a routed prefix, and the kind of the prefix.
 func (s RouteSources) owner(p netip.Prefix) (catalog.DatacenterName, string) {
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if p.IsSingleIP() && g.Overlay == p.Addr() {

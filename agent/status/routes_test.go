@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// applied is what the kernel has when all is as it should be.
+// applied is a kernel that has exactly the desired routes, and a foreign one.
 func applied() status.RouteSources {
 	in := inputs()
 	desired, _ := plan.Compute(in)
@@ -33,11 +33,11 @@ func find(t *testing.T, r status.RoutesReport, prefix string) status.Route {
 	return r.Routes[i]
 }
 
-func TestRoutesAreExplained(t *testing.T) {
+func TestRoutesReportMatchesGolden(t *testing.T) {
 	golden(t, "routes.json", text(t, status.BuildRoutes(applied())))
 }
 
-func TestStateOfARouteIsWhatTheKernelHas(t *testing.T) {
+func TestStateOfARouteComparesTheKernelWithThePlan(t *testing.T) {
 	const prefix = "10.3.0.0/16"
 	at := func(s *status.RouteSources) int {
 		return slices.IndexFunc(s.Observed.Routes, func(r routes.Route) bool { return r.Prefix.String() == prefix })
@@ -47,8 +47,8 @@ func TestStateOfARouteIsWhatTheKernelHas(t *testing.T) {
 		state  string
 		via    int
 	}{
-		"as it should be": {func(*status.RouteSources) {}, "installed", 2},
-		"deleted by somebody": {func(s *status.RouteSources) {
+		"as desired": {func(*status.RouteSources) {}, "installed", 2},
+		"deleted by another program": {func(s *status.RouteSources) {
 			s.Observed.Routes = slices.Delete(s.Observed.Routes, at(s), at(s)+1)
 		}, "missing", 2},
 		"another source": {func(s *status.RouteSources) {
@@ -90,58 +90,58 @@ func TestMissingAndStaleRulesAreShown(t *testing.T) {
 	assert.Equal(t, []string{"stale", "missing", "missing"}, states)
 }
 
-func TestVerdictSaysWhereAPacketGoes(t *testing.T) {
+func TestVerdictExplainsTheRouteOfAnAddress(t *testing.T) {
 	cases := map[string]struct {
 		lookup status.Lookup
 		want   string
 	}{
 		"remote pod": {
 			lookup("10.3.0.9", 7117, "10.3.0.0/16", "mesh0"),
-			"10.3.0.9 is a pod address of west: it goes through mesh0 to west/a",
+			"10.3.0.9 is a pod address of west: packets to it go through mesh0 to west/a",
 		},
-		"remote service, the kernel does not name the route": {
+		"remote service, no prefix in the answer of the kernel": {
 			lookup("10.103.0.1", 0, "", "mesh0"),
-			"10.103.0.1 is a service address of west: it goes through mesh0 to west/a",
+			"10.103.0.1 is a service address of west: packets to it go through mesh0 to west/a",
 		},
 		"unreachable datacenter": {
 			status.Lookup{Address: netip.MustParseAddr("10.2.0.1"), Table: 7117, Blackhole: true},
-			"10.2.0.1 is a pod address of north: no gateway of it answers, so that its packets are dropped and not sent in plain text",
+			"10.2.0.1 is a pod address of north: no gateway of its datacenter answers, so packets to it are dropped and not sent unencrypted",
 		},
 		"overlay address of a gateway that is down": {
 			lookup("fd77::2", 7117, "fd77::2/128", "mesh0"),
-			"fd77::2 is the overlay address of north/a: it goes through mesh0",
+			"fd77::2 is the overlay address of north/a: packets to it go through mesh0",
 		},
 		"rule missing": {
 			lookup("10.3.0.9", 254, "0.0.0.0/0", "eth0"),
-			"10.3.0.9 is a pod address of west, but another route is preferred: it leaves through eth0 and NOT through a tunnel; look for missing rules or routes (meshctl routes)",
+			"10.3.0.9 is a pod address of west, but another route is preferred: packets to it leave through eth0 and NOT through a tunnel; check for missing rules or routes (meshctl routes)",
 		},
 		"own pod": {
 			lookup("10.1.0.9", 254, "10.1.0.0/24", "cni0"),
-			"10.1.0.9 is a pod address of east, which is this datacenter: this host's own routes take it through cni0",
+			"10.1.0.9 is a pod address of east, which is this datacenter: packets to it leave through cni0 by a route that is not Meshway's",
 		},
 		"this host": {
 			lookup("10.1.0.1", 255, "10.1.0.1/32", "lo"),
-			"10.1.0.1 is an address of this host itself",
+			"10.1.0.1 is an address of this host",
 		},
-		"the world": {
+		"Internet": {
 			lookup("198.51.100.1", 254, "0.0.0.0/0", "eth0"),
-			"198.51.100.1 belongs to no datacenter: it leaves through eth0 as if Meshway were not there",
+			"198.51.100.1 belongs to no datacenter: packets to it leave through eth0 and are not affected by Meshway",
 		},
 		"no route": {
 			status.Lookup{Address: netip.MustParseAddr("2001:db8::1"), Error: "no route"},
-			"2001:db8::1 belongs to no datacenter: this host has no way to it (no route)",
+			"2001:db8::1 belongs to no datacenter: this host has no route to it (no route)",
 		},
 		"foreign route in our table": {
 			lookup("10.9.1.1", 7117, "10.9.0.0/16", "eth1"),
-			"10.9.1.1 belongs to no datacenter: it leaves through eth1, by a route in Meshway's table that Meshway did not make",
+			"10.9.1.1 belongs to no datacenter: packets to it leave through eth1 by a route in Meshway's table that Meshway did not create",
 		},
-		"a blackhole of others": {
+		"blackhole of another program": {
 			status.Lookup{Address: netip.MustParseAddr("10.3.0.1"), Table: 254, Blackhole: true},
-			"10.3.0.1 is a pod address of west: a route of this host drops its packets; it is not one of Meshway's",
+			"10.3.0.1 is a pod address of west: a route that is not Meshway's drops packets to it",
 		},
-		"a device that is named like ours": {
+		"device with a similar name": {
 			lookup("198.51.100.1", 254, "", "meshed"),
-			"198.51.100.1 belongs to no datacenter: it leaves through meshed as if Meshway were not there",
+			"198.51.100.1 belongs to no datacenter: packets to it leave through meshed and are not affected by Meshway",
 		},
 	}
 	for name, c := range cases {

@@ -7,9 +7,9 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 )
 
-// Snapshot is everything that Meshway tells of itself at one moment. Metrics,
-// health, meshctl status and -o json are all views of it. The JSON is stable:
-// fields are only added.
+// Snapshot is the state of Meshway on this host at one moment. Metrics, health,
+// meshctl status and -o json are views of it. The JSON is stable: fields are
+// only added.
 type Snapshot struct {
 	At          time.Time      `json:"at"`
 	Version     string         `json:"version"`
@@ -25,25 +25,26 @@ type Snapshot struct {
 	Problems    []plan.Problem `json:"problems"`
 }
 
-// State is where this gateway stands.
+// State is the membership state of this host.
 type State string
 
-// The states of a gateway.
+// The states.
 const (
 	Standalone State = "standalone" // in no federation
 	Joining    State = "joining"
 	Member     State = "member"
 	Leaving    State = "leaving"
-	// Node is a host that is no gateway: it only routes to those of its datacenter.
+	// Node is the state of a host that is no gateway: it only routes to the
+	// gateways of its datacenter.
 	Node State = "node"
 )
 
-// Path is how a node that is no gateway reaches one of its datacenter.
+// Path is how a node that is no gateway reaches a gateway of its datacenter.
 type Path struct {
 	Gateway string        `json:"gateway"` // id
 	Device  string        `json:"device"`
-	Tunnel  bool          `json:"tunnel"`  // else the gateway is on the device's link
-	Answers bool          `json:"answers"` // to echoes; a network may let none through
+	Tunnel  bool          `json:"tunnel"`  // false: the gateway is on the device's link
+	Answers bool          `json:"answers"` // to probes; false too if the network drops ICMP echoes
 	RTT     time.Duration `json:"rttNs,omitempty"`
 }
 
@@ -56,7 +57,7 @@ type Self struct {
 	PublicKey   string       `json:"publicKey,omitempty"`
 	StartedAt   time.Time    `json:"startedAt"`
 	Certificate *Certificate `json:"certificate,omitempty"`
-	Draining    bool         `json:"draining,omitempty"` // out of use: meshctl drain
+	Draining    bool         `json:"draining,omitempty"` // by meshctl drain
 }
 
 // Certificate is this gateway's certificate.
@@ -71,7 +72,7 @@ type Federation struct {
 	Overlay string `json:"overlay"`
 }
 
-// Catalog is the state of consensus as this gateway sees it.
+// Catalog is the state of consensus from the view of this gateway.
 type Catalog struct {
 	Synced        bool          `json:"synced"` // read at least once since the start
 	Role          string        `json:"role"`   // leader, follower, candidate, or empty
@@ -79,17 +80,17 @@ type Catalog struct {
 	Term          uint64        `json:"term"`
 	AppliedIndex  uint64        `json:"appliedIndex"`
 	CommitIndex   uint64        `json:"commitIndex"`
-	LastContact   time.Duration `json:"lastContactNs"` // since the leader was heard; 0 on the leader
+	LastContact   time.Duration `json:"lastContactNs"` // since the last message of the leader; 0 on the leader
 	Voters        int           `json:"voters"`
-	HealthyVoters int           `json:"healthyVoters"` // as known here; the leader knows best
+	HealthyVoters int           `json:"healthyVoters"` // from the view of this gateway; most accurate on the leader
 	Timers        string        `json:"timers"`
 }
 
-// Datacenter is one member as this gateway sees it.
+// Datacenter is one member from the view of this gateway.
 type Datacenter struct {
 	Name      string    `json:"name"`
 	Self      bool      `json:"self"`
-	Ordinal   uint32    `json:"ordinal"` // given by the catalog, never changes
+	Ordinal   uint32    `json:"ordinal"` // assigned by the catalog, never changes
 	Prefixes  []Prefix  `json:"prefixes"`
 	Gateways  []Gateway `json:"gateways"`
 	Reachable bool      `json:"reachable"`
@@ -103,7 +104,7 @@ type Prefix struct {
 	Kind string       `json:"kind"`
 }
 
-// Gateway is one gateway as this gateway sees it.
+// Gateway is one gateway from the view of this gateway.
 type Gateway struct {
 	ID            string        `json:"id"`
 	Name          string        `json:"name"`
@@ -111,7 +112,7 @@ type Gateway struct {
 	Overlay       string        `json:"overlayAddress"`
 	Version       string        `json:"version"`
 	Up            bool          `json:"up"`
-	Draining      bool          `json:"draining,omitempty"` // it asks not to be sent to; one of another datacenter works then, and is not up
+	Draining      bool          `json:"draining,omitempty"` // takes no new traffic; in another datacenter Up is then false although the tunnel works
 	Since         time.Time     `json:"since,omitzero"`
 	LastPacket    time.Time     `json:"lastPacket,omitzero"`
 	LastHandshake time.Time     `json:"lastHandshake,omitzero"`
@@ -137,7 +138,7 @@ type Tunnel struct {
 	Peers     int    `json:"peers"`
 }
 
-// Dataplane sums up the appliers.
+// Dataplane summarizes the state of the data plane.
 type Dataplane struct {
 	Routes        int       `json:"routes"`
 	ForeignRoutes int       `json:"foreignRoutes"`
@@ -146,28 +147,28 @@ type Dataplane struct {
 	Errors        []string  `json:"errors,omitempty"` // of the last pass
 }
 
-// Queue is what waits to be written to the catalog.
+// Queue describes the writes that are queued for the catalog.
 type Queue struct {
 	Pending int       `json:"pending"`
 	Since   time.Time `json:"since,omitzero"`
 }
 
-// RoutesReport explains the kernel's routes: what is there, what put it
-// there, and through which tunnel it leads.
+// RoutesReport explains the kernel's routes: which exist, which program added
+// them, and which tunnels they use.
 type RoutesReport struct {
 	Datacenter  string       `json:"datacenter"`
 	Table       int          `json:"table"`
 	Rules       []Rule       `json:"rules"`
 	Routes      []Route      `json:"routes"`
-	Destination *Destination `json:"destination,omitempty"` // when one address was asked for
+	Destination *Destination `json:"destination,omitempty"` // only if the report is for one address
 }
 
-// Rule is a policy rule that leads to our table.
+// Rule is a policy rule that selects our table.
 type Rule struct {
 	Family   int    `json:"family"`
 	Priority int    `json:"priority"`
 	Selector string `json:"selector"` // "not fwmark 0x20/0x20"
-	State    string `json:"state"`    // installed, missing
+	State    string `json:"state"`    // installed, missing, stale
 }
 
 // Route is one route of our table.
@@ -182,19 +183,19 @@ type Route struct {
 	Source     string       `json:"source,omitempty"`
 }
 
-// Via is one tunnel over which a route's flows are spread.
+// Via is one device over which a route's flows are spread.
 type Via struct {
 	Gateway string `json:"gateway"`
 	Device  string `json:"device"`
 	Up      bool   `json:"up"`
 }
 
-// Destination is the kernel's own answer for one address.
+// Destination is the kernel's route lookup for one address.
 type Destination struct {
 	Address netip.Addr   `json:"address"`
 	Table   int          `json:"table"`
 	Prefix  netip.Prefix `json:"prefix"`
 	Device  string       `json:"device"`
 	Source  string       `json:"source"`
-	Verdict string       `json:"verdict"` // one sentence for a person
+	Verdict string       `json:"verdict"` // one sentence that explains the lookup
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Sources is everything that a snapshot is made of.
+// Sources is everything that Build needs for a snapshot.
 type Sources struct {
-	At          time.Time // of the pass; health checks take it as the loop's sign of life
+	At          time.Time // start of the last pass; Health compares it with the current time
 	StartedAt   time.Time // of the agent
 	Version     string    // of meshd
 	State       State
 	PublicKey   tunnel.PublicKey
-	Certificate time.Time // end of validity of this gateway's certificate; zero: there is none
+	Certificate time.Time // expiry of this gateway's certificate; zero: there is none
 	Inputs      plan.Inputs
 	Desired     plan.Desired
-	Problems    []plan.Problem    // of the plan and of everybody else
+	Problems    []plan.Problem    // of the plan and of all other sources
 	Paths       []plan.Path       // of a node that is no gateway
 	Tunnels     []tunnel.Observed // what the last apply returned
 	Routes      routes.Observed   // what the last apply returned
@@ -33,14 +33,14 @@ type Sources struct {
 	Errors      []string  // of the appliers in the last pass
 }
 
-// Consensus is the catalog's consensus as this gateway sees it.
+// Consensus is the consensus state of the catalog, from the view of this gateway.
 type Consensus struct {
 	Role         string // leader, follower, candidate, or empty: not running
 	Leader       catalog.GatewayID
 	Term         uint64
 	AppliedIndex uint64
 	CommitIndex  uint64
-	LastContact  time.Duration // since the leader was heard; 0 on the leader
+	LastContact  time.Duration // since the last message of the leader; 0 on the leader
 	Timers       string        // lan or wan
 	Peers        []ConsensusPeer
 }
@@ -50,12 +50,12 @@ type ConsensusPeer struct {
 	ID          catalog.GatewayID
 	Voter       bool
 	Healthy     bool
-	LastContact time.Duration // since it was heard; negative: not known here, only the leader knows
-	LastIndex   uint64        // of its log; 0: likewise
+	LastContact time.Duration // since its last message; negative: not known, because only the leader has it
+	LastIndex   uint64        // of its log; 0: not known, as above
 }
 
-// Build makes the snapshot. It is pure: everything is sorted and no slice is
-// nil, so that JSON has [] and equal sources give equal bytes.
+// Build returns the snapshot. It is pure. All lists are sorted and none is nil,
+// so that equal sources give equal JSON, with [] for empty lists.
 func Build(s Sources) Snapshot {
 	return Snapshot{
 		At:          s.At,
@@ -129,14 +129,19 @@ func (s Sources) catalog() Catalog {
 	return c
 }
 
-// datacenters are the members, by name, with their gateways by index.
+// datacenters returns the members, by name, with their gateways by index.
 func (s Sources) datacenters() []Datacenter {
 	out := []Datacenter{}
 	own := s.Inputs.Self.Datacenter()
 	for _, record := range s.Inputs.Catalog.Datacenters {
 		dc := Datacenter{
-			Name: string(record.Name), Self: record.Name == own, Ordinal: record.Ordinal, Prefixes: []Prefix{}, Gateways: []Gateway{},
-			JoinedAt: record.JoinedAt, Services: s.Services[record.Name],
+			Name:     string(record.Name),
+			Self:     record.Name == own,
+			Ordinal:  record.Ordinal,
+			Prefixes: []Prefix{},
+			Gateways: []Gateway{},
+			JoinedAt: record.JoinedAt,
+			Services: s.Services[record.Name],
 		}
 		dc.Reachable = dc.Self
 		for _, p := range record.Prefixes {
@@ -160,14 +165,19 @@ func (s Sources) datacenters() []Datacenter {
 	return out
 }
 
-// gateway joins what the catalog, liveness, the data plane and consensus know
-// of one gateway. Between gateways of one datacenter there is no tunnel; those
-// are up as far as consensus hears of them.
+// gateway combines the state of one gateway in the catalog, liveness, the data
+// plane and consensus. There is no tunnel between siblings; a sibling is up if
+// consensus has a recent message of it.
 func (s Sources) gateway(record catalog.Gateway, sibling bool) Gateway {
 	g := Gateway{
-		ID: string(record.ID()), Name: record.Name, Index: record.Index, Overlay: address(record.Overlay),
-		Version: record.Version, Endpoints: append([]string{}, record.Endpoints...), Controls: append([]string{}, record.Controls...),
-		Leader: record.ID() == s.Consensus.Leader,
+		ID:        string(record.ID()),
+		Name:      record.Name,
+		Index:     record.Index,
+		Overlay:   address(record.Overlay),
+		Version:   record.Version,
+		Endpoints: append([]string{}, record.Endpoints...),
+		Controls:  append([]string{}, record.Controls...),
+		Leader:    record.ID() == s.Consensus.Leader,
 	}
 	for _, p := range s.Consensus.Peers {
 		if p.ID != record.ID() {
@@ -212,12 +222,12 @@ func (s Sources) addTunnel(g *Gateway, record catalog.Gateway) {
 	}
 }
 
-// paths are those of a node, with what its echoes say.
+// paths returns the paths of a node with the results of its liveness probes.
 func (s Sources) paths() []Path {
 	var out []Path
 	own := s.Inputs.Self.Datacenter()
-	for _, w := range s.Paths {
-		path := Path{Gateway: string(catalog.NewGatewayID(own, w.Gateway)), Device: w.Device, Tunnel: w.Tunnel}
+	for _, p := range s.Paths {
+		path := Path{Gateway: string(catalog.NewGatewayID(own, p.Gateway)), Device: p.Device, Tunnel: p.Tunnel}
 		for _, session := range s.Inputs.Observed.Sessions {
 			if string(session.Gateway) == path.Gateway {
 				path.Answers, path.RTT = session.Up, session.RTT
@@ -228,13 +238,18 @@ func (s Sources) paths() []Path {
 	return out
 }
 
-// tunnels are the interfaces that are there, and those that should be.
+// tunnels returns the existing interfaces and the desired ones that are missing.
 func (s Sources) tunnels() []Tunnel {
 	out := []Tunnel{}
 	for _, t := range s.Tunnels {
 		out = append(out, Tunnel{
-			Name: t.Name, Lane: t.Lane, Dataplane: t.Dataplane, Port: t.ListenPort, MTU: t.MTU,
-			Up: t.Up && t.Err == nil, Peers: len(t.Peers),
+			Name:      t.Name,
+			Lane:      t.Lane,
+			Dataplane: t.Dataplane,
+			Port:      t.ListenPort,
+			MTU:       t.MTU,
+			Up:        t.Up && t.Err == nil,
+			Peers:     len(t.Peers),
 		})
 	}
 	for _, t := range s.Desired.Tunnels {
@@ -246,14 +261,14 @@ func (s Sources) tunnels() []Tunnel {
 	return out
 }
 
-// problems are sorted, and each is told once.
+// problems returns the problems sorted and without duplicates.
 func (s Sources) problems() []plan.Problem {
 	out := append([]plan.Problem{}, s.Problems...)
 	slices.SortFunc(out, plan.CompareProblems)
 	return slices.Compact(out)
 }
 
-// address is empty for one that is not known.
+// address returns a as text, or the empty string if a is not valid.
 func address(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""

@@ -22,12 +22,12 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// member is east/a in a federation with north, which cannot be reached, and
-// west, of whose two gateways one answers.
+// member is east/a in a federation with north, which is unreachable, and west,
+// which has two gateways, one of them up.
 func member() status.Sources {
 	in := inputs()
 	desired, problems := plan.Compute(in)
@@ -111,7 +111,7 @@ func foreignRoute() routes.ForeignRoute {
 	return routes.ForeignRoute{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Protocol: 4, Device: "eth1"}
 }
 
-// observed is the data plane after a plan was applied.
+// observed returns the data plane after a plan was applied.
 func observed(d plan.Desired) []tunnel.Observed {
 	var out []tunnel.Observed
 	for _, c := range slices.Backward(d.Tunnels) {
@@ -149,12 +149,12 @@ func text(t *testing.T, v any) []byte {
 	return append(b, '\n')
 }
 
-func TestJSONIsStable(t *testing.T) {
+func TestJSONMatchesGoldens(t *testing.T) {
 	golden(t, "member.json", text(t, status.Build(member())))
 	golden(t, "standalone.json", text(t, status.Build(standalone())))
 }
 
-func TestJSONComesBackAsItWas(t *testing.T) {
+func TestJSONRoundTripPreservesTheSnapshot(t *testing.T) {
 	for _, s := range []status.Sources{member(), standalone()} {
 		want := status.Build(s)
 		var got status.Snapshot
@@ -176,7 +176,7 @@ func TestJSONHasNoNullLists(t *testing.T) {
 	}
 }
 
-func TestDatacenterIsReachableWhileOneGatewayAnswers(t *testing.T) {
+func TestDatacenterIsReachableWhileOneGatewayIsUp(t *testing.T) {
 	reachable := map[string]bool{}
 	for _, dc := range status.Build(member()).Datacenters {
 		reachable[dc.Name] = dc.Reachable
@@ -184,7 +184,7 @@ func TestDatacenterIsReachableWhileOneGatewayAnswers(t *testing.T) {
 	assert.Equal(t, map[string]bool{"east": true, "north": false, "west": true}, reachable)
 }
 
-func TestInterfaceThatShouldBeThereIsShownDown(t *testing.T) {
+func TestMissingInterfaceIsShownDown(t *testing.T) {
 	s := member()
 	s.Tunnels = s.Tunnels[:1]
 	s.Tunnels[0].Err = errors.New("does not answer")
@@ -196,9 +196,9 @@ func TestInterfaceThatShouldBeThereIsShownDown(t *testing.T) {
 	}
 }
 
-func TestProblemsAreToldOnceAndErrorsFirst(t *testing.T) {
+func TestProblemsAreListedOnceAndErrorsFirst(t *testing.T) {
 	s := member()
-	require.NotEqual(t, len(s.Problems), len(status.Build(s).Problems), "the fixture has one twice")
+	require.NotEqual(t, len(s.Problems), len(status.Build(s).Problems), "the fixture has a duplicate")
 	got := status.Build(s).Problems
 	require.NotEmpty(t, got)
 	assert.True(t, slices.IsSortedFunc(got, plan.CompareProblems))

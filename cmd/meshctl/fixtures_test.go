@@ -113,7 +113,7 @@ func routesReport() status.RoutesReport {
 		},
 		Destination: &status.Destination{
 			Address: netip.MustParseAddr("10.2.0.17"), Table: 7117, Prefix: netip.MustParsePrefix("10.2.0.0/16"),
-			Device: "mesh0", Source: "10.1.0.1", Verdict: "10.2.0.17 is a pod address of west: it goes through mesh0 to west/gw1",
+			Device: "mesh0", Source: "10.1.0.1", Verdict: "10.2.0.17 is a pod address of west: packets to it go through mesh0 to west/gw1",
 		},
 	}
 }

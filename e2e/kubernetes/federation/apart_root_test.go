@@ -67,7 +67,7 @@ func (w *world) testAskNode(t *testing.T) {
 	}
 	assert.Contains(t, ask("status"), here.Name()+"/"+gateway+"  tunnel mesh0")
 	for _, address := range w.addresses(t, there, "pod", "echo-0", "{.status.podIPs[*].ip}") {
-		assert.Contains(t, ask("routes", address.String()), "it goes through mesh0 to "+here.Name()+"/"+gateway)
+		assert.Contains(t, ask("routes", address.String()), "packets to it go through mesh0 to "+here.Name()+"/"+gateway)
 	}
 }
 
