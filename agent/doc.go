@@ -1,10 +1,56 @@
-// Package agent is meshd: it keeps one gateway in its federation. Data flows
-// one way:
+// Package agent documents meshd; the code is in the packages below it. Data
+// flows one way:
 //
-//	config · catalog · kernel events · liveness · local registrations
+//	config · catalog · kernel events · liveness · cluster
 //	     → plan.Inputs → plan.Compute (pure) → plan.Desired + []plan.Problem
-//	     → tunnel, routes, firewall (inline) · registrations (own worker)
+//	     → tunnel, routes, firewall (dataplane) · catalog (registrar)
 //	     → observed → status.Snapshot → /metrics · readiness · meshctl
 //
-// What was observed enters only the next pass.
+// What a pass observes is an input of the next pass only. Around that loop:
+//
+//	membership   joins and leaves: situation → decide (pure) → decision
+//	dataplane    the loop of a gateway, and that of a node
+//	registrar    what the catalog should contain about this gateway, minus what it contains
+//	admin        what meshctl sends to the agent
+//	control      what gateways send to each other
+//	liveness     whether a tunnel works (BFD, RFC 5880)
+//	kube         the cluster: node roles, prefixes, siblings, multi-cluster services
+//	identity     keys, CA, certificates, tokens, the membership on disk
+//	config       the configuration file
+//	status       the view of all this for operators
+//	notify       how a loop waits for changes
+//
+// # Glossary
+//
+// One word stands for one thing, in code, messages and documentation.
+//
+//   - Affinity: which endpoints of an imported service are preferred: local, remote, or none.
+//   - AllowedIPs: the prefixes that WireGuard accepts from a peer and routes to it.
+//   - Catalog: the replicated state: members, prefixes, keys, services. A record is an entry of it; a command is a write to it.
+//   - Contact: a gateway that can admit another one, with its control addresses and the pin of its CA.
+//   - Control address: host:port of a gateway's control port, where gateways send requests to each other.
+//   - Datacenter: a cluster or a site that is a member of a federation.
+//   - Drain: taking a gateway out of use. It is active, draining, or drained.
+//   - Endpoint: host:port on the underlay where a gateway receives WireGuard packets; for services, an address that serves.
+//   - Export, import: a service that a cluster offers to others, and the service as they see it (KEP-1645).
+//   - Federation: the datacenters that share one catalog.
+//   - Gateway: a host of a datacenter that runs tunnels and takes part in the catalog. Its id is datacenter/name, its index the number of its lane.
+//   - Join token: a secret, valid for one join, that names the federation and the pin of the CA that created it.
+//   - Lane: the WireGuard interface meshN, with one peer for each other datacenter: its gateway of index N.
+//   - Leader, voter, term, lease: as in Raft.
+//   - Membership lock: held by the gateway that changes the membership of its datacenter while its siblings wait.
+//   - Mirror: a plain Service that routes to the endpoints of one exporting datacenter only.
+//   - Nexthop, nexthop group: kernel objects; a route to a remote prefix uses a group of the lanes that work.
+//   - Node: a host of a cluster that is no gateway. It routes remote prefixes to the gateways, over a shared link or a tunnel.
+//   - Overlay address: the address of a gateway inside the tunnels.
+//   - Path: how a node reaches a gateway: a shared link or a tunnel.
+//   - Peer: a WireGuard peer, or the remote gateway that it is.
+//   - Pin: the SHA-256 of the public key of a CA.
+//   - Problem: a fault that the status reports, with a stable code, a subject, a message and a remedy.
+//   - Refusal: why the catalog, or an agent, rejects a command, with a stable code, the field and the remedy. A refusal changes nothing.
+//   - Session: a liveness session with a remote gateway through its tunnel; its state is up or down.
+//   - Shared state: the CA and the membership that siblings share in a Secret.
+//   - Sibling: another gateway of the same datacenter.
+//   - Site: a datacenter without Kubernetes; in code also the prefixes and addresses that a datacenter owns.
+//   - Underlay: the network between the gateways that carries the tunnels.
 package agent

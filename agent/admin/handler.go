@@ -10,9 +10,10 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -20,7 +21,7 @@ import (
 const DefaultTokenTTL = time.Hour
 
 // Handler serves meshctl on a gateway.
-type Handler struct{ Agent *agent.Agent }
+type Handler struct{ Agent *membership.Agent }
 
 var _ controlpbconnect.OperatorHandler = Handler{}
 
@@ -41,21 +42,21 @@ func (h Handler) Routes(ctx context.Context, r *connect.Request[controlpb.Routes
 
 // InitFederation creates a federation.
 func (h Handler) InitFederation(ctx context.Context, r *connect.Request[controlpb.InitFederationRequest]) (*connect.Response[controlpb.InitFederationResponse], error) {
-	founding := agent.Founding{Name: r.Msg.GetName()}
-	if founding.Name == "" {
-		founding.Name = "meshway"
+	options := membership.InitOptions{Name: r.Msg.GetName()}
+	if options.Name == "" {
+		options.Name = "meshway"
 	}
-	if err := catalog.ValidateName(founding.Name); err != nil {
-		return nil, invalid("name", fmt.Sprintf("%q: %v", founding.Name, err), "choose a DNS label such as meshway")
+	if err := catalog.ValidateName(options.Name); err != nil {
+		return nil, invalid("name", fmt.Sprintf("%q: %v", options.Name, err), "choose a DNS label such as meshway")
 	}
 	if text := r.Msg.GetOverlay(); text != "" {
 		overlay, err := netip.ParsePrefix(text)
 		if err != nil || overlay != overlay.Masked() {
 			return nil, invalid("overlay", fmt.Sprintf("%q is not a prefix in canonical form", text), "write a prefix such as fd12:3456:789a::/48")
 		}
-		founding.Overlay = overlay
+		options.Overlay = overlay
 	}
-	federation, err := h.Agent.Found(ctx, founding)
+	federation, err := h.Agent.Init(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (h Handler) RemoveDatacenter(ctx context.Context, r *connect.Request[contro
 func (h Handler) Drain(ctx context.Context, r *connect.Request[controlpb.DrainRequest], stream *connect.ServerStream[controlpb.Progress]) error {
 	// The drain goes on if the caller disconnects: it must not stop halfway.
 	ctx = context.WithoutCancel(ctx)
-	request := agent.DrainRequest{Force: r.Msg.GetForce(), For: r.Msg.GetFor().AsDuration(), Bound: r.Msg.GetBound().AsDuration()}
+	request := membership.DrainRequest{Force: r.Msg.GetForce(), For: r.Msg.GetFor().AsDuration(), Bound: r.Msg.GetBound().AsDuration()}
 	for field, given := range map[string]time.Duration{"for": request.For, "bound": request.Bound} {
 		if given < 0 {
 			return invalid(field, fmt.Sprintf("%s is negative", given), "write a duration such as 90s")
@@ -119,7 +120,7 @@ func (h Handler) Undrain(context.Context, *connect.Request[controlpb.UndrainRequ
 }
 
 // sendTo sends steps to the caller. It ignores errors: the caller may be gone.
-func sendTo(stream *connect.ServerStream[controlpb.Progress]) agent.Progress {
+func sendTo(stream *connect.ServerStream[controlpb.Progress]) membership.Progress {
 	return func(step, message string) { _ = stream.Send(&controlpb.Progress{Step: step, Message: message}) }
 }
 
@@ -194,7 +195,11 @@ func (h Handler) RegisterService(ctx context.Context, r *connect.Request[control
 	if err != nil {
 		return nil, invalid("service", err.Error(), "run meshctl service register --help")
 	}
-	index, queued, err := h.Agent.Register(ctx, service)
+	registrar, err := h.Agent.Registrar()
+	if err != nil {
+		return nil, err
+	}
+	index, queued, err := registrar.Register(ctx, service)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +208,11 @@ func (h Handler) RegisterService(ctx context.Context, r *connect.Request[control
 
 // DeregisterService removes what this gateway registered.
 func (h Handler) DeregisterService(ctx context.Context, r *connect.Request[controlpb.DeregisterServiceRequest]) (*connect.Response[controlpb.DeregisterServiceResponse], error) {
-	removed, queued, err := h.Agent.Deregister(ctx, r.Msg.GetNamespace(), r.Msg.GetName(), r.Msg.GetInstance())
+	registrar, err := h.Agent.Registrar()
+	if err != nil {
+		return nil, err
+	}
+	removed, queued, err := registrar.Deregister(ctx, r.Msg.GetNamespace(), r.Msg.GetName(), r.Msg.GetInstance())
 	if err != nil {
 		return nil, err
 	}
@@ -309,14 +318,14 @@ func (h Handler) read(ctx context.Context, mode controlpb.ReadMode) (*catalog.Vi
 	}, nil
 }
 
-func modeOf(mode controlpb.ReadMode) agent.ReadMode {
+func modeOf(mode controlpb.ReadMode) consensus.ReadMode {
 	switch mode {
 	case controlpb.ReadMode_READ_MODE_STALE:
-		return agent.StaleRead
+		return consensus.StaleRead
 	case controlpb.ReadMode_READ_MODE_CONSISTENT:
-		return agent.ConsistentRead
+		return consensus.ConsistentRead
 	default:
-		return agent.LeaseRead
+		return consensus.LeaseRead
 	}
 }
 

@@ -9,20 +9,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/admin"
 	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes/routestest"
 )
 
 func handler() admin.Handler {
-	return admin.Handler{Agent: agent.New(agent.Deps{Config: config.Config{Datacenter: "east", Gateway: "gw"}})}
+	return admin.Handler{Agent: membership.New(membership.Config{File: config.Config{Datacenter: "east", Gateway: "gw"}})}
 }
 
 func TestInvalidArgumentIsRefusedWithFieldAndRemedy(t *testing.T) {
@@ -82,9 +83,9 @@ func TestCallsThatNeedAFederationAreRefusedWithoutOne(t *testing.T) {
 // node serves a node that has not run yet.
 func node(t *testing.T) controlpbconnect.OperatorClient {
 	t.Helper()
-	handler := admin.NewNodeHandler(agent.NewNode(agent.NodeDeps{
-		Config:   config.Config{Datacenter: "east", Gateway: "n1"},
-		Liveness: liveness.NewProber(liveness.Config{}), Dataplane: agent.Dataplane{Routes: routestest.NewKernel()},
+	handler := admin.NewNodeHandler(dataplane.NewNode(dataplane.NodeConfig{
+		File:     config.Config{Datacenter: "east", Gateway: "n1"},
+		Liveness: liveness.NewProber(liveness.Config{}), Kernel: dataplane.Kernel{Routes: routestest.NewKernel()},
 	}))
 	socket := filepath.Join(t.TempDir(), "meshd.sock")
 	server := admin.NewServer(admin.Config{Socket: socket, Handler: handler, Refuse: handler.Refuse})

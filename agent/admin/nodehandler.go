@@ -3,8 +3,8 @@ package admin
 import (
 	"slices"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -24,7 +24,9 @@ type unserved struct {
 var _ controlpbconnect.OperatorHandler = NodeHandler{}
 
 // NewNodeHandler returns the handler of one node.
-func NewNodeHandler(node *agent.Node) NodeHandler { return NodeHandler{inspection: inspection{node}} }
+func NewNodeHandler(node *dataplane.Node) NodeHandler {
+	return NodeHandler{inspection: inspection{node}}
+}
 
 // Refuse returns a *catalog.Refusal for a procedure (of controlpbconnect) that
 // only a gateway serves, nil for the others.

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/rpc"
-	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -68,7 +68,7 @@ type Port struct {
 	raft       *RaftNetwork
 	client     *Client
 	http       *http.Server
-	overlay    wake.Latest[netip.Addr] // this gateway's overlay address; zero: none
+	overlay    notify.Latest[netip.Addr] // this gateway's overlay address; zero: none
 
 	mu       sync.Mutex // guards all following fields
 	listener net.Listener

@@ -15,10 +15,10 @@ import (
 	networkinginformers "k8s.io/client-go/informers/networking/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -45,11 +45,11 @@ type Discovery struct {
 	services *Source
 	kubeadm  *Source
 	cache    CacheFile[discovered]
-	wake     wake.One
-	latest   wake.Latest[discovered]
+	wake     notify.Signal
+	latest   notify.Latest[discovered]
 }
 
-var _ agent.Site = (*Discovery)(nil)
+var _ dataplane.Site = (*Discovery)(nil)
 
 // discovered is the content of the cache file.
 type discovered struct {
@@ -63,7 +63,7 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Discovery{cfg: cfg, cache: CacheFile[discovered]{filepath.Join(cfg.Dir, "cluster.json")}, wake: wake.NewOne()}
+	d := &Discovery{cfg: cfg, cache: CacheFile[discovered]{filepath.Join(cfg.Dir, "cluster.json")}, wake: notify.NewSignal()}
 	var err error
 	if d.nodes, err = NewSource(coreinformers.NewNodeInformer(cfg.Client, 0, nil), slimNode, d.wake); err != nil {
 		return nil, err
@@ -128,10 +128,10 @@ func (d *Discovery) discover() {
 	}
 }
 
-// Current implements agent.Site.
+// Current implements dataplane.Site.
 func (d *Discovery) Current() plan.Site { return d.latest.Get().Site }
 
-// Changed implements agent.Site.
+// Changed implements dataplane.Site.
 func (d *Discovery) Changed() <-chan struct{} { return d.latest.Changed() }
 
 // Nodes returns the nodes of the cluster, sorted by name. They are shared and must

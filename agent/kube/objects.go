@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 
-	"github.com/meshway/meshway/agent/wake"
+	"github.com/meshway/meshway/agent/notify"
 )
 
 // Kind is a cluster-scoped custom resource of Meshway; deploy/chart/meshway/crds
@@ -64,7 +64,7 @@ type Objects[T any] struct {
 
 // NewObjects returns the object of a kind that has the given name, or all
 // objects of the kind if name is empty. reader is woken after every change.
-func NewObjects[T any](client dynamic.Interface, kind Kind[T], name string, reader wake.One) (*Objects[T], error) {
+func NewObjects[T any](client dynamic.Interface, kind Kind[T], name string, reader notify.Signal) (*Objects[T], error) {
 	informer := dynamicinformer.NewFilteredDynamicInformer(client, kind.Resource(), metav1.NamespaceAll, 0, nil, named(name)).Informer()
 	source, err := NewSource(informer, nil, reader)
 	return &Objects[T]{Source: source, kind: kind, client: client.Resource(kind.Resource())}, err

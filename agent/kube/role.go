@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshway/meshway/agent/config"
-	"github.com/meshway/meshway/agent/wake"
+	"github.com/meshway/meshway/agent/notify"
 )
 
 // Role is the role of a node of the cluster.
@@ -39,8 +39,8 @@ type RoleWatcher struct {
 	cfg     RoleConfig
 	node    *Source
 	cache   CacheFile[Role]
-	wake    wake.One
-	latest  wake.Latest[Role]
+	wake    notify.Signal
+	latest  notify.Latest[Role]
 	invalid LogOnce // errors in the annotation of the own Node; only Run uses it
 }
 
@@ -50,7 +50,7 @@ func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &RoleWatcher{cfg: cfg, cache: CacheFile[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: wake.NewOne()}
+	w := &RoleWatcher{cfg: cfg, cache: CacheFile[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: notify.NewSignal()}
 	informer := coreinformers.NewFilteredNodeInformer(cfg.Client, 0, nil, named(cfg.Kubernetes.NodeName))
 	var err error
 	w.node, err = NewSource(informer, slimNode, w.wake)

@@ -8,7 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -51,40 +51,40 @@ type contact struct {
 }
 
 // decodeSecret decodes a Secret. An error does not quote its content.
-func decodeSecret(s *corev1.Secret) (agent.Common, error) {
-	common := agent.Common{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
+func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
+	common := identity.SharedState{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
 	text := s.Data[keyMembership]
 	if len(text) == 0 {
 		return common, nil
 	}
 	var m membership
 	if err := json.Unmarshal(text, &m); err != nil {
-		return agent.Common{}, fmt.Errorf("key %s is not valid: remove the key; a gateway that is a member recreates it", keyMembership)
+		return identity.SharedState{}, fmt.Errorf("key %s is not valid: remove the key; a gateway that is a member recreates it", keyMembership)
 	}
 	if m.Version > formatVersion {
-		return agent.Common{}, fmt.Errorf("key %s was written by a newer release: it has format %d, and this release supports %d", keyMembership, m.Version, formatVersion)
+		return identity.SharedState{}, fmt.Errorf("key %s was written by a newer release: it has format %d, and this release supports %d", keyMembership, m.Version, formatVersion)
 	}
 	common.Left = m.Left
 	if m.Claim != nil {
-		common.Claim = &agent.Claim{Gateway: m.Claim.Gateway, At: m.Claim.At}
+		common.Lock = &identity.MembershipLock{Gateway: m.Claim.Gateway, At: m.Claim.At}
 	}
 	if f := m.Federation; f != nil {
-		common.Standing = &agent.Standing{FederationID: f.ID, FederationName: f.Name, Overlay: f.Overlay}
+		common.Membership = &identity.DatacenterMembership{FederationID: f.ID, FederationName: f.Name, Overlay: f.Overlay}
 		for _, g := range m.Gateways {
-			common.Standing.Contacts = append(common.Standing.Contacts,
-				agent.Contact{Gateway: catalog.GatewayID(g.Gateway), Pin: g.Pin, Controls: g.Controls})
+			common.Membership.Contacts = append(common.Membership.Contacts,
+				identity.Contact{Gateway: catalog.GatewayID(g.Gateway), Pin: g.Pin, Controls: g.Controls})
 		}
 	}
 	return common, nil
 }
 
 // encodeSecret sets the keys in a Secret and leaves its other content.
-func encodeSecret(c agent.Common, secret *corev1.Secret) error {
+func encodeSecret(c identity.SharedState, secret *corev1.Secret) error {
 	m := membership{Version: formatVersion, Left: c.Left}
-	if c.Claim != nil {
-		m.Claim = &lockRecord{Gateway: c.Claim.Gateway, At: c.Claim.At}
+	if c.Lock != nil {
+		m.Claim = &lockRecord{Gateway: c.Lock.Gateway, At: c.Lock.At}
 	}
-	if s := c.Standing; s != nil {
+	if s := c.Membership; s != nil {
 		m.Federation = &federationName{ID: s.FederationID, Name: s.FederationName, Overlay: s.Overlay}
 		for _, g := range s.Contacts {
 			m.Gateways = append(m.Gateways, contact{Gateway: string(g.Gateway), Pin: g.Pin, Controls: g.Controls})

@@ -13,9 +13,9 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
-	"github.com/meshway/meshway/agent/wake"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
 )
 
 // SiblingsConfig configures Siblings.
@@ -29,19 +29,17 @@ type SiblingsConfig struct {
 }
 
 // Siblings keeps the state that the gateways of the cluster share in a Secret. The
-// chart creates the Secret; Siblings never does. It implements agent.Siblings.
+// chart creates the Secret; Siblings never does. It implements membership.Siblings.
 type Siblings struct {
 	cfg    SiblingsConfig
 	secret *Source
-	wake   wake.One
-	latest wake.Latest[secretState]
+	wake   notify.Signal
+	latest notify.Latest[secretState]
 }
-
-var _ agent.Siblings = (*Siblings)(nil)
 
 // secretState is the last observation of the Secret and of the gateway nodes.
 type secretState struct {
-	common   agent.Common
+	common   identity.SharedState
 	object   *corev1.Secret // nil: the Secret cannot be used, see reason
 	reason   string
 	gateways []string // so that a change of the gateways is a change of the state
@@ -52,7 +50,7 @@ func NewSiblings(cfg SiblingsConfig) (*Siblings, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Siblings{cfg: cfg, wake: wake.NewOne()}
+	s := &Siblings{cfg: cfg, wake: notify.NewSignal()}
 	s.latest.Set(secretState{reason: "the API server has not answered yet"})
 	informer := coreinformers.NewFilteredSecretInformer(cfg.Client, cfg.Namespace, 0, nil, named(cfg.Secret))
 	var err error
@@ -98,23 +96,23 @@ func (s *Siblings) refresh() {
 
 func (s *Siblings) name() string { return fmt.Sprintf("secret %s/%s", s.cfg.Namespace, s.cfg.Secret) }
 
-// Current implements agent.Siblings.
-func (s *Siblings) Current() (agent.Common, error) {
+// Current implements membership.Siblings.
+func (s *Siblings) Current() (identity.SharedState, error) {
 	seen := s.latest.Get()
 	if seen.object == nil {
-		return agent.Common{}, errors.New(seen.reason)
+		return identity.SharedState{}, errors.New(seen.reason)
 	}
 	return seen.common, nil
 }
 
-// Changed implements agent.Siblings.
+// Changed implements membership.Siblings.
 func (s *Siblings) Changed() <-chan struct{} { return s.latest.Changed() }
 
-// Gateways implements agent.Siblings.
+// Gateways implements membership.Siblings.
 func (s *Siblings) Gateways() ([]string, bool) { return s.cfg.Gateways() }
 
-// Ask implements agent.Siblings.
-func (s *Siblings) Ask(ctx context.Context) ([]string, error) {
+// ReadGateways implements membership.Siblings.
+func (s *Siblings) ReadGateways(ctx context.Context) ([]string, error) {
 	nodes, err := s.cfg.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: s.cfg.GatewayLabel})
 	if err != nil {
 		return nil, fmt.Errorf("list gateway nodes: %w", err)
@@ -127,15 +125,15 @@ func (s *Siblings) Ask(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Save implements agent.Siblings. It waits until the watch has delivered the new
+// Save implements membership.Siblings. It waits until the watch has delivered the new
 // content, so that Current does not return the old content after Save.
-func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
+func (s *Siblings) Save(ctx context.Context, content identity.SharedState) error {
 	seen := s.latest.Get()
 	if seen.object == nil {
 		return errors.New(seen.reason)
 	}
 	if seen.common.Version != content.Version {
-		return agent.ErrOutdated
+		return identity.ErrOutdated
 	}
 	next := seen.object.DeepCopy()
 	if err := encodeSecret(content, next); err != nil {
@@ -145,7 +143,7 @@ func (s *Siblings) Save(ctx context.Context, content agent.Common) error {
 	written, err := s.cfg.Client.CoreV1().Secrets(s.cfg.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	switch {
 	case apierrors.IsConflict(err):
-		return agent.ErrOutdated
+		return identity.ErrOutdated
 	case err != nil:
 		return fmt.Errorf("write %s: %w", s.name(), err)
 	case written.ResourceVersion == content.Version:

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/siblingstest"
 )
@@ -27,13 +27,13 @@ func TestAskListsTheNodesThatHaveTheGatewayLabel(t *testing.T) {
 		Client: fake.NewClientset(node("b.example.org", "true"), node("a", "true"), node("c", "false")), GatewayLabel: "gateway=true",
 	})
 	require.NoError(t, err)
-	names, err := s.Ask(t.Context())
+	names, err := s.ReadGateways(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a", "b-example-org"}, names)
 }
 
 func TestPrivateKeyOfTheCAIsNeverPrinted(t *testing.T) {
-	common := agent.Common{Key: agent.CAKey("very secret")}
+	common := identity.SharedState{Key: identity.CAKey("very secret")}
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "common", common, "key", common.Key)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "common", common, "key", common.Key)

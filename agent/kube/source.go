@@ -9,13 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/meshway/meshway/agent/wake"
+	"github.com/meshway/meshway/agent/notify"
 )
 
 // Source is an informer of one kind that reports whether its content is complete.
 type Source struct {
 	informer cache.SharedIndexInformer
-	wake     wake.One
+	wake     notify.Signal
 
 	mu      sync.Mutex // guards refusal
 	refusal error      // why the API server refuses to list: unknown kind or no permission
@@ -24,7 +24,7 @@ type Source struct {
 // NewSource returns a source that wakes reader after every change once it is
 // started. The informer must not have been started. slim, if not nil, removes the
 // parts of an object that are not used.
-func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, reader wake.One) (*Source, error) {
+func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, reader notify.Signal) (*Source, error) {
 	s := &Source{informer: informer, wake: reader}
 	if err := informer.SetWatchErrorHandlerWithContext(s.failed); err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, rea
 		}
 	}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { reader.Up() }, UpdateFunc: func(any, any) { reader.Up() }, DeleteFunc: func(any) { reader.Up() },
+		AddFunc: func(any) { reader.Notify() }, UpdateFunc: func(any, any) { reader.Notify() }, DeleteFunc: func(any) { reader.Notify() },
 	})
 	return s, err
 }
@@ -56,7 +56,7 @@ func (s *Source) Start(ctx context.Context) (wait func()) {
 	running.Go(func() { s.informer.RunWithContext(ctx) })
 	running.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), s.informer.HasSynced) {
-			s.wake.Up()
+			s.wake.Notify()
 		}
 	})
 	return running.Wait
@@ -72,7 +72,7 @@ func (s *Source) failed(_ context.Context, _ *cache.Reflector, err error) {
 	s.mu.Lock()
 	s.refusal = err
 	s.mu.Unlock()
-	s.wake.Up()
+	s.wake.Notify()
 }
 
 // Synced reports whether Items returns all objects.

@@ -11,7 +11,7 @@ import (
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/meshway/meshway/agent/wake"
+	"github.com/meshway/meshway/agent/notify"
 )
 
 const (
@@ -37,8 +37,8 @@ type UninstallConfig struct {
 type UninstallWatcher struct {
 	cfg    UninstallConfig
 	jobs   *Source
-	wake   wake.One
-	latest wake.Latest[bool]
+	wake   notify.Signal
+	latest notify.Latest[bool]
 }
 
 // NewUninstallWatcher returns a watcher that does nothing until it runs.
@@ -46,7 +46,7 @@ func NewUninstallWatcher(cfg UninstallConfig) (*UninstallWatcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &UninstallWatcher{cfg: cfg, wake: wake.NewOne()}
+	w := &UninstallWatcher{cfg: cfg, wake: notify.NewSignal()}
 	informer := batchinformers.NewFilteredJobInformer(cfg.Client, cfg.Namespace, 0, nil, named(cfg.DaemonSet+uninstallSuffix))
 	var err error
 	w.jobs, err = NewSource(informer, nil, w.wake)

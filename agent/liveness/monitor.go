@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -66,10 +66,10 @@ type Config struct {
 type Monitor struct {
 	cfg     Config
 	log     *slog.Logger
-	wake    wake.One
-	changed wake.All
+	wake    notify.Signal
+	changed notify.Broadcast
 	// overdue is signalled while a session is past its next expected packet.
-	overdue wake.One
+	overdue notify.Signal
 
 	mu       sync.Mutex // guards all following fields; packets are sent under it, so that they leave in order
 	sessions map[sessionKey]*entry
@@ -109,7 +109,7 @@ type verdict struct {
 func New(cfg Config) *Monitor {
 	cfg = cfg.withDefaults()
 	return &Monitor{
-		cfg: cfg, log: cfg.Log, wake: wake.NewOne(), overdue: wake.NewOne(),
+		cfg: cfg, log: cfg.Log, wake: notify.NewSignal(), overdue: notify.NewSignal(),
 		sessions: map[sessionKey]*entry{}, sockets: sockets{},
 	}
 }
@@ -139,7 +139,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 }
 
 // runRounds calls round when it is due, and at once when woken, until ctx ends.
-func runRounds(ctx context.Context, woken wake.One, round func() (next time.Time)) {
+func runRounds(ctx context.Context, woken notify.Signal, round func() (next time.Time)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -177,7 +177,7 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 			m.log.Info("liveness session removed", "gateway", string(e.cfg.Gateway))
 		}
 	}
-	m.wake.Up()
+	m.wake.Notify()
 }
 
 // Sessions returns the state of all sessions, sorted by gateway and device.
@@ -219,7 +219,7 @@ func (m *Monitor) Drain(on bool) {
 		e.session.drain(on, now)
 		m.report(e, now)
 	}
-	m.wake.Up()
+	m.wake.Notify()
 }
 
 // Overdue receives while at least one session is past its next expected control
@@ -317,7 +317,7 @@ func (m *Monitor) round(now time.Time) time.Time {
 		}
 		m.sendEcho(e, s, key.remote, controlDue, now)
 		if e.overdue(now) {
-			m.overdue.Up()
+			m.overdue.Notify()
 		}
 		next = earlier(next, e.nextRound(now))
 	}
@@ -375,5 +375,5 @@ func (m *Monitor) report(e *entry, now time.Time) {
 		m.log.Info("liveness session "+state, "gateway", string(e.cfg.Gateway), "device", e.cfg.Device, "reason", e.diagnostic.String())
 	}
 	e.verdict = v
-	m.changed.Up()
+	m.changed.Notify()
 }

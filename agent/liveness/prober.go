@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/wake"
 )
 
 // Prober detects whether hosts are alive with ICMP echoes, which their kernels
@@ -22,8 +22,8 @@ import (
 type Prober struct {
 	cfg     Config
 	log     *slog.Logger
-	wake    wake.One
-	changed wake.All
+	wake    notify.Signal
+	changed notify.Broadcast
 
 	mu      sync.Mutex // guards all following fields
 	targets map[sessionKey]*target
@@ -45,7 +45,7 @@ type target struct {
 func NewProber(cfg Config) *Prober {
 	cfg = cfg.withDefaults()
 	return &Prober{
-		cfg: cfg, log: cfg.Log, wake: wake.NewOne(),
+		cfg: cfg, log: cfg.Log, wake: notify.NewSignal(),
 		targets: map[sessionKey]*target{}, sockets: sockets{},
 	}
 }
@@ -81,7 +81,7 @@ func (p *Prober) Set(sessions []plan.SessionConfig) {
 			delete(p.targets, key)
 		}
 	}
-	p.wake.Up()
+	p.wake.Notify()
 }
 
 // Sessions returns the state of all hosts, sorted by gateway and device.
@@ -166,7 +166,7 @@ func (p *Prober) report(t *target, up, undecided bool, now time.Time) {
 		state = "answers echoes"
 	}
 	p.log.Info("gateway "+state, "gateway", string(t.cfg.Gateway), "device", t.cfg.Device, "address", t.cfg.Remote.String())
-	p.changed.Up()
+	p.changed.Notify()
 }
 
 func (p *Prober) handle(key sessionKey, reply echo) {
@@ -182,7 +182,7 @@ func (p *Prober) handle(key sessionKey, reply echo) {
 	}
 	if !t.up { // from now on it is probed at the configured interval
 		t.quality.next = now.Add(p.cfg.Interval)
-		p.wake.Up()
+		p.wake.Notify()
 	}
 	t.lastReply = now
 	p.report(t, true, false, now)

@@ -97,7 +97,7 @@ func (m *Monitor) handleControl(key sessionKey, s *socket, p Control) {
 	}
 	m.report(e, now)
 	if e.nextRound(now).Before(expected) { // otherwise the timer is early enough
-		m.wake.Up()
+		m.wake.Notify()
 	}
 }
 
@@ -120,6 +120,6 @@ func (m *Monitor) closeBroken(s *socket) {
 	defer m.mu.Unlock()
 	if s.conn != nil { // otherwise it was closed already
 		s.close()
-		m.wake.Up()
+		m.wake.Notify()
 	}
 }

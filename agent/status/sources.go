@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -27,31 +28,10 @@ type Sources struct {
 	Tunnels     []tunnel.Observed // what the last apply returned
 	Routes      routes.Observed   // what the last apply returned
 	Services    map[catalog.DatacenterName]int
-	Consensus   Consensus
+	Consensus   consensus.Status // empty Role: it does not run
 	Queue       Queue
 	LastApply   time.Time // of the last pass that applied everything without error; zero: none yet
 	Errors      []string  // of the appliers in the last pass
-}
-
-// Consensus is the consensus state of the catalog, from the view of this gateway.
-type Consensus struct {
-	Role         string // leader, follower, candidate, or empty: not running
-	Leader       catalog.GatewayID
-	Term         uint64
-	AppliedIndex uint64
-	CommitIndex  uint64
-	LastContact  time.Duration // since the last message of the leader; 0 on the leader
-	Timers       string        // lan or wan
-	Peers        []ConsensusPeer
-}
-
-// ConsensusPeer is one member of the catalog.
-type ConsensusPeer struct {
-	ID          catalog.GatewayID
-	Voter       bool
-	Healthy     bool
-	LastContact time.Duration // since its last message; negative: not known, because only the leader has it
-	LastIndex   uint64        // of its log; 0: not known, as above
 }
 
 // Build returns the snapshot. It is pure. All lists are sorted and none is nil,

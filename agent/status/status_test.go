@@ -17,6 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -40,10 +41,10 @@ func member() status.Sources {
 		Inputs: in, Desired: desired, Problems: append(problems, problems[0]), Tunnels: tunnels,
 		Routes:   routes.Observed{Config: desired.Routes, Foreign: []routes.ForeignRoute{foreignRoute()}, Repaired: 3},
 		Services: map[catalog.DatacenterName]int{"west": 2},
-		Consensus: status.Consensus{
+		Consensus: consensus.Status{
 			Role: "follower", Leader: "west/a", Term: 7, AppliedIndex: 41, CommitIndex: 42,
 			LastContact: 100 * time.Millisecond, Timers: "wan",
-			Peers: []status.ConsensusPeer{
+			Peers: []consensus.Peer{
 				{ID: "west/a", Voter: true, Healthy: true},
 				{ID: "east/a", Voter: true, Healthy: true},
 				{ID: "north/a", Voter: true},

@@ -9,10 +9,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/admin"
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/meshnode"
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -148,12 +149,12 @@ func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.S
 	wrong := newNotices()
 	return runGateway(ctx, cfg, store, surroundings{
 		site: site, siblings: siblings.port(), problems: wrong.all,
-		alongside: func(ctx context.Context, a *agent.Agent) error {
+		alongside: func(ctx context.Context, a *membership.Agent) error {
 			incumbent.agent.Store(a)
 			defer incumbent.agent.Store(nil)
 			writer, err := inventory.NewWriter(inventory.WriterConfig{
 				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
-				Addresses: discovery.Addresses, DatacenterIsMember: a.Settled, SiblingProber: lookout, Log: log,
+				Addresses: discovery.Addresses, DatacenterIsMember: a.DatacenterIsMember, SiblingProber: lookout, Log: log,
 				Tunnel: &inventory.NodeTunnel{PublicKey: key.Public().String(), Port: int32(plan.NodePort(cfg))},
 			})
 			if err != nil {
@@ -193,12 +194,12 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 		return err
 	}
 	kernel := newRoutes(cfg)
-	dataplane, err := newDataplane(ctx, cfg, kernel, log)
+	kernelPlane, err := newDataplane(ctx, cfg, kernel, log)
 	if err != nil {
 		return err
 	}
-	node := agent.NewNode(agent.NodeDeps{
-		Config: cfg, Key: key, Dataplane: dataplane, Inventory: reader, Log: log,
+	node := dataplane.NewNode(dataplane.NodeConfig{
+		File: cfg, Key: key, Kernel: kernelPlane, Inventory: reader, Log: log,
 		Liveness: liveness.NewProber(liveness.Config{
 			Interval: cfg.Liveness.Interval, Multiplier: cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: log,
 		}),
@@ -212,7 +213,7 @@ func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clie
 	})
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
 		Client: clients.Dynamic, Node: cfg.Kubernetes.NodeName, PublicKey: key.Public(), Port: cfg.WireGuard.Port,
-		Owner: roles.Owner, Paths: node.Ways, Pods: node.Pods, NodePods: roles.Pods, Changed: node.Changed, Log: log,
+		Owner: roles.Owner, Paths: node.Paths, Pods: node.Pods, NodePods: roles.Pods, Changed: node.Changed, Log: log,
 	})
 	if err != nil {
 		return err

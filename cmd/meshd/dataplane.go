@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/routes/kernel"
 	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/tunnel/device"
@@ -35,13 +35,13 @@ func newRoutes(cfg config.Config) *kernel.Kernel {
 
 // dataplaneToRemove is for cleaning up: interfaces of every kind go, also when the
 // configured kind cannot be made here.
-func dataplaneToRemove(ctx context.Context, cfg config.Config, log *slog.Logger) (agent.Dataplane, error) {
+func dataplaneToRemove(ctx context.Context, cfg config.Config, log *slog.Logger) (dataplane.Kernel, error) {
 	cfg.WireGuard.Dataplane = "auto"
 	return newDataplane(ctx, cfg, newRoutes(cfg), log)
 }
 
 // newDataplane chooses the adapters; it changes nothing.
-func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel, log *slog.Logger) (agent.Dataplane, error) {
+func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel, log *slog.Logger) (dataplane.Kernel, error) {
 	inKernel := wgkernel.New()
 	var inProcess device.Backend = userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
 	if dir := os.Getenv(lanesVariable); dir != "" {
@@ -52,10 +52,10 @@ func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel,
 	case cfg.WireGuard.Dataplane == "userspace", cfg.WireGuard.Dataplane == "auto" && supported != nil:
 		devices.Backend, devices.Removers = inProcess, []device.Backend{inKernel}
 	case supported != nil:
-		return agent.Dataplane{}, fmt.Errorf("wireguard.dataplane is kernel: %w", supported)
+		return dataplane.Kernel{}, fmt.Errorf("wireguard.dataplane is kernel: %w", supported)
 	default:
 		devices.Backend, devices.Removers = inKernel, []device.Backend{inProcess}
 	}
 	log.Info("data plane chosen", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
-	return agent.Dataplane{Tunnels: device.New(devices), Routes: routes, Firewall: nft.New()}, nil
+	return dataplane.Kernel{Tunnels: device.New(devices), Routes: routes, Firewall: nft.New()}, nil
 }

@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/inventory"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/status"
 )
 
@@ -26,7 +26,7 @@ const (
 
 // incumbent is the gateway that runs now, if one does.
 type incumbent struct {
-	agent atomic.Pointer[agent.Agent]
+	agent atomic.Pointer[membership.Agent]
 	log   *slog.Logger
 }
 
@@ -38,7 +38,7 @@ func (i *incumbent) resign(ctx context.Context, next kube.Role) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, resignTimeout)
 	defer cancel()
-	if err := a.Retire(ctx); err != nil {
+	if err := a.Demote(ctx); err != nil {
 		i.log.Warn("the federation could not be told that this node is no gateway any more; another gateway does so in a minute", "err", err)
 	}
 }
@@ -57,7 +57,7 @@ func newSiblings(cfg config.Config, clients kube.Clients, discovery *kube.Discov
 	return clusterSiblings{s}, err
 }
 
-func (s clusterSiblings) port() agent.Siblings {
+func (s clusterSiblings) port() membership.Siblings {
 	if s.Siblings == nil {
 		return nil
 	}
@@ -82,9 +82,9 @@ func newLookout(cfg config.Config, discovery *kube.Discovery, log *slog.Logger) 
 
 // ofCluster is the status of a gateway for what speaks for the whole cluster: one
 // that is out while others of it are in has nothing to say.
-func ofCluster(a *agent.Agent) status.Snapshot {
+func ofCluster(a *membership.Agent) status.Snapshot {
 	s := a.Status()
-	if s.State == status.Standalone && a.Settled() {
+	if s.State == status.Standalone && a.DatacenterIsMember() {
 		s.State = status.Joining
 	}
 	return s

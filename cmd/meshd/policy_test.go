@@ -45,25 +45,35 @@ func TestImportDirections(t *testing.T) {
 			"agent/config":      {"agent/suggest", "consensus/catalog"},
 			"agent/suggest":     {},
 			"tunnel":            {}, // declares Device; adapters import it
-			"agent/wake":        {},
+			"agent/notify":      {},
 			"routes":            {}, // declares Kernel and Filter; adapters import it
 			"agent/plan":        {"agent/config", "consensus/catalog", "routes", "tunnel"},
-			"agent/status":      {"agent/config", "agent/plan", "consensus/catalog", "routes", "tunnel"},
-			"agent": {
-				"agent/build", "agent/config", "agent/plan", "agent/status", "agent/suggest", "agent/wake",
-				"consensus/catalog", "consensus/catalog/catalogpb", "routes", "tunnel",
+			"agent/status":      {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
+			"agent":             {}, // documentation
+			"agent/state":       {},
+			"agent/dataplane": {
+				"agent/build", "agent/config", "agent/notify", "agent/plan", "agent/status",
+				"consensus", "consensus/catalog", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
+			"agent/registrar": {
+				"agent/config", "agent/notify", "agent/plan", "consensus", "consensus/catalog", "consensus/catalog/catalogpb",
+			},
+			"agent/membership": {
+				"agent/build", "agent/config", "agent/control", "agent/control/controlpb", "agent/dataplane", "agent/identity",
+				"agent/notify", "agent/plan", "agent/registrar", "agent/rpc", "agent/status", "agent/suggest",
+				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/raftnode", "tunnel",
+			},
 			"agent/rpc": {"consensus/catalog", "consensus/catalog/catalogpb"},
 			// The calls of meshctl and those of other gateways are apart: neither
 			// server imports the other.
 			"agent/admin": {
-				"agent", "agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect",
-				"agent/rpc", "agent/status", "consensus/catalog",
+				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
+				"agent/membership", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
 			},
 			"agent/admin/adminclient": {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"agent/control": {
 				"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
-				"agent/wake", "consensus/catalog", "consensus/catalog/catalogpb",
+				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb",
 			},
 		} {
 			for _, imported := range find(t, packages, name).Imports {
@@ -90,7 +100,8 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("libraries stay with their owners", func(t *testing.T) {
 		for library, owners := range map[string][]string{
-			"github.com/hashicorp/raft":      {"consensus/raftnode"}, // and raft-boltdb, raft-autopilot
+			"github.com/hashicorp/raft":      {"consensus/raftnode"},                                       // and raft-boltdb, raft-autopilot
+			module + "consensus/raftnode":    {"agent/membership", "cmd/meshd", "consensus/consensustest"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode"},
 			"github.com/hashicorp/go-memdb":  {"consensus/catalog"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "e2e/harness"},
@@ -98,7 +109,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/federation", "agent/rpc", "cmd/meshctl"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/membership", "agent/rpc", "cmd/meshctl"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

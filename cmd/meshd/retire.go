@@ -12,10 +12,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/status"
 )
 
@@ -57,7 +58,7 @@ func untilUninstalled(ctx context.Context, chart *kube.UninstallWatcher, last fu
 }
 
 // leaveForGood takes the datacenter out of its federation, if it is in one.
-func leaveForGood(ctx context.Context, a *agent.Agent, store *identity.Store, log *slog.Logger) {
+func leaveForGood(ctx context.Context, a *membership.Agent, store *identity.Store, log *slog.Logger) {
 	limited, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	progress := func(step, message string) { log.Info(message, "step", step) }
@@ -120,11 +121,11 @@ func retire(ctx context.Context, cfg config.Config, chart *kube.UninstallWatcher
 func cleanUp(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
-	dataplane, err := dataplaneToRemove(ctx, cfg, log)
+	kernel, err := dataplaneToRemove(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	if err := agent.CleanUp(ctx, dataplane, cfg.Routing.Table); err != nil {
+	if err := dataplane.CleanUp(ctx, kernel, cfg.Routing.Table); err != nil {
 		return err
 	}
 	if err := os.Remove(cfg.Admin.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -17,18 +17,18 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/admin"
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/sockets"
-	"github.com/meshway/meshway/agent/federation"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/registry"
+	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
@@ -115,16 +115,16 @@ func saveMemory() {
 
 // surroundings are what a gateway is given besides the host itself.
 type surroundings struct {
-	site     agent.Site
-	siblings agent.Siblings // nil: this is the only gateway of its datacenter
+	site     dataplane.Site
+	siblings membership.Siblings // nil: this is the only gateway of its datacenter
 	// alongside runs as long as the agent; nil: nothing does.
-	alongside func(ctx context.Context, a *agent.Agent) error
+	alongside func(ctx context.Context, a *membership.Agent) error
 	// problems tells of what is wrong there; nil: nothing ever is.
 	problems func() []plan.Problem
 }
 
 func standalone(cfg config.Config) surroundings {
-	return surroundings{site: agent.StaticSite(cfg.Prefixes)}
+	return surroundings{site: dataplane.StaticSite(cfg.Prefixes)}
 }
 
 // runGateway takes part in a federation, until ctx ends.
@@ -134,7 +134,7 @@ func runGateway(ctx context.Context, cfg config.Config, store *identity.Store, i
 		return err
 	}
 	adminServer := admin.NewServer(admin.Config{
-		Socket: cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: federation.Sentinels(), Log: log,
+		Socket: cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: membership.Sentinels(), Log: log,
 	})
 	if err := adminServer.Listen(ctx); err != nil {
 		return err
@@ -149,43 +149,58 @@ func runGateway(ctx context.Context, cfg config.Config, store *identity.Store, i
 	return group.Wait()
 }
 
-func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in surroundings, log *slog.Logger) (*agent.Agent, error) {
+func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in surroundings, log *slog.Logger) (*membership.Agent, error) {
 	key, err := store.WireGuardKey()
 	if err != nil {
 		return nil, err
 	}
 	kernel := newRoutes(cfg)
-	dataplane, err := newDataplane(ctx, cfg, kernel, log)
+	dataplaneKernel, err := newDataplane(ctx, cfg, kernel, log)
 	if err != nil {
 		return nil, err
 	}
-	return agent.New(agent.Deps{
-		Config: cfg, Key: key, Dataplane: dataplane, Token: tokenOf(cfg.Join.TokenFile), Log: log,
-		Federations: federation.New(federation.Config{
-			Config: cfg, Store: store, Log: log,
-			Sockets: func(overlay func() netip.Prefix) control.Sockets {
-				return &sockets.Sockets{Mark: cfg.Routing.Mark, Overlay: overlay}
-			},
-		}),
-		NewLiveness: func() agent.Liveness {
+	return membership.New(membership.Config{
+		File:     cfg,
+		Key:      key,
+		Identity: store,
+		Sockets: func(overlay func() netip.Prefix) control.Sockets {
+			return &sockets.Sockets{Mark: cfg.Routing.Mark, Overlay: overlay}
+		},
+		Kernel: dataplaneKernel,
+		NewLiveness: func() dataplane.Liveness {
 			return liveness.New(liveness.Config{
-				Port: cfg.Liveness.Port, Interval: cfg.Liveness.Interval, Multiplier: cfg.Liveness.Multiplier,
-				Network: liveness.UDP{}, Log: log,
+				Port:       cfg.Liveness.Port,
+				Interval:   cfg.Liveness.Interval,
+				Multiplier: cfg.Liveness.Multiplier,
+				Network:    liveness.UDP{},
+				Log:        log,
 			})
 		},
-		Site: in.site, Siblings: in.siblings, Problems: in.problems,
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
 			Prefixes:     func() []catalog.Prefix { return in.site.Current().Prefixes },
 			Routes: func(ctx context.Context) ([]routes.HostRoute, error) {
 				if len(in.site.Current().Nodes.Peers) == 0 {
-					return nil, nil // they may be many, and matter to nodes with tunnels only
+					return nil, nil // only nodes with tunnels need them, and there may be many
 				}
 				return kernel.HostRoutes(ctx)
 			},
 		},
-		Registrations: registry.File{Path: filepath.Join(cfg.DataDir, "services.json")},
-		Drains:        registry.DrainFile{Path: filepath.Join(cfg.DataDir, "drain.json")},
+		Site:     in.site,
+		Siblings: in.siblings,
+		Services: state.File[[]catalog.Service]{
+			Path:   filepath.Join(cfg.DataDir, "services.json"),
+			What:   "registrations",
+			Remedy: "restore the file, or move it away and register the services again",
+		},
+		DrainStore: state.File[dataplane.StoredDrain]{
+			Path:   filepath.Join(cfg.DataDir, "drain.json"),
+			What:   "drain",
+			Remedy: "remove the file to take the gateway back into use",
+		},
+		Problems: in.problems,
+		Token:    tokenOf(cfg.Join.TokenFile),
+		Log:      log,
 	}), nil
 }
 

@@ -7,15 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // cleanTimeout bounds the removal of imports after leaving.
@@ -31,7 +30,7 @@ type surface struct {
 }
 
 // runServices exports and imports services while this gateway is a member.
-func runServices(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, out surface, log *slog.Logger) error {
+func runServices(ctx context.Context, cfg config.Config, clients kube.Clients, a *membership.Agent, out surface, log *slog.Logger) error {
 	namespace := ownNamespace()
 	for ctx.Err() == nil {
 		changed := a.Changed()
@@ -58,12 +57,12 @@ func ownNamespace() string {
 }
 
 // serveMember runs the controller until ctx or the membership ends.
-func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a *agent.Agent, federation agent.Federation,
+func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a *membership.Agent, federation *membership.Member,
 	namespace string, out surface, log *slog.Logger,
 ) error {
 	services, err := controller.New(controller.Config{
 		Datacenter: cfg.Datacenter, Identity: cfg.Gateway, Namespace: namespace, Log: log,
-		Catalog: memberCatalog{federation}, Outage: (&outage{status: a.Status}).now,
+		Catalog: federation, Outage: (&outage{status: a.Status}).now,
 		Kubernetes: clients.Kubernetes, MCS: clients.MCS, Events: out.events, Report: out.report,
 	})
 	if err != nil {
@@ -91,8 +90,8 @@ func serveMember(ctx context.Context, cfg config.Config, clients kube.Clients, a
 
 // cleanServices removes the imports of a federation that this datacenter has
 // left; when it only ended, or became another one, they stay.
-func cleanServices(ctx context.Context, clients kube.Clients, a *agent.Agent, log *slog.Logger) {
-	if a.Status().State != status.Standalone || a.Settled() {
+func cleanServices(ctx context.Context, clients kube.Clients, a *membership.Agent, log *slog.Logger) {
+	if a.Status().State != status.Standalone || a.DatacenterIsMember() {
 		return // other gateways of the cluster go on
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
@@ -100,14 +99,6 @@ func cleanServices(ctx context.Context, clients kube.Clients, a *agent.Agent, lo
 	if err := controller.Remove(ctx, clients.Kubernetes, clients.MCS); err != nil {
 		log.Error("imported services could not be removed", "err", err)
 	}
-}
-
-// memberCatalog is the catalog as the controller sees it.
-type memberCatalog struct{ agent.Federation }
-
-// Propose implements controller.Catalog.
-func (c memberCatalog) Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error) {
-	return c.Federation.Propose(ctx, commands...)
 }
 
 // outage remembers who was withdrawn before, since a cut-off gateway keeps that.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
 )
 
@@ -66,11 +66,11 @@ func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) err
 	if err := dropMembership(store, force); err != nil {
 		return err
 	}
-	dataplane, err := dataplaneToRemove(cmd.Context(), cfg, log)
+	kernel, err := dataplaneToRemove(cmd.Context(), cfg, log)
 	if err != nil {
 		return err
 	}
-	if err := agent.CleanUp(cmd.Context(), dataplane, cfg.Routing.Table); err != nil {
+	if err := dataplane.CleanUp(cmd.Context(), kernel, cfg.Routing.Table); err != nil {
 		return err
 	}
 	return finish(cmd.OutOrStdout(), cfg.DataDir, purge)

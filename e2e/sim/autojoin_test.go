@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
 )
 
@@ -50,7 +50,7 @@ func (s *site) requireMember(t *testing.T) {
 func TestTokenThatComesLateIsWaitedFor(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east, west, store := w.site("east", 1), w.site("west", 2), &tokenStore{}
-		_, err := east.agent.Found(t.Context(), agent.Founding{Name: "prod"})
+		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		west.restartTold(store)
 		west.requireProblem(t, "token-missing")
@@ -67,7 +67,7 @@ func TestTokenThatComesLateIsWaitedFor(t *testing.T) {
 func TestTokenOfAFederationThatIsAwayIsTriedAgainAtAPace(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east, west, store := w.site("east", 1), w.site("west", 2), &tokenStore{}
-		_, err := east.agent.Found(t.Context(), agent.Founding{Name: "prod"})
+		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		store.text.Store(east.token(t))
 		w.isolate("east", true)
@@ -84,7 +84,7 @@ func TestTokenOfAFederationThatIsAwayIsTriedAgainAtAPace(t *testing.T) {
 func TestMemberNeedsNoTokenAnyMore(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east := w.site("east", 1)
-		_, err := east.agent.Found(t.Context(), agent.Founding{Name: "prod"})
+		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		store := &tokenStore{}
 		east.restartTold(store)

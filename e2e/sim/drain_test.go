@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // drain drains a site's gateway and returns the steps.
-func drain(t *testing.T, s *site, r agent.DrainRequest) []string {
+func drain(t *testing.T, s *site, r membership.DrainRequest) []string {
 	t.Helper()
 	var steps []string
 	require.NoError(t, s.agent.Drain(t.Context(), r, func(step, _ string) { steps = append(steps, step) }))
@@ -62,7 +62,7 @@ func TestDrainedGatewayIsOutOfUseUntilUndrained(t *testing.T) {
 		p := newPair(t, w)
 		await(t, "west uses both", func() bool { return len(ways(t, p.west, p.a.pod())) == 2 })
 
-		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.a, agent.DrainRequest{}))
+		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.a, membership.DrainRequest{}))
 		assert.Equal(t, []string{"mesh1"}, ways(t, p.west, p.a.pod()))
 		assert.True(t, seenBy(p.west, "east/a").Draining)
 		assert.Empty(t, p.west.agent.Status().Problems, "it is no failure")
@@ -88,7 +88,7 @@ func TestDrainedGatewayIsOutOfUseUntilUndrained(t *testing.T) {
 func TestDrainEndsByItselfWhenAsked(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		p := newPair(t, w)
-		drain(t, p.a, agent.DrainRequest{For: time.Minute})
+		drain(t, p.a, membership.DrainRequest{For: time.Minute})
 		assert.Equal(t, []string{"mesh1"}, ways(t, p.west, p.a.pod()))
 		time.Sleep(time.Minute)
 		await(t, "west uses both again", func() bool { return len(ways(t, p.west, p.a.pod())) == 2 })
@@ -102,13 +102,13 @@ func TestDrainEndsByItselfWhenAsked(t *testing.T) {
 func TestOnlyGatewayIsDrainedOnlyByForceAndStaysReachable(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		p := newPair(t, w)
-		err := p.west.agent.Drain(t.Context(), agent.DrainRequest{}, func(string, string) {})
+		err := p.west.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {})
 		var refusal *catalog.Refusal
 		require.ErrorAs(t, err, &refusal)
 		assert.Equal(t, "last-gateway", refusal.Code)
 		assert.False(t, p.west.agent.Status().Self.Draining)
 
-		drain(t, p.west, agent.DrainRequest{Force: true})
+		drain(t, p.west, membership.DrainRequest{Force: true})
 		time.Sleep(time.Minute)
 		assert.Equal(t, []string{"mesh0"}, ways(t, p.a, p.west.pod()), "there is no other way")
 		for _, dc := range p.a.agent.Status().Datacenters {
@@ -129,7 +129,7 @@ func TestGatewayThatIsStillSentToKeepsItsOwnWays(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 			}
 		}()
-		assert.Equal(t, []string{"told", "not-quiet"}, drain(t, p.b, agent.DrainRequest{}))
+		assert.Equal(t, []string{"told", "not-quiet"}, drain(t, p.b, membership.DrainRequest{}))
 		time.Sleep(time.Minute)
 		assert.Equal(t, []string{"mesh0"}, ways(t, p.b, p.west.pod()), "what arrives is sent on")
 		p.b.stop()
@@ -139,7 +139,7 @@ func TestGatewayThatIsStillSentToKeepsItsOwnWays(t *testing.T) {
 		rest()
 		<-ended
 		await(t, "b leads its pods to a", func() bool { return slices.Equal(ways(t, p.b, p.west.pod()), []string{underlayDevice}) })
-		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.b, agent.DrainRequest{}), "again is no error")
+		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.b, membership.DrainRequest{}), "again is no error")
 	})
 }
 
@@ -149,7 +149,7 @@ func TestOfTwoThatAreDrainedAtATimeOneIsRefused(t *testing.T) {
 		for range 20 {
 			errs := make(chan error, 2)
 			for _, s := range []*site{p.a, p.b} {
-				go func() { errs <- s.agent.Drain(t.Context(), agent.DrainRequest{}, func(string, string) {}) }()
+				go func() { errs <- s.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {}) }()
 			}
 			err := errors.Join(<-errs, <-errs)
 			var refusal *catalog.Refusal
@@ -167,16 +167,16 @@ func TestOfTwoThatAreDrainedAtATimeOneIsRefused(t *testing.T) {
 func TestLastGatewayInUseIsDrainedOnlyByForceAndSendsOn(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		p := newPair(t, w)
-		drain(t, p.a, agent.DrainRequest{})
+		drain(t, p.a, membership.DrainRequest{})
 		await(t, "a leads its pods to b", func() bool { return slices.Equal(ways(t, p.a, p.west.pod()), []string{underlayDevice}) })
 		await(t, "b knows", func() bool { return seenBy(p.b, "east/a").Draining })
-		err := p.b.agent.Drain(t.Context(), agent.DrainRequest{}, func(string, string) {})
+		err := p.b.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {})
 		var refusal *catalog.Refusal
 		require.ErrorAs(t, err, &refusal)
 		assert.Equal(t, "siblings-drained", refusal.Code)
 		assert.False(t, p.b.agent.Status().Self.Draining)
 
-		drain(t, p.b, agent.DrainRequest{Force: true})
+		drain(t, p.b, membership.DrainRequest{Force: true})
 		for _, s := range []*site{p.a, p.b} {
 			await(t, s.name()+" sends on itself", func() bool { return slices.Equal(ways(t, s, p.west.pod()), []string{"mesh0"}) })
 		}
@@ -186,6 +186,6 @@ func TestLastGatewayInUseIsDrainedOnlyByForceAndSendsOn(t *testing.T) {
 		await(t, "a leads its pods to b again", func() bool { return slices.Equal(ways(t, p.a, p.west.pod()), []string{underlayDevice}) })
 		require.NoError(t, p.a.agent.Undrain())
 		await(t, "nobody is drained", func() bool { return !seenBy(p.b, "east/a").Draining })
-		assert.NoError(t, p.b.agent.Drain(t.Context(), agent.DrainRequest{}, func(string, string) {}))
+		assert.NoError(t, p.b.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {}))
 	})
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -21,7 +22,7 @@ func TestThreeDatacentersFederate(t *testing.T) {
 		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
 		federate(t, east, west, north)
 
-		_, queued, err := east.agent.Register(t.Context(), service("web", "10.11.0.10"))
+		_, queued, err := east.register(t.Context(), service("web", "10.11.0.10"))
 		require.NoError(t, err)
 		assert.False(t, queued)
 		await(t, "north sees web", func() bool { return sees(north, "web") })
@@ -116,7 +117,7 @@ func overlapWest(c *config.Config) {
 func assertUntouched(t *testing.T, s *site) {
 	t.Helper()
 	await(t, "standalone again", func() bool { return s.agent.Status().State == status.Standalone })
-	_, member, err := membership(s)
+	_, member, err := storedMembership(s)
 	require.NoError(t, err)
 	assert.False(t, member)
 	assert.Empty(t, s.world.tunnelsOf(s))
@@ -147,7 +148,7 @@ func TestTheLeaderMayLeave(t *testing.T) {
 			s := others[0].agent.Status()
 			return s.Catalog.Leader != "" && len(s.Datacenters) == 2
 		})
-		_, queued, err := others[1].agent.Register(t.Context(), service("web", others[1].pod()))
+		_, queued, err := others[1].register(t.Context(), service("web", others[1].pod()))
 		require.NoError(t, err)
 		assert.False(t, queued)
 	})
@@ -169,7 +170,7 @@ func TestTheLastOneMayLeave(t *testing.T) {
 		federate(t, east)
 		require.NoError(t, east.leave(false))
 		await(t, "east is alone", func() bool { return east.agent.Status().State == status.Standalone })
-		_, err := east.agent.Found(t.Context(), agent.Founding{Name: "again"})
+		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "again"})
 		require.NoError(t, err)
 	})
 }
@@ -192,7 +193,7 @@ func TestASecondInitIsRefused(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east := w.site("east", 1)
 		federate(t, east)
-		_, err := east.agent.Found(t.Context(), agent.Founding{Name: "other"})
+		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "other"})
 		var refusal *catalog.Refusal
 		require.ErrorAs(t, err, &refusal)
 		assert.Equal(t, "already-a-member", refusal.Code)
@@ -244,6 +245,6 @@ func TestRefusalsReachTheCallerAsTheyAre(t *testing.T) {
 		require.ErrorAs(t, west.join(east.token(t)), &refusal)
 		assert.Equal(t, catalog.CodePrefixOverlap, refusal.Code)
 		assert.Contains(t, refusal.Message, "east")
-		assert.False(t, errors.Is(refusal, agent.ErrNoLeader))
+		assert.False(t, errors.Is(refusal, consensus.ErrNoLeader))
 	})
 }

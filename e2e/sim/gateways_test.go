@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
@@ -60,7 +60,7 @@ func (p *pair) requireGateways(t *testing.T, want string, sites ...*site) {
 // requireService holds that what one site registers is seen by another.
 func requireService(t *testing.T, from, to *site, name string) {
 	t.Helper()
-	_, queued, err := from.agent.Register(t.Context(), service(name, from.pod()))
+	_, queued, err := from.register(t.Context(), service(name, from.pod()))
 	require.NoError(t, err)
 	assert.False(t, queued)
 	await(t, to.name()+" sees "+name, func() bool { return sees(to, name) })
@@ -80,7 +80,7 @@ func TestAFurtherGatewayBecomesAMemberByItself(t *testing.T) {
 		}
 		await(t, "the contacts are all three", func() bool {
 			common, _ := p.shared.Current()
-			return len(common.Standing.Contacts) == 3
+			return len(common.Membership.Contacts) == 3
 		})
 		writes := p.shared.writes()
 		time.Sleep(10 * time.Minute)
@@ -95,7 +95,7 @@ func TestInitAndJoinSayThroughWhomTheDatacenterIsAMember(t *testing.T) {
 		p.a.stop()
 		p.b.stop()
 		c := w.gateway("east", 1, "c", 12, p.shared) // it finds nobody who could take it in
-		_, err := c.agent.Found(t.Context(), agent.Founding{Name: "other"})
+		_, err := c.agent.Init(t.Context(), membership.InitOptions{Name: "other"})
 		for _, err := range []error{err, c.join("mesh1-nonsense")} {
 			var refusal *catalog.Refusal
 			require.ErrorAs(t, err, &refusal)
@@ -119,7 +119,7 @@ func TestOfTwoFoundersAtOnceExactlyOneWins(t *testing.T) {
 		results := make(chan error, 2)
 		for _, s := range []*site{a, b} {
 			go func() {
-				_, err := s.agent.Found(t.Context(), agent.Founding{Name: s.name()})
+				_, err := s.agent.Init(t.Context(), membership.InitOptions{Name: s.name()})
 				results <- err
 			}()
 		}
@@ -145,7 +145,7 @@ func TestARefusedInitLetsOthersGoOn(t *testing.T) {
 		shared := newSecret("a", "b")
 		a, b := w.gateway("east", 1, "a", 1, shared), w.gateway("east", 1, "b", 11, shared)
 		require.Error(t, a.join("mesh1-nonsense"))
-		_, err := b.agent.Found(t.Context(), agent.Founding{Name: "prod"})
+		_, err := b.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		(&pair{world: w}).requireGateways(t, "a,b", a, b)
 	})
@@ -158,7 +158,7 @@ func TestADatacenterWhoseNameWasRefusedMayTakeAnother(t *testing.T) {
 		require.Error(t, east.join("mesh1-nonsense"))
 		east.stop()
 		north := w.gateway("north", 3, "a", 3, shared)
-		_, err := north.agent.Found(t.Context(), agent.Founding{Name: "prod"})
+		_, err := north.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 	})
 }
@@ -170,7 +170,7 @@ func TestLeavingOnOneGatewayIsLeavingOnAll(t *testing.T) {
 		for _, s := range []*site{p.a, p.b} {
 			await(t, s.name()+" is in no federation", func() bool { return s.agent.Status().State == status.Standalone })
 			assert.Empty(t, w.tunnelsOf(s), "the data plane of %s is removed", s.name())
-			_, member, err := membership(s)
+			_, member, err := storedMembership(s)
 			require.NoError(t, err)
 			assert.False(t, member)
 		}
@@ -271,12 +271,12 @@ func TestAGatewayThatLosesItsLabelRetiresAndComesBack(t *testing.T) {
 		await(t, "b leads", func() bool { return p.b.agent.Status().Catalog.Role == "leader" })
 
 		p.shared.label("a")
-		require.NoError(t, p.b.agent.Retire(t.Context()))
+		require.NoError(t, p.b.agent.Demote(t.Context()))
 		p.requireGateways(t, "a", p.a, p.west)
 		assert.NotEmpty(t, w.tunnelsOf(p.b), "what is made stays for who comes after")
 		requireService(t, p.a, p.west, "without-b")
 		p.b.stop()
-		_, member2, err := membership(p.b)
+		_, member2, err := storedMembership(p.b)
 		require.NoError(t, err)
 		assert.False(t, member2)
 
@@ -292,7 +292,7 @@ func TestTheLastGatewayKeepsItsMembership(t *testing.T) {
 		a, west := w.gateway("east", 1, "a", 1, shared), w.site("west", 2)
 		federate(t, a, west)
 		shared.label()
-		require.NoError(t, a.agent.Retire(t.Context()))
+		require.NoError(t, a.agent.Demote(t.Context()))
 		a.stop()
 		shared.label("a")
 		a.start()
@@ -305,7 +305,7 @@ func TestANewHostReplacesTheOnlyGateway(t *testing.T) {
 		shared := newSecret("a")
 		a, west, north := w.gateway("east", 1, "a", 1, shared), w.site("west", 2), w.site("north", 3)
 		federate(t, west, a, north)
-		await(t, "the contacts are known", func() bool { c, _ := shared.Current(); return c.Standing != nil && len(c.Standing.Contacts) == 3 })
+		await(t, "the contacts are known", func() bool { c, _ := shared.Current(); return c.Membership != nil && len(c.Membership.Contacts) == 3 })
 		a.crash()
 		shared.label("b")
 		b := w.gateway("east", 1, "b", 11, shared)
@@ -361,9 +361,9 @@ func TestGatewaysInDifferentFederationsAreReported(t *testing.T) {
 		p := newPair(t, w)
 		common, err := p.shared.Current()
 		require.NoError(t, err)
-		other := *common.Standing
+		other := *common.Membership
 		other.FederationID = "123e4567-e89b-12d3-a456-426614174000"
-		common.Standing = &other
+		common.Membership = &other
 		require.NoError(t, p.shared.Save(t.Context(), common))
 		p.a.requireProblem(t, "siblings-differ")
 		assert.Equal(t, status.Member, p.a.agent.Status().State, "nothing is thrown away")

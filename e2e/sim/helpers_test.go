@@ -8,8 +8,8 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// membership reads what the site's disk says.
-func membership(s *site) (identity.Membership, bool, error) {
+// storedMembership reads the membership from the disk of a site.
+func storedMembership(s *site) (identity.Membership, bool, error) {
 	store, err := identity.Open(s.cfg.DataDir)
 	if err != nil {
 		return identity.Membership{}, false, err

@@ -37,7 +37,7 @@ func TestADatacenterThatIsGoneForGoodIsRemovedAndReplaced(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
 		federate(t, east, west, north)
-		_, _, err := west.agent.Register(t.Context(), service("web", west.pod()))
+		_, _, err := west.register(t.Context(), service("web", west.pod()))
 		require.NoError(t, err)
 		await(t, "north sees web", func() bool { return sees(north, "web") })
 		west.crash()

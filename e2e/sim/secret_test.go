@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/membership"
 )
 
 // secret is what the gateways of one datacenter have in common, and the cluster
@@ -15,20 +16,20 @@ import (
 type secret struct {
 	mu      sync.Mutex // guards all following fields
 	version int
-	content agent.Common
+	content identity.SharedState
 	hosts   []string
 	away    bool // the API server does not answer
 	changed chan struct{}
 }
 
-var _ agent.Siblings = (*secret)(nil)
+var _ membership.Siblings = (*secret)(nil)
 
 func newSecret(hosts ...string) *secret {
 	return &secret{hosts: hosts, changed: make(chan struct{})}
 }
 
-// Current implements agent.Siblings. What was read before stays known.
-func (s *secret) Current() (agent.Common, error) {
+// Current implements membership.Siblings. What was read before stays known.
+func (s *secret) Current() (identity.SharedState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.content
@@ -36,22 +37,22 @@ func (s *secret) Current() (agent.Common, error) {
 	return c, nil
 }
 
-// Changed implements agent.Siblings.
+// Changed implements membership.Siblings.
 func (s *secret) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changed
 }
 
-// Save implements agent.Siblings.
-func (s *secret) Save(_ context.Context, c agent.Common) error {
+// Save implements membership.Siblings.
+func (s *secret) Save(_ context.Context, c identity.SharedState) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away {
 		return errors.New("connection refused")
 	}
 	if c.Version != strconv.Itoa(s.version) {
-		return agent.ErrOutdated
+		return identity.ErrOutdated
 	}
 	s.content = c
 	s.version++
@@ -59,15 +60,15 @@ func (s *secret) Save(_ context.Context, c agent.Common) error {
 	return nil
 }
 
-// Gateways implements agent.Siblings.
+// Gateways implements membership.Siblings.
 func (s *secret) Gateways() ([]string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.hosts), true // a watch that is cut keeps what it heard
 }
 
-// Ask implements agent.Siblings.
-func (s *secret) Ask(context.Context) ([]string, error) {
+// ReadGateways implements membership.Siblings.
+func (s *secret) ReadGateways(context.Context) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away {

@@ -10,15 +10,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controltest"
-	"github.com/meshway/meshway/agent/federation"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/registry"
+	"github.com/meshway/meshway/agent/state"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes/routestest"
 	"github.com/meshway/meshway/tunnel"
 	"github.com/meshway/meshway/tunnel/tunneltest"
@@ -41,7 +42,7 @@ type site struct {
 	key      tunnel.PublicKey
 	told     func() (string, error) // the token of the configuration; nil: none
 	siblings *secret                // nil: this is the only gateway of its datacenter
-	agent    *agent.Agent
+	agent    *membership.Agent
 	cancel   context.CancelFunc
 	ended    chan error
 }
@@ -75,25 +76,22 @@ func (s *site) start() {
 	require.NoError(t, err)
 	require.Equal(t, s.key, key.Public(), "a host keeps its key")
 	log := logger(s.name())
-	var siblings agent.Siblings
+	var siblings membership.Siblings
 	if s.siblings != nil {
 		siblings = s.siblings
 	}
-	s.agent = agent.New(agent.Deps{
-		Config: s.cfg, Key: key, Log: log, Host: s, Token: s.told, Siblings: siblings,
-		Dataplane: agent.Dataplane{Tunnels: links{s.tunnels, s.kernel}, Routes: s.kernel, Firewall: s.filter},
-		Federations: federation.New(federation.Config{
-			Config: s.cfg, Store: store, Log: log,
-			Sockets: func(func() netip.Prefix) control.Sockets { return s.host },
-		}),
-		NewLiveness: func() agent.Liveness {
+	s.agent = membership.New(membership.Config{
+		File: s.cfg, Key: key, Identity: store, Log: log, Host: s, Token: s.told, Siblings: siblings,
+		Kernel:  dataplane.Kernel{Tunnels: links{s.tunnels, s.kernel}, Routes: s.kernel, Firewall: s.filter},
+		Sockets: func(func() netip.Prefix) control.Sockets { return s.host },
+		NewLiveness: func() dataplane.Liveness {
 			return liveness.New(liveness.Config{
 				Port: s.cfg.Liveness.Port, Interval: s.cfg.Liveness.Interval, Multiplier: s.cfg.Liveness.Multiplier,
 				Network: air{s.world, s}, Log: log,
 			})
 		},
-		Registrations: registry.File{Path: filepath.Join(s.cfg.DataDir, "services.json")},
-		Drains:        registry.DrainFile{Path: filepath.Join(s.cfg.DataDir, "drain.json")},
+		Services:   state.File[[]catalog.Service]{Path: filepath.Join(s.cfg.DataDir, "services.json"), What: "registrations"},
+		DrainStore: state.File[dataplane.StoredDrain]{Path: filepath.Join(s.cfg.DataDir, "drain.json"), What: "drain"},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel, s.ended = cancel, make(chan error, 1)
@@ -132,6 +130,15 @@ func (s *site) tokenFor(t *testing.T, ttl time.Duration) string {
 	return token.Text
 }
 
+// register registers a service at the agent.
+func (s *site) register(ctx context.Context, service catalog.Service) (index uint64, queued bool, err error) {
+	registrar, err := s.agent.Registrar()
+	if err != nil {
+		return 0, false, err
+	}
+	return registrar.Register(ctx, service)
+}
+
 func (s *site) join(token string) error {
 	return s.agent.Join(context.Background(), token, func(string, string) {})
 }
@@ -151,7 +158,7 @@ func (s *site) reachable() int {
 	return count
 }
 
-// Observe implements agent.Host.
+// Observe implements dataplane.Host.
 func (s *site) Observe(context.Context) (plan.Host, error) {
 	return plan.Host{
 		Addresses: []netip.Addr{s.address()}, UnderlayMTU: 1500, Underlay: []string{underlayDevice},
@@ -159,7 +166,7 @@ func (s *site) Observe(context.Context) (plan.Host, error) {
 	}, nil
 }
 
-// Resolve implements agent.Host; the simulation knows addresses only.
+// Resolve implements dataplane.Host; the simulation knows addresses only.
 func (s *site) Resolve(_ context.Context, name string) ([]netip.Addr, error) {
 	addr, err := netip.ParseAddr(name)
 	return []netip.Addr{addr}, err

@@ -13,10 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control/controltest"
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
+	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
@@ -135,7 +135,7 @@ func (w *world) linked(from, to string) bool {
 // federate founds a federation at the first site and lets the others join.
 func federate(t *testing.T, first *site, others ...*site) {
 	t.Helper()
-	_, err := first.agent.Found(t.Context(), agent.Founding{Name: "sim"})
+	_, err := first.agent.Init(t.Context(), membership.InitOptions{Name: "sim"})
 	require.NoError(t, err)
 	for _, s := range others {
 		require.NoError(t, s.join(first.token(t)))

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshway/meshway/agent"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -16,7 +16,7 @@ import (
 
 // SiblingProberConfig is configures a SiblingProber.
 type SiblingProberConfig struct {
-	Probes     agent.Probes
+	Probes     dataplane.Prober
 	Datacenter catalog.DatacenterName
 	Node       string                 // name of the own Node
 	Nodes      func() []kube.Node     // of the cluster, sorted by name

@@ -10,20 +10,20 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
-	"github.com/meshway/meshway/agent/wake"
 )
 
 // fakeProbes has the results that the test sets.
 type fakeProbes struct {
 	sessions []plan.SessionConfig
 	results  []plan.Session
-	changed  wake.All
+	changed  notify.Broadcast
 }
 
 func (*fakeProbes) Run(ctx context.Context) error       { <-ctx.Done(); return nil }
@@ -38,7 +38,7 @@ func (p *fakeProbes) setSession(up bool, since time.Time) {
 
 // newTestProber returns the prober of gateway a of three: b is on another network,
 // c has IPv6 only.
-func newTestProber(p agent.Probes) *SiblingProber {
+func newTestProber(p dataplane.Prober) *SiblingProber {
 	node := func(name string, gateway bool, addresses ...string) kube.Node {
 		n := kube.Node{Name: name, Gateway: gateway}
 		for _, a := range addresses {
@@ -49,7 +49,7 @@ func newTestProber(p agent.Probes) *SiblingProber {
 	nodes := []kube.Node{
 		node("a", true, "192.0.2.1", "2001:db8::1"), node("b", true, "198.51.100.2"), node("c.example", true, "2001:db8::3"), node("d", false, "192.0.2.4"),
 	}
-	var never wake.All
+	var never notify.Broadcast
 	return NewSiblingProber(SiblingProberConfig{
 		Probes: p, Datacenter: "east", Node: "a", Nodes: func() []kube.Node { return nodes }, Changed: never.Changed,
 	})

@@ -11,10 +11,10 @@ import (
 
 	"k8s.io/client-go/dynamic"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -31,8 +31,8 @@ type Reader struct {
 	cfg     ReaderConfig
 	objects *kube.Objects[Datacenter]
 	cache   kube.CacheFile[plan.Inventory]
-	wake    wake.One
-	latest  wake.Latest[readerState]
+	wake    notify.Signal
+	latest  notify.Latest[readerState]
 }
 
 // readerState is the last inventory and its origin.
@@ -41,7 +41,7 @@ type readerState struct {
 	synced    bool // from the API server, not from the cache file
 }
 
-var _ agent.Inventory = (*Reader)(nil)
+var _ dataplane.Inventory = (*Reader)(nil)
 
 // NewReader returns a reader that has the inventory of the cache file until it runs.
 func NewReader(cfg ReaderConfig) (*Reader, error) {
@@ -49,7 +49,7 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Reader{
-		cfg: cfg, wake: wake.NewOne(),
+		cfg: cfg, wake: notify.NewSignal(),
 		cache: kube.CacheFile[plan.Inventory]{Path: filepath.Join(cfg.Dir, "inventory.json")},
 	}
 	last, _ := r.cache.Load()
@@ -93,13 +93,13 @@ func (r *Reader) refresh() {
 	}
 }
 
-// Current implements agent.Inventory.
+// Current implements dataplane.Inventory.
 func (r *Reader) Current() (plan.Inventory, bool) {
 	latest := r.latest.Get()
 	return latest.inventory, latest.synced
 }
 
-// Changed implements agent.Inventory.
+// Changed implements dataplane.Inventory.
 func (r *Reader) Changed() <-chan struct{} { return r.latest.Changed() }
 
 // ToInventory converts Datacenter objects to the inventory of a node, with sorted

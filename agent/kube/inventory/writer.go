@@ -17,8 +17,8 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/status"
-	"github.com/meshway/meshway/agent/wake"
 )
 
 // batchDelay combines changes that follow each other closely into one write.
@@ -44,7 +44,7 @@ type WriterConfig struct {
 type Writer struct {
 	cfg     WriterConfig
 	objects *kube.Objects[Datacenter]
-	wake    wake.One
+	wake    notify.Signal
 	failure kube.LogOnce
 	// handledSilent are the silent siblings, and since when, whose entries have been
 	// dropped already; only Run uses it.
@@ -56,7 +56,7 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Writer{cfg: cfg, wake: wake.NewOne()}
+	w := &Writer{cfg: cfg, wake: notify.NewSignal()}
 	var err error
 	w.objects, err = kube.NewObjects(cfg.Client, Kind(), "", w.wake)
 	return w, err

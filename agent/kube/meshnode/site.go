@@ -11,16 +11,16 @@ import (
 
 	"k8s.io/client-go/dynamic"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/tunnel"
 )
 
 // Cluster is the site without node tunnels. *kube.Discovery implements it.
 type Cluster interface {
-	agent.Site
+	dataplane.Site
 	// Nodes returns the nodes of the cluster, sorted by name.
 	Nodes() []kube.Node
 }
@@ -40,11 +40,11 @@ type Site struct {
 	cfg     SiteConfig
 	objects *kube.Objects[MeshNode]
 	cache   kube.CacheFile[map[string]Spec]
-	wake    wake.One
-	latest  wake.Latest[plan.Site]
+	wake    notify.Signal
+	latest  notify.Latest[plan.Site]
 }
 
-var _ agent.Site = (*Site)(nil)
+var _ dataplane.Site = (*Site)(nil)
 
 // NewSite returns a site that has the nodes of the cache file until it runs.
 func NewSite(cfg SiteConfig) (*Site, error) {
@@ -52,7 +52,7 @@ func NewSite(cfg SiteConfig) (*Site, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Site{
-		cfg: cfg, wake: wake.NewOne(),
+		cfg: cfg, wake: notify.NewSignal(),
 		cache: kube.CacheFile[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json")},
 	}
 	s.useCache()
@@ -146,8 +146,8 @@ func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 	return site
 }
 
-// Current implements agent.Site.
+// Current implements dataplane.Site.
 func (s *Site) Current() plan.Site { return s.latest.Get() }
 
-// Changed implements agent.Site.
+// Changed implements dataplane.Site.
 func (s *Site) Changed() <-chan struct{} { return s.latest.Changed() }

@@ -12,8 +12,8 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/wake"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -36,7 +36,7 @@ type WriterConfig struct {
 type Writer struct {
 	cfg     WriterConfig
 	objects *kube.Objects[MeshNode]
-	wake    wake.One
+	wake    notify.Signal
 	failure kube.LogOnce
 }
 
@@ -45,7 +45,7 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Writer{cfg: cfg, wake: wake.NewOne()}
+	w := &Writer{cfg: cfg, wake: notify.NewSignal()}
 	var err error
 	w.objects, err = kube.NewObjects(cfg.Client, Kind(), cfg.Node, w.wake)
 	return w, err

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/meshway/meshway/agent"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 )
 
@@ -90,7 +90,7 @@ func (f fixture) create(t *testing.T, data map[string][]byte) {
 }
 
 // await waits until holds accepts the shared state.
-func await(t *testing.T, s *kube.Siblings, what string, holds func(agent.Common, error) bool) agent.Common {
+func await(t *testing.T, s *kube.Siblings, what string, holds func(identity.SharedState, error) bool) identity.SharedState {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
@@ -108,15 +108,15 @@ func await(t *testing.T, s *kube.Siblings, what string, holds func(agent.Common,
 	}
 }
 
-func known(_ agent.Common, err error) bool { return err == nil }
+func known(_ identity.SharedState, err error) bool { return err == nil }
 
-func content() agent.Common {
-	return agent.Common{
-		Certificate: []byte("certificate"), Key: agent.CAKey("the key"), Left: "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11",
-		Claim: &agent.Claim{Gateway: "a", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
-		Standing: &agent.Standing{
+func content() identity.SharedState {
+	return identity.SharedState{
+		Certificate: []byte("certificate"), Key: identity.CAKey("the key"), Left: "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11",
+		Lock: &identity.MembershipLock{Gateway: "a", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		Membership: &identity.DatacenterMembership{
 			FederationID: "123e4567-e89b-12d3-a456-426614174000", FederationName: "prod", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48"),
-			Contacts: []agent.Contact{
+			Contacts: []identity.Contact{
 				{Gateway: "east/a", Pin: "00ff", Controls: []string{"192.0.2.1:7443", "[2001:db8::1]:7443"}},
 				{Gateway: "west/gw", Pin: "ff00"},
 			},
@@ -126,10 +126,10 @@ func content() agent.Common {
 
 func testMissing(t *testing.T, f fixture) {
 	s := f.gateway(t)
-	await(t, s, "the Secret is missing", func(_ agent.Common, err error) bool {
+	await(t, s, "the Secret is missing", func(_ identity.SharedState, err error) bool {
 		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity does not exist: run helm upgrade to recreate it", f.namespace)
 	})
-	require.ErrorContains(t, s.Save(t.Context(), agent.Common{}), "does not exist")
+	require.ErrorContains(t, s.Save(t.Context(), identity.SharedState{}), "does not exist")
 	f.create(t, nil)
 	await(t, s, "the Secret exists", known)
 }
@@ -137,7 +137,7 @@ func testMissing(t *testing.T, f fixture) {
 func testEmpty(t *testing.T, f fixture) {
 	f.create(t, nil)
 	common := await(t, f.gateway(t), "the Secret was read", known)
-	assert.True(t, common.Same(agent.Common{}))
+	assert.True(t, common.Equal(identity.SharedState{}))
 }
 
 func testSave(t *testing.T, f fixture) {
@@ -148,13 +148,13 @@ func testSave(t *testing.T, f fixture) {
 	require.NoError(t, first.Save(t.Context(), want))
 	now, err := first.Current()
 	require.NoError(t, err)
-	assert.True(t, now.Same(want), "Save waits until Current returns the saved state: %+v", now)
+	assert.True(t, now.Equal(want), "Save waits until Current returns the saved state: %+v", now)
 	assert.NotEqual(t, want.Version, now.Version)
-	await(t, second, "the sibling has the saved state", func(c agent.Common, err error) bool { return err == nil && c.Same(want) })
+	await(t, second, "the sibling has the saved state", func(c identity.SharedState, err error) bool { return err == nil && c.Equal(want) })
 
-	cleared := agent.Common{Version: now.Version, Certificate: now.Certificate, Key: now.Key}
+	cleared := identity.SharedState{Version: now.Version, Certificate: now.Certificate, Key: now.Key}
 	require.NoError(t, first.Save(t.Context(), cleared))
-	await(t, second, "the sibling has the cleared state", func(c agent.Common, err error) bool { return err == nil && c.Same(cleared) })
+	await(t, second, "the sibling has the cleared state", func(c identity.SharedState, err error) bool { return err == nil && c.Equal(cleared) })
 }
 
 func testOutdated(t *testing.T, f fixture) {
@@ -165,12 +165,12 @@ func testOutdated(t *testing.T, f fixture) {
 	version := await(t, first, "the Secret was read", known).Version
 	await(t, second, "the second gateway has read it", known)
 	for name, s := range map[string]*kube.Siblings{"a": first, "b": second} {
-		want := agent.Common{Version: version, Claim: &agent.Claim{Gateway: name, At: time.Unix(0, 0).UTC()}}
+		want := identity.SharedState{Version: version, Lock: &identity.MembershipLock{Gateway: name, At: time.Unix(0, 0).UTC()}}
 		go func() { results <- s.Save(context.Background(), want) }()
 	}
 	saves = append(saves, <-results, <-results)
 	assert.Contains(t, saves, nil)
-	assert.Contains(t, saves, agent.ErrOutdated)
+	assert.Contains(t, saves, identity.ErrOutdated)
 }
 
 func testForeign(t *testing.T, f fixture) {
@@ -188,7 +188,7 @@ func testForeign(t *testing.T, f fixture) {
 
 func testBroken(t *testing.T, f fixture) {
 	f.create(t, map[string][]byte{"membership.json": []byte("{secret words")})
-	await(t, f.gateway(t), "it is an error", func(_ agent.Common, err error) bool {
+	await(t, f.gateway(t), "it is an error", func(_ identity.SharedState, err error) bool {
 		return err != nil && err.Error() == fmt.Sprintf("secret %s/identity: key membership.json is not valid: "+
 			"remove the key; a gateway that is a member recreates it", f.namespace)
 	})

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
-	"github.com/meshway/meshway/agent/wake"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -28,7 +28,7 @@ type publisher struct {
 	cfg      Config
 	log      *slog.Logger
 	onChange func(catalog.ServiceName) // called when an export becomes refused, or no longer is
-	changed  wake.One
+	changed  notify.Signal
 
 	mu      sync.Mutex // guards all following
 	want    map[catalog.ServiceName]mcs.Publication
@@ -45,7 +45,7 @@ func newPublisher(cfg Config, log *slog.Logger, onChange func(catalog.ServiceNam
 		cfg:      cfg,
 		log:      log,
 		onChange: onChange,
-		changed:  wake.NewOne(),
+		changed:  notify.NewSignal(),
 		want:     make(map[catalog.ServiceName]mcs.Publication),
 		refused:  make(map[catalog.ServiceName]refusal),
 	}
@@ -63,7 +63,7 @@ func (p *publisher) set(name catalog.ServiceName, publication mcs.Publication) {
 	if publication.Export == nil {
 		delete(p.want, name)
 	}
-	p.changed.Up()
+	p.changed.Notify()
 }
 
 // refusal returns the catalog's refusal of an export, nil if there is none.

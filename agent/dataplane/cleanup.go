@@ -1,0 +1,58 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// CleanUp removes everything that Meshway has put into the kernel, and nothing
+// else. It needs no record of it: all of it carries the marks of Meshway.
+func CleanUp(ctx context.Context, k Kernel, table int) error {
+	// Routes are removed first: a route whose tunnel is gone drops packets that
+	// could take another route.
+	_, routesErr := routes.Remove(ctx, k.Routes, table)
+	tunnelsErr := removeTunnels(ctx, k.Tunnels)
+	firewallErr := k.Firewall.Remove(ctx)
+	if err := errors.Join(routesErr, tunnelsErr, firewallErr); err != nil {
+		return fmt.Errorf("clean up the data plane: %w", err)
+	}
+	return nil
+}
+
+func removeTunnels(ctx context.Context, device tunnel.Device) error {
+	tunnels, err := device.List(ctx)
+	for _, t := range tunnels {
+		err = errors.Join(err, device.Remove(ctx, t.Name))
+	}
+	return err
+}
+
+// Preflight reports why this host cannot carry tunnels, before anything is
+// promised to other datacenters: it makes the first interface, binds its port,
+// and removes it again. Interfaces that exist already are left alone.
+func Preflight(ctx context.Context, k Kernel, file config.Config, key tunnel.PrivateKey) error {
+	have, err := k.Tunnels.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list tunnels: %w", err)
+	}
+	if _, err := k.Firewall.State(ctx); err != nil {
+		return fmt.Errorf("read the firewall: %w", err)
+	}
+	if len(have) > 0 {
+		return nil
+	}
+	_, err = tunnel.Apply(ctx, k.Tunnels, key, []tunnel.Config{{
+		Name:       file.WireGuard.Interface + "0",
+		ListenPort: file.WireGuard.Port,
+		Mark:       file.Routing.Mark,
+	}}, false)
+	if err := errors.Join(err, removeTunnels(ctx, k.Tunnels)); err != nil {
+		return fmt.Errorf("this host cannot carry tunnels: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Registrar writes into the catalog what it should contain about this gateway.
+type Registrar interface {
+	// Describe sets the record of the gateway and the prefixes of its datacenter.
+	Describe(gateway catalog.Gateway, prefixes []catalog.Prefix)
+	// Observe sets the endpoints under which this gateway sees others.
+	Observe(observations []catalog.Observation)
+}
+
+// GatewayConfig configures a Gateway. All fields are required.
+type GatewayConfig struct {
+	Self      catalog.GatewayID
+	File      config.Config
+	Key       tunnel.PrivateKey
+	Kernel    Kernel
+	Catalog   Catalog
+	Registrar Registrar
+	Liveness  Liveness
+	Host      Host
+	Site      Site
+	Drain     *Drain
+	Published func() // called after each pass
+	Log       *slog.Logger
+}
+
+// Gateway owns the data plane of a gateway: one goroutine gathers, plans and
+// applies, so that two applies never overlap.
+type Gateway struct {
+	cfg           GatewayConfig
+	resolver      *resolver
+	routes        routes.Applier
+	wake          notify.Signal
+	synced        atomic.Bool  // the local copy of the catalog has caught up since the start
+	lastFullApply atomic.Int64 // time of the last pass without error, Unix ns; 0: none yet
+	last          atomic.Pointer[pass]
+}
+
+// pass is one turn of the loop, from what went in to what came out. What the
+// next pass needs of this one is in here too.
+type pass struct {
+	outcome
+	inputs     plan.Inputs
+	desired    plan.Desired
+	adopted    bool // the tunnels that an earlier agent left have been listed
+	departures departures
+	roundTrips roundTrips
+}
+
+// NewGateway returns a gateway loop; Run starts it.
+func NewGateway(cfg GatewayConfig) *Gateway {
+	wake := notify.NewSignal()
+	return &Gateway{
+		cfg:      cfg,
+		resolver: newResolver(cfg.Host, cfg.Log, wake),
+		routes:   routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log},
+		wake:     wake,
+	}
+}
+
+// Run makes passes until ctx ends, and leaves the data plane as it is.
+func (g *Gateway) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return stopped(ctx, g.cfg.Liveness.Run(ctx)) })
+	group.Go(func() error { g.resolver.run(ctx); return nil })
+	group.Go(func() error { return stopped(ctx, g.cfg.Kernel.Routes.Watch(ctx, g.wake.Notify)) })
+	group.Go(func() error { g.countActivity(ctx); return nil })
+	group.Go(func() error { g.catchUp(ctx); return nil })
+	group.Go(func() error { g.finishDrains(ctx); return nil })
+	group.Go(func() error {
+		notify.Loop(ctx, g.pass, g.cfg.Catalog.Changed, g.cfg.Liveness.Changed, g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
+		return nil
+	})
+	return group.Wait()
+}
+
+// pass gathers, plans, applies and publishes, and returns the time until the
+// next pass if nothing changes before.
+func (g *Gateway) pass(ctx context.Context) time.Duration {
+	before := pass{}
+	if last := g.last.Load(); last != nil {
+		before = *last
+	}
+	p := &pass{outcome: outcome{at: time.Now()}, adopted: before.adopted, departures: before.departures}
+	site := g.cfg.Site.Current()
+	p.add(g.gather(ctx, p, site, before))
+	p.desired, p.problems = plan.Compute(p.inputs)
+	p.problems = append(p.problems, site.Problems...)
+	g.cfg.Liveness.Drain(g.cfg.Drain.On(p.at))
+	if p.desired.Empty() {
+		// The record of this gateway is missing: everything stays as it is until
+		// the reason is known. Only leaving removes.
+		p.tunnels = p.inputs.Observed.Tunnels
+	} else {
+		g.apply(ctx, p)
+	}
+	g.register(p, site)
+	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
+	g.cfg.Catalog.Tune(p.roundTrips.longest)
+	p.log(g.cfg.Log, before.outcome)
+	g.last.Store(p)
+	g.cfg.Published()
+	return g.wait(p)
+}
+
+// gather sets the inputs of p. It only reads. An input that cannot be read is
+// not marked as synced, so that nothing is deleted because it is missing.
+func (g *Gateway) gather(ctx context.Context, p *pass, site plan.Site, before pass) error {
+	tunnels := before.tunnels
+	if !before.adopted { // what an earlier agent left
+		var err error
+		if tunnels, err = g.cfg.Kernel.Tunnels.List(ctx); err != nil {
+			return fmt.Errorf("list tunnels: %w", err)
+		}
+		p.adopted = true
+	}
+	host, err := g.cfg.Host.Observe(ctx)
+	var state plan.Catalog
+	p.departures, state = before.departures.next(p.at, catalogOf(g.cfg.Catalog.View()))
+	drain, _ := g.cfg.Drain.At(p.at)
+	p.inputs = plan.Inputs{
+		Self:      g.cfg.Self,
+		Config:    g.cfg.File,
+		Host:      host,
+		Catalog:   state,
+		Endpoints: g.resolver.endpoints(state, g.cfg.Self),
+		Observed:  plan.Observed{Tunnels: tunnels, Sessions: g.cfg.Liveness.Sessions()},
+		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
+		Drain:     drain,
+		Nodes:     site.Nodes,
+		Now:       p.at,
+	}
+	return err
+}
+
+func catalogOf(v *catalog.View) plan.Catalog {
+	federation, _ := v.Federation()
+	return plan.Catalog{
+		Federation:   federation,
+		Datacenters:  v.Datacenters(),
+		Gateways:     v.Gateways(),
+		Observations: v.Observations(),
+		Index:        v.Index(),
+	}
+}
+
+// register hands over what the catalog should contain about this gateway: its
+// addresses may have changed since it joined.
+func (g *Gateway) register(p *pass, site plan.Site) {
+	g.cfg.Registrar.Observe(p.desired.Observations)
+	self, ok := g.cfg.Catalog.View().Gateway(g.cfg.Self)
+	if !ok || !site.Known || !p.inputs.Synced.Host {
+		return
+	}
+	self.Endpoints, self.Controls = Advertisement(g.cfg.File, site, p.inputs.Host)
+	self.PublicKey, self.Version = catalog.Key(g.cfg.Key.Public()), build.Current().Version
+	self.Draining = p.inputs.Drain != plan.Active
+	g.cfg.Registrar.Describe(self, site.Prefixes)
+}
+
+// apply makes the data plane what is desired. Tunnels come first, since routes
+// use them; the firewall comes before the routes, so that no packet takes a new
+// route unfiltered.
+func (g *Gateway) apply(ctx context.Context, p *pass) {
+	var err error
+	d := p.desired
+	p.tunnels, err = tunnel.Apply(ctx, g.cfg.Kernel.Tunnels, g.cfg.Key, d.Tunnels, d.Prune)
+	p.add(err)
+	g.cfg.Liveness.Set(d.Sessions)
+	g.reportActivity(p.tunnels)
+	p.add(g.filter(ctx, d))
+	p.routes, err = g.routes.Apply(ctx, d.Routes, d.Prune)
+	p.add(err)
+	if len(p.errors) == 0 {
+		g.lastFullApply.Store(p.at.UnixNano())
+	}
+}
+
+// filter applies the firewall. Until the catalog has caught up, the table that
+// an earlier agent left may cover more datacenters than the local copy has:
+// replacing it would drop their packets.
+func (g *Gateway) filter(ctx context.Context, d plan.Desired) error {
+	if !d.Prune {
+		state, err := g.cfg.Kernel.Firewall.State(ctx)
+		if err != nil || state == routes.TableOther {
+			return err
+		}
+	}
+	return g.cfg.Kernel.Firewall.Apply(ctx, d.Firewall)
+}
+
+// wait returns how long the next pass may wait for a change.
+func (g *Gateway) wait(p *pass) time.Duration {
+	sessions := p.inputs.Observed.Sessions
+	if anyDown(sessions) || p.departures.pending() || len(p.errors) > 0 || len(sessions) < len(p.desired.Sessions) {
+		return retryInterval
+	}
+	if _, left := g.cfg.Drain.At(time.Now()); left > 0 {
+		return min(left, resyncInterval)
+	}
+	return resyncInterval
+}
+
+// catchUp waits until the local copy has everything that the leader had after
+// this start. Before, a peer that it lacks may only be newer than it.
+func (g *Gateway) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	notify.Loop(ctx, func(ctx context.Context) time.Duration {
+		if _, _, err := g.cfg.Catalog.Read(ctx, consensus.LeaseRead); err == nil {
+			g.synced.Store(true)
+			g.wake.Notify()
+			cancel()
+		}
+		return retryInterval
+	})
+}
+
+// countActivity reads the counters of the tunnels while a session is overdue,
+// at most four times in each detection time: they count from the second
+// reading on.
+func (g *Gateway) countActivity(ctx context.Context) {
+	between := g.cfg.File.Liveness.Interval * time.Duration(g.cfg.File.Liveness.Multiplier) / 4
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.cfg.Liveness.Overdue():
+		}
+		if tunnels, err := g.cfg.Kernel.Tunnels.List(ctx); err == nil {
+			g.reportActivity(tunnels)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(between):
+		}
+	}
+}
+
+// reportActivity passes the counters of received bytes to the sessions.
+func (g *Gateway) reportActivity(tunnels []tunnel.Observed) {
+	for _, t := range tunnels {
+		for _, peer := range t.Peers {
+			g.cfg.Liveness.Activity(peer.PublicKey, peer.ReceivedBytes)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// NodeConfig configures a Node. Log may be nil.
+type NodeConfig struct {
+	File      config.Config
+	Key       tunnel.PrivateKey
+	Kernel    Kernel
+	Liveness  Prober
+	Host      Host
+	Inventory Inventory
+	Log       *slog.Logger
+}
+
+// Node keeps the routes of a host that is no gateway: to the gateways of its
+// datacenter, plainly or through tunnels. It is not part of the catalog.
+type Node struct {
+	cfg           NodeConfig
+	startedAt     time.Time
+	wake          notify.Signal
+	published     notify.Broadcast // Paths or Pods may have changed
+	routes        routes.Applier
+	lastFullApply atomic.Int64 // time of the last pass without error, Unix ns; 0: none yet
+	last          atomic.Pointer[nodePass]
+}
+
+// nodePass is one turn of the loop, from what went in to what came out.
+type nodePass struct {
+	outcome
+	inputs  plan.NodeInputs
+	desired plan.NodeDesired
+	adopted bool // the tunnels that an earlier agent left have been listed
+}
+
+// NewNode returns a node; Run starts it.
+func NewNode(cfg NodeConfig) *Node {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Node{
+		cfg:       cfg,
+		startedAt: time.Now(),
+		wake:      notify.NewSignal(),
+		routes:    routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log},
+	}
+}
+
+// Run keeps the routes until ctx ends, and leaves them as they are.
+func (n *Node) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return stopped(ctx, n.cfg.Liveness.Run(ctx)) })
+	group.Go(func() error { return stopped(ctx, n.cfg.Kernel.Routes.Watch(ctx, n.wake.Notify)) })
+	group.Go(func() error {
+		notify.Loop(ctx, n.pass, n.cfg.Inventory.Changed, n.cfg.Liveness.Changed, n.wake.Changed)
+		return nil
+	})
+	return group.Wait()
+}
+
+// pass gathers, plans, applies and publishes, and returns the time until the
+// next pass if nothing changes before.
+func (n *Node) pass(ctx context.Context) time.Duration {
+	before := nodePass{}
+	if last := n.last.Load(); last != nil {
+		before = *last
+	}
+	p := &nodePass{outcome: outcome{at: time.Now()}, adopted: before.adopted}
+	err := n.gather(ctx, p, before)
+	p.add(err)
+	p.tunnels = p.inputs.Observed.Tunnels
+	p.desired, p.problems = plan.ComputeNode(p.inputs)
+	if err == nil && !p.desired.Hold {
+		n.apply(ctx, p)
+	}
+	p.log(n.cfg.Log, before.outcome)
+	n.last.Store(p)
+	n.published.Notify()
+	sessions := p.inputs.Observed.Sessions
+	if len(p.errors) > 0 || anyDown(sessions) || len(sessions) < len(p.desired.Sessions) {
+		return retryInterval
+	}
+	return resyncInterval
+}
+
+// gather sets the inputs of p. It only reads. If an input cannot be read, the
+// inputs are not marked as synced.
+func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
+	observed := plan.Observed{Sessions: n.cfg.Liveness.Sessions(), Tunnels: before.tunnels}
+	var listErr error
+	if !before.adopted { // what an earlier agent left
+		if observed.Tunnels, listErr = n.cfg.Kernel.Tunnels.List(ctx); listErr != nil {
+			listErr = fmt.Errorf("list tunnels: %w", listErr)
+		}
+		p.adopted = listErr == nil
+	}
+	host, err := n.cfg.Host.Observe(ctx)
+	err = errors.Join(listErr, err)
+	inventory, synced := n.cfg.Inventory.Current()
+	p.inputs = plan.NodeInputs{
+		Config:    n.cfg.File,
+		PublicKey: n.cfg.Key.Public(),
+		Host:      host,
+		Inventory: inventory,
+		Observed:  observed,
+		Synced:    synced && err == nil,
+		Now:       p.at,
+	}
+	return err
+}
+
+// apply makes the data plane what is desired. Tunnels come first, since routes
+// use them; then the firewall, so that no packet takes a new route unfiltered.
+// Tunnels that are no longer needed, and those of a gateway that has become a
+// node, are removed last, when no route uses them.
+func (n *Node) apply(ctx context.Context, p *nodePass) {
+	var err error
+	d := p.desired
+	p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, false)
+	p.add(err)
+	n.cfg.Liveness.Set(d.Sessions)
+	p.add(n.filter(ctx, d))
+	p.routes, err = n.routes.Apply(ctx, d.Routes, d.Prune)
+	p.add(err)
+	if d.Prune && len(p.errors) == 0 {
+		p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, true)
+		p.add(err)
+	}
+	if len(p.errors) == 0 {
+		n.lastFullApply.Store(p.at.UnixNano())
+	}
+}
+
+func (n *Node) filter(ctx context.Context, d plan.NodeDesired) error {
+	if d.Empty() {
+		return n.cfg.Kernel.Firewall.Remove(ctx)
+	}
+	return n.cfg.Kernel.Firewall.Apply(ctx, d.Firewall)
+}
+
+// Paths returns how this node reaches the gateways of its datacenter; false: it
+// is not known yet.
+func (n *Node) Paths() ([]plan.Path, bool) {
+	p := n.last.Load()
+	if p == nil || p.desired.Hold || !p.inputs.Synced {
+		return nil, false
+	}
+	return p.desired.Paths, true
+}
+
+// Pods returns the ranges of the pods of this host, as its routes show them.
+func (n *Node) Pods() []netip.Prefix {
+	if p := n.last.Load(); p != nil {
+		return p.desired.Pods
+	}
+	return nil
+}
+
+// Changed returns a channel that is closed at the next change of Paths or Pods.
+func (n *Node) Changed() <-chan struct{} { return n.published.Changed() }

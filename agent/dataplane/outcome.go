@@ -1,0 +1,82 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+const (
+	// resyncInterval bounds the time between two passes, so that drift without an
+	// event is repaired.
+	resyncInterval = 30 * time.Second
+	// retryInterval is the time between passes while a session is down or the
+	// last apply failed.
+	retryInterval = time.Second
+)
+
+// outcome is what a pass of a gateway or a node resulted in.
+type outcome struct {
+	at       time.Time // the one clock of the pass
+	problems []plan.Problem
+	tunnels  []tunnel.Observed
+	routes   routes.Observed
+	errors   []error
+}
+
+func (o *outcome) add(err error) {
+	if err != nil {
+		o.errors = append(o.errors, err)
+	}
+}
+
+// errorTexts returns the messages of the errors.
+func (o *outcome) errorTexts() []string {
+	var texts []string
+	for _, err := range o.errors {
+		texts = append(texts, err.Error())
+	}
+	return texts
+}
+
+// log writes what differs from the outcome before: errors and problems that
+// persist are logged once.
+func (o *outcome) log(log *slog.Logger, before outcome) {
+	if err := errors.Join(o.errors...); err != nil {
+		if last := errors.Join(before.errors...); last == nil || last.Error() != err.Error() {
+			log.Error("failed to apply the data plane", "err", err)
+		}
+	}
+	for _, p := range o.problems {
+		if !contains(before.problems, p) {
+			log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+		}
+	}
+	for _, p := range before.problems {
+		if !contains(o.problems, p) {
+			log.Info("resolved: "+p.Message, "code", p.Code, "subject", p.Subject)
+		}
+	}
+}
+
+func contains(problems []plan.Problem, p plan.Problem) bool {
+	return slices.ContainsFunc(problems, func(q plan.Problem) bool { return q.Code == p.Code && q.Subject == p.Subject })
+}
+
+// stopped returns nil if err is only the end of ctx.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func anyDown(sessions []plan.Session) bool {
+	return slices.ContainsFunc(sessions, func(s plan.Session) bool { return !s.Up })
+}

@@ -1,0 +1,88 @@
+package dataplane
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Kernel is what the host forwards packets with.
+type Kernel struct {
+	Tunnels  tunnel.Device
+	Routes   routes.Kernel
+	Firewall routes.Filter
+}
+
+// Catalog is the part of the replicated catalog that the loop of a gateway uses.
+type Catalog interface {
+	// View returns the newest local state; after a start without quorum, the
+	// state that was saved last.
+	View() *catalog.View
+	// Changed returns a channel that is closed at the next change of View.
+	Changed() <-chan struct{}
+	// Read returns a view that is as current as mode requires.
+	Read(ctx context.Context, mode consensus.ReadMode) (*catalog.View, consensus.Freshness, error)
+	// Tune adapts the timers of consensus to the longest round trip between
+	// gateways; 0 if it was not measured yet.
+	Tune(longest time.Duration)
+}
+
+// Prober keeps a session with each of a set of gateways.
+type Prober interface {
+	// Run probes until ctx ends.
+	Run(ctx context.Context) error
+	// Set replaces the set of sessions.
+	Set(sessions []plan.SessionConfig)
+	// Sessions returns the state of all sessions.
+	Sessions() []plan.Session
+	// Changed returns a channel that is closed at the next change of the state of
+	// a session.
+	Changed() <-chan struct{}
+}
+
+// Liveness is a Prober that runs inside the tunnels (BFD, RFC 5880) and counts
+// any authenticated packet from a peer as a sign of life.
+type Liveness interface {
+	Prober
+	// Overdue receives while at least one session is past its expected packet;
+	// call Activity with fresh counters then.
+	Overdue() <-chan struct{}
+	// Activity reports the number of bytes that a peer has sent so far.
+	Activity(key tunnel.PublicKey, receivedBytes uint64)
+	// Drain makes all peers stop or resume sending through this gateway. It is
+	// idempotent.
+	Drain(on bool)
+}
+
+// Site describes what this datacenter owns, from the configuration or from its
+// cluster.
+type Site interface {
+	// Current returns the newest description; right after a start, the one that
+	// was saved last.
+	Current() plan.Site
+	// Changed returns a channel that is closed at the next change of Current.
+	Changed() <-chan struct{}
+}
+
+// Inventory describes the federation to a node, which takes no part in the
+// catalog.
+type Inventory interface {
+	// Current returns the newest description; false: it is not complete yet.
+	Current() (plan.Inventory, bool)
+	// Changed returns a channel that is closed at the next change of Current.
+	Changed() <-chan struct{}
+}
+
+// Host reads this host's addresses and links.
+type Host interface {
+	// Observe returns the current addresses, links and routes.
+	Observe(ctx context.Context) (plan.Host, error)
+	// Resolve returns the addresses of a host name. An address resolves to itself.
+	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
+}

@@ -1,0 +1,96 @@
+package identity
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// LockTTL is how long a membership lock is respected. It is longer than an
+// init, a join or a leave takes at most.
+const LockTTL = 3 * time.Minute
+
+// ErrOutdated means that another gateway has changed the shared state since it
+// was read. Nothing was saved.
+var ErrOutdated = errors.New("another gateway has changed the shared state of the datacenter")
+
+// SharedState is what the gateways of one datacenter share: the CA of the
+// datacenter and its membership. Any of them can act for the datacenter, and a
+// new one becomes a gateway without an operator.
+type SharedState struct {
+	Version     string // of the stored content; a save replaces this version only
+	Certificate []byte // of the CA, PEM; empty: there is no CA yet
+	Key         CAKey
+	Lock        *MembershipLock       // nil: no gateway changes the membership
+	Membership  *DatacenterMembership // nil: the datacenter is in no federation
+	Left        string                // id of the federation that the datacenter left last
+}
+
+// MembershipLock is held by the gateway that initializes, joins or leaves a
+// federation for the whole datacenter.
+type MembershipLock struct {
+	Gateway string
+	At      time.Time
+}
+
+// DatacenterMembership is the membership of a datacenter, with the gateways
+// that can admit another one.
+type DatacenterMembership struct {
+	FederationID   string
+	FederationName string
+	Overlay        netip.Prefix // of the federation
+	Contacts       []Contact    // all gateways of the federation, sorted by id
+}
+
+// Contact is a gateway of the federation and how it is authenticated.
+type Contact struct {
+	Gateway  catalog.GatewayID
+	Pin      string   // of the CA of its datacenter, hex as in a token
+	Controls []string // host:port
+}
+
+// Equal reports whether both have the same content, in any version.
+func (s SharedState) Equal(o SharedState) bool {
+	return bytes.Equal(s.Certificate, o.Certificate) && bytes.Equal(s.Key, o.Key) && s.Left == o.Left &&
+		reflect.DeepEqual(s.Lock, o.Lock) && reflect.DeepEqual(s.Membership, o.Membership)
+}
+
+// LockedBy reports whether the named gateway holds the lock.
+func (s SharedState) LockedBy(gateway string) bool { return s.Lock != nil && s.Lock.Gateway == gateway }
+
+// LockedByOther reports whether a gateway other than self holds the lock and
+// the lock is younger than LockTTL.
+func (s SharedState) LockedByOther(self string, now time.Time) bool {
+	return s.Lock != nil && s.Lock.Gateway != self && now.Sub(s.Lock.At) < LockTTL
+}
+
+// Gateways returns the names of the gateways of a datacenter.
+func (m DatacenterMembership) Gateways(dc catalog.DatacenterName) []string {
+	var names []string
+	for _, c := range m.Contacts {
+		if c.Gateway.Datacenter() == dc {
+			names = append(names, c.Gateway.Name())
+		}
+	}
+	return names
+}
+
+// CAKey is the private key of a CA, PEM. It prints as (redacted).
+type CAKey []byte
+
+// String hides the key.
+func (CAKey) String() string { return redacted }
+
+// GoString hides the key.
+func (CAKey) GoString() string { return redacted }
+
+// LogValue hides the key.
+func (CAKey) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON hides the key.
+func (CAKey) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }

@@ -1,0 +1,159 @@
+package membership
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// Config configures an Agent. Fields are required unless a comment says what
+// nil means.
+type Config struct {
+	File        config.Config
+	Key         tunnel.PrivateKey
+	Identity    *identity.Store
+	Sockets     func(overlay func() netip.Prefix) control.Sockets // overlay is called at each dial: only a member has one
+	Kernel      dataplane.Kernel
+	NewLiveness func() dataplane.Liveness // for one membership
+	Host        dataplane.Host
+	Site        dataplane.Site // nil: the prefixes of the configuration file
+	Siblings    Siblings       // nil: this gateway is the only one of its datacenter
+	Services    registrar.Store
+	DrainStore  dataplane.DrainStore   // nil: a drain ends with the agent
+	Problems    func() []plan.Problem  // of the environment, such as the API server; must be fast. nil: none
+	Token       func() (string, error) // to join without an operator; fails while there is none. nil: wait for a command
+	Log         *slog.Logger           // nil: silent
+}
+
+// Agent keeps one gateway in its federation, if it is in one.
+type Agent struct {
+	cfg         Config
+	startedAt   time.Time
+	admission   *admission
+	runner      *runner
+	shared      *sharedState
+	drain       *dataplane.Drain
+	published   notify.Broadcast             // Status may have changed
+	reconcile   notify.Signal                // there is a new membership, or none any longer
+	joinProblem atomic.Pointer[plan.Problem] // why this gateway cannot become a member without an operator
+	demoted     atomic.Bool                  // this host must not become a member again
+}
+
+// New returns an agent that does nothing until it runs.
+func New(cfg Config) *Agent {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Site == nil {
+		cfg.Site = dataplane.StaticSite(cfg.File.Prefixes)
+	}
+	a := &Agent{
+		cfg:       cfg,
+		startedAt: time.Now(),
+		admission: &admission{file: cfg.File, store: cfg.Identity, sockets: cfg.Sockets, log: cfg.Log},
+		drain:     dataplane.NewDrain(cfg.DrainStore),
+		reconcile: notify.NewSignal(),
+	}
+	a.shared = newSharedState(cfg.File, cfg.Siblings, a.admission, cfg.Log, a.published.Notify)
+	a.runner = newRunner(a.open, a.reconcile.Notify, a.published.Notify)
+	return a
+}
+
+// Run keeps the gateway in its federation until ctx ends. The data plane stays
+// as it is when Run returns, so that a restart loses no packet.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.drain.Load(); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	opened := make(chan struct{})
+	group.Go(func() error { return a.runner.run(ctx, sync.OnceFunc(func() { close(opened) })) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-opened:
+			newReconciler(a).run(ctx)
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// open returns what runs while this gateway is a member; nil: it is not.
+func (a *Agent) open() (*running, error) {
+	membership, ok, err := a.admission.current()
+	if err != nil || !ok {
+		return nil, err
+	}
+	member, err := a.admission.open()
+	if err != nil {
+		return nil, err
+	}
+	reg, err := registrar.Open(registrar.Config{File: a.cfg.File, Catalog: member, Store: a.cfg.Services, Log: a.cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	return &running{
+		membership: membership,
+		member:     member,
+		registrar:  reg,
+		gateway: dataplane.NewGateway(dataplane.GatewayConfig{
+			Self:      selfOf(a.cfg.File),
+			File:      a.cfg.File,
+			Key:       a.cfg.Key,
+			Kernel:    a.cfg.Kernel,
+			Catalog:   member,
+			Registrar: reg,
+			Liveness:  a.cfg.NewLiveness(),
+			Host:      a.cfg.Host,
+			Site:      a.cfg.Site,
+			Drain:     a.drain,
+			Published: a.published.Notify,
+			Log:       a.cfg.Log,
+		}),
+	}, nil
+}
+
+// Member returns this gateway's part of the catalog, or a refusal with the
+// remedy if it is in no federation.
+func (a *Agent) Member() (*Member, error) {
+	r := a.runner.current()
+	if r == nil {
+		return nil, notMember()
+	}
+	return r.member, nil
+}
+
+// Registrar returns the registrar of this gateway's services, or a refusal with
+// the remedy if it is in no federation.
+func (a *Agent) Registrar() (*registrar.Registrar, error) {
+	r := a.runner.current()
+	if r == nil {
+		return nil, notMember()
+	}
+	return r.registrar, nil
+}
+
+// DatacenterIsMember reports whether the datacenter is in a federation, even if
+// this gateway is not.
+func (a *Agent) DatacenterIsMember() bool {
+	if a.cfg.Siblings == nil {
+		return a.runner.current() != nil
+	}
+	shared, err := a.cfg.Siblings.Current()
+	return err != nil || shared.Membership != nil
+}

@@ -1,0 +1,145 @@
+package membership
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// usableTimeout is how long a datacenter that has just joined waits for its
+// first tunnel and for the catalog.
+const usableTimeout = time.Minute
+
+// Init makes a new federation that consists of this datacenter.
+func (a *Agent) Init(ctx context.Context, options InitOptions) (catalog.Federation, error) {
+	err := a.becomeMember(ctx, func(request JoinRequest) error { return a.admission.init(ctx, options, request) })
+	if err != nil {
+		return catalog.Federation{}, err
+	}
+	defer a.endCommand()
+	if err := a.runner.await(ctx, a.hasLeader); err != nil {
+		return catalog.Federation{}, fmt.Errorf("wait for the new catalog: %w", err)
+	}
+	federation, _ := a.runner.current().member.View().Federation()
+	return federation, nil
+}
+
+// Join requests that the federation of the token admits this datacenter, and
+// returns when traffic can flow.
+func (a *Agent) Join(ctx context.Context, token string, progress Progress) error {
+	err := a.becomeMember(ctx, func(request JoinRequest) error { return a.admission.join(ctx, token, request, progress) })
+	if err != nil {
+		return err
+	}
+	defer a.endCommand()
+	return a.awaitUsable(ctx, progress)
+}
+
+// becomeMember runs admit, which makes this datacenter a member, while no other
+// command runs on any gateway of the datacenter. If it returns no error, the
+// caller calls endCommand.
+func (a *Agent) becomeMember(ctx context.Context, admit func(JoinRequest) error) error {
+	if err := a.beginCommand(); err != nil {
+		return err
+	}
+	request, err := a.joinRequest(ctx)
+	if err == nil {
+		err = a.shared.withLock(ctx, func() error {
+			return a.runner.change(ctx, status.Joining, func() error { return admit(request) })
+		})
+	}
+	if err != nil {
+		a.endCommand()
+	}
+	return err
+}
+
+// beginCommand starts a command that only a gateway outside of a federation may
+// run.
+func (a *Agent) beginCommand() error {
+	if a.cfg.Siblings != nil && a.runner.current() == nil {
+		if shared, err := a.cfg.Siblings.Current(); err == nil && shared.Membership != nil {
+			return a.shared.datacenterIsMember(*shared.Membership)
+		}
+	}
+	if !a.runner.command.TryLock() {
+		return busy()
+	}
+	if r := a.runner.current(); r != nil {
+		a.runner.command.Unlock()
+		return alreadyMember(r.membership)
+	}
+	return nil
+}
+
+// endCommand lets the reconciler share a new membership. After a failure it does
+// not: the command may have been an attempt of the reconciler, which has its
+// own retry interval.
+func (a *Agent) endCommand() {
+	a.runner.command.Unlock()
+	if a.runner.current() != nil {
+		a.reconcile.Notify()
+	}
+}
+
+// awaitUsable waits until traffic of a new member can flow.
+func (a *Agent) awaitUsable(ctx context.Context, progress Progress) error {
+	ctx, cancel := context.WithTimeout(ctx, usableTimeout)
+	defer cancel()
+	if err := a.runner.await(ctx, func(r *running) bool { return r.gateway.Connected() }); err != nil {
+		return &catalog.Refusal{
+			Code:    "no-tunnel",
+			Message: fmt.Sprintf("the datacenter has joined, but no tunnel came up within %s", usableTimeout),
+			Remedy:  "check that the gateways reach each other over UDP (wireguard.port), then run meshctl status: the agent keeps trying",
+		}
+	}
+	progress("tunnel-up", "a tunnel is up")
+	if err := a.runner.await(ctx, a.hasLeader); err != nil {
+		return &catalog.Refusal{
+			Code:    "no-catalog",
+			Message: "the datacenter has joined and has a tunnel, but the leader of the catalog has not been reached",
+			Remedy:  "run meshctl status: the agent keeps trying",
+		}
+	}
+	progress("catalog-synced", "the catalog is up to date")
+	return nil
+}
+
+func (a *Agent) hasLeader(r *running) bool {
+	_, member := r.member.View().Datacenter(a.cfg.File.Datacenter)
+	return member && r.member.Status().Leader != ""
+}
+
+// joinRequest returns what this datacenter brings into a federation, after it
+// has proved that this host can carry tunnels.
+func (a *Agent) joinRequest(ctx context.Context) (JoinRequest, error) {
+	host, err := a.cfg.Host.Observe(ctx)
+	if err != nil {
+		return JoinRequest{}, err
+	}
+	file, site := a.cfg.File, a.cfg.Site.Current()
+	if !site.Known {
+		return JoinRequest{}, siteUnknown()
+	}
+	gateway := catalog.Gateway{
+		Datacenter: file.Datacenter,
+		Name:       file.Gateway,
+		PublicKey:  catalog.Key(a.cfg.Key.Public()),
+		Version:    build.Current().Version,
+	}
+	gateway.Endpoints, gateway.Controls = dataplane.Advertisement(file, site, host)
+	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {
+		return JoinRequest{}, &catalog.Refusal{
+			Code:    "no-underlay-address",
+			Field:   "wireguard.advertise",
+			Message: "this host has no address at which other gateways could reach it: all its addresses are in the datacenter's own pod and service prefixes",
+			Remedy:  "set wireguard.advertise and control.advertise in the configuration",
+		}
+	}
+	return JoinRequest{Prefixes: site.Prefixes, Gateway: gateway}, dataplane.Preflight(ctx, a.cfg.Kernel, file, a.cfg.Key)
+}

@@ -1,0 +1,9 @@
+// Package membership keeps one gateway in its federation: it initializes,
+// joins, enrols, drains, leaves and removes, runs the replicated catalog and
+// the control port while the gateway is a member, and starts the data plane
+// and the registrar with them.
+//
+// Where is it decided that this host joins? decide.go, which is pure; Reconciler
+// gathers its input and executes its decision. Commands of an operator
+// (Agent.Init, Agent.Join, Agent.Leave) and decisions exclude each other.
+package membership

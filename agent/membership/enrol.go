@@ -1,0 +1,100 @@
+package membership
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// authority returns the CA of this datacenter as PEM; the first call makes it.
+func (a *admission) authority() (certificate []byte, key identity.CAKey, err error) {
+	ca, err := a.store.CA(a.file.Datacenter, time.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	return ca.Encode()
+}
+
+// adopt replaces the CA of this host by that of the shared state;
+// errors.Is(err, errFormerName) if it was made under another name.
+func (a *admission) adopt(shared identity.SharedState) error {
+	ca, err := identity.DecodeCA(a.file.Datacenter, shared.Certificate, shared.Key)
+	if errors.Is(err, identity.ErrOtherDatacenter) {
+		err = fmt.Errorf("%w: %w", errFormerName, err)
+	}
+	if err != nil {
+		return fmt.Errorf("adopt the CA of the shared state: %w", err)
+	}
+	return a.store.AdoptCA(ca)
+}
+
+// enrol requests that one of the contacts adds this gateway to its datacenter,
+// which is a member. The membership is stored last. A refusal is a
+// *catalog.Refusal.
+func (a *admission) enrol(ctx context.Context, shared identity.SharedState, request JoinRequest, progress Progress) error {
+	if err := a.adopt(shared); err != nil {
+		return err
+	}
+	if err := a.checkControlPort(ctx, a.sockets(nil)); err != nil {
+		return err
+	}
+	response, err := a.sendEnrol(ctx, shared, &controlpb.EnrolRequest{Gateway: request.Gateway.Proto()})
+	if err != nil {
+		return err
+	}
+	return a.admitted(&controlpb.JoinResponse{Result: response.GetResult(), Snapshot: response.GetSnapshot()}, progress)
+}
+
+// listed reports whether the catalog of the contacts has this gateway.
+func (a *admission) listed(ctx context.Context, shared identity.SharedState) (bool, error) {
+	gateway := catalog.Gateway{Datacenter: a.file.Datacenter, Name: a.file.Gateway}
+	response, err := a.sendEnrol(ctx, shared, &controlpb.EnrolRequest{Gateway: gateway.Proto(), Ask: true})
+	return response.GetKnown(), err
+}
+
+func (a *admission) sendEnrol(ctx context.Context, shared identity.SharedState, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
+	ca, err := identity.DecodeCA(a.file.Datacenter, shared.Certificate, shared.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read the CA of the shared state: %w", err)
+	}
+	contacts, err := a.contacts(*shared.Membership)
+	if err != nil {
+		return nil, err
+	}
+	enroller := control.Enroller{CA: ca, FederationID: shared.Membership.FederationID, Sockets: a.sockets(nil), Sentinels: Sentinels()}
+	return enroller.Enrol(ctx, contacts, request)
+}
+
+// contacts returns the other gateways, those of the own datacenter first.
+func (a *admission) contacts(m identity.DatacenterMembership) ([]control.Contact, error) {
+	var contacts []control.Contact
+	for _, c := range m.Contacts {
+		if c.Gateway == selfOf(a.file) {
+			continue
+		}
+		contact := control.Contact{Gateway: c.Gateway, Addresses: c.Controls}
+		pin, err := hex.DecodeString(c.Pin)
+		if err != nil || len(pin) != len(contact.Pin) {
+			return nil, fmt.Errorf("read the contacts of the shared state: the pin of %s is not a SHA-256 in hex", c.Gateway)
+		}
+		contact.Pin = identity.Pin(pin)
+		contacts = append(contacts, contact)
+	}
+	distance := func(c control.Contact) int {
+		if c.Gateway.Datacenter() == a.file.Datacenter {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(contacts, func(a, b control.Contact) int { return cmp.Compare(distance(a), distance(b)) })
+	return contacts, nil
+}

@@ -1,0 +1,69 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect"
+
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/rpc"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// errFormerName means that the CA in the shared state was made when the
+// datacenter had another name.
+var errFormerName = errors.New("the datacenter had another name")
+
+// Codes of the refusals of a command that the state of this gateway does not
+// allow. They are stable.
+const (
+	codeAlreadyMember      = "already-a-member"
+	codeSiteUnknown        = "site-unknown"
+	codeSharedStateUnknown = "siblings-unknown"
+	codeLocked             = "being-founded"
+	codeBusy               = "busy"
+)
+
+// Sentinels returns the errors that keep their meaning between gateways, and
+// between the agent and meshctl.
+func Sentinels() rpc.Sentinels {
+	return rpc.Sentinels{
+		{Name: "no-leader", Err: consensus.ErrNoLeader, Code: connect.CodeUnavailable},
+		{Name: "not-leader", Err: consensus.ErrNotLeader, Code: connect.CodeUnavailable},
+		{Name: "rejected", Err: consensus.ErrRejected, Code: connect.CodeFailedPrecondition},
+	}
+}
+
+func notMember() error {
+	return &catalog.Refusal{
+		Code:    "not-a-member",
+		Message: "this gateway is in no federation",
+		Remedy:  "initialize one with meshctl init, or join one with meshctl join TOKEN",
+	}
+}
+
+func siteUnknown() error {
+	return &catalog.Refusal{
+		Code:    codeSiteUnknown,
+		Message: "the prefixes of this datacenter are not known yet: its cluster has not answered",
+		Remedy:  "check that the API server is reachable from this gateway (kubernetes.kubeconfig), then try again",
+	}
+}
+
+func alreadyMember(m identity.Membership) error {
+	return &catalog.Refusal{
+		Code:    codeAlreadyMember,
+		Message: fmt.Sprintf("this gateway is already in federation %s (%s)", m.FederationName, m.FederationID),
+		Remedy:  "run meshctl status to inspect it; to move to another federation run meshctl leave first",
+	}
+}
+
+func busy() error {
+	return &catalog.Refusal{
+		Code:    codeBusy,
+		Message: "another init, join or leave is running on this gateway",
+		Remedy:  "wait until it has ended; meshctl status shows the state",
+	}
+}

@@ -1,0 +1,110 @@
+package membership
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// handOverTimeout bounds the transfer of leadership by a datacenter that left.
+const handOverTimeout = 20 * time.Second
+
+// Leave removes this datacenter from its federation and everything that was
+// made for it from this host. With force it does so even if the catalog or the
+// other gateways of the datacenter cannot be notified.
+func (a *Agent) Leave(ctx context.Context, force bool, progress Progress) error {
+	if !a.runner.command.TryLock() {
+		return busy()
+	}
+	defer a.runner.command.Unlock()
+	r := a.runner.current()
+	if r == nil {
+		return notMember()
+	}
+	if err := a.shared.lockForLeave(ctx, force); err != nil {
+		return err
+	}
+	if err := a.leaveCatalog(ctx, r, force, progress); err != nil {
+		a.shared.releaseLock(ctx)
+		return err
+	}
+	if err := a.shared.recordLeave(ctx, r.membership.FederationID); err != nil {
+		// The catalog has removed the datacenter already.
+		progress("siblings-not-told", "failed to notify the other gateways of this datacenter ("+err.Error()+"): run meshctl leave --force on each of them")
+	}
+	return a.dismantle(ctx, progress)
+}
+
+// leaveCatalog removes the datacenter from the catalog and hands over its
+// duties.
+func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progress Progress) error {
+	if r.removed.Load() != nil {
+		progress("not-told", "the federation removed this datacenter before: there is no member to notify")
+		return nil
+	}
+	dc := a.cfg.File.Datacenter
+	if _, member := r.member.View().Datacenter(dc); member {
+		err := r.member.leave(ctx)
+		if err != nil && !force {
+			return fmt.Errorf("remove datacenter %s from the catalog: %w; wait for a leader, or end the membership on this side only with --force "+
+				"(the other members keep the datacenter until one of them runs meshctl datacenter remove %s)", dc, err, dc)
+		}
+		if err != nil {
+			progress("not-told", "failed to remove the datacenter from the catalog: "+err.Error())
+			return nil
+		}
+	}
+	progress("told", "the datacenter is removed from the catalog")
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	if err := r.member.handOver(ctx); err != nil {
+		a.cfg.Log.Warn("failed to hand over the leadership of the catalog", "err", err)
+	}
+	return nil
+}
+
+// dismantle removes everything that was made for the federation from this host.
+// The membership is removed last: an interrupted leave is repeated.
+func (a *Agent) dismantle(ctx context.Context, progress Progress) error {
+	return a.runner.change(ctx, status.Leaving, func() error {
+		if err := dataplane.CleanUp(ctx, a.cfg.Kernel, a.cfg.File.Routing.Table); err != nil {
+			return err
+		}
+		progress("removed", "tunnels, routes and firewall are removed")
+		return a.admission.forget()
+	})
+}
+
+// Demote removes this gateway from the catalog because its host is no longer to
+// be a gateway, and forgets its membership; tunnels and routes stay. The last
+// gateway of a datacenter keeps its membership on disk, to resume it when the
+// host is a gateway again.
+func (a *Agent) Demote(ctx context.Context) error {
+	a.demoted.Store(true)
+	if !a.runner.command.TryLock() {
+		return busy()
+	}
+	defer a.runner.command.Unlock()
+	r := a.runner.current()
+	if r == nil {
+		return nil
+	}
+	results, err := r.member.Propose(ctx, catalog.NewRemoveGateway(selfOf(a.cfg.File)))
+	if err != nil {
+		return fmt.Errorf("remove this gateway from the catalog: %w", err)
+	}
+	if refusal := results[0].Refusal; refusal != nil && refusal.Code == catalog.CodeLastGateway {
+		a.cfg.Log.Warn("this was the last gateway of its datacenter; its membership stays on disk", "datacenter", a.cfg.File.Datacenter)
+		return nil
+	} else if refusal != nil {
+		return refusal
+	}
+	if err := r.member.handOver(ctx); err != nil {
+		a.cfg.Log.Warn("failed to hand over the leadership of the catalog", "err", err)
+	}
+	return a.runner.change(ctx, status.Leaving, a.admission.forget)
+}

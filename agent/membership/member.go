@@ -1,0 +1,277 @@
+package membership
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/raftnode"
+)
+
+// Member is this gateway's part of a federation: its member of the replicated
+// catalog and its control port.
+type Member struct {
+	file      config.Config
+	certifier *identity.Certifier
+	port      *control.Port
+	node      *raftnode.Node
+	log       *slog.Logger
+}
+
+type memberConfig struct {
+	file         config.Config
+	federationID string
+	dir          string // of raft
+	certifier    *identity.Certifier
+	sockets      control.Sockets
+	log          *slog.Logger
+}
+
+func openMember(cfg memberConfig) (*Member, error) {
+	m := &Member{file: cfg.file, certifier: cfg.certifier, log: cfg.log}
+	m.port = control.New(control.Config{
+		Listen:    cfg.file.Control.Listen,
+		Certifier: cfg.certifier,
+		CAs:       m.authority,
+		Changed:   m.Changed,
+		Index:     func() uint64 { return m.node.View().Index() },
+		Sockets:   cfg.sockets,
+		Service:   &service{member: m},
+		Addresses: m.addresses,
+		Sentinels: Sentinels(),
+		Log:       cfg.log,
+	})
+	node, err := raftnode.Open(raftnode.Config{
+		ID:                selfOf(cfg.file),
+		Federation:        cfg.federationID,
+		Dir:               cfg.dir,
+		Timers:            initialTimers(cfg.file.Raft),
+		SnapshotThreshold: cfg.file.Raft.SnapshotThreshold,
+		Network:           m.port.Raft(),
+		Remote:            remote{m.port.Client()},
+		Addresses:         m.addresses,
+		Log:               cfg.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.node = node
+	return m, nil
+}
+
+// initialTimers returns the timers of a LAN unless those of a WAN are
+// configured; Tune adapts them.
+func initialTimers(cfg config.Raft) raftnode.Timers {
+	if cfg.Timers == "wan" {
+		return raftnode.WAN()
+	}
+	return raftnode.LAN()
+}
+
+func (m *Member) close() error { return errors.Join(m.node.Close(), m.port.Close()) }
+
+// Run takes part in the catalog and serves the control port until ctx ends. The
+// node stops first: the transfer of leadership needs the port.
+func (m *Member) Run(ctx context.Context) error {
+	if err := m.port.Listen(ctx); err != nil {
+		return errors.Join(err, m.node.Close())
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	portCtx, stopPort := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stopPort()
+		return m.node.Run(ctx)
+	})
+	group.Go(func() error { return m.port.Run(portCtx) })
+	return group.Wait()
+}
+
+// authority returns the CA of a datacenter that is a member now.
+func (m *Member) authority(dc catalog.DatacenterName) ([]byte, bool) {
+	found, ok := m.node.View().Datacenter(dc)
+	return found.CACertificate, ok
+}
+
+// addresses returns where the control port of a gateway may be reached: through
+// the tunnel, which needs only UDP, then on the underlay. Between gateways of
+// one datacenter there is no tunnel.
+func (m *Member) addresses(id catalog.GatewayID) []string {
+	g, ok := m.node.View().Gateway(id)
+	if !ok {
+		return nil
+	}
+	if g.Datacenter == m.file.Datacenter {
+		return g.Controls
+	}
+	var addresses []string
+	for _, hostport := range g.Controls[:min(1, len(g.Controls))] {
+		if _, port, err := net.SplitHostPort(hostport); err == nil {
+			addresses = append(addresses, net.JoinHostPort(g.Overlay.String(), port))
+		}
+	}
+	return append(addresses, g.Controls...)
+}
+
+// View returns the newest local state of the catalog; after a start without
+// quorum, the state that was saved last.
+func (m *Member) View() *catalog.View { return m.node.View() }
+
+// Changed returns a channel that is closed at the next change of View.
+func (m *Member) Changed() <-chan struct{} { return m.node.Changed() }
+
+// Status returns the state of the replication.
+func (m *Member) Status() consensus.Status { return m.node.Status() }
+
+// Propose writes to the catalog through its leader. errors.Is(err,
+// consensus.ErrNoLeader) if none was found in time: nothing was written.
+func (m *Member) Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error) {
+	results, err := m.node.Propose(ctx, commands...)
+	if errors.Is(err, consensus.ErrBehind) {
+		return results, nil // it is written; only the local copy does not have it yet
+	}
+	return results, withRemedy(err)
+}
+
+// withRemedy adds what to do after a write whose outcome is unknown.
+func withRemedy(err error) error {
+	if errors.Is(err, consensus.ErrUncertain) {
+		return fmt.Errorf("%w: check whether it took effect before trying again", err)
+	}
+	return err
+}
+
+// Read returns a view that is as current as mode requires.
+func (m *Member) Read(ctx context.Context, mode consensus.ReadMode) (*catalog.View, consensus.Freshness, error) {
+	view, freshness, err := m.node.Read(ctx, mode)
+	return view, freshness, withRemedy(err)
+}
+
+// certificateEnd returns when the certificate of this gateway expires; zero if
+// it has none.
+func (m *Member) certificateEnd() time.Time {
+	certificate, err := m.certifier.Certificate()
+	if err != nil || certificate.Leaf == nil {
+		return time.Time{}
+	}
+	return certificate.Leaf.NotAfter
+}
+
+// Tune adapts the timers of raft to the longest round trip between gateways,
+// unless the configuration fixes them.
+func (m *Member) Tune(longest time.Duration) {
+	if m.file.Raft.Timers != "auto" {
+		return
+	}
+	// Between the two limits nothing changes, so that a path near a limit does
+	// not restart raft repeatedly.
+	const far, near = 100 * time.Millisecond, 50 * time.Millisecond
+	timers := raftnode.LAN()
+	switch wan := m.node.Status().Timers == raftnode.WAN().Name; {
+	case longest > far, wan && longest > near:
+		timers = raftnode.WAN()
+	}
+	if err := m.node.SetTimers(timers); err != nil {
+		m.log.Error("failed to change the timers of raft", "err", err)
+	}
+}
+
+// leave removes the datacenter from the catalog. The local copy does not
+// receive the removal: a member that has left is sent nothing.
+func (m *Member) leave(ctx context.Context) error {
+	switch err := m.node.Abstain(ctx); {
+	case errors.Is(err, consensus.ErrNoLeader):
+		return withRemedy(err)
+	case err != nil: // an older leader, or voters that are away
+		m.log.Warn("the datacenter leaves while its gateways are voters", "err", err)
+	}
+	results, err := m.node.Submit(ctx, catalog.NewLeave(m.file.Datacenter))
+	if err != nil {
+		return withRemedy(err)
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// handOver waits until this gateway, which is no longer in the catalog, has
+// transferred its leadership. A follower has nothing to transfer: the leader
+// removes its vote.
+func (m *Member) handOver(ctx context.Context) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if s := m.node.Status(); len(s.Peers) < 2 || s.Role != "leader" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("hand over the catalog: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// TransferLeader transfers the leadership to another gateway; empty: the leader
+// chooses.
+func (m *Member) TransferLeader(ctx context.Context, to catalog.GatewayID) error {
+	return withRemedy(m.node.TransferLeader(ctx, to))
+}
+
+// RemovePeer removes a gateway from the members of raft.
+func (m *Member) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
+	return withRemedy(m.node.RemovePeer(ctx, id))
+}
+
+// SaveSnapshot returns an archive of the catalog and its index.
+func (m *Member) SaveSnapshot(ctx context.Context, mode consensus.ReadMode) (archive []byte, index uint64, err error) {
+	archive, info, err := m.node.SaveSnapshot(ctx, mode)
+	return archive, info.Index, withRemedy(err)
+}
+
+// Restore replaces the catalog by an archive and returns its new index.
+func (m *Member) Restore(ctx context.Context, archive []byte) (index uint64, err error) {
+	if err := m.node.Restore(ctx, archive); err != nil {
+		return 0, withRemedy(err)
+	}
+	return m.node.View().Index(), nil
+}
+
+// sharedState returns what the gateways of this datacenter are to share. It
+// depends on the catalog only, so that all gateways compute the same; false:
+// the catalog does not have the datacenter.
+func (m *Member) sharedState() (identity.SharedState, bool, error) {
+	view := m.node.View()
+	federation, ok := view.Federation()
+	if _, member := view.Datacenter(m.file.Datacenter); !ok || !member {
+		return identity.SharedState{}, false, nil
+	}
+	certificate, key, err := m.certifier.CA().Encode()
+	if err != nil {
+		return identity.SharedState{}, false, err
+	}
+	membership := &identity.DatacenterMembership{FederationID: federation.ID, FederationName: federation.Name, Overlay: federation.Overlay}
+	for _, g := range view.Gateways() {
+		dc, _ := view.Datacenter(g.Datacenter)
+		pin, err := identity.PinOf(dc.CACertificate)
+		if err != nil {
+			return identity.SharedState{}, false, fmt.Errorf("read the CA of %s: %w", g.Datacenter, err)
+		}
+		membership.Contacts = append(membership.Contacts, identity.Contact{Gateway: g.ID(), Pin: pin.String(), Controls: g.Controls})
+	}
+	slices.SortFunc(membership.Contacts, func(a, b identity.Contact) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	return identity.SharedState{Certificate: certificate, Key: key, Membership: membership}, true, nil
+}

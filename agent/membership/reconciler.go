@@ -1,0 +1,306 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// reconciler joins, enrols and removes gateways without an operator, and keeps
+// the shared state of the datacenter up to date: it gathers a situation, decides
+// (decide.go) and executes the decision. One goroutine owns it.
+type reconciler struct {
+	*Agent
+	history      history
+	failures     int    // consecutive failed attempts to become a member
+	refusedToken string // the token that would be refused again
+}
+
+func newReconciler(a *Agent) *reconciler { return &reconciler{Agent: a} }
+
+func (r *reconciler) run(ctx context.Context) {
+	notify.Loop(ctx, r.pass, r.siblingsChanged, r.catalogChanged, r.reconcile.Changed)
+}
+
+func (r *reconciler) siblingsChanged() <-chan struct{} {
+	if r.cfg.Siblings == nil {
+		return nil
+	}
+	return r.cfg.Siblings.Changed()
+}
+
+// catalogChanged returns nil where no shared state follows from the catalog.
+func (r *reconciler) catalogChanged() <-chan struct{} {
+	if m := r.runner.current(); m != nil && r.cfg.Siblings != nil {
+		return m.member.Changed()
+	}
+	return nil
+}
+
+// pass decides and executes once, and returns the time until the next pass if
+// nothing changes before.
+func (r *reconciler) pass(ctx context.Context) time.Duration {
+	if r.demoted.Load() {
+		return 0
+	}
+	m := r.runner.current()
+	s := r.gather(m)
+	var d decision
+	d, r.history = decide(r.history, s)
+	if s.siblings && (m == nil || s.sharedErr != nil) {
+		r.shared.setProblem(s.sharedErr, r.history.stateFailedSince, s.now)
+	}
+	if m != nil {
+		r.failures = 0
+		r.setJoinProblem(nil)
+		r.checkRemoval(ctx, m, d)
+		r.executeInside(ctx, m, s, d)
+		return checkInterval
+	}
+	if r.executeOutside(ctx, s, d.action) {
+		r.failures = 0
+		return checkInterval
+	}
+	wait := min(retryInterval<<min(r.failures, 10), maxRetryInterval)
+	r.failures++
+	return wait
+}
+
+// gather reads the situation and changes nothing. m is nil outside of a
+// federation.
+func (r *reconciler) gather(m *running) situation {
+	file := r.cfg.File
+	s := situation{now: time.Now(), gateway: file.Gateway, token: r.cfg.Token != nil, siblings: r.cfg.Siblings != nil}
+	if s.siblings {
+		s.shared, s.sharedErr = r.cfg.Siblings.Current()
+	}
+	if m == nil {
+		return s
+	}
+	view := m.member.View()
+	in := memberSituation{
+		federationID: m.membership.FederationID,
+		busy:         r.runner.busy(),
+		leader:       m.member.Status().Leader != "",
+		cutOff:       m.cutOff(),
+	}
+	_, in.datacenterListed = view.Datacenter(file.Datacenter)
+	_, in.listed = view.Gateway(selfOf(file))
+	if s.siblings {
+		in.hosts, in.hostsKnown = r.cfg.Siblings.Gateways()
+	}
+	for _, g := range view.Gateways() {
+		if g.Datacenter == file.Datacenter {
+			in.gateways = append(in.gateways, g.Name)
+		}
+	}
+	s.member = &in
+	return s
+}
+
+// executeOutside executes the decision for a gateway that is in no federation.
+// It returns false if the decision is to be made again soon.
+func (r *reconciler) executeOutside(ctx context.Context, s situation, do action) bool {
+	switch do {
+	case doRetry:
+		return false
+	case doEnrol:
+		return r.enrol(ctx, s.shared)
+	case doJoin:
+		r.joinWithToken(ctx)
+		return r.runner.current() != nil
+	default:
+		r.setJoinProblem(nil)
+		return true
+	}
+}
+
+// executeInside executes the decision for a member.
+func (r *reconciler) executeInside(ctx context.Context, m *running, s situation, d decision) {
+	switch d.action {
+	case doDismantle:
+		r.followLeave(ctx)
+		return
+	case doConfirm:
+		if listed, err := r.admission.listed(ctx, s.shared); err == nil && !listed {
+			r.enrolAgain(ctx)
+			return
+		}
+	case doPublishState:
+	default:
+		return
+	}
+	err := r.shared.publish(ctx, m)
+	if err == nil {
+		r.history.stateFailedSince = time.Time{}
+	} else if r.history.stateFailedSince.IsZero() {
+		r.history.stateFailedSince = s.now
+	}
+	r.shared.setProblem(err, r.history.stateFailedSince, time.Now())
+	for _, name := range d.absent {
+		if r.confirmAbsent(ctx, name) {
+			r.removeGateway(ctx, m, catalog.NewGatewayID(r.cfg.File.Datacenter, name))
+		}
+	}
+}
+
+// enrol makes this gateway one of its datacenter, which is a member. It reports
+// whether this gateway is a member then.
+func (r *reconciler) enrol(ctx context.Context, shared identity.SharedState) bool {
+	if !r.runner.command.TryLock() {
+		return false
+	}
+	defer r.runner.command.Unlock()
+	if r.runner.current() != nil {
+		return true
+	}
+	request, err := r.joinRequest(ctx)
+	if err == nil {
+		err = r.runner.change(ctx, status.Joining, func() error { return r.admission.enrol(ctx, shared, request, r.logStep) })
+	}
+	if err != nil && ctx.Err() == nil {
+		problem := enrolProblem(err)
+		r.setJoinProblem(&problem)
+	}
+	return err == nil
+}
+
+func (r *reconciler) logStep(step, message string) { r.cfg.Log.Info(message, "step", step) }
+
+func enrolProblem(err error) plan.Problem {
+	p := plan.Problem{
+		Code:     "enrolment-failed",
+		Severity: plan.Error,
+		Subject:  "gateway",
+		Message:  "this gateway cannot become a member although its datacenter is one: " + err.Error(),
+		Remedy:   "the agent tries again automatically",
+	}
+	if refusal := (*catalog.Refusal)(nil); errors.As(err, &refusal) {
+		p.Remedy += "; " + refusal.Remedy
+	}
+	return p
+}
+
+// joinWithToken joins with the configured token unless it would be refused
+// again.
+func (r *reconciler) joinWithToken(ctx context.Context) {
+	token, err := r.cfg.Token()
+	if err != nil {
+		problem := tokenMissing(err)
+		r.setJoinProblem(&problem)
+		return
+	}
+	if token == r.refusedToken {
+		return
+	}
+	problem, final := joinFailure(r.Join(ctx, token, r.logStep))
+	if problem != nil {
+		r.setJoinProblem(problem)
+	}
+	if final {
+		r.refusedToken = token
+	}
+}
+
+func tokenMissing(err error) plan.Problem {
+	return plan.Problem{
+		Code:     "token-missing",
+		Severity: plan.Warning,
+		Subject:  "join.tokenFile",
+		Message:  "this gateway waits for a token to join with: " + err.Error(),
+		Remedy:   "write a token of meshctl token create to that file (in Kubernetes: to the Secret that join.tokenSecret names), or join with meshctl join",
+	}
+}
+
+// joinFailure returns the problem of a join that failed, and whether the same
+// token would fail again; nil if err is nil or the gateway is a member.
+func joinFailure(err error) (p *plan.Problem, final bool) {
+	refusal := (*catalog.Refusal)(nil)
+	if err == nil || errors.As(err, &refusal) && refusal.Code == codeAlreadyMember {
+		return nil, false
+	}
+	p = &plan.Problem{
+		Code:     "join-failed",
+		Severity: plan.Error,
+		Subject:  "join.tokenFile",
+		Message:  "this gateway failed to join with the configured token: " + err.Error(),
+		Remedy:   "the agent tries again automatically",
+	}
+	temporary := []string{control.CodeUnreachable, codeSiteUnknown, codeSharedStateUnknown, codeLocked, codeBusy}
+	if final = refusal != nil && !slices.Contains(temporary, refusal.Code); final {
+		p.Remedy = refusal.Remedy
+	}
+	return p, final
+}
+
+// setJoinProblem reports in the status why this gateway cannot become a member
+// without an operator; nil removes the report.
+func (r *reconciler) setJoinProblem(p *plan.Problem) {
+	before := r.joinProblem.Swap(p)
+	if before == p || before != nil && p != nil && *before == *p {
+		return
+	}
+	r.published.Notify()
+	if p != nil {
+		r.cfg.Log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+	}
+}
+
+// enrolAgain forgets a membership that has ended while that of the datacenter
+// goes on; the next pass enrols. Tunnels and routes stay meanwhile.
+func (r *reconciler) enrolAgain(ctx context.Context) {
+	if !r.runner.command.TryLock() {
+		return
+	}
+	defer r.runner.command.Unlock()
+	r.cfg.Log.Warn("this gateway was removed from the catalog; it enrols again")
+	if err := r.runner.change(ctx, status.Leaving, r.admission.forget); err != nil {
+		r.cfg.Log.Error("failed to forget the membership that has ended", "err", err)
+	}
+}
+
+// followLeave removes what was made for the federation after another gateway
+// has left it for the datacenter.
+func (r *reconciler) followLeave(ctx context.Context) {
+	if !r.runner.command.TryLock() {
+		return
+	}
+	defer r.runner.command.Unlock()
+	r.cfg.Log.Info("the datacenter has left its federation")
+	if err := r.dismantle(ctx, func(string, string) {}); err != nil {
+		r.cfg.Log.Error("failed to remove what was made for the federation", "err", err)
+	}
+}
+
+// confirmAbsent reads the gateway hosts once more: what was observed may be old.
+func (r *reconciler) confirmAbsent(ctx context.Context, name string) bool {
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	hosts, err := r.cfg.Siblings.ReadGateways(ctx)
+	return err == nil && slices.Contains(hosts, r.cfg.File.Gateway) && !slices.Contains(hosts, name)
+}
+
+// removeGateway removes a gateway of this datacenter whose host is no longer a
+// gateway and could not remove itself.
+func (r *reconciler) removeGateway(ctx context.Context, m *running, id catalog.GatewayID) {
+	ctx, cancel := context.WithTimeout(ctx, registrar.ProposeTimeout)
+	defer cancel()
+	results, err := m.member.Propose(ctx, catalog.NewRemoveGateway(id))
+	switch {
+	case err != nil:
+		r.cfg.Log.Debug("failed to remove a gateway whose host is no longer a gateway", "gateway", id, "err", err)
+	case results[0].Refusal == nil:
+		r.cfg.Log.Info("removed a gateway whose host is no longer a gateway", "gateway", id)
+	case results[0].Refusal.Code != catalog.CodeUnknownGateway:
+		r.cfg.Log.Warn("failed to remove a gateway whose host is no longer a gateway", "gateway", id, "err", results[0].Refusal)
+	}
+}

@@ -1,0 +1,116 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/suggest"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// RemovedDatacenter is what RemoveDatacenter removed from the catalog.
+type RemovedDatacenter struct {
+	Datacenter catalog.Datacenter
+	Gateways   []catalog.GatewayID
+	Index      uint64 // of the removal
+}
+
+// RemoveDatacenter removes another datacenter from the federation, one that
+// will not come back: its name and prefixes become free and its CA is no longer
+// trusted. With force it may be one that the leader still receives messages
+// from. A refusal is a *catalog.Refusal and changes nothing.
+func (a *Agent) RemoveDatacenter(ctx context.Context, name catalog.DatacenterName, force bool) (RemovedDatacenter, error) {
+	r := a.runner.current()
+	if r == nil {
+		return RemovedDatacenter{}, notMember()
+	}
+	view := r.member.View()
+	var gateways []catalog.GatewayID
+	for _, g := range view.Gateways() {
+		if g.Datacenter == name {
+			gateways = append(gateways, g.ID())
+		}
+	}
+	results, err := r.member.Propose(ctx, catalog.NewRemoveDatacenter(name, force))
+	if errors.Is(err, consensus.ErrNoLeader) {
+		return RemovedDatacenter{}, fmt.Errorf("remove datacenter %s: %w; if the voters were lost with it, "+
+			"first restore the quorum with the voters that are left: meshctl raft recover (meshd recover)", name, err)
+	}
+	if err != nil {
+		return RemovedDatacenter{}, fmt.Errorf("remove datacenter %s: %w", name, err)
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		return RemovedDatacenter{}, a.suggestDatacenter(refusal, name, view)
+	}
+	a.cfg.Log.Info("removed a datacenter from the federation", "datacenter", name, "force", force)
+	return RemovedDatacenter{Datacenter: results[0].Datacenter, Gateways: gateways, Index: results[0].Index}, nil
+}
+
+// suggestDatacenter adds similar names to the refusal of an unknown datacenter.
+func (a *Agent) suggestDatacenter(refusal *catalog.Refusal, name catalog.DatacenterName, view *catalog.View) *catalog.Refusal {
+	if refusal.Code != catalog.CodeUnknownDatacenter {
+		return refusal
+	}
+	var names []string
+	for _, dc := range view.Datacenters() {
+		if dc.Name != a.cfg.File.Datacenter {
+			names = append(names, string(dc.Name))
+		}
+	}
+	better := *refusal
+	if similar := suggest.Similar(string(name), names); len(similar) > 0 {
+		better.Remedy = "did you mean " + strings.Join(similar, " or ") + "? " + refusal.Remedy
+	}
+	return &better
+}
+
+// checkRemoval asks whether this datacenter was removed while it was cut off: a
+// datacenter that was removed is not notified. It changes only the status: to
+// forget a membership is left to an operator.
+func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) {
+	if d.connected {
+		if m.removed.Swap(nil) != nil {
+			r.published.Notify()
+		}
+		return
+	}
+	if !d.checkRemoval {
+		return
+	}
+	by := m.member.removedBy(ctx)
+	if by == "" {
+		return // no gateway answers: an earlier answer stays valid until this datacenter is connected again
+	}
+	problem := removedProblem(m.membership, r.cfg.File.Datacenter, by)
+	if before := m.removed.Swap(&problem); before == nil {
+		r.cfg.Log.Error(problem.Message, "code", problem.Code, "subject", problem.Subject, "remedy", problem.Remedy)
+	}
+	r.published.Notify()
+}
+
+// cutOff reports whether this gateway has no leader, or no tunnel that is up: a
+// datacenter of many voters may have a leader of its own.
+func (r *running) cutOff() bool {
+	if r.member.Status().Leader == "" {
+		return true
+	}
+	sessions := r.gateway.Sessions()
+	return len(sessions) > 0 && !slices.ContainsFunc(sessions, func(s plan.Session) bool { return s.Up })
+}
+
+func removedProblem(m identity.Membership, dc catalog.DatacenterName, by catalog.GatewayID) plan.Problem {
+	return plan.Problem{
+		Code:     "removed",
+		Severity: plan.Error,
+		Subject:  fmt.Sprintf("datacenter %s", dc),
+		Message: fmt.Sprintf("datacenter %s was removed from federation %s, as gateway %s reports: the other members no longer trust it, and its name and prefixes may be taken",
+			dc, m.FederationName, by),
+		Remedy: "run meshctl leave --force here, then join again with a token of another datacenter (meshctl token create there)",
+	}
+}

@@ -1,0 +1,186 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/agent/status"
+)
+
+// running is a membership that runs.
+type running struct {
+	membership identity.Membership
+	member     *Member
+	gateway    *dataplane.Gateway
+	registrar  *registrar.Registrar
+	removed    atomic.Pointer[plan.Problem] // set once the federation is known to have removed the datacenter
+}
+
+// run takes part in the federation until ctx ends. It stops in the reverse
+// order of the start: the data plane first, so that it never waits for a
+// catalog that has stopped.
+func (r *running) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	memberCtx, stopMember := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopMember()
+	group.Go(func() error { return r.member.Run(memberCtx) })
+	group.Go(func() error {
+		defer stopMember()
+		inner, ctx := errgroup.WithContext(ctx)
+		inner.Go(func() error { return r.gateway.Run(ctx) })
+		inner.Go(func() error { return r.registrar.Run(ctx) })
+		return inner.Wait()
+	})
+	return group.Wait()
+}
+
+// runner runs one membership after the other. A change replaces the membership
+// while none runs.
+type runner struct {
+	open      func() (*running, error) // nil: there is no membership
+	switched  func()                   // called when a membership begins or ends
+	published func()                   // called when the state changes
+	command   sync.Mutex               // held by the one command that may change the membership
+	changes   chan change
+	state     atomic.Value // status.State
+	active    atomic.Pointer[running]
+}
+
+// change is what replaces the membership.
+type change struct {
+	do   func() error
+	err  error // of do
+	done chan error
+}
+
+// finish returns the result to the caller of runner.change, once the membership
+// that follows is open; err is why it is not. The zero change has no caller.
+func (c change) finish(err error) {
+	if c.done != nil {
+		c.done <- errors.Join(c.err, err)
+	}
+}
+
+func newRunner(open func() (*running, error), switched, published func()) *runner {
+	r := &runner{open: open, switched: switched, published: published, changes: make(chan change)}
+	r.state.Store(status.Standalone)
+	return r
+}
+
+// current returns the membership that runs; nil: none.
+func (r *runner) current() *running { return r.active.Load() }
+
+func (r *runner) currentState() status.State { return r.state.Load().(status.State) }
+
+// busy reports whether a command holds the membership.
+func (r *runner) busy() bool {
+	if !r.command.TryLock() {
+		return true
+	}
+	r.command.Unlock()
+	return false
+}
+
+// run runs one membership after the other until ctx ends. It calls opened once
+// it is known whether there is one.
+func (r *runner) run(ctx context.Context, opened func()) error {
+	var next change
+	for was := false; ctx.Err() == nil; {
+		m, err := r.open()
+		if err != nil {
+			next.finish(err)
+			return err
+		}
+		r.begin(m)
+		opened()
+		next.finish(nil)
+		if is := m != nil; is != was {
+			was = is
+			r.switched()
+		}
+		if next, err = r.serve(ctx, m); err != nil {
+			return err
+		}
+		if next.do != nil {
+			next.err = next.do()
+		}
+	}
+	next.finish(ctx.Err())
+	return nil
+}
+
+func (r *runner) begin(m *running) {
+	state := status.Member
+	if m == nil {
+		state = status.Standalone
+	}
+	r.state.Store(state)
+	r.active.Store(m)
+	r.published()
+}
+
+// serve runs m until ctx ends, m fails, or a change replaces it, which serve
+// returns.
+func (r *runner) serve(ctx context.Context, m *running) (change, error) {
+	runCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	group, runCtx := errgroup.WithContext(runCtx)
+	if m != nil {
+		group.Go(func() error { return m.run(runCtx) })
+	}
+	var next change
+	select {
+	case <-runCtx.Done():
+	case next = <-r.changes:
+	}
+	stop()
+	err := group.Wait()
+	r.active.Store(nil)
+	if next.do != nil {
+		err = nil // the error of a membership that ends anyway does not matter
+	}
+	return next, err
+}
+
+// change stops the membership, calls do, and starts the membership that then
+// exists. Meanwhile the state is the given one.
+func (r *runner) change(ctx context.Context, state status.State, do func() error) error {
+	c := change{do: do, done: make(chan error, 1)}
+	before := r.state.Swap(state)
+	select {
+	case r.changes <- c:
+	case <-ctx.Done():
+		r.state.Store(before)
+		return ctx.Err()
+	}
+	return <-c.done
+}
+
+// pollInterval is the time between two checks of a condition that has no change
+// of its own to wait for.
+const pollInterval = 50 * time.Millisecond
+
+// await returns when the running membership meets the condition.
+func (r *runner) await(ctx context.Context, condition func(*running) bool) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if m := r.current(); m != nil && condition(m) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package membership
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// service serves the calls of other gateways.
+type service struct{ member *Member }
+
+var _ control.Service = (*service)(nil)
+
+// Join implements control.Service.
+func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
+	join, err := joinCommand(request)
+	if err != nil {
+		return nil, err
+	}
+	results, err := s.member.Propose(ctx, catalog.NewJoin(join))
+	if err != nil {
+		return nil, err
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		return nil, refusal
+	}
+	snapshot, err := s.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	s.member.log.Info("admitted a datacenter", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.ID(), "token", join.TokenID)
+	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot}, nil
+}
+
+// snapshot returns the catalog that a new gateway starts from.
+func (s *service) snapshot() ([]byte, error) {
+	var snapshot bytes.Buffer
+	if err := s.member.View().Encode(&snapshot); err != nil {
+		return nil, fmt.Errorf("encode catalog: %w", err)
+	}
+	return snapshot.Bytes(), nil
+}
+
+// joinCommand reads a request. It replaces the secret by its hash.
+func joinCommand(request *controlpb.JoinRequest) (catalog.JoinRequest, error) {
+	datacenter, err := catalog.DatacenterFromProto(request.GetDatacenter())
+	if err != nil {
+		return catalog.JoinRequest{}, err
+	}
+	request.GetGateway().Datacenter = request.GetDatacenter().GetName()
+	gateway, err := catalog.GatewayFromProto(request.GetGateway())
+	if err != nil {
+		return catalog.JoinRequest{}, err
+	}
+	var secret identity.Secret
+	if len(request.GetSecret()) == len(secret) {
+		copy(secret[:], request.GetSecret()) // else the hash of zeros, which matches no token
+	}
+	return catalog.JoinRequest{
+		TokenID: request.GetTokenId(), SecretHash: secret.Hash(), FederationID: request.GetFederationId(),
+		Datacenter: datacenter, Gateway: gateway,
+	}, nil
+}
+
+// Apply implements control.Service.
+func (s *service) Apply(ctx context.Context, commands []*catalogpb.Command) ([]catalog.Result, error) {
+	return s.member.node.ApplyForwarded(ctx, commands)
+}
+
+// ReadIndex implements control.Service.
+func (s *service) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
+	return s.member.node.ReadIndex(ctx, lease)
+}
+
+// LeaderOperation implements control.Service. An operator of one gateway may
+// operate the leader from any gateway.
+func (s *service) LeaderOperation(ctx context.Context, from catalog.GatewayID, operation *controlpb.LeaderOperationRequest) error {
+	op, err := readOperation(operation)
+	if err != nil {
+		return err
+	}
+	if op.Kind == consensus.Abstain {
+		op.Target = from // no other datacenter than its own
+	}
+	s.member.log.Info("running a leader operation for another gateway", "operation", op.Kind, "target", op.Target, "gateway", from)
+	return s.member.node.LeaderOperation(ctx, op)
+}
+
+func readOperation(request *controlpb.LeaderOperationRequest) (consensus.LeaderOperation, error) {
+	switch op := request.GetOperation().(type) {
+	case *controlpb.LeaderOperationRequest_TransferLeader:
+		return consensus.LeaderOperation{Kind: consensus.TransferLeadership, Target: catalog.GatewayID(op.TransferLeader.GetTo())}, nil
+	case *controlpb.LeaderOperationRequest_RemovePeer:
+		return consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: catalog.GatewayID(op.RemovePeer.GetId())}, nil
+	case *controlpb.LeaderOperationRequest_RestoreSnapshot:
+		return consensus.LeaderOperation{Kind: consensus.RestoreArchive, Archive: op.RestoreSnapshot.GetArchive()}, nil
+	case *controlpb.LeaderOperationRequest_Abstain:
+		return consensus.LeaderOperation{Kind: consensus.Abstain}, nil
+	default:
+		return consensus.LeaderOperation{}, fmt.Errorf("%w: the leader runs an older version that does not have this operation", consensus.ErrRejected)
+	}
+}
+
+// Enrol implements control.Service.
+func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly bool) (*controlpb.EnrolResponse, error) {
+	view, _, err := s.member.node.Read(ctx, consensus.LeaseRead)
+	if err != nil {
+		return nil, err
+	}
+	_, known := view.Gateway(gateway.ID())
+	if lookupOnly {
+		return &controlpb.EnrolResponse{Known: known}, nil
+	}
+	if err := s.removeStaleVoter(ctx, gateway.ID()); err != nil {
+		return nil, err
+	}
+	result, err := s.addGateway(ctx, gateway)
+	if err != nil {
+		return nil, err
+	}
+	if result.Refusal != nil {
+		return nil, result.Refusal
+	}
+	snapshot, err := s.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	s.member.log.Info("enrolled a gateway", "gateway", gateway.ID(), "returned", known)
+	return &controlpb.EnrolResponse{Result: result.Proto(), Snapshot: snapshot, Known: known}, nil
+}
+
+// removeStaleVoter removes from raft a gateway that comes back without its log:
+// its former votes and entries are lost and must not count. It is added again
+// without a vote.
+func (s *service) removeStaleVoter(ctx context.Context, id catalog.GatewayID) error {
+	status := s.member.node.Status()
+	if status.Role == "" {
+		return consensus.ErrClosed
+	}
+	if !slices.ContainsFunc(status.Peers, func(p consensus.Peer) bool { return p.ID == id }) {
+		return nil
+	}
+	return s.member.node.RemovePeer(ctx, id)
+}
+
+// addGateway writes as this gateway for its own datacenter. For another
+// datacenter the author is the gateway to be added, and only the leader can write
+// for another author.
+func (s *service) addGateway(ctx context.Context, gateway catalog.Gateway) (catalog.Result, error) {
+	command := catalog.NewAddGateway(gateway)
+	if gateway.Datacenter == s.member.file.Datacenter {
+		results, err := s.member.Propose(ctx, command)
+		if err != nil {
+			return catalog.Result{}, err
+		}
+		return results[0], nil
+	}
+	command.Author, command.At = string(gateway.ID()), timestamppb.Now()
+	command.Client, command.Sequence = "enrol#"+uuid.NewString(), 1
+	results, err := s.member.node.ApplyForwarded(ctx, []*catalogpb.Command{command})
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	return results[0], nil
+}

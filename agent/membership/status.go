@@ -1,0 +1,118 @@
+package membership
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/agent/build"
+	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Status returns the status of this gateway. It does not block.
+func (a *Agent) Status() status.Snapshot {
+	now := time.Now()
+	s := status.Sources{
+		At:        now,
+		StartedAt: a.startedAt,
+		Version:   build.Current().Version,
+		State:     a.runner.currentState(),
+		PublicKey: a.cfg.Key.Public(),
+		Inputs:    plan.Inputs{Self: selfOf(a.cfg.File), Config: a.cfg.File, Now: now},
+	}
+	if r := a.runner.current(); r != nil {
+		r.fill(&s)
+	}
+	if a.cfg.Problems != nil {
+		s.Problems = append(s.Problems, a.cfg.Problems()...)
+	}
+	for _, problem := range []*plan.Problem{a.joinProblem.Load(), a.shared.problem.Load()} {
+		if problem != nil {
+			s.Problems = append(s.Problems, *problem)
+		}
+	}
+	return status.Build(s)
+}
+
+// Changed returns a channel that is closed at the next change of Status.
+func (a *Agent) Changed() <-chan struct{} { return a.published.Changed() }
+
+// fill sets what a member adds to the status.
+func (r *running) fill(s *status.Sources) {
+	self := s.Inputs.Self
+	r.gateway.Fill(s)
+	s.Certificate = r.member.certificateEnd()
+	s.Consensus = judgePeers(r.member.Status(), self, r.gateway.Sessions())
+	s.Services = countServices(r.member.View())
+	pending, since, refused := r.registrar.Queue()
+	s.Queue = status.Queue{Pending: pending, Since: since}
+	s.Problems = append(slices.Clip(s.Problems), refused...)
+	if removed := r.removed.Load(); removed != nil { // the voters of the federation are not to be restored then
+		s.Problems = append(s.Problems, *removed)
+		return
+	}
+	s.Problems = append(s.Problems, consensusProblems(s.Consensus)...)
+}
+
+// judgePeers sets which members are healthy if this gateway is not the leader,
+// which measures it: those whose tunnels are up. Between gateways of one
+// datacenter there is no tunnel: they count as healthy.
+func judgePeers(s consensus.Status, self catalog.GatewayID, sessions []plan.Session) consensus.Status {
+	if s.Role == "leader" {
+		return s
+	}
+	s.Peers = slices.Clone(s.Peers)
+	for i, p := range s.Peers {
+		s.Peers[i].Healthy = p.ID.Datacenter() == self.Datacenter() || slices.ContainsFunc(sessions, func(s plan.Session) bool {
+			return s.Gateway == p.ID && s.Up
+		})
+	}
+	return s
+}
+
+func countServices(v *catalog.View) map[catalog.DatacenterName]int {
+	count := map[catalog.DatacenterName]int{}
+	for _, s := range v.Services(catalog.ServiceFilter{}) {
+		count[s.Datacenter]++
+	}
+	return count
+}
+
+func consensusProblems(s consensus.Status) []plan.Problem {
+	if s.Leader != "" {
+		return nil
+	}
+	return []plan.Problem{{
+		Code:     "no-leader",
+		Severity: plan.Error,
+		Subject:  "catalog",
+		Message:  "the catalog has no leader: nothing can be written; traffic is not affected",
+		Remedy:   "bring back a majority of the voters (meshctl raft list-peers); if they are lost permanently: meshctl raft recover",
+	}}
+}
+
+// Peers returns the state of the replication, with the members that are healthy
+// as seen from here.
+func (a *Agent) Peers() (consensus.Status, error) {
+	r := a.runner.current()
+	if r == nil {
+		return consensus.Status{}, notMember()
+	}
+	return judgePeers(r.member.Status(), selfOf(a.cfg.File), r.gateway.Sessions()), nil
+}
+
+// Routes explains the routes of the kernel as they are now. With a valid
+// destination the report includes the route that a packet of this host takes
+// to it.
+func (a *Agent) Routes(ctx context.Context, destination netip.Addr) (status.RoutesReport, error) {
+	s := status.RouteSources{Inputs: plan.Inputs{Self: selfOf(a.cfg.File), Config: a.cfg.File}}
+	if r := a.runner.current(); r != nil {
+		r.gateway.FillRoutes(&s)
+	}
+	return dataplane.ExplainRoutes(ctx, a.cfg.Kernel.Routes, s, destination)
+}

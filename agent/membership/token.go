@@ -1,0 +1,69 @@
+package membership
+
+import (
+	"context"
+	"time"
+
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// NewToken is a join token with its secret, which is shown once.
+type NewToken struct {
+	Text      string
+	ID        string
+	ExpiresAt time.Time
+	Endpoints []string
+}
+
+// CreateToken makes a join token that is valid for one join within ttl, and only
+// for the named datacenter unless the name is empty.
+func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterName, ttl time.Duration) (NewToken, error) {
+	view := m.node.View()
+	federation, _ := view.Federation()
+	token, err := identity.NewToken(identity.Token{
+		FederationID:   federation.ID,
+		FederationName: federation.Name,
+		Endpoints:      m.tokenEndpoints(view),
+		Pin:            m.certifier.CA().Pin(),
+		Datacenter:     datacenter,
+		ExpiresAt:      time.Now().Add(ttl),
+	})
+	if err != nil {
+		return NewToken{}, err
+	}
+	results, err := m.Propose(ctx, catalog.NewCreateToken(catalog.Token{
+		ID:         token.ID,
+		SecretHash: token.Secret.Hash(),
+		Datacenter: datacenter,
+		CreatedBy:  selfOf(m.file),
+		CreatedAt:  time.Now(),
+		ExpiresAt:  token.ExpiresAt,
+	}))
+	if err != nil {
+		return NewToken{}, err
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		return NewToken{}, refusal
+	}
+	text, err := token.Encode()
+	if err != nil {
+		return NewToken{}, err
+	}
+	return NewToken{Text: text, ID: token.ID, ExpiresAt: token.ExpiresAt, Endpoints: token.Endpoints}, nil
+}
+
+// tokenEndpoints returns the control addresses of this datacenter's gateways,
+// this one first: only they can prove the pin.
+func (m *Member) tokenEndpoints(v *catalog.View) []string {
+	var own, others []string
+	for _, g := range v.Gateways() {
+		switch {
+		case g.ID() == selfOf(m.file):
+			own = g.Controls
+		case g.Datacenter == m.file.Datacenter:
+			others = append(others, g.Controls...)
+		}
+	}
+	return append(append([]string{}, own...), others...)
+}

@@ -1,0 +1,92 @@
+package registrar
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Desired is what the catalog should contain about one gateway.
+type Desired struct {
+	Gateway      catalog.Gateway // endpoints, controls, version, public key, draining
+	Prefixes     []catalog.Prefix
+	Services     []catalog.Service
+	Observations []catalog.Observation
+}
+
+// Missing returns the commands that turn what v contains into what is desired;
+// none if v does not have the gateway, since only joining adds it.
+func (d Desired) Missing(v *catalog.View) []*catalogpb.Command {
+	have, ok := v.Gateway(d.Gateway.ID())
+	if !ok {
+		return nil
+	}
+	var commands []*catalogpb.Command
+	if !sameGateway(d.Gateway, have) {
+		commands = append(commands, catalog.NewUpdateGateway(d.Gateway))
+	}
+	if dc, ok := v.Datacenter(d.Gateway.Datacenter); ok && !slices.Equal(dc.Prefixes, d.Prefixes) {
+		dc.Prefixes = d.Prefixes
+		commands = append(commands, catalog.NewUpdateDatacenter(dc))
+	}
+	commands = append(commands, d.missingServices(v)...)
+	return append(commands, d.missingObservations(v)...)
+}
+
+func sameGateway(a, b catalog.Gateway) bool {
+	return a.PublicKey == b.PublicKey && a.Version == b.Version && a.Draining == b.Draining &&
+		slices.Equal(a.Endpoints, b.Endpoints) && slices.Equal(a.Controls, b.Controls)
+}
+
+// missingServices returns one command for each service to write, so that a
+// refused one does not hold back the others.
+func (d Desired) missingServices(v *catalog.View) []*catalogpb.Command {
+	var commands []*catalogpb.Command
+	have := map[catalog.ServiceKey]catalog.Service{}
+	for _, s := range v.Services(catalog.ServiceFilter{Owner: d.Gateway.ID()}) {
+		have[s.ServiceKey] = s
+	}
+	for _, want := range d.Services {
+		if old, ok := have[want.ServiceKey]; !ok || !sameService(want, old) {
+			commands = append(commands, catalog.NewPutServices([]catalog.Service{want}))
+		}
+		delete(have, want.ServiceKey)
+	}
+	if len(have) > 0 {
+		obsolete := slices.SortedFunc(maps.Keys(have), compareServiceKeys)
+		commands = append(commands, catalog.NewDeleteServices(obsolete))
+	}
+	return commands
+}
+
+func (d Desired) missingObservations(v *catalog.View) []*catalogpb.Command {
+	have := map[catalog.GatewayID]catalog.Observation{}
+	for _, o := range v.Observations() {
+		if o.Observer == d.Gateway.ID() {
+			have[o.Peer] = o
+		}
+	}
+	var changed []catalog.Observation
+	for _, o := range d.Observations {
+		if _, member := v.Gateway(o.Peer); member && have[o.Peer].Endpoint != o.Endpoint {
+			changed = append(changed, o)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return []*catalogpb.Command{catalog.NewPutObservations(changed)}
+}
+
+func sameService(a, b catalog.Service) bool {
+	return a.ServiceKey == b.ServiceKey && a.Owner == b.Owner && a.Address == b.Address &&
+		slices.Equal(a.Ports, b.Ports) && maps.Equal(a.Labels, b.Labels)
+}
+
+func compareServiceKeys(a, b catalog.ServiceKey) int {
+	return slices.Compare(
+		[]string{string(a.Datacenter), a.Namespace, a.Name, a.Instance},
+		[]string{string(b.Datacenter), b.Namespace, b.Name, b.Instance})
+}

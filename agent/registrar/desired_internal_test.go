@@ -1,0 +1,63 @@
+package registrar
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// seeded returns a catalog that holds datacenter east with one gateway.
+func seeded(t *testing.T, more ...*catalogpb.Command) (*catalog.State, catalog.Gateway) {
+	t.Helper()
+	founder := newFounder(t)
+	state := catalog.New()
+	commands := append([]*catalogpb.Command{catalog.NewInit(founder.federation, founder.datacenter, founder.gateway)}, more...)
+	for i, c := range commands {
+		c.Author, c.At = "east/gw", founder.at
+		entry, err := catalog.Marshal(c)
+		require.NoError(t, err)
+		results, err := state.Apply(uint64(i+1), entry)
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal)
+	}
+	gateway, ok := state.View().Gateway("east/gw")
+	require.True(t, ok)
+	return state, gateway
+}
+
+func TestOnlyWhatTheCatalogLacksIsWritten(t *testing.T) {
+	web := catalog.Service{
+		ServiceKey: catalog.ServiceKey{Datacenter: "east", Namespace: "default", Name: "web", Instance: "a"},
+		Owner:      "east/gw", Address: netip.MustParseAddr("10.1.0.10"), Ports: []catalog.Port{{Protocol: "tcp", Number: 80}},
+	}
+	state, gateway := seeded(t, catalog.NewPutServices([]catalog.Service{web}))
+	dc, _ := state.View().Datacenter("east")
+	complete := Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: []catalog.Service{web}}
+	moved := gateway
+	moved.Endpoints = []string{"203.0.113.9:51820"}
+	other := web
+	other.Address = netip.MustParseAddr("10.1.0.11")
+	for name, test := range map[string]struct {
+		want     Desired
+		commands int
+	}{
+		"nothing":                                {complete, 0},
+		"a changed endpoint":                     {Desired{Gateway: moved, Prefixes: dc.Prefixes, Services: complete.Services}, 1},
+		"a changed service":                      {Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: []catalog.Service{other}}, 1},
+		"a service that is no longer registered": {Desired{Gateway: gateway, Prefixes: dc.Prefixes}, 1},
+		"a gateway that is not in the catalog":   {Desired{Gateway: catalog.Gateway{Datacenter: "west", Name: "gw"}}, 0},
+		"an observation of a gateway that is not in the catalog": {Desired{
+			Gateway: gateway, Prefixes: dc.Prefixes, Services: complete.Services,
+			Observations: []catalog.Observation{{Observer: "east/gw", Peer: "west/gw", Endpoint: netip.MustParseAddrPort("203.0.113.2:1")}},
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Len(t, test.want.Missing(state.View()), test.commands)
+		})
+	}
+}

@@ -1,0 +1,287 @@
+// Package registrar writes into the catalog what it should contain about one
+// gateway: its addresses and prefixes, the endpoints under which it observes
+// others, and its services. Desired minus catalog is a list of commands. What
+// finds no leader is kept on disk until there is one.
+package registrar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+const (
+	// antiEntropyInterval bounds the time between two comparisons.
+	antiEntropyInterval = 30 * time.Second
+	// retryInterval is the time after which a write that found no leader is tried again.
+	retryInterval = time.Second
+	// ProposeTimeout bounds one write while a caller waits for its result.
+	ProposeTimeout = 10 * time.Second
+)
+
+// Catalog is the part of the replicated catalog that a registrar uses.
+type Catalog interface {
+	// View returns the newest local state.
+	View() *catalog.View
+	// Changed returns a channel that is closed at the next change of View.
+	Changed() <-chan struct{}
+	// Propose writes commands; errors.Is(err, consensus.ErrNoLeader) if no leader
+	// was found in time.
+	Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error)
+}
+
+// Store keeps the registered services over restarts.
+type Store interface {
+	Load() (services []catalog.Service, found bool, err error)
+	Save(services []catalog.Service) error
+}
+
+// Config configures a Registrar.
+type Config struct {
+	File    config.Config
+	Catalog Catalog
+	Store   Store
+	Log     *slog.Logger
+}
+
+// Registrar keeps the catalog equal to what is desired for one gateway.
+type Registrar struct {
+	cfg    Config
+	static []catalog.Service // from the configuration file
+	wake   notify.Signal
+
+	mu         sync.Mutex // guards all following
+	want       Desired
+	registered []catalog.Service // through Register; equal to what the store has
+	pending    time.Time         // since when commands are outstanding; zero: none are
+	problems   []plan.Problem
+}
+
+// Open returns a registrar with the services that the store holds.
+func Open(cfg Config) (*Registrar, error) {
+	r := &Registrar{cfg: cfg, wake: notify.NewSignal()}
+	for _, s := range cfg.File.Services {
+		r.static = append(r.static, r.complete(s))
+	}
+	services, _, err := cfg.Store.Load()
+	if err != nil {
+		return nil, err
+	}
+	r.registered = services
+	r.want.Services = r.services()
+	return r, nil
+}
+
+// Run writes what the catalog lacks until ctx ends.
+func (r *Registrar) Run(ctx context.Context) error {
+	notify.Loop(ctx, r.pass, r.cfg.Catalog.Changed, r.wake.Changed)
+	return nil
+}
+
+// pass writes what is missing and returns the time until the next comparison.
+func (r *Registrar) pass(ctx context.Context) time.Duration {
+	r.mu.Lock()
+	want := r.want
+	r.mu.Unlock()
+	commands := want.Missing(r.cfg.Catalog.View())
+	if len(commands) == 0 {
+		r.setProblems(nil)
+		return antiEntropyInterval
+	}
+	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
+	defer cancel()
+	results, err := r.cfg.Catalog.Propose(ctx, commands...)
+	if err != nil {
+		r.cfg.Log.Debug("failed to write registrations to the catalog", "pending", len(commands), "err", err)
+		return retryInterval
+	}
+	var problems []plan.Problem
+	for _, result := range results {
+		if result.Refusal != nil {
+			problems = append(problems, refusedProblem(result.Refusal))
+		}
+	}
+	r.setProblems(problems)
+	if len(problems) > 0 {
+		return antiEntropyInterval
+	}
+	return retryInterval
+}
+
+func refusedProblem(refusal *catalog.Refusal) plan.Problem {
+	return plan.Problem{
+		Code:     "registration-refused",
+		Severity: plan.Error,
+		Subject:  refusal.Field,
+		Message:  "the catalog refuses a registration of this gateway: " + refusal.Message,
+		Remedy:   refusal.Remedy,
+	}
+}
+
+func (r *Registrar) setProblems(problems []plan.Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Equal(r.problems, problems) {
+		for _, p := range problems {
+			r.cfg.Log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+		}
+	}
+	r.problems = problems
+}
+
+// Queue returns how many commands are outstanding and since when, and the
+// registrations that the catalog refuses.
+func (r *Registrar) Queue() (pending int, since time.Time, refused []plan.Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pending = len(r.want.Missing(r.cfg.Catalog.View())) - len(r.problems)
+	switch {
+	case pending <= 0:
+		r.pending = time.Time{}
+		return 0, time.Time{}, r.problems
+	case r.pending.IsZero():
+		r.pending = time.Now()
+	}
+	return pending, r.pending, r.problems
+}
+
+// Describe sets what the catalog should contain about the gateway and the
+// prefixes of its datacenter.
+func (r *Registrar) Describe(gateway catalog.Gateway, prefixes []catalog.Prefix) {
+	r.mu.Lock()
+	changed := !sameGateway(r.want.Gateway, gateway) || !slices.Equal(r.want.Prefixes, prefixes)
+	r.want.Gateway, r.want.Prefixes = gateway, prefixes
+	r.mu.Unlock()
+	if changed {
+		r.wake.Notify()
+	}
+}
+
+// Observe sets the endpoints under which this gateway sees others.
+func (r *Registrar) Observe(observations []catalog.Observation) {
+	r.mu.Lock()
+	changed := !slices.Equal(r.want.Observations, observations)
+	r.want.Observations = observations
+	r.mu.Unlock()
+	if changed {
+		r.wake.Notify()
+	}
+}
+
+// Register adds or replaces a service of this gateway and returns the index of
+// the write. Without a leader the write is queued. A refusal is returned as
+// *catalog.Refusal and changes nothing.
+func (r *Registrar) Register(ctx context.Context, service catalog.Service) (index uint64, queued bool, err error) {
+	service = r.complete(service)
+	before, err := r.replace(func(services []catalog.Service) []catalog.Service {
+		services = slices.DeleteFunc(services, func(s catalog.Service) bool { return s.ServiceKey == service.ServiceKey })
+		return append(services, service)
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
+	defer cancel()
+	results, err := r.cfg.Catalog.Propose(ctx, catalog.NewPutServices([]catalog.Service{service}))
+	if err != nil {
+		return 0, true, r.queued(err)
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		_, err := r.replace(func([]catalog.Service) []catalog.Service { return before })
+		return 0, false, errors.Join(refusal, err)
+	}
+	return results[0].Index, false, nil
+}
+
+// Deregister removes what this gateway registered under a name and returns how
+// many instances that were; an empty instance matches all.
+func (r *Registrar) Deregister(ctx context.Context, namespace, name, instance string) (removed int, queued bool, err error) {
+	key := r.complete(catalog.Service{ServiceKey: catalog.ServiceKey{Namespace: namespace, Name: name}}).ServiceKey
+	var obsolete []catalog.ServiceKey
+	_, err = r.replace(func(services []catalog.Service) []catalog.Service {
+		return slices.DeleteFunc(services, func(s catalog.Service) bool {
+			match := s.Namespace == key.Namespace && s.Name == key.Name && (instance == "" || s.Instance == instance)
+			if match {
+				obsolete = append(obsolete, s.ServiceKey)
+			}
+			return match
+		})
+	})
+	if err != nil || len(obsolete) == 0 {
+		return 0, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
+	defer cancel()
+	results, err := r.cfg.Catalog.Propose(ctx, catalog.NewDeleteServices(obsolete))
+	if err != nil {
+		return len(obsolete), true, r.queued(err)
+	}
+	if refusal := results[0].Refusal; refusal != nil {
+		return 0, false, refusal
+	}
+	return len(obsolete), false, nil
+}
+
+// queued returns nil if a failed write will be retried, and err otherwise.
+func (r *Registrar) queued(err error) error {
+	r.wake.Notify()
+	if errors.Is(err, consensus.ErrNoLeader) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// replace changes the registered services in the store, then in memory.
+func (r *Registrar) replace(change func([]catalog.Service) []catalog.Service) (before []catalog.Service, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before = r.registered
+	after := change(slices.Clone(before))
+	if err := r.cfg.Store.Save(after); err != nil {
+		return before, fmt.Errorf("save registration: %w", err)
+	}
+	r.registered = after
+	r.want.Services = r.services()
+	return before, nil
+}
+
+// services merges both sources by key. A registered service replaces one of
+// the configuration file.
+func (r *Registrar) services() []catalog.Service {
+	merged := map[catalog.ServiceKey]catalog.Service{}
+	for _, s := range slices.Concat(r.static, r.registered) {
+		merged[s.ServiceKey] = s
+	}
+	var services []catalog.Service
+	for _, s := range merged {
+		services = append(services, s)
+	}
+	slices.SortFunc(services, func(a, b catalog.Service) int { return compareServiceKeys(a.ServiceKey, b.ServiceKey) })
+	return services
+}
+
+// complete sets what a registration leaves out: its owner, the default
+// namespace, and an instance name made of the address, so that a registration
+// with another address adds an instance.
+func (r *Registrar) complete(s catalog.Service) catalog.Service {
+	s.Datacenter, s.Owner = r.cfg.File.Datacenter, catalog.NewGatewayID(r.cfg.File.Datacenter, r.cfg.File.Gateway)
+	if s.Namespace == "" {
+		s.Namespace = "default"
+	}
+	if s.Instance == "" && s.Address.IsValid() {
+		s.Instance = "a-" + strings.NewReplacer(".", "-", ":", "-").Replace(s.Address.StringExpanded())
+	}
+	return s
+}
