@@ -175,9 +175,7 @@ func (v validator) prefixes(raw rawPrefixes) []catalog.Prefix {
 			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, func(a, b catalog.Prefix) int {
-		return cmp.Or(a.CIDR.Addr().Compare(b.CIDR.Addr()), cmp.Compare(a.CIDR.Bits(), b.CIDR.Bits()))
-	})
+	slices.SortFunc(out, func(a, b catalog.Prefix) int { return a.CIDR.Compare(b.CIDR) })
 	return out
 }
 

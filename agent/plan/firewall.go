@@ -24,7 +24,7 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 				}
 			}
 		}
-		fw.Lanes = append(fw.Lanes, routes.Lane{Device: device(in.Config, n), Sources: aggregate(sources)})
+		fw.Lanes = append(fw.Lanes, routes.Lane{Device: LaneDevice(in.Config, n), Sources: aggregate(sources)})
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
 	if l, ok := nodeFirewallLane(in, topo); ok {

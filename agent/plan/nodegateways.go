@@ -80,7 +80,7 @@ func reach(in NodeInputs, g OwnGateway) (reachedGateway, bool) {
 		r.device = r.links[0].device
 		return r, true
 	}
-	r.device, r.tunnel = device(in.Config, g.Index), true
+	r.device, r.tunnel = LaneDevice(in.Config, g.Index), true
 	return r, !g.PublicKey.IsZero() && g.Port != 0 && g.PublicKey != in.PublicKey && len(g.Addresses) > 0
 }
 

@@ -72,7 +72,7 @@ func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 // cluster's API has for the nodes, not those that they report.
 func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 	c := tunnel.Config{
-		Name:       device(in.Config, nodeLane),
+		Name:       LaneDevice(in.Config, nodeLane),
 		Lane:       nodeLane,
 		ListenPort: NodePort(in.Config),
 		Mark:       in.Config.Routing.Mark,
@@ -118,7 +118,7 @@ func addNodeRoutes(c *routes.Config, in Inputs, topo topology, lanes []string) {
 	if len(topo.nodes) == 0 {
 		return
 	}
-	name := device(in.Config, nodeLane)
+	name := LaneDevice(in.Config, nodeLane)
 	for _, f := range topo.nodeFamilies() {
 		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(nodeLane, f), Family: f, Device: name})
 		for _, lane := range lanes {
@@ -141,7 +141,7 @@ func nodeDevices(in Inputs, topo topology) []string {
 	if len(topo.nodes) == 0 {
 		return nil
 	}
-	return []string{device(in.Config, nodeLane)}
+	return []string{LaneDevice(in.Config, nodeLane)}
 }
 
 // nodeFamilies returns the address families in which nodes have addresses.
@@ -163,7 +163,7 @@ func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
 	for _, n := range topo.nodes {
 		sources = append(sources, nodeAllowedIPs(n)...)
 	}
-	return routes.Lane{Device: device(in.Config, nodeLane), Sources: aggregate(sources)}, len(topo.nodes) > 0
+	return routes.Lane{Device: LaneDevice(in.Config, nodeLane), Sources: aggregate(sources)}, len(topo.nodes) > 0
 }
 
 // internalEndpoint returns the endpoint of a tunnel within the datacenter.

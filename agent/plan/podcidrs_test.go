@@ -100,8 +100,8 @@ func TestLocalPodsAreFoundInTheRoutesOfTheCNIPlugin(t *testing.T) {
 	}
 }
 
-// The cases are reports of node n1, to which the API assigns 10.1.1.0/24 in
-// some of them.
+// Each case is a report of node n1. If podCIDRs is set, the API assigns it to
+// the node.
 func TestReportedPodCIDRsAreUsedOnlyIfTheClusterDoesNotAssignThem(t *testing.T) {
 	bridge, calico := mainTable("10.1.9.0/24 dev cni0"), mainTable("blackhole 10.1.200.0/26")
 	for name, c := range map[string]struct {
@@ -111,21 +111,21 @@ func TestReportedPodCIDRsAreUsedOnlyIfTheClusterDoesNotAssignThem(t *testing.T) 
 		want               string
 		problems           string
 	}{
-		"Kubernetes assigns the addresses":      {podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"and the node reports others":           {reported: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"the gateway has no pods":               {reported: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"the CNI plugin assigns others":         {reported: "10.1.201.0/26", podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.201.0/26"},
-		"the node has not reported them yet":    {podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
-		"the API has none":                      {reported: "10.1.201.0/26 10.1.7.7/32", want: "10.1.7.7/32 10.1.201.0/26"},
-		"neither the API nor the node has them": {problems: "node-pods-unknown"},
-		"of another datacenter":                 {reported: "10.3.0.0/24", problems: "node-pods-refused node-pods-unknown"},
-		"of services":                           {reported: "10.101.0.0/24", problems: "node-pods-refused node-pods-unknown"},
-		"all pods":                              {reported: "10.1.0.0/16", problems: "node-pods-refused node-pods-unknown"},
-		"of another node":                       {reported: "10.1.202.0/26 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
-		"of the gateway":                        {reported: "10.1.200.0/28 10.1.203.0/26", here: calico, want: "10.1.203.0/26", problems: "node-pods-refused"},
-		"containing the address of a host":      {reported: "10.1.64.0/19 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
-		"part of a range of another node":       {reported: "10.1.202.7/32", want: "10.1.202.7/32"},
-		"not in canonical form":                 {reported: "10.1.203.9/26", problems: "node-pods-refused node-pods-unknown"},
+		"Kubernetes assigns the addresses":                             {podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"Kubernetes assigns the addresses and the node reports others": {reported: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", here: bridge, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the gateway has no pods":                                      {reported: "10.1.2.0/24", podCIDRs: "10.1.1.0/24", ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the CNI plugin assigns others":                                {reported: "10.1.201.0/26", podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.201.0/26"},
+		"the node has not reported them yet":                           {podCIDRs: "10.1.1.0/24", here: calico, ours: "10.1.9.0/24", want: "10.1.1.0/24"},
+		"the API has none":                                             {reported: "10.1.201.0/26 10.1.7.7/32", want: "10.1.7.7/32 10.1.201.0/26"},
+		"neither the API nor the node has them":                        {problems: "node-pods-unknown"},
+		"a range of another datacenter":                                {reported: "10.3.0.0/24", problems: "node-pods-refused node-pods-unknown"},
+		"a range of services":                                          {reported: "10.101.0.0/24", problems: "node-pods-refused node-pods-unknown"},
+		"the range of all pods":                                        {reported: "10.1.0.0/16", problems: "node-pods-refused node-pods-unknown"},
+		"a range of another node":                                      {reported: "10.1.202.0/26 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"a range of the gateway":                                       {reported: "10.1.200.0/28 10.1.203.0/26", here: calico, want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"a range that contains the address of a host":                  {reported: "10.1.64.0/19 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"a part of a range of another node":                            {reported: "10.1.202.7/32", want: "10.1.202.7/32"},
+		"a range that is not in canonical form":                        {reported: "10.1.203.9/26", problems: "node-pods-refused node-pods-unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := running()

@@ -16,7 +16,7 @@ func routing(in Inputs, topo topology) routes.Config {
 	c := routes.Config{Table: in.Config.Routing.Table}
 	var devices []string
 	for n := range topo.lanes() {
-		devices = append(devices, device(in.Config, n))
+		devices = append(devices, LaneDevice(in.Config, n))
 	}
 	for _, f := range topo.families() {
 		c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: in.Config.Routing.RulePriority, Mark: in.Config.Routing.Mark})
@@ -132,7 +132,7 @@ func laneNexthops(dc remoteDatacenter, f routes.Family, match func(peer) bool) [
 // these routes, and so does the catalog, which addresses individual gateways.
 func addOverlay(c *routes.Config, in Inputs, topo topology) {
 	for _, p := range topo.peers() {
-		addHostRoute(c, int(p.Index), device(in.Config, p.Index), p.Overlay, topo.self.Overlay)
+		addHostRoute(c, int(p.Index), LaneDevice(in.Config, p.Index), p.Overlay, topo.self.Overlay)
 	}
 }
 

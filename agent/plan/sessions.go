@@ -15,7 +15,7 @@ func sessions(in Inputs, topo topology) []SessionConfig {
 		for _, p := range dc.gateways {
 			out = append(out, SessionConfig{
 				Gateway: p.ID(),
-				Device:  device(in.Config, p.Index),
+				Device:  LaneDevice(in.Config, p.Index),
 				Local:   topo.self.Overlay,
 				Remote:  p.Overlay,
 				Key:     tunnel.PublicKey(p.PublicKey),

@@ -101,9 +101,9 @@ func TestSilentDatacenterKeepsItsLanesForTheGracePeriod(t *testing.T) {
 		want    uint32
 	}{
 		"alone, within the grace period":         {running(), 9 * time.Second, routes.LaneNexthopID(0, routes.IPv4)},
-		"alone, after it":                        {running(), 10 * time.Second, routes.BlackholeID(routes.IPv4)},
+		"alone, after the grace period":          {running(), 10 * time.Second, routes.BlackholeID(routes.IPv4)},
 		"with siblings, within the grace period": {sharing(), 1900 * time.Millisecond, routes.LaneNexthopID(0, routes.IPv4)},
-		"with siblings, after it":                {sharing(), 2 * time.Second, routes.SiblingNexthopID(1, routes.IPv4)},
+		"with siblings, after the grace period":  {sharing(), 2 * time.Second, routes.SiblingNexthopID(1, routes.IPv4)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestSilentDatacenterKeepsItsLanesForTheGracePeriod(t *testing.T) {
 	}
 }
 
-// drain sets the sessions of gateways to draining, and those of the others not.
+// drain marks the sessions of the given gateways, and no others, as draining.
 func drain(in *plan.Inputs, gateways ...catalog.GatewayID) {
 	fail(in, gateways...)
 	for i, s := range in.Observed.Sessions {
@@ -143,8 +143,8 @@ func TestDrainingGatewayForwardsUntilItIsDrained(t *testing.T) {
 		recorded []string // gateways whose drain is in the catalog
 		want     uint32
 	}{
-		"draining":                                  {plan.Draining, []string{"a"}, own},
-		"drained, recorded":                         {plan.Drained, []string{"a"}, sibling},
+		"draining and recorded":                     {plan.Draining, []string{"a"}, own},
+		"drained and recorded":                      {plan.Drained, []string{"a"}, sibling},
 		"own drain is not recorded yet":             {plan.Drained, nil, own},
 		"the sibling is drained too":                {plan.Drained, []string{"a", "b"}, own},
 		"only the drain of the sibling is recorded": {plan.Drained, []string{"b"}, own},

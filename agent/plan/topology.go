@@ -156,7 +156,7 @@ func newPeer(in Inputs, g catalog.Gateway) peer {
 // observedPeer returns a gateway's state in the data plane, in its lane.
 func observedPeer(in Inputs, g catalog.Gateway) tunnel.ObservedPeer {
 	for _, t := range in.Observed.Tunnels {
-		if t.Name != device(in.Config, g.Index) {
+		if t.Name != LaneDevice(in.Config, g.Index) {
 			continue
 		}
 		for _, p := range t.Peers {
@@ -183,8 +183,8 @@ func (p peer) usable(now time.Time) bool {
 	}
 }
 
-// device returns the interface name of a lane.
-func device(cfg config.Config, lane uint32) string {
+// LaneDevice returns the interface name of a lane.
+func LaneDevice(cfg config.Config, lane uint32) string {
 	return fmt.Sprintf("%s%d", cfg.WireGuard.Interface, lane)
 }
 

@@ -31,7 +31,7 @@ func tunnels(in Inputs, topo topology) []tunnel.Config {
 	var out []tunnel.Config
 	for n := range topo.lanes() {
 		c := tunnel.Config{
-			Name:       device(in.Config, n),
+			Name:       LaneDevice(in.Config, n),
 			Lane:       n,
 			ListenPort: in.Config.WireGuard.Port + uint16(n),
 			Mark:       in.Config.Routing.Mark,

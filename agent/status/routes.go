@@ -2,7 +2,6 @@ package status
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -132,7 +131,7 @@ func (s RouteSources) route(r routes.Route, state string) Route {
 		return out
 	}
 	for _, g := range s.gatewaysFor(r.Prefix, owner, kind) {
-		device := fmt.Sprintf("%s%d", s.Inputs.Config.WireGuard.Interface, g.Index)
+		device := plan.LaneDevice(s.Inputs.Config, g.Index)
 		used := slices.ContainsFunc(nexthops, func(n routes.Nexthop) bool { return n.Device == device })
 		out.Via = append(out.Via, Via{Gateway: string(g.ID()), Device: device, Up: used && s.up(g.ID())})
 		nexthops = slices.DeleteFunc(nexthops, func(n routes.Nexthop) bool { return n.Device == device })
