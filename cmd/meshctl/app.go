@@ -15,43 +15,48 @@ import (
 	"golang.org/x/term"
 )
 
-// app is the world that commands act in, so that a test can give them another.
+// app holds what commands work with: streams, clock, connections and global
+// flags. Tests replace its functions.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
 	now      func() time.Time
-	connect  func(socket string) controlpbconnect.OperatorClient
-	inside   func(cluster) controlpbconnect.OperatorClient // of a Kubernetes cluster
-	kubectl  func(ctx context.Context, c cluster, in string, args ...string) (string, error)
-	execute  func(ctx context.Context, a *app, name string, args ...string) error
-	options  options
+	// dialSocket and dialCluster return clients of the meshd of this host and of
+	// a Kubernetes cluster.
+	dialSocket  func(socket string) controlpbconnect.OperatorClient
+	dialCluster func(cluster) controlpbconnect.OperatorClient
+	kubectl     func(ctx context.Context, c cluster, in string, args ...string) (string, error)
+	execute     func(ctx context.Context, a *app, name string, args ...string) error
+	options     options
 }
 
 // options are the global flags.
 type options struct {
 	socket  string
-	cluster cluster // of --context; without one meshd is on this host
+	cluster cluster // of --context and --node; without a context meshd is on this host
 	output  outputFormat
 	color   colorMode
 	timeout time.Duration
 }
 
-// run is the program: it returns the exit code.
+// run runs meshctl with args and returns its exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out, err io.Writer) int {
 	return newApp(getenv, in, out, err).main(ctx, args)
 }
 
 func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 	return &app{
-		in: in, out: out, err: err,
-		getenv:  getenv,
-		now:     time.Now,
-		connect: adminclient.Dial,
-		inside:  cluster.client,
-		kubectl: runKubectl,
-		execute: execute,
-		options: options{output: formatTable, color: colorAuto},
+		in:          in,
+		out:         out,
+		err:         err,
+		getenv:      getenv,
+		now:         time.Now,
+		dialSocket:  adminclient.Dial,
+		dialCluster: cluster.client,
+		kubectl:     runKubectl,
+		execute:     execute,
+		options:     options{output: formatTable, color: colorAuto},
 	}
 }
 
@@ -69,12 +74,13 @@ func (a *app) main(ctx context.Context, args []string) int {
 	return a.report(err)
 }
 
-// call runs one exchange with meshd within the time that --timeout gives.
+// call runs do with a client of meshd, for at most --timeout.
 func (a *app) call(cmd *cobra.Command, do func(context.Context, controlpbconnect.OperatorClient) error) error {
 	return a.callWithin(cmd, a.options.timeout, do)
 }
 
-// callLong is call for what may take minutes; an explicit --timeout still holds.
+// callLong is call with longTimeout as the default of --timeout, for operations
+// that may take minutes.
 func (a *app) callLong(cmd *cobra.Command, do func(context.Context, controlpbconnect.OperatorClient) error) error {
 	limit := longTimeout
 	if cmd.Flags().Changed("timeout") {
@@ -86,7 +92,7 @@ func (a *app) callLong(cmd *cobra.Command, do func(context.Context, controlpbcon
 func (a *app) callWithin(cmd *cobra.Command, limit time.Duration, do func(context.Context, controlpbconnect.OperatorClient) error) error {
 	if c := a.options.cluster; c.node != "" && c.context == "" {
 		f := usagef("--node needs --context")
-		f.field, f.remedy = "--node", "name the cluster of the node, by its context of kubectl"
+		f.field, f.remedy = "--node", "add --context with the kubectl context of the node's cluster"
 		return f
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), limit)
@@ -94,15 +100,16 @@ func (a *app) callWithin(cmd *cobra.Command, limit time.Duration, do func(contex
 	return do(ctx, a.client(a.options.cluster))
 }
 
-// client leads to the meshd of a cluster, or of this host.
+// client returns a client of the meshd in c, or of this host if c has no context.
 func (a *app) client(c cluster) controlpbconnect.OperatorClient {
 	if c.context == "" {
-		return a.connect(a.options.socket)
+		return a.dialSocket(a.options.socket)
 	}
-	return a.inside(c)
+	return a.dialCluster(c)
 }
 
-// terminal tells whether v is one, and how many columns it has.
+// terminal reports whether v is a terminal, and its width in columns, 0 if
+// unknown.
 func terminal(v any) (width int, ok bool) {
 	file, isFile := v.(*os.File)
 	if !isFile || !term.IsTerminal(int(file.Fd())) {
@@ -115,7 +122,7 @@ func terminal(v any) (width int, ok bool) {
 	return width, true
 }
 
-// width is how many columns tables may have; 0: without limit.
+// width returns the greatest width of tables in columns; 0 is no limit.
 func (a *app) width() int {
 	if a.options.output == formatWide {
 		return 0
@@ -124,7 +131,8 @@ func (a *app) width() int {
 	return width
 }
 
-// paint colours what goes to w, as --color, NO_COLOR (no-color.org) and TERM say.
+// paint returns the painter for w, according to --color, NO_COLOR
+// (no-color.org) and TERM.
 func (a *app) paint(w io.Writer) human.Painter {
 	switch a.options.color {
 	case colorAlways:
@@ -137,7 +145,7 @@ func (a *app) paint(w io.Writer) human.Painter {
 	}
 }
 
-// execute runs another program in the place of this one's terminal.
+// execute runs another program with the streams of meshctl.
 func execute(ctx context.Context, a *app, name string, args ...string) error {
 	command := exec.CommandContext(ctx, name, args...)
 	command.Stdin, command.Stdout, command.Stderr = a.in, a.out, a.err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/consensus/archive"
@@ -22,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
+// joinSteps is the progress of a successful join.
 func joinSteps() []*controlpb.Progress {
 	return []*controlpb.Progress{
 		{Step: "prove-pin", Message: "verified east/gw1 by the pin in the token"},
@@ -30,22 +32,52 @@ func joinSteps() []*controlpb.Progress {
 	}
 }
 
-func TestEveryCommandHasAnExampleAndAGroup(t *testing.T) {
+// eachCommand calls do with every command of the tree, also the hidden ones.
+func eachCommand(do func(root, cmd *cobra.Command)) {
 	root := newRootCommand(newApp(func(string) string { return "" }, nil, nil, nil))
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
-		if cmd.Runnable() {
-			assert.NotEmpty(t, cmd.Example, cmd.CommandPath())
-			assert.NotEmpty(t, cmd.Short, cmd.CommandPath())
-		}
+		do(root, cmd)
 		for _, child := range cmd.Commands() {
-			if cmd == root && child.Runnable() {
-				assert.NotEmpty(t, child.GroupID, child.Name())
-			}
 			walk(child)
 		}
 	}
 	walk(root)
+}
+
+func TestEveryCommandHasAnExampleAndAGroup(t *testing.T) {
+	eachCommand(func(root, cmd *cobra.Command) {
+		if !cmd.Runnable() {
+			return
+		}
+		assert.NotEmpty(t, cmd.Example, cmd.CommandPath())
+		if cmd.Parent() == root {
+			assert.NotEmpty(t, cmd.GroupID, cmd.Name())
+		}
+	})
+}
+
+func TestShortHelpIsAnImperativeSentenceWithoutPeriod(t *testing.T) {
+	verbs := []string{
+		"Configure", "Connect", "Create", "Deregister", "Explain", "Inspect", "Join", "List", "Move", "Operate", "Print",
+		"Recover", "Register", "Remove", "Replace", "Return", "Revoke", "Save", "Show", "Transfer", "Verify",
+	}
+	eachCommand(func(_, cmd *cobra.Command) {
+		verb, _, _ := strings.Cut(cmd.Short, " ")
+		assert.Contains(t, verbs, strings.TrimSuffix(verb, ","), "%s: %s", cmd.CommandPath(), cmd.Short)
+		assert.False(t, strings.HasSuffix(cmd.Short, "."), cmd.CommandPath())
+	})
+}
+
+func TestHelpFitsIn80Columns(t *testing.T) {
+	eachCommand(func(_, cmd *cobra.Command) {
+		args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
+		help := runAt(t.Context(), func(string) string { return "" }, "", args...).out
+		require.NotEmpty(t, help, cmd.CommandPath())
+		for line := range strings.Lines(help) {
+			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 80, "%s: %s", cmd.CommandPath(), line)
+		}
+	})
 }
 
 func TestFlagsReachMeshd(t *testing.T) {
@@ -74,16 +106,16 @@ func TestFlagsReachMeshd(t *testing.T) {
 			Ports: []*catalogpb.Port{{Name: "http", Protocol: "tcp", Number: 80}, {Protocol: "udp", Number: 53}, {Protocol: "tcp", Number: 81}},
 		}},
 	} {
-		o := &operator{steps: joinSteps(), removed: 1, report: routesReport()}
+		o := &fakeMeshd{steps: joinSteps(), removed: 1, report: routesReport()}
 		r := meshctl(t, o, strings.Fields(line)...)
 		require.Equal(t, exitOK, r.code, "%s: %s", line, r.err)
-		require.Len(t, o.asked, 1, line)
-		assert.True(t, proto.Equal(want, o.asked[0]), "%s: %v", line, o.asked[0])
+		require.Len(t, o.requests, 1, line)
+		assert.True(t, proto.Equal(want, o.requests[0]), "%s: %v", line, o.requests[0])
 	}
 }
 
-func TestTokenIsAllThatTokenCreatePrintsToStdout(t *testing.T) {
-	r := meshctl(t, &operator{}, "token", "create")
+func TestTokenCreatePrintsOnlyTheTokenToStdout(t *testing.T) {
+	r := meshctl(t, &fakeMeshd{}, "token", "create")
 	assert.Equal(t, secretToken+"\n", r.out)
 	assert.NotContains(t, r.err, secretToken)
 	assert.Contains(t, r.err, "one use")
@@ -94,49 +126,49 @@ func TestTokenIsReadFromArgumentStdinOrFileAndNeverShown(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(file, []byte(secretToken+"\n"), 0o600))
 	for _, args := range [][]string{{secretToken}, {"-"}, {"--token-file", file}} {
-		for _, o := range []*operator{{steps: joinSteps()}, {err: refused()}} {
+		for _, o := range []*fakeMeshd{{steps: joinSteps()}, {err: refused()}} {
 			r := meshctlWithInput(t, o, "  "+secretToken+"\n\n", append([]string{"join"}, args...)...)
-			require.Len(t, o.asked, 1, r.err)
-			assert.Equal(t, secretToken, o.asked[0].(*controlpb.JoinFederationRequest).GetToken())
+			require.Len(t, o.requests, 1, r.err)
+			assert.Equal(t, secretToken, o.requests[0].(*controlpb.JoinFederationRequest).GetToken())
 			assert.NotContains(t, r.out+r.err, secretToken)
 		}
 	}
 	for _, args := range [][]string{{secretToken, secretToken}, {secretToken, "--token-file", file}, {secretToken, "--bogus"}} {
-		r := meshctl(t, &operator{}, append([]string{"join"}, args...)...)
+		r := meshctl(t, &fakeMeshd{}, append([]string{"join"}, args...)...)
 		assert.Equal(t, exitUsage, r.code)
 		assert.NotContains(t, r.out+r.err, secretToken)
 	}
 }
 
 func TestJoinShowsPlainStepsAndTheNextCommandOnStderr(t *testing.T) {
-	r := meshctl(t, &operator{steps: joinSteps()}, "join", "token")
+	r := meshctl(t, &fakeMeshd{steps: joinSteps()}, "join", "token")
 	assert.Empty(t, r.out)
 	golden(t, "join", r.err)
 }
 
-func TestJoinThatEndsEarlyIsAFailure(t *testing.T) {
-	r := meshctl(t, &operator{steps: joinSteps()[:1]}, "join", "token")
+func TestJoinThatStopsEarlyFails(t *testing.T) {
+	r := meshctl(t, &fakeMeshd{steps: joinSteps()[:1]}, "join", "token")
 	assert.Equal(t, exitFailure, r.code)
-	assert.Contains(t, r.err, "ended before it was done")
+	assert.Contains(t, r.err, "stopped before the operation was done")
 }
 
-func TestHintsSayWhatComesNext(t *testing.T) {
-	assert.Contains(t, meshctl(t, &operator{}, "init").err, "meshctl token create")
-	assert.Contains(t, meshctl(t, &operator{steps: joinSteps()}, "join", "x").err, "meshctl status")
-	assert.Contains(t, meshctl(t, &operator{services: services()}, "services", "--read", "stale").err, "from the local copy at index 1207")
+func TestHintsNameTheNextStep(t *testing.T) {
+	assert.Contains(t, meshctl(t, &fakeMeshd{}, "init").err, "meshctl token create")
+	assert.Contains(t, meshctl(t, &fakeMeshd{steps: joinSteps()}, "join", "x").err, "meshctl status")
+	assert.Contains(t, meshctl(t, &fakeMeshd{services: services()}, "services", "--read", "stale").err, "from the local copy at index 1207")
 }
 
-func TestQueuedWriteSaysSo(t *testing.T) {
-	r := meshctl(t, &operator{queued: true}, "service", "register", "web", "--address", "10.1.0.5", "--port", "80")
+func TestQueuedWriteIsReported(t *testing.T) {
+	r := meshctl(t, &fakeMeshd{queued: true}, "service", "register", "web", "--address", "10.1.0.5", "--port", "80")
 	assert.Equal(t, exitOK, r.code)
-	assert.Contains(t, r.out, "kept here: no leader now")
-	assert.Contains(t, meshctl(t, &operator{queued: true}, "service", "deregister", "web").out, "as soon as there is a leader")
+	assert.Contains(t, r.out, "is queued on this gateway: there is no leader now")
+	assert.Contains(t, meshctl(t, &fakeMeshd{queued: true}, "service", "deregister", "web").out, "it is done when one is elected")
 }
 
-func TestSnapshotIsSavedWholeAndPrivate(t *testing.T) {
+func TestSavedSnapshotIsCompleteAndPrivate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "backup.snap")
 	require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o644))
-	r := meshctl(t, &operator{}, "snapshot", "save", file)
+	r := meshctl(t, &fakeMeshd{}, "snapshot", "save", file)
 	require.Equal(t, exitOK, r.code, r.err)
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -146,14 +178,14 @@ func TestSnapshotIsSavedWholeAndPrivate(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	entries, err := os.ReadDir(filepath.Dir(file))
 	require.NoError(t, err)
-	assert.Len(t, entries, 1, "no temporary file stays")
+	assert.Len(t, entries, 1, "no temporary file remains")
 }
 
-func TestSnapshotOnStdoutIsNothingButTheArchive(t *testing.T) {
-	assert.Equal(t, "archive\x00", meshctl(t, &operator{}, "snapshot", "save", "-").out)
+func TestSnapshotOnStdoutIsOnlyTheArchive(t *testing.T) {
+	assert.Equal(t, "archive\x00", meshctl(t, &fakeMeshd{}, "snapshot", "save", "-").out)
 }
 
-func TestWhatCannotBeUndoneNeedsAYes(t *testing.T) {
+func TestDestructiveCommandsNeedConfirmation(t *testing.T) {
 	file, content := savedCatalog(t)
 	for _, args := range [][]string{
 		{"leave"},
@@ -162,15 +194,15 @@ func TestWhatCannotBeUndoneNeedsAYes(t *testing.T) {
 		{"raft", "remove-peer", "west/gw1"},
 		{"raft", "recover", "--data-dir", t.TempDir(), "--peer", "east/gw1", "--meshd", "/bin/false"},
 	} {
-		o := &operator{}
+		o := &fakeMeshd{}
 		r := meshctl(t, o, args...)
 		assert.Equal(t, exitUsage, r.code, args)
 		assert.Contains(t, r.err, "add --yes", args)
-		assert.Empty(t, o.asked, args)
+		assert.Empty(t, o.requests, args)
 	}
-	o := &operator{}
+	o := &fakeMeshd{}
 	assert.Equal(t, exitOK, meshctl(t, o, "snapshot", "restore", file, "--yes").code)
-	assert.Equal(t, content, o.asked[0].(*controlpb.RestoreRequest).GetArchive())
+	assert.Equal(t, content, o.requests[0].(*controlpb.RestoreRequest).GetArchive())
 }
 
 // savedCatalog writes a snapshot file of an empty catalog.
@@ -183,13 +215,13 @@ func savedCatalog(t *testing.T) (file string, content []byte) {
 	return file, content
 }
 
-func TestInspectTellsWhatIsInASnapshotWithoutMeshd(t *testing.T) {
+func TestInspectShowsASnapshotWithoutMeshd(t *testing.T) {
 	file, content := savedCatalog(t)
 	none := func(string) string { return "" }
 	r := runAt(t.Context(), none, "", "snapshot", "inspect", file)
 	require.Equal(t, exitOK, r.code, r.err)
-	for _, says := range []string{"index       0, term 4\n", "saved       2 h ago by east/gw1\n", "0 datacenters, 0 gateways, 0 services\n", "complete and unaltered\n"} {
-		assert.Contains(t, r.out, says)
+	for _, want := range []string{"index       0, term 4\n", "saved       2 h ago by east/gw1\n", "0 datacenters, 0 gateways, 0 services\n", "complete and unaltered\n"} {
+		assert.Contains(t, r.out, want)
 	}
 	want, err := archive.Inspect(content)
 	require.NoError(t, err)
@@ -200,16 +232,16 @@ func TestInspectTellsWhatIsInASnapshotWithoutMeshd(t *testing.T) {
 
 func TestAlteredSnapshotIsNotRestored(t *testing.T) {
 	file, content := savedCatalog(t)
-	for name, bad := range map[string][]byte{"truncated": content[:len(content)-9], "foreign": []byte("archive"), "empty": nil} {
+	for name, bad := range map[string][]byte{"truncated": content[:len(content)-9], "another format": []byte("archive"), "empty": nil} {
 		require.NoError(t, os.WriteFile(file, bad, 0o600))
-		o := &operator{}
+		o := &fakeMeshd{}
 		for _, args := range [][]string{{"snapshot", "inspect", file}, {"snapshot", "restore", file, "--yes"}} {
 			r := meshctl(t, o, args...)
 			assert.Equal(t, exitFailure, r.code, name)
 			assert.Contains(t, r.err, "not a valid catalog snapshot", name)
 			assert.Contains(t, r.err, "remedy: ", name)
 		}
-		assert.Empty(t, o.asked, name)
+		assert.Empty(t, o.requests, name)
 	}
 }
 
@@ -226,12 +258,12 @@ func TestRecoverRunsMeshdRecover(t *testing.T) {
 	assert.Contains(t, errs.String(), "meshd recover --data-dir /data --peer east/gw1 --peer west/gw1")
 }
 
-func TestRecoverTellsWhenMeshdFailsOrIsMissing(t *testing.T) {
+func TestRecoverReportsThatMeshdFailsOrIsMissing(t *testing.T) {
 	base := []string{"raft", "recover", "--data-dir", "/data", "--peer", "x", "--yes", "--meshd"}
 	none := func(string) string { return "" }
 	r := runAt(t.Context(), none, "", append(base, "false")...)
 	assert.Equal(t, exitFailure, r.code)
-	assert.Contains(t, r.err, "ended with exit code 1")
+	assert.Contains(t, r.err, "failed with exit code 1")
 	r = runAt(t.Context(), none, "", append(base, "no-such-meshd")...)
 	assert.Contains(t, r.err, "field: --meshd")
 }
@@ -243,25 +275,25 @@ func TestVersionOfTheClientIsPrintedWithoutMeshd(t *testing.T) {
 	assert.Equal(t, exitUnreachable, r.code)
 	assert.True(t, strings.HasPrefix(r.out, "meshctl "), r.out)
 	assert.Equal(t, exitOK, runAt(t.Context(), none, "", "version", "--client", "--socket", missing).code)
-	assert.Contains(t, meshctl(t, &operator{}, "version").out, "meshd   v0.1.0 (commit 0123456789ab, go1.26.8)\n")
+	assert.Contains(t, meshctl(t, &fakeMeshd{}, "version").out, "meshd   v0.1.0 (commit 0123456789ab, go1.26.8)\n")
 }
 
-func TestCompletionOffersWhatMeshdKnows(t *testing.T) {
+func TestCompletionOffersNamesFromMeshd(t *testing.T) {
 	for line, want := range map[string]string{
 		"service deregister": "dns\nweb\n", "services": "dns\nweb\n",
 		"token revoke": "7kq2m4\n", "datacenter remove": "north\nwest\n", "raft remove-peer": "east/gw1\nnorth/gw1\nwest/gw2\n",
 		"services --read": "stale\nlease\nconsistent\n", "status --output": "table\nwide\njson\nyaml\n",
 	} {
 		args := append(append([]string{"__complete"}, strings.Fields(line)...), "")
-		r := meshctl(t, &operator{services: services(), snapshot: healthy()}, args...)
+		r := meshctl(t, &fakeMeshd{services: services(), snapshot: healthy()}, args...)
 		assert.Equal(t, want+":4\n", r.out, line)
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		assert.Contains(t, meshctl(t, &operator{}, "completion", shell).out, "meshctl")
+		assert.Contains(t, meshctl(t, &fakeMeshd{}, "completion", shell).out, "meshctl")
 	}
 }
 
-func TestMeshctlHoldsNoNetlinkRaftOrKubernetes(t *testing.T) {
+func TestMeshctlLinksNoNetlinkRaftOrKubernetes(t *testing.T) {
 	output, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	require.NoError(t, err)
 	for dependency := range strings.Lines(string(output)) {

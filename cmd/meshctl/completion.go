@@ -11,12 +11,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completionTimeout bounds how long a Tab waits for meshd.
+// completionTimeout limits how long a completion waits for meshd.
 const completionTimeout = time.Second
 
-// completeWith makes completions of the one argument that a command takes
-// from what list gets of meshd; without meshd there are none. Reads are
-// stale: a Tab must answer also when there is no leader.
+// completeWith completes the only argument of a command with the words that
+// list returns, and offers nothing if meshd does not answer. Lists use stale
+// reads, so that completion works without a leader.
 func (a *app) completeWith(cmd *cobra.Command, args []string, list func(context.Context, controlpbconnect.OperatorClient) ([]string, error)) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -11,29 +11,30 @@ import (
 
 const (
 	dnsSelector = "k8s-app=kube-dns" // of the pods, for kubeadm and most installers
-	// reloadInterval is the time between two looks at the logs of CoreDNS.
+	// reloadInterval is the time between two checks of the logs of CoreDNS.
 	reloadInterval = 2 * time.Second
-	// What CoreDNS logs when it has read its Corefile, and when it could not.
+	// Messages that CoreDNS logs after it has read its Corefile, or has rejected it.
 	reloadDone   = "Running configuration"
 	reloadFailed = "reload failed"
 )
 
-// coredns is the DNS server of a cluster, seen through kubectl.
+// coredns manages the DNS server of a cluster through kubectl.
 type coredns struct {
-	app   *app
-	where cluster
+	app     *app
+	cluster cluster
 }
 
 func (c coredns) kubectl(ctx context.Context, in string, args ...string) (string, error) {
-	return c.app.kubectl(ctx, c.where, in, args...)
+	return c.app.kubectl(ctx, c.cluster, in, args...)
 }
 
-// grant applies or deletes the right to read ServiceImports; nil: neither.
-func (c coredns) grant(ctx context.Context, args []string) error {
+// updateRBAC runs kubectl with args and dnsRBAC as its input. With nil args it
+// does nothing.
+func (c coredns) updateRBAC(ctx context.Context, args []string) error {
 	if args == nil {
 		return nil
 	}
-	_, err := c.kubectl(ctx, dnsGrant, args...)
+	_, err := c.kubectl(ctx, dnsRBAC, args...)
 	return err
 }
 
@@ -42,46 +43,47 @@ func (c coredns) write(ctx context.Context, text string) error {
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
-	_, err = c.kubectl(ctx, "", "patch", "configmap", dnsObject, "--type", "merge", "--patch", string(patch))
+	_, err = c.kubectl(ctx, "", "patch", "configmap", corednsName, "--type", "merge", "--patch", string(patch))
 	return err
 }
 
-// restart replaces the pods as the Deployment's strategy says: one by one.
+// restart replaces the pods according to the strategy of the Deployment, and
+// with wait returns after the last one is ready.
 func (c coredns) restart(ctx context.Context, wait bool) error {
-	if _, err := c.kubectl(ctx, "", "rollout", "restart", "deployment/"+dnsObject); err != nil || !wait {
+	if _, err := c.kubectl(ctx, "", "rollout", "restart", "deployment/"+corednsName); err != nil || !wait {
 		return err
 	}
-	c.app.hint("waiting for the new pods of CoreDNS")
-	_, err := c.kubectl(ctx, "", "rollout", "status", "deployment/"+dnsObject, "--timeout=4m")
+	c.app.hint("waiting for the new CoreDNS pods")
+	_, err := c.kubectl(ctx, "", "rollout", "status", "deployment/"+corednsName, "--timeout=4m")
 	return err
 }
 
-// awaitReload returns when every pod has logged since now that it read its
-// Corefile. The time is counted here and compared by the kubelet: no two clocks meet.
+// awaitReload returns after every pod has logged that it read its Corefile. It
+// passes the time waited so far to kubelet, so that clocks need not agree.
 func (c coredns) awaitReload(ctx context.Context) error {
 	begun, tick := time.Now(), time.NewTicker(reloadInterval)
 	defer tick.Stop()
-	c.app.hint("waiting until CoreDNS has read it, up to two minutes (--restart is faster)")
+	c.app.hint("waiting up to two minutes for CoreDNS to reload (--restart is faster)")
 	reported := map[string]bool{}
 	for {
-		waiting, err := c.look(ctx, time.Since(begun), reported)
+		waiting, err := c.pending(ctx, time.Since(begun), reported)
 		if err != nil || waiting == 0 {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return &fault{
-				code: exitNoLeader, message: fmt.Sprintf("the Corefile is written, but %d pods of CoreDNS have not read it yet", waiting),
-				remedy: fmt.Sprintf("kubectl --context %s -n %s rollout restart deployment/%s", c.where.context, dnsNamespace, dnsObject),
+				code: exitNoLeader, message: fmt.Sprintf("the Corefile is written, but %d CoreDNS pods have not reloaded it yet", waiting),
+				remedy: fmt.Sprintf("run kubectl --context %s -n %s rollout restart deployment/%s", c.cluster.context, dnsNamespace, corednsName),
 			}
 		case <-tick.C:
 		}
 	}
 }
 
-// look counts the pods that have not read their Corefile in this time, and
-// tells of those that have.
-func (c coredns) look(ctx context.Context, since time.Duration, reported map[string]bool) (waiting int, err error) {
+// pending counts the pods that have not read their Corefile within since, and
+// prints the others once; reported holds those already printed.
+func (c coredns) pending(ctx context.Context, since time.Duration, reported map[string]bool) (waiting int, err error) {
 	list, err := c.kubectl(ctx, "", "get", "pods", "-l", dnsSelector, "-o", `jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}`)
 	if err != nil {
 		return 0, err
@@ -89,8 +91,8 @@ func (c coredns) look(ctx context.Context, since time.Duration, reported map[str
 	pods := strings.Fields(list)
 	if len(pods) == 0 {
 		return 0, &fault{
-			code: exitFailure, message: fmt.Sprintf("the Corefile is written, but there is no pod with label %s in %s to wait for", dnsSelector, dnsNamespace),
-			remedy: "see where CoreDNS runs in this cluster; --wait=false does not look",
+			code: exitFailure, message: fmt.Sprintf("the Corefile is written, but namespace %[2]s has no pod with label %[1]s to wait for", dnsSelector, dnsNamespace),
+			remedy: "find the CoreDNS pods of this cluster, or use --wait=false",
 		}
 	}
 	slices.Sort(pods)
@@ -100,16 +102,16 @@ func (c coredns) look(ctx context.Context, since time.Duration, reported map[str
 		}
 		log, err := c.kubectl(ctx, "", "logs", pod, fmt.Sprintf("--since=%ds", int(since.Seconds())+1))
 		switch {
-		case err != nil: // a pod that comes or goes
+		case err != nil: // the pod is starting or stopping
 			waiting++
 		case strings.Contains(log, reloadFailed):
 			return 0, &fault{
-				code: exitRefused, message: fmt.Sprintf("CoreDNS refuses its new Corefile and goes on with the former one: %s", lineWith(log, reloadFailed)),
-				remedy: "it needs CoreDNS 1.12.2 or newer; `meshctl dns disable` takes the change back",
+				code: exitRefused, message: fmt.Sprintf("CoreDNS rejected the new Corefile and continues with the previous one: %s", lineWith(log, reloadFailed)),
+				remedy: "use CoreDNS 1.12.2 or newer, or undo the change with `meshctl dns disable`",
 			}
 		case strings.Contains(log, reloadDone):
 			reported[pod] = true
-			c.app.hint("%s has read it", pod)
+			c.app.hint("pod %s has reloaded", pod)
 		default:
 			waiting++
 		}
@@ -117,6 +119,7 @@ func (c coredns) look(ctx context.Context, since time.Duration, reported map[str
 	return waiting, nil
 }
 
+// lineWith returns the first line of text that contains part.
 func lineWith(text, part string) string {
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, part) {

@@ -18,7 +18,7 @@ import (
 func newDatacenterCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "datacenter",
-		Short:   "Take out a datacenter that is gone for good",
+		Short:   "Remove another datacenter from the federation",
 		Example: `  meshctl datacenter remove west`,
 	}
 	cmd.AddCommand(newRemoveDatacenterCommand(a))
@@ -29,19 +29,20 @@ func newRemoveDatacenterCommand(a *app) *cobra.Command {
 	var yes, force bool
 	cmd := &cobra.Command{
 		Use:   "remove NAME",
-		Short: "Remove another datacenter, one that cannot leave by itself",
-		Long: `Removes a datacenter that is gone for good, or that left with --force while it was
-cut off: its name, prefixes and services are free, the others trust it no more,
-and its gateways leave raft with their votes. One that still runs is taken out with
-` + "`meshctl leave`" + ` over there. If it comes back, it stays outside until it has run
-` + "`meshctl leave --force`" + ` and joined again.
+		Short: "Remove a datacenter that cannot leave by itself",
+		Long: `Removes a datacenter that is permanently lost, or that left with --force while
+it was cut off. Its name, prefixes and services are released, the other members
+no longer trust it, and its gateways lose their Raft votes. If a removed
+datacenter comes back, it has to run ` + "`meshctl leave --force`" + ` and join again.
 
-Refused for a datacenter that the catalog's leader has heard in the last minute,
-unless forced, and whenever the others could not decide without its votes. All
-gateways must know this command: an older meshd stops when it meets it.`,
+For a datacenter that still runs, use ` + "`meshctl leave`" + ` there instead. The command
+is refused if the leader of the catalog has received packets from the datacenter
+within the last minute, unless --force is given, and always if the remaining
+voters would have no majority. All gateways must support the command: an older
+meshd stops when it receives it.`,
 		Example: `  meshctl datacenter remove west
   meshctl datacenter remove west --yes
-  meshctl datacenter remove west --yes --force    # though it was heard just now`,
+  meshctl datacenter remove west --yes --force    # although it is reachable`,
 		Args:              positional(1, 1, "the name of a datacenter"),
 		ValidArgsFunction: a.completeOtherDatacenters,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,17 +59,18 @@ gateways must know this command: an older meshd stops when it meets it.`,
 				if err := a.print(view, view.table); err != nil {
 					return err
 				}
-				a.hint("if it comes back: `meshctl leave --force` over there, then join again")
+				a.hint("if it comes back: run `meshctl leave --force` there, then join again")
 				return nil
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&force, "force", false, "remove also a datacenter that was heard in the last minute")
+	cmd.Flags().BoolVar(&yes, "yes", false, "skip the confirmation")
+	cmd.Flags().BoolVar(&force, "force", false, "remove even a datacenter that was reachable within the last minute")
 	return cmd
 }
 
-// confirmRemoval tells a person on a terminal what is lost before it asks.
+// confirmRemoval shows on a terminal what a removal deletes, and requires
+// confirmation.
 func (a *app) confirmRemoval(cmd *cobra.Command, yes bool, name string) error {
 	question := "removing datacenter " + name + " from the federation"
 	if _, interactive := terminal(a.in); interactive && !yes {
@@ -79,9 +81,9 @@ func (a *app) confirmRemoval(cmd *cobra.Command, yes bool, name string) error {
 			}
 			i := slices.IndexFunc(snapshot.Datacenters, func(dc status.Datacenter) bool { return dc.Name == name })
 			if i < 0 {
-				return nil // this copy does not have it; the catalog decides
+				return nil // the local copy may be old; the leader decides
 			}
-			_, err = io.WriteString(a.err, forewarning(snapshot.Datacenters[i]))
+			_, err = io.WriteString(a.err, removalWarning(snapshot.Datacenters[i]))
 			return err
 		})
 		if err != nil {
@@ -91,21 +93,21 @@ func (a *app) confirmRemoval(cmd *cobra.Command, yes bool, name string) error {
 	return a.confirm(cmd.Context(), yes, question)
 }
 
-// forewarning says what removing a datacenter does.
-func forewarning(dc status.Datacenter) string {
+// removalWarning describes the effects of removing a datacenter, one a line.
+func removalWarning(dc status.Datacenter) string {
 	gateways := make([]string, 0, len(dc.Gateways))
 	for _, g := range dc.Gateways {
 		gateways = append(gateways, fmt.Sprintf("%s (%s)", g.ID, role(g)))
 	}
 	lines := []string{
-		"This removes datacenter " + dc.Name + " for all members:",
-		"  freed: its name, " + orElse(prefixList(dc.Prefixes), "no prefixes"),
-		fmt.Sprintf("  forgotten: its %d services and all that it exports", dc.Services),
-		"  trust ends: its tunnels and routes go, its tokens are revoked",
-		"  leave raft: " + orElse(strings.Join(gateways, ", "), "no gateways"),
+		"This removes datacenter " + dc.Name + " from the federation:",
+		"  released: its name, " + orElse(prefixList(dc.Prefixes), "no prefixes"),
+		fmt.Sprintf("  deleted: its %d services and all its exports", dc.Services),
+		"  trust ends: its tunnels and routes are removed, its tokens are revoked",
+		"  removed from Raft: " + orElse(strings.Join(gateways, ", "), "no gateways"),
 	}
 	if dc.Reachable {
-		lines = append(lines, "  It is reachable now: `meshctl leave` over there is the better way.")
+		lines = append(lines, "  It is reachable now: prefer `meshctl leave` there.")
 	}
 	for i, l := range lines {
 		lines[i] = human.Clean(l) + "\n"
@@ -113,7 +115,7 @@ func forewarning(dc status.Datacenter) string {
 	return strings.Join(lines, "")
 }
 
-// removedDatacenterView tells what is free now.
+// removedDatacenterView lists what a removal has released.
 type removedDatacenterView struct {
 	Datacenter string   `json:"datacenter"`
 	Prefixes   []string `json:"prefixes"` // CIDRs
@@ -133,8 +135,9 @@ func newRemovedDatacenterView(r *controlpb.RemoveDatacenterResponse) removedData
 }
 
 func (v removedDatacenterView) table(w io.Writer) error {
-	free := strings.Join(append([]string{"its name"}, v.Prefixes...), ", ")
-	return line("datacenter %s removed; free again: %s; leaving raft: %s", v.Datacenter, free, orElse(strings.Join(v.Gateways, ", "), "nobody"))(w)
+	released := strings.Join(append([]string{"its name"}, v.Prefixes...), ", ")
+	return line("datacenter %s removed; released: %s; removed from Raft: %s",
+		v.Datacenter, released, orElse(strings.Join(v.Gateways, ", "), "no gateways"))(w)
 }
 
 // completeOtherDatacenters offers the datacenters that can be removed.

@@ -19,12 +19,12 @@ const (
 	reloadCorefile = ".:53 {\n    kubernetes cluster.local {\n    }\n    reload\n}\n"
 )
 
-// dnsCluster is a cluster of which only CoreDNS matters: it has two pods.
+// dnsCluster fakes kubectl for a cluster with two CoreDNS pods.
 type dnsCluster struct {
 	corefile string
 	granted  bool
-	reload   time.Duration // until both pods have read what is written; 0: never
-	refuses  bool          // the new Corefile
+	reload   time.Duration // time after which both pods read a new Corefile; 0: never
+	rejects  bool          // CoreDNS rejects the new Corefile
 	written  time.Time
 	calls    []string
 }
@@ -48,7 +48,7 @@ func (d *dnsCluster) kubectl(_ context.Context, c cluster, in string, args ...st
 		return d.logs(), nil
 	case "apply", "delete":
 		if !strings.Contains(in, "serviceimports") {
-			return "", errors.New("no grant")
+			return "", errors.New("not the RBAC objects")
 		}
 		d.granted = args[0] == "apply"
 	}
@@ -58,8 +58,8 @@ func (d *dnsCluster) kubectl(_ context.Context, c cluster, in string, args ...st
 func (d *dnsCluster) logs() string {
 	switch {
 	case d.reload == 0 || time.Since(d.written) < d.reload:
-		return "[ERROR] something of others\n"
-	case d.refuses:
+		return "[ERROR] another message\n"
+	case d.rejects:
 		return "[ERROR] plugin/reload: Corefile changed but reload failed: unknown property 'multicluster'\n"
 	}
 	return "[INFO] plugin/reload: Running configuration SHA512 = 07\n"
@@ -75,7 +75,7 @@ func (d *dnsCluster) run(t *testing.T, args ...string) (out string, code int) {
 	return stdout.String() + stderr.String(), code
 }
 
-func TestDNSIsEnabledOnce(t *testing.T) {
+func TestDNSEnableIsIdempotent(t *testing.T) {
 	d := &dnsCluster{corefile: plainCorefile}
 	out, code := d.run(t, "enable", "--dry-run")
 	require.Equal(t, exitOK, code, out)
@@ -86,15 +86,15 @@ func TestDNSIsEnabledOnce(t *testing.T) {
 	out, code = d.run(t, "enable")
 	require.Equal(t, exitOK, code, out)
 	assert.Equal(t, []string{"east get", "east apply", "east patch"}, d.calls)
-	assert.Contains(t, out, "rollout restart", "without the plugin reload")
+	assert.Contains(t, out, "rollout restart", "the Corefile has no reload plugin")
 
 	out, code = d.run(t, "enable")
 	require.Equal(t, exitOK, code, out)
-	assert.Contains(t, out, "already")
+	assert.Contains(t, out, "no change needed")
 	assert.Equal(t, []string{"east get", "east apply"}, d.calls)
 }
 
-func TestDNSIsDisabledCompletely(t *testing.T) {
+func TestDNSDisableUndoesEnable(t *testing.T) {
 	d := &dnsCluster{corefile: plainCorefile}
 	_, code := d.run(t, "enable")
 	require.Equal(t, exitOK, code)
@@ -103,23 +103,23 @@ func TestDNSIsDisabledCompletely(t *testing.T) {
 	require.Equal(t, exitOK, code, out)
 	assert.Equal(t, plainCorefile, d.corefile)
 	assert.False(t, d.granted)
-	assert.Equal(t, []string{"east get", "east patch", "east delete"}, d.calls, "CoreDNS loses the right when it asks no more")
+	assert.Equal(t, []string{"east get", "east patch", "east delete"}, d.calls, "RBAC is removed after CoreDNS no longer needs it")
 }
 
-func TestDNSIsEnabledWhenCoreDNSHasReadIt(t *testing.T) {
+func TestDNSEnableReturnsWhenCoreDNSHasReloaded(t *testing.T) {
 	for name, test := range map[string]struct {
 		cluster   dnsCluster
 		args      []string
-		takes     time.Duration // at least
+		least     time.Duration // of waiting
 		code      int
 		want, not string
 	}{
-		"it reloads":     {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, exitOK, "coredns-1 has read it\ncoredns-2 has read it", ""},
-		"not waited for": {dnsCluster{reload: 100 * time.Second}, []string{"--wait=false"}, 0, exitOK, "within two minutes", "waiting"},
-		"restarted":      {dnsCluster{}, []string{"--restart"}, 0, exitOK, "CoreDNS answers", "reload"},
-		"it refuses":     {dnsCluster{reload: time.Second, refuses: true}, nil, 0, exitRefused, "unknown property", "CoreDNS answers"},
-		"it never does":  {dnsCluster{}, nil, longTimeout, exitNoLeader, "2 pods of CoreDNS have not read it yet", "CoreDNS answers"},
-		"not in time":    {dnsCluster{reload: 100 * time.Second}, []string{"--timeout", "10s"}, 10 * time.Second, exitNoLeader, "rollout restart", ""},
+		"CoreDNS reloads":        {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, exitOK, "pod coredns-1 has reloaded\npod coredns-2 has reloaded", ""},
+		"without waiting":        {dnsCluster{reload: 100 * time.Second}, []string{"--wait=false"}, 0, exitOK, "within two minutes", "waiting"},
+		"with a restart":         {dnsCluster{}, []string{"--restart"}, 0, exitOK, "CoreDNS answers", "reload"},
+		"CoreDNS rejects it":     {dnsCluster{reload: time.Second, rejects: true}, nil, 0, exitRefused, "unknown property", "CoreDNS answers"},
+		"CoreDNS never reloads":  {dnsCluster{}, nil, longTimeout, exitNoLeader, "2 CoreDNS pods have not reloaded it yet", "CoreDNS answers"},
+		"--timeout passes first": {dnsCluster{reload: 100 * time.Second}, []string{"--timeout", "10s"}, 10 * time.Second, exitNoLeader, "rollout restart", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -131,13 +131,13 @@ func TestDNSIsEnabledWhenCoreDNSHasReadIt(t *testing.T) {
 				if test.not != "" {
 					assert.NotContains(t, strings.ReplaceAll(out, "    reload", ""), test.not)
 				}
-				assert.GreaterOrEqual(t, time.Since(begun), test.takes)
+				assert.GreaterOrEqual(t, time.Since(begun), test.least)
 			})
 		})
 	}
 }
 
-func TestDNSServerOfAnotherKindIsRefused(t *testing.T) {
+func TestDNSEnableRefusesAnotherDNSServer(t *testing.T) {
 	d := &dnsCluster{corefile: ".:53 {\n    forward . 192.0.2.1\n}\n"}
 	out, code := d.run(t, "enable")
 	assert.Equal(t, exitRefused, code)

@@ -1,4 +1,4 @@
-// Command meshctl is the operator's tool: it speaks to the meshd of this host
-// over its unix socket and shows what meshd tells. It holds no state, no
-// netlink, no raft: what it does is a call, and what it prints is a view.
+// Command meshctl is the operator's tool: it calls the meshd of this host over a
+// unix socket, or that of a Kubernetes cluster through kubectl, and prints the
+// answers. It has no state of its own, and links neither netlink nor Raft.
 package main

@@ -15,36 +15,37 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// retryPause is between two attempts to speak to a meshd that starts.
+// retryPause is the time between two attempts of a drain.
 const retryPause = 250 * time.Millisecond
 
 func newDrainCommand(a *app) *cobra.Command {
 	var force bool
-	var comeBack, bound time.Duration
-	var p patience
+	var drainFor, wait time.Duration
+	var limits retryLimits
 	cmd := &cobra.Command{
 		Use:   "drain",
-		Short: "Take this gateway out of use, without a loss",
-		Long: `Takes this gateway out of use, before work on its host or its data plane: gateways
-of other datacenters and the nodes of this one are told to send nothing more here,
-and what still arrives is sent on. It returns when nothing arrives any more, or
-after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
+		Short: "Move traffic from this gateway to the others",
+		Long: `Drains this gateway before maintenance of its host or its data plane. Gateways
+of other datacenters and nodes of this one stop sending traffic to it, and
+packets that still arrive are forwarded. The command returns when traffic has
+ended, or after --wait. The drain survives a restart of meshd; ` + "`meshctl undrain`" + `
+ends it.`,
 		Example: `  meshctl drain
-  meshctl drain --for 10m               # comes back by itself
-  meshctl drain --retry 10s             # also while an upgrade replaces meshd
-  meshctl drain --turn 1m               # after another one that is drained just now
-  meshctl drain --force                 # also the only gateway of its datacenter`,
+  meshctl drain --for 10m               # end the drain after 10 minutes
+  meshctl drain --retry 10s             # retry while an upgrade replaces meshd
+  meshctl drain --turn 1m               # wait for another drained gateway
+  meshctl drain --force                 # even the only gateway of a datacenter`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			request := &controlpb.DrainRequest{Force: force}
-			if comeBack != 0 {
-				request.For = durationpb.New(comeBack)
+			if drainFor != 0 {
+				request.For = durationpb.New(drainFor)
 			}
-			if bound != 0 {
-				request.Bound = durationpb.New(bound)
+			if wait != 0 {
+				request.Bound = durationpb.New(wait)
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				return p.again(ctx, func() error {
+				return limits.retry(ctx, func() error {
 					return a.follow(ctx, "draining", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
 						return client.Drain(ctx, connect.NewRequest(request))
 					})
@@ -52,26 +53,27 @@ after --wait. The drain outlives a restart of meshd; meshctl undrain ends it.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "drain also the only gateway of a datacenter; its traffic still passes here")
-	cmd.Flags().DurationVar(&comeBack, "for", 0, "take it back into use after this time (default: never)")
-	cmd.Flags().DurationVar(&bound, "wait", 0, "longest wait for traffic to end (default 30s)")
-	cmd.Flags().DurationVar(&p.replaced, "retry", 0, "how long to try again while meshd is replaced (default: not at all)")
-	cmd.Flags().DurationVar(&p.turn, "turn", 0, "how long to wait while all other gateways are drained (default: not at all)")
+	cmd.Flags().BoolVar(&force, "force", false, "drain even the only gateway of a datacenter; traffic keeps flowing through it")
+	cmd.Flags().DurationVar(&drainFor, "for", 0, "end the drain after this time (default: never)")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "maximum time to wait for traffic to end (default 30s)")
+	cmd.Flags().DurationVar(&limits.restart, "retry", 0, "how long to retry while meshd restarts (default: no retry)")
+	cmd.Flags().DurationVar(&limits.siblings, "turn", 0, "how long to retry while all other gateways are drained (default: no retry)")
 	return cmd
 }
 
-// patience is how long to try again for each reason that passes.
-type patience struct {
-	replaced time.Duration // a meshd that ends, or has not read its membership yet
-	turn     time.Duration // all other gateways are drained
+// retryLimits holds how long to retry for each temporary failure.
+type retryLimits struct {
+	restart  time.Duration // meshd is stopped or has not read its membership yet
+	siblings time.Duration // all other gateways are drained
 }
 
-// again repeats do while it fails for a reason that passes.
-func (p patience) again(ctx context.Context, do func() error) error {
+// retry repeats do while it fails for a temporary reason and the limit of that
+// reason has not passed.
+func (l retryLimits) retry(ctx context.Context, do func() error) error {
 	begun := time.Now()
 	for {
 		err := do()
-		if err == nil || time.Since(begun) >= p.with(err) {
+		if err == nil || time.Since(begun) >= l.limit(err) {
 			return err
 		}
 		select {
@@ -82,30 +84,32 @@ func (p patience) again(ctx context.Context, do func() error) error {
 	}
 }
 
-func (p patience) with(err error) time.Duration {
+// limit returns how long to retry after err; 0 is not at all.
+func (l retryLimits) limit(err error) time.Duration {
 	if _, ok := errors.AsType[*adminclient.SocketError](err); ok {
-		return p.replaced
+		return l.restart
 	}
 	if refusal, ok := errors.AsType[*catalog.Refusal](rpc.FromConnect(err)); ok {
 		switch refusal.Code {
 		case "not-a-member":
-			return p.replaced
+			return l.restart
 		case "siblings-drained":
-			return p.turn
+			return l.siblings
 		}
 		return 0
 	}
-	if rpc, ok := errors.AsType[*connect.Error](err); ok && hungUp(rpc) {
-		return p.replaced
+	if rpc, ok := errors.AsType[*connect.Error](err); ok && connectionBroken(rpc) {
+		return l.restart
 	}
 	return 0
 }
 
 func newUndrainCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "undrain",
-		Short:   "Take this gateway back into use",
-		Long:    `Takes this gateway back into use after meshctl drain. One that is in use stays so.`,
+		Use:   "undrain",
+		Short: "Return traffic to this gateway",
+		Long: `Ends the drain of this gateway: it carries traffic again. A gateway that is not
+drained is not changed.`,
 		Example: `  meshctl undrain`,
 		Args:    noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// refusedAs returns a refusal with a code, as meshd sends it.
 func refusedAs(t *testing.T, code string) error {
 	err := connect.NewError(connect.CodeFailedPrecondition, errors.New("refused"))
 	detail, detailErr := connect.NewErrorDetail(&catalogpb.Refusal{Code: code, Message: code})
@@ -26,12 +27,12 @@ func refusedAs(t *testing.T, code string) error {
 	return err
 }
 
-// drainAt runs meshctl against a meshd whose first answers are these: of the
-// socket, or its own.
-func drainAt(t *testing.T, first error, args ...string) (code, attempts int) {
+// drainWith runs meshctl drain against a meshd whose first attempt fails with
+// first, and returns the number of attempts.
+func drainWith(t *testing.T, first error, args ...string) (code, attempts int) {
 	t.Helper()
 	socketError, absent := errors.AsType[*adminclient.SocketError](first)
-	o := &operator{steps: []*controlpb.Progress{{Step: "done", Message: "drained", Done: true}}}
+	o := &fakeMeshd{steps: []*controlpb.Progress{{Step: "done", Message: "drained", Done: true}}}
 	o.onStream = func() {
 		attempts++
 		if o.err = nil; attempts == 1 && !absent {
@@ -41,7 +42,7 @@ func drainAt(t *testing.T, first error, args ...string) (code, attempts int) {
 	socket := serve(t, o)
 	var out, errs bytes.Buffer
 	a := newApp(func(string) string { return "" }, strings.NewReader(""), &out, &errs)
-	a.connect = func(string) controlpbconnect.OperatorClient {
+	a.dialSocket = func(string) controlpbconnect.OperatorClient {
 		return adminclient.New(func(ctx context.Context) (net.Conn, error) {
 			if absent && attempts == 0 {
 				attempts++
@@ -53,7 +54,7 @@ func drainAt(t *testing.T, first error, args ...string) (code, attempts int) {
 	return a.main(t.Context(), append([]string{"drain"}, args...)), attempts
 }
 
-func TestDrainTriesAgainOnlyWhileMeshdIsReplaced(t *testing.T) {
+func TestDrainRetriesOnlyTemporaryFailures(t *testing.T) {
 	absent := &adminclient.SocketError{Socket: "meshd.sock", Err: fs.ErrNotExist}
 	for name, test := range map[string]struct {
 		first    error
@@ -61,15 +62,15 @@ func TestDrainTriesAgainOnlyWhileMeshdIsReplaced(t *testing.T) {
 		code     int
 		attempts int
 	}{
-		"it is away":                     {absent, []string{"--retry=10s"}, exitOK, 2},
-		"it has not read its membership": {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, exitOK, 2},
-		"it refuses":                     {refusedAs(t, "last-gateway"), []string{"--retry=10s", "--turn=10s"}, exitRefused, 1},
-		"another one is drained":         {refusedAs(t, "siblings-drained"), []string{"--turn=10s"}, exitOK, 2},
-		"it shall not wait for its turn": {refusedAs(t, "siblings-drained"), []string{"--retry=10s"}, exitRefused, 1},
-		"nobody asked for it":            {absent, nil, exitUnreachable, 1},
+		"meshd is stopped":                   {absent, []string{"--retry=10s"}, exitOK, 2},
+		"meshd has not read its membership":  {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, exitOK, 2},
+		"the last gateway":                   {refusedAs(t, "last-gateway"), []string{"--retry=10s", "--turn=10s"}, exitRefused, 1},
+		"another gateway is drained":         {refusedAs(t, "siblings-drained"), []string{"--turn=10s"}, exitOK, 2},
+		"another is drained, without --turn": {refusedAs(t, "siblings-drained"), []string{"--retry=10s"}, exitRefused, 1},
+		"meshd is stopped, without --retry":  {absent, nil, exitUnreachable, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, attempts := drainAt(t, test.first, test.args...)
+			code, attempts := drainWith(t, test.first, test.args...)
 			assert.Equal(t, test.code, code)
 			assert.Equal(t, test.attempts, attempts)
 		})

@@ -23,23 +23,25 @@ const (
 	exitRefused     = 4
 	exitUnreachable = 5
 	exitNoLeader    = 6
-	exitInterrupted = 130 // 128 + SIGINT, as shells say it
+	exitInterrupted = 130 // 128 + SIGINT, the convention of shells
 )
 
-// fault is an error for a person: what is wrong, where, and what to do.
+// fault is an error for the user, with an exit code, and with a remedy where
+// there is one.
 type fault struct {
 	code    int
 	message string
-	field   string // what the user got wrong, empty: nothing in particular
-	remedy  string // what to do next
-	usage   string // a line that says how the command is written
+	field   string // flag, argument or configuration key that is wrong, if any
+	remedy  string // what to do next, if known
+	usage   string // synopsis of the command, for usage errors
 }
 
 func (f *fault) Error() string { return f.message }
 
 var (
 	errInterrupted = errors.New("interrupted")
-	// errProblems sets the exit code of status; the table has said the rest.
+	// errProblems only sets the exit code of status, whose output shows the
+	// problems.
 	errProblems = errors.New("there are problems")
 )
 
@@ -47,7 +49,7 @@ func usagef(format string, args ...any) *fault {
 	return &fault{code: exitUsage, message: fmt.Sprintf(format, args...)}
 }
 
-// report tells a person what went wrong and returns the exit code.
+// report prints err for the user and returns the exit code.
 func (a *app) report(err error) int {
 	switch {
 	case err == nil:
@@ -66,7 +68,7 @@ func (a *app) report(err error) int {
 	return f.code
 }
 
-// explain turns any error into what a person needs and the exit code.
+// explain turns any error into a fault.
 func explain(err error) *fault {
 	var f *fault
 	switch {
@@ -93,35 +95,36 @@ func explain(err error) *fault {
 func unreachable(err *adminclient.SocketError) *fault {
 	return &fault{
 		code: exitUnreachable, field: "--socket", remedy: err.Remedy(),
-		message: fmt.Sprintf("reach meshd on %s: %v", err.Socket, err.Cause()),
+		message: fmt.Sprintf("cannot reach meshd on %s: %v", err.Socket, err.Cause()),
 	}
 }
 
-// explainRPC reads what meshd answered when it is no refusal.
+// explainRPC turns an answer of meshd that is no refusal into a fault.
 func explainRPC(err *connect.Error) *fault {
 	f := &fault{code: exitFailure, message: orElse(strings.TrimSpace(err.Message()), err.Code().String())}
-	if hungUp(err) {
+	if connectionBroken(err) {
 		f.code, f.message = exitUnreachable, "meshd closed the connection before it answered"
-		f.remedy = "see whether meshd still runs on this host, and its log"
+		f.remedy = "check that meshd still runs on this host, and read its log"
 		return f
 	}
 	switch err.Code() {
 	case connect.CodeUnavailable:
-		f.code, f.remedy = exitNoLeader, "see `meshctl status`: a majority of voters must be up; reads with --read stale go on without one"
+		f.code, f.remedy = exitNoLeader, "check `meshctl status`: a majority of the voters must be up; --read stale reads without a leader"
 	case connect.CodeDeadlineExceeded:
 		f.code, f.message = exitNoLeader, "no answer in time: "+f.message
-		f.remedy = "see `meshctl status`, or give it longer with --timeout"
-	case connect.CodeFailedPrecondition: // a refusal of raft's, which has no field
+		f.remedy = "check `meshctl status`, or increase --timeout"
+	case connect.CodeFailedPrecondition: // a refusal by Raft, which has no field
 		f.code = exitRefused
 	case connect.CodeUnimplemented:
-		f.remedy = "this meshd does not know the command: compare with `meshctl version`"
-	default: // the message has to suffice
+		f.remedy = "compare the versions with `meshctl version`: this meshd does not support the command"
+	default: // the message suffices
 	}
 	return f
 }
 
-// hungUp tells whether the connection broke, rather than meshd answered.
-func hungUp(err *connect.Error) bool {
+// connectionBroken reports whether err comes from a broken connection rather
+// than from an answer of meshd.
+func connectionBroken(err *connect.Error) bool {
 	if connect.IsWireError(err) || err.Code() == connect.CodeDeadlineExceeded {
 		return false
 	}

@@ -21,7 +21,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func before(d time.Duration) time.Time { return noon.Add(-d) }
 
-// healthy is a federation of three datacenters, seen from east.
+// healthy is a federation of three datacenters, observed by east.
 func healthy() status.Snapshot {
 	return status.Snapshot{
 		At: noon, Version: "v0.1.0", State: status.Member,
@@ -63,8 +63,8 @@ func datacenter(name, pods string, g status.Gateway) status.Datacenter {
 	}
 }
 
-// troubled is healthy with west lost and the catalog without a leader.
-func troubled() status.Snapshot {
+// withProblems is healthy with west lost and the catalog without a leader.
+func withProblems() status.Snapshot {
 	s := healthy()
 	s.Catalog.Role, s.Catalog.Leader, s.Catalog.HealthyVoters, s.Catalog.CommitIndex = "candidate", "", 1, 1210
 	west := &s.Datacenters[2]
@@ -76,13 +76,21 @@ func troubled() status.Snapshot {
 	s.Queue = status.Queue{Pending: 2, Since: before(40 * time.Second)}
 	s.Dataplane.Repaired, s.Dataplane.ForeignRoutes = 3, 1
 	s.Problems = []plan.Problem{
-		{Code: "endpoint-roamed", Severity: plan.Warning, Subject: "gateway north/gw1", Message: "it speaks from 192.0.2.130:51820, which it does not advertise", Remedy: "advertise that endpoint in wireguard.advertise over there"},
-		{Code: "unreachable", Severity: plan.Error, Subject: "datacenter west", Message: "no packet through the tunnel for 3 min", Remedy: "check that UDP 51820 is open between 192.0.2.1 and [2001:db8:17::5], and that meshd runs over there"},
+		{
+			Code: "endpoint-roamed", Severity: plan.Warning, Subject: "gateway north/gw1",
+			Message: "gateway north/gw1 sends from 192.0.2.130:51820, which it does not advertise",
+			Remedy:  "add that endpoint to wireguard.advertise on north/gw1",
+		},
+		{
+			Code: "unreachable", Severity: plan.Error, Subject: "datacenter west",
+			Message: "datacenter west has sent no packet through a tunnel for 3 min",
+			Remedy:  "check that UDP 51820 is open between 192.0.2.1 and [2001:db8:17::5], and that meshd runs on west/gw1",
+		},
 	}
 	return s
 }
 
-// failingDataplane has no problem but an error of the data plane.
+// failingDataplane is healthy with an error of the data plane instead of a problem.
 func failingDataplane() status.Snapshot {
 	s := healthy()
 	s.Dataplane.Errors = []string{"apply firewall: nft: not found"}
@@ -147,15 +155,15 @@ func peers() []*controlpb.RaftPeer {
 	}
 }
 
-// warned is healthy with a warning, which is no reason to fail a script.
-func warned() status.Snapshot {
+// withWarning is healthy with a problem of severity warning.
+func withWarning() status.Snapshot {
 	s := healthy()
-	s.Problems = troubled().Problems[:1]
+	s.Problems = withProblems().Problems[:1]
 	return s
 }
 
-// ofNode is a node of east that is no gateway.
-func ofNode() status.Snapshot {
+// onNode is a node of east.
+func onNode() status.Snapshot {
 	return status.Snapshot{
 		At: noon, Version: "v0.1.0", State: status.Node,
 		Self:        status.Self{Datacenter: "east", Gateway: "node2", ID: "east/node2", StartedAt: before(3 * time.Hour)},

@@ -2,20 +2,20 @@ package main
 
 import "github.com/spf13/cobra"
 
-// newExitCodesTopic is `meshctl help exit-codes`.
+// newExitCodesTopic returns the help topic `meshctl help exit-codes`.
 func newExitCodesTopic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
-		Short: "What the exit codes mean",
+		Short: "Explain the exit codes",
 		Long: `Exit codes of meshctl, for scripts:
 
-    0  done; for status: all is well
-    1  failed for another reason; stderr says which
+    0  success; for status: no problem of severity error
+    1  failure for another reason, which stderr states
     2  wrong usage: an unknown command or flag, a missing or malformed argument
-    3  status: there are problems of severity error
-    4  refused: the federation says no; stderr names the field and the remedy
+    3  status: at least one problem of severity error
+    4  refused by the federation; stderr names the field and the remedy
     5  meshd cannot be reached at its socket
-    6  no leader, or no answer in time: a later try may succeed
+    6  no leader, or no answer in time: retrying may succeed
   130  interrupted (Ctrl-C)`,
 	}
 }

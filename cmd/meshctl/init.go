@@ -13,9 +13,9 @@ func newInitCommand(a *app) *cobra.Command {
 	request := &controlpb.InitFederationRequest{}
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make a federation out of this datacenter",
-		Long: `Makes a federation of which this datacenter is the first member. Others join it
-with a token: see ` + "`meshctl token create`.",
+		Short: "Create a federation with this datacenter as its first member",
+		Long: `Creates a federation whose first member is this datacenter. Other datacenters
+join it with a token: see ` + "`meshctl token create`.",
 		Example: `  meshctl init
   meshctl init --name prod --overlay fd5e:1f0c:77aa::/48`,
 		Args: noArguments(),
@@ -26,7 +26,7 @@ with a token: see ` + "`meshctl token create`.",
 		},
 	}
 	cmd.Flags().StringVar(&request.Name, "name", "meshway", "name of the federation, a DNS label")
-	cmd.Flags().StringVar(&request.Overlay, "overlay", "", "CIDR from which gateways get their overlay addresses (default: a random ULA /48)")
+	cmd.Flags().StringVar(&request.Overlay, "overlay", "", "CIDR of the overlay addresses of gateways (default: a random ULA /48)")
 	return cmd
 }
 
@@ -41,11 +41,11 @@ func initFederation(ctx context.Context, a *app, client controlpbconnect.Operato
 		Gateway:        response.Msg.GetGateway(),
 		OverlayAddress: response.Msg.GetOverlayAddress(),
 	}
-	err = a.print(view, line("federation %s made (id %s, overlay %s): gateway %s is its first member, overlay address %s",
+	err = a.print(view, line("federation %s created (id %s, overlay %s): its first gateway is %s with overlay address %s",
 		view.Federation.Name, view.Federation.ID, view.Federation.Overlay, view.Gateway, view.OverlayAddress))
 	if err != nil {
 		return err
 	}
-	a.hint("next: `meshctl token create` here, then `meshctl join` on a gateway of the other datacenter")
+	a.hint("next: run `meshctl token create` here, then `meshctl join` on a gateway of the other datacenter")
 	return nil
 }

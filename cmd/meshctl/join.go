@@ -18,11 +18,12 @@ func newJoinCommand(a *app) *cobra.Command {
 	var file, via string
 	cmd := &cobra.Command{
 		Use:   "join TOKEN|- | --via CONTEXT",
-		Short: "Join the federation that a token invites to",
-		Long: `Joins this datacenter to the federation that made the token. Whoever reads the
-token can use it, and arguments show in ps: with - it is read from stdin, with
---token-file from a file. With --via a token is made in another Kubernetes cluster
-and used at once. A join that is refused changes nothing on either side.`,
+		Short: "Join a federation with a token",
+		Long: `Joins this datacenter to the federation that created the token. The token is a
+secret, and arguments are visible in ps: use - to read it from stdin, or
+--token-file to read it from a file. With --via, meshctl creates a token in
+another Kubernetes cluster and uses it at once. A join that is refused changes
+nothing on either side.`,
 		Example: `  meshctl join -                        # then paste the token
   meshctl join --token-file /run/secrets/meshway-token
   meshctl token create | ssh gateway.west meshctl join -
@@ -39,7 +40,7 @@ and used at once. A join that is refused changes nothing on either side.`,
 		},
 	}
 	cmd.Flags().StringVar(&file, "token-file", "", "file that holds the token")
-	cmd.Flags().StringVar(&via, "via", "", "context of kubectl of a cluster that is a member: it makes the token")
+	cmd.Flags().StringVar(&via, "via", "", "kubectl context of a member cluster that creates the token")
 	return cmd
 }
 
@@ -50,17 +51,18 @@ func join(ctx context.Context, a *app, client controlpbconnect.OperatorClient, t
 	if err != nil {
 		return err
 	}
-	a.hint("next: meshctl status")
+	a.hint("next: run `meshctl status`")
 	return nil
 }
 
-// joinToken gets the token from the user, or from a cluster that is a member.
+// joinToken returns the token that the user gave, or creates one in the member
+// cluster via.
 func (a *app) joinToken(cmd *cobra.Command, args []string, file, via string) (string, error) {
 	if via == "" {
 		return readToken(cmd, a, args, file)
 	}
 	if len(args) > 0 || file != "" {
-		return "", usagef("--via makes a token: give none")
+		return "", usagef("--via creates the token: give neither TOKEN nor --token-file")
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), a.options.timeout)
 	defer cancel()
@@ -72,7 +74,8 @@ func (a *app) joinToken(cmd *cobra.Command, args []string, file, via string) (st
 	return response.Msg.GetToken(), nil
 }
 
-// readToken gets the token from where the user put it; exactly one place.
+// readToken reads the token from the one place that the user chose: argument,
+// stdin or file.
 func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, error) {
 	var text []byte
 	var err error
@@ -81,7 +84,7 @@ func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, 
 		return "", usagef("the token was given twice: as an argument and with --token-file")
 	case len(args) == 0 && file == "":
 		f := usagef("meshctl join needs a token, - to read it from stdin, or --token-file")
-		f.remedy, f.usage = "`meshctl token create` on a gateway of the federation prints one", cmd.UseLine()
+		f.remedy, f.usage = "run `meshctl token create` on a gateway of the federation", cmd.UseLine()
 		return "", f
 	case file != "":
 		text, err = os.ReadFile(file)
@@ -100,12 +103,12 @@ func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, 
 	return token, nil
 }
 
-// maxInput bounds what is read from stdin, bytes.
+// maxInput limits what is read from stdin, in bytes.
 const maxInput = 64 << 10
 
-// readStdin reads one line from a terminal, all there is from elsewhere. The
-// read cannot be interrupted: when ctx ends first its goroutine is left
-// behind, and the process ends right after.
+// readStdin reads one line from a terminal, or everything from another stdin.
+// The read cannot be interrupted: if ctx ends first, its goroutine stays until
+// the process ends.
 func (a *app) readStdin(ctx context.Context, prompt string) ([]byte, error) {
 	_, interactive := terminal(a.in)
 	if interactive {
@@ -140,22 +143,23 @@ func readInput(in io.Reader, interactive bool) ([]byte, error) {
 	return text, err
 }
 
-// confirm asks before something that cannot be undone; --yes answers for scripts.
-func (a *app) confirm(ctx context.Context, yes bool, question string) error {
+// confirm requires the user to type yes before a destructive action, described
+// by a phrase such as "removing x"; with yes it returns at once.
+func (a *app) confirm(ctx context.Context, yes bool, action string) error {
 	if yes {
 		return nil
 	}
 	if _, interactive := terminal(a.in); !interactive {
-		f := usagef("%s needs a yes, and stdin is not a terminal", question)
+		f := usagef("%s needs confirmation, and stdin is not a terminal", action)
 		f.remedy = "add --yes"
 		return f
 	}
-	text, err := a.readStdin(ctx, question+"? Type yes to go on: ")
+	text, err := a.readStdin(ctx, action+": type yes to continue: ")
 	if err != nil {
 		return err
 	}
 	if strings.TrimSpace(string(text)) != "yes" {
-		return &fault{code: exitFailure, message: "not confirmed: nothing was changed"}
+		return &fault{code: exitFailure, message: "not confirmed; nothing was changed"}
 	}
 	return nil
 }

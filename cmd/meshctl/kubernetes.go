@@ -14,7 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 )
 
-// The objects of the chart that meshctl looks for.
+// Names and labels of the objects that the chart creates.
 const (
 	chartNamespace = "meshway-system"
 	gatewayLabel   = "meshway.io/gateway=true"
@@ -22,17 +22,16 @@ const (
 	agentContainer = "meshd"
 )
 
-// cluster is a Kubernetes cluster in which meshd runs, as kubectl knows it. It
-// is reached the way an operator would: kubectl exec into a gateway's agent,
-// with whatever kubectl needs to sign in.
+// cluster is a Kubernetes cluster in which meshd runs. meshctl reaches it with
+// kubectl exec into the pod of an agent, and so needs no credentials of its own.
 type cluster struct {
-	context   string
+	context   string // of kubectl
 	namespace string
-	node      string // whose agent is meant; empty: any gateway's
+	node      string // whose agent to use; empty: that of any gateway
 }
 
-// client returns a client of the meshd on one of the cluster's gateways, or on
-// the node that was asked for.
+// client returns a client of the meshd on c.node, or on one of the cluster's
+// gateways.
 func (c cluster) client() controlpbconnect.OperatorClient {
 	return adminclient.New(func(ctx context.Context) (net.Conn, error) {
 		pod, err := c.agentPod(ctx)
@@ -55,7 +54,7 @@ func (c cluster) agentPod(ctx context.Context) (string, error) {
 	return c.gatewayPod(ctx)
 }
 
-// nodePod finds the agent of one node.
+// nodePod returns the name of the agent's pod on c.node.
 func (c cluster) nodePod(ctx context.Context) (string, error) {
 	pods, err := c.agents(ctx)
 	if err != nil {
@@ -66,17 +65,17 @@ func (c cluster) nodePod(ctx context.Context) (string, error) {
 	}
 	return "", &fault{
 		code: exitUnreachable, field: "--node", message: fmt.Sprintf("no agent runs on node %s of cluster %s", c.node, c.context),
-		remedy: fmt.Sprintf("see kubectl --context %s -n %s get pods -o wide", c.context, c.namespace),
+		remedy: fmt.Sprintf("check kubectl --context %s -n %s get pods -o wide", c.context, c.namespace),
 	}
 }
 
-// agents are all agents of the cluster, as agentOn takes them.
+// agents lists the agents of the cluster as node/pod/ready.
 func (c cluster) agents(ctx context.Context) ([]string, error) {
 	return c.list(ctx, "pods", agentSelector, `{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}`)
 }
 
-// gatewayPod finds the agent of the first gateway by name, of those that are
-// ready if any is: one of several gateways may be down, or just coming.
+// gatewayPod returns the name of the agent's pod on the first gateway by name,
+// preferring a pod that is ready.
 func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 	gateways, err := c.list(ctx, "nodes", gatewayLabel, "{.metadata.name}")
 	if err != nil {
@@ -85,7 +84,7 @@ func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 	if len(gateways) == 0 {
 		return "", &fault{
 			code: exitUnreachable, message: fmt.Sprintf("cluster %s has no gateway", c.context),
-			remedy: fmt.Sprintf("kubectl --context %s label node NODE %s", c.context, gatewayLabel),
+			remedy: fmt.Sprintf("run kubectl --context %s label node NODE %s", c.context, gatewayLabel),
 		}
 	}
 	pods, err := c.agents(ctx)
@@ -98,11 +97,12 @@ func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 	}
 	return "", &fault{
 		code: exitUnreachable, message: fmt.Sprintf("no agent runs on the gateways of cluster %s (%s)", c.context, strings.Join(gateways, ", ")),
-		remedy: fmt.Sprintf("install the chart, or see kubectl --context %s -n %s get pods; another namespace: --meshway-namespace", c.context, c.namespace),
+		remedy: fmt.Sprintf("install the chart, check kubectl --context %s -n %s get pods, or name another namespace with --meshway-namespace", c.context, c.namespace),
 	}
 }
 
-// agentOn picks of pods, written as node/name/ready, the first on these nodes.
+// agentOn returns the name of the first of pods, written as node/name/ready, on
+// one of nodes. It prefers pods that are ready.
 func agentOn(nodes, pods []string) (name string, ok bool) {
 	for _, onlyReady := range []bool{true, false} {
 		for _, node := range nodes {
@@ -117,27 +117,27 @@ func agentOn(nodes, pods []string) (name string, ok bool) {
 	return "", false
 }
 
-// list returns one word for each object.
-func (c cluster) list(ctx context.Context, kind, selector, word string) ([]string, error) {
-	cmd := c.kubectl(ctx, "get", kind, "-l", selector, "-o", `jsonpath={range .items[*]}`+word+`{"\n"}{end}`)
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
+// list returns one word for each object of a kind: the result of template.
+func (c cluster) list(ctx context.Context, kind, selector, template string) ([]string, error) {
+	cmd := c.kubectl(ctx, "get", kind, "-l", selector, "-o", `jsonpath={range .items[*]}`+template+`{"\n"}{end}`)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, &fault{code: exitUnreachable, message: "--context needs kubectl, which is not there", remedy: "install kubectl, or run meshctl on the gateway itself"}
+		return nil, &fault{code: exitUnreachable, message: "--context needs kubectl, which is not installed", remedy: "install kubectl, or run meshctl on the gateway itself"}
 	case err != nil:
 		return nil, &fault{
-			code: exitUnreachable, message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.context, complaintOf(complaint.String())),
-			remedy: "see kubectl config get-contexts",
+			code: exitUnreachable, message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.context, kubectlMessage(stderr.String())),
+			remedy: "check kubectl config get-contexts",
 		}
 	}
 	return strings.Fields(string(out)), nil
 }
 
-// complaintOf is what kubectl says to people: before it come lines of the log of
-// its client, one for each attempt.
-func complaintOf(stderr string) string {
+// kubectlMessage returns the error message in the stderr of kubectl, without the
+// log lines that its client prints before it for each attempt.
+func kubectlMessage(stderr string) string {
 	var lines []string
 	for line := range strings.Lines(stderr) {
 		if line = strings.TrimSpace(line); line != "" && !isKlog(line) {
@@ -147,7 +147,8 @@ func complaintOf(stderr string) string {
 	return strings.Join(lines, " ")
 }
 
-// isKlog recognises E1123 00:26:46.839447 …
+// isKlog reports whether line is a line of klog, such as
+// "E1123 00:26:46.839447 …".
 func isKlog(line string) bool {
 	return len(line) > 6 && strings.ContainsRune("IWEF", rune(line[0])) && line[5] == ' ' && strings.Trim(line[1:5], "0123456789") == ""
 }

@@ -6,14 +6,14 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestAReadyGatewayIsAskedFirst(t *testing.T) {
+func TestReadyGatewayIsPreferred(t *testing.T) {
 	for name, tc := range map[string]struct {
 		pods []string
 		want string
 	}{
-		"the first":            {[]string{"b/agent-b/True", "a/agent-a/True", "n/agent-n/True"}, "agent-a"},
-		"the ready one":        {[]string{"a/agent-a/False", "b/agent-b/True"}, "agent-b"},
-		"if none, still one":   {[]string{"a/agent-a/False", "b/agent-b/"}, "agent-a"},
+		"all are ready":        {[]string{"b/agent-b/True", "a/agent-a/True", "n/agent-n/True"}, "agent-a"},
+		"the first is not":     {[]string{"a/agent-a/False", "b/agent-b/True"}, "agent-b"},
+		"none is ready":        {[]string{"a/agent-a/False", "b/agent-b/"}, "agent-a"},
 		"no agent on gateways": {[]string{"n/agent-n/True"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -24,10 +24,10 @@ func TestAReadyGatewayIsAskedFirst(t *testing.T) {
 	}
 }
 
-func TestOfKubectlsWordsOnlyThoseForPeopleAreShown(t *testing.T) {
+func TestErrorsOfKubectlOmitItsLog(t *testing.T) {
 	const log = `E1123 00:26:46.839447   15932 memcache.go:265] "Unhandled Error" err="connection refused"` + "\n"
 	assert.Equal(t, "The connection to the server localhost:8080 was refused",
-		complaintOf(log+log+"The connection to the server localhost:8080 was refused\n"))
-	assert.Equal(t, "error: context \"west\" does not exist", complaintOf("error: context \"west\" does not exist\n"))
-	assert.Equal(t, "Error 1234 is no line of a log", complaintOf("Error 1234 is no line of a log"))
+		kubectlMessage(log+log+"The connection to the server localhost:8080 was refused\n"))
+	assert.Equal(t, "error: context \"west\" does not exist", kubectlMessage("error: context \"west\" does not exist\n"))
+	assert.Equal(t, "Error 1234 is no line of a log", kubectlMessage("Error 1234 is no line of a log"))
 }

@@ -13,16 +13,17 @@ func newLeaveCommand(a *app) *cobra.Command {
 	var yes, force bool
 	cmd := &cobra.Command{
 		Use:   "leave",
-		Short: "Take this datacenter out of the federation",
-		Long: `Takes this datacenter out of the federation: the catalog forgets it, the others
-stop trusting it at once, and this host's tunnels, routes and firewall rules
-that Meshway made are removed. With --force also when no leader can be told.`,
+		Short: "Remove this datacenter from its federation",
+		Long: `Removes this datacenter from its federation: the catalog deletes it, the other
+members stop trusting it at once, and the tunnels, routes and firewall rules of
+Meshway on this host are removed. With --force it leaves even if no leader can
+be reached.`,
 		Example: `  meshctl leave
   meshctl leave --yes
-  meshctl leave --yes --force           # the federation is gone or cannot be reached`,
+  meshctl leave --yes --force           # the federation cannot be reached`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.confirm(cmd.Context(), yes, "taking this datacenter out of the federation"); err != nil {
+			if err := a.confirm(cmd.Context(), yes, "removing this datacenter from its federation"); err != nil {
 				return err
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
@@ -32,7 +33,7 @@ that Meshway made are removed. With --force also when no leader can be told.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&force, "force", false, "leave also when the catalog cannot be told")
+	cmd.Flags().BoolVar(&yes, "yes", false, "skip the confirmation")
+	cmd.Flags().BoolVar(&force, "force", false, "leave even if the catalog cannot be updated")
 	return cmd
 }

@@ -15,8 +15,8 @@ import (
 func newMembersCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "members",
-		Short: "List the datacenters, their gateways and prefixes",
-		Long:  `Lists who is in the federation, as this gateway's copy of the catalog has it.`,
+		Short: "List datacenters with their gateways and prefixes",
+		Long:  `Lists the members of the federation from this gateway's copy of the catalog.`,
 		Example: `  meshctl members
   meshctl members -o json | jq -r '.datacenters[].name'`,
 		Args: noArguments(),
@@ -58,7 +58,8 @@ func membersTable(snapshot status.Snapshot, wide bool) human.Table {
 	return table
 }
 
-// memberRow shows what belongs to the datacenter with its first gateway only.
+// memberRow shows the columns of the datacenter only in the row of its first
+// gateway.
 func memberRow(at time.Time, dc status.Datacenter, g status.Gateway, first, wide bool) []human.Cell {
 	services, joined, prefixes := "", "", ""
 	if first {

@@ -57,7 +57,8 @@ func setOneOf(target *string, s string, allowed []string) error {
 	return nil
 }
 
-// print writes a result to stdout: view for programs, or what table writes for people.
+// print writes a result to stdout: view as JSON or YAML, or the text that table
+// writes.
 func (a *app) print(view any, table func(io.Writer) error) error {
 	if !a.structured() {
 		return table(a.out)
@@ -71,8 +72,8 @@ func (a *app) print(view any, table func(io.Writer) error) error {
 	return a.printJSON(b.Bytes())
 }
 
-// printJSON writes a JSON document as --output says: indented, or as YAML
-// with the same keys in the same order.
+// printJSON writes a JSON document in the format of --output: indented, or as
+// YAML with the same keys in the same order.
 func (a *app) printJSON(document []byte) error {
 	if a.options.output == formatYAML {
 		text, err := yaml.JSONToYAML(document)
@@ -90,11 +91,13 @@ func (a *app) printJSON(document []byte) error {
 	return err
 }
 
+// structured reports whether the output is for programs.
 func (a *app) structured() bool {
 	return a.options.output == formatJSON || a.options.output == formatYAML
 }
 
-// table prints a table that fits the terminal, or says that there is nothing in it.
+// table prints a table that fits the terminal. For a table without rows it
+// prints the sentence nothing on stderr.
 func (a *app) table(t human.Table, nothing string) func(io.Writer) error {
 	return func(w io.Writer) error {
 		if len(t.Rows) == 0 {
@@ -105,7 +108,7 @@ func (a *app) table(t human.Table, nothing string) func(io.Writer) error {
 	}
 }
 
-// line prints one sentence for people.
+// line prints one line of text.
 func line(format string, args ...any) func(io.Writer) error {
 	return func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, human.Clean(fmt.Sprintf(format, args...)))
@@ -113,7 +116,8 @@ func line(format string, args ...any) func(io.Writer) error {
 	}
 }
 
-// hint says on stderr what to do next. Programs do not want it.
+// hint prints a line on stderr, such as the next step, unless the output is
+// structured.
 func (a *app) hint(format string, args ...any) {
 	if !a.structured() {
 		fmt.Fprintf(a.err, "%s\n", a.paint(a.err).Paint(human.Dim, human.Clean(fmt.Sprintf(format, args...))))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatPeopleAndProgramsSee(t *testing.T) {
+func TestOutputMatchesTheGoldenFiles(t *testing.T) {
 	for name, args := range map[string][]string{
 		"status-json":       {"status", "-o", "json"},
 		"status-yaml":       {"status", "-o", "yaml"},
@@ -38,28 +38,28 @@ func TestWhatPeopleAndProgramsSee(t *testing.T) {
 		"exit-codes":        {"help", "exit-codes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := meshctl(t, &operator{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps()}, args...)
+			r := meshctl(t, &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps()}, args...)
 			require.Equal(t, exitOK, r.code, r.err)
 			golden(t, name, r.out)
 		})
 	}
 }
 
-func TestStatusAnswersFromTopToBottom(t *testing.T) {
+func TestStatusMatchesTheGoldenFiles(t *testing.T) {
 	for name, test := range map[string]struct {
 		snapshot status.Snapshot
 		format   string
 		code     int
 	}{
 		"status-healthy":    {healthy(), "table", exitOK},
-		"status-node":       {ofNode(), "table", exitOK},
-		"status-problems":   {troubled(), "table", exitProblems},
+		"status-node":       {onNode(), "table", exitOK},
+		"status-problems":   {withProblems(), "table", exitProblems},
 		"status-standalone": {standalone(), "table", exitOK},
-		"status-wide":       {troubled(), "wide", exitProblems},
+		"status-wide":       {withProblems(), "wide", exitProblems},
 		"status-dataplane":  {failingDataplane(), "table", exitProblems},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := meshctl(t, &operator{snapshot: test.snapshot}, "status", "-o", test.format)
+			r := meshctl(t, &fakeMeshd{snapshot: test.snapshot}, "status", "-o", test.format)
 			assert.Equal(t, test.code, r.code)
 			assert.Empty(t, r.err)
 			golden(t, name, r.out)
@@ -67,7 +67,7 @@ func TestStatusAnswersFromTopToBottom(t *testing.T) {
 	}
 }
 
-func TestStructuredOutputIsAllThatGoesToStdout(t *testing.T) {
+func TestStructuredOutputIsTheOnlyOutput(t *testing.T) {
 	for _, args := range [][]string{
 		{"status"},
 		{"members"},
@@ -87,7 +87,7 @@ func TestStructuredOutputIsAllThatGoesToStdout(t *testing.T) {
 		{"version"},
 		{"service", "deregister", "web"},
 	} {
-		o := &operator{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps(), removed: 1}
+		o := &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps(), removed: 1}
 		r := meshctl(t, o, append(args, "-o", "json")...)
 		assert.Equal(t, exitOK, r.code, args)
 		assert.True(t, json.Valid([]byte(r.out)), "%v: %s", args, r.out)
@@ -95,9 +95,9 @@ func TestStructuredOutputIsAllThatGoesToStdout(t *testing.T) {
 	}
 }
 
-func TestEmptyListsAreEmptyInJSONAndASentenceForPeople(t *testing.T) {
-	assert.Contains(t, meshctl(t, &operator{}, "services", "-o", "json").out, `"services": []`)
-	r := meshctl(t, &operator{}, "services")
+func TestEmptyListIsEmptyInJSONAndASentenceInATable(t *testing.T) {
+	assert.Contains(t, meshctl(t, &fakeMeshd{}, "services", "-o", "json").out, `"services": []`)
+	r := meshctl(t, &fakeMeshd{}, "services")
 	assert.Empty(t, r.out)
 	assert.Equal(t, "no services\n", r.err)
 }
@@ -111,24 +111,24 @@ func TestUnknownFieldsOfANewerMeshdSurvive(t *testing.T) {
 
 func TestNoEscapeSequencesWhenNotATerminal(t *testing.T) {
 	for _, args := range [][]string{{"status"}, {"routes"}, {"token", "list"}, {"raft", "list-peers"}, {"join", "token"}, {"bogus"}, {"init"}} {
-		r := meshctl(t, &operator{snapshot: troubled(), report: routesReport(), steps: joinSteps()}, args...)
+		r := meshctl(t, &fakeMeshd{snapshot: withProblems(), report: routesReport(), steps: joinSteps()}, args...)
 		assert.NotContains(t, r.out+r.err, "\x1b", args)
 	}
 }
 
 func TestColourCanBeForced(t *testing.T) {
-	r := meshctl(t, &operator{snapshot: troubled()}, "status", "--color", "always")
+	r := meshctl(t, &fakeMeshd{snapshot: withProblems()}, "status", "--color", "always")
 	assert.Contains(t, r.out, "\x1b[31m")
 }
 
-func TestTextOfOthersCannotSteerTheTerminal(t *testing.T) {
-	snapshot := troubled()
+func TestReceivedTextCannotControlTheTerminal(t *testing.T) {
+	snapshot := withProblems()
 	snapshot.Problems[0].Message = "\x1b[2Jgone"
 	snapshot.Problems[0].Remedy = "a\x07b"
 	snapshot.Datacenters[1].Gateways[0].Endpoint = "\x1b]0;title\x07"
 	snapshot.Federation.Name = "\x1b[1m"
 	snapshot.Self.Overlay = "\x1b[1m"
-	r := meshctl(t, &operator{snapshot: snapshot}, "status")
+	r := meshctl(t, &fakeMeshd{snapshot: snapshot}, "status")
 	assert.NotContains(t, r.out, "\x1b")
 	assert.NotContains(t, r.out, "\x07")
 }

@@ -13,27 +13,27 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// dialStdio is the command that connects stdin and stdout with meshd: the far
-// end of a pipe.
+// dialStdio is the name of the command that connects stdin and stdout to meshd,
+// at the remote end of a pipe.
 const dialStdio = "dial-stdio"
 
 func newDialStdioCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: dialStdio, Hidden: true, Args: noArguments(),
 		GroupID: groupOther,
-		Short:   "Connect stdin and stdout with meshd's socket",
-		Long: `Copies stdin to meshd's socket and what meshd answers to stdout. meshctl --context
-runs it in the agent's container, at the far end of kubectl exec.`,
+		Short:   "Connect stdin and stdout to the socket of meshd",
+		Long: `Copies stdin to the socket of meshd, and the answers of meshd to stdout. meshctl
+--context runs this command in the agent's container through kubectl exec.`,
 		Example: `  kubectl exec -i POD -c meshd -- meshctl dial-stdio`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var dialer net.Dialer
 			conn, err := dialer.DialContext(cmd.Context(), "unix", a.options.socket)
 			if err != nil {
-				return fmt.Errorf("connect with meshd: %w", err)
+				return fmt.Errorf("connect to meshd: %w", err)
 			}
 			defer conn.Close()
 			go func() {
-				_, _ = io.Copy(conn, a.in) // ends with stdin; an error shows on the way back
+				_, _ = io.Copy(conn, a.in) // ends with stdin; the other direction reports errors
 				_ = conn.(*net.UnixConn).CloseWrite()
 			}()
 			_, err = io.Copy(a.out, conn)
@@ -42,35 +42,35 @@ runs it in the agent's container, at the far end of kubectl exec.`,
 	}
 }
 
-// pipe is a connection through a process's stdin and stdout.
+// pipe is a connection through the stdin and stdout of a process.
 type pipe struct {
 	io.WriteCloser
 	io.Reader
-	cmd       *exec.Cmd
-	complaint *bytes.Buffer
+	cmd    *exec.Cmd
+	stderr *bytes.Buffer
 }
 
 var _ net.Conn = (*pipe)(nil)
 
 func startPipe(cmd *exec.Cmd) (*pipe, error) {
-	p := &pipe{cmd: cmd, complaint: new(bytes.Buffer)}
+	p := &pipe{cmd: cmd, stderr: new(bytes.Buffer)}
 	var err, err2 error
 	p.WriteCloser, err = cmd.StdinPipe()
 	p.Reader, err2 = cmd.StdoutPipe()
-	cmd.Stderr = p.complaint
+	cmd.Stderr = p.stderr
 	if err := errors.Join(err, err2, cmd.Start()); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	return p, nil
 }
 
-// Read reads what the process writes. When it ends before it has written
-// anything, its complaint is the error.
+// Read reads the stdout of the process. If the process fails without output,
+// Read returns its stderr as the error.
 func (p *pipe) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
 	if n == 0 && errors.Is(err, io.EOF) && p.cmd.Wait() != nil {
-		if text := strings.TrimSpace(p.complaint.String()); text != "" {
-			return 0, &fault{code: exitUnreachable, message: "the agent cannot be reached through kubectl: " + text, remedy: "see whether the agent's pod is ready"}
+		if text := strings.TrimSpace(p.stderr.String()); text != "" {
+			return 0, &fault{code: exitUnreachable, message: "cannot reach the agent through kubectl: " + text, remedy: "check that the agent's pod is ready"}
 		}
 	}
 	return n, err
@@ -80,9 +80,9 @@ func (p *pipe) Read(b []byte) (int, error) {
 func (p *pipe) Close() error {
 	_ = p.WriteCloser.Close()
 	if p.cmd.Process != nil {
-		_ = p.cmd.Process.Kill() // it may have ended by itself
+		_ = p.cmd.Process.Kill() // fails if the process has ended
 	}
-	_ = p.cmd.Wait() // its end is all that is wanted
+	_ = p.cmd.Wait() // the exit code of a killed process does not matter
 	return nil
 }
 

@@ -15,13 +15,14 @@ import (
 // spinnerPeriod is the time between two frames on a terminal.
 const spinnerPeriod = 100 * time.Millisecond
 
-// openStream starts a call of which meshd tells the steps.
+// openStream starts a call whose steps meshd streams.
 type openStream func() (*connect.ServerStreamForClient[controlpb.Progress], error)
 
-// follow shows the steps of a call as they are done. What names the whole.
+// follow runs a call and prints each step when it is done. what names the whole
+// call, such as "joining".
 func (a *app) follow(ctx context.Context, what string, open openStream) error {
 	if ctx.Err() != nil {
-		return ctx.Err() // nothing has begun
+		return ctx.Err() // nothing was started
 	}
 	steps, ended := make(chan *controlpb.Progress), make(chan error, 1)
 	go func() {
@@ -38,7 +39,7 @@ func (a *app) follow(ctx context.Context, what string, open openStream) error {
 	if err != nil {
 		p.fail()
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return &fault{code: exitInterrupted, message: "interrupted", remedy: "what has begun goes on in meshd: see `meshctl status`"}
+			return &fault{code: exitInterrupted, message: "interrupted", remedy: "check `meshctl status`: meshd continues the operation"}
 		}
 		return err
 	}
@@ -48,8 +49,8 @@ func (a *app) follow(ctx context.Context, what string, open openStream) error {
 	return nil
 }
 
-// receive opens a stream, passes its messages on and closes it. It ends with
-// the context that open uses.
+// receive opens a stream, sends its messages to steps and closes it. It ends
+// with the context that open uses.
 func receive(open openStream, steps chan<- *controlpb.Progress) error {
 	stream, err := open()
 	if err != nil {
@@ -59,27 +60,27 @@ func receive(open openStream, steps chan<- *controlpb.Progress) error {
 	for stream.Receive() {
 		step := stream.Msg()
 		done = done || step.GetDone()
-		steps <- step // run reads until the channel is closed
+		steps <- step // progress.run reads until the channel is closed
 	}
 	err = errors.Join(stream.Err(), stream.Close())
 	if err == nil && !done {
-		return &fault{code: exitFailure, message: "meshd ended before it was done", remedy: "see `meshctl status` and the log of meshd"}
+		return &fault{code: exitFailure, message: "meshd stopped before the operation was done", remedy: "check `meshctl status` and the log of meshd"}
 	}
 	return err
 }
 
-// progress draws steps, one line each with the time it took. On a terminal a
-// line spins below them until the next one is done.
+// progress prints steps, one line each with its duration. On a terminal a
+// spinner shows that the next step is running.
 type progress struct {
 	w      io.Writer
 	paint  human.Painter
 	what   string
-	width  int // of the terminal, 0: not known
-	live   bool
-	silent bool
+	width  int  // of the terminal; 0 if unknown
+	live   bool // w is a terminal
+	silent bool // print nothing, only collect steps
 	now    func() time.Time
 	steps  []stepView
-	began  time.Time // the step that is under way
+	began  time.Time // of the current step
 	frame  int
 }
 
@@ -118,7 +119,7 @@ func (p *progress) done(step *controlpb.Progress) {
 	}
 }
 
-// fail ends the line that spins.
+// fail replaces the spinner by a failure mark.
 func (p *progress) fail() {
 	if p.live {
 		p.draw(p.paint.Paint(human.Bad, "✗"), p.what, p.now().Sub(p.began))
@@ -135,8 +136,8 @@ func (p *progress) spin() {
 	p.draw(string(frames[p.frame%len(frames)]), p.what, p.now().Sub(p.began))
 }
 
-// draw writes over the line that the cursor is on. A message that would wrap
-// is truncated, since only one line can be overwritten.
+// draw overwrites the line of the cursor. It truncates the message to the width
+// of the terminal, since only one line can be overwritten.
 func (p *progress) draw(mark, message string, took time.Duration) {
 	duration := human.Duration(took)
 	if p.width > 0 {

@@ -14,7 +14,7 @@ import (
 func newRaftCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "raft",
-		Short: "See and change who votes on the catalog",
+		Short: "Inspect and change the Raft members of the catalog",
 		Example: `  meshctl raft list-peers
   meshctl raft transfer-leader west/gw1
   meshctl raft remove-peer north/gw1`,
@@ -27,9 +27,9 @@ func newListPeersCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:        "list-peers",
 		SuggestFor: []string{"peers", "list", "ls"},
-		Short:      "List the members of the catalog, who leads and who is healthy",
-		Long: `Lists the members of the catalog. Only the leader knows how long ago each was
-heard: run it there to see LAST CONTACT.`,
+		Short:      "List the Raft members of the catalog",
+		Long: `Lists the Raft members of the catalog with their suffrage, the leader and their
+health. Only the leader measures LAST CONTACT: run the command there to see it.`,
 		Example: `  meshctl raft list-peers
   meshctl raft list-peers -o json`,
 		Args: noArguments(),
@@ -87,8 +87,9 @@ func yesNo(value bool, yes, no human.Color) human.Cell {
 func newTransferCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "transfer-leader [ID]",
-		Short: "Hand leadership to another voter",
-		Long:  `Hands leadership to the voter with the given id, or to the one most up to date.`,
+		Short: "Transfer leadership to another voter",
+		Long: `Transfers leadership to the voter with the given id, or to the one whose log is
+most up to date.`,
 		Example: `  meshctl raft transfer-leader
   meshctl raft transfer-leader west/gw1`,
 		Args:              positional(0, 1, "one gateway id"),
@@ -99,7 +100,7 @@ func newTransferCommand(a *app) *cobra.Command {
 				transfer.To = args[0]
 			}
 			request := &controlpb.OperateRequest{Operation: &controlpb.OperateRequest_TransferLeader{TransferLeader: transfer}}
-			return operate(cmd, a, request, "leadership handed to "+orElse(transfer.GetTo(), "another voter"))
+			return operate(cmd, a, request, "leadership transferred to "+orElse(transfer.GetTo(), "another voter"))
 		},
 	}
 }
@@ -108,9 +109,9 @@ func newRemovePeerCommand(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "remove-peer ID",
-		Short: "Remove a gateway that is gone for good",
-		Long: `Removes a gateway from the members of the catalog. Meant for one that is gone for
-good; a datacenter that still runs is taken out with ` + "`meshctl leave`" + ` over there.`,
+		Short: "Remove a gateway that is permanently lost",
+		Long: `Removes a gateway that is permanently lost from the Raft members of the catalog.
+For a datacenter that still runs, use ` + "`meshctl leave`" + ` there.`,
 		Example: `  meshctl raft remove-peer north/gw1
   meshctl raft remove-peer north/gw1 --yes`,
 		Args:              positional(1, 1, "a gateway id"),
@@ -123,7 +124,7 @@ good; a datacenter that still runs is taken out with ` + "`meshctl leave`" + ` o
 			return operate(cmd, a, request, "peer "+args[0]+" removed")
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&yes, "yes", false, "skip the confirmation")
 	return cmd
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// recovery is what the flags of recover say.
+// recovery holds the flags of recover.
 type recovery struct {
 	dataDir, meshd string
 	peers          []string
@@ -21,14 +21,14 @@ func newRecoverCommand(a *app) *cobra.Command {
 	var r recovery
 	cmd := &cobra.Command{
 		Use:   "recover --peer ID [--peer ID]…",
-		Short: "Bring the catalog back when its quorum is lost for good",
-		Long: `For when most voters are gone for good, so that no leader can ever be elected.
-The copy of the catalog on the gateways that remain becomes the truth, with the
+		Short: "Recover the catalog after its quorum is permanently lost",
+		Long: `Recovers the catalog when most voters are permanently lost and no leader can be
+elected. The catalog of the surviving gateways becomes authoritative, with the
 given gateways as its only voters; writes that only lost voters had are lost.
 
-Stop meshd on all gateways that remain, run this on each of them with the same
-peers, start them again. It runs ` + "`meshd recover`" + ` on this host, which keeps a copy
-of what was there before.`,
+Stop meshd on all surviving gateways, run this command on each of them with the
+same peers, then start meshd again. The command runs ` + "`meshd recover`" + ` on this
+host, which keeps a backup of the previous state.`,
 		Example: `  systemctl stop meshd
   meshctl raft recover --peer east/gw1 --peer west/gw1
   systemctl start meshd && meshctl raft list-peers`,
@@ -37,24 +37,24 @@ of what was there before.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.dataDir, "data-dir", "/var/lib/meshway", "data directory of meshd on this host")
-	flags.StringArrayVar(&r.peers, "peer", nil, "gateway id that votes from now on (repeatable)")
-	flags.BoolVar(&r.yes, "yes", false, "do not ask")
-	flags.StringVar(&r.meshd, "meshd", "meshd", "the meshd program")
+	flags.StringArrayVar(&r.peers, "peer", nil, "id of a gateway that becomes a voter (repeatable)")
+	flags.BoolVar(&r.yes, "yes", false, "skip the confirmation")
+	flags.StringVar(&r.meshd, "meshd", "meshd", "path of the meshd program")
 	return cmd
 }
 
 func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	switch {
 	case r.dataDir == "":
-		return &fault{code: exitUsage, message: "which data directory?", field: "--data-dir", remedy: "give that of meshd on this host, such as /var/lib/meshway", usage: cmd.UseLine()}
+		return &fault{code: exitUsage, message: "the data directory is missing", field: "--data-dir", remedy: "give the data directory of meshd on this host, such as /var/lib/meshway", usage: cmd.UseLine()}
 	case len(r.peers) == 0:
-		return &fault{code: exitUsage, message: "who votes from now on?", field: "--peer", remedy: "give the id of this gateway, such as east/gw1, and of each other survivor", usage: cmd.UseLine()}
+		return &fault{code: exitUsage, message: "the future voters are missing", field: "--peer", remedy: "give the ids of this gateway, such as east/gw1, and of each other surviving gateway", usage: cmd.UseLine()}
 	}
 	args := []string{"recover", "--data-dir", r.dataDir}
 	for _, peer := range r.peers {
 		args = append(args, "--peer", peer)
 	}
-	fmt.Fprintf(a.err, "the copy of the catalog in %s becomes the truth, with the voters %s;\nwrites that only lost voters had are lost. This will run: %s %s\n",
+	fmt.Fprintf(a.err, "The catalog in %s becomes authoritative, with the voters %s;\nwrites that only lost voters had are lost. This runs: %s %s\n",
 		human.Clean(r.dataDir), human.Clean(strings.Join(r.peers, ", ")), human.Clean(r.meshd), human.Clean(strings.Join(args, " ")))
 	if err := a.confirm(cmd.Context(), r.yes, "recovering the catalog from "+r.dataDir); err != nil {
 		return err
@@ -63,12 +63,12 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		return &fault{code: exitFailure, message: fmt.Sprintf("meshd recover ended with exit code %d", exit.ExitCode()), remedy: "it said above why; nothing else was done"}
+		return &fault{code: exitFailure, message: fmt.Sprintf("meshd recover failed with exit code %d", exit.ExitCode()), remedy: "read its error message above; meshctl changed nothing"}
 	case errors.Is(err, exec.ErrNotFound):
 		return &fault{code: exitFailure, message: "run meshd: " + err.Error(), field: "--meshd", remedy: "give the path of meshd with --meshd"}
 	case err != nil:
 		return fmt.Errorf("run meshd recover: %w", err)
 	}
-	a.hint("next: when all that remain are recovered, start meshd on them, then `meshctl raft list-peers`")
+	a.hint("next: when all surviving gateways are recovered, start meshd on them, then run `meshctl raft list-peers`")
 	return a.print(doneView{Done: true}, line("catalog recovered"))
 }

@@ -14,15 +14,15 @@ import (
 const (
 	defaultSocket  = "/run/meshway/meshd.sock"
 	defaultTimeout = 30 * time.Second
-	longTimeout    = 5 * time.Minute // of join, leave and snapshots
+	longTimeout    = 5 * time.Minute // of join, leave, drain, dns and snapshots
 )
 
 // The groups of commands in help.
 const (
 	groupFederation = "federation"
-	groupLook       = "look"
+	groupInspect    = "inspect"
 	groupServices   = "services"
-	groupTend       = "tend"
+	groupGateway    = "gateway"
 	groupCatalog    = "catalog"
 	groupOther      = "other"
 )
@@ -31,34 +31,35 @@ func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "meshctl",
 		Short: "Operate a Meshway federation",
-		Long: `meshctl operates a Meshway federation: clusters and sites in one network, over
-WireGuard tunnels, with one catalog. It speaks to the meshd of this host, or with
---context to that of a Kubernetes cluster.`,
-		Example: `  meshctl init                          # east: make a federation
-  meshctl token create                  # east: print a token
-  meshctl join -                        # west: paste it
-  meshctl status                        # am I in, who is reachable, what is wrong`,
+		Long: `meshctl operates a Meshway federation: Kubernetes clusters and sites that form
+one network over WireGuard tunnels and share one catalog. It connects to the
+meshd of this host or, with --context, to a meshd of a Kubernetes cluster.`,
+		Example: `  meshctl init                          # on east: create a federation
+  meshctl token create                  # on east: create a join token
+  meshctl join -                        # on west: paste the token
+  meshctl status                        # show reachability and problems`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.AddGroup(
-		&cobra.Group{ID: groupFederation, Title: "Make and join a federation:"},
-		&cobra.Group{ID: groupLook, Title: "See how it is:"},
+		&cobra.Group{ID: groupFederation, Title: "Create and join a federation:"},
+		&cobra.Group{ID: groupInspect, Title: "Inspect:"},
 		&cobra.Group{ID: groupServices, Title: "Services:"},
-		&cobra.Group{ID: groupTend, Title: "Work on a gateway:"},
-		&cobra.Group{ID: groupCatalog, Title: "Tend the catalog:"},
+		&cobra.Group{ID: groupGateway, Title: "Maintain a gateway:"},
+		&cobra.Group{ID: groupCatalog, Title: "Maintain the catalog:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
 	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a), newDatacenterCommand(a))
-	addGrouped(root, groupLook, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
+	addGrouped(root, groupInspect, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
 	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
-	addGrouped(root, groupTend, newDrainCommand(a), newUndrainCommand(a))
+	addGrouped(root, groupGateway, newDrainCommand(a), newUndrainCommand(a))
 	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))
 	addGrouped(root, groupOther, newVersionCommand(a))
 	root.AddCommand(newExitCodesTopic(), newDialStdioCommand(a))
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	globalFlags(a, root)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	asParent(root)
 	root.SetFlagErrorFunc(flagError)
 	return root
@@ -78,20 +79,20 @@ func globalFlags(a *app, root *cobra.Command) {
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.options.socket, "socket", socket, "unix socket of meshd (env MESHWAY_SOCKET)")
-	flags.StringVar(&a.options.cluster.context, "context", "", "speak to the meshd of a Kubernetes cluster, by this context of kubectl")
+	flags.StringVar(&a.options.cluster.context, "context", "", "use the meshd of a Kubernetes cluster, through this kubectl context")
 	flags.StringVar(&a.options.cluster.namespace, "meshway-namespace", chartNamespace, "namespace of the chart in that cluster")
-	flags.StringVar(&a.options.cluster.node, "node", "", "with --context: speak to the meshd of this node, gateway or not")
+	flags.StringVar(&a.options.cluster.node, "node", "", "with --context: use the meshd of this node, gateway or not")
 	flags.VarP(&a.options.output, "output", "o", "output format")
-	flags.DurationVar(&a.options.timeout, "timeout", defaultTimeout, "longest wait for an answer; join, leave and snapshots: 5m unless given")
-	flags.Var(&a.options.color, "color", "colour: auto is on a terminal, unless NO_COLOR is set")
-	// The names are those of flags made above: the errors cannot happen.
+	flags.DurationVar(&a.options.timeout, "timeout", defaultTimeout, "maximum time to wait for an answer; 5m for join, leave, drain, dns and snapshot")
+	flags.Var(&a.options.color, "color", "colored output; auto: on a terminal, unless NO_COLOR is set")
+	// The flags exist since the lines above: the errors cannot occur.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputFormats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colorModes(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-// asParent makes a command that only holds others: alone it shows its help,
-// with an unknown word it says which was meant. (cobra's own check covers the
-// root only, and answers in four lines.)
+// asParent makes cmd a command that only groups others: without arguments it
+// prints its help, an unknown subcommand is an error with a suggestion. (cobra
+// checks the root only, and its message has four lines.)
 func asParent(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -109,8 +110,8 @@ func asParent(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// positional checks the number of arguments and says in one line what is
-// wanted. It never repeats what was typed: that may be a token.
+// positional checks the number of arguments; what describes them in the error.
+// The error never repeats an argument, which may be a token.
 func positional(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		var f *fault
@@ -131,7 +132,7 @@ func positional(least, most int, what string) cobra.PositionalArgs {
 
 func noArguments() cobra.PositionalArgs { return positional(0, 0, "no arguments") }
 
-// flagError says what is wrong with a flag, and which was meant.
+// flagError turns an error of pflag into a fault with a suggestion.
 func flagError(cmd *cobra.Command, err error) error {
 	f := usagef("%s", err.Error())
 	f.usage = cmd.UseLine()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -21,10 +22,10 @@ import (
 func newRoutesCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "routes [ADDRESS]",
-		Short: "Show the kernel's routes, who put them there, and their tunnels",
-		Long: `Shows Meshway's routing table as the kernel has it: each route, what it is for,
-who put it there, through which tunnel it leads, and whether it is as it should
-be. With an address: the kernel's own answer for a packet to it.`,
+		Short: "Show the kernel's routes and their tunnels",
+		Long: `Shows Meshway's routing table in the kernel: each route with its kind,
+datacenter and tunnels, whether it is installed as planned, and the protocol
+that created it. With an address, shows the kernel's route to that address.`,
 		Example: `  meshctl routes
   meshctl routes 10.42.0.17
   meshctl routes -o json | jq '.routes[] | select(.state != "installed")'`,
@@ -64,6 +65,7 @@ func showRoutes(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 	return a.table(routesTable(report.Routes), "no routes: no other datacenter is known")(a.out)
 }
 
+// explainDestination prints the kernel's route to one address.
 func explainDestination(w io.Writer, d status.Destination) error {
 	fmt.Fprintln(w, human.Clean(d.Verdict))
 	for _, fact := range []struct{ label, value string }{
@@ -99,7 +101,7 @@ func tableName(table int) string {
 	case 255:
 		return "255 (local)"
 	default:
-		return fmt.Sprint(table)
+		return strconv.Itoa(table)
 	}
 }
 
@@ -121,7 +123,7 @@ func routesTable(list []status.Route) human.Table {
 		{Title: "DATACENTER", Min: 10},
 		{Title: "VIA", Min: 10},
 		{Title: "STATE"},
-		{Title: "PUT BY", Drop: 2},
+		{Title: "PROTOCOL", Drop: 2},
 		{Title: "SOURCE", Drop: 1},
 	}}
 	for _, r := range list {
@@ -175,8 +177,8 @@ func stateColor(state string) human.Color {
 	}
 }
 
-// protocolName says who put a route there (rtm_protocol of rtnetlink(7); the
-// numbers of routing daemons are those of iproute2's rt_protos).
+// protocolName returns the name of the program that created a route (rtm_protocol
+// of rtnetlink(7); the numbers of routing daemons are from iproute2's rt_protos).
 func protocolName(protocol int) string {
 	switch protocol {
 	case routes.DefaultProtocol:
@@ -194,6 +196,6 @@ func protocolName(protocol int) string {
 	case 186:
 		return "bgp"
 	default:
-		return fmt.Sprintf("protocol %d", protocol)
+		return strconv.Itoa(protocol)
 	}
 }

@@ -28,7 +28,7 @@ func newServiceCommand(a *app) *cobra.Command {
 	return asParent(cmd)
 }
 
-// registration is what the flags of register say.
+// registration holds the flags of register.
 type registration struct {
 	namespace, instance, address string
 	ports                        []string
@@ -38,14 +38,14 @@ type registration struct {
 func newRegisterCommand(a *app) *cobra.Command {
 	var r registration
 	cmd := &cobra.Command{
-		Use:   "register NAME --address ADDRESS --port [NAME:]PORT[/tcp|udp]",
+		Use:   "register NAME --address ADDRESS --port PORT",
 		Short: "Register an instance of a service",
-		Long: `Registers an instance of a service of this datacenter in the catalog, for all
-datacenters to see. Registering it again replaces it. Without a leader it is kept
-on disk and written as soon as there is one.`,
+		Long: `Registers an instance of a service of this datacenter in the catalog, where all
+datacenters see it. Registering it again replaces it. Without a leader meshd
+keeps the registration on disk and writes it when a leader is elected.`,
 		Example: `  meshctl service register web --address 10.1.0.5 --port 80/tcp
-  meshctl service register dns --address 10.1.0.9 --port dns:53/udp --port dns-tcp:53/tcp
-  meshctl service register web --instance b --address 10.1.0.6 --port 80 --label version=2`,
+  meshctl service register dns --address 10.1.0.9 --port a:53/udp --port b:53
+  meshctl service register web --instance b --address 10.1.0.6 --port 80`,
 		Args: positional(1, 1, "the name of a service"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			service, err := r.service(args[0])
@@ -58,10 +58,10 @@ on disk and written as soon as there is one.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&r.address, "address", "", "IP address at which it answers, in one of this datacenter's prefixes")
-	flags.StringArrayVar(&r.ports, "port", nil, "port, such as 80, 53/udp or http:80/tcp (repeatable)")
+	flags.StringVar(&r.address, "address", "", "IP address of the instance, in one of this datacenter's prefixes")
+	flags.StringArrayVar(&r.ports, "port", nil, "[NAME:]PORT[/tcp|udp], such as 80, 53/udp or http:80/tcp (repeatable)")
 	flags.StringVar(&r.namespace, "namespace", defaultNamespace, "namespace of the service")
-	flags.StringVar(&r.instance, "instance", "", "name of this instance among those of the service")
+	flags.StringVar(&r.instance, "instance", "", "name of the instance, unique in the service")
 	flags.StringToStringVar(&r.labels, "label", nil, "label, key=value (repeatable)")
 	return cmd
 }
@@ -69,7 +69,7 @@ on disk and written as soon as there is one.`,
 func (r registration) service(name string) (*catalogpb.Service, error) {
 	address, err := netip.ParseAddr(r.address)
 	if err != nil {
-		return nil, &fault{code: exitUsage, message: fmt.Sprintf("%q is no IP address", r.address), field: "--address", remedy: "give the address at which the service answers, such as 10.1.0.5"}
+		return nil, &fault{code: exitUsage, message: fmt.Sprintf("%q is not an IP address", r.address), field: "--address", remedy: "give the address of the service, such as 10.1.0.5"}
 	}
 	if len(r.ports) == 0 {
 		return nil, &fault{code: exitUsage, message: "a service needs a port", field: "--port", remedy: "give one or more, such as --port 80/tcp"}
@@ -87,10 +87,10 @@ func (r registration) service(name string) (*catalogpb.Service, error) {
 	return service, nil
 }
 
-// parsePort reads [name:]number[/protocol]; the protocol is tcp unless given.
+// parsePort parses [name:]number[/protocol]; the default protocol is tcp.
 func parsePort(text string) (*catalogpb.Port, error) {
 	wrong := &fault{
-		code: exitUsage, message: fmt.Sprintf("%q is no port", text), field: "--port",
+		code: exitUsage, message: fmt.Sprintf("%q is not a port", text), field: "--port",
 		remedy: "write [name:]number[/tcp|udp] with a number from 1 to 65535, such as http:80/tcp",
 	}
 	rest, name := text, ""
@@ -118,7 +118,7 @@ func register(ctx context.Context, a *app, client controlpbconnect.OperatorClien
 	}
 	view := registeredView{Index: response.Msg.GetIndex(), Queued: response.Msg.GetQueued()}
 	if view.Queued {
-		return a.print(view, line("service %s kept here: no leader now, it is written as soon as there is one", service.GetName()))
+		return a.print(view, line("service %s is queued on this gateway: there is no leader now; it is registered when one is elected", service.GetName()))
 	}
 	return a.print(view, line("service %s registered at index %d", service.GetName(), view.Index))
 }
@@ -127,8 +127,9 @@ func newDeregisterCommand(a *app) *cobra.Command {
 	request := &controlpb.DeregisterServiceRequest{}
 	cmd := &cobra.Command{
 		Use:   "deregister NAME",
-		Short: "Take a service of this datacenter out of the catalog",
-		Long:  `Takes all instances of a service of this datacenter out of the catalog, or one.`,
+		Short: "Remove a service of this datacenter from the catalog",
+		Long: `Removes all instances of a service of this datacenter from the catalog, or with
+--instance one of them.`,
 		Example: `  meshctl service deregister web
   meshctl service deregister web --instance b`,
 		Args:              positional(1, 1, "the name of a service"),
@@ -141,7 +142,7 @@ func newDeregisterCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&request.Namespace, "namespace", defaultNamespace, "namespace of the service")
-	cmd.Flags().StringVar(&request.Instance, "instance", "", "only this instance (default: all of this datacenter)")
+	cmd.Flags().StringVar(&request.Instance, "instance", "", "remove only this instance (default: all of this datacenter)")
 	return cmd
 }
 
@@ -153,12 +154,12 @@ func deregister(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 	view := deregisteredView{Removed: response.Msg.GetRemoved(), Queued: response.Msg.GetQueued()}
 	switch {
 	case view.Queued:
-		return a.print(view, line("service %s is taken out as soon as there is a leader", request.GetName()))
+		return a.print(view, line("the removal of service %s is queued on this gateway: there is no leader now; it is done when one is elected", request.GetName()))
 	case view.Removed == 0:
 		return &fault{
 			code: exitFailure, field: "NAME",
-			message: fmt.Sprintf("no such service is registered by this datacenter: %s in namespace %s", request.GetName(), request.GetNamespace()),
-			remedy:  "`meshctl services` lists names, namespaces and instances",
+			message: fmt.Sprintf("this datacenter has not registered a service %s in namespace %s", request.GetName(), request.GetNamespace()),
+			remedy:  "run `meshctl services` to list names, namespaces and instances",
 		}
 	}
 	return a.print(view, line("service %s: %s removed", request.GetName(), human.Count(int(view.Removed), "instance")))

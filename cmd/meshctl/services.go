@@ -37,8 +37,8 @@ func newServicesCommand(a *app) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&request.Namespace, "namespace", "", "only of this namespace (default: all)")
-	cmd.Flags().StringVar(&request.Datacenter, "datacenter", "", "only of this datacenter (default: all)")
+	cmd.Flags().StringVar(&request.Namespace, "namespace", "", "list only services of this namespace (default: all)")
+	cmd.Flags().StringVar(&request.Datacenter, "datacenter", "", "list only services of this datacenter (default: all)")
 	mode.flag(cmd)
 	return cmd
 }
@@ -58,10 +58,11 @@ func listServices(ctx context.Context, a *app, client controlpbconnect.OperatorC
 	return nil
 }
 
+// staleness describes the age of a stale read.
 func staleness(f freshnessView) string {
-	leader := "no leader known"
+	leader := "no known leader"
 	if f.Leader != "" {
-		leader = fmt.Sprintf("leader %s heard %s ago", f.Leader, human.Duration(f.LastContact))
+		leader = fmt.Sprintf("last contact with leader %s %s ago", f.Leader, human.Duration(f.LastContact))
 	}
 	return fmt.Sprintf("from the local copy at index %d; %s", f.Index, leader)
 }

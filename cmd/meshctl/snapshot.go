@@ -18,7 +18,7 @@ import (
 func newSnapshotCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "snapshot",
-		Short: "Save, restore and inspect the catalog",
+		Short: "Save, restore and inspect catalog snapshots",
 		Example: `  meshctl snapshot save backup.snap
   meshctl snapshot inspect backup.snap
   meshctl snapshot restore backup.snap`,
@@ -31,9 +31,10 @@ func newSaveCommand(a *app) *cobra.Command {
 	mode := readConsistent
 	cmd := &cobra.Command{
 		Use:   "save FILE|-",
-		Short: "Save the whole catalog to a file",
-		Long: `Saves the whole catalog to a file of mode 0600, which appears complete or not at
-all; - writes to stdout. Tokens are in it as hashes; there are no private keys.`,
+		Short: "Save the catalog to a file",
+		Long: `Saves the whole catalog to a file of mode 0600, which is written completely or
+not at all; - writes to stdout. A snapshot contains hashes of tokens, and no
+private keys.`,
 		Example: `  meshctl snapshot save backup.snap
   meshctl snapshot save - | age -r KEY > backup.age
   meshctl snapshot save --read stale last-copy.snap    # without a leader`,
@@ -61,15 +62,16 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		_, err := a.out.Write(archive)
 		return err
 	}
-	if err := writeWhole(file, archive); err != nil {
+	if err := writeAtomic(file, archive); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
 	view := savedView{File: file, Index: response.Msg.GetIndex(), Bytes: len(archive)}
 	return a.print(view, line("catalog at index %d saved to %s, %s", view.Index, file, human.Bytes(uint64(len(archive)))))
 }
 
-// writeWhole replaces a file in one step, after its content is on disk.
-func writeWhole(file string, content []byte) (err error) {
+// writeAtomic replaces a file by a new one with mode 0600 whose content is on
+// disk.
+func writeAtomic(file string, content []byte) (err error) {
 	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // mode 0600
 	if err != nil {
 		return err
@@ -91,9 +93,9 @@ func newRestoreCommand(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Replace the whole catalog by a saved one",
-		Long: `Replaces the whole catalog, in all datacenters, by a saved one: what was written
-since is gone. Members that joined since have to join again.`,
+		Short: "Replace the catalog with a saved snapshot",
+		Long: `Replaces the catalog of all datacenters with a saved snapshot. Writes after the
+snapshot are lost; datacenters that joined after it have to join again.`,
 		Example: `  meshctl snapshot inspect backup.snap && meshctl snapshot restore backup.snap
   meshctl snapshot restore backup.snap --yes`,
 		Args: positional(1, 1, "the name of a file"),
@@ -106,8 +108,9 @@ since is gone. Members that joined since have to join again.`,
 			if err != nil {
 				return err
 			}
-			question := fmt.Sprintf("replacing the catalog of all datacenters by %s (index %d, saved %s)", args[0], info.Index, human.Ago(a.now(), info.SavedAt))
-			if err := a.confirm(cmd.Context(), yes, question); err != nil {
+			action := fmt.Sprintf("replacing the catalog of all datacenters with %s (index %d, saved %s)",
+				args[0], info.Index, human.Ago(a.now(), info.SavedAt))
+			if err := a.confirm(cmd.Context(), yes, action); err != nil {
 				return err
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
@@ -120,14 +123,14 @@ since is gone. Members that joined since have to join again.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&yes, "yes", false, "skip the confirmation")
 	return cmd
 }
 
 func readArchive(file string) ([]byte, error) {
 	archive, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault{code: exitFailure, message: "no such file: " + file, field: "FILE", remedy: "`meshctl snapshot save FILE` makes one"}
+		return nil, &fault{code: exitFailure, message: "no such file: " + file, field: "FILE", remedy: "create a snapshot with `meshctl snapshot save FILE`"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
@@ -138,8 +141,8 @@ func readArchive(file string) ([]byte, error) {
 func newInspectCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "inspect FILE",
-		Short:   "Verify a snapshot file and tell what is in it",
-		Long:    `Verifies a snapshot file and tells what is in it. It needs no meshd.`,
+		Short:   "Verify a snapshot file and show its contents",
+		Long:    `Verifies a snapshot file and shows its contents. It works without meshd.`,
 		Example: `  meshctl snapshot inspect backup.snap`,
 		Args:    positional(1, 1, "the name of a file"),
 		RunE: func(_ *cobra.Command, args []string) error {

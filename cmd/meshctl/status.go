@@ -21,12 +21,12 @@ func newStatusCommand(a *app) *cobra.Command {
 	var interval time.Duration
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Am I in, who is leader, who is reachable, what is wrong",
-		Long: `Shows, from top to bottom: whether this gateway is in a federation, who leads the
-catalog, which datacenters are reachable and how that is known (in-tunnel probes
-and the last authenticated packet), and what is wrong with its remedy.
+		Short: "Show membership, leader, reachability and problems",
+		Long: `Shows whether this gateway is in a federation, the leader of the catalog, which
+datacenters are reachable according to probes in the tunnels and the last
+authenticated packet, and problems with their remedies.
 
-Exit code 0: all is well; 3: there are problems of severity error.`,
+The exit code is 3 if there is a problem of severity error, 0 otherwise.`,
 		Example: `  meshctl status
   meshctl status --watch
   meshctl status -o wide
@@ -41,8 +41,8 @@ Exit code 0: all is well; 3: there are problems of severity error.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until Ctrl-C")
-	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "time between two looks with --watch")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "refresh the output until Ctrl-C")
+	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "time between two refreshes with --watch")
 	return cmd
 }
 
@@ -60,8 +60,8 @@ func showStatus(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 	return nil
 }
 
-// failing tells whether the screen has a line of severity error: a problem, or
-// something that the data plane could not do.
+// failing reports whether there is a problem of severity error or the data plane
+// could not be applied.
 func failing(s status.Snapshot) bool {
 	return len(s.Dataplane.Errors) > 0 || slices.ContainsFunc(s.Problems, isError)
 }
@@ -81,8 +81,8 @@ func fetchStatus(ctx context.Context, client controlpbconnect.OperatorClient) (s
 	return snapshot, document, nil
 }
 
-// printStatus hands programs the document as meshd sent it, so that fields
-// which this meshctl does not know are not lost.
+// printStatus prints structured output from the document of meshd itself, so that
+// fields of a newer meshd are not lost.
 func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
 	if a.structured() {
 		return a.printJSON(document)
@@ -96,11 +96,11 @@ func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
 	return err
 }
 
-// watchStatus goes on through errors: a meshd that restarts is what one
-// watches for. Ctrl-C is the regular end.
+// watchStatus refreshes the output until Ctrl-C. It continues after errors, since
+// meshd may be restarting.
 func watchStatus(cmd *cobra.Command, a *app, interval time.Duration) error {
 	if interval <= 0 {
-		return &fault{code: exitUsage, message: "the time between two looks must be positive", field: "--interval"}
+		return &fault{code: exitUsage, message: "the interval must be positive", field: "--interval"}
 	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

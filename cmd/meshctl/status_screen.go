@@ -14,8 +14,8 @@ import (
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 )
 
-// statusScreen draws a snapshot; ages count from the moment of the snapshot,
-// so that the clocks of meshctl's host do not matter.
+// statusScreen renders a snapshot. Ages are relative to the time of the snapshot,
+// so that the clock of meshctl's host does not matter.
 type statusScreen struct {
 	snapshot status.Snapshot
 	width    int
@@ -38,7 +38,7 @@ func (s statusScreen) fprint(w io.Writer) error {
 	if s.snapshot.Queue.Pending > 0 {
 		s.facts(w, "queue", s.queueFacts())
 	}
-	for _, table := range []human.Table{s.datacenters(), s.ways()} {
+	for _, table := range []human.Table{s.datacenters(), s.paths()} {
 		if len(table.Rows) == 0 {
 			continue
 		}
@@ -51,7 +51,7 @@ func (s statusScreen) fprint(w io.Writer) error {
 	return nil
 }
 
-// facts writes one labelled line, wrapped between facts; empty ones are left out.
+// facts writes one labelled line, wrapped between facts. It omits empty facts.
 func (s statusScreen) facts(w io.Writer, label string, facts []human.Cell) {
 	facts = slices.DeleteFunc(facts, func(f human.Cell) bool { return f.Text == "" })
 	if len(facts) > 0 {
@@ -63,7 +63,7 @@ func plainFact(format string, args ...any) human.Cell {
 	return human.Cell{Text: fmt.Sprintf(format, args...)}
 }
 
-// labelled is no fact when there is no value.
+// labelled returns an empty fact if value is empty.
 func labelled(label, value string) human.Cell {
 	if value == "" {
 		return human.Cell{}
@@ -73,7 +73,7 @@ func labelled(label, value string) human.Cell {
 
 func (s statusScreen) headline() string {
 	self, federation := s.snapshot.Self, s.snapshot.Federation
-	who := human.Clean(self.Datacenter + "/" + self.Gateway)
+	id := human.Clean(self.Datacenter + "/" + self.Gateway)
 	name := ""
 	if federation != nil {
 		name = human.Clean(federation.Name)
@@ -81,17 +81,17 @@ func (s statusScreen) headline() string {
 	color, text := human.Warn, ""
 	switch s.snapshot.State {
 	case status.Member:
-		color, text = human.Good, who+" is a member of federation "+name
+		color, text = human.Good, id+" is a member of federation "+name
 	case status.Standalone:
-		text = who + " is in no federation: `meshctl init` makes one, `meshctl join` joins one"
+		text = id + " is in no federation: run `meshctl init` or `meshctl join`"
 	case status.Joining:
-		text = who + " is joining a federation"
+		text = id + " is joining a federation"
 	case status.Leaving:
-		text = who + " is leaving federation " + name
+		text = id + " is leaving federation " + name
 	case status.Node:
-		color, text = human.Good, who+" is a node that is no gateway: it routes to those of its cluster"
+		color, text = human.Good, id+" is a node: it routes through the gateways of its cluster"
 	default:
-		text = who + " is " + human.Clean(string(s.snapshot.State))
+		text = id + " is " + human.Clean(string(s.snapshot.State))
 	}
 	if color == human.Good && failing(s.snapshot) {
 		color = human.Bad
@@ -111,11 +111,12 @@ func (s statusScreen) gatewayFacts() []human.Cell {
 	return append(facts, s.certificate())
 }
 
-// certificateMargin is what a certificate of 24 h has left when its renewal is
-// clearly overdue.
+// certificateMargin is the remaining validity of a 24 h certificate at which its
+// renewal is clearly overdue.
 const certificateMargin = 4 * time.Hour
 
-// certificate is news only when it is about to end.
+// certificate returns a fact only with s.wide or if the certificate is about to
+// expire.
 func (s statusScreen) certificate() human.Cell {
 	c := s.snapshot.Self.Certificate
 	if c == nil {
@@ -160,9 +161,9 @@ func leaderFacts(c status.Catalog) []human.Cell {
 	case c.Role == "leader":
 		return []human.Cell{{Text: "leader here", Color: human.Good}}
 	case c.Leader == "":
-		return []human.Cell{plainFact("%s", c.Role), {Text: "no leader known", Color: human.Bad}}
+		return []human.Cell{plainFact("%s", c.Role), {Text: "no known leader", Color: human.Bad}}
 	default:
-		return []human.Cell{plainFact("%s", c.Role), plainFact("leader %s, heard %s ago", c.Leader, human.Duration(c.LastContact))}
+		return []human.Cell{plainFact("%s", c.Role), plainFact("leader %s, last contact %s ago", c.Leader, human.Duration(c.LastContact))}
 	}
 }
 
@@ -193,7 +194,7 @@ func (s statusScreen) queueFacts() []human.Cell {
 	q := s.snapshot.Queue
 	facts := []human.Cell{{Text: human.Count(q.Pending, "write") + " waiting for a leader", Color: human.Warn}}
 	if !q.Since.IsZero() {
-		facts = append(facts, plainFact("the oldest since %s", human.Duration(s.snapshot.At.Sub(q.Since))))
+		facts = append(facts, plainFact("oldest %s", human.Ago(s.snapshot.At, q.Since)))
 	}
 	return facts
 }
@@ -259,7 +260,7 @@ func (s statusScreen) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 	}
 }
 
-// rejectAfter is how long a WireGuard session lives after its handshake
+// rejectAfter is the lifetime of a WireGuard session after its handshake
 // (REJECT_AFTER_TIME of the WireGuard paper, §6.1).
 const rejectAfter = 180 * time.Second
 
@@ -297,7 +298,7 @@ func (s statusScreen) problems(w io.Writer) {
 		if isError(p) {
 			color = human.Bad
 		}
-		s.problem(w, color, string(p.Severity), strings.TrimPrefix(p.Subject+": "+p.Message, ": "), p.Remedy)
+		s.problem(w, color, string(p.Severity), p.Message, p.Remedy)
 	}
 	if len(problems)+len(s.snapshot.Dataplane.Errors) == 0 {
 		fmt.Fprintln(w, s.paint.Paint(human.Good, "no problems"))

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pseudoterminal opens a terminal of the given size (pty(7)): what is written
-// to the one side can be read from the other.
+// pseudoterminal opens a terminal of the given size (pty(7)). Each side reads what
+// is written to the other.
 func pseudoterminal(t *testing.T, columns, rows uint16) (keyboard, screen *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -37,8 +37,8 @@ func pseudoterminal(t *testing.T, columns, rows uint16) (keyboard, screen *os.Fi
 	return keyboard, screen
 }
 
-// onTerminal runs meshctl on a terminal on which the user types input.
-func onTerminal(t *testing.T, o *operator, columns uint16, environment map[string]string, input string, args ...string) (code int, shown string) {
+// onTerminal runs meshctl on a terminal with typed input, and returns its output.
+func onTerminal(t *testing.T, o *fakeMeshd, columns uint16, environment map[string]string, input string, args ...string) (code int, shown string) {
 	t.Helper()
 	socket := serve(t, o)
 	keyboard, screen := pseudoterminal(t, columns, 24)
@@ -67,14 +67,14 @@ func TestStatusOfThreeDatacentersFitsOneScreen(t *testing.T) {
 		columns  uint16
 		snapshot status.Snapshot
 	}{
-		"status-80-healthy": {80, healthy()}, "status-80-problems": {80, troubled()},
-		"status-60-problems": {60, troubled()},
+		"status-80-healthy": {80, healthy()}, "status-80-problems": {80, withProblems()},
+		"status-60-problems": {60, withProblems()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, shown := onTerminal(t, &operator{snapshot: test.snapshot}, test.columns, nil, "", "status", "--color", "never")
+			_, shown := onTerminal(t, &fakeMeshd{snapshot: test.snapshot}, test.columns, nil, "", "status", "--color", "never")
 			golden(t, name, shown)
 			if test.columns == 80 {
-				assert.LessOrEqual(t, strings.Count(shown, "\n"), 23, "a line for the prompt stays")
+				assert.LessOrEqual(t, strings.Count(shown, "\n"), 23, "one line remains for the prompt")
 			}
 			for line := range strings.Lines(shown) {
 				assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), int(test.columns), line)
@@ -84,8 +84,8 @@ func TestStatusOfThreeDatacentersFitsOneScreen(t *testing.T) {
 }
 
 func TestTablesFitTheTerminal(t *testing.T) {
-	o := func() *operator {
-		return &operator{snapshot: healthy(), report: routesReport(), services: services()}
+	o := func() *fakeMeshd {
+		return &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services()}
 	}
 	for _, args := range [][]string{{"members"}, {"routes"}, {"services"}, {"token", "list"}, {"raft", "list-peers"}} {
 		_, shown := onTerminal(t, o(), 72, nil, "", append(args, "--color", "never")...)
@@ -97,9 +97,9 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	assert.Contains(t, shown, "app=web,version=2", "wide truncates nothing")
 }
 
-func TestColourOnATerminalUnlessToldOtherwise(t *testing.T) {
+func TestOutputOnATerminalIsColouredUnlessDisabled(t *testing.T) {
 	shown := func(environment map[string]string, args ...string) string {
-		_, shown := onTerminal(t, &operator{snapshot: troubled()}, 80, environment, "", append([]string{"status"}, args...)...)
+		_, shown := onTerminal(t, &fakeMeshd{snapshot: withProblems()}, 80, environment, "", append([]string{"status"}, args...)...)
 		return shown
 	}
 	assert.Contains(t, shown(nil), "\x1b[31m")
@@ -110,13 +110,13 @@ func TestColourOnATerminalUnlessToldOtherwise(t *testing.T) {
 }
 
 func TestJoinOnATerminalLeavesOneLineForEachStep(t *testing.T) {
-	code, shown := onTerminal(t, &operator{steps: joinSteps()}, 80, nil, "", "join", "token")
+	code, shown := onTerminal(t, &fakeMeshd{steps: joinSteps()}, 80, nil, "", "join", "token")
 	require.Equal(t, exitOK, code)
 	assert.Contains(t, uncoloured(shown), "✓ verified east/gw1 by the pin in the token  0 s\n")
 	assert.Equal(t, 3, strings.Count(shown, "✓"))
 	assert.Equal(t, 4, strings.Count(shown, "\n"), "three steps and the hint")
 
-	code, shown = onTerminal(t, &operator{steps: joinSteps()[:2], err: refused()}, 80, nil, "", "join", "token")
+	code, shown = onTerminal(t, &fakeMeshd{steps: joinSteps()[:2], err: refused()}, 80, nil, "", "join", "token")
 	assert.Equal(t, exitRefused, code)
 	assert.Contains(t, uncoloured(shown), "✓ admitted to federation prod as west  0 s\n")
 	assert.Contains(t, uncoloured(shown), "\r✗ joining  0 s\nerror: 10.1.0.0/16 overlaps")
@@ -124,7 +124,7 @@ func TestJoinOnATerminalLeavesOneLineForEachStep(t *testing.T) {
 
 func TestSpinnerLineNeverWraps(t *testing.T) {
 	step := &controlpb.Progress{Message: strings.Repeat("long ", 40), Done: true}
-	_, shown := onTerminal(t, &operator{steps: []*controlpb.Progress{step}}, 40, nil, "", "join", "token")
+	_, shown := onTerminal(t, &fakeMeshd{steps: []*controlpb.Progress{step}}, 40, nil, "", "join", "token")
 	for frame := range strings.SplitSeq(uncoloured(shown), "\r") {
 		first, _, _ := strings.Cut(frame, "\n")
 		assert.Less(t, utf8.RuneCountInString(first), 40, first)
@@ -133,22 +133,22 @@ func TestSpinnerLineNeverWraps(t *testing.T) {
 
 func TestOnlyATypedYesConfirms(t *testing.T) {
 	for typed, want := range map[string]int{"yes\n": exitOK, "y\n": exitFailure, "\n": exitFailure, "no\n": exitFailure} {
-		o := &operator{}
+		o := &fakeMeshd{}
 		code, shown := onTerminal(t, o, 80, nil, typed, "raft", "remove-peer", "west/gw1")
 		assert.Equal(t, want, code, typed)
-		assert.Contains(t, shown, "removing west/gw1 from the catalog? Type yes to go on:")
-		assert.Equal(t, want == exitOK, len(o.asked) == 1, typed)
+		assert.Contains(t, shown, "removing west/gw1 from the catalog: type yes to continue:")
+		assert.Equal(t, want == exitOK, len(o.requests) == 1, typed)
 	}
 }
 
 func TestTokenCanBePastedOnATerminal(t *testing.T) {
-	o := &operator{steps: joinSteps()}
+	o := &fakeMeshd{steps: joinSteps()}
 	code, _ := onTerminal(t, o, 80, nil, secretToken+"\n", "join", "-")
 	require.Equal(t, exitOK, code)
-	assert.Equal(t, secretToken, o.asked[0].(*controlpb.JoinFederationRequest).GetToken())
+	assert.Equal(t, secretToken, o.requests[0].(*controlpb.JoinFederationRequest).GetToken())
 }
 
-func TestInterruptedPromptEndsAtOnce(t *testing.T) {
+func TestInterruptEndsAPromptAtOnce(t *testing.T) {
 	_, screen := pseudoterminal(t, 80, 24)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -156,24 +156,23 @@ func TestInterruptedPromptEndsAtOnce(t *testing.T) {
 	assert.Equal(t, exitInterrupted, a.main(ctx, []string{"leave"}))
 }
 
-func TestBinarySnapshotDoesNotGoToATerminal(t *testing.T) {
-	code, shown := onTerminal(t, &operator{}, 80, nil, "", "snapshot", "save", "-")
+func TestSnapshotIsNotWrittenToATerminal(t *testing.T) {
+	code, shown := onTerminal(t, &fakeMeshd{}, 80, nil, "", "snapshot", "save", "-")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, shown, "redirect stdout")
 }
 
-func TestWatchOnATerminalRedrawsAndGoesOnThroughErrors(t *testing.T) {
-	socket := "" // set below, before it is used
+func TestWatchOnATerminalRedrawsAndContinuesAfterErrors(t *testing.T) {
 	keyboard, screen := pseudoterminal(t, 80, 24)
 	ctx, cancel := context.WithCancel(t.Context())
-	o := &operator{snapshot: healthy()}
+	o := &fakeMeshd{snapshot: healthy()}
 	o.onStatus = func(calls int) {
 		o.err = map[bool]error{true: connect.NewError(connect.CodeUnavailable, io.EOF)}[calls == 1]
 		if calls == 3 {
 			cancel()
 		}
 	}
-	socket = serve(t, o)
+	socket := serve(t, o)
 	var seen bytes.Buffer
 	read := make(chan struct{})
 	go func() {
@@ -190,26 +189,26 @@ func TestWatchOnATerminalRedrawsAndGoesOnThroughErrors(t *testing.T) {
 	assert.Contains(t, frames[1], "DATACENTER")
 }
 
-func TestRemovingADatacenterSaysWhatIsLostAndAsks(t *testing.T) {
+func TestRemovingADatacenterShowsTheEffectsAndNeedsConfirmation(t *testing.T) {
 	for name, test := range map[string]struct {
 		input string
 		code  int
-		asked bool
+		sent  bool // the request reaches meshd
 	}{
 		"yes": {"yes\n", exitOK, true}, "no": {"no\n", exitFailure, false}, "return": {"\n", exitFailure, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := &operator{snapshot: troubled()}
+			o := &fakeMeshd{snapshot: withProblems()}
 			code, shown := onTerminal(t, o, 100, nil, test.input, "datacenter", "remove", "west", "--color", "never")
 			assert.Equal(t, test.code, code, shown)
-			for _, said := range []string{"freed: its name, 10.2.0.0/16 pod\n", "its 2 services", "trust ends", "leave raft: west/gw1 (voter)\n", "Type yes to go on"} {
-				assert.Contains(t, shown, said)
+			for _, want := range []string{"released: its name, 10.2.0.0/16 pod\n", "its 2 services", "trust ends", "removed from Raft: west/gw1 (voter)\n", "type yes to continue"} {
+				assert.Contains(t, shown, want)
 			}
-			assert.NotContains(t, shown, "reachable now", "west is lost")
-			_, asked := o.asked[len(o.asked)-1].(*controlpb.RemoveDatacenterRequest)
-			assert.Equal(t, test.asked, asked)
+			assert.NotContains(t, shown, "reachable now", "west is unreachable")
+			_, sent := o.requests[len(o.requests)-1].(*controlpb.RemoveDatacenterRequest)
+			assert.Equal(t, test.sent, sent)
 		})
 	}
-	_, shown := onTerminal(t, &operator{snapshot: healthy()}, 100, nil, "no\n", "datacenter", "remove", "west")
-	assert.Contains(t, shown, "reachable now: `meshctl leave`")
+	_, shown := onTerminal(t, &fakeMeshd{snapshot: healthy()}, 100, nil, "no\n", "datacenter", "remove", "west")
+	assert.Contains(t, shown, "reachable now: prefer `meshctl leave`")
 }

@@ -17,8 +17,8 @@ import (
 func newTokenCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
-		Short: "Make, list and revoke join tokens",
-		Long:  `A token lets one datacenter join, once, before it expires.`,
+		Short: "Create, list and revoke join tokens",
+		Long:  `A join token lets one datacenter join once, before it expires.`,
 		Example: `  meshctl token create --datacenter west
   meshctl token list
   meshctl token revoke ID`,
@@ -32,16 +32,16 @@ func newTokenCreateCommand(a *app) *cobra.Command {
 	var ttl time.Duration
 	cmd := &cobra.Command{
 		Use:   "create",
-		Short: "Print a token with which one datacenter can join",
-		Long: `Makes a token and prints it to stdout, all else to stderr. It is a secret, shown
-this once: the catalog keeps only its hash.`,
+		Short: "Create a token with which one datacenter can join",
+		Long: `Creates a join token and prints it to stdout, everything else to stderr. The
+token is a secret and cannot be shown again: the catalog stores only its hash.`,
 		Example: `  meshctl token create
   meshctl token create --datacenter west --ttl 15m
   meshctl token create | ssh gateway.west meshctl join -`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ttl <= 0 {
-				return &fault{code: exitUsage, message: "a token must live for some time", field: "--ttl", remedy: "give a duration such as 15m or 24h"}
+				return &fault{code: exitUsage, message: "the validity of a token must be positive", field: "--ttl", remedy: "give a duration such as 15m or 24h"}
 			}
 			request := &controlpb.CreateTokenRequest{Datacenter: datacenter, Ttl: durationpb.New(ttl)}
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
@@ -49,8 +49,8 @@ this once: the catalog keeps only its hash.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&datacenter, "datacenter", "", "the only name under which it may be used (default: any)")
-	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it is valid")
+	cmd.Flags().StringVar(&datacenter, "datacenter", "", "the only datacenter that may use the token (default: any)")
+	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "validity of the token")
 	return cmd
 }
 
@@ -67,9 +67,9 @@ func createToken(ctx context.Context, a *app, client controlpbconnect.OperatorCl
 	if err := a.print(view, line("%s", view.Token)); err != nil {
 		return err
 	}
-	a.hint("token %s: one use, until %s (%s), leads to %s", view.ID,
+	a.hint("token %s: valid for one use until %s (%s), endpoints %s", view.ID,
 		view.ExpiresAt.Local().Format(time.DateTime), human.Duration(view.ExpiresAt.Sub(a.now())), strings.Join(view.Endpoints, ", "))
-	a.hint("next: on a gateway of the other datacenter: meshctl join -   (and paste it there)")
+	a.hint("next: run `meshctl join -` on a gateway of the other datacenter and paste the token")
 	return nil
 }
 
@@ -78,7 +78,7 @@ func newTokenListCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List tokens and who used them",
+		Short:   "List join tokens and their use",
 		Example: `  meshctl token list
   meshctl token list -o json`,
 		Args: noArguments(),
@@ -89,7 +89,7 @@ func newTokenListCommand(a *app) *cobra.Command {
 					return err
 				}
 				view := newTokensView(response.Msg, a.now())
-				return a.print(view, a.table(tokensTable(view.Tokens, a.now()), "no tokens; `meshctl token create` makes one"))
+				return a.print(view, a.table(tokensTable(view.Tokens, a.now()), "no tokens; create one with `meshctl token create`"))
 			})
 		},
 	}
@@ -122,6 +122,7 @@ func tokensTable(tokens []tokenView, now time.Time) human.Table {
 	return table
 }
 
+// expiry describes the time at, relative to now.
 func expiry(now, at time.Time) string {
 	if at.After(now) {
 		return "in " + human.Duration(at.Sub(now))
@@ -129,6 +130,7 @@ func expiry(now, at time.Time) string {
 	return human.Ago(now, at)
 }
 
+// orElse returns s, or otherwise if s is empty.
 func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise
@@ -139,7 +141,7 @@ func orElse(s, otherwise string) string {
 func newTokenRevokeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:               "revoke ID",
-		Short:             "Make a token worthless before it expires",
+		Short:             "Revoke a token before it expires",
 		Example:           `  meshctl token revoke 7kq2m4`,
 		Args:              positional(1, 1, "the id of a token"),
 		ValidArgsFunction: a.completeTokens,

@@ -34,14 +34,14 @@ func newVersionCommand(a *app) *cobra.Command {
 				view.Server = &buildView{Version: response.Msg.GetVersion(), Commit: response.Msg.GetCommit(), Go: response.Msg.GetGo()}
 				return nil
 			})
-			// The client's version is worth printing also when meshd is away.
+			// Print the client's version even if meshd cannot be reached.
 			if printErr := a.print(view, view.fprint); printErr != nil {
 				return printErr
 			}
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&clientOnly, "client", false, "only that of meshctl")
+	cmd.Flags().BoolVar(&clientOnly, "client", false, "print only the version of meshctl")
 	return cmd
 }
 

@@ -137,11 +137,11 @@ type peerView struct {
 	Suffrage    string         `json:"suffrage"`
 	Leader      bool           `json:"leader"`
 	Healthy     bool           `json:"healthy"`
-	LastContact *time.Duration `json:"lastContactNs,omitempty"` // only the leader knows
+	LastContact *time.Duration `json:"lastContactNs,omitempty"` // set on the leader only
 	LastIndex   uint64         `json:"lastIndex"`
 }
 
-// doneView is the answer of commands that have nothing else to tell.
+// doneView is the output of commands without another result.
 type doneView struct {
 	Done bool `json:"done"`
 }
@@ -203,7 +203,7 @@ func newPeersView(r *controlpb.ListPeersResponse) peersView {
 	return view
 }
 
-// timeOf is the zero time where there is none: AsTime would say 1970.
+// timeOf returns the zero time for nil, for which AsTime returns 1970.
 func timeOf(t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}

@@ -82,7 +82,7 @@ func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both mcs
 	build.Dir = "../../.."
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
-	for _, want := range []string{"+         multicluster clusterset.local", "already"} {
+	for _, want := range []string{"+         multicluster clusterset.local", "no change needed"} {
 		out, err := exec.CommandContext(t.Context(), lab.EnterScript(), meshctl, "dns", "enable", "--context", c.Name()).CombinedOutput()
 		require.NoError(t, err, string(out))
 		require.Contains(t, string(out), want)

@@ -1,5 +1,5 @@
-// Package corefile teaches a CoreDNS configuration the names of imported
-// services. It is pure text: what it does not have to change stays as it is.
+// Package corefile adds the zone of imported services to a CoreDNS configuration
+// and removes it. It edits text, and leaves all other text unchanged.
 package corefile
 
 import (
@@ -9,33 +9,33 @@ import (
 	"strings"
 )
 
-// Zone is where imported services have their names (KEP-1645, DNS specification).
+// Zone is the DNS zone of imported services (KEP-1645, DNS specification).
 const Zone = "clusterset.local"
 
-// ErrNoKubernetes says that there is nothing to extend.
+// ErrNoKubernetes is returned for a Corefile that Enable cannot extend.
 var ErrNoKubernetes = errors.New("the Corefile has no kubernetes plugin")
 
-// Enable makes the kubernetes plugin answer for Zone: the zone among the plugin's
-// zones, and the option multicluster (CoreDNS 1.12.2 and newer). A cache beside it
-// keeps nothing of the zone. Applied to its own result it changes nothing.
+// Enable adds Zone to the zones of the kubernetes plugin and to its option
+// multicluster (CoreDNS 1.12.2 and newer), and excludes Zone from the cache of the
+// same server block. It is idempotent.
 func Enable(text string) (string, error) {
 	lines := strings.Split(text, "\n")
 	block, at := find(lines, "kubernetes")
 	if at < 0 {
 		return "", ErrNoKubernetes
 	}
-	if header := lines[block]; !servesAll(header) {
+	if header := lines[block]; !servesZone(header) {
 		return "", fmt.Errorf("the server block %q does not answer for %s: add %s to it", strings.TrimSpace(header), Zone, Zone)
 	}
-	lines = answered(lines, at)
+	lines = extendKubernetes(lines, at)
 	if cache := findIn(lines, block, "cache"); cache >= 0 {
-		lines = uncached(lines, cache)
+		lines = excludeFromCache(lines, cache)
 	}
 	return strings.Join(lines, "\n"), nil
 }
 
-// answered extends the kubernetes plugin, which is in line at.
-func answered(lines []string, at int) []string {
+// extendKubernetes adds Zone to the kubernetes plugin in line at.
+func extendKubernetes(lines []string, at int) []string {
 	directive, block := strings.CutSuffix(strings.TrimRight(lines[at], " \t"), "{")
 	indent := directive[:len(directive)-len(strings.TrimLeft(directive, " \t"))]
 	lines[at] = indent + strings.Join(withZone(strings.Fields(directive)), " ") + " {"
@@ -49,7 +49,8 @@ func answered(lines []string, at int) []string {
 	return slices.Insert(lines, at+1, inner+option())
 }
 
-// property finds the line of a plugin's block that begins so; -1: there is none.
+// property returns the line that begins with words in the block of the plugin in
+// line at, or -1.
 func property(lines []string, at int, words ...string) int {
 	for i, line := range lines[at+1:] {
 		fields := strings.Fields(line)
@@ -63,8 +64,8 @@ func property(lines []string, at int, words ...string) int {
 	return -1
 }
 
-// Disable takes Zone out of the plugins of the server block in which Enable put
-// it. Without a kubernetes plugin there is nothing to take back.
+// Disable removes Zone from the plugins of the server block to which Enable adds
+// it. It returns a text without a kubernetes plugin unchanged.
 func Disable(text string) string {
 	lines := strings.Split(text, "\n")
 	block, at := find(lines, "kubernetes")
@@ -84,8 +85,8 @@ func Disable(text string) string {
 	return strings.Join(kept, "\n")
 }
 
-// withoutZone is false for a line that said something of Zone only: without any
-// zone it would hold for all.
+// withoutZone removes Zone from a line. It returns false if the line has to be
+// removed: an option that names only Zone would apply to all zones without it.
 func withoutZone(line string) (string, bool) {
 	fields := strings.Fields(line)
 	if !slices.Contains(fields, Zone) {
@@ -100,11 +101,11 @@ func withoutZone(line string) (string, bool) {
 
 func option() string { return "multicluster " + Zone }
 
-// uncached makes the cache, which is in line at, keep neither answers nor denials
-// of Zone, as kubeadm has it for the cluster's own: both come from memory anyway,
-// and whoever asks for a name before it is imported would wait for the
-// end of the denial, 30 s with kubeadm's Corefile.
-func uncached(lines []string, at int) []string {
+// excludeFromCache disables caching of Zone in the cache plugin in line at, as
+// kubeadm does for the zone of the cluster. The plugin answers from memory anyway,
+// and a name queried before its import would not exist until the cached denial
+// expires, after 30 s with kubeadm's Corefile.
+func excludeFromCache(lines []string, at int) []string {
 	indent := lines[at][:len(lines[at])-len(strings.TrimLeft(lines[at], " \t"))]
 	if !strings.HasSuffix(strings.TrimSpace(lines[at]), "{") {
 		lines[at] = strings.TrimRight(lines[at], " \t") + " {"
@@ -116,7 +117,7 @@ func uncached(lines []string, at int) []string {
 			lines = slices.Insert(lines, at+1, indent+"    disable "+kind+" "+Zone)
 			continue
 		}
-		// Without zones it is disabled for all. Of two lines the last would count.
+		// Without zones it is disabled for all. A second line would override the first.
 		if zones := strings.Fields(lines[has])[2:]; len(zones) > 0 && !slices.Contains(zones, Zone) {
 			lines[has] = strings.TrimRight(lines[has], " \t") + " " + Zone
 		}
@@ -124,8 +125,8 @@ func uncached(lines []string, at int) []string {
 	return lines
 }
 
-// find gives the lines of the first server block's header and of the plugin in it,
-// of those blocks that have the plugin; -1: none has.
+// find returns the lines of the header and of the plugin of the first server block
+// that has the plugin, or -1 and -1.
 func find(lines []string, plugin string) (block, at int) {
 	for block := range lines {
 		if at := findIn(lines, block, plugin); at >= 0 {
@@ -135,8 +136,8 @@ func find(lines []string, plugin string) (block, at int) {
 	return -1, -1
 }
 
-// findIn gives the line of a plugin in the server block that begins in line
-// block; -1: it has no such plugin, or no block begins there.
+// findIn returns the line of a plugin in the server block that begins in line
+// block, or -1 if there is no such plugin or block.
 func findIn(lines []string, block int, plugin string) int {
 	depth, header := 0, -1
 	for i, line := range lines {
@@ -155,8 +156,8 @@ func findIn(lines []string, block int, plugin string) int {
 	return -1
 }
 
-// servesAll says whether a server block answers for the root, or for Zone.
-func servesAll(header string) bool {
+// servesZone reports whether a server block answers for the root or for Zone.
+func servesZone(header string) bool {
 	for _, key := range strings.FieldsFunc(header, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' || r == '{' }) {
 		_, key = cutScheme(key)
 		zone, _, _ := strings.Cut(key, ":")
@@ -174,7 +175,7 @@ func cutScheme(key string) (scheme, rest string) {
 	return "", key
 }
 
-// withZone puts Zone behind the forward zones, before those of reverse lookups.
+// withZone inserts Zone after the forward zones and before the reverse zones.
 func withZone(fields []string) []string {
 	if slices.Contains(fields, Zone) {
 		return fields
@@ -189,8 +190,8 @@ func withZone(fields []string) []string {
 	return slices.Insert(fields, at, Zone)
 }
 
-// Diff gives the lines that differ, marked by - and +, and of the others those
-// that are next to them.
+// Diff returns all lines of before and after, with removed lines marked by - and
+// added lines by +.
 func Diff(before, after string) string {
 	old, now := strings.Split(before, "\n"), strings.Split(after, "\n")
 	var out strings.Builder

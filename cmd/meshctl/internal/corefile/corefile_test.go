@@ -9,7 +9,7 @@ import (
 	"github.com/meshway/meshway/cmd/meshctl/internal/corefile"
 )
 
-func TestKubernetesPluginLearnsTheZone(t *testing.T) {
+func TestEnableAddsTheZoneAndDisableRemovesIt(t *testing.T) {
 	for name, c := range map[string]struct{ before, after string }{
 		"kubeadm's": {
 			".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa ip6.arpa {\n        pods insecure\n    }\n    reload\n}\n",
@@ -19,11 +19,11 @@ func TestKubernetesPluginLearnsTheZone(t *testing.T) {
 			".:53 {\n  kubernetes cluster.local\n}",
 			".:53 {\n  kubernetes cluster.local clusterset.local {\n      multicluster clusterset.local\n  }\n}",
 		},
-		"zone without the option": {
+		"a zone without the option": {
 			"dns://.:53 {\n    kubernetes a.example clusterset.local {\n    }\n}",
 			"dns://.:53 {\n    kubernetes a.example clusterset.local {\n        multicluster clusterset.local\n    }\n}",
 		},
-		"a cache, of this block only": {
+		"a cache in another block too": {
 			".:53 {\n    kubernetes cluster.local {\n    }\n    cache 30\n}\nb:53 {\n    cache 5\n}",
 			".:53 {\n    kubernetes cluster.local clusterset.local {\n        multicluster clusterset.local\n    }\n" +
 				"    cache 30 {\n        disable success clusterset.local\n        disable denial clusterset.local\n    }\n}\nb:53 {\n    cache 5\n}",
@@ -38,7 +38,7 @@ func TestKubernetesPluginLearnsTheZone(t *testing.T) {
 			"b {\n    cache 5\n}\n.:53 {\n    cache {\n        disable success clusterset.local\n        disable denial\n    }\n" +
 				"    kubernetes cluster.local clusterset.local {\n        multicluster clusterset.local\n    }\n}",
 		},
-		"a comment is none": {
+		"comments": {
 			"# kubernetes x {\n.:53 {\n    # kubernetes y\n    kubernetes z {\n    }\n}",
 			"# kubernetes x {\n.:53 {\n    # kubernetes y\n    kubernetes z clusterset.local {\n        multicluster clusterset.local\n    }\n}",
 		},
@@ -49,22 +49,22 @@ func TestKubernetesPluginLearnsTheZone(t *testing.T) {
 			assert.Equal(t, c.after, got)
 			again, err := corefile.Enable(got)
 			require.NoError(t, err)
-			assert.Equal(t, got, again, "twice is once")
-			if name == "kubeadm's" || name == "a comment is none" {
-				assert.Equal(t, c.before, corefile.Disable(got), "and can be taken back")
+			assert.Equal(t, got, again, "Enable is idempotent")
+			if name == "kubeadm's" || name == "comments" {
+				assert.Equal(t, c.before, corefile.Disable(got), "Disable undoes Enable")
 			}
 			assert.NotContains(t, corefile.Disable(got), corefile.Zone)
 		})
 	}
 }
 
-func TestWhatCannotBeExtendedIsRefused(t *testing.T) {
+func TestEnableRefusesUnsupportedCorefiles(t *testing.T) {
 	_, err := corefile.Enable(".:53 {\n    forward . 192.0.2.1\n}")
 	require.ErrorIs(t, err, corefile.ErrNoKubernetes)
 	_, err = corefile.Enable("cluster.local:53 {\n    kubernetes cluster.local\n}")
 	assert.ErrorContains(t, err, "add clusterset.local to it")
 }
 
-func TestDiffMarksWhatChanges(t *testing.T) {
+func TestDiffMarksRemovedAndAddedLines(t *testing.T) {
 	assert.Equal(t, "  a\n- b\n+ c\n+ d\n  e\n", corefile.Diff("a\nb\ne", "a\nc\nd\ne"))
 }

@@ -1,3 +1,3 @@
-// Package human renders for people: tables that fit a terminal, durations and
-// sizes in words, colours. It is pure: no clock, no environment, no terminal.
+// Package human formats output for people: tables that fit a terminal, durations,
+// sizes and colours. It uses no clock, environment or terminal itself.
 package human

@@ -90,7 +90,7 @@ func TestColourDoesNotMoveColumns(t *testing.T) {
 	assert.Equal(t, render(t, fixture(), 0, false), plain)
 }
 
-func TestForeignTextCannotSteerTheTerminal(t *testing.T) {
+func TestReceivedTextCannotControlTheTerminal(t *testing.T) {
 	table := Table{Columns: []Column{{Title: "NAME"}}, Rows: [][]Cell{Text("a\x1b[2Jb\nc")}}
 	assert.Equal(t, "NAME\na?[2Jb c\n", render(t, table, 0, false))
 }

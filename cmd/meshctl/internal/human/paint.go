@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// Color is the meaning that a text carries.
+// Color is the meaning of a text, which Painter shows as a colour.
 type Color int
 
 // The colours: Good is green, Warn yellow, Bad red, Dim grey.
@@ -18,7 +18,7 @@ const (
 	Bold
 )
 
-// Painter colours texts for a terminal; false leaves them as they are.
+// Painter colours texts for a terminal if it is true.
 type Painter bool
 
 // Paint returns s in the given colour (ECMA-48 SGR sequences).
@@ -46,9 +46,9 @@ func sgr(c Color) string {
 	}
 }
 
-// Clean replaces what a terminal would obey rather than show. Names, labels
-// and messages come from other datacenters, which must not be able to steer
-// the terminal of an operator here.
+// Clean replaces characters that are not printable. Names, labels and messages
+// come from other datacenters, which must not control the terminal of an operator
+// here.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -12,11 +12,11 @@ import (
 type Column struct {
 	Title string
 	Right bool // numbers: aligned to the right
-	// Min is the smallest width to which the column may be truncated; 0: it
-	// is shown whole.
+	// Min is the smallest width to which the column may be truncated; 0 means
+	// that it is never truncated.
 	Min int
-	// Drop ranks the columns that are left out when truncation does not
-	// suffice, 1 first; 0: never.
+	// Drop ranks the columns that are dropped when truncation does not suffice,
+	// 1 first; 0 means never.
 	Drop int
 }
 
@@ -26,7 +26,7 @@ type Cell struct {
 	Color Color
 }
 
-// Text makes cells without colour.
+// Text returns cells without colour.
 func Text(texts ...string) []Cell {
 	cells := make([]Cell, 0, len(texts))
 	for _, text := range texts {
@@ -35,7 +35,7 @@ func Text(texts ...string) []Cell {
 	return cells
 }
 
-// Table is a list of things, one a line.
+// Table has a title line and one line for each row.
 type Table struct {
 	Columns []Column
 	Rows    [][]Cell // each as long as Columns
@@ -60,9 +60,9 @@ func (t Table) titles() []Cell {
 	return cells
 }
 
-// layout chooses the columns, their widths and the gap between them. It gives
-// up, in this order: the second blank between columns, the ends of flexible
-// columns (the widest first), whole columns.
+// layout chooses the columns, their widths and the gap between them. If the table
+// is too wide it first reduces the gap from 2 to 1, then truncates the columns with
+// Min (the widest first), then drops columns.
 func (t Table) layout(limit int) (shown, widths []int, gap int) {
 	widths = t.natural()
 	for i := range t.Columns {
@@ -84,6 +84,7 @@ func (t Table) layout(limit int) (shown, widths []int, gap int) {
 	}
 }
 
+// natural returns the widths of the columns without truncation.
 func (t Table) natural() []int {
 	widths := make([]int, len(t.Columns))
 	for i, column := range t.Columns {
@@ -103,7 +104,8 @@ func total(shown, widths []int, gap int) int {
 	return sum
 }
 
-// shrink truncates flexible columns until the line fits with gaps of one.
+// shrink truncates columns until the line fits with gaps of one. It returns false
+// if the line does not fit.
 func (t Table) shrink(shown, widths []int, limit int) ([]int, bool) {
 	widths = slices.Clone(widths)
 	for total(shown, widths, 1) > limit {
@@ -122,6 +124,7 @@ func (t Table) shrink(shown, widths []int, limit int) ([]int, bool) {
 	return widths, true
 }
 
+// nextDrop returns the index of the column to drop next, or -1.
 func (t Table) nextDrop(shown []int) int {
 	next := -1
 	for _, i := range shown {

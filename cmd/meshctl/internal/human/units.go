@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Duration writes a length of time in one unit, rounded down: "0.4 ms",
-// "12 ms", "3 s", "5 min", "2 h", "4 d". Negative lengths count as 0.
+// Duration formats a length of time in one unit, rounded down: "0.4 ms",
+// "12 ms", "3 s", "5 min", "2 h", "4 d". Negative lengths are shown as 0.
 func Duration(d time.Duration) string {
 	switch {
 	case d <= 0:
@@ -31,7 +31,7 @@ func whole(d, unit time.Duration, name string) string {
 	return strconv.FormatInt(int64(d/unit), 10) + " " + name
 }
 
-// Ago writes how long before now t was; the zero time is "never".
+// Ago formats the time from t to now, such as "3 s ago"; the zero time is "never".
 func Ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -39,7 +39,7 @@ func Ago(now, t time.Time) string {
 	return Duration(now.Sub(t)) + " ago"
 }
 
-// Bytes writes a size in powers of 1024: "512 B", "1.5 KiB", "3.0 GiB".
+// Bytes formats a size in powers of 1024: "512 B", "1.5 KiB", "3.0 GiB".
 func Bytes(n uint64) string {
 	const unit = 1024
 	if n < unit {
@@ -53,7 +53,7 @@ func Bytes(n uint64) string {
 	return fmt.Sprintf("%.1f %ciB", value, "KMGTPE"[prefix-1])
 }
 
-// Percent writes a fraction of 0…1. A small loss never reads as none.
+// Percent formats a fraction from 0 to 1. A small fraction is "<1 %", never "0 %".
 func Percent(fraction float64) string {
 	switch {
 	case fraction <= 0:
@@ -65,7 +65,7 @@ func Percent(fraction float64) string {
 	}
 }
 
-// Count writes a number with its noun: "1 error", "2 errors".
+// Count formats a number with its noun: "1 error", "2 errors".
 func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// Wrap joins pieces with the separator into lines of at most width columns,
-// the first after head, the others indented as far as head is long. A piece
-// is never broken; width 0 gives one line.
+// Wrap joins pieces with the separator into lines of at most width columns. The
+// first line begins with head, the others are indented by its length. A piece is
+// never broken; width 0 gives one line.
 func Wrap(head string, pieces []Cell, separator string, width int, paint Painter) string {
 	indent := utf8.RuneCountInString(head)
 	var b strings.Builder
@@ -31,7 +31,7 @@ func Wrap(head string, pieces []Cell, separator string, width int, paint Painter
 	return b.String()
 }
 
-// WrapWords breaks a sentence between its words; see Wrap.
+// WrapWords is Wrap with the words of a sentence as pieces.
 func WrapWords(head, sentence string, width int) string {
 	return Wrap(head, Text(strings.Fields(Clean(sentence))...), " ", width, false)
 }
