@@ -7,7 +7,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Config is meshd's configuration, parsed and validated, with all defaults filled in.
+// Config is the validated configuration of meshd, with all defaults filled in.
 type Config struct {
 	Datacenter catalog.DatacenterName
 	Gateway    string // name of this gateway; default: first label of the host name
@@ -26,21 +26,23 @@ type Config struct {
 	Log        Log
 }
 
-// Kubernetes lets the agent run on the nodes of a cluster, of which it finds
-// out prefixes and gateways.
+// Kubernetes configures an agent on a node of a cluster, which discovers the
+// prefixes and gateways of the cluster.
 type Kubernetes struct {
 	Enabled       bool
 	NodeName      string         // of this host's Node
 	Kubeconfig    string         // path; empty: the service account of the pod
-	PodCIDRs      []netip.Prefix // sorted; empty: found out
-	ServiceCIDRs  []netip.Prefix // sorted; empty: found out
+	PodCIDRs      []netip.Prefix // sorted; empty: discovered
+	ServiceCIDRs  []netip.Prefix // sorted; empty: discovered
 	AnnounceNodes bool           // node addresses are prefixes of the datacenter too
 	GatewayLabel  string         // key=value of the nodes that are gateways
-	// IdentitySecret is in the agent's namespace; empty: one gateway only.
+	// IdentitySecret is the name of the Secret with the shared state of the
+	// gateways, in the agent's namespace; empty: one gateway only.
 	IdentitySecret string
 }
 
-// Control is the TCP port on which gateways speak RPC and Raft.
+// Control configures the TCP control port, on which gateways exchange RPC and
+// Raft.
 type Control struct {
 	Listen    netip.AddrPort // address may be unspecified; default [::]:7443
 	Advertise []string       // host:port; default: the host's underlay addresses with the listen port
@@ -56,7 +58,7 @@ type WireGuard struct {
 	Keepalive time.Duration // 0: none
 }
 
-// Routing holds the identifiers of what Meshway puts into the kernel.
+// Routing holds the numbers that identify what Meshway configures in the kernel.
 type Routing struct {
 	Table        int
 	RulePriority int
@@ -66,25 +68,25 @@ type Routing struct {
 // Liveness configures the BFD sessions inside the tunnels (RFC 5880).
 type Liveness struct {
 	Interval   time.Duration // between control packets
-	Multiplier int           // missed packets until a session is down
+	Multiplier int           // missed packets after which a session is down
 	Port       uint16        // UDP, in the tunnel
 }
 
-// Raft configures the catalog's consensus.
+// Raft configures the replication of the catalog.
 type Raft struct {
 	Timers            string // "auto", "lan" or "wan"
 	SnapshotThreshold uint64 // log entries between snapshots
 }
 
-// Join lets a datacenter join without meshctl.
+// Join configures joining without meshctl.
 type Join struct {
-	TokenFile string // empty: wait for meshctl init or join
+	TokenFile string // empty: join with meshctl only
 }
 
-// Admin is the unix socket for meshctl.
+// Admin configures the unix socket for meshctl.
 type Admin struct{ Socket string }
 
-// Metrics is the HTTP endpoint of /metrics, /healthz and /readyz.
+// Metrics configures the HTTP endpoint of /metrics, /healthz and /readyz.
 type Metrics struct{ Listen netip.AddrPort } // zero port: off
 
 // Log configures logging.

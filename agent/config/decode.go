@@ -13,15 +13,15 @@ import (
 	"github.com/meshway/meshway/agent/suggest"
 )
 
-// decoder fills the raw shape from a syntax tree. It is ours, and not the
-// library's, because that one stops at the first error and does not tell a
-// value where it stands.
+// decoder decodes a syntax tree into a rawConfig. It replaces the decoder of the
+// YAML library, which stops at the first error and does not keep the positions of
+// values.
 type decoder struct {
 	file   string
 	faults *faults
 }
 
-// document parses the text and decodes its one document.
+// document parses source and decodes its only document.
 func (d decoder) document(source []byte, into *rawConfig) {
 	file, err := parser.ParseBytes(source, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -47,18 +47,18 @@ func (d decoder) document(source []byte, into *rawConfig) {
 	}
 }
 
-// value decodes one node into a struct, list, map or leaf. The path is that
-// of the key, for messages.
+// value decodes one node into a struct, list, map or leaf. path is the path of the
+// key, for messages.
 func (d decoder) value(node ast.Node, into reflect.Value, path string) {
 	if node == nil || node.Type() == ast.NullType {
-		return // a key without value is a key that is not given
+		return // a key without a value counts as absent
 	}
 	if unsupported(node) {
 		d.faults.add(d.at(node.GetToken()), "%sanchors, aliases and tags are not supported; write the value itself", prefix(path))
 		return
 	}
 	switch into.Kind() {
-	default: // a pointer: the raw shape has no other kinds
+	default: // a pointer: rawConfig has no other kinds
 		d.leaf(node, into, path)
 	case reflect.Struct:
 		d.mapping(node, into, path)
@@ -93,10 +93,10 @@ func (d decoder) mapping(node ast.Node, into reflect.Value, path string) {
 		}
 		d.value(e.value, field, join(path, e.key))
 	}
-	d.mark(node, into)
+	d.setPosition(node, into)
 }
 
-// table decodes a mapping whose keys are free.
+// table decodes a mapping with arbitrary keys.
 func (d decoder) table(node ast.Node, into reflect.Value, path string) {
 	into.Set(reflect.MakeMap(into.Type()))
 	for _, e := range d.entries(node, path) {
@@ -132,7 +132,7 @@ type entry struct {
 	value ast.Node
 }
 
-// entries lists the keys of a mapping, each once.
+// entries lists the keys of a mapping and reports duplicates.
 func (d decoder) entries(node ast.Node, path string) []entry {
 	m, ok := node.(ast.MapNode)
 	if !ok {
@@ -154,18 +154,19 @@ func (d decoder) entries(node ast.Node, path string) []entry {
 	return out
 }
 
-// unknown refuses a key, and names the key of its level that was likely meant.
+// unknown reports an unknown key, with the nearest key of its level if there is
+// one.
 func (d decoder) unknown(e entry, level reflect.Type, path string) {
 	keys := keysOf(level)
 	if near, ok := suggest.Nearest(e.key, keys); ok {
 		d.faults.add(e.at, "unknown key %q: did you mean %q?", join(path, e.key), near)
 		return
 	}
-	d.faults.add(e.at, "unknown key %q: known here are %s", join(path, e.key), strings.Join(keys, ", "))
+	d.faults.add(e.at, "unknown key %q; use one of %s", join(path, e.key), strings.Join(keys, ", "))
 }
 
-// mark tells a struct of a list where it begins.
-func (d decoder) mark(node ast.Node, into reflect.Value) {
+// setPosition stores the position of a list's element in it.
+func (d decoder) setPosition(node ast.Node, into reflect.Value) {
 	at := d.at(node.GetToken())
 	if m, ok := node.(ast.MapNode); ok {
 		if it := m.MapRange(); it.Next() {
@@ -187,6 +188,8 @@ func (d decoder) at(t *token.Token) position {
 	return position{file: d.file, line: t.Position.Line, column: t.Position.Column}
 }
 
+// unsupported reports whether a node uses a feature of YAML that the
+// configuration does not support.
 func unsupported(node ast.Node) bool {
 	switch node.Type() {
 	case ast.AnchorType, ast.AliasType, ast.TagType, ast.MergeKeyType:
@@ -196,6 +199,7 @@ func unsupported(node ast.Node) bool {
 	}
 }
 
+// fieldOf returns the field of a struct for a key, and false if there is none.
 func fieldOf(s reflect.Value, key string) (reflect.Value, bool) {
 	for i := range s.NumField() {
 		if s.Type().Field(i).Tag.Get("yaml") == key {
@@ -205,7 +209,7 @@ func fieldOf(s reflect.Value, key string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// keysOf lists the keys of one level, in the order of the reference.
+// keysOf lists the keys of one level in the order of reference.yaml.
 func keysOf(level reflect.Type) []string {
 	var out []string
 	for i := range level.NumField() {

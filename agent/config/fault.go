@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// position is where a value was given: in a file, or by a flag.
+// position is the place of a value in a file, or the flag that gives it.
 type position struct {
-	file         string // or the flag
-	line, column int    // 1 is the first; 0: not known
+	file         string // or the name of the flag
+	line, column int    // from 1; 0 if unknown
 }
 
 func (p position) String() string {
@@ -20,16 +20,16 @@ func (p position) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.column)
 }
 
-// fault is one thing that is wrong.
+// fault is one error in a configuration.
 type fault struct {
 	at      position
 	message string
 }
 
-// Error is one line: where, which key, what is wrong and what would be right.
+// Error returns one line with the position, the key, the error and the remedy.
 func (f fault) Error() string { return f.at.String() + ": " + f.message }
 
-// faults collects all that is wrong, so that a person corrects it in one go.
+// faults collects all errors of a configuration.
 type faults struct{ list []fault }
 
 func (f *faults) add(at position, format string, args ...any) {

@@ -12,12 +12,12 @@ import (
 // DefaultGatewayLabel is the label of the nodes that are gateways.
 const DefaultGatewayLabel = "meshway.io/gateway=true"
 
-// GatewayOfNode is the name of the gateway on a node: a DNS label, made of the
-// node's name, which may have dots.
+// GatewayOfNode returns the name of the gateway on a node: a DNS label derived from
+// the name of the node, which may contain dots.
 func GatewayOfNode(node string) string { return strings.ReplaceAll(strings.ToLower(node), ".", "-") }
 
-// kubernetes checks all keys also when it is off, so that switching it on
-// brings no surprise.
+// kubernetes validates its keys even if Kubernetes is disabled, so that enabling it
+// reveals no further errors; only the name of the node depends on it.
 func (v validator) kubernetes(raw rawKubernetes) Kubernetes {
 	k := Kubernetes{
 		Enabled:       raw.Enabled.on(),
@@ -30,7 +30,7 @@ func (v validator) kubernetes(raw rawKubernetes) Kubernetes {
 		k.Kubeconfig = v.path("kubernetes.kubeconfig", file)
 	}
 	if name := raw.IdentitySecret.or(""); name.value != "" {
-		k.IdentitySecret = v.subdomain("kubernetes.identitySecret", name, "no name of a Secret; give that of the chart's, such as meshway-identity")
+		k.IdentitySecret = v.subdomain("kubernetes.identitySecret", name, "not a name of a Secret; use a name such as meshway-identity")
 	}
 	if k.Enabled {
 		k.NodeName = v.nodeName("kubernetes.nodeName", raw.NodeName.or(strings.ToLower(v.hostname)))
@@ -38,20 +38,16 @@ func (v validator) kubernetes(raw rawKubernetes) Kubernetes {
 	return k
 }
 
+// cidrs validates a list of prefixes that must not overlap, and sorts it.
 func (v validator) cidrs(key string, list []*text, kind catalog.PrefixKind) []netip.Prefix {
 	var out []netip.Prefix
 	for _, t := range list {
-		cidr, err := netip.ParsePrefix(t.value)
-		if err != nil {
-			v.faults.add(t.at, "%s: %q is no prefix; write address/length, such as 10.1.0.0/16", key, t.value)
-			continue
-		}
-		if err := catalog.ValidatePrefixes([]catalog.Prefix{{CIDR: cidr, Kind: kind}}); err != nil {
-			v.faults.add(t.at, "%s: %s", key, refusal(err))
+		cidr, ok := v.cidr(key, *t, kind)
+		if !ok {
 			continue
 		}
 		if slices.ContainsFunc(out, cidr.Overlaps) {
-			v.faults.add(t.at, "%s: %v overlaps another of the list; list each range once", key, cidr)
+			v.faults.add(t.at, "%s: %v overlaps another prefix of the list; list each range once", key, cidr)
 			continue
 		}
 		out = append(out, cidr)
@@ -60,30 +56,30 @@ func (v validator) cidrs(key string, list []*text, kind catalog.PrefixKind) []ne
 	return out
 }
 
-// nodeName is a DNS subdomain.
+// nodeName validates a DNS subdomain.
 func (v validator) nodeName(key string, t text) string {
-	return v.subdomain(key, t, "no name of a node; see kubectl get nodes, or give --node-name NAME")
+	return v.subdomain(key, t, "not a name of a node; check kubectl get nodes, or use --node-name NAME")
 }
 
-// subdomain wants DNS labels with dots between (RFC 1123).
-func (v validator) subdomain(key string, t text, complaint string) string {
+// subdomain validates a DNS subdomain: DNS labels separated by dots (RFC 1123).
+func (v validator) subdomain(key string, t text, message string) string {
 	for label := range strings.SplitSeq(t.value, ".") {
 		if catalog.ValidateName(label) != nil {
-			v.faults.add(t.at, "%s: %q is %s", key, t.value, complaint)
+			v.faults.add(t.at, "%s: %q is %s", key, t.value, message)
 			break
 		}
 	}
 	return t.value
 }
 
-// label wants key=value (the syntax of labels is in the concepts of Kubernetes,
-// "Labels and Selectors").
+// label validates a label written as key=value. The syntax of both is in the
+// documentation of Kubernetes, "Labels and Selectors".
 func (v validator) label(key string, t text) string {
 	name := `[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?`
 	domain := `[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*`
 	pattern := regexp.MustCompile(`^(` + domain + `/)?` + name + `=(` + name + `)?$`)
 	if !pattern.MatchString(t.value) {
-		v.faults.add(t.at, "%s: %q is no label; write key=value, such as %s", key, t.value, DefaultGatewayLabel)
+		v.faults.add(t.at, "%s: %q is not a label; write key=value, such as %s", key, t.value, DefaultGatewayLabel)
 	}
 	return t.value
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// leaf is a single value of the file.
+// leaf is a scalar value of the file.
 type leaf interface {
-	// set takes the value of a node; the error says what would be right.
+	// set sets the value from a node. Its error states the expected form.
 	set(node ast.Node, at position) error
 }
 
-// text is a string. An empty one counts as not given, so that templates may
-// leave values empty.
+// text is a string. An empty one counts as absent, so that templates may leave
+// values empty.
 type text struct {
 	value string
 	at    position
@@ -36,7 +36,7 @@ func (t *text) set(node ast.Node, at position) error {
 	return nil
 }
 
-// or returns the text with a default for one that is not given.
+// or returns the text, with value as the default for an absent one.
 func (t *text) or(value string) text {
 	switch {
 	case t == nil:
@@ -63,7 +63,7 @@ func (n *number) set(node ast.Node, at position) error {
 	case int64:
 		n.value = v
 	case uint64:
-		const most = 1 << 62 // more than any key may be, so that the range check refuses it
+		const most = 1 << 62 // more than any limit, so that the range check refuses it
 		n.value = int64(min(v, most))
 	default:
 		return errors.New("expected a whole number")
@@ -113,7 +113,7 @@ func (d *duration) set(node ast.Node, at position) error {
 		d.value = parsed
 		return nil
 	default:
-		return fmt.Errorf("%q is no duration; write number and unit, such as 25s or 200ms", value)
+		return fmt.Errorf("%q is not a duration; write a number and a unit, such as 25s or 200ms", value)
 	}
 }
 

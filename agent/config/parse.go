@@ -7,23 +7,24 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// maxSize bounds the file, bytes.
+// maxSize is the maximum size of a file in bytes.
 const maxSize = 256 << 10
 
-// commandLine takes the place of the file's name when there is no file.
+// commandLine replaces the file name in messages if there is no file.
 const commandLine = "command line"
 
-// Env is what the configuration depends on besides its text, so that Parse
-// itself asks the operating system nothing.
+// Env holds what a configuration depends on in addition to its text, so that Parse
+// does not depend on the operating system.
 type Env struct {
 	Hostname  string    // for the default name of the gateway
-	Overrides Overrides // of the command line: they win over the file
+	Overrides Overrides // from the command line; they override the file
 }
 
-// Overrides are the keys that meshd also takes as flags. An empty string
-// leaves what the file says.
+// Overrides are the keys that are also flags of meshd. An empty string keeps the
+// value of the file.
 type Overrides struct {
 	Datacenter    string // --datacenter
 	Gateway       string // --gateway
@@ -46,13 +47,13 @@ func Parse(r io.Reader, filename string, env Env) (Config, error) {
 		return Config{}, fmt.Errorf("read %s: %w", filename, err)
 	}
 	if len(source) > maxSize {
-		return Config{}, fmt.Errorf("%s: it is larger than %d bytes; this is no configuration of meshd", filename, maxSize)
+		return Config{}, fmt.Errorf("%s: it is larger than %d bytes, the limit of a configuration", filename, maxSize)
 	}
 	var found faults
 	var raw rawConfig
 	decoder{file: filename, faults: &found}.document(source, &raw)
 	if len(found.list) > 0 {
-		// What was not understood is not given, and would be missed once more.
+		// Values that were not decoded would be reported as missing, too.
 		return Config{}, found.err()
 	}
 	raw.override(env.Overrides)
@@ -64,35 +65,31 @@ func Parse(r io.Reader, filename string, env Env) (Config, error) {
 	return c, nil
 }
 
-// Load parses the file at path; the host name is the system's. An empty path
-// means no file: the overrides and defaults must suffice.
+// Load parses the file at path with the host name of the system. An empty path
+// means no file: the configuration consists of overrides and defaults.
 func Load(path string, overrides Overrides) (Config, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
-		hostname = "" // then the gateway's name must be given, and the error says so
+		hostname = "" // Parse then requires the name of the gateway
 	}
 	env := Env{Hostname: hostname, Overrides: overrides}
 	if path == "" {
-		return Parse(eof{}, commandLine, env)
+		return Parse(strings.NewReader(""), commandLine, env)
 	}
 	f, err := os.Open(filepath.Clean(path))
 	if errors.Is(err, os.ErrNotExist) {
-		return Config{}, fmt.Errorf("open configuration: %w; write one that begins with \"datacenter: NAME\", or give another with --config", err)
+		return Config{}, fmt.Errorf("open configuration: %w; write one that begins with \"datacenter: NAME\", or use --config with another file", err)
 	}
 	if err != nil {
 		return Config{}, fmt.Errorf("open configuration: %w", err)
 	}
-	defer func() { _ = f.Close() }() // only read: there is nothing to lose
+	defer func() { _ = f.Close() }() // read only: closing loses no data
 	return Parse(f, path, env)
 }
-
-// eof is an empty file.
-type eof struct{}
-
-func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 //go:embed reference.yaml
 var reference string
 
-// Reference returns the reference configuration: every key with its default and meaning.
+// Reference returns the reference configuration, with the meaning and default of
+// every key.
 func Reference() string { return reference }

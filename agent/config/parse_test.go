@@ -22,7 +22,7 @@ func parse(t *testing.T, source string) (config.Config, error) {
 	return config.Parse(strings.NewReader(source), "meshd.yaml", env)
 }
 
-func TestDefaultsAreWhatTheyAre(t *testing.T) {
+func TestAbsentKeysHaveDefaults(t *testing.T) {
 	c, err := parse(t, "datacenter: east\n")
 	require.NoError(t, err)
 	assert.Equal(t, config.Config{
@@ -41,7 +41,7 @@ func TestDefaultsAreWhatTheyAre(t *testing.T) {
 	}, c)
 }
 
-func TestReferenceParsesAndItsDefaultsAreThoseOfTheCode(t *testing.T) {
+func TestReferenceHasTheDefaultsOfTheCode(t *testing.T) {
 	got, err := parse(t, config.Reference())
 	require.NoError(t, err)
 	assert.Len(t, got.Prefixes, 3)
@@ -59,7 +59,7 @@ func TestReferenceParsesAndItsDefaultsAreThoseOfTheCode(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-func TestMinimalParses(t *testing.T) {
+func TestMinimalConfigurationIsValid(t *testing.T) {
 	source, err := os.ReadFile("minimal.yaml")
 	require.NoError(t, err)
 	c, err := parse(t, string(source))
@@ -67,7 +67,7 @@ func TestMinimalParses(t *testing.T) {
 	assert.Equal(t, []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}}, c.Prefixes)
 }
 
-func TestEveryKeyIsRead(t *testing.T) {
+func TestEveryKeySetsItsField(t *testing.T) {
 	c, err := parse(t, `
 datacenter: west
 gateway: gw7
@@ -126,14 +126,14 @@ log: {level: debug, format: json}
 	}, c)
 }
 
-func TestFlagsWinOverTheFile(t *testing.T) {
+func TestFlagsOverrideTheFile(t *testing.T) {
 	with := env
 	with.Overrides = config.Overrides{
 		Datacenter: "west", Gateway: "gw2", DataDir: "/d", Listen: ":1", Dataplane: "kernel", TokenFile: "/t",
 		Socket: "/s", MetricsListen: "off", LogLevel: "error", LogFormat: "json",
 	}
 	c, err := config.Parse(strings.NewReader("datacenter: -bad-\nlog: {level: shout}\n"), "meshd.yaml", with)
-	require.NoError(t, err, "an overridden value is not looked at")
+	require.NoError(t, err, "an overridden value is not validated")
 	assert.Equal(t, catalog.DatacenterName("west"), c.Datacenter)
 	assert.Equal(t, "gw2", c.Gateway)
 	assert.Equal(t, "/d", c.DataDir)
@@ -149,8 +149,8 @@ func TestFlagsWinOverTheFile(t *testing.T) {
 	assert.EqualError(t, err, `--log-level: log.level: "inof" is unknown: did you mean "info"?`)
 }
 
-func TestWrongConfigurationIsNamedWithItsRemedy(t *testing.T) {
-	for _, c := range wrong {
+func TestInvalidConfigurationIsReportedWithPositionAndRemedy(t *testing.T) {
+	for _, c := range invalid {
 		t.Run(c.name, func(t *testing.T) {
 			source := c.source
 			if !strings.Contains(source, "datacenter") && !c.bare {
@@ -163,13 +163,13 @@ func TestWrongConfigurationIsNamedWithItsRemedy(t *testing.T) {
 	}
 }
 
-func TestLargeFileIsNoConfiguration(t *testing.T) {
+func TestLargeFileIsRefused(t *testing.T) {
 	_, err := parse(t, strings.Repeat("# nothing\n", 1<<15))
 	assert.ErrorContains(t, err, "meshd.yaml: it is larger than 262144 bytes")
 }
 
-func TestLoadReadsTheFileOrNone(t *testing.T) {
-	overrides := config.Overrides{Gateway: "gw1"} // whatever the host is named
+func TestLoadWithAndWithoutAFile(t *testing.T) {
+	overrides := config.Overrides{Gateway: "gw1"} // independent of the host name
 	path := filepath.Join(t.TempDir(), "meshd.yaml")
 	_, err := config.Load(path, overrides)
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -181,14 +181,14 @@ func TestLoadReadsTheFileOrNone(t *testing.T) {
 	assert.Equal(t, catalog.DatacenterName("east"), c.Datacenter)
 
 	_, err = config.Load("", overrides)
-	assert.EqualError(t, err, `command line: datacenter: it is required; write "datacenter: NAME", or give --datacenter NAME`)
+	assert.EqualError(t, err, `command line: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`)
 	overrides.Datacenter = "west"
 	c, err = config.Load("", overrides)
 	require.NoError(t, err)
 	assert.Equal(t, catalog.DatacenterName("west"), c.Datacenter)
 }
 
-func TestHostNameThatIsNoNameAsksForOne(t *testing.T) {
+func TestInvalidHostNameRequiresAGatewayName(t *testing.T) {
 	for _, name := range []string{"", "under_score", "-x"} {
 		_, err := config.Parse(strings.NewReader("datacenter: east\n"), "meshd.yaml", config.Env{Hostname: name})
 		require.ErrorContains(t, err, "--gateway NAME")
@@ -199,7 +199,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(config.Reference())
 	f.Add("datacenter: east\n")
 	f.Add("a: &a [*a]\n<<: *a\n? x\n: y\n--- !!map {}\n")
-	for _, c := range wrong {
+	for _, c := range invalid {
 		f.Add(c.source)
 	}
 	f.Fuzz(func(t *testing.T, source string) {

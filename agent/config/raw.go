@@ -1,7 +1,7 @@
 package config
 
-// rawConfig is the shape of the file. A nil leaf was not given. Every leaf
-// knows where it stands, so that errors can say so.
+// rawConfig has the structure of the file. A nil leaf is absent from the file.
+// Every other leaf has its position, for errors.
 type rawConfig struct {
 	Datacenter *text         `yaml:"datacenter"`
 	Gateway    *text         `yaml:"gateway"`
@@ -102,7 +102,7 @@ type rawLog struct {
 	Format *text `yaml:"format"`
 }
 
-// override lets the command line win over the file.
+// override replaces values by those of the command line.
 func (r *rawConfig) override(o Overrides) {
 	for _, f := range []struct {
 		flag  string

@@ -14,23 +14,23 @@ func TestEveryKeyIsInTheReference(t *testing.T) {
 	var raw rawConfig
 	decoder{file: "reference.yaml", faults: &found}.document([]byte(Reference()), &raw)
 	require.NoError(t, found.err())
-	requireGiven(t, reflect.ValueOf(raw), "")
+	requirePresent(t, reflect.ValueOf(raw), "")
 }
 
-// requireGiven fails for each key of the raw shape that was not given.
-func requireGiven(t *testing.T, v reflect.Value, path string) {
+// requirePresent fails for each key that is absent.
+func requirePresent(t *testing.T, v reflect.Value, path string) {
 	t.Helper()
 	switch v.Kind() {
 	case reflect.Struct:
 		for _, key := range keysOf(v.Type()) {
 			field, _ := fieldOf(v, key)
-			requireGiven(t, field, join(path, key))
+			requirePresent(t, field, join(path, key))
 		}
 	case reflect.Slice:
 		assert.False(t, v.IsNil(), "%s is not in reference.yaml", path)
 		for i := range v.Len() {
 			if v.Type().Elem().Kind() == reflect.Struct {
-				requireGiven(t, v.Index(i), path)
+				requirePresent(t, v.Index(i), path)
 			}
 		}
 	default:
@@ -38,7 +38,7 @@ func requireGiven(t *testing.T, v reflect.Value, path string) {
 	}
 }
 
-func TestEveryKeyIsExplainedAboveItself(t *testing.T) {
+func TestEveryKeyHasACommentAboveIt(t *testing.T) {
 	lines := strings.Split(Reference(), "\n")
 	for i, line := range lines {
 		key := strings.TrimSpace(line)

@@ -12,17 +12,19 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// maxSocketPath is the length of a unix socket's path, bytes (unix(7)).
+// maxSocketPath is the maximum length of the path of a unix socket in bytes
+// (unix(7)).
 const maxSocketPath = 107
 
-// validator turns the raw shape into a Config, and collects what is wrong.
+// validator turns a rawConfig into a Config and collects its faults.
 type validator struct {
 	file     string
 	hostname string
 	faults   *faults
 }
 
-// config fills in the defaults. reference.yaml says the same; a test compares.
+// config validates all keys and fills in the defaults, which a test compares with
+// those in reference.yaml.
 func (v validator) config(raw rawConfig) Config {
 	kubernetes := v.kubernetes(raw.Kubernetes)
 	c := Config{
@@ -57,7 +59,7 @@ func (v validator) config(raw rawConfig) Config {
 }
 
 func (v validator) wireguard(raw rawWireGuard) WireGuard {
-	// Lanes take the ports above; there is room for 64 of them.
+	// The ports of 64 lanes follow.
 	const lastPort = 65535 - 63
 	w := WireGuard{
 		Dataplane: v.oneOf("wireguard.dataplane", raw.Dataplane.or("auto"), "auto", "kernel", "userspace"),
@@ -70,21 +72,21 @@ func (v validator) wireguard(raw rawWireGuard) WireGuard {
 		w.MTU = int(v.within("wireguard.mtu", *raw.MTU, 1280, 65455)) // 1280: IPv6 (RFC 8200 §5)
 	}
 	if w.Keepalive%time.Second != 0 {
-		v.faults.add(raw.Keepalive.at, "wireguard.keepalive: %v is no whole number of seconds; WireGuard knows no others", w.Keepalive)
+		v.faults.add(raw.Keepalive.at, "wireguard.keepalive: %v is not a whole number of seconds; WireGuard supports no fractions", w.Keepalive)
 	}
 	return w
 }
 
 func (v validator) routing(raw rawRouting) Routing {
 	table := raw.Table.or(7117)
-	// The number after it is used too (routes.NodesTable).
+	// The next number is used too (routes.NodesTable).
 	if table.value >= 252 && table.value <= 255 {
-		v.faults.add(table.at, "routing.table: %d is a table of the system; use one of its own, such as 7117", table.value)
+		v.faults.add(table.at, "routing.table: %d is a table of the system; use another number, such as 7117", table.value)
 	}
 	return Routing{
 		Table: int(v.within("routing.table", table, 1, 1<<31-2)),
-		// Table main is looked up at 32766: a rule after that one never matters.
-		// Local addresses are at 0, and the rules of the table of nodes come one before.
+		// The rule of table main has priority 32766, that of table local 0. The rules
+		// of the table of nodes have this number minus 1.
 		RulePriority: int(v.within("routing.rulePriority", raw.RulePriority.or(5400), 2, 32765)),
 		Mark:         uint32(v.within("routing.mark", raw.Mark.or(0x20), 1, 1<<32-1)), //nolint:gosec // within the range
 	}
@@ -105,14 +107,15 @@ func (v validator) datacenter(t *text) catalog.DatacenterName {
 		if t == nil {
 			at = position{file: v.file}
 		}
-		v.faults.add(at, "datacenter: it is required; write \"datacenter: NAME\", or give --datacenter NAME")
+		v.faults.add(at, "datacenter: it is required; write \"datacenter: NAME\", or use --datacenter NAME")
 		return ""
 	}
 	v.name("datacenter", name)
 	return catalog.DatacenterName(name.value)
 }
 
-// gateway is named after the host when nothing else is said, or after the node.
+// gateway returns the configured name, or one derived from the name of the host or
+// of the node.
 func (v validator) gateway(t *text, k Kubernetes) string {
 	first, _, _ := strings.Cut(strings.ToLower(v.hostname), ".")
 	if k.Enabled {
@@ -120,7 +123,7 @@ func (v validator) gateway(t *text, k Kubernetes) string {
 	}
 	name := t.or(first)
 	if (t == nil || t.value == "") && catalog.ValidateName(first) != nil {
-		v.faults.add(position{file: v.file}, "gateway: the host name %q gives no name; write \"gateway: NAME\", or give --gateway NAME", cmp.Or(k.NodeName, v.hostname))
+		v.faults.add(position{file: v.file}, "gateway: the host name %q is not a valid name; write \"gateway: NAME\", or use --gateway NAME", cmp.Or(k.NodeName, v.hostname))
 		return ""
 	}
 	v.name("gateway", name)
@@ -133,8 +136,8 @@ func (v validator) name(key string, t text) {
 	}
 }
 
-// refusal leaves out the field that the catalog names: the file's key is
-// what its author knows.
+// refusal returns the text of a refusal of the catalog without its field, since
+// messages begin with the key of the file.
 func refusal(err error) string {
 	var r *catalog.Refusal
 	if errors.As(err, &r) {
@@ -143,7 +146,7 @@ func refusal(err error) string {
 	return err.Error()
 }
 
-// prefixes checks each prefix where it stands, and sorts them.
+// prefixes validates the prefixes of all kinds and sorts them.
 func (v validator) prefixes(raw rawPrefixes) []catalog.Prefix {
 	var out []catalog.Prefix
 	first := map[netip.Prefix]string{}
@@ -157,14 +160,8 @@ func (v validator) prefixes(raw rawPrefixes) []catalog.Prefix {
 		{"prefixes.nodes", catalog.NodePrefix, raw.Nodes},
 	} {
 		for _, t := range kind.list {
-			cidr, err := netip.ParsePrefix(t.value)
-			if err != nil {
-				v.faults.add(t.at, "%s: %q is no prefix; write address/length, such as 10.1.0.0/16", kind.key, t.value)
-				continue
-			}
-			p := catalog.Prefix{CIDR: cidr, Kind: kind.kind}
-			if err := catalog.ValidatePrefixes([]catalog.Prefix{p}); err != nil {
-				v.faults.add(t.at, "%s: %s", kind.key, refusal(err))
+			cidr, ok := v.cidr(kind.key, *t, kind.kind)
+			if !ok {
 				continue
 			}
 			if where, twice := first[cidr]; twice {
@@ -172,24 +169,39 @@ func (v validator) prefixes(raw rawPrefixes) []catalog.Prefix {
 				continue
 			}
 			first[cidr] = kind.key
-			out = append(out, p)
+			out = append(out, catalog.Prefix{CIDR: cidr, Kind: kind.kind})
 		}
 	}
 	slices.SortFunc(out, func(a, b catalog.Prefix) int { return a.CIDR.Compare(b.CIDR) })
 	return out
 }
 
-// path wants an absolute one: the agent's working directory is nobody's choice.
+// cidr validates one prefix.
+func (v validator) cidr(key string, t text, kind catalog.PrefixKind) (netip.Prefix, bool) {
+	cidr, err := netip.ParsePrefix(t.value)
+	if err != nil {
+		v.faults.add(t.at, "%s: %q is not a prefix; write address/length, such as 10.1.0.0/16", key, t.value)
+		return cidr, false
+	}
+	if err := catalog.ValidatePrefixes([]catalog.Prefix{{CIDR: cidr, Kind: kind}}); err != nil {
+		v.faults.add(t.at, "%s: %s", key, refusal(err))
+		return cidr, false
+	}
+	return cidr, true
+}
+
+// path validates an absolute path. A relative one would depend on the working
+// directory of the agent.
 func (v validator) path(key string, t text) string {
 	if !path.IsAbs(t.value) {
-		v.faults.add(t.at, "%s: %q is not absolute; begin it with /", key, t.value)
+		v.faults.add(t.at, "%s: %q is not an absolute path; begin it with /", key, t.value)
 	}
 	return path.Clean(t.value)
 }
 
 func (v validator) socket(key string, t text) string {
 	if len(t.value) > maxSocketPath {
-		v.faults.add(t.at, "%s: it is longer than %d bytes, which is the most of a unix socket", key, maxSocketPath)
+		v.faults.add(t.at, "%s: it is longer than %d bytes, the limit of unix sockets", key, maxSocketPath)
 	}
 	return v.path(key, t)
 }

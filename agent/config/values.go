@@ -12,7 +12,8 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// maxInterfacePrefix leaves room for the lane in the 15 bytes of an interface name.
+// maxInterfacePrefix leaves space for the number of the lane in the 15 bytes of an
+// interface name.
 const maxInterfacePrefix = 12
 
 func (v validator) oneOf(key string, t text, allowed ...string) string {
@@ -27,8 +28,8 @@ func (v validator) oneOf(key string, t text, allowed ...string) string {
 	return allowed[0]
 }
 
-// within returns the least allowed value for one that is not allowed, so that
-// conversions after it are safe.
+// within validates the range of a number. It returns least for a number out of
+// range, so that conversions of the result are safe.
 func (v validator) within(key string, n number, least, most int64) int64 {
 	if n.value < least || n.value > most {
 		v.faults.add(n.at, "%s: %d is out of range; use %d to %d", key, n.value, least, most)
@@ -37,6 +38,7 @@ func (v validator) within(key string, n number, least, most int64) int64 {
 	return n.value
 }
 
+// between validates the range of a duration like within.
 func (v validator) between(key string, d duration, least, most time.Duration) time.Duration {
 	if d.value < least || d.value > most {
 		v.faults.add(d.at, "%s: %v is out of range; use %v to %v", key, d.value, least, most)
@@ -45,7 +47,7 @@ func (v validator) between(key string, d duration, least, most time.Duration) ti
 	return d.value
 }
 
-// listen wants an address and port to listen at. ":7443" means all addresses.
+// listen validates an address and port to listen on. ":7443" means all addresses.
 func (v validator) listen(key string, t text) netip.AddrPort {
 	value := t.value
 	if strings.HasPrefix(value, ":") {
@@ -53,12 +55,12 @@ func (v validator) listen(key string, t text) netip.AddrPort {
 	}
 	ap, err := netip.ParseAddrPort(value)
 	if err != nil || ap.Port() == 0 {
-		v.faults.add(t.at, "%s: %q is no address to listen at; write address:port, such as [::]:7443 or 192.0.2.1:7443", key, t.value)
+		v.faults.add(t.at, "%s: %q is not an address to listen on; write address:port, such as [::]:7443 or 192.0.2.1:7443", key, t.value)
 	}
 	return ap
 }
 
-// metrics may be off.
+// metrics is listen, with the zero AddrPort for "off".
 func (v validator) metrics(key string, t text) netip.AddrPort {
 	if t.value == "off" {
 		return netip.AddrPort{}
@@ -66,11 +68,11 @@ func (v validator) metrics(key string, t text) netip.AddrPort {
 	return v.listen(key, t)
 }
 
-// endpoints are where others reach this gateway; hosts may be names.
+// endpoints validates a list of host:port, in which hosts may be names.
 func (v validator) endpoints(key string, list []*text) []string {
 	var out []string
 	for _, t := range list {
-		if reason := notHostPort(t.value); reason != "" {
+		if reason := invalidHostPort(t.value); reason != "" {
 			v.faults.add(t.at, "%s: %q %s; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820", key, t.value, reason)
 			continue
 		}
@@ -81,14 +83,14 @@ func (v validator) endpoints(key string, list []*text) []string {
 	return out
 }
 
-// notHostPort says what keeps s from being an endpoint; empty: nothing.
-func notHostPort(s string) string {
+// invalidHostPort returns why s is not a valid endpoint, or "" if it is.
+func invalidHostPort(s string) string {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		switch {
 		case ap.Port() == 0:
 			return "has port 0"
 		case ap.Addr().IsUnspecified() || ap.Addr().IsMulticast():
-			return "has an address that nobody can send to"
+			return "has an unspecified or multicast address"
 		}
 		return ""
 	}
@@ -102,19 +104,19 @@ func notHostPort(s string) string {
 			return "has no host"
 		}
 	}
-	// RFC 1123 §2.1: a name does not end in a number; this is a mistyped address.
+	// RFC 1123 §2.1: a name does not end in a number, so this is a mistyped address.
 	if _, err := strconv.ParseUint(labels[len(labels)-1], 10, 64); err == nil {
 		return "has no valid address"
 	}
 	return ""
 }
 
-// interfacePrefix is completed by the number of the lane, hence it does not
-// end in a digit itself.
+// interfacePrefix validates the prefix of interface names. The number of the lane
+// follows it, hence it must not end in a digit.
 func (v validator) interfacePrefix(key string, t text) string {
-	good := len(t.value) <= maxInterfacePrefix && catalog.ValidateName(t.value) == nil && !endsInDigit(t.value)
-	if !good {
-		v.faults.add(t.at, "%s: %q cannot begin the name of an interface; use 1 to %d of a-z, 0-9 and '-' that end in a letter",
+	valid := len(t.value) <= maxInterfacePrefix && catalog.ValidateName(t.value) == nil && !endsInDigit(t.value)
+	if !valid {
+		v.faults.add(t.at, "%s: %q is not a prefix of interface names; use 1 to %d of a-z, 0-9 and '-' that end in a letter",
 			key, t.value, maxInterfacePrefix)
 	}
 	return t.value
@@ -144,19 +146,19 @@ func (v validator) services(list []rawService, c Config) []catalog.Service {
 }
 
 func (v validator) service(key string, raw rawService, c Config) catalog.Service {
-	given := func(t *text, standard string) text {
+	orDefault := func(t *text, value string) text {
 		if t == nil {
-			return text{value: standard, at: raw.at}
+			return text{value: value, at: raw.at}
 		}
-		return t.or(standard)
+		return t.or(value)
 	}
-	name, namespace, instance := given(raw.Name, ""), given(raw.Namespace, "default"), given(raw.Instance, c.Gateway)
+	name, namespace, instance := orDefault(raw.Name, ""), orDefault(raw.Namespace, "default"), orDefault(raw.Instance, c.Gateway)
 	v.name(key+".name", name)
 	v.name(key+".namespace", namespace)
 	v.name(key+".instance", instance)
 	s := catalog.Service{
 		ServiceKey: catalog.ServiceKey{Namespace: namespace.value, Name: name.value, Instance: instance.value},
-		Address:    v.serviceAddress(key+".address", given(raw.Address, ""), c.Prefixes),
+		Address:    v.serviceAddress(key+".address", orDefault(raw.Address, ""), c.Prefixes),
 		Ports:      v.ports(key+".ports", raw.Ports, raw.at),
 	}
 	for label, value := range raw.Labels {
@@ -168,11 +170,12 @@ func (v validator) service(key string, raw rawService, c Config) catalog.Service
 	return s
 }
 
-// serviceAddress must be one that other datacenters can reach here.
+// serviceAddress validates an address, which must be in a prefix of the datacenter
+// so that others can reach it.
 func (v validator) serviceAddress(key string, t text, prefixes []catalog.Prefix) netip.Addr {
 	a, err := netip.ParseAddr(t.value)
 	if err != nil || a.Zone() != "" {
-		v.faults.add(t.at, "%s: %q is no address; write one such as 10.1.0.5", key, t.value)
+		v.faults.add(t.at, "%s: %q is not an address; write one such as 10.1.0.5", key, t.value)
 		return netip.Addr{}
 	}
 	if !slices.ContainsFunc(prefixes, func(p catalog.Prefix) bool { return p.CIDR.Contains(a) }) {

@@ -1,34 +1,34 @@
 package config_test
 
-// wrong are configurations that are refused, and all that is said.
-var wrong = []struct {
+// invalid lists configurations with all errors that Parse returns for them.
+var invalid = []struct {
 	name   string
 	source string
 	want   []string
-	bare   bool // without a datacenter put before it
+	bare   bool // without a datacenter added in front
 }{
 	{name: "empty", bare: true, want: []string{
-		`meshd.yaml: datacenter: it is required; write "datacenter: NAME", or give --datacenter NAME`,
+		`meshd.yaml: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
 	}},
 	{name: "only a comment", source: "# hello\n", bare: true, want: []string{
-		`meshd.yaml: datacenter: it is required; write "datacenter: NAME", or give --datacenter NAME`,
+		`meshd.yaml: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
 	}},
 	{name: "empty name", source: "datacenter: ''\n", want: []string{
-		`meshd.yaml:1:13: datacenter: it is required; write "datacenter: NAME", or give --datacenter NAME`,
+		`meshd.yaml:1:13: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
 	}},
 	{name: "unknown key", source: "wireguard:\n  prot: 51820\n", want: []string{
 		`meshd.yaml:3:3: unknown key "wireguard.prot": did you mean "port"?`,
 	}},
-	{name: "key of another spelling", source: "datadir: /x\n", want: []string{
+	{name: "key with another spelling", source: "datadir: /x\n", want: []string{
 		`meshd.yaml:2:1: unknown key "datadir": did you mean "dataDir"?`,
 	}},
-	{name: "key like no other", source: "log:\n  colour: red\n", want: []string{
-		`meshd.yaml:3:3: unknown key "log.colour": known here are level, format`,
+	{name: "unknown key without a similar one", source: "log:\n  colour: red\n", want: []string{
+		`meshd.yaml:3:3: unknown key "log.colour"; use one of level, format`,
 	}},
-	{name: "unknown keys deep in lists, all at once", source: "services:\n  - name: a\n    adddress: x\n    ports:\n      - numbr: 1\nfoo: 1\n", want: []string{
+	{name: "several unknown keys, in nested lists", source: "services:\n  - name: a\n    adddress: x\n    ports:\n      - numbr: 1\nfoo: 1\n", want: []string{
 		`meshd.yaml:4:5: unknown key "services.adddress": did you mean "address"?`,
-		`meshd.yaml:6:9: unknown key "services.ports.numbr": known here are name, protocol, port`,
-		`meshd.yaml:7:1: unknown key "foo": known here are datacenter, gateway, dataDir, prefixes, kubernetes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, log`,
+		`meshd.yaml:6:9: unknown key "services.ports.numbr"; use one of name, protocol, port`,
+		`meshd.yaml:7:1: unknown key "foo"; use one of datacenter, gateway, dataDir, prefixes, kubernetes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, log`,
 	}},
 	{name: "duplicate keys", source: "log: {level: info}\nrouting: {table: 1, table: 2}\nlog: {level: info}\n", want: []string{
 		`meshd.yaml:3:21: duplicate key "routing.table": it is already in line 3; remove one`,
@@ -38,11 +38,11 @@ var wrong = []struct {
 		`meshd.yaml:2:10: gateway: 7 is not text; put it in quotes`,
 		`meshd.yaml:3:11: prefixes: expected keys with values`,
 		`meshd.yaml:4:18: routing.table: expected a whole number`,
-		`meshd.yaml:5:22: liveness.interval: "5" is no duration; write number and unit, such as 25s or 200ms`,
+		`meshd.yaml:5:22: liveness.interval: "5" is not a duration; write a number and a unit, such as 25s or 200ms`,
 		`meshd.yaml:6:6: log: expected keys with values`,
 		`meshd.yaml:7:19: control.listen: expected text; put it in quotes`,
 	}},
-	{name: "a list that is none", source: "prefixes: {pods: 10.1.0.0/16}\n", want: []string{
+	{name: "value in place of a list", source: "prefixes: {pods: 10.1.0.0/16}\n", want: []string{
 		`meshd.yaml:2:18: prefixes.pods: expected a list: one "- " for each entry, or [a, b]`,
 	}},
 	{name: "anchors", source: "log: &x {level: info}\nadmin: *x\n", want: []string{
@@ -54,7 +54,7 @@ var wrong = []struct {
 	}},
 	{name: "prefixes", source: "prefixes:\n  pods: [10.1.2.0/16, 10.1.0.0, 0.0.0.0/0, '::ffff:10.0.0.0/104']\n  services: [10.2.0.0/16, 10.2.0.0/16]\n  nodes: [127.0.0.0/8, 10.2.0.0/16]\n", want: []string{
 		`meshd.yaml:3:10: prefixes.pods: prefix 10.1.2.0/16 has host bits set; write 10.1.0.0/16`,
-		`meshd.yaml:3:23: prefixes.pods: "10.1.0.0" is no prefix; write address/length, such as 10.1.0.0/16`,
+		`meshd.yaml:3:23: prefixes.pods: "10.1.0.0" is not a prefix; write address/length, such as 10.1.0.0/16`,
 		`meshd.yaml:3:33: prefixes.pods: prefix 0.0.0.0/0 contains every address; announce only prefixes that the datacenter owns`,
 		`meshd.yaml:3:44: prefixes.pods: prefix ::ffff:10.0.0.0/104 is an IPv4-mapped IPv6 prefix; write it as an IPv4 prefix`,
 		`meshd.yaml:4:27: prefixes.services: 10.2.0.0/16 is already in prefixes.services; list each prefix once`,
@@ -68,7 +68,7 @@ var wrong = []struct {
 	{name: "numbers out of range", source: "wireguard: {port: 0, mtu: 1200}\nrouting: {table: 254, rulePriority: 32766, mark: 0}\nliveness: {multiplier: -1, port: 65536}\nraft: {snapshotThreshold: 18446744073709551615}\n", want: []string{
 		`meshd.yaml:2:19: wireguard.port: 0 is out of range; use 1 to 65472`,
 		`meshd.yaml:2:27: wireguard.mtu: 1200 is out of range; use 1280 to 65455`,
-		`meshd.yaml:3:18: routing.table: 254 is a table of the system; use one of its own, such as 7117`,
+		`meshd.yaml:3:18: routing.table: 254 is a table of the system; use another number, such as 7117`,
 		`meshd.yaml:3:37: routing.rulePriority: 32766 is out of range; use 2 to 32765`,
 		`meshd.yaml:3:50: routing.mark: 0 is out of range; use 1 to 4294967295`,
 		`meshd.yaml:4:24: liveness.multiplier: -1 is out of range; use 2 to 50`,
@@ -77,28 +77,28 @@ var wrong = []struct {
 	}},
 	{name: "durations out of range", source: "liveness: {interval: 1ms}\nwireguard: {keepalive: 1500ms}\n", want: []string{
 		`meshd.yaml:2:22: liveness.interval: 1ms is out of range; use 50ms to 10s`,
-		`meshd.yaml:3:24: wireguard.keepalive: 1.5s is no whole number of seconds; WireGuard knows no others`,
+		`meshd.yaml:3:24: wireguard.keepalive: 1.5s is not a whole number of seconds; WireGuard supports no fractions`,
 	}},
-	{name: "choices", source: "wireguard: {dataplane: kernal}\nraft: {timers: slow}\nlog: {level: trace, format: xml}\n", want: []string{
+	{name: "unknown choices", source: "wireguard: {dataplane: kernal}\nraft: {timers: slow}\nlog: {level: trace, format: xml}\n", want: []string{
 		`meshd.yaml:2:24: wireguard.dataplane: "kernal" is unknown: did you mean "kernel"?`,
 		`meshd.yaml:3:16: raft.timers: "slow" is unknown; use one of auto, lan, wan`,
 		`meshd.yaml:4:14: log.level: "trace" is unknown; use one of debug, info, warn, error`,
 		`meshd.yaml:4:29: log.format: "xml" is unknown; use one of text, json`,
 	}},
 	{name: "addresses", source: "control: {listen: '7443', advertise: ['10.0.0.1', 'gw:0', '[::]:1', '10.0.0.300:1', 'a b:1']}\nmetrics: {listen: 'localhost:1'}\n", want: []string{
-		`meshd.yaml:2:19: control.listen: "7443" is no address to listen at; write address:port, such as [::]:7443 or 192.0.2.1:7443`,
+		`meshd.yaml:2:19: control.listen: "7443" is not an address to listen on; write address:port, such as [::]:7443 or 192.0.2.1:7443`,
 		`meshd.yaml:2:39: control.advertise: "10.0.0.1" has no port; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 		`meshd.yaml:2:51: control.advertise: "gw:0" has no port; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
-		`meshd.yaml:2:59: control.advertise: "[::]:1" has an address that nobody can send to; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+		`meshd.yaml:2:59: control.advertise: "[::]:1" has an unspecified or multicast address; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 		`meshd.yaml:2:69: control.advertise: "10.0.0.300:1" has no valid address; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 		`meshd.yaml:2:85: control.advertise: "a b:1" has no host; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
-		`meshd.yaml:3:19: metrics.listen: "localhost:1" is no address to listen at; write address:port, such as [::]:7443 or 192.0.2.1:7443`,
+		`meshd.yaml:3:19: metrics.listen: "localhost:1" is not an address to listen on; write address:port, such as [::]:7443 or 192.0.2.1:7443`,
 	}},
 	{name: "paths and names of interfaces", source: "dataDir: data\nadmin: {socket: x}\njoin: {tokenFile: ./t}\nwireguard: {interface: mesh1}\n", want: []string{
-		`meshd.yaml:2:10: dataDir: "data" is not absolute; begin it with /`,
-		`meshd.yaml:3:17: admin.socket: "x" is not absolute; begin it with /`,
-		`meshd.yaml:4:19: join.tokenFile: "./t" is not absolute; begin it with /`,
-		`meshd.yaml:5:24: wireguard.interface: "mesh1" cannot begin the name of an interface; use 1 to 12 of a-z, 0-9 and '-' that end in a letter`,
+		`meshd.yaml:2:10: dataDir: "data" is not an absolute path; begin it with /`,
+		`meshd.yaml:3:17: admin.socket: "x" is not an absolute path; begin it with /`,
+		`meshd.yaml:4:19: join.tokenFile: "./t" is not an absolute path; begin it with /`,
+		`meshd.yaml:5:24: wireguard.interface: "mesh1" is not a prefix of interface names; use 1 to 12 of a-z, 0-9 and '-' that end in a letter`,
 	}},
 	{name: "services", source: "prefixes: {pods: [10.1.0.0/16]}\nservices:\n  - name: web\n    address: 10.2.0.1\n    ports: [{port: 80}, {port: 80}]\n  - {name: web, address: 10.1.0.1, ports: []}\n  - {address: nowhere, ports: [{protocol: tpc}]}\n  - {name: two, address: 10.1.0.1, ports: [{name: a, port: 1}, {name: b, port: 1}, {name: c, port: 1, protocol: udp}]}\n", want: []string{
 		`meshd.yaml:5:14: services[0].address: 10.2.0.1 is in none of this datacenter's prefixes, so that others cannot reach it; add its prefix to prefixes`,
@@ -106,7 +106,7 @@ var wrong = []struct {
 		`meshd.yaml:7:6: services[1].ports: a service has at least one port; write "ports: [{port: 80}]"`,
 		`meshd.yaml:7:6: services[1]: default/web instance gw1 is already in line 4; give each its own instance`,
 		`meshd.yaml:8:6: services[2].name: "" is not a DNS label; use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends`,
-		`meshd.yaml:8:15: services[2].address: "nowhere" is no address; write one such as 10.1.0.5`,
+		`meshd.yaml:8:15: services[2].address: "nowhere" is not an address; write one such as 10.1.0.5`,
 		`meshd.yaml:8:33: services[2].ports.port: it is required; write the port's number`,
 		`meshd.yaml:8:43: services[2].ports.protocol: "tpc" is unknown: did you mean "tcp"?`,
 		`meshd.yaml:9:65: services[3].ports: two ports have the same name or number; give each its own`,
@@ -115,19 +115,19 @@ var wrong = []struct {
 		`meshd.yaml:3:12: kubernetes.enabled: expected true or false`,
 	}},
 	{name: "kubernetes values", source: "kubernetes:\n  enabled: true\n  nodeName: a_b\n  kubeconfig: ./x\n  podCIDRs: [10.1.0.1/16, x, 10.2.0.0/16, 10.2.1.0/24]\n  serviceCIDRs: [0.0.0.0/0]\n  gatewayLabel: gateway\n", want: []string{
-		`meshd.yaml: gateway: the host name "a_b" gives no name; write "gateway: NAME", or give --gateway NAME`,
-		`meshd.yaml:4:13: kubernetes.nodeName: "a_b" is no name of a node; see kubectl get nodes, or give --node-name NAME`,
-		`meshd.yaml:5:15: kubernetes.kubeconfig: "./x" is not absolute; begin it with /`,
+		`meshd.yaml: gateway: the host name "a_b" is not a valid name; write "gateway: NAME", or use --gateway NAME`,
+		`meshd.yaml:4:13: kubernetes.nodeName: "a_b" is not a name of a node; check kubectl get nodes, or use --node-name NAME`,
+		`meshd.yaml:5:15: kubernetes.kubeconfig: "./x" is not an absolute path; begin it with /`,
 		`meshd.yaml:6:14: kubernetes.podCIDRs: prefix 10.1.0.1/16 has host bits set; write 10.1.0.0/16`,
-		`meshd.yaml:6:27: kubernetes.podCIDRs: "x" is no prefix; write address/length, such as 10.1.0.0/16`,
-		`meshd.yaml:6:43: kubernetes.podCIDRs: 10.2.1.0/24 overlaps another of the list; list each range once`,
+		`meshd.yaml:6:27: kubernetes.podCIDRs: "x" is not a prefix; write address/length, such as 10.1.0.0/16`,
+		`meshd.yaml:6:43: kubernetes.podCIDRs: 10.2.1.0/24 overlaps another prefix of the list; list each range once`,
 		`meshd.yaml:7:18: kubernetes.serviceCIDRs: prefix 0.0.0.0/0 contains every address; announce only prefixes that the datacenter owns`,
-		`meshd.yaml:8:17: kubernetes.gatewayLabel: "gateway" is no label; write key=value, such as meshway.io/gateway=true`,
+		`meshd.yaml:8:17: kubernetes.gatewayLabel: "gateway" is not a label; write key=value, such as meshway.io/gateway=true`,
 	}},
-	{name: "no YAML", source: "log: [a\n", want: []string{
+	{name: "syntax error", source: "log: [a\n", want: []string{
 		`meshd.yaml:2:6: this is not YAML: sequence end token ']' not found`,
 	}},
-	{name: "text at the top", source: "hello", bare: true, want: []string{
+	{name: "text in place of keys", source: "hello", bare: true, want: []string{
 		`meshd.yaml:1:1: expected keys with values`,
 	}},
 }
