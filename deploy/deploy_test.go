@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestExamplesAreValidAndFitIntoOneFederation(t *testing.T) {
+func TestExamplesAreValidAndDoNotOverlap(t *testing.T) {
 	files, err := filepath.Glob("examples/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -31,7 +31,7 @@ func TestExamplesAreValidAndFitIntoOneFederation(t *testing.T) {
 	}
 }
 
-func TestUnitLeavesTheDataPlaneWhenTheAgentStops(t *testing.T) {
+func TestUnitStopsOnlyTheAgent(t *testing.T) {
 	assert.Contains(t, read(t, "systemd/meshd.service"), "\nKillMode=process\n")
 }
 

@@ -1,3 +1,3 @@
-// Package deploy holds what puts Meshway onto hosts: a systemd unit and
-// configurations to begin with, which its test keeps valid.
+// Package deploy tests the files with which Meshway is deployed: the systemd unit and
+// the example configurations.
 package deploy

@@ -19,23 +19,23 @@ func TestWrongValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 		set  []string
 		want string
 	}{
-		{"no name", []string{"datacenter.name="}, "datacenter.name is missing: give this cluster a name"},
+		{"no name", []string{"datacenter.name="}, "datacenter.name is missing: set a name for this cluster"},
 		{"a name with capitals", []string{"datacenter.name=East"}, "at '/datacenter/name': 'East' does not match pattern"},
-		{"a name that ends with a dash", []string{"datacenter.name=east-"}, `datacenter.name "east-": it has to begin and end with a letter or a digit`},
+		{"a name that ends with a dash", []string{"datacenter.name=east-"}, `datacenter.name "east-": the name must begin and end with a letter or a digit`},
 		{"a name that is a number", []string{"datacenter.name=7"}, "at '/datacenter/name': got number, want string"},
 		{"an unknown key", []string{"datacentre.name=east"}, "additional properties 'datacentre' not allowed"},
 		{"an unknown key below", []string{"agent.tolerance=1"}, "at '/agent': additional properties 'tolerance' not allowed"},
 		{"an unknown key of the agent", []string{"config.wireguard.prot=1"}, "at '/config/wireguard': additional properties 'prot' not allowed"},
 		{"no CIDR", []string{"discovery.podCIDRs={pods}"}, "at '/discovery/podCIDRs/0': 'pods' does not match pattern"},
-		{"half a CIDR", []string{"discovery.podCIDRs={10.1/16}"}, `discovery.podCIDRs: "10.1/16" is not a CIDR; write it like 10.1.0.0/16`},
-		{"a CIDR with a wrong address", []string{"discovery.podCIDRs={10.300.0.0/16}"}, `discovery.podCIDRs: "10.300.0.0/16" has 300 where at most 255 can be`},
-		{"a CIDR with host bits", []string{"discovery.serviceCIDRs={10.96.0.1/12}"}, `discovery.serviceCIDRs: "10.96.0.1/12" has bits behind its /12`},
-		{"everything", []string{"discovery.podCIDRs={0.0.0.0/0}"}, `discovery.podCIDRs: "0.0.0.0/0" has to have 1 to 32 bits`},
+		{"half a CIDR", []string{"discovery.podCIDRs={10.1/16}"}, `discovery.podCIDRs: "10.1/16" is not a CIDR; write address/length, such as 10.1.0.0/16`},
+		{"a CIDR with a wrong address", []string{"discovery.podCIDRs={10.300.0.0/16}"}, `discovery.podCIDRs: "10.300.0.0/16" has 300 in place of a number up to 255`},
+		{"a CIDR with host bits", []string{"discovery.serviceCIDRs={10.96.0.1/12}"}, `discovery.serviceCIDRs: "10.96.0.1/12" has host bits after its /12`},
+		{"everything", []string{"discovery.podCIDRs={0.0.0.0/0}"}, `discovery.podCIDRs: "0.0.0.0/0" must have a length of 1 to 32`},
 		{"an unknown data plane", []string{"dataplane=auto"}, "at '/dataplane': value must be one of 'kernel', 'userspace'"},
 		{"a wrong port", []string{"metrics.port=70000"}, "at '/metrics/port': maximum: got 70,000, want 65,535"},
 		{"a wrong duration", []string{"config.liveness.interval=200"}, "at '/config/liveness/interval': got number, want string"},
 		{"a label without a value", []string{"gateways.label=gateway"}, "at '/gateways/label': 'gateway' does not match pattern"},
-		{"two monitors", []string{"podMonitor.enabled=true", "serviceMonitor.enabled=true"}, "enable one of them"},
+		{"two monitors", []string{"podMonitor.enabled=true", "serviceMonitor.enabled=true"}, "enable only one of them"},
 		{"a monitor that cannot reach the metrics", []string{"podMonitor.enabled=true", "metrics.address=127.0.0.1"}, "metrics.address 127.0.0.1: Prometheus cannot reach it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -97,7 +97,7 @@ func (w *world) testWrongCIDR(t *testing.T, c *cluster.Cluster) {
 	arguments, err := install.ChartArguments(within(t, patience), c)
 	require.NoError(t, err)
 	said := w.fails(t, slices.Concat([]string{"helm", "upgrade"}, arguments, []string{"--set", "discovery.podCIDRs={10.300.0.0/16}"})...)
-	assert.Contains(t, said, `discovery.podCIDRs: "10.300.0.0/16" has 300 where at most 255 can be`)
+	assert.Contains(t, said, `discovery.podCIDRs: "10.300.0.0/16" has 300 in place of a number up to 255`)
 	assert.Equal(t, before, configuration(), "nothing changed")
 }
 

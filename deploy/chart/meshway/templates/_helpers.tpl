@@ -1,4 +1,4 @@
-{{/* Name of the objects: the release's, with "meshway" in it. */}}
+{{/* Name of the objects: that of the release, with "meshway" appended if it does not contain it. */}}
 {{- define "meshway.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride }}
@@ -13,12 +13,12 @@
 {{ .Values.serviceAccount.name | default (include "meshway.fullname" .) }}
 {{- end }}
 
-{{/* The Secret that the gateways share. */}}
+{{/* Secret with the shared state of the gateways. */}}
 {{- define "meshway.identitySecret" -}}
 {{ include "meshway.fullname" . }}-identity
 {{- end }}
 
-{{/* Labels that pods are selected by; they never change. */}}
+{{/* Labels that select pods; they must not change. */}}
 {{- define "meshway.selector" -}}
 app.kubernetes.io/name: meshway
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -40,7 +40,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* meshd.yaml. The chart's own keys win over those of values.config. */}}
+{{/* meshd.yaml. Keys of the chart override those of values.config. */}}
 {{- define "meshway.config" -}}
 {{- $config := dict }}
 {{- range $section, $keys := .Values.config }}
@@ -69,7 +69,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf (ternary "[%s]:%d" "%s:%d" (contains ":" $address)) $address (int .Values.metrics.port) }}
 {{- end }}
 
-{{/* Where the kubelet, which is on the same host, asks. */}}
+{{/* Address of the probes, for the kubelet on the same host. */}}
 {{- define "meshway.probeHost" -}}
 {{- $address := include "meshway.metricsAddress" . }}
 {{- if eq $address "0.0.0.0" }}127.0.0.1

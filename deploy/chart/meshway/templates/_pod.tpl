@@ -1,4 +1,4 @@
-{{/* Where pods run: on all Linux nodes that the values allow. */}}
+{{/* Pods run on all Linux nodes that the values permit. */}}
 {{- define "meshway.placement" -}}
 nodeSelector:
   kubernetes.io/os: linux
@@ -15,8 +15,8 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* Root, without its capabilities: the node's files belong to root, and
-     capabilities of a container go to no other user. */}}
+{{/* Root, because the files on the node belong to root and a container's added
+     capabilities are effective only for root. */}}
 {{- define "meshway.podSecurity" -}}
 runAsUser: 0
 runAsGroup: 0

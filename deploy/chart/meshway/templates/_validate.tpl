@@ -1,11 +1,11 @@
-{{/* Mistakes that a schema cannot see, or cannot name well. */}}
+{{/* Errors that a schema cannot detect or cannot describe well. */}}
 {{- define "meshway.validate" -}}
 {{- $name := .Values.datacenter.name }}
 {{- if not $name }}
-{{- fail "datacenter.name is missing: give this cluster a name that is unique in the federation, for example --set datacenter.name=east" }}
+{{- fail "datacenter.name is missing: set a name for this cluster that is unique in the federation, for example --set datacenter.name=east" }}
 {{- end }}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $name) }}
-{{- fail (printf "datacenter.name %q: it has to begin and end with a letter or a digit" $name) }}
+{{- fail (printf "datacenter.name %q: the name must begin and end with a letter or a digit" $name) }}
 {{- end }}
 {{- range .Values.discovery.podCIDRs }}
 {{- include "meshway.validateCIDR" (list "discovery.podCIDRs" .) }}
@@ -15,29 +15,29 @@
 {{- end }}
 {{- $monitored := or .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
-{{- fail "podMonitor.enabled and serviceMonitor.enabled: everything would be scraped twice; enable one of them" }}
+{{- fail "podMonitor.enabled and serviceMonitor.enabled: both would scrape all metrics twice; enable only one of them" }}
 {{- end }}
 {{- if and $monitored (or (hasPrefix "127." .Values.metrics.address) (eq "::1" .Values.metrics.address)) }}
 {{- fail (printf "metrics.address %s: Prometheus cannot reach it from another host; leave it empty, or disable podMonitor and serviceMonitor" .Values.metrics.address) }}
 {{- end }}
 {{- end }}
 
-{{/* Of (key, CIDR). The agent checks again, and IPv6 thoroughly. */}}
+{{/* Validates an IPv4 CIDR; the argument is (list key CIDR). The agent validates all CIDRs. */}}
 {{- define "meshway.validateCIDR" -}}
 {{- $key := first . }}
 {{- $cidr := last . }}
 {{- if not (contains ":" $cidr) }}
 {{- if not (regexMatch "^[0-9]{1,3}([.][0-9]{1,3}){3}/[0-9]{1,2}$" $cidr) }}
-{{- fail (printf "%s: %q is not a CIDR; write it like 10.1.0.0/16" $key $cidr) }}
+{{- fail (printf "%s: %q is not a CIDR; write address/length, such as 10.1.0.0/16" $key $cidr) }}
 {{- end }}
 {{- $bits := splitList "/" $cidr | last | int }}
 {{- if or (lt $bits 1) (gt $bits 32) }}
-{{- fail (printf "%s: %q has to have 1 to 32 bits; no cluster owns all addresses" $key $cidr) }}
+{{- fail (printf "%s: %q must have a length of 1 to 32; a cluster cannot own all addresses" $key $cidr) }}
 {{- end }}
 {{- $address := 0 }}
 {{- range splitList "/" $cidr | first | splitList "." }}
 {{- if gt (int .) 255 }}
-{{- fail (printf "%s: %q has %s where at most 255 can be" $key $cidr .) }}
+{{- fail (printf "%s: %q has %s in place of a number up to 255" $key $cidr .) }}
 {{- end }}
 {{- $address = add (mul $address 256) (int .) }}
 {{- end }}
@@ -46,7 +46,7 @@
 {{- $size = mul $size 2 }}
 {{- end }}
 {{- if mod $address $size }}
-{{- fail (printf "%s: %q has bits behind its /%d; write the first address of the range" $key $cidr $bits) }}
+{{- fail (printf "%s: %q has host bits after its /%d; write the first address of the range" $key $cidr $bits) }}
 {{- end }}
 {{- end }}
 {{- end }}
