@@ -1,5 +1,5 @@
 //go:build linux
 
-// Command demo shows a federation of three datacenters working, in network
-// namespaces of this machine: what an operator types, and what comes of it.
+// Command demo runs a federation of three datacenters in network namespaces of this
+// machine, and shows the commands of an operator with their results.
 package main

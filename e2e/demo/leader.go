@@ -14,10 +14,10 @@ import (
 	"github.com/meshway/meshway/e2e/harness"
 )
 
-// requestEvery is short enough that an interruption of a tenth of a second
-// would be seen.
-const requestEvery = 20 * time.Millisecond
+// requestInterval is short enough to detect an interruption of 100 ms.
+const requestInterval = 20 * time.Millisecond
 
+// awaitVoters waits until all gateways are voters.
 func (t *tour) awaitVoters(ctx context.Context) error {
 	if err := harness.AwaitVoters(ctx, len(t.topology.Datacenters), t.topology.Datacenters...); err != nil {
 		return err
@@ -26,15 +26,15 @@ func (t *tour) awaitVoters(ctx context.Context) error {
 	return err
 }
 
-// killLeader kills the meshd of the leader while requests run to, from and
-// past its gateway.
+// killLeader kills the meshd of the leader during requests to, from and between
+// the other datacenters' workloads.
 func (t *tour) killLeader(ctx context.Context) error {
 	leader, others, err := t.leader(ctx)
 	if err != nil {
 		return err
 	}
 	streams := t.requests(ctx, leader, others)
-	t.screen.say("%s leads; requests run between all datacenters, each every %s", leader.Name, requestEvery)
+	t.screen.note("%s is the leader; requests run between all datacenters, one every %s each", leader.Name, requestInterval)
 	t.screen.prompt(leader.Name, "kill -9 $(pidof meshd)")
 	leader.Agent.Kill()
 	t.killed = leader
@@ -47,7 +47,7 @@ func (t *tour) killLeader(ctx context.Context) error {
 	return t.stopRequests(streams)
 }
 
-// leader returns the datacenter whose gateway leads, and the others.
+// leader returns the datacenter whose gateway is the leader, and the others.
 func (t *tour) leader(ctx context.Context) (*harness.Datacenter, []*harness.Datacenter, error) {
 	snapshot, err := t.east.Status(ctx)
 	if err != nil {
@@ -64,20 +64,23 @@ func (t *tour) leader(ctx context.Context) (*harness.Datacenter, []*harness.Data
 		}
 	}
 	if leader == nil {
-		return nil, nil, fmt.Errorf("leader %q is in none of the datacenters", snapshot.Catalog.Leader)
+		return nil, nil, fmt.Errorf("leader %q is in no known datacenter", snapshot.Catalog.Leader)
 	}
 	return leader, others, nil
 }
 
-// requests starts a stream to, from and past the leader's gateway.
+// requests starts streams of requests between the datacenter of the leader and the
+// two others, and between those two.
 func (t *tour) requests(ctx context.Context, leader *harness.Datacenter, others []*harness.Datacenter) []*harness.Traffic {
 	var streams []*harness.Traffic
-	for _, way := range [][2]*harness.Datacenter{{others[0], leader}, {leader, others[1]}, {others[1], others[0]}} {
-		streams = append(streams, way[0].Workloads[0].Host.Requests(ctx, harness.At(way[1].Workloads[1].Pod), requestEvery))
+	for _, pair := range [][2]*harness.Datacenter{{others[0], leader}, {leader, others[1]}, {others[1], others[0]}} {
+		client, server := pair[0].Workloads[0], pair[1].Workloads[1]
+		streams = append(streams, client.Host.Requests(ctx, harness.At(server.Pod), requestInterval))
 	}
 	return streams
 }
 
+// awaitNewLeader waits until witness reports a leader that is not old.
 func (t *tour) awaitNewLeader(ctx context.Context, old, witness *harness.Datacenter) error {
 	start := time.Now()
 	var leader string
@@ -95,11 +98,11 @@ func (t *tour) awaitNewLeader(ctx context.Context, old, witness *harness.Datacen
 	if err != nil {
 		return err
 	}
-	t.screen.say("%s leads after %s", leader, time.Since(start).Round(10*time.Millisecond))
+	t.screen.note("%s is the leader after %s", leader, time.Since(start).Round(10*time.Millisecond))
 	return nil
 }
 
-// writeAndRead writes on one gateway and reads on another.
+// writeAndRead registers a service on one gateway and finds it on another.
 func (t *tour) writeAndRead(ctx context.Context, writer, reader *harness.Datacenter) error {
 	address := writer.Workloads[1].Service.String()
 	out, err := t.meshctl(ctx, writer, "service", "register", "db", "--address", address, "--port", "5432")
@@ -107,7 +110,7 @@ func (t *tour) writeAndRead(ctx context.Context, writer, reader *harness.Datacen
 		return err
 	}
 	if !strings.Contains(out, "registered at index") {
-		return errors.New("the write was not taken")
+		return errors.New("the write was not committed")
 	}
 	return t.findService(ctx, reader, address)
 }
@@ -121,7 +124,7 @@ func (t *tour) stopRequests(streams []*harness.Traffic) error {
 		sum.Longest = max(sum.Longest, report.Longest)
 		sum.Err = errors.Join(sum.Err, report.Err)
 	}
-	t.screen.say("%d requests meanwhile, %d lost; the slowest took %s", sum.Sent, sum.Lost(), sum.Longest.Round(100*time.Microsecond))
+	t.screen.note("%d requests in the meantime, %d lost; the slowest took %s", sum.Sent, sum.Lost(), sum.Longest.Round(100*time.Microsecond))
 	if sum.Lost() > 0 {
 		return fmt.Errorf("%d of %d requests were lost: %w", sum.Lost(), sum.Sent, sum.Err)
 	}
@@ -131,7 +134,8 @@ func (t *tour) stopRequests(streams []*harness.Traffic) error {
 	return nil
 }
 
-// restartKilled makes the federation whole again.
+// restartKilled restarts the killed agent and waits until all datacenters are
+// reachable.
 func (t *tour) restartKilled(ctx context.Context) error {
 	if err := t.runAgent(ctx, t.killed); err != nil {
 		return err
@@ -145,7 +149,7 @@ func (t *tour) restartKilled(ctx context.Context) error {
 
 func (t *tour) binDir() string { return filepath.Dir(t.binaries.Meshd) }
 
-// shorten shows enough of a token to recognise it.
+// shorten returns the beginning of a token, which suffices to recognise it.
 func shorten(token string) string { return token[:min(len(token), 24)] + "…" }
 
 func firstLine(text string) string {

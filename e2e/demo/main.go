@@ -21,19 +21,19 @@ import (
 	"github.com/meshway/meshway/e2e/harness"
 )
 
-// exitInterrupted is 128 + SIGINT, as shells say it.
+// exitInterrupted is 128 + SIGINT, the convention of shells.
 const exitInterrupted = 130
 
 func main() {
 	harness.Main()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// A second signal kills: the first has restored the default.
+	// After the first signal the default action is restored: a second one kills.
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "interrupted; nothing is left behind")
+		fmt.Fprintln(os.Stderr, "interrupted; everything is removed")
 		os.Exit(exitInterrupted)
 	default:
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -66,11 +66,12 @@ func run(ctx context.Context, args []string, stdout *os.File) error {
 	if *once {
 		return nil
 	}
-	stand(ctx, t, stdout, parent)
+	keepRunning(ctx, t, stdout, parent)
 	return nil
 }
 
-// prepare says everything that is missing, before anything is started.
+// prepare checks all requirements before anything is started. Its error lists
+// everything that is missing.
 func prepare(bin string) (harness.Binaries, error) {
 	if os.Geteuid() != 0 {
 		return harness.Binaries{}, errors.New("network namespaces need root: sudo make demo")
@@ -99,20 +100,20 @@ func prepare(bin string) (harness.Binaries, error) {
 	if len(missing) > 0 {
 		return binaries, fmt.Errorf("missing: %s", strings.Join(missing, ", "))
 	}
-	_, err = harness.Sweep("") // what a killed demonstration left
+	_, err = harness.Sweep("") // removes what a killed demonstration has left
 	return binaries, err
 }
 
-// stand keeps the federation until Ctrl-C, or until the process that started
-// the demonstration (make, a shell) is gone: nobody could end it then.
-func stand(ctx context.Context, t *tour, w io.Writer, parent int) {
+// keepRunning keeps the federation until Ctrl-C, or until the parent process (make
+// or a shell) has ended, after which no Ctrl-C could arrive.
+func keepRunning(ctx context.Context, t *tour, w io.Writer, parent int) {
 	t.printHints(w)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for os.Getppid() == parent {
 		select {
 		case <-ctx.Done():
-			fmt.Fprintln(w, "\nending; nothing is left behind")
+			fmt.Fprintln(w, "\nstopping; everything is removed")
 			return
 		case <-ticker.C:
 		}

@@ -23,18 +23,17 @@ const (
 	spinFrames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 )
 
-// screen prints the tour. On a terminal it uses colours, and shows that a
-// step is running.
+// screen prints the tour. On a terminal it uses colours and a spinner.
 type screen struct {
 	w        io.Writer
 	terminal bool
 	steps    int
 
 	mu       sync.Mutex // guards all following fields, and writes
-	spinning bool       // a progress mark is on the last line
+	spinning bool       // the last line is a spinner
 }
 
-// step prints a title, runs f and prints how long it took.
+// step prints a title, runs f and prints its duration.
 func (s *screen) step(title string, f func() error) error {
 	s.steps++
 	s.printf("\n%s\n", s.paint(bold, fmt.Sprintf("%2d  %s", s.steps, title)))
@@ -49,7 +48,7 @@ func (s *screen) step(title string, f func() error) error {
 	return nil
 }
 
-// spin runs f, on a terminal under a progress mark.
+// spin runs f, on a terminal with a spinner.
 func (s *screen) spin(start time.Time, f func() error) error {
 	if !s.terminal {
 		return f()
@@ -64,7 +63,7 @@ func (s *screen) spin(start time.Time, f func() error) error {
 			case <-stop:
 				return
 			case <-ticker.C:
-				s.mark(frame, time.Since(start))
+				s.drawSpinner(frame, time.Since(start))
 			}
 		}
 	})
@@ -73,7 +72,7 @@ func (s *screen) spin(start time.Time, f func() error) error {
 	return f()
 }
 
-func (s *screen) mark(frame int, since time.Duration) {
+func (s *screen) drawSpinner(frame int, since time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	frames := []rune(spinFrames)
@@ -81,17 +80,17 @@ func (s *screen) mark(frame int, since time.Duration) {
 	s.spinning = true
 }
 
-// say prints a remark within a step.
-func (s *screen) say(format string, args ...any) {
+// note prints a line within a step.
+func (s *screen) note(format string, args ...any) {
 	s.printf("    %s\n", fmt.Sprintf(format, args...))
 }
 
-// prompt prints what an operator types on a host.
+// prompt prints a command that an operator runs on a host.
 func (s *screen) prompt(host, command string) {
 	s.printf("    %s %s\n", s.paint(cyan, host+"#"), s.paint(bold, command))
 }
 
-// output prints what a command printed.
+// output prints the output of a command.
 func (s *screen) output(text string) {
 	for line := range strings.Lines(text) {
 		s.printf("    %s\n", s.paint(dim, strings.TrimRight(line, "\n")))

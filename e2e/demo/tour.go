@@ -26,7 +26,7 @@ type tour struct {
 	topology          *harness.Topology
 	east, west, north *harness.Datacenter
 	tokens            []string
-	killed            *harness.Datacenter // whose meshd was killed
+	killed            *harness.Datacenter // the one whose meshd was killed
 }
 
 func (t *tour) run(ctx context.Context) error {
@@ -37,18 +37,18 @@ func (t *tour) run(ctx context.Context) error {
 	}{
 		{"Start three datacenters: gateway and workload hosts, and two routers between them", t.startHosts},
 		{"Run the agent on each gateway", t.runAgents},
-		{"Make a federation out of east", t.makeFederation},
-		{"Invite two datacenters; a token is for one join", t.createTokens},
+		{"Create a federation in east", t.createFederation},
+		{"Create two join tokens; each is valid for one join", t.createTokens},
 		{"Join west and north", t.join},
-		{"See who is reachable, and how that is known", t.showStatus},
-		{"HTTP from a workload in west to one in east; the source address survives", t.showTraffic},
-		{"Register a service in east, find it in north", t.showServices},
-		{"See the kernel's routes in west", t.showRoutes},
-		{"Wait until all three vote: a gateway that is new votes once it has proved stable", t.awaitVoters},
-		{"Kill the leader's agent: traffic goes on, a new leader takes a write", t.killLeader},
-		{"Run the killed agent again: it rejoins by itself", t.restartKilled},
+		{"Show which datacenters are reachable", t.showStatus},
+		{"Send HTTP requests from west to east; the source address is preserved", t.showTraffic},
+		{"Register a service in east and find it in north", t.showServices},
+		{"Show the kernel's routes in west", t.showRoutes},
+		{"Wait until all three gateways vote: a new gateway becomes a voter once it is stable", t.awaitVoters},
+		{"Kill the agent of the leader: traffic continues, a new leader commits a write", t.killLeader},
+		{"Restart the killed agent: it reconnects automatically", t.restartKilled},
 	} {
-		limited, cancel := context.WithTimeoutCause(ctx, stepLimit, fmt.Errorf("not within %s", stepLimit))
+		limited, cancel := context.WithTimeoutCause(ctx, stepLimit, fmt.Errorf("not done within %s", stepLimit))
 		err := t.screen.step(step.title, func() error { return step.run(limited) })
 		cancel()
 		if err != nil {
@@ -56,7 +56,7 @@ func (t *tour) run(ctx context.Context) error {
 			return err
 		}
 	}
-	t.screen.printf("\n%s\n", t.screen.paint(bold, fmt.Sprintf("all %d steps did what they should, in %s", t.screen.steps, time.Since(start).Round(100*time.Millisecond))))
+	t.screen.printf("\n%s\n", t.screen.paint(bold, fmt.Sprintf("all %d steps succeeded in %s", t.screen.steps, time.Since(start).Round(100*time.Millisecond))))
 	return nil
 }
 
@@ -68,10 +68,10 @@ func (t *tour) startHosts(ctx context.Context) error {
 	t.east, t.west, t.north = t.topology.Datacenter("east"), t.topology.Datacenter("west"), t.topology.Datacenter("north")
 	for _, dc := range t.topology.Datacenters {
 		a, b := dc.Workloads[0], dc.Workloads[1]
-		t.screen.say("%-6s gateway %-13s pods %s  services %s", dc.Name, dc.Underlay.Addr(), dc.Pods, dc.Services)
-		t.screen.say("       workloads %s %s, %s %s", a.Host.Name(), a.Pod, b.Host.Name(), b.Pod)
+		t.screen.note("%-6s gateway %-13s pods %s  services %s", dc.Name, dc.Underlay.Addr(), dc.Pods, dc.Services)
+		t.screen.note("       workloads %s %s, %s %s", a.Host.Name(), a.Pod, b.Host.Name(), b.Pod)
 	}
-	t.screen.say("nothing joins them but the routers, which know only the gateways' addresses")
+	t.screen.note("only routers connect them, with routes to the addresses of the gateways only")
 	return nil
 }
 
@@ -96,7 +96,7 @@ func (t *tour) runAgent(ctx context.Context, dc *harness.Datacenter) error {
 	return dc.Run(ctx, t.binaries)
 }
 
-func (t *tour) makeFederation(ctx context.Context) error {
+func (t *tour) createFederation(ctx context.Context) error {
 	_, err := t.meshctl(ctx, t.east, "init")
 	return err
 }
@@ -122,7 +122,7 @@ func (t *tour) join(ctx context.Context) error {
 		out, err := dc.Meshctl(ctx, "join", t.tokens[i])
 		t.screen.output(out)
 		if err != nil {
-			return errors.New("the join failed") // not err: it holds the token
+			return errors.New("the join failed") // not err, which contains the token
 		}
 	}
 	return nil
@@ -138,17 +138,17 @@ func (t *tour) showStatus(ctx context.Context) error {
 
 func (t *tour) showTraffic(ctx context.Context) error {
 	client, server := t.west.Workloads[0], t.east.Workloads[0]
-	for _, way := range []struct{ from, to netip.Addr }{
+	for _, pair := range []struct{ from, to netip.Addr }{
 		{client.Pod, server.Pod}, {client.Pod, server.Service}, {client.Pod6, server.Pod6},
 	} {
-		url := harness.At(way.to)
+		url := harness.At(pair.to)
 		answer, err := client.Host.Get(ctx, url)
 		if err != nil {
 			return err
 		}
-		t.screen.say("%s GET http://%s/ answered by %s, which saw %s", client.Host.Name(), url, answer.Host, answer.Source.Addr())
-		if answer.Host != server.Host.Name() || answer.Source.Addr() != way.from {
-			return fmt.Errorf("want an answer of %s that saw %s", server.Host.Name(), way.from)
+		t.screen.note("%s GET http://%s/ answered by %s, source address %s", client.Host.Name(), url, answer.Host, answer.Source.Addr())
+		if answer.Host != server.Host.Name() || answer.Source.Addr() != pair.from {
+			return fmt.Errorf("expected an answer of %s with source address %s", server.Host.Name(), pair.from)
 		}
 	}
 	return nil
@@ -162,11 +162,11 @@ func (t *tour) showServices(ctx context.Context) error {
 	return t.findService(ctx, t.north, web)
 }
 
-// findService shows the services as a datacenter sees them; one must have the address.
+// findService lists the services in a datacenter; one must have the address.
 func (t *tour) findService(ctx context.Context, dc *harness.Datacenter, address string) error {
 	out, err := t.meshctl(ctx, dc, "services")
 	if err == nil && !strings.Contains(out, address) {
-		err = fmt.Errorf("%s is not among the services in %s", address, dc.Name)
+		err = fmt.Errorf("no service in %[2]s has the address %[1]s", address, dc.Name)
 	}
 	return err
 }
@@ -178,14 +178,14 @@ func (t *tour) showRoutes(ctx context.Context) error {
 	}
 	for _, prefix := range []netip.Prefix{t.east.Pods, t.east.Services, t.north.Pods, t.north.Services} {
 		if !strings.Contains(out, prefix.String()) {
-			return fmt.Errorf("there is no route to %s", prefix)
+			return fmt.Errorf("no route to %s", prefix)
 		}
 	}
 	_, err = t.meshctl(ctx, t.west, "routes", t.east.Workloads[0].Pod.String())
 	return err
 }
 
-// meshctl shows and runs a command on a datacenter's gateway.
+// meshctl prints and runs a command on the gateway of a datacenter.
 func (t *tour) meshctl(ctx context.Context, dc *harness.Datacenter, args ...string) (string, error) {
 	t.screen.prompt(dc.Name, "meshctl "+strings.Join(args, " "))
 	out, err := dc.Meshctl(ctx, args...)
@@ -193,17 +193,17 @@ func (t *tour) meshctl(ctx context.Context, dc *harness.Datacenter, args ...stri
 	return out, err
 }
 
-// printHints says how to look around in the standing federation.
+// printHints prints how to use the running federation.
 func (t *tour) printHints(w io.Writer) {
-	fmt.Fprintf(w, "\nIt stays up until Ctrl-C. Enter a host from another terminal, for example:\n\n")
+	fmt.Fprintf(w, "\nThe federation runs until Ctrl-C. Enter a host from another terminal, for example:\n\n")
 	for _, host := range t.lab.Hosts() {
 		fmt.Fprintf(w, "    %-8s %s env PATH=%s:$PATH bash\n", host.Name(), host.Enter(), t.binDir())
 	}
-	fmt.Fprintf(w, "\nand try there: meshctl status; meshctl members; ip route show table 7117; nft list table inet meshway\n"+
+	fmt.Fprintf(w, "\nand run there: meshctl status; meshctl members; ip route show table 7117; nft list table inet meshway\n"+
 		"on a workload: curl http://%s/\nlogs are in %s/HOST/*.log\n", harness.At(t.east.Workloads[0].Pod), t.lab.Dir())
 }
 
-// printLogs shows the end of what the agents logged, for a step that failed.
+// printLogs prints the last log lines of the agents after a failed step.
 func (t *tour) printLogs() {
 	if t.topology == nil {
 		return
@@ -214,7 +214,7 @@ func (t *tour) printLogs() {
 			continue
 		}
 		all := strings.Split(strings.TrimSpace(dc.Agent.Log()), "\n")
-		t.screen.say("last lines of meshd on %s:", dc.Name)
+		t.screen.note("last log lines of meshd on %s:", dc.Name)
 		t.screen.output(strings.Join(all[max(0, len(all)-lines):], "\n"))
 	}
 }
