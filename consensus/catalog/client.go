@@ -36,7 +36,7 @@ type client struct {
 
 type storedResult struct {
 	Sequence uint64
-	Result   Result
+	Result   *Result // not changed once stored
 }
 
 func bySequence(r storedResult, sequence uint64) int { return cmp.Compare(r.Sequence, sequence) }
@@ -53,7 +53,7 @@ func (w *writer) client(req request, cmd *catalogpb.Command) (*client, *Result, 
 		return &client{Author: req.author, ID: cmd.GetClient()}, nil, nil
 	}
 	if i, found := slices.BinarySearchFunc(c.Results, cmd.GetSequence(), bySequence); found {
-		return nil, &c.Results[i].Result, nil
+		return nil, c.Results[i].Result, nil
 	}
 	if cmd.GetSequence() <= c.Acknowledged {
 		return nil, nil, &Refusal{
@@ -96,7 +96,8 @@ func (w *writer) storeResult(c *client, req request, cmd *catalogpb.Command, res
 	}
 	next.Results = slices.Clone(c.unacknowledged(next.Acknowledged))
 	i, _ := slices.BinarySearchFunc(next.Results, cmd.GetSequence(), bySequence)
-	next.Results = slices.Insert(next.Results, i, storedResult{cmd.GetSequence(), result.clone()})
+	stored := result.clone()
+	next.Results = slices.Insert(next.Results, i, storedResult{cmd.GetSequence(), &stored})
 	if c.LastSeen.IsZero() {
 		w.evictClients()
 	}

@@ -1,12 +1,15 @@
 package catalog_test
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -99,8 +102,12 @@ func TestClientsOfDifferentAuthorsAreSeparate(t *testing.T) {
 
 func TestClientWithTooManyUnacknowledgedResultsIsRefused(t *testing.T) {
 	m := federationOfThree(t)
+	cmds := make([]*catalogpb.Command, 0, catalog.MaxOutstanding)
 	for i := range uint64(catalog.MaxOutstanding) {
-		require.Nil(t, m.version(westGateway, i+1, 0, fmt.Sprint(i)).Refusal)
+		cmds = append(cmds, m.numbered(westGateway, i+1, 0, catalog.NewPutServices(nil)))
+	}
+	for _, r := range m.entry(cmds...) {
+		require.Nil(t, r.Refusal)
 	}
 	next := uint64(catalog.MaxOutstanding + 1)
 	r := m.version(westGateway, next, 0, "more")
@@ -131,6 +138,7 @@ func TestIdleClientIsDeletedAfterADay(t *testing.T) {
 }
 
 func TestClientsAreBoundedAndTheLongestIdleIsRemoved(t *testing.T) {
+	const limit = 4096
 	m := federationOfThree(t)
 	put := func(client string) {
 		cmd := m.sign(westGateway, catalog.NewPutServices(nil))
@@ -139,13 +147,35 @@ func TestClientsAreBoundedAndTheLongestIdleIsRemoved(t *testing.T) {
 		require.Nil(t, m.entry(cmd)[0].Refusal)
 	}
 	first := m.version(westGateway, 1, 0, "v1")
-	for i := range 4095 {
-		put(fmt.Sprint("n", i))
-	}
+	put("n0")
+	// Copies of the client n0 fill the table up to one below the limit.
+	snapshot := reencode(t, encode(t, m.state.View()), func(records []*catalogpb.Record) []*catalogpb.Record {
+		last := records[slices.IndexFunc(records, func(r *catalogpb.Record) bool { return r.GetClient().GetId() == "n0" })]
+		for i := 1; i < limit-2; i++ {
+			more := proto.CloneOf(last)
+			more.GetClient().Id = fmt.Sprint("n", i)
+			records = append(records, more)
+		}
+		return records
+	})
+	require.NoError(t, m.state.Restore(bytes.NewReader(snapshot)))
+	put("last")
+	require.Equal(t, limit, countClients(t, m.state.View()))
 	assert.Equal(t, first.Index, m.version(westGateway, 1, 0, "v1").Index, "the result is stored")
 	put("one-more")
+	assert.Equal(t, limit, countClients(t, m.state.View()))
 	again := m.version(westGateway, 1, 0, "v1")
 	assert.Equal(t, m.index, again.Index, "the result is deleted")
+}
+
+func countClients(t *testing.T, v *catalog.View) (n int) {
+	t.Helper()
+	for _, r := range decodeRecords(t, encode(t, v)) {
+		if r.GetClient() != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func TestCommandWithBadEnvelopeIsRefused(t *testing.T) {

@@ -233,7 +233,7 @@ func (d *decoder) client(p *catalogpb.Client) error {
 		if err != nil {
 			return err
 		}
-		c.Results = append(c.Results, storedResult{sequence, result})
+		c.Results = append(c.Results, storedResult{sequence, &result})
 	}
 	existing := first[client](d.txn, tableClients, indexID, string(c.Author), c.ID)
 	return add(d.txn, tableClients, c, existing == nil && isKey(string(c.Author)) && isKey(c.ID))

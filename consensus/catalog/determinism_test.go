@@ -16,13 +16,12 @@ import (
 
 func TestSameLogProducesSameSnapshots(t *testing.T) {
 	for seed := range uint64(3) {
-		log := newGenerator(t, rand.New(rand.NewPCG(seed, 1))).log(500)
-		a, b := catalog.New(), catalog.New()
+		log := newGenerator(t, rand.New(rand.NewPCG(seed, 1)))
+		a, b := log.state, catalog.New()
 		applied := 0
-		for i, entry := range log {
-			ra, err := a.Apply(uint64(i+1), entry)
-			require.NoError(t, err)
-			rb, err := b.Apply(uint64(i+1), entry)
+		for i := range 500 {
+			entry, ra := log.entry()
+			rb, err := b.Apply(log.index, entry)
 			require.NoError(t, err)
 			require.Equal(t, ra, rb)
 			for _, r := range ra {
@@ -34,9 +33,11 @@ func TestSameLogProducesSameSnapshots(t *testing.T) {
 				require.NoError(t, b.Restore(bytes.NewReader(encode(t, b.View()))))
 			}
 			if i%10 == 0 {
-				require.Equal(t, encode(t, a.View()), encode(t, b.View()))
 				checkInvariants(t, a.View())
 				checkExportInvariants(t, a.View())
+			}
+			if i%25 == 0 { // rarely, because encoding takes most of the time of this test
+				require.Equal(t, encode(t, a.View()), encode(t, b.View()))
 			}
 		}
 		assert.Equal(t, encode(t, a.View()), encode(t, b.View()))
@@ -170,32 +171,4 @@ func appendAtPath(t *testing.T, message []byte, path []protowire.Number, raw []b
 		message = message[n+length:]
 	}
 	return out
-}
-
-func TestOverlapSearchMatchesPairwiseComparison(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 7))
-	randomPrefix := func() netip.Prefix {
-		a := netip.AddrFrom4([4]byte{10, byte(r.IntN(4)), byte(r.IntN(256)), byte(r.IntN(256))})
-		return netip.PrefixFrom(a, 12+r.IntN(21)).Masked()
-	}
-	refused, accepted := 0, 0
-	for range 300 {
-		m := newMembers(t)
-		dc := testDatacenter(t, "east", randomPrefix().String())
-		dc.Prefixes = append(dc.Prefixes, prefixes(catalog.NodePrefix, "172.16.0.0/24", "172.16.0.1/32")...)
-		m.must(eastGateway, catalog.NewInit(testFederation("fd00::/48"), dc, testGateway("east", "gw0")))
-		m.token("t1", "")
-		join := joinRequest(t, "t1", "west", randomPrefix().String())
-		result := m.do(eastGateway, catalog.NewJoin(join))
-		if overlap(dc, join.Datacenter) {
-			require.NotNil(t, result.Refusal)
-			require.Equal(t, catalog.CodePrefixOverlap, result.Refusal.Code)
-			refused++
-		} else {
-			require.Nil(t, result.Refusal)
-			accepted++
-		}
-	}
-	assert.Greater(t, refused, 20)
-	assert.Greater(t, accepted, 20)
 }

@@ -1,12 +1,14 @@
 package catalog_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,10 +37,22 @@ func certificate(t testing.TB, name string, isCA bool) []byte {
 // certificateWithKey returns a certificate with a key that depends on keyText only.
 func certificateWithKey(t testing.TB, keyText, name string, isCA bool) []byte {
 	t.Helper()
+	type arguments struct {
+		keyText, name string
+		isCA          bool
+	}
+	a := arguments{keyText, name, isCA}
+	if der, ok := certificates.Load(a); ok {
+		return bytes.Clone(der.([]byte))
+	}
 	der, err := selfSign(keyText, name, isCA)
 	require.NoError(t, err)
+	certificates.Store(a, bytes.Clone(der))
 	return der
 }
+
+// certificates holds the results of certificateWithKey, which are slow to create.
+var certificates sync.Map
 
 // selfSign is deterministic, as Ed25519 signatures are.
 func selfSign(keyText, name string, isCA bool) ([]byte, error) {

@@ -22,6 +22,7 @@ type generator struct {
 	now time.Time
 
 	state    *catalog.State // after the entries so far
+	index    uint64         // of the last entry
 	sequence uint64
 	tokens   int
 	ca       map[string]catalog.Datacenter
@@ -157,20 +158,18 @@ func (gen *generator) command() *catalogpb.Command {
 	return cmd
 }
 
-// log returns the entries of a random log.
-func (gen *generator) log(entries int) [][]byte {
+// entry creates the next entry of a random log, applies it to the generator's state
+// and returns it with its results.
+func (gen *generator) entry() ([]byte, []catalog.Result) {
 	gen.t.Helper()
-	log := make([][]byte, 0, entries)
-	for i := range entries {
-		cmds := make([]*catalogpb.Command, 0, 4)
-		for range 1 + gen.r.IntN(4) {
-			cmds = append(cmds, gen.command())
-		}
-		entry, err := catalog.Marshal(cmds...)
-		require.NoError(gen.t, err)
-		_, err = gen.state.Apply(uint64(i+1), entry)
-		require.NoError(gen.t, err)
-		log = append(log, entry)
+	cmds := make([]*catalogpb.Command, 0, 4)
+	for range 1 + gen.r.IntN(4) {
+		cmds = append(cmds, gen.command())
 	}
-	return log
+	entry, err := catalog.Marshal(cmds...)
+	require.NoError(gen.t, err)
+	gen.index++
+	results, err := gen.state.Apply(gen.index, entry)
+	require.NoError(gen.t, err)
+	return entry, results
 }

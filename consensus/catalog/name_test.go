@@ -2,7 +2,6 @@ package catalog_test
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -21,32 +20,5 @@ func TestNamesAreDNSLabels(t *testing.T) {
 		require.True(t, ok, name)
 		assert.Equal(t, catalog.CodeNameInvalid, r.Code)
 		assert.Less(t, len(r.Error()), 250)
-	}
-}
-
-func TestPrefixOfAllAddressesIsRefused(t *testing.T) {
-	for _, all := range []string{"0.0.0.0/0", "::/0"} {
-		require.ErrorContains(t, catalog.ValidatePrefixes(prefixes(catalog.PodPrefix, all)), "contains every address")
-	}
-}
-
-func TestPrefixesOfOneDatacenterMayNestButNotRepeat(t *testing.T) {
-	require.NoError(t, catalog.ValidatePrefixes(nil))
-	require.NoError(t, catalog.ValidatePrefixes(append(
-		prefixes(catalog.NodePrefix, "192.168.0.0/16", "192.168.1.5/32", "240.1.0.0/16", "fd00::/64"),
-		prefixes(catalog.PodPrefix, "10.0.0.0/8", "10.1.0.0/16")...)))
-	for _, list := range [][]catalog.Prefix{
-		append(prefixes(catalog.PodPrefix, "10.0.0.0/8"), prefixes(catalog.NodePrefix, "10.0.0.0/8")...),
-		{{CIDR: netip.MustParsePrefix("10.0.0.0/8")}},
-		{{Kind: catalog.PodPrefix}},
-		prefixes(catalog.PodPrefix, "224.0.0.0/8"),
-		prefixes(catalog.PodPrefix, "ff00::/16"),
-		prefixes(catalog.PodPrefix, "::/1"),
-		prefixes(catalog.PodPrefix, "8000::/1"),
-	} {
-		r, ok := errors.AsType[*catalog.Refusal](catalog.ValidatePrefixes(list))
-		require.True(t, ok, "%v", list)
-		assert.True(t, strings.HasPrefix(r.Field, "prefixes["), r.Field)
-		assert.NotEmpty(t, r.Remedy)
 	}
 }
