@@ -121,10 +121,10 @@ func (t *tour) stopRequests(streams []*harness.Traffic) error {
 		report := stream.Stop()
 		sum.Sent += report.Sent
 		sum.Answered += report.Answered
-		sum.Longest = max(sum.Longest, report.Longest)
+		sum.MaxLatency = max(sum.MaxLatency, report.MaxLatency)
 		sum.Err = errors.Join(sum.Err, report.Err)
 	}
-	t.screen.note("%d requests in the meantime, %d lost; the slowest took %s", sum.Sent, sum.Lost(), sum.Longest.Round(100*time.Microsecond))
+	t.screen.note("%d requests in the meantime, %d lost; the slowest took %s", sum.Sent, sum.Lost(), sum.MaxLatency.Round(100*time.Microsecond))
 	if sum.Lost() > 0 {
 		return fmt.Errorf("%d of %d requests were lost: %w", sum.Lost(), sum.Sent, sum.Err)
 	}

@@ -1,7 +1,7 @@
-// Package harness makes hosts out of namespaces and joins them into networks
+// Package harness creates hosts from namespaces and connects them to networks
 // without an uplink, for the demonstration and for tests that need root.
 // Product code never imports it.
 //
-// A program that uses it calls [Main] before anything else: a host's first
-// process and its servers are the program itself, started again.
+// A program that uses it calls [Main] before anything else: the first process
+// of a host and its servers are further processes of the same program.
 package harness

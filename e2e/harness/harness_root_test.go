@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	harness.Main()
 	if len(os.Args) == 2 && os.Args[1] == victimArgument {
-		os.Exit(victim())
+		os.Exit(runVictim())
 	}
 	os.Exit(m.Run())
 }
@@ -35,7 +35,7 @@ func newLab(t *testing.T) *harness.Lab {
 	return lab
 }
 
-func TestHostSeesOnlyItself(t *testing.T) {
+func TestHostIsIsolatedFromTheMachine(t *testing.T) {
 	host, err := newLab(t).Host(t.Context(), "alone")
 	require.NoError(t, err)
 
@@ -58,7 +58,7 @@ func TestHostSeesOnlyItself(t *testing.T) {
 	assert.Equal(t, "mine", string(content))
 }
 
-func TestExecTellsOutputAndExitCode(t *testing.T) {
+func TestExecReturnsOutputAndExitCode(t *testing.T) {
 	host, err := newLab(t).Host(t.Context(), "h")
 	require.NoError(t, err)
 	out, err := host.Exec(t.Context(), "sh", "-c", "echo out; echo err >&2; exit 7")
@@ -94,12 +94,12 @@ func TestProcessesEndWithTheirHost(t *testing.T) {
 	}
 }
 
-func TestTerminateWaitsForACleanEnd(t *testing.T) {
+func TestTerminateWaitsForAnOrderlyExit(t *testing.T) {
 	host, err := newLab(t).Host(t.Context(), "h")
 	require.NoError(t, err)
 	process, err := host.Start("sh", "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done")
 	require.NoError(t, err)
-	require.NoError(t, harness.Wait(timeout(t), "the shell is up", func(context.Context) error {
+	require.NoError(t, harness.Wait(timeout(t), "the shell runs", func(context.Context) error {
 		if !strings.Contains(process.Log(), "up") {
 			return assert.AnError
 		}
@@ -113,7 +113,7 @@ func TestWorkloadsReachOnlyTheirOwnDatacenter(t *testing.T) {
 	topology, err := harness.NewTopology(t.Context(), newLab(t), "east", "west")
 	require.NoError(t, err)
 	east, west := topology.Datacenter("east"), topology.Datacenter("west")
-	require.NoError(t, east.Gateway.Forward(), "meshd does this where it runs")
+	require.NoError(t, east.Gateway.Forward(), "no meshd runs that would enable forwarding")
 
 	for _, address := range []netip.Addr{east.Workloads[1].Pod, east.Workloads[1].Pod6} {
 		answer, err := east.Workloads[0].Host.Get(t.Context(), harness.At(address))
@@ -128,7 +128,7 @@ func TestWorkloadsReachOnlyTheirOwnDatacenter(t *testing.T) {
 	brief, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err = east.Workloads[0].Host.Get(brief, harness.At(west.Workloads[0].Pod))
-	require.Error(t, err, "nothing but a tunnel may join the datacenters")
+	require.Error(t, err, "only a tunnel may connect the datacenters")
 }
 
 func TestCutAndHealTheUnderlay(t *testing.T) {
@@ -152,7 +152,7 @@ func TestCutAndHealTheUnderlay(t *testing.T) {
 	require.NoError(t, ping(east, west))
 }
 
-func TestTrafficCountsWhatIsLost(t *testing.T) {
+func TestTrafficCountsLostDatagrams(t *testing.T) {
 	topology, err := harness.NewTopology(t.Context(), newLab(t), "east")
 	require.NoError(t, err)
 	east := topology.Datacenters[0]
@@ -191,8 +191,9 @@ func TestTrafficCountsWhatIsLost(t *testing.T) {
 
 const victimArgument = "meshway-harness-victim"
 
-// victim makes a host with a process in it, says so, and waits to be killed.
-func victim() int {
+// runVictim starts a host and a process in it, prints "up", and blocks until
+// the test kills this program.
+func runVictim() int {
 	lab, err := harness.NewLab(os.Getenv("VICTIM_DIR"), nil)
 	if err != nil {
 		return 1
@@ -208,7 +209,7 @@ func victim() int {
 	select {}
 }
 
-func TestKilledLabLeavesOnlyWhatSweepRemoves(t *testing.T) {
+func TestSweepRemovesEverythingThatAKilledLabLeaves(t *testing.T) {
 	base := t.TempDir()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -224,7 +225,7 @@ func TestKilledLabLeavesOnlyWhatSweepRemoves(t *testing.T) {
 	removed, err := harness.Sweep(base)
 	require.NoError(t, err)
 	require.Empty(t, removed, "a lab in use is left alone")
-	children := descendants(t, cmd.Process.Pid)
+	children := childrenOf(t, cmd.Process.Pid)
 	require.NotEmpty(t, children)
 
 	require.NoError(t, cmd.Process.Kill())
@@ -246,9 +247,9 @@ func TestKilledLabLeavesOnlyWhatSweepRemoves(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-// descendants returns the children of a process: the hosts' first processes
-// and what was started in them.
-func descendants(t *testing.T, pid int) []string {
+// childrenOf returns the children of a process: the first processes of the
+// hosts and the processes that were started in them.
+func childrenOf(t *testing.T, pid int) []string {
 	t.Helper()
 	var children []string
 	tasks, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "children"))

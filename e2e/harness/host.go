@@ -21,25 +21,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Host is a network, mount, UTS and process namespace with a first process.
+// Host is a set of network, mount, UTS and PID namespaces with a first process.
 type Host struct {
 	name       string
 	dir        string
 	log        *slog.Logger
 	init       *exec.Cmd
-	ended      chan struct{} // closed once the first process was waited for
+	ended      chan struct{} // closed once the first process has been waited for
 	namespaces *namespaces
 	netlink    *netlink.Handle
-	close      func() error // once
+	close      func() error // calls shutdown once
 }
 
 // Name returns the host's name.
 func (h *Host) Name() string { return h.name }
 
-// PID is the host's first process, as the machine sees it, for nsenter.
+// PID returns the host's first process in the machine's PID namespace, for
+// nsenter.
 func (h *Host) PID() int { return h.init.Process.Pid }
 
-// Enter returns the beginning of a command line that runs a program in the host.
+// Enter returns the prefix of a command line that runs a program in the host.
 func (h *Host) Enter() string {
 	return fmt.Sprintf("nsenter -t %d -m -u -n -p", h.PID())
 }
@@ -47,10 +48,10 @@ func (h *Host) Enter() string {
 func startHost(ctx context.Context, name, dir string, log *slog.Logger) (*Host, error) {
 	lib := filepath.Join(dir, "lib")
 	if err := os.MkdirAll(lib, 0o755); err != nil {
-		return nil, fmt.Errorf("make host directory: %w", err)
+		return nil, fmt.Errorf("create host directory: %w", err)
 	}
 	h := &Host{name: name, dir: dir, log: log, ended: make(chan struct{})}
-	h.close = sync.OnceValue(h.end)
+	h.close = sync.OnceValue(h.shutdown)
 	if err := h.startInit(ctx, lib); err != nil {
 		return nil, err
 	}
@@ -60,28 +61,31 @@ func startHost(ctx context.Context, name, dir string, log *slog.Logger) (*Host, 
 	return h, nil
 }
 
-// startInit starts the first process and waits until the host stands.
+// startInit starts the first process and waits until it has set up the host.
 func (h *Host) startInit(ctx context.Context, lib string) error {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find own program: %w", err)
+		return fmt.Errorf("find own executable: %w", err)
 	}
-	var problem strings.Builder
+	var stderr strings.Builder
 	h.init = &exec.Cmd{
-		Path: self, Args: []string{"host " + h.name, roleInit, h.name, lib}, Dir: "/", Stderr: &problem,
+		Path:   self,
+		Args:   []string{"host " + h.name, roleInit, h.name, lib},
+		Dir:    "/",
+		Stderr: &stderr,
 		SysProcAttr: &unix.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWPID,
 			Pdeathsig:  unix.SIGKILL,
-			Setsid:     true, // Ctrl-C is for the lab, which then ends its hosts
+			Setsid:     true, // Ctrl-C interrupts only the lab, which then closes its hosts
 		},
 	}
-	// The first process ends when this pipe closes: with us, or by Wait.
+	// The first process exits when this pipe closes: when this program exits, or in Wait.
 	if _, err := h.init.StdinPipe(); err != nil {
-		return fmt.Errorf("make pipe: %w", err)
+		return fmt.Errorf("create pipe: %w", err)
 	}
 	stdout, err := h.init.StdoutPipe()
 	if err != nil {
-		return fmt.Errorf("make pipe: %w", err)
+		return fmt.Errorf("create pipe: %w", err)
 	}
 	line := make(chan string, 1)
 	if err := h.spawn(stdout, line); err != nil {
@@ -92,15 +96,15 @@ func (h *Host) startInit(ctx context.Context, lib string) error {
 		if text == ready {
 			return nil
 		}
-		return errors.Join(h.Close(), fmt.Errorf("first process: %s", problem.String()))
+		return errors.Join(h.Close(), fmt.Errorf("first process: %s", stderr.String()))
 	case <-ctx.Done():
 		return errors.Join(h.Close(), context.Cause(ctx))
 	}
 }
 
 // spawn starts the first process on a thread of its own and keeps that thread
-// until the process has ended: the kernel sends the parent-death signal when
-// the thread ends that forked, not when the process does.
+// until the process has exited: the kernel sends the parent-death signal when
+// the thread that forked exits, not when its process does.
 func (h *Host) spawn(stdout io.Reader, line chan<- string) error {
 	started := make(chan error, 1)
 	go func() {
@@ -114,12 +118,12 @@ func (h *Host) spawn(stdout io.Reader, line chan<- string) error {
 		defer close(h.ended)
 		text, _ := bufio.NewReader(stdout).ReadString('\n')
 		line <- strings.TrimSpace(text)
-		_ = h.init.Wait() // it is killed: how it ended says nothing
+		_ = h.init.Wait() // it is killed, so its status has no meaning
 	}()
 	return <-started
 }
 
-// open keeps the host's namespaces at hand.
+// open opens the host's namespaces and brings up its loopback interface.
 func (h *Host) open() error {
 	var err error
 	if h.namespaces, err = openNamespaces(h.PID()); err != nil {
@@ -133,22 +137,23 @@ func (h *Host) open() error {
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
 	}
-	// A link has two ends here: nobody else can have an address. Without the
-	// detection of duplicates all addresses can be used at once.
+	// A link has only two ends, so duplicate addresses cannot occur. Without
+	// their detection, addresses are usable immediately.
 	return errors.Join(h.netlink.LinkSetUp(lo), h.Sysctl("net/ipv6/conf/default/accept_dad", "0"))
 }
 
-// Close ends the host and everything in it; again, it does nothing.
+// Close stops the host and all its processes. Further calls do nothing and
+// return the same error.
 func (h *Host) Close() error { return h.close() }
 
-func (h *Host) end() error {
-	_ = h.init.Process.Kill() // it may have ended
+func (h *Host) shutdown() error {
+	_ = h.init.Process.Kill() // it may have exited
 	<-h.ended
 	if h.netlink != nil {
 		h.netlink.Close()
 	}
 	if h.namespaces == nil {
-		return nil // the host never stood
+		return nil // the host was not set up completely
 	}
 	return h.namespaces.close()
 }

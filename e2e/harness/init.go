@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ready is what a host's first process prints once the host stands.
+// ready is the line that a host's first process prints once the host is set up.
 const ready = "ready"
 
-// runInit is the first process of a host: it makes the host's own view of the
-// file system and then only reaps children that lost their parents. It ends
-// when its standard input does, which the lab holds open; with it the kernel
-// ends everything else in the host.
+// runInit is the first process of a host: it mounts the host's file systems
+// and then reaps orphaned processes. It returns at the end of its standard
+// input, which the lab holds open; the kernel then kills all other processes
+// of the host.
 func runInit(args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("want NAME DIR, have %q", args)
+		return fmt.Errorf("expected NAME DIR, got %q", args)
 	}
 	name, lib := args[0], args[1]
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
-	go reap(children) // ends with the process
+	go reap(children) // runs until the process exits
 	if err := unix.Sethostname([]byte(name)); err != nil {
 		return fmt.Errorf("set host name: %w", err)
 	}
@@ -38,8 +38,8 @@ func runInit(args []string) error {
 	return err
 }
 
-// mountAll gives the host its own /proc, /run and /var/lib; all else is that
-// of the machine.
+// mountAll gives the host its own /proc, /run and /var/lib. All other
+// directories are those of the machine.
 func mountAll(lib string) error {
 	for _, m := range []struct {
 		source, target, kind string

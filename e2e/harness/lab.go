@@ -17,11 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dirPattern names the directories of labs, so that Sweep knows them.
+// dirPattern matches the directories of labs, for Sweep.
 const dirPattern = "meshway-lab-*"
 
-// Lab is a set of hosts. All of it vanishes with the process that made it,
-// however that ends: only the directory stays then, for Sweep.
+// Lab is a set of hosts. When the process that created it exits without Close,
+// the kernel removes the hosts and their links; only the directory remains,
+// for Sweep.
 type Lab struct {
 	dir  string
 	lock *os.File
@@ -31,18 +32,19 @@ type Lab struct {
 	hosts map[string]*Host
 }
 
-// NewLab makes a lab with a directory of its own below base; an empty base
-// means the system's directory for temporary files. A nil log discards.
+// NewLab creates a lab with a directory of its own below base; an empty base
+// means the system's directory for temporary files. With a nil log, log
+// messages are discarded.
 func NewLab(base string, log *slog.Logger) (*Lab, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("make network namespaces: root is needed")
+		return nil, errors.New("create network namespaces: root is required")
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	dir, err := os.MkdirTemp(base, dirPattern)
 	if err != nil {
-		return nil, fmt.Errorf("make lab directory: %w", err)
+		return nil, fmt.Errorf("create lab directory: %w", err)
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
@@ -51,7 +53,7 @@ func NewLab(base string, log *slog.Logger) (*Lab, error) {
 	return &Lab{dir: dir, lock: lock, log: log, hosts: make(map[string]*Host)}, nil
 }
 
-// Dir is where the lab keeps logs and the hosts' files.
+// Dir returns the directory of the logs and the hosts' files.
 func (l *Lab) Dir() string { return l.dir }
 
 // Hosts returns all hosts, sorted by name.
@@ -65,12 +67,12 @@ func (l *Lab) Hosts() []*Host {
 	return hosts
 }
 
-// Host starts a host. Its name becomes its host name and must be unique in the lab.
+// Host starts a host. The name becomes its host name and must be unique in the lab.
 func (l *Lab) Host(ctx context.Context, name string) (*Host, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, taken := l.hosts[name]; taken {
-		return nil, fmt.Errorf("start host %s: there is one of this name", name)
+	if _, exists := l.hosts[name]; exists {
+		return nil, fmt.Errorf("start host %s: a host of this name exists", name)
 	}
 	host, err := startHost(ctx, name, filepath.Join(l.dir, name), l.log.With("host", name))
 	if err != nil {
@@ -80,8 +82,7 @@ func (l *Lab) Host(ctx context.Context, name string) (*Host, error) {
 	return host, nil
 }
 
-// Close ends all hosts with everything that runs in them and removes the
-// lab's directory.
+// Close closes all hosts and removes the lab's directory.
 func (l *Lab) Close() error {
 	var errs []error
 	for _, host := range l.Hosts() {
@@ -91,22 +92,22 @@ func (l *Lab) Close() error {
 	return errors.Join(errs...)
 }
 
-// Sweep removes the directories of labs below base whose process was killed.
-// A lab that is in use holds a lock and is left alone. It returns what it removed.
+// Sweep removes the directories below base of labs whose process was killed,
+// and returns them. It skips a lab that is in use, which holds a lock.
 func Sweep(base string) ([]string, error) {
 	if base == "" {
 		base = os.TempDir()
 	}
 	dirs, err := filepath.Glob(filepath.Join(base, dirPattern))
 	if err != nil {
-		return nil, fmt.Errorf("look for old labs: %w", err)
+		return nil, fmt.Errorf("list lab directories: %w", err)
 	}
 	var removed []string
 	var errs []error
 	for _, dir := range dirs {
 		lock, err := lockDir(dir)
 		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
-			continue // in use, or its owner is removing it just now
+			continue // in use, or just removed by its owner
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -118,9 +119,9 @@ func Sweep(base string) ([]string, error) {
 	return removed, errors.Join(errs...)
 }
 
-// lockDir takes the lock of a lab's directory. The kernel gives it up when
-// the process ends. The directory itself is locked, so that there is no
-// moment at which it exists and cannot be locked.
+// lockDir locks a lab's directory. The kernel releases the lock when the
+// process exits. The directory itself is locked instead of a file in it,
+// which would not exist yet when the directory is created.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -20,9 +20,9 @@ type End struct {
 	Addresses []netip.Prefix // of the host on the link, with the link's prefix length
 }
 
-// Link joins two hosts by a veth pair. On each of them the interface is named
-// after the other (the first 15 bytes). The pair is made inside the hosts:
-// the machine's own network never sees it.
+// Link connects two hosts with a veth pair. On each host the interface has the
+// first 15 bytes of the other host's name. The pair is created in the hosts'
+// namespaces and never exists in the machine's own.
 func (l *Lab) Link(a, b End, mtu int) error {
 	nameA, nameB := interfaceName(b.Host), interfaceName(a.Host)
 	pair := netlink.NewVeth(netlink.LinkAttrs{Name: nameA, MTU: mtu})
@@ -32,12 +32,12 @@ func (l *Lab) Link(a, b End, mtu int) error {
 	if err := a.Host.netlink.LinkAdd(pair); err != nil {
 		return fmt.Errorf("link %s with %s: %w", a.Host.name, b.Host.name, err)
 	}
-	return errors.Join(a.raise(nameA), b.raise(nameB))
+	return errors.Join(a.bringUp(nameA), b.bringUp(nameB))
 }
 
 func interfaceName(peer *Host) string { return peer.name[:min(len(peer.name), unix.IFNAMSIZ-1)] }
 
-func (e End) raise(name string) error {
+func (e End) bringUp(name string) error {
 	link, err := e.Host.netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("find %s on %s: %w", name, e.Host.name, err)
@@ -50,7 +50,7 @@ func (e End) raise(name string) error {
 	return e.Host.netlink.LinkSetUp(link)
 }
 
-// AddAddress gives the host a further address on an interface.
+// AddAddress adds an address to one of the host's interfaces.
 func (h *Host) AddAddress(device string, prefix netip.Prefix) error {
 	link, err := h.netlink.LinkByName(device)
 	if err != nil {
@@ -59,7 +59,7 @@ func (h *Host) AddAddress(device string, prefix netip.Prefix) error {
 	return h.addAddress(link, prefix)
 }
 
-// RemoveAddress takes an address from an interface.
+// RemoveAddress removes an address from one of the host's interfaces.
 func (h *Host) RemoveAddress(device string, prefix netip.Prefix) error {
 	link, err := h.netlink.LinkByName(device)
 	if err != nil {
@@ -71,7 +71,7 @@ func (h *Host) RemoveAddress(device string, prefix netip.Prefix) error {
 func (h *Host) addAddress(link netlink.Link, prefix netip.Prefix) error {
 	addr := &netlink.Addr{IPNet: ipNet(prefix)}
 	if prefix.Addr().Is6() {
-		addr.Flags = unix.IFA_F_NODAD // usable at once: nobody else is on the link
+		addr.Flags = unix.IFA_F_NODAD // a link has two hosts: there are no duplicates to detect
 	}
 	if err := h.netlink.AddrAdd(link, addr); err != nil {
 		return fmt.Errorf("add address %s on %s: %w", prefix, h.name, err)
@@ -79,7 +79,7 @@ func (h *Host) addAddress(link netlink.Link, prefix netip.Prefix) error {
 	return nil
 }
 
-// Route leads a prefix to a neighbour of the host.
+// Route routes a prefix to a neighbour of the host.
 func (h *Host) Route(prefix netip.Prefix, via netip.Addr) error {
 	route := &netlink.Route{Dst: ipNet(prefix), Gw: via.AsSlice()}
 	if err := h.netlink.RouteReplace(route); err != nil {
@@ -88,13 +88,13 @@ func (h *Host) Route(prefix netip.Prefix, via netip.Addr) error {
 	return nil
 }
 
-// Forward makes the host a router.
+// Forward enables IP forwarding on the host.
 func (h *Host) Forward() error {
 	return errors.Join(h.Sysctl("net/ipv4/ip_forward", "1"), h.Sysctl("net/ipv6/conf/all/forwarding", "1"))
 }
 
-// Drop makes the host, a router, drop all packets between two prefixes, in
-// both directions, until Heal. It may be called several times.
+// Drop makes the host drop all packets that it forwards between two prefixes,
+// in both directions, until Heal. It may be called several times.
 func (h *Host) Drop(ctx context.Context, a, b netip.Prefix) error {
 	family := func(p netip.Prefix) string {
 		if p.Addr().Is6() {
@@ -104,16 +104,17 @@ func (h *Host) Drop(ctx context.Context, a, b netip.Prefix) error {
 	}
 	var rules strings.Builder
 	rules.WriteString("add table inet lab\nadd chain inet lab cut { type filter hook forward priority 0; }\n")
-	for _, way := range [][2]netip.Prefix{{a, b}, {b, a}} {
-		fmt.Fprintf(&rules, "add rule inet lab cut %[1]s saddr %[2]s %[1]s daddr %[3]s counter drop\n", family(a), way[0], way[1])
+	for _, direction := range [][2]netip.Prefix{{a, b}, {b, a}} {
+		fmt.Fprintf(&rules, "add rule inet lab cut %[1]s saddr %[2]s %[1]s daddr %[3]s counter drop\n",
+			family(a), direction[0], direction[1])
 	}
 	_, err := h.ExecInput(ctx, rules.String(), "nft", "-f", "-")
 	return err
 }
 
-// Heal ends all that Drop began.
+// Heal removes the effect of all calls of Drop.
 func (h *Host) Heal(ctx context.Context) error {
-	// Added first, so that there is one to delete.
+	// The table is added first because deleting a missing one is an error.
 	_, err := h.ExecInput(ctx, "add table inet lab\ndelete table inet lab\n", "nft", "-f", "-")
 	return err
 }

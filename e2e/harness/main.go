@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// What the program was started again as, in its first argument. The zeroth
-// argument names the host, for ps.
+// The roles of a process of the harness, given by its first argument. The
+// zeroth argument is the name of the host, for ps.
 const (
 	roleInit   = "meshway-harness-init"
 	roleServer = "meshway-harness-server"
 )
 
-// Main runs the program as what a lab started it again for, and does not
-// return then. Otherwise it returns at once.
+// Main runs the role for which a lab started this process, and then exits. In
+// a process that no lab started, it returns without effect.
 func Main() {
 	if len(os.Args) < 2 {
 		return

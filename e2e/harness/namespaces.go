@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaces are those of a host, open.
+// namespaces holds the open namespaces of a host.
 type namespaces struct {
-	mu                 sync.RWMutex // held for writing while they close
+	mu                 sync.RWMutex // write-locked while the files close
 	net, uts, pid, mnt *os.File
 }
 
@@ -48,7 +48,7 @@ func (n *namespaces) close() error {
 }
 
 // enter moves the calling thread, which must be locked, into the namespaces.
-// The mount namespace comes last: the paths of the machine are gone then.
+// The mount namespace is last, because it hides the machine's paths.
 func (n *namespaces) enter() error {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -66,15 +66,15 @@ func (n *namespaces) enter() error {
 }
 
 // enterNetwork moves the calling thread, which must be locked, into the
-// network namespace only: that is enough for a socket, and cheaper.
+// network namespace only, which is sufficient for a socket and cheaper.
 func (n *namespaces) enterNetwork() error {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return unix.Setns(int(n.net.Fd()), unix.CLONE_NEWNET)
 }
 
-// Do runs f on a thread inside the host: what f opens and starts is the
-// host's. Goroutines that f starts are not inside.
+// Do runs f on a thread in the host's namespaces: files, sockets and processes
+// that f opens belong to the host. Goroutines that f starts run outside.
 func (h *Host) Do(f func() error) error {
 	return onThread(func() error {
 		if err := h.namespaces.enter(); err != nil {
@@ -84,14 +84,14 @@ func (h *Host) Do(f func() error) error {
 	})
 }
 
-// onThread runs f on a thread that ends afterwards.
+// onThread runs f on a thread that exits afterwards.
 func onThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: no other goroutine may get this thread
+		runtime.LockOSThread() // never unlocked: no other goroutine may run on this thread
 		if unix.Gettid() == unix.Getpid() {
-			// The main thread cannot end, and would keep the host's namespaces
-			// alive. While it is locked here, another one does the work.
+			// The main thread cannot exit and would keep the host's namespaces
+			// alive. While it is locked here, f runs on another thread.
 			defer runtime.UnlockOSThread()
 			result <- onThread(f)
 			return
@@ -102,7 +102,7 @@ func onThread(f func() error) error {
 }
 
 // DialContext connects from the host. The address must be an IP address and
-// port: for a name the resolver would ask from outside of the host.
+// port: names would be resolved outside of the host.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	var conn net.Conn
 	err := onThread(func() error {
@@ -116,7 +116,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	return conn, err
 }
 
-// WriteFile writes a file as the host sees it, with its directory.
+// WriteFile writes a file in the host's file system and creates its directory.
 func (h *Host) WriteFile(path string, content []byte, mode os.FileMode) error {
 	return h.Do(func() error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -126,7 +126,7 @@ func (h *Host) WriteFile(path string, content []byte, mode os.FileMode) error {
 	})
 }
 
-// ReadFile reads a file as the host sees it.
+// ReadFile reads a file in the host's file system.
 func (h *Host) ReadFile(path string) ([]byte, error) {
 	var content []byte
 	err := h.Do(func() error {
@@ -137,7 +137,7 @@ func (h *Host) ReadFile(path string) ([]byte, error) {
 	return content, err
 }
 
-// Sysctl sets a kernel setting of the host, by its path below /proc/sys.
+// Sysctl sets a kernel parameter of the host; key is its path below /proc/sys.
 func (h *Host) Sysctl(key, value string) error {
 	return h.Do(func() error {
 		return os.WriteFile(filepath.Join("/proc/sys", key), []byte(value), 0o644)

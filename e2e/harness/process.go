@@ -17,20 +17,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exec runs a command in the host and returns what it printed, standard
-// output and error together. When it fails the error holds the same text.
+// Exec runs a command in the host and returns its standard output and standard
+// error, combined. The error of a command that fails contains the same text.
 func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
 	return h.ExecInput(ctx, "", argv...)
 }
 
-// ExecInput is Exec with a text on the command's standard input.
+// ExecInput is like Exec with input as the command's standard input.
 func (h *Host) ExecInput(ctx context.Context, input string, argv ...string) (string, error) {
 	var out strings.Builder
 	err := h.run(ctx, argv, strings.NewReader(input), &out, &out)
 	return out.String(), err
 }
 
-// ExecSplit is Exec with standard output and error apart.
+// ExecSplit is like Exec but returns standard output and standard error
+// separately.
 func (h *Host) ExecSplit(ctx context.Context, argv ...string) (stdout, stderr string, err error) {
 	var out, diagnostics strings.Builder
 	err = h.run(ctx, argv, nil, &out, &diagnostics)
@@ -40,7 +41,7 @@ func (h *Host) ExecSplit(ctx context.Context, argv ...string) (stdout, stderr st
 func (h *Host) run(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr *strings.Builder) error {
 	cmd := command(ctx, argv)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
-	cmd.WaitDelay = time.Second // a child that survives may hold the pipe
+	cmd.WaitDelay = time.Second // a child that survives may hold the pipe open
 	if err := h.Do(cmd.Start); err != nil {
 		return fmt.Errorf("start %s on %s: %w", argv[0], h.name, err)
 	}
@@ -50,7 +51,8 @@ func (h *Host) run(ctx context.Context, argv []string, stdin io.Reader, stdout, 
 	return nil
 }
 
-// ExitCode is the exit code of a command that Exec ran; -1: it did not run.
+// ExitCode returns the exit code that an error of Exec reports: 0 for nil, and
+// -1 if the command did not run.
 func ExitCode(err error) int {
 	if err == nil {
 		return 0
@@ -70,17 +72,17 @@ type Process struct {
 	err  error // set before done is closed
 }
 
-// Start starts a program in the host. What it prints goes to a log file named
-// after it; a later process of the same name adds to the file.
+// Start starts a program in the host. Its output is appended to a log file
+// with the given name, which processes of the same name share.
 func (h *Host) Start(name string, argv ...string) (*Process, error) {
 	p := &Process{name: name, log: filepath.Join(h.dir, name+".log"), done: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", name, err)
 	}
-	defer log.Close() // the program has its own
-	// The process outlives the call that starts it: it ends with Kill,
-	// Terminate, or with its host.
+	defer log.Close() // the program has its own descriptor
+	// The process outlives the call that starts it: Kill, Terminate or the
+	// host's Close ends it.
 	p.cmd = command(context.Background(), argv)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := h.Do(p.cmd.Start); err != nil {
@@ -97,14 +99,15 @@ func (h *Host) Start(name string, argv ...string) (*Process, error) {
 func command(ctx context.Context, argv []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the lab only
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C interrupts only the lab
 	return cmd
 }
 
-// PID is the process as the machine sees it.
+// PID returns the process id in the machine's PID namespace.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Log returns what the process, and its predecessors of the same name, printed.
+// Log returns the output of the process and of earlier processes of the same
+// name.
 func (p *Process) Log() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -113,10 +116,10 @@ func (p *Process) Log() string {
 	return string(text)
 }
 
-// Done is closed once the process has ended.
+// Done returns a channel that is closed once the process has exited.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err says how the process ended, as exec.Cmd.Wait does; nil while it runs.
+// Err returns the result of exec.Cmd.Wait, or nil while the process runs.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -126,14 +129,14 @@ func (p *Process) Err() error {
 	}
 }
 
-// Kill ends the process with SIGKILL and waits for its end.
+// Kill sends SIGKILL and waits for the process to exit.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
+	_ = p.cmd.Process.Kill() // it may have exited
 	<-p.done
 }
 
-// Terminate sends SIGTERM and waits for the end. It is an error when the
-// process does not end before ctx does, or not with status 0.
+// Terminate sends SIGTERM and waits for the process to exit. It returns an
+// error if ctx is done first, or if the exit status is not 0.
 func (p *Process) Terminate(ctx context.Context) error {
 	if err := p.cmd.Process.Signal(unix.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("terminate %s: %w", p.name, err)
@@ -142,6 +145,6 @@ func (p *Process) Terminate(ctx context.Context) error {
 	case <-p.done:
 		return p.err
 	case <-ctx.Done():
-		return fmt.Errorf("wait for the end of %s: %w", p.name, context.Cause(ctx))
+		return fmt.Errorf("wait for %s to exit: %w", p.name, context.Cause(ctx))
 	}
 }

@@ -15,19 +15,20 @@ import (
 	"time"
 )
 
-// Answer is what a server says about a request.
+// Answer is the response of a server that Serve started.
 type Answer struct {
-	Host    string         `json:"host"`    // of the server
-	Source  netip.AddrPort `json:"source"`  // of the client, as the server saw it
-	Address netip.AddrPort `json:"address"` // of the server, as the client named it
+	Host    string         `json:"host"`    // the server's host name
+	Source  netip.AddrPort `json:"source"`  // the client's address, as received by the server
+	Address netip.AddrPort `json:"address"` // the server's address to which the client connected
 }
 
-// Serve starts a server in the host that tells over HTTP what it sees and
-// echoes UDP datagrams, on one port of each address, and waits until it answers.
+// Serve starts a server in the host that answers HTTP requests with an Answer
+// and echoes UDP datagrams, on one port of each address. It returns once the
+// server answers on the first address.
 func (h *Host) Serve(ctx context.Context, port uint16, addresses ...netip.Addr) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find own program: %w", err)
+		return nil, fmt.Errorf("find own executable: %w", err)
 	}
 	argv := []string{self, roleServer, strconv.Itoa(int(port))}
 	for _, address := range addresses {
@@ -44,10 +45,10 @@ func (h *Host) Serve(ctx context.Context, port uint16, addresses ...netip.Addr) 
 	return server, err
 }
 
-// runServer is the process that Serve starts.
+// runServer is the main function of the process that Serve starts.
 func runServer(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("want PORT ADDRESS…, have %q", args)
+		return fmt.Errorf("expected PORT ADDRESS…, got %q", args)
 	}
 	failed := make(chan error)
 	for _, address := range args[1:] {
@@ -60,14 +61,14 @@ func runServer(args []string) error {
 		if err != nil {
 			return err
 		}
-		server := &http.Server{Handler: http.HandlerFunc(tell), ReadHeaderTimeout: 10 * time.Second}
+		server := &http.Server{Handler: http.HandlerFunc(serveAnswer), ReadHeaderTimeout: 10 * time.Second}
 		go func() { failed <- server.Serve(listener) }()
 		go func() { failed <- echo(packets) }()
 	}
 	return <-failed
 }
 
-func tell(w http.ResponseWriter, r *http.Request) {
+func serveAnswer(w http.ResponseWriter, r *http.Request) {
 	answer, err := describe(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -96,7 +97,7 @@ func echo(packets net.PacketConn) error {
 			return err
 		}
 		if _, err := packets.WriteTo(buffer[:n], from); err != nil && !errors.Is(err, net.ErrClosed) {
-			continue // the client may have become unreachable: the next one counts
+			continue // this client may be unreachable; the others are still served
 		}
 	}
 }

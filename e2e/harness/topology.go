@@ -12,20 +12,20 @@ import (
 const (
 	linkMTU = 1500
 
-	// ServerPort is where the workloads' servers listen.
+	// ServerPort is the port on which the workloads' servers listen.
 	ServerPort = 8080
 )
 
-// Topology is datacenters joined by an underlay. Datacenters of even number
-// hang on the first router, the others on the second:
+// Topology is a set of datacenters connected by an underlay. The first, third,
+// … datacenter is connected to the first router, the others to the second:
 //
 //	east-a ─┐                                        ┌─ west-a
 //	        east ── router1 ──────── router2 ── west
 //	east-b ─┘          │                             └─ west-b
 //	                 north ─ north-a, north-b
 //
-// The routers know only the underlay: a packet of a workload that reaches
-// them unencrypted goes nowhere.
+// The routers have routes to the underlay only and drop unencrypted packets
+// between workloads.
 type Topology struct {
 	Lab         *Lab
 	Datacenters []*Datacenter
@@ -40,14 +40,14 @@ type Datacenter struct {
 	Pods      netip.Prefix
 	Pods6     netip.Prefix
 	Services  netip.Prefix
-	Underlay  netip.Prefix // the gateway's own address, with the length of its link
-	Agent     *Process     // meshd, as Run started it last
+	Underlay  netip.Prefix // the gateway's own address, with the prefix length of its link
+	Agent     *Process     // the meshd that Run started last; nil before
 
 	router   *Host
 	binaries Binaries
 }
 
-// Workload is a host behind a gateway, with a server on each of its addresses.
+// Workload is a host behind a gateway with a server on each of its addresses.
 type Workload struct {
 	Host    *Host
 	Pod     netip.Addr
@@ -56,11 +56,11 @@ type Workload struct {
 	Server  *Process
 }
 
-// NewTopology starts all hosts and servers and links them, up to ten
-// datacenters. Nothing joins the datacenters but the underlay.
+// NewTopology starts and links the hosts and servers of up to ten datacenters.
+// Only the underlay connects the datacenters.
 func NewTopology(ctx context.Context, lab *Lab, names ...string) (*Topology, error) {
 	if len(names) > 10 {
-		return nil, fmt.Errorf("make topology: %d datacenters, at most 10 fit into the addresses", len(names))
+		return nil, fmt.Errorf("create topology: %d datacenters, the address plan has room for 10", len(names))
 	}
 	t := &Topology{Lab: lab}
 	if err := t.addRouters(ctx); err != nil {
@@ -69,14 +69,14 @@ func NewTopology(ctx context.Context, lab *Lab, names ...string) (*Topology, err
 	for i, name := range names {
 		dc, err := t.addDatacenter(ctx, i, name)
 		if err != nil {
-			return nil, fmt.Errorf("make datacenter %s: %w", name, err)
+			return nil, fmt.Errorf("create datacenter %s: %w", name, err)
 		}
 		t.Datacenters = append(t.Datacenters, dc)
 	}
 	return t, nil
 }
 
-// Datacenter returns the one of this name; nil: there is none.
+// Datacenter returns the datacenter of this name, or nil.
 func (t *Topology) Datacenter(name string) *Datacenter {
 	for _, dc := range t.Datacenters {
 		if dc.Name == name {
@@ -86,7 +86,8 @@ func (t *Topology) Datacenter(name string) *Datacenter {
 	return nil
 }
 
-// The underlay has documentation addresses only (RFC 5737).
+// underlayOf returns the prefix of a router's links. The underlay uses
+// documentation addresses (RFC 5737).
 func underlayOf(router int) netip.Prefix {
 	return [2]netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.0/24")}[router]
 }
@@ -168,7 +169,7 @@ func (t *Topology) addWorkload(ctx context.Context, dc *Datacenter, number int) 
 	return w, err
 }
 
-// At returns where the server of a workload listens on one of its addresses.
+// At returns the address and port of a workload's server.
 func At(address netip.Addr) netip.AddrPort { return netip.AddrPortFrom(address, ServerPort) }
 
 // Cut separates two datacenters on the underlay, until Heal.
@@ -185,19 +186,19 @@ func (t *Topology) Isolate(ctx context.Context, dc *Datacenter) error {
 	return dc.router.Drop(ctx, host(dc.Underlay), netip.MustParsePrefix("0.0.0.0/0"))
 }
 
-// Heal ends all that Cut and Isolate began.
+// Heal removes the effect of all calls of Cut and Isolate.
 func (t *Topology) Heal(ctx context.Context) error {
 	return errors.Join(t.Routers[0].Heal(ctx), t.Routers[1].Heal(ctx))
 }
 
-// Renumber gives a gateway another address on the underlay, as a provider does
-// that hands out addresses anew.
+// Renumber changes a gateway's address on the underlay, as a provider with
+// dynamic addresses does.
 func (t *Topology) Renumber(dc *Datacenter) error {
 	old := dc.Underlay
 	dc.Underlay = netip.PrefixFrom(old.Addr().Next(), old.Bits())
 	device := interfaceName(dc.router)
 	return errors.Join(
-		dc.Gateway.RemoveAddress(device, old), // the default route goes with it
+		dc.Gateway.RemoveAddress(device, old), // the kernel removes the default route with it
 		dc.Gateway.AddAddress(device, dc.Underlay),
 		dc.Gateway.Route(netip.MustParsePrefix("0.0.0.0/0"), nth(old.Masked(), 1).Addr()),
 	)

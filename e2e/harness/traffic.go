@@ -17,10 +17,11 @@ import (
 
 const (
 	requestTimeout = 5 * time.Second
-	echoTimeout    = 2 * time.Second // how long Stop waits for datagrams under way
+	echoTimeout    = 2 * time.Second // for datagrams that are outstanding at Stop
 )
 
-// Get asks a server, over a connection of its own, what it sees of the host.
+// Get sends an HTTP request to a server over a new connection and returns its
+// answer.
 func (h *Host) Get(ctx context.Context, server netip.AddrPort) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -39,19 +40,19 @@ func (h *Host) Get(ctx context.Context, server netip.AddrPort) (Answer, error) {
 	}
 	var answer Answer
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return Answer{}, fmt.Errorf("%s: read answer of %s: %w", h.name, server, err)
+		return Answer{}, fmt.Errorf("%s: decode answer of %s: %w", h.name, server, err)
 	}
 	return answer, nil
 }
 
-// Report is what became of a stream of requests or datagrams.
+// Report is the result of a stream of requests or datagrams.
 type Report struct {
 	Sent, Answered int
-	Longest        time.Duration // until an answer
-	Err            error         // the first
+	MaxLatency     time.Duration // of an answer
+	Err            error         // the first one, nil if there was none
 }
 
-// Lost counts what was not answered.
+// Lost returns how many requests or datagrams were not answered.
 func (r Report) Lost() int { return r.Sent - r.Answered }
 
 // Traffic is a stream of requests or datagrams from a host.
@@ -63,14 +64,14 @@ type Traffic struct {
 	report Report
 }
 
-// Report says what became of the stream so far; what is under way counts as sent.
+// Report returns the result so far. Outstanding requests count as sent.
 func (t *Traffic) Report() Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.report
 }
 
-// Stop ends the stream, waits for what is under way, and reports.
+// Stop ends the stream, waits for outstanding answers, and returns the result.
 func (t *Traffic) Stop() Report {
 	t.cancel()
 	t.done.Wait()
@@ -94,21 +95,21 @@ func (t *Traffic) answered(after time.Duration, err error) {
 		return
 	}
 	t.report.Answered++
-	t.report.Longest = max(t.report.Longest, after)
+	t.report.MaxLatency = max(t.report.MaxLatency, after)
 }
 
-// Requests sends HTTP requests, each over a connection of its own and without
-// waiting for the one before, until Stop or the end of ctx.
-func (h *Host) Requests(ctx context.Context, server netip.AddrPort, every time.Duration) *Traffic {
+// Requests sends HTTP requests until Stop is called or ctx is done. Each uses
+// a new connection and none waits for the answer to another.
+func (h *Host) Requests(ctx context.Context, server netip.AddrPort, interval time.Duration) *Traffic {
 	t := &Traffic{}
-	until, cancel := context.WithCancel(ctx)
+	sending, cancel := context.WithCancel(ctx)
 	t.cancel = cancel
 	t.done.Go(func() {
-		tick(until, every, func() {
+		tick(sending, interval, func() {
 			t.sent()
 			t.done.Go(func() {
 				start := time.Now()
-				// ctx, not until: a request under way is finished.
+				// ctx, not sending: Stop lets outstanding requests finish.
 				_, err := h.Get(ctx, server)
 				t.answered(time.Since(start), err)
 			})
@@ -117,28 +118,29 @@ func (h *Host) Requests(ctx context.Context, server netip.AddrPort, every time.D
 	return t
 }
 
-// Datagrams sends numbered UDP datagrams, which nobody sends again, to a
-// server that echoes them, until Stop or the end of ctx.
-func (h *Host) Datagrams(ctx context.Context, server netip.AddrPort, every time.Duration) (*Traffic, error) {
+// Datagrams sends numbered UDP datagrams to a server that echoes them, until
+// Stop is called or ctx is done. Lost datagrams are not sent again.
+func (h *Host) Datagrams(ctx context.Context, server netip.AddrPort, interval time.Duration) (*Traffic, error) {
 	conn, err := h.DialContext(ctx, "udp", server.String())
 	if err != nil {
 		return nil, err
 	}
 	t := &Traffic{}
-	until, cancel := context.WithCancel(ctx)
+	sending, cancel := context.WithCancel(ctx)
 	t.cancel = cancel
 	times := &sentTimes{at: make(map[uint32]time.Time)}
 	t.done.Go(func() {
-		tick(until, every, func() { t.sendDatagram(conn, times) })
-		_ = conn.SetReadDeadline(time.Now().Add(echoTimeout)) // a closed one fails at once
+		tick(sending, interval, func() { t.sendDatagram(conn, times) })
+		_ = conn.SetReadDeadline(time.Now().Add(echoTimeout)) // fails if the connection is closed already
 	})
 	t.done.Go(func() {
 		defer conn.Close()
-		t.receiveDatagrams(until, conn, times)
+		t.receiveDatagrams(sending, conn, times)
 	})
 	return t, nil
 }
 
+// sentTimes holds when each outstanding datagram was sent.
 type sentTimes struct {
 	mu sync.Mutex // guards all following fields
 	at map[uint32]time.Time
@@ -149,13 +151,13 @@ func (t *Traffic) sendDatagram(conn net.Conn, times *sentTimes) {
 	times.mu.Lock()
 	times.at[number] = time.Now()
 	times.mu.Unlock()
-	// A refusal of an earlier datagram shows here: that one is lost.
+	// Write may return the ICMP error of an earlier datagram and then sends nothing.
 	if _, err := conn.Write(binary.BigEndian.AppendUint32(nil, number)); err != nil {
 		t.answered(0, err)
 	}
 }
 
-func (t *Traffic) receiveDatagrams(until context.Context, conn net.Conn, times *sentTimes) {
+func (t *Traffic) receiveDatagrams(sending context.Context, conn net.Conn, times *sentTimes) {
 	buffer := make([]byte, 64)
 	for {
 		n, err := conn.Read(buffer)
@@ -163,16 +165,17 @@ func (t *Traffic) receiveDatagrams(until context.Context, conn net.Conn, times *
 			return
 		}
 		if err != nil || n != 4 {
-			continue // an ICMP error: the datagram is missed
+			continue // an ICMP error: the datagram stays outstanding and counts as lost
 		}
-		if t.takeDatagram(binary.BigEndian.Uint32(buffer), times) && until.Err() != nil {
+		if t.recordEcho(binary.BigEndian.Uint32(buffer), times) && sending.Err() != nil {
 			return
 		}
 	}
 }
 
-// takeDatagram counts an echo once, and says whether none is missing.
-func (t *Traffic) takeDatagram(number uint32, times *sentTimes) (complete bool) {
+// recordEcho counts the first echo of a datagram and reports whether none is
+// outstanding.
+func (t *Traffic) recordEcho(number uint32, times *sentTimes) (complete bool) {
 	times.mu.Lock()
 	sent, ok := times.at[number]
 	delete(times.at, number)
@@ -189,9 +192,9 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// tick calls f at once and then at every tick until ctx ends.
-func tick(ctx context.Context, every time.Duration, f func()) {
-	ticker := time.NewTicker(every)
+// tick calls f immediately and then after every interval until ctx is done.
+func tick(ctx context.Context, interval time.Duration, f func()) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		f()

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// pollEvery is short against what people notice and long against what a
-// check costs.
-const pollEvery = 50 * time.Millisecond
+// pollInterval is too short for people to notice and long compared with the
+// duration of a check.
+const pollInterval = 50 * time.Millisecond
 
-// Wait polls a condition until it returns nil. When ctx ends first, the error
-// says what was awaited and holds the condition's last one.
+// Wait polls a condition until it returns nil. If ctx is done first, the error
+// names what was awaited and wraps the condition's last error.
 func Wait(ctx context.Context, what string, condition func(context.Context) error) error {
-	ticker := time.NewTicker(pollEvery)
+	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
 		err := condition(ctx)
@@ -24,7 +24,7 @@ func Wait(ctx context.Context, what string, condition func(context.Context) erro
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait until %s: %w; last: %w", what, context.Cause(ctx), err)
+			return fmt.Errorf("wait until %s: %w; last error: %w", what, context.Cause(ctx), err)
 		case <-ticker.C:
 		}
 	}
