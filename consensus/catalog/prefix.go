@@ -57,7 +57,8 @@ func checkPrefix(p Prefix) *Refusal {
 }
 
 // reservedBy returns the special-purpose range (IANA registries of RFC 6890) that p
-// overlaps. Both halves of an address space overlap one of them, as /0 does. 240.0.0.0/4 is not reserved, because some clouds use it for pods.
+// overlaps. Both halves of an address space overlap one, as /0 does. 240.0.0.0/4 is
+// not reserved, because some clouds use it for pods.
 func reservedBy(p netip.Prefix) (netip.Prefix, bool) {
 	for _, text := range [...]string{
 		"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
