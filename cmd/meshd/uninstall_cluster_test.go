@@ -13,13 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/inventory"
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
-	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/agent/kube/meshnode"
 )
 
@@ -36,15 +35,7 @@ func kinds() map[schema.GroupVersionResource]string {
 // inhabited is a cluster with one object "ours" of each kind that Meshway writes,
 // and one "theirs".
 func inhabited(t *testing.T) kube.Clients {
-	lists := map[schema.GroupVersionResource]string{}
-	for resource, kind := range kinds() {
-		lists[resource] = kind + "List"
-	}
-	fake := mcstest.NewFake(t, mcstest.Newest)
-	c := kube.Clients{
-		Kubernetes: fake.Kubernetes, MCS: fake.MCS,
-		Dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists),
-	}
+	c := kubetest.NewFake(t, kubetest.Newest).Clients
 	for name, manager := range map[string]string{"ours": kube.ManagedBy, "theirs": "another"} {
 		labelled := metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{
 			kube.ManagedByLabel: manager, discoveryv1.LabelManagedBy: manager, mcsv1.LabelServiceName: "web",

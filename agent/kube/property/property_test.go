@@ -14,42 +14,36 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/kube/property/propertytest"
 )
 
-func newFake(served ...string) *dynamicfake.FakeDynamicClient {
-	kinds := map[schema.GroupVersionResource]string{}
-	for _, version := range []string{"v1beta1", "v1alpha1"} {
-		kinds[schema.GroupVersionResource{Group: "about.k8s.io", Version: version, Resource: "clusterproperties"}] = "ClusterPropertyList"
-	}
-	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds)
-	client.PrependReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
-		if len(served) == 0 || strings.Contains(strings.Join(served, " "), a.GetResource().Version) {
-			return false, nil, nil
-		}
-		return true, nil, apierrors.NewNotFound(a.GetResource().GroupResource(), "")
+// newFake returns a cluster that serves ClusterProperty in one version.
+func newFake(t testing.TB, served string) kubetest.Cluster {
+	cluster := kubetest.NewFake(t, kubetest.Newest)
+	cluster.React(func(a clienttesting.Action) (bool, runtime.Object, error) {
+		r := a.GetResource()
+		return r.Group == "about.k8s.io" && r.Version != served, nil, apierrors.NewNotFound(r.GroupResource(), "")
 	})
-	return client
+	return cluster
 }
 
 func TestWriterFulfilsItsContract(t *testing.T) {
-	propertytest.RunFake(t, func() dynamic.Interface { return newFake() })
+	propertytest.RunFake(t, func(t testing.TB) kubetest.Cluster { return kubetest.NewFake(t, kubetest.Newest) })
 }
 
 func TestWriterFulfilsItsContractOnV1alpha1(t *testing.T) {
-	propertytest.RunFake(t, func() dynamic.Interface { return newFake("v1alpha1") })
+	propertytest.RunFake(t, func(t testing.TB) kubetest.Cluster { return newFake(t, "v1alpha1") })
 }
 
 func TestRemoveDeletesOnlyManagedProperties(t *testing.T) {
 	for _, version := range []string{"v1beta1", "v1alpha1"} {
 		t.Run(version, func(t *testing.T) {
-			client := newFake(version)
+			client := newFake(t, version).Dynamic
 			resource := schema.GroupVersionResource{Group: "about.k8s.io", Version: version, Resource: "clusterproperties"}
 			for name, manager := range map[string]string{property.ClusterID: kube.ManagedBy, property.ClusterSet: "another"} {
 				object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"value": "east"}}}
@@ -82,15 +76,15 @@ func TestFailuresOfTheAPIServerAreReportedOnceUntilTheyEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client := newFake()
+				cluster := kubetest.NewFake(t, kubetest.Newest)
 				var mu sync.Mutex
 				failing := true
-				client.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+				cluster.React(func(clienttesting.Action) (bool, runtime.Object, error) {
 					mu.Lock()
 					defer mu.Unlock()
 					return failing, nil, c.err
 				})
-				g := propertytest.New(t, client)
+				g := propertytest.New(t, cluster.Dynamic)
 				g.Join("east", "id-1")
 				g.Eventually(func() string { return g.Problems() }, func(got string) bool { return strings.Contains(got, c.remedy) })
 				mu.Lock()

@@ -10,11 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 )
@@ -36,19 +35,15 @@ func TestDesiredStateIsUnknownUntilTheCatalogIsSynced(t *testing.T) {
 
 func TestCRDThatIsInstalledLaterIsFoundWithoutAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lists := map[schema.GroupVersionResource]string{}
-		for _, resource := range resources() {
-			lists[resource] = kind + "List"
-		}
-		client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists)
+		cluster := kubetest.NewFake(t, kubetest.Newest)
 		var missing atomic.Bool
 		missing.Store(true)
-		client.PrependReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		cluster.React(func(a clienttesting.Action) (bool, runtime.Object, error) {
 			return missing.Load(), nil, apierrors.NewNotFound(a.GetResource().GroupResource(), "")
 		})
 		var reports atomic.Int64
 		w := NewWriter(Config{
-			Client: client, Snapshot: memberSnapshot, Changed: func() <-chan struct{} { return nil },
+			Client: cluster.Dynamic, Snapshot: memberSnapshot, Changed: func() <-chan struct{} { return nil },
 			Report: func([]plan.Problem) { reports.Add(1) },
 		})
 		ctx, stop := context.WithCancel(t.Context())
@@ -60,7 +55,7 @@ func TestCRDThatIsInstalledLaterIsFoundWithoutAnEvent(t *testing.T) {
 		missing.Store(false)
 		time.Sleep(kube.RecheckInterval)
 		synctest.Wait()
-		_, have, err := find(t.Context(), client)
+		_, have, err := find(t.Context(), cluster.Dynamic)
 		assert.NoError(t, err)
 		assert.Len(t, have, 2)
 		stop()

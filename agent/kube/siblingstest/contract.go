@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -16,9 +15,8 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/kubetest"
 )
-
-const timeout = 20 * time.Second
 
 // fixture is a namespace of an API server.
 type fixture struct {
@@ -27,39 +25,28 @@ type fixture struct {
 }
 
 // Run runs the contract on one API server, each test in its own namespace.
-func Run(t *testing.T, client kubernetes.Interface) {
-	for name, test := range contract() {
-		t.Run(name, func(t *testing.T) { test(t, newFixture(t, client)) })
-	}
-}
+func Run(t *testing.T, cluster kubetest.Cluster) { contract().Run(t, cluster) }
 
 // RunFake runs the contract on API servers in memory, each test on its own and in
 // fake time.
 func RunFake(t *testing.T) {
-	for name, test := range contract() {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { test(t, newFixture(t, newFake())) })
-		})
-	}
+	contract().RunFake(t, func(t testing.TB) kubetest.Cluster { return kubetest.NewFake(t, kubetest.Newest) })
 }
 
-func contract() map[string]func(*testing.T, fixture) {
-	return map[string]func(*testing.T, fixture){
+func contract() kubetest.Contract[fixture] {
+	return kubetest.Contract[fixture]{Fixture: newFixture, Tests: map[string]func(*testing.T, fixture){
 		"a missing Secret is an error":                      testMissing,
 		"what a gateway saves is delivered to its siblings": testSave,
 		"one of two concurrent saves is outdated":           testOutdated,
 		"other content of the Secret is kept":               testForeign,
 		"an error does not quote the content of the Secret": testBroken,
 		"an empty Secret has no shared state":               testEmpty,
-	}
+	}}
 }
 
-func newFixture(t *testing.T, client kubernetes.Interface) fixture {
+func newFixture(t *testing.T, cluster kubetest.Cluster) fixture {
 	t.Helper()
-	f := fixture{client, fmt.Sprintf("siblings-%x", time.Now().UnixNano())}
-	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.namespace}}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	return f
+	return fixture{cluster.Kubernetes, cluster.NewNamespace(t, "siblings")}
 }
 
 // gateway runs the Siblings of one gateway until the test ends.
@@ -92,7 +79,7 @@ func (f fixture) create(t *testing.T, data map[string][]byte) {
 // await waits until holds accepts the shared state.
 func await(t *testing.T, s *kube.Siblings, what string, holds func(identity.SharedState, error) bool) identity.SharedState {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	ctx, cancel := context.WithTimeout(t.Context(), kubetest.Timeout)
 	defer cancel()
 	for {
 		changed := s.Changed()

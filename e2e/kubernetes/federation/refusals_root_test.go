@@ -18,7 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/e2e/kubernetes/chart"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 	"github.com/meshway/meshway/e2e/kubernetes/install"
@@ -122,7 +122,7 @@ func (w *world) requireRefused(t *testing.T, because ...string) {
 // which is enough for services, and then the chart's.
 func (w *world) testCRDs(t *testing.T, c *cluster.Cluster) {
 	w.awaitStatus(t, c, "does not serve multicluster.x-k8s.io/v1beta1 nor v1alpha1")
-	require.NoError(t, c.Apply(within(t, patience), mcstest.Manifest(t, mcstest.Oldest)))
+	require.NoError(t, c.Apply(within(t, patience), kubetest.Manifest(t, kubetest.Oldest)))
 	address := w.importedAddress(t, c, "good")
 	w.awaitOwner(t, c, "good", "multicluster.x-k8s.io/v1alpha1")
 	w.awaitSilence(t, c, "CRDs of the Multi-Cluster Services API")

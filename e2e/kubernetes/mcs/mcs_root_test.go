@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	promises "github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
@@ -43,23 +44,23 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	options.Nodes = 1
 	c, err := lab.New(ctx, options)
 	require.NoError(t, err)
-	require.NoError(t, c.Apply(t.Context(), mcstest.Manifest(t, mcstest.Oldest)))
+	require.NoError(t, c.Apply(t.Context(), kubetest.Manifest(t, kubetest.Oldest)))
 	clients, err := kube.ClientsOf(c.REST())
 	require.NoError(t, err)
-	old := mcstest.Cluster{Kubernetes: clients.Kubernetes, MCS: clients.MCS, Release: mcstest.Oldest}
+	old := kubetest.Cluster{Clients: clients, Release: kubetest.Oldest}
 	t.Run("PromisesWithTheFirstCRDs", func(t *testing.T) {
 		mcstest.Run(t, old)
 	})
 	both := old
-	both.Release = mcstest.Newest
+	both.Release = kubetest.Newest
 	t.Run("UpgradeOfCRDsIsFollowed", func(t *testing.T) {
-		mcstest.RunUpgrade(t, old, func() mcstest.Cluster { applyCRDs(t, c); return both })
+		mcstest.RunUpgrade(t, old, func() kubetest.Cluster { applyCRDs(t, c); return both })
 	})
 	t.Run("Promises", func(t *testing.T) {
 		mcstest.Run(t, both)
 	})
-	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, clients.Dynamic) })
-	t.Run("Siblings", func(t *testing.T) { siblingstest.Run(t, clients.Kubernetes) })
+	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, both) })
+	t.Run("Siblings", func(t *testing.T) { siblingstest.Run(t, both) })
 	t.Run("CoreDNSAnswersForImports", func(t *testing.T) { coreDNSAnswers(t, lab, c, both) })
 }
 
@@ -76,7 +77,7 @@ func applyCRDs(t *testing.T, c *cluster.Cluster) {
 }
 
 // coreDNSAnswers enables the zone with meshctl, and asks for what west exports.
-func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both mcstest.Cluster) {
+func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both kubetest.Cluster) {
 	meshctl := filepath.Join(t.TempDir(), "meshctl")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", meshctl, "./cmd/meshctl")
 	build.Dir = "../../.."
@@ -115,9 +116,9 @@ func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both mcs
 }
 
 // imports is what a controller makes of west's exports.
-type imports struct{ cluster mcstest.Cluster }
+type imports struct{ cluster kubetest.Cluster }
 
-func importFromWest(t *testing.T, both mcstest.Cluster) imports {
+func importFromWest(t *testing.T, both kubetest.Cluster) imports {
 	t.Helper()
 	federation := mcstest.NewCatalog(t, "east", "west")
 	for name, kind := range map[string]catalog.ExportType{"web": catalog.ClusterSetIP, "db": catalog.Headless} {

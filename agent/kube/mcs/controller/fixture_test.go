@@ -12,10 +12,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
@@ -26,7 +25,7 @@ import (
 // fixture is a fake cluster, datacenter east, with one controller, and the problems and
 // Events that it reports.
 type fixture struct {
-	cluster mcstest.Cluster
+	cluster kubetest.Cluster
 	catalog *mcstest.Catalog
 	events  *record.FakeRecorder
 
@@ -35,11 +34,10 @@ type fixture struct {
 }
 
 // newFixture runs a controller until the test ends. It must be called in a bubble.
-func newFixture(t *testing.T, prepare func(mcstest.Cluster)) *fixture {
+func newFixture(t *testing.T, prepare func(kubetest.Cluster)) *fixture {
 	t.Helper()
-	f := &fixture{cluster: mcstest.NewFake(t, mcstest.Newest), catalog: mcstest.NewCatalog(t, "east", "west"), events: record.NewFakeRecorder(100)}
-	_, err := f.cluster.Kubernetes.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	f := &fixture{cluster: kubetest.NewFake(t, kubetest.Newest), catalog: mcstest.NewCatalog(t, "east", "west"), events: record.NewFakeRecorder(100)}
+	f.cluster.CreateNamespace(t, "shop")
 	prepare(f.cluster)
 	c, err := controller.New(controller.Config{
 		Datacenter: "east",
@@ -100,7 +98,7 @@ func (f *fixture) reportCount() int {
 // holder returns the holder of the Lease, empty if there is none.
 func (f *fixture) holder(t *testing.T) string {
 	t.Helper()
-	return f.cluster.LeaseHolder(t, "shop")
+	return f.cluster.LeaseHolder(t, "shop", controller.LeaseName)
 }
 
 // export writes an export of west with one endpoint into the catalog.

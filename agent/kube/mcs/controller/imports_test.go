@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
-	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -29,7 +29,7 @@ func TestImportProblemIsReportedByOneEvent(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFixture(t, func(mcstest.Cluster) {})
+				f := newFixture(t, func(kubetest.Cluster) {})
 				services := f.cluster.Kubernetes.CoreV1().Services("shop")
 				_, err := services.Create(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: c.taken}}, metav1.CreateOptions{})
 				require.NoError(t, err)

@@ -10,14 +10,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
 
-	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
+	"github.com/meshway/meshway/agent/kube/kubetest"
 )
 
 // A failing request to the API server is reported within seconds with its remedy, once,
@@ -54,7 +51,7 @@ func TestFailingRequestIsReportedUntilItSucceeds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var failing atomic.Bool
 				failing.Store(true)
-				f := newFixture(t, func(cluster mcstest.Cluster) {
+				f := newFixture(t, func(cluster kubetest.Cluster) {
 					cluster.React(func(a clienttesting.Action) (bool, runtime.Object, error) {
 						r := a.GetResource()
 						match := strings.HasPrefix(r.Group+"/"+r.Version+"/"+r.Resource+" "+a.GetVerb(), c.match)
@@ -87,7 +84,7 @@ func TestFailingRequestIsReportedUntilItSucceeds(t *testing.T) {
 // There is one problem for all services that wait.
 func TestWaitingServicesAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, func(cluster mcstest.Cluster) {
+		f := newFixture(t, func(cluster kubetest.Cluster) {
 			cluster.React(func(a clienttesting.Action) (bool, runtime.Object, error) {
 				return a.Matches("create", "endpointslices"), nil, apierrors.NewForbidden(a.GetResource().GroupResource(), "", errors.New("no"))
 			})
@@ -104,7 +101,7 @@ func TestWaitingServicesAreCounted(t *testing.T) {
 // A service without its namespace has no object with a condition, so it is a problem.
 func TestMissingNamespaceIsReportedUntilItIsCreated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, func(mcstest.Cluster) {})
+		f := newFixture(t, func(kubetest.Cluster) {})
 		f.export(t, "shop", "web")
 		f.export(t, "later", "web")
 		db := f.export(t, "later", "db")
@@ -114,8 +111,7 @@ func TestMissingNamespaceIsReportedUntilItIsCreated(t *testing.T) {
 		f.catalog.At("west").Delete(t, db)
 		advance(10 * time.Second)
 		assert.Contains(t, f.problems(), "1 service is not imported")
-		_, err := f.cluster.Kubernetes.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "later"}}, metav1.CreateOptions{})
-		require.NoError(t, err)
+		f.cluster.CreateNamespace(t, "later")
 		advance(10 * time.Second)
 		assert.Empty(t, f.problems())
 		for n := range 12 {

@@ -12,28 +12,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 func TestControllerFollowsAnUpgradeOfTheCRDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		old := mcstest.NewFake(t, mcstest.Oldest)
-		mcstest.RunUpgrade(t, old, func() mcstest.Cluster { return old.Upgrade(mcstest.Newest) })
+		old := kubetest.NewFake(t, kubetest.Oldest)
+		mcstest.RunUpgrade(t, old, func() kubetest.Cluster { return old.Upgrade(kubetest.Newest) })
 	})
 }
 
 // The controller also continues when CRDs are deleted, or replaced by older ones.
 func TestDeletedCRDsAreReportedUntilTheyAreRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, func(mcstest.Cluster) {})
+		f := newFixture(t, func(kubetest.Cluster) {})
 		advance(10 * time.Second)
-		f.cluster = f.cluster.Upgrade(mcstest.None)
+		f.cluster = f.cluster.Upgrade(kubetest.None)
 		advance(time.Minute)
 		assert.Contains(t, f.problems(), "does not serve multicluster.x-k8s.io/v1beta1 nor v1alpha1")
 		assert.NotContains(t, f.problems(), "\n", "one line")
 		assert.Empty(t, f.holder(t))
-		f.cluster = f.cluster.Upgrade(mcstest.OnlyAlpha)
+		f.cluster = f.cluster.Upgrade(kubetest.OnlyAlpha)
 		f.export(t, "shop", "web")
 		advance(time.Minute)
 		assert.Empty(t, f.problems())
@@ -44,10 +45,10 @@ func TestDeletedCRDsAreReportedUntilTheyAreRestored(t *testing.T) {
 
 // A field that an API server drops is missing at each reconciliation.
 func TestFieldsThatOldCRDsDropAreNotWrittenAgain(t *testing.T) {
-	for _, release := range []mcstest.Release{mcstest.Oldest, mcstest.OnlyAlpha, mcstest.Newest} {
+	for _, release := range []kubetest.Release{kubetest.Oldest, kubetest.OnlyAlpha, kubetest.Newest} {
 		t.Run(string(release), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFixture(t, func(cluster mcstest.Cluster) { cluster.Upgrade(release) })
+				f := newFixture(t, func(cluster kubetest.Cluster) { cluster.Upgrade(release) })
 				f.cluster.Release = release
 				advance(10 * time.Second)
 				everything := func(e *catalog.Export) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -14,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -26,24 +26,15 @@ const (
 )
 
 // Run runs the contract on one cluster. Each test has its own namespaces.
-func Run(t *testing.T, cluster Cluster) {
-	for name, test := range contract() {
-		t.Run(name, func(t *testing.T) { test(t, newFixture(t, cluster)) })
-	}
+func Run(t *testing.T, cluster kubetest.Cluster) { contract().Run(t, cluster) }
+
+// RunFake runs the contract on fake clusters with a release of the CRDs.
+func RunFake(t *testing.T, release kubetest.Release) {
+	contract().RunFake(t, func(t testing.TB) kubetest.Cluster { return kubetest.NewFake(t, release) })
 }
 
-// RunFake runs the contract on fake clusters, one for each test, in synctest bubbles:
-// waiting takes no real time.
-func RunFake(t *testing.T, release Release) {
-	for name, test := range contract() {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { test(t, newFixture(t, NewFake(t, release))) })
-		})
-	}
-}
-
-func contract() map[string]func(*testing.T, *fixture) {
-	return map[string]func(*testing.T, *fixture){
+func contract() kubetest.Contract[*fixture] {
+	return kubetest.Contract[*fixture]{Fixture: newFixture, Tests: map[string]func(*testing.T, *fixture){
 		"ExportIsWrittenIntoTheCatalogAndDeleted":      testExport,
 		"ServiceThatCannotBeExportedIsReported":        testInvalidExport,
 		"ImportIsUsableUntilTheLastExportIsDeleted":    testImport,
@@ -68,7 +59,7 @@ func contract() map[string]func(*testing.T, *fixture) {
 		"RemovalKeepsTheObjectsOfUsers":                testRemoval,
 		"BurstIsWritten":                               testBurst,
 		"ImportHasTheAddressesOfItsDerivedService":     testImportAddresses,
-	}
+	}}
 }
 
 func testExport(_ *testing.T, f *fixture) {
@@ -124,7 +115,7 @@ func testImport(t *testing.T, f *fixture) {
 	assert.Equal(t, i.UID, slice.OwnerReferences[0].UID)
 	assert.Equal(t, i.UID, derived.OwnerReferences[0].UID)
 	for _, owner := range []metav1.OwnerReference{slice.OwnerReferences[0], derived.OwnerReferences[0]} {
-		assert.Equal(t, mcsv1.GroupName+"/"+f.cluster.Release.newest(), owner.APIVersion, "the garbage collector can resolve it")
+		assert.Equal(t, mcsv1.GroupName+"/"+f.cluster.Release.Version(), owner.APIVersion, "the garbage collector can resolve it")
 	}
 
 	north := f.exportFrom("north", f.ns, "web", younger, func(e *catalog.Export) {
@@ -165,7 +156,7 @@ func testImportAddresses(t *testing.T, f *fixture) {
 	require.NoError(t, err)
 	require.Len(t, derived.Spec.ClusterIPs, 2, "the cluster is dual stack")
 	addresses, families := fmt.Sprint(derived.Spec.ClusterIPs), fmt.Sprint(derived.Spec.IPFamilies)
-	if f.cluster.Release == Oldest {
+	if f.cluster.Release == kubetest.Oldest {
 		addresses, families = fmt.Sprint(derived.Spec.ClusterIPs[:1]), "[]"
 	}
 	f.eventually(func() string {
@@ -222,7 +213,7 @@ func testMissingNamespace(t *testing.T, f *fixture) {
 	f.exportFrom("west", f.ns, "web", 0, nil, "10.2.0.2")
 	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP west | 10.2.0.2")
 	assert.Equal(t, "none", f.imported(later, "web")())
-	f.createNamespace(later)
+	f.cluster.CreateNamespace(t, later)
 	f.eventually(f.imported(later, "web"), "ClusterSetIP west | 10.2.0.1")
 }
 
@@ -304,7 +295,7 @@ func testManualChange(t *testing.T, f *fixture) {
 	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP west | 10.2.0.1")
 	require.NoError(t, f.cluster.Kubernetes.DiscoveryV1().EndpointSlices(f.ns).Delete(t.Context(), slice.Name, metav1.DeleteOptions{}))
 	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP west | 10.2.0.1")
-	require.NoError(t, f.cluster.deleteImport(t.Context(), f.ns, "web"))
+	require.NoError(t, f.cluster.DeleteImport(t.Context(), f.ns, "web"))
 	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP west | 10.2.0.1")
 }
 
@@ -388,7 +379,7 @@ func testBurst(t *testing.T, f *fixture) {
 		f.exportFrom("west", f.ns, fmt.Sprint("s", i), 0, nil, addresses...)
 	}
 	// Requests must not be throttled or lost. The speed is measured by make bench-kubernetes.
-	f.within(time.Minute, func() string {
+	kubetest.AwaitValue(t, time.Minute, func() string {
 		list, err := f.cluster.Kubernetes.DiscoveryV1().EndpointSlices(f.ns).List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		count := 0

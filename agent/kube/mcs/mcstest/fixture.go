@@ -2,7 +2,6 @@ package mcstest
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -18,21 +17,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/consensus/catalog"
-)
-
-const (
-	timeout      = 20 * time.Second // that of the conformance suite
-	pollInterval = 10 * time.Millisecond
 )
 
 // fixture is a cluster, datacenter east, with the controller of its gateway gw0. The
 // other datacenters west and north exist in the catalog only.
 type fixture struct {
 	t       *testing.T
-	cluster Cluster
+	cluster kubetest.Cluster
 	catalog *Catalog
 	ns      string // of the objects of the test
 	stop    func() // stops the controller of gw0
@@ -41,11 +36,10 @@ type fixture struct {
 	outage mcs.Outage
 }
 
-func newFixture(t *testing.T, cluster Cluster) *fixture {
+func newFixture(t *testing.T, cluster kubetest.Cluster) *fixture {
 	t.Helper()
 	f := &fixture{t: t, cluster: cluster, catalog: NewCatalog(t, "east", "west", "north")}
-	f.ns = fmt.Sprintf("mcs-%x", time.Now().UnixNano())
-	f.createNamespace(f.ns)
+	f.ns = cluster.NewNamespace(t, "mcs")
 	f.stop = f.startGateway("gw0")
 	f.eventually(f.leaseHolder, "gw0")
 	return f
@@ -79,7 +73,7 @@ func (f *fixture) startGateway(identity string) (stop func()) {
 	return stop
 }
 
-func (f *fixture) leaseHolder() string { return f.cluster.LeaseHolder(f.t, f.ns) }
+func (f *fixture) leaseHolder() string { return f.cluster.LeaseHolder(f.t, f.ns, controller.LeaseName) }
 
 func (f *fixture) currentOutage() mcs.Outage {
 	f.mu.Lock()
@@ -97,28 +91,7 @@ func (f *fixture) setOutage(outage mcs.Outage) {
 // eventually waits until read returns want.
 func (f *fixture) eventually(read func() string, want string) {
 	f.t.Helper()
-	f.within(timeout, read, want)
-}
-
-func (f *fixture) within(limit time.Duration, read func() string, want string) {
-	f.t.Helper()
-	ticks := time.NewTicker(pollInterval)
-	defer ticks.Stop()
-	deadline := time.Now().Add(limit)
-	for got := read(); got != want; got = read() {
-		if time.Now().After(deadline) {
-			require.Equal(f.t, want, got)
-		}
-		<-ticks.C
-	}
-}
-
-func (f *fixture) createNamespace(name string) {
-	f.t.Helper()
-	client := f.cluster.Kubernetes.CoreV1().Namespaces()
-	_, err := client.Create(f.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	require.NoError(f.t, err)
-	f.t.Cleanup(func() { _ = client.Delete(context.Background(), name, metav1.DeleteOptions{}) })
+	kubetest.AwaitValue(f.t, kubetest.Timeout, read, want)
 }
 
 // createService creates a Service without selector with endpoints; '!' marks an
@@ -179,7 +152,7 @@ func (f *fixture) createExport(name string, edit ...func(*mcsv1.ServiceExport)) 
 
 func (f *fixture) deleteExport(name string) {
 	f.t.Helper()
-	require.NoError(f.t, f.cluster.deleteExport(f.t.Context(), f.ns, name))
+	require.NoError(f.t, f.cluster.DeleteExport(f.t.Context(), f.ns, name))
 }
 
 // condition reads "status reason" of a condition of a ServiceExport.
@@ -223,7 +196,7 @@ func (f *fixture) imported(namespace, name string) func() string {
 // notReady is the mark of an import that is not ready, empty if its CRD has no
 // conditions.
 func (f *fixture) notReady() string {
-	if f.cluster.Release == Oldest {
+	if f.cluster.Release == kubetest.Oldest {
 		return ""
 	}
 	return " (not ready)"

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -98,7 +99,7 @@ func testMirrorNameTaken(_ *testing.T, f *fixture) {
 		if err != nil {
 			return err.Error()
 		}
-		if f.cluster.Release == Oldest {
+		if f.cluster.Release == kubetest.Oldest {
 			return fmt.Sprint(len(i.Status.Conditions) == 0)
 		}
 		c := meta.FindStatusCondition(i.Status.Conditions, string(mcsv1.ServiceImportConditionReady))
@@ -127,7 +128,7 @@ func testMirrorAnnotation(t *testing.T, f *fixture) {
 	e, err := f.cluster.Export(t.Context(), f.ns, long)
 	require.NoError(t, err)
 	assert.Contains(t, meta.FindStatusCondition(e.Status.Conditions, string(mcsv1.ServiceExportConditionValid)).Message, "use a shorter name")
-	f.within(time.Second, f.mirror("web-east"), "none") // the exporting cluster has the Service itself
+	kubetest.AwaitValue(t, time.Second, f.mirror("web-east"), "none") // the exporting cluster has the Service itself
 }
 
 func testMirrorRemoval(t *testing.T, f *fixture) {

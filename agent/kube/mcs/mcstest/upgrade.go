@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -15,7 +16,7 @@ import (
 // RunUpgrade checks that a controller follows an upgrade of the CRDs from the oldest to
 // the newest while it runs: exports and imports are kept, and get the fields of the
 // newer version.
-func RunUpgrade(t *testing.T, old Cluster, upgrade func() Cluster) {
+func RunUpgrade(t *testing.T, old kubetest.Cluster, upgrade func() kubetest.Cluster) {
 	f := newFixture(t, old)
 	f.createService("web", nil, "10.1.0.1")
 	f.createExport("web")

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,12 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 )
-
-const timeout = 20 * time.Second
 
 // Gateway runs the writer of gateway gw0 of a cluster.
 type Gateway struct {
@@ -159,18 +156,12 @@ func (g *Gateway) Properties() string {
 // Eventually waits until ok accepts the result of get.
 func (g *Gateway) Eventually(get func() string, ok func(string) bool) {
 	g.t.Helper()
-	ticks := time.NewTicker(10 * time.Millisecond)
-	defer ticks.Stop()
-	end := time.Now().Add(timeout)
-	for got := get(); !ok(got); got = get() {
-		require.True(g.t, time.Now().Before(end), "last result: %q", got)
-		<-ticks.C
-	}
+	kubetest.Await(g.t, get, ok)
 }
 
 func (g *Gateway) awaitValue(get func() string, want string) {
 	g.t.Helper()
-	g.Eventually(get, func(got string) bool { return got == want })
+	kubetest.AwaitValue(g.t, kubetest.Timeout, get, want)
 }
 
 // write creates a property of another manager.
@@ -192,41 +183,32 @@ func (g *Gateway) delete(names ...string) {
 
 // Run runs the contract on one API server. The tests run one after the other because
 // all of them write the same cluster-scoped objects.
-func Run(t *testing.T, client dynamic.Interface) {
-	for _, c := range contract() {
-		t.Run(c.name, func(t *testing.T) {
-			g := New(t, client)
-			t.Cleanup(func() { g.delete(property.ClusterID, property.ClusterSet) })
-			c.test(g)
-		})
-	}
-}
+func Run(t *testing.T, cluster kubetest.Cluster) { contract().Run(t, cluster) }
 
 // RunFake runs the contract on API servers in memory, each test on its own and in
 // fake time.
-func RunFake(t *testing.T, client func() dynamic.Interface) {
-	for _, c := range contract() {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { c.test(New(t, client())) })
-		})
-	}
+func RunFake(t *testing.T, newCluster func(testing.TB) kubetest.Cluster) {
+	contract().RunFake(t, newCluster)
 }
 
-type test struct {
-	name string
-	test func(*Gateway)
+func contract() kubetest.Contract[*Gateway] {
+	return kubetest.Contract[*Gateway]{Fixture: newGateway, Tests: map[string]func(*testing.T, *Gateway){
+		"PropertiesFollowTheMembership":                followMembership,
+		"PropertiesOfAnotherManagerAreKept":            keepOfOtherManager,
+		"PropertiesOfASiblingAreKeptByALeavingGateway": keepOfSibling,
+		"PropertiesOfARemovedGatewayAreTakenOver":      takeOver,
+	}}
 }
 
-func contract() []test {
-	return []test{
-		{"PropertiesFollowTheMembership", followMembership},
-		{"PropertiesOfAnotherManagerAreKept", keepOfOtherManager},
-		{"PropertiesOfASiblingAreKeptByALeavingGateway", keepOfSibling},
-		{"PropertiesOfARemovedGatewayAreTakenOver", takeOver},
-	}
+// newGateway returns a gateway whose properties are deleted at the end of the test.
+func newGateway(t *testing.T, cluster kubetest.Cluster) *Gateway {
+	t.Helper()
+	g := New(t, cluster.Dynamic)
+	t.Cleanup(func() { g.delete(property.ClusterID, property.ClusterSet) })
+	return g
 }
 
-func followMembership(g *Gateway) {
+func followMembership(_ *testing.T, g *Gateway) {
 	g.Join("east", "id-1")
 	g.awaitValue(g.Properties, PropertiesOf("east", "id-1"))
 	g.Join("east", "id-2")
@@ -235,7 +217,7 @@ func followMembership(g *Gateway) {
 	g.awaitValue(g.Properties, "")
 }
 
-func keepOfOtherManager(g *Gateway) {
+func keepOfOtherManager(_ *testing.T, g *Gateway) {
 	g.write(property.ClusterSet, "other")
 	g.write(property.ClusterID, "east") // the value that Meshway writes
 	g.Join("east", "id-1")
@@ -247,7 +229,7 @@ func keepOfOtherManager(g *Gateway) {
 	assert.Equal(g.t, PropertiesOf("east", "other"), g.Properties())
 }
 
-func keepOfSibling(g *Gateway) {
+func keepOfSibling(_ *testing.T, g *Gateway) {
 	g.Join("east", "id-1", "gw1")
 	g.awaitValue(g.Properties, PropertiesOf("east", "id-1"))
 	g.setWriter("gw1", property.ClusterSet)
@@ -260,7 +242,7 @@ func keepOfSibling(g *Gateway) {
 	assert.Contains(g.t, o.GetAnnotations(), mark, "it was updated, not recreated")
 }
 
-func takeOver(g *Gateway) {
+func takeOver(_ *testing.T, g *Gateway) {
 	g.Join("east", "id-1", "gw1")
 	g.awaitValue(g.Properties, PropertiesOf("east", "id-1"))
 	g.setWriter("gw1", property.ClusterID, property.ClusterSet)

@@ -1,20 +1,62 @@
-package mcstest
+package kubetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
-	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/kube"
 )
 
-// The functions below read and write objects in the newest served version.
+// Cluster is the API server of a cluster, in memory (see NewFake) or a real one.
+type Cluster struct {
+	kube.Clients
+	Release Release // of the CRDs of the Multi-Cluster Services API
+}
+
+// NewNamespace creates a namespace with a unique name that starts with prefix. It is
+// deleted at the end of the test.
+func (c Cluster) NewNamespace(t testing.TB, prefix string) string {
+	t.Helper()
+	name := fmt.Sprintf("%s-%x", prefix, time.Now().UnixNano())
+	c.CreateNamespace(t, name)
+	return name
+}
+
+// CreateNamespace creates a namespace. It is deleted at the end of the test.
+func (c Cluster) CreateNamespace(t testing.TB, name string) {
+	t.Helper()
+	client := c.Kubernetes.CoreV1().Namespaces()
+	_, err := client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Delete(context.Background(), name, metav1.DeleteOptions{}) }) // the cluster may be closed
+}
+
+// LeaseHolder returns the holder of a Lease, empty if there is none.
+func (c Cluster) LeaseHolder(t testing.TB, namespace, name string) string {
+	t.Helper()
+	lease, err := c.Kubernetes.CoordinationV1().Leases(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return ""
+	}
+	require.NoError(t, err)
+	if lease.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *lease.Spec.HolderIdentity
+}
+
+// The methods below read and write objects of the Multi-Cluster Services API in the
+// newest served version.
 
 // Import returns a ServiceImport.
 func (c Cluster) Import(ctx context.Context, namespace, name string) (*mcsv1.ServiceImport, error) {
@@ -25,7 +67,8 @@ func (c Cluster) Import(ctx context.Context, namespace, name string) (*mcsv1.Ser
 	return fromAlpha[mcsv1.ServiceImport](alphaObject, err)
 }
 
-func (c Cluster) deleteImport(ctx context.Context, namespace, name string) error {
+// DeleteImport deletes a ServiceImport.
+func (c Cluster) DeleteImport(ctx context.Context, namespace, name string) error {
 	if c.Release == Newest {
 		return c.MCS.MulticlusterV1beta1().ServiceImports(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 	}
@@ -55,7 +98,8 @@ func (c Cluster) CreateExport(ctx context.Context, e *mcsv1.ServiceExport) error
 	return err
 }
 
-func (c Cluster) deleteExport(ctx context.Context, namespace, name string) error {
+// DeleteExport deletes a ServiceExport.
+func (c Cluster) DeleteExport(ctx context.Context, namespace, name string) error {
 	if c.Release == Newest {
 		return c.MCS.MulticlusterV1beta1().ServiceExports(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 	}
@@ -72,18 +116,4 @@ func fromAlpha[T any](alphaObject runtime.Object, err error) (*T, error) {
 		return nil, err
 	}
 	return any(object).(*T), nil
-}
-
-// LeaseHolder returns the holder of the Lease of the controllers, empty if there is none.
-func (c Cluster) LeaseHolder(t testing.TB, namespace string) string {
-	t.Helper()
-	lease, err := c.Kubernetes.CoordinationV1().Leases(namespace).Get(t.Context(), controller.LeaseName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return ""
-	}
-	require.NoError(t, err)
-	if lease.Spec.HolderIdentity == nil {
-		return ""
-	}
-	return *lease.Spec.HolderIdentity
 }

@@ -1,4 +1,4 @@
-package mcstest
+package kubetest
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package mcstest
+package kubetest
 
 import (
 	"embed"
@@ -23,8 +23,8 @@ const (
 	None      Release = "none"
 )
 
-// newest returns the newest served version.
-func (r Release) newest() string {
+// Version returns the newest version of the API that is served.
+func (r Release) Version() string {
 	if r == Newest {
 		return beta
 	}

@@ -1,4 +1,4 @@
-package mcstest
+package kubetest
 
 import (
 	"fmt"
@@ -10,30 +10,27 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	fakediscovery "k8s.io/client-go/discovery/fake"
-	"k8s.io/client-go/kubernetes"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	corefake "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
-	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 	mcsfake "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned/fake"
+
+	"github.com/meshway/meshway/agent/kube"
 )
 
-// Cluster is an API server that serves the Multi-Cluster Services API.
-type Cluster struct {
-	Kubernetes kubernetes.Interface
-	MCS        mcsclient.Interface
-	Release    Release // of the CRDs
-}
-
-// NewFake returns a cluster in memory. Unlike the fake clients of client-go it sets the
-// UID, creation time and generation of objects and the addresses of Services, and
-// prunes custom resources to the fields of their CRDs.
+// NewFake returns a cluster in memory with a release of the CRDs of the Multi-Cluster
+// Services API and with the other custom resources of Meshway. Unlike the fake clients
+// of client-go it sets the UID, creation time and generation of objects and the
+// addresses of Services, refuses updates of outdated Secrets, and prunes ServiceExports
+// and ServiceImports to the fields of their CRDs.
 func NewFake(t testing.TB, release Release) Cluster {
 	core, mcs := corefake.NewSimpleClientset(), mcsfake.NewSimpleClientset()
 	var count atomic.Int64
-	admit := func(action clienttesting.Action) (bool, runtime.Object, error) {
+	onCreate := func(action clienttesting.Action) (bool, runtime.Object, error) {
 		create, ok := action.(clienttesting.CreateAction)
 		if !ok {
 			return false, nil, nil
@@ -51,13 +48,15 @@ func NewFake(t testing.TB, release Release) Cluster {
 		}
 		return false, nil, nil
 	}
-	core.PrependReactor("create", "*", admit)
-	crds := &fakeCRDs{t: t, tracker: mcs.Tracker(), create: admit}
+	detectConflicts(core)
+	core.PrependReactor("create", "*", onCreate)
+	crds := &fakeCRDs{t: t, tracker: mcs.Tracker(), create: onCreate}
 	crds.install(release)
 	mcs.PrependReactor("*", "serviceexports", crds.react)
 	mcs.PrependReactor("*", "serviceimports", crds.react)
 	mcs.PrependWatchReactor("*", crds.watch)
-	return Cluster{Kubernetes: core, MCS: fakeMCS{mcs, crds}, Release: release}
+	custom := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists())
+	return Cluster{Clients: kube.Clients{Kubernetes: core, Dynamic: custom, MCS: fakeMCS{mcs, crds}}, Release: release}
 }
 
 // React adds a reaction to all requests to a fake cluster but watches.
@@ -68,9 +67,12 @@ func (c Cluster) React(reaction clienttesting.ReactionFunc) {
 	if fake, ok := c.Kubernetes.(*corefake.Clientset); ok {
 		fake.PrependReactor("*", "*", reaction)
 	}
+	if fake, ok := c.Dynamic.(*dynamicfake.FakeDynamicClient); ok {
+		fake.PrependReactor("*", "*", reaction)
+	}
 }
 
-// Upgrade replaces the CRDs of a fake cluster.
+// Upgrade replaces the CRDs of the Multi-Cluster Services API of a fake cluster.
 func (c Cluster) Upgrade(release Release) Cluster {
 	if fake, ok := c.MCS.(fakeMCS); ok {
 		fake.crds.install(release)
@@ -109,6 +111,16 @@ func (fakeMCS) IsWatchListSemanticsUnSupported() bool { return true }
 // Discovery implements versioned.Interface.
 func (f fakeMCS) Discovery() discovery.DiscoveryInterface {
 	return fakeDiscovery{&fakediscovery.FakeDiscovery{Fake: &f.Fake}, f.crds}
+}
+
+// lists returns the list kinds of the resources of the dynamic client.
+func lists() map[schema.GroupVersionResource]string {
+	return map[schema.GroupVersionResource]string{
+		{Group: "about.k8s.io", Version: "v1beta1", Resource: "clusterproperties"}:  "ClusterPropertyList",
+		{Group: "about.k8s.io", Version: "v1alpha1", Resource: "clusterproperties"}: "ClusterPropertyList",
+		kube.Kind[any]{Plural: "datacenters"}.Resource():                            "DatacenterList",
+		kube.Kind[any]{Plural: "meshnodes"}.Resource():                              "MeshNodeList",
+	}
 }
 
 // allocate sets the addresses of a Service.

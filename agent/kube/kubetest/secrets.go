@@ -1,4 +1,4 @@
-package siblingstest
+package kubetest
 
 import (
 	"strconv"
@@ -8,15 +8,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// newFake returns an API server in memory that, unlike the one of client-go, sets
-// resource versions and refuses an update of an outdated version.
-func newFake() kubernetes.Interface {
-	client := fake.NewClientset()
+// detectConflicts makes client set the resource versions of Secrets and refuse an
+// update of an outdated version.
+func detectConflicts(client *fake.Clientset) {
 	var version atomic.Int64
 	stamp := func(s *corev1.Secret) { s.ResourceVersion = strconv.FormatInt(version.Add(1), 10) }
 	client.PrependReactor("create", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -38,5 +36,4 @@ func newFake() kubernetes.Interface {
 		stamp(next)
 		return true, next, client.Tracker().Update(action.GetResource(), next, next.Namespace)
 	})
-	return client
 }
