@@ -66,7 +66,7 @@ func (d *decoder) decode() error {
 			return err
 		}
 		if trailer := record.GetTrailer(); trailer != nil {
-			return d.end(trailer)
+			return d.checkTrailer(trailer)
 		}
 		d.sum.Write(raw)
 		d.records++
@@ -76,7 +76,8 @@ func (d *decoder) decode() error {
 	}
 }
 
-func (d *decoder) end(trailer *catalogpb.Trailer) error {
+// checkTrailer checks the count and the sum of the records and that nothing follows.
+func (d *decoder) checkTrailer(trailer *catalogpb.Trailer) error {
 	if trailer.GetRecords() != d.records || !bytes.Equal(trailer.GetSha256(), d.sum.Sum(nil)) {
 		return fmt.Errorf("%w: the checksum differs", ErrSnapshot)
 	}
