@@ -1,16 +1,16 @@
-# The tasks of this repository. `make` lists them.
+# Tasks of this repository. `make` lists them.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# A clone that belongs to somebody else has no version stamp: git refuses to read it.
+# In a clone of another user git refuses to run, so that there is no version stamp.
 ifeq ($(shell git rev-parse HEAD 2>/dev/null),)
 export GOFLAGS += -buildvcs=false
 endif
 
 FUZZTIME ?= 30s
 TEST_TIMEOUT ?= 10m
-# Packages that have tests for root, and only those.
+# The packages with tests for root.
 ROOT_PACKAGES = $(shell find . -path ./e2e/kubernetes -prune -o -name '*_root_test.go' -printf '%h\n' | sort -u)
 
 .PHONY: help
@@ -22,30 +22,30 @@ build: ## build meshd, meshctl and the demonstration into bin/
 	go build -o bin/ ./cmd/meshd ./cmd/meshctl ./e2e/demo
 
 .PHONY: demo
-demo: build ## show a federation of three datacenters working (root; once=1: end after the tour)
+demo: build ## run a federation of three datacenters (root; once=1: stop after the tour)
 	@exec bin/demo $(if $(filter-out 0 no,$(once)),-once)
 
 .PHONY: test
-test: vet test-unit test-root test-kernel ## everything that can be tested on this machine (root)
+test: vet test-unit test-root test-kernel ## run all tests that this machine can run (root)
 
 .PHONY: vet
-vet: ## go vet, of the tests behind build tags too
+vet: ## run go vet, including tests with build tags
 	go vet ./...
 	go vet -tags root,kernel,vm ./...
 
 .PHONY: test-unit
-test-unit: ## the pure and simulated rings, with the race detector (no root)
+test-unit: ## run the pure and simulated tests with the race detector (no root)
 	go test -race -shuffle=on -timeout $(TEST_TIMEOUT) ./...
 
-# -count=1: what these tests find depends on more than their source.
+# -count=1: the results depend on more than the source.
 .PHONY: test-root
-test-root: ## the namespaces ring: real netlink, nft, TUN and processes (root)
+test-root: ## run the namespace tests: netlink, nft, TUN and processes (root)
 	@test "$$(id -u)" = 0 || { echo "make $@: network namespaces need root: sudo make $@" >&2; exit 1; }
 	go test -tags root -p 1 -count=1 -timeout $(TEST_TIMEOUT) $(ROOT_PACKAGES)
 
-# A module of its own, so that the product's stays lean. clusters=3, keep=1.
+# A separate module, so that the product has few dependencies. clusters=3, keep=1.
 .PHONY: e2e-kubernetes
-e2e-kubernetes: ## real Kubernetes clusters: install, join, use services (root; keep=1: hold them for a look)
+e2e-kubernetes: ## test on real Kubernetes clusters (root; keep=1: only install and keep them)
 ifneq ($(filter-out 0 no,$(keep)),)
 	go build -C e2e/kubernetes -o ../../bin/clusters ./cmd/clusters
 	@cd e2e/kubernetes && exec ../../bin/clusters up --meshway --clusters $(or $(clusters),2)
@@ -56,24 +56,24 @@ endif
 
 # suite= is a checkout of kubernetes-sigs/mcs-api; filter=Required, dualstack=1, reports=DIR.
 .PHONY: e2e-conformance
-e2e-conformance: ## the public MCS conformance suite against two clusters (root; suite=DIR: its checkout)
-	@test -n "$(suite)" || { echo "make $@: which suite? clone https://github.com/kubernetes-sigs/mcs-api, then make $@ suite=DIR" >&2; exit 1; }
+e2e-conformance: ## run the public MCS conformance suite on two clusters (root; suite=DIR)
+	@test -n "$(suite)" || { echo "make $@: suite is missing: clone https://github.com/kubernetes-sigs/mcs-api, then run make $@ suite=DIR" >&2; exit 1; }
 	go build -C e2e/kubernetes -o ../../bin/conformance ./cmd/conformance
 	@cd e2e/kubernetes && exec ../../bin/conformance -suite "$(abspath $(suite))" -filter "$(filter)" \
 	  -reports "$(abspath $(reports))" $(if $(filter-out 0 no,$(dualstack)),-dual-stack)
 
 # Takes about 7 minutes. keep=1, only=join,export,ready,load,idle,burst.
 .PHONY: bench-kubernetes
-bench-kubernetes: ## measure two real clusters; one line of JSON on standard output (root)
+bench-kubernetes: ## measure two real clusters, one line of JSON on stdout (root)
 	@go build -C e2e/kubernetes -o ../../bin/bench ./cmd/bench
 	@cd e2e/kubernetes && exec ../../bin/bench $(if $(filter-out 0 no,$(keep)),-keep) $(if $(only),-only $(only))
 
 .PHONY: test-kernel
-test-kernel: ## the kernel ring: the kernel's WireGuard in a virtual machine (qemu; no root)
+test-kernel: ## run the kernel tests: WireGuard of the kernel, in a virtual machine (qemu; no root)
 	go test -tags kernel -count=1 -timeout $(TEST_TIMEOUT) ./e2e/kernel
 
 .PHONY: lint
-lint: ## golangci-lint, at the version of .ci/tools/go.mod
+lint: ## run golangci-lint at the version of .ci/tools/go.mod
 	.ci/tool golangci-lint run ./...
 
 .PHONY: generate
@@ -90,9 +90,9 @@ bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: ci
-ci: ## what CI runs; installs what is missing (root)
+ci: ## run the stages of CI, and install what is missing (root)
 	.ci/run
 
 .PHONY: clean
-clean: ## remove what was built
+clean: ## remove build results
 	rm -rf bin
