@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/cmd/commandtest"
 	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -301,4 +302,11 @@ func TestMeshctlLinksNoNetlinkRaftOrKubernetes(t *testing.T) {
 			assert.NotContains(t, dependency, banned)
 		}
 	}
+}
+
+func TestCommandsNamedInTheRepositoryExist(t *testing.T) {
+	root := newRootCommand(newApp(func(string) string { return "" }, nil, nil, nil))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	assert.Greater(t, commandtest.Check(t, "../..", root), 100)
 }

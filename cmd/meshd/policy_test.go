@@ -108,7 +108,7 @@ func TestImportDirections(t *testing.T) {
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
-			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl"},
+			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/commandtest"},
 			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/membership", "agent/rpc", "cmd/meshctl"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
