@@ -18,7 +18,7 @@ var (
 	ErrRejected = errors.New("rejected")
 	// ErrBehind means that a write was applied, with the results that are
 	// returned with the error, but that the local copy does not have it yet.
-	ErrBehind = errors.New("written, but the own copy is behind")
+	ErrBehind = errors.New("written, but the local copy does not have it yet")
 	// ErrClosed means that the member no longer runs.
 	ErrClosed = errors.New("consensus is closed")
 )

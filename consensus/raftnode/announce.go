@@ -5,44 +5,40 @@ import (
 	"time"
 )
 
-// quiet is how long the leader waits for the next write before it announces a
-// commit by an entry of its own: the next write's message would carry it.
-const quiet = 20 * time.Millisecond
+// announceDelay is how long the leader waits for the next write before it
+// announces a commit with an entry of its own: the message of a next write
+// announces it too.
+const announceDelay = 20 * time.Millisecond
 
-// announce tells the followers of a commit when no write follows that would.
-// A message says what was committed when it was sent, so the followers hold the
-// last entry of a burst without knowing that it counts. Raft repeats itself for
-// that every Timers.Commit, which would have to be often to be soon, and is
-// work for everybody all day. A barrier is a message at the right moment; it
-// costs one small entry for each burst.
-func (n *Node) announce(ctx context.Context, inst *instance) {
+// announceCommits announces a commit to the followers when no write follows. A
+// message contains the commit index at the time it was sent, so that the
+// followers have the last entry of a burst without learning of its commit. Raft
+// repeats the commit index every Timers.CommitInterval, even if idle; as the only
+// announcement, it would have to be much shorter. A barrier is a message at the
+// right moment. It costs one small entry for each burst.
+func (i *instance) announceCommits(ctx context.Context) {
 	for {
 		select {
-		case <-inst.news:
+		case <-i.committed:
 		case <-ctx.Done():
 			return
 		}
-		if !pause(ctx, quiet) {
+		if !sleep(ctx, announceDelay) {
 			return
 		}
-		if len(inst.news) > 0 || inst.inFlight.Load() > 0 || inst.alone() {
+		if len(i.committed) > 0 || i.inFlight.Load() > 0 || len(i.servers()) < 2 {
 			continue
 		}
-		// Nobody waits for it: raft may forget it when it is shut down, and one
-		// that fails leaves the followers to Timers.Commit.
-		inst.raft.Barrier(inst.timers.Election)
+		// The outcome is ignored: if the barrier fails, the followers learn of the
+		// commit after Timers.CommitInterval.
+		i.raft.Barrier(i.timers.ElectionTimeout)
 	}
 }
 
-// hasNews notes that the outcome of an entry is known.
-func (i *instance) hasNews() {
+// notifyCommitted makes announceCommits announce what is committed now.
+func (i *instance) notifyCommitted() {
 	select {
-	case i.news <- struct{}{}:
+	case i.committed <- struct{}{}:
 	default:
 	}
-}
-
-// alone says that there is nobody to tell.
-func (i *instance) alone() bool {
-	return len(i.raft.GetConfiguration().Configuration().Servers) < 2
 }

@@ -14,9 +14,8 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
-// The pace at which an idle leader repeats itself is no bound on how late
-// followers see a write.
-func TestFollowersSeeAWriteAtOnceThoughNoOtherFollows(t *testing.T) {
+// Followers do not wait for the next message of an idle leader.
+func TestFollowersApplyAWriteAtOnceWhenNoOtherFollows(t *testing.T) {
 	for _, timers := range []raftnode.Timers{raftnode.LAN(), raftnode.WAN()} {
 		t.Run(timers.Name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -39,7 +38,7 @@ func TestFollowersSeeAWriteAtOnceThoughNoOtherFollows(t *testing.T) {
 
 // The entries that the old leader committed without announcing it are committed
 // again by the first entry of the new leader.
-func TestFollowersSeeTheLastWriteOfAKilledLeaderWhenTheNextLeads(t *testing.T) {
+func TestFollowersApplyTheLastWriteOfAKilledLeaderWhenTheNextLeads(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{Timers: raftnode.WAN(), ProposeTimeout: time.Minute})
 		c.Network.Delay(time.Millisecond)
@@ -86,7 +85,7 @@ func TestABurstOfWritesIsAnnouncedOnce(t *testing.T) {
 	})
 }
 
-func TestAMemberAloneAnnouncesNothing(t *testing.T) {
+func TestASingleMemberAnnouncesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 1, consensustest.Options{})
 		m := c.Members[0]
@@ -98,8 +97,8 @@ func TestAMemberAloneAnnouncesNothing(t *testing.T) {
 	})
 }
 
-// What an idle federation costs is mostly this: each message wakes two agents
-// and two data planes.
+// The messages are most of what an idle federation costs: each one wakes two
+// agents and two data planes.
 func TestAnIdleLeaderSendsEachFollowerFewMessages(t *testing.T) {
 	for _, limit := range []struct {
 		timers raftnode.Timers
@@ -123,17 +122,17 @@ func TestAnIdleLeaderSendsEachFollowerFewMessages(t *testing.T) {
 	}
 }
 
-// A leader beats slower than a follower's patience would have it; whoever ceases
-// to lead must not wait longer for the next leader than the others do.
-func TestAFormerLeaderIsAsImpatientAsAnyFollower(t *testing.T) {
+// A leader has a longer heartbeat timeout than a follower. A former leader must
+// not wait longer for the next leader than the others.
+func TestAFormerLeaderHasTheHeartbeatTimeoutOfAFollower(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		former := c.Leader()
-		require.Greater(t, former.Node.HeartbeatTimeout(), raftnode.LAN().Heartbeat, "while it leads")
+		require.Greater(t, former.Node.HeartbeatTimeout(), raftnode.LAN().HeartbeatTimeout, "while it leads")
 		require.NoError(t, former.Node.TransferLeader(context.Background(), ""))
 		leader := c.LeaderOf(others(c, former)...)
-		c.Until("the former leader to know", func() bool {
-			return former.Node.HeartbeatTimeout() == raftnode.LAN().Heartbeat
+		c.Until("the former leader to have the timeout of a follower", func() bool {
+			return former.Node.HeartbeatTimeout() == raftnode.LAN().HeartbeatTimeout
 		})
 		leader.Kill()
 		began := time.Now()

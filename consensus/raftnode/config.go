@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -8,22 +9,22 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Config is what a Node needs. ID, Dir, Network and Remote are required.
+// Config configures a Node. ID, Dir, Network and Remote are required.
 type Config struct {
 	ID         catalog.GatewayID
-	Federation string // id; when set, a directory of another federation is refused
-	Dir        string // holds raft.db, snapshots/ and identity.json; made when missing
+	Federation string // id; if set, Open refuses the directory of another federation
+	Dir        string // holds raft.db, snapshots/ and identity.json; created if missing
 	Timers     Timers // zero: LAN
-	// SnapshotThreshold is how many entries there may be since the last snapshot
-	// before the next is made; zero: 16384.
+	// SnapshotThreshold is the number of log entries after which raft takes the
+	// next snapshot; zero: 16384.
 	SnapshotThreshold uint64
-	// ProposeTimeout bounds how long a call looks for a leader; zero: 10 s.
+	// ProposeTimeout bounds each call that needs the leader; zero: 10 s.
 	ProposeTimeout time.Duration
 	Network        consensus.Network
 	Remote         consensus.Remote
-	// Addresses gives where a gateway may be reached, best first: the overlay
-	// address, then the control endpoints that it advertises. It is called
-	// often and from many goroutines.
+	// Addresses returns the addresses at which a gateway may be reached, best
+	// first: its overlay address, then the control endpoints that it advertises.
+	// It is called often and concurrently.
 	Addresses func(catalog.GatewayID) []string
 	Log       *slog.Logger // nil: silent
 }
@@ -50,4 +51,18 @@ func (c Config) withDefaults() Config {
 		c.Addresses = func(catalog.GatewayID) []string { return nil }
 	}
 	return c
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.ID == "":
+		return errors.New("raftnode: ID is empty: set the gateway id")
+	case c.Dir == "":
+		return errors.New("raftnode: Dir is empty: set the data directory")
+	case c.Network == nil:
+		return errors.New("raftnode: Network is nil")
+	case c.Remote == nil:
+		return errors.New("raftnode: Remote is nil")
+	}
+	return c.Timers.validate()
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
-func TestADirectoryOfAnotherIsRefused(t *testing.T) {
+func TestADirectoryOfAnotherGatewayOrFederationIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 1, consensustest.Options{})
 		m := c.Members[0]
@@ -27,18 +27,18 @@ func TestADirectoryOfAnotherIsRefused(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, has)
 
-		conf := m.Config()
-		conf.ID = "dc5/gw0"
-		_, err = raftnode.Open(conf)
+		cfg := m.Config()
+		cfg.ID = "dc5/gw0"
+		_, err = raftnode.Open(cfg)
 		require.ErrorContains(t, err, "belongs to gateway dc0/gw0, not to dc5/gw0")
-		conf = m.Config()
-		conf.Federation = "99999999-2222-4333-8444-555555555555"
-		_, err = raftnode.Open(conf)
+		cfg = m.Config()
+		cfg.Federation = "99999999-2222-4333-8444-555555555555"
+		_, err = raftnode.Open(cfg)
 		require.ErrorContains(t, err, "belongs to federation "+consensustest.Federation)
 
 		node, err := raftnode.Open(m.Config())
 		require.NoError(t, err)
-		require.ErrorContains(t, node.Bootstrap(), "holds one already")
+		require.ErrorContains(t, node.Bootstrap(), "already holds one")
 		require.NoError(t, node.Close())
 	})
 }
@@ -53,7 +53,7 @@ func TestACorruptStoreIsRefusedWithPathAndRemedy(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.Truncate(path, stat.Size()/4))
 		},
-		"no log at all": func(t *testing.T, dir string) {
+		"not a log file": func(t *testing.T, dir string) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "raft.db"), []byte("hello"), 0o600))
 		},
 		"snapshot": func(t *testing.T, dir string) {

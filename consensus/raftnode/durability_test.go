@@ -21,7 +21,7 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
-func TestWritesSurviveARestartOfEverybody(t *testing.T) {
+func TestWritesSurviveARestartOfAllMembers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
@@ -39,9 +39,9 @@ func TestWritesSurviveARestartOfEverybody(t *testing.T) {
 	})
 }
 
-// Raft alone would show what its last snapshot holds, which in a small
-// federation is nothing at all: the tunnels would be taken down.
-func TestAMemberThatStartsWithoutQuorumServesWhatItLastKnew(t *testing.T) {
+// Raft alone would serve its last snapshot. A small federation has none: the
+// tunnels would be removed.
+func TestAMemberThatStartsWithoutQuorumServesItsLastState(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
@@ -65,14 +65,14 @@ func TestAMemberThatStartsWithoutQuorumServesWhatItLastKnew(t *testing.T) {
 		m.Restart()
 		index := m.Node.View().Index()
 		for range 100 {
-			require.GreaterOrEqual(t, m.Node.View().Index(), index, "a view never goes back while raft replays")
+			require.GreaterOrEqual(t, m.Node.View().Index(), index, "a view does not go back while raft replays")
 			time.Sleep(50 * time.Millisecond)
 		}
 		write(t, m, key, "goes on")
 	})
 }
 
-func TestALaggingMemberGetsASnapshot(t *testing.T) {
+func TestALaggingMemberReceivesASnapshot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		timers := raftnode.LAN()
 		timers.SnapshotInterval, timers.TrailingLogs = time.Second, 4
@@ -98,7 +98,7 @@ func TestALaggingMemberGetsASnapshot(t *testing.T) {
 	})
 }
 
-func TestASnapshotIsRestoredAndWritesGoOn(t *testing.T) {
+func TestASnapshotIsRestoredAndWritesContinue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
@@ -140,7 +140,7 @@ func TestABadSnapshotChangesNothing(t *testing.T) {
 		altered[len(altered)/2] ^= 1
 		for name, tc := range map[string]struct {
 			archive []byte
-			says    string
+			text    string
 		}{
 			"truncated": {data[:len(data)/2], "not a valid catalog snapshot"},
 			"altered":   {altered, "not a valid catalog snapshot"},
@@ -150,7 +150,7 @@ func TestABadSnapshotChangesNothing(t *testing.T) {
 			before := consensustest.Encode(t, m.Node.View())
 			err := m.Node.Restore(context.Background(), tc.archive)
 			require.ErrorIs(t, err, consensus.ErrRejected, name)
-			require.ErrorContains(t, err, tc.says, name)
+			require.ErrorContains(t, err, tc.text, name)
 			require.Equal(t, before, consensustest.Encode(t, m.Node.View()), name)
 		}
 	})
@@ -173,7 +173,7 @@ func foreignArchive(t *testing.T) []byte {
 	return data
 }
 
-func TestASnapshotBringsALostFederationBack(t *testing.T) {
+func TestALostFederationIsRestoredFromASnapshot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lost := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: lost.Members[0].ID, Name: "web"}
@@ -199,7 +199,7 @@ func TestASnapshotBringsALostFederationBack(t *testing.T) {
 	})
 }
 
-func TestRecoverGivesANewQuorum(t *testing.T) {
+func TestRecoverGivesTheCatalogNewVoters(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
@@ -212,7 +212,7 @@ func TestRecoverGivesANewQuorum(t *testing.T) {
 		recovery := raftnode.Recovery{
 			Dir: left.Dir, ID: left.ID, Voters: []catalog.GatewayID{left.ID}, Now: time.Now(),
 		}
-		for says, change := range map[string]func(r *raftnode.Recovery){
+		for text, change := range map[string]func(r *raftnode.Recovery){
 			"no voters given":            func(r *raftnode.Recovery) { r.Voters = nil },
 			"do not contain dc1/gw0":     func(r *raftnode.Recovery) { r.Voters = []catalog.GatewayID{"dc2/gw0"} },
 			"is named twice":             func(r *raftnode.Recovery) { r.Voters = append(r.Voters, left.ID) },
@@ -224,7 +224,7 @@ func TestRecoverGivesANewQuorum(t *testing.T) {
 			bad := recovery
 			change(&bad)
 			_, err := raftnode.Recover(bad)
-			require.ErrorContains(t, err, says)
+			require.ErrorContains(t, err, text)
 		}
 		backup, err := raftnode.Recover(recovery)
 		require.NoError(t, err)
@@ -240,9 +240,9 @@ func TestRecoverGivesANewQuorum(t *testing.T) {
 	})
 }
 
-// unknown makes a command that only a newer version knows. It gets into the log
-// as a newer leader would write it: past this version's Check.
-func unknown(t *testing.T) []byte {
+// encodeUnknown encodes an entry with a command of a newer version. Only a leader
+// of that version would write it to the log.
+func encodeUnknown(t *testing.T) []byte {
 	t.Helper()
 	cmd := consensustest.NewLeave("dc0/gw0")
 	cmd.Body = nil
@@ -255,7 +255,7 @@ func unknown(t *testing.T) []byte {
 	return protowire.AppendBytes(entry, raw)
 }
 
-func TestAnUnknownCommandIsRefusedBeforeTheLog(t *testing.T) {
+func TestAnUnknownCommandIsNotWrittenToTheLog(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		cmd := consensustest.NewLeave("dc0/gw0")
@@ -267,7 +267,7 @@ func TestAnUnknownCommandIsRefusedBeforeTheLog(t *testing.T) {
 	})
 }
 
-func TestHasStateOfAnEmptyPlaceIsFalse(t *testing.T) {
+func TestHasStateOfAMissingDirectoryIsFalse(t *testing.T) {
 	has, err := raftnode.HasState(filepath.Join(t.TempDir(), "none"))
 	require.NoError(t, err)
 	require.False(t, has)
@@ -292,11 +292,11 @@ func TestAnUnknownCommandInTheLogStopsTheMember(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		leader := c.Leader()
 		before := consensustest.Encode(t, leader.Node.View())
-		require.Error(t, leader.Node.WriteRaw(unknown(t)))
+		require.Error(t, leader.Node.WriteRaw(encodeUnknown(t)))
 		err := leader.Wait()
 		require.ErrorIs(t, err, catalog.ErrUnknownCommand)
 		require.ErrorContains(t, err, "upgrade meshd")
-		time.Sleep(time.Minute) // its heir stops too; the last one mostly has no quorum to learn of it
+		time.Sleep(time.Minute) // its successor stops too; the last member mostly has no quorum that commits the entry
 		stopped := 0
 		for _, m := range others(c, leader) {
 			require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "nothing after it was applied")
@@ -308,7 +308,7 @@ func TestAnUnknownCommandInTheLogStopsTheMember(t *testing.T) {
 		require.Positive(t, stopped)
 		m := leader
 		m.Open()
-		require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "nor recorded as applied")
+		require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "the entry was not recorded as applied")
 		require.NoError(t, m.Node.Close())
 	})
 }

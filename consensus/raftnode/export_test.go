@@ -6,24 +6,24 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// WriteRaw puts an entry into the log as a leader of another version might.
+// WriteRaw writes an entry to the log as a leader of another version could.
 func (n *Node) WriteRaw(data []byte) error {
-	_, err := outcomeOf(n.instance.Load().raft.Apply(data, time.Second))
+	_, err := resultsOf(n.instance.Load().raft.Apply(data, time.Second))
 	return err
 }
 
-// LastLog counts the log's entries.
+// LastLog returns the index of the last entry of the log.
 func (n *Node) LastLog() uint64 { return n.instance.Load().raft.LastIndex() }
 
-// HeartbeatTimeout is what raft goes by now.
+// HeartbeatTimeout returns the timeout that raft uses now.
 func (n *Node) HeartbeatTimeout() time.Duration {
 	return n.instance.Load().raft.ReloadableConfig().HeartbeatTimeout
 }
 
-// ConfirmByRaftAlone is what raft says of this member's leadership.
+// ConfirmByRaftAlone confirms leadership without counting voters.
 func (n *Node) ConfirmByRaftAlone() error { return n.instance.Load().raft.VerifyLeader().Error() }
 
-// NewTestTransport makes a transport over streams.
+// NewTestTransport creates a transport over streams.
 func NewTestTransport(stream raft.StreamLayer) raft.Transport {
-	return newTransport(stream, LAN(), newContacts(), newBridge(Config{}.withDefaults().Log))
+	return newTransport(stream, LAN(), newContacts(), newLogger(Config{}.withDefaults().Log))
 }

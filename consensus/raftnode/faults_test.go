@@ -67,8 +67,8 @@ func TestAKilledLeaderIsReplacedAndCatchesUp(t *testing.T) {
 	})
 }
 
-// The time is simulated. A heartbeat and an election timeout, each up to twice
-// its setting, make 4 s; a split vote costs one election timeout more.
+// The time is simulated. The limit is a heartbeat timeout and an election timeout,
+// each up to twice its setting, and one more election timeout for a split vote.
 func TestFailoverWithLANTimersTakesUnderSixSeconds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
@@ -132,7 +132,7 @@ func TestWithoutALeaderAWriteFailsAndAStaleReadWorks(t *testing.T) {
 		for _, m := range others(c, left) {
 			m.Kill()
 		}
-		time.Sleep(5 * time.Second) // the follower gives its leader up
+		time.Sleep(5 * time.Second) // until the follower has no leader
 		began := time.Now()
 		_, err := left.Node.Propose(context.Background(), key.Set("new"))
 		require.ErrorIs(t, err, consensus.ErrNoLeader)
@@ -168,8 +168,8 @@ func TestTheCallersContextEndsAWrite(t *testing.T) {
 	})
 }
 
-// The answer is lost on its way back, and the leader with it: the retry reaches
-// another leader and must not be applied a second time.
+// The answer is lost, and then the leader is. The retry reaches the next leader
+// and must not be applied a second time.
 func TestARetryAfterALostAnswerIsAppliedOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
@@ -189,7 +189,7 @@ func TestARetryAfterALostAnswerIsAppliedOnce(t *testing.T) {
 			results, err := proposer.Node.Propose(context.Background(), join)
 			done <- outcome{results, err}
 		}()
-		time.Sleep(200 * time.Millisecond) // it is committed, the answer is under way
+		time.Sleep(200 * time.Millisecond) // it is committed, and the answer is on its way
 		_, committed := leader.Node.View().Datacenter(consensustest.DatacenterName(7))
 		require.True(t, committed)
 		leader.Kill()
@@ -200,7 +200,7 @@ func TestARetryAfterALostAnswerIsAppliedOnce(t *testing.T) {
 	})
 }
 
-func TestAFollowerReadsItsOwnWriteThoughItIsSlow(t *testing.T) {
+func TestAFollowerReadsItsOwnWriteOverASlowNetwork(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		c.Network.Delay(40 * time.Millisecond)
@@ -214,9 +214,9 @@ func TestAFollowerReadsItsOwnWriteThoughItIsSlow(t *testing.T) {
 	})
 }
 
-// A leader that is cut off from the other voters still hears a non-voter. It
-// must not confirm a linearizable read by that one's word.
-func TestAConsistentReadNeedsVotersNotJustMembers(t *testing.T) {
+// A leader that is cut off from the other voters still reaches a non-voter, whose
+// answer must not confirm a linearizable read.
+func TestAConsistentReadIsNotConfirmedByNonVoters(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 4, consensustest.Options{})
 		leader := c.Leader()
@@ -230,8 +230,8 @@ func TestAConsistentReadNeedsVotersNotJustMembers(t *testing.T) {
 		}
 		require.NotNil(t, nonvoter)
 		c.Network.Partition(ids(leader, nonvoter), ids(others(c, leader, nonvoter)...))
-		// The lease is not over yet, and raft itself still says yes.
-		require.NoError(t, leader.Node.ConfirmByRaftAlone(), "if raft counts voters now, Node.confirm can go")
+		// The lease has not ended, and raft confirms.
+		require.NoError(t, leader.Node.ConfirmByRaftAlone(), "if raft counts only voters now, Node.confirmLeadership is not needed")
 		_, err := leader.Node.ReadIndex(context.Background(), false)
 		require.ErrorIs(t, err, consensus.ErrNotLeader)
 	})
@@ -243,7 +243,7 @@ func TestALeaseReadIsServedOnlyWithinTheLease(t *testing.T) {
 		leader := c.Leader()
 		c.Network.Isolate(leader.ID)
 		_, err := leader.Node.ReadIndex(context.Background(), true)
-		require.NoError(t, err, "the window that Lease documents")
+		require.NoError(t, err, "the window in the documentation of consensus.LeaseRead")
 		time.Sleep(2 * raftnode.LAN().Lease)
 		_, err = leader.Node.ReadIndex(context.Background(), true)
 		require.ErrorIs(t, err, consensus.ErrNotLeader)
@@ -287,7 +287,7 @@ func TestTimersChangeWhileRunning(t *testing.T) {
 		for range 20 { // while the followers restart, then the leader
 			began := time.Now()
 			write(t, c.Members[1], key, "wan")
-			assert.Less(t, time.Since(began), raftnode.WAN().Heartbeat, "the leader hands over, no election is needed")
+			assert.Less(t, time.Since(began), raftnode.WAN().HeartbeatTimeout, "the leader hands over, no election is needed")
 			time.Sleep(100 * time.Millisecond)
 		}
 		for _, m := range c.Members {
@@ -297,7 +297,7 @@ func TestTimersChangeWhileRunning(t *testing.T) {
 		c.Network.Isolate(leader.ID)
 		time.Sleep(4 * time.Second)
 		for _, m := range others(c, leader) {
-			assert.Equal(t, "follower", m.Node.Status().Role, "WAN followers wait 5 s before they stand for election")
+			assert.Equal(t, "follower", m.Node.Status().Role, "WAN followers wait 5 s before they become candidates")
 		}
 		c.Network.Heal()
 		bad := raftnode.WAN()
@@ -307,7 +307,7 @@ func TestTimersChangeWhileRunning(t *testing.T) {
 	})
 }
 
-func TestProposeOnAnEndedNodeSaysSo(t *testing.T) {
+func TestProposeOnAStoppedNodeFailsWithErrClosed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 1, consensustest.Options{})
 		m := c.Members[0]

@@ -11,15 +11,15 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// machine applies the log to the catalog. It is not a raft.BatchingFSM: the
-// batcher already packs many commands into one entry.
+// fsm is raft's state machine: it applies the log to the catalog. It is not a
+// raft.BatchingFSM, because an entry already contains many commands.
 //
-// It may be ahead of raft. After a start raft applies again what follows its
-// last snapshot, as a leader tells it what is committed; the machine has
-// applied that already when it was opened (see Node.replay) and skips it. So a
-// member that starts without quorum serves what it last knew, and a view never
-// goes backwards.
-type machine struct {
+// It can be ahead of raft. After a start, raft applies the entries after its last
+// snapshot again as it learns from a leader that they are committed. The fsm
+// applied them when the directory was opened (see Node.replay), and skips them.
+// So a member that starts without quorum serves its last known state, and a view
+// never goes back.
+type fsm struct {
 	state *catalog.State
 	fail  func(error)
 
@@ -29,99 +29,99 @@ type machine struct {
 	changed chan struct{}
 }
 
-var _ raft.FSM = (*machine)(nil)
+var _ raft.FSM = (*fsm)(nil)
 
-func newMachine(fail func(error)) *machine {
-	return &machine{state: catalog.New(), fail: fail, changed: make(chan struct{})}
+func newFSM(fail func(error)) *fsm {
+	return &fsm{state: catalog.New(), fail: fail, changed: make(chan struct{})}
 }
 
-// Apply implements raft.FSM; the answer is []catalog.Result or an error.
-func (m *machine) Apply(entry *raft.Log) any {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.err != nil {
-		return m.err
+// Apply implements raft.FSM. It returns []catalog.Result or an error.
+func (f *fsm) Apply(entry *raft.Log) any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return f.err
 	}
-	if entry.Index <= m.index {
+	if entry.Index <= f.index {
 		return []catalog.Result(nil)
 	}
-	results, err := m.state.Apply(entry.Index, entry.Data)
+	results, err := f.state.Apply(entry.Index, entry.Data)
 	if err != nil {
-		m.err = fmt.Errorf("apply entry %d to the catalog: %w: "+
-			"another member may run a newer version; upgrade meshd here and start it again", entry.Index, err)
-		m.fail(m.err)
-		return m.err
+		f.err = fmt.Errorf("apply entry %d to the catalog: %w: "+
+			"another member may run a newer version; upgrade meshd on this host and start it again", entry.Index, err)
+		f.fail(f.err)
+		return f.err
 	}
-	m.advance(entry.Index)
+	f.advance(entry.Index)
 	return results
 }
 
-// advance wakes those that wait; m.mu is held.
-func (m *machine) advance(index uint64) {
-	m.index = index
-	close(m.changed)
-	m.changed = make(chan struct{})
+// advance sets the index and notifies the waiters; f.mu is held.
+func (f *fsm) advance(index uint64) {
+	f.index = index
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
-// Snapshot implements raft.FSM. A machine that stopped gives none: raft would
-// record entries in it that were never applied.
-func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.err != nil {
-		return nil, m.err
+// Snapshot implements raft.FSM. It fails when applying has stopped: raft would
+// record the snapshot as one of entries that were never applied.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return nil, f.err
 	}
-	return viewSnapshot{m.state.View()}, nil
+	return viewSnapshot{f.state.View()}, nil
 }
 
 // Restore implements raft.FSM. A stream that cannot be read changes nothing.
-func (m *machine) Restore(source io.ReadCloser) error {
+func (f *fsm) Restore(source io.ReadCloser) error {
 	defer source.Close()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.err != nil {
-		return m.err
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return f.err
 	}
-	if err := m.state.Restore(source); err != nil {
+	if err := f.state.Restore(source); err != nil {
 		return fmt.Errorf("restore the catalog: %w", err)
 	}
-	m.advance(m.state.View().Index())
+	f.advance(f.state.View().Index())
 	return nil
 }
 
-// seed takes a view that another member encoded, unless this one is newer. The
+// seed takes over a view of another member, unless the local copy is newer. The
 // entries up to its index are skipped later, as after a start.
-func (m *machine) seed(view *catalog.View) error {
+func (f *fsm) seed(view *catalog.View) error {
 	var stream bytes.Buffer
 	if err := view.Encode(&stream); err != nil {
 		return fmt.Errorf("seed the catalog: %w", err)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if view.Index() <= m.index {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if view.Index() <= f.index {
 		return nil
 	}
-	if err := m.state.Restore(&stream); err != nil {
+	if err := f.state.Restore(&stream); err != nil {
 		return fmt.Errorf("seed the catalog: %w", err)
 	}
-	m.advance(view.Index())
+	f.advance(view.Index())
 	return nil
 }
 
-// applied returns the index of the last command applied and a channel that is
+// applied returns the index of the last command applied, and a channel that is
 // closed when it changes.
-func (m *machine) applied() (uint64, <-chan struct{}) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.index, m.changed
+func (f *fsm) applied() (uint64, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.index, f.changed
 }
 
-// viewSnapshot streams a view; taking it cost nothing.
+// viewSnapshot writes a view, which is immutable.
 type viewSnapshot struct{ view *catalog.View }
 
 func (s viewSnapshot) Persist(sink raft.SnapshotSink) error {
 	if err := s.view.Encode(sink); err != nil {
-		sink.Cancel() //nolint:errcheck // the first error tells more
+		sink.Cancel() //nolint:errcheck // the first error matters
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	return sink.Close()

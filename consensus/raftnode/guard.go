@@ -8,11 +8,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// guard is the disk as raft sees it. Raft panics when it cannot store its term
-// or read an entry, and goes on with a wrong idea of its log when appending
-// fails after a truncation. The guard makes the node stop instead: the first
-// error goes to fail, which ends Run, and the goroutine of raft that must not
-// go on ends where it stands.
+// guard is raft's access to the disk. Raft panics when it cannot store its term
+// or read an entry, and continues with a wrong state of its log when appending
+// fails after a truncation. The guard stops the node instead: it passes the first
+// error to fail, which ends Run, and ends raft's goroutine.
 type guard struct {
 	raft.LogStore
 	raft.StableStore
@@ -29,7 +28,8 @@ func newGuard(s *store, logs raft.LogStore, fail func(error)) *guard {
 	return &guard{LogStore: logs, StableStore: s.bolt, path: filepath.Join(s.dir, logFile), fail: fail}
 }
 
-// GetLog ends the goroutine on anything but a missing entry, which raft expects.
+// GetLog implements raft.LogStore. Raft expects that an entry can be missing; any
+// other error ends the goroutine.
 func (g *guard) GetLog(index uint64, entry *raft.Log) error {
 	err := g.protect(func() error { return g.LogStore.GetLog(index, entry) })
 	if err != nil && err != raft.ErrLogNotFound { //nolint:errorlint // raft compares it so
@@ -63,7 +63,7 @@ func (g *guard) write(f func() error) error {
 	return nil
 }
 
-// protect turns a panic of bbolt into an error.
+// protect returns a panic of bbolt as an error.
 func (g *guard) protect(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -73,8 +73,8 @@ func (g *guard) protect(f func() error) (err error) {
 	return f()
 }
 
-// stop reports err and ends the calling goroutine; its deferred calls run.
-// Nothing of raft may act on a disk that it cannot trust.
+// stop reports err and ends the calling goroutine after its deferred calls: raft
+// must not act on a disk that failed.
 func (g *guard) stop(verb string, err error) {
 	g.fail(fmt.Errorf("%s catalog store: %w", verb, explain(g.path, err)))
 	runtime.Goexit()

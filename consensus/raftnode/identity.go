@@ -11,13 +11,14 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// identity says whose log a directory holds. Two gateways that answer under one
-// id, or one that answers with another's log, could vote twice.
+// identity is the owner of a directory. Two gateways with one id, or a gateway
+// with the log of another, could vote twice.
 type identity struct {
 	Gateway    catalog.GatewayID `json:"gateway"`
 	Federation string            `json:"federation,omitempty"` // empty until the first entry is known
 }
 
+// readIdentity returns the zero identity for a new directory.
 func readIdentity(dir string) (identity, error) {
 	path := filepath.Join(dir, identityFile)
 	data, err := os.ReadFile(path)
@@ -36,7 +37,7 @@ func readIdentity(dir string) (identity, error) {
 	return id, nil
 }
 
-// writeIdentity replaces the file in one step.
+// writeIdentity replaces the file atomically.
 func writeIdentity(dir string, id identity) error {
 	path := filepath.Join(dir, identityFile)
 	data, err := json.MarshalIndent(id, "", "  ")
@@ -62,32 +63,33 @@ func writeSynced(path string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// claim checks that dir belongs to conf's gateway and federation, and marks a
-// new directory as theirs. federation is what the catalog in dir says.
-func claim(conf Config, federation string) error {
-	have, err := readIdentity(conf.Dir)
+// bindDirectory checks that the directory belongs to the gateway and federation
+// of cfg, and makes them the owner of a new directory. federation is that of the
+// catalog in the directory; empty: unknown.
+func bindDirectory(cfg Config, federation string) error {
+	have, err := readIdentity(cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if have.Gateway != "" && have.Gateway != conf.ID {
+	if have.Gateway != "" && have.Gateway != cfg.ID {
 		return fmt.Errorf("catalog store %s belongs to gateway %s, not to %s: "+
 			"set datacenter and gateway name back, or give this gateway an empty data directory",
-			conf.Dir, have.Gateway, conf.ID)
+			cfg.Dir, have.Gateway, cfg.ID)
 	}
 	if federation == "" {
 		federation = have.Federation
 	}
-	if conf.Federation != "" && federation != "" && federation != conf.Federation {
+	if cfg.Federation != "" && federation != "" && federation != cfg.Federation {
 		return fmt.Errorf("catalog store %s belongs to federation %s, not to %s: "+
 			"leave that federation first, or give this gateway an empty data directory",
-			conf.Dir, federation, conf.Federation)
+			cfg.Dir, federation, cfg.Federation)
 	}
 	if federation == "" {
-		federation = conf.Federation
+		federation = cfg.Federation
 	}
-	want := identity{Gateway: conf.ID, Federation: federation}
+	want := identity{Gateway: cfg.ID, Federation: federation}
 	if have == want {
 		return nil
 	}
-	return writeIdentity(conf.Dir, want)
+	return writeIdentity(cfg.Dir, want)
 }

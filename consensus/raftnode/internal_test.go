@@ -21,7 +21,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// brokenDisk fails every write with err, and reads with it when reads is set.
+// brokenDisk fails or panics with err.
 type brokenDisk struct {
 	raft.LogStore
 	raft.StableStore
@@ -60,7 +60,7 @@ func TestABrokenDiskStopsTheNodeAndNotTheProcess(t *testing.T) {
 				went = true
 			})
 			wg.Wait()
-			assert.False(t, went, "%s: raft went on with a disk that it cannot trust", name)
+			assert.False(t, went, "%s: raft went on with a disk that failed", name)
 			require.ErrorContains(t, reported, "/data/raft.db", name)
 			if !panics {
 				require.ErrorContains(t, reported, "free space", name)
@@ -68,7 +68,7 @@ func TestABrokenDiskStopsTheNodeAndNotTheProcess(t *testing.T) {
 		}
 	}
 	missing := brokenDisk{err: raft.ErrLogNotFound}
-	g := &guard{LogStore: missing, fail: func(err error) { t.Errorf("a missing entry is no fault: %v", err) }}
+	g := &guard{LogStore: missing, fail: func(err error) { t.Errorf("a missing entry is not an error: %v", err) }}
 	require.Equal(t, raft.ErrLogNotFound, g.GetLog(1, &raft.Log{}))
 }
 
@@ -91,9 +91,9 @@ func TestErrorsOfTheStoreNamePathAndRemedy(t *testing.T) {
 	}
 }
 
-func TestAMachineThatStoppedGivesNoSnapshotAndAppliesNothing(t *testing.T) {
+func TestAStateMachineThatFailedMakesNoSnapshotAndAppliesNothing(t *testing.T) {
 	var reported error
-	m := newMachine(func(err error) { reported = err })
+	m := newFSM(func(err error) { reported = err })
 	answer := m.Apply(&raft.Log{Index: 5, Data: []byte{0xff}})
 	require.Error(t, answer.(error))
 	require.ErrorIs(t, reported, answer.(error))
@@ -101,12 +101,12 @@ func TestAMachineThatStoppedGivesNoSnapshotAndAppliesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Error(t, m.Apply(&raft.Log{Index: 6, Data: nothing}).(error))
 	_, err = m.Snapshot()
-	require.Error(t, err, "it would record entry 6 as applied")
+	require.Error(t, err, "raft would record entry 6 as applied")
 	require.Zero(t, m.state.View().Index())
 }
 
-func TestWaitingProposalsShareAnEntryUpToItsBound(t *testing.T) {
-	n := &Node{queue: make(chan *proposal)}
+func TestWaitingProposalsShareAnEntryUpToTheLimit(t *testing.T) {
+	b := newBatcher()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -116,7 +116,7 @@ func TestWaitingProposalsShareAnEntryUpToItsBound(t *testing.T) {
 		wg.Go(func() {
 			cmd := &catalogpb.Command{Client: strings.Repeat("x", size)}
 			select {
-			case n.queue <- newProposal([]*catalogpb.Command{cmd}):
+			case b.queue <- newProposal([]*catalogpb.Command{cmd}):
 			case <-ctx.Done():
 			}
 		})
@@ -125,7 +125,7 @@ func TestWaitingProposalsShareAnEntryUpToItsBound(t *testing.T) {
 	var next *proposal
 	for seen < callers {
 		var entry []*proposal
-		entry, next = n.collect(ctx, next)
+		entry, next = b.collect(ctx, next)
 		total := 0
 		for _, p := range entry {
 			total += p.size
@@ -136,13 +136,13 @@ func TestWaitingProposalsShareAnEntryUpToItsBound(t *testing.T) {
 	assert.Nil(t, next)
 }
 
-func TestSplitKeepsOrderAndBound(t *testing.T) {
+func TestSplitCommandsKeepsTheOrderAndTheLimit(t *testing.T) {
 	var cmds []*catalogpb.Command
 	for i := range 20 {
 		cmds = append(cmds, &catalogpb.Command{Sequence: uint64(i + 1), Client: strings.Repeat("x", 30<<10)})
 	}
 	var sequence uint64
-	for _, piece := range split(cmds) {
+	for _, piece := range splitCommands(cmds) {
 		assert.LessOrEqual(t, sizeOf(piece), maxEntry)
 		for _, cmd := range piece {
 			sequence++
@@ -150,10 +150,10 @@ func TestSplitKeepsOrderAndBound(t *testing.T) {
 		}
 	}
 	assert.EqualValues(t, 20, sequence)
-	assert.Empty(t, split(nil))
+	assert.Empty(t, splitCommands(nil))
 }
 
-func TestTheSessionAcknowledgesWhatIsOverAndNoMore(t *testing.T) {
+func TestTheSessionAcknowledgesOnlyReleasedSequences(t *testing.T) {
 	s := newSession("east/gw0")
 	one := []*catalogpb.Command{{}}
 	a, releaseA := s.stamp(one, time.Unix(1, 0))
@@ -164,7 +164,7 @@ func TestTheSessionAcknowledgesWhatIsOverAndNoMore(t *testing.T) {
 	assert.Zero(t, one[0].GetSequence(), "the caller's command is not changed")
 	releaseB()
 	c, releaseC := s.stamp(one, time.Unix(1, 0))
-	assert.Zero(t, c[0].GetAcknowledged(), "1 is still out")
+	assert.Zero(t, c[0].GetAcknowledged(), "1 is outstanding")
 	releaseA()
 	d, _ := s.stamp(one, time.Unix(1, 0))
 	assert.EqualValues(t, 2, d[0].GetAcknowledged())
@@ -174,9 +174,9 @@ func TestTheSessionAcknowledgesWhatIsOverAndNoMore(t *testing.T) {
 	assert.NotEqual(t, s.client, newSession("east/gw0").client, "each process is a client of its own")
 }
 
-func TestRaftsDebugIsNotShownAtInfoAndItsFloodsAreDammed(t *testing.T) {
+func TestRaftDebugMessagesAreHiddenAndRepeatedWarningsAreShownOnce(t *testing.T) {
 	var out bytes.Buffer
-	log := newBridge(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	log := newLogger(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})))
 	log.Trace("t")
 	log.Debug("d")
 	assert.Empty(t, out.String())
@@ -192,7 +192,7 @@ func TestRaftsDebugIsNotShownAtInfoAndItsFloodsAreDammed(t *testing.T) {
 	assert.Equal(t, "raft.autopilot", log.Named("autopilot").Name())
 }
 
-func TestTimersAreLegal(t *testing.T) {
+func TestTimersAreValid(t *testing.T) {
 	for _, timers := range []Timers{LAN(), WAN()} {
 		require.NoError(t, timers.validate())
 	}
@@ -200,11 +200,11 @@ func TestTimersAreLegal(t *testing.T) {
 	bad.Lease = time.Minute
 	require.ErrorContains(t, bad.validate(), "LeaderLeaseTimeout")
 	bad = LAN()
-	bad.Beat = bad.Lease / 2
-	require.ErrorContains(t, bad.validate(), "Beat")
+	bad.HeartbeatInterval = bad.Lease / 2
+	require.ErrorContains(t, bad.validate(), "HeartbeatInterval")
 }
 
-func TestOpenSaysWhatIsMissing(t *testing.T) {
+func TestOpenNamesTheMissingField(t *testing.T) {
 	_, err := Open(Config{})
 	require.ErrorContains(t, err, "ID is empty")
 	_, err = Open(Config{ID: "a/1"})

@@ -13,28 +13,31 @@ import (
 
 // leadership is one term in which this member leads.
 type leadership struct {
-	term  uint64
-	began time.Time
-	start uint64 // a member whose log reaches this index has entries of this term
-	pilot *autopilot.Autopilot
-	wake  chan struct{} // size 1: look at the membership again
+	node       *Node
+	inst       *instance
+	term       uint64
+	began      time.Time
+	firstIndex uint64 // a member whose log reaches this index has entries of this term
+	autopilot  *autopilot.Autopilot
+	check      chan struct{} // size 1; see checkMembership
 
 	mu         sync.Mutex                           // guards all following fields
 	abstaining map[catalog.DatacenterName]time.Time // until when
 }
 
-// serving returns raft and the term that this member leads now, or nil for the
-// latter: then it is no leader, or one that does not know yet what is committed.
+// serving returns the running instance, or nil, and the term in which this
+// member leads, or nil. A new leader serves when its first barrier is applied:
+// before, it does not have the commit index.
 func (n *Node) serving() (*instance, *leadership) {
-	inst, lead := n.instance.Load(), n.leading.Load()
+	inst, lead := n.instance.Load(), n.leadership.Load()
 	if inst == nil || lead == nil || inst.raft.State() != raft.Leader || inst.raft.CurrentTerm() != lead.term {
 		return inst, nil
 	}
 	return inst, lead
 }
 
-// watchLeadership does the leader's duties while this member leads. The channel
-// only says "look": what counts is raft's state and term at that moment.
+// watchLeadership runs the duties of the leader while this member leads. It acts
+// on raft's state and term; LeaderCh only wakes it.
 func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
 	var duties sync.WaitGroup
 	var term uint64
@@ -45,20 +48,20 @@ func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
 	}()
 	for {
 		leads, now := inst.raft.State() == raft.Leader, inst.raft.CurrentTerm()
-		if err := inst.pace(leads); err != nil { // before anything that takes time: others wait for us to vote
-			n.log.Error("cannot change the pace of heartbeats", "err", err)
+		if err := inst.setHeartbeats(leads); err != nil { // first: the candidates wait for the vote of this member
+			n.log.Error("failed to change raft's heartbeat timeout", "err", err)
 		}
 		if term != 0 && (!leads || now != term) {
 			stop()
 			duties.Wait()
 			term = 0
-			n.log.Info("leadership lost")
+			n.log.Info("leadership of the catalog lost")
 		}
 		if leads && term == 0 {
 			term = now
 			leading, cancel := context.WithCancel(ctx)
 			stop = cancel
-			n.log.Info("leadership won", "term", term)
+			n.log.Info("leadership of the catalog won", "term", term)
 			duties.Go(func() { n.lead(leading, inst, now) })
 		}
 		select {
@@ -69,36 +72,44 @@ func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
 	}
 }
 
-// lead does the duties of one term. The barrier comes first: once it is applied,
-// so is all that earlier leaders acknowledged, and reads may be answered. It is
+// lead runs the duties of one term. When the barrier is applied, so is all that
+// earlier leaders acknowledged, and reads may be answered. The barrier is
 // announced, because it commits the last entries of the earlier leaders: the
-// followers have them, but not that they are committed.
+// followers have them without having learned of their commit.
 func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
-	if err := inst.raft.Barrier(inst.timers.Election).Error(); err != nil {
-		n.log.Debug("no barrier, leadership was short", "term", term, "err", err)
+	if err := inst.raft.Barrier(inst.timers.ElectionTimeout).Error(); err != nil {
+		n.log.Debug("leadership of the catalog ended before its first barrier", "term", term, "err", err)
 		return
 	}
-	inst.hasNews()
-	lead := &leadership{term: term, began: time.Now(), start: inst.raft.LastIndex(), wake: make(chan struct{}, 1)}
-	lead.pilot = n.newPilot(inst, lead)
-	n.leading.Store(lead)
-	defer n.leading.Store(nil)
-	lead.pilot.Start(ctx)
-	defer func() { <-lead.pilot.Stop() }()
-	n.keepMembership(ctx, inst, lead)
+	inst.notifyCommitted()
+	lead := &leadership{
+		node:       n,
+		inst:       inst,
+		term:       term,
+		began:      time.Now(),
+		firstIndex: inst.raft.LastIndex(),
+		check:      make(chan struct{}, 1),
+	}
+	lead.autopilot = newAutopilot(lead)
+	n.leadership.Store(lead)
+	defer n.leadership.Store(nil)
+	lead.autopilot.Start(ctx)
+	defer func() { <-lead.autopilot.Stop() }()
+	lead.maintainMembership(ctx)
 }
 
-// keepMembership makes raft's members those of the catalog. It looks again when
-// the catalog changes and whenever autopilot has looked at everybody's health.
-func (n *Node) keepMembership(ctx context.Context, inst *instance, lead *leadership) {
-	for {
-		changed := n.Changed()
-		n.reconcileMembership(ctx, inst, lead)
-		select {
-		case <-changed:
-		case <-lead.wake:
-		case <-ctx.Done():
-			return
-		}
+// handOver transfers leadership before this member stops, so that the others
+// need no election.
+func (n *Node) handOver(inst *instance) {
+	if inst.raft.State() != raft.Leader {
+		return
+	}
+	lead := &leadership{node: n, inst: inst, term: inst.raft.CurrentTerm()}
+	to := successor(lead.members())
+	if to == "" {
+		return
+	}
+	if err := lead.transferTo(to); err != nil {
+		n.log.Warn("failed to transfer the leadership of the catalog; the other members will elect a leader", "err", err)
 	}
 }

@@ -74,8 +74,8 @@ func (h *history) add(o porcupine.Operation) {
 	h.all = append(h.all, o)
 }
 
-// use makes one random operation through one random member.
-func (h *history) use(r *rand.Rand, c *consensustest.Cluster, client, step int) {
+// operate makes one random operation through one random member.
+func (h *history) operate(r *rand.Rand, c *consensustest.Cluster, client, step int) {
 	m := c.Members[r.IntN(len(c.Members))]
 	key := consensustest.Key{Owner: c.Members[0].ID, Name: fmt.Sprintf("web%d", r.IntN(2))}
 	o := operation{key: key.Name, write: r.IntN(2) == 0}
@@ -102,7 +102,7 @@ func (h *history) use(r *rand.Rand, c *consensustest.Cluster, client, step int) 
 	}
 }
 
-// disturb cuts, slows and heals the network at random.
+// disturb cuts, delays and heals the network at random.
 func disturb(ctx context.Context, r *rand.Rand, c *consensustest.Cluster) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Duration(r.IntN(1500)) * time.Millisecond)
@@ -146,7 +146,7 @@ func TestHistoriesAreLinearizableUnderPartitions(t *testing.T) {
 					users.Go(func() {
 						r := rand.New(rand.NewPCG(seed, uint64(client)))
 						for step := range steps {
-							h.use(r, c, client, step)
+							h.operate(r, c, client, step)
 							time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond)
 						}
 					})
@@ -156,7 +156,7 @@ func TestHistoriesAreLinearizableUnderPartitions(t *testing.T) {
 				nemesis.Wait()
 				c.Network.Heal()
 				c.Network.Delay(0)
-				for i := range 2 { // an end that everybody agrees on
+				for i := range 2 { // a final read that all members agree on
 					key := consensustest.Key{Owner: c.Members[0].ID, Name: fmt.Sprintf("web%d", i)}
 					call := h.now()
 					view, _, err := c.Members[1].Node.Read(context.Background(), consensus.ConsistentRead)
@@ -165,7 +165,7 @@ func TestHistoriesAreLinearizableUnderPartitions(t *testing.T) {
 				}
 				c.WaitEqual()
 			})
-			require.Greater(t, len(h.all), clients*steps/4, "the history says little")
+			require.Greater(t, len(h.all), clients*steps/4, "too few operations succeeded")
 			require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(register(), h.all, 20*time.Second))
 		})
 	}

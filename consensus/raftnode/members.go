@@ -10,12 +10,13 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// maxTrailing is how many entries a healthy member may lack.
-const maxTrailing = 1000
-
-// maxVoters bounds the voters: more of them survive more losses, and each makes
-// a commit wait for one more answer.
-const maxVoters = 5
+const (
+	// maxTrailing is how many entries a healthy member may lack.
+	maxTrailing = 1000
+	// maxVoters bounds the voters: more voters survive more losses, but each
+	// commit waits for more answers.
+	maxVoters = 5
+)
 
 // member is one server of the raft configuration as the leader judges it.
 type member struct {
@@ -23,30 +24,30 @@ type member struct {
 	datacenter catalog.DatacenterName
 	voter      bool
 	leader     bool
-	known      bool // in the catalog; else it has left and is to be removed
-	abstains   bool // its datacenter is about to leave: it shall not vote
+	inCatalog  bool // false: its gateway has left, and it is to be removed
+	abstains   bool // its datacenter is about to leave: it must not vote
 	healthy    bool // answers and is nearly up to date
 	stable     bool // has been healthy for the stabilization time
 	lastIndex  uint64
 }
 
-// members judges everybody now, sorted by id.
-func (n *Node) members(inst *instance, lead *leadership) []member {
-	peers, _ := n.contacts.snapshot()
-	view, now, last := n.View(), time.Now(), inst.raft.LastIndex()
+// members judges all members as of now. They are sorted by id.
+func (l *leadership) members() []member {
+	contacts, _ := l.node.contacts.all()
+	view, now, last := l.node.View(), time.Now(), l.inst.raft.LastIndex()
 	var all []member
-	for _, s := range inst.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range l.inst.servers() {
 		m := member{id: catalog.GatewayID(s.ID), voter: s.Suffrage == raft.Voter, lastIndex: last}
-		gateway, known := view.Gateway(m.id)
-		m.known, m.datacenter = known, gateway.Datacenter
-		m.abstains = lead.abstains(m.id, now)
-		if m.id == n.conf.ID {
+		gateway, ok := view.Gateway(m.id)
+		m.inCatalog, m.datacenter = ok, gateway.Datacenter
+		m.abstains = l.abstains(m.id, now)
+		if m.id == l.node.cfg.ID {
 			m.leader, m.healthy = true, true
 		} else {
-			c := peers[s.ID]
+			c := contacts[s.ID]
 			m.lastIndex = c.lastIndex
-			m.healthy = c.term == lead.term && now.Sub(c.at) <= inst.timers.contactThreshold() &&
-				c.lastIndex >= lead.start && c.lastIndex+maxTrailing >= last
+			m.healthy = c.term == l.term && now.Sub(c.at) <= l.inst.timers.contactThreshold() &&
+				c.lastIndex >= l.firstIndex && c.lastIndex+maxTrailing >= last
 		}
 		all = append(all, m)
 	}
@@ -54,10 +55,10 @@ func (n *Node) members(inst *instance, lead *leadership) []member {
 	return all
 }
 
-// withoutQuorum says whether the voters in rest could not decide, had they to.
-func withoutQuorum(rest []member) bool {
+// lacksQuorum reports whether too few voters are healthy to commit an entry.
+func lacksQuorum(members []member) bool {
 	voters, healthy := 0, 0
-	for _, m := range rest {
+	for _, m := range members {
 		if !m.voter {
 			continue
 		}
@@ -69,16 +70,17 @@ func withoutQuorum(rest []member) bool {
 	return healthy <= voters/2
 }
 
+// without returns members except the one with the id.
 func without(members []member, id catalog.GatewayID) []member {
 	return slices.DeleteFunc(slices.Clone(members), func(m member) bool { return m.id == id })
 }
 
-// successor picks who should lead next: a healthy voter of the catalog, the most
-// current one. Empty: nobody can.
+// successor returns the member to lead next: of the healthy voters in the
+// catalog, the one with the most entries. Empty: there is none.
 func successor(members []member) catalog.GatewayID {
 	var best member
 	for _, m := range members {
-		if !m.voter || !m.healthy || !m.known || m.leader || m.abstains {
+		if !m.voter || !m.healthy || !m.inCatalog || m.leader || m.abstains {
 			continue
 		}
 		if best.id == "" || m.lastIndex > best.lastIndex {
@@ -88,20 +90,21 @@ func successor(members []member) catalog.GatewayID {
 	return best.id
 }
 
-// changes is what the raft configuration lacks to match the catalog.
-type changes struct {
-	add      []catalog.GatewayID // as non-voters
-	remove   []catalog.GatewayID
-	deferred []catalog.GatewayID // to be removed, but the others could not decide without them
-	handOver bool                // the leader itself has left: somebody else must remove it
+// membershipPlan is the difference between the raft configuration and the
+// catalog.
+type membershipPlan struct {
+	add          []catalog.GatewayID // as non-voters
+	remove       []catalog.GatewayID
+	deferred     []catalog.GatewayID // to be removed when the others have a quorum without them
+	leaderLeaves bool                // the leader has left the catalog or abstains: another member must lead
 }
 
-// planMembership compares. gateways are the ids in the catalog; none at all means
-// that the catalog is not there yet, which is no reason to remove anybody.
-func planMembership(members []member, gateways []catalog.GatewayID) changes {
-	var c changes
+// planMembership compares the members with the gateways of the catalog. Without
+// gateways the catalog is not known yet, and the plan is empty.
+func planMembership(members []member, gateways []catalog.GatewayID) membershipPlan {
+	var plan membershipPlan
 	if len(gateways) == 0 {
-		return c
+		return plan
 	}
 	present := make(map[catalog.GatewayID]bool, len(members))
 	for _, m := range members {
@@ -109,46 +112,46 @@ func planMembership(members []member, gateways []catalog.GatewayID) changes {
 	}
 	for _, id := range gateways {
 		if !present[id] {
-			c.add = append(c.add, id)
+			plan.add = append(plan.add, id)
 		}
 	}
 	rest := members
 	for _, m := range members {
 		switch {
 		case m.leader:
-			c.handOver = !m.known || m.abstains
-		case m.known:
-		case m.voter && withoutQuorum(without(rest, m.id)):
-			c.deferred = append(c.deferred, m.id)
+			plan.leaderLeaves = !m.inCatalog || m.abstains
+		case m.inCatalog:
+		case m.voter && lacksQuorum(without(rest, m.id)):
+			plan.deferred = append(plan.deferred, m.id)
 		default:
-			c.remove = append(c.remove, m.id)
+			plan.remove = append(plan.remove, m.id)
 			rest = without(rest, m.id)
 		}
 	}
-	return c
+	return plan
 }
 
-// planVoters decides who should have a vote: the largest odd number, at most
-// maxVoters, of those that have one or are stable; one of each datacenter before
-// a second of any. Odd, because an even number survives no more losses than the
-// one below it; two survive none at all, so that one voter is kept until there
-// can be three.
+// planVoters returns the changes of votes. The voters should be the largest odd
+// number, at most maxVoters, of the members that vote already or are stable, one
+// of each datacenter before a second of any. The number is odd because an even
+// number of voters survives no more losses than one voter less; of two members
+// one votes until there can be three voters.
 //
-// A voter that does not answer keeps its vote: it may be a partition, and voters
-// that are taken away on one side cannot help when the other side is lost too.
-// It loses it only when its gateway leaves the catalog, or is about to. And as long as any voter
-// does not answer, or is about to be removed, nobody is demoted.
+// A voter that does not answer keeps its vote: in a partition, a voter that was
+// demoted on one side could not replace the other side if that is lost. It loses
+// its vote only when its gateway leaves the catalog or is about to. While a voter
+// does not answer or is about to be removed, no voter is demoted.
 func planVoters(members []member) (promote, demote []catalog.GatewayID) {
-	leaderLeaves, calm := false, true
+	leaderLeaves, mayDemote := false, true
 	var eligible []member
 	for _, m := range members {
-		leaderLeaves = leaderLeaves || m.leader && (!m.known || m.abstains)
-		calm = calm && (!m.voter || m.abstains || m.known && m.healthy)
+		leaderLeaves = leaderLeaves || m.leader && (!m.inCatalog || m.abstains)
+		mayDemote = mayDemote && (!m.voter || m.abstains || m.inCatalog && m.healthy)
 	}
 	for _, m := range members {
-		// A leader that leaves cannot wait for a heir to prove stable.
+		// The successor of a leader that leaves need not be stable.
 		ready := m.stable || leaderLeaves && m.healthy
-		if m.known && !m.abstains && (m.voter || ready) {
+		if m.inCatalog && !m.abstains && (m.voter || ready) {
 			eligible = append(eligible, m)
 		}
 	}
@@ -156,24 +159,25 @@ func planVoters(members []member) (promote, demote []catalog.GatewayID) {
 	if target%2 == 0 {
 		target--
 	}
-	chosen := spread(eligible, target)
+	chosen := chooseVoters(eligible, target)
 	for _, m := range members {
 		switch {
 		case chosen[m.id] && !m.voter:
 			promote = append(promote, m.id)
-		case !chosen[m.id] && m.voter && m.known && !m.leader && len(chosen) > 0:
+		case !chosen[m.id] && m.voter && m.inCatalog && !m.leader && len(chosen) > 0:
 			demote = append(demote, m.id)
 		}
 	}
-	if len(promote) > 0 || !calm {
-		demote = nil // first all that have to come, then those that may go
+	if len(promote) > 0 || !mayDemote {
+		demote = nil // all promotions come before the first demotion
 	}
 	return promote, demote
 }
 
-// spread picks count members: again and again one of a datacenter that has the
-// fewest picked, the leader first, then those that vote already, then by id.
-func spread(eligible []member, count int) map[catalog.GatewayID]bool {
+// chooseVoters picks count members one by one: the leader first, then always one
+// of a datacenter with the fewest picked so far, voters before non-voters, then
+// in the order of ids.
+func chooseVoters(eligible []member, count int) map[catalog.GatewayID]bool {
 	chosen := make(map[catalog.GatewayID]bool)
 	perDatacenter := make(map[catalog.DatacenterName]int)
 	rest := slices.Clone(eligible)
@@ -193,6 +197,7 @@ func spread(eligible []member, count int) map[catalog.GatewayID]bool {
 	return chosen
 }
 
+// compareBool orders false before true.
 func compareBool(a, b bool) int {
 	switch {
 	case a == b:

@@ -10,18 +10,18 @@ import (
 )
 
 // parseMembers reads "east/a:V west/a:vs …": the datacenter is before the slash,
-// and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g gone
-// from the catalog, l about to leave. Leaders are healthy; voters are too, unless dead.
+// and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g not in
+// the catalog, l about to leave. Leaders are healthy, and voters unless dead.
 func parseMembers(text string) []member {
 	var members []member
 	for word := range strings.FieldsSeq(text) {
 		id, flags, _ := strings.Cut(word, ":")
 		has := func(f string) bool { return strings.Contains(flags, f) }
 		m := member{
-			id: catalog.GatewayID(id), leader: has("V"), voter: has("V") || has("v"), known: !has("g"), abstains: has("l"),
+			id: catalog.GatewayID(id), leader: has("V"), voter: has("V") || has("v"), inCatalog: !has("g"), abstains: has("l"),
 			stable: has("s") || has("V"), healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
 		}
-		if m.known {
+		if m.inCatalog {
 			m.datacenter = m.id.Datacenter()
 		}
 		members = append(members, m)
@@ -37,7 +37,7 @@ func join(ids []catalog.GatewayID) string {
 	return strings.Join(out, " ")
 }
 
-func TestVotersAreOddSpreadAndNeverTakenFromTheUnreachable(t *testing.T) {
+func TestVotersAreOddAndSpreadAndKeptWhileUnreachable(t *testing.T) {
 	for _, tc := range []struct{ name, members, promote, demote string }{
 		{"alone", "a/1:V", "", ""},
 		{"two keep one", "a/1:V b/1:s", "", ""},
@@ -48,24 +48,24 @@ func TestVotersAreOddSpreadAndNeverTakenFromTheUnreachable(t *testing.T) {
 		{"six keep five", "a/1:V b/1:v c/1:v d/1:v e/1:v f/1:s", "", ""},
 		{"datacenters before gateways", "a/1:V a/2:s b/1:s b/2:s c/1:s", "a/2 b/1 b/2 c/1", ""},
 		{"three of four: one of each", "a/1:V a/2:s b/1:s c/1:s", "b/1 c/1", ""},
-		{"spread anew: first promote", "a/1:V a/2:v a/3:v b/1:s", "b/1", ""},
-		{"spread anew: then demote", "a/1:V a/2:v a/3:v b/1:v", "", "a/3"},
+		{"a new datacenter: first promote", "a/1:V a/2:v a/3:v b/1:s", "b/1", ""},
+		{"a new datacenter: then demote", "a/1:V a/2:v a/3:v b/1:v", "", "a/3"},
 		{"unreachable keeps its vote", "a/1:V b/1:v c/1:vd d/1:s", "", ""},
-		{"unreachable, and nobody else loses it", "a/1:V b/1:v c/1:vd d/1:v", "", ""},
+		{"unreachable: no other voter is demoted", "a/1:V b/1:v c/1:vd d/1:v", "", ""},
 		{"one left: back to one", "a/1:V b/1:v", "", "b/1"},
-		{"one is leaving: nobody is demoted meanwhile", "a/1:V b/1:v c/1:vg", "", ""},
+		{"one is leaving: no voter is demoted meanwhile", "a/1:V b/1:v c/1:vg", "", ""},
 		{"one is leaving: its vote goes to another", "a/1:V b/1:v c/1:vg d/1:s", "d/1", ""},
-		{"about to leave: its vote goes, with others to vote", "a/1:V b/1:vl", "", "b/1"},
-		{"two of a datacenter, also one that does not answer", "a/1:V b/1:vl b/2:vld", "", "b/1 b/2"},
-		{"first the heirs", "a/1:V b/1:vl b/2:vl c/1:s d/1:s", "c/1 d/1", ""},
-		{"the leader is about to leave: an heir at once", "a/1:Vl b/1:h", "b/1", ""},
-		{"the leader itself hands over first", "a/1:Vl b/1:v", "", ""},
-		{"nobody else is there", "a/1:Vl a/2:vl", "", ""},
-		{"not while others do not answer", "a/1:V b/1:vl c/1:vd", "", ""},
-		{"the only voter is leaving: it needs an heir at once", "a/1:Vg b/1:h", "b/1", ""},
+		{"about to leave: it loses its vote when others vote", "a/1:V b/1:vl", "", "b/1"},
+		{"about to leave: two of a datacenter, one of which does not answer", "a/1:V b/1:vl b/2:vld", "", "b/1 b/2"},
+		{"about to leave: first promote the successors", "a/1:V b/1:vl b/2:vl c/1:s d/1:s", "c/1 d/1", ""},
+		{"the leader is about to leave: its successor need not be stable", "a/1:Vl b/1:h", "b/1", ""},
+		{"the leader is about to leave: it keeps its vote until it has handed over", "a/1:Vl b/1:v", "", ""},
+		{"about to leave: the only datacenter", "a/1:Vl a/2:vl", "", ""},
+		{"about to leave: not while others do not answer", "a/1:V b/1:vl c/1:vd", "", ""},
+		{"the only voter is leaving: its successor need not be stable", "a/1:Vg b/1:h", "b/1", ""},
 		{"five lose two datacenters", "a/1:V b/1:v c/1:v d/1:vg e/1:vg f/1:s", "", ""},
-		{"two of them have gone", "a/1:V b/1:v c/1:v f/1:s g/1:s", "f/1 g/1", ""},
-		{"the dead get no vote", "a/1:V b/1:d c/1:s d/1:d", "", ""},
+		{"two of them are removed", "a/1:V b/1:v c/1:v f/1:s g/1:s", "f/1 g/1", ""},
+		{"a dead member gets no vote", "a/1:V b/1:d c/1:s d/1:d", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			promote, demote := planVoters(parseMembers(tc.members))
@@ -81,7 +81,7 @@ func TestMembershipFollowsTheCatalogButKeepsAQuorum(t *testing.T) {
 		handOver                                      bool
 	}{
 		{name: "equal", members: "a/1:V b/1:v", catalog: "a/1 b/1"},
-		{name: "no catalog yet: nobody is removed", members: "a/1:Vg", catalog: ""},
+		{name: "no catalog yet: no member is removed", members: "a/1:Vg", catalog: ""},
 		{name: "joined", members: "a/1:V", catalog: "a/1 b/1", add: "b/1"},
 		{name: "left", members: "a/1:V b/1:v c/1:vg", catalog: "a/1 b/1", remove: "c/1"},
 		{name: "two left at once", members: "a/1:V b/1:vg c/1:vg", catalog: "a/1", remove: "b/1 c/1"},
@@ -103,7 +103,7 @@ func TestMembershipFollowsTheCatalogButKeepsAQuorum(t *testing.T) {
 			assert.Equal(t, tc.add, join(plan.add), "add")
 			assert.Equal(t, tc.remove, join(plan.remove), "remove")
 			assert.Equal(t, tc.deferred, join(plan.deferred), "deferred")
-			assert.Equal(t, tc.handOver, plan.handOver, "hand over")
+			assert.Equal(t, tc.handOver, plan.leaderLeaves, "hand over")
 		})
 	}
 }

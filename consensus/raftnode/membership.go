@@ -10,73 +10,83 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// reconcileMembership takes the next steps towards the catalog. Whatever fails
-// is tried again at the next look.
-func (n *Node) reconcileMembership(ctx context.Context, inst *instance, lead *leadership) {
-	n.reconfiguring <- struct{}{}
-	defer func() { <-n.reconfiguring }()
+// maintainMembership keeps raft's members equal to the gateways of the catalog
+// until ctx ends. It checks them when the catalog changes and when autopilot has
+// checked the health of the members.
+func (l *leadership) maintainMembership(ctx context.Context) {
+	for {
+		changed := l.node.Changed()
+		l.reconcileMembership(ctx)
+		select {
+		case <-changed:
+		case <-l.check:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// checkMembership makes maintainMembership check the members again.
+func (l *leadership) checkMembership() {
+	select {
+	case l.check <- struct{}{}:
+	default:
+	}
+}
+
+// reconcileMembership takes the next steps towards the catalog. A step that fails
+// is repeated at the next check.
+func (l *leadership) reconcileMembership(ctx context.Context) {
+	l.node.reconfiguration.lock()
+	defer l.node.reconfiguration.unlock()
 	var gateways []catalog.GatewayID
-	for _, g := range n.View().Gateways() {
+	for _, g := range l.node.View().Gateways() {
 		gateways = append(gateways, g.ID())
 	}
-	members := n.members(inst, lead)
+	members := l.members()
 	plan := planMembership(members, gateways)
+	timeout := l.inst.timers.ElectionTimeout
 	for _, id := range plan.add {
-		n.reconfigure(ctx, "add", id, func() raft.IndexFuture {
-			return inst.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), 0, inst.timers.Election)
+		l.reconfigure(ctx, "add", id, func() raft.IndexFuture {
+			return l.inst.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), 0, timeout)
 		})
 	}
 	for _, id := range plan.remove {
-		n.reconfigure(ctx, "remove", id, func() raft.IndexFuture {
-			return inst.raft.RemoveServer(raft.ServerID(id), 0, inst.timers.Election)
+		l.reconfigure(ctx, "remove", id, func() raft.IndexFuture {
+			return l.inst.raft.RemoveServer(raft.ServerID(id), 0, timeout)
 		})
 	}
 	for _, id := range plan.deferred {
-		n.log.Warn("member stays: the others have no quorum without it", "peer", id)
+		l.node.log.Warn("a gateway that left the catalog keeps its vote for now: without it the other voters have no quorum", "gateway", id)
 	}
-	if plan.handOver && len(plan.remove) == 0 {
-		if err := n.transferTo(inst, successor(members)); err != nil {
-			n.log.Info("this leader leaves and cannot hand over yet", "err", err)
+	if plan.leaderLeaves && len(plan.remove) == 0 {
+		if err := l.transferTo(successor(members)); err != nil {
+			l.node.log.Info("this leader of the catalog leaves and cannot transfer leadership yet", "err", err)
 		}
 	}
 }
 
 // reconfigure makes one change and waits until it is committed.
-func (n *Node) reconfigure(ctx context.Context, verb string, id catalog.GatewayID, change func() raft.IndexFuture) {
+func (l *leadership) reconfigure(ctx context.Context, verb string, id catalog.GatewayID, change func() raft.IndexFuture) {
 	if ctx.Err() != nil {
 		return
 	}
 	if err := change().Error(); err != nil {
-		n.log.Info("membership change failed, will try again", "change", verb, "peer", id, "err", err)
+		l.node.log.Info("failed to change raft's members; will retry", "change", verb, "gateway", id, "err", err)
 		return
 	}
-	n.log.Info("membership changed", "change", verb, "peer", id)
+	l.node.log.Info("changed raft's members", "change", verb, "gateway", id)
 }
 
-// transferTo hands leadership to a voter; an empty id is nobody.
-func (n *Node) transferTo(inst *instance, to catalog.GatewayID) error {
+// transferTo transfers leadership to a voter; to is empty if there is none that
+// could lead.
+func (l *leadership) transferTo(to catalog.GatewayID) error {
 	if to == "" {
-		return errors.New("no healthy voter to hand leadership to")
+		return errors.New("there is no healthy voter to transfer leadership to")
 	}
-	if err := inst.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error(); err != nil {
+	if err := l.inst.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error(); err != nil {
 		return fmt.Errorf("transfer leadership to %s: %w", to, err)
 	}
-	n.log.Info("leadership handed over", "to", to)
+	l.node.log.Info("transferred the leadership of the catalog", "gateway", to)
 	return nil
-}
-
-// handOver gives leadership away before this member stops, so that the others
-// need no election.
-func (n *Node) handOver(inst *instance) {
-	if inst.raft.State() != raft.Leader {
-		return
-	}
-	lead := &leadership{term: inst.raft.CurrentTerm()}
-	to := successor(n.members(inst, lead))
-	if to == "" {
-		return
-	}
-	if err := n.transferTo(inst, to); err != nil {
-		n.log.Warn("leadership not handed over, the others will elect", "err", err)
-	}
 }

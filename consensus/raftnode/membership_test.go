@@ -54,10 +54,10 @@ func TestAVoterThatLeavesIsReplacedByANonVoter(t *testing.T) {
 			}
 		}
 		_, err := leaver.Node.Propose(context.Background(), consensustest.NewLeave(leaver.ID))
-		require.NoError(t, err, "it need not hear of what follows")
+		require.NoError(t, err, "it does not wait for its local copy")
 		leaver.Stop()
 		c.WaitVoters(3)
-		c.Until("the leaver to be gone", func() bool {
+		c.Until("the leaver to be removed", func() bool {
 			return len(leader.Node.Status().Peers) == 3
 		})
 		require.NotContains(t, voters(t, leader), leaver.ID)
@@ -99,28 +99,28 @@ func TestALeaderThatLeavesHandsOverFirst(t *testing.T) {
 	})
 }
 
-func TestTheOnlyVoterLeavesToItsHeir(t *testing.T) {
+func TestTheOnlyVoterIsReplacedBeforeItLeaves(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 2, consensustest.Options{})
 		leader := c.Leader()
-		heir := others(c, leader)[0]
+		successor := others(c, leader)[0]
 		_, err := leader.Node.Propose(context.Background(), consensustest.NewLeave(leader.ID))
 		require.NoError(t, err)
-		c.Until("the heir to be alone", func() bool {
-			_, healthy := heir.Voters()
-			return len(heir.Node.Status().Peers) == 1 && healthy == 1
+		c.Until("the successor to be the only member", func() bool {
+			_, healthy := successor.Voters()
+			return len(successor.Node.Status().Peers) == 1 && healthy == 1
 		})
 		leader.Stop()
-		write(t, heir, consensustest.Key{Owner: heir.ID, Name: "web"}, "x")
+		write(t, successor, consensustest.Key{Owner: successor.ID, Name: "web"}, "x")
 	})
 }
 
-func TestARemovedMemberThatGoesOnDoesNotDisturb(t *testing.T) {
+func TestARemovedMemberThatKeepsRunningDoesNotDisturbTheOthers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 4, consensustest.Options{})
 		leader := c.Leader()
 		leaver := others(c, leader)[0]
-		c.Network.Isolate(leaver.ID) // it does not even hear that it was removed
+		c.Network.Isolate(leaver.ID) // it does not learn that it was removed
 		results, err := leader.Node.Propose(context.Background(), consensustest.NewLeave(leaver.ID))
 		require.NoError(t, err)
 		require.Nil(t, results[0].Refusal)
@@ -164,18 +164,18 @@ func TestLeadershipIsTransferredOnRequest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		leader := c.Leader()
-		target, asked := others(c, leader)[0], others(c, leader)[1]
-		require.NoError(t, asked.Node.TransferLeader(context.Background(), target.ID))
+		target, caller := others(c, leader)[0], others(c, leader)[1]
+		require.NoError(t, caller.Node.TransferLeader(context.Background(), target.ID))
 		require.Equal(t, target.ID, c.Leader().ID)
-		require.NoError(t, asked.Node.TransferLeader(context.Background(), ""))
+		require.NoError(t, caller.Node.TransferLeader(context.Background(), ""))
 		require.NotEqual(t, target.ID, c.Leader().ID)
-		err := asked.Node.TransferLeader(context.Background(), "nobody/gw")
+		err := caller.Node.TransferLeader(context.Background(), "none/gw")
 		require.ErrorIs(t, err, consensus.ErrRejected)
-		require.ErrorContains(t, err, "nobody/gw is not a member")
+		require.ErrorContains(t, err, "none/gw is not a member")
 	})
 }
 
-func TestRemovePeerTakesADeadVoteAndKeepsAQuorum(t *testing.T) {
+func TestRemovePeerRemovesADeadVoterButKeepsAQuorum(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 5, consensustest.Options{})
 		leader := c.Leader()
@@ -188,8 +188,8 @@ func TestRemovePeerTakesADeadVoteAndKeepsAQuorum(t *testing.T) {
 		require.NoError(t, rest[2].Node.RemovePeer(context.Background(), rest[0].ID))
 		require.NoError(t, rest[2].Node.RemovePeer(context.Background(), rest[1].ID))
 		c.WaitVoters(3)
-		require.NoError(t, rest[2].Node.RemovePeer(context.Background(), leader.ID), "it hands over, then its heir removes it")
+		require.NoError(t, rest[2].Node.RemovePeer(context.Background(), leader.ID), "it hands over, then its successor removes it")
 		require.NotEqual(t, leader.ID, c.Leader().ID)
-		require.ErrorIs(t, rest[2].Node.RemovePeer(context.Background(), "nobody/gw"), consensus.ErrRejected)
+		require.ErrorIs(t, rest[2].Node.RemovePeer(context.Background(), "none/gw"), consensus.ErrRejected)
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -16,52 +15,70 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Node is one member's copy of the catalog and its part in consensus.
+// Node is one member: its copy of the catalog and its raft. Its methods may be
+// called concurrently.
 type Node struct {
-	conf     Config
+	cfg      Config
 	log      *slog.Logger
 	store    *store
-	machine  *machine
+	fsm      *fsm
 	contacts *contacts
 	session  *session
-	queue    chan *proposal // from callers to the batcher
+	batcher  *batcher
+	life     lifecycle
 
-	timers   atomic.Pointer[Timers]
-	instance atomic.Pointer[instance]   // raft; nil while it does not run
-	leading  atomic.Pointer[leadership] // set while this member leads and knows all that is committed
+	timers        atomic.Pointer[Timers]
+	timersChanged chan struct{}              // size 1
+	instance      atomic.Pointer[instance]   // raft; nil while it does not run
+	leadership    atomic.Pointer[leadership] // set while this member leads and its first barrier is applied
 
-	retimed chan struct{} // size 1: the timers changed
+	// reconfiguration is held over each change of the raft configuration, from
+	// the check of the members' health to the commit of the change.
+	reconfiguration chanMutex
+}
+
+// lifecycle is the way of a Node from Open to its end.
+type lifecycle struct {
+	started atomic.Bool
 	failed  chan error    // size 1: the first fatal error
 	done    chan struct{} // closed when Run has ended or Close was called
-	started atomic.Bool
 	closing sync.Once
-
-	// reconfiguring is held over each change of the raft configuration, from
-	// looking at who is healthy until the change is committed: that takes
-	// round trips, hence no mutex.
-	reconfiguring chan struct{} // size 1
 }
 
-// Open opens the data directory and loads what it knows. Nothing runs yet, and
-// View serves the newest state that was known to be committed. An error names
-// the path and the remedy; a directory is never emptied or begun anew.
-func Open(conf Config) (*Node, error) {
-	conf = conf.withDefaults()
-	if err := conf.validate(); err != nil {
+// chanMutex is a mutex that may be held over network round trips: in a synctest
+// bubble a goroutine that waits for it does not stop the clock.
+type chanMutex chan struct{}
+
+func newChanMutex() chanMutex { return make(chanMutex, 1) }
+
+func (m chanMutex) lock()   { m <- struct{}{} }
+func (m chanMutex) unlock() { <-m }
+
+// Open opens the data directory and loads its content. The node does not run
+// yet; View returns the newest state that is known to be committed. Errors
+// contain the path and the remedy; the content of a directory is never deleted.
+func Open(cfg Config) (*Node, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return openNode(conf)
+	return openNode(cfg)
 }
 
-func openNode(conf Config) (*Node, error) {
+func openNode(cfg Config) (*Node, error) {
 	n := &Node{
-		conf: conf, log: conf.Log, contacts: newContacts(), session: newSession(conf.ID),
-		queue: make(chan *proposal), retimed: make(chan struct{}, 1),
-		failed: make(chan error, 1), done: make(chan struct{}), reconfiguring: make(chan struct{}, 1),
+		cfg:             cfg,
+		log:             cfg.Log,
+		contacts:        newContacts(),
+		session:         newSession(cfg.ID),
+		batcher:         newBatcher(),
+		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
+		timersChanged:   make(chan struct{}, 1),
+		reconfiguration: newChanMutex(),
 	}
-	n.timers.Store(&conf.Timers)
-	n.machine = newMachine(n.fail)
-	s, err := openStore(conf.Dir, newBridge(conf.Log))
+	n.timers.Store(&cfg.Timers)
+	n.fsm = newFSM(n.fail)
+	s, err := openStore(cfg.Dir, newLogger(cfg.Log))
 	if err != nil {
 		return nil, err
 	}
@@ -72,107 +89,25 @@ func openNode(conf Config) (*Node, error) {
 	return n, nil
 }
 
-func (c Config) validate() error {
-	switch {
-	case c.ID == "":
-		return errors.New("raftnode: ID is empty: set the gateway id")
-	case c.Dir == "":
-		return errors.New("raftnode: Dir is empty: set the data directory")
-	case c.Network == nil:
-		return errors.New("raftnode: Network is nil")
-	case c.Remote == nil:
-		return errors.New("raftnode: Remote is nil")
-	}
-	return c.Timers.validate()
-}
-
-// load replays what the directory holds and checks that it is ours.
-func (n *Node) load() error {
-	// A foreign directory is told apart before its content is read.
-	if err := claim(n.conf, ""); err != nil {
-		return err
-	}
-	if err := n.replay(); err != nil {
-		return err
-	}
-	return claim(n.conf, n.federation())
-}
-
-func (n *Node) federation() string {
-	f, _ := n.machine.state.View().Federation()
-	return f.ID
-}
-
-// replay brings the machine to the applied mark: the newest snapshot, then the
-// entries that are known to be committed. See machine.
-func (n *Node) replay() error {
-	meta, err := n.store.newestSnapshot()
-	if err != nil {
-		return err
-	}
-	var from uint64
-	if meta != nil {
-		from = meta.Index
-		if err := n.loadSnapshot(meta); err != nil {
-			return err
-		}
-	}
-	if err := n.store.verifyLog(from); err != nil {
-		return err
-	}
-	mark, err := n.store.appliedMark()
-	if err != nil {
-		return err
-	}
-	for index := from + 1; index <= mark; index++ {
-		var entry raft.Log
-		if err := n.store.bolt.GetLog(index, &entry); err != nil {
-			if errors.Is(err, raft.ErrLogNotFound) { // the mark may lie behind a restored snapshot
-				break
-			}
-			return corrupt(filepath.Join(n.conf.Dir, logFile), err)
-		}
-		if entry.Type != raft.LogCommand {
-			continue
-		}
-		if err, ok := n.machine.Apply(&entry).(error); ok {
-			return err
-		}
-	}
-	return nil
-}
-
-func (n *Node) loadSnapshot(meta *raft.SnapshotMeta) error {
-	path := filepath.Join(n.conf.Dir, snapshotsDir, meta.ID)
-	_, source, err := n.store.snaps.Open(meta.ID)
-	if err != nil {
-		return corrupt(path, err)
-	}
-	if err := n.machine.Restore(source); err != nil {
-		return corrupt(path, err)
-	}
-	return nil
-}
-
-// Bootstrap makes this member the only voter of a new catalog. It must come
-// before Run, and refuses a directory that holds anything.
+// Bootstrap makes this member the only voter of a new catalog. It must be called
+// before Run, and fails when the directory holds a catalog.
 func (n *Node) Bootstrap() error {
-	if n.started.Load() {
-		return errors.New("bootstrap the catalog: it runs already")
+	if n.life.started.Load() {
+		return errors.New("bootstrap the catalog: it is already running")
 	}
 	has, err := n.store.hasState()
 	if err != nil {
 		return err
 	}
 	if has {
-		return fmt.Errorf("bootstrap the catalog: %s holds one already: "+
-			"start without bootstrapping, or leave that federation first", n.conf.Dir)
+		return fmt.Errorf("bootstrap the catalog: %s already holds one: "+
+			"start without bootstrapping, or leave that federation first", n.cfg.Dir)
 	}
-	servers := raft.Configuration{Servers: []raft.Server{voter(n.conf.ID)}}
-	trans := offlineTransport(n.conf.ID)
+	servers := raft.Configuration{Servers: []raft.Server{voter(n.cfg.ID)}}
+	trans := offlineTransport(n.cfg.ID)
 	err = raft.BootstrapCluster(n.raftConfig(), n.store.bolt, n.store.bolt, n.store.snaps, trans, servers)
 	if err != nil {
-		return fmt.Errorf("bootstrap the catalog: %w", explain(n.conf.Dir, err))
+		return fmt.Errorf("bootstrap the catalog: %w", explain(n.cfg.Dir, err))
 	}
 	return nil
 }
@@ -181,24 +116,25 @@ func voter(id catalog.GatewayID) raft.Server {
 	return raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)}
 }
 
-// offlineTransport stands in where raft wants a transport but sends nothing.
+// offlineTransport returns a transport for operations of raft that require one
+// but send nothing.
 func offlineTransport(id catalog.GatewayID) raft.Transport {
 	_, trans := raft.NewInmemTransport(raft.ServerAddress(id))
 	return trans
 }
 
-// fail notes the first fatal error and ends Run.
+// fail ends Run with err, unless an earlier call did.
 func (n *Node) fail(err error) {
 	select {
-	case n.failed <- err:
+	case n.life.failed <- err:
 	default:
 	}
 }
 
-// Close releases the directory of a node that was opened and never run. Run
-// closes its node itself.
+// Close releases the directory of a node that was opened and never run. After
+// Run it does nothing: Run closes its node.
 func (n *Node) Close() error {
-	if n.started.Load() {
+	if n.life.started.Load() {
 		return nil
 	}
 	return n.close()
@@ -206,48 +142,50 @@ func (n *Node) Close() error {
 
 func (n *Node) close() error {
 	var err error
-	n.closing.Do(func() {
-		close(n.done)
+	n.life.closing.Do(func() {
+		close(n.life.done)
 		err = errors.Join(n.closeNetwork(), n.store.Close())
 	})
 	return err
 }
 
-// closeNetwork ends Accept. Recover has no network; closing twice is no error.
+// closeNetwork ends Accept. It may be called twice. A node that Recover opened
+// has no network.
 func (n *Node) closeNetwork() error {
-	if n.conf.Network == nil {
+	if n.cfg.Network == nil {
 		return nil
 	}
-	if err := n.conf.Network.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := n.cfg.Network.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("close network: %w", err)
 	}
 	return nil
 }
 
-// View returns the own copy of the catalog as it is now.
-func (n *Node) View() *catalog.View { return n.machine.state.View() }
+// View returns the current local copy of the catalog.
+func (n *Node) View() *catalog.View { return n.fsm.state.View() }
 
-// Changed returns a channel that is closed at the next change of View. Take the
-// channel first, then the view: so no change is missed.
+// Changed returns a channel that is closed at the next change of View. A caller
+// that gets the channel before the view misses no change.
 func (n *Node) Changed() <-chan struct{} {
-	_, changed := n.machine.applied()
+	_, changed := n.fsm.applied()
 	return changed
 }
 
-// Seed gives a newcomer the catalog as the member that admitted it encoded it
-// (View.Encode), so that it knows its peers before they send it the log. It
-// does nothing when the directory holds newer state, and must come before Run.
+// Seed gives a new member the catalog as the member that admitted it encoded it
+// (View.Encode), so that it has the addresses of the others before they send it
+// the log. It does nothing when the directory holds newer state, and must be
+// called before Run.
 func (n *Node) Seed(view *catalog.View) error {
-	if n.started.Load() {
-		return errors.New("seed the catalog: it runs already")
+	if n.life.started.Load() {
+		return errors.New("seed the catalog: it is already running")
 	}
-	return n.machine.seed(view)
+	return n.fsm.seed(view)
 }
 
-// waitApplied waits until the own copy has the command with that index.
+// waitApplied waits until the command with that index is in the local copy.
 func (n *Node) waitApplied(ctx context.Context, index uint64) error {
 	for {
-		have, changed := n.machine.applied()
+		have, changed := n.fsm.applied()
 		if have >= index {
 			return nil
 		}
@@ -255,7 +193,7 @@ func (n *Node) waitApplied(ctx context.Context, index uint64) error {
 		case <-changed:
 		case <-ctx.Done():
 			return fmt.Errorf("wait for index %d, have %d: %w", index, have, ctx.Err())
-		case <-n.done:
+		case <-n.life.done:
 			return consensus.ErrClosed
 		}
 	}

@@ -12,20 +12,20 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// LeaderOperation is the leader's side of Remote.LeaderOperation. It fails with
-// ErrNotLeader or ErrRejected when nothing was done.
+// LeaderOperation is the leader's side of consensus.Remote.LeaderOperation. It
+// fails with consensus.ErrNotLeader or ErrRejected when it had no effect.
 func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation) error {
-	inst, lead := n.serving()
+	_, lead := n.serving()
 	if lead == nil {
 		return consensus.ErrNotLeader
 	}
 	switch op.Kind {
 	case consensus.TransferLeadership:
-		return n.transferLeadership(inst, lead, op.Target)
+		return lead.transfer(op.Target)
 	case consensus.RemoveMember:
-		return n.removeMember(inst, lead, op.Target)
+		return lead.removeMember(op.Target)
 	case consensus.RestoreArchive:
-		return n.restoreHere(ctx, inst, op.Archive)
+		return lead.restore(ctx, op.Archive)
 	case consensus.Abstain:
 		lead.abstain(op.Target, time.Now())
 		return nil
@@ -34,28 +34,28 @@ func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation
 	}
 }
 
-// TransferLeader makes to the leader; empty: a healthy voter that the leader
-// chooses. Any member may be asked.
+// TransferLeader makes the gateway to the leader; empty: a healthy voter that the
+// leader chooses. It may be called on any member.
 func (n *Node) TransferLeader(ctx context.Context, to catalog.GatewayID) error {
 	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.TransferLeadership, Target: to}, false)
 }
 
-// RemovePeer takes a member out of raft's configuration, for one that is dead
-// and whose vote blocks others. While its gateway is in the catalog it is taken
-// in again as a non-voter, and gets a vote only if it comes back.
+// RemovePeer removes a member from raft's configuration. It is for a member that
+// is dead and whose vote blocks the others. While its gateway is in the catalog
+// it is added again as a non-voter, and gets a vote only if it answers again.
 func (n *Node) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
 	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: id}, false)
 }
 
-// operate runs op on the leader, here or elsewhere.
+// operate executes op on the leader, which may be this member.
 func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation, once bool) error {
-	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
-	err := n.withLeader(ctx, attempt{
-		once: once,
-		here: func(ctx context.Context) error { return n.LeaderOperation(ctx, op) },
-		there: func(ctx context.Context, leader catalog.GatewayID) error {
-			return n.conf.Remote.LeaderOperation(ctx, leader, op)
+	err := n.callLeader(ctx, leaderCall{
+		once:  once,
+		local: func(ctx context.Context) error { return n.LeaderOperation(ctx, op) },
+		remote: func(ctx context.Context, leader catalog.GatewayID) error {
+			return n.cfg.Remote.LeaderOperation(ctx, leader, op)
 		},
 	})
 	if err != nil {
@@ -64,35 +64,36 @@ func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation, once b
 	return nil
 }
 
-func (n *Node) transferLeadership(inst *instance, lead *leadership, to catalog.GatewayID) error {
-	members := n.members(inst, lead)
-	if to == n.conf.ID {
+// transfer transfers leadership to a healthy voter; to is empty if any will do.
+func (l *leadership) transfer(to catalog.GatewayID) error {
+	members := l.members()
+	if to == l.node.cfg.ID {
 		return nil // it leads already
 	}
 	if to == "" {
 		to = successor(members)
 	}
 	if to == "" {
-		return reject(inst, lead, errors.New("no other healthy voter: see meshctl raft list-peers"))
+		return l.reject(errors.New("there is no other healthy voter: see meshctl raft list-peers"))
 	}
-	if err := eligible(members, to); err != nil {
-		return reject(inst, lead, err)
+	if err := checkSuccessor(members, to); err != nil {
+		return l.reject(err)
 	}
-	if err := n.transferTo(inst, to); err != nil {
+	if err := l.transferTo(to); err != nil {
 		return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
 	}
 	return nil
 }
 
-// eligible says why to cannot lead.
-func eligible(members []member, to catalog.GatewayID) error {
+// checkSuccessor returns the reason why to cannot lead; nil: it can.
+func checkSuccessor(members []member, to catalog.GatewayID) error {
 	for _, m := range members {
 		switch {
 		case m.id != to:
 		case !m.voter:
 			return fmt.Errorf("%s has no vote: choose a voter", to)
 		case !m.healthy:
-			return fmt.Errorf("%s does not answer or is behind: choose a healthy voter", to)
+			return fmt.Errorf("%s does not answer or its log lags: choose a healthy voter", to)
 		default:
 			return nil
 		}
@@ -104,37 +105,38 @@ func notMember(id catalog.GatewayID) error {
 	return fmt.Errorf("%s is not a member: see meshctl raft list-peers", id)
 }
 
-// reject is the leader's no. One that leads for less time than it takes to hear
-// from everybody cannot tell who is healthy yet: it asks to be asked again.
-func reject(inst *instance, lead *leadership, err error) error {
-	if time.Since(lead.began) < inst.timers.contactThreshold() {
-		return fmt.Errorf("%w for long: %w", consensus.ErrNotLeader, err)
+// reject returns the error of an operation that must not be executed. A leader
+// that is new does not have the health of all members yet, so that the caller
+// has to retry.
+func (l *leadership) reject(err error) error {
+	if time.Since(l.began) < l.inst.timers.contactThreshold() {
+		return fmt.Errorf("%w for long enough: %w", consensus.ErrNotLeader, err)
 	}
 	return fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 }
 
-// removeMember removes any member but the leader, which hands over and lets its
-// successor do it.
-func (n *Node) removeMember(inst *instance, lead *leadership, id catalog.GatewayID) error {
-	if id == n.conf.ID {
-		if err := n.transferLeadership(inst, lead, ""); err != nil {
+// removeMember removes any member but the leader, which transfers leadership and
+// lets its successor do it.
+func (l *leadership) removeMember(id catalog.GatewayID) error {
+	if id == l.node.cfg.ID {
+		if err := l.transfer(""); err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: handed over to remove %s", consensus.ErrNotLeader, id)
+		return fmt.Errorf("%w: transferred leadership to remove %s", consensus.ErrNotLeader, id)
 	}
-	n.reconfiguring <- struct{}{}
-	defer func() { <-n.reconfiguring }()
-	members := n.members(inst, lead)
+	l.node.reconfiguration.lock()
+	defer l.node.reconfiguration.unlock()
+	members := l.members()
 	rest := without(members, id)
 	if len(rest) == len(members) {
-		return reject(inst, lead, notMember(id))
+		return l.reject(notMember(id))
 	}
-	if withoutQuorum(rest) {
-		return reject(inst, lead, fmt.Errorf("without %s the remaining voters have no quorum: bring one back first", id))
+	if lacksQuorum(rest) {
+		return l.reject(fmt.Errorf("without %s the remaining voters have no quorum: bring another voter back first", id))
 	}
-	err := inst.raft.RemoveServer(raft.ServerID(id), 0, inst.timers.Election).Error()
+	err := l.inst.raft.RemoveServer(raft.ServerID(id), 0, l.inst.timers.ElectionTimeout).Error()
 	if err == nil {
-		n.log.Info("membership changed", "change", "remove", "peer", id, "by", "operator")
+		l.node.log.Info("changed raft's members on request", "change", "remove", "gateway", id)
 		return nil
 	}
 	if errors.Is(err, raft.ErrNotLeader) {

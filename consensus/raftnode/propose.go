@@ -12,22 +12,24 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// Propose writes commands, in order, from any member. It returns one result for
-// each, some of which may be refusals, when the own copy has them all: what was
-// written can be read here at once. (Not so for one that takes this member out.)
+// Propose writes commands to the catalog, in order. It may be called on any
+// member. It returns one result for each command, which can be a refusal, when
+// the local copy has them all, so that View includes what was written. It does
+// not wait for the local copy after a command that removes this member.
 //
-// It retries over changes of leader until ctx or Config.ProposeTimeout ends; a
-// command is applied at most once however often it was sent. It fails with
-// ErrNoLeader (and ErrUncertain when something was sent), ErrRejected, ErrClosed,
-// or, with results, ErrBehind. Commands are not changed.
+// It retries when the leader changes, until ctx or Config.ProposeTimeout ends; a
+// command is applied at most once, however often it was sent. It fails with
+// consensus.ErrNoLeader (which also matches ErrUncertain if something was sent),
+// ErrRejected, ErrClosed or, with results, ErrBehind. The commands are not
+// modified.
 func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
 	results, err := n.submit(ctx, cmds)
 	if err != nil {
 		return results, err
 	}
-	if n.endsMembership(cmds) {
+	if n.removesSelf(cmds) {
 		return results, nil
 	}
 	var index uint64
@@ -40,18 +42,18 @@ func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catal
 	return results, nil
 }
 
-// Submit is Propose without the wait for the own copy. It is for the write by
-// which this member leaves: after it, nobody sends it the log any more.
+// Submit is Propose without the wait for the local copy. It is for the command
+// with which this member leaves, after which it is not sent the log.
 func (n *Node) Submit(ctx context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, n.conf.ProposeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
 	return n.submit(ctx, cmds)
 }
 
 func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
 	var results []catalog.Result
-	for _, piece := range split(cmds) {
-		r, err := n.deliver(ctx, piece)
+	for _, piece := range splitCommands(cmds) {
+		r, err := n.writeThroughLeader(ctx, piece)
 		results = append(results, r...)
 		if err != nil {
 			return results, fmt.Errorf("write to the catalog: %w", err)
@@ -60,29 +62,29 @@ func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog
 	return results, nil
 }
 
-// endsMembership says whether commands take this member out: then nobody sends
-// it the log any more, and to wait for it is in vain.
-func (n *Node) endsMembership(cmds []*catalogpb.Command) bool {
-	own := n.conf.ID.Datacenter()
+// removesSelf reports whether a command removes this member: then it is not sent
+// the log, and its local copy never has the command.
+func (n *Node) removesSelf(cmds []*catalogpb.Command) bool {
+	own := string(n.cfg.ID.Datacenter())
 	return slices.ContainsFunc(cmds, func(c *catalogpb.Command) bool {
-		return c.GetLeave().GetDatacenter() == string(own) || c.GetRemoveGateway().GetGateway() == string(n.conf.ID)
+		return c.GetLeave().GetDatacenter() == own || c.GetRemoveGateway().GetGateway() == string(n.cfg.ID)
 	})
 }
 
-// deliver writes one entry's worth of commands.
-func (n *Node) deliver(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+// writeThroughLeader writes the commands of one entry.
+func (n *Node) writeThroughLeader(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
 	stamped, release := n.session.stamp(cmds, time.Now())
 	defer release()
 	var results []catalog.Result
-	err := n.withLeader(ctx, attempt{
-		here: func(ctx context.Context) (err error) {
-			results, err = n.apply(ctx, stamped)
+	err := n.callLeader(ctx, leaderCall{
+		local: func(ctx context.Context) (err error) {
+			results, err = n.writeAsLeader(ctx, stamped)
 			return err
 		},
-		there: func(ctx context.Context, leader catalog.GatewayID) (err error) {
-			results, err = n.conf.Remote.Apply(ctx, leader, stamped)
+		remote: func(ctx context.Context, leader catalog.GatewayID) (err error) {
+			results, err = n.cfg.Remote.Apply(ctx, leader, stamped)
 			if err == nil && len(results) != len(stamped) {
-				err = fmt.Errorf("%w: %s gave %d results for %d commands", consensus.ErrUncertain, leader, len(results), len(stamped))
+				err = fmt.Errorf("%w: %s returned %d results for %d commands", consensus.ErrUncertain, leader, len(results), len(stamped))
 			}
 			return err
 		},
@@ -93,9 +95,9 @@ func (n *Node) deliver(ctx context.Context, cmds []*catalogpb.Command) ([]catalo
 	return results, nil
 }
 
-// ApplyForwarded is the leader's side of Remote.Apply. The caller has checked
-// that the commands' author is the member that sent them. It fails with
-// ErrNotLeader or ErrRejected when nothing was written.
+// ApplyForwarded is the leader's side of consensus.Remote.Apply. The caller must
+// have checked that the author of the commands is the member that sent them. It
+// fails with consensus.ErrNotLeader or ErrRejected when nothing was written.
 func (n *Node) ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
 	for i, cmd := range cmds {
 		if cmd.GetClient() == "" || cmd.GetSequence() == 0 {
@@ -105,27 +107,28 @@ func (n *Node) ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([
 	if sizeOf(cmds) > maxEntry && len(cmds) > 1 {
 		return nil, fmt.Errorf("%w: %d commands exceed %d bytes: send fewer at once", consensus.ErrRejected, len(cmds), maxEntry)
 	}
-	return n.apply(ctx, cmds)
+	return n.writeAsLeader(ctx, cmds)
 }
 
-// check is what the leader looks at before a command goes into the log.
-func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
+// checkCommand refuses what must not be in the log. An error that is a
+// *catalog.Refusal is the result of the command.
+func (n *Node) checkCommand(cmd *catalogpb.Command, now time.Time) error {
 	if err := catalog.Check(cmd, now); err != nil {
 		return err
 	}
 	return n.checkRemoval(cmd, now)
 }
 
-// apply writes commands as the leader. A command that check refuses is
-// answered without being written: in the log, one that some member does not
-// know would stop that member.
-func (n *Node) apply(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+// writeAsLeader writes commands to the log. It does not write a command that
+// checkCommand refuses: an unknown command in the log stops the member that
+// applies it.
+func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
 	results := make([]catalog.Result, len(cmds))
 	var passed []*catalogpb.Command
 	var places []int
 	for i, cmd := range cmds {
 		var refusal *catalog.Refusal
-		err := n.check(cmd, time.Now())
+		err := n.checkCommand(cmd, time.Now())
 		switch {
 		case err == nil:
 			passed, places = append(passed, cmd), append(places, i)
@@ -140,7 +143,7 @@ func (n *Node) apply(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.
 	if len(passed) == 0 {
 		return results, nil
 	}
-	written, err := n.enqueue(ctx, newProposal(passed))
+	written, err := n.batcher.propose(ctx, newProposal(passed), n.life.done)
 	if err != nil {
 		return nil, err
 	}
@@ -148,22 +151,4 @@ func (n *Node) apply(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.
 		results[place] = written[i]
 	}
 	return results, nil
-}
-
-func (n *Node) enqueue(ctx context.Context, p *proposal) ([]catalog.Result, error) {
-	select {
-	case n.queue <- p:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", consensus.ErrNotLeader, ctx.Err())
-	case <-n.done:
-		return nil, consensus.ErrClosed
-	}
-	select {
-	case v := <-p.done:
-		return v.results, v.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", consensus.ErrUncertain, ctx.Err())
-	case <-n.done:
-		return nil, fmt.Errorf("%w: %w", consensus.ErrUncertain, consensus.ErrClosed)
-	}
 }

@@ -14,22 +14,24 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Recovery is what Recover needs.
+// Recovery configures Recover. All fields but Log are required.
 type Recovery struct {
 	Dir    string
-	ID     catalog.GatewayID
-	Voters []catalog.GatewayID // who will vote from now on; ID must be one of them
+	ID     catalog.GatewayID   // of this gateway
+	Voters []catalog.GatewayID // the new voters; ID must be one of them
 	Now    time.Time           // names the backup
-	Log    *slog.Logger
+	Log    *slog.Logger        // nil: silent
 }
 
-// Recover gives the catalog in a directory new voters, offline, when its quorum
-// is lost for good. It returns where it put a copy of what was there before.
+// Recover gives the catalog in a directory new voters, offline, after its quorum
+// is lost permanently. It returns the directory with a copy of the previous
+// state.
 //
-// meshd must be stopped on all that remain, and Recover be run on each of them
-// with the same voters; a member that is not recovered and comes back must start
-// with an empty directory. What the lost members had acknowledged and this one
-// never received is gone; what it received but nobody acknowledged is kept.
+// meshd must be stopped on all remaining gateways, and Recover must be run on
+// each of them with the same voters; a member that is not recovered and comes
+// back must start with an empty directory. Writes that the lost members
+// acknowledged and this one never received are lost; writes that this one
+// received without an acknowledgement are kept.
 func Recover(r Recovery) (backup string, err error) {
 	if r.Log == nil {
 		r.Log = slog.New(slog.DiscardHandler)
@@ -42,19 +44,19 @@ func Recover(r Recovery) (backup string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	if err := r.checkMembers(n.View()); err != nil {
+	if err := r.checkVoters(n.View()); err != nil {
 		return "", err
 	}
 	backup = filepath.Join(r.Dir, "before-recover-"+r.Now.UTC().Format("20060102T150405Z"))
-	if err := copyState(r.Dir, backup); err != nil {
+	if err := backUp(r.Dir, backup); err != nil {
 		return "", fmt.Errorf("recover: %w", explain(backup, err))
 	}
-	var conf raft.Configuration
+	var configuration raft.Configuration
 	for _, id := range r.Voters {
-		conf.Servers = append(conf.Servers, voter(id))
+		configuration.Servers = append(configuration.Servers, voter(id))
 	}
-	m := newMachine(n.fail)
-	err = raft.RecoverCluster(n.raftConfig(), m, n.store.bolt, n.store.bolt, n.store.snaps, offlineTransport(r.ID), conf)
+	machine := newFSM(n.fail)
+	err = raft.RecoverCluster(n.raftConfig(), machine, n.store.bolt, n.store.bolt, n.store.snaps, offlineTransport(r.ID), configuration)
 	if err != nil {
 		return backup, fmt.Errorf("recover %s: %w", r.Dir, err)
 	}
@@ -77,27 +79,27 @@ func (r Recovery) validate() error {
 		return err
 	}
 	if !has {
-		return fmt.Errorf("recover: %s holds no catalog: check the data directory, or join the federation anew", r.Dir)
+		return fmt.Errorf("recover: %s holds no catalog: check the data directory, or join the federation again", r.Dir)
 	}
 	return nil
 }
 
 // open opens the directory as a node that cannot run.
 func (r Recovery) open() (*Node, error) {
-	conf := Config{ID: r.ID, Dir: r.Dir, Timers: LAN(), Log: r.Log}.withDefaults()
+	cfg := Config{ID: r.ID, Dir: r.Dir, Timers: LAN(), Log: r.Log}.withDefaults()
 	have, err := readIdentity(r.Dir)
 	if err != nil {
 		return nil, err
 	}
 	if have.Gateway == "" {
-		return nil, fmt.Errorf("recover: %s has no %s: it does not say whose it is", r.Dir, identityFile)
+		return nil, fmt.Errorf("recover: %s has no %s: the gateway that it belongs to is unknown", r.Dir, identityFile)
 	}
-	return openNode(conf)
+	return openNode(cfg)
 }
 
-// checkMembers refuses voters that the catalog does not know. A catalog that is
-// not known to hold a federation says nothing about them.
-func (r Recovery) checkMembers(view *catalog.View) error {
+// checkVoters fails if a voter is not in the catalog. It accepts all voters if
+// the catalog contains no federation.
+func (r Recovery) checkVoters(view *catalog.View) error {
 	if _, known := view.Federation(); !known {
 		return nil
 	}
@@ -109,8 +111,8 @@ func (r Recovery) checkMembers(view *catalog.View) error {
 	return nil
 }
 
-// copyState copies what Recover is going to change.
-func copyState(dir, backup string) error {
+// backUp copies what Recover is about to change.
+func backUp(dir, backup string) error {
 	if err := os.Mkdir(backup, 0o700); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
-// remove asks by to remove the datacenter of gone.
+// remove removes the datacenter of gone through the member by.
 func remove(t *testing.T, by, gone *consensustest.Member, force bool) *catalog.Refusal {
 	t.Helper()
 	dc, _ := gone.Names()
@@ -22,7 +22,7 @@ func remove(t *testing.T, by, gone *consensustest.Member, force bool) *catalog.R
 	return results[0].Refusal
 }
 
-func TestRaftForgetsARemovedDatacenterThatHeldAVote(t *testing.T) {
+func TestARemovedDatacenterLosesItsVote(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 4, consensustest.Options{})
 		leader := c.Leader()
@@ -40,7 +40,7 @@ func TestRaftForgetsARemovedDatacenterThatHeldAVote(t *testing.T) {
 		assert.Equal(t, consensus.CodeDatacenterHeard, refusal.Code)
 		time.Sleep(time.Minute)
 		require.Nil(t, remove(t, by, gone, false))
-		c.Until("raft to forget it", func() bool {
+		c.Until("raft to remove it", func() bool {
 			return len(leader.Node.Status().Peers) == 3
 		})
 		c.WaitVoters(3)
@@ -48,7 +48,7 @@ func TestRaftForgetsARemovedDatacenterThatHeldAVote(t *testing.T) {
 	})
 }
 
-func TestADatacenterWhoseVoteIsNeededIsNotEvenRemovedByForce(t *testing.T) {
+func TestADatacenterWhoseVoteIsNeededIsNotRemovedEvenByForce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		leader := c.Leader()

@@ -3,41 +3,31 @@ package raftnode
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// markInterval is how often the applied mark is written. After a crash a member
-// without quorum may serve a state that is older by as much.
-const markInterval = time.Second
+const (
+	// markInterval is how often the applied mark is written. After a crash, a
+	// member without quorum may serve a state that is older by this much.
+	markInterval = time.Second
+	// leaderRestartDelay is how much later than a follower the leader restarts
+	// raft when the timers have changed.
+	leaderRestartDelay = time.Second
+	// acceptRetry is the pause after an error of Network.Accept.
+	acceptRetry = 100 * time.Millisecond
+)
 
-// leaderRestartDelay is how much later than a follower a leader restarts raft when
-// the timers have changed.
-const leaderRestartDelay = time.Second
-
-// instance is one running raft. Changing the timers replaces it: most of them
-// cannot be changed in place, and a lease that does not fit the heartbeat makes
-// a leader step down again and again.
-type instance struct {
-	raft      *raft.Raft
-	transport *transport
-	timers    Timers
-	pending   sync.WaitGroup // entries handed to raft whose outcome is awaited
-	inFlight  atomic.Int64   // how many they are
-	news      chan struct{}  // size 1: the outcome of one is known; see announce
-}
-
-// Run takes part in consensus until ctx ends, then hands leadership over, stops
-// and closes the node. It returns an error only when the node could not go on:
-// an entry that it cannot apply, a disk that fails. Run can be called once.
+// Run takes part in the replication until ctx ends, then transfers leadership,
+// stops and closes the node. It returns an error only when the node could not go
+// on: an entry that cannot be applied, or a disk that fails. Run can be called
+// once.
 func (n *Node) Run(ctx context.Context) error {
-	if n.started.Swap(true) {
-		return errors.New("run consensus: it runs already")
+	if n.life.started.Swap(true) {
+		return errors.New("run raft: it is already running")
 	}
 	incoming := make(chan net.Conn)
 	ctx, cancel := context.WithCancel(ctx)
@@ -53,34 +43,35 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, closeErr, n.close())
 }
 
-// runInstances runs raft, again after each change of the timers.
+// runInstances runs raft, and again after each change of the timers.
 func (n *Node) runInstances(ctx context.Context, incoming <-chan net.Conn) error {
 	for {
 		inst, err := n.start(incoming)
 		if err != nil {
 			return err
 		}
-		again, err := n.attend(ctx, inst)
+		again, err := n.runInstance(ctx, inst)
 		if !again {
 			return err
 		}
-		n.log.Info("restarting consensus with other timers", "timers", n.timers.Load().Name)
+		n.log.Info("restarting raft with other timers", "timers", n.timers.Load().Name)
 	}
 }
 
-// attend looks after one instance until it has to end.
-func (n *Node) attend(ctx context.Context, inst *instance) (again bool, err error) {
-	duties, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// runInstance runs the goroutines of one instance until it has to end, and stops
+// it.
+func (n *Node) runInstance(ctx context.Context, inst *instance) (again bool, err error) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	n.instance.Store(inst)
-	wg.Go(func() { n.batch(duties, inst) })
-	wg.Go(func() { n.announce(duties, inst) })
-	wg.Go(func() { n.watchLeadership(duties, inst) })
+	wg.Go(func() { n.batcher.run(running, inst) })
+	wg.Go(func() { inst.announceCommits(running) })
+	wg.Go(func() { n.watchLeadership(running, inst) })
 	again, err = n.awaitEnd(ctx, inst)
 	cancel()
 	wg.Wait()
 	if err == nil {
-		inst.settle()
+		inst.awaitPending()
 		n.handOver(inst)
 	}
 	n.instance.Store(nil)
@@ -88,104 +79,33 @@ func (n *Node) attend(ctx context.Context, inst *instance) (again bool, err erro
 }
 
 // awaitEnd returns when ctx ends, raft has to be restarted or has failed. The
-// leader restarts after the followers, which mostly change their timers at the
-// same time: one that restarts just then could not take over.
+// leader restarts after the followers: all members change their timers at about
+// the same time, and a follower that is restarting cannot take over.
 func (n *Node) awaitEnd(ctx context.Context, inst *instance) (again bool, err error) {
-	var due <-chan time.Time
+	var restart <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return false, nil
-		case err := <-n.failed:
+		case err := <-n.life.failed:
 			return false, err
-		case <-due:
+		case <-restart:
 			return true, nil
-		case <-n.retimed:
+		case <-n.timersChanged:
 			if inst.raft.State() != raft.Leader {
 				return true, nil
 			}
-			due = time.After(leaderRestartDelay)
+			restart = time.After(leaderRestartDelay)
 		}
 	}
 }
 
-// start makes a raft instance on its own goroutine: where the guard finds the
-// disk broken it ends the goroutine that asked.
-func (n *Node) start(incoming <-chan net.Conn) (*instance, error) {
-	timers := *n.timers.Load()
-	log := newBridge(n.log)
-	trans := newTransport(newStreams(n.conf, timers, incoming), timers, n.contacts, log)
-	cache, err := raft.NewLogCache(logCacheSize, n.store.bolt)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start raft: %w", err), trans.Close())
-	}
-	disk := newGuard(n.store, cache, n.fail)
-	inst := &instance{transport: trans, timers: timers, news: make(chan struct{}, 1)}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer func() {
-			if r := recover(); r != nil {
-				err = corrupt(n.conf.Dir, fmt.Errorf("%v", r))
-			}
-		}()
-		inst.raft, err = raft.NewRaft(n.raftConfig(), n.machine, disk, disk, n.store.snaps, trans)
-	})
-	wg.Wait()
-	if inst.raft != nil {
-		return inst, nil
-	}
-	if err == nil {
-		err = <-n.failed
-	}
-	return nil, errors.Join(fmt.Errorf("start raft: %w", err), trans.Close())
-}
-
-func (n *Node) raftConfig() *raft.Config {
-	conf := raft.DefaultConfig()
-	conf.LocalID = raft.ServerID(n.conf.ID)
-	n.timers.Load().applyTo(conf)
-	conf.SnapshotThreshold = n.conf.SnapshotThreshold
-	conf.Logger = newBridge(n.log)
-	conf.NoLegacyTelemetry = true
-	// The owner decides what a removed member does; raft must not end by itself.
-	conf.ShutdownOnRemove = false
-	// The machine was restored when the node was opened, and is ahead of that.
-	conf.NoSnapshotRestoreOnStart = true
-	return conf
-}
-
-// settle waits for the outcome of what was handed to raft. Raft forgets some
-// futures when it is shut down in the middle; a leader without quorum ends them
-// when its lease does.
-func (i *instance) settle() {
-	settled := make(chan struct{})
-	go func() {
-		i.pending.Wait()
-		close(settled)
-	}()
-	select {
-	case <-settled:
-	case <-time.After(2*i.timers.Lease + i.timers.Election):
-	}
-}
-
-// stop ends raft. The transport goes first: raft waits for its calls to peers,
-// and one that is cut off would answer only at its deadline.
-func (i *instance) stop() error {
-	future := i.raft.Shutdown()
-	closeErr := i.transport.Close()
-	if err := errors.Join(future.Error(), closeErr); err != nil {
-		return fmt.Errorf("stop raft: %w", err)
-	}
-	return nil
-}
-
-// accept feeds streams to whichever instance runs.
+// accept passes streams to the instance that runs.
 func (n *Node) accept(ctx context.Context, incoming chan<- net.Conn) {
 	for ctx.Err() == nil {
-		conn, err := n.conf.Network.Accept()
+		conn, err := n.cfg.Network.Accept()
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) || !pause(ctx, acceptPause) {
+			if errors.Is(err, net.ErrClosed) || !sleep(ctx, acceptRetry) {
 				return
 			}
 			continue
@@ -198,10 +118,8 @@ func (n *Node) accept(ctx context.Context, incoming chan<- net.Conn) {
 	}
 }
 
-const acceptPause = 100 * time.Millisecond
-
-// pause waits, and says whether ctx still lives.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits for d. It reports false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -212,35 +130,39 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// markApplied writes the applied mark soon after it moved, and at the end.
+// markApplied writes the applied mark soon after it changed, and when ctx ends.
 func (n *Node) markApplied(ctx context.Context) {
 	var written uint64
-	for alive := true; alive; {
-		index, changed := n.machine.applied()
-		if index != written {
-			if err := n.store.setAppliedMark(index); err != nil {
-				n.log.Warn("cannot write the applied mark", "index", index, "err", err)
-			} else {
-				written = index
-			}
-		}
+	for running := true; running; {
+		index, changed := n.fsm.applied()
+		written = n.writeMark(written, index)
 		select {
 		case <-changed:
-			alive = pause(ctx, markInterval)
+			running = sleep(ctx, markInterval)
 		case <-ctx.Done():
-			alive = false
+			running = false
 		}
 	}
-	if index, _ := n.machine.applied(); index != written {
-		if err := n.store.setAppliedMark(index); err != nil {
-			n.log.Warn("cannot write the applied mark", "index", index, "err", err)
-		}
-	}
+	index, _ := n.fsm.applied()
+	n.writeMark(written, index)
 }
 
-// SetTimers changes the timers of a running node. Raft is restarted with them
-// beside its state, which is kept: a leader hands over first, and callers see
-// at most a pause.
+// writeMark writes index unless it is written already, and returns the index
+// that is written now.
+func (n *Node) writeMark(written, index uint64) uint64 {
+	if index == written {
+		return written
+	}
+	if err := n.store.setAppliedMark(index); err != nil {
+		n.log.Warn("failed to write the applied mark of the catalog", "index", index, "err", err)
+		return written
+	}
+	return index
+}
+
+// SetTimers changes the timers of a running node. It restarts raft, which keeps
+// its state; a leader transfers leadership first. Calls that need the leader wait
+// until that is done.
 func (n *Node) SetTimers(t Timers) error {
 	if err := t.validate(); err != nil {
 		return err
@@ -250,7 +172,7 @@ func (n *Node) SetTimers(t Timers) error {
 	}
 	n.timers.Store(&t)
 	select {
-	case n.retimed <- struct{}{}:
+	case n.timersChanged <- struct{}{}:
 	default:
 	}
 	return nil

@@ -13,17 +13,17 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// session stamps commands so that a retry is applied once: the catalog keeps the
-// result of each (client, sequence) until the client says that it has seen it.
-// A new process is a new client, so nothing of it has to be kept on disk.
+// session stamps commands so that a command that is retried is applied once: the
+// catalog keeps the result of each (client, sequence) until the client has
+// acknowledged it. Each process is a new client, so that nothing is kept on disk.
 type session struct {
 	author catalog.GatewayID
 	client string
 
-	mu          sync.Mutex // guards all following fields
-	last        uint64
-	outstanding map[uint64]struct{} // stamped, outcome not known yet
-	seen        uint64              // all sequences up to this have come to an end
+	mu           sync.Mutex // guards all following fields
+	last         uint64
+	outstanding  map[uint64]struct{} // stamped and not released
+	acknowledged uint64              // all sequences up to this one are released
 }
 
 func newSession(id catalog.GatewayID) *session {
@@ -36,7 +36,7 @@ func newSession(id catalog.GatewayID) *session {
 }
 
 // stamp returns copies of cmds that may be sent any number of times, and a
-// function to call when they will not be sent again.
+// function to be called when they will not be sent again.
 func (s *session) stamp(cmds []*catalogpb.Command, now time.Time) (stamped []*catalogpb.Command, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *session) stamp(cmds []*catalogpb.Command, now time.Time) (stamped []*ca
 		s.last++
 		s.outstanding[s.last] = struct{}{}
 		c := proto.CloneOf(cmd)
-		c.Client, c.Sequence, c.Acknowledged = s.client, s.last, s.seen
+		c.Client, c.Sequence, c.Acknowledged = s.client, s.last, s.acknowledged
 		if c.Author == "" {
 			c.Author = string(s.author)
 		}
@@ -64,10 +64,10 @@ func (s *session) release(first, last uint64) {
 	for seq := first; seq <= last; seq++ {
 		delete(s.outstanding, seq)
 	}
-	for s.seen < s.last {
-		if _, waits := s.outstanding[s.seen+1]; waits {
+	for s.acknowledged < s.last {
+		if _, ok := s.outstanding[s.acknowledged+1]; ok {
 			return
 		}
-		s.seen++
+		s.acknowledged++
 	}
 }

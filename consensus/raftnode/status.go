@@ -1,6 +1,8 @@
 package raftnode
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,43 +12,55 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Status returns this member's view of the replication. It never blocks.
+// Status returns this member's view of the replication. It does not block.
 func (n *Node) Status() consensus.Status {
-	index, _ := n.machine.applied()
+	index, _ := n.fsm.applied()
 	s := consensus.Status{AppliedIndex: index, LastContact: -1, Timers: n.timers.Load().Name}
 	inst, lead := n.serving()
 	if inst == nil {
 		return s
 	}
 	s.Role = strings.ToLower(inst.raft.State().String())
-	_, leader := inst.raft.LeaderWithID()
-	s.Leader = catalog.GatewayID(leader)
+	s.Leader = inst.leader()
 	s.Term = inst.raft.CurrentTerm()
 	s.CommitIndex = inst.raft.CommitIndex()
-	s.LastContact = lastContact(inst.raft, time.Now())
-	s.Peers = n.peers(inst, lead)
+	s.LastContact = inst.lastContact(time.Now())
+	if lead != nil {
+		s.Peers = lead.peers(s.Leader)
+	} else {
+		s.Peers = inst.peers(s.Leader)
+	}
 	return s
 }
 
-// peers lists the members of raft's configuration, sorted by id. Only a leader,
-// for which lead is set, has their health.
-func (n *Node) peers(inst *instance, lead *leadership) []consensus.Peer {
-	leads := lead != nil
-	if !leads {
-		lead = &leadership{}
-	}
-	contacts, _ := n.contacts.snapshot()
-	_, leader := inst.raft.LeaderWithID()
+// peers lists the members as a follower has them: without their health.
+func (i *instance) peers(leader catalog.GatewayID) []consensus.Peer {
 	var peers []consensus.Peer
-	for _, m := range n.members(inst, lead) {
-		p := consensus.Peer{ID: m.id, Voter: m.voter, Leader: m.id == catalog.GatewayID(leader), LastContact: -1}
-		if leads {
-			p.Healthy, p.LastIndex = m.healthy, m.lastIndex
-			if c, heard := contacts[raft.ServerID(m.id)]; heard {
-				p.LastContact = time.Since(c.at)
-			}
+	for _, s := range i.servers() {
+		id := catalog.GatewayID(s.ID)
+		peers = append(peers, consensus.Peer{ID: id, Voter: s.Suffrage == raft.Voter, Leader: id == leader, LastContact: -1})
+	}
+	slices.SortFunc(peers, func(a, b consensus.Peer) int { return cmp.Compare(a.ID, b.ID) })
+	return peers
+}
+
+// peers lists the members as the leader has them.
+func (l *leadership) peers(leader catalog.GatewayID) []consensus.Peer {
+	contacts, _ := l.node.contacts.all()
+	var peers []consensus.Peer
+	for _, m := range l.members() {
+		p := consensus.Peer{
+			ID:          m.id,
+			Voter:       m.voter,
+			Leader:      m.id == leader,
+			Healthy:     m.healthy,
+			LastContact: -1,
+			LastIndex:   m.lastIndex,
 		}
-		if p.Leader && leads {
+		if c, answered := contacts[raft.ServerID(m.id)]; answered {
+			p.LastContact = time.Since(c.at)
+		}
+		if p.Leader {
 			p.LastContact = 0
 		}
 		peers = append(peers, p)

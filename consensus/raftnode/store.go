@@ -15,26 +15,26 @@ import (
 
 const (
 	logFile          = "raft.db"
-	snapshotsDir     = "snapshots" // made by raft's FileSnapshotStore
+	snapshotsDir     = "snapshots" // created by raft's FileSnapshotStore
 	identityFile     = "identity.json"
 	retainSnapshots  = 2
 	logCacheSize     = 512
-	boltTimeout      = time.Second // how long to wait for another process to let go
-	probeSize        = 64 << 10    // what must fit on the disk to start at all
+	boltTimeout      = time.Second // how long to wait for another process to close the file
+	probeSize        = 64 << 10    // bytes that must fit on the disk for a start
 	appliedMarkKey   = "meshway-applied"
 	corruptionRemedy = "if this gateway can rejoin, move the directory away and start again: " +
-		"the other members send a new copy; if it is the last one, restore a snapshot"
+		"the other members send a new copy; if it is the last gateway, restore a snapshot"
 )
 
-// store is what lies in a data directory.
+// store is an open data directory.
 type store struct {
 	dir   string
 	bolt  *raftboltdb.BoltStore
 	snaps *raft.FileSnapshotStore
 }
 
-// openStore opens dir, making it when missing. Every error names the path and
-// says what to do.
+// openStore opens dir, and creates it if missing. Errors contain the path and the
+// remedy.
 func openStore(dir string, log hclog.Logger) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, explain(dir, err)
@@ -43,7 +43,7 @@ func openStore(dir string, log hclog.Logger) (*store, error) {
 		return nil, explain(dir, err)
 	}
 	path := filepath.Join(dir, logFile)
-	if err := verifyPages(path); err != nil {
+	if err := verifyFile(path); err != nil {
 		return nil, err
 	}
 	bolt, err := openBolt(path, false)
@@ -59,7 +59,8 @@ func openStore(dir string, log hclog.Logger) (*store, error) {
 
 func (s *store) Close() error { return s.bolt.Close() }
 
-// openBolt opens a log file. bbolt panics on some corruptions.
+// openBolt opens a log file. It returns a panic of bbolt, which some corruptions
+// cause, as an error.
 func openBolt(path string, readOnly bool) (bolt *raftboltdb.BoltStore, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -70,8 +71,9 @@ func openBolt(path string, readOnly bool) (bolt *raftboltdb.BoltStore, err error
 		Path: path,
 		BoltOptions: &bbolt.Options{
 			Timeout: boltTimeout, ReadOnly: readOnly,
-			// The free list is rebuilt at open instead of being written with each
-			// commit: a long log would make every write slow (hashicorp/consul#5181).
+			// The free list is rebuilt when the file is opened instead of being written
+			// with each commit, which slows every write to a long log
+			// (hashicorp/consul#5181).
 			NoFreelistSync: true,
 		},
 	})
@@ -81,8 +83,8 @@ func openBolt(path string, readOnly bool) (bolt *raftboltdb.BoltStore, err error
 	return bolt, nil
 }
 
-// probe writes as much as the first entries need, so that a full or read-only
-// disk is found at the start.
+// probe writes as much as the first entries need, so that a start on a full or
+// read-only disk fails.
 func probe(dir string) error {
 	f, err := os.CreateTemp(dir, ".probe-*")
 	if err != nil {
@@ -93,8 +95,8 @@ func probe(dir string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// verifyLog reads every entry after the snapshot, as raft does at its start,
-// where a missing or unreadable one is a panic.
+// verifyLog reads every entry after the snapshot. Raft does the same when it
+// starts, and panics if an entry is missing or unreadable.
 func (s *store) verifyLog(snapshotIndex uint64) (err error) {
 	path := filepath.Join(s.dir, logFile)
 	defer func() {
@@ -115,7 +117,8 @@ func (s *store) verifyLog(snapshotIndex uint64) (err error) {
 	return nil
 }
 
-// newestSnapshot returns the newest snapshot's meta, or nil when there is none.
+// newestSnapshot returns the metadata of the newest snapshot, or nil if there is
+// none.
 func (s *store) newestSnapshot() (*raft.SnapshotMeta, error) {
 	list, err := s.snaps.List()
 	if err != nil {
@@ -127,8 +130,8 @@ func (s *store) newestSnapshot() (*raft.SnapshotMeta, error) {
 	return list[0], nil
 }
 
-// appliedMark is an index up to which entries are known to be committed. Raft
-// itself learns what is committed only from a leader.
+// appliedMark returns an index up to which entries are known to be committed.
+// Raft does not store one: it learns the commit index from a leader.
 func (s *store) appliedMark() (uint64, error) {
 	mark, err := s.bolt.GetUint64([]byte(appliedMarkKey))
 	if err != nil && err.Error() != raftboltdb.ErrKeyNotFound.Error() {
@@ -141,7 +144,7 @@ func (s *store) setAppliedMark(index uint64) error {
 	return s.bolt.SetUint64([]byte(appliedMarkKey), index)
 }
 
-// hasState says whether raft has anything in the store.
+// hasState reports whether raft has anything in the store.
 func (s *store) hasState() (bool, error) {
 	has, err := raft.HasExistingState(s.bolt, s.bolt, s.snaps)
 	if err != nil {
@@ -150,14 +153,14 @@ func (s *store) hasState() (bool, error) {
 	return has, nil
 }
 
-// HasState says whether dir holds the state of a catalog: a log, a term or a
+// HasState reports whether dir holds the state of a catalog: a log, a term or a
 // snapshot. It changes nothing. It fails while a Node has dir open.
 func HasState(dir string) (bool, error) {
 	path := filepath.Join(dir, logFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return hasSnapshots(dir)
 	}
-	if err := verifyPages(path); err != nil {
+	if err := verifyFile(path); err != nil {
 		return false, err
 	}
 	bolt, err := openBolt(path, true)

@@ -9,14 +9,14 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// explain turns an error of opening path into one that says what to do.
+// explain adds path and a remedy to an error of a file or directory.
 func explain(path string, err error) error {
 	remedy := ""
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		remedy = "another process has it open: stop the other meshd, or give this one a data directory of its own"
+		remedy = "another process has it open: stop the other meshd, or give this one its own data directory"
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		remedy = "the disk is full: free space there and start again; nothing was lost"
+		remedy = "the disk is full: free space there and start again; nothing is lost"
 	case errors.Is(err, syscall.EROFS):
 		remedy = "the file system is read-only: remount it, or choose another data directory"
 	case errors.Is(err, os.ErrPermission):
@@ -30,7 +30,7 @@ func explain(path string, err error) error {
 	return fmt.Errorf("open catalog store %s: %w: %s", path, err, remedy)
 }
 
-// corrupt reports content that cannot be read.
+// corrupt returns the error for content that cannot be read.
 func corrupt(path string, err error) error {
 	return fmt.Errorf("catalog store %s is corrupt: %w: %s", path, err, corruptionRemedy)
 }

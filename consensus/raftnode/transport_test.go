@@ -27,8 +27,8 @@ func newListener(t *testing.T) listener {
 	return listener{l}
 }
 
-// Raft's handling of heartbeats beside its main loop lets logs diverge after a
-// partition (hashicorp/raft#695): heartbeats have to take the same way as all else.
+// When raft handles heartbeats beside its main loop, logs can diverge after a
+// partition (hashicorp/raft#695).
 func TestHeartbeatsTakeNoFastPath(t *testing.T) {
 	trans := raftnode.NewTestTransport(newListener(t))
 	client := raftnode.NewTestTransport(newListener(t))
@@ -62,15 +62,15 @@ func TestHeartbeatsTakeNoFastPath(t *testing.T) {
 	assert.IsType(t, heartbeat, rpc.Command)
 }
 
-func TestTheTransportKeepsPreVote(t *testing.T) {
+func TestTheTransportSupportsPreVote(t *testing.T) {
 	trans := raftnode.NewTestTransport(newListener(t))
 	_, ok := trans.(raft.WithPreVote)
 	assert.True(t, ok)
 	require.NoError(t, trans.(raft.WithClose).Close())
 }
 
-// A follower that answers no while the leader sends can stop raft's pipeline for
-// good (hashicorp/raft#612).
+// A follower that rejects entries while the leader sends can block raft's pipeline
+// permanently (hashicorp/raft#612).
 func TestReplicationIsNotPipelined(t *testing.T) {
 	trans := raftnode.NewTestTransport(newListener(t))
 	_, err := trans.AppendEntriesPipeline("b", trans.LocalAddr())

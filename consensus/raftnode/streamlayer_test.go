@@ -15,7 +15,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// dialer is a Network of which only Dial is used.
+// dialer is a Network that only dials.
 type dialer struct {
 	consensus.Network
 	dial func(ctx context.Context, address string) (net.Conn, error)
@@ -25,18 +25,18 @@ func (d dialer) Dial(ctx context.Context, _ catalog.GatewayID, address string) (
 	return d.dial(ctx, address)
 }
 
-func newTestStreams(addresses []string, dial func(ctx context.Context, address string) (net.Conn, error)) *streams {
-	conf := Config{
+func newTestLayer(addresses []string, dial func(ctx context.Context, address string) (net.Conn, error)) *streamLayer {
+	cfg := Config{
 		ID: "a/1", Network: dialer{dial: dial},
 		Addresses: func(catalog.GatewayID) []string { return addresses },
 	}
-	return newStreams(conf, LAN(), nil)
+	return newStreamLayer(cfg, LAN(), nil)
 }
 
-func TestADeadOverlayAddressFallsBackToTheControlEndpoint(t *testing.T) {
+func TestADialFallsBackFromADeadOverlayAddressToTheControlEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newTestStreams([]string{"overlay", "control"}, func(ctx context.Context, address string) (net.Conn, error) {
-			if address == "overlay" { // packets vanish
+		s := newTestLayer([]string{"overlay", "control"}, func(ctx context.Context, address string) (net.Conn, error) {
+			if address == "overlay" { // its packets are lost
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
@@ -53,25 +53,25 @@ func TestADeadOverlayAddressFallsBackToTheControlEndpoint(t *testing.T) {
 	})
 }
 
-func TestADialNamesEveryAddressThatItTried(t *testing.T) {
-	s := newTestStreams([]string{"overlay", "control"}, func(context.Context, string) (net.Conn, error) {
+func TestADialErrorContainsEveryAddressThatWasTried(t *testing.T) {
+	s := newTestLayer([]string{"overlay", "control"}, func(context.Context, string) (net.Conn, error) {
 		return nil, errors.New("refused")
 	})
 	_, err := s.Dial("b/1", time.Second)
 	require.ErrorContains(t, err, "dial b/1 at overlay: refused")
 	require.ErrorContains(t, err, "dial b/1 at control: refused")
-	s = newTestStreams(nil, nil)
+	s = newTestLayer(nil, nil)
 	_, err = s.Dial("b/1", time.Second)
 	require.ErrorContains(t, err, "no address known")
 }
 
-func TestADialEndsWithItsRaft(t *testing.T) {
+func TestADialEndsWhenItsStreamLayerIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newTestStreams([]string{"overlay"}, func(ctx context.Context, _ string) (net.Conn, error) {
+		s := newTestLayer([]string{"overlay"}, func(ctx context.Context, _ string) (net.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})
-		s.perDial = time.Hour
+		s.dialTimeout = time.Hour
 		began := time.Now()
 		time.AfterFunc(time.Second, func() { assert.NoError(t, s.Close()) })
 		_, err := s.Dial("b/1", time.Hour)

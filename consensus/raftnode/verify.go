@@ -9,11 +9,12 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// verifyPages reads every page in use of a log file, if there is one. Opened for
-// writing, bbolt does the same on a goroutine of its own, where its panic over a
-// broken page could not be caught; and a file that was cut short makes the
-// kernel fault. Here both become errors.
-func verifyPages(path string) (err error) {
+// verifyFile reads all pages of a log file that are in use. It succeeds if there
+// is no file. bbolt reads them when it opens a file for writing, but on a
+// goroutine of its own, where its panic over a broken page cannot be recovered;
+// and access to a file that was truncated is a memory fault. verifyFile returns
+// both as errors.
+func verifyFile(path string) (err error) {
 	stat, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -21,7 +22,7 @@ func verifyPages(path string) (err error) {
 	if err != nil {
 		return explain(path, err)
 	}
-	if stat.Size() == 0 { // bbolt begins it
+	if stat.Size() == 0 { // bbolt initializes it
 		return nil
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -41,13 +42,14 @@ func verifyPages(path string) (err error) {
 	return nil
 }
 
-// readAll visits all keys and values; size is that of the file.
+// readAll returns a transaction that reads all keys and values; size is the size
+// of the file.
 func readAll(size int64) func(tx *bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
 		if tx.Size() > size {
 			return fmt.Errorf("it has %d bytes of %d", size, tx.Size())
 		}
-		var sum byte // values are touched, not kept
+		var sum byte // values are read, not kept
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 			return b.ForEach(func(key, value []byte) error {
 				for _, part := range [][]byte{key, value} {

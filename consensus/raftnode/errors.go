@@ -1,0 +1,32 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus"
+)
+
+// translate maps an error of raft.Apply or of another change of the log to
+// consensus.ErrNotLeader when the change had no effect, and to
+// consensus.ErrUncertain otherwise.
+func translate(err error) error {
+	for _, harmless := range []error{raft.ErrNotLeader, raft.ErrEnqueueTimeout, raft.ErrLeadershipTransferInProgress} {
+		if errors.Is(err, harmless) {
+			return notLeader(err)
+		}
+	}
+	return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
+}
+
+// notLeader marks err as the error of an operation that had no effect and can be
+// sent to another leader.
+func notLeader(err error) error { return fmt.Errorf("%w: %w", consensus.ErrNotLeader, err) }
+
+// hadNoEffect reports whether the operation that returned err is known to have
+// had no effect.
+func hadNoEffect(err error) bool {
+	return errors.Is(err, consensus.ErrNotLeader) || errors.Is(err, consensus.ErrNoLeader) || errors.Is(err, consensus.ErrRejected)
+}
