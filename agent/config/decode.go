@@ -143,7 +143,11 @@ func (d decoder) entries(node ast.Node, path string) []entry {
 	var out []entry
 	for it := m.MapRange(); it.Next(); {
 		keyToken := it.Key().GetToken()
-		e := entry{key: keyToken.Value, at: d.at(keyToken), value: it.Value()}
+		e := entry{
+			key:   keyToken.Value,
+			at:    d.at(keyToken),
+			value: it.Value(),
+		}
 		if first, twice := seen[e.key]; twice {
 			d.faults.add(e.at, "duplicate key %q: it is already in line %d; remove one", join(path, e.key), first.line)
 			continue
@@ -185,7 +189,11 @@ func (d decoder) at(t *token.Token) position {
 	if t == nil || t.Position == nil {
 		return position{file: d.file}
 	}
-	return position{file: d.file, line: t.Position.Line, column: t.Position.Column}
+	return position{
+		file:   d.file,
+		line:   t.Position.Line,
+		column: t.Position.Column,
+	}
 }
 
 // unsupported reports whether a node uses a feature of YAML that the

@@ -57,7 +57,11 @@ func Parse(r io.Reader, filename string, env Env) (Config, error) {
 		return Config{}, found.err()
 	}
 	raw.override(env.Overrides)
-	v := validator{file: filename, hostname: env.Hostname, faults: &found}
+	v := validator{
+		file:     filename,
+		hostname: env.Hostname,
+		faults:   &found,
+	}
 	c := v.config(raw)
 	if len(found.list) > 0 {
 		return Config{}, found.err()

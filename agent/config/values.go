@@ -157,9 +157,13 @@ func (v validator) service(key string, raw rawService, c Config) catalog.Service
 	v.name(key+".namespace", namespace)
 	v.name(key+".instance", instance)
 	s := catalog.Service{
-		ServiceKey: catalog.ServiceKey{Namespace: namespace.value, Name: name.value, Instance: instance.value},
-		Address:    v.serviceAddress(key+".address", orDefault(raw.Address, ""), c.Prefixes),
-		Ports:      v.ports(key+".ports", raw.Ports, raw.at),
+		ServiceKey: catalog.ServiceKey{
+			Namespace: namespace.value,
+			Name:      name.value,
+			Instance:  instance.value,
+		},
+		Address: v.serviceAddress(key+".address", orDefault(raw.Address, ""), c.Prefixes),
+		Ports:   v.ports(key+".ports", raw.Ports, raw.at),
 	}
 	for label, value := range raw.Labels {
 		if s.Labels == nil {

@@ -13,8 +13,10 @@ func inspect(file string, content []byte) (archive.Info, error) {
 	info, err := archive.Inspect(content)
 	if err != nil {
 		return info, &fault{
-			code: exitFailure, message: file + ": " + err.Error(), field: "FILE",
-			remedy: "use a complete copy of a file written by `meshctl snapshot save`",
+			code:    exitFailure,
+			message: file + ": " + err.Error(),
+			field:   "FILE",
+			remedy:  "use a complete copy of a file written by `meshctl snapshot save`",
 		}
 	}
 	return info, nil

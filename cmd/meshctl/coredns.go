@@ -59,7 +59,7 @@ func (c coredns) restart(ctx context.Context, wait bool) error {
 }
 
 // awaitReload returns after every pod has logged that it read its Corefile. It
-// passes the time waited so far to kubelet, so that clocks need not agree.
+// passes the time waited so far to the kubelet, so that clocks need not agree.
 func (c coredns) awaitReload(ctx context.Context) error {
 	begun, tick := time.Now(), time.NewTicker(reloadInterval)
 	defer tick.Stop()
@@ -73,8 +73,9 @@ func (c coredns) awaitReload(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return &fault{
-				code: exitNoLeader, message: fmt.Sprintf("the Corefile is written, but %d CoreDNS pods have not reloaded it yet", waiting),
-				remedy: fmt.Sprintf("run kubectl --context %s -n %s rollout restart deployment/%s", c.cluster.context, dnsNamespace, corednsName),
+				code:    exitNoLeader,
+				message: fmt.Sprintf("the Corefile is written, but %d CoreDNS pods have not reloaded it yet", waiting),
+				remedy:  fmt.Sprintf("run kubectl --context %s -n %s rollout restart deployment/%s", c.cluster.context, dnsNamespace, corednsName),
 			}
 		case <-tick.C:
 		}
@@ -91,8 +92,9 @@ func (c coredns) pending(ctx context.Context, since time.Duration, reported map[
 	pods := strings.Fields(list)
 	if len(pods) == 0 {
 		return 0, &fault{
-			code: exitFailure, message: fmt.Sprintf("the Corefile is written, but namespace %[2]s has no pod with label %[1]s to wait for", dnsSelector, dnsNamespace),
-			remedy: "find the CoreDNS pods of this cluster, or use --wait=false",
+			code:    exitFailure,
+			message: fmt.Sprintf("the Corefile is written, but namespace %[2]s has no pod with label %[1]s to wait for", dnsSelector, dnsNamespace),
+			remedy:  "find the CoreDNS pods of this cluster, or use --wait=false",
 		}
 	}
 	slices.Sort(pods)
@@ -106,8 +108,9 @@ func (c coredns) pending(ctx context.Context, since time.Duration, reported map[
 			waiting++
 		case strings.Contains(log, reloadFailed):
 			return 0, &fault{
-				code: exitRefused, message: fmt.Sprintf("CoreDNS rejected the new Corefile and continues with the previous one: %s", lineWith(log, reloadFailed)),
-				remedy: "use CoreDNS 1.12.2 or newer, or undo the change with `meshctl dns disable`",
+				code:    exitRefused,
+				message: fmt.Sprintf("CoreDNS rejected the new Corefile and continues with the previous one: %s", lineWith(log, reloadFailed)),
+				remedy:  "use CoreDNS 1.12.2 or newer, or undo the change with `meshctl dns disable`",
 			}
 		case strings.Contains(log, reloadDone):
 			reported[pod] = true

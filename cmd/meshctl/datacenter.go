@@ -72,7 +72,7 @@ meshd stops when it receives it.`,
 // confirmRemoval shows on a terminal what a removal deletes, and requires
 // confirmation.
 func (a *app) confirmRemoval(cmd *cobra.Command, yes bool, name string) error {
-	question := "removing datacenter " + name + " from the federation"
+	action := "removing datacenter " + name + " from the federation"
 	if _, interactive := terminal(a.in); interactive && !yes {
 		err := a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 			snapshot, _, err := fetchStatus(ctx, client)
@@ -90,7 +90,7 @@ func (a *app) confirmRemoval(cmd *cobra.Command, yes bool, name string) error {
 			return err
 		}
 	}
-	return a.confirm(cmd.Context(), yes, question)
+	return a.confirm(cmd.Context(), yes, action)
 }
 
 // removalWarning describes the effects of removing a datacenter, one a line.
@@ -125,8 +125,10 @@ type removedDatacenterView struct {
 
 func newRemovedDatacenterView(r *controlpb.RemoveDatacenterResponse) removedDatacenterView {
 	view := removedDatacenterView{
-		Datacenter: r.GetDatacenter().GetName(), Index: r.GetIndex(),
-		Prefixes: []string{}, Gateways: append([]string{}, r.GetGateways()...),
+		Datacenter: r.GetDatacenter().GetName(),
+		Index:      r.GetIndex(),
+		Prefixes:   []string{},
+		Gateways:   append([]string{}, r.GetGateways()...),
 	}
 	for _, p := range r.GetDatacenter().GetPrefixes() {
 		view.Prefixes = append(view.Prefixes, p.GetCidr())

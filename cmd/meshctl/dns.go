@@ -129,8 +129,9 @@ func (d *dnsChange) run(ctx context.Context, a *app) error {
 	after, err := d.apply(before)
 	if err != nil {
 		return &fault{
-			code: exitRefused, message: fmt.Sprintf("configmap %s/%s: %s", dnsNamespace, corednsName, err),
-			remedy: "configure the DNS server of this cluster manually: see the README, Kubernetes",
+			code:    exitRefused,
+			message: fmt.Sprintf("configmap %s/%s: %s", dnsNamespace, corednsName, err),
+			remedy:  "configure the DNS server of this cluster manually: see the README, Kubernetes",
 		}
 	}
 	if d.dryRun {
@@ -187,11 +188,16 @@ func runKubectl(ctx context.Context, c cluster, in string, args ...string) (stri
 	out, err := cmd.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return "", &fault{code: exitUnreachable, message: "the command needs kubectl, which is not installed", remedy: "install kubectl"}
+		return "", &fault{
+			code:    exitUnreachable,
+			message: "the command needs kubectl, which is not installed",
+			remedy:  "install kubectl",
+		}
 	case err != nil:
 		return "", &fault{
-			code: exitUnreachable, message: fmt.Sprintf("kubectl %s: %s", args[0], kubectlMessage(stderr.String())),
-			remedy: "check kubectl config get-contexts, and your permissions in namespace " + dnsNamespace,
+			code:    exitUnreachable,
+			message: fmt.Sprintf("kubectl %s: %s", args[0], kubectlMessage(stderr.String())),
+			remedy:  "check kubectl config get-contexts, and your permissions in namespace " + dnsNamespace,
 		}
 	}
 	return string(out), nil

@@ -83,7 +83,12 @@ func explain(err error) *fault {
 	}
 	var refusal *catalog.Refusal
 	if errors.As(rpc.FromConnect(err), &refusal) {
-		return &fault{code: exitRefused, message: refusal.Message, field: refusal.Field, remedy: refusal.Remedy}
+		return &fault{
+			code:    exitRefused,
+			message: refusal.Message,
+			field:   refusal.Field,
+			remedy:  refusal.Remedy,
+		}
 	}
 	var rpc *connect.Error
 	if errors.As(err, &rpc) {
@@ -94,7 +99,9 @@ func explain(err error) *fault {
 
 func unreachable(err *adminclient.SocketError) *fault {
 	return &fault{
-		code: exitUnreachable, field: "--socket", remedy: err.Remedy(),
+		code:    exitUnreachable,
+		field:   "--socket",
+		remedy:  err.Remedy(),
 		message: fmt.Sprintf("cannot reach meshd on %s: %v", err.Socket, err.Cause()),
 	}
 }

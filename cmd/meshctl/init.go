@@ -37,7 +37,12 @@ func initFederation(ctx context.Context, a *app, client controlpbconnect.Operato
 	}
 	f := response.Msg.GetFederation()
 	view := initView{
-		Federation:     federationView{ID: f.GetId(), Name: f.GetName(), Overlay: f.GetOverlay(), CreatedAt: timeOf(f.GetCreatedAt())},
+		Federation: federationView{
+			ID:        f.GetId(),
+			Name:      f.GetName(),
+			Overlay:   f.GetOverlay(),
+			CreatedAt: timeOf(f.GetCreatedAt()),
+		},
 		Gateway:        response.Msg.GetGateway(),
 		OverlayAddress: response.Msg.GetOverlayAddress(),
 	}

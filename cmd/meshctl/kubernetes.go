@@ -64,8 +64,10 @@ func (c cluster) nodePod(ctx context.Context) (string, error) {
 		return pod, nil
 	}
 	return "", &fault{
-		code: exitUnreachable, field: "--node", message: fmt.Sprintf("no agent runs on node %s of cluster %s", c.node, c.context),
-		remedy: fmt.Sprintf("check kubectl --context %s -n %s get pods -o wide", c.context, c.namespace),
+		code:    exitUnreachable,
+		field:   "--node",
+		message: fmt.Sprintf("no agent runs on node %s of cluster %s", c.node, c.context),
+		remedy:  fmt.Sprintf("check kubectl --context %s -n %s get pods -o wide", c.context, c.namespace),
 	}
 }
 
@@ -83,8 +85,9 @@ func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 	}
 	if len(gateways) == 0 {
 		return "", &fault{
-			code: exitUnreachable, message: fmt.Sprintf("cluster %s has no gateway", c.context),
-			remedy: fmt.Sprintf("run kubectl --context %s label node NODE %s", c.context, gatewayLabel),
+			code:    exitUnreachable,
+			message: fmt.Sprintf("cluster %s has no gateway", c.context),
+			remedy:  fmt.Sprintf("run kubectl --context %s label node NODE %s", c.context, gatewayLabel),
 		}
 	}
 	pods, err := c.agents(ctx)
@@ -96,8 +99,9 @@ func (c cluster) gatewayPod(ctx context.Context) (string, error) {
 		return pod, nil
 	}
 	return "", &fault{
-		code: exitUnreachable, message: fmt.Sprintf("no agent runs on the gateways of cluster %s (%s)", c.context, strings.Join(gateways, ", ")),
-		remedy: fmt.Sprintf("install the chart, check kubectl --context %s -n %s get pods, or name another namespace with --meshway-namespace", c.context, c.namespace),
+		code:    exitUnreachable,
+		message: fmt.Sprintf("no agent runs on the gateways of cluster %s (%s)", c.context, strings.Join(gateways, ", ")),
+		remedy:  fmt.Sprintf("install the chart, check kubectl --context %s -n %s get pods, or name another namespace with --meshway-namespace", c.context, c.namespace),
 	}
 }
 
@@ -125,11 +129,16 @@ func (c cluster) list(ctx context.Context, kind, selector, template string) ([]s
 	out, err := cmd.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, &fault{code: exitUnreachable, message: "--context needs kubectl, which is not installed", remedy: "install kubectl, or run meshctl on the gateway itself"}
+		return nil, &fault{
+			code:    exitUnreachable,
+			message: "--context needs kubectl, which is not installed",
+			remedy:  "install kubectl, or run meshctl on the gateway itself",
+		}
 	case err != nil:
 		return nil, &fault{
-			code: exitUnreachable, message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.context, kubectlMessage(stderr.String())),
-			remedy: "check kubectl config get-contexts",
+			code:    exitUnreachable,
+			message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.context, kubectlMessage(stderr.String())),
+			remedy:  "check kubectl config get-contexts",
 		}
 	}
 	return strings.Fields(string(out)), nil

@@ -19,7 +19,9 @@ const dialStdio = "dial-stdio"
 
 func newDialStdioCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: dialStdio, Hidden: true, Args: noArguments(),
+		Use:     dialStdio,
+		Hidden:  true,
+		Args:    noArguments(),
 		GroupID: groupOther,
 		Short:   "Connect stdin and stdout to the socket of meshd",
 		Long: `Copies stdin to the socket of meshd, and the answers of meshd to stdout. meshctl
@@ -70,7 +72,11 @@ func (p *pipe) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
 	if n == 0 && errors.Is(err, io.EOF) && p.cmd.Wait() != nil {
 		if text := strings.TrimSpace(p.stderr.String()); text != "" {
-			return 0, &fault{code: exitUnreachable, message: "cannot reach the agent through kubectl: " + text, remedy: "check that the agent's pod is ready"}
+			return 0, &fault{
+				code:    exitUnreachable,
+				message: "cannot reach the agent through kubectl: " + text,
+				remedy:  "check that the agent's pod is ready",
+			}
 		}
 	}
 	return n, err

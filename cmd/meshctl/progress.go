@@ -31,15 +31,24 @@ func (a *app) follow(ctx context.Context, what string, open openStream) error {
 	}()
 	width, live := terminal(a.err)
 	p := &progress{
-		w: a.err, paint: a.paint(a.err), what: what, width: width, now: a.now,
-		live: live && !a.structured(), silent: a.structured(),
+		w:      a.err,
+		paint:  a.paint(a.err),
+		what:   what,
+		width:  width,
+		now:    a.now,
+		live:   live && !a.structured(),
+		silent: a.structured(),
 	}
 	p.run(steps)
 	err := <-ended
 	if err != nil {
 		p.fail()
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return &fault{code: exitInterrupted, message: "interrupted", remedy: "check `meshctl status`: meshd continues the operation"}
+			return &fault{
+				code:    exitInterrupted,
+				message: "interrupted",
+				remedy:  "check `meshctl status`: meshd continues the operation",
+			}
 		}
 		return err
 	}
@@ -64,7 +73,11 @@ func receive(open openStream, steps chan<- *controlpb.Progress) error {
 	}
 	err = errors.Join(stream.Err(), stream.Close())
 	if err == nil && !done {
-		return &fault{code: exitFailure, message: "meshd stopped before the operation was done", remedy: "check `meshctl status` and the log of meshd"}
+		return &fault{
+			code:    exitFailure,
+			message: "meshd stopped before the operation was done",
+			remedy:  "check `meshctl status` and the log of meshd",
+		}
 	}
 	return err
 }
@@ -104,7 +117,11 @@ func (p *progress) run(steps <-chan *controlpb.Progress) {
 
 func (p *progress) done(step *controlpb.Progress) {
 	now := p.now()
-	view := stepView{Step: step.GetStep(), Message: human.Clean(step.GetMessage()), Took: now.Sub(p.began)}
+	view := stepView{
+		Step:    step.GetStep(),
+		Message: human.Clean(step.GetMessage()),
+		Took:    now.Sub(p.began),
+	}
 	p.steps, p.began = append(p.steps, view), now
 	switch {
 	case p.silent:

@@ -46,9 +46,21 @@ host, which keeps a backup of the previous state.`,
 func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	switch {
 	case r.dataDir == "":
-		return &fault{code: exitUsage, message: "the data directory is missing", field: "--data-dir", remedy: "give the data directory of meshd on this host, such as /var/lib/meshway", usage: cmd.UseLine()}
+		return &fault{
+			code:    exitUsage,
+			message: "the data directory is missing",
+			field:   "--data-dir",
+			remedy:  "give the data directory of meshd on this host, such as /var/lib/meshway",
+			usage:   cmd.UseLine(),
+		}
 	case len(r.peers) == 0:
-		return &fault{code: exitUsage, message: "the future voters are missing", field: "--peer", remedy: "give the ids of this gateway, such as east/gw1, and of each other surviving gateway", usage: cmd.UseLine()}
+		return &fault{
+			code:    exitUsage,
+			message: "the future voters are missing",
+			field:   "--peer",
+			remedy:  "give the ids of this gateway, such as east/gw1, and of each other surviving gateway",
+			usage:   cmd.UseLine(),
+		}
 	}
 	args := []string{"recover", "--data-dir", r.dataDir}
 	for _, peer := range r.peers {
@@ -63,9 +75,18 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		return &fault{code: exitFailure, message: fmt.Sprintf("meshd recover failed with exit code %d", exit.ExitCode()), remedy: "read its error message above; meshctl changed nothing"}
+		return &fault{
+			code:    exitFailure,
+			message: fmt.Sprintf("meshd recover failed with exit code %d", exit.ExitCode()),
+			remedy:  "read its error message above; meshctl changed nothing",
+		}
 	case errors.Is(err, exec.ErrNotFound):
-		return &fault{code: exitFailure, message: "run meshd: " + err.Error(), field: "--meshd", remedy: "give the path of meshd with --meshd"}
+		return &fault{
+			code:    exitFailure,
+			message: "run meshd: " + err.Error(),
+			field:   "--meshd",
+			remedy:  "give the path of meshd with --meshd",
+		}
 	case err != nil:
 		return fmt.Errorf("run meshd recover: %w", err)
 	}

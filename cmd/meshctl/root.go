@@ -84,7 +84,7 @@ func globalFlags(a *app, root *cobra.Command) {
 	flags.StringVar(&a.options.cluster.node, "node", "", "with --context: use the meshd of this node, gateway or not")
 	flags.VarP(&a.options.output, "output", "o", "output format")
 	flags.DurationVar(&a.options.timeout, "timeout", defaultTimeout, "maximum time to wait for an answer; 5m for join, leave, drain, dns and snapshot")
-	flags.Var(&a.options.color, "color", "colored output; auto: on a terminal, unless NO_COLOR is set")
+	flags.Var(&a.options.color, "color", "coloured output; auto: on a terminal, unless NO_COLOR is set")
 	// The flags exist since the lines above: the errors cannot occur.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputFormats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colorModes(), cobra.ShellCompDirectiveNoFileComp))

@@ -35,7 +35,13 @@ that created it. With an address, shows the kernel's route to that address.`,
 			if len(args) == 1 {
 				address, err := netip.ParseAddr(args[0])
 				if err != nil {
-					return &fault{code: exitUsage, message: err.Error(), field: "ADDRESS", remedy: "give one IP address, such as 10.42.0.17", usage: cmd.UseLine()}
+					return &fault{
+						code:    exitUsage,
+						message: err.Error(),
+						field:   "ADDRESS",
+						remedy:  "give one IP address, such as 10.42.0.17",
+						usage:   cmd.UseLine(),
+					}
 				}
 				request.Destination = address.String()
 			}

@@ -69,13 +69,27 @@ keeps the registration on disk and writes it when a leader is elected.`,
 func (r registration) service(name string) (*catalogpb.Service, error) {
 	address, err := netip.ParseAddr(r.address)
 	if err != nil {
-		return nil, &fault{code: exitUsage, message: fmt.Sprintf("%q is not an IP address", r.address), field: "--address", remedy: "give the address of the service, such as 10.1.0.5"}
+		return nil, &fault{
+			code:    exitUsage,
+			message: fmt.Sprintf("%q is not an IP address", r.address),
+			field:   "--address",
+			remedy:  "give the address of the service, such as 10.1.0.5",
+		}
 	}
 	if len(r.ports) == 0 {
-		return nil, &fault{code: exitUsage, message: "a service needs a port", field: "--port", remedy: "give one or more, such as --port 80/tcp"}
+		return nil, &fault{
+			code:    exitUsage,
+			message: "a service needs a port",
+			field:   "--port",
+			remedy:  "give one or more, such as --port 80/tcp",
+		}
 	}
 	service := &catalogpb.Service{
-		Namespace: r.namespace, Name: name, Instance: r.instance, Address: address.String(), Labels: r.labels,
+		Namespace: r.namespace,
+		Name:      name,
+		Instance:  r.instance,
+		Address:   address.String(),
+		Labels:    r.labels,
 	}
 	for _, text := range r.ports {
 		port, err := parsePort(text)
@@ -90,8 +104,10 @@ func (r registration) service(name string) (*catalogpb.Service, error) {
 // parsePort parses [name:]number[/protocol]; the default protocol is tcp.
 func parsePort(text string) (*catalogpb.Port, error) {
 	wrong := &fault{
-		code: exitUsage, message: fmt.Sprintf("%q is not a port", text), field: "--port",
-		remedy: "write [name:]number[/tcp|udp] with a number from 1 to 65535, such as http:80/tcp",
+		code:    exitUsage,
+		message: fmt.Sprintf("%q is not a port", text),
+		field:   "--port",
+		remedy:  "write [name:]number[/tcp|udp] with a number from 1 to 65535, such as http:80/tcp",
 	}
 	rest, name := text, ""
 	if before, after, named := strings.Cut(text, ":"); named {
@@ -108,7 +124,11 @@ func parsePort(text string) (*catalogpb.Port, error) {
 	if err != nil || number == 0 || (protocol != "tcp" && protocol != "udp") {
 		return nil, wrong
 	}
-	return &catalogpb.Port{Name: name, Protocol: protocol, Number: uint32(number)}, nil
+	return &catalogpb.Port{
+		Name:     name,
+		Protocol: protocol,
+		Number:   uint32(number),
+	}, nil
 }
 
 func register(ctx context.Context, a *app, client controlpbconnect.OperatorClient, service *catalogpb.Service) error {
@@ -157,7 +177,8 @@ func deregister(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 		return a.print(view, line("the removal of service %s is queued on this gateway: there is no leader now; it is done when one is elected", request.GetName()))
 	case view.Removed == 0:
 		return &fault{
-			code: exitFailure, field: "NAME",
+			code:    exitFailure,
+			field:   "NAME",
 			message: fmt.Sprintf("this datacenter has not registered a service %s in namespace %s", request.GetName(), request.GetNamespace()),
 			remedy:  "run `meshctl services` to list names, namespaces and instances",
 		}

@@ -65,7 +65,11 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 	if err := writeAtomic(file, archive); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
-	view := savedView{File: file, Index: response.Msg.GetIndex(), Bytes: len(archive)}
+	view := savedView{
+		File:  file,
+		Index: response.Msg.GetIndex(),
+		Bytes: len(archive),
+	}
 	return a.print(view, line("catalog at index %d saved to %s, %s", view.Index, file, human.Bytes(uint64(len(archive)))))
 }
 
@@ -130,7 +134,12 @@ snapshot are lost; datacenters that joined after it have to join again.`,
 func readArchive(file string) ([]byte, error) {
 	archive, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault{code: exitFailure, message: "no such file: " + file, field: "FILE", remedy: "create a snapshot with `meshctl snapshot save FILE`"}
+		return nil, &fault{
+			code:    exitFailure,
+			message: "no such file: " + file,
+			field:   "FILE",
+			remedy:  "create a snapshot with `meshctl snapshot save FILE`",
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)

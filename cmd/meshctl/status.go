@@ -88,7 +88,12 @@ func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
 		return a.printJSON(document)
 	}
 	var screen bytes.Buffer
-	view := statusScreen{snapshot: snapshot, width: a.width(), wide: a.options.output == formatWide, paint: a.paint(a.out)}
+	view := statusScreen{
+		snapshot: snapshot,
+		width:    a.width(),
+		wide:     a.options.output == formatWide,
+		paint:    a.paint(a.out),
+	}
 	if err := view.fprint(&screen); err != nil {
 		return err
 	}
@@ -100,7 +105,11 @@ func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
 // meshd may be restarting.
 func watchStatus(cmd *cobra.Command, a *app, interval time.Duration) error {
 	if interval <= 0 {
-		return &fault{code: exitUsage, message: "the interval must be positive", field: "--interval"}
+		return &fault{
+			code:    exitUsage,
+			message: "the interval must be positive",
+			field:   "--interval",
+		}
 	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

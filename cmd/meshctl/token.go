@@ -41,7 +41,12 @@ token is a secret and cannot be shown again: the catalog stores only its hash.`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ttl <= 0 {
-				return &fault{code: exitUsage, message: "the validity of a token must be positive", field: "--ttl", remedy: "give a duration such as 15m or 24h"}
+				return &fault{
+					code:    exitUsage,
+					message: "the validity of a token must be positive",
+					field:   "--ttl",
+					remedy:  "give a duration such as 15m or 24h",
+				}
 			}
 			request := &controlpb.CreateTokenRequest{Datacenter: datacenter, Ttl: durationpb.New(ttl)}
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
@@ -60,8 +65,10 @@ func createToken(ctx context.Context, a *app, client controlpbconnect.OperatorCl
 		return err
 	}
 	view := createdTokenView{
-		Token: response.Msg.GetToken(), ID: response.Msg.GetId(),
-		ExpiresAt: timeOf(response.Msg.GetExpiresAt()), Endpoints: response.Msg.GetEndpoints(),
+		Token:     response.Msg.GetToken(),
+		ID:        response.Msg.GetId(),
+		ExpiresAt: timeOf(response.Msg.GetExpiresAt()),
+		Endpoints: response.Msg.GetEndpoints(),
 	}
 	// Only the token goes to stdout, so that it can be piped into join.
 	if err := a.print(view, line("%s", view.Token)); err != nil {

@@ -31,7 +31,11 @@ func newVersionCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				view.Server = &buildView{Version: response.Msg.GetVersion(), Commit: response.Msg.GetCommit(), Go: response.Msg.GetGo()}
+				view.Server = &buildView{
+					Version: response.Msg.GetVersion(),
+					Commit:  response.Msg.GetCommit(),
+					Go:      response.Msg.GetGo(),
+				}
 				return nil
 			})
 			// Print the client's version even if meshd cannot be reached.
@@ -62,5 +66,9 @@ func (b buildView) String() string {
 
 func clientBuild() buildView {
 	info := build.Current()
-	return buildView{Version: info.Version, Commit: info.Commit, Go: info.Go}
+	return buildView{
+		Version: info.Version,
+		Commit:  info.Commit,
+		Go:      info.Go,
+	}
 }

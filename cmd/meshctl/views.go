@@ -147,7 +147,11 @@ type doneView struct {
 }
 
 func newFreshnessView(f *controlpb.Freshness) freshnessView {
-	return freshnessView{Index: f.GetIndex(), Leader: f.GetLeader(), LastContact: f.GetLastContact().AsDuration()}
+	return freshnessView{
+		Index:       f.GetIndex(),
+		Leader:      f.GetLeader(),
+		LastContact: f.GetLastContact().AsDuration(),
+	}
 }
 
 func newTokensView(r *controlpb.ListTokensResponse, now time.Time) tokensView {
@@ -160,9 +164,13 @@ func newTokensView(r *controlpb.ListTokensResponse, now time.Time) tokensView {
 
 func listedToken(t *catalogpb.Token, now time.Time) tokenView {
 	view := tokenView{
-		ID: t.GetId(), Datacenter: t.GetDatacenter(),
-		CreatedBy: t.GetCreatedBy(), CreatedAt: timeOf(t.GetCreatedAt()), ExpiresAt: timeOf(t.GetExpiresAt()),
-		UsedBy: t.GetUsedBy(), UsedAt: timeOf(t.GetUsedAt()),
+		ID:         t.GetId(),
+		Datacenter: t.GetDatacenter(),
+		CreatedBy:  t.GetCreatedBy(),
+		CreatedAt:  timeOf(t.GetCreatedAt()),
+		ExpiresAt:  timeOf(t.GetExpiresAt()),
+		UsedBy:     t.GetUsedBy(),
+		UsedAt:     timeOf(t.GetUsedAt()),
 	}
 	switch {
 	case view.UsedBy != "":
@@ -181,11 +189,22 @@ func newServicesView(r *controlpb.ListServicesResponse) servicesView {
 	view := servicesView{Freshness: newFreshnessView(r.GetFreshness()), Services: []serviceView{}}
 	for _, s := range r.GetServices() {
 		service := serviceView{
-			Datacenter: s.GetDatacenter(), Namespace: s.GetNamespace(), Name: s.GetName(), Instance: s.GetInstance(),
-			Owner: s.GetOwner(), Address: s.GetAddress(), Ports: []portView{}, Labels: s.GetLabels(), Index: s.GetModifiedIndex(),
+			Datacenter: s.GetDatacenter(),
+			Namespace:  s.GetNamespace(),
+			Name:       s.GetName(),
+			Instance:   s.GetInstance(),
+			Owner:      s.GetOwner(),
+			Address:    s.GetAddress(),
+			Ports:      []portView{},
+			Labels:     s.GetLabels(),
+			Index:      s.GetModifiedIndex(),
 		}
 		for _, p := range s.GetPorts() {
-			service.Ports = append(service.Ports, portView{Name: p.GetName(), Port: p.GetNumber(), Protocol: p.GetProtocol()})
+			service.Ports = append(service.Ports, portView{
+				Name:     p.GetName(),
+				Port:     p.GetNumber(),
+				Protocol: p.GetProtocol(),
+			})
 		}
 		view.Services = append(view.Services, service)
 	}
@@ -196,8 +215,13 @@ func newPeersView(r *controlpb.ListPeersResponse) peersView {
 	view := peersView{Freshness: newFreshnessView(r.GetFreshness()), Peers: []peerView{}}
 	for _, p := range r.GetPeers() {
 		view.Peers = append(view.Peers, peerView{
-			ID: p.GetId(), Address: p.GetAddress(), Suffrage: p.GetSuffrage(), Leader: p.GetLeader(),
-			Healthy: p.GetHealthy(), LastContact: durationOf(p.GetLastContact()), LastIndex: p.GetLastIndex(),
+			ID:          p.GetId(),
+			Address:     p.GetAddress(),
+			Suffrage:    p.GetSuffrage(),
+			Leader:      p.GetLeader(),
+			Healthy:     p.GetHealthy(),
+			LastContact: durationOf(p.GetLastContact()),
+			LastIndex:   p.GetLastIndex(),
 		})
 	}
 	return view

@@ -59,7 +59,11 @@ func run(ctx context.Context, args []string, stdout *os.File) error {
 	}
 	defer lab.Close()
 	s := &screen{w: stdout, terminal: term.IsTerminal(int(stdout.Fd()))}
-	t := &tour{screen: s, lab: lab, binaries: binaries}
+	t := &tour{
+		screen:   s,
+		lab:      lab,
+		binaries: binaries,
+	}
 	if err := t.run(ctx); err != nil {
 		return err
 	}
