@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -27,7 +28,7 @@ type Controller struct {
 	cfg        Config
 	log        *slog.Logger
 	failures   *failures
-	rediscover chan struct{} // size 1: the API is possibly no longer served
+	rediscover notify.Signal // set when the API is possibly no longer served
 
 	cache atomic.Pointer[clusterCache] // nil until it is filled
 	queue atomic.Pointer[queue]        // nil while this gateway is not elected
@@ -41,7 +42,7 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Lease == (Lease{}) {
 		cfg.Lease = DefaultLease()
 	}
-	c := &Controller{cfg: cfg, log: cfg.Log, rediscover: make(chan struct{}, 1)}
+	c := &Controller{cfg: cfg, log: cfg.Log, rediscover: notify.NewSignal()}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

@@ -13,6 +13,8 @@ import (
 	"k8s.io/client-go/discovery"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
+
+	"github.com/meshway/meshway/agent/notify"
 )
 
 const (
@@ -29,40 +31,27 @@ var errCRDs = errors.New("CRDs are missing")
 // log an error at each try.
 func (c *Controller) awaitAPI(ctx context.Context) (api, error) {
 	const step = "find the CRDs of the Multi-Cluster Services API"
-	for {
-		found, err := discover(ctx, c.cfg.MCS)
-		if err == nil {
-			c.failures.succeed(step)
-			return found, nil
-		}
-		if ctx.Err() == nil {
+	var found api
+	if !notify.LoopUntil(ctx, discoveryRetry, func(ctx context.Context) bool {
+		var err error
+		if found, err = discover(ctx, c.cfg.MCS); err != nil && ctx.Err() == nil {
 			c.failures.fail(step, err)
 		}
-		select {
-		case <-ctx.Done():
-			return api{}, ctx.Err()
-		case <-time.After(discoveryRetry):
-		}
+		return err == nil
+	}) {
+		return api{}, ctx.Err()
 	}
+	c.failures.succeed(step)
+	return found, nil
 }
 
 // awaitAPIChange returns when the cluster supports the API in another way than now, or
 // no longer serves it. It ignores an API server that does not answer.
 func (c *Controller) awaitAPIChange(ctx context.Context, now api) {
-	ticks := time.NewTicker(discoveryInterval)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		case <-c.rediscover:
-		}
+	notify.LoopUntil(ctx, discoveryInterval, func(ctx context.Context) bool {
 		found, err := discover(ctx, c.cfg.MCS)
-		if errors.Is(err, errCRDs) || err == nil && found.support != now.support {
-			return
-		}
-	}
+		return errors.Is(err, errCRDs) || err == nil && found.support != now.support
+	}, c.rediscover.Changed)
 }
 
 // watchFailed records the failure of a watch, and starts a discovery at once if the
@@ -72,10 +61,7 @@ func (c *Controller) watchFailed(resource string, err error) {
 	if !apierrors.IsNotFound(err) {
 		return
 	}
-	select {
-	case c.rediscover <- struct{}{}:
-	default:
-	}
+	c.rediscover.Notify()
 }
 
 // discover returns the newest supported version whose resources are all served. It

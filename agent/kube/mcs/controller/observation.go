@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -41,13 +42,10 @@ func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
 	for name := range last.stamps {
 		q.Add(name)
 	}
-	ticks := time.NewTicker(outageInterval)
-	defer ticks.Stop()
-	for {
-		changed := c.cfg.Catalog.Changed()
+	notify.LoopBatched(ctx, coalesce, func(context.Context) time.Duration {
 		now := observeNow(c.cfg)
 		now.stamps = last.stamps
-		if now.view.Index() != last.view.Index() { // most ticks find no change
+		if now.view.Index() != last.view.Index() { // most passes find no change
 			now.stamps = now.view.ExportedNames(seed)
 		}
 		r.observed.Store(&now)
@@ -55,14 +53,8 @@ func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
 			q.Add(name)
 		}
 		last = now
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		case <-changed:
-			pause(ctx, coalesce)
-		}
-	}
+		return outageInterval
+	}, c.cfg.Catalog.Changed)
 }
 
 // changedNames returns the names to reconcile after a change from o to now. Other
@@ -85,11 +77,4 @@ func (o observation) changedNames(now observation, cluster func() []catalog.Serv
 		names = append(names, cluster()...)
 	}
 	return names
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 )
 
@@ -17,23 +18,17 @@ func (c *Controller) reportProblems(ctx context.Context) {
 		return
 	}
 	defer c.cfg.Report(nil)
-	ticks := time.NewTicker(reportInterval)
-	defer ticks.Stop()
 	var reported []plan.Problem
 	var missing missingNamespaces
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticks.C:
-			problems := c.failures.problems(now)
-			if cache := c.cache.Load(); cache != nil {
-				problems = append(problems, missing.problems(c.cfg.Catalog.View(), c.cfg.Datacenter, cache.namespace)...)
-			}
-			if !slices.Equal(problems, reported) {
-				reported = problems
-				c.cfg.Report(problems)
-			}
+	notify.Loop(ctx, func(context.Context) time.Duration {
+		problems := c.failures.problems(time.Now())
+		if cache := c.cache.Load(); cache != nil {
+			problems = append(problems, missing.problems(c.cfg.Catalog.View(), c.cfg.Datacenter, cache.namespace)...)
 		}
-	}
+		if !slices.Equal(problems, reported) {
+			reported = problems
+			c.cfg.Report(problems)
+		}
+		return reportInterval
+	})
 }

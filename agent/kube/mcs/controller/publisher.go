@@ -28,7 +28,7 @@ type publisher struct {
 	cfg      Config
 	log      *slog.Logger
 	onChange func(catalog.ServiceName) // called when an export becomes refused, or no longer is
-	changed  notify.Signal
+	wake     notify.Signal             // set when want changes
 
 	mu      sync.Mutex // guards all following
 	want    map[catalog.ServiceName]mcs.Publication
@@ -45,7 +45,7 @@ func newPublisher(cfg Config, log *slog.Logger, onChange func(catalog.ServiceNam
 		cfg:      cfg,
 		log:      log,
 		onChange: onChange,
-		changed:  notify.NewSignal(),
+		wake:     notify.NewSignal(),
 		want:     make(map[catalog.ServiceName]mcs.Publication),
 		refused:  make(map[catalog.ServiceName]refusal),
 	}
@@ -63,7 +63,7 @@ func (p *publisher) set(name catalog.ServiceName, publication mcs.Publication) {
 	if publication.Export == nil {
 		delete(p.want, name)
 	}
-	p.changed.Notify()
+	p.wake.Notify()
 }
 
 // refusal returns the catalog's refusal of an export, nil if there is none.
@@ -74,19 +74,7 @@ func (p *publisher) refusal(name catalog.ServiceName) *catalog.Refusal {
 }
 
 func (p *publisher) run(ctx context.Context) {
-	for {
-		changed := p.cfg.Catalog.Changed()
-		next := p.write(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-			pause(ctx, coalesce)
-		case <-p.changed:
-			pause(ctx, coalesce)
-		case <-time.After(next):
-		}
-	}
+	notify.LoopBatched(ctx, coalesce, p.write, p.cfg.Catalog.Changed, p.wake.Changed)
 }
 
 // write writes the changes and returns the time until the next try.

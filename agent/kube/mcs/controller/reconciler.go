@@ -15,6 +15,7 @@ import (
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -39,23 +40,18 @@ var errNotMember = errors.New("this datacenter is not in the catalog yet")
 // deletes all other records of this datacenter. It waits until this datacenter is a
 // member, and reports false if ctx ends before.
 func (r *reconciler) publishAll(ctx context.Context) bool {
-	for {
-		changed := r.cfg.Catalog.Changed()
+	return notify.LoopUntil(ctx, 0, func(context.Context) bool {
 		now := observeNow(r.cfg)
 		dc, member := now.view.Datacenter(r.cfg.Datacenter)
-		if member {
-			r.observed.Store(&now)
-			for _, name := range r.cache.names() {
-				r.publisher.set(name, mcs.Publish(dc, r.cache.source(name)))
-			}
-			return true
-		}
-		select {
-		case <-ctx.Done():
+		if !member {
 			return false
-		case <-changed:
 		}
-	}
+		r.observed.Store(&now)
+		for _, name := range r.cache.names() {
+			r.publisher.set(name, mcs.Publish(dc, r.cache.source(name)))
+		}
+		return true
+	}, r.cfg.Catalog.Changed)
 }
 
 func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) error {
