@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshway/meshway/agent/notify"
 )
 
 const (
@@ -21,19 +23,16 @@ const (
 // AwaitAgentsStopped waits until no agent of a DaemonSet is ready: an agent that
 // has cleaned up its node keeps running, but is no longer ready.
 func AwaitAgentsStopped(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) error {
-	start, tick := time.Now(), time.NewTicker(stopPollInterval)
-	defer tick.Stop()
-	for {
-		ready, err := readyAgents(ctx, client, namespace, daemonset)
-		if err == nil && ready == 0 && time.Since(start) >= stopMinimumWait {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%d agents are still running; run kubectl -n %s logs daemonset/%s --prefix --all-pods", ready, namespace, daemonset), err)
-		case <-tick.C:
-		}
+	start := time.Now()
+	var ready int32
+	var err error
+	if notify.LoopUntil(ctx, stopPollInterval, func(ctx context.Context) bool {
+		ready, err = readyAgents(ctx, client, namespace, daemonset)
+		return err == nil && ready == 0 && time.Since(start) >= stopMinimumWait
+	}) {
+		return nil
 	}
+	return errors.Join(fmt.Errorf("%d agents are still running; run kubectl -n %s logs daemonset/%s --prefix --all-pods", ready, namespace, daemonset), err)
 }
 
 func readyAgents(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) (int32, error) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -19,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -44,7 +46,7 @@ type Discovery struct {
 	nodes    *Source
 	services *Source
 	kubeadm  *Source
-	cache    CacheFile[discovered]
+	cache    state.File[discovered]
 	wake     notify.Signal
 	latest   notify.Latest[discovered]
 }
@@ -63,7 +65,11 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Discovery{cfg: cfg, cache: CacheFile[discovered]{filepath.Join(cfg.Dir, "cluster.json")}, wake: notify.NewSignal()}
+	d := &Discovery{
+		cfg:   cfg,
+		cache: state.File[discovered]{Path: filepath.Join(cfg.Dir, "cluster.json"), What: "cached cluster"},
+		wake:  notify.NewSignal(),
+	}
 	var err error
 	if d.nodes, err = NewSource(coreinformers.NewNodeInformer(cfg.Client, 0, nil), slimNode, d.wake); err != nil {
 		return nil, err
@@ -75,7 +81,7 @@ func NewDiscovery(cfg DiscoveryConfig) (*Discovery, error) {
 	if d.kubeadm, err = NewSource(maps, nil, d.wake); err != nil {
 		return nil, err
 	}
-	if last, ok := d.cache.Load(); ok {
+	if last, found, _ := d.cache.Load(); found {
 		d.latest.Set(last)
 	}
 	return d, nil
@@ -86,14 +92,11 @@ func (d *Discovery) Run(ctx context.Context) error {
 	for _, s := range []*Source{d.nodes, d.services, d.kubeadm} {
 		defer s.Start(ctx)()
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-d.wake:
-			d.discover()
-		}
-	}
+	notify.Loop(ctx, func(context.Context) time.Duration {
+		d.discover()
+		return 0
+	}, d.wake.Changed)
+	return nil
 }
 
 // discover does nothing until all sources are complete or refused: prefixes of a

@@ -26,6 +26,15 @@ const (
 	RecheckInterval = 30 * time.Second // corrects changes without an event, and finds a CRD that was installed later
 )
 
+// NextPass returns the delay until the next pass of a reconciler whose last pass
+// returned err.
+func NextPass(err error) time.Duration {
+	if err != nil {
+		return RetryInterval
+	}
+	return RecheckInterval
+}
+
 // RemoveManaged deletes the objects of a resource that Meshway created. No
 // reconciler that creates them may run.
 func RemoveManaged(ctx context.Context, client dynamic.Interface, resource schema.GroupVersionResource) error {

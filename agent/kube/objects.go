@@ -63,10 +63,10 @@ type Objects[T any] struct {
 }
 
 // NewObjects returns the object of a kind that has the given name, or all
-// objects of the kind if name is empty. reader is woken after every change.
-func NewObjects[T any](client dynamic.Interface, kind Kind[T], name string, reader notify.Signal) (*Objects[T], error) {
+// objects of the kind if name is empty. wake is set after every change.
+func NewObjects[T any](client dynamic.Interface, kind Kind[T], name string, wake notify.Signal) (*Objects[T], error) {
 	informer := dynamicinformer.NewFilteredDynamicInformer(client, kind.Resource(), metav1.NamespaceAll, 0, nil, named(name)).Informer()
-	source, err := NewSource(informer, nil, reader)
+	source, err := NewSource(informer, nil, wake)
 	return &Objects[T]{Source: source, kind: kind, client: client.Resource(kind.Resource())}, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/state"
 )
 
 // Role is the role of a node of the cluster.
@@ -38,7 +40,7 @@ type RoleConfig struct {
 type RoleWatcher struct {
 	cfg     RoleConfig
 	node    *Source
-	cache   CacheFile[Role]
+	cache   state.File[Role]
 	wake    notify.Signal
 	latest  notify.Latest[Role]
 	invalid LogOnce // errors in the annotation of the own Node; only Run uses it
@@ -50,11 +52,15 @@ func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &RoleWatcher{cfg: cfg, cache: CacheFile[Role]{filepath.Join(cfg.Dir, "role.json")}, wake: notify.NewSignal()}
+	w := &RoleWatcher{
+		cfg:   cfg,
+		cache: state.File[Role]{Path: filepath.Join(cfg.Dir, "role.json"), What: "cached role"},
+		wake:  notify.NewSignal(),
+	}
 	informer := coreinformers.NewFilteredNodeInformer(cfg.Client, 0, nil, named(cfg.Kubernetes.NodeName))
 	var err error
 	w.node, err = NewSource(informer, slimNode, w.wake)
-	if role, ok := w.cache.Load(); ok {
+	if role, found, _ := w.cache.Load(); found {
 		w.latest.Set(role)
 	}
 	return w, err
@@ -63,14 +69,11 @@ func NewRoleWatcher(cfg RoleConfig) (*RoleWatcher, error) {
 // Run watches until ctx ends.
 func (w *RoleWatcher) Run(ctx context.Context) error {
 	defer w.node.Start(ctx)()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-w.wake:
-			w.refresh()
-		}
-	}
+	notify.Loop(ctx, func(context.Context) time.Duration {
+		w.refresh()
+		return 0
+	}, w.wake.Changed)
+	return nil
 }
 
 func (w *RoleWatcher) refresh() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -61,16 +62,11 @@ func NewSiblings(cfg SiblingsConfig) (*Siblings, error) {
 // Run watches until ctx ends.
 func (s *Siblings) Run(ctx context.Context) error {
 	defer s.secret.Start(ctx)()
-	for {
-		changed := s.cfg.GatewaysChanged()
+	notify.Loop(ctx, func(context.Context) time.Duration {
 		s.refresh()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-s.wake:
-		}
-	}
+		return 0
+	}, s.cfg.GatewaysChanged, s.wake.Changed)
+	return nil
 }
 
 func (s *Siblings) refresh() {
@@ -139,7 +135,6 @@ func (s *Siblings) Save(ctx context.Context, content identity.SharedState) error
 	if err := encodeSecret(content, next); err != nil {
 		return err
 	}
-	changed := s.latest.Changed()
 	written, err := s.cfg.Client.CoreV1().Secrets(s.cfg.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	switch {
 	case apierrors.IsConflict(err):
@@ -149,13 +144,7 @@ func (s *Siblings) Save(ctx context.Context, content identity.SharedState) error
 	case written.ResourceVersion == content.Version:
 		return nil // nothing differs
 	}
-	for s.latest.Get().common.Version == content.Version {
-		select {
-		case <-changed:
-			changed = s.latest.Changed()
-		case <-ctx.Done():
-			return nil //nolint:nilerr // it is written; the watch delivers it later
-		}
-	}
+	// If ctx ends before, the content is written, and the watch delivers it later.
+	notify.LoopUntil(ctx, 0, func(context.Context) bool { return s.latest.Get().common.Version != content.Version }, s.latest.Changed)
 	return nil
 }

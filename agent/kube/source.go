@@ -21,11 +21,11 @@ type Source struct {
 	refusal error      // why the API server refuses to list: unknown kind or no permission
 }
 
-// NewSource returns a source that wakes reader after every change once it is
+// NewSource returns a source that sets wake after every change once it is
 // started. The informer must not have been started. slim, if not nil, removes the
 // parts of an object that are not used.
-func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, reader notify.Signal) (*Source, error) {
-	s := &Source{informer: informer, wake: reader}
+func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, wake notify.Signal) (*Source, error) {
+	s := &Source{informer: informer, wake: wake}
 	if err := informer.SetWatchErrorHandlerWithContext(s.failed); err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func NewSource(informer cache.SharedIndexInformer, slim cache.TransformFunc, rea
 		}
 	}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { reader.Notify() }, UpdateFunc: func(any, any) { reader.Notify() }, DeleteFunc: func(any) { reader.Notify() },
+		AddFunc: func(any) { wake.Notify() }, UpdateFunc: func(any, any) { wake.Notify() }, DeleteFunc: func(any) { wake.Notify() },
 	})
 	return s, err
 }

@@ -59,25 +59,15 @@ func (w *UninstallWatcher) Run(ctx context.Context) error {
 		return nil
 	}
 	defer w.jobs.Start(ctx)()
-	var retry <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-w.wake:
-		case <-retry:
-		}
-		if retry = nil; !w.refresh(ctx) {
-			retry = time.After(uninstallRetryInterval)
-		}
-	}
+	notify.Loop(ctx, w.pass, w.wake.Changed)
+	return nil
 }
 
-// refresh reports whether it could read the objects. If not, nothing changes: in
-// doubt the data plane stays.
-func (w *UninstallWatcher) refresh(ctx context.Context) bool {
+// pass reads the objects. It returns the delay until the next attempt if it cannot
+// read them. Then nothing changes: in doubt the data plane stays.
+func (w *UninstallWatcher) pass(ctx context.Context) time.Duration {
 	if !w.jobs.Synced() {
-		return true
+		return 0
 	}
 	uninstalled := false
 	for _, job := range Items[*batchv1.Job](w.jobs) {
@@ -87,12 +77,12 @@ func (w *UninstallWatcher) refresh(ctx context.Context) bool {
 		newer, err := w.isNewer(ctx, job)
 		if err != nil {
 			w.cfg.Log.Warn("failed to determine whether the chart is being uninstalled", "job", job.Name, "err", err)
-			return false
+			return uninstallRetryInterval
 		}
 		uninstalled = newer
 	}
 	w.latest.Set(uninstalled)
-	return true
+	return 0
 }
 
 // isNewer reports whether a Job is newer than the DaemonSet. An older Job is a

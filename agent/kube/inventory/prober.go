@@ -4,17 +4,19 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// SiblingProberConfig is configures a SiblingProber.
+// SiblingProberConfig configures a SiblingProber.
 type SiblingProberConfig struct {
 	Probes     dataplane.Prober
 	Datacenter catalog.DatacenterName
@@ -33,19 +35,13 @@ func NewSiblingProber(cfg SiblingProberConfig) *SiblingProber { return &SiblingP
 
 // Run probes until ctx ends.
 func (p *SiblingProber) Run(ctx context.Context) error {
-	var running sync.WaitGroup
-	defer running.Wait()
-	failed := make(chan error, 1)
-	running.Go(func() { failed <- p.cfg.Probes.Run(ctx) })
-	for {
-		changed := p.cfg.Changed() // before Nodes is read, so that no change is missed
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.cfg.Probes.Run(ctx) })
+	notify.Loop(ctx, func(context.Context) time.Duration {
 		p.cfg.Probes.Set(p.sessions())
-		select {
-		case err := <-failed:
-			return err
-		case <-changed:
-		}
-	}
+		return 0
+	}, p.cfg.Changed)
+	return group.Wait()
 }
 
 // sessions returns one session for each other gateway, to its first address of a

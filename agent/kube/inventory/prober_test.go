@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,12 @@ func (*fakeProbes) Run(ctx context.Context) error       { <-ctx.Done(); return n
 func (p *fakeProbes) Set(sessions []plan.SessionConfig) { p.sessions = sessions }
 func (p *fakeProbes) Sessions() []plan.Session          { return p.results }
 func (p *fakeProbes) Changed() <-chan struct{}          { return p.changed.Changed() }
+
+var errProbes = errors.New("no socket")
+
+type failingProbes struct{ fakeProbes }
+
+func (*failingProbes) Run(context.Context) error { return errProbes }
 
 // setSession sets the session with gateway b of east.
 func (p *fakeProbes) setSession(up bool, since time.Time) {
@@ -77,6 +84,12 @@ func TestProberReportsSilentSiblings(t *testing.T) {
 		assert.Empty(t, l.Silent())
 		stop()
 		require.NoError(t, <-ended)
+	})
+}
+
+func TestProberEndsWithTheErrorOfItsSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		assert.ErrorIs(t, newTestProber(&failingProbes{}).Run(t.Context()), errProbes)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"k8s.io/client-go/dynamic"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -30,7 +32,7 @@ type ReaderConfig struct {
 type Reader struct {
 	cfg     ReaderConfig
 	objects *kube.Objects[Datacenter]
-	cache   kube.CacheFile[plan.Inventory]
+	cache   state.File[plan.Inventory]
 	wake    notify.Signal
 	latest  notify.Latest[readerState]
 }
@@ -49,11 +51,13 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Reader{
-		cfg: cfg, wake: notify.NewSignal(),
-		cache: kube.CacheFile[plan.Inventory]{Path: filepath.Join(cfg.Dir, "inventory.json")},
+		cfg:   cfg,
+		cache: state.File[plan.Inventory]{Path: filepath.Join(cfg.Dir, "inventory.json"), What: "cached Datacenter objects"},
+		wake:  notify.NewSignal(),
 	}
-	last, _ := r.cache.Load()
-	r.latest.Set(readerState{inventory: last})
+	if last, found, _ := r.cache.Load(); found {
+		r.latest.Set(readerState{inventory: last})
+	}
 	var err error
 	r.objects, err = kube.NewObjects(cfg.Client, Kind(), "", r.wake)
 	return r, err
@@ -62,14 +66,11 @@ func NewReader(cfg ReaderConfig) (*Reader, error) {
 // Run reads until ctx ends.
 func (r *Reader) Run(ctx context.Context) error {
 	defer r.objects.Start(ctx)()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.wake:
-			r.refresh()
-		}
-	}
+	notify.Loop(ctx, func(context.Context) time.Duration {
+		r.refresh()
+		return 0
+	}, r.wake.Changed)
+	return nil
 }
 
 func (r *Reader) refresh() {

@@ -65,23 +65,8 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 // Run writes until ctx ends; the objects stay.
 func (w *Writer) Run(ctx context.Context) error {
 	defer w.objects.Start(ctx)()
-	for {
-		changed, probesChanged := w.cfg.Changed(), w.probesChanged() // before the pass, so that no change is missed
-		pause := w.pass(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-probesChanged:
-		case <-w.wake:
-		case <-time.After(pause):
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(batchDelay):
-		}
-	}
+	notify.LoopBatched(ctx, batchDelay, w.pass, w.cfg.Changed, w.probesChanged, w.wake.Changed)
+	return nil
 }
 
 // pass writes what differs and returns the delay until the next pass.
@@ -104,10 +89,7 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 		})
 	}
 	w.report(err)
-	if err != nil {
-		return kube.RetryInterval
-	}
-	return kube.RecheckInterval
+	return kube.NextPass(err)
 }
 
 // probesChanged is closed at the next change of the silent siblings. It is nil, and

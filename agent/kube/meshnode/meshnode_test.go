@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -179,7 +181,7 @@ func TestUnchangedObjectIsNotWritten(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, objects, 1)
 		before := writes(client)
-		require.NoError(t, w.pass(t.Context()))
+		require.NoError(t, w.write(t.Context()))
 		assert.Equal(t, before, writes(client))
 	})
 }
@@ -215,7 +217,7 @@ func TestNothingIsWrittenBeforeThePathsAreKnown(t *testing.T) {
 		w := (&node{}).start(t, client, "east-1", 1)
 		waitIdle()
 		require.True(t, w.objects.Synced())
-		require.NoError(t, w.pass(t.Context()))
+		require.NoError(t, w.write(t.Context()))
 		assert.Zero(t, writes(client))
 	})
 }
@@ -237,7 +239,7 @@ func TestMissingCRDIsReportedAndLeavesNothingPending(t *testing.T) {
 func TestPeersOfTheCacheStayWhileTheAPIServerIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, dir := newClient(), t.TempDir()
-		require.NoError(t, kube.CacheFile[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
+		require.NoError(t, state.File[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
 			"east-1": {PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}},
 		}))
 		client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) {
@@ -248,6 +250,30 @@ func TestPeersOfTheCacheStayWhileTheAPIServerIsUnavailable(t *testing.T) {
 		waitIdle()
 		assert.Len(t, s.Current().Nodes.Peers, 1)
 		assert.True(t, s.Current().Nodes.Pending)
+	})
+}
+
+func TestCacheFileIsWrittenOnlyIfTheObjectsChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, dir := newClient(), t.TempDir()
+		file := dir + "/meshnodes.json"
+		require.NoError(t, os.WriteFile(file, []byte("{"), 0o600)) // left by a crash of an old release
+		s := newSite(t, client, dir, "east-3")
+		run(t, s.Run)
+		waitIdle()
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.JSONEq(t, "{}", string(text), "a file that is corrupt is replaced")
+		require.NoError(t, os.Remove(file))
+		time.Sleep(2 * kube.RecheckInterval)
+		synctest.Wait()
+		assert.NoFileExists(t, file)
+		n := &node{paths: []plan.Path{{Gateway: "east-3", Tunnel: true}}}
+		n.start(t, client, "east-1", 1)
+		waitIdle()
+		text, err = os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Contains(t, string(text), "east-1")
 	})
 }
 

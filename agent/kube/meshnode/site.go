@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -39,7 +41,8 @@ type SiteConfig struct {
 type Site struct {
 	cfg     SiteConfig
 	objects *kube.Objects[MeshNode]
-	cache   kube.CacheFile[map[string]Spec]
+	cache   state.File[map[string]Spec]
+	cached  map[string]Spec // content of the cache file, by name of the node
 	wake    notify.Signal
 	latest  notify.Latest[plan.Site]
 }
@@ -52,8 +55,12 @@ func NewSite(cfg SiteConfig) (*Site, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Site{
-		cfg: cfg, wake: notify.NewSignal(),
-		cache: kube.CacheFile[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json")},
+		cfg:   cfg,
+		cache: state.File[map[string]Spec]{Path: filepath.Join(cfg.Dir, "meshnodes.json"), What: "cached MeshNode objects"},
+		wake:  notify.NewSignal(),
+	}
+	if specs, found, _ := s.cache.Load(); found {
+		s.cached = specs
 	}
 	s.useCache()
 	var err error
@@ -64,26 +71,22 @@ func NewSite(cfg SiteConfig) (*Site, error) {
 // Run reads until ctx ends.
 func (s *Site) Run(ctx context.Context) error {
 	defer s.objects.Start(ctx)()
-	for {
-		changed := s.cfg.Cluster.Changed() // before the pass, so that no change is missed
-		pause := kube.RecheckInterval
-		if err := s.pass(ctx); err != nil {
-			s.cfg.Log.Warn("failed to delete the MeshNode that this host wrote as a node", "err", err)
-			pause = kube.RetryInterval
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-s.wake:
-		case <-time.After(pause):
-		}
-	}
+	notify.Loop(ctx, s.pass, s.cfg.Cluster.Changed, s.wake.Changed)
+	return nil
 }
 
-// pass reads the objects. It deletes that of this host, of the time when the host
+// pass reads the objects and returns the delay until the next pass.
+func (s *Site) pass(ctx context.Context) time.Duration {
+	err := s.refresh(ctx)
+	if err != nil {
+		s.cfg.Log.Warn("failed to delete the MeshNode that this host wrote as a node", "err", err)
+	}
+	return kube.NextPass(err)
+}
+
+// refresh reads the objects. It deletes that of this host, of the time when the host
 // was no gateway.
-func (s *Site) pass(ctx context.Context) error {
+func (s *Site) refresh(ctx context.Context) error {
 	refusal := s.objects.Refusal()
 	if !s.objects.Synced() && refusal == nil {
 		s.useCache()
@@ -100,19 +103,28 @@ func (s *Site) pass(ctx context.Context) error {
 		specs[name] = m.Spec
 	}
 	s.latest.Set(s.withPeers(specs, refusal))
-	if err := s.cache.Save(specs); err != nil {
-		s.cfg.Log.Warn("failed to cache the MeshNode objects; the next start needs the API server", "err", err)
-	}
+	s.save(specs)
 	if exists {
 		return s.objects.Delete(ctx, own.Name, own.UID)
 	}
 	return nil
 }
 
+// save writes the cache file unless it has this content.
+func (s *Site) save(specs map[string]Spec) {
+	if reflect.DeepEqual(specs, s.cached) {
+		return
+	}
+	if err := s.cache.Save(specs); err != nil {
+		s.cfg.Log.Warn("failed to cache the MeshNode objects; the next start needs the API server", "err", err)
+		return
+	}
+	s.cached = specs
+}
+
 // useCache publishes the nodes of the cache file, as pending.
 func (s *Site) useCache() {
-	specs, _ := s.cache.Load()
-	site := s.withPeers(specs, nil)
+	site := s.withPeers(s.cached, nil)
 	site.Nodes.Pending = true
 	s.latest.Set(site)
 }

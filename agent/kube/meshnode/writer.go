@@ -54,33 +54,22 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 // Run writes until ctx ends; the object stays.
 func (w *Writer) Run(ctx context.Context) error {
 	defer w.objects.Start(ctx)()
-	for {
-		changed := w.cfg.Changed() // before the pass, so that no change is missed
-		pause := kube.RecheckInterval
-		err := w.pass(ctx)
-		if err != nil {
-			pause = kube.RetryInterval
-		}
-		w.report(err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-w.wake:
-		case <-time.After(pause):
-		}
-	}
+	notify.Loop(ctx, w.pass, w.cfg.Changed, w.wake.Changed)
+	return nil
 }
 
-func (w *Writer) report(err error) {
+// pass writes what differs and returns the delay until the next pass.
+func (w *Writer) pass(ctx context.Context) time.Duration {
+	err := w.write(ctx)
 	if w.failure.IsNew(err) {
 		w.cfg.Log.Warn("failed to write the MeshNode of this node; gateways that share no link with it do not reach it", "err", err,
 			"remedy", "install the CRD of meshnodes.meshway.io and the roles of the same version")
 	}
+	return kube.NextPass(err)
 }
 
-// pass writes the object if it differs.
-func (w *Writer) pass(ctx context.Context) error {
+// write writes the object if it differs.
+func (w *Writer) write(ctx context.Context) error {
 	if !w.objects.Synced() {
 		return w.objects.Refusal()
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 )
@@ -41,7 +42,9 @@ type Config struct {
 // properties are few and change only with the membership.
 type Writer struct {
 	cfg      Config
-	reported string          // problems of the last pass
+	last     desired         // state that was written last
+	next     time.Time       // when it is compared again
+	reported string          // problems of the last write
 	events   map[string]bool // conflicts that have an Event, by name and value
 }
 
@@ -55,28 +58,25 @@ func NewWriter(cfg Config) *Writer {
 
 // Run writes until ctx ends; the properties stay.
 func (w *Writer) Run(ctx context.Context) error {
-	for {
-		changed := w.cfg.Changed()
-		s := w.cfg.Snapshot()
-		pause := w.pass(ctx, s)
-		retry := time.After(pause)
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-retry:
-				waiting = false
-			case <-changed:
-				changed = w.cfg.Changed()
-				// Most changes of a gateway do not concern the properties.
-				waiting = desiredState(s).equal(desiredState(w.cfg.Snapshot()))
-			}
-		}
-	}
+	notify.Loop(ctx, w.pass, w.cfg.Changed)
+	return nil
 }
 
-func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
-	want := desiredState(s)
+// pass writes the properties and returns the delay until the next pass. Until that
+// delay has elapsed it writes only another desired state: most changes of a gateway do
+// not concern the properties.
+func (w *Writer) pass(ctx context.Context) time.Duration {
+	want := desiredState(w.cfg.Snapshot())
+	if left := time.Until(w.next); left > 0 && want.equal(w.last) {
+		return left
+	}
+	delay := w.write(ctx, want)
+	w.last, w.next = want, time.Now().Add(delay)
+	return delay
+}
+
+// write writes what differs and returns the delay until the next comparison.
+func (w *Writer) write(ctx context.Context, want desired) time.Duration {
 	if !want.known {
 		return kube.RecheckInterval
 	}
@@ -96,10 +96,7 @@ func (w *Writer) pass(ctx context.Context, s status.Snapshot) time.Duration {
 		problems = append(problems, problem(err))
 	}
 	w.report(problems)
-	if err != nil {
-		return kube.RetryInterval
-	}
-	return kube.RecheckInterval
+	return kube.NextPass(err)
 }
 
 // reportReadError reports why the properties cannot be read, and returns the delay
