@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/kubetest"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 )
@@ -31,6 +32,42 @@ func TestDesiredStateIsUnknownUntilTheCatalogIsSynced(t *testing.T) {
 	s.Catalog.Synced = false
 	assert.False(t, desiredState(s).known)
 	assert.False(t, desiredState(status.Snapshot{State: status.Joining}).known)
+}
+
+func TestChangesThatDoNotConcernThePropertiesCauseNoRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := kubetest.NewFake(t, kubetest.Newest)
+		var requests, problems atomic.Int64
+		cluster.React(func(clienttesting.Action) (bool, runtime.Object, error) {
+			requests.Add(1)
+			return false, nil, nil
+		})
+		var changed notify.Broadcast
+		snapshot := func() status.Snapshot {
+			s := memberSnapshot()
+			s.Problems = make([]plan.Problem, problems.Load())
+			return s
+		}
+		w := NewWriter(Config{Client: cluster.Dynamic, Snapshot: snapshot, Changed: changed.Changed})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		synctest.Wait()
+		before := requests.Load()
+		assert.NotZero(t, before)
+		for range 3 {
+			time.Sleep(time.Second)
+			problems.Add(1)
+			changed.Notify()
+			synctest.Wait()
+		}
+		assert.Equal(t, before, requests.Load())
+		time.Sleep(kube.RecheckInterval - 3*time.Second)
+		synctest.Wait()
+		assert.Greater(t, requests.Load(), before, "the changes did not delay the comparison")
+		stop()
+		assert.NoError(t, <-done)
+	})
 }
 
 func TestCRDThatIsInstalledLaterIsFoundWithoutAnEvent(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/kubetest"
+	"github.com/meshway/meshway/agent/notify"
 )
 
 // fixture is a namespace of an API server.
@@ -81,18 +82,14 @@ func await(t *testing.T, s *kube.Siblings, what string, holds func(identity.Shar
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), kubetest.Timeout)
 	defer cancel()
-	for {
-		changed := s.Changed()
-		common, err := s.Current()
-		if holds(common, err) {
-			return common
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			require.Fail(t, "timeout: "+what, "%v", err)
-		}
-	}
+	var common identity.SharedState
+	var err error
+	held := notify.LoopUntil(ctx, 0, func(context.Context) bool {
+		common, err = s.Current()
+		return holds(common, err)
+	}, s.Changed)
+	require.True(t, held, "timeout: %s: %v", what, err)
+	return common
 }
 
 func known(_ identity.SharedState, err error) bool { return err == nil }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/property"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 )
@@ -28,9 +29,9 @@ type Gateway struct {
 	t      *testing.T
 	client dynamic.Interface
 
-	mu       sync.Mutex // guards the fields below
+	changed  notify.Broadcast
+	mu       sync.Mutex // guards all following
 	now      status.Snapshot
-	changed  chan struct{}
 	problems []plan.Problem
 	reports  int
 }
@@ -39,9 +40,9 @@ type Gateway struct {
 // test.
 func New(t *testing.T, client dynamic.Interface) *Gateway {
 	t.Helper()
-	g := &Gateway{t: t, client: client, changed: make(chan struct{})}
+	g := &Gateway{t: t, client: client}
 	g.now = status.Snapshot{State: status.Standalone, Self: status.Self{Datacenter: "east", Gateway: "gw0"}}
-	w := property.NewWriter(property.Config{Client: client, Snapshot: g.snapshot, Changed: g.nextChange, Report: g.report})
+	w := property.NewWriter(property.Config{Client: client, Snapshot: g.snapshot, Changed: g.changed.Changed, Report: g.report})
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { assert.NoError(t, w.Run(ctx)) })
@@ -53,12 +54,6 @@ func (g *Gateway) snapshot() status.Snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.now
-}
-
-func (g *Gateway) nextChange() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.changed
 }
 
 func (g *Gateway) report(problems []plan.Problem) {
@@ -73,8 +68,7 @@ func (g *Gateway) set(edit func(*status.Snapshot)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	edit(&g.now)
-	close(g.changed)
-	g.changed = make(chan struct{})
+	g.changed.Notify()
 }
 
 // Join makes the gateway a member, together with siblings.
