@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLeaveRemovesExactlyWhatWasMadeAndJoiningAgainWorks(t *testing.T) {
+func TestLeaveRestoresTheKernelStateAndAllowsAnotherJoin(t *testing.T) {
 	topology := newTopology(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
-	addForeign(t, west.Gateway)
+	addForeignState(t, west.Gateway)
 	before := kernelState(t, west.Gateway)
 	runAgent(t, east)
 	runAgent(t, west)
@@ -24,7 +24,7 @@ func TestLeaveRemovesExactlyWhatWasMadeAndJoiningAgainWorks(t *testing.T) {
 
 	for range 2 {
 		meshctl(t, west, "join", token(t, east))
-		await(t, east, west)
+		awaitFederation(t, east, west)
 		requireTraffic(t, west, east)
 		require.NotEqual(t, before, kernelState(t, west.Gateway))
 
@@ -35,45 +35,45 @@ func TestLeaveRemovesExactlyWhatWasMadeAndJoiningAgainWorks(t *testing.T) {
 	}
 }
 
-func TestUninstallRemovesExactlyWhatWasMade(t *testing.T) {
+func TestUninstallRestoresTheKernelState(t *testing.T) {
 	topology := newTopology(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
-	addForeign(t, west.Gateway)
+	addForeignState(t, west.Gateway)
 	before := kernelState(t, west.Gateway)
 	federate(t, east, west)
 	joined := kernelState(t, west.Gateway)
 	uninstall := func(flags ...string) (string, error) {
 		argv := append([]string{binaries.Meshd, "uninstall", "--config", harness.ConfigFile}, flags...)
-		return west.Gateway.Exec(within(t, patience), argv...)
+		return west.Gateway.Exec(within(t, timeout), argv...)
 	}
 
 	_, err := uninstall("--force")
 	require.Error(t, err, "the agent runs")
 	west.Agent.Kill()
 	_, err = uninstall()
-	require.ErrorContains(t, err, "meshctl leave", "it is still a member")
+	require.ErrorContains(t, err, "meshctl leave", "the datacenter is still a member")
 	assert.Equal(t, joined, kernelState(t, west.Gateway), "a refused uninstall changes nothing")
 	requireTraffic(t, west, east)
 
-	// Interfaces of any kind go: here there may be none of the kernel's at all.
+	// Uninstall removes interfaces of both data planes, not only of the configured one.
 	require.NoError(t, west.Configure(west.Config("wireguard: {dataplane: kernel}")))
 	_, err = uninstall("--force")
 	require.NoError(t, err)
 	assert.Equal(t, before, kernelState(t, west.Gateway))
 	_, err = uninstall("--purge")
-	require.NoError(t, err, "again, there is nothing to remove but the keys")
+	require.NoError(t, err, "only the keys are left to remove")
 	_, err = west.Gateway.Exec(t.Context(), "test", "!", "-e", "/var/lib/meshway")
 	require.NoError(t, err)
 }
 
-// TestDriftIsRepairedWithinASecond deletes what Meshway made, one kind after
-// the other, under an agent that runs.
+// TestDriftIsRepairedWithinASecond deletes Meshway's kernel objects, one kind
+// after the other, while the agent runs.
 func TestDriftIsRepairedWithinASecond(t *testing.T) {
 	topology := newTopology(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
-	addForeign(t, west.Gateway)
+	addForeignState(t, west.Gateway)
 	federate(t, east, west)
-	whole := kernelState(t, west.Gateway)
+	want := kernelState(t, west.Gateway)
 	for _, drift := range []string{
 		"ip -4 route flush table 7117 proto 157",
 		"ip -6 route flush table 7117 proto 157",
@@ -88,14 +88,14 @@ func TestDriftIsRepairedWithinASecond(t *testing.T) {
 	} {
 		t.Run(drift, func(t *testing.T) {
 			run(t, west.Gateway, drift)
-			eventually(t, time.Second, "it is repaired", func(context.Context) error {
-				if kernelState(t, west.Gateway) != whole {
-					return errors.New("it is not")
+			eventually(t, time.Second, "the kernel state is restored", func(context.Context) error {
+				if kernelState(t, west.Gateway) != want {
+					return errors.New("the kernel state differs")
 				}
 				return nil
 			})
 		})
-		assert.Equal(t, whole, kernelState(t, west.Gateway), "after %s", drift)
+		assert.Equal(t, want, kernelState(t, west.Gateway), "after %s", drift)
 	}
 	requireTraffic(t, west, east)
 }

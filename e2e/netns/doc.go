@@ -1,4 +1,4 @@
-// Package netns holds the promises that only real processes can keep or
-// break: meshd and meshctl on hosts made of namespaces. It has only tests, for
-// root: go test -tags root ./e2e/netns.
+// Package netns tests the processes meshd and meshctl on hosts that consist of
+// namespaces. It contains only tests, which require root: go test -tags root
+// ./e2e/netns.
 package netns

@@ -24,224 +24,226 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ports is how many connections are made in a row: enough that each of two
-// ways is taken in each direction, by chance, in every run.
-const ports = 40
+// connections is the number of connections that a test makes: with this many,
+// both gateways carry some of them in each direction with near certainty.
+const connections = 40
 
-func TestConnectionsPassWhicheverGatewayTheirPacketsTake(t *testing.T) {
-	s := newShared(t)
-	for _, way := range s.ways() {
-		assert.Zero(t, s.refused(way), way.name)
+func TestConnectionsWorkWhenEachDirectionUsesAnotherGateway(t *testing.T) {
+	tb := newTestbed(t)
+	for _, path := range tb.paths() {
+		assert.Zero(t, tb.failedConnections(path), path.name)
 	}
-	s.requireBothLanesUsed()
+	tb.requireBothLanesUsed()
 
-	// The world is one in which that does not come by itself.
-	s.each(func(g *gatewayHost) { g.amend = func(fw *routes.Firewall) { fw.Transit = routes.Transit{} } })
-	var refused int
-	for _, way := range s.ways() {
-		refused += s.refused(way)
+	// Without the transit rules connections fail, so the check above has an effect.
+	tb.reconfigure(func(g *gatewayHost) { g.modify = func(fw *routes.Firewall) { fw.Transit = routes.Transit{} } })
+	var failed int
+	for _, path := range tb.paths() {
+		failed += tb.failedConnections(path)
 	}
-	assert.NotZero(t, refused, "a gateway that tracks the half that it sees drops it")
+	assert.NotZero(t, failed, "a gateway that tracks one direction of a connection drops its packets")
 }
 
 func TestPodsKeepTheirAddressThroughAnyGateway(t *testing.T) {
-	s := newShared(t)
-	for _, way := range s.ways() {
-		for range ports {
-			answer, err := way.from.Get(t.Context(), harness.At(way.to))
-			require.NoError(t, err, way.name)
-			require.Equal(t, way.source, answer.Source.Addr(), way.name)
+	tb := newTestbed(t)
+	for _, path := range tb.paths() {
+		for range connections {
+			answer, err := path.from.Get(t.Context(), harness.At(path.to))
+			require.NoError(t, err, path.name)
+			require.Equal(t, path.source, answer.Source.Addr(), path.name)
 		}
 	}
 }
 
 func TestServiceAddressWorksThroughAnyGateway(t *testing.T) {
-	s := newShared(t)
+	tb := newTestbed(t)
 	t.Run("endpoint on another host", func(t *testing.T) {
-		sources := s.askService(t, serviceOfPod)
-		assert.Equal(t, map[string]bool{lanA: true, lanB: true}, sources, "the gateway's address, so that the answer comes back to it")
+		sources := tb.serviceSources(t, serviceOnNode)
+		assert.Equal(t, map[string]bool{lanA: true, lanB: true}, sources, "the gateway's address, so that the answer returns to it")
 	})
 	t.Run("endpoint on one of the gateways", func(t *testing.T) {
-		sources := s.askService(t, serviceOfOwn)
-		assert.Equal(t, map[string]bool{clientPod: true, lanB: true}, sources, "kept by the gateway that it is on")
+		sources := tb.serviceSources(t, serviceOnA)
+		assert.Equal(t, map[string]bool{clientPod: true, lanB: true}, sources, "the gateway of the endpoint keeps the source")
 	})
 }
 
-// askService returns the sources with which requests arrive.
-func (s *shared) askService(t *testing.T, address string) map[string]bool {
+// serviceSources returns the source addresses of requests to a service address,
+// as received by its endpoint.
+func (tb *testbed) serviceSources(t *testing.T, address string) map[string]bool {
 	t.Helper()
 	sources := map[string]bool{}
-	for range ports {
-		answer, err := s.client.Get(t.Context(), harness.At(addr(address)))
+	for range connections {
+		answer, err := tb.client.Get(t.Context(), harness.At(addr(address)))
 		require.NoError(t, err)
 		sources[answer.Source.Addr().String()] = true
 	}
 	return sources
 }
 
-func TestPodsOfAGatewayWithoutLanesUseTheOtherGateway(t *testing.T) {
-	s := newShared(t)
-	s.cutLane(s.a)
-	eventually(t, patience, "the pod on a reaches west through b", func(ctx context.Context) error {
-		_, err := s.own.Get(ctx, harness.At(addr(clientPod)))
+func TestPodsOfAGatewayWithoutSessionsUseTheOtherGateway(t *testing.T) {
+	tb := newTestbed(t)
+	tb.cutLane(tb.a)
+	eventually(t, timeout, "the pod on a reaches west through b", func(ctx context.Context) error {
+		_, err := tb.podA.Get(ctx, harness.At(addr(clientPod)))
 		return err
 	})
-	s.cutLane(s.b)
-	eventually(t, patience, "b leads to a, as a does to b", func(ctx context.Context) error {
-		out, err := s.b.Exec(ctx, "ip", "route", "get", clientPod)
+	tb.cutLane(tb.b)
+	eventually(t, timeout, "b routes to a, as a does to b", func(ctx context.Context) error {
+		out, err := tb.b.Exec(ctx, "ip", "route", "get", clientPod)
 		if err == nil && !strings.Contains(out, "via "+lanA) {
 			err = errors.New(out)
 		}
 		return err
 	})
-	before := s.carried()
-	_, err := s.own.Exec(t.Context(), "ping", "-c", "1", "-W", "1", clientPod)
+	before := tb.packetsToWest()
+	_, err := tb.podA.Exec(t.Context(), "ping", "-c", "1", "-W", "1", clientPod)
 	require.Error(t, err)
-	assert.LessOrEqual(t, s.carried()-before, 2, "once from the pod to a, once from a to b, and no more")
+	assert.LessOrEqual(t, tb.packetsToWest()-before, 2, "the packet is forwarded from the pod to a and from a to b, and not again")
 }
 
-func TestConnectionsSurviveTheDeathOfAGateway(t *testing.T) {
-	s := newShared(t)
-	const flows, every = 12, 5 * time.Millisecond
-	s.sendBy(s.b) // a node that has noticed: nodes have their own means and tests
+func TestConnectionsSurviveTheFailureOfAGateway(t *testing.T) {
+	tb := newTestbed(t)
+	const flows, interval = 12, 5 * time.Millisecond
+	tb.routeNodeVia(tb.b) // as after failure detection by the node, which has its own tests
 	var open []net.Conn
-	for range ports {
-		open = append(open, s.connect(s.client, podOnNode), s.connect(s.pod, clientPod))
+	for range connections {
+		open = append(open, tb.connect(tb.client, podOnNode), tb.connect(tb.podNode, clientPod))
 	}
 	var streams []*harness.Traffic
 	for range flows {
-		stream, err := s.client.Datagrams(t.Context(), harness.At(addr(podOnNode)), every)
+		stream, err := tb.client.Datagrams(t.Context(), harness.At(addr(podOnNode)), interval)
 		require.NoError(t, err)
 		streams = append(streams, stream)
 	}
-	s.requireBothLanesUsed()
+	tb.requireBothLanesUsed()
 
-	dies := time.Now()
-	s.silence(s.a)
+	failed := time.Now()
+	tb.isolate(tb.a)
 	for _, conn := range open {
-		s.requireAnswer(conn)
+		tb.requireResponse(conn)
 	}
-	t.Logf("all of %d connections answer %v after a gateway fell silent", len(open), time.Since(dies).Round(time.Millisecond))
-	s.requireAllAnswered(streams)
-	var ended sync.WaitGroup
+	t.Logf("all %d connections answer %v after the failure of a gateway", len(open), time.Since(failed).Round(time.Millisecond))
+	tb.awaitAnswers(streams)
+	var stopping sync.WaitGroup
 	var lost [flows]int
 	for i, stream := range streams {
-		ended.Go(func() { lost[i] = stream.Stop().Lost() })
+		stopping.Go(func() { lost[i] = stream.Stop().Lost() })
 	}
-	ended.Wait()
+	stopping.Wait()
 	longest := slices.Max(lost[:])
-	t.Logf("flows were without an answer for %v at most", time.Duration(longest)*every)
-	assert.NotZero(t, longest, "none of the streams went by the gateway that died")
+	t.Logf("the longest interruption of a flow took %v", time.Duration(longest)*interval)
+	assert.NotZero(t, longest, "no stream used the gateway that failed")
 }
 
-func TestDrainedGatewayLosesNothing(t *testing.T) {
-	s := newShared(t)
-	const every = 10 * time.Millisecond
+func TestDrainingAGatewayLosesNoPacket(t *testing.T) {
+	tb := newTestbed(t)
+	const interval = 10 * time.Millisecond
 	var streams []*harness.Traffic
-	for _, way := range s.ways() {
+	for _, path := range tb.paths() {
 		for range 3 {
-			stream, err := way.from.Datagrams(t.Context(), harness.At(way.to), every)
+			stream, err := path.from.Datagrams(t.Context(), harness.At(path.to), interval)
 			require.NoError(t, err)
 			streams = append(streams, stream)
 		}
 	}
-	s.requireAllAnswered(streams)
-	s.requireBothLanesUsed()
-	s.drain(s.a, plan.Draining)
-	s.awaitState(s.west, plan.Session{Gateway: "east/a"}, plan.Session{Gateway: "east/b", Up: true})
-	s.sendBy(s.b) // what the Datacenter resource tells nodes
-	s.drain(s.a, plan.Drained)
-	s.awaitState(s.a, plan.Session{Gateway: "west/w", Up: true})
-	s.requireAllAnswered(streams)
-	s.cutLane(s.a) // a's data plane is replaced, say
-	s.requireAllAnswered(streams)
+	tb.awaitAnswers(streams)
+	tb.requireBothLanesUsed()
+	tb.drain(tb.a, plan.Draining)
+	tb.awaitSessions(tb.west, plan.Session{Gateway: "east/a"}, plan.Session{Gateway: "east/b", Up: true})
+	tb.routeNodeVia(tb.b) // as the node does after a change of its Datacenter resources
+	tb.drain(tb.a, plan.Drained)
+	tb.awaitSessions(tb.a, plan.Session{Gateway: "west/w", Up: true})
+	tb.awaitAnswers(streams)
+	tb.cutLane(tb.a) // as when a's data plane is replaced
+	tb.awaitAnswers(streams)
 	for _, stream := range streams {
 		requireNoneLost(t, stream)
 	}
 }
 
-// drain does what the agent does.
-func (s *shared) drain(g *gatewayHost, step plan.Drain) {
-	g.step.Store(int32(step))
-	g.monitor.Drain(step != plan.Active)
-	// Until a pass has taken it up.
-	before := g.last.Load()
-	eventually(s.t, patience, g.Name()+" plans anew", func(context.Context) error {
-		if g.last.Load() == before {
+// drain sets the drain state of a gateway, as its agent does, and waits until
+// a pass has applied it.
+func (tb *testbed) drain(g *gatewayHost, state plan.Drain) {
+	g.drain.Store(int32(state))
+	g.monitor.Drain(state != plan.Active)
+	before := g.lastPass.Load()
+	eventually(tb.t, timeout, g.Name()+" completes a pass", func(context.Context) error {
+		if g.lastPass.Load() == before {
 			return errors.New("not yet")
 		}
 		return nil
 	})
 }
 
-// requireAllAnswered waits until streams are answered again.
-func (s *shared) requireAllAnswered(streams []*harness.Traffic) {
-	s.t.Helper()
+// awaitAnswers waits until each stream has received further answers.
+func (tb *testbed) awaitAnswers(streams []*harness.Traffic) {
+	tb.t.Helper()
 	for _, stream := range streams {
 		before := stream.Report().Answered
-		eventually(s.t, patience, "datagrams are answered again", func(context.Context) error {
-			if stream.Report().Answered < before+10 {
-				return errors.New("not yet")
+		eventually(tb.t, timeout, "datagrams are answered again", func(context.Context) error {
+			if n := stream.Report().Answered; n < before+10 {
+				return fmt.Errorf("%d answers", n-before)
 			}
 			return nil
 		})
 	}
 }
 
-// requireAnswer asks over a connection that is open already.
-func (s *shared) requireAnswer(conn net.Conn) {
-	s.t.Helper()
-	require.NoError(s.t, conn.SetDeadline(time.Now().Add(patience)))
+// requireResponse sends an HTTP request over an open connection.
+func (tb *testbed) requireResponse(conn net.Conn) {
+	tb.t.Helper()
+	require.NoError(tb.t, conn.SetDeadline(time.Now().Add(timeout)))
 	_, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	require.NoError(s.t, err)
+	require.NoError(tb.t, err)
 	answer := make([]byte, 12)
 	_, err = conn.Read(answer)
-	require.NoError(s.t, err)
-	require.Equal(s.t, "HTTP/1.1 200", string(answer))
+	require.NoError(tb.t, err)
+	require.Equal(tb.t, "HTTP/1.1 200", string(answer))
 }
 
-func (s *shared) connect(from *harness.Host, to string) net.Conn {
-	s.t.Helper()
-	conn, err := from.DialContext(within(s.t, patience), "tcp", harness.At(addr(to)).String())
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() { conn.Close() })
+func (tb *testbed) connect(from *harness.Host, to string) net.Conn {
+	tb.t.Helper()
+	conn, err := from.DialContext(within(tb.t, timeout), "tcp", harness.At(addr(to)).String())
+	require.NoError(tb.t, err)
+	tb.t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
-// way is one direction between two workloads.
-type way struct {
+// path is a direction of traffic between two pods.
+type path struct {
 	name   string
 	from   *harness.Host
 	to     netip.Addr
-	source netip.Addr
+	source netip.Addr // of the connections, as received by the destination
 }
 
-func (s *shared) ways() []way {
-	return []way{
-		{"west to a pod behind the gateways", s.client, addr(podOnNode), addr(clientPod)},
-		{"a pod behind the gateways to west", s.pod, addr(clientPod), addr(podOnNode)},
-		{"west to a pod on a gateway", s.client, addr(podOnA), addr(clientPod)},
-		{"a pod on a gateway to west", s.own, addr(clientPod), addr(podOnA)},
+func (tb *testbed) paths() []path {
+	return []path{
+		{"west to a pod on a node", tb.client, addr(podOnNode), addr(clientPod)},
+		{"a pod on a node to west", tb.podNode, addr(clientPod), addr(podOnNode)},
+		{"west to a pod on a gateway", tb.client, addr(podOnA), addr(clientPod)},
+		{"a pod on a gateway to west", tb.podA, addr(clientPod), addr(podOnA)},
 	}
 }
 
-// refused counts the connections, of several at once, that cannot be made.
-func (s *shared) refused(w way) int {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Second)
+// failedConnections makes several connections at the same time and returns how
+// many of them failed.
+func (tb *testbed) failedConnections(p path) int {
+	tb.t.Helper()
+	ctx, cancel := context.WithTimeout(tb.t.Context(), 3*time.Second)
 	defer cancel()
-	var tries sync.WaitGroup
-	errs := make(chan error, ports)
-	for range ports {
-		tries.Go(func() {
-			conn, err := w.from.DialContext(ctx, "tcp", harness.At(w.to).String())
+	var attempts sync.WaitGroup
+	errs := make(chan error, connections)
+	for range connections {
+		attempts.Go(func() {
+			conn, err := p.from.DialContext(ctx, "tcp", harness.At(p.to).String())
 			if err == nil {
 				err = conn.Close()
 			}
 			errs <- err
 		})
 	}
-	tries.Wait()
+	attempts.Wait()
 	close(errs)
 	n := 0
 	for err := range errs {
@@ -252,20 +254,20 @@ func (s *shared) refused(w way) int {
 	return n
 }
 
-// gatewayHost is what an agent does, with the same plan and appliers, over
-// lanes that are plain links.
+// gatewayHost runs the plan and the appliers of an agent on a host whose lanes
+// are plain links.
 type gatewayHost struct {
 	*harness.Host
 	inputs   plan.Inputs
-	amend    func(*routes.Firewall) // nil: nothing
+	modify   func(*routes.Firewall) // changes the plan before it is applied, if not nil
 	monitor  *liveness.Monitor
 	applier  routes.Applier
 	firewall routes.Filter
-	step     atomic.Int32 // plan.Drain
-	last     atomic.Pointer[gatewayPass]
+	drain    atomic.Int32 // plan.Drain
+	lastPass atomic.Pointer[gatewayPass]
 }
 
-// gatewayPass is what a pass worked with, and what became of it.
+// gatewayPass is the input and the result of a pass.
 type gatewayPass struct {
 	sessions []plan.Session
 	err      error
@@ -278,35 +280,35 @@ func (g *gatewayHost) run(ctx context.Context) {
 	for {
 		changed := g.monitor.Changed()
 		in := g.inputs
-		in.Now, in.Observed.Sessions, in.Drain = time.Now(), g.monitor.Sessions(), plan.Drain(g.step.Load())
-		in.Catalog = recorded(in.Self, in.Drain)
+		in.Now, in.Observed.Sessions, in.Drain = time.Now(), g.monitor.Sessions(), plan.Drain(g.drain.Load())
+		in.Catalog = drainingCatalog(in.Self, in.Drain)
 		err := g.Do(func() error { return g.pass(ctx, in) })
 		if ctx.Err() != nil {
 			return
 		}
-		g.last.Store(&gatewayPass{in.Observed.Sessions, err})
+		g.lastPass.Store(&gatewayPass{in.Observed.Sessions, err})
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
-		case <-time.After(time.Second): // the grace of the last lane ends without an event
+		case <-time.After(time.Second): // the grace period of the last lane expires without an event
 		}
 	}
 }
 
-// recorded is the catalog that knows of a gateway's drain.
-func recorded(id catalog.GatewayID, step plan.Drain) plan.Catalog {
-	c := records()
+// drainingCatalog returns the testbed's catalog with the drain state of a gateway.
+func drainingCatalog(id catalog.GatewayID, state plan.Drain) plan.Catalog {
+	c := testCatalog()
 	for i := range c.Gateways {
-		c.Gateways[i].Draining = c.Gateways[i].ID() == id && step != plan.Active
+		c.Gateways[i].Draining = c.Gateways[i].ID() == id && state != plan.Active
 	}
 	return c
 }
 
 func (g *gatewayHost) pass(ctx context.Context, in plan.Inputs) error {
 	d, _ := plan.Compute(in)
-	if g.amend != nil {
-		g.amend(&d.Firewall)
+	if g.modify != nil {
+		g.modify(&d.Firewall)
 	}
 	g.monitor.Set(d.Sessions)
 	if err := g.firewall.Apply(ctx, d.Firewall); err != nil {
@@ -316,23 +318,24 @@ func (g *gatewayHost) pass(ctx context.Context, in plan.Inputs) error {
 	return err
 }
 
-// awaitState waits until a gateway has planned with its sessions as given.
-func (s *shared) awaitState(g *gatewayHost, want ...plan.Session) {
-	s.t.Helper()
-	eventually(s.t, patience/4, g.Name()+" has noticed", func(context.Context) error {
-		last := g.last.Load()
+// awaitSessions waits until a gateway has completed a pass with its sessions in
+// the given states.
+func (tb *testbed) awaitSessions(g *gatewayHost, want ...plan.Session) {
+	tb.t.Helper()
+	eventually(tb.t, timeout/4, g.Name()+" has applied the states of its sessions", func(context.Context) error {
+		last := g.lastPass.Load()
 		switch {
 		case last == nil:
 			return errors.New("no pass yet")
 		case last.err != nil:
 			return last.err
 		case len(last.sessions) < len(want):
-			return errors.New("no session yet")
+			return fmt.Errorf("there are %d sessions", len(last.sessions))
 		}
 		for _, w := range want {
 			for _, have := range last.sessions {
 				if have.Gateway == w.Gateway && have.Up != w.Up {
-					return fmt.Errorf("session with %s is up: %t", have.Gateway, have.Up)
+					return fmt.Errorf("the session with %s is up: %t", have.Gateway, have.Up)
 				}
 			}
 		}
@@ -340,38 +343,39 @@ func (s *shared) awaitState(g *gatewayHost, want ...plan.Session) {
 	})
 }
 
-// each changes all gateways and waits until they act so.
-func (s *shared) each(change func(*gatewayHost)) {
-	s.t.Helper()
-	s.stop()
-	for _, g := range []*gatewayHost{s.west, s.a, s.b} {
+// reconfigure changes all gateways, restarts them, and waits until their
+// sessions are up.
+func (tb *testbed) reconfigure(change func(*gatewayHost)) {
+	tb.t.Helper()
+	tb.stop()
+	for _, g := range []*gatewayHost{tb.west, tb.a, tb.b} {
 		change(g)
 	}
-	s.start()
+	tb.start()
 }
 
-// requireBothLanesUsed holds that packets came by either lane: else the test
-// has shown nothing.
-func (s *shared) requireBothLanesUsed() {
-	s.t.Helper()
-	for _, g := range []*gatewayHost{s.a, s.b} {
-		out, err := g.Exec(s.t.Context(), "nft", "list", "counter", "inet", "cluster", "from-west")
-		require.NoError(s.t, err)
-		assert.NotContains(s.t, out, "packets 0 ", "by the lane of %s", g.Name())
+// requireBothLanesUsed asserts that requests arrived over both lanes; otherwise
+// the test has no meaning.
+func (tb *testbed) requireBothLanesUsed() {
+	tb.t.Helper()
+	for _, g := range []*gatewayHost{tb.a, tb.b} {
+		out, err := g.Exec(tb.t.Context(), "nft", "list", "counter", "inet", "cluster", "from-west")
+		require.NoError(tb.t, err)
+		assert.NotContains(tb.t, out, "packets 0 ", "over the lane of %s", g.Name())
 	}
 }
 
-// carried is how many packets for west the gateways of east were handed.
-func (s *shared) carried() int {
-	s.t.Helper()
+// packetsToWest returns how many packets for west the gateways of east received.
+func (tb *testbed) packetsToWest() int {
+	tb.t.Helper()
 	total := 0
-	for _, g := range []*gatewayHost{s.a, s.b} {
-		out, err := g.Exec(s.t.Context(), "nft", "list", "counter", "inet", "cluster", "to-west")
-		require.NoError(s.t, err)
-		_, figure, _ := strings.Cut(out, "packets ")
+	for _, g := range []*gatewayHost{tb.a, tb.b} {
+		out, err := g.Exec(tb.t.Context(), "nft", "list", "counter", "inet", "cluster", "to-west")
+		require.NoError(tb.t, err)
+		_, count, _ := strings.Cut(out, "packets ")
 		var n int
-		_, err = fmt.Sscan(figure, &n)
-		require.NoError(s.t, err)
+		_, err = fmt.Sscan(count, &n)
+		require.NoError(tb.t, err)
 		total += n
 	}
 	return total

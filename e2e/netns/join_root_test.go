@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// exitRefused is meshctl's exit code for what the federation refuses.
+// exitRefused is meshctl's exit code for a request that the federation refuses.
 const exitRefused = 4
 
 func TestRefusedJoinChangesNothing(t *testing.T) {
@@ -27,24 +27,24 @@ func TestRefusedJoinChangesNothing(t *testing.T) {
 	runAgent(t, joiner)
 	meshctl(t, joiner, "join", used)
 	meshctl(t, joiner, "leave", "--yes")
-	awaitMembers(t, east, "east", "north") // the tunnel to one that leaves is kept for a moment
+	awaitMembers(t, east, "east", "north") // the tunnel to a leaving datacenter stays for a moment
 	revoked := token(t, east)
 	meshctl(t, east, "token", "revoke", validTokenID(t, east))
 
 	for _, c := range []struct {
-		name    string
-		token   string
-		config  func(string) string
-		mention string
+		name   string
+		token  string
+		config func(string) string
+		want   string
 	}{
-		{name: "used token", token: used, mention: "joined with the token"},
-		{name: "revoked token", token: revoked, mention: "revoked"},
-		{name: "token for another datacenter", token: token(t, east, "--datacenter", "south"), mention: "south"},
-		{name: "altered token", token: alter(token(t, east)), mention: "token"},
-		{name: "overlapping prefix", token: token(t, east), mention: "10.11.0.0/16", config: func(c string) string {
+		{name: "used token", token: used, want: "joined with the token"},
+		{name: "revoked token", token: revoked, want: "revoked"},
+		{name: "token for another datacenter", token: token(t, east, "--datacenter", "south"), want: "south"},
+		{name: "altered token", token: alterToken(token(t, east)), want: "token"},
+		{name: "overlapping prefix", token: token(t, east), want: "10.11.0.0/16", config: func(c string) string {
 			return strings.Replace(c, "pods: [", "pods: [10.11.128.0/17, ", 1)
 		}},
-		{name: "taken name", token: token(t, east), mention: "north", config: func(c string) string {
+		{name: "taken name", token: token(t, east), want: "north", config: func(c string) string {
 			return strings.Replace(c, "datacenter: west", "datacenter: north", 1)
 		}},
 	} {
@@ -55,29 +55,29 @@ func TestRefusedJoinChangesNothing(t *testing.T) {
 				config = c.config(config)
 			}
 			require.NoError(t, joiner.Configure(config))
-			require.NoError(t, joiner.Run(within(t, patience), binaries))
-			here, there := kernelState(t, joiner.Gateway), membership(t, east)
+			require.NoError(t, joiner.Run(within(t, timeout), binaries))
+			kernelBefore, federationBefore := kernelState(t, joiner.Gateway), federationState(t, east)
 
-			_, err := joiner.Meshctl(within(t, patience), "join", c.token)
-			require.ErrorContains(t, err, c.mention)
-			assert.NotContains(t, withoutArguments(err), c.token, "a secret is not repeated")
+			_, err := joiner.Meshctl(within(t, timeout), "join", c.token)
+			require.ErrorContains(t, err, c.want)
+			assert.NotContains(t, outputOf(err), c.token, "meshctl does not print the secret")
 			assert.NotEqual(t, 0, harness.ExitCode(err))
-			assert.Equal(t, here, kernelState(t, joiner.Gateway))
-			assert.Equal(t, there, membership(t, east))
+			assert.Equal(t, kernelBefore, kernelState(t, joiner.Gateway))
+			assert.Equal(t, federationBefore, federationState(t, east))
 			snapshot, err := joiner.Status(t.Context())
 			require.NoError(t, err)
 			assert.EqualValues(t, "standalone", snapshot.State)
 		})
 	}
-	// After all that, a good token still works.
+	// A valid token still works after the refusals.
 	joiner.Agent.Kill()
 	runAgent(t, joiner)
 	meshctl(t, joiner, "join", token(t, east))
 }
 
-// TestTwoJoinAtTheSameMoment lets two datacenters ask for what only one can get.
-func TestTwoJoinAtTheSameMoment(t *testing.T) {
-	for name, clash := range map[string]struct {
+// TestOneOfTwoConflictingJoinsIsRefused runs the joins at the same time.
+func TestOneOfTwoConflictingJoinsIsRefused(t *testing.T) {
+	for name, conflict := range map[string]struct {
 		sameToken bool
 		config    func(dc *harness.Datacenter, config string) string
 	}{
@@ -91,43 +91,45 @@ func TestTwoJoinAtTheSameMoment(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			topology := newTopology(t, "east", "west", "north")
-			east, rivals := topology.Datacenters[0], topology.Datacenters[1:]
+			east, joiners := topology.Datacenters[0], topology.Datacenters[1:]
 			runAgent(t, east)
 			meshctl(t, east, "init")
 			tokens := []string{token(t, east), token(t, east)}
-			if clash.sameToken {
+			if conflict.sameToken {
 				tokens[1] = tokens[0]
 			}
 			var before [2]string
-			for i, dc := range rivals {
+			for i, dc := range joiners {
 				config := dc.Config()
-				if clash.config != nil {
-					config = clash.config(dc, config)
+				if conflict.config != nil {
+					config = conflict.config(dc, config)
 				}
 				require.NoError(t, dc.Configure(config))
-				require.NoError(t, dc.Run(within(t, patience), binaries))
+				require.NoError(t, dc.Run(within(t, timeout), binaries))
 				before[i] = kernelState(t, dc.Gateway)
 			}
 
-			codes := joinTogether(t, rivals, tokens)
+			codes := joinTogether(t, joiners, tokens)
 			assert.ElementsMatch(t, []int{0, exitRefused}, codes)
-			for i, dc := range rivals {
+			for i, dc := range joiners {
 				if codes[i] == exitRefused {
 					assert.Equal(t, before[i], kernelState(t, dc.Gateway), "%s was refused", dc.Name)
 				} else {
-					await(t, east, dc)
+					awaitFederation(t, east, dc)
 				}
 			}
 		})
 	}
 }
 
-func joinTogether(t *testing.T, rivals []*harness.Datacenter, tokens []string) []int {
+// joinTogether runs meshctl join on all datacenters at the same time and
+// returns the exit codes.
+func joinTogether(t *testing.T, joiners []*harness.Datacenter, tokens []string) []int {
 	t.Helper()
-	codes := make([]int, len(rivals))
+	codes := make([]int, len(joiners))
 	var group errgroup.Group
-	ctx := within(t, 2*patience)
-	for i, dc := range rivals {
+	ctx := within(t, 2*timeout)
+	for i, dc := range joiners {
 		group.Go(func() error {
 			out, err := dc.Meshctl(ctx, "join", tokens[i])
 			codes[i] = harness.ExitCode(err)
@@ -142,29 +144,29 @@ func joinTogether(t *testing.T, rivals []*harness.Datacenter, tokens []string) [
 	return codes
 }
 
-func TestRestartUnderAnotherUnderlayAddressRejoins(t *testing.T) {
+func TestGatewayReconnectsAfterItsUnderlayAddressChanged(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	west := topology.Datacenters[1]
 	west.Agent.Kill()
 	require.NoError(t, topology.Renumber(west))
-	require.NoError(t, west.Run(within(t, patience), binaries))
-	await(t, topology.Datacenters...)
+	require.NoError(t, west.Run(within(t, timeout), binaries))
+	awaitFederation(t, topology.Datacenters...)
 	for _, other := range []*harness.Datacenter{topology.Datacenters[0], topology.Datacenters[2]} {
 		requireTraffic(t, west, other)
 		requireTraffic(t, other, west)
-		eventually(t, patience, other.Name+" knows the new address", func(ctx context.Context) error {
+		eventually(t, timeout, other.Name+" lists the new address", func(ctx context.Context) error {
 			out, err := other.Meshctl(ctx, "members", "-o", "json")
 			if err == nil && !strings.Contains(out, west.Underlay.Addr().String()) {
-				err = errors.New("it does not")
+				err = errors.New("the new address is not listed")
 			}
 			return err
 		})
 	}
 }
 
-// TestNodePrefixMayCoverThePeersEndpoint routes the very addresses that the
-// tunnels run between into the tunnels.
-func TestNodePrefixMayCoverThePeersEndpoint(t *testing.T) {
+// TestNodePrefixMayContainTheEndpointOfAPeer routes the underlay addresses of
+// the tunnels into the tunnels.
+func TestNodePrefixMayContainTheEndpointOfAPeer(t *testing.T) {
 	topology := newTopology(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
 	for _, dc := range topology.Datacenters {
@@ -172,7 +174,7 @@ func TestNodePrefixMayCoverThePeersEndpoint(t *testing.T) {
 	}
 	meshctl(t, east, "init")
 	meshctl(t, west, "join", token(t, east))
-	await(t, east, west)
+	awaitFederation(t, east, west)
 	requireTraffic(t, east, west)
 	requireTraffic(t, west, east)
 	out, err := east.Gateway.Exec(t.Context(), "ip", "route", "get", west.Underlay.Addr().String())
@@ -184,23 +186,23 @@ func TestNodePrefixMayCoverThePeersEndpoint(t *testing.T) {
 		dc.Agent.Kill()
 	}
 	for _, dc := range topology.Datacenters {
-		require.NoError(t, dc.Run(within(t, patience), binaries))
+		require.NoError(t, dc.Run(within(t, timeout), binaries))
 	}
-	await(t, east, west)
+	awaitFederation(t, east, west)
 	requireTraffic(t, west, east)
 }
 
-func TestPortInUseNamesItsOwner(t *testing.T) {
+func TestErrorOfAPortInUseNamesTheProgram(t *testing.T) {
 	topology := newTopology(t, "east")
 	east := topology.Datacenters[0]
 	for _, port := range []uint16{7443, 51820} {
 		t.Run(fmt.Sprint(port), func(t *testing.T) {
 			t.Cleanup(func() { stopAgent(east) })
-			owner, err := east.Gateway.Serve(within(t, patience), port, east.Underlay.Addr())
+			owner, err := east.Gateway.Serve(within(t, timeout), port, east.Underlay.Addr())
 			require.NoError(t, err)
 			before := kernelState(t, east.Gateway)
 			runAgent(t, east)
-			_, err = east.Meshctl(within(t, patience), "init")
+			_, err = east.Meshctl(within(t, timeout), "init")
 			require.ErrorContains(t, err, fmt.Sprint(port))
 			require.ErrorContains(t, err, "netns.test", "the program that holds the port")
 			assert.Equal(t, before, kernelState(t, east.Gateway))
@@ -217,8 +219,9 @@ func stopAgent(dc *harness.Datacenter) {
 	}
 }
 
-// membership is who is in the federation with what, without what moves.
-func membership(t *testing.T, dc *harness.Datacenter) string {
+// federationState returns the members and their gateways without the fields
+// that change over time.
+func federationState(t *testing.T, dc *harness.Datacenter) string {
 	t.Helper()
 	snapshot, err := dc.Status(t.Context())
 	require.NoError(t, err)
@@ -232,7 +235,7 @@ func membership(t *testing.T, dc *harness.Datacenter) string {
 	return lines.String()
 }
 
-// validTokenID returns the id of the only token that can still be used.
+// validTokenID returns the id of the only valid token.
 func validTokenID(t *testing.T, dc *harness.Datacenter) string {
 	t.Helper()
 	var list struct{ Tokens []struct{ ID, State string } }
@@ -242,12 +245,12 @@ func validTokenID(t *testing.T, dc *harness.Datacenter) string {
 			return listed.ID
 		}
 	}
-	t.Fatalf("no valid token is listed beside %d others", len(list.Tokens))
+	t.Fatalf("none of %d tokens is valid", len(list.Tokens))
 	return ""
 }
 
-// alter changes one character in the middle of a token.
-func alter(token string) string {
+// alterToken changes one character in the middle of a token.
+func alterToken(token string) string {
 	at := len(token) / 2
 	other := byte('a')
 	if token[at] == other {
@@ -256,9 +259,9 @@ func alter(token string) string {
 	return token[:at] + string(other) + token[at+1:]
 }
 
-// withoutArguments is what the program said, without the command line that
-// the harness puts in front.
-func withoutArguments(err error) string {
-	_, said, _ := strings.Cut(err.Error(), ": exit status")
-	return said
+// outputOf returns the program's output from an error of the harness, without
+// the command line that precedes it.
+func outputOf(err error) string {
+	_, output, _ := strings.Cut(err.Error(), ": exit status")
+	return output
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kernelState is everything in a host's kernel that Meshway could change, as
-// the system's own tools list it.
+// kernelState returns all kernel state of a host that Meshway may change, in
+// the output format of ip, nft and sysctl.
 func kernelState(t *testing.T, host *harness.Host) string {
 	t.Helper()
 	var state strings.Builder
@@ -30,8 +30,8 @@ func kernelState(t *testing.T, host *harness.Host) string {
 	} {
 		out, err := host.Exec(t.Context(), strings.Fields(command)...)
 		require.NoError(t, err)
-		// The kernel makes up another link-local address whenever a TUN
-		// interface comes up; routes are sorted by it.
+		// The kernel generates a new link-local address whenever a TUN
+		// interface comes up, and lists routes in the order of addresses.
 		lines := strings.SplitAfter(linkLocal.ReplaceAllString(out, "fe80::*"), "\n")
 		if strings.Contains(command, "route") {
 			slices.Sort(lines)
@@ -43,13 +43,13 @@ func kernelState(t *testing.T, host *harness.Host) string {
 
 var linkLocal = regexp.MustCompile(`fe80::[0-9a-f:]+`)
 
-// addForeign puts entries into the kernel that are not Meshway's, close to
-// where its own are.
-func addForeign(t *testing.T, host *harness.Host) {
+// addForeignState adds routes, rules, nexthops and tables that do not belong to
+// Meshway but are similar to its own.
+func addForeignState(t *testing.T, host *harness.Host) {
 	t.Helper()
 	run(t, host,
 		"ip route add 192.168.77.0/24 dev lo table 7117 proto static",
-		"ip route add 192.168.78.0/24 dev lo proto 157", // our proto, another table
+		"ip route add 192.168.78.0/24 dev lo proto 157", // Meshway's protocol in another table
 		"ip rule add from 192.168.79.0/24 lookup main priority 5400",
 		"ip nexthop add id 77 dev lo",
 		"nft add table inet foreign",

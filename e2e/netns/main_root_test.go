@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long something may take that has no promised time.
-const patience = time.Minute
+// timeout bounds waits for events without a documented deadline.
+const timeout = time.Minute
 
-// binaries are built once, by TestMain.
+// binaries is set once, by TestMain.
 var binaries harness.Binaries
 
 func TestMain(m *testing.M) {
@@ -43,12 +43,12 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// newTopology starts hosts; no agent runs yet. When the test fails, what the
-// agents logged is part of its output.
+// newTopology starts hosts without agents. If the test fails, its output
+// contains the last log lines of the agents.
 func newTopology(t *testing.T, names ...string) *harness.Topology {
 	t.Helper()
 	lab, err := harness.NewLab(t.TempDir(), nil)
-	require.NoError(t, err, "this test needs root")
+	require.NoError(t, err, "this test requires root")
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
 	topology, err := harness.NewTopology(t.Context(), lab, names...)
 	require.NoError(t, err)
@@ -70,8 +70,8 @@ func logAgents(t *testing.T, topology *harness.Topology) {
 	}
 }
 
-// newFederation starts datacenters of which the first makes a federation and
-// the others join it, and waits until each reaches all others.
+// newFederation starts datacenters, initializes a federation in the first one,
+// joins the others, and waits until each reaches all others.
 func newFederation(t *testing.T, names ...string) *harness.Topology {
 	t.Helper()
 	topology := newTopology(t, names...)
@@ -89,52 +89,53 @@ func federate(t *testing.T, datacenters ...*harness.Datacenter) {
 			meshctl(t, dc, "join", token(t, datacenters[0]))
 		}
 	}
-	await(t, datacenters...)
+	awaitFederation(t, datacenters...)
 }
 
-// runAgent writes the configuration, with further lines, and starts meshd.
-func runAgent(t *testing.T, dc *harness.Datacenter, further ...string) {
+// runAgent writes the configuration, with extra lines, and starts meshd.
+func runAgent(t *testing.T, dc *harness.Datacenter, extra ...string) {
 	t.Helper()
-	require.NoError(t, dc.Configure(dc.Config(further...)))
-	require.NoError(t, dc.Run(within(t, patience), binaries))
+	require.NoError(t, dc.Configure(dc.Config(extra...)))
+	require.NoError(t, dc.Run(within(t, timeout), binaries))
 }
 
 func meshctl(t *testing.T, dc *harness.Datacenter, args ...string) string {
 	t.Helper()
-	out, err := dc.Meshctl(within(t, 2*patience), args...)
+	out, err := dc.Meshctl(within(t, 2*timeout), args...)
 	require.NoError(t, err)
 	return out
 }
 
 func token(t *testing.T, dc *harness.Datacenter, flags ...string) string {
 	t.Helper()
-	token, err := dc.Token(within(t, patience), flags...)
+	token, err := dc.Token(within(t, timeout), flags...)
 	require.NoError(t, err)
 	return token
 }
 
-func await(t *testing.T, datacenters ...*harness.Datacenter) {
+func awaitFederation(t *testing.T, datacenters ...*harness.Datacenter) {
 	t.Helper()
-	require.NoError(t, harness.AwaitFederation(within(t, 2*patience), datacenters...))
+	require.NoError(t, harness.AwaitFederation(within(t, 2*timeout), datacenters...))
 }
 
-// awaitMembers waits until a datacenter knows of these, by name, and no others.
+// awaitMembers waits until the status of a datacenter lists exactly these
+// members.
 func awaitMembers(t *testing.T, dc *harness.Datacenter, names ...string) {
 	t.Helper()
-	eventually(t, patience, dc.Name+" knows the members", func(ctx context.Context) error {
+	eventually(t, timeout, dc.Name+" lists the members", func(ctx context.Context) error {
 		snapshot, err := dc.Status(ctx)
-		var known []string
+		var listed []string
 		for _, member := range snapshot.Datacenters {
-			known = append(known, member.Name)
+			listed = append(listed, member.Name)
 		}
-		if err == nil && !slices.Equal(known, names) {
-			err = fmt.Errorf("it knows %v", known)
+		if err == nil && !slices.Equal(listed, names) {
+			err = fmt.Errorf("it lists %v", listed)
 		}
 		return err
 	})
 }
 
-// eventually waits for a condition that returns nil.
+// eventually waits until the condition returns nil.
 func eventually(t *testing.T, limit time.Duration, what string, condition func(context.Context) error) {
 	t.Helper()
 	require.NoError(t, harness.Wait(within(t, limit), what, condition))
@@ -146,7 +147,8 @@ func within(t *testing.T, limit time.Duration) context.Context {
 	return ctx
 }
 
-// requireTraffic sends one request of each kind between two datacenters.
+// requireTraffic sends requests between two datacenters: to a pod, a service,
+// and an IPv6 pod address.
 func requireTraffic(t *testing.T, from, to *harness.Datacenter) {
 	t.Helper()
 	client, server := from.Workloads[0], to.Workloads[1]
@@ -168,11 +170,11 @@ func requireTraffic(t *testing.T, from, to *harness.Datacenter) {
 		answer, err := address.answer()
 		require.NoError(t, err, "%s to %s, %s", from.Name, to.Name, address.kind)
 		assert.Equal(t, server.Host.Name(), answer.Host)
-		assert.Equal(t, address.from.String(), answer.Source.Addr().String(), "the source address survives (%s)", address.kind)
+		assert.Equal(t, address.from.String(), answer.Source.Addr().String(), "the source address is preserved (%s)", address.kind)
 	}
 }
 
-// requireNoTraffic holds that a datacenter's packets do not arrive.
+// requireNoTraffic asserts that a datacenter does not reach another one.
 func requireNoTraffic(t *testing.T, from, to *harness.Datacenter) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -187,9 +189,9 @@ func datagrams(t *testing.T, from, to *harness.Datacenter) *harness.Traffic {
 	t.Helper()
 	stream, err := from.Workloads[0].Host.Datagrams(t.Context(), harness.At(to.Workloads[1].Pod), 5*time.Millisecond)
 	require.NoError(t, err)
-	eventually(t, patience, "datagrams are answered", func(context.Context) error {
+	eventually(t, timeout, "datagrams are answered", func(context.Context) error {
 		if stream.Report().Answered == 0 {
-			return errors.New("none yet")
+			return errors.New("no answer yet")
 		}
 		return nil
 	})

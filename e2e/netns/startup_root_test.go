@@ -11,35 +11,42 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMeshdRefusesToStartWithOneClearError prepares a member's host in a bad
-// way and starts its agent again.
-func TestMeshdRefusesToStartWithOneClearError(t *testing.T) {
+// TestMeshdThatCannotStartExitsWithOneError prepares a member's host so that
+// its agent cannot start.
+func TestMeshdThatCannotStartExitsWithOneError(t *testing.T) {
 	topology := newFederation(t, "east")
 	east := topology.Datacenters[0]
-	require.NoError(t, east.Agent.Terminate(within(t, patience)))
+	require.NoError(t, east.Agent.Terminate(within(t, timeout)))
 	run(t, east.Gateway, "cp -a /var/lib/meshway /var/lib/good")
-	whole := kernelState(t, east.Gateway)
+	before := kernelState(t, east.Gateway)
 
 	for _, c := range []struct {
 		name    string
 		config  string
 		prepare []string
 		prefix  []string // of the command line
-		mention []string
+		want    []string
 	}{
 		{
-			name: "unknown key", config: east.Config("wiregard: {port: 1}"),
-			mention: []string{harness.ConfigFile, "wiregard", "wireguard"},
+			name:   "unknown key",
+			config: east.Config("wiregard: {port: 1}"),
+			want:   []string{harness.ConfigFile, "wiregard", "wireguard"},
 		},
-		{name: "no root", prepare: []string{"chmod 0644 " + harness.ConfigFile}, prefix: []string{"setpriv", "--reuid", "65534", "--clear-groups"}, mention: []string{"root"}},
+		{
+			name:    "no root",
+			prepare: []string{"chmod 0644 " + harness.ConfigFile},
+			prefix:  []string{"setpriv", "--reuid", "65534", "--clear-groups"},
+			want:    []string{"root"},
+		},
 		{
 			name:    "corrupt catalog",
 			prepare: []string{"find /var/lib/meshway -name *.db -size +0 -exec dd if=/dev/urandom of={} bs=4096 count=4 conv=notrunc status=none ;"},
-			mention: []string{"/var/lib/meshway/"},
+			want:    []string{"/var/lib/meshway/"},
 		},
 		{
-			name: "data directory that is a file", prepare: []string{"rm -r /var/lib/meshway", "touch /var/lib/meshway"},
-			mention: []string{"/var/lib/meshway"},
+			name:    "data directory that is a file",
+			prepare: []string{"rm -r /var/lib/meshway", "touch /var/lib/meshway"},
+			want:    []string{"/var/lib/meshway"},
 		},
 		{
 			name: "full disk",
@@ -47,11 +54,12 @@ func TestMeshdRefusesToStartWithOneClearError(t *testing.T) {
 				"rm -r /var/lib/meshway", "mkdir /var/lib/meshway", "mount -t tmpfs -o size=64k,mode=0700 tmpfs /var/lib/meshway",
 				"dd if=/dev/zero of=/var/lib/meshway/ballast bs=4096 count=16 status=none",
 			},
-			mention: []string{"/var/lib/meshway", "no space"},
+			want: []string{"/var/lib/meshway", "no space"},
 		},
 		{
-			name: "data directory of another datacenter", config: strings.Replace(east.Config(), "datacenter: east", "datacenter: other", 1),
-			mention: []string{"east", "other"},
+			name:   "data directory of another datacenter",
+			config: strings.Replace(east.Config(), "datacenter: east", "datacenter: other", 1),
+			want:   []string{"east", "other"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,30 +69,30 @@ func TestMeshdRefusesToStartWithOneClearError(t *testing.T) {
 			}
 			require.NoError(t, east.Configure(config))
 			run(t, east.Gateway, c.prepare...)
-			out, err := east.Gateway.Exec(within(t, patience/4), append(c.prefix, binaries.Meshd, "run", "--config", harness.ConfigFile)...)
+			out, err := east.Gateway.Exec(within(t, timeout/4), append(c.prefix, binaries.Meshd, "run", "--config", harness.ConfigFile)...)
 			t.Log(out)
-			assert.Equal(t, 1, harness.ExitCode(err), "it must end by itself")
+			assert.Equal(t, 1, harness.ExitCode(err), "meshd exits by itself")
 			assert.Equal(t, 1, strings.Count(out, "error:"), "one error")
-			for _, word := range c.mention {
+			for _, word := range c.want {
 				assert.Contains(t, out, word)
 			}
-			assert.Equal(t, whole, kernelState(t, east.Gateway), "nothing is changed")
+			assert.Equal(t, before, kernelState(t, east.Gateway), "the kernel state is unchanged")
 			run(t, east.Gateway, "sh -c umount${IFS}/var/lib/meshway||true", "rm -rf /var/lib/meshway", "cp -a /var/lib/good /var/lib/meshway")
 		})
 	}
 	require.NoError(t, east.Configure(east.Config()))
-	require.NoError(t, east.Run(within(t, patience), binaries))
-	await(t, east)
+	require.NoError(t, east.Run(within(t, timeout), binaries))
+	awaitFederation(t, east)
 }
 
-func TestMissingTUNIsNamedWithItsRemedy(t *testing.T) {
+func TestMissingTUNDeviceIsReported(t *testing.T) {
 	topology := newTopology(t, "east")
 	east := topology.Datacenters[0]
 	run(t, east.Gateway, "mount -t tmpfs tmpfs /dev/net")
 	before := kernelState(t, east.Gateway)
 	require.NoError(t, east.Configure(east.Config("wireguard: {dataplane: userspace}")))
-	require.NoError(t, east.Run(within(t, patience), binaries))
-	_, err := east.Meshctl(within(t, patience), "init")
+	require.NoError(t, east.Run(within(t, timeout), binaries))
+	_, err := east.Meshctl(within(t, timeout), "init")
 	require.ErrorContains(t, err, "/dev/net/tun")
 	assert.Equal(t, before, kernelState(t, east.Gateway))
 }

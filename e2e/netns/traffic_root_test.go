@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWorkloadsReachEachOtherUnderTheirOwnAddresses(t *testing.T) {
+func TestWorkloadsReachEachOtherWithTheirOwnAddresses(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	for _, from := range topology.Datacenters {
 		for _, to := range topology.Datacenters {
@@ -27,37 +27,37 @@ func TestWorkloadsReachEachOtherUnderTheirOwnAddresses(t *testing.T) {
 	}
 }
 
-func TestKilledAgentLosesNoPacketAndKeepsHandshakes(t *testing.T) {
+func TestKillingTheAgentLosesNoPacketAndKeepsHandshakes(t *testing.T) {
 	topology := newFederation(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
 	stream := datagrams(t, west, east)
 	for _, dc := range topology.Datacenters {
 		before := tunnelState(t, dc)
 		dc.Agent.Kill()
-		require.NoError(t, dc.Run(within(t, patience), binaries))
-		await(t, topology.Datacenters...)
-		assert.Equal(t, before, tunnelState(t, dc), "the restarted agent of %s adopts what is there", dc.Name)
+		require.NoError(t, dc.Run(within(t, timeout), binaries))
+		awaitFederation(t, topology.Datacenters...)
+		assert.Equal(t, before, tunnelState(t, dc), "the restarted agent of %s adopts the existing data plane", dc.Name)
 	}
 	requireNoneLost(t, stream)
 }
 
-func TestStoppedAgentLeavesTheDataPlane(t *testing.T) {
+func TestStoppingTheAgentKeepsTheDataPlane(t *testing.T) {
 	topology := newFederation(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
 	stream := datagrams(t, west, east)
 	for _, dc := range topology.Datacenters {
 		before := kernelState(t, dc.Gateway)
-		require.NoError(t, dc.Agent.Terminate(within(t, patience)), "SIGTERM ends meshd with status 0")
+		require.NoError(t, dc.Agent.Terminate(within(t, timeout)), "meshd exits with status 0 after SIGTERM")
 		assert.Equal(t, before, kernelState(t, dc.Gateway))
 	}
 	requireTraffic(t, east, west)
 	requireNoneLost(t, stream)
 }
 
-// TestIdleTunnelToADeadAgentTakesTraffic kills an agent whose tunnel carries
-// nothing, waits until its liveness session must have failed, and then sends:
-// an agent that is gone, or upgraded, is no reason not to use its data plane.
-func TestIdleTunnelToADeadAgentTakesTraffic(t *testing.T) {
+// TestIdleTunnelToAGatewayWithoutAgentCarriesTraffic kills an agent whose
+// tunnel is idle and sends traffic after its liveness session has failed. The
+// data plane stays usable while an agent is absent, as during an upgrade.
+func TestIdleTunnelToAGatewayWithoutAgentCarriesTraffic(t *testing.T) {
 	topology := newFederation(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
 	east.Agent.Kill()
@@ -68,14 +68,14 @@ func TestIdleTunnelToADeadAgentTakesTraffic(t *testing.T) {
 	requireTraffic(t, east, west)
 }
 
-func TestTrafficGoesOnWithoutQuorumAndWritesWait(t *testing.T) {
+func TestWithoutQuorumTrafficContinuesAndWritesWait(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	east, west, north := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
-	require.NoError(t, harness.AwaitVoters(within(t, patience), 3, topology.Datacenters...))
+	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, topology.Datacenters...))
 	stream := datagrams(t, west, east)
 	east.Agent.Kill()
 	north.Agent.Kill()
-	eventually(t, patience, "west has no leader", func(ctx context.Context) error {
+	eventually(t, timeout, "west has no leader", func(ctx context.Context) error {
 		snapshot, err := west.Status(ctx)
 		if err == nil && snapshot.Catalog.Leader != "" {
 			err = fmt.Errorf("the leader is %s", snapshot.Catalog.Leader)
@@ -88,30 +88,30 @@ func TestTrafficGoesOnWithoutQuorumAndWritesWait(t *testing.T) {
 	meshctl(t, west, "services", "--read", "stale")
 	address := west.Workloads[0].Service.String()
 	out := meshctl(t, west, "service", "register", "web", "--address", address, "--port", "8080")
-	assert.NotContains(t, out, "registered at index", "nobody can take the write")
+	assert.NotContains(t, out, "registered at index", "the write waits for a leader")
 
-	require.NoError(t, east.Run(within(t, patience), binaries))
-	eventually(t, patience, "east has the write", func(ctx context.Context) error {
+	require.NoError(t, east.Run(within(t, timeout), binaries))
+	eventually(t, timeout, "east has the write", func(ctx context.Context) error {
 		out, err := east.Meshctl(ctx, "services")
 		if err == nil && !strings.Contains(out, address) {
-			err = errors.New("not yet")
+			err = errors.New("the service is not registered yet")
 		}
 		return err
 	})
 	requireNoneLost(t, stream)
 }
 
-func TestUnreachableDatacenterIsSeenAndComesBack(t *testing.T) {
+func TestUnreachableDatacenterIsDetectedAndRecovers(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	east, west, north := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
 	require.NoError(t, topology.Cut(t.Context(), east, west))
-	eventually(t, 10*time.Second, "east knows that it does not reach west", func(ctx context.Context) error {
+	eventually(t, 10*time.Second, "east reports only west as unreachable", func(ctx context.Context) error {
 		snapshot, err := east.Status(ctx)
 		if err == nil && reaches(snapshot, "west") {
-			err = errors.New("it thinks that it does")
+			err = errors.New("west is reported as reachable")
 		}
 		if err == nil && !reaches(snapshot, "north") {
-			err = errors.New("it thinks that it does not reach north")
+			err = errors.New("north is reported as unreachable")
 		}
 		return err
 	})
@@ -119,7 +119,7 @@ func TestUnreachableDatacenterIsSeenAndComesBack(t *testing.T) {
 	requireTraffic(t, west, north)
 	requireNoTraffic(t, east, west)
 	require.NoError(t, topology.Heal(t.Context()))
-	await(t, topology.Datacenters...)
+	awaitFederation(t, topology.Datacenters...)
 	requireTraffic(t, east, west)
 }
 
@@ -132,8 +132,8 @@ func reaches(snapshot status.Snapshot, name string) bool {
 	return false
 }
 
-// tunnelState is what a restart of the agent must not change: the processes
-// of the data plane, the interfaces, and when each peer shook hands.
+// tunnelState returns the state that a restart of the agent must preserve: the
+// data plane's processes and interfaces, and the time of each last handshake.
 func tunnelState(t *testing.T, dc *harness.Datacenter) string {
 	t.Helper()
 	snapshot, err := dc.Status(t.Context())

@@ -4,7 +4,6 @@ package netns_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -20,7 +19,7 @@ func register(t *testing.T, dc *harness.Datacenter, name string) string {
 	return meshctl(t, dc, "service", "register", name, "--address", dc.Workloads[0].Service.String(), "--port", "8080")
 }
 
-func TestASnapshotBringsBackWhatWasThere(t *testing.T) {
+func TestRestoringASnapshotReplacesTheCatalog(t *testing.T) {
 	topology := newFederation(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
 	register(t, west, "before")
@@ -31,8 +30,8 @@ func TestASnapshotBringsBackWhatWasThere(t *testing.T) {
 
 	meshctl(t, east, "snapshot", "restore", "--yes", file)
 	tokens := meshctl(t, east, "token", "list", "-o", "json")
-	assert.NotContains(t, tokens, token, "what came after the snapshot is gone")
-	eventually(t, patience, "both datacenters have what was there before", func(ctx context.Context) error {
+	assert.NotContains(t, tokens, token, "a token that is newer than the snapshot is removed")
+	eventually(t, timeout, "both datacenters have the service of the snapshot", func(ctx context.Context) error {
 		for _, dc := range topology.Datacenters {
 			if _, err := dc.Meshctl(ctx, "services", "before"); err != nil {
 				return err
@@ -43,39 +42,39 @@ func TestASnapshotBringsBackWhatWasThere(t *testing.T) {
 	requireTraffic(t, west, east)
 }
 
-func TestLeadershipIsHandedOverOnDemand(t *testing.T) {
+func TestLeadershipIsTransferredOnRequest(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	west := topology.Datacenters[1]
-	require.NoError(t, harness.AwaitVoters(within(t, patience), 3, topology.Datacenters...))
+	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, topology.Datacenters...))
 	meshctl(t, topology.Datacenters[0], "raft", "transfer-leader", "west/west")
-	eventually(t, patience, "west leads", func(ctx context.Context) error {
+	eventually(t, timeout, "west is the leader", func(ctx context.Context) error {
 		snapshot, err := west.Status(ctx)
 		if err == nil && snapshot.Catalog.Role != "leader" {
-			err = fmt.Errorf("it is %s", snapshot.Catalog.Role)
+			err = fmt.Errorf("its role is %s", snapshot.Catalog.Role)
 		}
 		return err
 	})
 	assert.Contains(t, register(t, west, "web"), "registered at index")
 }
 
-// TestTheLastOneLeftRecoversTheCatalog loses a quorum for good.
-func TestTheLastOneLeftRecoversTheCatalog(t *testing.T) {
+// TestLastRemainingGatewayRecoversTheCatalog loses the quorum permanently.
+func TestLastRemainingGatewayRecoversTheCatalog(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	east, west, north := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
-	require.NoError(t, harness.AwaitVoters(within(t, patience), 3, topology.Datacenters...))
+	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, topology.Datacenters...))
 	register(t, west, "before")
 	east.Agent.Kill()
 	north.Agent.Kill()
 
-	_, err := west.Meshctl(within(t, patience), "raft", "recover", "--yes", "--meshd", binaries.Meshd, "--peer", "west/west")
-	require.Error(t, err, "not under an agent that runs")
-	require.NoError(t, west.Agent.Terminate(within(t, patience)))
+	_, err := west.Meshctl(within(t, timeout), "raft", "recover", "--yes", "--meshd", binaries.Meshd, "--peer", "west/west")
+	require.Error(t, err, "recovery is refused while the agent runs")
+	require.NoError(t, west.Agent.Terminate(within(t, timeout)))
 	meshctl(t, west, "raft", "recover", "--yes", "--meshd", binaries.Meshd, "--peer", "west/west")
-	require.NoError(t, west.Run(within(t, patience), binaries))
-	eventually(t, patience, "west leads alone", func(ctx context.Context) error {
+	require.NoError(t, west.Run(within(t, timeout), binaries))
+	eventually(t, timeout, "west is the leader and only voter", func(ctx context.Context) error {
 		snapshot, err := west.Status(ctx)
 		if err == nil && (snapshot.Catalog.Role != "leader" || snapshot.Catalog.Voters != 1) {
-			err = errors.New("not yet")
+			err = fmt.Errorf("its role is %s, with %d voters", snapshot.Catalog.Role, snapshot.Catalog.Voters)
 		}
 		return err
 	})
