@@ -26,8 +26,8 @@ func (o Outage) Equal(other Outage) bool {
 	return slices.Equal(o.Withdrawn, other.Withdrawn) && slices.Equal(o.Doubtful, other.Doubtful)
 }
 
-// FindOutage returns the outage at now. unreachable has the time since when the data
-// plane does not reach a datacenter of others; before is the previous result.
+// FindOutage returns the outage at now. unreachable maps each datacenter that the data
+// plane does not reach to the time since when; before is the previous result.
 //
 // A datacenter is withdrawn once it is unreachable for Grace. If all others are
 // unreachable, this datacenter is considered cut off: those withdrawn before stay

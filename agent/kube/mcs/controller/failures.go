@@ -24,8 +24,9 @@ const (
 	// reportDelay is how long a failure lasts before it is a problem: most failures
 	// are conflicts of two writers, and the next try succeeds.
 	reportDelay = 5 * time.Second
-	// failureExpiry is when a failure whose success is not recorded counts as over.
-	// The reflectors of client-go report failures only, and retry within 60 s.
+	// failureExpiry is how long a failure whose success is not recorded lasts after its
+	// last occurrence. The reflectors of client-go report failures only, and retry
+	// within 60 s.
 	failureExpiry = 75 * time.Second
 	// maxErrorText limits the text of an error of the API server.
 	maxErrorText = 400

@@ -53,7 +53,7 @@ func (w writer) putService(ctx context.Context, kind string, want *corev1.Servic
 	return updated, nil
 }
 
-// takeSpec sets the fields of next that Meshway computes, and keeps those that
+// mergeSpec sets the fields of next that Meshway computes, and keeps those that
 // the API server assigns.
 func mergeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
 	next.Ports, next.SessionAffinity = want.Ports, want.SessionAffinity
