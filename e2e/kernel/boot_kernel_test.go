@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// bootTimeout bounds the life of the machine, testTimeout that of the
-	// tests in it: the shorter one ends with the stacks of what hangs.
+	// bootTimeout bounds the run of the machine, testTimeout that of the tests
+	// in it. The tests' timeout is shorter because it prints stack traces.
 	bootTimeout = 5 * time.Minute
 	testTimeout = 4 * time.Minute
 )
 
-func TestTheKernelDataPlaneKeepsItsPromises(t *testing.T) {
+func TestKernelDataPlanePassesItsTestsInAVirtualMachine(t *testing.T) {
 	requireTools(t)
 	image := findKernel(t)
 	tests := buildTests(t)
@@ -36,15 +36,15 @@ func TestTheKernelDataPlaneKeepsItsPromises(t *testing.T) {
 	console := boot(t, image, initrd)
 
 	exit := regexp.MustCompile(`(?m)^meshway-vm: tests ended with exit code (\d+)$`).FindStringSubmatch(console)
-	require.NotNil(t, exit, "the machine ended without telling how its tests did; above is what it printed")
-	require.Equal(t, "0", exit[1], "tests in the machine fail; above is what it printed")
-	require.Regexp(t, `(?m)^--- PASS: Test`, console, "there were no tests")
+	require.NotNil(t, exit, "the machine stopped without printing the exit code of its tests; see its output above")
+	require.Equal(t, "0", exit[1], "tests in the machine failed; see its output above")
+	require.Regexp(t, `(?m)^--- PASS: Test`, console, "no test ran")
 }
 
-// requireTools names everything that is missing at once.
+// requireTools fails the test with a list of all missing programs.
 func requireTools(t *testing.T) {
 	t.Helper()
-	// Debian keeps modprobe where users do not look.
+	// Debian installs modprobe in a directory that is not in a user's PATH.
 	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	var missing []string
 	for _, need := range [][2]string{
@@ -57,7 +57,7 @@ func requireTools(t *testing.T) {
 			missing = append(missing, need[1])
 		}
 	}
-	require.Empty(t, missing, "this test needs a virtual machine: apt-get install %s", strings.Join(missing, " "))
+	require.Empty(t, missing, "this test runs a virtual machine: apt-get install %s", strings.Join(missing, " "))
 }
 
 // buildTests compiles the tests of tunnel/kernel, statically.
@@ -71,9 +71,9 @@ func buildTests(t *testing.T) string {
 	return binary
 }
 
-// boot runs the machine to its end and returns what it printed, which is in
-// the test's log meanwhile. The machine has no network device, and is always
-// emulated: nested in another machine, KVM can be there and yet not work.
+// boot runs the machine until it powers off and returns its output, which is
+// also written to the test's log. The machine has no network device. It is
+// always emulated: in a virtual machine, KVM may exist without working.
 func boot(t *testing.T, image kernelImage, initrd string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), bootTimeout, fmt.Errorf("the machine did not end within %s", bootTimeout))
@@ -86,7 +86,7 @@ func boot(t *testing.T, image kernelImage, initrd string) string {
 		"-append", "console=ttyS0 panic=-1 quiet TEST_TIMEOUT="+testTimeout.String())
 	cmd.Stdout = io.MultiWriter(lines{&console}, lines{t.Output()})
 	cmd.Stderr = t.Output()
-	// The machine must not outlive a test that is killed.
+	// The kernel kills the machine when the test is killed.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -98,7 +98,7 @@ func boot(t *testing.T, image kernelImage, initrd string) string {
 	return console.String()
 }
 
-// lines takes the carriage returns out that a serial line adds.
+// lines removes the carriage returns of a serial console.
 type lines struct{ io.Writer }
 
 func (l lines) Write(p []byte) (int, error) {

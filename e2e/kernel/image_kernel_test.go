@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kernelVariable names a directory to take the kernel from.
+// kernelVariable is the environment variable with the directory of the kernel.
 const kernelVariable = "MESHWAY_TEST_KERNEL"
 
 // kernelImage is a kernel with its modules: root/boot/vmlinuz-VERSION and
@@ -23,8 +23,9 @@ type kernelImage struct{ root, version string }
 
 func (k kernelImage) vmlinuz() string { return filepath.Join(k.root, "boot", "vmlinuz-"+k.version) }
 
-// findKernel takes the distribution's kernel, which it unpacks in the user's
-// cache: to install it would write to /boot, and some machines boot from there.
+// findKernel returns the kernel of kernelVariable or of the distribution. The
+// latter is unpacked in the user's cache, because an installation would write
+// to /boot, from which the machine may boot.
 func findKernel(t *testing.T) kernelImage {
 	t.Helper()
 	root := os.Getenv(kernelVariable)
@@ -37,7 +38,8 @@ func findKernel(t *testing.T) kernelImage {
 	return kernelImage{root: root, version: strings.TrimPrefix(filepath.Base(kernels[len(kernels)-1]), "vmlinuz-")}
 }
 
-// unpackedKernel downloads the kernel's packages unless the cache has them.
+// unpackedKernel returns the directory in the cache with the unpacked kernel
+// packages, which it downloads if they are missing.
 func unpackedKernel(t *testing.T) string {
 	t.Helper()
 	packages := kernelPackages(t)
@@ -57,19 +59,19 @@ func unpackedKernel(t *testing.T) string {
 	download := exec.CommandContext(t.Context(), "apt-get", append([]string{"download", "-qq"}, packages...)...)
 	download.Dir = work
 	out, err := download.CombinedOutput()
-	require.NoError(t, err, "download %s: apt-get update, or %s\n%s", name, remedy, out)
+	require.NoError(t, err, "download %s: run apt-get update, or %s\n%s", name, remedy, out)
 	unpack(t, work)
-	// Whole or not at all; somebody else may have been faster.
+	// The rename is atomic; another process may have unpacked the same kernel.
 	if err := os.Rename(filepath.Join(work, "root"), unpacked); err != nil {
 		require.ErrorIs(t, err, fs.ErrExist)
 	}
 	return unpacked
 }
 
-const remedy = "set " + kernelVariable + " to a directory with boot/vmlinuz-VERSION and lib/modules/VERSION (/ for the kernel that is installed)"
+const remedy = "set " + kernelVariable + " to a directory with boot/vmlinuz-VERSION and lib/modules/VERSION (/ for the installed kernel)"
 
-// kernelPackages is the newest kernel for virtual machines, and its modules
-// where they are packages of their own.
+// kernelPackages returns the package of the newest kernel for virtual machines
+// and, if its modules are a separate package, that one.
 func kernelPackages(t *testing.T) []string {
 	t.Helper()
 	for _, newest := range []string{"linux-image-cloud-amd64", "linux-image-virtual"} { // Debian, Ubuntu
@@ -78,21 +80,21 @@ func kernelPackages(t *testing.T) []string {
 			return found
 		}
 	}
-	require.FailNow(t, "apt knows no kernel for virtual machines", "apt-get update, or "+remedy)
+	require.FailNow(t, "apt has no kernel for virtual machines", "run apt-get update, or "+remedy)
 	return nil
 }
 
-// fileName is that of a package, and says its version.
+// fileName returns the file name of a package, which contains its version.
 func fileName(t *testing.T, name string) string {
 	t.Helper()
 	out := run(t, exec.CommandContext(t.Context(), "apt-get", "download", "--print-uris", name))
 	fields := strings.Fields(out) // 'URI' FILE SIZE HASH
-	require.Greater(t, len(fields), 1, "package %s cannot be downloaded: apt-get update, or %s", name, remedy)
+	require.Greater(t, len(fields), 1, "package %s cannot be downloaded: run apt-get update, or %s", name, remedy)
 	return fields[1]
 }
 
-// unpack unpacks the packages in work into work/root, and indexes the modules
-// as their installation would.
+// unpack unpacks the packages in work into work/root and generates the module
+// dependencies, as their installation does.
 func unpack(t *testing.T, work string) {
 	t.Helper()
 	packages, err := filepath.Glob(filepath.Join(work, "*.deb"))

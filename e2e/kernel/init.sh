@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The first process of the virtual machine: runs the tests, tells their exit
-# code on a line of its own, and ends the machine, whatever happens.
+# The first process of the virtual machine. It runs the tests, prints their exit
+# code on a separate line, and powers the machine off in any case.
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/tmp MESHWAY_TEST_VM=1
@@ -16,7 +16,7 @@ run() {
   cd /tmp && /tests -test.v -test.timeout "$TEST_TIMEOUT"
 }
 
-# TEST_TIMEOUT comes from the kernel's command line.
+# TEST_TIMEOUT is set by the kernel's command line.
 run
 printf '\nmeshway-vm: tests ended with exit code %d\n' $?
 poweroff -f

@@ -20,8 +20,9 @@ import (
 //go:embed init.sh
 var initScript []byte
 
-// buildInitrd makes the machine's file system: busybox, the modules, the
-// tests. It is not compressed: an emulated processor would take long.
+// buildInitrd creates the machine's file system of busybox, the modules and the
+// tests. It is not compressed, since decompression on an emulated processor is
+// slow.
 func buildInitrd(t *testing.T, image kernelImage, tests string) string {
 	t.Helper()
 	busybox, err := exec.LookPath("busybox")
@@ -57,8 +58,8 @@ func buildInitrd(t *testing.T, image kernelImage, tests string) string {
 	return initrd
 }
 
-// loadOrder is the files of the modules and of all that they need, each after
-// those that it needs.
+// loadOrder returns the files of the modules and of their dependencies, each
+// after its own dependencies.
 func loadOrder(t *testing.T, image kernelImage, modules ...string) []string {
 	t.Helper()
 	var files []string
@@ -74,7 +75,7 @@ func loadOrder(t *testing.T, image kernelImage, modules ...string) []string {
 	return files
 }
 
-// readModule returns the module itself; distributions compress it.
+// readModule returns the content of a module file, which may be compressed.
 func readModule(t *testing.T, file string) []byte {
 	t.Helper()
 	switch filepath.Ext(file) {
@@ -92,7 +93,7 @@ func requireStatic(t *testing.T, program string) {
 	require.NoError(t, err)
 	defer file.Close()
 	require.False(t, slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }),
-		"%s needs libraries, which the machine has not: apt-get install busybox-static", program)
+		"%s requires libraries, which the machine does not have: apt-get install busybox-static", program)
 }
 
 func read(t *testing.T, name string) []byte {
