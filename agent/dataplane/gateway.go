@@ -21,10 +21,7 @@ import (
 
 // Registrar writes into the catalog what it should contain about this gateway.
 type Registrar interface {
-	// Describe sets the record of the gateway and the prefixes of its datacenter.
-	Describe(gateway catalog.Gateway, prefixes []catalog.Prefix)
-	// Observe sets the endpoints under which this gateway sees others.
-	Observe(observations []catalog.Observation)
+	Set(desired plan.Registration)
 }
 
 // GatewayConfig configures a Gateway. All fields are required.
@@ -113,7 +110,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	} else {
 		g.apply(ctx, p)
 	}
-	g.register(p, site)
+	g.cfg.Registrar.Set(p.desired.Registration)
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
 	g.cfg.Catalog.Tune(p.roundTrips.longest)
 	p.log(g.cfg.Log, before.outcome)
@@ -146,7 +143,9 @@ func (g *Gateway) gather(ctx context.Context, p *pass, site plan.Site, before pa
 		Observed:  plan.Observed{Tunnels: tunnels, Sessions: g.cfg.Liveness.Sessions()},
 		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
 		Drain:     drain,
-		Nodes:     site.Nodes,
+		Site:      site,
+		PublicKey: g.cfg.Key.Public(),
+		Version:   build.Current().Version,
 		Now:       p.at,
 	}
 	return err
@@ -161,20 +160,6 @@ func catalogOf(v *catalog.View) plan.Catalog {
 		Observations: v.Observations(),
 		Index:        v.Index(),
 	}
-}
-
-// register hands over what the catalog should contain about this gateway: its
-// addresses may have changed since it joined.
-func (g *Gateway) register(p *pass, site plan.Site) {
-	g.cfg.Registrar.Observe(p.desired.Observations)
-	self, ok := g.cfg.Catalog.View().Gateway(g.cfg.Self)
-	if !ok || !site.Known || !p.inputs.Synced.Host {
-		return
-	}
-	self.Endpoints, self.Controls = Advertisement(g.cfg.File, site, p.inputs.Host)
-	self.PublicKey, self.Version = catalog.Key(g.cfg.Key.Public()), build.Current().Version
-	self.Draining = p.inputs.Drain != plan.Active
-	g.cfg.Registrar.Describe(self, site.Prefixes)
 }
 
 // apply makes the data plane what is desired. Tunnels come first, since routes

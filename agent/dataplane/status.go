@@ -30,6 +30,20 @@ func (g *Gateway) Fill(s *status.Sources) {
 	s.Inputs.Now = time.Now()
 }
 
+// Reach sets in r what the last pass and the sessions observed; nothing before
+// the first pass.
+func (g *Gateway) Reach(r *plan.Reachability) {
+	p := g.last.Load()
+	if p == nil {
+		return
+	}
+	in := p.inputs
+	in.Observed.Sessions = g.cfg.Liveness.Sessions()
+	r.Draining = in.Drain != plan.Active
+	r.Federation, r.Synced, r.Problems = in.Catalog.Federation, in.Synced.Catalog, p.problems
+	r.Datacenters = plan.Reach(in)
+}
+
 // Sessions returns the liveness sessions with the remote gateways.
 func (g *Gateway) Sessions() []plan.Session { return g.cfg.Liveness.Sessions() }
 

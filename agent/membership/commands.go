@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -132,7 +133,7 @@ func (a *Agent) joinRequest(ctx context.Context) (JoinRequest, error) {
 		PublicKey:  catalog.Key(a.cfg.Key.Public()),
 		Version:    build.Current().Version,
 	}
-	gateway.Endpoints, gateway.Controls = dataplane.Advertisement(file, site, host)
+	gateway.Endpoints, gateway.Controls = plan.Advertisement(file, site, host)
 	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {
 		return JoinRequest{}, &catalog.Refusal{
 			Code:    "no-underlay-address",

@@ -42,6 +42,22 @@ func (a *Agent) Status() status.Snapshot {
 // Changed returns a channel that is closed at the next change of Status.
 func (a *Agent) Changed() <-chan struct{} { return a.published.Changed() }
 
+// Reachability returns what this gateway observes of the federation, for the
+// control loops that act for the whole datacenter. It does not block.
+func (a *Agent) Reachability() plan.Reachability {
+	r := plan.Reachability{Self: selfOf(a.cfg.File), State: plan.MembershipChanging}
+	switch state := a.runner.currentState(); {
+	case state == status.Member:
+		r.State = plan.IsMember
+	case state == status.Standalone && !a.DatacenterIsMember():
+		r.State = plan.NotMember
+	}
+	if m := a.runner.current(); m != nil {
+		m.gateway.Reach(&r)
+	}
+	return r
+}
+
 // fill sets what a member adds to the status.
 func (r *running) fill(s *status.Sources) {
 	self := s.Inputs.Self

@@ -13,9 +13,9 @@ type Desired struct {
 	Tunnels      []tunnel.Config // by lane
 	Routes       routes.Config
 	Firewall     routes.Firewall
-	Sessions     []SessionConfig       // sorted by gateway
-	Observations []catalog.Observation // to write to the catalog
-	Prune        bool                  // objects of ours that are not listed here may be deleted
+	Sessions     []SessionConfig // sorted by gateway
+	Registration Registration
+	Prune        bool // objects of ours that are not listed here may be deleted
 }
 
 // Empty reports whether nothing is desired: this gateway is no member.

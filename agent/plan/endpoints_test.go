@@ -177,11 +177,11 @@ func TestObservationsAreRecordedOnce(t *testing.T) {
 			}
 			d, _ := plan.Compute(in)
 			if c.want == "" {
-				assert.Empty(t, d.Observations)
+				assert.Empty(t, d.Registration.Observations)
 				return
 			}
-			require.Len(t, d.Observations, 1)
-			assert.Equal(t, catalog.Observation{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.want), At: now}, d.Observations[0])
+			require.Len(t, d.Registration.Observations, 1)
+			assert.Equal(t, catalog.Observation{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.want), At: now}, d.Registration.Observations[0])
 		})
 	}
 }

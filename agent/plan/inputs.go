@@ -24,7 +24,9 @@ type Inputs struct {
 	Observed  Observed
 	Synced    Synced
 	Drain     Drain
-	Nodes     Nodes
+	Site      Site
+	PublicKey tunnel.PublicKey // of this gateway
+	Version   string           // of meshd
 	Now       time.Time
 }
 

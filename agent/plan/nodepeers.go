@@ -42,7 +42,7 @@ func (topo topology) tunnelAddress() netip.Addr {
 func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 	var out []NodePeer
 	taken := map[tunnel.PublicKey]string{tunnel.PublicKey(topo.self.PublicKey): "this gateway"}
-	for _, n := range slices.SortedFunc(slices.Values(in.Nodes.Peers), func(a, b NodePeer) int { return cmp.Compare(a.Name, b.Name) }) {
+	for _, n := range slices.SortedFunc(slices.Values(in.Site.Nodes.Peers), func(a, b NodePeer) int { return cmp.Compare(a.Name, b.Name) }) {
 		reason := ""
 		port := int(n.Port) + int(topo.self.Index)
 		switch owner := taken[n.PublicKey]; {

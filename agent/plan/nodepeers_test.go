@@ -14,7 +14,7 @@ import (
 // this gateway.
 func withNodes() plan.Inputs {
 	in := running()
-	in.Nodes.Peers = []plan.NodePeer{
+	in.Site.Nodes.Peers = []plan.NodePeer{
 		{
 			Name: "n2", PublicKey: tunnel.PublicKey{22}, Port: 51820,
 			Addresses: addresses("198.51.100.2", "2001:db8:9::2"), PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")},
@@ -29,7 +29,7 @@ func withNodes() plan.Inputs {
 
 func TestGatewayPlanWithNodesMatchesGolden(t *testing.T) {
 	in := withNodes()
-	in.Nodes.Peers = append(in.Nodes.Peers,
+	in.Site.Nodes.Peers = append(in.Site.Nodes.Peers,
 		plan.NodePeer{Name: "n3", PublicKey: tunnel.PublicKey{21}, Port: 51820, Addresses: addresses("198.51.100.3")},
 		plan.NodePeer{Name: "n4", Port: 51820, Addresses: addresses("198.51.100.4")},
 		plan.NodePeer{Name: "n5", PublicKey: tunnel.PublicKey{25}, Port: 51820},
@@ -47,7 +47,7 @@ func TestWithoutNodePeersThereIsNoLaneToNodes(t *testing.T) {
 
 func TestTransitOfAGatewayWithSiblingsIncludesTheLaneToNodes(t *testing.T) {
 	in := sharing()
-	in.Nodes = withNodes().Nodes
+	in.Site.Nodes = withNodes().Site.Nodes
 	d, _ := plan.Compute(in)
 	assert.Contains(t, d.Firewall.Transit.Devices, "mesh63")
 	d, _ = plan.Compute(withNodes())
@@ -56,7 +56,7 @@ func TestTransitOfAGatewayWithSiblingsIncludesTheLaneToNodes(t *testing.T) {
 
 func TestNothingIsPrunedWhileTheNodesAreIncomplete(t *testing.T) {
 	in := running()
-	in.Nodes.Pending = true
+	in.Site.Nodes.Pending = true
 	d, _ := plan.Compute(in)
 	assert.False(t, d.Prune)
 }

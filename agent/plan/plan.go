@@ -7,7 +7,7 @@ package plan
 // An empty Desired (see Desired.Empty) with Prune means: remove everything
 // that is ours. Without Prune it means: change nothing.
 func Compute(in Inputs) (Desired, []Problem) {
-	prune := in.Synced.Catalog && in.Synced.Host && !in.Nodes.Pending
+	prune := in.Synced.Catalog && in.Synced.Host && !in.Site.Nodes.Pending
 	if in.Catalog.Federation.ID == "" {
 		return Desired{Prune: prune}, nil
 	}
@@ -25,7 +25,7 @@ func Compute(in Inputs) (Desired, []Problem) {
 		Routes:       routing(in, topo),
 		Firewall:     firewall(in, topo),
 		Sessions:     sessions(in, topo),
-		Observations: observations(in, topo),
+		Registration: registration(in, topo),
 		Prune:        prune,
 	}, found.sorted()
 }

@@ -65,7 +65,7 @@ func allCovered(prefixes, by []netip.Prefix) bool {
 // ranges of others to receive their packets.
 func resolvePodCIDRs(in Inputs, topo topology, found *problems) {
 	local := localPodCIDRs(in.Host, topo.own.Prefixes)
-	assignedByCNI := !allCovered(local, in.Nodes.PodCIDRs)
+	assignedByCNI := !allCovered(local, in.Site.Nodes.PodCIDRs)
 	check := newReportCheck(in, topo, local)
 	for i := range topo.nodes {
 		n := &topo.nodes[i]

@@ -129,8 +129,8 @@ func TestReportedPodCIDRsAreUsedOnlyIfTheClusterDoesNotAssignThem(t *testing.T) 
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := running()
-			in.Host.Routes, in.Nodes.PodCIDRs = c.here, prefixes(c.ours)
-			in.Nodes.Peers = []plan.NodePeer{
+			in.Host.Routes, in.Site.Nodes.PodCIDRs = c.here, prefixes(c.ours)
+			in.Site.Nodes.Peers = []plan.NodePeer{
 				{
 					Name: "n1", PublicKey: [32]byte{21}, Port: 51820, Addresses: addresses("198.51.100.1"),
 					PodCIDRs: prefixes(c.podCIDRs), ReportedPodCIDRs: prefixes(c.reported),

@@ -20,7 +20,7 @@ func (d Desired) String() string {
 	}
 	var b strings.Builder
 	writeDataplane(&b, d.Tunnels, d.Routes, d.Firewall, d.Sessions)
-	for _, o := range d.Observations {
+	for _, o := range d.Registration.Observations {
 		fmt.Fprintf(&b, "observation %s at %s\n", o.Peer, o.Endpoint)
 	}
 	fmt.Fprintf(&b, "prune %v\n", d.Prune)

@@ -157,23 +157,16 @@ func (r *Registrar) Queue() (pending int, since time.Time, refused []plan.Proble
 	return pending, r.pending, r.problems
 }
 
-// Describe sets what the catalog should contain about the gateway and the
-// prefixes of its datacenter.
-func (r *Registrar) Describe(gateway catalog.Gateway, prefixes []catalog.Prefix) {
+// Set replaces what the catalog should contain about the gateway, other than its
+// services. While the record of the gateway is not known, the former one stays.
+func (r *Registrar) Set(desired plan.Registration) {
 	r.mu.Lock()
-	changed := !sameGateway(r.want.Gateway, gateway) || !slices.Equal(r.want.Prefixes, prefixes)
-	r.want.Gateway, r.want.Prefixes = gateway, prefixes
-	r.mu.Unlock()
-	if changed {
-		r.wake.Notify()
+	changed := !slices.Equal(r.want.Observations, desired.Observations)
+	r.want.Observations = desired.Observations
+	if desired.Known {
+		changed = changed || !sameGateway(r.want.Gateway, desired.Gateway) || !slices.Equal(r.want.Prefixes, desired.Prefixes)
+		r.want.Gateway, r.want.Prefixes = desired.Gateway, desired.Prefixes
 	}
-}
-
-// Observe sets the endpoints under which this gateway sees others.
-func (r *Registrar) Observe(observations []catalog.Observation) {
-	r.mu.Lock()
-	changed := !slices.Equal(r.want.Observations, observations)
-	r.want.Observations = observations
 	r.mu.Unlock()
 	if changed {
 		r.wake.Notify()

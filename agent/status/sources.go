@@ -112,80 +112,65 @@ func (s Sources) catalog() Catalog {
 // datacenters returns the members, by name, with their gateways by index.
 func (s Sources) datacenters() []Datacenter {
 	out := []Datacenter{}
-	own := s.Inputs.Self.Datacenter()
-	for _, record := range s.Inputs.Catalog.Datacenters {
+	for _, reach := range plan.Reach(s.Inputs) {
 		dc := Datacenter{
-			Name:     string(record.Name),
-			Self:     record.Name == own,
-			Ordinal:  record.Ordinal,
-			Prefixes: []Prefix{},
-			Gateways: []Gateway{},
-			JoinedAt: record.JoinedAt,
-			Services: s.Services[record.Name],
+			Name:      string(reach.Name),
+			Self:      reach.Self,
+			Ordinal:   reach.Ordinal,
+			Prefixes:  []Prefix{},
+			Gateways:  []Gateway{},
+			Reachable: reach.Reachable,
+			JoinedAt:  reach.JoinedAt,
+			Services:  s.Services[reach.Name],
 		}
-		dc.Reachable = dc.Self
-		for _, p := range record.Prefixes {
+		for _, p := range reach.Prefixes {
 			dc.Prefixes = append(dc.Prefixes, Prefix{CIDR: p.CIDR, Kind: string(p.Kind)})
 		}
-		slices.SortFunc(dc.Prefixes, func(a, b Prefix) int { return a.CIDR.Compare(b.CIDR) })
-		for _, g := range s.Inputs.Catalog.Gateways {
-			if g.Datacenter == record.Name {
-				dc.Gateways = append(dc.Gateways, s.gateway(g, dc.Self))
-			}
-		}
-		slices.SortFunc(dc.Gateways, func(a, b Gateway) int {
-			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
-		})
-		for _, g := range dc.Gateways {
-			dc.Reachable = dc.Reachable || g.Up || g.Draining
+		for _, g := range reach.Gateways {
+			dc.Gateways = append(dc.Gateways, s.gateway(g, dc.Self))
 		}
 		out = append(out, dc)
 	}
-	slices.SortFunc(out, func(a, b Datacenter) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
-// gateway combines the state of one gateway in the catalog, liveness, the data
-// plane and consensus. There is no tunnel between siblings; a sibling is up if
-// consensus has a recent message of it.
-func (s Sources) gateway(record catalog.Gateway, sibling bool) Gateway {
+// gateway combines what is observed of one gateway with the data plane and
+// consensus. There is no tunnel between siblings; a sibling is up if consensus
+// has a recent message of it.
+func (s Sources) gateway(reach plan.GatewayReachability, sibling bool) Gateway {
+	session := reach.Session
 	g := Gateway{
-		ID:        string(record.ID()),
-		Name:      record.Name,
-		Index:     record.Index,
-		Overlay:   address(record.Overlay),
-		Version:   record.Version,
-		Endpoints: append([]string{}, record.Endpoints...),
-		Controls:  append([]string{}, record.Controls...),
-		Leader:    record.ID() == s.Consensus.Leader,
+		ID:         string(reach.ID()),
+		Name:       reach.Name,
+		Index:      reach.Index,
+		Overlay:    address(reach.Overlay),
+		Version:    reach.Version,
+		Endpoints:  append([]string{}, reach.Endpoints...),
+		Controls:   append([]string{}, reach.Controls...),
+		Leader:     reach.ID() == s.Consensus.Leader,
+		Up:         session.Up,
+		Draining:   reach.Draining,
+		Since:      session.Since,
+		LastPacket: session.LastPacket,
+		RTT:        session.RTT,
+		Loss:       session.Loss,
 	}
 	for _, p := range s.Consensus.Peers {
-		if p.ID != record.ID() {
+		if p.ID != reach.ID() {
 			continue
 		}
 		g.Role = "nonvoter"
 		if p.Voter {
 			g.Role = "voter"
 		}
-		g.Up = sibling && p.Healthy
+		g.Up = g.Up || sibling && p.Healthy
 	}
-	g.Draining = sibling && record.Draining
-	if record.ID() == s.Inputs.Self {
+	if reach.ID() == s.Inputs.Self {
 		g.Up = true
 		return g
 	}
-	s.addLiveness(&g, record)
-	s.addTunnel(&g, record)
+	s.addTunnel(&g, reach.Gateway)
 	return g
-}
-
-func (s Sources) addLiveness(g *Gateway, record catalog.Gateway) {
-	for _, session := range s.Inputs.Observed.Sessions {
-		if session.Gateway == record.ID() {
-			g.Up, g.Since, g.LastPacket = session.Up, session.Since, session.LastPacket
-			g.RTT, g.Loss, g.Draining = session.RTT, session.Loss, session.Draining
-		}
-	}
 }
 
 func (s Sources) addTunnel(g *Gateway, record catalog.Gateway) {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"os"
 	"time"
 
@@ -11,12 +9,12 @@ import (
 
 	"github.com/meshway/meshway/agent/admin"
 	"github.com/meshway/meshway/agent/build"
-	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/cluster"
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/host"
-	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/inventory"
+	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/agent/kube/meshnode"
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/liveness"
@@ -26,32 +24,73 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// roleTimeout is how long an agent that has never run here waits silently for
-// the API server to tell the node's role.
-const roleTimeout = 10 * time.Second
+const (
+	// daemonSetVariable is the environment variable with the name of the agent's
+	// DaemonSet.
+	daemonSetVariable = "MESHWAY_DAEMONSET"
+	// namespaceVariable is the environment variable with the namespace of the
+	// chart's release, and defaultNamespace the one where it usually is.
+	namespaceVariable = "POD_NAMESPACE"
+	defaultNamespace  = "meshway-system"
+)
 
-// daemonSetVariable names the environment variable by which the chart tells the
-// agent's DaemonSet.
-const daemonSetVariable = "MESHWAY_DAEMONSET"
+// The gateways of a cluster probe each other less often than nodes probe them: it
+// is enough to detect a failure before the host has booted again.
+const (
+	siblingProbeInterval   = 500 * time.Millisecond
+	siblingProbeMultiplier = 4
+)
 
-// runInCluster does what the label of the node says, and follows it without
-// a restart.
-func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store, log *slog.Logger) error {
-	clients, err := kube.Connect(cfg.Kubernetes.Kubeconfig, "meshd/"+build.Current().Version, log)
+// stateUninstalled is the state in the health checks after an uninstallation.
+const stateUninstalled status.State = "uninstalled"
+
+// clusterDaemon is meshd on a host of a cluster.
+type clusterDaemon struct {
+	daemon
+	clients kube.Clients
+	roles   *kube.RoleWatcher
+}
+
+// runInCluster runs the agent in the role that the label of the node gives it.
+func (d daemon) runInCluster(ctx context.Context) error {
+	clients, err := kube.Connect(d.cfg.Kubernetes.Kubeconfig, "meshd/"+build.Current().Version, d.log)
 	if err != nil {
 		return err
 	}
 	roles, err := kube.NewRoleWatcher(kube.RoleConfig{
-		Client: clients.Kubernetes, Kubernetes: cfg.Kubernetes, Dir: cfg.DataDir, Log: log,
+		Client: clients.Kubernetes, Kubernetes: d.cfg.Kubernetes, Dir: d.cfg.DataDir, Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
-	chart, err := newUninstallWatcher(clients, log)
+	chart, err := kube.NewUninstallWatcher(kube.UninstallConfig{
+		Client: clients.Kubernetes, Namespace: ownNamespace(), DaemonSet: os.Getenv(daemonSetVariable), Log: d.log,
+	})
 	if err != nil {
 		return err
 	}
-	incumbent := &incumbent{log: log}
+	c := clusterDaemon{daemon: d, clients: clients, roles: roles}
+	supervisor := cluster.NewSupervisor(cluster.Config{
+		Roles:          roles,
+		Uninstallation: chart,
+		Identity:       d.store,
+		RunGateway:     c.runGateway,
+		RunNode:        c.runNode,
+		Host: cluster.HostCleanup{
+			Kernel:  func(ctx context.Context) (dataplane.Kernel, error) { return dataplaneToRemove(ctx, d.cfg, d.log) },
+			Table:   d.cfg.Routing.Table,
+			Socket:  d.cfg.Admin.Socket,
+			DataDir: d.cfg.DataDir,
+		},
+		ServeUninstalled: func(ctx context.Context) error {
+			return serveMetrics(ctx, d.cfg.Metrics.Listen, func() status.Snapshot {
+				return status.Snapshot{At: time.Now(), State: stateUninstalled}
+			}, d.log)
+		},
+		Node:  d.cfg.Kubernetes.NodeName,
+		Label: d.cfg.Kubernetes.GatewayLabel,
+		Log:   d.log,
+	})
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -59,178 +98,190 @@ func runInCluster(ctx context.Context, cfg config.Config, store *identity.Store,
 	group.Go(func() error { return chart.Run(ctx) })
 	group.Go(func() error {
 		defer stop()
-		err := follow(ctx, roles, incumbent.resign, func(ctx context.Context, role kube.Role) error {
-			switch role {
-			case kube.RoleGateway:
-				return runClusterGateway(ctx, cfg, store, clients, chart, incumbent, log)
-			case kube.RoleNode:
-				return runNode(ctx, cfg, store, clients, roles, chart, log)
-			default:
-				return awaitRole(ctx, cfg, chart, log)
-			}
-		})
-		if errors.Is(err, errUninstalled) {
-			return retire(ctx, cfg, chart, log)
-		}
-		return err
+		return supervisor.Run(ctx)
 	})
 	return group.Wait()
 }
 
-func newUninstallWatcher(clients kube.Clients, log *slog.Logger) (*kube.UninstallWatcher, error) {
-	return kube.NewUninstallWatcher(kube.UninstallConfig{
-		Client: clients.Kubernetes, Namespace: ownNamespace(), DaemonSet: os.Getenv(daemonSetVariable), Log: log,
-	})
-}
-
-// follow runs what the role asks for; when it changes, the former resigns and
-// ends first. The data plane stays meanwhile, and is changed by what runs next.
-func follow(ctx context.Context, roles interface {
-	Current() kube.Role
-	Changed() <-chan struct{}
-}, resign func(context.Context, kube.Role), act func(context.Context, kube.Role) error,
-) error {
-	for ctx.Err() == nil {
-		changed, role := roles.Changed(), roles.Current()
-		acting, stop := context.WithCancel(ctx)
-		ended := make(chan error, 1)
-		go func() { ended <- act(acting, role) }()
-		select {
-		case <-changed:
-			resign(ctx, roles.Current())
-			stop()
-			if err := <-ended; err != nil {
-				return err
-			}
-		case err := <-ended:
-			stop()
-			return err
-		}
+// ownNamespace returns the namespace of the chart's release.
+func ownNamespace() string {
+	if namespace := os.Getenv(namespaceVariable); namespace != "" {
+		return namespace
 	}
-	return nil
+	return defaultNamespace
 }
 
-func awaitRole(ctx context.Context, cfg config.Config, chart *kube.UninstallWatcher, log *slog.Logger) error {
-	warning := time.AfterFunc(roleTimeout, func() {
-		log.Warn("waiting for the API server, which knows whether this node is a gateway",
-			"node", cfg.Kubernetes.NodeName, "label", cfg.Kubernetes.GatewayLabel)
-	})
-	defer warning.Stop()
-	return untilUninstalled(ctx, chart, func(context.Context) {})
-}
-
-// runClusterGateway is a gateway whose prefixes the cluster tells, and which
-// shows the federation in the cluster.
-func runClusterGateway(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients,
-	chart *kube.UninstallWatcher, incumbent *incumbent, log *slog.Logger,
-) error {
+// runGateway runs a gateway whose prefixes the cluster determines, and which
+// publishes the federation in the cluster.
+func (d clusterDaemon) runGateway(ctx context.Context, started func(*membership.Agent)) error {
 	discovery, err := kube.NewDiscovery(kube.DiscoveryConfig{
-		Client: clients.Kubernetes, Kubernetes: cfg.Kubernetes, Static: cfg.Prefixes, Dir: cfg.DataDir, Log: log,
+		Client: d.clients.Kubernetes, Kubernetes: d.cfg.Kubernetes, Static: d.cfg.Prefixes, Dir: d.cfg.DataDir, Log: d.log,
 	})
-	if err != nil {
-		return err
-	}
-	siblings, err := newSiblings(cfg, clients, discovery, log)
 	if err != nil {
 		return err
 	}
 	site, err := meshnode.NewSite(meshnode.SiteConfig{
-		Client: clients.Dynamic, Cluster: discovery, Node: cfg.Kubernetes.NodeName, Gateway: cfg.Gateway, Dir: cfg.DataDir, Log: log,
+		Client: d.clients.Dynamic, Cluster: discovery, Node: d.cfg.Kubernetes.NodeName, Gateway: d.cfg.Gateway, Dir: d.cfg.DataDir, Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
-	key, err := store.WireGuardKey()
+	problems := new(cluster.Problems)
+	env := environment{site: site, problems: problems.All}
+	siblings, err := d.newSiblings(discovery)
 	if err != nil {
 		return err
 	}
-	lookout := newLookout(cfg, discovery, log)
-	events := kube.NewEvents(clients.Kubernetes, "meshway")
-	wrong := newNotices()
-	return runGateway(ctx, cfg, store, surroundings{
-		site: site, siblings: siblings.port(), problems: wrong.all,
-		alongside: func(ctx context.Context, a *membership.Agent) error {
-			incumbent.agent.Store(a)
-			defer incumbent.agent.Store(nil)
-			writer, err := inventory.NewWriter(inventory.WriterConfig{
-				Client: clients.Dynamic, Events: events, Snapshot: a.Status, Changed: a.Changed,
-				Addresses: discovery.Addresses, DatacenterIsMember: a.DatacenterIsMember, SiblingProber: lookout, Log: log,
-				Tunnel: &inventory.NodeTunnel{PublicKey: key.Public().String(), Port: int32(plan.NodePort(cfg))},
-			})
-			if err != nil {
-				return err
-			}
-			properties := property.NewWriter(property.Config{
-				Client: clients.Dynamic, Events: events, Snapshot: func() status.Snapshot { return ofCluster(a) }, Changed: a.Changed,
-				Report: wrong.of("properties"), Log: log,
-			})
-			group, ctx := errgroup.WithContext(ctx)
-			group.Go(func() error { return discovery.Run(ctx) })
-			group.Go(func() error { return lookout.Run(ctx) })
-			group.Go(func() error { return site.Run(ctx) })
-			group.Go(func() error { return siblings.run(ctx) })
-			group.Go(func() error { return events.Run(ctx) })
-			group.Go(func() error { return writer.Run(ctx) })
-			group.Go(func() error { return properties.Run(ctx) })
-			group.Go(func() error { return runServices(ctx, cfg, clients, a, surface{events, wrong.of("services")}, log) })
-			group.Go(func() error {
-				return untilUninstalled(ctx, chart, func(ctx context.Context) { leaveForGood(ctx, a, store, log) })
-			})
-			return group.Wait()
-		},
-	}, log)
+	if siblings != nil {
+		env.siblings = siblings
+	}
+	env.alongside = func(ctx context.Context, a *membership.Agent) error {
+		started(a)
+		tasks, err := d.clusterTasks(a, discovery, problems)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, discovery.Run, site.Run)
+		if siblings != nil {
+			tasks = append(tasks, siblings.Run)
+		}
+		group, ctx := errgroup.WithContext(ctx)
+		for _, run := range tasks {
+			group.Go(func() error { return run(ctx) })
+		}
+		return group.Wait()
+	}
+	return d.daemon.runGateway(ctx, env)
 }
 
-// runNode only routes to the gateways of the cluster.
-func runNode(ctx context.Context, cfg config.Config, store *identity.Store, clients kube.Clients, roles *kube.RoleWatcher,
-	chart *kube.UninstallWatcher, log *slog.Logger,
-) error {
-	reader, err := inventory.NewReader(inventory.ReaderConfig{Client: clients.Dynamic, Dir: cfg.DataDir, Log: log})
+// newSiblings returns nil if the configuration names no Secret for the shared
+// state.
+func (d clusterDaemon) newSiblings(discovery *kube.Discovery) (*kube.Siblings, error) {
+	if d.cfg.Kubernetes.IdentitySecret == "" {
+		return nil, nil
+	}
+	return kube.NewSiblings(kube.SiblingsConfig{
+		Client:          d.clients.Kubernetes,
+		Namespace:       ownNamespace(),
+		Secret:          d.cfg.Kubernetes.IdentitySecret,
+		GatewayLabel:    d.cfg.Kubernetes.GatewayLabel,
+		Gateways:        discovery.Gateways,
+		GatewaysChanged: discovery.Changed,
+		Log:             d.log,
+	})
+}
+
+// clusterTasks constructs what publishes the federation in the cluster.
+func (d clusterDaemon) clusterTasks(a *membership.Agent, discovery *kube.Discovery, problems *cluster.Problems) ([]func(context.Context) error, error) {
+	key, err := d.store.WireGuardKey()
+	if err != nil {
+		return nil, err
+	}
+	events := kube.NewEvents(d.clients.Kubernetes, "meshway")
+	prober := inventory.NewSiblingProber(inventory.SiblingProberConfig{
+		Probes: liveness.NewProber(liveness.Config{
+			Interval: siblingProbeInterval, Multiplier: siblingProbeMultiplier, Network: liveness.UDP{}, Log: d.log,
+		}),
+		Datacenter: d.cfg.Datacenter, Node: d.cfg.Kubernetes.NodeName, Nodes: discovery.Nodes, Changed: discovery.Changed,
+	})
+	writer, err := inventory.NewWriter(inventory.WriterConfig{
+		Client:        d.clients.Dynamic,
+		Events:        events,
+		Reachability:  a.Reachability,
+		Changed:       a.Changed,
+		Addresses:     discovery.Addresses,
+		SiblingProber: prober,
+		Tunnel:        &inventory.NodeTunnel{PublicKey: key.Public().String(), Port: int32(plan.NodePort(d.cfg))},
+		Log:           d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	properties := property.NewWriter(property.Config{
+		Client:       d.clients.Dynamic,
+		Events:       events,
+		Reachability: a.Reachability,
+		Changed:      a.Changed,
+		Report:       problems.Source("properties"),
+		Log:          d.log,
+	})
+	services := cluster.Services{
+		Controller: controller.Config{
+			Datacenter: d.cfg.Datacenter,
+			Identity:   d.cfg.Gateway,
+			Namespace:  ownNamespace(),
+			Kubernetes: d.clients.Kubernetes,
+			MCS:        d.clients.MCS,
+			Events:     events,
+			Report:     problems.Source("services"),
+			Log:        d.log,
+		},
+		Clients: d.clients,
+		Agent:   a,
+		Log:     d.log,
+	}
+	return []func(context.Context) error{prober.Run, events.Run, writer.Run, properties.Run, services.Run}, nil
+}
+
+// runNode runs a node, which routes to the gateways of the cluster.
+func (d clusterDaemon) runNode(ctx context.Context) error {
+	reader, err := inventory.NewReader(inventory.ReaderConfig{Client: d.clients.Dynamic, Dir: d.cfg.DataDir, Log: d.log})
 	if err != nil {
 		return err
 	}
-	key, err := store.WireGuardKey()
+	key, err := d.store.WireGuardKey()
 	if err != nil {
 		return err
 	}
-	kernel := newRoutes(cfg)
-	kernelPlane, err := newDataplane(ctx, cfg, kernel, log)
+	routes := newRoutes(d.cfg)
+	kernel, err := newDataplane(ctx, d.cfg, routes, d.log)
 	if err != nil {
 		return err
 	}
 	node := dataplane.NewNode(dataplane.NodeConfig{
-		File: cfg, Key: key, Kernel: kernelPlane, Inventory: reader, Log: log,
+		File:      d.cfg,
+		Key:       key,
+		Kernel:    kernel,
+		Inventory: reader,
+		Log:       d.log,
 		Liveness: liveness.NewProber(liveness.Config{
-			Interval: cfg.Liveness.Interval, Multiplier: cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: log,
+			Interval: d.cfg.Liveness.Interval, Multiplier: d.cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: d.log,
 		}),
 		Host: host.Host{
-			TunnelPrefix: cfg.WireGuard.Interface, Routes: kernel.HostRoutes,
+			TunnelPrefix: d.cfg.WireGuard.Interface,
+			Routes:       routes.HostRoutes,
 			Prefixes: func() []catalog.Prefix {
 				known, _ := reader.Current()
-				return known.PrefixesOf(cfg.Datacenter)
+				return known.PrefixesOf(d.cfg.Datacenter)
 			},
 		},
 	})
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
-		Client: clients.Dynamic, Node: cfg.Kubernetes.NodeName, PublicKey: key.Public(), Port: cfg.WireGuard.Port,
-		Owner: roles.Owner, Paths: node.Paths, Pods: node.Pods, NodePods: roles.Pods, Changed: node.Changed, Log: log,
+		Client:    d.clients.Dynamic,
+		Node:      d.cfg.Kubernetes.NodeName,
+		PublicKey: key.Public(),
+		Port:      d.cfg.WireGuard.Port,
+		Owner:     d.roles.Owner,
+		Paths:     node.Paths,
+		Pods:      node.Pods,
+		NodePods:  d.roles.Pods,
+		Changed:   node.Changed,
+		Log:       d.log,
 	})
 	if err != nil {
 		return err
 	}
 	handler := admin.NewNodeHandler(node)
-	adminServer := admin.NewServer(admin.Config{
-		Socket: cfg.Admin.Socket, Handler: handler, Refuse: handler.Refuse, Log: log,
+	server := admin.NewServer(admin.Config{
+		Socket: d.cfg.Admin.Socket, Handler: handler, Refuse: handler.Refuse, Log: d.log,
 	})
-	if err := adminServer.Listen(ctx); err != nil {
+	if err := server.Listen(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return adminServer.Run(ctx) })
-	group.Go(func() error { return reader.Run(ctx) })
-	group.Go(func() error { return node.Run(ctx) })
-	group.Go(func() error { return writer.Run(ctx) })
-	group.Go(func() error { return untilUninstalled(ctx, chart, func(context.Context) {}) })
-	group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, node.Status, log) })
+	for _, run := range []func(context.Context) error{server.Run, reader.Run, node.Run, writer.Run} {
+		group.Go(func() error { return run(ctx) })
+	}
+	group.Go(func() error { return serveMetrics(ctx, d.cfg.Metrics.Listen, node.Status, d.log) })
 	return group.Wait()
 }

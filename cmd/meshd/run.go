@@ -79,8 +79,15 @@ func (f *configFlags) load() (config.Config, error) {
 	return config.Load(file, f.overrides)
 }
 
-// run constructs the adapters and runs everything that is long-lived. Up to
-// the agent's own Run nothing of the host has been changed but the data directory.
+// daemon is what every part of meshd is constructed from.
+type daemon struct {
+	cfg   config.Config
+	store *identity.Store
+	log   *slog.Logger
+}
+
+// run constructs the adapters and runs everything that is long-lived. Until the
+// agent itself runs, nothing of the host is changed except the data directory.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	saveMemory()
 	store, err := identity.Open(cfg.DataDir)
@@ -94,10 +101,11 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	defer unlock()
 	log.Info("meshd starts", "version", build.Current().Version, "datacenter", cfg.Datacenter, "gateway", cfg.Gateway, "dataDir", cfg.DataDir)
+	d := daemon{cfg: cfg, store: store, log: log}
 	if cfg.Kubernetes.Enabled {
-		err = runInCluster(ctx, cfg, store, log)
+		err = d.runInCluster(ctx)
 	} else {
-		err = runGateway(ctx, cfg, store, standalone(cfg), log)
+		err = d.runGateway(ctx, environment{site: dataplane.StaticSite(cfg.Prefixes)})
 	}
 	log.Info("meshd ends", "err", err)
 	return err
@@ -113,60 +121,57 @@ func saveMemory() {
 	}
 }
 
-// surroundings are what a gateway is given besides the host itself.
-type surroundings struct {
+// environment is what a gateway has besides the host itself.
+type environment struct {
 	site     dataplane.Site
 	siblings membership.Siblings // nil: this is the only gateway of its datacenter
 	// alongside runs as long as the agent; nil: nothing does.
 	alongside func(ctx context.Context, a *membership.Agent) error
-	// problems tells of what is wrong there; nil: nothing ever is.
+	// problems returns the problems of the environment; nil: there are none.
 	problems func() []plan.Problem
 }
 
-func standalone(cfg config.Config) surroundings {
-	return surroundings{site: dataplane.StaticSite(cfg.Prefixes)}
-}
-
-// runGateway takes part in a federation, until ctx ends.
-func runGateway(ctx context.Context, cfg config.Config, store *identity.Store, in surroundings, log *slog.Logger) error {
-	a, err := newAgent(ctx, cfg, store, in, log)
+// runGateway takes part in a federation until ctx ends.
+func (d daemon) runGateway(ctx context.Context, env environment) error {
+	a, err := d.newAgent(ctx, env)
 	if err != nil {
 		return err
 	}
-	adminServer := admin.NewServer(admin.Config{
-		Socket: cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: membership.Sentinels(), Log: log,
+	server := admin.NewServer(admin.Config{
+		Socket: d.cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: membership.Sentinels(), Log: d.log,
 	})
-	if err := adminServer.Listen(ctx); err != nil {
+	if err := server.Listen(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
-	group.Go(func() error { return adminServer.Run(ctx) })
-	group.Go(func() error { return serveMetrics(ctx, cfg.Metrics.Listen, a.Status, log) })
-	if in.alongside != nil {
-		group.Go(func() error { return in.alongside(ctx, a) })
+	group.Go(func() error { return server.Run(ctx) })
+	group.Go(func() error { return serveMetrics(ctx, d.cfg.Metrics.Listen, a.Status, d.log) })
+	if env.alongside != nil {
+		group.Go(func() error { return env.alongside(ctx, a) })
 	}
 	return group.Wait()
 }
 
-func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in surroundings, log *slog.Logger) (*membership.Agent, error) {
-	key, err := store.WireGuardKey()
+func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agent, error) {
+	cfg, log := d.cfg, d.log
+	key, err := d.store.WireGuardKey()
 	if err != nil {
 		return nil, err
 	}
-	kernel := newRoutes(cfg)
-	dataplaneKernel, err := newDataplane(ctx, cfg, kernel, log)
+	routeKernel := newRoutes(cfg)
+	kernel, err := newDataplane(ctx, cfg, routeKernel, log)
 	if err != nil {
 		return nil, err
 	}
 	return membership.New(membership.Config{
 		File:     cfg,
 		Key:      key,
-		Identity: store,
+		Identity: d.store,
 		Sockets: func(overlay func() netip.Prefix) control.Sockets {
 			return &sockets.Sockets{Mark: cfg.Routing.Mark, Overlay: overlay}
 		},
-		Kernel: dataplaneKernel,
+		Kernel: kernel,
 		NewLiveness: func() dataplane.Liveness {
 			return liveness.New(liveness.Config{
 				Port:       cfg.Liveness.Port,
@@ -178,16 +183,16 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in 
 		},
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
-			Prefixes:     func() []catalog.Prefix { return in.site.Current().Prefixes },
+			Prefixes:     func() []catalog.Prefix { return env.site.Current().Prefixes },
 			Routes: func(ctx context.Context) ([]routes.HostRoute, error) {
-				if len(in.site.Current().Nodes.Peers) == 0 {
+				if len(env.site.Current().Nodes.Peers) == 0 {
 					return nil, nil // only nodes with tunnels need them, and there may be many
 				}
-				return kernel.HostRoutes(ctx)
+				return routeKernel.HostRoutes(ctx)
 			},
 		},
-		Site:     in.site,
-		Siblings: in.siblings,
+		Site:     env.site,
+		Siblings: env.siblings,
 		Services: state.File[[]catalog.Service]{
 			Path:   filepath.Join(cfg.DataDir, "services.json"),
 			What:   "registrations",
@@ -198,7 +203,7 @@ func newAgent(ctx context.Context, cfg config.Config, store *identity.Store, in 
 			What:   "drain",
 			Remedy: "remove the file to take the gateway back into use",
 		},
-		Problems: in.problems,
+		Problems: env.problems,
 		Token:    tokenOf(cfg.Join.TokenFile),
 		Log:      log,
 	}), nil

@@ -20,30 +20,40 @@ import (
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func datacenter(name string, ordinal uint32, cidr string, gateways ...status.Gateway) status.Datacenter {
-	return status.Datacenter{
-		Name: name, Self: name == "east", Ordinal: ordinal, Gateways: gateways,
-		Prefixes: []status.Prefix{{CIDR: netip.MustParsePrefix(cidr), Kind: "pod"}},
+func datacenter(name string, ordinal uint32, cidr string, gateways ...plan.GatewayReachability) plan.DatacenterReachability {
+	return plan.DatacenterReachability{
+		Datacenter: catalog.Datacenter{
+			Name: catalog.DatacenterName(name), Ordinal: ordinal,
+			Prefixes: []catalog.Prefix{{CIDR: netip.MustParsePrefix(cidr), Kind: catalog.PodPrefix}},
+		},
+		Self: name == "east", Gateways: gateways,
 	}
 }
 
-func gateway(name string, index uint32, up bool, rtt time.Duration) status.Gateway {
-	return status.Gateway{Name: name, Index: index, Overlay: "fd77::1", Version: "1.0", Up: up, RTT: rtt, Endpoints: []string{"192.0.2.1:51820"}}
+func gateway(name string, index uint32, up bool, rtt time.Duration) plan.GatewayReachability {
+	return plan.GatewayReachability{
+		Gateway: catalog.Gateway{
+			Name: name, Index: index, Overlay: netip.MustParseAddr("fd77::1"), Version: "1.0", Endpoints: []string{"192.0.2.1:51820"},
+		},
+		Session: plan.Session{Up: up, RTT: rtt},
+	}
 }
 
 // federation is the view of gateway self of east, of east and west.
-func federation(self string, west ...status.Gateway) View {
+func federation(self string, west ...plan.GatewayReachability) View {
 	return View{
-		Self: self, Federation: status.Federation{ID: "f", Name: "demo", Overlay: "fd77::/48"},
-		Datacenters: []status.Datacenter{
-			datacenter("east", 1, "10.1.0.0/16", gateway("a", 0, true, 0), gateway("b", 1, true, 0)),
-			datacenter("west", 2, "10.2.0.0/16", west...),
+		Reachability: plan.Reachability{
+			State: plan.IsMember, Synced: true, Self: catalog.NewGatewayID("east", self),
+			Federation: catalog.Federation{ID: "f", Name: "demo", Overlay: netip.MustParsePrefix("fd77::/48")},
+			Datacenters: []plan.DatacenterReachability{
+				datacenter("east", 1, "10.1.0.0/16", gateway("a", 0, true, 0), gateway("b", 1, true, 0)),
+				datacenter("west", 2, "10.2.0.0/16", west...),
+			},
 		},
 		Addresses: map[string][]netip.Addr{"a": {netip.MustParseAddr("192.0.2.1")}, "b": {netip.MustParseAddr("192.0.2.2")}},
 	}
@@ -103,15 +113,15 @@ func TestConditionsReportWhatIsWrong(t *testing.T) {
 	up := gateway("x", 0, true, time.Millisecond)
 	refused := plan.Problem{Code: "prefix-overlap", Subject: "datacenter west", Message: "prefix 10.2.0.0/16 is not used"}
 	for name, c := range map[string]struct {
-		west     []status.Gateway
+		west     []plan.GatewayReachability
 		problems []plan.Problem
 		want     string
 	}{
-		"up":               {west: []status.Gateway{up}, want: "Reachable=True TunnelUp, Ready=True Routed"},
-		"down":             {west: []status.Gateway{gateway("x", 0, false, 0)}, want: "Reachable=False NoTunnel, Ready=False NotReachable"},
+		"up":               {west: []plan.GatewayReachability{up}, want: "Reachable=True TunnelUp, Ready=True Routed"},
+		"down":             {west: []plan.GatewayReachability{gateway("x", 0, false, 0)}, want: "Reachable=False NoTunnel, Ready=False NotReachable"},
 		"without gateways": {want: "Reachable=False NoGateway, Ready=False NotReachable"},
 		"with a bad prefix": {
-			west: []status.Gateway{up}, problems: []plan.Problem{refused}, want: "Reachable=True TunnelUp, Ready=False PrefixRefused",
+			west: []plan.GatewayReachability{up}, problems: []plan.Problem{refused}, want: "Reachable=True TunnelUp, Ready=False PrefixRefused",
 		},
 	} {
 		v := federation("a", c.west...)
@@ -145,7 +155,7 @@ type testCluster struct {
 	client *dynamicfake.FakeDynamicClient
 	events *record.FakeRecorder
 	writer *Writer
-	now    status.Snapshot
+	now    plan.Reachability
 }
 
 func newTestCluster(t *testing.T) *testCluster {
@@ -153,15 +163,15 @@ func newTestCluster(t *testing.T) *testCluster {
 	kinds := map[schema.GroupVersionResource]string{Kind().Resource(): Kind().Name + "List"}
 	w := &testCluster{client: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), kinds), events: record.NewFakeRecorder(100)}
 	w.setView(federation("a", gateway("x", 0, true, time.Millisecond)))
-	w.writer = w.newWriter(t, func() status.Snapshot { return w.now })
+	w.writer = w.newWriter(t, func() plan.Reachability { return w.now })
 	return w
 }
 
 // newWriter returns a writer whose passes the test runs.
-func (w *testCluster) newWriter(t *testing.T, snapshot func() status.Snapshot) *Writer {
+func (w *testCluster) newWriter(t *testing.T, reachability func() plan.Reachability) *Writer {
 	t.Helper()
 	writer, err := NewWriter(WriterConfig{
-		Client: w.client, Events: w.events, Snapshot: snapshot,
+		Client: w.client, Events: w.events, Reachability: reachability,
 		Addresses: func() map[string][]netip.Addr { return federation("a").Addresses },
 	})
 	require.NoError(t, err)
@@ -174,10 +184,7 @@ func (w *testCluster) newWriter(t *testing.T, snapshot func() status.Snapshot) *
 }
 
 func (w *testCluster) setView(v View) {
-	w.now = status.Snapshot{
-		State: status.Member, Self: status.Self{Gateway: v.Self}, Federation: &v.Federation, Datacenters: v.Datacenters,
-		Catalog: status.Catalog{Synced: true}, Problems: v.Problems,
-	}
+	w.now = v.Reachability
 }
 
 func (w *testCluster) objects(t *testing.T) map[string]Datacenter {
@@ -266,12 +273,10 @@ func TestGatewayThatIsNoMemberDeletesNothingWhileItsDatacenterIsMember(t *testin
 	synctest.Test(t, func(t *testing.T) {
 		w := newTestCluster(t)
 		w.pass(t, w.writer)
-		member := true
-		w.writer.cfg.DatacenterIsMember = func() bool { return member }
-		w.now.State = status.Standalone
+		w.now.State = plan.MembershipChanging
 		w.pass(t, w.writer)
 		assert.Len(t, w.objects(t), 2)
-		member = false
+		w.now.State = plan.NotMember
 		w.pass(t, w.writer)
 		assert.Empty(t, w.objects(t))
 	})
@@ -287,7 +292,7 @@ func TestObjectsAreKeptIfForeignOrWhileTheCatalogIsNotSynced(t *testing.T) {
 		w.await(t, w.writer)
 		w.pass(t, w.writer)
 		assert.Len(t, w.objects(t), 3)
-		w.now.Datacenters, w.now.Catalog.Synced = nil, false
+		w.now.Datacenters, w.now.Synced = nil, false
 		w.pass(t, w.writer)
 		assert.Len(t, w.objects(t), 3)
 	})
@@ -302,12 +307,12 @@ func TestLeavingGatewayKeepsTheEntriesOfItsSiblings(t *testing.T) {
 		w.pass(t, other)
 		w.await(t, w.writer)
 		require.Len(t, w.objects(t)["west"].Status.Through, 2)
-		w.now.State = status.Standalone
+		w.now.State = plan.NotMember
 		w.pass(t, w.writer)
 		w.await(t, other)
 		require.Len(t, w.objects(t), 2)
 		assert.Equal(t, "b", w.objects(t)["west"].Status.Through[0].Gateway)
-		w.now.Self.Gateway = "b" // the last gateway
+		w.now.Self = "east/b" // the last gateway
 		w.pass(t, w.writer)
 		assert.Empty(t, w.objects(t))
 	})
@@ -315,9 +320,9 @@ func TestLeavingGatewayKeepsTheEntriesOfItsSiblings(t *testing.T) {
 
 func newWriterOfB(t *testing.T, w *testCluster) *Writer {
 	t.Helper()
-	return w.newWriter(t, func() status.Snapshot {
+	return w.newWriter(t, func() plan.Reachability {
 		s := w.now
-		s.Self.Gateway = "b"
+		s.Self = "east/b"
 		return s
 	})
 }

@@ -12,24 +12,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
 )
 
 // View is the federation as one gateway of this cluster observes it.
 type View struct {
-	Self        string // the gateway's name
-	Federation  status.Federation
-	Datacenters []status.Datacenter
-	Problems    []plan.Problem
-	Draining    bool                    // this gateway is to receive no packets
-	Addresses   map[string][]netip.Addr // of the nodes, by name of gateway
-	Tunnel      *NodeTunnel             // of this gateway
-	Silent      []string                // siblings that have stopped answering since the last write
+	plan.Reachability
+	Addresses map[string][]netip.Addr // of the nodes, by name of gateway
+	Tunnel    *NodeTunnel             // of this gateway
+	Silent    []string                // siblings that have stopped answering since the last write
 }
 
 // siblings returns the gateways of this cluster, including this one.
-func (v View) siblings() []status.Gateway {
-	i := slices.IndexFunc(v.Datacenters, func(dc status.Datacenter) bool { return dc.Self })
+func (v View) siblings() []plan.GatewayReachability {
+	i := slices.IndexFunc(v.Datacenters, func(dc plan.DatacenterReachability) bool { return dc.Self })
 	if i < 0 {
 		return nil
 	}
@@ -40,14 +35,14 @@ func (v View) siblings() []status.Gateway {
 // gateway replaces only its own entry of Through. All that depends on several
 // entries is recomputed, and the rest is the same for all gateways, so the result
 // does not depend on which gateway writes last.
-func merge(have Status, v View, dc status.Datacenter, generation int64, now time.Time) Status {
+func merge(have Status, v View, dc plan.DatacenterReachability, generation int64, now time.Time) Status {
 	s := Status{
-		Self: dc.Self, Ordinal: int64(dc.Ordinal), Federation: v.Federation.Name, Overlay: v.Federation.Overlay,
+		Self: dc.Self, Ordinal: int64(dc.Ordinal), Federation: v.Federation.Name, Overlay: v.Federation.Overlay.String(),
 		Through:    through(have.Through, v, dc),
 		Conditions: slices.Clone(have.Conditions),
 	}
 	for _, p := range dc.Prefixes {
-		s.Prefixes = append(s.Prefixes, Prefix{CIDR: p.CIDR.String(), Kind: p.Kind})
+		s.Prefixes = append(s.Prefixes, Prefix{CIDR: p.CIDR.String(), Kind: string(p.Kind)})
 	}
 	for _, g := range dc.Gateways {
 		s.Gateways = append(s.Gateways, s.gateway(v, g))
@@ -59,17 +54,17 @@ func merge(have Status, v View, dc status.Datacenter, generation int64, now time
 
 // through replaces the own entry, and drops those of gateways that were removed or
 // have stopped answering: they reach no gateway until they write again.
-func through(have []Through, v View, dc status.Datacenter) []Through {
-	own := Through{Gateway: v.Self}
+func through(have []Through, v View, dc plan.DatacenterReachability) []Through {
+	own := Through{Gateway: v.Self.Name()}
 	var before []Peer
 	siblings := v.siblings()
 	var out []Through
 	for _, t := range have {
 		switch {
-		case t.Gateway == v.Self:
+		case t.Gateway == v.Self.Name():
 			before = t.Peers
 		case !dc.Self && slices.Contains(v.Silent, t.Gateway):
-		case slices.ContainsFunc(siblings, func(g status.Gateway) bool { return g.Name == t.Gateway }):
+		case slices.ContainsFunc(siblings, func(g plan.GatewayReachability) bool { return g.Name == t.Gateway }):
 			out = append(out, t)
 		}
 	}
@@ -78,16 +73,16 @@ func through(have []Through, v View, dc status.Datacenter) []Through {
 	}
 	// Nodes use the reachable peers. The last active gateway stays in use because
 	// there is no other path.
-	divert := v.Draining && slices.ContainsFunc(siblings, func(g status.Gateway) bool { return g.Name != v.Self && !g.Draining })
+	divert := v.Draining && slices.ContainsFunc(siblings, func(g plan.GatewayReachability) bool { return g.Name != v.Self.Name() && !g.Draining })
 	for _, g := range dc.Gateways {
 		if dc.Self {
 			break
 		}
-		p := Peer{Name: g.Name, Reachable: (g.Up || g.Draining) && !divert}
-		if g.Up {
+		p := Peer{Name: g.Name, Reachable: (g.Session.Up || g.Draining) && !divert}
+		if g.Session.Up {
 			i := slices.IndexFunc(before, func(b Peer) bool { return b.Name == g.Name })
-			p.RTT = formatRTT(g.RTT)
-			if i >= 0 && sameRTT(before[i].RTT, g.RTT) {
+			p.RTT = formatRTT(g.Session.RTT)
+			if i >= 0 && sameRTT(before[i].RTT, g.Session.RTT) {
 				p.RTT = before[i].RTT
 			}
 		}
@@ -121,8 +116,8 @@ func formatRTT(d time.Duration) string {
 
 // gateway combines a gateway of the catalog with the observations of all gateways
 // of this cluster.
-func (s *Status) gateway(v View, g status.Gateway) Gateway {
-	out := Gateway{Name: g.Name, Index: int64(g.Index), Overlay: g.Overlay, Version: g.Version}
+func (s *Status) gateway(v View, g plan.GatewayReachability) Gateway {
+	out := Gateway{Name: g.Name, Index: int64(g.Index), Overlay: overlay(g.Overlay), Version: g.Version}
 	if len(g.Endpoints) > 0 {
 		out.Endpoint = g.Endpoints[0]
 	}
@@ -141,6 +136,14 @@ func (s *Status) gateway(v View, g status.Gateway) Gateway {
 		}
 	}
 	return out
+}
+
+// overlay formats an address; it returns "" if there is none yet.
+func overlay(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // minRTT returns the lower of two formatted round-trip times; an invalid one does
@@ -172,7 +175,7 @@ func (s *Status) summarize() {
 
 // setConditions sets the conditions. The transition time of a condition changes only
 // with its status.
-func (s *Status) setConditions(v View, dc status.Datacenter, generation int64, now time.Time) {
+func (s *Status) setConditions(v View, dc plan.DatacenterReachability, generation int64, now time.Time) {
 	reachable := metav1.Condition{
 		Type: ConditionReachable, Status: metav1.ConditionFalse, Reason: ReasonNoTunnel,
 		Message: fmt.Sprintf("no gateway of datacenter %s answers through a tunnel", dc.Name),
@@ -191,7 +194,7 @@ func (s *Status) setConditions(v View, dc status.Datacenter, generation int64, n
 		Type: ConditionReady, Status: metav1.ConditionTrue, Reason: ReasonRouted,
 		Message: fmt.Sprintf("all prefixes of datacenter %s are routed", dc.Name),
 	}
-	if problem := prefixProblems(v.Problems, dc.Name); problem != "" {
+	if problem := prefixProblems(v.Problems, string(dc.Name)); problem != "" {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, ReasonPrefixesRefused, problem
 	}
 	if reachable.Status != metav1.ConditionTrue {

@@ -17,7 +17,6 @@ import (
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
 )
 
 // fakeProbes has the results that the test sets.
@@ -105,14 +104,10 @@ func TestOnlySiblingsAreProbed(t *testing.T) {
 func TestSilentSiblingLosesItsEntriesUntilItWritesThemAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p := newTestCluster(t), &fakeProbes{}
-		of := func(self string) status.Snapshot {
-			v := federation(self, gateway("x", 0, true, 5*time.Millisecond))
-			return status.Snapshot{
-				State: status.Member, Self: status.Self{Gateway: self}, Federation: &v.Federation, Datacenters: v.Datacenters,
-				Catalog: status.Catalog{Synced: true},
-			}
+		of := func(self string) plan.Reachability {
+			return federation(self, gateway("x", 0, true, 5*time.Millisecond)).Reachability
 		}
-		other := w.newWriter(t, func() status.Snapshot { return of("b") })
+		other := w.newWriter(t, func() plan.Reachability { return of("b") })
 		w.writer.cfg.SiblingProber = newTestProber(p)
 		through := func() []string {
 			inventory := ToInventory([]Datacenter{w.objects(t)["west"]})

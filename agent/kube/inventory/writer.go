@@ -18,7 +18,7 @@ import (
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/notify"
-	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/plan"
 )
 
 // batchDelay combines changes that follow each other closely into one write.
@@ -26,17 +26,14 @@ const batchDelay = 100 * time.Millisecond
 
 // WriterConfig configures a Writer.
 type WriterConfig struct {
-	Client    dynamic.Interface
-	Events    record.EventRecorder           // nil: no Events
-	Snapshot  func() status.Snapshot         // of the own gateway
-	Changed   func() <-chan struct{}         // closed at the next change of Snapshot
-	Addresses func() map[string][]netip.Addr // of the nodes, by name of gateway
-	Tunnel    *NodeTunnel                    // of this gateway, for nodes; nil: none
-	// DatacenterIsMember reports whether the cluster is a member, even if this
-	// gateway is not. nil: it is a member if this gateway is.
-	DatacenterIsMember func() bool
-	SiblingProber      *SiblingProber // nil: failed siblings keep their entries
-	Log                *slog.Logger
+	Client        dynamic.Interface
+	Events        record.EventRecorder           // nil: no Events
+	Reachability  func() plan.Reachability       // as the own gateway observes it
+	Changed       func() <-chan struct{}         // closed at the next change of Reachability
+	Addresses     func() map[string][]netip.Addr // of the nodes, by name of gateway
+	Tunnel        *NodeTunnel                    // of this gateway, for nodes; nil: none
+	SiblingProber *SiblingProber                 // nil: failed siblings keep their entries
+	Log           *slog.Logger
 }
 
 // Writer keeps the Datacenter objects up to date. It never blocks the data plane:
@@ -75,18 +72,13 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 		w.report(w.objects.Refusal())
 		return kube.RecheckInterval
 	}
-	s := w.cfg.Snapshot()
+	r := w.cfg.Reachability()
 	var err error
 	switch {
-	case s.State == status.Standalone && w.cfg.DatacenterIsMember != nil && w.cfg.DatacenterIsMember():
-		// The siblings keep the objects up to date, or this gateway will again.
-	case s.State == status.Standalone:
-		err = w.withdraw(ctx, s.Self.Gateway)
-	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
-		err = w.publish(ctx, View{
-			Self: s.Self.Gateway, Federation: *s.Federation, Datacenters: s.Datacenters,
-			Problems: s.Problems, Draining: s.Self.Draining, Addresses: w.cfg.Addresses(), Tunnel: w.cfg.Tunnel,
-		})
+	case r.State == plan.NotMember:
+		err = w.withdraw(ctx, r.Self.Name())
+	case r.State == plan.IsMember && r.Federation.ID != "" && r.Synced:
+		err = w.publish(ctx, View{Reachability: r, Addresses: w.cfg.Addresses(), Tunnel: w.cfg.Tunnel})
 	}
 	w.report(err)
 	return kube.NextPass(err)
@@ -131,8 +123,8 @@ func (w *Writer) report(err error) {
 func (w *Writer) write(ctx context.Context, v View) error {
 	have, err := w.objects.List()
 	for _, dc := range v.Datacenters {
-		err = errors.Join(err, w.put(ctx, have[dc.Name], v, dc))
-		delete(have, dc.Name)
+		err = errors.Join(err, w.put(ctx, have[string(dc.Name)], v, dc))
+		delete(have, string(dc.Name))
 	}
 	for _, gone := range have {
 		if gone.Labels[kube.ManagedByLabel] == kube.ManagedBy {
@@ -161,12 +153,12 @@ func (w *Writer) withdraw(ctx context.Context, self string) error {
 }
 
 // put creates or updates one object. It writes nothing if nothing differs.
-func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc status.Datacenter) error {
+func (w *Writer) put(ctx context.Context, have Datacenter, v View, dc plan.DatacenterReachability) error {
 	joined := have.Name == ""
 	if joined {
 		var err error
 		labels := map[string]string{kube.ManagedByLabel: kube.ManagedBy}
-		if have, err = w.objects.Create(ctx, Datacenter{ObjectMeta: metav1.ObjectMeta{Name: dc.Name, Labels: labels}}); err != nil {
+		if have, err = w.objects.Create(ctx, Datacenter{ObjectMeta: metav1.ObjectMeta{Name: string(dc.Name), Labels: labels}}); err != nil {
 			return err
 		}
 	}

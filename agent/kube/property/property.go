@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/meshway/meshway/agent/kube"
-	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/plan"
 )
 
 const (
@@ -44,15 +44,15 @@ type desired struct {
 	values   map[string]string // by name of the property; empty: no member
 }
 
-func desiredState(s status.Snapshot) desired {
-	d := desired{self: s.Self.Gateway}
+func desiredState(r plan.Reachability) desired {
+	d := desired{self: r.Self.Name()}
 	switch {
-	case s.State == status.Standalone:
+	case r.State == plan.NotMember:
 		d.known = true
-	case s.State == status.Member && s.Federation != nil && s.Catalog.Synced:
+	case r.State == plan.IsMember && r.Federation.ID != "" && r.Synced:
 		d.known = true
-		d.values = map[string]string{ClusterID: s.Self.Datacenter, ClusterSet: s.Federation.ID}
-		for _, dc := range s.Datacenters {
+		d.values = map[string]string{ClusterID: string(r.Self.Datacenter()), ClusterSet: r.Federation.ID}
+		for _, dc := range r.Datacenters {
 			for _, g := range dc.Gateways {
 				if dc.Self {
 					d.siblings = append(d.siblings, g.Name)

@@ -18,7 +18,6 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
 )
 
 // passTimeout is the timeout of all requests of one pass.
@@ -29,12 +28,12 @@ var errMissing = errors.New("the CRD clusterproperties.about.k8s.io is not insta
 
 // Config configures a Writer.
 type Config struct {
-	Client   dynamic.Interface
-	Events   record.EventRecorder   // nil: no Events
-	Snapshot func() status.Snapshot // of the own gateway
-	Changed  func() <-chan struct{} // closed at the next change of Snapshot
-	Report   func([]plan.Problem)   // receives the current problems at each change; may be nil
-	Log      *slog.Logger           // nil: discarded
+	Client       dynamic.Interface
+	Events       record.EventRecorder     // nil: no Events
+	Reachability func() plan.Reachability // as the own gateway observes it
+	Changed      func() <-chan struct{}   // closed at the next change of Reachability
+	Report       func([]plan.Problem)     // receives the current problems at each change; may be nil
+	Log          *slog.Logger             // nil: discarded
 }
 
 // Writer keeps the properties of the own cluster up to date. All gateways write the
@@ -66,7 +65,7 @@ func (w *Writer) Run(ctx context.Context) error {
 // delay has elapsed it writes only another desired state: most changes of a gateway do
 // not concern the properties.
 func (w *Writer) pass(ctx context.Context) time.Duration {
-	want := desiredState(w.cfg.Snapshot())
+	want := desiredState(w.cfg.Reachability())
 	if left := time.Until(w.next); left > 0 && want.equal(w.last) {
 		return left
 	}

@@ -16,22 +16,19 @@ import (
 	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
-func memberSnapshot() status.Snapshot {
-	return status.Snapshot{
-		State: status.Member, Self: status.Self{Datacenter: "east", Gateway: "gw0"},
-		Federation: &status.Federation{ID: "id-1"}, Catalog: status.Catalog{Synced: true},
-	}
+func memberReachability() plan.Reachability {
+	return plan.Reachability{State: plan.IsMember, Self: "east/gw0", Federation: catalog.Federation{ID: "id-1"}, Synced: true}
 }
 
 func TestDesiredStateIsUnknownUntilTheCatalogIsSynced(t *testing.T) {
-	s := memberSnapshot()
-	assert.Equal(t, map[string]string{ClusterID: "east", ClusterSet: "id-1"}, desiredState(s).values)
-	s.Catalog.Synced = false
-	assert.False(t, desiredState(s).known)
-	assert.False(t, desiredState(status.Snapshot{State: status.Joining}).known)
+	r := memberReachability()
+	assert.Equal(t, map[string]string{ClusterID: "east", ClusterSet: "id-1"}, desiredState(r).values)
+	r.Synced = false
+	assert.False(t, desiredState(r).known)
+	assert.False(t, desiredState(plan.Reachability{State: plan.MembershipChanging}).known)
 }
 
 func TestChangesThatDoNotConcernThePropertiesCauseNoRequest(t *testing.T) {
@@ -80,7 +77,7 @@ func TestCRDThatIsInstalledLaterIsFoundWithoutAnEvent(t *testing.T) {
 		})
 		var reports atomic.Int64
 		w := NewWriter(Config{
-			Client: cluster.Dynamic, Snapshot: memberSnapshot, Changed: func() <-chan struct{} { return nil },
+			Client: cluster.Dynamic, Reachability: memberReachability, Changed: func() <-chan struct{} { return nil },
 			Report: func([]plan.Problem) { reports.Add(1) },
 		})
 		ctx, stop := context.WithCancel(t.Context())

@@ -21,7 +21,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // Gateway runs the writer of gateway gw0 of a cluster.
@@ -31,7 +31,7 @@ type Gateway struct {
 
 	changed  notify.Broadcast
 	mu       sync.Mutex // guards all following
-	now      status.Snapshot
+	now      plan.Reachability
 	problems []plan.Problem
 	reports  int
 }
@@ -41,8 +41,8 @@ type Gateway struct {
 func New(t *testing.T, client dynamic.Interface) *Gateway {
 	t.Helper()
 	g := &Gateway{t: t, client: client}
-	g.now = status.Snapshot{State: status.Standalone, Self: status.Self{Datacenter: "east", Gateway: "gw0"}}
-	w := property.NewWriter(property.Config{Client: client, Snapshot: g.snapshot, Changed: g.changed.Changed, Report: g.report})
+	g.now = plan.Reachability{Self: "east/gw0"}
+	w := property.NewWriter(property.Config{Client: client, Reachability: g.reachability, Changed: g.changed.Changed, Report: g.report})
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { assert.NoError(t, w.Run(ctx)) })
@@ -50,7 +50,7 @@ func New(t *testing.T, client dynamic.Interface) *Gateway {
 	return g
 }
 
-func (g *Gateway) snapshot() status.Snapshot {
+func (g *Gateway) reachability() plan.Reachability {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.now
@@ -63,8 +63,8 @@ func (g *Gateway) report(problems []plan.Problem) {
 	g.reports++
 }
 
-// set changes the snapshot of the gateway.
-func (g *Gateway) set(edit func(*status.Snapshot)) {
+// set changes what the gateway observes.
+func (g *Gateway) set(edit func(*plan.Reachability)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	edit(&g.now)
@@ -73,29 +73,33 @@ func (g *Gateway) set(edit func(*status.Snapshot)) {
 
 // Join makes the gateway a member, together with siblings.
 func (g *Gateway) Join(datacenter, federation string, siblings ...string) {
-	own := status.Datacenter{Name: datacenter, Self: true, Gateways: []status.Gateway{{Name: "gw0"}}}
+	own := plan.DatacenterReachability{Self: true, Gateways: []plan.GatewayReachability{gateway("gw0")}}
 	for _, s := range siblings {
-		own.Gateways = append(own.Gateways, status.Gateway{Name: s})
+		own.Gateways = append(own.Gateways, gateway(s))
 	}
-	g.set(func(s *status.Snapshot) {
-		s.State, s.Catalog.Synced, s.Self.Datacenter = status.Member, true, datacenter
-		s.Federation, s.Datacenters = &status.Federation{ID: federation, Name: "demo"}, []status.Datacenter{own}
+	g.set(func(r *plan.Reachability) {
+		r.State, r.Synced, r.Self = plan.IsMember, true, catalog.NewGatewayID(catalog.DatacenterName(datacenter), "gw0")
+		r.Federation, r.Datacenters = catalog.Federation{ID: federation, Name: "demo"}, []plan.DatacenterReachability{own}
 	})
+}
+
+func gateway(name string) plan.GatewayReachability {
+	return plan.GatewayReachability{Gateway: catalog.Gateway{Name: name}}
 }
 
 // AddSibling adds a gateway to the datacenter, so that the writer runs a pass.
 func (g *Gateway) AddSibling() {
-	g.set(func(s *status.Snapshot) {
-		own := s.Datacenters[0]
-		own.Gateways = append(slices.Clone(own.Gateways), status.Gateway{Name: "gw9"})
-		s.Datacenters = []status.Datacenter{own}
+	g.set(func(r *plan.Reachability) {
+		own := r.Datacenters[0]
+		own.Gateways = append(slices.Clone(own.Gateways), gateway("gw9"))
+		r.Datacenters = []plan.DatacenterReachability{own}
 	})
 }
 
 // Leave ends the membership of the gateway.
 func (g *Gateway) Leave() {
-	g.set(func(s *status.Snapshot) {
-		s.State, s.Federation, s.Datacenters = status.Standalone, nil, nil
+	g.set(func(r *plan.Reachability) {
+		r.State, r.Federation, r.Datacenters = plan.NotMember, catalog.Federation{}, nil
 	})
 }
 

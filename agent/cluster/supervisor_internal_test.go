@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/kube"
+	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes/routestest"
+	"github.com/meshway/meshway/tunnel/tunneltest"
+)
+
+// journal records what ran, in order.
+type journal struct {
+	mu      sync.Mutex
+	entries []string
+}
+
+func (j *journal) add(entry string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, entry)
+}
+
+func (j *journal) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	entries := j.entries
+	j.entries = nil
+	return entries
+}
+
+// testSupervisor runs a supervisor in the current bubble.
+type testSupervisor struct {
+	journal
+	role      notify.Latest[kube.Role]
+	uninstall notify.Latest[bool]
+	ended     chan error
+	dir       string
+}
+
+type roles struct{ *notify.Latest[kube.Role] }
+
+func (r roles) Current() kube.Role { return r.Get() }
+
+type uninstallation struct{ *notify.Latest[bool] }
+
+func (u uninstallation) Current() bool { return u.Get() }
+
+func startSupervisor(t *testing.T) *testSupervisor {
+	t.Helper()
+	s := &testSupervisor{ended: make(chan error, 1), dir: t.TempDir()}
+	block := func(name string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			s.add(name)
+			<-ctx.Done()
+			s.add(name + " ends")
+			return nil
+		}
+	}
+	gateway := block("gateway")
+	supervisor := NewSupervisor(Config{
+		Roles: roles{&s.role}, Uninstallation: uninstallation{&s.uninstall},
+		RunGateway:       func(ctx context.Context, _ func(*membership.Agent)) error { return gateway(ctx) },
+		RunNode:          block("node"),
+		ServeUninstalled: block("uninstalled"),
+		Host: HostCleanup{
+			Kernel: func(context.Context) (dataplane.Kernel, error) {
+				s.add("clean up")
+				return dataplane.Kernel{Tunnels: tunneltest.NewFake(), Routes: routestest.NewKernel(), Firewall: routestest.NewFilter()}, nil
+			},
+			Table: 7117, Socket: filepath.Join(s.dir, "sock"), DataDir: s.dir,
+		},
+		Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { s.ended <- supervisor.Run(ctx) }()
+	t.Cleanup(func() { cancel(); synctest.Wait() })
+	synctest.Wait()
+	return s
+}
+
+func TestRoleIsFollowedWithoutARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startSupervisor(t)
+		assert.Empty(t, s.take(), "the role is unknown")
+		s.role.Set(kube.RoleGateway)
+		synctest.Wait()
+		assert.Equal(t, []string{"gateway"}, s.take())
+		s.role.Set(kube.RoleNode)
+		synctest.Wait()
+		assert.Equal(t, []string{"gateway ends", "node"}, s.take(), "one role ends before the next one starts")
+	})
+}
+
+func TestUninstallationCleansUpAndCanBeCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startSupervisor(t)
+		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "key"), nil, 0o600))
+		s.role.Set(kube.RoleNode)
+		synctest.Wait()
+		s.uninstall.Set(true)
+		synctest.Wait()
+		assert.Equal(t, []string{"node", "node ends", "clean up", "uninstalled"}, s.take())
+		entries, err := os.ReadDir(s.dir)
+		require.NoError(t, err)
+		assert.Empty(t, entries, "the data directory is a mount: only its content is deleted")
+
+		s.uninstall.Set(false)
+		time.Sleep(resumeDelay / 2)
+		s.uninstall.Set(true)
+		time.Sleep(resumeDelay)
+		synctest.Wait()
+		assert.Empty(t, s.ended, "the uninstallation goes on")
+		s.uninstall.Set(false)
+		time.Sleep(resumeDelay)
+		synctest.Wait()
+		require.NoError(t, <-s.ended)
+	})
+}
+
+func TestOutageFollowsTheDataPlane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		down := func(name catalog.DatacenterName) plan.DatacenterReachability {
+			return plan.DatacenterReachability{
+				Datacenter: catalog.Datacenter{Name: name},
+				Gateways:   []plan.GatewayReachability{{Session: plan.Session{Since: start, LastPacket: start.Add(-time.Second)}}},
+			}
+		}
+		up := func(name catalog.DatacenterName) plan.DatacenterReachability {
+			return plan.DatacenterReachability{Datacenter: catalog.Datacenter{Name: name}, Reachable: true}
+		}
+		self := plan.DatacenterReachability{Datacenter: catalog.Datacenter{Name: "east"}, Self: true, Reachable: true}
+		now := []plan.DatacenterReachability{self, up("north"), down("west")}
+		o := &outageMonitor{reachability: func() plan.Reachability { return plan.Reachability{Datacenters: now} }}
+		assert.Equal(t, mcs.Outage{}, o.current(), "not before the grace")
+		time.Sleep(mcs.Grace)
+		assert.Equal(t, mcs.Outage{Withdrawn: []catalog.DatacenterName{"west"}}, o.current())
+		now = []plan.DatacenterReachability{self, down("north"), down("west")}
+		assert.Equal(t, mcs.Outage{Withdrawn: []catalog.DatacenterName{"west"}, Doubtful: []catalog.DatacenterName{"north"}}, o.current(),
+			"a gateway that is cut off keeps what was withdrawn before")
+	})
+}
