@@ -40,12 +40,12 @@ func TestChangesThatDoNotConcernThePropertiesCauseNoRequest(t *testing.T) {
 			return false, nil, nil
 		})
 		var changed notify.Broadcast
-		snapshot := func() status.Snapshot {
-			s := memberSnapshot()
+		snapshot := func() plan.Reachability {
+			s := memberReachability()
 			s.Problems = make([]plan.Problem, problems.Load())
 			return s
 		}
-		w := NewWriter(Config{Client: cluster.Dynamic, Snapshot: snapshot, Changed: changed.Changed})
+		w := NewWriter(Config{Client: cluster.Dynamic, Reachability: snapshot, Changed: changed.Changed})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
