@@ -41,19 +41,19 @@ func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 
 // ClientsOf returns clients without a rate limit: the API server limits requests
 // itself (API Priority and Fairness), by its load.
-func ClientsOf(config *rest.Config) (clients Clients, err error) {
-	config = rest.CopyConfig(config)
-	config.QPS, config.RateLimiter = -1, nil
-	typed := rest.CopyConfig(config) // CRDs have no protobuf
+func ClientsOf(cfg *rest.Config) (clients Clients, err error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.RateLimiter = -1, nil
+	typed := rest.CopyConfig(cfg) // CRDs have no protobuf
 	typed.ContentType = "application/vnd.kubernetes.protobuf"
 	typed.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	if clients.Kubernetes, err = kubernetes.NewForConfig(typed); err != nil {
 		return Clients{}, err
 	}
-	if clients.Dynamic, err = dynamic.NewForConfig(config); err != nil {
+	if clients.Dynamic, err = dynamic.NewForConfig(cfg); err != nil {
 		return Clients{}, err
 	}
-	multi := rest.CopyConfig(config)
+	multi := rest.CopyConfig(cfg)
 	multi.WarningHandler = rest.NoWarnings{} // older CRDs have no spec of ServiceExports, which is always sent
 	clients.MCS, err = mcsclient.NewForConfig(multi)
 	return clients, err
