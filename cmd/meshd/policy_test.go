@@ -132,16 +132,23 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("what is for tests stays out of the product", func(t *testing.T) {
 		for _, p := range packages {
-			if strings.HasSuffix(p.ImportPath, "test") || strings.HasPrefix(p.ImportPath, "e2e/") {
+			if isForTests(p.ImportPath) {
 				continue
 			}
 			for _, imported := range p.Imports {
-				assert.False(t, imported == "testing" || strings.HasPrefix(imported, "github.com/stretchr/") ||
-					strings.HasPrefix(imported, module+"e2e/") || (strings.HasPrefix(imported, module) && strings.HasSuffix(imported, "test")),
+				ours, inModule := strings.CutPrefix(imported, module)
+				assert.False(t, imported == "testing" || strings.HasPrefix(imported, "github.com/stretchr/") || inModule && isForTests(ours),
 					"%s imports %s", p.ImportPath, imported)
 			}
 		}
 	})
+}
+
+// isForTests reports whether a package of this module is only for tests: one whose
+// name, or a folder of which, ends with "test", or one of e2e.
+func isForTests(path string) bool {
+	return strings.HasPrefix(path, "e2e/") ||
+		slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return strings.HasSuffix(part, "test") })
 }
 
 func TestEveryPackageHasADoc(t *testing.T) {

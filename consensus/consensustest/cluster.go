@@ -15,8 +15,8 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
-// Options shape a cluster; the zero value is one gateway in each datacenter, with
-// LAN timers and no logs.
+// Options configure a cluster. The zero value means one gateway in each
+// datacenter, LAN timers and no logs.
 type Options struct {
 	Timers            raftnode.Timers
 	SnapshotThreshold uint64
@@ -35,7 +35,7 @@ type Cluster struct {
 	dir  string
 }
 
-// Member is one gateway of a cluster and its node, while that runs.
+// Member is one gateway of a cluster and its node.
 type Member struct {
 	ID   catalog.GatewayID
 	Dir  string
@@ -46,12 +46,12 @@ type Member struct {
 	ended   chan error // nil while the node does not run
 }
 
-// New makes a federation of n gateways and waits until all are members and the
-// voters are as planned. Everything is stopped when the test ends.
+// New creates a federation of n gateways and waits until all are members and the
+// voters are as planned. It is stopped when the test ends.
 func New(t testing.TB, n int, opts Options) *Cluster {
 	t.Helper()
 	c := &Cluster{Network: NewNetwork(), t: t, opts: opts, dir: TempDir(t)}
-	t.Cleanup(c.Stop) // before the directory goes
+	t.Cleanup(c.Stop) // before the directory is removed
 	per := max(opts.PerDatacenter, 1)
 	for i := range n {
 		c.add(DatacenterName(i/per), fmt.Sprintf("gw%d", i%per))
@@ -71,7 +71,7 @@ func New(t testing.TB, n int, opts Options) *Cluster {
 	return c
 }
 
-// PlannedVoters is how many of n healthy members get a vote.
+// PlannedVoters returns how many of n healthy members get a vote.
 func PlannedVoters(n int) int {
 	n = min(n, 5)
 	if n%2 == 0 {
@@ -87,10 +87,10 @@ func (c *Cluster) add(dc catalog.DatacenterName, gateway string) *Member {
 	return m
 }
 
-// Add makes one more member, which is neither admitted nor started.
+// Add adds a member, which is neither admitted nor started.
 func (c *Cluster) Add(dc catalog.DatacenterName, gateway string) *Member { return c.add(dc, gateway) }
 
-// Admit writes m into the catalog: its datacenter joins, or gets one gateway more.
+// Admit writes m to the catalog: its datacenter joins, or gets another gateway.
 func (c *Cluster) Admit(m *Member) {
 	c.t.Helper()
 	dc, gateway := m.Names()
@@ -123,18 +123,17 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Names gives datacenter and gateway of the member.
+// Names returns the names of the member's datacenter and gateway.
 func (m *Member) Names() (catalog.DatacenterName, string) {
-	dc, gateway := filepath.Split(string(m.ID))
-	return catalog.DatacenterName(dc[:len(dc)-1]), gateway
+	return m.ID.Datacenter(), m.ID.Name()
 }
 
-// Config is what Open opens the node with.
+// Config returns the configuration with which Open opens the node.
 func (m *Member) Config() raftnode.Config {
 	n, o := m.cluster.Network, m.cluster.opts
 	log := o.Log
 	if log != nil {
-		log = log.With("node", m.ID)
+		log = log.With("gateway", m.ID)
 	}
 	return raftnode.Config{
 		ID: m.ID, Dir: m.Dir, Timers: o.Timers, SnapshotThreshold: o.SnapshotThreshold,
@@ -160,10 +159,10 @@ func (m *Member) Start() {
 	go func() { ended <- node.Run(ctx) }() // Stop and Wait wait for it
 }
 
-// Running says whether the node was started and not stopped.
+// Running reports whether the node was started and not stopped.
 func (m *Member) Running() bool { return m.ended != nil }
 
-// Stop ends the node as its owner would; an error of Run fails the test.
+// Stop stops the node cleanly. An error of Run fails the test.
 func (m *Member) Stop() {
 	m.cluster.t.Helper()
 	if err := m.end(); err != nil {
@@ -171,7 +170,7 @@ func (m *Member) Stop() {
 	}
 }
 
-// Wait returns the error with which Run ends by itself.
+// Wait waits until Run ends by itself, and returns its error.
 func (m *Member) Wait() error {
 	err := <-m.ended
 	m.ended <- err
@@ -190,22 +189,16 @@ func (m *Member) end() error {
 	return err
 }
 
-// Kill ends the node so that the others hear nothing of it: no hand-over.
+// Kill stops the node after it was cut off, so that it does not transfer leadership.
 func (m *Member) Kill() {
 	m.cluster.Network.Isolate(m.ID)
 	m.end() //nolint:errcheck // it was killed
 }
 
-// Restart starts a stopped or killed member again and gives it its links back.
+// Restart starts a stopped or killed member again, and makes its links whole.
 func (m *Member) Restart() {
 	m.cluster.t.Helper()
 	m.Open()
 	m.Start()
-	m.cluster.Network.change(func() {
-		for d := range m.cluster.Network.cut {
-			if d.from == m.ID || d.to == m.ID {
-				delete(m.cluster.Network.cut, d)
-			}
-		}
-	})
+	m.cluster.Network.Rejoin(m.ID)
 }

@@ -16,28 +16,29 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// Command is one write.
+// Command is one write to the catalog.
 type Command = *catalogpb.Command
 
-// Federation is the id of the federation that NewInit makes.
+// Federation is the id of the federation that NewInit creates.
 const Federation = "11111111-2222-4333-8444-555555555555"
 
 const datacenterPrefix = "dc"
 
-// DatacenterName names the datacenter i of a cluster: dc0, dc1, ….
+// DatacenterName returns the name of datacenter i of a cluster: dc0, dc1, ….
 func DatacenterName(i int) catalog.DatacenterName {
 	return catalog.DatacenterName(datacenterPrefix + strconv.Itoa(i))
 }
 
-// NewInit makes a federation with one gateway.
+// NewInit returns the command that creates a federation with one gateway.
 func NewInit(dc catalog.DatacenterName, gateway string) Command {
 	f := catalog.Federation{ID: Federation, Name: "test", Overlay: netip.MustParsePrefix("fd77::/48")}
 	return catalog.NewInit(f, newDatacenter(dc), newGateway(dc, gateway))
 }
 
-// NewJoin makes a token by the gateway host, and the join that uses it.
+// NewJoin returns the command with which the gateway host creates a token, and the
+// join that uses it.
 func NewJoin(host catalog.GatewayID, dc catalog.DatacenterName, gateway string) (create, join Command) {
-	token := fmt.Sprintf("token-%s-%d", dc, time.Now().UnixNano()) // another one each time
+	token := fmt.Sprintf("token-%s-%d", dc, time.Now().UnixNano()) // a new one for each call
 	hash := catalog.HashSecret([]byte(token))
 	create = catalog.NewCreateToken(catalog.Token{
 		ID: token, SecretHash: hash, CreatedBy: host, ExpiresAt: time.Now().Add(time.Hour),
@@ -51,28 +52,28 @@ func NewJoin(host catalog.GatewayID, dc catalog.DatacenterName, gateway string) 
 	return create, join
 }
 
-// NewAddGateway adds a gateway to the datacenter of author.
+// NewAddGateway returns the command that adds a gateway to the datacenter of author.
 func NewAddGateway(author catalog.GatewayID, dc catalog.DatacenterName, gateway string) Command {
 	cmd := catalog.NewAddGateway(newGateway(dc, gateway))
 	cmd.Author = string(author)
 	return cmd
 }
 
-// NewLeave takes the author's datacenter out.
+// NewLeave returns the command with which the datacenter of author leaves.
 func NewLeave(author catalog.GatewayID) Command {
 	cmd := catalog.NewLeave(author.Datacenter())
 	cmd.Author = string(author)
 	return cmd
 }
 
-// NewRemoval takes another datacenter out.
+// NewRemoval returns the command that removes another datacenter.
 func NewRemoval(author catalog.GatewayID, dc catalog.DatacenterName, force bool) Command {
 	cmd := catalog.NewRemoveDatacenter(dc, force)
 	cmd.Author = string(author)
 	return cmd
 }
 
-// Key names a register of a datacenter.
+// Key identifies a register of a datacenter: a service with a label.
 type Key struct {
 	Owner catalog.GatewayID
 	Name  string
@@ -82,8 +83,7 @@ func (k Key) service() catalog.ServiceKey {
 	return catalog.ServiceKey{Datacenter: k.Owner.Datacenter(), Namespace: "test", Name: k.Name, Instance: "one"}
 }
 
-// Set writes a register: a service whose label is the value. Any member may
-// send it.
+// Set returns the command that writes a register. Any member may propose it.
 func (k Key) Set(value string) Command {
 	key := k.service()
 	cmd := catalog.NewPutServices([]catalog.Service{{
@@ -95,7 +95,7 @@ func (k Key) Set(value string) Command {
 	return cmd
 }
 
-// Get reads the register; empty: never set.
+// Get returns the value of the register; empty: never set.
 func (k Key) Get(view *catalog.View) string {
 	key := k.service()
 	filter := catalog.ServiceFilter{Datacenter: key.Datacenter, Namespace: key.Namespace, Name: key.Name}
@@ -105,7 +105,7 @@ func (k Key) Get(view *catalog.View) string {
 	return ""
 }
 
-// prefixOf gives dcN the pods 10.N.0.0/16.
+// prefixOf returns the pod prefix of dcN: 10.N.0.0/16.
 func prefixOf(dc catalog.DatacenterName) netip.Prefix {
 	i, err := strconv.Atoi(strings.TrimPrefix(string(dc), datacenterPrefix))
 	if err != nil || i > 255 {
@@ -129,7 +129,7 @@ func newGateway(dc catalog.DatacenterName, name string) catalog.Gateway {
 	}
 }
 
-// certificate is a CA made of the name alone: the same in every run.
+// certificate returns a CA that depends only on the name.
 func certificate(dc catalog.DatacenterName) []byte {
 	seed := sha256.Sum256([]byte("ca of " + dc))
 	key := ed25519.NewKeyFromSeed(seed[:])

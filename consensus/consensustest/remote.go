@@ -9,10 +9,11 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/consensustest/memnet"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
-// Server is what a Remote calls; *consensus.Node is one.
+// Server executes the calls of a Remote. A *raftnode.Node is one.
 type Server interface {
 	ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error)
 	ReadIndex(ctx context.Context, lease bool) (uint64, error)
@@ -28,8 +29,8 @@ func (n *Network) Serve(id catalog.GatewayID, s Server) {
 	n.servers[id] = s
 }
 
-// Remote is the calls of one gateway over the network. A cut link delays them,
-// on the way there or on the way back, until their context ends.
+// Remote makes the calls of one gateway over the network. A cut link delays a
+// call, or its answer, until its context ends.
 type Remote struct {
 	network *Network
 	from    catalog.GatewayID
@@ -37,7 +38,7 @@ type Remote struct {
 
 var _ consensus.Remote = Remote{}
 
-// Remote returns the calls of the gateway from.
+// Remote returns the Remote of the gateway from.
 func (n *Network) Remote(from catalog.GatewayID) Remote { return Remote{n, from} }
 
 // Apply implements consensus.Remote.
@@ -68,7 +69,7 @@ func (r Remote) LeaderOperation(ctx context.Context, to catalog.GatewayID, op co
 }
 
 func (r Remote) call(ctx context.Context, to catalog.GatewayID, f func(Server) error) error {
-	if err := r.network.travel(ctx, direction{r.from, to}); err != nil {
+	if err := memnet.Travel(ctx, r.network.Link(r.from, to)); err != nil {
 		return fmt.Errorf("%w: %w", consensus.ErrNotLeader, err) // it never arrived
 	}
 	r.network.mu.Lock()
@@ -78,7 +79,7 @@ func (r Remote) call(ctx context.Context, to catalog.GatewayID, f func(Server) e
 		return fmt.Errorf("%w: call %s: connection refused", consensus.ErrNotLeader, to)
 	}
 	err := f(server)
-	if lost := r.network.travel(ctx, direction{to, r.from}); lost != nil {
+	if lost := memnet.Travel(ctx, r.network.Link(to, r.from)); lost != nil {
 		return lost
 	}
 	return err

@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	patience = 2 * time.Minute // of the test's clock
+	timeout  = 2 * time.Minute
 	interval = 20 * time.Millisecond
 )
 
-// Until waits for a condition, on the clock of the bubble if there is one.
+// Until waits until a condition holds. It fails the test after two minutes.
 func (c *Cluster) Until(what string, holds func() bool) {
 	c.t.Helper()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	for limit := time.Now().Add(patience); !holds(); <-ticker.C {
-		require.True(c.t, time.Now().Before(limit), "waited %s: %s", patience, what)
+	for limit := time.Now().Add(timeout); !holds(); <-ticker.C {
+		require.True(c.t, time.Now().Before(limit), "waited %s for %s", timeout, what)
 	}
 }
 
-// running gives the members that run.
+// running returns the members that run.
 func (c *Cluster) running() []*Member {
 	var up []*Member
 	for _, m := range c.Members {
@@ -55,7 +55,7 @@ func (c *Cluster) LeaderOf(members ...*Member) (leader *Member) {
 	return leader
 }
 
-// WaitVoters waits until the leader sees count voters, all healthy.
+// WaitVoters waits until the leader has count voters, all healthy.
 func (c *Cluster) WaitVoters(count int) {
 	c.t.Helper()
 	c.Until("voters", func() bool {
@@ -64,8 +64,8 @@ func (c *Cluster) WaitVoters(count int) {
 	})
 }
 
-// serves reports whether m leads and answers reads: only then its status says that
-// members are healthy, itself at least.
+// serves reports whether m leads and answers reads. Only then its status contains
+// healthy members, of which it is one.
 func (m *Member) serves() bool {
 	return slices.ContainsFunc(m.Node.Status().Peers, func(p consensus.Peer) bool { return p.Healthy })
 }
@@ -103,7 +103,7 @@ func (c *Cluster) WaitEqual() {
 	})
 }
 
-// Encode gives the bytes of a view.
+// Encode encodes a view.
 func Encode(t require.TestingT, view *catalog.View) []byte {
 	var b bytes.Buffer
 	require.NoError(t, view.Encode(&b))

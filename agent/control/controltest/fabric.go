@@ -9,28 +9,32 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/consensus/consensustest/memnet"
 )
 
 // Fabric is a network of hosts.
 type Fabric struct {
+	links *memnet.Links[string] // between hosts, by name
+
 	mu      sync.Mutex // guards all following fields
 	hosts   map[string]*Host
-	cut     map[link]bool
 	overlay func(from, to string) bool
-	changed chan struct{} // closed at the next change of a link or a host
 }
 
 // link is one direction between two hosts on one path.
 type link struct {
+	memnet.Link
+	fabric   *Fabric
 	from, to string
 	path     control.Path
 }
 
 // New returns a network without hosts.
 func New() *Fabric {
-	return &Fabric{hosts: make(map[string]*Host), cut: make(map[link]bool), changed: make(chan struct{})}
+	return &Fabric{links: memnet.NewLinks[string](), hosts: make(map[string]*Host)}
 }
 
 // Host adds a host with its underlay addresses.
@@ -39,6 +43,7 @@ func (f *Fabric) Host(name string, addresses ...string) *Host {
 	for _, address := range addresses {
 		h.underlay = append(h.underlay, netip.MustParseAddr(address))
 	}
+	f.links.Add(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hosts[name] = h
@@ -47,24 +52,22 @@ func (f *Fabric) Host(name string, addresses ...string) *Host {
 
 // Cut stops all packets between two hosts in both directions, without an error at
 // either end. Data in flight arrives after Heal.
-func (f *Fabric) Cut(a, b string) { f.setCut(a, b, true) }
+func (f *Fabric) Cut(a, b string) {
+	f.links.Cut(a, b)
+	f.links.Cut(b, a)
+}
 
 // Heal undoes Cut.
-func (f *Fabric) Heal(a, b string) { f.setCut(a, b, false) }
+func (f *Fabric) Heal(a, b string) {
+	f.links.Restore(a, b)
+	f.links.Restore(b, a)
+}
 
 // Isolate cuts a host off from all others. Rejoin undoes it.
-func (f *Fabric) Isolate(name string) {
-	for _, other := range f.others(name) {
-		f.Cut(name, other)
-	}
-}
+func (f *Fabric) Isolate(name string) { f.links.Isolate(name) }
 
 // Rejoin undoes Isolate.
-func (f *Fabric) Rejoin(name string) {
-	for _, other := range f.others(name) {
-		f.Heal(name, other)
-	}
-}
+func (f *Fabric) Rejoin(name string) { f.links.Rejoin(name) }
 
 // SetOverlay sets the function that reports whether a host reaches another over the
 // overlay. If it is nil, hosts do so if they reach each other over the underlay. The
@@ -72,59 +75,28 @@ func (f *Fabric) Rejoin(name string) {
 // its results change.
 func (f *Fabric) SetOverlay(reachable func(from, to string) bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.overlay = reachable
-	f.notify()
+	f.mu.Unlock()
+	f.links.Notify()
 }
 
 // Changed makes the network call the function of SetOverlay again.
-func (f *Fabric) Changed() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.notify()
+func (f *Fabric) Changed() { f.links.Notify() }
+
+func (f *Fabric) link(from, to string, path control.Path) link {
+	return link{Link: f.links.Link(from, to), fabric: f, from: from, to: to, path: path}
 }
 
-func (f *Fabric) others(name string) []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var names []string
-	for other := range f.hosts {
-		if other != name {
-			names = append(names, other)
-		}
+// State implements memnet.Link.
+func (l link) State() (whole bool, delay time.Duration, changed <-chan struct{}) {
+	whole, delay, changed = l.Link.State()
+	if whole && l.path == control.Overlay && l.from != l.to {
+		l.fabric.mu.Lock()
+		reachable := l.fabric.overlay
+		l.fabric.mu.Unlock()
+		whole = reachable == nil || reachable(l.from, l.to)
 	}
-	slices.Sort(names)
-	return names
-}
-
-func (f *Fabric) setCut(a, b string, cut bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, path := range []control.Path{control.Underlay, control.Overlay} {
-		f.cut[link{a, b, path}] = cut
-		f.cut[link{b, a, path}] = cut
-	}
-	f.notify()
-}
-
-// notify wakes all waiters for a change of the network. The caller holds f.mu.
-func (f *Fabric) notify() {
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-// passes reports whether a link passes packets now, and returns a channel that is
-// closed when that may change.
-func (f *Fabric) passes(l link) (ok bool, changed <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.cut[l] {
-		return false, f.changed
-	}
-	if l.path == control.Overlay && f.overlay != nil && l.from != l.to {
-		return f.overlay(l.from, l.to), f.changed
-	}
-	return true, f.changed
+	return whole, delay, changed
 }
 
 // find returns the host of an address and the path to it.
@@ -148,10 +120,10 @@ func (f *Fabric) connect(ctx context.Context, from *Host, target netip.AddrPort)
 	if !ok {
 		return nil, syscall.EHOSTUNREACH
 	}
-	there, back := link{from.name, to.name, path}, link{to.name, from.name, path}
+	there, back := f.link(from.name, to.name, path), f.link(to.name, from.name, path)
 	for _, l := range []link{there, back} {
-		if err := f.await(ctx, l); err != nil {
-			return nil, err
+		if err := memnet.Travel(ctx, l); err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
 		}
 	}
 	source, err := from.source(path)
@@ -162,25 +134,11 @@ func (f *Fabric) connect(ctx context.Context, from *Host, target netip.AddrPort)
 	if !ok {
 		return nil, syscall.ECONNREFUSED
 	}
-	near, far := f.pair(there, back, source, target)
+	near, far := memnet.Pipe(there, back, net.TCPAddrFromAddrPort(source), net.TCPAddrFromAddrPort(target))
 	from.track(near)
 	to.track(far)
 	if err := l.offer(ctx, far); err != nil {
 		return nil, errors.Join(err, near.Close(), far.Close())
 	}
 	return near, nil
-}
-
-func (f *Fabric) await(ctx context.Context, l link) error {
-	for {
-		ok, changed := f.passes(l)
-		if ok {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("connect: %w", ctx.Err())
-		}
-	}
 }

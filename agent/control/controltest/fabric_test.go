@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/net/nettest"
 
 	"github.com/meshway/meshway/agent/control"
 )
@@ -43,14 +42,6 @@ func dialled(t testing.TB, a, b *Host, address string) (near, far net.Conn) {
 func twoHosts() (*Fabric, *Host, *Host) {
 	f := New()
 	return f, f.Host("a", "203.0.113.1"), f.Host("b", "203.0.113.2")
-}
-
-func TestConnectionIsAConformingNetConn(t *testing.T) {
-	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
-		_, a, b := twoHosts()
-		near, far := dialled(t, a, b, east)
-		return near, far, func() { _, _ = near.Close(), far.Close() }, nil
-	})
 }
 
 func TestPartitionDelaysPacketsUntilItHeals(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/consensus/consensustest/memnet"
 )
 
 // Host is a host of a Fabric.
@@ -20,7 +21,7 @@ type Host struct {
 
 	mu        sync.Mutex // guards all following fields
 	listeners map[netip.AddrPort]*listener
-	open      map[*conn]bool
+	open      map[*memnet.Conn]bool
 	nextPort  uint16
 }
 
@@ -32,20 +33,20 @@ func (h *Host) Name() string { return h.name }
 // SetUnderlay replaces the underlay addresses of the host.
 func (h *Host) SetUnderlay(addresses ...string) {
 	h.fabric.mu.Lock()
-	defer h.fabric.mu.Unlock()
 	h.underlay = nil
 	for _, address := range addresses {
 		h.underlay = append(h.underlay, netip.MustParseAddr(address))
 	}
-	h.fabric.notify()
+	h.fabric.mu.Unlock()
+	h.fabric.links.Notify()
 }
 
 // SetOverlay sets the overlay address of the host.
 func (h *Host) SetOverlay(addr netip.Addr) {
 	h.fabric.mu.Lock()
-	defer h.fabric.mu.Unlock()
 	h.overlay = addr
-	h.fabric.notify()
+	h.fabric.mu.Unlock()
+	h.fabric.links.Notify()
 }
 
 // Crash closes all listeners and connections of the host, as the end of its process
@@ -59,7 +60,7 @@ func (h *Host) Crash() {
 		l.finish()
 	}
 	for c := range open {
-		c.reset()
+		c.Reset()
 	}
 }
 
@@ -126,14 +127,14 @@ func (h *Host) listening(target netip.AddrPort) (*listener, bool) {
 	return nil, false
 }
 
-func (h *Host) track(c *conn) {
+func (h *Host) track(c *memnet.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.open == nil {
-		h.open = make(map[*conn]bool)
+		h.open = make(map[*memnet.Conn]bool)
 	}
 	h.open[c] = true
-	c.onClose = func() {
+	c.OnClose = func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		delete(h.open, c)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/consensus/consensustest/memnet"
 )
 
 // queue is the number of packets that a connection buffers before it drops.
@@ -20,14 +21,13 @@ const queue = 256
 // Network connects all hosts of a simulation. A host is an address; like the kernel
 // of a real host it answers echoes, even if nothing listens on it.
 type Network struct {
-	mu      sync.Mutex // guards all following fields
-	conns   map[connKey]*conn
-	hosts   map[netip.Addr]bool
-	cut     map[direction]bool
-	lost    map[direction]float64
-	latency time.Duration
-	random  *rand.Rand
-	sent    map[direction]int
+	links *memnet.Links[netip.Addr]
+
+	mu     sync.Mutex // guards all following fields
+	conns  map[connKey]*conn
+	hosts  map[netip.Addr]bool
+	lost   map[direction]float64
+	random *rand.Rand
 }
 
 // connKey identifies a connection.
@@ -44,27 +44,24 @@ var _ liveness.Network = (*Network)(nil)
 // New returns a network without hosts. seed is the seed of the random loss.
 func New(seed uint64) *Network {
 	return &Network{
+		links:  memnet.NewLinks[netip.Addr](),
 		conns:  map[connKey]*conn{},
 		hosts:  map[netip.Addr]bool{},
-		cut:    map[direction]bool{},
 		lost:   map[direction]float64{},
-		sent:   map[direction]int{},
 		random: rand.New(rand.NewPCG(seed, 0)),
 	}
 }
 
 // SetLatency sets the time that every packet takes in one direction.
-func (n *Network) SetLatency(d time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.latency = d
-}
+func (n *Network) SetLatency(d time.Duration) { n.links.Delay(d) }
 
 // Cut drops all packets from one host to another, in this direction only, or ends this.
 func (n *Network) Cut(from, to netip.Addr, cut bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.cut[direction{from, to}] = cut
+	if cut {
+		n.links.Cut(from, to)
+	} else {
+		n.links.Restore(from, to)
+	}
 }
 
 // SetLoss sets the share of packets that are lost in one direction, 0…1.
@@ -83,11 +80,7 @@ func (n *Network) SetHost(host netip.Addr, exists bool) {
 }
 
 // Sent returns how many packets one host sent to another, including lost ones.
-func (n *Network) Sent(from, to netip.Addr) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.sent[direction{from, to}]
-}
+func (n *Network) Sent(from, to netip.Addr) int { return n.links.Sent(from, to) }
 
 // Break makes all connections of a host fail, as when its interface is removed.
 func (n *Network) Break(host netip.Addr) {
@@ -148,15 +141,17 @@ func (n *Network) send(from connKey, b []byte, to netip.AddrPort) {
 
 // carry calls arrive with mu held, after the latency, unless the packet is lost.
 func (n *Network) carry(d direction, arrive func()) {
-	n.sent[d]++
-	if n.cut[d] || n.random.Float64() < n.lost[d] {
+	link := n.links.Link(d.from, d.to)
+	link.Count()
+	whole, latency, _ := link.State()
+	if !whole || n.random.Float64() < n.lost[d] {
 		return
 	}
-	if n.latency == 0 {
+	if latency == 0 {
 		arrive()
 		return
 	}
-	time.AfterFunc(n.latency, func() {
+	time.AfterFunc(latency, func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		arrive()
