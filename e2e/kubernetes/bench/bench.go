@@ -20,9 +20,9 @@ import (
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 )
 
-// patience is how long one thing that is measured may take before it counts as
+// timeout is how long one thing that is measured may take before it counts as
 // failed.
-const patience = 60 * time.Second
+const timeout = 60 * time.Second
 
 // Config is what is measured.
 type Config struct {
@@ -56,8 +56,8 @@ func (c Config) Validate() error {
 	if min(c.Exports, c.Pods, c.Joins, c.Services, c.Endpoints, c.Burst) < 1 || c.Idle <= 0 {
 		return errors.New("all numbers and times must be positive")
 	}
-	if c.Endpoints > shift {
-		return fmt.Errorf("%d endpoints of a service: use at most %d", c.Endpoints, shift)
+	if c.Endpoints > burstOffset {
+		return fmt.Errorf("%d endpoints of a service: use at most %d", c.Endpoints, burstOffset)
 	}
 	if c.Burst > c.Services*c.Endpoints {
 		return fmt.Errorf("burst of %d: there are only %d endpoints", c.Burst, c.Services*c.Endpoints)
@@ -67,15 +67,15 @@ func (c Config) Validate() error {
 
 // Bench measures a federation of two clusters: the first exports, the second imports.
 type Bench struct {
-	conf       Config
+	cfg        Config
 	lab        *cluster.Lab
 	federation *install.Federation
 	progress   io.Writer
-	east, west site
+	east, west member
 }
 
-// site is one of the two clusters, with its clients.
-type site struct {
+// member is one of the two clusters, with its clients.
+type member struct {
 	*cluster.Cluster
 	core kubernetes.Interface
 	mcs  mcsclient.Interface
@@ -87,13 +87,13 @@ func New(conf Config, lab *cluster.Lab, federation *install.Federation, progress
 	if len(federation.Clusters) != 2 {
 		return nil, fmt.Errorf("measure a federation of %d clusters: want 2", len(federation.Clusters))
 	}
-	b := &Bench{conf: conf, lab: lab, federation: federation, progress: progress}
-	for i, s := range []*site{&b.east, &b.west} {
+	b := &Bench{cfg: conf, lab: lab, federation: federation, progress: progress}
+	for i, s := range []*member{&b.east, &b.west} {
 		clients, err := kube.ClientsOf(federation.Clusters[i].REST())
 		if err != nil {
 			return nil, err
 		}
-		*s = site{federation.Clusters[i], clients.Kubernetes, clients.MCS}
+		*s = member{federation.Clusters[i], clients.Kubernetes, clients.MCS}
 	}
 	return b, nil
 }
@@ -110,7 +110,7 @@ func (b *Bench) Run(ctx context.Context, r *Result) error {
 	}
 	var failed []error
 	for _, name := range Measurements() {
-		if len(b.conf.Only) > 0 && !slices.Contains(b.conf.Only, name) {
+		if len(b.cfg.Only) > 0 && !slices.Contains(b.cfg.Only, name) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -121,21 +121,21 @@ func (b *Bench) Run(ctx context.Context, r *Result) error {
 		if err != nil {
 			err = fmt.Errorf("measure %s: %w", name, err)
 			failed = append(failed, err)
-			b.say("failed: %v", err)
+			b.logf("failed: %v", err)
 		}
-		b.say("%s took %.0f s", name, time.Since(begun).Seconds())
+		b.logf("%s took %.0f s", name, time.Since(begun).Seconds())
 	}
 	return errors.Join(failed...)
 }
 
-func (b *Bench) say(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
+func (b *Bench) logf(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
 
 // namespace is of all that is measured, in both clusters.
 const namespace = "bench"
 
-// podOn is the server in the one cluster and the client in the other, neither on
+// echoPod is the server in the one cluster and the client in the other, neither on
 // a gateway: the longest way.
-const podOn = `
+const echoPod = `
 apiVersion: v1
 kind: Pod
 metadata: {name: %[1]s, namespace: bench, labels: {app: %[1]s}}
@@ -149,19 +149,19 @@ spec:
 `
 
 func (b *Bench) setUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
 	defer cancel()
-	for s, pod := range map[*site]string{&b.east: "server", &b.west: "client"} {
+	for s, pod := range map[*member]string{&b.east: "server", &b.west: "client"} {
 		made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 		if _, err := s.core.CoreV1().Namespaces().Create(ctx, made, metav1.CreateOptions{}); err != nil {
 			return fmt.Errorf("make namespace: %w", err)
 		}
 		nodes := s.Nodes()
-		if err := s.Apply(ctx, fmt.Sprintf(podOn, pod, nodes[len(nodes)-1].Name)); err != nil {
+		if err := s.Apply(ctx, fmt.Sprintf(echoPod, pod, nodes[len(nodes)-1].Name)); err != nil {
 			return fmt.Errorf("start pod %s: %w", pod, err)
 		}
 	}
-	for s, pod := range map[*site]string{&b.east: "server", &b.west: "client"} {
+	for s, pod := range map[*member]string{&b.east: "server", &b.west: "client"} {
 		if _, err := s.Kubectl(ctx, "-n", namespace, "wait", "pod", pod, "--for=condition=Ready", "--timeout=60s"); err != nil {
 			return err
 		}

@@ -32,8 +32,8 @@ func TestSpreadSaysHowValuesLie(t *testing.T) {
 
 func TestWhatWasNotMeasuredIsNull(t *testing.T) {
 	r := NewResult("a machine")
-	r.JoinToPing = r.spread("join_to_ping_ms", []float64{3, 1, 2})
-	r.ReadyToSlice = r.spread("ready_to_slice_ms", nil)
+	r.JoinToPing = r.addSpread("join_to_ping_ms", []float64{3, 1, 2})
+	r.ReadyToSlice = r.addSpread("ready_to_slice_ms", nil)
 	line, err := json.Marshal(r)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"bench": "kubernetes", "machine": "a machine", "extra": {},
@@ -60,8 +60,8 @@ func TestConfigThatMeasuresNothingIsRefused(t *testing.T) {
 
 func TestBurstChangesEveryEndpoint(t *testing.T) {
 	c, pods := DefaultConfig(), netip.MustParsePrefix("10.11.0.0/23")
-	changed := load(pods.Addr(), c.Burst/c.Endpoints, c.Endpoints, shift)
-	for i, s := range load(pods.Addr(), c.Services, c.Endpoints, 0) {
+	changed := loadSlices(pods.Addr(), c.Burst/c.Endpoints, c.Endpoints, burstOffset)
+	for i, s := range loadSlices(pods.Addr(), c.Services, c.Endpoints, 0) {
 		seen := map[netip.Addr]bool{}
 		list := s.addresses
 		if i < len(changed) {
@@ -90,22 +90,22 @@ func TestWatcherKnowsSinceWhenAFactHolds(t *testing.T) {
 	}}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatcher()
-		w.see(slice)
-		w.see(pod(corev1.ConditionFalse))
+		w.update(slice)
+		w.update(pod(corev1.ConditionFalse))
 		require.NoError(t, w.awaitNot(t.Context(), "ready p", "own web 10.0.0.2"))
 		time.Sleep(time.Second)
 		ready := time.Now()
 		go func() {
-			w.see(pod(corev1.ConditionTrue))
+			w.update(pod(corev1.ConditionTrue))
 			time.Sleep(time.Second)
-			w.see(pod(corev1.ConditionTrue))
+			w.update(pod(corev1.ConditionTrue))
 		}()
 		at, err := w.await(t.Context(), "own web 10.0.0.1", "ready p")
 		require.NoError(t, err)
 		assert.Equal(t, ready, at, "the later of both")
 		time.Sleep(2 * time.Second)
 		assert.Equal(t, ready, w.since("ready p"), "seeing it again changes nothing")
-		w.forget(pod(corev1.ConditionTrue))
+		w.remove(pod(corev1.ConditionTrue))
 		assert.Zero(t, w.since("ready p"))
 	})
 }

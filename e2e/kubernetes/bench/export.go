@@ -19,39 +19,39 @@ import (
 // cluster, which has been asking for the name all along, is answered.
 func (b *Bench) measureExport(ctx context.Context, r *Result) error {
 	var values []float64
-	for i := range b.conf.Exports {
+	for i := range b.cfg.Exports {
 		took, err := b.exportOnce(ctx, fmt.Sprintf("web-%d", i))
 		if err != nil {
 			return err
 		}
-		b.say("export %d: %.0f ms", i+1, took)
+		b.logf("export %d: %.0f ms", i+1, took)
 		values = append(values, took)
 	}
-	r.ExportToRequest = r.spread("export_to_request_ms", values)
+	r.ExportToRequest = r.addSpread("export_to_request_ms", values)
 	return nil
 }
 
 func (b *Bench) exportOnce(ctx context.Context, name string) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := b.east.serve(ctx, name, "server"); err != nil {
+	if err := b.east.createService(ctx, name, "server"); err != nil {
 		return 0, err
 	}
-	asking, err := b.ask(ctx, "http://"+name+"."+namespace+".svc.clusterset.local/")
+	asking, err := b.startClient(ctx, "http://"+name+"."+namespace+".svc.clusterset.local/")
 	if err != nil {
 		return 0, err
 	}
-	defer asking.end()
+	defer asking.stop()
 	begun := time.Now()
 	if err := b.east.export(ctx, name); err != nil {
 		return 0, err
 	}
-	answered, err := asking.answered()
+	answered, err := asking.awaitAnswer()
 	return milliseconds(begun, answered), err
 }
 
-// serve makes a Service of pods with the label app, and waits for its endpoints.
-func (s *site) serve(ctx context.Context, name, app string) error {
+// createService makes a Service of pods with the label app, and waits for its endpoints.
+func (s *member) createService(ctx context.Context, name, app string) error {
 	_, err := s.core.CoreV1().Services(namespace).Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: corev1.ServiceSpec{
@@ -72,7 +72,7 @@ func (s *site) serve(ctx context.Context, name, app string) error {
 	})
 }
 
-func (s *site) export(ctx context.Context, name string) error {
+func (s *member) export(ctx context.Context, name string) error {
 	_, err := s.mcs.MulticlusterV1beta1().ServiceExports(namespace).Create(ctx,
 		&mcsv1.ServiceExport{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, metav1.CreateOptions{})
 	if err != nil {

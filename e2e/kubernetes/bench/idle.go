@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// settle is how long the clusters may finish what the load made them do: also
+// settleTime is how long the clusters may finish what the load made them do: also
 // the garbage collector gives pages back only after a while.
-const settle = 30 * time.Second
+const settleTime = 30 * time.Second
 
 // measureIdle reads what the gateways' agents and their userspace data planes
 // take while nothing changes.
@@ -23,9 +23,9 @@ func (b *Bench) measureIdle(ctx context.Context, r *Result) error {
 		if err != nil {
 			return err
 		}
-		r.extra(name+"_memory_mb_after_load", used.resident)
+		r.addExtra(name+"_memory_mb_after_load", used.resident)
 	}
-	if err := pause(ctx, settle); err != nil {
+	if err := sleep(ctx, settleTime); err != nil {
 		return err
 	}
 	meters := make(map[string]meter)
@@ -34,8 +34,8 @@ func (b *Bench) measureIdle(ctx context.Context, r *Result) error {
 			return err
 		}
 	}
-	b.say("idle for %s", b.conf.Idle)
-	if err := pause(ctx, b.conf.Idle); err != nil {
+	b.logf("idle for %s", b.cfg.Idle)
+	if err := sleep(ctx, b.cfg.Idle); err != nil {
 		return err
 	}
 	for name, p := range programs {
@@ -55,11 +55,11 @@ func (b *Bench) readIdle(name string, p program, m meter, r *Result) error {
 	if err != nil {
 		return err
 	}
-	r.extra(name+"_cpu_percent", percent)
-	r.extra(name+"_memory_mb", used.resident)
-	r.extra(name+"_memory_anonymous_mb", used.anonymous)
-	r.extra(name+"_memory_peak_mb", used.peak)
-	b.say("%s: %.2f %% of a core, %.1f MiB resident, of which %.1f MiB anonymous; peak %.1f MiB",
+	r.addExtra(name+"_cpu_percent", percent)
+	r.addExtra(name+"_memory_mb", used.resident)
+	r.addExtra(name+"_memory_anonymous_mb", used.anonymous)
+	r.addExtra(name+"_memory_peak_mb", used.peak)
+	b.logf("%s: %.2f %% of a core, %.1f MiB resident, of which %.1f MiB anonymous; peak %.1f MiB",
 		name, percent, used.resident, used.anonymous, used.peak)
 	if name == "importing_agent" {
 		r.IdleCPU, r.AgentMemory = rounded(percent), rounded(used.resident)
@@ -71,7 +71,7 @@ func (b *Bench) readIdle(name string, p program, m meter, r *Result) error {
 // the result.
 func (b *Bench) programs() (map[string]program, error) {
 	all := make(map[string]program)
-	for which, s := range map[string]site{"exporting": b.east, "importing": b.west} {
+	for which, s := range map[string]member{"exporting": b.east, "importing": b.west} {
 		agent, dataplane, err := programsOn(s.Nodes()[0])
 		if err != nil {
 			return nil, err
@@ -81,7 +81,7 @@ func (b *Bench) programs() (map[string]program, error) {
 	return all, nil
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)

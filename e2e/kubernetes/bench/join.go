@@ -19,35 +19,35 @@ func (b *Bench) measureJoin(ctx context.Context, r *Result) error {
 	}
 	url := "http://" + server.Status.PodIP + ":8080/"
 	var toPing, toReturn []float64
-	for i := range b.conf.Joins {
+	for i := range b.cfg.Joins {
 		ping, returned, err := b.joinOnce(ctx, url)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", i+1, err)
 		}
-		b.say("join %d: answered after %.0f ms, the command returned after %.0f ms", i+1, ping, returned)
+		b.logf("join %d: answered after %.0f ms, the command returned after %.0f ms", i+1, ping, returned)
 		toPing, toReturn = append(toPing, ping), append(toReturn, returned)
 	}
-	r.JoinToPing = r.spread("join_to_ping_ms", toPing)
-	r.spread("join_command_ms", toReturn)
+	r.JoinToPing = r.addSpread("join_to_ping_ms", toPing)
+	r.addSpread("join_command_ms", toReturn)
 	return nil
 }
 
 func (b *Bench) joinOnce(ctx context.Context, url string) (ping, returned float64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
 	defer cancel()
 	if _, err := b.lab.Exec(ctx, b.federation.Meshctl, "leave", "--yes", "--context", b.west.Name()); err != nil {
 		return 0, 0, err
 	}
-	asking, err := b.ask(ctx, url)
+	asking, err := b.startClient(ctx, url)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer asking.end()
+	defer asking.stop()
 	begun := time.Now()
 	if _, err := b.lab.Exec(ctx, b.federation.Meshctl, "join", "--context", b.west.Name(), "--via", b.east.Name()); err != nil {
 		return 0, 0, err
 	}
 	ended := time.Now()
-	answered, err := asking.answered()
+	answered, err := asking.awaitAnswer()
 	return milliseconds(begun, answered), milliseconds(begun, ended), err
 }

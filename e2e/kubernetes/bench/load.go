@@ -17,8 +17,8 @@ import (
 const (
 	// writers is how many requests of this process are under way at once.
 	writers = 16
-	// loadPatience is for all of the load, which is thousands of writes.
-	loadPatience = 3 * time.Minute
+	// loadTimeout is for all of the load, which is thousands of writes.
+	loadTimeout = 3 * time.Minute
 )
 
 // The load's endpoints are addresses of the nodes' pods, since no others are
@@ -26,7 +26,7 @@ const (
 const (
 	firstAddress = 4   // of the exporting cluster's pods, which are more than 500
 	addresses    = 500 // from there on
-	shift        = 250 // by which the burst changes all
+	burstOffset  = 250 // by which the burst changes all
 )
 
 // slice is what one hand-written EndpointSlice of the load holds.
@@ -35,9 +35,9 @@ type slice struct {
 	addresses []netip.Addr
 }
 
-// load gives the slices of some services with some endpoints each, of which none
+// loadSlices gives the slices of some services with some endpoints each, of which none
 // stays when it is shifted.
-func load(pods netip.Addr, services, endpoints, shift int) []slice {
+func loadSlices(pods netip.Addr, services, endpoints, shift int) []slice {
 	network := pods.As4()
 	list := make([]slice, services)
 	for i := range list {
@@ -50,13 +50,13 @@ func load(pods netip.Addr, services, endpoints, shift int) []slice {
 	return list
 }
 
-func (b *Bench) pods() netip.Addr { return b.east.Options().PodCIDRs[0].Addr() }
+func (b *Bench) podNetwork() netip.Addr { return b.east.Options().PodCIDRs[0].Addr() }
 
 // measureLoad makes services without pods, so that kubelet limits nothing,
 // exports them, and waits until the other cluster has all endpoints, and the own
 // one too, which imports what it exports.
 func (b *Bench) measureLoad(ctx context.Context, r *Result) error {
-	ctx, cancel := context.WithTimeout(ctx, loadPatience)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	here, err := b.east.watch(ctx)
 	if err != nil {
@@ -68,18 +68,18 @@ func (b *Bench) measureLoad(ctx context.Context, r *Result) error {
 		return err
 	}
 	defer there.close()
-	list := load(b.pods(), b.conf.Services, b.conf.Endpoints, 0)
+	list := loadSlices(b.podNetwork(), b.cfg.Services, b.cfg.Endpoints, 0)
 	begun := time.Now()
-	if err := each(ctx, list, b.makeService); err != nil {
+	if err := forEach(ctx, list, b.createLoadService); err != nil {
 		return err
 	}
-	b.say("%d services with %d endpoints made and exported in %.1f s", len(list), len(list)*b.conf.Endpoints, time.Since(begun).Seconds())
+	b.logf("%d services with %d endpoints made and exported in %.1f s", len(list), len(list)*b.cfg.Endpoints, time.Since(begun).Seconds())
 	last, err := there.await(ctx, imported(list)...)
 	if err != nil {
 		return err
 	}
-	r.extra("load_imported_s", last.Sub(begun).Seconds())
-	b.say("all imported after %.1f s", last.Sub(begun).Seconds())
+	r.addExtra("load_imported_s", last.Sub(begun).Seconds())
+	b.logf("all imported after %.1f s", last.Sub(begun).Seconds())
 	_, err = here.await(ctx, imported(list)...)
 	return err
 }
@@ -87,16 +87,16 @@ func (b *Bench) measureLoad(ctx context.Context, r *Result) error {
 // measureBurst: from before the first of many EndpointSlices is changed until
 // the last new address is seen in the other cluster.
 func (b *Bench) measureBurst(ctx context.Context, r *Result) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	there, err := b.west.watch(ctx)
 	if err != nil {
 		return err
 	}
 	defer there.close()
-	list := load(b.pods(), b.conf.Burst/b.conf.Endpoints, b.conf.Endpoints, shift)
+	list := loadSlices(b.podNetwork(), b.cfg.Burst/b.cfg.Endpoints, b.cfg.Endpoints, burstOffset)
 	begun := time.Now()
-	if err := each(ctx, list, b.changeSlice); err != nil {
+	if err := forEach(ctx, list, b.updateSlice); err != nil {
 		return err
 	}
 	sent := time.Since(begun)
@@ -105,8 +105,8 @@ func (b *Bench) measureBurst(ctx context.Context, r *Result) error {
 		return err
 	}
 	r.Burst5000 = rounded(last.Sub(begun).Seconds())
-	r.extra("burst_sent_s", sent.Seconds())
-	b.say("%d endpoints changed in %.1f s, seen in the other cluster after %.1f s", b.conf.Burst, sent.Seconds(), last.Sub(begun).Seconds())
+	r.addExtra("burst_sent_s", sent.Seconds())
+	b.logf("%d endpoints changed in %.1f s, seen in the other cluster after %.1f s", b.cfg.Burst, sent.Seconds(), last.Sub(begun).Seconds())
 	return nil
 }
 
@@ -120,8 +120,8 @@ func imported(list []slice) []string {
 	return facts
 }
 
-// each does something for all, several at a time.
-func each(ctx context.Context, list []slice, do func(context.Context, slice) error) error {
+// forEach does something for all, several at a time.
+func forEach(ctx context.Context, list []slice, do func(context.Context, slice) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	for _, s := range list {
@@ -132,7 +132,7 @@ func each(ctx context.Context, list []slice, do func(context.Context, slice) err
 
 func (s slice) name() string { return fmt.Sprintf("load-%04d", s.number) }
 
-func (b *Bench) makeService(ctx context.Context, s slice) error {
+func (b *Bench) createLoadService(ctx context.Context, s slice) error {
 	service := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: s.name()},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
@@ -146,7 +146,7 @@ func (b *Bench) makeService(ctx context.Context, s slice) error {
 	return b.east.export(ctx, s.name())
 }
 
-func (b *Bench) changeSlice(ctx context.Context, s slice) error {
+func (b *Bench) updateSlice(ctx context.Context, s slice) error {
 	if _, err := b.east.core.DiscoveryV1().EndpointSlices(namespace).Update(ctx, s.object(), metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("change EndpointSlice: %w", err)
 	}

@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// gated is a pod that is ready when this process says so: kubelet makes its
+// gatedPod is a pod that is ready when this process says so: kubelet makes its
 // condition Ready out of its own checks and this gate (KEP-580).
-const gated = `
+const gatedPod = `
 apiVersion: v1
 kind: Pod
 metadata: {name: gated, namespace: bench, labels: {app: gated}}
@@ -41,27 +41,27 @@ func (b *Bench) measureReady(ctx context.Context, r *Result) error {
 		return err
 	}
 	var fromPod, fromSlice []float64
-	for i := range b.conf.Pods {
+	for i := range b.cfg.Pods {
 		ready, own, imported, err := b.readyOnce(ctx, here, there, address)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", i+1, err)
 		}
 		fromPod = append(fromPod, milliseconds(ready, imported))
 		fromSlice = append(fromSlice, milliseconds(own, imported))
-		b.say("ready %d: %.0f ms, of which %.0f ms after the EndpointSlice of its cluster", i+1, fromPod[i], fromSlice[i])
+		b.logf("ready %d: %.0f ms, of which %.0f ms after the EndpointSlice of its cluster", i+1, fromPod[i], fromSlice[i])
 	}
-	r.ReadyToSlice = r.spread("ready_to_slice_ms", fromPod)
-	r.spread("own_slice_to_slice_ms", fromSlice)
+	r.ReadyToSlice = r.addSpread("ready_to_slice_ms", fromPod)
+	r.addSpread("own_slice_to_slice_ms", fromSlice)
 	return nil
 }
 
 // startGated starts the pod, exports its service, and waits until all is there
 // but the pod's readiness.
 func (b *Bench) startGated(ctx context.Context) (address string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	nodes := b.east.Nodes()
-	if err := b.east.Apply(ctx, fmt.Sprintf(gated, nodes[len(nodes)-1].Name)); err != nil {
+	if err := b.east.Apply(ctx, fmt.Sprintf(gatedPod, nodes[len(nodes)-1].Name)); err != nil {
 		return "", err
 	}
 	for _, condition := range []string{"--for=condition=ContainersReady", "--for=jsonpath={.status.podIP}"} {
@@ -69,7 +69,7 @@ func (b *Bench) startGated(ctx context.Context) (address string, err error) {
 			return "", err
 		}
 	}
-	if err := b.east.serve(ctx, "gated", "gated"); err != nil {
+	if err := b.east.createService(ctx, "gated", "gated"); err != nil {
 		return "", err
 	}
 	if err := b.east.export(ctx, "gated"); err != nil {
@@ -87,9 +87,9 @@ func (b *Bench) startGated(ctx context.Context) (address string, err error) {
 }
 
 func (b *Bench) readyOnce(ctx context.Context, here, there *watcher, address string) (ready, own, imported time.Time, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err = b.gate(ctx, true); err != nil {
+	if err = b.setGate(ctx, true); err != nil {
 		return
 	}
 	if imported, err = there.await(ctx, "imported gated "+address); err != nil {
@@ -101,7 +101,7 @@ func (b *Bench) readyOnce(ctx context.Context, here, there *watcher, address str
 	if own, err = here.await(ctx, "own gated "+address); err != nil {
 		return
 	}
-	if err = b.gate(ctx, false); err != nil {
+	if err = b.setGate(ctx, false); err != nil {
 		return
 	}
 	err = here.awaitNot(ctx, "ready gated", "own gated "+address)
@@ -111,7 +111,7 @@ func (b *Bench) readyOnce(ctx context.Context, here, there *watcher, address str
 	return
 }
 
-func (b *Bench) gate(ctx context.Context, open bool) error {
+func (b *Bench) setGate(ctx context.Context, open bool) error {
 	status := map[bool]string{true: "True", false: "False"}[open]
 	patch := `{"status":{"conditions":[{"type":"bench.meshway.io/open","status":"` + status + `"}]}}`
 	_, err := b.east.core.CoreV1().Pods(namespace).Patch(ctx, "gated", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "status")

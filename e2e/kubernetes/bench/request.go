@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// attempts asks again and again, with new connections, as a client does that
+// clientScript asks again and again, with new connections, as a client does that
 // knows a name before it exists. It says when it has begun to fail and when it
 // was answered.
-const attempts = `trap 'exit 1' TERM
+const clientScript = `trap 'exit 1' TERM
 until curl -sf -o /dev/null --connect-timeout 0.25 --max-time 1 "$0"; do
   [ "$failed" ] || echo failed
   failed=1
@@ -37,13 +37,13 @@ type line struct {
 	at   time.Time
 }
 
-// ask starts a client and returns when its first attempt has failed: so the
+// startClient starts a client and returns when its first attempt has failed: so the
 // name is asked for before it is known, which an honest measurement includes.
-func (b *Bench) ask(ctx context.Context, url string) (*client, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (b *Bench) startClient(ctx context.Context, url string) (*client, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	c := &client{cancel: cancel, errors: new(strings.Builder), lines: make(chan line, 2)} // it prints no more
 	c.command = exec.CommandContext(ctx, b.lab.EnterScript(), "kubectl", "--context", b.west.Name(), "-n", namespace,
-		"exec", "client", "--", "sh", "-c", attempts, url)
+		"exec", "client", "--", "sh", "-c", clientScript, url)
 	c.command.Stderr, c.command.WaitDelay = c.errors, time.Second
 	out, err := c.command.StdoutPipe()
 	if err == nil {
@@ -54,7 +54,7 @@ func (b *Bench) ask(ctx context.Context, url string) (*client, error) {
 		return nil, fmt.Errorf("start client: %w", err)
 	}
 	go c.read(out)
-	if _, err := c.expect("failed"); err != nil {
+	if _, err := c.awaitLine("failed"); err != nil {
 		return nil, fmt.Errorf("ask %s before it can be answered: %w", url, err)
 	}
 	return c, nil
@@ -68,23 +68,23 @@ func (c *client) read(out io.Reader) {
 	}
 }
 
-// answered waits for the answer and returns when it was there.
-func (c *client) answered() (time.Time, error) {
-	defer c.end()
-	return c.expect("answered")
+// awaitAnswer waits for the answer and returns when it was there.
+func (c *client) awaitAnswer() (time.Time, error) {
+	defer c.stop()
+	return c.awaitLine("answered")
 }
 
-func (c *client) expect(want string) (time.Time, error) {
+func (c *client) awaitLine(want string) (time.Time, error) {
 	got := <-c.lines
 	if got.text == want {
 		return got.at, nil
 	}
-	c.end()
+	c.stop()
 	return got.at, fmt.Errorf("client said %q, not %q: %s", got.text, want, strings.TrimSpace(c.errors.String()))
 }
 
-// end ends the client; again, it does nothing.
-func (c *client) end() {
+// stop ends the client; again, it does nothing.
+func (c *client) stop() {
 	c.cancel()
 	for range c.lines { // until all is read, as Wait wants it
 	}

@@ -46,8 +46,8 @@ func NewSpread(values []float64) Spread {
 	}
 }
 
-// spread notes values under a name and returns their median; nil: there are none.
-func (r *Result) spread(name string, values []float64) *float64 {
+// addSpread notes values under a name and returns their median; nil: there are none.
+func (r *Result) addSpread(name string, values []float64) *float64 {
 	if len(values) == 0 {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (r *Result) spread(name string, values []float64) *float64 {
 	return &s.Median
 }
 
-func (r *Result) extra(name string, value float64) { r.Extra[name] = round(value) }
+func (r *Result) addExtra(name string, value float64) { r.Extra[name] = round(value) }
 
 // rounded is a value as it is printed.
 func rounded(value float64) *float64 {

@@ -22,24 +22,24 @@ type watcher struct {
 	factory informers.SharedInformerFactory
 	stop    context.CancelFunc
 
-	mu    sync.Mutex                      // guards all following fields
-	facts map[string]map[string]time.Time // by object, which alone changes its facts
-	where map[string]string               // the object of which a fact was seen last
-	next  chan struct{}                   // closed at the next change
+	mu     sync.Mutex                      // guards all following fields
+	facts  map[string]map[string]time.Time // by object, which alone changes its facts
+	object map[string]string               // the object of which a fact was seen last
+	change chan struct{}                   // closed at the next change
 }
 
 func newWatcher() *watcher {
-	return &watcher{facts: make(map[string]map[string]time.Time), where: make(map[string]string), next: make(chan struct{})}
+	return &watcher{facts: make(map[string]map[string]time.Time), object: make(map[string]string), change: make(chan struct{})}
 }
 
 // watch starts the watches of a cluster and returns when they know it.
-func (s *site) watch(ctx context.Context) (*watcher, error) {
+func (s *member) watch(ctx context.Context) (*watcher, error) {
 	ctx, stop := context.WithCancel(ctx)
 	w := newWatcher()
 	w.stop = stop
-	w.factory = informers.NewSharedInformerFactoryWithOptions(s.core, 0, informers.WithNamespace(namespace), informers.WithTransform(slim))
+	w.factory = informers.NewSharedInformerFactoryWithOptions(s.core, 0, informers.WithNamespace(namespace), informers.WithTransform(removeManagedFields))
 	handler := cache.ResourceEventHandlerFuncs{
-		AddFunc: w.see, UpdateFunc: func(_, object any) { w.see(object) }, DeleteFunc: w.forget,
+		AddFunc: w.update, UpdateFunc: func(_, object any) { w.update(object) }, DeleteFunc: w.remove,
 	}
 	for _, informer := range []cache.SharedIndexInformer{
 		w.factory.Discovery().V1().EndpointSlices().Informer(), w.factory.Core().V1().Pods().Informer(),
@@ -59,7 +59,7 @@ func (s *site) watch(ctx context.Context) (*watcher, error) {
 	return w, nil
 }
 
-func slim(object any) (any, error) {
+func removeManagedFields(object any) (any, error) {
 	if m, err := meta.Accessor(object); err == nil {
 		m.SetManagedFields(nil)
 	}
@@ -71,8 +71,8 @@ func (w *watcher) close() {
 	w.factory.Shutdown()
 }
 
-// see takes the facts of an object: those that are new hold since now.
-func (w *watcher) see(object any) {
+// update takes the facts of an object: those that are new hold since now.
+func (w *watcher) update(object any) {
 	now := time.Now()
 	name, facts := factsOf(object)
 	w.mu.Lock()
@@ -83,13 +83,13 @@ func (w *watcher) see(object any) {
 		if at, ok := before[fact]; ok {
 			held[fact] = at
 		}
-		w.where[fact] = name
+		w.object[fact] = name
 	}
 	w.facts[name] = held
-	w.changed()
+	w.notify()
 }
 
-func (w *watcher) forget(object any) {
+func (w *watcher) remove(object any) {
 	if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 		object = gone.Obj
 	}
@@ -97,19 +97,19 @@ func (w *watcher) forget(object any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.facts, name)
-	w.changed()
+	w.notify()
 }
 
-func (w *watcher) changed() {
-	close(w.next)
-	w.next = make(chan struct{})
+func (w *watcher) notify() {
+	close(w.change)
+	w.change = make(chan struct{})
 }
 
 // since is when a fact began to hold; zero: it does not.
 func (w *watcher) since(fact string) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.facts[w.where[fact]][fact]
+	return w.facts[w.object[fact]][fact]
 }
 
 // await returns when all facts hold, and since when the last of them does.
@@ -126,7 +126,7 @@ func (w *watcher) awaitNot(ctx context.Context, facts ...string) error {
 func (w *watcher) until(ctx context.Context, facts []string, enough func(time.Time) bool) (last time.Time, err error) {
 	for len(facts) > 0 {
 		w.mu.Lock()
-		next := w.next
+		next := w.change
 		w.mu.Unlock()
 		at := w.since(facts[0])
 		if enough(at) {

@@ -20,7 +20,7 @@ import (
 func TestChartRendersAsTheGoldensSay(t *testing.T) {
 	for _, r := range renderings() {
 		t.Run(r.name, func(t *testing.T) {
-			manifests := r.manifests(t)
+			manifests := r.template(t)
 			if before, dashboard, ok := strings.Cut(manifests, "  meshway.json: |\n"); ok {
 				// The dashboard is a file already.
 				_, after, _ := strings.Cut(dashboard, "\n---\n")
@@ -35,7 +35,7 @@ func TestChartRendersAsTheGoldensSay(t *testing.T) {
 func TestAPIServerKnowsEveryFieldOfWhatIsRendered(t *testing.T) {
 	for _, r := range renderings() {
 		t.Run(r.name, func(t *testing.T) {
-			assert.NotEmpty(t, of[*appsv1.DaemonSet](objects(t, r.manifests(t))))
+			assert.NotEmpty(t, objectsOf[*appsv1.DaemonSet](objects(t, r.template(t))))
 		})
 	}
 }
@@ -62,7 +62,7 @@ func TestAgentUnderstandsTheConfigurationThatIsRendered(t *testing.T) {
 // configuration is meshd.yaml, with the command line of the agent's container.
 func configuration(t *testing.T, r rendering) config.Config {
 	t.Helper()
-	container := agent(t, r).Spec.Template.Spec.Containers[0]
+	container := agentDaemonSet(t, r).Spec.Template.Spec.Containers[0]
 	require.Equal(t, []string{"run", "--config=/etc/meshway/meshd.yaml", "--node-name=$(NODE_NAME)"}, container.Args)
 	cfg, err := config.Parse(strings.NewReader(configurationText(t, r)), "meshd.yaml", config.Env{
 		Hostname: "node-1", Overrides: config.Overrides{NodeName: "node-1.example.org"},
@@ -73,13 +73,13 @@ func configuration(t *testing.T, r rendering) config.Config {
 
 func configurationText(t *testing.T, r rendering) string {
 	t.Helper()
-	return of[*corev1.ConfigMap](objects(t, r.manifests(t)))[agent(t, r).Name].Data["meshd.yaml"]
+	return objectsOf[*corev1.ConfigMap](objects(t, r.template(t)))[agentDaemonSet(t, r).Name].Data["meshd.yaml"]
 }
 
-// agent is the DaemonSet of the agent.
-func agent(t *testing.T, r rendering) *appsv1.DaemonSet {
+// agentDaemonSet is the DaemonSet of the agent.
+func agentDaemonSet(t *testing.T, r rendering) *appsv1.DaemonSet {
 	t.Helper()
-	for _, d := range of[*appsv1.DaemonSet](objects(t, r.manifests(t))) {
+	for _, d := range objectsOf[*appsv1.DaemonSet](objects(t, r.template(t))) {
 		if d.Labels["app.kubernetes.io/component"] == "agent" {
 			return d
 		}
@@ -90,14 +90,14 @@ func agent(t *testing.T, r rendering) *appsv1.DaemonSet {
 
 func TestPodsHaveTheLeastPrivileges(t *testing.T) {
 	for _, r := range renderings() {
-		list := objects(t, r.manifests(t))
-		for name, d := range of[*appsv1.DaemonSet](list) {
+		list := objects(t, r.template(t))
+		for name, d := range objectsOf[*appsv1.DaemonSet](list) {
 			checkPod(t, r.name+"/"+name, d.Spec.Template.Spec)
 		}
-		for name, job := range of[*batchv1.Job](list) {
+		for name, job := range objectsOf[*batchv1.Job](list) {
 			checkPod(t, r.name+"/"+name, job.Spec.Template.Spec)
 		}
-		for name, pod := range of[*corev1.Pod](list) {
+		for name, pod := range objectsOf[*corev1.Pod](list) {
 			checkPod(t, r.name+"/"+name, pod.Spec)
 			assert.False(t, pod.Spec.HostNetwork, name)
 		}
@@ -137,7 +137,7 @@ func TestRolesHaveNoWildcardsAndOneSecretByName(t *testing.T) {
 			}
 		}
 	}
-	for _, object := range objects(t, rendered("east").manifests(t)) {
+	for _, object := range objects(t, renderingOf("east").template(t)) {
 		switch role := object.(type) {
 		case *rbacv1.ClusterRole:
 			check(role.Name, role.Rules)
@@ -152,7 +152,7 @@ func TestRolesHaveNoWildcardsAndOneSecretByName(t *testing.T) {
 func TestIdentitySecretIsRenderedWithoutData(t *testing.T) {
 	for _, r := range renderings() {
 		cfg := configuration(t, r)
-		secret := of[*corev1.Secret](objects(t, r.manifests(t)))[cfg.Kubernetes.IdentitySecret]
+		secret := objectsOf[*corev1.Secret](objects(t, r.template(t)))[cfg.Kubernetes.IdentitySecret]
 		require.NotNil(t, secret, r.name)
 		assert.Equal(t, "meshway-system", secret.Namespace)
 		assert.Empty(t, secret.Data, "what the agents write survives an upgrade")
@@ -161,19 +161,19 @@ func TestIdentitySecretIsRenderedWithoutData(t *testing.T) {
 }
 
 func TestOnlyHelmUninstallMakesTheJobThatAgentsObey(t *testing.T) {
-	r := rendered("east")
-	jobs := of[*batchv1.Job](objects(t, r.manifests(t)))
+	r := renderingOf("east")
+	jobs := objectsOf[*batchv1.Job](objects(t, r.template(t)))
 	require.Contains(t, jobs, "meshway-uninstall")
 	assert.Equal(t, "pre-delete", jobs["meshway-uninstall"].Annotations["helm.sh/hook"])
-	assert.Contains(t, agent(t, r).Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "MESHWAY_DAEMONSET", Value: "meshway"})
+	assert.Contains(t, agentDaemonSet(t, r).Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "MESHWAY_DAEMONSET", Value: "meshway"})
 	out, err := helm(t, "template", "meshway", chartDir, "--set", "datacenter.name=east,uninstall.enabled=false")
 	require.NoError(t, err)
 	assert.NotContains(t, out, "kind: Job")
 }
 
 func TestRollingUpdateDrainsOneGatewayAtATime(t *testing.T) {
-	r := rendering{"rolling", append(rendered("userspace").values, "testdata/values/rolling.yaml")}
-	set := of[*appsv1.DaemonSet](objects(t, r.manifests(t)))["meshway-dataplane"].Spec
+	r := rendering{"rolling", append(renderingOf("userspace").values, "testdata/values/rolling.yaml")}
+	set := objectsOf[*appsv1.DaemonSet](objects(t, r.template(t)))["meshway-dataplane"].Spec
 	require.Equal(t, appsv1.RollingUpdateDaemonSetStrategyType, set.UpdateStrategy.Type)
 	assert.Equal(t, 1, set.UpdateStrategy.RollingUpdate.MaxUnavailable.IntValue())
 	hook := set.Template.Spec.Containers[0].Lifecycle.PreStop.Exec.Command
@@ -203,15 +203,15 @@ func duration(t *testing.T, command []string, flag string) time.Duration {
 }
 
 func TestDataPlaneOutlivesTheAgent(t *testing.T) {
-	r := rendered("userspace")
-	sets := of[*appsv1.DaemonSet](objects(t, r.manifests(t)))
+	r := renderingOf("userspace")
+	sets := objectsOf[*appsv1.DaemonSet](objects(t, r.template(t)))
 	require.Contains(t, sets, "meshway-dataplane")
 	dataplane := sets["meshway-dataplane"]
 	assert.Equal(t, appsv1.OnDeleteDaemonSetStrategyType, dataplane.Spec.UpdateStrategy.Type)
 	for _, c := range dataplane.Spec.Template.Spec.Containers {
 		assert.Equal(t, chart.AgentImage, c.Image)
 	}
-	for _, volume := range agent(t, r).Spec.Template.Spec.Volumes {
+	for _, volume := range agentDaemonSet(t, r).Spec.Template.Spec.Volumes {
 		assert.NotEqual(t, "tun", volume.Name, "what the agent starts ends with the agent")
 	}
 }

@@ -38,14 +38,14 @@ func renderings() []rendering {
 	}
 }
 
-// rendered is the rendering of that name.
-func rendered(name string) rendering {
+// renderingOf is the rendering of that name.
+func renderingOf(name string) rendering {
 	all := renderings()
 	return all[slices.IndexFunc(all, func(r rendering) bool { return r.name == name })]
 }
 
-// manifests is what `helm template` makes of a rendering.
-func (r rendering) manifests(t *testing.T) string {
+// template is what `helm template` makes of a rendering.
+func (r rendering) template(t *testing.T) string {
 	t.Helper()
 	args := []string{"template", "meshway", chartDir, "--namespace", "meshway-system"}
 	out, err := helm(t, append(args, r.flags()...)...)

@@ -32,7 +32,7 @@ func TestImageHasAllThatItsProgramsNeed(t *testing.T) {
 	unpack(t, &archive, root)
 
 	require.NoError(t, os.Mkdir(filepath.Join(root, "etc/meshway"), 0o755))
-	config := configurationText(t, rendered("userspace"))
+	config := configurationText(t, renderingOf("userspace"))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/meshway/meshd.yaml"), []byte(config), 0o644))
 	for _, command := range [][]string{
 		{"nft", "--version"},
@@ -40,7 +40,7 @@ func TestImageHasAllThatItsProgramsNeed(t *testing.T) {
 		{"meshd", "config", "check", "/etc/meshway/meshd.yaml"},
 		{"meshctl", "version", "--client"},
 	} {
-		out, err := inside(t, root, command...)
+		out, err := chrootOutput(t, root, command...)
 		assert.NoError(t, err, "%s: %s", command, out)
 	}
 
@@ -55,8 +55,8 @@ func TestImageHasAllThatItsProgramsNeed(t *testing.T) {
 	})
 }
 
-// inside runs a program with the image as its root.
-func inside(t *testing.T, root string, command ...string) (string, error) {
+// chrootOutput runs a program with the image as its root.
+func chrootOutput(t *testing.T, root string, command ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "chroot", append([]string{root}, command...)...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}

@@ -93,10 +93,10 @@ func TestDashboardShowsMetricsThatExist(t *testing.T) {
 }
 
 func TestMonitoringOfTheChartIsThatOfTheFiles(t *testing.T) {
-	manifests := rendered("monitoring").manifests(t)
+	manifests := renderingOf("monitoring").template(t)
 	var want, have any
 	read(t, monitoring+"dashboard.json", &want)
-	require.NoError(t, yaml.Unmarshal([]byte(of[*corev1.ConfigMap](objects(t, manifests))["meshway-dashboard"].Data["meshway.json"]), &have))
+	require.NoError(t, yaml.Unmarshal([]byte(objectsOf[*corev1.ConfigMap](objects(t, manifests))["meshway-dashboard"].Data["meshway.json"]), &have))
 	assert.Equal(t, want, have)
 
 	var rules ruleGroup

@@ -91,7 +91,7 @@ func objects(t *testing.T, manifests string) []runtime.Object {
 	strict := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Yaml: true, Strict: true})
 	var found []runtime.Object
 	for _, document := range documents(t, manifests) {
-		if operator(t, document) {
+		if isOperatorObject(t, document) {
 			continue
 		}
 		object, _, err := strict.Decode(document, nil, nil)
@@ -101,8 +101,8 @@ func objects(t *testing.T, manifests string) []runtime.Object {
 	return found
 }
 
-// operator tells whether a document is of the Prometheus Operator, and decodes it strictly.
-func operator(t *testing.T, document []byte) bool {
+// isOperatorObject tells whether a document is of the Prometheus Operator, and decodes it strictly.
+func isOperatorObject(t *testing.T, document []byte) bool {
 	t.Helper()
 	var kind struct{ APIVersion, Kind string }
 	require.NoError(t, yaml.Unmarshal(document, &kind))
@@ -120,8 +120,8 @@ func operator(t *testing.T, document []byte) bool {
 	return true
 }
 
-// of returns the objects of one type, by name.
-func of[T interface {
+// objectsOf returns the objects of one type, by name.
+func objectsOf[T interface {
 	runtime.Object
 	GetName() string
 }](list []runtime.Object) map[string]T {

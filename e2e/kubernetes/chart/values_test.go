@@ -63,10 +63,10 @@ func TestSchemaHasExactlyTheKeysOfTheValues(t *testing.T) {
 	root := readSchema(t)
 	read(t, chartDir+"/values.yaml", &values)
 	delete(root.Properties, "global") // Helm's own
-	compare(t, root, root, values, "values")
+	compareKeys(t, root, root, values, "values")
 }
 
-func compare(t *testing.T, root, s schema, values map[string]any, path string) {
+func compareKeys(t *testing.T, root, s schema, values map[string]any, path string) {
 	t.Helper()
 	if len(s.Ref) > 0 {
 		s = root.Definitions[s.Ref[len("#/definitions/"):]]
@@ -78,7 +78,7 @@ func compare(t *testing.T, root, s schema, values map[string]any, path string) {
 	assert.Equal(t, slices.Sorted(maps.Keys(values)), slices.Sorted(maps.Keys(s.Properties)), path)
 	for key, value := range values {
 		if below, ok := value.(map[string]any); ok {
-			compare(t, root, s.Properties[key], below, path+"."+key)
+			compareKeys(t, root, s.Properties[key], below, path+"."+key)
 		}
 	}
 }

@@ -30,7 +30,7 @@ type Cluster struct {
 	certificates certificates
 	rest         *rest.Config
 	client       *kubernetes.Clientset
-	begun        time.Time
+	started      time.Time
 	close        func() error // once
 }
 
@@ -41,8 +41,8 @@ func (l *Lab) New(ctx context.Context, options Options) (*Cluster, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("check options of cluster %s: %w", options.Name, err)
 	}
-	c := &Cluster{lab: l, options: options, begun: time.Now()}
-	c.close = sync.OnceValue(c.end)
+	c := &Cluster{lab: l, options: options, started: time.Now()}
+	c.close = sync.OnceValue(c.shutdown)
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start cluster %s: %w", options.Name, err), c.Close())
 	}
@@ -76,9 +76,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.awaitReady(ctx)
 }
 
-// report tells on the lab's progress what happened, and when.
-func (c *Cluster) report(what string) {
-	fmt.Fprintf(c.lab.progress, "%-7s %5.1f s  %s\n", c.options.Name, time.Since(c.begun).Seconds(), what)
+// logProgress tells on the lab's progress what happened, and when.
+func (c *Cluster) logProgress(what string) {
+	fmt.Fprintf(c.lab.progress, "%-7s %5.1f s  %s\n", c.options.Name, time.Since(c.started).Seconds(), what)
 }
 
 // Name is the cluster's name, and that of its context in the kubeconfig.
@@ -161,7 +161,7 @@ func (c *Cluster) addTo(config *clientcmdapi.Config, name string) {
 // Close ends the cluster with everything that runs in it; again, it does nothing.
 func (c *Cluster) Close() error { return c.close() }
 
-func (c *Cluster) end() error {
+func (c *Cluster) shutdown() error {
 	l := c.lab
 	l.mu.Lock()
 	l.clusters = slices.DeleteFunc(l.clusters, func(other *Cluster) bool { return other == c })

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	cluster.Main()
 	if len(os.Args) == 2 && os.Args[1] == victimArgument {
-		os.Exit(victim())
+		os.Exit(runVictim())
 	}
 	os.Exit(m.Run())
 }
@@ -50,8 +50,8 @@ func newCluster(t *testing.T, lab *cluster.Lab, options cluster.Options) *cluste
 	return c
 }
 
-// workload is an echo server on each node, with a service in front of them.
-const workload = `
+// workloadManifest is an echo server on each node, with a service in front of them.
+const workloadManifest = `
 apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: web}
@@ -84,7 +84,7 @@ type pod struct {
 
 func deploy(t *testing.T, c *cluster.Cluster) []pod {
 	t.Helper()
-	require.NoError(t, c.Apply(t.Context(), workload))
+	require.NoError(t, c.Apply(t.Context(), workloadManifest))
 	_, err := c.Kubectl(t.Context(), "rollout", "status", "daemonset/web", "--timeout=60s")
 	require.NoError(t, err)
 	text, err := c.Kubectl(t.Context(), "get", "pods", "-l", "app=web", "-o",
@@ -108,8 +108,8 @@ type answer struct {
 	Source, Server netip.Addr
 }
 
-// ask asks a server from a pod, with curl.
-func ask(t *testing.T, c *cluster.Cluster, from pod, url string) (answer, error) {
+// request asks a server from a pod, with curl.
+func request(t *testing.T, c *cluster.Cluster, from pod, url string) (answer, error) {
 	t.Helper()
 	text, err := c.Kubectl(t.Context(), "exec", from.name, "--", "curl", "-sS", "--max-time", "3", url)
 	if err != nil {
@@ -126,7 +126,7 @@ func url(addr netip.Addr, port uint16) string {
 
 func TestPodsReachPodsServicesAndNames(t *testing.T) {
 	apart, masquerading, dual := cluster.Numbered(1), cluster.Numbered(2), cluster.Numbered(3).DualStack(3)
-	apart.Apart = true
+	apart.SeparateLinks = true
 	masquerading.IPMasq, masquerading.ProxyMode = true, cluster.IPTables
 	lab := newLab(t)
 	for name, options := range map[string]cluster.Options{
@@ -151,7 +151,7 @@ func checkPod(t *testing.T, c *cluster.Cluster, from, to pod) {
 	t.Helper()
 	require.Len(t, to.addresses, len(c.Options().PodCIDRs))
 	for i, addr := range to.addresses {
-		a, err := ask(t, c, from, url(addr, 8080))
+		a, err := request(t, c, from, url(addr, 8080))
 		require.NoError(t, err, "%s on %s to %s on %s", from.name, from.node, to.name, to.node)
 		assert.Equal(t, to.name, a.Pod)
 		assert.Equal(t, addr, a.Server)
@@ -173,13 +173,13 @@ func checkService(t *testing.T, c *cluster.Cluster, from pod) {
 	defer cancel()
 	for _, ip := range addresses { // kube-proxy learns of it in its own time
 		require.NoError(t, harness.Wait(ctx, "the service answers at "+ip, func(context.Context) error {
-			_, err := ask(t, c, from, url(netip.MustParseAddr(ip), 80))
+			_, err := request(t, c, from, url(netip.MustParseAddr(ip), 80))
 			return err
 		}))
 	}
 	seen := make(map[string]bool)
 	err = harness.Wait(ctx, "both pods answer to the service's name", func(context.Context) error {
-		a, err := ask(t, c, from, "http://web.default.svc.cluster.local")
+		a, err := request(t, c, from, "http://web.default.svc.cluster.local")
 		if err != nil {
 			return err
 		}
@@ -208,9 +208,9 @@ func TestOnlyNodesOfOtherClustersAreReached(t *testing.T) {
 	assert.Equal(t, []string{"east", "west"}, strings.Fields(contexts))
 }
 
-// gateway is a pod as the agent's is: it changes its node's network, with
+// gatewayManifest is a pod as the agent's is: it changes its node's network, with
 // capabilities only.
-const gateway = `
+const gatewayManifest = `
 apiVersion: v1
 kind: Pod
 metadata: {name: gateway}
@@ -254,7 +254,7 @@ func TestLoadedImageChangesItsNodesNetworkWithoutPrivilege(t *testing.T) {
 	require.NoError(t, images.WriteFile(archive, image))
 	require.NoError(t, c.LoadImage(t.Context(), archive))
 
-	require.NoError(t, c.Apply(t.Context(), gateway))
+	require.NoError(t, c.Apply(t.Context(), gatewayManifest))
 	_, err = c.Kubectl(t.Context(), "wait", "pod/gateway", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
 	text, _ := c.Kubectl(t.Context(), "logs", "gateway")
 	require.NoError(t, err, text)
@@ -267,8 +267,8 @@ func TestLoadedImageChangesItsNodesNetworkWithoutPrivilege(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// conformance is what the conformance suite does with its images.
-const conformance = `
+// conformanceManifest is what the conformance suite does with its images.
+const conformanceManifest = `
 apiVersion: v1
 kind: Pod
 metadata: {name: hello, labels: {app: hello}}
@@ -307,7 +307,7 @@ func TestStandInsOfTheConformanceImagesDoWhatTheSuiteAsks(t *testing.T) {
 	archive := filepath.Join(t.TempDir(), "conformance.tar")
 	require.NoError(t, images.WriteFile(archive, standIns...))
 	require.NoError(t, c.LoadImage(t.Context(), archive))
-	require.NoError(t, c.Apply(t.Context(), conformance))
+	require.NoError(t, c.Apply(t.Context(), conformanceManifest))
 	_, err = c.Kubectl(t.Context(), "wait", "pods", "--all", "--for=condition=Ready", "--timeout=30s")
 	require.NoError(t, err)
 

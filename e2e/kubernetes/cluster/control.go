@@ -28,7 +28,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 	if err := c.AwaitAPI(ctx); err != nil {
 		return err
 	}
-	c.report("the API server answers")
+	c.logProgress("the API server answers")
 	if err := c.createNodes(ctx); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *Cluster) apiServerArgs() []string {
 		"--kubelet-preferred-address-types", "InternalIP",
 		"--service-account-issuer", "https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file", configDir + "/accounts.pub", "--service-account-signing-key-file", configDir + "/accounts.key",
-		"--service-cluster-ip-range", joined(c.options.ServiceCIDRs),
+		"--service-cluster-ip-range", join(c.options.ServiceCIDRs),
 		"--authorization-mode", "RBAC", "--allow-privileged",
 	}
 }
@@ -94,12 +94,12 @@ func (c *Cluster) controllerManagerArgs() []string {
 	args := []string{
 		"--kubeconfig", kubeconfigFile, "--leader-elect=false", "--bind-address", "127.0.0.1",
 		"--service-account-private-key-file", configDir + "/accounts.key", "--root-ca-file", caFile,
-		"--service-cluster-ip-range", joined(c.options.ServiceCIDRs),
+		"--service-cluster-ip-range", join(c.options.ServiceCIDRs),
 	}
 	if c.options.OwnIPAM {
 		return args
 	}
-	return append(args, "--allocate-node-cidrs", "--cluster-cidr", joined(c.options.PodCIDRs))
+	return append(args, "--allocate-node-cidrs", "--cluster-cidr", join(c.options.PodCIDRs))
 }
 
 // createNodes makes the Node objects before the kubelets do, with the pod CIDRs
@@ -125,7 +125,7 @@ func (c *Cluster) awaitReady(ctx context.Context) error {
 	if err := c.await(ctx, "all nodes are ready", c.nodesReady); err != nil {
 		return err
 	}
-	c.report("all nodes are ready")
+	c.logProgress("all nodes are ready")
 	err := c.await(ctx, "DNS answers", func(ctx context.Context) error {
 		deployment, err := c.client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{})
 		if err == nil && deployment.Status.ReadyReplicas == 0 {
@@ -136,7 +136,7 @@ func (c *Cluster) awaitReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.report("DNS is ready")
+	c.logProgress("DNS is ready")
 	return nil
 }
 

@@ -14,5 +14,5 @@ var dnsManifests string
 // deployDNS gives the cluster CoreDNS as kubeadm does, with the same names.
 func (c *Cluster) deployDNS(ctx context.Context) error {
 	addresses := c.serviceAddress(10)
-	return c.Apply(ctx, strings.NewReplacer("$ALL", joined(addresses), "$ADDRESS", addresses[0].String()).Replace(dnsManifests))
+	return c.Apply(ctx, strings.NewReplacer("$ALL", join(addresses), "$ADDRESS", addresses[0].String()).Replace(dnsManifests))
 }

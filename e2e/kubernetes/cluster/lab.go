@@ -99,13 +99,13 @@ func (l *Lab) addRouter(ctx context.Context) error {
 	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/30"), netip.MustParsePrefix("2001:db8:ffff::/64")}
 	return errors.Join(
 		l.router.Forward(),
-		l.hosts.Link(end(l.router, networks, 1), end(l.console, networks, 2), linkMTU),
+		l.hosts.Link(linkEnd(l.router, networks, 1), linkEnd(l.console, networks, 2), linkMTU),
 		defaultRoutes(l.console, networks),
 	)
 }
 
-// end is a host with the n-th address of each network.
-func end(host *harness.Host, networks []netip.Prefix, n int) harness.End {
+// linkEnd is a host with the n-th address of each network.
+func linkEnd(host *harness.Host, networks []netip.Prefix, n int) harness.End {
 	e := harness.End{Host: host}
 	for _, network := range networks {
 		e.Addresses = append(e.Addresses, netip.PrefixFrom(nth(network, n), network.Bits()))

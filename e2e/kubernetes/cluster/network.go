@@ -29,34 +29,34 @@ func (c *Cluster) addNodes(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.options.Apart {
-		return c.linkApart(ctx)
+	if c.options.SeparateLinks {
+		return c.linkSeparately(ctx)
 	}
-	return c.linkTogether(ctx)
+	return c.linkToBridge(ctx)
 }
 
-// lan is the bridge of the cluster's network in the router.
-func (c *Cluster) lan() string { return "net-" + c.Name() }
+// bridge is the bridge of the cluster's network in the router.
+func (c *Cluster) bridge() string { return "net-" + c.Name() }
 
-// linkTogether joins the nodes on one network, and leads each node's pods to
+// linkToBridge joins the nodes on one network, and leads each node's pods to
 // it directly.
-func (c *Cluster) linkTogether(ctx context.Context) error {
+func (c *Cluster) linkToBridge(ctx context.Context) error {
 	router := c.lab.router
-	if _, err := router.Exec(ctx, "ip", "link", "add", c.lan(), "up", "type", "bridge"); err != nil {
+	if _, err := router.Exec(ctx, "ip", "link", "add", c.bridge(), "up", "type", "bridge"); err != nil {
 		return err
 	}
 	for _, network := range c.options.Underlay {
-		if err := router.AddAddress(c.lan(), netip.PrefixFrom(nth(network, 1), network.Bits())); err != nil {
+		if err := router.AddAddress(c.bridge(), netip.PrefixFrom(nth(network, 1), network.Bits())); err != nil {
 			return err
 		}
 	}
 	for i, n := range c.nodes {
-		e := end(n.host, c.options.Underlay, i+2)
+		e := linkEnd(n.host, c.options.Underlay, i+2)
 		n.Addresses = addressesOf(e)
 		if err := c.lab.hosts.Link(harness.End{Host: router}, e, linkMTU); err != nil {
 			return err
 		}
-		if _, err := router.Exec(ctx, "ip", "link", "set", n.Name, "master", c.lan()); err != nil {
+		if _, err := router.Exec(ctx, "ip", "link", "set", n.Name, "master", c.bridge()); err != nil {
 			return err
 		}
 		if err := defaultRoutes(n.host, c.options.Underlay); err != nil {
@@ -76,11 +76,11 @@ func (c *Cluster) linkTogether(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// linkApart gives each node a network of four addresses, or /126. The router
+// linkSeparately gives each node a network of four addresses, or /126. The router
 // leads the cluster's pods, but only what comes from the cluster, and from
 // nodes takes no source that is not the cluster's.
-func (c *Cluster) linkApart(ctx context.Context) error {
-	if err := c.refuseForeignSources(ctx); err != nil {
+func (c *Cluster) linkSeparately(ctx context.Context) error {
+	if err := c.addSourceFilter(ctx); err != nil {
 		return err
 	}
 	router, table := c.lab.router, c.routeTable()
@@ -89,9 +89,9 @@ func (c *Cluster) linkApart(ctx context.Context) error {
 		for _, network := range c.options.Underlay {
 			networks = append(networks, netip.PrefixFrom(nth(network, 4*i), network.Addr().BitLen()-2))
 		}
-		e := end(n.host, networks, 2)
+		e := linkEnd(n.host, networks, 2)
 		n.Addresses = addressesOf(e)
-		if err := c.lab.hosts.Link(end(router, networks, 1), e, linkMTU); err != nil {
+		if err := c.lab.hosts.Link(linkEnd(router, networks, 1), e, linkMTU); err != nil {
 			return err
 		}
 		if err := defaultRoutes(n.host, networks); err != nil {
@@ -115,9 +115,9 @@ func (c *Cluster) linkApart(ctx context.Context) error {
 	return nil
 }
 
-// refuseForeignSources is what networks between subnets do.
-func (c *Cluster) refuseForeignSources(ctx context.Context) error {
-	rules := fmt.Sprintf("table inet %s {\nchain forward {\ntype filter hook forward priority filter\n", c.lan())
+// addSourceFilter is what networks between subnets do.
+func (c *Cluster) addSourceFilter(ctx context.Context) error {
+	rules := fmt.Sprintf("table inet %s {\nchain forward {\ntype filter hook forward priority filter\n", c.bridge())
 	for i := range c.options.PodCIDRs {
 		family := "ip"
 		if c.options.PodCIDRs[i].Addr().Is6() {
@@ -140,11 +140,11 @@ func (c *Cluster) routeTable() string {
 // removeNetwork removes the cluster's bridge from the router; links end with
 // their hosts.
 func (c *Cluster) removeNetwork() error {
-	if c.options.Apart {
-		_, err := c.lab.router.Exec(context.Background(), "nft", "delete", "table", "inet", c.lan())
+	if c.options.SeparateLinks {
+		_, err := c.lab.router.Exec(context.Background(), "nft", "delete", "table", "inet", c.bridge())
 		return err
 	}
-	_, err := c.lab.router.Exec(context.Background(), "ip", "link", "del", c.lan())
+	_, err := c.lab.router.Exec(context.Background(), "ip", "link", "del", c.bridge())
 	return err
 }
 

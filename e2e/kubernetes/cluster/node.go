@@ -141,8 +141,8 @@ func (n *Node) Start(name string) error {
 	return fmt.Errorf("start %s on %s: it was not stopped", name, n.Name)
 }
 
-// alive is an error when a program of the node has ended that should run.
-func (n *Node) alive() error {
+// checkPrograms is an error when a program of the node has ended that should run.
+func (n *Node) checkPrograms() error {
 	var errs []error
 	for _, p := range n.programs() {
 		if p.stopped {
@@ -164,7 +164,7 @@ func (c *Cluster) await(ctx context.Context, what string, condition func(context
 	defer cancel(nil)
 	return harness.Wait(ctx, what, func(ctx context.Context) error {
 		for _, n := range c.nodes {
-			if err := n.alive(); err != nil {
+			if err := n.checkPrograms(); err != nil {
 				cancel(err)
 				return err
 			}
@@ -198,7 +198,7 @@ func (n *Node) startRuntime(ctx context.Context) error {
 	if err := n.loadImage(ctx, n.cluster.lab.images); err != nil {
 		return err
 	}
-	n.cluster.report(n.Name + " has its images")
+	n.cluster.logProgress(n.Name + " has its images")
 	return nil
 }
 
@@ -221,9 +221,9 @@ func (n *Node) startKubelet() error {
 	}
 	return errors.Join(
 		n.run("kubelet", "--config", config, "--kubeconfig", kubeconfigFile, "--hostname-override", n.Name,
-			"--node-ip", joined(n.Addresses), "--cert-dir", "/var/lib/kubelet/pki"),
+			"--node-ip", join(n.Addresses), "--cert-dir", "/var/lib/kubelet/pki"),
 		n.run("kube-proxy", "--kubeconfig", kubeconfigFile, "--hostname-override", n.Name,
-			"--proxy-mode", string(n.cluster.options.ProxyMode), "--cluster-cidr", joined(n.cluster.options.PodCIDRs),
+			"--proxy-mode", string(n.cluster.options.ProxyMode), "--cluster-cidr", join(n.cluster.options.PodCIDRs),
 			"--conntrack-max-per-core", "0"), // only the machine itself may set that
 	)
 }

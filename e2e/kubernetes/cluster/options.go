@@ -30,11 +30,11 @@ type Options struct {
 	// IPMasq makes the bridge plugin masquerade what pods send to other
 	// networks, as many installations do.
 	IPMasq bool
-	// Apart gives each node a link of its own to the router, so that nodes of
+	// SeparateLinks gives each node a link of its own to the router, so that nodes of
 	// one cluster are no neighbours. The router then knows the cluster's pods, as
 	// a cloud's does, but only for packets from that cluster, and drops sources of
 	// others.
-	Apart bool
+	SeparateLinks bool
 	// OwnIPAM leaves Node.spec.podCIDRs empty, as CNI plugins do that manage the
 	// addresses of pods themselves.
 	OwnIPAM bool
@@ -112,7 +112,7 @@ func nth(network netip.Prefix, n int) netip.Addr {
 	return addr
 }
 
-func joined[T fmt.Stringer](list []T) string {
+func join[T fmt.Stringer](list []T) string {
 	var text string
 	for i, item := range list {
 		if i > 0 {

@@ -20,8 +20,8 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// askInterval is the time between an answer and the next request of a connection.
-const askInterval = 20 * time.Millisecond
+// requestInterval is the time between an answer and the next request of a connection.
+const requestInterval = 20 * time.Millisecond
 
 // connections last as long as what is tested, and are asked all the time.
 type connections struct {
@@ -32,13 +32,13 @@ type connections struct {
 
 // connect opens connections from a node to a server. The source ports differ,
 // and so do the gateways by which they go.
-func (w *world) connect(t *testing.T, from *cluster.Node, server string, number int) *connections {
+func (tb *testbed) connect(t *testing.T, from *cluster.Node, server string, number int) *connections {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &connections{cancel: cancel}
 	t.Cleanup(func() { cancel(); c.running.Wait() })
 	for range number {
-		conn, err := from.Host().DialContext(within(t, patience), "tcp", server)
+		conn, err := from.Host().DialContext(within(t, timeout), "tcp", server)
 		require.NoError(t, err)
 		one := &connection{conn: conn}
 		c.all = append(c.all, one)
@@ -49,11 +49,11 @@ func (w *world) connect(t *testing.T, from *cluster.Node, server string, number 
 
 // await waits until each connection that is left was answered a number of times
 // from now on.
-func (c *connections) await(t *testing.T, w *world, answers int) {
+func (c *connections) await(t *testing.T, tb *testbed, answers int) {
 	t.Helper()
 	for _, one := range c.all {
 		enough := one.report().answers + answers
-		w.await(t, "a connection is answered", func(context.Context) error {
+		tb.await(t, "a connection is answered", func(context.Context) error {
 			switch now := one.report(); {
 			case now.err != nil:
 				return now.err
@@ -84,34 +84,34 @@ type connection struct {
 	conn net.Conn
 
 	mu     sync.Mutex // guards what follows
-	answer reported
+	result connectionReport
 }
 
-// reported is what became of a connection so far.
-type reported struct {
+// connectionReport is what became of a connection so far.
+type connectionReport struct {
 	answers int
 	longest time.Duration // between two answers
 	err     error         // that ended it
 }
 
-func (c *connection) report() reported {
+func (c *connection) report() connectionReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.answer
+	return c.result
 }
 
 func (c *connection) run(ctx context.Context) {
 	defer c.conn.Close()
-	tick := time.NewTicker(askInterval)
+	tick := time.NewTicker(requestInterval)
 	defer tick.Stop()
 	answers, last := bufio.NewReader(c.conn), time.Now()
 	for ctx.Err() == nil {
-		err := c.ask(answers)
+		err := c.request(answers)
 		now := time.Now()
 		c.mu.Lock()
-		c.answer.longest, c.answer.err = max(c.answer.longest, now.Sub(last)), err
+		c.result.longest, c.result.err = max(c.result.longest, now.Sub(last)), err
 		if err == nil {
-			c.answer.answers++
+			c.result.answers++
 		}
 		c.mu.Unlock()
 		if err != nil {
@@ -125,8 +125,8 @@ func (c *connection) run(ctx context.Context) {
 	}
 }
 
-func (c *connection) ask(answers *bufio.Reader) error {
-	if err := c.conn.SetDeadline(time.Now().Add(patience / 3)); err != nil {
+func (c *connection) request(answers *bufio.Reader) error {
+	if err := c.conn.SetDeadline(time.Now().Add(timeout / 3)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprint(c.conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {

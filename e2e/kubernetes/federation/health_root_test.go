@@ -17,9 +17,9 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// both is a service with one server in each of two clusters, which is ready
+// sharedServiceManifest is a service with one server in each of two clusters, which is ready
 // when the test says so.
-const both = `
+const sharedServiceManifest = `
 apiVersion: v1
 kind: Pod
 metadata: {name: %[1]s, namespace: shop, labels: {app: both}}
@@ -40,23 +40,23 @@ kind: ServiceExport
 metadata: {name: both, namespace: shop}
 `
 
-// ready says whether a pod with a readiness gate is ready.
-func (w *world) ready(t *testing.T, c *cluster.Cluster, pod string, ready bool) {
+// setReady says whether a pod with a readiness gate is ready.
+func (tb *testbed) setReady(t *testing.T, c *cluster.Cluster, pod string, setReady bool) {
 	t.Helper()
 	status := "False"
-	if ready {
+	if setReady {
 		status = "True"
 	}
 	patch := fmt.Sprintf(`{"status":{"conditions":[{"type":"meshway.test/up","status":%q}]}}`, status)
-	_, err := c.Client().CoreV1().Pods("shop").Patch(within(t, patience), pod, types.StrategicMergePatchType,
+	_, err := c.Client().CoreV1().Pods("shop").Patch(within(t, timeout), pod, types.StrategicMergePatchType,
 		[]byte(patch), metav1.PatchOptions{}, "status")
 	require.NoError(t, err)
 }
 
-func (w *world) testFailover(t *testing.T, sites map[*cluster.Cluster]site) {
-	east, west := w.clusters[0], w.clusters[1]
+func (tb *testbed) testFailover(t *testing.T, sites map[*cluster.Cluster]workloads) {
+	east, west := tb.clusters[0], tb.clusters[1]
 	for _, c := range []*cluster.Cluster{east, west} {
-		require.NoError(t, c.Apply(within(t, patience), fmt.Sprintf(both, c.Name())))
+		require.NoError(t, c.Apply(within(t, timeout), fmt.Sprintf(sharedServiceManifest, c.Name())))
 	}
 	all := []string{"east", "west"}
 	for _, step := range []struct {
@@ -73,43 +73,43 @@ func (w *world) testFailover(t *testing.T, sites map[*cluster.Cluster]site) {
 		{"none", map[string]bool{"east": false, "west": false}, []string{"nobody"}, []string{"nobody"}},
 	} {
 		for _, c := range []*cluster.Cluster{east, west} {
-			w.run(t, "kubectl", "--context", c.Name(), "-n", "shop", "annotate", "--overwrite", "serviceexport/both", "meshway.io/affinity="+step.affinity)
-			w.ready(t, c, c.Name(), step.up[c.Name()])
+			tb.exec(t, "kubectl", "--context", c.Name(), "-n", "shop", "annotate", "--overwrite", "serviceexport/both", "meshway.io/affinity="+step.affinity)
+			tb.setReady(t, c, c.Name(), step.up[c.Name()])
 		}
 		for c, want := range map[*cluster.Cluster][]string{east: step.inEast, west: step.inWest} {
-			w.await(t, fmt.Sprintf("affinity %s, ready %v", step.affinity, step.up), func(ctx context.Context) error {
-				return sites[c].places[0].served(ctx, "http://both.shop.svc.clusterset.local/", want...)
+			tb.await(t, fmt.Sprintf("affinity %s, ready %v", step.affinity, step.up), func(ctx context.Context) error {
+				return sites[c].clients[0].checkServers(ctx, "http://both.shop.svc.clusterset.local/", want...)
 			})
 		}
 	}
-	w.testCut(t, sites)
+	tb.testCut(t, sites)
 	for _, c := range []*cluster.Cluster{east, west} {
-		w.run(t, "kubectl", "--context", c.Name(), "-n", "shop", "delete", "serviceexport/both", "service/both", "pod/"+c.Name())
+		tb.exec(t, "kubectl", "--context", c.Name(), "-n", "shop", "delete", "serviceexport/both", "service/both", "pod/"+c.Name())
 	}
 }
 
 // testCut separates the second cluster from all others: nobody is led there any
 // more, and those inside go on with what they have.
-func (w *world) testCut(t *testing.T, sites map[*cluster.Cluster]site) {
-	lost := w.clusters[1]
+func (tb *testbed) testCut(t *testing.T, sites map[*cluster.Cluster]workloads) {
+	lost := tb.clusters[1]
 	served := func(what string, want func(*cluster.Cluster) []string) {
 		t.Helper()
-		for _, c := range w.clusters {
-			w.await(t, what+": "+c.Name(), func(ctx context.Context) error {
-				return sites[c].places[0].served(ctx, "http://both.shop.svc.clusterset.local/", want(c)...)
+		for _, c := range tb.clusters {
+			tb.await(t, what+": "+c.Name(), func(ctx context.Context) error {
+				return sites[c].clients[0].checkServers(ctx, "http://both.shop.svc.clusterset.local/", want(c)...)
 			})
 		}
 	}
 	both := func(*cluster.Cluster) []string { return []string{"east", "west"} }
-	for _, c := range w.clusters[:2] {
-		w.ready(t, c, c.Name(), true)
+	for _, c := range tb.clusters[:2] {
+		tb.setReady(t, c, c.Name(), true)
 	}
 	served("all are reachable", both)
-	router := w.lab.Router()
-	for _, c := range w.clusters {
+	router := tb.lab.Router()
+	for _, c := range tb.clusters {
 		for i := range c.Options().Underlay {
 			if c != lost {
-				require.NoError(t, router.Drop(within(t, patience), lost.Options().Underlay[i], c.Options().Underlay[i]))
+				require.NoError(t, router.Drop(within(t, timeout), lost.Options().Underlay[i], c.Options().Underlay[i]))
 			}
 		}
 	}
@@ -120,11 +120,11 @@ func (w *world) testCut(t *testing.T, sites map[*cluster.Cluster]site) {
 		}
 		return []string{"east"}
 	})
-	require.NoError(t, router.Heal(within(t, patience)))
+	require.NoError(t, router.Heal(within(t, timeout)))
 	served("it is back", both)
 }
 
-const exportOf = `
+const exportedServiceManifest = `
 apiVersion: multicluster.x-k8s.io/v1beta1
 kind: ServiceExport
 metadata: {name: %s}
@@ -139,49 +139,49 @@ spec:
 
 // testAPIServerAway kills the API server of the second cluster, and then the
 // agents on its nodes, which have to start without it.
-func (w *world) testAPIServerAway(t *testing.T, sites map[*cluster.Cluster]site) {
-	east, west := w.clusters[0], w.clusters[1]
-	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportOf, "early")))
-	imported := w.importedAddress(t, west, "early")
-	before := w.routes(t, west)
+func (tb *testbed) testAPIServerAway(t *testing.T, sites map[*cluster.Cluster]workloads) {
+	east, west := tb.clusters[0], tb.clusters[1]
+	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "early")))
+	imported := tb.importedAddress(t, west, "early")
+	before := tb.routes(t, west)
 
 	require.NoError(t, west.Nodes()[0].Stop("kube-apiserver"))
-	stopIn := w.load(t, sites[east].places[2], sites[west].targets[len(sites[west].targets)/2].url)
+	stopIn := tb.startRequests(t, sites[east].clients[2], sites[west].targets[len(sites[west].targets)/2].url)
 	// A pod of the cluster cannot be entered now; a node can.
-	stopOut := w.load(t, sites[west].places[3], "http://"+imported+"/")
-	require.NoError(t, east.Apply(within(t, patience), fmt.Sprintf(exportOf, "late")))
-	w.run(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/early")
-	w.restartAgent(t, west.Nodes()[0], "readyz")
-	w.restartAgent(t, west.Nodes()[1], "healthz") // it says that it has not read the inventory
-	w.await(t, "the gateway works again", func(ctx context.Context) error {
-		out, err := west.Nodes()[0].Exec(ctx, w.meshctl, "members")
+	stopOut := tb.startRequests(t, sites[west].clients[3], "http://"+imported+"/")
+	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "late")))
+	tb.exec(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/early")
+	tb.restartAgent(t, west.Nodes()[0], "readyz")
+	tb.restartAgent(t, west.Nodes()[1], "healthz") // it says that it has not read the inventory
+	tb.await(t, "the gateway works again", func(ctx context.Context) error {
+		out, err := west.Nodes()[0].Exec(ctx, tb.meshctl, "members")
 		if err == nil && !strings.Contains(out, east.Name()) {
 			err = errors.New(out)
 		}
 		return err
 	})
-	assert.Equal(t, before, w.routes(t, west), "routes are neither withdrawn nor changed")
+	assert.Equal(t, before, tb.routes(t, west), "routes are neither withdrawn nor changed")
 	assert.Empty(t, stopIn(), "requests to the cluster")
 	assert.Empty(t, stopOut(), "requests from the cluster, to an imported service")
 
 	require.NoError(t, west.Nodes()[0].Start("kube-apiserver"))
-	require.NoError(t, west.AwaitAPI(within(t, patience)))
-	w.importedAddress(t, west, "late")
-	w.await(t, "what is not exported any more is gone", func(ctx context.Context) error {
+	require.NoError(t, west.AwaitAPI(within(t, timeout)))
+	tb.importedAddress(t, west, "late")
+	tb.await(t, "what is not exported any more is gone", func(ctx context.Context) error {
 		out, err := west.Kubectl(ctx, "get", "serviceimports", "-o", "name")
 		if err == nil && strings.Contains(out, "early") {
 			err = errors.New(out)
 		}
 		return err
 	})
-	w.testInventory(t)
-	w.run(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/late", "service/late", "service/early")
+	tb.testInventory(t)
+	tb.exec(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/late", "service/late", "service/early")
 }
 
 // importedAddress waits for the clusterset IP of a service of namespace default.
-func (w *world) importedAddress(t *testing.T, c *cluster.Cluster, name string) (address string) {
+func (tb *testbed) importedAddress(t *testing.T, c *cluster.Cluster, name string) (address string) {
 	t.Helper()
-	w.await(t, "an address of "+name+" in "+c.Name(), func(ctx context.Context) (err error) {
+	tb.await(t, "an address of "+name+" in "+c.Name(), func(ctx context.Context) (err error) {
 		address, err = c.Kubectl(ctx, "get", "serviceimport", name, "-o", "jsonpath={.spec.ips[0]}")
 		if address = strings.TrimSpace(address); err == nil && address == "" {
 			err = errors.New("none yet")
@@ -192,11 +192,11 @@ func (w *world) importedAddress(t *testing.T, c *cluster.Cluster, name string) (
 }
 
 // routes are Meshway's on each node.
-func (w *world) routes(t *testing.T, c *cluster.Cluster) map[string]string {
+func (tb *testbed) routes(t *testing.T, c *cluster.Cluster) map[string]string {
 	t.Helper()
 	list := map[string]string{}
 	for _, node := range c.Nodes() {
-		out, err := node.Exec(within(t, patience), "sh", "-c", showRoutes)
+		out, err := node.Exec(within(t, timeout), "sh", "-c", showRoutes)
 		require.NoError(t, err)
 		list[node.Name] = out
 	}
@@ -205,17 +205,17 @@ func (w *world) routes(t *testing.T, c *cluster.Cluster) map[string]string {
 
 // restartAgent kills the agent on a node, as the kernel does when there is no
 // memory, and waits until kubelet has started the next one and a probe succeeds.
-func (w *world) restartAgent(t *testing.T, node *cluster.Node, probe string) {
+func (tb *testbed) restartAgent(t *testing.T, node *cluster.Node, probe string) {
 	t.Helper()
 	agent := func(ctx context.Context) (string, error) {
 		out, err := node.Exec(ctx, "pgrep", "-f", "^/usr/bin/meshd run ")
 		return strings.TrimSpace(out), err
 	}
-	old, err := agent(within(t, patience))
+	old, err := agent(within(t, timeout))
 	require.NoError(t, err)
-	_, err = node.Exec(within(t, patience), "kill", "-9", old)
+	_, err = node.Exec(within(t, timeout), "kill", "-9", old)
 	require.NoError(t, err)
-	w.await(t, "the agent of "+node.Name+" answers again", func(ctx context.Context) error {
+	tb.await(t, "the agent of "+node.Name+" answers again", func(ctx context.Context) error {
 		now, err := agent(ctx)
 		if err == nil && now == old {
 			err = errors.New("it has not ended")

@@ -18,7 +18,7 @@ import (
 const (
 	nodePort = 30080
 
-	away = `
+	nodePortManifest = `
 apiVersion: v1
 kind: Service
 metadata: {name: away}
@@ -27,7 +27,7 @@ spec:
   ipFamilyPolicy: PreferDualStack
   ports: [{port: 80, targetPort: 8080, nodePort: %d}]
 `
-	awaySlice = `
+	remoteSliceManifest = `
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -40,26 +40,26 @@ endpoints: [{addresses: [%[3]q], conditions: {ready: true}}]
 
 // testNodePort gives each cluster a Service whose only endpoint is in the other,
 // and asks for it at each node of the cluster, from everywhere in it.
-func (w *world) testNodePort(t *testing.T, sites map[*cluster.Cluster]site) {
-	pairs := map[*cluster.Cluster]*cluster.Cluster{w.clusters[0]: w.clusters[1], w.clusters[1]: w.clusters[0]}
+func (tb *testbed) testNodePort(t *testing.T, sites map[*cluster.Cluster]workloads) {
+	pairs := map[*cluster.Cluster]*cluster.Cluster{tb.clusters[0]: tb.clusters[1], tb.clusters[1]: tb.clusters[0]}
 	for here, there := range pairs {
-		manifests := fmt.Sprintf(away, nodePort)
-		for i, a := range w.addresses(t, there, "pod", "echo-1", "{.status.podIPs[*].ip}") {
+		manifests := fmt.Sprintf(nodePortManifest, nodePort)
+		for i, a := range tb.addresses(t, there, "pod", "echo-1", "{.status.podIPs[*].ip}") {
 			family := map[bool]string{false: "IPv4", true: "IPv6"}[a.Is6()]
-			manifests += fmt.Sprintf(awaySlice, i, family, a)
+			manifests += fmt.Sprintf(remoteSliceManifest, i, family, a)
 		}
-		require.NoError(t, here.Apply(within(t, patience), manifests))
+		require.NoError(t, here.Apply(within(t, timeout), manifests))
 		var urls []string
 		for _, node := range here.Nodes() {
 			for _, a := range node.Addresses {
 				urls = append(urls, "http://"+netip.AddrPortFrom(a, nodePort).String()+"/")
 			}
 		}
-		for _, p := range sites[here].places {
-			w.awaitFor(t, patience/3, p.name+" is answered at each node", func(ctx context.Context) error {
+		for _, p := range sites[here].clients {
+			tb.awaitFor(t, timeout/3, p.name+" is answered at each node", func(ctx context.Context) error {
 				var errs []error
 				for _, url := range urls {
-					out, err := p.sh(ctx, "curl -sS --max-time 3 '"+url+"' 2>&1 || true")
+					out, err := p.exec(ctx, "curl -sS --max-time 3 '"+url+"' 2>&1 || true")
 					if err == nil && !strings.Contains(out, `"pod":"echo-1"`) {
 						err = errors.New(out)
 					}
@@ -70,7 +70,7 @@ func (w *world) testNodePort(t *testing.T, sites map[*cluster.Cluster]site) {
 				return errors.Join(errs...)
 			})
 		}
-		w.run(t, "kubectl", "--context", here.Name(), "delete", "service", "away")
-		w.run(t, "kubectl", "--context", here.Name(), "delete", "endpointslices", "-l", "kubernetes.io/service-name=away")
+		tb.exec(t, "kubectl", "--context", here.Name(), "delete", "service", "away")
+		tb.exec(t, "kubectl", "--context", here.Name(), "delete", "endpointslices", "-l", "kubernetes.io/service-name=away")
 	}
 }

@@ -17,38 +17,38 @@ import (
 
 // testRemoval cuts the last cluster off for good, has the first one take it out,
 // and lets it come back and join anew.
-func (w *world) testRemoval(t *testing.T, sites map[*cluster.Cluster]site) {
-	first, last := w.clusters[0], w.clusters[len(w.clusters)-1]
-	router := w.lab.Router()
-	for _, c := range w.clusters {
+func (tb *testbed) testRemoval(t *testing.T, sites map[*cluster.Cluster]workloads) {
+	first, last := tb.clusters[0], tb.clusters[len(tb.clusters)-1]
+	router := tb.lab.Router()
+	for _, c := range tb.clusters {
 		for i := range c.Options().Underlay {
 			if c != last {
-				require.NoError(t, router.Drop(within(t, patience), last.Options().Underlay[i], c.Options().Underlay[i]))
+				require.NoError(t, router.Drop(within(t, timeout), last.Options().Underlay[i], c.Options().Underlay[i]))
 			}
 		}
 	}
 	defer func() { assert.NoError(t, router.Heal(context.WithoutCancel(t.Context()))) }()
-	remove := []string{w.meshctl, "datacenter", "remove", last.Name(), "--yes", "--context", first.Name()}
-	_, err := w.lab.Exec(within(t, patience), remove...)
+	remove := []string{tb.meshctl, "datacenter", "remove", last.Name(), "--yes", "--context", first.Name()}
+	_, err := tb.lab.Exec(within(t, timeout), remove...)
 	require.Error(t, err, "it was heard just now")
-	w.run(t, append(remove, "--force")...)
-	for _, c := range w.clusters {
+	tb.exec(t, append(remove, "--force")...)
+	for _, c := range tb.clusters {
 		if c != last {
-			w.run(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+last.Name(), "--for=delete", "--timeout=60s")
-			w.await(t, "nothing leads there from "+c.Name(), func(ctx context.Context) error { return noRoutes(ctx, c, last) })
+			tb.exec(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+last.Name(), "--for=delete", "--timeout=60s")
+			tb.await(t, "nothing leads there from "+c.Name(), func(ctx context.Context) error { return requireNoRoutes(ctx, c, last) })
 		}
 	}
 
-	require.NoError(t, router.Heal(within(t, patience)))
-	w.run(t, w.meshctl, "leave", "--yes", "--force", "--context", last.Name())
-	w.run(t, w.meshctl, "join", "--context", last.Name(), "--via", first.Name())
-	for _, p := range sites[first].places {
-		w.await(t, p.name+" reaches what came back", func(ctx context.Context) error { return p.reach(ctx, sites[last].targets) })
+	require.NoError(t, router.Heal(within(t, timeout)))
+	tb.exec(t, tb.meshctl, "leave", "--yes", "--force", "--context", last.Name())
+	tb.exec(t, tb.meshctl, "join", "--context", last.Name(), "--via", first.Name())
+	for _, p := range sites[first].clients {
+		tb.await(t, p.name+" reaches what came back", func(ctx context.Context) error { return p.checkTargets(ctx, sites[last].targets) })
 	}
 }
 
-// noRoutes holds that no node of a cluster has routes of ours to pods of another.
-func noRoutes(ctx context.Context, c, other *cluster.Cluster) error {
+// requireNoRoutes holds that no node of a cluster has routes of ours to pods of another.
+func requireNoRoutes(ctx context.Context, c, other *cluster.Cluster) error {
 	var errs []error
 	for _, node := range c.Nodes() {
 		for _, pods := range other.Options().PodCIDRs {

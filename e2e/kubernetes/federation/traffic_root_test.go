@@ -19,9 +19,9 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// servers are those of one node: in a pod, and in the node's own network; a
+// serversManifest are those of one node: in a pod, and in the node's own network; a
 // service leads to the pods of all nodes.
-const servers = `
+const serversManifest = `
 apiVersion: v1
 kind: Pod
 metadata: {name: echo-%[1]d, labels: {app: echo}}
@@ -48,14 +48,14 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 `
 
-// place is where a request comes from: a pod, or a node itself.
-type place struct {
-	name string
-	in   *cluster.Cluster
-	sh   func(ctx context.Context, script string) (string, error)
-	own  []netip.Prefix // what it may be seen as
-	// names tells whether it asks the cluster's DNS.
-	names bool
+// client is where a request comes from: a pod, or a node itself.
+type client struct {
+	name    string
+	cluster *cluster.Cluster
+	exec    func(ctx context.Context, script string) (string, error)
+	sources []netip.Prefix // what it may be seen as
+	// usesDNS tells whether it asks the cluster's DNS.
+	usesDNS bool
 }
 
 // target is what a request is for.
@@ -66,38 +66,38 @@ type target struct {
 	pods []string // one of these answers
 }
 
-// site is what of one cluster takes part in the matrix.
-type site struct {
-	places  []place
+// workloads is what of one cluster takes part in the matrix.
+type workloads struct {
+	clients []client
 	targets []target
 }
 
-// serve starts servers on each node and returns them with their clients.
-func (w *world) serve(t *testing.T, c *cluster.Cluster) site {
+// startWorkloads starts servers on each node and returns them with their clients.
+func (tb *testbed) startWorkloads(t *testing.T, c *cluster.Cluster) workloads {
 	t.Helper()
 	for i, node := range c.Nodes() {
-		require.NoError(t, c.Apply(within(t, patience), fmt.Sprintf(servers, i, node.Name)))
+		require.NoError(t, c.Apply(within(t, timeout), fmt.Sprintf(serversManifest, i, node.Name)))
 	}
-	w.run(t, "kubectl", "--context", c.Name(), "wait", "pod", "-l", "app in (echo,host)", "--for=condition=Ready", "--timeout=60s")
-	var s site
+	tb.exec(t, "kubectl", "--context", c.Name(), "wait", "pod", "-l", "app in (echo,host)", "--for=condition=Ready", "--timeout=60s")
+	var s workloads
 	var pods []string
 	for i, node := range c.Nodes() {
 		pod := fmt.Sprintf("echo-%d", i)
 		pods = append(pods, pod)
-		addresses := w.addresses(t, c, "pod", pod, "{.status.podIPs[*].ip}")
-		s.places = append(s.places, podPlace(c, pod, addresses), w.nodePlace(t, c, node))
+		addresses := tb.addresses(t, c, "pod", pod, "{.status.podIPs[*].ip}")
+		s.clients = append(s.clients, podClient(c, pod, addresses), tb.nodeClient(t, c, node))
 		s.targets = append(s.targets, targets(pod, addresses, 8080, pod)...)
 		// Programs in a node's network have the node's name.
 		s.targets = append(s.targets, targets(node.Name, node.Addresses, 8081, node.Name)...)
 	}
-	s.targets = append(s.targets, targets("service", w.addresses(t, c, "service", "echo", "{.spec.clusterIPs[*]}"), 80, pods...)...)
+	s.targets = append(s.targets, targets("service", tb.addresses(t, c, "service", "echo", "{.spec.clusterIPs[*]}"), 80, pods...)...)
 	return s
 }
 
-func (w *world) addresses(t *testing.T, c *cluster.Cluster, kind, name, path string) []netip.Addr {
+func (tb *testbed) addresses(t *testing.T, c *cluster.Cluster, kind, name, path string) []netip.Addr {
 	t.Helper()
 	var addresses []netip.Addr
-	for _, text := range strings.Fields(w.run(t, "kubectl", "--context", c.Name(), "get", kind, name, "-o", "jsonpath="+path)) {
+	for _, text := range strings.Fields(tb.exec(t, "kubectl", "--context", c.Name(), "get", kind, name, "-o", "jsonpath="+path)) {
 		addr, err := netip.ParseAddr(text)
 		require.NoError(t, err)
 		addresses = append(addresses, addr)
@@ -106,27 +106,27 @@ func (w *world) addresses(t *testing.T, c *cluster.Cluster, kind, name, path str
 	return addresses
 }
 
-// podPlace is seen as itself: whatever its CNI translates elsewhere.
-func podPlace(c *cluster.Cluster, pod string, addresses []netip.Addr) place {
-	p := place{name: c.Name() + " " + pod, in: c, names: true}
-	p.sh = func(ctx context.Context, script string) (string, error) {
+// podClient is seen as itself: whatever its CNI translates elsewhere.
+func podClient(c *cluster.Cluster, pod string, addresses []netip.Addr) client {
+	p := client{name: c.Name() + " " + pod, cluster: c, usesDNS: true}
+	p.exec = func(ctx context.Context, script string) (string, error) {
 		return c.Kubectl(ctx, "exec", pod, "--", "sh", "-c", script)
 	}
 	for _, a := range addresses {
-		p.own = append(p.own, netip.PrefixFrom(a, a.BitLen()))
+		p.sources = append(p.sources, netip.PrefixFrom(a, a.BitLen()))
 	}
 	return p
 }
 
-// nodePlace is seen as an address that the node itself has on the underlay or on
+// nodeClient is seen as an address that the node itself has on the underlay or on
 // the bridge of its pods, but not inside of the tunnels.
-func (w *world) nodePlace(t *testing.T, c *cluster.Cluster, node *cluster.Node) place {
+func (tb *testbed) nodeClient(t *testing.T, c *cluster.Cluster, node *cluster.Node) client {
 	t.Helper()
-	p := place{name: node.Name, in: c}
-	p.sh = func(ctx context.Context, script string) (string, error) {
+	p := client{name: node.Name, cluster: c}
+	p.exec = func(ctx context.Context, script string) (string, error) {
 		return node.Exec(ctx, "sh", "-c", script)
 	}
-	out, err := node.Exec(within(t, patience), "ip", "-oneline", "address", "show", "scope", "global")
+	out, err := node.Exec(within(t, timeout), "ip", "-oneline", "address", "show", "scope", "global")
 	require.NoError(t, err)
 	for line := range strings.Lines(out) { // 2: eth0 inet 203.0.113.34/27 …
 		fields := strings.Fields(line)
@@ -135,7 +135,7 @@ func (w *world) nodePlace(t *testing.T, c *cluster.Cluster, node *cluster.Node) 
 		}
 		prefix, err := netip.ParsePrefix(fields[3])
 		require.NoError(t, err)
-		p.own = append(p.own, netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
+		p.sources = append(p.sources, netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
 	}
 	return p
 }
@@ -151,51 +151,51 @@ func targets(name string, addresses []netip.Addr, port uint16, pods ...string) [
 // TestClusters brings clusters up once for all promises. They differ: in the
 // first one kube-proxy works with iptables, and the CNI masquerades.
 func TestClusters(t *testing.T) {
-	w := newWorld(t, func(n int, o *cluster.Options) {
+	tb := newTestbed(t, func(n int, o *cluster.Options) {
 		if n == 0 {
 			o.ProxyMode, o.IPMasq = cluster.IPTables, true
 		}
 		*o = o.DualStack(n)
 	})
-	sites := map[*cluster.Cluster]site{}
-	for _, c := range w.clusters {
-		sites[c] = w.serve(t, c)
+	sites := map[*cluster.Cluster]workloads{}
+	for _, c := range tb.clusters {
+		sites[c] = tb.startWorkloads(t, c)
 	}
-	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { w.testTraffic(t, sites) })
-	t.Run("a node port leads elsewhere, at each node", func(t *testing.T) { w.testNodePort(t, sites) })
-	t.Run("datacenters are seen in each cluster", w.testInventory)
-	t.Run("an exported service is used by name", func(t *testing.T) { w.testServices(t, sites) })
-	t.Run("a service of two clusters fails over", func(t *testing.T) { w.testFailover(t, sites) })
-	t.Run("traffic goes on while an API server is away", func(t *testing.T) { w.testAPIServerAway(t, sites) })
-	t.Run("a rolling update loses no request", func(t *testing.T) { w.testAgentRestart(t, sites) })
-	t.Run("a cluster that is gone is taken out by another, and may come back", func(t *testing.T) { w.testRemoval(t, sites) })
-	t.Run("leaving removes what was written", w.testLeave)
-	t.Run("helm uninstall leaves nothing", w.testUninstall)
+	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { tb.testTraffic(t, sites) })
+	t.Run("a node port leads elsewhere, at each node", func(t *testing.T) { tb.testNodePort(t, sites) })
+	t.Run("datacenters are seen in each cluster", tb.testInventory)
+	t.Run("an exported service is used by name", func(t *testing.T) { tb.testServices(t, sites) })
+	t.Run("a service of two clusters fails over", func(t *testing.T) { tb.testFailover(t, sites) })
+	t.Run("traffic goes on while an API server is away", func(t *testing.T) { tb.testAPIServerAway(t, sites) })
+	t.Run("a rolling update loses no request", func(t *testing.T) { tb.testRollingUpdate(t, sites) })
+	t.Run("a cluster that is gone is taken out by another, and may come back", func(t *testing.T) { tb.testRemoval(t, sites) })
+	t.Run("leaving removes what was written", tb.testLeave)
+	t.Run("helm uninstall leaves nothing", tb.testUninstall)
 }
 
-func (w *world) testTraffic(t *testing.T, sites map[*cluster.Cluster]site) {
-	for _, from := range w.clusters {
-		for _, to := range w.clusters {
+func (tb *testbed) testTraffic(t *testing.T, sites map[*cluster.Cluster]workloads) {
+	for _, from := range tb.clusters {
+		for _, to := range tb.clusters {
 			if from == to {
 				continue
 			}
-			for _, p := range sites[from].places {
+			for _, p := range sites[from].clients {
 				t.Run(p.name+" to "+to.Name(), func(t *testing.T) {
-					w.awaitFor(t, patience/3, "all answer", func(ctx context.Context) error { return p.reach(ctx, sites[to].targets) })
+					tb.awaitFor(t, timeout/3, "all answer", func(ctx context.Context) error { return p.checkTargets(ctx, sites[to].targets) })
 				})
 			}
 		}
 	}
 }
 
-// reach holds that all targets answer, each also to a request that does not
+// checkTargets holds that all targets answer, each also to a request that does not
 // fit into one packet, and that they see who asks.
-func (p place) reach(ctx context.Context, list []target) error {
+func (p client) checkTargets(ctx context.Context, list []target) error {
 	var script strings.Builder
 	for _, to := range list {
 		fmt.Fprintf(&script, "head -c 20000 /dev/zero | curl -sS --max-time 3 --data-binary @- '%s' 2>&1 | tr '\\n' ' '; echo\n", to.url)
 	}
-	out, err := p.sh(ctx, script.String())
+	out, err := p.exec(ctx, script.String())
 	if err != nil {
 		return err
 	}
@@ -205,15 +205,15 @@ func (p place) reach(ctx context.Context, list []target) error {
 		if i >= len(lines) {
 			return fmt.Errorf("only %d answers: %s", len(lines), out)
 		}
-		if err := p.judge(to, lines[i]); err != nil {
+		if err := p.checkAnswer(to, lines[i]); err != nil {
 			errs = append(errs, fmt.Errorf("%s at %s: %w", to.name, to.url, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (p place) judge(to target, line string) error {
-	var answer seen
+func (p client) checkAnswer(to target, line string) error {
+	var answer echoAnswer
 	if err := json.Unmarshal([]byte(line), &answer); err != nil {
 		return fmt.Errorf("%w: %q", err, line)
 	}
@@ -221,22 +221,22 @@ func (p place) judge(to target, line string) error {
 		return fmt.Errorf("%s answered", answer.Pod)
 	}
 	source, err := netip.ParseAddr(answer.Source)
-	if err != nil || source.Is6() != to.v6 || !slices.ContainsFunc(p.own, func(own netip.Prefix) bool { return own.Contains(source) }) {
-		return fmt.Errorf("it saw %s, not one of %s", answer.Source, p.own)
+	if err != nil || source.Is6() != to.v6 || !slices.ContainsFunc(p.sources, func(own netip.Prefix) bool { return own.Contains(source) }) {
+		return fmt.Errorf("it saw %s, not one of %s", answer.Source, p.sources)
 	}
 	return nil
 }
 
-// served holds that these pods, and no others, answer to a number of requests:
+// checkServers holds that these pods, and no others, answer to a number of requests:
 // curl's arguments say how they are sent. "nobody" answers those that fail.
-func (p place) served(ctx context.Context, arguments string, want ...string) error {
-	out, err := p.sh(ctx, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s --max-time 3 "+arguments+" || echo '{\"pod\":\"nobody\"}'; done")
+func (p client) checkServers(ctx context.Context, arguments string, want ...string) error {
+	out, err := p.exec(ctx, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s --max-time 3 "+arguments+" || echo '{\"pod\":\"nobody\"}'; done")
 	if err != nil {
 		return err
 	}
 	var pods []string
 	for line := range strings.Lines(out) {
-		var answer seen
+		var answer echoAnswer
 		if err := json.Unmarshal([]byte(line), &answer); err != nil {
 			return fmt.Errorf("%w: %q", err, line)
 		}
@@ -249,11 +249,11 @@ func (p place) served(ctx context.Context, arguments string, want ...string) err
 	return nil
 }
 
-// load sends a request each 50 ms, until the function that it returns is
+// startRequests sends a request each 50 ms, until the function that it returns is
 // called, which returns what failed.
-func (w *world) load(t *testing.T, from place, url string) (stop func() []string) {
+func (tb *testbed) startRequests(t *testing.T, from client, url string) (stop func() []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*timeout)
 	t.Cleanup(cancel)
 	flag := fmt.Sprintf("/run/stop-%d", time.Now().UnixNano())
 	const script = "mkdir -p /run; while [ ! -e %s ]; do curl -sS -o /dev/null --max-time 2 '%s' && echo sent || echo lost at $(date +%%T); sleep 0.05; done"
@@ -262,10 +262,10 @@ func (w *world) load(t *testing.T, from place, url string) (stop func() []string
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		out, failed = from.sh(ctx, fmt.Sprintf(script, flag, url))
+		out, failed = from.exec(ctx, fmt.Sprintf(script, flag, url))
 	}()
 	return func() []string {
-		_, err := from.sh(ctx, "touch "+flag)
+		_, err := from.exec(ctx, "touch "+flag)
 		require.NoError(t, err)
 		<-done
 		require.NoError(t, failed)

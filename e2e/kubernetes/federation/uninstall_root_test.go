@@ -16,9 +16,9 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
-// traces are commands that print nothing on a node without Meshway. The two
+// traceCommands are commands that print nothing on a node without Meshway. The two
 // directories stay, empty: they are mounts of the agent's container.
-func traces() []string {
+func traceCommands() []string {
 	return []string{
 		"ip -o link | grep mesh",
 		"ip rule | grep 7117; ip -6 rule | grep 7117",
@@ -29,46 +29,46 @@ func traces() []string {
 	}
 }
 
-func (w *world) traces(ctx context.Context, t *testing.T, node *cluster.Node) string {
+func (tb *testbed) traces(ctx context.Context, t *testing.T, node *cluster.Node) string {
 	t.Helper()
-	out, err := node.Exec(ctx, "sh", "-c", "("+strings.Join(traces(), "; ")+") 2>&1 | cat")
+	out, err := node.Exec(ctx, "sh", "-c", "("+strings.Join(traceCommands(), "; ")+") 2>&1 | cat")
 	require.NoError(t, err)
 	return strings.TrimSpace(out)
 }
 
 // testUninstall uninstalls the chart on the last cluster, once it is a member
 // again, with an import from the first one, and then installs it anew.
-func (w *world) testUninstall(t *testing.T) {
-	first, last := w.clusters[0], w.clusters[len(w.clusters)-1]
-	w.run(t, w.meshctl, "join", "--context", last.Name(), "--via", first.Name())
-	w.await(t, "the import is there", func(ctx context.Context) error {
+func (tb *testbed) testUninstall(t *testing.T) {
+	first, last := tb.clusters[0], tb.clusters[len(tb.clusters)-1]
+	tb.exec(t, tb.meshctl, "join", "--context", last.Name(), "--via", first.Name())
+	tb.await(t, "the import is there", func(ctx context.Context) error {
 		out, err := last.Kubectl(ctx, "get", "serviceimports", "-A", "-o", "name")
 		if err == nil && !strings.Contains(out, "serviceimport") {
 			err = fmt.Errorf("there is %q", out)
 		}
 		return err
 	})
-	w.testDeletedAgentsLeaveNothingUndone(t, last)
+	tb.testDeletingAgentsChangesNothing(t, last)
 
-	w.run(t, "helm", "uninstall", "meshway", "--kube-context", last.Name(), "-n", namespace, "--wait")
-	w.requireNothingLeft(t, last, first)
+	tb.exec(t, "helm", "uninstall", "meshway", "--kube-context", last.Name(), "-n", namespace, "--wait")
+	tb.awaitNothingLeft(t, last, first)
 
-	require.NoError(t, w.InstallChart(within(t, patience), last))
-	require.NoError(t, w.AwaitAgent(t.Context(), last))
-	w.run(t, w.meshctl, "join", "--context", last.Name(), "--via", first.Name())
-	w.run(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=create", "--timeout=60s")
-	w.run(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=condition=Ready", "--timeout=60s")
+	require.NoError(t, tb.InstallChart(within(t, timeout), last))
+	require.NoError(t, tb.AwaitAgent(t.Context(), last))
+	tb.exec(t, tb.meshctl, "join", "--context", last.Name(), "--via", first.Name())
+	tb.exec(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=create", "--timeout=60s")
+	tb.exec(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=condition=Ready", "--timeout=60s")
 }
 
-// requireNothingLeft holds that a cluster has nothing of Meshway any more, and that
+// awaitNothingLeft holds that a cluster has nothing of Meshway any more, and that
 // another one knows.
-func (w *world) requireNothingLeft(t *testing.T, c, other *cluster.Cluster) {
+func (tb *testbed) awaitNothingLeft(t *testing.T, c, other *cluster.Cluster) {
 	t.Helper()
-	w.await(t, "nothing of Meshway is in the API", func(ctx context.Context) error { return objects(ctx, c) })
+	tb.await(t, "nothing of Meshway is in the API", func(ctx context.Context) error { return remainingObjects(ctx, c) })
 	for _, node := range c.Nodes() {
-		assert.Empty(t, w.traces(within(t, patience), t, node), node.Name)
+		assert.Empty(t, tb.traces(within(t, timeout), t, node), node.Name)
 	}
-	w.await(t, "the others know", func(ctx context.Context) error {
+	tb.await(t, "the others know", func(ctx context.Context) error {
 		out, err := other.Kubectl(ctx, "get", "datacenters", "-o", "name")
 		if err == nil && strings.Contains(out, c.Name()) {
 			err = fmt.Errorf("there is still %s", out)
@@ -77,25 +77,25 @@ func (w *world) requireNothingLeft(t *testing.T, c, other *cluster.Cluster) {
 	})
 }
 
-// testDeletedAgentsLeaveNothingUndone deletes the agents and their DaemonSet, as a
+// testDeletingAgentsChangesNothing deletes the agents and their DaemonSet, as a
 // repair may do: the datacenter stays a member, and its nodes keep their routes.
-func (w *world) testDeletedAgentsLeaveNothingUndone(t *testing.T, c *cluster.Cluster) {
-	w.run(t, "kubectl", "--context", c.Name(), "-n", namespace, "delete", "daemonset", "meshway", "--cascade=foreground")
+func (tb *testbed) testDeletingAgentsChangesNothing(t *testing.T, c *cluster.Cluster) {
+	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "delete", "daemonset", "meshway", "--cascade=foreground")
 	for _, node := range c.Nodes() {
-		found := w.traces(within(t, patience), t, node)
+		found := tb.traces(within(t, timeout), t, node)
 		assert.Contains(t, found, "proto 157", node.Name)
 		assert.Contains(t, found, "meshway", node.Name)
 	}
 	arguments, err := install.ChartArguments(t.Context(), c)
 	require.NoError(t, err)
-	w.run(t, append([]string{"helm", "upgrade"}, arguments...)...)
-	w.run(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
-	w.run(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+w.clusters[0].Name(), "--for=condition=Ready", "--timeout=60s")
+	tb.exec(t, append([]string{"helm", "upgrade"}, arguments...)...)
+	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
+	tb.exec(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+tb.clusters[0].Name(), "--for=condition=Ready", "--timeout=60s")
 }
 
-// objects is an error that names what is left in the API, besides CRDs and what
+// remainingObjects is an error that names what is left in the API, besides CRDs and what
 // users wrote.
-func objects(ctx context.Context, c *cluster.Cluster) error {
+func remainingObjects(ctx context.Context, c *cluster.Cluster) error {
 	var errs []error
 	for _, args := range [][]string{
 		{"get", "serviceimports,datacenters,meshnodes,clusterproperties", "-A"},

@@ -31,12 +31,12 @@ exec socat -u -T "$seconds" "TCP$family:$host:$2,connect-timeout=$seconds" STDOU
 // Conformance makes stand-ins for the images that the conformance suite names,
 // with what it uses of them: socat and a shell; nc, dig, nslookup, curl and a shell.
 func Conformance(ctx context.Context) ([]Image, error) {
-	socat, err := With(ctx, "socat")
+	socat, err := WithPrograms(ctx, "socat")
 	if err != nil {
 		return nil, fmt.Errorf("make image %s: %w", Socat, err)
 	}
 	// With dash, because busybox's shell would run busybox's nc and nslookup.
-	netshoot, err := With(ctx, "dash", "dig", "nslookup", "curl", "socat")
+	netshoot, err := WithPrograms(ctx, "dash", "dig", "nslookup", "curl", "socat")
 	if err != nil {
 		return nil, fmt.Errorf("make image %s: %w", Netshoot, err)
 	}

@@ -36,8 +36,8 @@ func Busybox(ctx context.Context) ([]File, error) {
 	return files, nil
 }
 
-// With is Busybox and programs of this machine, as Program has them.
-func With(ctx context.Context, names ...string) ([]File, error) {
+// WithPrograms is Busybox and programs of this machine, as Program has them.
+func WithPrograms(ctx context.Context, names ...string) ([]File, error) {
 	files, err := Busybox(ctx)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func Standard(ctx context.Context, dir, coredns string) ([]Image, error) {
 	}
 	echo := static(Echo, filepath.Join(dir, "echo"))
 	// Not busybox's wget: that of Debian's busybox-static 1.35 ends with a segmentation fault.
-	tools, err := With(ctx, "curl")
+	tools, err := WithPrograms(ctx, "curl")
 	if err != nil {
 		return nil, fmt.Errorf("make image %s: %w", Echo, err)
 	}

@@ -30,7 +30,7 @@ func (f *Federation) EnableDNS(ctx context.Context) error {
 
 // awaitZone waits for the one name that the zone always has.
 func awaitZone(ctx context.Context, c *cluster.Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return harness.Wait(ctx, "clusterset.local resolves in "+c.Name(), func(ctx context.Context) error {
 		server, err := c.Kubectl(ctx, "-n", "kube-system", "get", "service", "kube-dns", "-o", "jsonpath={.spec.clusterIP}")

@@ -19,8 +19,8 @@ import (
 // Namespace is where the chart is installed.
 const Namespace = "meshway-system"
 
-// patience is how long one step may take.
-const patience = 90 * time.Second
+// timeout is how long one step may take.
+const timeout = 90 * time.Second
 
 // Federation is some clusters with Meshway on them.
 type Federation struct {
@@ -126,7 +126,7 @@ func (f *Federation) federate(ctx context.Context) error {
 
 // AwaitAgent waits until an agent of the cluster answers meshctl.
 func (f *Federation) AwaitAgent(ctx context.Context, c *cluster.Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return harness.Wait(ctx, "the agent of "+c.Name()+" answers", func(ctx context.Context) error {
 		_, err := f.lab.Exec(ctx, f.Meshctl, "--context", c.Name(), "version")
@@ -137,7 +137,7 @@ func (f *Federation) AwaitAgent(ctx context.Context, c *cluster.Cluster) error {
 // run runs commands of the operator's, each with its own limit.
 func (f *Federation) run(ctx context.Context, commands ...[]string) error {
 	for _, argv := range commands {
-		limited, cancel := context.WithTimeout(ctx, 2*patience)
+		limited, cancel := context.WithTimeout(ctx, 2*timeout)
 		_, err := f.lab.Exec(limited, argv...)
 		cancel()
 		if err != nil {

@@ -16,8 +16,8 @@ import (
 // ShopURL is the name of the service that the README exports.
 const ShopURL = "http://web.shop.svc.clusterset.local/"
 
-// shop is a service with one server, on a given node.
-const shop = `
+// shopManifest is a service with one server, on a given node.
+const shopManifest = `
 apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: shop, labels: {app: web}}
@@ -38,7 +38,7 @@ spec:
   ports: [{name: http, port: 80, targetPort: 8080}]
 `
 
-const client = `
+const clientManifest = `
 apiVersion: v1
 kind: Pod
 metadata: {name: client, namespace: shop}
@@ -50,9 +50,9 @@ spec:
     command: [sleep, inf]
 `
 
-// OpenShop makes the namespace shop in all clusters. In the first one it gets
+// CreateShop makes the namespace shop in all clusters. In the first one it gets
 // the service web, with its server on the last node, which only routes.
-func (f *Federation) OpenShop(ctx context.Context) error {
+func (f *Federation) CreateShop(ctx context.Context) error {
 	for _, c := range f.Clusters {
 		if err := f.run(ctx, []string{"kubectl", "--context", c.Name(), "create", "namespace", "shop"}); err != nil {
 			return err
@@ -64,7 +64,7 @@ func (f *Federation) OpenShop(ctx context.Context) error {
 // StartShop starts in the first cluster what is missing of server and service.
 func (f *Federation) StartShop(ctx context.Context) error {
 	first := f.Clusters[0]
-	return first.Apply(ctx, fmt.Sprintf(shop, first.Nodes()[len(first.Nodes())-1].Name))
+	return first.Apply(ctx, fmt.Sprintf(shopManifest, first.Nodes()[len(first.Nodes())-1].Name))
 }
 
 // Export exports the service with the example to which the README refers.
@@ -80,12 +80,12 @@ func (f *Federation) Export(ctx context.Context) error {
 	return f.Clusters[0].Apply(ctx, string(text))
 }
 
-// Visit starts a pod in a cluster and waits until it uses the service by name.
-func (f *Federation) Visit(ctx context.Context, c *cluster.Cluster) error {
-	if err := c.Apply(ctx, client); err != nil {
+// AwaitShop starts a pod in a cluster and waits until it uses the service by name.
+func (f *Federation) AwaitShop(ctx context.Context, c *cluster.Cluster) error {
+	if err := c.Apply(ctx, clientManifest); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return harness.Wait(ctx, "a pod of "+c.Name()+" uses the service", func(ctx context.Context) error {
 		_, err := c.Kubectl(ctx, "-n", "shop", "exec", "client", "--", "curl", "-sS", "--max-time", "3", ShopURL)

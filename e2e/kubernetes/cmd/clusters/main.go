@@ -112,7 +112,7 @@ func (s settings) options() []cluster.Options {
 	list := make([]cluster.Options, s.clusters)
 	for i := range list {
 		list[i] = cluster.Numbered(i)
-		list[i].Nodes, list[i].IPMasq, list[i].Apart = s.nodes, s.ipMasq, s.apart
+		list[i].Nodes, list[i].IPMasq, list[i].SeparateLinks = s.nodes, s.ipMasq, s.apart
 		list[i].ProxyMode = cluster.ProxyMode(s.proxyMode)
 		if s.dualStack {
 			list[i] = list[i].DualStack(i)
@@ -127,12 +127,12 @@ func federate(ctx context.Context, lab *cluster.Lab, options []cluster.Options) 
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{f.Install, f.EnableDNS, f.OpenShop, f.Export} {
+	for _, step := range []func(context.Context) error{f.Install, f.EnableDNS, f.CreateShop, f.Export} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return f.Visit(ctx, f.Clusters[len(f.Clusters)-1])
+	return f.AwaitShop(ctx, f.Clusters[len(f.Clusters)-1])
 }
 
 // hold tells how to use the clusters, and waits.

@@ -62,7 +62,7 @@ func parse(args []string) (settings, error) {
 		return s, err
 	}
 	s.suite.args = flags.Args()
-	return s, s.suite.check()
+	return s, s.suite.findModule()
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {

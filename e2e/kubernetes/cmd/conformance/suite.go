@@ -16,9 +16,9 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// grace is how long the suite may take to end after an interrupt: its clusters
+// stopTimeout is how long the suite may take to end after an interrupt: its clusters
 // go with all that it made.
-const grace = 5 * time.Second
+const stopTimeout = 5 * time.Second
 
 // suite is the conformance suite and how to run it.
 type suite struct {
@@ -29,8 +29,8 @@ type suite struct {
 	program string   // when built
 }
 
-// check finds the suite's module in the checkout.
-func (s *suite) check() error {
+// findModule finds the suite's module in the checkout.
+func (s *suite) findModule() error {
 	if s.source == "" {
 		return errors.New("-suite is missing: give the directory of a checkout of kubernetes-sigs/mcs-api")
 	}
@@ -60,7 +60,7 @@ func (s *suite) build(ctx context.Context, dir string) error {
 // run runs the suite where all API servers are reached, in the directory of its
 // reports, because it writes them where it runs.
 func (s *suite) run(ctx context.Context, lab *cluster.Lab, contexts []string, out io.Writer) error {
-	if err := s.makeReports(); err != nil {
+	if err := s.createReportsDir(); err != nil {
 		return err
 	}
 	argv := []string{s.program, "-contexts=" + strings.Join(contexts, ","), "-ginkgo.v", "-ginkgo.no-color"}
@@ -70,7 +70,7 @@ func (s *suite) run(ctx context.Context, lab *cluster.Lab, contexts []string, ou
 	command := exec.CommandContext(ctx, lab.EnterScript(), append(argv, s.args...)...)
 	command.Dir, command.Stdout, command.Stderr = s.reports, out, os.Stderr
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = grace
+	command.WaitDelay = stopTimeout
 	err := command.Run()
 	fmt.Fprintf(out, "reports: %s/report.yaml and report.html\n", s.reports)
 	switch {
@@ -82,7 +82,7 @@ func (s *suite) run(ctx context.Context, lab *cluster.Lab, contexts []string, ou
 	return nil
 }
 
-func (s *suite) makeReports() (err error) {
+func (s *suite) createReportsDir() (err error) {
 	if s.reports == "" {
 		s.reports, err = os.MkdirTemp("", "meshway-conformance-")
 	} else if s.reports, err = filepath.Abs(s.reports); err == nil {

@@ -17,16 +17,16 @@ import (
 	"time"
 )
 
-// Front is a server between some clients and the API server of a cluster, as a load
+// APIProxy is a server between some clients and the API server of a cluster, as a load
 // balancer would be. It is on the first node, and has the API server's certificate.
-type Front struct {
+type APIProxy struct {
 	Address netip.AddrPort
 	server  *http.Server
 	serving sync.WaitGroup
 }
 
-// Front starts one. What handle makes answers all requests; next is the API server.
-func (c *Cluster) Front(port uint16, handle func(next http.Handler) http.Handler) (*Front, error) {
+// StartAPIProxy starts one. What handle makes answers all requests; next is the API server.
+func (c *Cluster) StartAPIProxy(port uint16, handle func(next http.Handler) http.Handler) (*APIProxy, error) {
 	certificate, err := tls.X509KeyPair(c.certificates.server, c.certificates.serverKey)
 	if err != nil {
 		return nil, fmt.Errorf("read certificate of the API server: %w", err)
@@ -45,7 +45,7 @@ func (c *Cluster) Front(port uint16, handle func(next http.Handler) http.Handler
 		FlushInterval: -1, // watches
 		ErrorLog:      log.New(c.lab.progress, c.Name()+" front ", 0),
 	}
-	f := &Front{
+	f := &APIProxy{
 		Address: netip.AddrPortFrom(c.nodes[0].Addresses[0], port),
 		server: &http.Server{
 			Handler: handle(proxy), ReadHeaderTimeout: time.Minute, ErrorLog: proxy.ErrorLog,
@@ -69,7 +69,7 @@ func (c *Cluster) Front(port uint16, handle func(next http.Handler) http.Handler
 }
 
 // Close breaks all connections.
-func (f *Front) Close() error {
+func (f *APIProxy) Close() error {
 	defer f.serving.Wait()
 	return f.server.Close()
 }

@@ -24,26 +24,26 @@ import (
 // their own cluster only. Node 2 reaches the gateway through a tunnel then. In
 // the second cluster no Node says which pods are on it.
 func TestNodesOnOtherLinks(t *testing.T) {
-	w := newWorld(t, func(n int, o *cluster.Options) {
+	tb := newTestbed(t, func(n int, o *cluster.Options) {
 		o.IPMasq = n == 0
-		o.Apart = true
+		o.SeparateLinks = true
 		o.OwnIPAM = n == 1
 		*o = o.DualStack(n)
 	})
-	sites := map[*cluster.Cluster]site{}
-	for _, c := range w.clusters {
-		sites[c] = w.serve(t, c)
+	sites := map[*cluster.Cluster]workloads{}
+	for _, c := range tb.clusters {
+		sites[c] = tb.startWorkloads(t, c)
 	}
-	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { w.testTraffic(t, sites) })
-	t.Run("nodes tell how they reach the gateway", w.testMeshNodes)
-	t.Run("a node may not speak for another", w.testForeignMeshNode)
-	t.Run("a node says which way it takes", w.testAskNode)
+	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { tb.testTraffic(t, sites) })
+	t.Run("nodes tell how they reach the gateway", tb.testMeshNodes)
+	t.Run("a node may not speak for another", tb.testForeignMeshNode)
+	t.Run("a node says which way it takes", tb.testNodeStatus)
 }
 
-func (w *world) testMeshNodes(t *testing.T) {
-	for _, c := range w.clusters {
+func (tb *testbed) testMeshNodes(t *testing.T) {
+	for _, c := range tb.clusters {
 		name := c.Nodes()[1].Name
-		w.await(t, name+" has a MeshNode", func(ctx context.Context) error {
+		tb.await(t, name+" has a MeshNode", func(ctx context.Context) error {
 			out, err := c.Kubectl(ctx, "get", "meshnode", name, "-o", "jsonpath={.spec.tunnels[*]} {.metadata.ownerReferences[*].name} {.spec.podCIDRs[*]}")
 			want := c.Nodes()[0].Name + " " + name
 			if c.Options().OwnIPAM {
@@ -54,26 +54,26 @@ func (w *world) testMeshNodes(t *testing.T) {
 			}
 			return err
 		})
-		out := w.run(t, "kubectl", "--context", c.Name(), "get", "meshnodes", "-o", "name")
+		out := tb.exec(t, "kubectl", "--context", c.Name(), "get", "meshnodes", "-o", "name")
 		assert.Equal(t, "meshnode.meshway.io/"+name, strings.TrimSpace(out), "a gateway has none")
 	}
 }
 
-func (w *world) testAskNode(t *testing.T) {
-	here, there := w.clusters[0], w.clusters[1]
+func (tb *testbed) testNodeStatus(t *testing.T) {
+	here, there := tb.clusters[0], tb.clusters[1]
 	node, gateway := here.Nodes()[1].Name, here.Nodes()[0].Name
 	ask := func(args ...string) string {
-		return w.run(t, append([]string{w.meshctl, "--context", here.Name(), "--node", node}, args...)...)
+		return tb.exec(t, append([]string{tb.meshctl, "--context", here.Name(), "--node", node}, args...)...)
 	}
 	assert.Contains(t, ask("status"), here.Name()+"/"+gateway+"  tunnel mesh0")
-	for _, address := range w.addresses(t, there, "pod", "echo-0", "{.status.podIPs[*].ip}") {
+	for _, address := range tb.addresses(t, there, "pod", "echo-0", "{.status.podIPs[*].ip}") {
 		assert.Contains(t, ask("routes", address.String()), "packets to it go through mesh0 to "+here.Name()+"/"+gateway)
 	}
 }
 
 // testForeignMeshNode acts with the rights of the agent on node 2.
-func (w *world) testForeignMeshNode(t *testing.T) {
-	c := w.clusters[0]
+func (tb *testbed) testForeignMeshNode(t *testing.T) {
+	c := tb.clusters[0]
 	config := c.REST()
 	config.Impersonate = rest.ImpersonationConfig{
 		UserName: "system:serviceaccount:" + namespace + ":meshway",
@@ -83,18 +83,18 @@ func (w *world) testForeignMeshNode(t *testing.T) {
 	agent, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
 	nodes := agent.Resource(schema.GroupVersionResource{Group: "meshway.io", Version: "v1alpha1", Resource: "meshnodes"})
-	own, err := nodes.List(within(t, patience), metav1.ListOptions{})
+	own, err := nodes.List(within(t, timeout), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, own.Items, 1)
 	foreign := own.Items[0].DeepCopy()
 	foreign.SetName(c.Nodes()[0].Name)
 	foreign.SetResourceVersion("")
 	foreign.SetUID("")
-	_, err = nodes.Create(within(t, patience), foreign, metav1.CreateOptions{})
+	_, err = nodes.Create(within(t, timeout), foreign, metav1.CreateOptions{})
 	assert.True(t, apierrors.IsForbidden(err), "%v", err)
 	assert.ErrorContains(t, err, "may not write the MeshNode of another node")
 	orphan := own.Items[0].DeepCopy()
 	orphan.SetOwnerReferences(nil)
-	_, err = nodes.Update(within(t, patience), orphan, metav1.UpdateOptions{})
+	_, err = nodes.Update(within(t, timeout), orphan, metav1.UpdateOptions{})
 	assert.True(t, apierrors.IsInvalid(err), "%v", err)
 }

@@ -22,8 +22,8 @@ import (
 
 const victimArgument = "victim"
 
-// remains is what a lab could leave on the machine, by kind.
-func remains(lab string) map[string][]string {
+// leftovers is what a lab could leave on the machine, by kind.
+func leftovers(lab string) map[string][]string {
 	found := map[string][]string{}
 	add := func(kind, what string) { found[kind] = append(found[kind], what) }
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -51,8 +51,8 @@ func remains(lab string) map[string][]string {
 	return found
 }
 
-// machine is what programs of Kubernetes would write outside of a node.
-func machine(t *testing.T) map[string][]string {
+// machineState is what programs of Kubernetes would write outside of a node.
+func machineState(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
 	for _, pattern := range []string{
@@ -73,23 +73,23 @@ func machine(t *testing.T) map[string][]string {
 }
 
 func TestNothingRemainsAfterClose(t *testing.T) {
-	before := machine(t)
+	before := machineState(t)
 	base := t.TempDir()
 	lab, err := cluster.NewLab(t.Context(), base, t.Output())
 	require.NoError(t, err)
 	id := filepath.Base(lab.Dir())
 	deploy(t, newCluster(t, lab, cluster.Numbered(0)))
-	assert.NotEmpty(t, remains(id), "the test knows what to look for")
+	assert.NotEmpty(t, leftovers(id), "the test knows what to look for")
 
 	require.NoError(t, lab.Close())
-	assert.Empty(t, remains(id))
+	assert.Empty(t, leftovers(id))
 	assert.NoDirExists(t, lab.Dir())
-	assert.Equal(t, before, machine(t))
+	assert.Equal(t, before, machineState(t))
 }
 
-// victim is a program with a cluster that is killed: its argument is where the
+// runVictim is a program with a cluster that is killed: its argument is where the
 // lab is to be, in the environment because the arguments are the harness's.
-func victim() int {
+func runVictim() int {
 	lab, err := cluster.NewLab(context.Background(), os.Getenv("VICTIM_BASE"), nil)
 	if err == nil {
 		options := cluster.Numbered(0)
@@ -117,14 +117,14 @@ func TestNothingRunsAfterTheProgramWasKilled(t *testing.T) {
 	require.NoError(t, err)
 	id := strings.TrimSpace(line)
 	require.Contains(t, id, "meshway-lab-")
-	require.Contains(t, remains(id), "process")
+	require.Contains(t, leftovers(id), "process")
 
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	require.NoError(t, harness.Wait(ctx, "no process is left", func(context.Context) error {
-		if processes := remains(id)["process"]; len(processes) > 0 {
+		if processes := leftovers(id)["process"]; len(processes) > 0 {
 			return fmt.Errorf("%d processes: %s", len(processes), processes[0])
 		}
 		return nil
@@ -134,6 +134,6 @@ func TestNothingRunsAfterTheProgramWasKilled(t *testing.T) {
 	lab, err := cluster.NewLab(t.Context(), base, t.Output())
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, lab.Close()) }()
-	assert.Empty(t, remains(id))
+	assert.Empty(t, leftovers(id))
 	assert.NoDirExists(t, filepath.Join(base, id))
 }

@@ -20,7 +20,7 @@ import (
 
 const (
 	namespace = install.Namespace
-	patience  = 90 * time.Second
+	timeout   = 90 * time.Second
 )
 
 func TestMain(m *testing.M) {
@@ -32,25 +32,25 @@ func TestMain(m *testing.M) {
 // error of ip's.
 const showRoutes = "ip -4 route show table 7117 2>/dev/null; ip -6 route show table 7117 2>/dev/null; ip nexthop show proto 157"
 
-// world is some clusters with Meshway on them.
-type world struct {
+// testbed is some clusters with Meshway on them.
+type testbed struct {
 	*install.Federation
 	lab      *cluster.Lab
 	clusters []*cluster.Cluster
 	meshctl  string
 }
 
-// newWorld brings clusters up, installs the chart and federates them. Node 1
+// newTestbed brings clusters up, installs the chart and federates them. Node 1
 // of each is the gateway, node 2 only routes.
-func newWorld(t *testing.T, change ...func(n int, o *cluster.Options)) *world {
+func newTestbed(t *testing.T, change ...func(n int, o *cluster.Options)) *testbed {
 	t.Helper()
-	w := newClusters(t, number(t), change...)
-	require.NoError(t, w.Install(within(t, 5*time.Minute)))
-	return w
+	tb := newClusters(t, clusterCount(t), change...)
+	require.NoError(t, tb.Install(within(t, 5*time.Minute)))
+	return tb
 }
 
 // newClusters brings clusters up that have nothing of Meshway but its image.
-func newClusters(t *testing.T, number int, change ...func(n int, o *cluster.Options)) *world {
+func newClusters(t *testing.T, number int, change ...func(n int, o *cluster.Options)) *testbed {
 	t.Helper()
 	lab, err := cluster.NewLab(t.Context(), t.TempDir(), t.Output())
 	require.NoError(t, err, "this test needs root")
@@ -64,17 +64,17 @@ func newClusters(t *testing.T, number int, change ...func(n int, o *cluster.Opti
 	}
 	f, err := install.Clusters(within(t, 5*time.Minute), lab, t.TempDir(), options...)
 	require.NoError(t, err)
-	w := &world{Federation: f, lab: lab, clusters: f.Clusters, meshctl: f.Meshctl}
+	tb := &testbed{Federation: f, lab: lab, clusters: f.Clusters, meshctl: f.Meshctl}
 	t.Cleanup(func() {
 		if t.Failed() {
-			w.explain(t)
+			tb.logState(t)
 		}
 	})
-	return w
+	return tb
 }
 
-// number is how many clusters there are: two, or as many as CLUSTERS says.
-func number(t *testing.T) int {
+// clusterCount is how many clusters there are: two, or as many as CLUSTERS says.
+func clusterCount(t *testing.T) int {
 	text := os.Getenv("CLUSTERS")
 	if text == "" {
 		return 2
@@ -85,36 +85,36 @@ func number(t *testing.T) int {
 	return n
 }
 
-// run runs a command of the operator's.
-func (w *world) run(t *testing.T, argv ...string) string {
+// exec runs a command of the operator's.
+func (tb *testbed) exec(t *testing.T, argv ...string) string {
 	t.Helper()
-	out, err := w.lab.Exec(within(t, 2*patience), argv...)
+	out, err := tb.lab.Exec(within(t, 2*timeout), argv...)
 	require.NoError(t, err, "%s", argv)
 	return out
 }
 
-func (w *world) await(t *testing.T, what string, condition func(context.Context) error) {
+func (tb *testbed) await(t *testing.T, what string, condition func(context.Context) error) {
 	t.Helper()
-	w.awaitFor(t, patience, what, condition)
+	tb.awaitFor(t, timeout, what, condition)
 }
 
-func (w *world) awaitFor(t *testing.T, limit time.Duration, what string, condition func(context.Context) error) {
+func (tb *testbed) awaitFor(t *testing.T, limit time.Duration, what string, condition func(context.Context) error) {
 	t.Helper()
 	require.NoError(t, harness.Wait(within(t, limit), what, condition))
 }
 
-// explain prints what the agents say.
-func (w *world) explain(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// logState prints what the agents say.
+func (tb *testbed) logState(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	for _, c := range w.clusters {
+	for _, c := range tb.clusters {
 		for _, argv := range [][]string{
 			{"kubectl", "--context", c.Name(), "get", "pods", "-A", "-o", "wide"},
 			{"kubectl", "--context", c.Name(), "-n", namespace, "logs", "-l", "app.kubernetes.io/component=agent", "--tail=40", "--prefix"},
 			{"kubectl", "--context", c.Name(), "get", "datacenters", "-o", "wide"},
-			{w.meshctl, "--context", c.Name(), "status"},
+			{tb.meshctl, "--context", c.Name(), "status"},
 		} {
-			out, err := w.lab.Exec(ctx, argv...)
+			out, err := tb.lab.Exec(ctx, argv...)
 			t.Logf("%s (%v)\n%s", argv, err, out)
 		}
 		for _, node := range c.Nodes() {
@@ -124,8 +124,8 @@ func (w *world) explain(t *testing.T) {
 	}
 }
 
-// seen is what the echo server answers.
-type seen struct {
+// echoAnswer is what the echo server answers.
+type echoAnswer struct {
 	Pod    string `json:"pod"`
 	Source string `json:"source"`
 }
