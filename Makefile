@@ -28,6 +28,10 @@ demo: build ## run a federation of three datacenters (root; once=1: stop after t
 .PHONY: test
 test: vet test-unit test-root test-kernel ## run all tests that this machine can run (root)
 
+.PHONY: check
+check: vet lint ## run vet, lint and the unit tests without the race detector: about two minutes
+	go test -timeout $(TEST_TIMEOUT) ./...
+
 .PHONY: vet
 vet: ## run go vet, including tests with build tags
 	go vet ./...

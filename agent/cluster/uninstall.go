@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/notify"
 )
 
 const (
@@ -35,17 +36,7 @@ var errUninstalled = errors.New("the chart is being uninstalled")
 // awaitUninstallation waits until the chart is being uninstalled. It returns
 // false if ctx ends before.
 func awaitUninstallation(ctx context.Context, u Uninstallation) bool {
-	for {
-		changed := u.Changed()
-		if u.Current() {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-changed:
-		}
-	}
+	return notify.LoopUntil(ctx, 0, func(context.Context) bool { return u.Current() }, u.Changed)
 }
 
 // leave removes the datacenter from its federation, if it is in one.

@@ -208,16 +208,14 @@ func (g *Gateway) wait(p *pass) time.Duration {
 // catchUp waits until the local copy has everything that the leader had after
 // this start. Before, a peer that it lacks may only be newer than it.
 func (g *Gateway) catchUp(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	notify.Loop(ctx, func(ctx context.Context) time.Duration {
-		if _, _, err := g.cfg.Catalog.Read(ctx, consensus.LeaseRead); err == nil {
-			g.synced.Store(true)
-			g.wake.Notify()
-			cancel()
-		}
-		return retryInterval
+	caughtUp := notify.LoopUntil(ctx, retryInterval, func(ctx context.Context) bool {
+		_, _, err := g.cfg.Catalog.Read(ctx, consensus.LeaseRead)
+		return err == nil
 	})
+	if caughtUp {
+		g.synced.Store(true)
+		g.wake.Notify()
+	}
 }
 
 // countActivity reads the counters of the tunnels while a session is overdue,

@@ -24,7 +24,7 @@ import (
 	"github.com/meshway/meshway/tunnel/tunneltest"
 )
 
-// cluster is what a node sees: its host, and what the API tells.
+// cluster is the environment of a node: its host and the inventory of its cluster.
 type cluster struct {
 	inventory plan.Inventory
 	next      chan struct{}
@@ -33,13 +33,13 @@ type cluster struct {
 func (c *cluster) Current() (plan.Inventory, bool) { return c.inventory, true }
 func (c *cluster) Changed() <-chan struct{}        { return c.next }
 
-// tell replaces the inventory while nobody reads it.
-func (c *cluster) tell(change func(*plan.Inventory)) {
+// update changes the inventory while the node is idle.
+func (c *cluster) update(change func(*plan.Inventory)) {
 	synctest.Wait()
 	change(&c.inventory)
-	told := c.next
+	changed := c.next
 	c.next = make(chan struct{})
-	close(told)
+	close(changed)
 	synctest.Wait()
 }
 
@@ -103,7 +103,7 @@ func simulateNode(t *testing.T, f func(t *testing.T, w *nodeWorld)) {
 	})
 }
 
-// group are the legs to west.
+// group returns the nexthops to west.
 func (w *nodeWorld) group(t *testing.T) []uint32 {
 	t.Helper()
 	o, err := w.kernel.Observe(t.Context(), 7117)
@@ -127,7 +127,7 @@ func tunnelNames(t *testing.T, w *nodeWorld) []string {
 	return names
 }
 
-func TestNodeLeavesAGatewayThatDiesWithinASecond(t *testing.T) {
+func TestNodeStopsUsingAFailedGatewayWithinASecond(t *testing.T) {
 	near, far := routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)
 	simulateNode(t, func(t *testing.T, w *nodeWorld) {
 		time.Sleep(time.Second)
@@ -146,29 +146,29 @@ func TestNodeLeavesAGatewayThatDiesWithinASecond(t *testing.T) {
 		assert.Equal(t, []uint32{far}, w.group(t))
 		w.network.SetHost(sessions["mesh1"], false)
 		time.Sleep(10 * time.Second)
-		assert.Equal(t, []uint32{near, far}, w.group(t), "the last ones stay")
+		assert.Equal(t, []uint32{near, far}, w.group(t), "the last nexthops stay")
 		w.network.SetHost(nearGateway, true)
 		time.Sleep(1500 * time.Millisecond)
 		assert.Equal(t, []uint32{near}, w.group(t))
 	})
 }
 
-func TestNodeMakesTunnelsOnlyWhereItHasTo(t *testing.T) {
+func TestNodeTunnelsOnlyToGatewaysOnOtherLinks(t *testing.T) {
 	simulateNode(t, func(t *testing.T, w *nodeWorld) {
 		assert.Contains(t, tunnelNames(t, w), "mesh1")
 		assert.NotContains(t, tunnelNames(t, w), "mesh0")
-		ways, known := w.node.Paths()
+		paths, known := w.node.Paths()
 		require.True(t, known)
-		assert.Equal(t, []plan.Path{{Gateway: "a", Device: "eth0"}, {Gateway: "b", Device: "mesh1", Tunnel: true}}, ways)
+		assert.Equal(t, []plan.Path{{Gateway: "a", Device: "eth0"}, {Gateway: "b", Device: "mesh1", Tunnel: true}}, paths)
 		assert.Len(t, w.node.Status().Tunnels, 1)
 
-		w.tell(func(i *plan.Inventory) { i.Gateways = i.Gateways[:1] })
-		assert.NotContains(t, tunnelNames(t, w), "mesh1", "gone with the gateway")
+		w.update(func(i *plan.Inventory) { i.Gateways = i.Gateways[:1] })
+		assert.NotContains(t, tunnelNames(t, w), "mesh1", "removed with the gateway")
 		assert.False(t, strings.Contains(w.kernel.String(), "mesh1 protocol"), w.kernel.String())
 	})
 }
 
-func TestNodeTellsItsGatewaysAndWhichOneAPacketTakes(t *testing.T) {
+func TestNodeReportsItsGatewaysAndThePathOfAPacket(t *testing.T) {
 	simulateNode(t, func(t *testing.T, w *nodeWorld) {
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, []status.Path{
@@ -186,7 +186,7 @@ func TestNodeTellsItsGatewaysAndWhichOneAPacketTakes(t *testing.T) {
 			assert.Equal(t, "installed", r.State, r.Prefix)
 			assert.NotEmpty(t, r.Via[0].Gateway, r.Prefix)
 		}
-		w.cluster.tell(func(i *plan.Inventory) { i.Gateways = nil })
+		w.cluster.update(func(i *plan.Inventory) { i.Gateways = nil })
 		report, err = w.node.Routes(t.Context(), netip.MustParseAddr("10.2.0.1"))
 		require.NoError(t, err)
 		assert.Contains(t, report.Destination.Verdict, "no gateway of this datacenter can be reached")

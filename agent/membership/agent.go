@@ -20,8 +20,8 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Config configures an Agent. Fields are required unless a comment says what
-// nil means.
+// Config configures an Agent. Fields are required unless their comment defines
+// nil.
 type Config struct {
 	File        config.Config
 	Key         tunnel.PrivateKey

@@ -16,7 +16,7 @@ const (
 	// arrives late is used soon.
 	retryInterval, maxRetryInterval = time.Second, 10 * time.Second
 	// silenceGrace is how long a gateway has no leader, or no tunnel, before it
-	// asks whether it was removed.
+	// checks whether it was removed.
 	silenceGrace = 15 * time.Second
 	// removalCheckInterval is the time between two such requests.
 	removalCheckInterval = time.Minute
@@ -33,7 +33,7 @@ const (
 	doEnrol        action = "enrol"           // the datacenter is a member, this gateway is not
 	doJoin         action = "join"            // by the configured token
 	doDismantle    action = "dismantle"       // the datacenter has left
-	doConfirm      action = "confirm listing" // ask the federation whether it still lists this gateway; if not, enrol again
+	doConfirm      action = "confirm listing" // check whether the catalog of the federation still lists this gateway; if not, enrol again
 	doPublishState action = "publish state"   // write the catalog's content to the shared state
 )
 
@@ -76,7 +76,7 @@ type history struct {
 // decision is what to do in a situation.
 type decision struct {
 	action       action
-	checkRemoval bool     // ask other datacenters whether this one was removed
+	checkRemoval bool     // check with other datacenters whether this one was removed
 	connected    bool     // a member has a leader and a tunnel: it was not removed
 	absent       []string // gateways to remove from the catalog, if another reading confirms it
 }
@@ -135,7 +135,7 @@ func decideInside(h history, s situation) (action, history) {
 	case s.shared.LockedByOther(s.gateway, s.now):
 		return doNothing, h // that gateway may be leaving for the datacenter, and so for this gateway
 	}
-	// A gateway that was removed receives nothing any longer, so it asks after
+	// A gateway that was removed no longer receives anything, so it checks after
 	// it had no leader for a while.
 	if m.leader && (m.listed || !m.datacenterListed) {
 		h.leaderlessSince = time.Time{}
@@ -151,8 +151,8 @@ func decideInside(h history, s situation) (action, history) {
 	return doPublishState, h
 }
 
-// decideRemovalCheck decides whether a member asks other datacenters if its own
-// was removed: after it was cut off for a while, and then at an interval.
+// decideRemovalCheck decides whether a member checks with other datacenters if
+// its own was removed: after it was cut off for a while, and then at an interval.
 func decideRemovalCheck(h history, s situation) (check, connected bool, after history) {
 	if !s.member.cutOff {
 		h.cutOffSince = time.Time{}

@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -211,18 +212,14 @@ func (m *Member) leave(ctx context.Context) error {
 // transferred its leadership. A follower has nothing to transfer: the leader
 // removes its vote.
 func (m *Member) handOver(ctx context.Context) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		if s := m.node.Status(); len(s.Peers) < 2 || s.Role != "leader" {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("hand over the catalog: %w", ctx.Err())
-		case <-tick.C:
-		}
+	done := notify.LoopUntil(ctx, pollInterval, func(context.Context) bool {
+		s := m.node.Status()
+		return len(s.Peers) < 2 || s.Role != "leader"
+	})
+	if !done {
+		return fmt.Errorf("hand over the catalog: %w", ctx.Err())
 	}
+	return nil
 }
 
 // TransferLeader transfers the leadership to another gateway; empty: the leader

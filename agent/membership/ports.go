@@ -24,7 +24,7 @@ type JoinRequest struct {
 // Siblings keeps the shared state of the gateways of this datacenter, and lists
 // the hosts that are to be gateways.
 type Siblings interface {
-	// Current returns the newest content, or an error that says why there is none.
+	// Current returns the newest content, or the reason why there is none.
 	Current() (identity.SharedState, error)
 	// Changed returns a channel that is closed at the next change of Current or
 	// Gateways.

@@ -70,8 +70,8 @@ func (a *Agent) suggestDatacenter(refusal *catalog.Refusal, name catalog.Datacen
 	return &better
 }
 
-// checkRemoval asks whether this datacenter was removed while it was cut off: a
-// datacenter that was removed is not notified. It changes only the status: to
+// checkRemoval checks with other datacenters whether this one was removed while
+// it was cut off: a datacenter that was removed is not notified. It changes only the status: to
 // forget a membership is left to an operator.
 func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) {
 	if d.connected {

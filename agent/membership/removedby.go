@@ -18,8 +18,8 @@ const (
 	removalRequests = 8
 )
 
-// removedBy asks gateways of other datacenters whether this one was removed from
-// the catalog, and returns one that reports so; empty: none does. A report
+// removedBy requests from gateways of other datacenters whether this one was
+// removed from the catalog, and returns one that reports so; empty: none does. A report
 // counts only from a catalog that is as far as ours: one that is behind may not
 // have this datacenter yet.
 func (m *Member) removedBy(ctx context.Context) catalog.GatewayID {

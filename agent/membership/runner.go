@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/status"
@@ -171,16 +172,12 @@ const pollInterval = 50 * time.Millisecond
 
 // await returns when the running membership meets the condition.
 func (r *runner) await(ctx context.Context, condition func(*running) bool) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		if m := r.current(); m != nil && condition(m) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
+	met := notify.LoopUntil(ctx, pollInterval, func(context.Context) bool {
+		m := r.current()
+		return m != nil && condition(m)
+	})
+	if !met {
+		return ctx.Err()
 	}
+	return nil
 }

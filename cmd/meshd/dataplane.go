@@ -16,15 +16,16 @@ import (
 	"github.com/meshway/meshway/tunnel/userspace"
 )
 
-// procSysVariable names the environment variable that tells where a container
-// has the host's /proc/sys.
+// procSysVariable is the environment variable with the path of the host's
+// /proc/sys in a container.
 const procSysVariable = "MESHWAY_PROC_SYS"
 
-// lanesVariable names the environment variable that tells where a container
-// asks for interfaces of the userspace data plane (meshd lanes).
+// lanesVariable is the environment variable with the directory in which a
+// container requests interfaces of the userspace data plane (meshd lanes).
 const lanesVariable = "MESHWAY_LANES"
 
-// newRoutes is the part of the data plane that every host has.
+// newRoutes returns the routes of the kernel, the part of the data plane that
+// every host has.
 func newRoutes(cfg config.Config) *kernel.Kernel {
 	return kernel.New(kernel.Options{
 		DevicePrefix: cfg.WireGuard.Interface,
@@ -33,14 +34,14 @@ func newRoutes(cfg config.Config) *kernel.Kernel {
 	})
 }
 
-// dataplaneToRemove is for cleaning up: interfaces of every kind go, also when the
-// configured kind cannot be made here.
+// dataplaneToRemove returns the data plane for a clean-up, which removes
+// interfaces of every kind, even if the configured kind is not supported here.
 func dataplaneToRemove(ctx context.Context, cfg config.Config, log *slog.Logger) (dataplane.Kernel, error) {
 	cfg.WireGuard.Dataplane = "auto"
 	return newDataplane(ctx, cfg, newRoutes(cfg), log)
 }
 
-// newDataplane chooses the adapters; it changes nothing.
+// newDataplane selects the adapters. It changes nothing.
 func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel, log *slog.Logger) (dataplane.Kernel, error) {
 	inKernel := wgkernel.New()
 	var inProcess device.Backend = userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
@@ -56,6 +57,6 @@ func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel,
 	default:
 		devices.Backend, devices.Removers = inKernel, []device.Backend{inProcess}
 	}
-	log.Info("data plane chosen", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
+	log.Info("selected the data plane", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
 	return dataplane.Kernel{Tunnels: device.New(devices), Routes: routes, Firewall: nft.New()}, nil
 }

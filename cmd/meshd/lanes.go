@@ -9,7 +9,7 @@ import (
 	"github.com/meshway/meshway/tunnel/userspace"
 )
 
-// lanesCommand is the userspace data plane of a node on which the agent runs
+// lanesCommand runs the userspace data plane of a node on which the agent runs
 // in a container.
 func lanesCommand() *cobra.Command {
 	var supervisor userspace.Supervisor
@@ -17,9 +17,9 @@ func lanesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lanes --dir DIRECTORY",
 		Short: "run the userspace data plane of a node whose agent is in another container",
-		Long: `lanes runs one "meshd wireguard" for each interface that the agent asks for
-in a directory that both see (the agent has it in MESHWAY_LANES). It is in a
-container of its own, so that an agent's restart or upgrade loses no packet.`,
+		Long: `lanes runs one "meshd wireguard" for each interface that the agent requests
+in a directory that both share (MESHWAY_LANES of the agent). It runs in a
+container of its own, so that a restart or upgrade of the agent loses no packet.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd.ErrOrStderr(), config.Log{Level: level})

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock makes sure that one meshd uses the data directory. The lock goes with
-// the process, however it ends.
+// lock acquires the data directory, which one meshd can use at a time. The
+// kernel releases the lock when the process ends.
 func lock(dir string) (unlock func(), err error) {
 	path := filepath.Join(dir, "lock")
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ const (
 	root   = "../.."
 )
 
-// pkg is what go list tells of a package; paths in the module are without it.
+// pkg is the output of go list for a package; paths in the module are relative to it.
 type pkg struct {
 	ImportPath string
 	Doc        string
@@ -84,7 +85,7 @@ func TestImportDirections(t *testing.T) {
 		}
 	})
 
-	t.Run("pure packages do no I/O and toss no coins", func(t *testing.T) {
+	t.Run("pure packages do no I/O and use no randomness", func(t *testing.T) {
 		io := []string{"os", "os/exec", "net", "net/http", "syscall", "math/rand", "math/rand/v2"}
 		for name, banned := range map[string][]string{
 			"consensus/catalog": append(io, "crypto/rand", "log/slog"),
@@ -154,13 +155,13 @@ func isForTests(path string) bool {
 func TestEveryPackageHasADoc(t *testing.T) {
 	for _, p := range listPackages(t) {
 		if generated := strings.HasSuffix(p.ImportPath, "pb") || strings.HasSuffix(p.ImportPath, "connect"); !generated {
-			assert.NotEmpty(t, p.Doc, "%s needs a sentence that begins a reader's day", p.ImportPath)
+			assert.NotEmpty(t, p.Doc, "%s has no package comment", p.ImportPath)
 		}
 	}
 }
 
-// TestSourceHabits checks what the compiler lets pass, also in files that
-// build tags hide from it.
+// TestSourceHabits checks what the compiler does not, also in files that build
+// tags exclude.
 func TestSourceHabits(t *testing.T) {
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -177,21 +178,41 @@ func TestSourceHabits(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, complaint := range complaints(path, file) {
-			t.Errorf("%s: %s", fset.Position(complaint.at), complaint.text)
+		for _, v := range violations(path, file) {
+			t.Errorf("%s: %s", fset.Position(v.at), v.text)
 		}
 		return nil
 	})
 	require.NoError(t, err)
 }
 
-type complaint struct {
+// TestLinksInDocumentsExist checks the relative links of all Markdown files.
+func TestLinksInDocumentsExist(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(path), found[1]))
+			assert.NoError(t, err, "%s links to it", path)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+type violation struct {
 	at   token.Pos
 	text string
 }
 
-func complaints(path string, file *ast.File) []complaint {
-	var found []complaint
+func violations(path string, file *ast.File) []violation {
+	var found []violation
 	inBubble := hasBubbles(filepath.Dir(path)) && strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, "_root_test.go")
 	pure := false
 	for _, dir := range []string{"consensus/catalog", "agent/plan", "tunnel", "routes"} {
@@ -201,16 +222,16 @@ func complaints(path string, file *ast.File) []complaint {
 		switch n := node.(type) {
 		case *ast.FuncDecl:
 			if n.Recv == nil && n.Name.Name == "init" {
-				found = append(found, complaint{n.Pos(), "nothing may happen because of an import: no init"})
+				found = append(found, violation{n.Pos(), "init runs because of an import; call a function instead"})
 			}
 		case *ast.CallExpr:
 			switch {
 			case isCall(n, "time", "Sleep") && !inBubble:
-				found = append(found, complaint{n.Pos(), "wait for a condition; time.Sleep only under testing/synctest"})
+				found = append(found, violation{n.Pos(), "wait for a condition; time.Sleep only under testing/synctest"})
 			case isCall(n, "time", "Now") && pure:
-				found = append(found, complaint{n.Pos(), "this package is pure: take the time as an argument"})
+				found = append(found, violation{n.Pos(), "this package is pure; take the time as an argument"})
 			case isCallOf(n, "Skip", "Skipf", "SkipNow") && strings.HasSuffix(path, "_test.go"):
-				found = append(found, complaint{n.Pos(), "a test that cannot run fails and says why: it is never skipped"})
+				found = append(found, violation{n.Pos(), "a test that cannot run fails with the reason; it is never skipped"})
 			}
 		}
 		return true
@@ -218,7 +239,7 @@ func complaints(path string, file *ast.File) []complaint {
 	return found
 }
 
-// hasBubbles tells whether tests of a directory run under testing/synctest,
+// hasBubbles reports whether tests of a directory run under testing/synctest,
 // where sleeping takes no time and waits for all others. Helpers may wrap it,
 // so it need not be the very file that sleeps.
 func hasBubbles(dir string) bool {
@@ -270,7 +291,7 @@ func find(t *testing.T, packages []pkg, name string) pkg {
 	return packages[at]
 }
 
-// owned tells whether a package is in the list, or below a directory of it,
+// owned reports whether a package is in the list, or below a directory of it,
 // which ends with a slash.
 func owned(owners []string, name string) bool {
 	return slices.ContainsFunc(owners, func(owner string) bool {

@@ -17,11 +17,11 @@ func recoverCommand() *cobra.Command {
 	var peers []string
 	cmd := &cobra.Command{
 		Use:   "recover --peer DATACENTER/GATEWAY ...",
-		Short: "give the catalog new voters, offline, when its quorum is lost for good",
-		Long: `recover rewrites who votes in the catalog of this gateway. Use it only when a
+		Short: "give the catalog new voters, offline, after its quorum was lost permanently",
+		Long: `recover replaces the voters in the catalog of this gateway. Use it only if a
 majority of the voters will never come back. Stop meshd on all gateways that
-remain, run recover on each of them with the same peers, and start them again. What
-was there before is copied beside it.`,
+remain, run recover on each of them with the same peers, and start them again.
+The former state is copied to a directory beside it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, err := identity.Open(dataDir)
@@ -52,12 +52,12 @@ was there before is copied beside it.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "the catalog's voters are now %v; what was there before is in %s\nstart meshd again when all gateways that remain are recovered\n", peers, backup)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "the voters of the catalog are now %v; the former state is in %s\nstart meshd again after recover has run on all gateways that remain\n", peers, backup)
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", "/var/lib/meshway", "`directory` of the catalog (dataDir)")
-	cmd.Flags().StringArrayVar(&peers, "peer", nil, "`gateway` id that votes from now on; repeat it")
+	cmd.Flags().StringArrayVar(&peers, "peer", nil, "id of a `gateway` that becomes a voter; may be repeated")
 	_ = cmd.MarkFlagRequired("peer")
 	return cmd
 }

@@ -35,7 +35,7 @@ func rootCommand() *cobra.Command {
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "print which build this is", Args: cobra.NoArgs,
+		Use: "version", Short: "print the version of this build", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info := build.Current()
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.Join([]string{"meshd", info.Version, info.Commit, info.Go}, " "))
@@ -56,7 +56,7 @@ func configCommand() *cobra.Command {
 			return err
 		},
 	}, &cobra.Command{
-		Use: "check FILE", Short: "say what is wrong with a configuration file", RunE: func(cmd *cobra.Command, args []string) error {
+		Use: "check FILE", Short: "check a configuration file", RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("meshd config check needs the path of one configuration file")
 			}

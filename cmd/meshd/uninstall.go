@@ -22,9 +22,9 @@ func uninstallCommand() *cobra.Command {
 		Long: `uninstall removes Meshway's interfaces, routes, rules, nexthops, sysctls and
 firewall table from this host, and nothing else. The agent must be stopped.
 
-A gateway that is still in a federation is refused: run meshctl leave first, so
-that the others know. --force removes it all the same. --purge also deletes the
-data directory with the keys of the datacenter.
+A gateway that is still in a federation is refused: run meshctl leave first, which
+removes it from the catalog. --force uninstalls it regardless. --purge also deletes
+the data directory with the keys of the datacenter.
 
 With --cluster it is the hook that the Helm chart runs before it is deleted: it
 waits until all agents of the cluster have left the federation and cleaned up their
@@ -38,8 +38,8 @@ nodes, and deletes what they wrote into the API.`,
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().BoolVar(&force, "force", false, "also when this gateway is still in a federation")
-	cmd.Flags().BoolVar(&cluster, "cluster", false, "instead: the whole cluster that this pod is in")
+	cmd.Flags().BoolVar(&force, "force", false, "even if this gateway is still in a federation")
+	cmd.Flags().BoolVar(&cluster, "cluster", false, "uninstall the whole cluster of this pod instead")
 	cmd.Flags().BoolVar(&purge, "purge", false, "also delete the data directory with the keys")
 	return cmd
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/meshway/meshway/tunnel/userspace"
 )
 
-// wireguardCommand is the userspace data plane in a process of its own, so
-// that an agent restart is no outage. The agent starts it.
+// wireguardCommand runs the userspace data plane in a process of its own, which
+// the agent starts, so that a restart of the agent is no outage.
 func wireguardCommand() *cobra.Command {
 	var options userspace.Options
 	var level string
 	cmd := &cobra.Command{
 		Use:   "wireguard --interface NAME",
-		Short: "run the userspace data plane of one tunnel interface (meshd run starts it by itself)",
+		Short: "run the userspace data plane of one tunnel interface (started by meshd run)",
 		Long: `wireguard runs wireguard-go on a TUN interface, for kernels without WireGuard.
 meshd run starts one such process for each tunnel interface and configures it
 through its control socket. It outlives the agent: stopping or upgrading the
