@@ -46,7 +46,7 @@ func (n *Node) Abstain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
 	own := n.cfg.ID.Datacenter()
-	for n.hasOtherDatacenters() && n.hasVotes(own) {
+	for hasOthers(n.View(), own) && hasVotes(n.Status(), own) {
 		err := n.operate(ctx, consensus.LeaderOperation{Kind: consensus.Abstain, Target: n.cfg.ID}, false)
 		if err != nil {
 			return err
@@ -58,12 +58,12 @@ func (n *Node) Abstain(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) hasOtherDatacenters() bool {
-	own := n.cfg.ID.Datacenter()
-	return slices.ContainsFunc(n.View().Gateways(), func(g catalog.Gateway) bool { return g.Datacenter != own })
+// hasOthers reports whether the catalog has gateways of other datacenters.
+func hasOthers(view *catalog.View, own catalog.DatacenterName) bool {
+	return slices.ContainsFunc(view.Gateways(), func(g catalog.Gateway) bool { return g.Datacenter != own })
 }
 
 // hasVotes reports whether a gateway of the datacenter is a voter.
-func (n *Node) hasVotes(dc catalog.DatacenterName) bool {
-	return slices.ContainsFunc(n.Status().Peers, func(p consensus.Peer) bool { return p.Voter && p.ID.Datacenter() == dc })
+func hasVotes(s consensus.Status, dc catalog.DatacenterName) bool {
+	return slices.ContainsFunc(s.Peers, func(p consensus.Peer) bool { return p.Voter && p.ID.Datacenter() == dc })
 }

@@ -231,7 +231,7 @@ func TestAConsistentReadIsNotConfirmedByNonVoters(t *testing.T) {
 		require.NotNil(t, nonvoter)
 		c.Network.Partition(ids(leader, nonvoter), ids(others(c, leader, nonvoter)...))
 		// The lease has not ended, and raft confirms.
-		require.NoError(t, leader.Node.ConfirmByRaftAlone(), "if raft counts only voters now, Node.confirmLeadership is not needed")
+		require.NoError(t, leader.Node.ConfirmByRaftAlone(), "if raft counts only voters now, leadership.confirm is not needed")
 		_, err := leader.Node.ReadIndex(context.Background(), false)
 		require.ErrorIs(t, err, consensus.ErrNotLeader)
 	})

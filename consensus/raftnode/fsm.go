@@ -16,7 +16,7 @@ import (
 //
 // It can be ahead of raft. After a start, raft applies the entries after its last
 // snapshot again as it learns from a leader that they are committed. The fsm
-// applied them when the directory was opened (see Node.replay), and skips them.
+// applied them when the directory was opened (see store.replay), and skips them.
 // So a member that starts without quorum serves its last known state, and a view
 // never goes back.
 type fsm struct {
@@ -114,6 +114,13 @@ func (f *fsm) applied() (uint64, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.index, f.changed
+}
+
+// federation returns the id of the federation in the catalog; empty: there is none
+// yet.
+func (f *fsm) federation() string {
+	federation, _ := f.state.View().Federation()
+	return federation.ID
 }
 
 // viewSnapshot writes a view, which is immutable.

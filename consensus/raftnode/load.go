@@ -14,65 +14,58 @@ func (n *Node) load() error {
 	if err := bindDirectory(n.cfg, ""); err != nil {
 		return err
 	}
-	if err := n.replay(); err != nil {
+	if err := n.store.replay(n.fsm); err != nil {
 		return err
 	}
-	return bindDirectory(n.cfg, n.federation())
-}
-
-// federation returns the id of the federation in the local copy; empty: there is
-// none yet.
-func (n *Node) federation() string {
-	f, _ := n.fsm.state.View().Federation()
-	return f.ID
+	return bindDirectory(n.cfg, n.fsm.federation())
 }
 
 // replay brings the state machine to the applied mark: the newest snapshot, then
 // the entries that are known to be committed. See fsm.
-func (n *Node) replay() error {
-	meta, err := n.store.newestSnapshot()
+func (s *store) replay(f *fsm) error {
+	meta, err := s.newestSnapshot()
 	if err != nil {
 		return err
 	}
 	var from uint64
 	if meta != nil {
 		from = meta.Index
-		if err := n.loadSnapshot(meta); err != nil {
+		if err := s.loadSnapshot(meta, f); err != nil {
 			return err
 		}
 	}
-	if err := n.store.verifyLog(from); err != nil {
+	if err := s.verifyLog(from); err != nil {
 		return err
 	}
-	mark, err := n.store.appliedMark()
+	mark, err := s.appliedMark()
 	if err != nil {
 		return err
 	}
 	for index := from + 1; index <= mark; index++ {
 		var entry raft.Log
-		if err := n.store.bolt.GetLog(index, &entry); err != nil {
+		if err := s.bolt.GetLog(index, &entry); err != nil {
 			if errors.Is(err, raft.ErrLogNotFound) { // the mark can be older than a restored snapshot
 				break
 			}
-			return corrupt(filepath.Join(n.cfg.Dir, logFile), err)
+			return corrupt(filepath.Join(s.dir, logFile), err)
 		}
 		if entry.Type != raft.LogCommand {
 			continue
 		}
-		if err, ok := n.fsm.Apply(&entry).(error); ok {
+		if err, ok := f.Apply(&entry).(error); ok {
 			return err
 		}
 	}
 	return nil
 }
 
-func (n *Node) loadSnapshot(meta *raft.SnapshotMeta) error {
-	path := filepath.Join(n.cfg.Dir, snapshotsDir, meta.ID)
-	_, source, err := n.store.snaps.Open(meta.ID)
+func (s *store) loadSnapshot(meta *raft.SnapshotMeta, f *fsm) error {
+	path := filepath.Join(s.dir, snapshotsDir, meta.ID)
+	_, source, err := s.snaps.Open(meta.ID)
 	if err != nil {
 		return corrupt(path, err)
 	}
-	if err := n.fsm.Restore(source); err != nil {
+	if err := f.Restore(source); err != nil {
 		return corrupt(path, err)
 	}
 	return nil

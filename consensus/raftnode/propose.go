@@ -29,7 +29,7 @@ func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catal
 	if err != nil {
 		return results, err
 	}
-	if n.removesSelf(cmds) {
+	if removes(cmds, n.cfg.ID) {
 		return results, nil
 	}
 	var index uint64
@@ -62,12 +62,11 @@ func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog
 	return results, nil
 }
 
-// removesSelf reports whether a command removes this member: then it is not sent
-// the log, and its local copy never has the command.
-func (n *Node) removesSelf(cmds []*catalogpb.Command) bool {
-	own := string(n.cfg.ID.Datacenter())
+// removes reports whether a command removes the member id: then it is not sent the
+// log, and its local copy never has the command.
+func removes(cmds []*catalogpb.Command, id catalog.GatewayID) bool {
 	return slices.ContainsFunc(cmds, func(c *catalogpb.Command) bool {
-		return c.GetLeave().GetDatacenter() == own || c.GetRemoveGateway().GetGateway() == string(n.cfg.ID)
+		return c.GetLeave().GetDatacenter() == string(id.Datacenter()) || c.GetRemoveGateway().GetGateway() == string(id)
 	})
 }
 

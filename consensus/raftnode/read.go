@@ -59,7 +59,7 @@ func (n *Node) awaitCurrent(ctx context.Context, lease bool) error {
 // was confirmed. What this leader acknowledged it had applied, and what earlier
 // leaders acknowledged was applied before it served (the barrier in Node.lead).
 func (n *Node) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
-	inst, lead := n.serving()
+	_, lead := n.serving()
 	if lead == nil {
 		return 0, consensus.ErrNotLeader
 	}
@@ -67,34 +67,35 @@ func (n *Node) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
 	if lease {
 		return index, nil
 	}
-	if err := n.confirmLeadership(ctx, inst, lead.term); err != nil {
+	if err := lead.confirm(ctx); err != nil {
 		return 0, err
 	}
 	return index, nil
 }
 
-// confirmLeadership waits until a quorum has acknowledged that this member leads.
+// confirm waits until a quorum has acknowledged that this member leads.
 // VerifyLeader is not enough: it counts the answers of non-voters too, so that
 // members without a vote could confirm a leader on the wrong side of a partition.
 // The answers of voters to messages that were sent after the call are therefore
 // counted here.
-func (n *Node) confirmLeadership(ctx context.Context, inst *instance, term uint64) error {
-	round := n.contacts.nextRound()
-	if err := inst.raft.VerifyLeader().Error(); err != nil {
+func (l *leadership) confirm(ctx context.Context) error {
+	contacts := l.node.contacts
+	round := contacts.nextRound()
+	if err := l.inst.raft.VerifyLeader().Error(); err != nil {
 		return notLeader(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, inst.timers.Lease)
+	ctx, cancel := context.WithTimeout(ctx, l.inst.timers.Lease)
 	defer cancel()
 	for {
-		contacts, changed := n.contacts.all()
-		if quorumAnswered(inst.servers(), n.cfg.ID, contacts, term, round) {
+		all, changed := contacts.all()
+		if quorumAnswered(l.inst.servers(), l.node.cfg.ID, all, l.term, round) {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return fmt.Errorf("%w: no quorum answers", consensus.ErrNotLeader)
-		case <-n.life.done:
+		case <-l.node.life.done:
 			return consensus.ErrClosed
 		}
 	}

@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// markInterval is how often the applied mark is written. After a crash, a
-	// member without quorum may serve a state that is older by this much.
-	markInterval = time.Second
 	// leaderRestartDelay is how much later than a follower the leader restarts
 	// raft when the timers have changed.
 	leaderRestartDelay = time.Second
@@ -33,7 +30,7 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { n.accept(ctx, incoming) })
-	wg.Go(func() { n.markApplied(ctx) })
+	wg.Go(func() { (&marker{store: n.store, fsm: n.fsm, log: n.log}).run(ctx) })
 	err := n.runInstances(ctx, incoming)
 	cancel()
 	// Accept ends only when the network is closed, and the mark is written to
@@ -128,36 +125,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// markApplied writes the applied mark soon after it changed, and when ctx ends.
-func (n *Node) markApplied(ctx context.Context) {
-	var written uint64
-	for running := true; running; {
-		index, changed := n.fsm.applied()
-		written = n.writeMark(written, index)
-		select {
-		case <-changed:
-			running = sleep(ctx, markInterval)
-		case <-ctx.Done():
-			running = false
-		}
-	}
-	index, _ := n.fsm.applied()
-	n.writeMark(written, index)
-}
-
-// writeMark writes index unless it is written already, and returns the index
-// that is written now.
-func (n *Node) writeMark(written, index uint64) uint64 {
-	if index == written {
-		return written
-	}
-	if err := n.store.setAppliedMark(index); err != nil {
-		n.log.Warn("failed to write the applied mark of the catalog", "index", index, "err", err)
-		return written
-	}
-	return index
 }
 
 // SetTimers changes the timers of a running node. It restarts raft, which keeps
