@@ -86,8 +86,12 @@ func decideOver(seconds int, s situation, holds func(decision) bool) []int {
 }
 
 func TestGatewayAsksWhetherItIsListedOnlyAfterASilence(t *testing.T) {
-	silent := situation{gateway: "a", siblings: true, shared: identity.SharedState{Membership: &identity.DatacenterMembership{FederationID: "f"}},
-		member: &memberSituation{federationID: "f", listed: true, datacenterListed: true}}
+	silent := situation{
+		gateway:  "a",
+		siblings: true,
+		shared:   identity.SharedState{Membership: &identity.DatacenterMembership{FederationID: "f"}},
+		member:   &memberSituation{federationID: "f", listed: true, datacenterListed: true},
+	}
 	confirms := func(d decision) bool { return d.action == doConfirm }
 	assert.Equal(t, []int{15, 16}, decideOver(17, silent, confirms), "a leader may just be elected")
 
