@@ -20,52 +20,52 @@ import (
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 )
 
-// timeout is how long one thing that is measured may take before it counts as
-// failed.
+// timeout is the time after which a single measurement counts as failed.
 const timeout = 60 * time.Second
 
-// Config is what is measured.
+// Config configures the measurements.
 type Config struct {
-	Exports int // rounds of each, at least 1
-	Pods    int
-	Joins   int
+	Exports int // number of measurements, at least 1
+	Pods    int // number of measurements, at least 1
+	Joins   int // number of measurements, at least 1
 
-	Services  int // that are imported when memory, idle CPU and burst are measured
-	Endpoints int // of each of them
-	Burst     int // endpoints changed at once
+	Services  int // imported services while memory, idle CPU and burst are measured
+	Endpoints int // endpoints of each of these services
+	Burst     int // endpoints that change in the burst
 	Idle      time.Duration
 
-	Only []string // of Measurements; none: all
+	Only []string // subset of Measurements; empty: all
 }
 
-// DefaultConfig is what `make bench-kubernetes` measures.
+// DefaultConfig returns the configuration of `make bench-kubernetes`.
 func DefaultConfig() Config {
 	return Config{Exports: 9, Pods: 21, Joins: 3, Services: 1000, Endpoints: 10, Burst: 5000, Idle: 60 * time.Second}
 }
 
-// Measurements are the names of what can be measured, in their order.
+// Measurements returns the names of all measurements, in the order of execution.
 func Measurements() []string { return []string{"join", "export", "ready", "load", "idle", "burst"} }
 
-// Validate finds what cannot be measured.
+// Validate returns an error if c has unknown measurements or invalid numbers.
 func (c Config) Validate() error {
 	for _, name := range c.Only {
 		if !slices.Contains(Measurements(), name) {
-			return fmt.Errorf("there is no measurement %q: use some of %s", name, strings.Join(Measurements(), ","))
+			return fmt.Errorf("there is no measurement %q: use a subset of %s", name, strings.Join(Measurements(), ","))
 		}
 	}
 	if min(c.Exports, c.Pods, c.Joins, c.Services, c.Endpoints, c.Burst) < 1 || c.Idle <= 0 {
-		return errors.New("all numbers and times must be positive")
+		return errors.New("all numbers and durations must be positive")
 	}
 	if c.Endpoints > burstOffset {
-		return fmt.Errorf("%d endpoints of a service: use at most %d", c.Endpoints, burstOffset)
+		return fmt.Errorf("%d endpoints per service: use at most %d", c.Endpoints, burstOffset)
 	}
 	if c.Burst > c.Services*c.Endpoints {
-		return fmt.Errorf("burst of %d: there are only %d endpoints", c.Burst, c.Services*c.Endpoints)
+		return fmt.Errorf("burst of %d endpoints: use at most %d, the number of all endpoints", c.Burst, c.Services*c.Endpoints)
 	}
 	return nil
 }
 
-// Bench measures a federation of two clusters: the first exports, the second imports.
+// Bench measures a federation of two clusters, of which the first exports
+// services and the second imports them.
 type Bench struct {
 	cfg        Config
 	lab        *cluster.Lab
@@ -74,18 +74,18 @@ type Bench struct {
 	east, west member
 }
 
-// member is one of the two clusters, with its clients.
+// member is one of the two clusters, with clients of its API server.
 type member struct {
 	*cluster.Cluster
 	core kubernetes.Interface
 	mcs  mcsclient.Interface
 }
 
-// New prepares to measure clusters on which Meshway is installed and federated,
-// and DNS is enabled.
+// New returns a Bench for clusters on which Meshway is installed, federated, and
+// its DNS is enabled.
 func New(conf Config, lab *cluster.Lab, federation *install.Federation, progress io.Writer) (*Bench, error) {
 	if len(federation.Clusters) != 2 {
-		return nil, fmt.Errorf("measure a federation of %d clusters: want 2", len(federation.Clusters))
+		return nil, fmt.Errorf("measure a federation of %d clusters: exactly 2 are required", len(federation.Clusters))
 	}
 	b := &Bench{cfg: conf, lab: lab, federation: federation, progress: progress}
 	for i, s := range []*member{&b.east, &b.west} {
@@ -98,8 +98,8 @@ func New(conf Config, lab *cluster.Lab, federation *install.Federation, progress
 	return b, nil
 }
 
-// Run measures one thing after the other and fills in r. What fails is left
-// out there, and is in the error; the rest is measured all the same.
+// Run performs the measurements and stores the results in r. It continues after
+// failed measurements, which are missing in r, and returns their errors.
 func (b *Bench) Run(ctx context.Context, r *Result) error {
 	if err := b.setUp(ctx); err != nil {
 		return err
@@ -108,33 +108,33 @@ func (b *Bench) Run(ctx context.Context, r *Result) error {
 		"join": b.measureJoin, "export": b.measureExport, "ready": b.measureReady,
 		"load": b.measureLoad, "idle": b.measureIdle, "burst": b.measureBurst,
 	}
-	var failed []error
+	var errs []error
 	for _, name := range Measurements() {
 		if len(b.cfg.Only) > 0 && !slices.Contains(b.cfg.Only, name) {
 			continue
 		}
 		if ctx.Err() != nil {
-			return errors.Join(append(failed, context.Cause(ctx))...)
+			return errors.Join(append(errs, context.Cause(ctx))...)
 		}
-		begun := time.Now()
+		started := time.Now()
 		err := steps[name](ctx, r)
 		if err != nil {
 			err = fmt.Errorf("measure %s: %w", name, err)
-			failed = append(failed, err)
+			errs = append(errs, err)
 			b.logf("failed: %v", err)
 		}
-		b.logf("%s took %.0f s", name, time.Since(begun).Seconds())
+		b.logf("%s took %.0f s", name, time.Since(started).Seconds())
 	}
-	return errors.Join(failed...)
+	return errors.Join(errs...)
 }
 
 func (b *Bench) logf(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
 
-// namespace is of all that is measured, in both clusters.
+// namespace is the namespace of all objects of the bench, in both clusters.
 const namespace = "bench"
 
-// echoPod is the server in the one cluster and the client in the other, neither on
-// a gateway: the longest way.
+// echoPod is the server in one cluster and the client in the other. Neither is on
+// a gateway, so that requests take the longest path.
 const echoPod = `
 apiVersion: v1
 kind: Pod
@@ -152,9 +152,9 @@ func (b *Bench) setUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
 	defer cancel()
 	for s, pod := range map[*member]string{&b.east: "server", &b.west: "client"} {
-		made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-		if _, err := s.core.CoreV1().Namespaces().Create(ctx, made, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("make namespace: %w", err)
+		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+		if _, err := s.core.CoreV1().Namespaces().Create(ctx, object, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("create namespace: %w", err)
 		}
 		nodes := s.Nodes()
 		if err := s.Apply(ctx, fmt.Sprintf(echoPod, pod, nodes[len(nodes)-1].Name)); err != nil {

@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestSpreadSaysHowValuesLie(t *testing.T) {
+func TestSpreadSummarizesValues(t *testing.T) {
 	for name, c := range map[string]struct {
 		values []float64
 		want   Spread
@@ -30,7 +30,7 @@ func TestSpreadSaysHowValuesLie(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotMeasuredIsNull(t *testing.T) {
+func TestMissingMeasurementsAreNull(t *testing.T) {
 	r := NewResult("a machine")
 	r.JoinToPing = r.addSpread("join_to_ping_ms", []float64{3, 1, 2})
 	r.ReadyToSlice = r.addSpread("ready_to_slice_ms", nil)
@@ -42,10 +42,10 @@ func TestWhatWasNotMeasuredIsNull(t *testing.T) {
 		"spread": {"join_to_ping_ms": {"n": 3, "min": 1, "median": 2, "p90": 3, "max": 3}}}`, string(line))
 }
 
-func TestConfigThatMeasuresNothingIsRefused(t *testing.T) {
+func TestInvalidConfigIsRefused(t *testing.T) {
 	for name, edit := range map[string]func(*Config){
 		"unknown measurement": func(c *Config) { c.Only = []string{"join", "speed"} },
-		"no rounds":           func(c *Config) { c.Pods = 0 },
+		"no measurement":      func(c *Config) { c.Pods = 0 },
 		"burst above load":    func(c *Config) { c.Services = 10 },
 		"slice above network": func(c *Config) { c.Services, c.Endpoints = 20, 500 },
 	} {
@@ -69,14 +69,13 @@ func TestBurstChangesEveryEndpoint(t *testing.T) {
 		}
 		for _, a := range list {
 			assert.True(t, pods.Contains(a), a)
-			assert.False(t, seen[a], "%s twice in service %d", a, i)
+			assert.False(t, seen[a], "service %d has %s twice", i, a)
 			seen[a] = true
 		}
 	}
 }
 
-// A fact holds since it was first seen, as long as it goes on.
-func TestWatcherKnowsSinceWhenAFactHolds(t *testing.T) {
+func TestWatcherReturnsTheTimeSinceWhichAFactHolds(t *testing.T) {
 	pod := func(ready corev1.ConditionStatus) *corev1.Pod {
 		return &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "p"},
@@ -104,7 +103,7 @@ func TestWatcherKnowsSinceWhenAFactHolds(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, ready, at, "the later of both")
 		time.Sleep(2 * time.Second)
-		assert.Equal(t, ready, w.since("ready p"), "seeing it again changes nothing")
+		assert.Equal(t, ready, w.since("ready p"), "a further event with the fact does not change its time")
 		w.remove(pod(corev1.ConditionTrue))
 		assert.Zero(t, w.since("ready p"))
 	})

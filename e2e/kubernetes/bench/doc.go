@@ -1,6 +1,7 @@
-// Package bench measures what a user of two joined clusters waits for, and what
-// the agent costs: on real clusters, with Meshway installed as a user does it.
+// Package bench measures latencies of a federation of two clusters and the
+// resource use of the agent, on real clusters where Meshway is installed as a
+// user does.
 //
-// All instants are taken in this process, on one clock: of requests when the pod
-// that makes them says so, of objects when a watch of their cluster delivers them.
+// All times are read in this process, from one clock: when a client pod prints a
+// line, and when a watch of a cluster delivers an object.
 package bench

@@ -15,8 +15,9 @@ import (
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// measureExport: from before the ServiceExport is sent until a pod of the other
-// cluster, which has been asking for the name all along, is answered.
+// measureExport measures the time from the creation of a ServiceExport until a
+// pod of the other cluster, which sends requests to the name all the time,
+// receives an answer.
 func (b *Bench) measureExport(ctx context.Context, r *Result) error {
 	var values []float64
 	for i := range b.cfg.Exports {
@@ -37,20 +38,21 @@ func (b *Bench) exportOnce(ctx context.Context, name string) (float64, error) {
 	if err := b.east.createService(ctx, name, "server"); err != nil {
 		return 0, err
 	}
-	asking, err := b.startClient(ctx, "http://"+name+"."+namespace+".svc.clusterset.local/")
+	client, err := b.startClient(ctx, "http://"+name+"."+namespace+".svc.clusterset.local/")
 	if err != nil {
 		return 0, err
 	}
-	defer asking.stop()
-	begun := time.Now()
+	defer client.stop()
+	started := time.Now()
 	if err := b.east.export(ctx, name); err != nil {
 		return 0, err
 	}
-	answered, err := asking.awaitAnswer()
-	return milliseconds(begun, answered), err
+	answered, err := client.awaitAnswer()
+	return milliseconds(started, answered), err
 }
 
-// createService makes a Service of pods with the label app, and waits for its endpoints.
+// createService creates a Service of pods with the label app and waits until it
+// has endpoints.
 func (s *member) createService(ctx context.Context, name, app string) error {
 	_, err := s.core.CoreV1().Services(namespace).Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -60,7 +62,7 @@ func (s *member) createService(ctx context.Context, name, app string) error {
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("make service: %w", err)
+		return fmt.Errorf("create service: %w", err)
 	}
 	return harness.Wait(ctx, "service "+name+" has endpoints", func(ctx context.Context) error {
 		list, err := s.core.DiscoveryV1().EndpointSlices(namespace).List(ctx,

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// settleTime is how long the clusters may finish what the load made them do: also
-// the garbage collector gives pages back only after a while.
+// settleTime is how long the bench waits after the load, until the clusters have
+// processed it and the Go runtime has returned memory to the system.
 const settleTime = 30 * time.Second
 
-// measureIdle reads what the gateways' agents and their userspace data planes
-// take while nothing changes.
+// measureIdle measures memory and processor time of the gateways' agents and
+// their userspace data planes while nothing changes.
 func (b *Bench) measureIdle(ctx context.Context, r *Result) error {
 	programs, err := b.programs()
 	if err != nil {
@@ -67,16 +67,16 @@ func (b *Bench) readIdle(name string, p program, m meter, r *Result) error {
 	return nil
 }
 
-// programs are those of Meshway on both gateways, by what they are called in
-// the result.
+// programs returns Meshway's programs on both gateways by their names in the
+// result.
 func (b *Bench) programs() (map[string]program, error) {
 	all := make(map[string]program)
-	for which, s := range map[string]member{"exporting": b.east, "importing": b.west} {
+	for role, s := range map[string]member{"exporting": b.east, "importing": b.west} {
 		agent, dataplane, err := programsOn(s.Nodes()[0])
 		if err != nil {
 			return nil, err
 		}
-		all[which+"_agent"], all[which+"_dataplane"] = agent, dataplane
+		all[role+"_agent"], all[role+"_dataplane"] = agent, dataplane
 	}
 	return all, nil
 }

@@ -10,8 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// measureJoin: from the start of `meshctl join` until a pod of the cluster that
-// joins, which has been asking all along, is answered by a pod of the other.
+// measureJoin measures the time from the start of `meshctl join` until a pod of
+// the joining cluster, which sends requests all the time, receives an answer from
+// a pod of the other cluster.
 func (b *Bench) measureJoin(ctx context.Context, r *Result) error {
 	server, err := b.east.core.CoreV1().Pods(namespace).Get(ctx, "server", metav1.GetOptions{})
 	if err != nil {
@@ -22,9 +23,9 @@ func (b *Bench) measureJoin(ctx context.Context, r *Result) error {
 	for i := range b.cfg.Joins {
 		ping, returned, err := b.joinOnce(ctx, url)
 		if err != nil {
-			return fmt.Errorf("round %d: %w", i+1, err)
+			return fmt.Errorf("join %d: %w", i+1, err)
 		}
-		b.logf("join %d: answered after %.0f ms, the command returned after %.0f ms", i+1, ping, returned)
+		b.logf("join %d: first answer after %.0f ms, meshctl join returned after %.0f ms", i+1, ping, returned)
 		toPing, toReturn = append(toPing, ping), append(toReturn, returned)
 	}
 	r.JoinToPing = r.addSpread("join_to_ping_ms", toPing)
@@ -38,16 +39,16 @@ func (b *Bench) joinOnce(ctx context.Context, url string) (ping, returned float6
 	if _, err := b.lab.Exec(ctx, b.federation.Meshctl, "leave", "--yes", "--context", b.west.Name()); err != nil {
 		return 0, 0, err
 	}
-	asking, err := b.startClient(ctx, url)
+	client, err := b.startClient(ctx, url)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer asking.stop()
-	begun := time.Now()
+	defer client.stop()
+	started := time.Now()
 	if _, err := b.lab.Exec(ctx, b.federation.Meshctl, "join", "--context", b.west.Name(), "--via", b.east.Name()); err != nil {
 		return 0, 0, err
 	}
 	ended := time.Now()
-	answered, err := asking.awaitAnswer()
-	return milliseconds(begun, answered), milliseconds(begun, ended), err
+	answered, err := client.awaitAnswer()
+	return milliseconds(started, answered), milliseconds(started, ended), err
 }

@@ -15,35 +15,37 @@ import (
 )
 
 const (
-	// writers is how many requests of this process are under way at once.
+	// writers is the maximum number of concurrent requests of this process.
 	writers = 16
-	// loadTimeout is for all of the load, which is thousands of writes.
+	// loadTimeout bounds the measurement of the load, which has thousands of writes.
 	loadTimeout = 3 * time.Minute
 )
 
-// The load's endpoints are addresses of the nodes' pods, since no others are
-// announced: each service has some of them, as pods are behind several services.
+// The endpoints of the load are addresses of the exporting cluster's pod network,
+// because only these are announced. Services share addresses, as pods may be
+// endpoints of several services.
 const (
-	firstAddress = 4   // of the exporting cluster's pods, which are more than 500
-	addresses    = 500 // from there on
-	burstOffset  = 250 // by which the burst changes all
+	firstAddress = 4   // offset of the first address in the pod network
+	addresses    = 500 // number of addresses
+	burstOffset  = 250 // offset by which the burst changes each address
 )
 
-// slice is what one hand-written EndpointSlice of the load holds.
+// slice is an EndpointSlice of a service of the load.
 type slice struct {
-	number    int
+	number    int // of the service
 	addresses []netip.Addr
 }
 
-// loadSlices gives the slices of some services with some endpoints each, of which none
-// stays when it is shifted.
-func loadSlices(pods netip.Addr, services, endpoints, shift int) []slice {
+// loadSlices returns the slices of the given number of services with the given
+// number of endpoints each. With an offset of burstOffset, each slice has other
+// addresses than without.
+func loadSlices(pods netip.Addr, services, endpoints, offset int) []slice {
 	network := pods.As4()
 	list := make([]slice, services)
 	for i := range list {
 		list[i].number = i
 		for j := range endpoints {
-			at := firstAddress + (i*endpoints+j+shift)%addresses
+			at := firstAddress + (i*endpoints+j+offset)%addresses
 			list[i].addresses = append(list[i].addresses, netip.AddrFrom4([4]byte{network[0], network[1], byte(at >> 8), byte(at)}))
 		}
 	}
@@ -52,9 +54,9 @@ func loadSlices(pods netip.Addr, services, endpoints, shift int) []slice {
 
 func (b *Bench) podNetwork() netip.Addr { return b.east.Options().PodCIDRs[0].Addr() }
 
-// measureLoad makes services without pods, so that kubelet limits nothing,
-// exports them, and waits until the other cluster has all endpoints, and the own
-// one too, which imports what it exports.
+// measureLoad creates and exports services, and waits until both clusters have
+// imported all endpoints. The services have no pods, because kubelet limits their
+// number.
 func (b *Bench) measureLoad(ctx context.Context, r *Result) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
@@ -69,23 +71,23 @@ func (b *Bench) measureLoad(ctx context.Context, r *Result) error {
 	}
 	defer there.close()
 	list := loadSlices(b.podNetwork(), b.cfg.Services, b.cfg.Endpoints, 0)
-	begun := time.Now()
+	started := time.Now()
 	if err := forEach(ctx, list, b.createLoadService); err != nil {
 		return err
 	}
-	b.logf("%d services with %d endpoints made and exported in %.1f s", len(list), len(list)*b.cfg.Endpoints, time.Since(begun).Seconds())
+	b.logf("created and exported %d services with %d endpoints in %.1f s", len(list), len(list)*b.cfg.Endpoints, time.Since(started).Seconds())
 	last, err := there.await(ctx, imported(list)...)
 	if err != nil {
 		return err
 	}
-	r.addExtra("load_imported_s", last.Sub(begun).Seconds())
-	b.logf("all imported after %.1f s", last.Sub(begun).Seconds())
+	r.addExtra("load_imported_s", last.Sub(started).Seconds())
+	b.logf("all endpoints imported after %.1f s", last.Sub(started).Seconds())
 	_, err = here.await(ctx, imported(list)...)
 	return err
 }
 
-// measureBurst: from before the first of many EndpointSlices is changed until
-// the last new address is seen in the other cluster.
+// measureBurst measures the time from the first of many updates of EndpointSlices
+// until the other cluster has imported the last new address.
 func (b *Bench) measureBurst(ctx context.Context, r *Result) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -95,21 +97,22 @@ func (b *Bench) measureBurst(ctx context.Context, r *Result) error {
 	}
 	defer there.close()
 	list := loadSlices(b.podNetwork(), b.cfg.Burst/b.cfg.Endpoints, b.cfg.Endpoints, burstOffset)
-	begun := time.Now()
+	started := time.Now()
 	if err := forEach(ctx, list, b.updateSlice); err != nil {
 		return err
 	}
-	sent := time.Since(begun)
+	sent := time.Since(started)
 	last, err := there.await(ctx, imported(list)...)
 	if err != nil {
 		return err
 	}
-	r.Burst5000 = rounded(last.Sub(begun).Seconds())
+	r.Burst5000 = rounded(last.Sub(started).Seconds())
 	r.addExtra("burst_sent_s", sent.Seconds())
-	b.logf("%d endpoints changed in %.1f s, seen in the other cluster after %.1f s", b.cfg.Burst, sent.Seconds(), last.Sub(begun).Seconds())
+	b.logf("changed %d endpoints in %.1f s, all imported after %.1f s", b.cfg.Burst, sent.Seconds(), last.Sub(started).Seconds())
 	return nil
 }
 
+// imported returns the facts of a watcher for the imported addresses of slices.
 func imported(list []slice) []string {
 	var facts []string
 	for _, s := range list {
@@ -120,7 +123,7 @@ func imported(list []slice) []string {
 	return facts
 }
 
-// forEach does something for all, several at a time.
+// forEach calls do for all slices, with up to writers calls at a time.
 func forEach(ctx context.Context, list []slice, do func(context.Context, slice) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
@@ -138,25 +141,26 @@ func (b *Bench) createLoadService(ctx context.Context, s slice) error {
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
 	}
 	if _, err := b.east.core.CoreV1().Services(namespace).Create(ctx, service, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("make service: %w", err)
+		return fmt.Errorf("create service: %w", err)
 	}
 	if _, err := b.east.core.DiscoveryV1().EndpointSlices(namespace).Create(ctx, s.object(), metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("make EndpointSlice: %w", err)
+		return fmt.Errorf("create EndpointSlice: %w", err)
 	}
 	return b.east.export(ctx, s.name())
 }
 
 func (b *Bench) updateSlice(ctx context.Context, s slice) error {
 	if _, err := b.east.core.DiscoveryV1().EndpointSlices(namespace).Update(ctx, s.object(), metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("change EndpointSlice: %w", err)
+		return fmt.Errorf("update EndpointSlice: %w", err)
 	}
 	return nil
 }
 
-// object is the EndpointSlice; without a resource version it replaces what there is.
+// object returns the EndpointSlice. It has no resource version, so that an update
+// replaces any version.
 func (s slice) object() *discoveryv1.EndpointSlice {
 	port, protocol, name, ready := int32(8080), corev1.ProtocolTCP, "http", true
-	made := &discoveryv1.EndpointSlice{
+	object := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: s.name(), Labels: map[string]string{
 			discoveryv1.LabelServiceName: s.name(), discoveryv1.LabelManagedBy: "bench.meshway.io",
 		}},
@@ -164,9 +168,9 @@ func (s slice) object() *discoveryv1.EndpointSlice {
 		Ports:       []discoveryv1.EndpointPort{{Name: &name, Protocol: &protocol, Port: &port}},
 	}
 	for _, a := range s.addresses {
-		made.Endpoints = append(made.Endpoints, discoveryv1.Endpoint{
+		object.Endpoints = append(object.Endpoints, discoveryv1.Endpoint{
 			Addresses: []string{a.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
 		})
 	}
-	return made
+	return object
 }

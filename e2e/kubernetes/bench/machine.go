@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine describes this machine as far as a figure depends on it, with its
-// load before the run: figures of a busy machine are no figures of Meshway's.
+// Machine describes the processors, memory and kernel of this machine, and its
+// load, which shows whether results are affected by other programs.
 func Machine() (string, error) {
 	var info unix.Sysinfo_t
 	var name unix.Utsname
@@ -18,7 +18,7 @@ func Machine() (string, error) {
 		return "", fmt.Errorf("read system information: %w", err)
 	}
 	if err := unix.Uname(&name); err != nil {
-		return "", fmt.Errorf("read kernel's name: %w", err)
+		return "", fmt.Errorf("read kernel version: %w", err)
 	}
 	const loads = 1 << 16 // SI_LOAD_SHIFT, sysinfo(2)
 	return fmt.Sprintf("%d CPUs %s, %d GiB, Linux %s, load %.1f", runtime.NumCPU(), runtime.GOARCH,

@@ -12,11 +12,11 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// program is all processes of one program on a node, as /proc has them.
+// program is the set of processes of one program on a node.
 type program []procfs.Proc
 
-// programsOn finds the agent of a node and its userspace data plane: meshd in
-// the node's own network, which both use.
+// programsOn returns the agent and the userspace data plane of a node: the
+// processes of meshd in the node's network namespace.
 func programsOn(n *cluster.Node) (agent, dataplane program, err error) {
 	all, err := procfs.AllProcs()
 	if err != nil {
@@ -36,19 +36,19 @@ func programsOn(n *cluster.Node) (agent, dataplane program, err error) {
 		}
 	}
 	if len(agent) != 1 || len(dataplane) == 0 {
-		return nil, nil, fmt.Errorf("find processes of %s: %d agents and %d of the data plane", n.Name, len(agent), len(dataplane))
+		return nil, nil, fmt.Errorf("find processes of %s: found %d agents and %d processes of the data plane", n.Name, len(agent), len(dataplane))
 	}
 	return agent, dataplane, nil
 }
 
-// networkOf is the network namespace of a process; empty: it has just ended.
+// networkOf returns the network namespace of a process, or "" if it has exited.
 func networkOf(pid int) string {
 	link, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
 	return link
 }
 
-// memory is what of a program is in memory, in MiB. Pages of its file count to
-// resident, but not to anonymous.
+// memory is the memory of a program in MiB. Pages of its file count as resident,
+// but not as anonymous.
 type memory struct{ resident, anonymous, peak float64 }
 
 func (p program) memory() (sum memory, err error) {
@@ -65,7 +65,7 @@ func (p program) memory() (sum memory, err error) {
 	return sum, nil
 }
 
-// meter is a program and what it had used at an instant.
+// meter is the processor time that a program had used at a point in time.
 type meter struct {
 	program program
 	used    float64 // seconds of a core
@@ -77,7 +77,7 @@ func (p program) meter() (meter, error) {
 	return meter{p, used, time.Now()}, err
 }
 
-// percent is what of a core the program has used since.
+// percent returns the program's use of a core since the meter was read.
 func (m meter) percent() (float64, error) {
 	used, err := m.program.used()
 	return 100 * (used - m.used) / time.Since(m.at).Seconds(), err

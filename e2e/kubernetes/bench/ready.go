@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// gatedPod is a pod that is ready when this process says so: kubelet makes its
-// condition Ready out of its own checks and this gate (KEP-580).
+// gatedPod is a pod whose readiness this process controls with a readiness gate
+// (KEP-580).
 const gatedPod = `
 apiVersion: v1
 kind: Pod
@@ -23,8 +23,9 @@ spec:
   containers: [{name: echo, image: meshway.test/echo:1, imagePullPolicy: Never}]
 `
 
-// measureReady: from the pod's condition Ready, as a watch of its cluster sees
-// it, until a watch of the other cluster sees its address in an EndpointSlice.
+// measureReady measures the time from the pod's condition Ready, as received by a
+// watch of its cluster, until a watch of the other cluster receives an
+// EndpointSlice with the pod's address.
 func (b *Bench) measureReady(ctx context.Context, r *Result) error {
 	here, err := b.east.watch(ctx)
 	if err != nil {
@@ -44,7 +45,7 @@ func (b *Bench) measureReady(ctx context.Context, r *Result) error {
 	for i := range b.cfg.Pods {
 		ready, own, imported, err := b.readyOnce(ctx, here, there, address)
 		if err != nil {
-			return fmt.Errorf("round %d: %w", i+1, err)
+			return fmt.Errorf("ready %d: %w", i+1, err)
 		}
 		fromPod = append(fromPod, milliseconds(ready, imported))
 		fromSlice = append(fromSlice, milliseconds(own, imported))
@@ -55,8 +56,8 @@ func (b *Bench) measureReady(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// startGated starts the pod, exports its service, and waits until all is there
-// but the pod's readiness.
+// startGated starts the pod, exports its service, and waits until the service is
+// imported and the pod is ready except for its gate. It returns the pod's address.
 func (b *Bench) startGated(ctx context.Context) (address string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -86,6 +87,8 @@ func (b *Bench) startGated(ctx context.Context) (address string, err error) {
 	return pod.Status.PodIP, nil
 }
 
+// readyOnce opens and closes the gate. It returns when the pod became ready, and
+// when its address was in the EndpointSlices of both clusters.
 func (b *Bench) readyOnce(ctx context.Context, here, there *watcher, address string) (ready, own, imported time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// clientScript asks again and again, with new connections, as a client does that
-// knows a name before it exists. It says when it has begun to fail and when it
-// was answered.
+// clientScript sends requests with new connections until one is answered. It
+// prints "failed" after the first failure and "answered" at the end.
 const clientScript = `trap 'exit 1' TERM
 until curl -sf -o /dev/null --connect-timeout 0.25 --max-time 1 "$0"; do
   [ "$failed" ] || echo failed
@@ -23,7 +22,7 @@ until curl -sf -o /dev/null --connect-timeout 0.25 --max-time 1 "$0"; do
 done
 echo answered`
 
-// client is a pod of the importing cluster that asks until it is answered.
+// client runs clientScript in a pod of the importing cluster.
 type client struct {
 	command *exec.Cmd
 	lines   chan line
@@ -31,17 +30,18 @@ type client struct {
 	cancel  context.CancelFunc
 }
 
-// line is one that the client printed.
+// line is a line of the client's output.
 type line struct {
 	text string
-	at   time.Time
+	at   time.Time // when it was received
 }
 
-// startClient starts a client and returns when its first attempt has failed: so the
-// name is asked for before it is known, which an honest measurement includes.
+// startClient starts a client and returns once its first request has failed, so
+// that the measured time includes the effects of earlier requests, such as cached
+// negative DNS answers.
 func (b *Bench) startClient(ctx context.Context, url string) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	c := &client{cancel: cancel, errors: new(strings.Builder), lines: make(chan line, 2)} // it prints no more
+	c := &client{cancel: cancel, errors: new(strings.Builder), lines: make(chan line, 2)} // the script prints two lines
 	c.command = exec.CommandContext(ctx, b.lab.EnterScript(), "kubectl", "--context", b.west.Name(), "-n", namespace,
 		"exec", "client", "--", "sh", "-c", clientScript, url)
 	c.command.Stderr, c.command.WaitDelay = c.errors, time.Second
@@ -55,12 +55,12 @@ func (b *Bench) startClient(ctx context.Context, url string) (*client, error) {
 	}
 	go c.read(out)
 	if _, err := c.awaitLine("failed"); err != nil {
-		return nil, fmt.Errorf("ask %s before it can be answered: %w", url, err)
+		return nil, fmt.Errorf("request %s before it is available: %w", url, err)
 	}
 	return c, nil
 }
 
-// read notes when the client says what, until it ends.
+// read records the lines of the client's output until the client exits.
 func (c *client) read(out io.Reader) {
 	defer close(c.lines)
 	for scanner := bufio.NewScanner(out); scanner.Scan(); {
@@ -68,7 +68,7 @@ func (c *client) read(out io.Reader) {
 	}
 }
 
-// awaitAnswer waits for the answer and returns when it was there.
+// awaitAnswer waits until a request is answered and returns the time.
 func (c *client) awaitAnswer() (time.Time, error) {
 	defer c.stop()
 	return c.awaitLine("answered")
@@ -80,17 +80,18 @@ func (c *client) awaitLine(want string) (time.Time, error) {
 		return got.at, nil
 	}
 	c.stop()
-	return got.at, fmt.Errorf("client said %q, not %q: %s", got.text, want, strings.TrimSpace(c.errors.String()))
+	return got.at, fmt.Errorf("client printed %q, not %q: %s", got.text, want, strings.TrimSpace(c.errors.String()))
 }
 
-// stop ends the client; again, it does nothing.
+// stop kills the client. Further calls do nothing.
 func (c *client) stop() {
 	c.cancel()
-	for range c.lines { // until all is read, as Wait wants it
+	for range c.lines { // Wait must not be called before all output is read
 	}
-	_ = c.command.Wait() // it was killed, or had ended
+	_ = c.command.Wait() // the client was killed or has exited
 }
 
+// milliseconds returns the time between two instants.
 func milliseconds(from, to time.Time) float64 {
 	return float64(to.Sub(from)) / float64(time.Millisecond)
 }

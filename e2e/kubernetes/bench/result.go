@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Result is what one run measured, as JSON. Null: it was not measured, or failed.
+// Result is the JSON result of a run. Measurements that failed or were not made
+// are null.
 type Result struct {
 	Bench           string   `json:"bench"`
 	ExportToRequest *float64 `json:"export_to_request_ms_median"`
@@ -15,19 +16,19 @@ type Result struct {
 	IdleCPU         *float64 `json:"idle_cpu_percent"`
 	Burst5000       *float64 `json:"burst_5000_s"`
 
-	// Spread has what is behind the medians, and what was seen besides.
+	// Spread has the distributions of the medians above and of further values.
 	Spread map[string]Spread `json:"spread"`
-	// Extra has single figures that explain those above, by name with unit.
+	// Extra has further single values; the names end with the unit.
 	Extra   map[string]float64 `json:"extra"`
 	Machine string             `json:"machine"`
 }
 
-// NewResult is a result of nothing yet.
+// NewResult returns a result without measurements.
 func NewResult(machine string) *Result {
 	return &Result{Bench: "kubernetes", Spread: make(map[string]Spread), Extra: make(map[string]float64), Machine: machine}
 }
 
-// Spread says how some values lie.
+// Spread summarizes a distribution of values.
 type Spread struct {
 	N      int     `json:"n"`
 	Min    float64 `json:"min"`
@@ -36,17 +37,21 @@ type Spread struct {
 	Max    float64 `json:"max"`
 }
 
-// NewSpread is that of at least one value.
+// NewSpread returns the spread of values, of which there must be at least one.
 func NewSpread(values []float64) Spread {
 	sorted := slices.Sorted(slices.Values(values))
 	last := len(sorted) - 1
 	return Spread{
-		N: len(sorted), Min: round(sorted[0]), Median: round((sorted[last/2] + sorted[len(sorted)/2]) / 2),
-		P90: round(sorted[int(math.Ceil(0.9*float64(len(sorted))))-1]), Max: round(sorted[last]),
+		N:      len(sorted),
+		Min:    round(sorted[0]),
+		Median: round((sorted[last/2] + sorted[len(sorted)/2]) / 2),
+		P90:    round(sorted[int(math.Ceil(0.9*float64(len(sorted))))-1]),
+		Max:    round(sorted[last]),
 	}
 }
 
-// addSpread notes values under a name and returns their median; nil: there are none.
+// addSpread adds the spread of values and returns their median, or nil if there
+// are none.
 func (r *Result) addSpread(name string, values []float64) *float64 {
 	if len(values) == 0 {
 		return nil
@@ -58,7 +63,7 @@ func (r *Result) addSpread(name string, values []float64) *float64 {
 
 func (r *Result) addExtra(name string, value float64) { r.Extra[name] = round(value) }
 
-// rounded is a value as it is printed.
+// rounded returns a pointer to the rounded value.
 func rounded(value float64) *float64 {
 	value = round(value)
 	return &value

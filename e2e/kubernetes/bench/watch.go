@@ -16,15 +16,15 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// watcher knows since when facts hold in one cluster, as its watches tell. A
-// fact is a text: "imported web 10.11.1.7", "ready server".
+// watcher records since when facts hold in a cluster, from the events of watches.
+// A fact is a text such as "imported web 10.11.1.7" or "ready server".
 type watcher struct {
 	factory informers.SharedInformerFactory
 	stop    context.CancelFunc
 
 	mu     sync.Mutex                      // guards all following fields
-	facts  map[string]map[string]time.Time // by object, which alone changes its facts
-	object map[string]string               // the object of which a fact was seen last
+	facts  map[string]map[string]time.Time // by object; an event replaces the facts of its object
+	object map[string]string               // by fact, the last object that had it
 	change chan struct{}                   // closed at the next change
 }
 
@@ -32,7 +32,7 @@ func newWatcher() *watcher {
 	return &watcher{facts: make(map[string]map[string]time.Time), object: make(map[string]string), change: make(chan struct{})}
 }
 
-// watch starts the watches of a cluster and returns when they know it.
+// watch starts the watches of a cluster and waits until they are synchronized.
 func (s *member) watch(ctx context.Context) (*watcher, error) {
 	ctx, stop := context.WithCancel(ctx)
 	w := newWatcher()
@@ -71,7 +71,7 @@ func (w *watcher) close() {
 	w.factory.Shutdown()
 }
 
-// update takes the facts of an object: those that are new hold since now.
+// update records the facts of an object. Those that are new hold since now.
 func (w *watcher) update(object any) {
 	now := time.Now()
 	name, facts := factsOf(object)
@@ -105,31 +105,33 @@ func (w *watcher) notify() {
 	w.change = make(chan struct{})
 }
 
-// since is when a fact began to hold; zero: it does not.
+// since returns the time since which a fact holds, or zero if it does not hold.
 func (w *watcher) since(fact string) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.facts[w.object[fact]][fact]
 }
 
-// await returns when all facts hold, and since when the last of them does.
+// await waits until all facts hold and returns the time since which they do.
 func (w *watcher) await(ctx context.Context, facts ...string) (time.Time, error) {
 	return w.until(ctx, facts, func(at time.Time) bool { return !at.IsZero() })
 }
 
-// awaitNot returns when none of the facts holds.
+// awaitNot waits until none of the facts holds.
 func (w *watcher) awaitNot(ctx context.Context, facts ...string) error {
 	_, err := w.until(ctx, facts, time.Time.IsZero)
 	return err
 }
 
-func (w *watcher) until(ctx context.Context, facts []string, enough func(time.Time) bool) (last time.Time, err error) {
+// until waits until the time of each fact satisfies done, and returns the latest
+// of these times.
+func (w *watcher) until(ctx context.Context, facts []string, done func(time.Time) bool) (last time.Time, err error) {
 	for len(facts) > 0 {
 		w.mu.Lock()
 		next := w.change
 		w.mu.Unlock()
 		at := w.since(facts[0])
-		if enough(at) {
+		if done(at) {
 			if at.After(last) {
 				last = at
 			}
@@ -138,15 +140,15 @@ func (w *watcher) until(ctx context.Context, facts []string, enough func(time.Ti
 		}
 		select {
 		case <-ctx.Done():
-			return last, fmt.Errorf("wait for %q and %d further: %w", facts[0], len(facts)-1, context.Cause(ctx))
+			return last, fmt.Errorf("wait for %q and %d more facts: %w", facts[0], len(facts)-1, context.Cause(ctx))
 		case <-next:
 		}
 	}
 	return last, nil
 }
 
-// factsOf are those of one object: "ready POD" of a pod, "own SERVICE ADDRESS"
-// and "imported SERVICE ADDRESS" of the ready endpoints of a slice.
+// factsOf returns the facts of an object: "ready POD" for a pod, and "own SERVICE
+// ADDRESS" or "imported SERVICE ADDRESS" for the ready endpoints of a slice.
 func factsOf(object any) (name string, facts []string) {
 	switch o := object.(type) {
 	case *corev1.Pod:

@@ -17,15 +17,17 @@ import (
 	"time"
 )
 
-// APIProxy is a server between some clients and the API server of a cluster, as a load
-// balancer would be. It is on the first node, and has the API server's certificate.
+// APIProxy is a reverse proxy between clients and the API server of a cluster,
+// like a load balancer. It listens on the first node and has the API server's
+// certificate.
 type APIProxy struct {
 	Address netip.AddrPort
 	server  *http.Server
 	serving sync.WaitGroup
 }
 
-// StartAPIProxy starts one. What handle makes answers all requests; next is the API server.
+// StartAPIProxy starts a proxy. The handler that handle returns serves all
+// requests; next forwards a request to the API server.
 func (c *Cluster) StartAPIProxy(port uint16, handle func(next http.Handler) http.Handler) (*APIProxy, error) {
 	certificate, err := tls.X509KeyPair(c.certificates.server, c.certificates.serverKey)
 	if err != nil {
@@ -42,10 +44,10 @@ func (c *Cluster) StartAPIProxy(port uint16, handle func(next http.Handler) http
 		Transport: &http.Transport{
 			DialContext: c.lab.console.DialContext, TLSClientConfig: &tls.Config{RootCAs: authorities}, ForceAttemptHTTP2: true,
 		},
-		FlushInterval: -1, // watches
-		ErrorLog:      log.New(c.lab.progress, c.Name()+" front ", 0),
+		FlushInterval: -1, // for watches
+		ErrorLog:      log.New(c.lab.progress, c.Name()+" API proxy: ", 0),
 	}
-	f := &APIProxy{
+	p := &APIProxy{
 		Address: netip.AddrPortFrom(c.nodes[0].Addresses[0], port),
 		server: &http.Server{
 			Handler: handle(proxy), ReadHeaderTimeout: time.Minute, ErrorLog: proxy.ErrorLog,
@@ -54,22 +56,22 @@ func (c *Cluster) StartAPIProxy(port uint16, handle func(next http.Handler) http
 	}
 	var listener net.Listener
 	err = c.nodes[0].host.Do(func() (err error) {
-		listener, err = net.Listen("tcp", f.Address.String())
+		listener, err = net.Listen("tcp", p.Address.String())
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listen in front of the API server: %w", err)
+		return nil, fmt.Errorf("listen for the API proxy: %w", err)
 	}
-	f.serving.Go(func() {
-		if err := f.server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+	p.serving.Go(func() {
+		if err := p.server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			proxy.ErrorLog.Print(err)
 		}
 	})
-	return f, nil
+	return p, nil
 }
 
-// Close breaks all connections.
-func (f *APIProxy) Close() error {
-	defer f.serving.Wait()
-	return f.server.Close()
+// Close stops the proxy and closes all its connections.
+func (p *APIProxy) Close() error {
+	defer p.serving.Wait()
+	return p.server.Close()
 }

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// certificates are a cluster's, in PEM.
+// certificates holds the certificates and keys of a cluster, in PEM.
 type certificates struct {
 	ca                        []byte
 	server, serverKey         []byte // of the API server
 	admin, adminKey           []byte // of all components and of the console
-	accountKey, accountPublic []byte // signs service account tokens
+	accountKey, accountPublic []byte // for service account tokens
 }
 
 // authority signs the certificates of one cluster.
@@ -29,7 +29,7 @@ type authority struct {
 	serial      int64
 }
 
-// newCertificates makes all of them, valid for a day: the clusters do not live longer.
+// newCertificates creates all certificates of a cluster, valid for a day.
 func newCertificates(addresses []netip.Addr) (certificates, error) {
 	var c certificates
 	ca := &authority{}
@@ -66,15 +66,16 @@ func newCertificates(addresses []netip.Addr) (certificates, error) {
 	return c, err
 }
 
-// sign makes a key and its certificate; the first one signs itself.
+// sign creates a key and its certificate. The first certificate is that of the
+// authority and signs itself.
 func (a *authority) sign(template *x509.Certificate) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make key: %w", err)
+		return nil, nil, fmt.Errorf("generate key: %w", err)
 	}
 	a.serial++
 	template.SerialNumber = big.NewInt(a.serial)
-	// Clocks of the same machine do not differ, but certificates have whole seconds.
+	// The times of certificates are whole seconds.
 	template.NotBefore, template.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(24*time.Hour)
 	if a.key == nil {
 		a.certificate, a.key = template, private
@@ -93,7 +94,7 @@ func (a *authority) sign(template *x509.Certificate) (certificate, key []byte, e
 func accountKeys() (public, private []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make key: %w", err)
+		return nil, nil, fmt.Errorf("generate key: %w", err)
 	}
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {

@@ -31,11 +31,11 @@ type Cluster struct {
 	rest         *rest.Config
 	client       *kubernetes.Clientset
 	started      time.Time
-	close        func() error // once
+	close        func() error // calls shutdown once
 }
 
-// New brings up a cluster and waits until its nodes are ready and its DNS
-// answers. Clusters of one lab may be brought up at the same time.
+// New starts a cluster and waits until its nodes are ready and its DNS answers.
+// It may be called concurrently for clusters with different names.
 func (l *Lab) New(ctx context.Context, options Options) (*Cluster, error) {
 	options.ProxyMode = cmp.Or(options.ProxyMode, NFTables)
 	if err := options.validate(); err != nil {
@@ -61,7 +61,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.connect(); err != nil {
 		return err
 	}
-	// The control plane and the nodes' container runtimes need nothing of each other.
+	// The control plane and the nodes' container runtimes do not depend on each other.
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.startControlPlane(groupCtx) })
 	for _, n := range c.nodes {
@@ -76,25 +76,26 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.awaitReady(ctx)
 }
 
-// logProgress tells on the lab's progress what happened, and when.
-func (c *Cluster) logProgress(what string) {
-	fmt.Fprintf(c.lab.progress, "%-7s %5.1f s  %s\n", c.options.Name, time.Since(c.started).Seconds(), what)
+// logProgress prints an event and the time since the start of the cluster.
+func (c *Cluster) logProgress(event string) {
+	fmt.Fprintf(c.lab.progress, "%-7s %5.1f s  %s\n", c.options.Name, time.Since(c.started).Seconds(), event)
 }
 
-// Name is the cluster's name, and that of its context in the kubeconfig.
+// Name returns the name of the cluster and of its context in the kubeconfig.
 func (c *Cluster) Name() string { return c.options.Name }
 
-// Options are what the cluster was made from.
+// Options returns the cluster's options.
 func (c *Cluster) Options() Options { return c.options }
 
-// Nodes are the nodes; the first one has the control plane too.
+// Nodes returns the nodes; the first one also runs the control plane.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
-// REST is for client-go in this process: it dials inside of the cluster's
-// network, and does not throttle. Callers may change the copy that they get.
+// REST returns a configuration of client-go for this process. Connections are
+// made from the console, and requests are not throttled. The caller may modify
+// the returned copy.
 func (c *Cluster) REST() *rest.Config { return rest.CopyConfig(c.rest) }
 
-// Client is client-go's, made from REST.
+// Client returns a client with the configuration of REST.
 func (c *Cluster) Client() kubernetes.Interface { return c.client }
 
 // Kubectl runs kubectl on the console against this cluster.
@@ -102,13 +103,13 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return c.lab.Exec(ctx, append([]string{"kubectl", "--context", c.Name()}, args...)...)
 }
 
-// Apply gives manifests, in YAML, to kubectl apply.
+// Apply runs kubectl apply with manifests in YAML.
 func (c *Cluster) Apply(ctx context.Context, manifests string) error {
 	_, err := c.lab.ExecInput(ctx, manifests, "kubectl", "--context", c.Name(), "apply", "-f", "-")
 	return err
 }
 
-// LoadImage gives the images of an archive, as package images writes it, to all nodes.
+// LoadImage imports the images of an archive of package images on all nodes.
 func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
 	var group errgroup.Group
 	for _, n := range c.nodes {
@@ -117,7 +118,7 @@ func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
 	return group.Wait()
 }
 
-// serviceAddress is the n-th address of services, in each address family.
+// serviceAddress returns the n-th service address of each address family.
 func (c *Cluster) serviceAddress(n int) []netip.Addr {
 	var addresses []netip.Addr
 	for _, network := range c.options.ServiceCIDRs {
@@ -126,12 +127,12 @@ func (c *Cluster) serviceAddress(n int) []netip.Addr {
 	return addresses
 }
 
-// server is the URL of the API server.
+// server returns the URL of the API server.
 func (c *Cluster) server() string {
 	return "https://" + netip.AddrPortFrom(c.nodes[0].Addresses[0], apiPort).String()
 }
 
-// connect makes the clients, and the cluster's context in the lab's kubeconfig.
+// connect creates the clients and adds the cluster to the lab's kubeconfig.
 func (c *Cluster) connect() error {
 	c.rest = &rest.Config{
 		Host: c.server(), QPS: -1,
@@ -140,7 +141,7 @@ func (c *Cluster) connect() error {
 	}
 	var err error
 	if c.client, err = kubernetes.NewForConfig(c.rest); err != nil {
-		return fmt.Errorf("make client: %w", err)
+		return fmt.Errorf("create client: %w", err)
 	}
 	l := c.lab
 	l.mu.Lock()
@@ -158,7 +159,8 @@ func (c *Cluster) addTo(config *clientcmdapi.Config, name string) {
 	config.CurrentContext = cmp.Or(config.CurrentContext, name)
 }
 
-// Close ends the cluster with everything that runs in it; again, it does nothing.
+// Close stops the cluster and all its programs. Further calls do nothing and
+// return the same error.
 func (c *Cluster) Close() error { return c.close() }
 
 func (c *Cluster) shutdown() error {
@@ -177,8 +179,8 @@ func (c *Cluster) shutdown() error {
 	return errors.Join(errs...)
 }
 
-// Logs are the last lines of everything that runs on the cluster's nodes, for a
-// test that failed.
+// Logs returns the last lines of the output of each program on the cluster's
+// nodes.
 func (c *Cluster) Logs(lines int) string {
 	var text strings.Builder
 	for _, n := range c.nodes {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func newLab(t *testing.T) *cluster.Lab {
 	t.Helper()
 	lab, err := cluster.NewLab(t.Context(), t.TempDir(), t.Output())
-	require.NoError(t, err, "this test needs root")
+	require.NoError(t, err, "this test requires root")
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
 	return lab
 }
@@ -50,7 +50,7 @@ func newCluster(t *testing.T, lab *cluster.Lab, options cluster.Options) *cluste
 	return c
 }
 
-// workloadManifest is an echo server on each node, with a service in front of them.
+// workloadManifest is an echo server on each node, and a service.
 const workloadManifest = `
 apiVersion: apps/v1
 kind: DaemonSet
@@ -102,13 +102,13 @@ func deploy(t *testing.T, c *cluster.Cluster) []pod {
 	return pods
 }
 
-// answer is what the echo server says.
+// answer is the response of the echo server.
 type answer struct {
 	Pod, Host      string
 	Source, Server netip.Addr
 }
 
-// request asks a server from a pod, with curl.
+// request sends an HTTP request from a pod, with curl.
 func request(t *testing.T, c *cluster.Cluster, from pod, url string) (answer, error) {
 	t.Helper()
 	text, err := c.Kubectl(t.Context(), "exec", from.name, "--", "curl", "-sS", "--max-time", "3", url)
@@ -125,16 +125,19 @@ func url(addr netip.Addr, port uint16) string {
 }
 
 func TestPodsReachPodsServicesAndNames(t *testing.T) {
-	apart, masquerading, dual := cluster.Numbered(1), cluster.Numbered(2), cluster.Numbered(3).DualStack(3)
-	apart.SeparateLinks = true
+	separate, masquerading, dual := cluster.Numbered(1), cluster.Numbered(2), cluster.Numbered(3).DualStack(3)
+	separate.SeparateLinks = true
 	masquerading.IPMasq, masquerading.ProxyMode = true, cluster.IPTables
 	lab := newLab(t)
 	for name, options := range map[string]cluster.Options{
-		"plain": cluster.Numbered(0), "nodes apart": apart, "iptables, masquerading": masquerading, "dual stack": dual,
+		"defaults":                  cluster.Numbered(0),
+		"nodes with separate links": separate,
+		"iptables and masquerading": masquerading,
+		"dual stack":                dual,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, lab, options)
-			defer func() { assert.NoError(t, c.Close()) }() // one at a time: they need much memory
+			defer func() { assert.NoError(t, c.Close()) }() // one at a time, to limit the memory
 			pods := deploy(t, c)
 			require.Len(t, pods, 2)
 			for _, from := range pods {
@@ -158,7 +161,7 @@ func checkPod(t *testing.T, c *cluster.Cluster, from, to pod) {
 		if !c.Options().IPMasq {
 			assert.Equal(t, from.addresses[i], a.Source, "a pod's address arrives unchanged")
 		} else if from.node != to.node {
-			assert.True(t, c.Options().Underlay[i].Contains(a.Source), "%s: the node's address was wanted", a.Source)
+			assert.True(t, c.Options().Underlay[i].Contains(a.Source), "the source %s is not the node's address", a.Source)
 		}
 	}
 }
@@ -171,7 +174,7 @@ func checkService(t *testing.T, c *cluster.Cluster, from pod) {
 	require.Len(t, addresses, len(c.Options().ServiceCIDRs))
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for _, ip := range addresses { // kube-proxy learns of it in its own time
+	for _, ip := range addresses { // kube-proxy programs them with a delay
 		require.NoError(t, harness.Wait(ctx, "the service answers at "+ip, func(context.Context) error {
 			_, err := request(t, c, from, url(netip.MustParseAddr(ip), 80))
 			return err
@@ -191,7 +194,7 @@ func checkService(t *testing.T, c *cluster.Cluster, from pod) {
 	require.NoError(t, err)
 }
 
-func TestOnlyNodesOfOtherClustersAreReached(t *testing.T) {
+func TestClustersReachTheNodesButNotThePodsOfOtherClusters(t *testing.T) {
 	lab := newLab(t)
 	east, west := newCluster(t, lab, cluster.Numbered(0)), newCluster(t, lab, cluster.Numbered(1))
 	pods := deploy(t, west)
@@ -201,15 +204,15 @@ func TestOnlyNodesOfOtherClustersAreReached(t *testing.T) {
 	}
 	for _, p := range pods {
 		_, err := east.Nodes()[0].Exec(t.Context(), "ping", "-c1", "-W1", p.addresses[0].String())
-		assert.Error(t, err, "the underlay must not lead to pods: that is what Meshway is for")
+		assert.Error(t, err, "the underlay must not route to pods; only Meshway does")
 	}
 	contexts, err := lab.Exec(t.Context(), "kubectl", "config", "get-contexts", "-o", "name")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"east", "west"}, strings.Fields(contexts))
 }
 
-// gatewayManifest is a pod as the agent's is: it changes its node's network, with
-// capabilities only.
+// gatewayManifest is a pod that changes its node's network without being
+// privileged, as the agent's pod does.
 const gatewayManifest = `
 apiVersion: v1
 kind: Pod
@@ -234,7 +237,7 @@ spec:
   - {name: state, hostPath: {path: /var/lib/meshway, type: DirectoryOrCreate}}
 `
 
-func TestLoadedImageChangesItsNodesNetworkWithoutPrivilege(t *testing.T) {
+func TestPodWithNetAdminChangesTheNetworkOfItsNode(t *testing.T) {
 	lab := newLab(t)
 	options := cluster.Numbered(0)
 	options.Nodes = 1
@@ -244,7 +247,7 @@ func TestLoadedImageChangesItsNodesNetworkWithoutPrivilege(t *testing.T) {
 		files, err := images.Program(t.Context(), name)
 		require.NoError(t, err)
 		image.Files = append(image.Files, files...)
-		// Busybox's shell prefers its own commands to those in the path.
+		// The shell of busybox prefers its own commands to those in the path.
 		image.Files = append(image.Files, images.File{Path: "/" + name, Link: files[0].Path})
 	}
 	busybox, err := images.Busybox(t.Context())
@@ -267,7 +270,7 @@ func TestLoadedImageChangesItsNodesNetworkWithoutPrivilege(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// conformanceManifest is what the conformance suite does with its images.
+// conformanceManifest has the pods and the service of the conformance suite.
 const conformanceManifest = `
 apiVersion: v1
 kind: Pod
@@ -298,14 +301,14 @@ spec:
     args: [/bin/sh, -ec, "while :; do echo '.'; sleep 5 ; done"]
 `
 
-func TestStandInsOfTheConformanceImagesDoWhatTheSuiteAsks(t *testing.T) {
+func TestConformanceImagesSupportTheCommandsOfTheSuite(t *testing.T) {
 	options := cluster.Numbered(0)
 	options.Nodes = 1
 	c := newCluster(t, newLab(t), options)
-	standIns, err := images.Conformance(t.Context())
+	list, err := images.Conformance(t.Context())
 	require.NoError(t, err)
 	archive := filepath.Join(t.TempDir(), "conformance.tar")
-	require.NoError(t, images.WriteFile(archive, standIns...))
+	require.NoError(t, images.WriteFile(archive, list...))
 	require.NoError(t, c.LoadImage(t.Context(), archive))
 	require.NoError(t, c.Apply(t.Context(), conformanceManifest))
 	_, err = c.Kubectl(t.Context(), "wait", "pods", "--all", "--for=condition=Ready", "--timeout=30s")
@@ -320,7 +323,7 @@ func TestStandInsOfTheConformanceImagesDoWhatTheSuiteAsks(t *testing.T) {
 		"nslookup -type=A " + name + ".":               "Address: 10.111.",
 		"nslookup -type=SRV _tcp._tcp." + name + ".":   "service = 0 100 42 hello.default.svc.cluster.local.",
 	} {
-		// Again as the suite does: socat gives up when the echo ends before it was asked.
+		// The suite retries too: socat fails if the server's echo exits before it reads.
 		err := harness.Wait(ctx, command+" answers", func(ctx context.Context) error {
 			text, err := c.Kubectl(ctx, "exec", "request", "--", "sh", "-c", command)
 			if err == nil && !strings.Contains(text, want) {
@@ -332,7 +335,7 @@ func TestStandInsOfTheConformanceImagesDoWhatTheSuiteAsks(t *testing.T) {
 	}
 }
 
-func TestTrafficFlowsWhileTheAPIServerIsAway(t *testing.T) {
+func TestPodsAreReachableWhileTheAPIServerIsStopped(t *testing.T) {
 	c := newCluster(t, newLab(t), cluster.Numbered(0))
 	pods := deploy(t, c)
 	first := c.Nodes()[0]

@@ -14,7 +14,8 @@ import (
 
 const cniDir = "/run/cni"
 
-// containerdConfig keeps everything in the node's own /run and /var/lib.
+// containerdConfig returns a configuration with all state in the node's own /run
+// and /var/lib.
 func containerdConfig() string {
 	return fmt.Sprintf(`version = 3
 root = "/var/lib/containerd"
@@ -28,7 +29,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = %q
 [plugins."io.containerd.cri.v1.runtime"]
-  # Without CAP_SYS_RESOURCE nobody may lower it.
+  # Lowering the value requires CAP_SYS_RESOURCE.
   restrict_oom_score_adj = true
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["/usr/lib/cni"]
@@ -40,8 +41,8 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
 `, runtimeSocket, images.Pause, cniDir)
 }
 
-// kubeletConfig is for a node that shares the machine with other nodes: it
-// neither reserves nor evicts.
+// kubeletConfig returns a configuration without reservations and evictions,
+// because the node shares the machine with other nodes.
 func kubeletConfig(dns netip.Addr) string {
 	return fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -67,7 +68,8 @@ volumePluginDir: /var/lib/kubelet/volume-plugins
 `, caFile, dns, runtimeSocket, configDir)
 }
 
-// cniConfig is the bridge plugin out of Debian's containernetworking-plugins.
+// cniConfig returns a configuration of the bridge plugin, of Debian's package
+// containernetworking-plugins.
 func (n *Node) cniConfig() []byte {
 	type object = map[string]any
 	var ranges [][]object
@@ -87,12 +89,12 @@ func (n *Node) cniConfig() []byte {
 	}
 	text, err := json.Marshal(config)
 	if err != nil {
-		panic(err) // cannot happen: strings, lists and booleans
+		panic(err) // the value has only strings, lists and booleans
 	}
 	return text
 }
 
-// writeKubeconfig writes the node's own, with the certificate that all
+// writeKubeconfig writes the node's kubeconfig, with the certificate that all
 // components share.
 func (n *Node) writeKubeconfig() error {
 	config := clientcmdapi.NewConfig()

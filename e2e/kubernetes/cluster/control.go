@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// startControlPlane starts everything that runs once in a cluster, on its
-// first node, and then the nodes' kubelets.
+// startControlPlane starts the control plane on the first node, and then the
+// nodes' kubelets.
 func (c *Cluster) startControlPlane(ctx context.Context) error {
 	first := c.nodes[0]
 	if err := c.writeCertificates(); err != nil {
@@ -64,7 +64,8 @@ func (c *Cluster) writeCertificates() error {
 	return errors.Join(errs...)
 }
 
-// etcdArgs: only the API server beside it reaches etcd, and nothing outlives the node.
+// etcdArgs returns the arguments of etcd, which listens on loopback addresses
+// and does not sync its files, since its data is not needed after a crash.
 func etcdArgs() []string {
 	return []string{
 		"--data-dir", "/var/lib/etcd", "--unsafe-no-fsync", "--log-level", "warn",
@@ -102,8 +103,9 @@ func (c *Cluster) controllerManagerArgs() []string {
 	return append(args, "--allocate-node-cidrs", "--cluster-cidr", join(c.options.PodCIDRs))
 }
 
-// createNodes makes the Node objects before the kubelets do, with the pod CIDRs
-// (but for Options.OwnIPAM) that the nodes' networks were made with: nothing has to wait for another.
+// createNodes creates the Node objects before the kubelets do, with the pod
+// CIDRs of the nodes' networks, unless Options.OwnIPAM is set. Networks can thus
+// be set up before the controller manager runs.
 func (c *Cluster) createNodes(ctx context.Context) error {
 	for _, n := range c.nodes {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
@@ -120,7 +122,7 @@ func (c *Cluster) createNodes(ctx context.Context) error {
 	return nil
 }
 
-// awaitReady waits for the nodes, and for DNS.
+// awaitReady waits until all nodes and the DNS are ready.
 func (c *Cluster) awaitReady(ctx context.Context) error {
 	if err := c.await(ctx, "all nodes are ready", c.nodesReady); err != nil {
 		return err

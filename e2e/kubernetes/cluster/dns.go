@@ -11,7 +11,7 @@ import (
 //go:embed dns.yaml
 var dnsManifests string
 
-// deployDNS gives the cluster CoreDNS as kubeadm does, with the same names.
+// deployDNS deploys CoreDNS with the object names that kubeadm uses.
 func (c *Cluster) deployDNS(ctx context.Context) error {
 	addresses := c.serviceAddress(10)
 	return c.Apply(ctx, strings.NewReplacer("$ALL", join(addresses), "$ADDRESS", addresses[0].String()).Replace(dnsManifests))

@@ -1,7 +1,8 @@
-// Package cluster brings up real Kubernetes clusters on this machine: each node
-// is a host of package harness with its own containerd, kubelet and kube-proxy,
-// and the first node of a cluster runs its control plane too. A router without
-// an uplink joins the nodes of all clusters, as the Internet joins sites.
+// Package cluster starts real Kubernetes clusters on this machine: each node is
+// a host of package harness with its own containerd, kubelet and kube-proxy,
+// and the first node of a cluster also runs its control plane. A router without
+// an uplink connects the nodes of all clusters, as the Internet connects
+// datacenters.
 //
 //	              console (kubectl, helm, meshctl)
 //	                 │

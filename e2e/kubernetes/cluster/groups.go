@@ -14,17 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A node's control groups lie in one directory of each hierarchy of the machine:
+// A node's control groups are in one directory of each hierarchy of the machine:
 //
-//	<hierarchy>/<lab>/<node>              the root that the node sees
+//	<hierarchy>/<lab>/<node>              the root in the node's cgroup namespace
 //	<hierarchy>/<lab>/<node>/system       containerd, kubelet, kube-proxy
 //	<hierarchy>/<lab>/<node>/k8s.io/<id>  containers
 //
-// The node sees only its own, by a cgroup namespace, as a node of kind does.
+// A cgroup namespace hides all other groups from the node, as in kind.
 
 const (
 	groupsMount = "/sys/fs/cgroup"
-	// groupsNamespace keeps the node's cgroup namespace while no process is in it.
+	// groupsNamespace is the mount that keeps the node's cgroup namespace while no
+	// process is in it.
 	groupsNamespace = "/run/cgroup-namespace"
 	systemGroup     = "system"
 )
@@ -33,11 +34,11 @@ const (
 type hierarchy struct {
 	mount   string // where it is mounted
 	kind    string // "cgroup" (version 1) or "cgroup2"
-	options string // which controllers, for version 1
-	own     string // the directory that this process is in, as a path
+	options string // the controllers, for version 1
+	own     string // the directory of this process's group
 }
 
-// hierarchies reads where control groups are mounted, and which this process is in.
+// hierarchies returns the mounted hierarchies with the groups of this process.
 func hierarchies() ([]hierarchy, error) {
 	mounts, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -50,7 +51,7 @@ func hierarchies() ([]hierarchy, error) {
 	return parseHierarchies(string(mounts), string(groups)), nil
 }
 
-// parseHierarchies reads mountinfo and cgroup as proc(5) and cgroups(7) describe them.
+// parseHierarchies parses mountinfo and cgroup files, see proc(5) and cgroups(7).
 func parseHierarchies(mounts, groups string) []hierarchy {
 	own := make(map[string]string) // by controllers; version 2: ""
 	for line := range strings.Lines(groups) {
@@ -68,7 +69,7 @@ func parseHierarchies(mounts, groups string) []hierarchy {
 		h := hierarchy{mount: place[4], kind: kind[0]}
 		switch h.kind {
 		case "cgroup2":
-			// Processes and groups may not be side by side in version 2: the root may.
+			// In version 2 only the root may have both processes and child groups.
 			h.own = h.mount
 		case "cgroup":
 			h.options = strings.TrimPrefix(strings.TrimPrefix(kind[2], "rw"), ",")
@@ -81,7 +82,8 @@ func parseHierarchies(mounts, groups string) []hierarchy {
 	return found
 }
 
-// makeGroup makes a group and the groups above it, down from the process's own.
+// makeGroup creates nested groups below the process's own and returns the
+// directory of the last one.
 func (h hierarchy) makeGroup(path ...string) (string, error) {
 	dir := h.own
 	for _, name := range path {
@@ -91,7 +93,7 @@ func (h hierarchy) makeGroup(path ...string) (string, error) {
 		parent := dir
 		dir = filepath.Join(dir, name)
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("make control group: %w", err)
+			return "", fmt.Errorf("create control group: %w", err)
 		}
 		if err := inheritCPUs(parent, dir); err != nil {
 			return "", err
@@ -100,7 +102,8 @@ func (h hierarchy) makeGroup(path ...string) (string, error) {
 	return dir, nil
 }
 
-// delegate gives a group's controllers to the groups below it (version 2).
+// delegate enables a group's controllers for its child groups. Version 1 has no
+// delegation.
 func (h hierarchy) delegate(dir string) error {
 	if h.kind != "cgroup2" {
 		return nil
@@ -117,8 +120,9 @@ func (h hierarchy) delegate(dir string) error {
 	return nil
 }
 
-// inheritCPUs does for version 1 what version 2 does by itself: a cpuset group
-// takes no process before it has processors.
+// inheritCPUs copies the processors and memory nodes of a version 1 cpuset group
+// from its parent, since a group without them accepts no processes. Version 2
+// inherits them.
 func inheritCPUs(parent, dir string) error {
 	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
 		content, err := os.ReadFile(filepath.Join(parent, name))
@@ -135,11 +139,11 @@ func inheritCPUs(parent, dir string) error {
 	return nil
 }
 
-// runGroups makes the node's groups and its view of them. It runs in the node
-// and ends: the namespace stays, by its mount. The calling thread is locked.
+// runGroups creates the node's groups and their namespace, which it mounts at
+// groupsNamespace. It runs in the node. The calling thread must be locked.
 func runGroups(args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("want LAB NODE, have %q", args)
+		return fmt.Errorf("expected LAB NODE, got %q", args)
 	}
 	found, err := hierarchies()
 	if err != nil {
@@ -150,25 +154,25 @@ func runGroups(args []string) error {
 		if err != nil {
 			return err
 		}
-		// Into the group itself: it becomes the root of what the namespace shows.
+		// The group of the process becomes the root of the namespace.
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0o644); err != nil {
 			return fmt.Errorf("enter control group %s: %w", dir, err)
 		}
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
-		return fmt.Errorf("make cgroup namespace: %w", err)
+		return fmt.Errorf("create cgroup namespace: %w", err)
 	}
 	if err := os.WriteFile(groupsNamespace, nil, 0o600); err != nil {
-		return fmt.Errorf("make place for cgroup namespace: %w", err)
+		return fmt.Errorf("create mount point of the cgroup namespace: %w", err)
 	}
 	if err := unix.Mount("/proc/thread-self/ns/cgroup", groupsNamespace, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("keep cgroup namespace: %w", err)
+		return fmt.Errorf("mount cgroup namespace: %w", err)
 	}
 	return mountGroups(found)
 }
 
-// mountGroups mounts /sys as the node's network namespace has it, with the
-// node's control groups in it.
+// mountGroups mounts a /sys of the node's network namespace with the node's
+// control groups.
 func mountGroups(found []hierarchy) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("sysfs", "/sys", "sysfs", flags, ""); err != nil {
@@ -181,7 +185,7 @@ func mountGroups(found []hierarchy) error {
 	}
 	for _, h := range found {
 		if err := os.MkdirAll(h.mount, 0o755); err != nil {
-			return fmt.Errorf("make %s: %w", h.mount, err)
+			return fmt.Errorf("create %s: %w", h.mount, err)
 		}
 		if err := unix.Mount(h.kind, h.mount, h.kind, flags, h.options); err != nil {
 			return fmt.Errorf("mount %s: %w", h.mount, err)
@@ -190,18 +194,19 @@ func mountGroups(found []hierarchy) error {
 	return nil
 }
 
-// runExec moves itself into the node's control groups and becomes the program.
-// The calling thread is locked: what enters the namespace is what becomes the program.
+// runExec enters the node's control groups and executes a program. The calling
+// thread must be locked, because the thread that entered the namespaces must be
+// the one that executes the program.
 func runExec(argv []string) error {
 	if len(argv) == 0 {
-		return errors.New("want a program")
+		return errors.New("expected a program")
 	}
 	found, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, h := range found {
-		h.own = h.mount // the node's root, as mounted in the node
+		h.own = h.mount // the node's root group
 		dir, err := h.makeGroup(systemGroup)
 		if err != nil {
 			return err
@@ -221,8 +226,9 @@ func runExec(argv []string) error {
 	return fmt.Errorf("run %s: %w", argv[0], unix.Exec(argv[0], argv, os.Environ()))
 }
 
-// removeGroups removes a lab's groups from the machine. The kernel empties
-// them shortly after the last process has ended: until then it is tried again.
+// removeGroups removes a lab's groups from the machine. It retries while groups
+// are busy, since the kernel empties them some time after their last process has
+// exited.
 func removeGroups(lab string) error {
 	found, err := hierarchies()
 	if err != nil {
@@ -241,7 +247,8 @@ func removeGroups(lab string) error {
 	return errors.Join(errs...)
 }
 
-// removeTree removes groups from the bottom up. Their files vanish with them.
+// removeTree removes a group and all groups below it. The kernel removes the
+// files of a group with its directory.
 func removeTree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -21,12 +21,13 @@ import (
 
 const linkMTU = 1500
 
-// Lab is the place of clusters: the router between them, and a console that
-// reaches all API servers. All of it ends with the process that made it.
+// Lab is a set of clusters with a router between them and a console that
+// reaches all API servers. The kernel removes all of it when the process that
+// created the lab exits.
 type Lab struct {
 	hosts    *harness.Lab
 	binaries components.Binaries
-	images   string // the archive that every node gets
+	images   string // the archive that every node loads
 	progress io.Writer
 	router   *harness.Host
 	console  *harness.Host
@@ -36,10 +37,11 @@ type Lab struct {
 	kubeconfig *clientcmdapi.Config
 }
 
-// NewLab builds the programs that are missing in the user's cache (the first
-// time takes long), makes the standard images and starts router and console.
-// The lab's files are in a directory of its own below base; an empty base
-// means the system's directory for temporary files. A nil progress discards.
+// NewLab builds the programs that are missing in the user's cache, which takes
+// long the first time, creates the standard images, and starts the router and
+// the console. The lab's files are in a directory of its own below base; an
+// empty base means the system's directory for temporary files. A nil progress
+// discards progress messages.
 func NewLab(ctx context.Context, base string, progress io.Writer) (*Lab, error) {
 	if progress == nil {
 		progress = io.Discard
@@ -58,11 +60,12 @@ func NewLab(ctx context.Context, base string, progress io.Writer) (*Lab, error) 
 	return l, nil
 }
 
-// sweep removes what labs left whose process was killed.
+// sweep removes the directories and control groups of labs whose process was
+// killed.
 func sweep(base string, progress io.Writer) error {
 	removed, err := harness.Sweep(base)
 	for _, dir := range removed {
-		fmt.Fprintf(progress, "remove what an earlier run left: %s\n", dir)
+		fmt.Fprintf(progress, "removed the lab of an earlier run: %s\n", dir)
 		err = errors.Join(err, removeGroups(filepath.Base(dir)))
 	}
 	return err
@@ -87,7 +90,7 @@ func (l *Lab) prepare(ctx context.Context) error {
 	return errors.Join(l.writeScripts(), l.writeKubeconfig())
 }
 
-// addRouter starts the router and the console beside it.
+// addRouter starts the router and the console, and links them.
 func (l *Lab) addRouter(ctx context.Context) error {
 	var err error
 	if l.router, err = l.hosts.Host(ctx, "router"); err != nil {
@@ -104,7 +107,8 @@ func (l *Lab) addRouter(ctx context.Context) error {
 	)
 }
 
-// linkEnd is a host with the n-th address of each network.
+// linkEnd returns the end of a link at a host, with the n-th address of each
+// network.
 func linkEnd(host *harness.Host, networks []netip.Prefix, n int) harness.End {
 	e := harness.End{Host: host}
 	for _, network := range networks {
@@ -113,33 +117,34 @@ func linkEnd(host *harness.Host, networks []netip.Prefix, n int) harness.End {
 	return e
 }
 
-// defaultRoutes leads everything to the router, which has the first address of each network.
+// defaultRoutes adds default routes to the router, which has the first address
+// of each network.
 func defaultRoutes(host *harness.Host, networks []netip.Prefix) error {
 	var errs []error
 	for _, network := range networks {
-		everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		prefix := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		if network.Addr().Is6() {
-			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+			prefix = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		errs = append(errs, host.Route(everything, nth(network, 1)))
+		errs = append(errs, host.Route(prefix, nth(network, 1)))
 	}
 	return errors.Join(errs...)
 }
 
-// Dir is where the lab keeps its files: logs of each program in a directory
-// for each node.
+// Dir returns the directory of the lab's files. It has a subdirectory for each
+// node with the logs of its programs.
 func (l *Lab) Dir() string { return l.hosts.Dir() }
 
-// Router is the host between all nodes. It knows the underlay only: a packet
-// between pods of two clusters that reaches it unencrypted goes nowhere.
+// Router returns the host between all nodes. It has routes to the underlay only
+// and drops unencrypted packets between pods of different clusters.
 func (l *Lab) Router() *harness.Host { return l.router }
 
-// Programs is a directory for further programs that the console finds, such as
-// meshctl. It is empty at first.
+// Programs returns a directory in the path of the console, for further programs
+// such as meshctl. It is initially empty.
 func (l *Lab) Programs() string { return filepath.Join(l.Dir(), "bin") }
 
-// Kubeconfig is a file with a context for each cluster, named after it. Its
-// servers are reached from the console and from nodes only.
+// Kubeconfig returns a kubeconfig file with a context for each cluster, named
+// after it. Only the console and nodes can reach its servers.
 func (l *Lab) Kubeconfig() string { return filepath.Join(l.Dir(), "kubeconfig") }
 
 func (l *Lab) writeKubeconfig() error {
@@ -149,27 +154,28 @@ func (l *Lab) writeKubeconfig() error {
 	return nil
 }
 
-// Exec runs a command on the console, with the lab's kubeconfig, and with the
-// programs first in the path: for example "kubectl", "--context", "east", "get", "nodes".
+// Exec runs a command on the console with the lab's kubeconfig and with the
+// lab's programs in the path, for example "kubectl", "--context", "east", "get",
+// "nodes". It returns standard output and standard error, combined.
 func (l *Lab) Exec(ctx context.Context, argv ...string) (string, error) {
 	return l.ExecInput(ctx, "", argv...)
 }
 
-// ExecInput is Exec with a text on the command's standard input.
+// ExecInput is like Exec with input as the command's standard input.
 func (l *Lab) ExecInput(ctx context.Context, input string, argv ...string) (string, error) {
 	return l.console.ExecInput(ctx, input, append([]string{l.environmentScript()}, argv...)...)
 }
 
 func (l *Lab) environmentScript() string { return filepath.Join(l.Dir(), "env") }
 
-// EnterScript is a script for people: it runs a command on the console as Exec
-// does, without one a shell.
+// EnterScript returns the file of a script that runs a command on the console as
+// Exec does, or a shell.
 func (l *Lab) EnterScript() string { return filepath.Join(l.Dir(), "enter") }
 
 func (l *Lab) writeScripts() error {
 	environment := fmt.Sprintf("#!/bin/sh\n# Runs a command with the lab's programs and kubeconfig.\n"+
 		"export KUBECONFIG=%s PATH=%s:%s:\"$PATH\"\nexec \"$@\"\n", l.Kubeconfig(), l.Programs(), l.binaries.Dir)
-	enter := fmt.Sprintf("#!/bin/sh\n# Runs a command where all clusters can be reached; without one, a shell.\n"+
+	enter := fmt.Sprintf("#!/bin/sh\n# Runs a command, or a shell, on the console, which reaches all clusters.\n"+
 		"exec nsenter -t %d -n -u %s \"${@:-sh}\"\n", l.console.PID(), l.environmentScript())
 	err := errors.Join(
 		os.Mkdir(l.Programs(), 0o755),
@@ -182,7 +188,7 @@ func (l *Lab) writeScripts() error {
 	return nil
 }
 
-// Close ends all clusters and removes the lab's directory.
+// Close stops all clusters and removes the lab's directory.
 func (l *Lab) Close() error {
 	err := l.hosts.Close()
 	return errors.Join(err, removeGroups(filepath.Base(l.Dir())))

@@ -22,19 +22,19 @@ import (
 
 const victimArgument = "victim"
 
-// leftovers is what a lab could leave on the machine, by kind.
+// leftovers returns the processes, control groups and mounts of a lab, by kind.
 func leftovers(lab string) map[string][]string {
 	found := map[string][]string{}
 	add := func(kind, what string) { found[kind] = append(found[kind], what) }
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range commands {
-		text, _ := os.ReadFile(file) // it may have ended
+		text, _ := os.ReadFile(file) // the process may have exited
 		environment, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "environ"))
 		if strings.Contains(string(text), lab) || strings.Contains(string(environment), lab) {
 			add("process", strings.ReplaceAll(string(text), "\x00", " "))
 		}
 	}
-	// Not through links, and not into groups that vanish meanwhile.
+	// WalkDir does not follow links; groups may be removed concurrently.
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && entry.Name() == lab {
 			add("control group", path)
@@ -51,7 +51,8 @@ func leftovers(lab string) map[string][]string {
 	return found
 }
 
-// machineState is what programs of Kubernetes would write outside of a node.
+// machineState returns the state of the machine that programs of Kubernetes
+// would change without the isolation of nodes.
 func machineState(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -72,14 +73,14 @@ func machineState(t *testing.T) map[string][]string {
 	return found
 }
 
-func TestNothingRemainsAfterClose(t *testing.T) {
+func TestCloseRemovesEverythingFromTheMachine(t *testing.T) {
 	before := machineState(t)
 	base := t.TempDir()
 	lab, err := cluster.NewLab(t.Context(), base, t.Output())
 	require.NoError(t, err)
 	id := filepath.Base(lab.Dir())
 	deploy(t, newCluster(t, lab, cluster.Numbered(0)))
-	assert.NotEmpty(t, leftovers(id), "the test knows what to look for")
+	assert.NotEmpty(t, leftovers(id), "a running lab has processes and groups")
 
 	require.NoError(t, lab.Close())
 	assert.Empty(t, leftovers(id))
@@ -87,8 +88,9 @@ func TestNothingRemainsAfterClose(t *testing.T) {
 	assert.Equal(t, before, machineState(t))
 }
 
-// runVictim is a program with a cluster that is killed: its argument is where the
-// lab is to be, in the environment because the arguments are the harness's.
+// runVictim starts a cluster below the directory of the environment variable
+// VICTIM_BASE, prints the lab's name, and blocks until the test kills this
+// program.
 func runVictim() int {
 	lab, err := cluster.NewLab(context.Background(), os.Getenv("VICTIM_BASE"), nil)
 	if err == nil {
@@ -101,10 +103,10 @@ func runVictim() int {
 		return 1
 	}
 	fmt.Fprintln(os.Stdout, filepath.Base(lab.Dir()))
-	select {} // until it is killed
+	select {}
 }
 
-func TestNothingRunsAfterTheProgramWasKilled(t *testing.T) {
+func TestKillingTheProgramEndsAllProcessesOfItsLab(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	base := t.TempDir()
@@ -130,7 +132,7 @@ func TestNothingRunsAfterTheProgramWasKilled(t *testing.T) {
 		return nil
 	}))
 
-	// The directory and the control groups go with the next lab.
+	// The next lab removes the directory and the control groups.
 	lab, err := cluster.NewLab(t.Context(), base, t.Output())
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, lab.Close()) }()

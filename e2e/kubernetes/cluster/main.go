@@ -10,17 +10,18 @@ import (
 	"github.com/meshway/meshway/e2e/harness"
 )
 
-// What the program was started again as, in its first argument.
+// The roles of a process of this package, given by its first argument.
 const (
-	roleGroups = "meshway-cluster-groups" // makes a node's control groups
-	roleExec   = "meshway-cluster-exec"   // enters them and becomes another program
+	roleGroups = "meshway-cluster-groups" // creates a node's control groups
+	roleExec   = "meshway-cluster-exec"   // enters them and executes another program
 )
 
-// Main runs the program as what a lab started it again for, and does not
-// return then. Otherwise it returns at once. The main goroutine calls it.
+// Main runs the role for which a lab started this process, and then exits. In a
+// process that no lab started, it returns without effect. It must be called by
+// the main goroutine.
 func Main() {
-	// Hosts are entered on threads that end afterwards. The main thread cannot
-	// end: it would stay in a host and keep it, so it is kept from others.
+	// Threads that enter a host exit afterwards. The main thread cannot exit and
+	// would keep the host's namespaces, so no other goroutine may run on it.
 	runtime.LockOSThread()
 	harness.Main()
 	if len(os.Args) < 2 {

@@ -12,8 +12,8 @@ import (
 	"github.com/meshway/meshway/e2e/harness"
 )
 
-// addNodes starts the nodes' hosts and gives them the network that a data
-// center and a CNI would give them.
+// addNodes starts the nodes' hosts and sets up the networks of the nodes and of
+// their pods.
 func (c *Cluster) addNodes(ctx context.Context) error {
 	for i := range c.options.Nodes {
 		n := &Node{Name: fmt.Sprintf("%s-%d", c.Name(), i+1), cluster: c, started: make(map[string]program)}
@@ -35,11 +35,11 @@ func (c *Cluster) addNodes(ctx context.Context) error {
 	return c.linkToBridge(ctx)
 }
 
-// bridge is the bridge of the cluster's network in the router.
+// bridge returns the name of the cluster's bridge on the router.
 func (c *Cluster) bridge() string { return "net-" + c.Name() }
 
-// linkToBridge joins the nodes on one network, and leads each node's pods to
-// it directly.
+// linkToBridge connects the nodes to one network and adds routes from each node
+// to the pods of the others.
 func (c *Cluster) linkToBridge(ctx context.Context) error {
 	router := c.lab.router
 	if _, err := router.Exec(ctx, "ip", "link", "add", c.bridge(), "up", "type", "bridge"); err != nil {
@@ -76,9 +76,9 @@ func (c *Cluster) linkToBridge(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// linkSeparately gives each node a network of four addresses, or /126. The router
-// leads the cluster's pods, but only what comes from the cluster, and from
-// nodes takes no source that is not the cluster's.
+// linkSeparately connects each node to the router with a network of its own, a
+// /30 or /126. The router has a routing table for packets from the cluster, with
+// routes to its pods, and drops packets from the cluster with foreign sources.
 func (c *Cluster) linkSeparately(ctx context.Context) error {
 	if err := c.addSourceFilter(ctx); err != nil {
 		return err
@@ -115,7 +115,8 @@ func (c *Cluster) linkSeparately(ctx context.Context) error {
 	return nil
 }
 
-// addSourceFilter is what networks between subnets do.
+// addSourceFilter makes the router drop packets from the cluster's nodes whose
+// source address is not the cluster's, as the routers of clouds do.
 func (c *Cluster) addSourceFilter(ctx context.Context) error {
 	rules := fmt.Sprintf("table inet %s {\nchain forward {\ntype filter hook forward priority filter\n", c.bridge())
 	for i := range c.options.PodCIDRs {
@@ -129,16 +130,16 @@ func (c *Cluster) addSourceFilter(ctx context.Context) error {
 	return err
 }
 
-// routeTable is the router's table for the cluster's pods: any number that no
-// other cluster of the lab has.
+// routeTable returns the number of the router's table for the cluster's pods. It
+// is derived from the cluster's name, so that clusters have different tables.
 func (c *Cluster) routeTable() string {
 	hash := fnv.New32a()
 	hash.Write([]byte(c.Name()))
 	return fmt.Sprint(1000 + hash.Sum32()>>1)
 }
 
-// removeNetwork removes the cluster's bridge from the router; links end with
-// their hosts.
+// removeNetwork removes the cluster's bridge or source filter from the router.
+// The kernel removes links with their hosts.
 func (c *Cluster) removeNetwork() error {
 	if c.options.SeparateLinks {
 		_, err := c.lab.router.Exec(context.Background(), "nft", "delete", "table", "inet", c.bridge())

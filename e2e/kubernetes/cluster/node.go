@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files of a node, as it sees them: its /var/lib and /run are its own.
+// Files in the node's own /var/lib and /run.
 const (
 	configDir      = "/var/lib/kubernetes"
 	kubeconfigFile = configDir + "/kubeconfig"
@@ -30,7 +30,7 @@ const (
 type Node struct {
 	Name      string
 	Addresses []netip.Addr   // on the underlay, in the order of Options.PodCIDRs
-	PodCIDRs  []netip.Prefix // as in Node.spec.podCIDRs, if it has them
+	PodCIDRs  []netip.Prefix // those of Node.spec.podCIDRs, unless Options.OwnIPAM is set
 
 	cluster *Cluster
 	host    *harness.Host
@@ -39,7 +39,7 @@ type Node struct {
 	started map[string]program
 }
 
-// program is one that runs on a node, or ran until Stop.
+// program is a program that was started on a node.
 type program struct {
 	name    string
 	argv    []string
@@ -47,15 +47,16 @@ type program struct {
 	stopped bool
 }
 
-// Host gives all of the node: its network, its files, commands inside.
+// Host returns the node's host.
 func (n *Node) Host() *harness.Host { return n.host }
 
-// Exec runs a command on the node and returns what it printed.
+// Exec runs a command on the node and returns its standard output and standard
+// error, combined.
 func (n *Node) Exec(ctx context.Context, argv ...string) (string, error) {
 	return n.host.Exec(ctx, argv...)
 }
 
-// prepare makes the rest of what a node sees differently from the machine.
+// prepare sets up the node's mounts, control groups and kernel parameters.
 func (n *Node) prepare(ctx context.Context) error {
 	if err := n.host.Do(mountNode); err != nil {
 		return fmt.Errorf("prepare node %s: %w", n.Name, err)
@@ -70,14 +71,14 @@ func (n *Node) prepare(ctx context.Context) error {
 	}
 	return errors.Join(
 		n.host.Forward(),
-		// Else the answer of a pod to its neighbour would pass by kube-proxy's rules.
+		// Otherwise answers between pods of the node bypass kube-proxy's rules.
 		n.host.Sysctl("net/bridge/bridge-nf-call-iptables", "1"),
 		n.host.Sysctl("net/bridge/bridge-nf-call-ip6tables", "1"),
 	)
 }
 
-// mountNode hides /var/log, into which kubelet writes, and makes mounts shared
-// within the node, which pods with mount propagation want.
+// mountNode mounts the node's own /var/log, to which kubelet writes, and makes
+// mounts shared within the node, which pods with mount propagation require.
 func mountNode() error {
 	if err := unix.Mount("tmpfs", "/var/log", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
 		return fmt.Errorf("mount /var/log: %w", err)
@@ -88,7 +89,7 @@ func mountNode() error {
 	return nil
 }
 
-// run starts one of the programs of the cache in the node's control groups.
+// run starts a program of package components in the node's control groups.
 func (n *Node) run(name string, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -109,21 +110,21 @@ func (n *Node) launch(p program) error {
 	return nil
 }
 
-// programs are those that were started, sorted by name.
+// programs returns the programs that were started, sorted by name.
 func (n *Node) programs() []program {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.SortedFunc(maps.Values(n.started), func(a, b program) int { return strings.Compare(a.name, b.name) })
 }
 
-// Stop kills a program of the node, for example "kube-apiserver" on the first
-// node, or "kubelet" on any.
+// Stop kills a program of the node, for example "kubelet", or "kube-apiserver"
+// on the first node.
 func (n *Node) Stop(name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p, ok := n.started[name]
 	if !ok {
-		return fmt.Errorf("stop %s on %s: it was never started", name, n.Name)
+		return fmt.Errorf("stop %s on %s: the program was not started", name, n.Name)
 	}
 	p.process.Kill()
 	p.stopped = true
@@ -131,17 +132,18 @@ func (n *Node) Stop(name string) error {
 	return nil
 }
 
-// Start starts a program again that Stop stopped. It does not wait until it is ready.
+// Start starts a program again after Stop. It does not wait until the program is
+// ready.
 func (n *Node) Start(name string) error {
 	for _, p := range n.programs() {
 		if p.name == name && p.stopped {
 			return n.launch(p)
 		}
 	}
-	return fmt.Errorf("start %s on %s: it was not stopped", name, n.Name)
+	return fmt.Errorf("start %s on %s: the program was not stopped", name, n.Name)
 }
 
-// checkPrograms is an error when a program of the node has ended that should run.
+// checkPrograms returns an error for each program that has exited without Stop.
 func (n *Node) checkPrograms() error {
 	var errs []error
 	for _, p := range n.programs() {
@@ -151,14 +153,15 @@ func (n *Node) checkPrograms() error {
 		select {
 		case <-p.process.Done():
 			lines := strings.Split(strings.TrimSpace(p.process.Log()), "\n")
-			errs = append(errs, fmt.Errorf("%s on %s ended: %w: %s", p.name, n.Name, p.process.Err(), strings.Join(lines[max(0, len(lines)-5):], "\n")))
+			errs = append(errs, fmt.Errorf("%s on %s exited: %w: %s", p.name, n.Name, p.process.Err(), strings.Join(lines[max(0, len(lines)-5):], "\n")))
 		default:
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// await waits for a condition, but not when a program of the cluster has ended.
+// await waits until the condition returns nil. It fails immediately if a program
+// of the cluster has exited.
 func (c *Cluster) await(ctx context.Context, what string, condition func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -173,7 +176,7 @@ func (c *Cluster) await(ctx context.Context, what string, condition func(context
 	})
 }
 
-// startRuntime starts containerd and gives it the standard images.
+// startRuntime starts containerd and loads the standard images.
 func (n *Node) startRuntime(ctx context.Context) error {
 	const config = "/var/lib/containerd.toml"
 	err := errors.Join(
@@ -198,7 +201,7 @@ func (n *Node) startRuntime(ctx context.Context) error {
 	if err := n.loadImage(ctx, n.cluster.lab.images); err != nil {
 		return err
 	}
-	n.cluster.logProgress(n.Name + " has its images")
+	n.cluster.logProgress("images are loaded on " + n.Name)
 	return nil
 }
 
@@ -208,7 +211,7 @@ func (n *Node) loadImage(ctx context.Context, archive string) error {
 	return err
 }
 
-// startKubelet starts kubelet and kube-proxy, once the API server answers.
+// startKubelet starts kubelet and kube-proxy. The API server must be ready.
 func (n *Node) startKubelet() error {
 	const config = configDir + "/kubelet.yaml"
 	err := errors.Join(
@@ -224,6 +227,6 @@ func (n *Node) startKubelet() error {
 			"--node-ip", join(n.Addresses), "--cert-dir", "/var/lib/kubelet/pki"),
 		n.run("kube-proxy", "--kubeconfig", kubeconfigFile, "--hostname-override", n.Name,
 			"--proxy-mode", string(n.cluster.options.ProxyMode), "--cluster-cidr", join(n.cluster.options.PodCIDRs),
-			"--conntrack-max-per-core", "0"), // only the machine itself may set that
+			"--conntrack-max-per-core", "0"), // not writable in a network namespace
 	)
 }

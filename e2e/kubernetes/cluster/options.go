@@ -7,7 +7,7 @@ import (
 	"regexp"
 )
 
-// ProxyMode is how kube-proxy leads services.
+// ProxyMode is kube-proxy's implementation of services.
 type ProxyMode string
 
 // The modes of kube-proxy.
@@ -16,32 +16,32 @@ const (
 	IPTables ProxyMode = "iptables"
 )
 
-// Options describe a cluster. [Numbered] fills them.
+// Options are the parameters of a cluster. [Numbered] returns complete ones.
 type Options struct {
 	Name  string
 	Nodes int
-	// Of each address family at most one; the first one's family is the main
-	// one. Nodes get /24 (IPv4) and /64 (IPv6) of PodCIDRs.
+	// PodCIDRs and ServiceCIDRs have at most one network per address family, the
+	// primary family first. Nodes get a /24 (IPv4) and a /64 (IPv6) of PodCIDRs.
 	PodCIDRs, ServiceCIDRs []netip.Prefix
 	// Underlay is the nodes' network: the router has its first address, the
 	// nodes have the following ones.
 	Underlay  []netip.Prefix
 	ProxyMode ProxyMode // empty: nftables
-	// IPMasq makes the bridge plugin masquerade what pods send to other
+	// IPMasq makes the bridge plugin masquerade packets of pods to other
 	// networks, as many installations do.
 	IPMasq bool
-	// SeparateLinks gives each node a link of its own to the router, so that nodes of
-	// one cluster are no neighbours. The router then knows the cluster's pods, as
-	// a cloud's does, but only for packets from that cluster, and drops sources of
-	// others.
+	// SeparateLinks gives each node its own link to the router, so that the nodes
+	// of a cluster are not neighbours. The router then has routes to the cluster's
+	// pods, as a cloud's does, but only for packets from that cluster, and drops
+	// packets from the cluster with foreign source addresses.
 	SeparateLinks bool
-	// OwnIPAM leaves Node.spec.podCIDRs empty, as CNI plugins do that manage the
-	// addresses of pods themselves.
+	// OwnIPAM leaves Node.spec.podCIDRs empty, as CNI plugins with their own
+	// address management do.
 	OwnIPAM bool
 }
 
-// Numbered are options for the n-th cluster of a lab, from 0 to 5, with two
-// nodes: names and networks differ from those of all others.
+// Numbered returns options for the n-th cluster of a lab, from 0 to
+// MaxNumbered-1, with two nodes. Names and networks of different n differ.
 func Numbered(n int) Options {
 	names := [...]string{"east", "west", "north", "south", "far", "deep"}
 	return Options{
@@ -53,7 +53,7 @@ func Numbered(n int) Options {
 	}
 }
 
-// MaxNumbered is how many clusters Numbered knows.
+// MaxNumbered is the number of clusters that Numbered supports.
 const MaxNumbered = 6
 
 // DualStack adds IPv6 networks to options of Numbered(n).
@@ -67,7 +67,7 @@ func (o Options) DualStack(n int) Options {
 func (o Options) validate() error {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	// Interfaces are named after hosts, and have 15 bytes.
+	// Interfaces are named after hosts, and their names have at most 15 bytes.
 	if !regexp.MustCompile(`^[a-z]([a-z0-9-]{0,10}[a-z0-9])?$`).MatchString(o.Name) {
 		refuse("name %q: use at most 12 lower-case letters, digits and dashes", o.Name)
 	}
@@ -78,10 +78,10 @@ func (o Options) validate() error {
 		refuse("proxy mode %q: use %s or %s", o.ProxyMode, NFTables, IPTables)
 	}
 	if len(o.PodCIDRs) == 0 || len(o.PodCIDRs) > 2 {
-		refuse("pod CIDRs %s: give one for each address family", o.PodCIDRs)
+		refuse("pod CIDRs %s: use one per address family", o.PodCIDRs)
 	}
 	if len(o.ServiceCIDRs) != len(o.PodCIDRs) || len(o.Underlay) != len(o.PodCIDRs) {
-		refuse("service CIDRs %s, underlay %s: give as many as pod CIDRs", o.ServiceCIDRs, o.Underlay)
+		refuse("service CIDRs %s, underlay %s: use as many as pod CIDRs", o.ServiceCIDRs, o.Underlay)
 	}
 	for i := range min(len(o.PodCIDRs), len(o.ServiceCIDRs), len(o.Underlay)) {
 		if o.PodCIDRs[i].Addr().Is4() != o.ServiceCIDRs[i].Addr().Is4() || o.PodCIDRs[i].Addr().Is4() != o.Underlay[i].Addr().Is4() {
@@ -91,7 +91,7 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// nodePrefix is the node's part of a network of pods, counting nodes from 0.
+// nodePrefix returns a node's part of a network of pods; the first node is 0.
 func nodePrefix(pods netip.Prefix, node int) netip.Prefix {
 	bits := 24
 	if pods.Addr().Is6() {
@@ -103,7 +103,7 @@ func nodePrefix(pods netip.Prefix, node int) netip.Prefix {
 	return netip.PrefixFrom(addr, bits)
 }
 
-// nth is the n-th address of a network.
+// nth returns the n-th address of a network.
 func nth(network netip.Prefix, n int) netip.Addr {
 	addr := network.Masked().Addr()
 	for range n {
@@ -112,6 +112,8 @@ func nth(network netip.Prefix, n int) netip.Addr {
 	return addr
 }
 
+// join returns the elements of list, separated by commas.
+// join returns the elements of list, separated by commas.
 func join[T fmt.Stringer](list []T) string {
 	var text string
 	for i, item := range list {

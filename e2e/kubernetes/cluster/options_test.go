@@ -27,7 +27,7 @@ func TestNumberedClustersDoNotOverlap(t *testing.T) {
 	}
 }
 
-func TestWrongOptionsAreRefusedByName(t *testing.T) {
+func TestErrorsOfInvalidOptionsNameTheOption(t *testing.T) {
 	for field, change := range map[string]func(*Options){
 		"name":       func(o *Options) { o.Name = "Far_Too_Long_A_Name" },
 		"nodes":      func(o *Options) { o.Nodes = 0 },
@@ -43,7 +43,7 @@ func TestWrongOptionsAreRefusedByName(t *testing.T) {
 	}
 }
 
-func TestEachNodeHasItsPartOfThePods(t *testing.T) {
+func TestEachNodeHasItsPartOfThePodNetwork(t *testing.T) {
 	assert.Equal(t, "10.11.3.0/24", nodePrefix(netip.MustParsePrefix("10.11.0.0/16"), 3).String())
 	assert.Equal(t, "fd00:11:0:3::/64", nodePrefix(netip.MustParsePrefix("fd00:11::/48"), 3).String())
 }

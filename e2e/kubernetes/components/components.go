@@ -23,21 +23,22 @@ import (
 // Binaries is a directory with all programs.
 type Binaries struct{ Dir string }
 
-// Path is where a program is, for example "kubectl".
+// Path returns the file of a program, for example "kubectl".
 func (b Binaries) Path(program string) string { return filepath.Join(b.Dir, program) }
 
-// program is built from one package of one of the modules beside this file.
+// program is a program that is built from a package of a module in a
+// subdirectory.
 type program struct {
 	name, module, path string
 	tags               string
 	flags              string // for the linker
 }
 
-// The order is that of use: what is missing fails early.
+// programs returns all programs; those that build fast are first.
 func programs() []program {
 	const kubernetes = "k8s.io/kubernetes/cmd/"
 	const containerd = "github.com/containerd/containerd/v2/cmd/"
-	const noDevices = "no_btrfs no_zfs no_devmapper" // they need C
+	const noDevices = "no_btrfs no_zfs no_devmapper" // these require cgo
 	list := []program{
 		{name: "etcd", module: "etcd", path: "go.etcd.io/etcd/server/v3"},
 		{name: "coredns", module: "coredns", path: "github.com/coredns/coredns"},
@@ -52,20 +53,21 @@ func programs() []program {
 	return list
 }
 
-// kubernetesVersion is what `kubectl version` and the charts' kubeVersion see.
-// Built from its module, Kubernetes would say v0.0.0-master.
+// kubernetesVersion returns the linker flags that set the version that `kubectl
+// version` prints and that kubeVersion of charts is compared with. The default
+// is v0.0.0-master.
 func kubernetesVersion() string {
 	const p = "-X k8s.io/component-base/version."
 	return p + "gitVersion=" + KubernetesVersion + " " + p + "gitMajor=1 " + p + "gitMinor=37 " + p + "gitTreeState=clean"
 }
 
-// KubernetesVersion is that of kubernetes/go.mod.
+// KubernetesVersion is the version in kubernetes/go.mod.
 const KubernetesVersion = "v1.37.2"
 
-// Build builds what the user's cache does not hold yet and says so on
-// progress: the first time takes about 15 minutes on two cores. The cache is
-// keyed by the modules' versions, so that a new version has its own directory.
-// It must be called from inside of this module's source, as tests and `go run` are.
+// Build builds the programs that are missing in the user's cache, which takes
+// about 15 minutes on two cores the first time, and reports them on progress.
+// The cache has a directory per set of module versions. Build must be called in
+// the source tree of this module, as from tests and `go run`.
 func Build(ctx context.Context, progress io.Writer) (Binaries, error) {
 	source, err := sourceDir(ctx)
 	if err != nil {
@@ -82,7 +84,7 @@ func Build(ctx context.Context, progress io.Writer) (Binaries, error) {
 	}
 	b := Binaries{Dir: filepath.Join(cache, "meshway-kubernetes", key, "bin")}
 	if err := os.MkdirAll(b.Dir, 0o755); err != nil {
-		return Binaries{}, fmt.Errorf("make cache directory: %w", err)
+		return Binaries{}, fmt.Errorf("create cache directory: %w", err)
 	}
 	unlock, err := lock(b.Dir)
 	if err != nil {
@@ -98,22 +100,22 @@ func (b Binaries) buildMissing(ctx context.Context, source string, list []progra
 		if _, err := os.Stat(b.Path(p.name)); errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, p)
 		} else if err != nil {
-			return fmt.Errorf("look for %s: %w", p.name, err)
+			return fmt.Errorf("find %s: %w", p.name, err)
 		}
 	}
 	for i, p := range missing {
-		begun := time.Now()
-		fmt.Fprintf(progress, "build %s (%d of %d)\n", p.name, i+1, len(missing))
+		started := time.Now()
+		fmt.Fprintf(progress, "building %s (%d of %d)\n", p.name, i+1, len(missing))
 		if err := b.build(ctx, filepath.Join(source, p.module), p); err != nil {
 			return err
 		}
-		fmt.Fprintf(progress, "built %s in %.0f s\n", p.name, time.Since(begun).Seconds())
+		fmt.Fprintf(progress, "built %s in %.0f s\n", p.name, time.Since(started).Seconds())
 	}
 	return nil
 }
 
-// build builds one program beside its place and then moves it there: a build
-// that was interrupted leaves nothing that looks complete.
+// build builds a program into a temporary file and then renames it, so that an
+// interrupted build leaves no incomplete program.
 func (b Binaries) build(ctx context.Context, module string, p program) error {
 	partial := b.Path(p.name) + ".partial"
 	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-buildvcs=false",
@@ -124,25 +126,26 @@ func (b Binaries) build(ctx context.Context, module string, p program) error {
 		return fmt.Errorf("build %s: %w: %s", p.name, err, out)
 	}
 	if err := os.Rename(partial, b.Path(p.name)); err != nil {
-		return fmt.Errorf("keep %s: %w", p.name, err)
+		return fmt.Errorf("store %s: %w", p.name, err)
 	}
 	return nil
 }
 
-// sourceDir is where this package is. The modules below it cannot be embedded:
-// to the go command they are no part of this one.
+// sourceDir returns the directory of this package. The modules below it cannot
+// be embedded, since they are not part of this module.
 func sourceDir(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", "github.com/meshway/meshway/e2e/kubernetes/components")
-	var problem bytes.Buffer
-	cmd.Stderr = &problem
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("find the source of the components (run it inside of e2e/kubernetes): %w: %s", err, problem.String())
+		return "", fmt.Errorf("find the source of the components (run it in e2e/kubernetes): %w: %s", err, stderr.String())
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// cacheKey changes with everything that changes what is built.
+// cacheKey returns a hash of the Go version, the programs and the module
+// versions.
 func cacheKey(source string, list []program) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH, list)
@@ -163,7 +166,7 @@ func cacheKey(source string, list []program) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:12], nil
 }
 
-// lock makes a second caller wait for the first one's builds.
+// lock locks a directory, so that concurrent callers build each program once.
 func lock(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package components builds the programs that a cluster is made of, from their
-// Go modules, once into the user's cache. No container registry is needed.
+// Package components builds the programs of a cluster from their Go modules into
+// the user's cache, without a container registry.
 //
-// Each folder is a module that only pins versions, so that nothing of
-// Kubernetes comes into the go.mod of the tests.
+// Each subdirectory is a module that only pins versions, so that the go.mod of
+// the tests does not depend on Kubernetes.
 package components

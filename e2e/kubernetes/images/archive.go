@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// Image is one image of an archive, with a single layer.
+// Image is an image with a single layer.
 type Image struct {
 	Name       string // with tag, for example "meshway.test/echo:1"
 	Files      []File
@@ -27,17 +27,17 @@ type Image struct {
 }
 
 // File is a file, a symbolic link, or a directory (a path that ends with "/").
-// Directories above a file need not be named.
+// Parent directories need not be listed.
 type File struct {
-	Path   string      // absolute, in the image
-	Source string      // copied from this file of the machine
-	Text   string      // the content when there is no Source
-	Link   string      // the target of a symbolic link
-	Mode   os.FileMode // 0: 0755 for what has a Source and for directories, 0644 for text
+	Path   string      // absolute path in the image
+	Source string      // file of the machine that is copied
+	Text   string      // content if Source is empty
+	Link   string      // target of a symbolic link
+	Mode   os.FileMode // 0: 0755 for directories and copied files, 0644 for text
 }
 
-// Write writes an archive of images to w. The same input gives the same bytes:
-// files are sorted, and without times.
+// Write writes an archive of images to w. Its bytes depend only on the input:
+// files are sorted and have no times.
 func Write(w io.Writer, images ...Image) error {
 	archive := tar.NewWriter(w)
 	var manifest []manifestEntry
@@ -59,7 +59,7 @@ func Write(w io.Writer, images ...Image) error {
 func WriteFile(name string, images ...Image) error {
 	f, err := os.Create(name)
 	if err != nil {
-		return fmt.Errorf("make archive: %w", err)
+		return fmt.Errorf("create archive: %w", err)
 	}
 	return errors.Join(Write(f, images...), f.Close())
 }
@@ -90,7 +90,7 @@ type rootFS struct {
 }
 
 func writeImage(archive *tar.Writer, image Image) (manifestEntry, error) {
-	// The layer is made twice, so that it is never in memory: the archive wants
+	// The layer is written twice, so that it is never in memory: the archive needs
 	// its size first, and the configuration its digest.
 	sum, size := sha256.New(), counter(0)
 	if err := writeLayer(io.MultiWriter(sum, &size), image.Files); err != nil {

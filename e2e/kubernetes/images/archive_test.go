@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// entries returns the content of the files of an archive, by name.
 func entries(t *testing.T, archive io.Reader) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -35,7 +36,7 @@ func entries(t *testing.T, archive io.Reader) map[string]string {
 	}
 }
 
-func TestArchiveHoldsTheImageAndIsTheSameEachTime(t *testing.T) {
+func TestArchiveContainsTheImageAndIsReproducible(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "program")
 	require.NoError(t, os.WriteFile(source, []byte("binary"), 0o644))
 	image := Image{
@@ -67,7 +68,7 @@ func TestArchiveHoldsTheImageAndIsTheSameEachTime(t *testing.T) {
 	}, entries(t, bytes.NewBufferString(archive[manifest[0].Layers[0]])))
 }
 
-func TestFilesThatCannotBeAddedAreNamed(t *testing.T) {
+func TestErrorsNameTheFileThatCannotBeAdded(t *testing.T) {
 	for name, file := range map[string]File{
 		"a/b":     {Path: "a/b", Text: "relative"},
 		"/a":      {Path: "/a", Source: "/does/not/exist"},
@@ -77,7 +78,7 @@ func TestFilesThatCannotBeAddedAreNamed(t *testing.T) {
 	}
 }
 
-func TestLibrariesAreReadFromLdd(t *testing.T) {
+func TestLibrariesAreParsedFromTheOutputOfLdd(t *testing.T) {
 	assert.Equal(t, []string{"/lib/x86_64-linux-gnu/libmnl.so.0", "/lib64/ld-linux-x86-64.so.2"}, libraries(
 		"\tlinux-vdso.so.1 (0x00007ffc)\n\tlibmnl.so.0 => /lib/x86_64-linux-gnu/libmnl.so.0 (0x00007f1)\n\t/lib64/ld-linux-x86-64.so.2 (0x00007f2)\n"))
 }

@@ -1,3 +1,3 @@
-// Package images makes container images from programs of this machine, as
-// archives in the format of `docker save`: no registry and no builder is needed.
+// Package images builds container images from programs of this machine as
+// archives in the format of `docker save`, without a registry or a builder.
 package images

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Busybox is a root with Debian's busybox-static and a link for each of its
-// commands, and the few files that programs expect. Its shell prefers its own
-// commands to others of the same name in the path, for example ip.
+// Busybox returns a root file system with Debian's busybox-static, a link for
+// each of its commands, and the files that programs require. Its shell prefers
+// its own commands, such as ip, to programs of the same name in the path.
 func Busybox(ctx context.Context) ([]File, error) {
 	source, err := exec.LookPath("busybox")
 	if err != nil {
@@ -36,7 +36,7 @@ func Busybox(ctx context.Context) ([]File, error) {
 	return files, nil
 }
 
-// WithPrograms is Busybox and programs of this machine, as Program has them.
+// WithPrograms returns the files of Busybox and of Program for each name.
 func WithPrograms(ctx context.Context, names ...string) ([]File, error) {
 	files, err := Busybox(ctx)
 	if err != nil {
@@ -52,16 +52,15 @@ func WithPrograms(ctx context.Context, names ...string) ([]File, error) {
 	return files, nil
 }
 
-// Program is a program of this machine at the same place in the image, with
-// the libraries that it is linked with, for example "nft". A static program
-// has none.
+// Program returns the files of a program of this machine, for example "nft": the
+// program and its shared libraries, if any, with the same paths in the image.
 func Program(ctx context.Context, name string) ([]File, error) {
 	source, err := exec.LookPath(name)
 	if err != nil {
 		return nil, fmt.Errorf("find program: %w", err)
 	}
 	files := []File{{Path: source, Source: source}}
-	// ldd ends with 1 for a static program, and says so.
+	// For a static program, ldd exits with status 1 and prints this message.
 	out, err := exec.CommandContext(ctx, "ldd", source).CombinedOutput()
 	if err != nil {
 		if _, exited := errors.AsType[*exec.ExitError](err); exited && strings.Contains(string(out), "not a dynamic executable") {
@@ -75,7 +74,7 @@ func Program(ctx context.Context, name string) ([]File, error) {
 	return files, nil
 }
 
-// libraries reads what ldd prints:
+// libraries returns the paths in the output of ldd, which has lines such as:
 //
 //	libmnl.so.0 => /lib/x86_64-linux-gnu/libmnl.so.0 (0x00007f…)
 //	/lib64/ld-linux-x86-64.so.2 (0x00007f…)
@@ -91,7 +90,7 @@ func libraries(ldd string) []string {
 	return paths
 }
 
-// Compile builds a Go program, static, into a file.
+// Compile builds a static Go program into the file output.
 func Compile(ctx context.Context, pkg, output string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-ldflags", "-s -w", "-o", output, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -10,11 +10,11 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// EnableDNS gives every cluster's DNS the zone clusterset.local, and waits
-// until it answers for it.
+// EnableDNS adds the zone clusterset.local to the DNS of every cluster and waits
+// until it answers.
 func (f *Federation) EnableDNS(ctx context.Context) error {
 	for _, c := range f.Clusters {
-		// Faster than CoreDNS's own reload, which takes up to two minutes.
+		// CoreDNS's own reload would take up to two minutes.
 		err := f.run(ctx, []string{f.Meshctl, "dns", "enable", "--restart", "--context", c.Name()})
 		if err != nil {
 			return err
@@ -28,7 +28,7 @@ func (f *Federation) EnableDNS(ctx context.Context) error {
 	return nil
 }
 
-// awaitZone waits for the one name that the zone always has.
+// awaitZone waits until the zone's version record resolves.
 func awaitZone(ctx context.Context, c *cluster.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

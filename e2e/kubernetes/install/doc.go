@@ -1,3 +1,3 @@
-// Package install puts Meshway on clusters as a user does: the chart with Helm,
-// then meshctl.
+// Package install installs Meshway on clusters as a user does: the chart with
+// Helm, and the federation with meshctl.
 package install

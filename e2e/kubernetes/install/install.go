@@ -16,21 +16,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Namespace is where the chart is installed.
+// Namespace is the namespace of the chart's release.
 const Namespace = "meshway-system"
 
-// timeout is how long one step may take.
+// timeout bounds each step.
 const timeout = 90 * time.Second
 
-// Federation is some clusters with Meshway on them.
+// Federation is a set of clusters on which Meshway is installed.
 type Federation struct {
 	Clusters []*cluster.Cluster
 	Meshctl  string // the program's file
 	lab      *cluster.Lab
 }
 
-// Clusters brings clusters up and gives their nodes the agent's image. Files
-// are made in dir, and used as long as the federation is.
+// Clusters starts clusters and loads the agent's image on their nodes. It
+// creates files in dir, which must exist as long as the federation is in use.
 func Clusters(ctx context.Context, lab *cluster.Lab, dir string, options ...cluster.Options) (*Federation, error) {
 	image, err := chart.Image(ctx, chart.AgentImage, dir)
 	if err != nil {
@@ -42,7 +42,7 @@ func Clusters(ctx context.Context, lab *cluster.Lab, dir string, options ...clus
 	}
 	f := &Federation{
 		Clusters: make([]*cluster.Cluster, len(options)),
-		Meshctl:  filepath.Join(dir, "meshctl"), // beside meshd, where chart.Image compiles
+		Meshctl:  filepath.Join(dir, "meshctl"), // built by chart.Image
 		lab:      lab,
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -57,8 +57,8 @@ func Clusters(ctx context.Context, lab *cluster.Lab, dir string, options ...clus
 	return f, group.Wait()
 }
 
-// Install installs the chart everywhere and federates the clusters. Node 1 of
-// each is the gateway, all others only route.
+// Install installs the chart on all clusters and federates them. The first node
+// of each cluster is its gateway.
 func (f *Federation) Install(ctx context.Context) error {
 	for _, c := range f.Clusters {
 		if err := f.InstallChart(ctx, c); err != nil {
@@ -68,20 +68,20 @@ func (f *Federation) Install(ctx context.Context) error {
 	return f.federate(ctx)
 }
 
-// InstallChart makes node 1 of a cluster its gateway and installs the chart;
-// what is given further are arguments of helm install.
-func (f *Federation) InstallChart(ctx context.Context, c *cluster.Cluster, further ...string) error {
+// InstallChart labels the first node of a cluster as its gateway and installs
+// the chart, with extra arguments of helm install.
+func (f *Federation) InstallChart(ctx context.Context, c *cluster.Cluster, extra ...string) error {
 	arguments, err := ChartArguments(ctx, c)
 	if err != nil {
 		return err
 	}
 	return f.run(ctx,
 		[]string{"kubectl", "--context", c.Name(), "label", "node", c.Nodes()[0].Name, "meshway.io/gateway=true"},
-		slices.Concat([]string{"helm", "install"}, arguments, []string{"--create-namespace"}, further))
+		slices.Concat([]string{"helm", "install"}, arguments, []string{"--create-namespace"}, extra))
 }
 
-// ChartArguments are those of helm install and helm upgrade for a cluster:
-// release, chart, namespace and values.
+// ChartArguments returns the arguments of helm install and helm upgrade for a
+// cluster: release, chart, namespace and values.
 func ChartArguments(ctx context.Context, c *cluster.Cluster) ([]string, error) {
 	root, err := chart.Root(ctx)
 	if err != nil {
@@ -91,7 +91,7 @@ func ChartArguments(ctx context.Context, c *cluster.Cluster) ([]string, error) {
 		"meshway", filepath.Join(root, "deploy/chart/meshway"), "--kube-context", c.Name(), "-n", Namespace,
 		"-f", filepath.Join(root, "e2e/kubernetes/chart/lab.yaml"), "--set", "datacenter.name=" + c.Name(),
 	}
-	if c.Options().OwnIPAM { // nothing in the API tells them
+	if c.Options().OwnIPAM { // the API has no pod CIDRs to discover
 		for i, pods := range c.Options().PodCIDRs {
 			arguments = append(arguments, "--set", fmt.Sprintf("discovery.podCIDRs[%d]=%s", i, pods))
 		}
@@ -134,11 +134,11 @@ func (f *Federation) AwaitAgent(ctx context.Context, c *cluster.Cluster) error {
 	})
 }
 
-// run runs commands of the operator's, each with its own limit.
+// run runs commands on the console, each with a timeout of its own.
 func (f *Federation) run(ctx context.Context, commands ...[]string) error {
 	for _, argv := range commands {
-		limited, cancel := context.WithTimeout(ctx, 2*timeout)
-		_, err := f.lab.Exec(limited, argv...)
+		commandCtx, cancel := context.WithTimeout(ctx, 2*timeout)
+		_, err := f.lab.Exec(commandCtx, argv...)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("run %s: %w", argv, err)

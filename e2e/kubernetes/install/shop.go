@@ -13,10 +13,10 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// ShopURL is the name of the service that the README exports.
+// ShopURL is the URL of the service of the README's example.
 const ShopURL = "http://web.shop.svc.clusterset.local/"
 
-// shopManifest is a service with one server, on a given node.
+// shopManifest is a service with one server on a given node.
 const shopManifest = `
 apiVersion: v1
 kind: Pod
@@ -50,8 +50,8 @@ spec:
     command: [sleep, inf]
 `
 
-// CreateShop makes the namespace shop in all clusters. In the first one it gets
-// the service web, with its server on the last node, which only routes.
+// CreateShop creates the namespace shop in all clusters and the service web in
+// the first one, with its server on the last node.
 func (f *Federation) CreateShop(ctx context.Context) error {
 	for _, c := range f.Clusters {
 		if err := f.run(ctx, []string{"kubectl", "--context", c.Name(), "create", "namespace", "shop"}); err != nil {
@@ -61,13 +61,14 @@ func (f *Federation) CreateShop(ctx context.Context) error {
 	return f.StartShop(ctx)
 }
 
-// StartShop starts in the first cluster what is missing of server and service.
+// StartShop creates the server and the service in the first cluster if they are
+// missing.
 func (f *Federation) StartShop(ctx context.Context) error {
 	first := f.Clusters[0]
 	return first.Apply(ctx, fmt.Sprintf(shopManifest, first.Nodes()[len(first.Nodes())-1].Name))
 }
 
-// Export exports the service with the example to which the README refers.
+// Export exports the service with the README's example manifest.
 func (f *Federation) Export(ctx context.Context) error {
 	root, err := chart.Root(ctx)
 	if err != nil {
@@ -80,14 +81,15 @@ func (f *Federation) Export(ctx context.Context) error {
 	return f.Clusters[0].Apply(ctx, string(text))
 }
 
-// AwaitShop starts a pod in a cluster and waits until it uses the service by name.
+// AwaitShop starts a client pod in a cluster and waits until it reaches the
+// service by name.
 func (f *Federation) AwaitShop(ctx context.Context, c *cluster.Cluster) error {
 	if err := c.Apply(ctx, clientManifest); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return harness.Wait(ctx, "a pod of "+c.Name()+" uses the service", func(ctx context.Context) error {
+	return harness.Wait(ctx, "a pod of "+c.Name()+" reaches the service", func(ctx context.Context) error {
 		_, err := c.Kubectl(ctx, "-n", "shop", "exec", "client", "--", "curl", "-sS", "--max-time", "3", ShopURL)
 		return err
 	})

@@ -1,12 +1,12 @@
 //go:build linux
 
-// Command bench brings up two clusters with Meshway and measures what a user
-// waits for and what the agent costs:
+// Command bench starts two clusters with Meshway and measures latencies and the
+// resource use of the agent:
 //
 //	go run ./cmd/bench
 //
-// Its progress is on standard error; on standard output is one line, the result
-// as JSON. It ends with 1 if any of it could not be measured: that is null.
+// It prints progress on standard error and the result on standard output, as one
+// line of JSON. Measurements that failed are null; the exit status is then 1.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// settings are the command line.
+// settings holds the command line's flags.
 type settings struct {
 	bench bench.Config
 	keep  bool
@@ -45,13 +45,13 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	s := settings{bench: bench.DefaultConfig()}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.BoolVar(&s.keep, "keep", false, "hold the clusters until Ctrl-C")
-	flags.IntVar(&s.bench.Joins, "joins", s.bench.Joins, "rounds of leaving and joining")
-	flags.IntVar(&s.bench.Exports, "exports", s.bench.Exports, "services that are exported one after the other")
-	flags.IntVar(&s.bench.Pods, "pods", s.bench.Pods, "times that a pod becomes ready")
-	flags.IntVar(&s.bench.Services, "services", s.bench.Services, "imported services under which memory, idle CPU and burst are measured")
-	flags.DurationVar(&s.bench.Idle, "idle", s.bench.Idle, "how long the idle agent is measured")
-	flags.Func("only", "measure only some of "+strings.Join(bench.Measurements(), ","), func(list string) error {
+	flags.BoolVar(&s.keep, "keep", false, "keep the clusters until Ctrl-C")
+	flags.IntVar(&s.bench.Joins, "joins", s.bench.Joins, "number of times that a cluster leaves and joins")
+	flags.IntVar(&s.bench.Exports, "exports", s.bench.Exports, "number of services that are exported one after the other")
+	flags.IntVar(&s.bench.Pods, "pods", s.bench.Pods, "number of times that a pod becomes ready")
+	flags.IntVar(&s.bench.Services, "services", s.bench.Services, "number of imported services while memory, idle CPU and burst are measured")
+	flags.DurationVar(&s.bench.Idle, "idle", s.bench.Idle, "duration of the measurement of idle CPU")
+	flags.Func("only", "comma-separated subset of "+strings.Join(bench.Measurements(), ",")+" to measure", func(list string) error {
 		s.bench.Only = strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 		return nil
 	})
@@ -61,7 +61,7 @@ func parse(args []string) (settings, error) {
 	return s, s.bench.Validate()
 }
 
-// run prints the one line also when it is interrupted.
+// run prints the result even if it is interrupted.
 func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
 	s, err := parse(args)
 	if err != nil {
@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	err = measure(ctx, s, lab, result, progress)
 	err = errors.Join(err, print(out, result))
 	if s.keep && ctx.Err() == nil {
-		fmt.Fprintf(progress, "a shell with kubectl, helm and KUBECONFIG: %s\nCtrl-C ends and removes all of it\n", lab.EnterScript())
+		fmt.Fprintf(progress, "a shell with kubectl, helm and KUBECONFIG: %s\nCtrl-C removes the clusters\n", lab.EnterScript())
 		<-ctx.Done()
 	}
 	return err
@@ -95,7 +95,7 @@ func print(out io.Writer, result *bench.Result) error {
 	return err
 }
 
-// measure brings the clusters up and fills in the result.
+// measure starts the clusters and fills in the result.
 func measure(ctx context.Context, s settings, lab *cluster.Lab, result *bench.Result, progress io.Writer) error {
 	f, err := install.Clusters(ctx, lab, lab.Dir(), cluster.Numbered(0), cluster.Numbered(1))
 	if err != nil {
@@ -107,7 +107,7 @@ func measure(ctx context.Context, s settings, lab *cluster.Lab, result *bench.Re
 	if err := f.EnableDNS(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintln(progress, "Meshway is installed, the clusters are joined, DNS is enabled")
+	fmt.Fprintln(progress, "Meshway is installed, the clusters have joined, and DNS is enabled")
 	b, err := bench.New(s.bench, lab, f, progress)
 	if err != nil {
 		return err

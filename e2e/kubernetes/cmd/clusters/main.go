@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command clusters brings up real Kubernetes clusters on this machine and holds
-// them until it is interrupted, empty or with Meshway installed and federated:
+// Command clusters starts real Kubernetes clusters on this machine, optionally
+// with Meshway installed and federated, and keeps them until it is interrupted:
 //
 //	go run ./cmd/clusters up --clusters 2 --nodes 2 --meshway
 package main
@@ -32,13 +32,13 @@ func main() {
 	}
 }
 
-// settings are the command line.
+// settings holds the command line's flags.
 type settings struct {
 	clusters, nodes int
 	keep            bool
 	dualStack       bool
 	ipMasq          bool
-	apart           bool
+	separateLinks   bool
 	proxyMode       string
 	meshway         bool
 }
@@ -46,16 +46,16 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("clusters up", flag.ContinueOnError)
-	flags.IntVar(&s.clusters, "clusters", 2, "how many clusters")
-	flags.IntVar(&s.nodes, "nodes", 2, "how many nodes in each")
-	flags.BoolVar(&s.keep, "keep", true, "hold them until Ctrl-C; false: only try")
-	flags.BoolVar(&s.dualStack, "dual-stack", false, "IPv6 too")
-	flags.BoolVar(&s.ipMasq, "ip-masq", false, "the CNI masquerades what leaves a node's pods")
-	flags.BoolVar(&s.apart, "apart", false, "nodes of a cluster are no neighbours")
-	flags.StringVar(&s.proxyMode, "proxy-mode", string(cluster.NFTables), "of kube-proxy: nftables or iptables")
-	flags.BoolVar(&s.meshway, "meshway", false, "install and federate Meshway, as the README does")
+	flags.IntVar(&s.clusters, "clusters", 2, "number of clusters")
+	flags.IntVar(&s.nodes, "nodes", 2, "number of nodes per cluster")
+	flags.BoolVar(&s.keep, "keep", true, "keep the clusters until Ctrl-C; if false, remove them once they are ready")
+	flags.BoolVar(&s.dualStack, "dual-stack", false, "use IPv4 and IPv6")
+	flags.BoolVar(&s.ipMasq, "ip-masq", false, "masquerade packets of pods to other networks")
+	flags.BoolVar(&s.separateLinks, "separate-links", false, "connect each node to the router with a link of its own")
+	flags.StringVar(&s.proxyMode, "proxy-mode", string(cluster.NFTables), "mode of kube-proxy: nftables or iptables")
+	flags.BoolVar(&s.meshway, "meshway", false, "install and federate Meshway, as described in the README")
 	if len(args) == 0 || args[0] != "up" {
-		return s, errors.New("usage: clusters up [flags]; clusters up --help lists them")
+		return s, errors.New("usage: clusters up [flags]; run clusters up --help for the flags")
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return s, err
@@ -79,22 +79,23 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
-	begun := time.Now()
-	if err := bringUp(ctx, lab, s); err != nil {
+	started := time.Now()
+	if err := start(ctx, lab, s); err != nil {
 		if ctx.Err() != nil {
-			return nil // interrupted: that was wanted
+			return nil // interrupted by the user
 		}
 		return err
 	}
-	fmt.Fprintf(out, "%d clusters of %d nodes in %.1f s\n", s.clusters, s.nodes, time.Since(begun).Seconds())
+	fmt.Fprintf(out, "started %d clusters of %d nodes in %.1f s\n", s.clusters, s.nodes, time.Since(started).Seconds())
 	if !s.keep {
 		return nil
 	}
-	hold(ctx, lab, s, out)
+	printUsage(lab, s, out)
+	<-ctx.Done()
 	return nil
 }
 
-func bringUp(ctx context.Context, lab *cluster.Lab, s settings) error {
+func start(ctx context.Context, lab *cluster.Lab, s settings) error {
 	if s.meshway {
 		return federate(ctx, lab, s.options())
 	}
@@ -112,7 +113,7 @@ func (s settings) options() []cluster.Options {
 	list := make([]cluster.Options, s.clusters)
 	for i := range list {
 		list[i] = cluster.Numbered(i)
-		list[i].Nodes, list[i].IPMasq, list[i].SeparateLinks = s.nodes, s.ipMasq, s.apart
+		list[i].Nodes, list[i].IPMasq, list[i].SeparateLinks = s.nodes, s.ipMasq, s.separateLinks
 		list[i].ProxyMode = cluster.ProxyMode(s.proxyMode)
 		if s.dualStack {
 			list[i] = list[i].DualStack(i)
@@ -121,7 +122,8 @@ func (s settings) options() []cluster.Options {
 	return list
 }
 
-// federate does what the README's section about Kubernetes does.
+// federate starts clusters and performs the steps of the README's section about
+// Kubernetes.
 func federate(ctx context.Context, lab *cluster.Lab, options []cluster.Options) error {
 	f, err := install.Clusters(ctx, lab, lab.Programs(), options...)
 	if err != nil {
@@ -135,8 +137,8 @@ func federate(ctx context.Context, lab *cluster.Lab, options []cluster.Options) 
 	return f.AwaitShop(ctx, f.Clusters[len(f.Clusters)-1])
 }
 
-// hold tells how to use the clusters, and waits.
-func hold(ctx context.Context, lab *cluster.Lab, s settings, out io.Writer) {
+// printUsage prints commands that use the clusters.
+func printUsage(lab *cluster.Lab, s settings, out io.Writer) {
 	enter, first := lab.EnterScript(), cluster.Numbered(0).Name
 	fmt.Fprintf(out, "\nIn another terminal, as root:\n\n")
 	fmt.Fprintf(out, "  %s kubectl --context %s get nodes -o wide\n", enter, first)
@@ -152,6 +154,5 @@ func hold(ctx context.Context, lab *cluster.Lab, s settings, out io.Writer) {
 	for i := range s.clusters {
 		fmt.Fprintf(out, " %s", cluster.Numbered(i).Name)
 	}
-	fmt.Fprintf(out, "\nLogs of each program: %s/%s-1/*.log\nCtrl-C ends and removes all of it.\n", lab.Dir(), first)
-	<-ctx.Done()
+	fmt.Fprintf(out, "\nLogs of each program: %s/%s-1/*.log\nCtrl-C removes the clusters.\n", lab.Dir(), first)
 }

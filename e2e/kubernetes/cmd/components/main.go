@@ -1,5 +1,5 @@
-// Command components builds the programs that the clusters are made of and
-// prints the directory that holds them.
+// Command components builds the programs of the clusters and prints their
+// directory.
 package main
 
 import (

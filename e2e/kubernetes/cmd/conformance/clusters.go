@@ -11,8 +11,8 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
-// bringUp makes the two clusters that the suite needs, and returns their contexts.
-func bringUp(ctx context.Context, lab *cluster.Lab, s settings, dir string) ([]string, error) {
+// startClusters starts the two clusters of the suite and returns their contexts.
+func startClusters(ctx context.Context, lab *cluster.Lab, s settings, dir string) ([]string, error) {
 	options := []cluster.Options{cluster.Numbered(0), cluster.Numbered(1)}
 	if s.dualStack {
 		for i := range options {
@@ -39,7 +39,7 @@ func bringUp(ctx context.Context, lab *cluster.Lab, s settings, dir string) ([]s
 	return contexts, nil
 }
 
-// loadImages gives the clusters stand-ins for the images that the suite names.
+// loadImages loads replacements of the suite's images on the clusters.
 func loadImages(ctx context.Context, clusters []*cluster.Cluster, dir string) error {
 	list, err := images.Conformance(ctx)
 	if err != nil {

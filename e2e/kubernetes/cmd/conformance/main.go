@@ -1,12 +1,12 @@
 //go:build linux
 
-// Command conformance runs the public conformance suite of the Multi-Cluster
-// Services API, from a checkout of kubernetes-sigs/mcs-api, against two clusters
-// with Meshway that it brings up:
+// Command conformance starts two clusters with Meshway and runs the public
+// conformance suite of the Multi-Cluster Services API against them, from a
+// checkout of kubernetes-sigs/mcs-api:
 //
 //	go run ./cmd/conformance -suite ~/mcs-api -filter Required
 //
-// Its exit status is the suite's.
+// Its exit status is that of the suite.
 package main
 
 import (
@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-// settings are the command line.
+// settings holds the command line's flags.
 type settings struct {
 	suite     suite
 	dualStack bool
@@ -51,9 +51,9 @@ func parse(args []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	flags.StringVar(&s.suite.source, "suite", "", "directory of a checkout of kubernetes-sigs/mcs-api (required)")
-	flags.StringVar(&s.suite.filter, "filter", "", "run only specs with these labels, as Ginkgo's --label-filter: Required")
-	flags.StringVar(&s.suite.reports, "reports", "", "directory for report.yaml and report.html; by default a new temporary one")
-	flags.BoolVar(&s.dualStack, "dual-stack", false, "clusters with IPv6 too")
+	flags.StringVar(&s.suite.filter, "filter", "", "label filter of the specs to run, for Ginkgo's --label-filter, such as Required")
+	flags.StringVar(&s.suite.reports, "reports", "", "directory for report.yaml and report.html (default: a new temporary directory)")
+	flags.BoolVar(&s.dualStack, "dual-stack", false, "use clusters with IPv4 and IPv6")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: conformance -suite DIR [flags] [-- flags of the suite]")
 		flags.PrintDefaults()
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	programs, err := os.MkdirTemp("", "meshway-conformance-programs-")
 	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	defer func() { err = cmp.Or(err, os.RemoveAll(programs)) }()
 	if err := s.suite.build(ctx, programs); err != nil {
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			err = errors.Join(err, closing)
 		}
 	}()
-	contexts, err := bringUp(ctx, lab, s, programs)
+	contexts, err := startClusters(ctx, lab, s, programs)
 	if err != nil {
 		return err
 	}

@@ -16,49 +16,50 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// stopTimeout is how long the suite may take to end after an interrupt: its clusters
-// go with all that it made.
+// stopTimeout is how long the suite may run after an interrupt. Its cleanup is
+// not needed, because the clusters are removed.
 const stopTimeout = 5 * time.Second
 
-// suite is the conformance suite and how to run it.
+// suite is a conformance suite and the options of a run.
 type suite struct {
-	source  string // the checkout
+	source  string // directory of the checkout; after findModule, of the suite's module
 	filter  string
 	reports string
-	args    []string // further ones of the suite
-	program string   // when built
+	args    []string // extra arguments of the suite
+	program string   // set by build
 }
 
 // findModule finds the suite's module in the checkout.
 func (s *suite) findModule() error {
 	if s.source == "" {
-		return errors.New("-suite is missing: give the directory of a checkout of kubernetes-sigs/mcs-api")
+		return errors.New("-suite is missing: set it to the directory of a checkout of kubernetes-sigs/mcs-api")
 	}
 	module, err := filepath.Abs(filepath.Join(s.source, "conformance"))
 	if err != nil {
 		return fmt.Errorf("find suite: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(module, "go.mod")); err != nil {
-		return fmt.Errorf("-suite %s: no Go module in its folder conformance: give the directory of a checkout of kubernetes-sigs/mcs-api", s.source)
+		return fmt.Errorf("-suite %s: no Go module in its directory conformance: set it to the directory of a checkout of kubernetes-sigs/mcs-api", s.source)
 	}
 	s.source = module
 	return nil
 }
 
-// build compiles the suite in its own module, with its versions.
+// build compiles the suite in its own module, with the module's versions.
 func (s *suite) build(ctx context.Context, dir string) error {
 	s.program = filepath.Join(dir, "conformance.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", s.program, ".")
 	build.Dir = s.source
 	build.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build suite: %v: %s", err, out) //nolint:errorlint // not %w: the status is not the suite's
+		return fmt.Errorf("build suite: %v: %s", err, out) //nolint:errorlint // with %w, main would exit with the status of go test
 	}
 	return nil
 }
 
-// run runs the suite where all API servers are reached, in the directory of its
-// reports, because it writes them where it runs.
+// run runs the suite on the console, which reaches all API servers, in the
+// directory of the reports, because the suite writes them into its working
+// directory.
 func (s *suite) run(ctx context.Context, lab *cluster.Lab, contexts []string, out io.Writer) error {
 	if err := s.createReportsDir(); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (s *suite) createReportsDir() (err error) {
 		err = os.MkdirAll(s.reports, 0o755)
 	}
 	if err != nil {
-		return fmt.Errorf("make directory for reports: %w", err)
+		return fmt.Errorf("create directory for reports: %w", err)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Command image makes a container image, without a registry or a builder,
-// from programs of this machine:
+// Command image builds a container image from programs of this machine, without
+// a registry or a builder:
 //
 //	go run ./cmd/image -name meshway.test/meshway:1 -o meshway.tar -busybox -programs nft \
 //	    -file bin/meshd:/usr/bin/meshd -entrypoint /usr/bin/meshd
@@ -27,11 +27,11 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	var image images.Image
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
-	output := flags.String("o", "", "archive to write")
-	flags.StringVar(&image.Name, "name", "", "name with tag")
-	busybox := flags.Bool("busybox", false, "a root with Debian's busybox-static")
-	programs := flags.String("programs", "", "programs of this machine, with their libraries, separated by commas")
-	flags.Func("file", "SOURCE:PATH, a file of this machine and its place; again for more", func(value string) error {
+	output := flags.String("o", "", "archive to write (required)")
+	flags.StringVar(&image.Name, "name", "", "name and tag of the image (required)")
+	busybox := flags.Bool("busybox", false, "add Debian's busybox-static and links for its commands")
+	programs := flags.String("programs", "", "comma-separated programs of this machine to add with their libraries")
+	flags.Func("file", "`SOURCE:PATH`: file of this machine to add and its path in the image (repeatable)", func(value string) error {
 		source, path, ok := strings.Cut(value, ":")
 		if !ok {
 			return errors.New("use SOURCE:PATH")
@@ -40,12 +40,12 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	})
 	entrypoint := flags.String("entrypoint", "", "program and arguments, separated by spaces")
-	flags.StringVar(&image.User, "user", "", "user or user:group, by number; default root")
+	flags.StringVar(&image.User, "user", "", "numeric user or user:group (default root)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if image.Name == "" || *output == "" {
-		return errors.New("give -name and -o")
+		return errors.New("-name and -o are required")
 	}
 	image.Entrypoint = strings.Fields(*entrypoint)
 	if *busybox {

@@ -1,9 +1,9 @@
-// Command echo tells whoever asks, over HTTP or UDP, who is answering and where
-// the question came from:
+// Command echo answers HTTP requests and UDP datagrams with the name of its pod
+// and the addresses of the connection:
 //
 //	{"pod":"web-7d9f","source":"10.11.1.5","server":"10.11.2.7","host":"web.shop.svc.cluster.local"}
 //
-// "source" is the address that arrived, after all translation on the way.
+// "source" is the client's address after all address translation.
 package main
 
 import (
@@ -16,12 +16,12 @@ import (
 	"os"
 )
 
-// answer is what the server saw.
+// answer is the response to a request.
 type answer struct {
 	Pod    string     `json:"pod"`
 	Source netip.Addr `json:"source"`
-	Server netip.Addr `json:"server,omitzero"` // the pod's own address that was asked; not over UDP
-	Host   string     `json:"host,omitempty"`  // the name that was asked for
+	Server netip.Addr `json:"server,omitzero"` // the pod's address that received the request; not for UDP
+	Host   string     `json:"host,omitempty"`  // the Host header of the request
 }
 
 func main() {
@@ -45,20 +45,20 @@ func serve(listen string) error {
 	failed := make(chan error, 2)
 	go func() { failed <- servePackets(packets, pod) }()
 	go func() { failed <- http.ListenAndServe(listen, handler(pod)) }()
-	return <-failed // and the program ends with it
+	return <-failed
 }
 
 func handler(pod string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen := answer{Pod: pod, Host: r.Host}
+		a := answer{Pod: pod, Host: r.Host}
 		if source, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-			seen.Source = source.Addr().Unmap()
+			a.Source = source.Addr().Unmap()
 		}
 		if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
-			seen.Server = local.AddrPort().Addr().Unmap()
+			a.Server = local.AddrPort().Addr().Unmap()
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(seen) // the client is gone
+		_ = json.NewEncoder(w).Encode(a) // the client may be gone
 	})
 }
 
@@ -74,7 +74,7 @@ func servePackets(packets net.PacketConn, pod string) error {
 			return err
 		}
 		if _, err := packets.WriteTo(append(text, '\n'), source); err != nil {
-			continue // this client cannot be reached; others can
+			continue // only this client is unreachable
 		}
 	}
 }

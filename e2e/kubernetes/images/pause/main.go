@@ -1,5 +1,5 @@
-// Command pause is the first process of a pod: it holds the pod's namespaces
-// and reaps what loses its parent.
+// Command pause is the first process of a pod: it holds the pod's namespaces and
+// reaps orphaned processes.
 package main
 
 import (
