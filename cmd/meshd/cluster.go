@@ -22,6 +22,8 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes/kernel"
+	"github.com/meshway/meshway/tunnel"
 )
 
 const (
@@ -234,28 +236,11 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 		return err
 	}
 	routes := newRoutes(d.cfg)
-	kernel, err := newDataplane(ctx, d.cfg, routes, d.log)
+	data, err := newDataplane(ctx, d.cfg, routes, d.log)
 	if err != nil {
 		return err
 	}
-	node := dataplane.NewNode(dataplane.NodeConfig{
-		File:      d.cfg,
-		Key:       key,
-		Kernel:    kernel,
-		Inventory: reader,
-		Log:       d.log,
-		Liveness: liveness.NewProber(liveness.Config{
-			Interval: d.cfg.Liveness.Interval, Multiplier: d.cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: d.log,
-		}),
-		Host: host.Host{
-			TunnelPrefix: d.cfg.WireGuard.Interface,
-			Routes:       routes.HostRoutes,
-			Prefixes: func() []catalog.Prefix {
-				known, _ := reader.Current()
-				return known.PrefixesOf(d.cfg.Datacenter)
-			},
-		},
-	})
+	node := d.newNode(key, data, routes, reader)
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
 		Client:    d.clients.Dynamic,
 		Node:      d.cfg.Kubernetes.NodeName,
@@ -284,4 +269,26 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 	}
 	group.Go(func() error { return serveMetrics(ctx, d.cfg.Metrics.Listen, node.Status, d.log) })
 	return group.Wait()
+}
+
+// newNode constructs the data plane of a node.
+func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, routes *kernel.Kernel, reader *inventory.Reader) *dataplane.Node {
+	return dataplane.NewNode(dataplane.NodeConfig{
+		File:      d.cfg,
+		Key:       key,
+		Kernel:    data,
+		Inventory: reader,
+		Log:       d.log,
+		Liveness: liveness.NewProber(liveness.Config{
+			Interval: d.cfg.Liveness.Interval, Multiplier: d.cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: d.log,
+		}),
+		Host: host.Host{
+			TunnelPrefix: d.cfg.WireGuard.Interface,
+			Routes:       routes.HostRoutes,
+			Prefixes: func() []catalog.Prefix {
+				known, _ := reader.Current()
+				return known.PrefixesOf(d.cfg.Datacenter)
+			},
+		},
+	})
 }

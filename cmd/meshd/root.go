@@ -18,7 +18,7 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "meshd",
 		Short: "the agent of Meshway: tunnels, routes and the catalog of one gateway",
-		Long: `meshd keeps this gateway in its federation. It is controlled with meshctl.
+		Long: `meshd is the agent of a Meshway gateway or node. meshctl controls it.
 
   meshd run --config /etc/meshway/meshd.yaml
   meshctl init | meshctl join TOKEN

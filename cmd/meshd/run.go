@@ -42,17 +42,16 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "run the agent of this host",
-		Long: `run keeps this gateway in its federation: tunnels, routes, firewall and its part
-of the catalog. Outside of a federation it waits for meshctl init or meshctl join.
+		Long: `run maintains the tunnels, routes and firewall of this gateway, and its part of
+the catalog. Without a federation it waits for meshctl init or meshctl join.
 
-SIGTERM and Ctrl-C stop the agent and leave the data plane as it is, so that
-traffic is not affected.
-meshctl leave takes the datacenter out of its federation; meshd uninstall
+SIGTERM and Ctrl-C stop the agent and do not change the data plane, so that traffic
+continues. meshctl leave removes the datacenter from its federation; meshd uninstall
 removes everything from this host.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
-				return errors.New("meshd run needs root: it makes interfaces, routes and firewall rules; run it as root or as the system's service")
+				return errors.New("meshd run needs root: it creates interfaces, routes and firewall rules; run it as root or as a system service")
 			}
 			cfg, err := flags.load()
 			if err != nil {

@@ -18,17 +18,17 @@ func uninstallCommand() *cobra.Command {
 	var force, purge, cluster bool
 	cmd := &cobra.Command{
 		Use:   "uninstall",
-		Short: "remove everything that Meshway made on this host",
+		Short: "remove everything that Meshway created on this host",
 		Long: `uninstall removes Meshway's interfaces, routes, rules, nexthops, sysctls and
 firewall table from this host, and nothing else. The agent must be stopped.
 
-A gateway that is still in a federation is refused: run meshctl leave first, which
-removes it from the catalog. --force uninstalls it regardless. --purge also deletes
-the data directory with the keys of the datacenter.
+It refuses while the gateway is in a federation: run meshctl leave first, which
+removes the gateway from the catalog. --force uninstalls regardless. --purge also
+deletes the data directory with the keys of the datacenter.
 
-With --cluster it is the hook that the Helm chart runs before it is deleted: it
-waits until all agents of the cluster have left the federation and cleaned up their
-nodes, and deletes what they wrote into the API.`,
+With --cluster it is the pre-delete hook of the Helm chart: it waits until all agents
+of the cluster have left the federation and cleaned up their nodes, and deletes the
+API objects that they created.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cluster {
@@ -38,7 +38,7 @@ nodes, and deletes what they wrote into the API.`,
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().BoolVar(&force, "force", false, "even if this gateway is still in a federation")
+	cmd.Flags().BoolVar(&force, "force", false, "uninstall even if this gateway is in a federation")
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "uninstall the whole cluster of this pod instead")
 	cmd.Flags().BoolVar(&purge, "purge", false, "also delete the data directory with the keys")
 	return cmd

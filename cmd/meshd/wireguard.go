@@ -11,8 +11,8 @@ import (
 	"github.com/meshway/meshway/tunnel/userspace"
 )
 
-// wireguardCommand runs the userspace data plane in a process of its own, which
-// the agent starts, so that a restart of the agent is no outage.
+// wireguardCommand runs the userspace data plane in a separate process, which the
+// agent starts, so that a restart of the agent does not interrupt traffic.
 func wireguardCommand() *cobra.Command {
 	var options userspace.Options
 	var level string
@@ -22,7 +22,7 @@ func wireguardCommand() *cobra.Command {
 		Long: `wireguard runs wireguard-go on a TUN interface, for kernels without WireGuard.
 meshd run starts one such process for each tunnel interface and configures it
 through its control socket. It outlives the agent: stopping or upgrading the
-agent loses no packet. It ends with SIGTERM, or with meshctl leave.`,
+agent loses no packet. SIGTERM and meshctl leave end it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd.ErrOrStderr(), config.Log{Level: level})
