@@ -10,8 +10,8 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// handOverTimeout bounds the transfer of leadership by a datacenter that left.
-const handOverTimeout = 20 * time.Second
+// transferTimeout bounds the transfer of leadership by a datacenter that left.
+const transferTimeout = 20 * time.Second
 
 // Leave removes this datacenter from its federation and everything that was
 // made for it from this host. With force it does so even if the catalog or the
@@ -39,8 +39,8 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress Progress) error 
 	return a.dismantle(ctx, progress)
 }
 
-// leaveCatalog removes the datacenter from the catalog and hands over its
-// duties.
+// leaveCatalog removes the datacenter from the catalog, and waits until its
+// leadership is transferred.
 func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progress Progress) error {
 	if r.removed.Load() != nil {
 		progress("not-told", "the federation removed this datacenter before: there is no member to notify")
@@ -59,10 +59,10 @@ func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progre
 		}
 	}
 	progress("told", "the datacenter is removed from the catalog")
-	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
-	if err := r.member.handOver(ctx); err != nil {
-		a.cfg.Log.Warn("failed to hand over the leadership of the catalog", "err", err)
+	if err := r.member.awaitTransfer(ctx); err != nil {
+		a.cfg.Log.Warn("failed to transfer the leadership of the catalog", "err", err)
 	}
 	return nil
 }
@@ -103,8 +103,8 @@ func (a *Agent) Demote(ctx context.Context) error {
 	} else if refusal != nil {
 		return refusal
 	}
-	if err := r.member.handOver(ctx); err != nil {
-		a.cfg.Log.Warn("failed to hand over the leadership of the catalog", "err", err)
+	if err := r.member.awaitTransfer(ctx); err != nil {
+		a.cfg.Log.Warn("failed to transfer the leadership of the catalog", "err", err)
 	}
 	return a.runner.change(ctx, status.Leaving, a.admission.forget)
 }

@@ -208,16 +208,16 @@ func (m *Member) leave(ctx context.Context) error {
 	return nil
 }
 
-// handOver waits until this gateway, which is no longer in the catalog, has
-// transferred its leadership. A follower has nothing to transfer: the leader
+// awaitTransfer waits until this gateway, which is no longer in the catalog,
+// has transferred its leadership. A follower has nothing to transfer: the leader
 // removes its vote.
-func (m *Member) handOver(ctx context.Context) error {
+func (m *Member) awaitTransfer(ctx context.Context) error {
 	done := notify.LoopUntil(ctx, pollInterval, func(context.Context) bool {
 		s := m.node.Status()
 		return len(s.Peers) < 2 || s.Role != "leader"
 	})
 	if !done {
-		return fmt.Errorf("hand over the catalog: %w", ctx.Err())
+		return fmt.Errorf("transfer the leadership of the catalog: %w", ctx.Err())
 	}
 	return nil
 }

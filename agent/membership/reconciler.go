@@ -277,7 +277,7 @@ func (r *reconciler) followLeave(ctx context.Context) {
 	defer r.runner.command.Unlock()
 	r.cfg.Log.Info("the datacenter has left its federation")
 	if err := r.dismantle(ctx, func(string, string) {}); err != nil {
-		r.cfg.Log.Error("failed to remove what was made for the federation", "err", err)
+		r.cfg.Log.Error("failed to clean up after leaving the federation", "err", err)
 	}
 }
 

@@ -93,7 +93,7 @@ func (s *service) LeaderOperation(ctx context.Context, from catalog.GatewayID, o
 	if op.Kind == consensus.Abstain {
 		op.Target = from // no other datacenter than its own
 	}
-	s.member.log.Info("running a leader operation for another gateway", "operation", op.Kind, "target", op.Target, "gateway", from)
+	s.member.log.Info("running a leader operation that gateway "+string(from)+" requested", "operation", op.Kind, "gateway", op.Target)
 	return s.member.node.LeaderOperation(ctx, op)
 }
 
