@@ -14,6 +14,7 @@ type Network interface {
 	Accept() (net.Conn, error)
 	// Close ends Accept with an error.
 	Close() error
+	// Addr returns the local address.
 	Addr() net.Addr
 	// Dial opens a stream to the gateway id at address, an overlay ip:port or
 	// the host:port of a control port. It fails unless id is proven to answer.

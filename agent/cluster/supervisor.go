@@ -26,14 +26,14 @@ const (
 // Roles reports whether this node is a gateway (kube.RoleWatcher).
 type Roles interface {
 	Current() kube.Role
-	Changed() <-chan struct{}
+	Changed() <-chan struct{} // closed at the next change of Current
 }
 
 // Uninstallation reports whether the chart is being uninstalled
 // (kube.UninstallWatcher).
 type Uninstallation interface {
 	Current() bool
-	Changed() <-chan struct{}
+	Changed() <-chan struct{} // closed at the next change of Current
 }
 
 // Config configures a Supervisor. All fields are required.
@@ -120,7 +120,7 @@ func (s *Supervisor) runRole(ctx context.Context, role kube.Role) error {
 		group.Go(func() error { return s.cfg.RunNode(ctx) })
 	case kube.RoleUnknown:
 		warning := time.AfterFunc(roleTimeout, func() {
-			s.cfg.Log.Warn("waiting for the API server, which has the role of this node", "node", s.cfg.Node, "label", s.cfg.Label)
+			s.cfg.Log.Warn("waiting for the API server to read the role of this node", "node", s.cfg.Node, "label", s.cfg.Label)
 		})
 		defer warning.Stop()
 	}

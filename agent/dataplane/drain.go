@@ -18,7 +18,7 @@ type StoredDrain struct {
 type DrainStore interface {
 	Load() (drain StoredDrain, found bool, err error)
 	Save(drain StoredDrain) error
-	Remove() error
+	Remove() error // no error if none is stored
 }
 
 // Drain is the drain state of one gateway: whether other gateways carry its

@@ -21,6 +21,7 @@ import (
 
 // Registrar writes into the catalog what it should contain about this gateway.
 type Registrar interface {
+	// Set replaces what is desired. It does not wait for the catalog.
 	Set(desired plan.Registration)
 }
 

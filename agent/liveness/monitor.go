@@ -44,10 +44,11 @@ type Network interface {
 	ListenEcho(ctx context.Context, local netip.Addr, device string) (PacketConn, error)
 }
 
-// PacketConn sends and receives the packets of all sessions of one local
-// address. WriteTo never blocks: a packet that cannot be sent at once is lost.
+// PacketConn sends and receives the packets of all sessions of one local address.
 type PacketConn interface {
+	// ReadFrom waits for a packet and copies it into b.
 	ReadFrom(b []byte) (n int, from netip.AddrPort, err error)
+	// WriteTo never blocks: a packet that cannot be sent at once is lost.
 	WriteTo(b []byte, to netip.AddrPort) error
 	Close() error // ends ReadFrom
 }

@@ -44,7 +44,9 @@ type Catalog interface {
 
 // Store keeps the registered services over restarts.
 type Store interface {
+	// Load returns found false, and no error, if nothing is stored.
 	Load() (services []catalog.Service, found bool, err error)
+	// Save replaces the stored services.
 	Save(services []catalog.Service) error
 }
 

@@ -18,10 +18,13 @@ import (
 // World. Each operation makes Watch wake.
 type World interface {
 	routes.Kernel
+	// AddLink adds a device with an address.
 	AddLink(device string, prefix netip.Prefix)
+	// DownDevice sets a device down.
 	DownDevice(name string)
 	AddRoute(table int, prefix netip.Prefix, device string, protocol int)
 	DeleteRoute(table int, prefix netip.Prefix)
+	// AddRule adds a rule that looks up the given table.
 	AddRule(lookup int, rule routes.Rule)
 	DeleteRule(table int, rule routes.Rule)
 	AddNexthop(id uint32, protocol int)

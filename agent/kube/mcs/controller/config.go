@@ -21,6 +21,7 @@ const LeaseName = "meshway-mcs"
 
 // Catalog is the gateway's access to the catalog.
 type Catalog interface {
+	// View returns the local copy of the catalog, without a request to a leader.
 	View() *catalog.View
 	// Changed is closed at the next change of View after this call.
 	Changed() <-chan struct{}
