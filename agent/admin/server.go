@@ -69,8 +69,8 @@ func (s *Server) Listen(ctx context.Context) error {
 	if err := removeStale(ctx, s.cfg.Socket); err != nil {
 		return fmt.Errorf("admin.socket: %w", err)
 	}
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "unix", s.cfg.Socket)
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "unix", s.cfg.Socket)
 	if err != nil {
 		return fmt.Errorf("admin.socket: %w", err)
 	}

@@ -220,14 +220,14 @@ func (s *service) calls() int {
 // clientConfig returns the TLS configuration of a gateway that does not verify its
 // peer.
 func clientConfig(certificate *tls.Certificate, protocol string) *tls.Config {
-	config := &tls.Config{
+	cfg := &tls.Config{
 		MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519MLKEM768},
 		NextProtos: []string{protocol}, InsecureSkipVerify: true, //nolint:gosec // the caller may be an attacker
 	}
 	if certificate != nil {
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
-	return config
+	return cfg
 }
 
 // issue returns a certificate for gw1 of the CA's datacenter.

@@ -101,12 +101,12 @@ func TestOnlyTLS13WithHybridKeyExchangeIsAccepted(t *testing.T) {
 
 // hello dials with any TLS configuration and returns an error if the other side
 // refuses it. In TLS 1.3 a refusal arrives only after the client's handshake.
-func hello(t testing.TB, from, to *gateway, config *tls.Config) error {
+func hello(t testing.TB, from, to *gateway, cfg *tls.Config) error {
 	t.Helper()
 	raw, err := from.host.Dial(t.Context(), to.address)
 	require.NoError(t, err)
 	defer raw.Close()
-	conn := tls.Client(raw, config)
+	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(t.Context()); err != nil {
 		return err
 	}

@@ -40,33 +40,33 @@ func baseTLS(protocols ...string) *tls.Config {
 // that joins is not there yet. crypto/tls verifies that the peer has the key of its
 // certificate; verify does the rest.
 func serverTLS(certifier *identity.Certifier, verify func(tls.ConnectionState) error) *tls.Config {
-	config := baseTLS(protocolRaft, protocolRPC)
-	config.ClientAuth = tls.RequireAnyClientCert
-	config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certifier.Certificate() }
-	config.VerifyConnection = func(state tls.ConnectionState) error {
+	cfg := baseTLS(protocolRaft, protocolRPC)
+	cfg.ClientAuth = tls.RequireAnyClientCert
+	cfg.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certifier.Certificate() }
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
 		if err := checkParameters(state, protocolRaft, protocolRPC); err != nil {
 			return err
 		}
 		return verify(state)
 	}
-	return config
+	return cfg
 }
 
 // clientTLS returns the configuration of one dialled connection.
 func clientTLS(certificate func() (*tls.Certificate, error), protocol string, verify func(tls.ConnectionState) error) *tls.Config {
-	config := baseTLS(protocol)
-	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate() }
+	cfg := baseTLS(protocol)
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate() }
 	// This disables only the check of crypto/tls against host names and the roots
 	// of the system, which do not apply. verify always runs: it checks the chain
 	// against the one CA that is valid and compares the name in the certificate.
-	config.InsecureSkipVerify = true //nolint:gosec // see above
-	config.VerifyConnection = func(state tls.ConnectionState) error {
+	cfg.InsecureSkipVerify = true //nolint:gosec // see above
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
 		if err := checkParameters(state, protocol); err != nil {
 			return err
 		}
 		return verify(state)
 	}
-	return config
+	return cfg
 }
 
 // checkParameters verifies that the handshake negotiated what baseTLS allows,

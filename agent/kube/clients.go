@@ -27,12 +27,12 @@ func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 	if kubeconfig != "" {
 		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", kubeconfig) }
 	}
-	config, err := load()
+	cfg, err := load()
 	if err != nil {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w: run in a pod with a service account, or set the path of a kubeconfig file", err)
 	}
-	config.UserAgent = userAgent
-	clients, err := ClientsOf(config)
+	cfg.UserAgent = userAgent
+	clients, err := ClientsOf(cfg)
 	if err != nil {
 		return Clients{}, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}

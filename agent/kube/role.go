@@ -86,7 +86,7 @@ func (w *RoleWatcher) refresh() {
 	}
 	n, exists := w.ownNode()
 	if !exists {
-		w.cfg.Log.Error("the cluster has no Node with the name of this node", "node", w.cfg.Kubernetes.NodeName,
+		w.cfg.Log.Error("the cluster has no Node with the configured name", "node", w.cfg.Kubernetes.NodeName,
 			"remedy", "set kubernetes.nodeName or --node-name to the name that kubectl get nodes lists")
 		return
 	}

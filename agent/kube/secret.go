@@ -27,7 +27,7 @@ const formatVersion = 1
 // membership is the content of the key membership.json.
 type membership struct {
 	Version    int             `json:"version"`
-	Claim      *lockRecord     `json:"claim,omitempty"`
+	Lock       *lockRecord     `json:"claim,omitempty"`
 	Federation *federationName `json:"federation,omitempty"` // nil: not a member
 	Gateways   []contact       `json:"gateways,omitempty"`
 	Left       string          `json:"left,omitempty"`
@@ -52,10 +52,10 @@ type contact struct {
 
 // decodeSecret decodes a Secret. An error does not quote its content.
 func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
-	common := identity.SharedState{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
+	shared := identity.SharedState{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
 	text := s.Data[keyMembership]
 	if len(text) == 0 {
-		return common, nil
+		return shared, nil
 	}
 	var m membership
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -64,25 +64,25 @@ func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
 	if m.Version > formatVersion {
 		return identity.SharedState{}, fmt.Errorf("key %s was written by a newer release: it has format %d, and this release supports %d", keyMembership, m.Version, formatVersion)
 	}
-	common.Left = m.Left
-	if m.Claim != nil {
-		common.Lock = &identity.MembershipLock{Gateway: m.Claim.Gateway, At: m.Claim.At}
+	shared.Left = m.Left
+	if m.Lock != nil {
+		shared.Lock = &identity.MembershipLock{Gateway: m.Lock.Gateway, At: m.Lock.At}
 	}
 	if f := m.Federation; f != nil {
-		common.Membership = &identity.DatacenterMembership{FederationID: f.ID, FederationName: f.Name, Overlay: f.Overlay}
+		shared.Membership = &identity.DatacenterMembership{FederationID: f.ID, FederationName: f.Name, Overlay: f.Overlay}
 		for _, g := range m.Gateways {
-			common.Membership.Contacts = append(common.Membership.Contacts,
+			shared.Membership.Contacts = append(shared.Membership.Contacts,
 				identity.Contact{Gateway: catalog.GatewayID(g.Gateway), Pin: g.Pin, Controls: g.Controls})
 		}
 	}
-	return common, nil
+	return shared, nil
 }
 
 // encodeSecret sets the keys in a Secret and leaves its other content.
 func encodeSecret(c identity.SharedState, secret *corev1.Secret) error {
 	m := membership{Version: formatVersion, Left: c.Left}
 	if c.Lock != nil {
-		m.Claim = &lockRecord{Gateway: c.Lock.Gateway, At: c.Lock.At}
+		m.Lock = &lockRecord{Gateway: c.Lock.Gateway, At: c.Lock.At}
 	}
 	if s := c.Membership; s != nil {
 		m.Federation = &federationName{ID: s.FederationID, Name: s.FederationName, Overlay: s.Overlay}

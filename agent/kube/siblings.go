@@ -40,7 +40,7 @@ type Siblings struct {
 
 // secretState is the last observation of the Secret and of the gateway nodes.
 type secretState struct {
-	common   identity.SharedState
+	shared   identity.SharedState
 	object   *corev1.Secret // nil: the Secret cannot be used, see reason
 	reason   string
 	gateways []string // so that a change of the gateways is a change of the state
@@ -83,7 +83,7 @@ func (s *Siblings) refresh() {
 	}
 	if seen.object != nil {
 		var err error
-		if seen.common, err = decodeSecret(seen.object); err != nil {
+		if seen.shared, err = decodeSecret(seen.object); err != nil {
 			seen.object, seen.reason = nil, fmt.Sprintf("%s: %v", s.name(), err)
 		}
 	}
@@ -98,7 +98,7 @@ func (s *Siblings) Current() (identity.SharedState, error) {
 	if seen.object == nil {
 		return identity.SharedState{}, errors.New(seen.reason)
 	}
-	return seen.common, nil
+	return seen.shared, nil
 }
 
 // Changed implements membership.Siblings.
@@ -128,7 +128,7 @@ func (s *Siblings) Save(ctx context.Context, content identity.SharedState) error
 	if seen.object == nil {
 		return errors.New(seen.reason)
 	}
-	if seen.common.Version != content.Version {
+	if seen.shared.Version != content.Version {
 		return identity.ErrOutdated
 	}
 	next := seen.object.DeepCopy()
@@ -145,6 +145,6 @@ func (s *Siblings) Save(ctx context.Context, content identity.SharedState) error
 		return nil // nothing differs
 	}
 	// If ctx ends before, the content is written, and the watch delivers it later.
-	notify.LoopUntil(ctx, 0, func(context.Context) bool { return s.latest.Get().common.Version != content.Version }, s.latest.Changed)
+	notify.LoopUntil(ctx, 0, func(context.Context) bool { return s.latest.Get().shared.Version != content.Version }, s.latest.Changed)
 	return nil
 }

@@ -33,11 +33,11 @@ func TestAskListsTheNodesThatHaveTheGatewayLabel(t *testing.T) {
 }
 
 func TestPrivateKeyOfTheCAIsNeverPrinted(t *testing.T) {
-	common := identity.SharedState{Key: identity.CAKey("very secret")}
+	shared := identity.SharedState{Key: identity.CAKey("very secret")}
 	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "common", common, "key", common.Key)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "common", common, "key", common.Key)
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", common, common, common, common.Key, common.Key), log.String()} {
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "shared", shared, "key", shared.Key)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "shared", shared, "key", shared.Key)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", shared, shared, shared, shared.Key, shared.Key), log.String()} {
 		assert.NotContains(t, text, "very secret")
 		assert.NotContains(t, text, fmt.Sprintf("%x", "very secret"))
 		assert.NotContains(t, text, "118, 101") // a list of bytes

@@ -85,7 +85,7 @@ func TestSitePrefersTheConfigurationThenTheClusterThenKubeadm(t *testing.T) {
 	}
 	kubeadm := ranges{pods: cidrs("10.1.0.0/16"), services: cidrs("10.96.0.0/12")}
 	for name, c := range map[string]struct {
-		config  config.Kubernetes
+		cfg     config.Kubernetes
 		static  []catalog.Prefix
 		cluster cluster
 		want    string
@@ -109,11 +109,11 @@ func TestSitePrefersTheConfigurationThenTheClusterThenKubeadm(t *testing.T) {
 			cluster: cluster{nodes: []Node{{Name: "a"}}, kubeadm: kubeadm}, want: "pod 10.1.0.0/16, service 10.96.0.0/12",
 		},
 		"configured": {
-			config:  config.Kubernetes{PodCIDRs: cidrs("10.9.0.0/16"), ServiceCIDRs: cidrs("10.10.0.0/16")},
+			cfg:     config.Kubernetes{PodCIDRs: cidrs("10.9.0.0/16"), ServiceCIDRs: cidrs("10.10.0.0/16")},
 			cluster: cluster{nodes: nodes, kubeadm: kubeadm}, want: "pod 10.9.0.0/16, service 10.10.0.0/16",
 		},
 		"nodes announced": {
-			config: config.Kubernetes{AnnounceNodes: true}, cluster: cluster{nodes: nodes, kubeadm: kubeadm},
+			cfg: config.Kubernetes{AnnounceNodes: true}, cluster: cluster{nodes: nodes, kubeadm: kubeadm},
 			want: "pod 10.1.0.0/16, service 10.96.0.0/12, node 192.0.2.1/32, node 192.0.2.2/32, pod fd00:1::/64",
 		},
 		"with static prefixes, each CIDR once": {
@@ -128,7 +128,7 @@ func TestSitePrefersTheConfigurationThenTheClusterThenKubeadm(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			site := siteOf(c.config, c.static, c.cluster)
+			site := siteOf(c.cfg, c.static, c.cluster)
 			assert.True(t, site.Known)
 			assert.Equal(t, c.want, siteText(site))
 			for _, p := range site.Problems {

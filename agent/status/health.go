@@ -28,17 +28,17 @@ type HandlerConfig struct {
 // should be restarted. /readyz reports whether this host's tunnels and routes
 // are in place. Neither depends on quorum or on other datacenters: restarting a
 // gateway because others are down would only make an outage larger.
-func NewHandler(c HandlerConfig) http.Handler {
-	if c.MaxAge == 0 {
-		c.MaxAge = defaultMaxAge
+func NewHandler(cfg HandlerConfig) http.Handler {
+	if cfg.MaxAge == 0 {
+		cfg.MaxAge = defaultMaxAge
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(NewCollector(c.Snapshot), collectors.NewGoCollector(),
+	registry.MustRegister(NewCollector(cfg.Snapshot), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.Handle("GET /healthz", answer(func() string { return Health(c.Snapshot(), c.Now(), c.MaxAge) }))
-	mux.Handle("GET /readyz", answer(func() string { return Readiness(c.Snapshot()) }))
+	mux.Handle("GET /healthz", answer(func() string { return Health(cfg.Snapshot(), cfg.Now(), cfg.MaxAge) }))
+	mux.Handle("GET /readyz", answer(func() string { return Readiness(cfg.Snapshot()) }))
 	return mux
 }
 

@@ -153,13 +153,13 @@ func inUse(at netip.AddrPort, err error) error {
 
 // listen binds a TCP socket. options, which may be nil, sets its options first.
 func listen(ctx context.Context, at netip.AddrPort, options func(fd int, network string) error) (net.Listener, error) {
-	var config net.ListenConfig
+	var cfg net.ListenConfig
 	if options != nil {
-		config.Control = func(network, _ string, raw syscall.RawConn) error {
+		cfg.Control = func(network, _ string, raw syscall.RawConn) error {
 			return onSocket(raw, func(fd int) error { return options(fd, network) })
 		}
 	}
-	return config.Listen(ctx, "tcp", at.String())
+	return cfg.Listen(ctx, "tcp", at.String())
 }
 
 // onSocket calls do with the file descriptor of a socket.

@@ -82,14 +82,14 @@ func await(t *testing.T, s *kube.Siblings, what string, holds func(identity.Shar
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), kubetest.Timeout)
 	defer cancel()
-	var common identity.SharedState
+	var shared identity.SharedState
 	var err error
 	held := notify.LoopUntil(ctx, 0, func(context.Context) bool {
-		common, err = s.Current()
-		return holds(common, err)
+		shared, err = s.Current()
+		return holds(shared, err)
 	}, s.Changed)
 	require.True(t, held, "timeout: %s: %v", what, err)
-	return common
+	return shared
 }
 
 func known(_ identity.SharedState, err error) bool { return err == nil }
@@ -120,8 +120,8 @@ func testMissing(t *testing.T, f fixture) {
 
 func testEmpty(t *testing.T, f fixture) {
 	f.create(t, nil)
-	common := await(t, f.gateway(t), "the Secret was read", known)
-	assert.True(t, common.Equal(identity.SharedState{}))
+	shared := await(t, f.gateway(t), "the Secret was read", known)
+	assert.True(t, shared.Equal(identity.SharedState{}))
 }
 
 func testSave(t *testing.T, f fixture) {

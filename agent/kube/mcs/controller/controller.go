@@ -165,9 +165,9 @@ func (c *Controller) work(ctx context.Context, q queue, r *reconciler) {
 // logFailure logs the first failures of a service at level debug: the cache is often
 // outdated, and the next try succeeds.
 func (c *Controller) logFailure(name catalog.ServiceName, err error, tries int) {
-	const quietTries = 4
+	const debugTries = 4
 	level := slog.LevelDebug
-	if tries > quietTries {
+	if tries > debugTries {
 		level = slog.LevelWarn
 	}
 	c.log.Log(context.Background(), level, "failed to write a multi-cluster service", "service", serviceText(name), "tries", tries, "err", err)
