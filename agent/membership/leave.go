@@ -67,7 +67,7 @@ func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progre
 	return nil
 }
 
-// dismantle removes everything that was made for the federation from this host.
+// dismantle removes everything that belongs to the federation from this host.
 // The membership is removed last: an interrupted leave is repeated.
 func (a *Agent) dismantle(ctx context.Context, progress Progress) error {
 	return a.runner.change(ctx, status.Leaving, func() error {

@@ -268,8 +268,8 @@ func (r *reconciler) enrolAgain(ctx context.Context) {
 	}
 }
 
-// followLeave removes what was made for the federation after another gateway
-// has left it for the datacenter.
+// followLeave cleans up this host after another gateway of the datacenter has
+// left the federation for all of them.
 func (r *reconciler) followLeave(ctx context.Context) {
 	if !r.runner.command.TryLock() {
 		return
