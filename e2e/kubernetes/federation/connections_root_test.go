@@ -5,7 +5,6 @@ package federation_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,18 +19,19 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// requestInterval is the time between an answer and the next request of a connection.
+// requestInterval is the interval of requests on a connection.
 const requestInterval = 20 * time.Millisecond
 
-// connections last as long as what is tested, and are asked all the time.
+// connections is a set of connections that stay open during a test, with a
+// continuous sequence of requests on each.
 type connections struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	all     []*connection
 }
 
-// connect opens connections from a node to a server. The source ports differ,
-// and so do the gateways by which they go.
+// connect opens connections from a node to a server. Their source ports differ,
+// so that they are distributed over the gateways.
 func (tb *testbed) connect(t *testing.T, from *cluster.Node, server string, number int) *connections {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -47,8 +47,7 @@ func (tb *testbed) connect(t *testing.T, from *cluster.Node, server string, numb
 	return c
 }
 
-// await waits until each connection that is left was answered a number of times
-// from now on.
+// await waits until each connection has received a further number of answers.
 func (c *connections) await(t *testing.T, tb *testbed, answers int) {
 	t.Helper()
 	for _, one := range c.all {
@@ -58,15 +57,15 @@ func (c *connections) await(t *testing.T, tb *testbed, answers int) {
 			case now.err != nil:
 				return now.err
 			case now.answers < enough:
-				return errors.New("not yet")
+				return fmt.Errorf("%d answers are missing", enough-now.answers)
 			}
 			return nil
 		})
 	}
 }
 
-// stop ends the connections, holds that none has broken, and returns how long
-// the one that waited longest had no answer.
+// stop closes the connections, asserts that none has failed, and returns the
+// longest time without an answer.
 func (c *connections) stop(t *testing.T) time.Duration {
 	t.Helper()
 	c.cancel()
@@ -83,15 +82,15 @@ func (c *connections) stop(t *testing.T) time.Duration {
 type connection struct {
 	conn net.Conn
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards all following fields
 	result connectionReport
 }
 
-// connectionReport is what became of a connection so far.
+// connectionReport is the result of a connection so far.
 type connectionReport struct {
 	answers int
-	longest time.Duration // between two answers
-	err     error         // that ended it
+	longest time.Duration // the longest time between two answers
+	err     error         // the error that ended the connection
 }
 
 func (c *connection) report() connectionReport {

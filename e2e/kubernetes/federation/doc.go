@@ -1,3 +1,3 @@
-// Package federation tests Meshway as a user installs it: the chart on real
-// clusters, joined with the commands that the README shows.
+// Package federation tests Meshway as a user installs it: with the chart on real
+// clusters, federated with the commands of the README.
 package federation

@@ -16,27 +16,27 @@ import (
 
 const gatewayLabel = "meshway.io/gateway"
 
-// TestGateways has a cluster whose nodes become gateways and cease to be. From
-// the first promise on it has two of them, and a node that is none.
-func TestGateways(t *testing.T) {
+// TestClusterWithSeveralGateways tests a cluster of three nodes, whose second node
+// becomes a gateway in the first subtest.
+func TestClusterWithSeveralGateways(t *testing.T) {
 	tb := newTestbed(t, func(_ int, o *cluster.Options) {
 		if o.Name == "east" {
 			o.Nodes = 3
 		}
 	})
-	sites := map[*cluster.Cluster]workloads{}
+	all := map[*cluster.Cluster]workloads{}
 	for _, c := range tb.clusters {
-		sites[c] = podsOf(tb.startWorkloads(t, c))
+		all[c] = podsOf(tb.startWorkloads(t, c))
 	}
-	t.Run("a node that gets the label becomes a gateway by itself", func(t *testing.T) {
+	t.Run("a node with the label becomes a gateway automatically", func(t *testing.T) {
 		tb.label(t, "=true")
-		tb.requireGateways(t, "2/2", tb.clusters...)
-		tb.testTraffic(t, sites)
+		tb.awaitGateways(t, "2/2", tb.clusters...)
+		tb.testTraffic(t, all)
 	})
-	t.Run("an upgrade of the chart loses no request and keeps what the gateways have in common", func(t *testing.T) { tb.testUpgrade(t, sites) })
-	t.Run("an upgrade that renews data planes too, one gateway after the other, loses no request", func(t *testing.T) { tb.testRollingUpgrade(t, sites) })
-	t.Run("a gateway that loses the label and gets it back loses no request", func(t *testing.T) { tb.testLabelLost(t, sites) })
-	t.Run("when a gateway is cut off the other one carries all", func(t *testing.T) { tb.testOutage(t, sites) })
+	t.Run("an upgrade of the chart loses no request and keeps the shared state", func(t *testing.T) { tb.testUpgrade(t, all) })
+	t.Run("a rolling upgrade of the data planes loses no request", func(t *testing.T) { tb.testRollingUpgrade(t, all) })
+	t.Run("removing and adding the label of a gateway loses no request", func(t *testing.T) { tb.testLabelRemoved(t, all) })
+	t.Run("the other gateway carries all traffic while a gateway is disconnected", func(t *testing.T) { tb.testOutage(t, all) })
 	t.Run("helm uninstall leaves nothing on any gateway", func(t *testing.T) {
 		east, west := tb.clusters[0], tb.clusters[1]
 		tb.exec(t, "helm", "uninstall", "meshway", "--kube-context", east.Name(), "-n", namespace, "--wait")
@@ -44,77 +44,78 @@ func TestGateways(t *testing.T) {
 	})
 }
 
-// podsOf leaves out the nodes: what they are seen as changes with the label.
+// podsOf removes the clients on nodes, whose source addresses depend on the label.
 func podsOf(s workloads) workloads {
-	s.clients = slices.DeleteFunc(s.clients, func(p client) bool { return !p.usesDNS })
+	s.clients = slices.DeleteFunc(s.clients, func(from client) bool { return !from.usesDNS })
 	return s
 }
 
-// label changes the label of east's second node: "=true" or "-".
+// label sets or removes the label of east's second node; change is "=true" or "-".
 func (tb *testbed) label(t *testing.T, change string) {
 	t.Helper()
 	east := tb.clusters[0]
 	tb.exec(t, "kubectl", "--context", east.Name(), "label", "node", east.Nodes()[1].Name, gatewayLabel+change)
 }
 
-// requireGateways holds what clusters say of east's gateways: reachable/all.
-func (tb *testbed) requireGateways(t *testing.T, want string, in ...*cluster.Cluster) {
+// awaitGateways waits until the clusters report the numbers of east's reachable
+// and of all its gateways, in the format "1/2".
+func (tb *testbed) awaitGateways(t *testing.T, want string, in ...*cluster.Cluster) {
 	t.Helper()
 	for _, c := range in {
-		tb.await(t, c.Name()+" sees gateways "+want, func(ctx context.Context) error {
+		tb.await(t, c.Name()+" reports gateways "+want, func(ctx context.Context) error {
 			out, err := c.Kubectl(ctx, "get", "datacenter", "east", "-o", "jsonpath={.status.summary.gateways}")
 			if err == nil && strings.TrimSpace(out) != want {
-				err = fmt.Errorf("it sees %s", out)
+				err = fmt.Errorf("it reports %s", out)
 			}
 			return err
 		})
 	}
 }
 
-func (tb *testbed) testLabelLost(t *testing.T, sites map[*cluster.Cluster]workloads) {
-	tb.requireNoneLost(t, sites, func() {
+func (tb *testbed) testLabelRemoved(t *testing.T, all map[*cluster.Cluster]workloads) {
+	tb.requireNoneLost(t, all, func() {
 		tb.label(t, "-")
-		tb.requireGateways(t, "1/1", tb.clusters...)
+		tb.awaitGateways(t, "1/1", tb.clusters...)
 		tb.label(t, "=true")
-		tb.requireGateways(t, "2/2", tb.clusters...)
+		tb.awaitGateways(t, "2/2", tb.clusters...)
 	})
 }
 
-// testOutage takes the second gateway's link away: its tunnels and its agent are
-// cut off, and its Node stays. Then the link comes back.
-func (tb *testbed) testOutage(t *testing.T, sites map[*cluster.Cluster]workloads) {
+// testOutage disconnects the link of the second gateway, whose Node object stays,
+// and reconnects it.
+func (tb *testbed) testOutage(t *testing.T, all map[*cluster.Cluster]workloads) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	gateway := east.Nodes()[1]
 	link := func(state string) {
 		_, err := tb.lab.Router().Exec(context.WithoutCancel(t.Context()), "ip", "link", "set", gateway.Name, state)
 		require.NoError(t, err)
 	}
-	open := tb.connect(t, west.Nodes()[1], serverOnNode(sites[east]), 12)
+	open := tb.connect(t, west.Nodes()[1], serverOnNode(all[east]), 12)
 	open.await(t, tb, 10)
 	link("down")
 	defer link("up")
 	open.await(t, tb, 50)
-	// Else nodes would use it when it has booted, before it has tunnels.
-	tb.await(t, "east does not say that the gateway reaches west", func(ctx context.Context) error {
+	// Otherwise nodes would use the gateway after a restart before it has tunnels.
+	tb.await(t, "only the first gateway of east reports a path to west", func(ctx context.Context) error {
 		out, err := east.Kubectl(ctx, "get", "datacenter", west.Name(), "-o", "jsonpath={.status.through[*].gateway}")
 		if err == nil && strings.TrimSpace(out) != east.Nodes()[0].Name {
-			err = fmt.Errorf("it says %s", out)
+			err = fmt.Errorf("the gateways are %s", out)
 		}
 		return err
 	})
-	left := slices.DeleteFunc(slices.Clone(sites[east].targets), func(to target) bool {
+	left := slices.DeleteFunc(slices.Clone(all[east].targets), func(to target) bool {
 		return len(to.pods) > 1 || to.pods[0] == "echo-1" || to.pods[0] == gateway.Name
 	})
-	for _, p := range sites[east].clients {
-		if p.name != east.Name()+" echo-1" {
-			tb.await(t, p.name+" reaches west", func(ctx context.Context) error { return p.checkTargets(ctx, sites[west].targets) })
+	for _, from := range all[east].clients {
+		if from.name != east.Name()+" echo-1" {
+			tb.await(t, from.name+" reaches west", func(ctx context.Context) error { return from.checkTargets(ctx, all[west].targets) })
 		}
 	}
-	for _, p := range sites[west].clients {
-		tb.await(t, p.name+" reaches what is left of east", func(ctx context.Context) error { return p.checkTargets(ctx, left) })
+	for _, from := range all[west].clients {
+		tb.await(t, from.name+" reaches the other targets of east", func(ctx context.Context) error { return from.checkTargets(ctx, left) })
 	}
-	tb.requireGateways(t, "1/2", west)
-	t.Logf("when a gateway's link went away connections stood still for %s at most", open.stop(t))
+	tb.awaitGateways(t, "1/2", west)
+	t.Logf("after the disconnection of a gateway, the longest interruption of a connection took %s", open.stop(t))
 	link("up")
-	tb.requireGateways(t, "2/2", tb.clusters...)
+	tb.awaitGateways(t, "2/2", tb.clusters...)
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// sharedServiceManifest is a service with one server in each of two clusters, which is ready
-// when the test says so.
+// sharedServiceManifest is an exported service and its server, whose readiness
+// the test controls with a readiness gate.
 const sharedServiceManifest = `
 apiVersion: v1
 kind: Pod
@@ -40,7 +40,7 @@ kind: ServiceExport
 metadata: {name: both, namespace: shop}
 `
 
-// setReady says whether a pod with a readiness gate is ready.
+// setReady sets the readiness gate of a pod.
 func (tb *testbed) setReady(t *testing.T, c *cluster.Cluster, pod string, setReady bool) {
 	t.Helper()
 	status := "False"
@@ -53,24 +53,24 @@ func (tb *testbed) setReady(t *testing.T, c *cluster.Cluster, pod string, setRea
 	require.NoError(t, err)
 }
 
-func (tb *testbed) testFailover(t *testing.T, sites map[*cluster.Cluster]workloads) {
+func (tb *testbed) testFailover(t *testing.T, all map[*cluster.Cluster]workloads) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	for _, c := range []*cluster.Cluster{east, west} {
 		require.NoError(t, c.Apply(within(t, timeout), fmt.Sprintf(sharedServiceManifest, c.Name())))
 	}
-	all := []string{"east", "west"}
+	bothClusters := []string{"east", "west"}
 	for _, step := range []struct {
 		affinity       string
 		up             map[string]bool
 		inEast, inWest []string
 	}{
-		{"none", map[string]bool{"east": true, "west": true}, all, all},
+		{"none", map[string]bool{"east": true, "west": true}, bothClusters, bothClusters},
 		{"none", map[string]bool{"east": false, "west": true}, []string{"west"}, []string{"west"}},
 		{"local", map[string]bool{"east": false, "west": true}, []string{"west"}, []string{"west"}},
 		{"local", map[string]bool{"east": true, "west": true}, []string{"east"}, []string{"west"}},
 		{"remote", map[string]bool{"east": true, "west": true}, []string{"west"}, []string{"east"}},
 		{"remote", map[string]bool{"east": true, "west": false}, []string{"east"}, []string{"east"}},
-		{"none", map[string]bool{"east": false, "west": false}, []string{"nobody"}, []string{"nobody"}},
+		{"none", map[string]bool{"east": false, "west": false}, []string{"none"}, []string{"none"}},
 	} {
 		for _, c := range []*cluster.Cluster{east, west} {
 			tb.exec(t, "kubectl", "--context", c.Name(), "-n", "shop", "annotate", "--overwrite", "serviceexport/both", "meshway.io/affinity="+step.affinity)
@@ -78,25 +78,25 @@ func (tb *testbed) testFailover(t *testing.T, sites map[*cluster.Cluster]workloa
 		}
 		for c, want := range map[*cluster.Cluster][]string{east: step.inEast, west: step.inWest} {
 			tb.await(t, fmt.Sprintf("affinity %s, ready %v", step.affinity, step.up), func(ctx context.Context) error {
-				return sites[c].clients[0].checkServers(ctx, "http://both.shop.svc.clusterset.local/", want...)
+				return all[c].clients[0].checkServers(ctx, "http://both.shop.svc.clusterset.local/", want...)
 			})
 		}
 	}
-	tb.testCut(t, sites)
+	tb.testCut(t, all)
 	for _, c := range []*cluster.Cluster{east, west} {
 		tb.exec(t, "kubectl", "--context", c.Name(), "-n", "shop", "delete", "serviceexport/both", "service/both", "pod/"+c.Name())
 	}
 }
 
-// testCut separates the second cluster from all others: nobody is led there any
-// more, and those inside go on with what they have.
-func (tb *testbed) testCut(t *testing.T, sites map[*cluster.Cluster]workloads) {
+// testCut separates the second cluster from all others. Clients of the others do
+// not use its endpoints any longer, and its own clients use only those.
+func (tb *testbed) testCut(t *testing.T, all map[*cluster.Cluster]workloads) {
 	lost := tb.clusters[1]
-	served := func(what string, want func(*cluster.Cluster) []string) {
+	awaitServers := func(what string, want func(*cluster.Cluster) []string) {
 		t.Helper()
 		for _, c := range tb.clusters {
 			tb.await(t, what+": "+c.Name(), func(ctx context.Context) error {
-				return sites[c].clients[0].checkServers(ctx, "http://both.shop.svc.clusterset.local/", want(c)...)
+				return all[c].clients[0].checkServers(ctx, "http://both.shop.svc.clusterset.local/", want(c)...)
 			})
 		}
 	}
@@ -104,7 +104,7 @@ func (tb *testbed) testCut(t *testing.T, sites map[*cluster.Cluster]workloads) {
 	for _, c := range tb.clusters[:2] {
 		tb.setReady(t, c, c.Name(), true)
 	}
-	served("all are reachable", both)
+	awaitServers("all clusters are reachable", both)
 	router := tb.lab.Router()
 	for _, c := range tb.clusters {
 		for i := range c.Options().Underlay {
@@ -114,14 +114,14 @@ func (tb *testbed) testCut(t *testing.T, sites map[*cluster.Cluster]workloads) {
 		}
 	}
 	defer func() { assert.NoError(t, router.Heal(context.WithoutCancel(t.Context()))) }()
-	served("one is cut off", func(c *cluster.Cluster) []string {
+	awaitServers("a cluster is separated", func(c *cluster.Cluster) []string {
 		if c == lost {
 			return []string{"west"}
 		}
 		return []string{"east"}
 	})
 	require.NoError(t, router.Heal(within(t, timeout)))
-	served("it is back", both)
+	awaitServers("the cluster is reachable again", both)
 }
 
 const exportedServiceManifest = `
@@ -137,23 +137,23 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 `
 
-// testAPIServerAway kills the API server of the second cluster, and then the
-// agents on its nodes, which have to start without it.
-func (tb *testbed) testAPIServerAway(t *testing.T, sites map[*cluster.Cluster]workloads) {
+// testStoppedAPIServer kills the API server of the second cluster and then the
+// agents on its nodes, which must start without it.
+func (tb *testbed) testStoppedAPIServer(t *testing.T, all map[*cluster.Cluster]workloads) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "early")))
 	imported := tb.importedAddress(t, west, "early")
 	before := tb.routes(t, west)
 
 	require.NoError(t, west.Nodes()[0].Stop("kube-apiserver"))
-	stopIn := tb.startRequests(t, sites[east].clients[2], sites[west].targets[len(sites[west].targets)/2].url)
-	// A pod of the cluster cannot be entered now; a node can.
-	stopOut := tb.startRequests(t, sites[west].clients[3], "http://"+imported+"/")
+	stopIn := tb.startRequests(t, all[east].clients[2], all[west].targets[len(all[west].targets)/2].url)
+	// The client is a node, because kubectl exec does not work without the API server.
+	stopOut := tb.startRequests(t, all[west].clients[3], "http://"+imported+"/")
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "late")))
 	tb.exec(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/early")
 	tb.restartAgent(t, west.Nodes()[0], "readyz")
-	tb.restartAgent(t, west.Nodes()[1], "healthz") // it says that it has not read the inventory
-	tb.await(t, "the gateway works again", func(ctx context.Context) error {
+	tb.restartAgent(t, west.Nodes()[1], "healthz") // a node is not ready before it has read the inventory
+	tb.await(t, "the gateway lists the members again", func(ctx context.Context) error {
 		out, err := west.Nodes()[0].Exec(ctx, tb.meshctl, "members")
 		if err == nil && !strings.Contains(out, east.Name()) {
 			err = errors.New(out)
@@ -167,7 +167,7 @@ func (tb *testbed) testAPIServerAway(t *testing.T, sites map[*cluster.Cluster]wo
 	require.NoError(t, west.Nodes()[0].Start("kube-apiserver"))
 	require.NoError(t, west.AwaitAPI(within(t, timeout)))
 	tb.importedAddress(t, west, "late")
-	tb.await(t, "what is not exported any more is gone", func(ctx context.Context) error {
+	tb.await(t, "the import of the deleted export is removed", func(ctx context.Context) error {
 		out, err := west.Kubectl(ctx, "get", "serviceimports", "-o", "name")
 		if err == nil && strings.Contains(out, "early") {
 			err = errors.New(out)
@@ -178,20 +178,21 @@ func (tb *testbed) testAPIServerAway(t *testing.T, sites map[*cluster.Cluster]wo
 	tb.exec(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/late", "service/late", "service/early")
 }
 
-// importedAddress waits for the clusterset IP of a service of namespace default.
+// importedAddress waits for the clusterset IP of a service in the namespace
+// default and returns it.
 func (tb *testbed) importedAddress(t *testing.T, c *cluster.Cluster, name string) (address string) {
 	t.Helper()
-	tb.await(t, "an address of "+name+" in "+c.Name(), func(ctx context.Context) (err error) {
+	tb.await(t, name+" has a clusterset IP in "+c.Name(), func(ctx context.Context) (err error) {
 		address, err = c.Kubectl(ctx, "get", "serviceimport", name, "-o", "jsonpath={.spec.ips[0]}")
 		if address = strings.TrimSpace(address); err == nil && address == "" {
-			err = errors.New("none yet")
+			err = errors.New("there is no clusterset IP")
 		}
 		return err
 	})
 	return address
 }
 
-// routes are Meshway's on each node.
+// routes returns Meshway's routes on each node.
 func (tb *testbed) routes(t *testing.T, c *cluster.Cluster) map[string]string {
 	t.Helper()
 	list := map[string]string{}
@@ -203,8 +204,8 @@ func (tb *testbed) routes(t *testing.T, c *cluster.Cluster) map[string]string {
 	return list
 }
 
-// restartAgent kills the agent on a node, as the kernel does when there is no
-// memory, and waits until kubelet has started the next one and a probe succeeds.
+// restartAgent kills the agent on a node, as the kernel does when memory is
+// exhausted, and waits until kubelet has started it again and a probe succeeds.
 func (tb *testbed) restartAgent(t *testing.T, node *cluster.Node, probe string) {
 	t.Helper()
 	agent := func(ctx context.Context) (string, error) {
@@ -218,7 +219,7 @@ func (tb *testbed) restartAgent(t *testing.T, node *cluster.Node, probe string) 
 	tb.await(t, "the agent of "+node.Name+" answers again", func(ctx context.Context) error {
 		now, err := agent(ctx)
 		if err == nil && now == old {
-			err = errors.New("it has not ended")
+			err = errors.New("the process has not exited")
 		}
 		if err != nil {
 			return err

@@ -38,9 +38,10 @@ endpoints: [{addresses: [%[3]q], conditions: {ready: true}}]
 `
 )
 
-// testNodePort gives each cluster a Service whose only endpoint is in the other,
-// and asks for it at each node of the cluster, from everywhere in it.
-func (tb *testbed) testNodePort(t *testing.T, sites map[*cluster.Cluster]workloads) {
+// testNodePort creates a NodePort Service in each cluster whose only endpoint is
+// in the other one, and sends requests to each node of the cluster from all its
+// clients.
+func (tb *testbed) testNodePort(t *testing.T, all map[*cluster.Cluster]workloads) {
 	pairs := map[*cluster.Cluster]*cluster.Cluster{tb.clusters[0]: tb.clusters[1], tb.clusters[1]: tb.clusters[0]}
 	for here, there := range pairs {
 		manifests := fmt.Sprintf(nodePortManifest, nodePort)
@@ -55,11 +56,11 @@ func (tb *testbed) testNodePort(t *testing.T, sites map[*cluster.Cluster]workloa
 				urls = append(urls, "http://"+netip.AddrPortFrom(a, nodePort).String()+"/")
 			}
 		}
-		for _, p := range sites[here].clients {
-			tb.awaitFor(t, timeout/3, p.name+" is answered at each node", func(ctx context.Context) error {
+		for _, from := range all[here].clients {
+			tb.awaitFor(t, timeout/3, from.name+" receives answers from each node", func(ctx context.Context) error {
 				var errs []error
 				for _, url := range urls {
-					out, err := p.exec(ctx, "curl -sS --max-time 3 '"+url+"' 2>&1 || true")
+					out, err := from.exec(ctx, "curl -sS --max-time 3 '"+url+"' 2>&1 || true")
 					if err == nil && !strings.Contains(out, `"pod":"echo-1"`) {
 						err = errors.New(out)
 					}

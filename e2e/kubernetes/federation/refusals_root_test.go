@@ -24,10 +24,10 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
-// TestWhatIsWrongIsNamedAndHarmsNothingElse is an operator who gets everything
-// wrong once: first the installation of the second cluster, then services. One
-// service that is right is used all the time.
-func TestWhatIsWrongIsNamedAndHarmsNothingElse(t *testing.T) {
+// TestMistakesAreReportedAndDoNotAffectOtherServices makes mistakes in the
+// installation of the second cluster and then in services. After each mistake,
+// another service must still be reachable.
+func TestMistakesAreReportedAndDoNotAffectOtherServices(t *testing.T) {
 	tb := newClusters(t, 2, func(_ int, o *cluster.Options) { o.Nodes = 1 })
 	east, west := tb.clusters[0], tb.clusters[1]
 	require.NoError(t, tb.InstallChart(within(t, timeout), east))
@@ -36,8 +36,8 @@ func TestWhatIsWrongIsNamedAndHarmsNothingElse(t *testing.T) {
 	tb.exec(t, tb.meshctl, "init", "--context", east.Name())
 	require.NoError(t, tb.AwaitAgent(within(t, timeout), west))
 
-	t.Run("a wrong CIDR", func(t *testing.T) { tb.testWrongCIDR(t, west) })
-	t.Run("a name that is taken", func(t *testing.T) {
+	t.Run("an invalid CIDR", func(t *testing.T) { tb.testInvalidCIDR(t, west) })
+	t.Run("a name that is in use", func(t *testing.T) {
 		tb.requireRefused(t, `a datacenter "east" joined`, "choose another name")
 	})
 	t.Run("prefixes that overlap", func(t *testing.T) {
@@ -47,32 +47,32 @@ func TestWhatIsWrongIsNamedAndHarmsNothingElse(t *testing.T) {
 	tb.upgrade(t, west)
 	tb.exec(t, tb.meshctl, "join", "--context", west.Name(), "--via", east.Name())
 
-	sites := map[*cluster.Cluster]workloads{east: tb.startWorkloads(t, east), west: tb.startWorkloads(t, west)}
+	all := map[*cluster.Cluster]workloads{east: tb.startWorkloads(t, east), west: tb.startWorkloads(t, west)}
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "good")))
-	t.Run("CRDs that are missing, and then old ones", func(t *testing.T) { tb.testCRDs(t, west) })
+	t.Run("missing and then old CRDs", func(t *testing.T) { tb.testCRDs(t, west) })
 	good := "http://" + tb.importedAddress(t, west, "good") + "/"
-	for _, wrong := range []struct {
+	for _, mistake := range []struct {
 		name string
 		test func(*testing.T)
 	}{
 		{"an export without a Service", tb.testNoService},
 		{"an export of an ExternalName", tb.testExternalName},
-		{"ports that conflict", tb.testConflict},
-		{"a namespace that is missing", tb.testNamespace},
-		{"permissions that are withheld", tb.testPermissions},
-		{"an API server that does not answer", func(t *testing.T) { tb.testHangingAPIServer(t, sites[west].clients[1], good) }},
-		{"an API server that is slow and fails", func(t *testing.T) { tb.testFaultyAPIServer(t, sites[west].clients[1], good) }},
+		{"conflicting ports", tb.testConflict},
+		{"a missing namespace", tb.testNamespace},
+		{"missing permissions", tb.testPermissions},
+		{"an API server that does not answer", func(t *testing.T) { tb.testHangingAPIServer(t, all[west].clients[1], good) }},
+		{"an API server that is slow and fails", func(t *testing.T) { tb.testFaultyAPIServer(t, all[west].clients[1], good) }},
 	} {
-		t.Run(wrong.name, func(t *testing.T) {
-			wrong.test(t)
-			tb.await(t, "the other service is used", func(ctx context.Context) error {
-				return sites[west].clients[0].checkServers(ctx, good, "echo-0")
+		t.Run(mistake.name, func(t *testing.T) {
+			mistake.test(t)
+			tb.await(t, "the other service is reachable", func(ctx context.Context) error {
+				return all[west].clients[0].checkServers(ctx, good, "echo-0")
 			})
 		})
 	}
 }
 
-// requireFailure runs a command that has to fail, and returns what it said.
+// requireFailure runs a command that must fail and returns its error.
 func (tb *testbed) requireFailure(t *testing.T, argv ...string) string {
 	t.Helper()
 	_, err := tb.lab.Exec(within(t, timeout), argv...)
@@ -80,46 +80,47 @@ func (tb *testbed) requireFailure(t *testing.T, argv ...string) string {
 	return err.Error()
 }
 
-// upgrade gives the chart of a cluster its usual values and these.
-func (tb *testbed) upgrade(t *testing.T, c *cluster.Cluster, further ...string) {
+// upgrade upgrades the chart of a cluster with the usual values and extra
+// arguments.
+func (tb *testbed) upgrade(t *testing.T, c *cluster.Cluster, extra ...string) {
 	t.Helper()
 	arguments, err := install.ChartArguments(within(t, timeout), c)
 	require.NoError(t, err)
-	tb.exec(t, slices.Concat([]string{"helm", "upgrade"}, arguments, []string{"--skip-crds"}, further)...)
+	tb.exec(t, slices.Concat([]string{"helm", "upgrade"}, arguments, []string{"--skip-crds"}, extra)...)
 	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
 }
 
-func (tb *testbed) testWrongCIDR(t *testing.T, c *cluster.Cluster) {
+func (tb *testbed) testInvalidCIDR(t *testing.T, c *cluster.Cluster) {
 	configuration := func() string {
 		return tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "get", "configmap", "meshway", "-o", "jsonpath={.data}")
 	}
 	before := configuration()
 	arguments, err := install.ChartArguments(within(t, timeout), c)
 	require.NoError(t, err)
-	said := tb.requireFailure(t, slices.Concat([]string{"helm", "upgrade"}, arguments, []string{"--set", "discovery.podCIDRs={10.300.0.0/16}"})...)
-	assert.Contains(t, said, `discovery.podCIDRs: "10.300.0.0/16" has 300 in place of a number up to 255`)
-	assert.Equal(t, before, configuration(), "nothing changed")
+	message := tb.requireFailure(t, slices.Concat([]string{"helm", "upgrade"}, arguments, []string{"--set", "discovery.podCIDRs={10.300.0.0/16}"})...)
+	assert.Contains(t, message, `discovery.podCIDRs: "10.300.0.0/16" has 300 in place of a number up to 255`)
+	assert.Equal(t, before, configuration(), "the configuration is unchanged")
 }
 
-// requireRefused holds that the second cluster's join is refused with one clear
-// error, and that nothing has changed in either.
-func (tb *testbed) requireRefused(t *testing.T, because ...string) {
+// requireRefused asserts that the join of the second cluster is refused with an
+// error that contains the given texts, and that both clusters are unchanged.
+func (tb *testbed) requireRefused(t *testing.T, want ...string) {
 	t.Helper()
 	east, west := tb.clusters[0], tb.clusters[1]
-	said := tb.requireFailure(t, tb.meshctl, "join", "--context", west.Name(), "--via", east.Name())
-	for _, part := range because {
-		assert.Contains(t, said, part)
+	message := tb.requireFailure(t, tb.meshctl, "join", "--context", west.Name(), "--via", east.Name())
+	for _, text := range want {
+		assert.Contains(t, message, text)
 	}
-	assert.Contains(t, said, "exit status 4", "refused, as the README says")
+	assert.Contains(t, message, "exit status 4", "the documented status of a refusal")
 	assert.Contains(t, tb.exec(t, tb.meshctl, "members", "--context", west.Name()), "no members")
 	out, err := west.Nodes()[0].Exec(within(t, timeout), "sh", "-c", showRoutes+"; ip -o link show | grep mesh || true; nft list tables | grep meshway || true")
 	require.NoError(t, err)
-	assert.Empty(t, strings.TrimSpace(out), "the refused cluster has nothing on its node")
+	assert.Empty(t, strings.TrimSpace(out), "the node of the refused cluster has no routes, interfaces or tables")
 	assert.Equal(t, "datacenter.meshway.io/east", strings.TrimSpace(tb.exec(t, "kubectl", "--context", east.Name(), "get", "datacenters", "-o", "name")))
 }
 
-// testCRDs gives a cluster without CRDs those of the first release of the API,
-// which is enough for services, and then the chart's.
+// testCRDs installs the CRDs of the first release of the API on a cluster without
+// CRDs, which is sufficient for services, and then those of the chart.
 func (tb *testbed) testCRDs(t *testing.T, c *cluster.Cluster) {
 	tb.awaitStatus(t, c, "does not serve multicluster.x-k8s.io/v1beta1 nor v1alpha1")
 	require.NoError(t, c.Apply(within(t, timeout), kubetest.Manifest(t, kubetest.Oldest)))
@@ -128,24 +129,25 @@ func (tb *testbed) testCRDs(t *testing.T, c *cluster.Cluster) {
 	tb.awaitNoStatus(t, c, "CRDs of the Multi-Cluster Services API")
 	require.NoError(t, c.Apply(within(t, timeout), strings.Join(tb.crds(t), "\n---\n")))
 	tb.awaitOwner(t, c, "good", "multicluster.x-k8s.io/v1beta1")
-	assert.Equal(t, address, tb.importedAddress(t, c, "good"), "it stays")
+	assert.Equal(t, address, tb.importedAddress(t, c, "good"), "the clusterset IP is unchanged")
 	tb.awaitNoStatus(t, c, "CRDs")
 	for _, of := range tb.clusters {
-		tb.await(t, of.Name()+" is seen", func(ctx context.Context) error {
+		tb.await(t, "the Datacenter object "+of.Name()+" is ready", func(ctx context.Context) error {
 			_, err := c.Kubectl(ctx, "wait", "datacenter/"+of.Name(), "--for=condition=Ready", "--timeout=5s")
 			return err
 		})
 	}
 }
 
-// awaitOwner waits until the derived Service belongs to a ServiceImport of a version.
+// awaitOwner waits until the owner of the derived Service is a ServiceImport of
+// the given API version.
 func (tb *testbed) awaitOwner(t *testing.T, c *cluster.Cluster, service, version string) {
 	t.Helper()
 	tb.await(t, service+" is imported as "+version, func(ctx context.Context) error {
 		out, err := c.Kubectl(ctx, "get", "services", "-l", "multicluster.kubernetes.io/service-name="+service,
 			"-o", "jsonpath={.items[*].metadata.ownerReferences[*].apiVersion}")
 		if err == nil && strings.TrimSpace(out) != version {
-			err = fmt.Errorf("as %q", out)
+			err = fmt.Errorf("the version is %q", out)
 		}
 		return err
 	})
@@ -167,10 +169,10 @@ func (tb *testbed) crds(t *testing.T) []string {
 	return texts
 }
 
-// awaitStatus waits until meshctl status tells of text.
+// awaitStatus waits until the output of meshctl status contains text.
 func (tb *testbed) awaitStatus(t *testing.T, c *cluster.Cluster, text string) {
 	t.Helper()
-	tb.awaitFor(t, timeout/2, "meshctl status of "+c.Name()+" tells "+text, func(ctx context.Context) error {
+	tb.awaitFor(t, timeout/2, "meshctl status of "+c.Name()+" contains "+text, func(ctx context.Context) error {
 		if out := tb.status(ctx, c); !strings.Contains(out, text) {
 			return errors.New(out)
 		}
@@ -178,10 +180,11 @@ func (tb *testbed) awaitStatus(t *testing.T, c *cluster.Cluster, text string) {
 	})
 }
 
-// awaitNoStatus waits until meshctl status does not tell of text any more.
+// awaitNoStatus waits until meshctl status reports a member and its output does
+// not contain text.
 func (tb *testbed) awaitNoStatus(t *testing.T, c *cluster.Cluster, text string) {
 	t.Helper()
-	tb.awaitFor(t, timeout/2, "meshctl status of "+c.Name()+" is silent about "+text, func(ctx context.Context) error {
+	tb.awaitFor(t, timeout/2, "meshctl status of "+c.Name()+" does not contain "+text, func(ctx context.Context) error {
 		if out := tb.status(ctx, c); !strings.Contains(out, "member of federation") || strings.Contains(out, text) {
 			return errors.New(out)
 		}
@@ -189,7 +192,8 @@ func (tb *testbed) awaitNoStatus(t *testing.T, c *cluster.Cluster, text string) 
 	})
 }
 
-// status is what meshctl status says; it fails when there is an error among it.
+// status returns the output and the error of meshctl status, which fails if it
+// reports a problem of severity error.
 func (tb *testbed) status(ctx context.Context, c *cluster.Cluster) string {
 	out, err := tb.lab.Exec(ctx, tb.meshctl, "status", "--context", c.Name())
 	return fmt.Sprintln(out, err)
@@ -199,19 +203,19 @@ func (tb *testbed) status(ctx context.Context, c *cluster.Cluster) string {
 func (tb *testbed) awaitCondition(t *testing.T, c *cluster.Cluster, export, condition, reason string) {
 	t.Helper()
 	path := fmt.Sprintf("jsonpath={.status.conditions[?(@.type==%q)].reason}", condition)
-	tb.awaitFor(t, timeout/2, export+" is "+reason, func(ctx context.Context) error {
+	tb.awaitFor(t, timeout/2, "the condition "+condition+" of export "+export+" has the reason "+reason, func(ctx context.Context) error {
 		out, err := c.Kubectl(ctx, "get", "serviceexport", export, "-o", path)
 		if err == nil && strings.TrimSpace(out) != reason {
-			err = fmt.Errorf("%s: %q", condition, out)
+			err = fmt.Errorf("the reason is %q", out)
 		}
 		return err
 	})
 }
 
-// awaitEvent waits for an Event about an export.
+// awaitEvent waits for an Event of an export that contains text.
 func (tb *testbed) awaitEvent(t *testing.T, c *cluster.Cluster, export, text string) {
 	t.Helper()
-	tb.awaitFor(t, timeout/2, "an Event about "+export, func(ctx context.Context) error {
+	tb.awaitFor(t, timeout/2, "there is an Event of export "+export, func(ctx context.Context) error {
 		out, err := c.Kubectl(ctx, "events", "--for", "serviceexport/"+export)
 		if err == nil && !strings.Contains(out, text) {
 			err = errors.New(out)
@@ -244,7 +248,8 @@ func (tb *testbed) testExternalName(t *testing.T) {
 	tb.awaitEvent(t, east, "outside", "InvalidServiceType")
 }
 
-// testConflict exports the same port name with two numbers; the older export wins.
+// testConflict exports the same port name with two numbers. The older export has
+// precedence.
 func (tb *testbed) testConflict(t *testing.T) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "clash")))
@@ -263,24 +268,25 @@ func (tb *testbed) testNamespace(t *testing.T) {
 	tb.exec(t, "kubectl", "--context", east.Name(), "create", "namespace", "elsewhere")
 	tb.exec(t, "kubectl", "--context", east.Name(), "-n", "elsewhere", "create", "service", "clusterip", "web", "--tcp=80")
 	require.NoError(t, east.Apply(within(t, timeout), strings.Replace(fmt.Sprintf(exportManifest, "web"), "{name: web}", "{name: web, namespace: elsewhere}", 1)))
-	tb.await(t, "it is exported", func(ctx context.Context) error {
+	tb.await(t, "the service is exported", func(ctx context.Context) error {
 		_, err := east.Kubectl(ctx, "-n", "elsewhere", "wait", "serviceexport/web", "--for=condition=Ready", "--timeout=5s")
 		return err
 	})
 	tb.awaitStatus(t, west, "namespace elsewhere")
 	tb.exec(t, "kubectl", "--context", west.Name(), "create", "namespace", "elsewhere")
-	tb.await(t, "it is imported", func(ctx context.Context) error {
+	tb.await(t, "the service is imported", func(ctx context.Context) error {
 		_, err := west.Kubectl(ctx, "-n", "elsewhere", "get", "serviceimport", "web")
 		return err
 	})
 	tb.awaitNoStatus(t, west, "namespace elsewhere")
 }
 
-// testPermissions takes away the rule for EndpointSlices for some time.
+// testPermissions removes the rule for EndpointSlices from the agent's role and
+// restores it.
 func (tb *testbed) testPermissions(t *testing.T) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	roles := west.Client().RbacV1().ClusterRoles()
-	set := func(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	setRules := func(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule { // nil: all but that for EndpointSlices
 		role, err := roles.Get(within(t, timeout), "meshway", metav1.GetOptions{})
 		require.NoError(t, err)
 		before := role.Rules
@@ -293,23 +299,23 @@ func (tb *testbed) testPermissions(t *testing.T) {
 		require.NoError(t, err)
 		return before
 	}
-	before := set(nil)
+	before := setRules(nil)
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "unpermitted")))
 	tb.awaitStatus(t, west, `cannot create resource "endpointslices"`)
-	set(before)
+	setRules(before)
 	tb.importedAddress(t, west, "unpermitted")
-	tb.await(t, "its endpoints are imported", func(ctx context.Context) error {
+	tb.await(t, "the endpoints are imported", func(ctx context.Context) error {
 		out, err := west.Kubectl(ctx, "get", "endpointslices", "-l", "multicluster.kubernetes.io/service-name=unpermitted", "-o", "jsonpath={.items[*].endpoints[*].addresses[0]}")
 		if err == nil && strings.TrimSpace(out) == "" {
-			err = errors.New("none")
+			err = errors.New("there is no endpoint")
 		}
 		return err
 	})
 	tb.awaitNoStatus(t, west, "cannot create resource")
 }
 
-// testHangingAPIServer stops an API server in the middle of everything: its
-// connections stay, and nothing is answered.
+// testHangingAPIServer suspends an API server, which keeps its connections but
+// does not answer.
 func (tb *testbed) testHangingAPIServer(t *testing.T, node client, good string) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	first := west.Nodes()[0]
@@ -323,10 +329,10 @@ func (tb *testbed) testHangingAPIServer(t *testing.T, node client, good string) 
 	signal("-STOP")
 	defer signal("-CONT")
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "meanwhile")))
-	hung, cancel := context.WithTimeout(t.Context(), 10*time.Second) // longer than a Lease
+	hung, cancel := context.WithTimeout(t.Context(), 10*time.Second) // longer than the duration of a Lease
 	defer cancel()
 	<-hung.Done()
-	assert.Empty(t, stop(), "traffic goes on")
+	assert.Empty(t, stop(), "traffic continues")
 	signal("-CONT")
 	tb.importedAddress(t, west, "meanwhile")
 }

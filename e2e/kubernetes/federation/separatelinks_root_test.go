@@ -19,25 +19,24 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// TestNodesOnOtherLinks holds for traffic what TestClusters does, where nodes of
-// a cluster are no neighbours and the network between them knows the sources of
-// their own cluster only. Node 2 reaches the gateway through a tunnel then. In
-// the second cluster no Node says which pods are on it.
-func TestNodesOnOtherLinks(t *testing.T) {
+// TestNodesOnSeparateLinksUseTunnels tests clusters whose nodes are not
+// neighbours and whose network drops foreign source addresses, so that nodes need
+// a tunnel to their gateway. In the second cluster, Nodes have no podCIDRs.
+func TestNodesOnSeparateLinksUseTunnels(t *testing.T) {
 	tb := newTestbed(t, func(n int, o *cluster.Options) {
 		o.IPMasq = n == 0
 		o.SeparateLinks = true
 		o.OwnIPAM = n == 1
 		*o = o.DualStack(n)
 	})
-	sites := map[*cluster.Cluster]workloads{}
+	all := map[*cluster.Cluster]workloads{}
 	for _, c := range tb.clusters {
-		sites[c] = tb.startWorkloads(t, c)
+		all[c] = tb.startWorkloads(t, c)
 	}
-	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { tb.testTraffic(t, sites) })
-	t.Run("nodes tell how they reach the gateway", tb.testMeshNodes)
-	t.Run("a node may not speak for another", tb.testForeignMeshNode)
-	t.Run("a node says which way it takes", tb.testNodeStatus)
+	t.Run("pods and nodes reach pods, nodes and services of other clusters with their own address", func(t *testing.T) { tb.testTraffic(t, all) })
+	t.Run("each node has a MeshNode with its tunnels", tb.testMeshNodes)
+	t.Run("a node may not write the MeshNode of another node", tb.testForeignMeshNode)
+	t.Run("a node reports the path to a destination", tb.testNodeStatus)
 }
 
 func (tb *testbed) testMeshNodes(t *testing.T) {
@@ -50,28 +49,28 @@ func (tb *testbed) testMeshNodes(t *testing.T) {
 				want += fmt.Sprintf(" %s %s", c.Nodes()[1].PodCIDRs[0], c.Nodes()[1].PodCIDRs[1])
 			}
 			if err == nil && strings.TrimSpace(out) != want {
-				err = fmt.Errorf("it says %q, not %q", out, want)
+				err = fmt.Errorf("the MeshNode has %q, not %q", out, want)
 			}
 			return err
 		})
 		out := tb.exec(t, "kubectl", "--context", c.Name(), "get", "meshnodes", "-o", "name")
-		assert.Equal(t, "meshnode.meshway.io/"+name, strings.TrimSpace(out), "a gateway has none")
+		assert.Equal(t, "meshnode.meshway.io/"+name, strings.TrimSpace(out), "a gateway has no MeshNode")
 	}
 }
 
 func (tb *testbed) testNodeStatus(t *testing.T) {
 	here, there := tb.clusters[0], tb.clusters[1]
 	node, gateway := here.Nodes()[1].Name, here.Nodes()[0].Name
-	ask := func(args ...string) string {
+	meshctl := func(args ...string) string {
 		return tb.exec(t, append([]string{tb.meshctl, "--context", here.Name(), "--node", node}, args...)...)
 	}
-	assert.Contains(t, ask("status"), here.Name()+"/"+gateway+"  tunnel mesh0")
+	assert.Contains(t, meshctl("status"), here.Name()+"/"+gateway+"  tunnel mesh0")
 	for _, address := range tb.addresses(t, there, "pod", "echo-0", "{.status.podIPs[*].ip}") {
-		assert.Contains(t, ask("routes", address.String()), "packets to it go through mesh0 to "+here.Name()+"/"+gateway)
+		assert.Contains(t, meshctl("routes", address.String()), "packets to it go through mesh0 to "+here.Name()+"/"+gateway)
 	}
 }
 
-// testForeignMeshNode acts with the rights of the agent on node 2.
+// testForeignMeshNode uses the permissions of the agent on the second node.
 func (tb *testbed) testForeignMeshNode(t *testing.T) {
 	c := tb.clusters[0]
 	config := c.REST()

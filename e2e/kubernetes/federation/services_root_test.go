@@ -15,19 +15,19 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
-func (tb *testbed) testServices(t *testing.T, sites map[*cluster.Cluster]workloads) {
+func (tb *testbed) testServices(t *testing.T, all map[*cluster.Cluster]workloads) {
 	first := tb.clusters[0]
 	require.NoError(t, tb.CreateShop(within(t, timeout)))
 	require.NoError(t, tb.EnableDNS(within(t, 2*timeout)))
 	require.NoError(t, tb.Export(within(t, timeout)))
 	for _, c := range tb.clusters {
-		for _, p := range sites[c].clients {
-			if !p.usesDNS {
+		for _, from := range all[c].clients {
+			if !from.usesDNS {
 				continue
 			}
 			for _, family := range []string{"-4", "-6"} {
-				tb.await(t, p.name+" uses the service by name with curl "+family, func(ctx context.Context) error {
-					return p.checkServers(ctx, family+" "+install.ShopURL, "web")
+				tb.await(t, from.name+" reaches the service by name with curl "+family, func(ctx context.Context) error {
+					return from.checkServers(ctx, family+" "+install.ShopURL, "web")
 				})
 			}
 		}
@@ -36,39 +36,41 @@ func (tb *testbed) testServices(t *testing.T, sites map[*cluster.Cluster]workloa
 		out, err := first.Kubectl(ctx, "-n", "shop", "get", "serviceexport", "web", "-o",
 			`jsonpath={.status.conditions[?(@.type=="Valid")].status}`)
 		if err == nil && strings.TrimSpace(out) != "True" {
-			err = fmt.Errorf("Valid is %q", out)
+			err = fmt.Errorf("the condition Valid is %q", out)
 		}
 		return err
 	})
 
-	t.Run("an unready endpoint leaves the other cluster", func(t *testing.T) { tb.testUnready(t) })
-	t.Run("unexporting takes the name away", func(t *testing.T) {
+	t.Run("an unready endpoint is removed from the other cluster", func(t *testing.T) { tb.testUnready(t) })
+	t.Run("deleting an export removes the import", func(t *testing.T) {
 		other := tb.clusters[1]
 		tb.exec(t, "kubectl", "--context", first.Name(), "-n", "shop", "delete", "serviceexport", "web")
-		tb.await(t, "the import is gone", func(ctx context.Context) error {
+		tb.await(t, "the import is removed", func(ctx context.Context) error {
 			out, err := other.Kubectl(ctx, "-n", "shop", "get", "serviceimports,endpointslices", "-o", "name")
 			if err == nil && strings.Contains(out, "/") {
-				err = fmt.Errorf("there is %s", out)
+				err = fmt.Errorf("the cluster has %s", out)
 			}
 			return err
 		})
 	})
 }
 
-// testUnready deletes the only server and looks at the slices elsewhere.
+// testUnready deletes the only server and waits until the other cluster has no
+// endpoint.
 func (tb *testbed) testUnready(t *testing.T) {
 	first, other := tb.clusters[0], tb.clusters[1]
 	tb.exec(t, "kubectl", "--context", first.Name(), "-n", "shop", "delete", "pod", "web", "--now")
-	tb.await(t, "no endpoint is served", func(ctx context.Context) error {
+	tb.await(t, "there is no endpoint", func(ctx context.Context) error {
 		out, err := other.Kubectl(ctx, "-n", "shop", "get", "endpointslices", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
 		if err == nil && strings.TrimSpace(out) != "" {
-			err = fmt.Errorf("there is %s", out)
+			err = fmt.Errorf("the endpoints are %s", out)
 		}
 		return err
 	})
 }
 
-// testLeave takes the last cluster out, with an export of the first imported there.
+// testLeave runs meshctl leave on the last cluster, which has imported a service
+// of the first one.
 func (tb *testbed) testLeave(t *testing.T) {
 	first, last := tb.clusters[0], tb.clusters[len(tb.clusters)-1]
 	imported := func(ctx context.Context) (string, error) {
@@ -76,25 +78,25 @@ func (tb *testbed) testLeave(t *testing.T) {
 	}
 	require.NoError(t, tb.StartShop(within(t, timeout)))
 	require.NoError(t, tb.Export(within(t, timeout)))
-	tb.await(t, "the import is there", func(ctx context.Context) error {
+	tb.await(t, "the service is imported", func(ctx context.Context) error {
 		out, err := imported(ctx)
 		if err == nil && !strings.Contains(out, "serviceimport") {
-			err = fmt.Errorf("there is only %s", out)
+			err = fmt.Errorf("the cluster has only %s", out)
 		}
 		return err
 	})
 	tb.exec(t, tb.meshctl, "leave", "--yes", "--context", last.Name())
-	tb.await(t, "nothing of the federation is left", func(ctx context.Context) error {
+	tb.await(t, "all imports and datacenters are removed from "+last.Name(), func(ctx context.Context) error {
 		out, err := imported(ctx)
 		if err == nil && strings.TrimSpace(out) != "" {
-			err = fmt.Errorf("there is %s", out)
+			err = fmt.Errorf("the cluster has %s", out)
 		}
 		return err
 	})
-	tb.await(t, "the others know", func(ctx context.Context) error {
+	tb.await(t, "the datacenter is removed from "+first.Name(), func(ctx context.Context) error {
 		out, err := first.Kubectl(ctx, "get", "datacenters", "-o", "name")
 		if err == nil && strings.Contains(out, last.Name()) {
-			err = fmt.Errorf("there is still %s", out)
+			err = fmt.Errorf("the cluster has %s", out)
 		}
 		return err
 	})
@@ -112,10 +114,11 @@ func (tb *testbed) testInventory(t *testing.T) {
 	}
 }
 
-// testRollingUpdate replaces every agent under a request each 50 ms.
-func (tb *testbed) testRollingUpdate(t *testing.T, sites map[*cluster.Cluster]workloads) {
+// testRollingUpdate replaces every agent of two clusters while a client sends
+// requests.
+func (tb *testbed) testRollingUpdate(t *testing.T, all map[*cluster.Cluster]workloads) {
 	first, other := tb.clusters[0], tb.clusters[1]
-	stop := tb.startRequests(t, sites[other].clients[0], sites[first].targets[0].url)
+	stop := tb.startRequests(t, all[other].clients[0], all[first].targets[0].url)
 	for _, c := range []*cluster.Cluster{first, other} {
 		tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "restart", "daemonset/meshway")
 		tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")

@@ -20,7 +20,9 @@ import (
 
 const (
 	namespace = install.Namespace
-	timeout   = 90 * time.Second
+
+	// timeout bounds waits for events without a documented deadline.
+	timeout = 90 * time.Second
 )
 
 func TestMain(m *testing.M) {
@@ -28,11 +30,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// showRoutes prints what is Meshway's on a node. A table without routes is an
-// error of ip's.
+// showRoutes prints Meshway's routes and nexthops on a node. The command ip fails
+// for a table without routes.
 const showRoutes = "ip -4 route show table 7117 2>/dev/null; ip -6 route show table 7117 2>/dev/null; ip nexthop show proto 157"
 
-// testbed is some clusters with Meshway on them.
+// testbed is a set of clusters on which Meshway is installed.
 type testbed struct {
 	*install.Federation
 	lab      *cluster.Lab
@@ -40,8 +42,8 @@ type testbed struct {
 	meshctl  string
 }
 
-// newTestbed brings clusters up, installs the chart and federates them. Node 1
-// of each is the gateway, node 2 only routes.
+// newTestbed starts clusters, installs the chart and federates them. The first
+// node of each cluster is its gateway.
 func newTestbed(t *testing.T, change ...func(n int, o *cluster.Options)) *testbed {
 	t.Helper()
 	tb := newClusters(t, clusterCount(t), change...)
@@ -49,11 +51,12 @@ func newTestbed(t *testing.T, change ...func(n int, o *cluster.Options)) *testbe
 	return tb
 }
 
-// newClusters brings clusters up that have nothing of Meshway but its image.
+// newClusters starts clusters on which Meshway's image is loaded, but Meshway is
+// not installed.
 func newClusters(t *testing.T, number int, change ...func(n int, o *cluster.Options)) *testbed {
 	t.Helper()
 	lab, err := cluster.NewLab(t.Context(), t.TempDir(), t.Output())
-	require.NoError(t, err, "this test needs root")
+	require.NoError(t, err, "this test requires root")
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
 	options := make([]cluster.Options, number)
 	for i := range options {
@@ -73,7 +76,8 @@ func newClusters(t *testing.T, number int, change ...func(n int, o *cluster.Opti
 	return tb
 }
 
-// clusterCount is how many clusters there are: two, or as many as CLUSTERS says.
+// clusterCount returns the number in the environment variable CLUSTERS, by
+// default 2.
 func clusterCount(t *testing.T) int {
 	text := os.Getenv("CLUSTERS")
 	if text == "" {
@@ -85,7 +89,7 @@ func clusterCount(t *testing.T) int {
 	return n
 }
 
-// exec runs a command of the operator's.
+// exec runs a command on the console and returns its output.
 func (tb *testbed) exec(t *testing.T, argv ...string) string {
 	t.Helper()
 	out, err := tb.lab.Exec(within(t, 2*timeout), argv...)
@@ -103,7 +107,7 @@ func (tb *testbed) awaitFor(t *testing.T, limit time.Duration, what string, cond
 	require.NoError(t, harness.Wait(within(t, limit), what, condition))
 }
 
-// logState prints what the agents say.
+// logState logs the state of the clusters and the logs of their agents.
 func (tb *testbed) logState(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -124,7 +128,7 @@ func (tb *testbed) logState(t *testing.T) {
 	}
 }
 
-// echoAnswer is what the echo server answers.
+// echoAnswer is the response of the echo server.
 type echoAnswer struct {
 	Pod    string `json:"pod"`
 	Source string `json:"source"`

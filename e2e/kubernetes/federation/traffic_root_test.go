@@ -19,8 +19,8 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
-// serversManifest are those of one node: in a pod, and in the node's own network; a
-// service leads to the pods of all nodes.
+// serversManifest has the servers of a node, one in a pod and one in the node's
+// network, and a service of the pods of all nodes.
 const serversManifest = `
 apiVersion: v1
 kind: Pod
@@ -48,50 +48,51 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 `
 
-// client is where a request comes from: a pod, or a node itself.
+// client sends requests from a pod or from a node.
 type client struct {
 	name    string
 	cluster *cluster.Cluster
 	exec    func(ctx context.Context, script string) (string, error)
 	sources []netip.Prefix // what it may be seen as
-	// usesDNS tells whether it asks the cluster's DNS.
+	// usesDNS reports whether the client resolves names with the cluster's DNS.
 	usesDNS bool
 }
 
-// target is what a request is for.
+// target is the destination of a request.
 type target struct {
 	name string
 	url  string
 	v6   bool
-	pods []string // one of these answers
+	pods []string // the pods that may answer
 }
 
-// workloads is what of one cluster takes part in the matrix.
+// workloads are the clients and targets of a cluster.
 type workloads struct {
 	clients []client
 	targets []target
 }
 
-// startWorkloads starts servers on each node and returns them with their clients.
+// startWorkloads starts servers on each node and returns the clients and targets
+// of the cluster.
 func (tb *testbed) startWorkloads(t *testing.T, c *cluster.Cluster) workloads {
 	t.Helper()
 	for i, node := range c.Nodes() {
 		require.NoError(t, c.Apply(within(t, timeout), fmt.Sprintf(serversManifest, i, node.Name)))
 	}
 	tb.exec(t, "kubectl", "--context", c.Name(), "wait", "pod", "-l", "app in (echo,host)", "--for=condition=Ready", "--timeout=60s")
-	var s workloads
+	var w workloads
 	var pods []string
 	for i, node := range c.Nodes() {
 		pod := fmt.Sprintf("echo-%d", i)
 		pods = append(pods, pod)
 		addresses := tb.addresses(t, c, "pod", pod, "{.status.podIPs[*].ip}")
-		s.clients = append(s.clients, podClient(c, pod, addresses), tb.nodeClient(t, c, node))
-		s.targets = append(s.targets, targets(pod, addresses, 8080, pod)...)
-		// Programs in a node's network have the node's name.
-		s.targets = append(s.targets, targets(node.Name, node.Addresses, 8081, node.Name)...)
+		w.clients = append(w.clients, podClient(c, pod, addresses), tb.nodeClient(t, c, node))
+		w.targets = append(w.targets, targets(pod, addresses, 8080, pod)...)
+		// Servers in a node's network answer with the node's name.
+		w.targets = append(w.targets, targets(node.Name, node.Addresses, 8081, node.Name)...)
 	}
-	s.targets = append(s.targets, targets("service", tb.addresses(t, c, "service", "echo", "{.spec.clusterIPs[*]}"), 80, pods...)...)
-	return s
+	w.targets = append(w.targets, targets("service", tb.addresses(t, c, "service", "echo", "{.spec.clusterIPs[*]}"), 80, pods...)...)
+	return w
 }
 
 func (tb *testbed) addresses(t *testing.T, c *cluster.Cluster, kind, name, path string) []netip.Addr {
@@ -106,24 +107,25 @@ func (tb *testbed) addresses(t *testing.T, c *cluster.Cluster, kind, name, path 
 	return addresses
 }
 
-// podClient is seen as itself: whatever its CNI translates elsewhere.
+// podClient returns a client in a pod. Requests through the tunnels have the
+// pod's addresses as sources, even if the CNI masquerades other traffic.
 func podClient(c *cluster.Cluster, pod string, addresses []netip.Addr) client {
-	p := client{name: c.Name() + " " + pod, cluster: c, usesDNS: true}
-	p.exec = func(ctx context.Context, script string) (string, error) {
+	from := client{name: c.Name() + " " + pod, cluster: c, usesDNS: true}
+	from.exec = func(ctx context.Context, script string) (string, error) {
 		return c.Kubectl(ctx, "exec", pod, "--", "sh", "-c", script)
 	}
 	for _, a := range addresses {
-		p.sources = append(p.sources, netip.PrefixFrom(a, a.BitLen()))
+		from.sources = append(from.sources, netip.PrefixFrom(a, a.BitLen()))
 	}
-	return p
+	return from
 }
 
-// nodeClient is seen as an address that the node itself has on the underlay or on
-// the bridge of its pods, but not inside of the tunnels.
+// nodeClient returns a client on a node. Its requests have a source address of the
+// node on the underlay or on the bridge of its pods, not of a tunnel.
 func (tb *testbed) nodeClient(t *testing.T, c *cluster.Cluster, node *cluster.Node) client {
 	t.Helper()
-	p := client{name: node.Name, cluster: c}
-	p.exec = func(ctx context.Context, script string) (string, error) {
+	from := client{name: node.Name, cluster: c}
+	from.exec = func(ctx context.Context, script string) (string, error) {
 		return node.Exec(ctx, "sh", "-c", script)
 	}
 	out, err := node.Exec(within(t, timeout), "ip", "-oneline", "address", "show", "scope", "global")
@@ -135,9 +137,9 @@ func (tb *testbed) nodeClient(t *testing.T, c *cluster.Cluster, node *cluster.No
 		}
 		prefix, err := netip.ParsePrefix(fields[3])
 		require.NoError(t, err)
-		p.sources = append(p.sources, netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
+		from.sources = append(from.sources, netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
 	}
-	return p
+	return from
 }
 
 func targets(name string, addresses []netip.Addr, port uint16, pods ...string) []target {
@@ -148,54 +150,56 @@ func targets(name string, addresses []netip.Addr, port uint16, pods ...string) [
 	return list
 }
 
-// TestClusters brings clusters up once for all promises. They differ: in the
-// first one kube-proxy works with iptables, and the CNI masquerades.
-func TestClusters(t *testing.T) {
+// TestFederationOfDualStackClusters runs its subtests on the same clusters. In the
+// first cluster, kube-proxy uses iptables and the CNI masquerades.
+func TestFederationOfDualStackClusters(t *testing.T) {
 	tb := newTestbed(t, func(n int, o *cluster.Options) {
 		if n == 0 {
 			o.ProxyMode, o.IPMasq = cluster.IPTables, true
 		}
 		*o = o.DualStack(n)
 	})
-	sites := map[*cluster.Cluster]workloads{}
+	all := map[*cluster.Cluster]workloads{}
 	for _, c := range tb.clusters {
-		sites[c] = tb.startWorkloads(t, c)
+		all[c] = tb.startWorkloads(t, c)
 	}
-	t.Run("everybody reaches pods, nodes and services elsewhere under the own address", func(t *testing.T) { tb.testTraffic(t, sites) })
-	t.Run("a node port leads elsewhere, at each node", func(t *testing.T) { tb.testNodePort(t, sites) })
-	t.Run("datacenters are seen in each cluster", tb.testInventory)
-	t.Run("an exported service is used by name", func(t *testing.T) { tb.testServices(t, sites) })
-	t.Run("a service of two clusters fails over", func(t *testing.T) { tb.testFailover(t, sites) })
-	t.Run("traffic goes on while an API server is away", func(t *testing.T) { tb.testAPIServerAway(t, sites) })
-	t.Run("a rolling update loses no request", func(t *testing.T) { tb.testRollingUpdate(t, sites) })
-	t.Run("a cluster that is gone is taken out by another, and may come back", func(t *testing.T) { tb.testRemoval(t, sites) })
-	t.Run("leaving removes what was written", tb.testLeave)
+	t.Run("pods and nodes reach pods, nodes and services of other clusters with their own address", func(t *testing.T) { tb.testTraffic(t, all) })
+	t.Run("each node forwards a node port to another cluster", func(t *testing.T) { tb.testNodePort(t, all) })
+	t.Run("each cluster has Datacenter objects of all clusters", tb.testInventory)
+	t.Run("an exported service is reachable by name", func(t *testing.T) { tb.testServices(t, all) })
+	t.Run("a service of two clusters fails over", func(t *testing.T) { tb.testFailover(t, all) })
+	t.Run("traffic continues while an API server is stopped", func(t *testing.T) { tb.testStoppedAPIServer(t, all) })
+	t.Run("a rolling update loses no request", func(t *testing.T) { tb.testRollingUpdate(t, all) })
+	t.Run("an unreachable cluster is removed by another one and joins again", func(t *testing.T) { tb.testRemoval(t, all) })
+	t.Run("leaving removes Meshway's objects", tb.testLeave)
 	t.Run("helm uninstall leaves nothing", tb.testUninstall)
 }
 
-func (tb *testbed) testTraffic(t *testing.T, sites map[*cluster.Cluster]workloads) {
+// testTraffic sends requests from all clients of each cluster to all targets of
+// the other clusters.
+func (tb *testbed) testTraffic(t *testing.T, all map[*cluster.Cluster]workloads) {
 	for _, from := range tb.clusters {
 		for _, to := range tb.clusters {
 			if from == to {
 				continue
 			}
-			for _, p := range sites[from].clients {
-				t.Run(p.name+" to "+to.Name(), func(t *testing.T) {
-					tb.awaitFor(t, timeout/3, "all answer", func(ctx context.Context) error { return p.checkTargets(ctx, sites[to].targets) })
+			for _, c := range all[from].clients {
+				t.Run(c.name+" to "+to.Name(), func(t *testing.T) {
+					tb.awaitFor(t, timeout/3, "all targets answer", func(ctx context.Context) error { return c.checkTargets(ctx, all[to].targets) })
 				})
 			}
 		}
 	}
 }
 
-// checkTargets holds that all targets answer, each also to a request that does not
-// fit into one packet, and that they see who asks.
-func (p client) checkTargets(ctx context.Context, list []target) error {
+// checkTargets returns an error unless each target answers a request that is
+// larger than a packet, and receives it with one of the client's addresses.
+func (c client) checkTargets(ctx context.Context, list []target) error {
 	var script strings.Builder
 	for _, to := range list {
 		fmt.Fprintf(&script, "head -c 20000 /dev/zero | curl -sS --max-time 3 --data-binary @- '%s' 2>&1 | tr '\\n' ' '; echo\n", to.url)
 	}
-	out, err := p.exec(ctx, script.String())
+	out, err := c.exec(ctx, script.String())
 	if err != nil {
 		return err
 	}
@@ -203,16 +207,16 @@ func (p client) checkTargets(ctx context.Context, list []target) error {
 	var errs []error
 	for i, to := range list {
 		if i >= len(lines) {
-			return fmt.Errorf("only %d answers: %s", len(lines), out)
+			return fmt.Errorf("there are only %d answers: %s", len(lines), out)
 		}
-		if err := p.checkAnswer(to, lines[i]); err != nil {
+		if err := c.checkAnswer(to, lines[i]); err != nil {
 			errs = append(errs, fmt.Errorf("%s at %s: %w", to.name, to.url, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (p client) checkAnswer(to target, line string) error {
+func (c client) checkAnswer(to target, line string) error {
 	var answer echoAnswer
 	if err := json.Unmarshal([]byte(line), &answer); err != nil {
 		return fmt.Errorf("%w: %q", err, line)
@@ -221,16 +225,17 @@ func (p client) checkAnswer(to target, line string) error {
 		return fmt.Errorf("%s answered", answer.Pod)
 	}
 	source, err := netip.ParseAddr(answer.Source)
-	if err != nil || source.Is6() != to.v6 || !slices.ContainsFunc(p.sources, func(own netip.Prefix) bool { return own.Contains(source) }) {
-		return fmt.Errorf("it saw %s, not one of %s", answer.Source, p.sources)
+	if err != nil || source.Is6() != to.v6 || !slices.ContainsFunc(c.sources, func(own netip.Prefix) bool { return own.Contains(source) }) {
+		return fmt.Errorf("the source was %s, not one of %s", answer.Source, c.sources)
 	}
 	return nil
 }
 
-// checkServers holds that these pods, and no others, answer to a number of requests:
-// curl's arguments say how they are sent. "nobody" answers those that fail.
-func (p client) checkServers(ctx context.Context, arguments string, want ...string) error {
-	out, err := p.exec(ctx, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s --max-time 3 "+arguments+" || echo '{\"pod\":\"nobody\"}'; done")
+// checkServers sends several requests with the arguments of curl and returns an
+// error unless exactly the pods in want answer, in alphabetical order. The name
+// "none" stands for a request that fails.
+func (c client) checkServers(ctx context.Context, arguments string, want ...string) error {
+	out, err := c.exec(ctx, "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s --max-time 3 "+arguments+" || echo '{\"pod\":\"none\"}'; done")
 	if err != nil {
 		return err
 	}
@@ -244,13 +249,13 @@ func (p client) checkServers(ctx context.Context, arguments string, want ...stri
 	}
 	slices.Sort(pods)
 	if pods = slices.Compact(pods); !slices.Equal(pods, want) {
-		return fmt.Errorf("%s gets answers of %s, not of %s", p.name, pods, want)
+		return fmt.Errorf("%s receives answers of %s, not of %s", c.name, pods, want)
 	}
 	return nil
 }
 
-// startRequests sends a request each 50 ms, until the function that it returns is
-// called, which returns what failed.
+// startRequests sends requests at intervals of 50 ms plus their duration. The
+// returned function stops them and returns the output of those that failed.
 func (tb *testbed) startRequests(t *testing.T, from client, url string) (stop func() []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*timeout)

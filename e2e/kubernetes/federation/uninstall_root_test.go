@@ -16,8 +16,8 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/install"
 )
 
-// traceCommands are commands that print nothing on a node without Meshway. The two
-// directories stay, empty: they are mounts of the agent's container.
+// traceCommands returns commands that print nothing on a node without Meshway.
+// Empty directories are allowed: they were mounts of the agent's container.
 func traceCommands() []string {
 	return []string{
 		"ip -o link | grep mesh",
@@ -36,15 +36,15 @@ func (tb *testbed) traces(ctx context.Context, t *testing.T, node *cluster.Node)
 	return strings.TrimSpace(out)
 }
 
-// testUninstall uninstalls the chart on the last cluster, once it is a member
-// again, with an import from the first one, and then installs it anew.
+// testUninstall joins the last cluster, waits for an import from the first one,
+// uninstalls the chart, and installs it again.
 func (tb *testbed) testUninstall(t *testing.T) {
 	first, last := tb.clusters[0], tb.clusters[len(tb.clusters)-1]
 	tb.exec(t, tb.meshctl, "join", "--context", last.Name(), "--via", first.Name())
-	tb.await(t, "the import is there", func(ctx context.Context) error {
+	tb.await(t, "the service is imported", func(ctx context.Context) error {
 		out, err := last.Kubectl(ctx, "get", "serviceimports", "-A", "-o", "name")
 		if err == nil && !strings.Contains(out, "serviceimport") {
-			err = fmt.Errorf("there is %q", out)
+			err = fmt.Errorf("the imports are %q", out)
 		}
 		return err
 	})
@@ -60,25 +60,26 @@ func (tb *testbed) testUninstall(t *testing.T) {
 	tb.exec(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=condition=Ready", "--timeout=60s")
 }
 
-// awaitNothingLeft holds that a cluster has nothing of Meshway any more, and that
-// another one knows.
+// awaitNothingLeft waits until a cluster has no objects of Meshway, asserts that
+// its nodes have no traces, and waits until another cluster has removed the
+// datacenter.
 func (tb *testbed) awaitNothingLeft(t *testing.T, c, other *cluster.Cluster) {
 	t.Helper()
-	tb.await(t, "nothing of Meshway is in the API", func(ctx context.Context) error { return remainingObjects(ctx, c) })
+	tb.await(t, "all objects of Meshway are deleted", func(ctx context.Context) error { return remainingObjects(ctx, c) })
 	for _, node := range c.Nodes() {
 		assert.Empty(t, tb.traces(within(t, timeout), t, node), node.Name)
 	}
-	tb.await(t, "the others know", func(ctx context.Context) error {
+	tb.await(t, "the datacenter is removed from "+other.Name(), func(ctx context.Context) error {
 		out, err := other.Kubectl(ctx, "get", "datacenters", "-o", "name")
 		if err == nil && strings.Contains(out, c.Name()) {
-			err = fmt.Errorf("there is still %s", out)
+			err = fmt.Errorf("the cluster has %s", out)
 		}
 		return err
 	})
 }
 
-// testDeletingAgentsChangesNothing deletes the agents and their DaemonSet, as a
-// repair may do: the datacenter stays a member, and its nodes keep their routes.
+// testDeletingAgentsChangesNothing deletes the agents and their DaemonSet, as in a
+// repair. The datacenter stays a member, and its nodes keep their routes.
 func (tb *testbed) testDeletingAgentsChangesNothing(t *testing.T, c *cluster.Cluster) {
 	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "delete", "daemonset", "meshway", "--cascade=foreground")
 	for _, node := range c.Nodes() {
@@ -93,8 +94,8 @@ func (tb *testbed) testDeletingAgentsChangesNothing(t *testing.T, c *cluster.Clu
 	tb.exec(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+tb.clusters[0].Name(), "--for=condition=Ready", "--timeout=60s")
 }
 
-// remainingObjects is an error that names what is left in the API, besides CRDs and what
-// users wrote.
+// remainingObjects returns an error that lists the objects of Meshway, without
+// CRDs and objects that users created.
 func remainingObjects(ctx context.Context, c *cluster.Cluster) error {
 	var errs []error
 	for _, args := range [][]string{
@@ -106,7 +107,7 @@ func remainingObjects(ctx context.Context, c *cluster.Cluster) error {
 	} {
 		out, err := c.Kubectl(ctx, append(args, "-o", "name")...)
 		if err == nil && strings.TrimSpace(out) != "" {
-			err = fmt.Errorf("kubectl %s: there is %s", args, out)
+			err = fmt.Errorf("kubectl %s: there are %s", args, out)
 		}
 		errs = append(errs, err)
 	}
