@@ -17,12 +17,12 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/chart"
 )
 
-func TestChartRendersAsTheGoldensSay(t *testing.T) {
+func TestRenderedChartMatchesTheGoldenFiles(t *testing.T) {
 	for _, r := range renderings() {
 		t.Run(r.name, func(t *testing.T) {
 			manifests := r.template(t)
 			if before, dashboard, ok := strings.Cut(manifests, "  meshway.json: |\n"); ok {
-				// The dashboard is a file already.
+				// The dashboard is tested with its own file.
 				_, after, _ := strings.Cut(dashboard, "\n---\n")
 				manifests = before + "  meshway.json: …\n---\n" + after
 			}
@@ -32,7 +32,7 @@ func TestChartRendersAsTheGoldensSay(t *testing.T) {
 	}
 }
 
-func TestAPIServerKnowsEveryFieldOfWhatIsRendered(t *testing.T) {
+func TestRenderedObjectsHaveOnlyFieldsOfTheAPI(t *testing.T) {
 	for _, r := range renderings() {
 		t.Run(r.name, func(t *testing.T) {
 			assert.NotEmpty(t, objectsOf[*appsv1.DaemonSet](objects(t, r.template(t))))
@@ -40,7 +40,7 @@ func TestAPIServerKnowsEveryFieldOfWhatIsRendered(t *testing.T) {
 	}
 }
 
-func TestAgentUnderstandsTheConfigurationThatIsRendered(t *testing.T) {
+func TestAgentAcceptsTheRenderedConfiguration(t *testing.T) {
 	for _, r := range renderings() {
 		t.Run(r.name, func(t *testing.T) {
 			cfg := configuration(t, r)
@@ -59,7 +59,8 @@ func TestAgentUnderstandsTheConfigurationThatIsRendered(t *testing.T) {
 	}
 }
 
-// configuration is meshd.yaml, with the command line of the agent's container.
+// configuration returns the agent's configuration from meshd.yaml and the command
+// line of its container.
 func configuration(t *testing.T, r rendering) config.Config {
 	t.Helper()
 	container := agentDaemonSet(t, r).Spec.Template.Spec.Containers[0]
@@ -76,7 +77,7 @@ func configurationText(t *testing.T, r rendering) string {
 	return objectsOf[*corev1.ConfigMap](objects(t, r.template(t)))[agentDaemonSet(t, r).Name].Data["meshd.yaml"]
 }
 
-// agentDaemonSet is the DaemonSet of the agent.
+// agentDaemonSet returns the DaemonSet of the agent.
 func agentDaemonSet(t *testing.T, r rendering) *appsv1.DaemonSet {
 	t.Helper()
 	for _, d := range objectsOf[*appsv1.DaemonSet](objects(t, r.template(t))) {
@@ -84,11 +85,11 @@ func agentDaemonSet(t *testing.T, r rendering) *appsv1.DaemonSet {
 			return d
 		}
 	}
-	require.Fail(t, "there is no agent")
+	require.Fail(t, "there is no DaemonSet of the agent")
 	return nil
 }
 
-func TestPodsHaveTheLeastPrivileges(t *testing.T) {
+func TestPodsHaveMinimalPrivileges(t *testing.T) {
 	for _, r := range renderings() {
 		list := objects(t, r.template(t))
 		for name, d := range objectsOf[*appsv1.DaemonSet](list) {
@@ -155,12 +156,12 @@ func TestIdentitySecretIsRenderedWithoutData(t *testing.T) {
 		secret := objectsOf[*corev1.Secret](objects(t, r.template(t)))[cfg.Kubernetes.IdentitySecret]
 		require.NotNil(t, secret, r.name)
 		assert.Equal(t, "meshway-system", secret.Namespace)
-		assert.Empty(t, secret.Data, "what the agents write survives an upgrade")
+		assert.Empty(t, secret.Data, "an upgrade keeps the data that agents write")
 		assert.Empty(t, secret.StringData)
 	}
 }
 
-func TestOnlyHelmUninstallMakesTheJobThatAgentsObey(t *testing.T) {
+func TestUninstallJobIsAHookOfHelmUninstallOnly(t *testing.T) {
 	r := renderingOf("east")
 	jobs := objectsOf[*batchv1.Job](objects(t, r.template(t)))
 	require.Contains(t, jobs, "meshway-uninstall")
@@ -178,15 +179,15 @@ func TestRollingUpdateDrainsOneGatewayAtATime(t *testing.T) {
 	assert.Equal(t, 1, set.UpdateStrategy.RollingUpdate.MaxUnavailable.IntValue())
 	hook := set.Template.Spec.Containers[0].Lifecycle.PreStop.Exec.Command
 	require.Equal(t, []string{"meshctl", "drain"}, hook[:2])
-	away := duration(t, hook, "--for=")
-	assert.Greater(t, time.Duration(set.MinReadySeconds)*time.Second, away, "the next one goes when this one is back in use")
+	drained := duration(t, hook, "--for=")
+	assert.Greater(t, time.Duration(set.MinReadySeconds)*time.Second, drained, "the next gateway is drained when this one is in use again")
 	grace := time.Duration(*set.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 	assert.Greater(t, grace, duration(t, hook, "--timeout="))
 	turn, wait := duration(t, hook, "--turn="), duration(t, hook, "--wait=")
-	assert.Greater(t, duration(t, hook, "--timeout="), turn+wait, "there is time for all of it")
+	assert.Greater(t, duration(t, hook, "--timeout="), turn+wait, "the timeout includes all waits")
 	assert.Greater(t, turn, duration(t, hook, "--retry="), "the agent may be replaced first")
-	assert.Greater(t, turn, away, "its turn comes")
-	assert.Greater(t, away, 2*wait, "it is away until its tunnels have ended")
+	assert.Greater(t, turn, drained, "the wait for the turn includes the drain of another gateway")
+	assert.Greater(t, drained, 2*wait, "the gateway stays drained until its tunnels are replaced")
 }
 
 func duration(t *testing.T, command []string, flag string) time.Duration {
@@ -212,6 +213,6 @@ func TestDataPlaneOutlivesTheAgent(t *testing.T) {
 		assert.Equal(t, chart.AgentImage, c.Image)
 	}
 	for _, volume := range agentDaemonSet(t, r).Spec.Template.Spec.Volumes {
-		assert.NotEqual(t, "tun", volume.Name, "what the agent starts ends with the agent")
+		assert.NotEqual(t, "tun", volume.Name, "the agent starts no data plane, which would end with it")
 	}
 }

@@ -1,4 +1,4 @@
-// Package chart tests deploy/chart/meshway: what Helm renders of it, what it
-// refuses, and that the API server and the agent understand the result. It also
-// makes the image of the agent.
+// Package chart tests the output of deploy/chart/meshway, its validation of
+// values, and that the API server and the agent accept the result. It also builds
+// the image of the agent.
 package chart

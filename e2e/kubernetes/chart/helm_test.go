@@ -20,9 +20,9 @@ const (
 	examples = "../../../deploy/examples/kubernetes"
 )
 
-var update = flag.Bool("update", false, "write the goldens anew")
+var update = flag.Bool("update", false, "overwrite the golden files")
 
-// rendering is one way to install the chart.
+// rendering is the chart with a set of values.
 type rendering struct {
 	name   string
 	values []string // files
@@ -38,13 +38,13 @@ func renderings() []rendering {
 	}
 }
 
-// renderingOf is the rendering of that name.
+// renderingOf returns the rendering of a name.
 func renderingOf(name string) rendering {
 	all := renderings()
 	return all[slices.IndexFunc(all, func(r rendering) bool { return r.name == name })]
 }
 
-// template is what `helm template` makes of a rendering.
+// template returns the output of `helm template`.
 func (r rendering) template(t *testing.T) string {
 	t.Helper()
 	args := []string{"template", "meshway", chartDir, "--namespace", "meshway-system"}
@@ -61,7 +61,7 @@ func (r rendering) flags() []string {
 	return flags
 }
 
-// notes is what a person reads after `helm install`.
+// notes returns the notes that `helm install` prints.
 func (r rendering) notes(t *testing.T) string {
 	t.Helper()
 	args := []string{"install", "meshway", chartDir, "--namespace", "meshway-system", "--dry-run=client"}
@@ -72,7 +72,7 @@ func (r rendering) notes(t *testing.T) string {
 	return notes
 }
 
-// helm runs Helm, which has nothing of this user's: no plugins, no cluster.
+// helm runs Helm without the user's plugins and kubeconfig.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	binaries, err := components.Build(t.Context(), t.Output())
@@ -88,7 +88,7 @@ func helm(t *testing.T, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// golden compares a text with a file, or writes it with -update.
+// golden compares a text with a file, which it overwrites before with -update.
 func golden(t *testing.T, file, text string) {
 	t.Helper()
 	if *update {
@@ -96,5 +96,5 @@ func golden(t *testing.T, file, text string) {
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(t, err, "run go test ./chart -update")
-	require.Equal(t, string(want), text, "run go test ./chart -update if this change is meant")
+	require.Equal(t, string(want), text, "run go test ./chart -update if this change is intended")
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/images"
 )
 
-// AgentImage is the name of the image for tests: repository and tag.
+// AgentImage is the repository and tag of the agent's image in tests.
 const AgentImage = "meshway.test/meshway:1"
 
 const product = "github.com/meshway/meshway"
 
-// certificates is where Debian keeps those of public authorities.
+// certificates is Debian's file with the certificates of public authorities.
 const certificates = "/etc/ssl/certs/ca-certificates.crt"
 
-// Image makes the image that deploy/image/Dockerfile makes, from this machine's
-// nft. It compiles meshd and meshctl into dir, and reads them from there when
-// the image is written.
+// Image returns an image with the files of deploy/image/Dockerfile, including this
+// machine's nft. It compiles meshd and meshctl into dir, which must exist until the
+// image is written.
 func Image(ctx context.Context, name, dir string) (images.Image, error) {
 	if err := compile(ctx, dir); err != nil {
 		return images.Image{}, err
@@ -38,23 +38,24 @@ func Image(ctx context.Context, name, dir string) (images.Image, error) {
 		images.File{Path: "/var/run", Link: "/run"},
 		images.File{Path: "/tmp/", Mode: 0o1777},
 	)
-	// No test needs them, and a small machine may not have them.
+	// No test requires the certificates, and they may be missing on this machine.
 	if _, err := os.Stat(certificates); err == nil {
 		files = append(files, images.File{Path: certificates, Source: certificates, Mode: 0o644})
 	}
 	return images.Image{Name: name, Files: files, Entrypoint: []string{"/usr/bin/meshd"}}, nil
 }
 
-// Root finds the product's module, which has the chart in deploy/chart.
+// Root returns the directory of the product's module, which has the chart in
+// deploy/chart.
 func Root(ctx context.Context) (string, error) {
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", product).Output()
 	if err != nil {
-		return "", fmt.Errorf("find module %s (run it inside of e2e/kubernetes): %w", product, err)
+		return "", fmt.Errorf("find module %s (run it in e2e/kubernetes): %w", product, err)
 	}
 	return strings.TrimSpace(string(root)), nil
 }
 
-// compile builds the programs in their own module, with its versions.
+// compile builds the programs in the product's module, with the module's versions.
 func compile(ctx context.Context, dir string) error {
 	root, err := Root(ctx)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/meshway/meshway/e2e/kubernetes/images"
 )
 
-func TestImageHasAllThatItsProgramsNeed(t *testing.T) {
+func TestImageHasAllFilesThatItsProgramsUse(t *testing.T) {
 	image, err := chart.Image(t.Context(), chart.AgentImage, t.TempDir())
 	require.NoError(t, err)
 	var archive bytes.Buffer
@@ -44,7 +44,7 @@ func TestImageHasAllThatItsProgramsNeed(t *testing.T) {
 		assert.NoError(t, err, "%s: %s", command, out)
 	}
 
-	t.Run("the Dockerfile's has the same files", func(t *testing.T) {
+	t.Run("the image of the Dockerfile has the same files", func(t *testing.T) {
 		collected := filepath.Join(t.TempDir(), "files")
 		out, err := exec.CommandContext(t.Context(), "../../../deploy/image/collect", collected).CombinedOutput()
 		require.NoError(t, err, "%s", out)
@@ -55,7 +55,8 @@ func TestImageHasAllThatItsProgramsNeed(t *testing.T) {
 	})
 }
 
-// chrootOutput runs a program with the image as its root.
+// chrootOutput runs a program with root as its root directory and returns its
+// output.
 func chrootOutput(t *testing.T, root string, command ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "chroot", append([]string{root}, command...)...)
@@ -64,7 +65,7 @@ func chrootOutput(t *testing.T, root string, command ...string) (string, error) 
 	return string(out), err
 }
 
-// unpack does what a runtime does with an archive of one image with one layer.
+// unpack extracts the layer of an archive with one image of one layer.
 func unpack(t *testing.T, archive io.Reader, root string) {
 	t.Helper()
 	content := map[string][]byte{}
@@ -88,7 +89,7 @@ func unpack(t *testing.T, archive io.Reader, root string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// list are the files and links below a directory.
+// list returns the files and links below a directory, sorted.
 func list(t *testing.T, root string) []string {
 	t.Helper()
 	var found []string

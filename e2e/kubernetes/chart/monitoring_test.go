@@ -16,7 +16,7 @@ import (
 
 const monitoring = "../../../deploy/monitoring/"
 
-// metrics are the names and labels of what the agent serves.
+// metrics returns the labels of the agent's metrics by name.
 func metrics(t *testing.T) map[string][]string {
 	t.Helper()
 	descriptions := make(chan *prometheus.Desc)
@@ -34,12 +34,12 @@ func metrics(t *testing.T) map[string][]string {
 	return found
 }
 
-// expressionNames finds the metrics of a PromQL expression.
+// expressionNames returns the metrics of a PromQL expression.
 func expressionNames(expression string) []string {
 	return regexp.MustCompile(`\b(meshway|process)_[a-z_]+`).FindAllString(expression, -1)
 }
 
-func TestAlertsAreAboutMetricsAndLabelsThatExist(t *testing.T) {
+func TestAlertsUseMetricsAndLabelsThatExist(t *testing.T) {
 	known := metrics(t)
 	var rules ruleGroup
 	read(t, monitoring+"alerts.yaml", &rules)
@@ -47,7 +47,7 @@ func TestAlertsAreAboutMetricsAndLabelsThatExist(t *testing.T) {
 	names := map[string]bool{}
 	for _, group := range rules.Groups {
 		for _, a := range group.Rules {
-			assert.False(t, names[a.Alert], "%s is there twice", a.Alert)
+			assert.False(t, names[a.Alert], "there are two alerts %s", a.Alert)
 			names[a.Alert] = true
 			assert.Contains(t, []string{"critical", "warning"}, a.Labels["severity"], a.Alert)
 			found := expressionNames(a.Expr)
@@ -66,7 +66,7 @@ func TestAlertsAreAboutMetricsAndLabelsThatExist(t *testing.T) {
 	assert.NotEmpty(t, names)
 }
 
-func TestDashboardShowsMetricsThatExist(t *testing.T) {
+func TestDashboardUsesMetricsThatExist(t *testing.T) {
 	known := metrics(t)
 	var dashboard struct {
 		Panels []struct {
@@ -92,7 +92,7 @@ func TestDashboardShowsMetricsThatExist(t *testing.T) {
 	assert.NotEmpty(t, ids)
 }
 
-func TestMonitoringOfTheChartIsThatOfTheFiles(t *testing.T) {
+func TestChartContainsTheDashboardAndAlertsOfTheMonitoringFiles(t *testing.T) {
 	manifests := renderingOf("monitoring").template(t)
 	var want, have any
 	read(t, monitoring+"dashboard.json", &want)

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The kinds of the Prometheus Operator (monitoring.coreos.com/v1), as far as the
-// chart has a use for them: what is not here is a mistake.
+// The fields of the Prometheus Operator's kinds (monitoring.coreos.com/v1) that the
+// chart uses. Other fields are errors.
 type (
 	monitor struct {
 		APIVersion string `json:"apiVersion"`
@@ -67,7 +67,7 @@ type (
 	}
 )
 
-// documents are the objects of a stream of YAML.
+// documents returns the documents of a YAML stream without the empty ones.
 func documents(t *testing.T, manifests string) [][]byte {
 	t.Helper()
 	var found [][]byte
@@ -84,8 +84,8 @@ func documents(t *testing.T, manifests string) [][]byte {
 	}
 }
 
-// objects decodes what is in Kubernetes' own API; an unknown, misspelt or double
-// field is an error.
+// objects decodes the objects of Kubernetes' own API and skips those of the
+// Prometheus Operator. Unknown and duplicate fields are errors.
 func objects(t *testing.T, manifests string) []runtime.Object {
 	t.Helper()
 	strict := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Yaml: true, Strict: true})
@@ -101,7 +101,8 @@ func objects(t *testing.T, manifests string) []runtime.Object {
 	return found
 }
 
-// isOperatorObject tells whether a document is of the Prometheus Operator, and decodes it strictly.
+// isOperatorObject reports whether a document is an object of the Prometheus
+// Operator, and fails the test if it has unknown fields.
 func isOperatorObject(t *testing.T, document []byte) bool {
 	t.Helper()
 	var kind struct{ APIVersion, Kind string }
@@ -120,7 +121,7 @@ func isOperatorObject(t *testing.T, document []byte) bool {
 	return true
 }
 
-// objectsOf returns the objects of one type, by name.
+// objectsOf returns the objects of a type by name.
 func objectsOf[T interface {
 	runtime.Object
 	GetName() string

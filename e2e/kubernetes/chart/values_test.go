@@ -13,7 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 )
 
-func TestWrongValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
+func TestInvalidValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		set  []string
@@ -24,16 +24,16 @@ func TestWrongValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 		{"a name that ends with a dash", []string{"datacenter.name=east-"}, `datacenter.name "east-": the name must begin and end with a letter or a digit`},
 		{"a name that is a number", []string{"datacenter.name=7"}, "at '/datacenter/name': got number, want string"},
 		{"an unknown key", []string{"datacentre.name=east"}, "additional properties 'datacentre' not allowed"},
-		{"an unknown key below", []string{"agent.tolerance=1"}, "at '/agent': additional properties 'tolerance' not allowed"},
+		{"an unknown nested key", []string{"agent.tolerance=1"}, "at '/agent': additional properties 'tolerance' not allowed"},
 		{"an unknown key of the agent", []string{"config.wireguard.prot=1"}, "at '/config/wireguard': additional properties 'prot' not allowed"},
-		{"no CIDR", []string{"discovery.podCIDRs={pods}"}, "at '/discovery/podCIDRs/0': 'pods' does not match pattern"},
-		{"half a CIDR", []string{"discovery.podCIDRs={10.1/16}"}, `discovery.podCIDRs: "10.1/16" is not a CIDR; write address/length, such as 10.1.0.0/16`},
-		{"a CIDR with a wrong address", []string{"discovery.podCIDRs={10.300.0.0/16}"}, `discovery.podCIDRs: "10.300.0.0/16" has 300 in place of a number up to 255`},
+		{"a text instead of a CIDR", []string{"discovery.podCIDRs={pods}"}, "at '/discovery/podCIDRs/0': 'pods' does not match pattern"},
+		{"an incomplete CIDR", []string{"discovery.podCIDRs={10.1/16}"}, `discovery.podCIDRs: "10.1/16" is not a CIDR; write address/length, such as 10.1.0.0/16`},
+		{"a CIDR with an invalid address", []string{"discovery.podCIDRs={10.300.0.0/16}"}, `discovery.podCIDRs: "10.300.0.0/16" has 300 in place of a number up to 255`},
 		{"a CIDR with host bits", []string{"discovery.serviceCIDRs={10.96.0.1/12}"}, `discovery.serviceCIDRs: "10.96.0.1/12" has host bits after its /12`},
-		{"everything", []string{"discovery.podCIDRs={0.0.0.0/0}"}, `discovery.podCIDRs: "0.0.0.0/0" must have a length of 1 to 32`},
+		{"a CIDR of all addresses", []string{"discovery.podCIDRs={0.0.0.0/0}"}, `discovery.podCIDRs: "0.0.0.0/0" must have a length of 1 to 32`},
 		{"an unknown data plane", []string{"dataplane=auto"}, "at '/dataplane': value must be one of 'kernel', 'userspace'"},
-		{"a wrong port", []string{"metrics.port=70000"}, "at '/metrics/port': maximum: got 70,000, want 65,535"},
-		{"a wrong duration", []string{"config.liveness.interval=200"}, "at '/config/liveness/interval': got number, want string"},
+		{"an invalid port", []string{"metrics.port=70000"}, "at '/metrics/port': maximum: got 70,000, want 65,535"},
+		{"an invalid duration", []string{"config.liveness.interval=200"}, "at '/config/liveness/interval': got number, want string"},
 		{"a label without a value", []string{"gateways.label=gateway"}, "at '/gateways/label': 'gateway' does not match pattern"},
 		{"two monitors", []string{"podMonitor.enabled=true", "serviceMonitor.enabled=true"}, "enable only one of them"},
 		{"a monitor that cannot reach the metrics", []string{"podMonitor.enabled=true", "metrics.address=127.0.0.1"}, "metrics.address 127.0.0.1: Prometheus cannot reach it"},
@@ -50,7 +50,7 @@ func TestWrongValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 	}
 }
 
-// schema is as much of a JSON schema as the test looks at.
+// schema has the fields of a JSON schema that the tests use.
 type schema struct {
 	Ref                  string            `json:"$ref"`
 	Properties           map[string]schema `json:"properties"`
@@ -73,7 +73,7 @@ func compareKeys(t *testing.T, root, s schema, values map[string]any, path strin
 	}
 	if s.AdditionalProperties != false || path == "values.config" || path == "values.agent.resources" ||
 		path == "values.userspace.resources" || path == "values.agent.seLinuxOptions" {
-		return // keys that users give
+		return // users choose the keys
 	}
 	assert.Equal(t, slices.Sorted(maps.Keys(values)), slices.Sorted(maps.Keys(s.Properties)), path)
 	for key, value := range values {
@@ -88,7 +88,7 @@ func TestSchemaHasTheKeysOfTheAgentsConfiguration(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(config.Reference()), &reference))
 	for section, s := range readSchema(t).Properties["config"].Properties {
 		keys := reference[section].(map[string]any)
-		delete(keys, "dataplane") // a value of its own
+		delete(keys, "dataplane") // a separate value of the chart
 		assert.Equal(t, slices.Sorted(maps.Keys(keys)), slices.Sorted(maps.Keys(s.Properties)), section)
 	}
 }

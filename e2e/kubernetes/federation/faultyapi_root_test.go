@@ -30,7 +30,7 @@ type faultyAPI struct {
 const faultyDelay = 2 * time.Second
 
 // apiServerRemedy is part of the remedy that meshctl status prints.
-const apiServerRemedy = "see that the API server answers"
+const apiServerRemedy = "check that the API server answers"
 
 func (f *faultyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.requests.Add(1)

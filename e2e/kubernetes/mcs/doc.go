@@ -1,3 +1,3 @@
-// Package mcs runs the table of promises of the Multi-Cluster Services
-// controllers against a real API server.
+// Package mcs runs the contract tests of package mcstest, and those of other
+// packages that use the API of Kubernetes, against a real API server.
 package mcs

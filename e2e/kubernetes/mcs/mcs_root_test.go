@@ -33,10 +33,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// One cluster for all: each promise has namespaces of its own.
+// TestControllersOnARealAPIServer uses one cluster for all subtests, which have
+// their own namespaces.
 func TestControllersOnARealAPIServer(t *testing.T) {
 	lab, err := cluster.NewLab(t.Context(), t.TempDir(), t.Output())
-	require.NoError(t, err, "this test needs root")
+	require.NoError(t, err, "this test requires root")
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -48,20 +49,20 @@ func TestControllersOnARealAPIServer(t *testing.T) {
 	clients, err := kube.ClientsOf(c.REST())
 	require.NoError(t, err)
 	old := kubetest.Cluster{Clients: clients, Release: kubetest.Oldest}
-	t.Run("PromisesWithTheFirstCRDs", func(t *testing.T) {
+	t.Run("controllers with the CRDs of the first release", func(t *testing.T) {
 		mcstest.Run(t, old)
 	})
-	both := old
-	both.Release = kubetest.Newest
-	t.Run("UpgradeOfCRDsIsFollowed", func(t *testing.T) {
-		mcstest.RunUpgrade(t, old, func() kubetest.Cluster { applyCRDs(t, c); return both })
+	upgraded := old
+	upgraded.Release = kubetest.Newest
+	t.Run("an upgrade of the CRDs", func(t *testing.T) {
+		mcstest.RunUpgrade(t, old, func() kubetest.Cluster { applyCRDs(t, c); return upgraded })
 	})
-	t.Run("Promises", func(t *testing.T) {
-		mcstest.Run(t, both)
+	t.Run("controllers with the CRDs of the chart", func(t *testing.T) {
+		mcstest.Run(t, upgraded)
 	})
-	t.Run("ClusterProperties", func(t *testing.T) { propertytest.Run(t, both) })
-	t.Run("Siblings", func(t *testing.T) { siblingstest.Run(t, both) })
-	t.Run("CoreDNSAnswersForImports", func(t *testing.T) { coreDNSAnswers(t, lab, c, both) })
+	t.Run("cluster properties", func(t *testing.T) { propertytest.Run(t, upgraded) })
+	t.Run("siblings", func(t *testing.T) { siblingstest.Run(t, upgraded) })
+	t.Run("CoreDNS resolves the names of imports", func(t *testing.T) { testCoreDNS(t, lab, c, upgraded) })
 }
 
 func applyCRDs(t *testing.T, c *cluster.Cluster) {
@@ -76,8 +77,9 @@ func applyCRDs(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-// coreDNSAnswers enables the zone with meshctl, and asks for what west exports.
-func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both kubetest.Cluster) {
+// testCoreDNS enables the zone with meshctl and resolves the names of services that
+// west exports.
+func testCoreDNS(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, clients kubetest.Cluster) {
 	meshctl := filepath.Join(t.TempDir(), "meshctl")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", meshctl, "./cmd/meshctl")
 	build.Dir = "../../.."
@@ -88,14 +90,14 @@ func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both kub
 		require.NoError(t, err, string(out))
 		require.Contains(t, string(out), want)
 	}
-	_, err = c.Kubectl(t.Context(), "-n", "kube-system", "rollout", "restart", "deployment", "coredns") // faster than its reload
+	_, err = c.Kubectl(t.Context(), "-n", "kube-system", "rollout", "restart", "deployment", "coredns") // faster than CoreDNS's reload
 	require.NoError(t, err)
 
-	imports := importFromWest(t, both)
+	imports := importFromWest(t, clients)
 	service := c.Options().ServiceCIDRs[0].Addr().As4()
 	service[3] = 10
 	server := "@" + netip.AddrFrom4(service).String()
-	ask := func(question ...string) string {
+	resolve := func(question ...string) string {
 		answer, _ := c.Nodes()[0].Exec(t.Context(), append([]string{"dig", "+short", "+time=1", "+tries=1", server}, question...)...)
 		lines := strings.Fields(answer)
 		slices.Sort(lines)
@@ -109,16 +111,17 @@ func coreDNSAnswers(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, both kub
 		"none.default.svc.clusterset.local":         "",
 		"kubernetes.default.svc.cluster.local":      c.Options().ServiceCIDRs[0].Addr().Next().String(),
 	} {
-		assert.EventuallyWithT(t, func(t *assert.CollectT) { assert.Equal(t, want, ask(question), question) },
+		assert.EventuallyWithT(t, func(t *assert.CollectT) { assert.Equal(t, want, resolve(question), question) },
 			90*time.Second, 200*time.Millisecond)
 	}
-	assert.Contains(t, ask("SRV", "_http._tcp.web.default.svc.clusterset.local"), "web.default.svc.clusterset.local.")
+	assert.Contains(t, resolve("SRV", "_http._tcp.web.default.svc.clusterset.local"), "web.default.svc.clusterset.local.")
 }
 
-// imports is what a controller makes of west's exports.
+// imports are the ServiceImports that a controller creates for exports of west.
 type imports struct{ cluster kubetest.Cluster }
 
-func importFromWest(t *testing.T, both kubetest.Cluster) imports {
+// importFromWest runs a controller with a catalog that has two exports of west.
+func importFromWest(t *testing.T, clients kubetest.Cluster) imports {
 	t.Helper()
 	federation := mcstest.NewCatalog(t, "east", "west")
 	for name, kind := range map[string]catalog.ExportType{"web": catalog.ClusterSetIP, "db": catalog.Headless} {
@@ -139,17 +142,17 @@ func importFromWest(t *testing.T, both kubetest.Cluster) imports {
 	}
 	run, err := controller.New(controller.Config{
 		Datacenter: "east", Identity: "gw0", Namespace: "default", Catalog: federation,
-		Outage: func() promises.Outage { return promises.Outage{} }, Kubernetes: both.Kubernetes, MCS: both.MCS,
+		Outage: func() promises.Outage { return promises.Outage{} }, Kubernetes: clients.Kubernetes, MCS: clients.MCS,
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { assert.NoError(t, run.Run(ctx)) })
 	t.Cleanup(func() { cancel(); group.Wait() })
-	return imports{both}
+	return imports{clients}
 }
 
-// address waits for the clusterset IP.
+// address waits for the clusterset IP of a service and returns it.
 func (i imports) address(t *testing.T, name string) (address string) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {

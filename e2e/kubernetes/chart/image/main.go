@@ -1,4 +1,5 @@
-// Command image writes the agent's image as an archive, as `docker save` does:
+// Command image writes the agent's image as an archive in the format of `docker
+// save`:
 //
 //	go run ./chart/image meshway.tar
 //	ctr -n k8s.io images import meshway.tar
@@ -38,7 +39,7 @@ func main() {
 func write(ctx context.Context, name, archive string) (err error) {
 	dir, err := os.MkdirTemp("", "meshway-image-")
 	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return fmt.Errorf("create directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	image, err := chart.Image(ctx, name, dir)
