@@ -31,7 +31,8 @@ const (
 	Abstain            OperationKind = "abstain"             // all gateways of the datacenter of Target
 )
 
-// LeaderOperation is one request to the leader.
+// LeaderOperation is one request to the leader. Kind determines which of the other
+// fields is used.
 type LeaderOperation struct {
 	Kind    OperationKind
 	Target  catalog.GatewayID

@@ -124,7 +124,8 @@ func sendTo(stream *connect.ServerStream[controlpb.Progress]) membership.Progres
 	return func(step, message string) { _ = stream.Send(&controlpb.Progress{Step: step, Message: message}) }
 }
 
-// CreateToken creates a join token.
+// CreateToken creates a join token. Its text is only in this response: the catalog
+// has a hash of the secret.
 func (h Handler) CreateToken(ctx context.Context, r *connect.Request[controlpb.CreateTokenRequest]) (*connect.Response[controlpb.CreateTokenResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
@@ -158,7 +159,7 @@ func (h Handler) ListTokens(ctx context.Context, r *connect.Request[controlpb.Li
 	return connect.NewResponse(response), nil
 }
 
-// RevokeToken revokes a token.
+// RevokeToken revokes a token that has not been used.
 func (h Handler) RevokeToken(ctx context.Context, r *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
@@ -189,7 +190,8 @@ func (h Handler) ListServices(ctx context.Context, r *connect.Request[controlpb.
 	return connect.NewResponse(response), nil
 }
 
-// RegisterService registers a service of this datacenter.
+// RegisterService registers a service of this datacenter. Without a leader the
+// registration is kept on disk, and the response reports that it is queued.
 func (h Handler) RegisterService(ctx context.Context, r *connect.Request[controlpb.RegisterServiceRequest]) (*connect.Response[controlpb.RegisterServiceResponse], error) {
 	service, err := catalog.ServiceFromProto(r.Msg.GetService())
 	if err != nil {
@@ -226,7 +228,7 @@ func (h Handler) DeregisterService(ctx context.Context, r *connect.Request[contr
 	return connect.NewResponse(&controlpb.DeregisterServiceResponse{Removed: uint32(removed), Queued: queued}), nil //nolint:gosec // a count
 }
 
-// SaveSnapshot returns an archive of the catalog.
+// SaveSnapshot returns an archive of the catalog (package consensus/archive).
 func (h Handler) SaveSnapshot(ctx context.Context, r *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {

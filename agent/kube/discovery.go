@@ -36,7 +36,7 @@ type DiscoveryConfig struct {
 	Kubernetes config.Kubernetes
 	Static     []catalog.Prefix // owned in addition to what is discovered
 	Dir        string           // of the cache file
-	Log        *slog.Logger
+	Log        *slog.Logger     // nil: discarded
 }
 
 // Discovery discovers the prefixes and nodes of the cluster. Only gateways use it,

@@ -17,7 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/state"
 )
 
-// Role is the role of a node of the cluster.
+// Role is the role of a node of the cluster, which its gateway label determines.
 type Role string
 
 // The roles. The zero value is RoleUnknown: not observed yet.
@@ -31,8 +31,8 @@ const (
 type RoleConfig struct {
 	Client     kubernetes.Interface
 	Kubernetes config.Kubernetes
-	Dir        string // of the cache file
-	Log        *slog.Logger
+	Dir        string       // of the cache file
+	Log        *slog.Logger // nil: discarded
 }
 
 // RoleWatcher follows the labels and annotations of the own Node. It watches no

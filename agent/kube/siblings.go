@@ -26,7 +26,7 @@ type SiblingsConfig struct {
 	GatewayLabel      string                  // of gateway nodes, as key=value
 	Gateways          func() ([]string, bool) // see Discovery.Gateways
 	GatewaysChanged   func() <-chan struct{}  // closed at the next change of Gateways
-	Log               *slog.Logger
+	Log               *slog.Logger            // nil: discarded
 }
 
 // Siblings keeps the state that the gateways of the cluster share in a Secret. The

@@ -27,8 +27,8 @@ const (
 type UninstallConfig struct {
 	Client    kubernetes.Interface
 	Namespace string
-	DaemonSet string // of the agent; empty: not installed by the chart, never uninstalled
-	Log       *slog.Logger
+	DaemonSet string       // of the agent; empty: not installed by the chart, never uninstalled
+	Log       *slog.Logger // nil: discarded
 }
 
 // UninstallWatcher reports whether the chart of this agent is being uninstalled:

@@ -35,7 +35,8 @@ type Reachability struct {
 	Problems    []Problem                // of the last pass
 }
 
-// DatacenterReachability is one member of the federation.
+// DatacenterReachability is one member of the federation, with the state of the
+// tunnels to it.
 type DatacenterReachability struct {
 	catalog.Datacenter
 	Self      bool

@@ -115,7 +115,8 @@ type ServiceKey struct {
 	Instance   string
 }
 
-// Service is one registered instance of a service.
+// Service is an instance of a service, as meshctl service register registers it. It
+// is deleted with its owner.
 type Service struct {
 	ServiceKey
 	Owner         GatewayID // keeps the registration up to date

@@ -24,8 +24,8 @@ import (
 // ReaderConfig configures a Reader.
 type ReaderConfig struct {
 	Client dynamic.Interface
-	Dir    string // of the cache file
-	Log    *slog.Logger
+	Dir    string       // of the cache file
+	Log    *slog.Logger // nil: discarded
 }
 
 // Reader derives the inventory of a node from the Datacenter objects.

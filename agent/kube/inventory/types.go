@@ -59,7 +59,8 @@ type Prefix struct {
 	Kind string `json:"kind"` // pod, service, node
 }
 
-// Gateway is a gateway of the datacenter.
+// Gateway is the status of a gateway, merged from what the gateways of this cluster
+// observe.
 type Gateway struct {
 	Name      string   `json:"name"`
 	Index     int64    `json:"index"`

@@ -33,7 +33,7 @@ type WriterConfig struct {
 	Addresses     func() map[string][]netip.Addr // of the nodes, by name of gateway
 	Tunnel        *NodeTunnel                    // of this gateway, for nodes; nil: none
 	SiblingProber *SiblingProber                 // nil: failed siblings keep their entries
-	Log           *slog.Logger
+	Log           *slog.Logger                   // nil: discarded
 }
 
 // Writer keeps the Datacenter objects up to date. It never blocks the data plane:

@@ -31,10 +31,10 @@ type Cluster interface {
 type SiteConfig struct {
 	Client  dynamic.Interface
 	Cluster Cluster
-	Node    string // name of the own Node
-	Gateway string // name of this gateway
-	Dir     string // of the cache file
-	Log     *slog.Logger
+	Node    string       // name of the own Node
+	Gateway string       // name of this gateway
+	Dir     string       // of the cache file
+	Log     *slog.Logger // nil: discarded
 }
 
 // Site is the site of a cluster with the nodes that have a tunnel to this gateway.

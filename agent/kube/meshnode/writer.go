@@ -29,7 +29,7 @@ type WriterConfig struct {
 	// NodePods returns the same from the own Node: its spec and its annotation.
 	NodePods func() (spec, annotated []netip.Prefix)
 	Changed  func() <-chan struct{} // closed at the next change of Paths
-	Log      *slog.Logger
+	Log      *slog.Logger           // nil: discarded
 }
 
 // Writer keeps the MeshNode object of the own node up to date.
