@@ -26,7 +26,7 @@ var (
 // Codes of the refusals that only the leader makes, because they depend on time
 // and on votes. They are stable.
 const (
-	CodeDatacenterHeard = "datacenter-heard" // it answered within the last minute
-	CodeDatacenterLeads = "datacenter-leads" // one of its gateways is the leader
-	CodeVotesNeeded     = "votes-needed"     // without its votes the others have no quorum
+	CodeDatacenterActive = "datacenter-heard" // it answered within the last minute
+	CodeDatacenterLeads  = "datacenter-leads" // one of its gateways is the leader
+	CodeVotesNeeded      = "votes-needed"     // without its votes the others have no quorum
 )

@@ -85,7 +85,7 @@ func (h Handler) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRe
 	return stream.Send(&controlpb.Progress{Step: "done", Message: "left", Done: true})
 }
 
-// RemoveDatacenter removes another datacenter, one that does not come back.
+// RemoveDatacenter removes another datacenter, which is permanently lost.
 func (h Handler) RemoveDatacenter(ctx context.Context, r *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error) {
 	removed, err := h.Agent.RemoveDatacenter(ctx, catalog.DatacenterName(r.Msg.GetDatacenter()), r.Msg.GetForce())
 	if err != nil {

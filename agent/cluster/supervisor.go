@@ -17,7 +17,7 @@ import (
 
 const (
 	// roleTimeout is how long an agent that has never run on this node waits for
-	// the API server before it logs that it does.
+	// the API server before it logs a warning.
 	roleTimeout = 10 * time.Second
 	// demoteTimeout is shorter than the grace period of a pod that is deleted.
 	demoteTimeout = 20 * time.Second

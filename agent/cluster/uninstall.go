@@ -65,9 +65,9 @@ func (s *Supervisor) leave(ctx context.Context, a *membership.Agent) {
 	}
 }
 
-// uninstall removes everything of Meshway from this node and then waits for its
-// end, which the deletion of the DaemonSet brings: an agent that exits is started
-// again. It returns when the uninstallation is cancelled.
+// uninstall removes everything of Meshway from this node. It then keeps running
+// until the DaemonSet is deleted, because an agent that exits would be restarted. It
+// returns when the uninstallation is cancelled.
 func (s *Supervisor) uninstall(ctx context.Context) error {
 	log := s.cfg.Log
 	log.Info("the chart is being uninstalled; cleaning up this node")
@@ -97,7 +97,7 @@ func (s *Supervisor) uninstall(ctx context.Context) error {
 	return group.Wait()
 }
 
-// remove goes on when ctx ends: a partial clean-up is worse than a late end.
+// remove continues after ctx ends: a partial clean-up is worse than a delay.
 func (h HostCleanup) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()

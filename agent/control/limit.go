@@ -65,7 +65,7 @@ func (u *unverified) release(source netip.Prefix) {
 
 // joinRate limits calls of Join with one token bucket for each source. It limits
 // the work and the log lines that a caller causes: secrets have 256 bits and need
-// no protection from guesses.
+// no protection against guessing.
 type joinRate struct {
 	now func() time.Time
 

@@ -38,8 +38,8 @@ func (e *NotMemberError) Error() string { return fmt.Sprintf("%s: %s", e.Gateway
 func (e *NotMemberError) Unwrap() error { return identity.ErrNotMember }
 
 // CheckMembership calls another gateway, whose identity it verifies, and returns a
-// *NotMemberError if that gateway does not accept this one as a member. Any other
-// error leaves it open whether this gateway is a member.
+// *NotMemberError if that gateway does not accept this one as a member. After any
+// other error it is unknown whether this gateway is a member.
 func (c *Client) CheckMembership(ctx context.Context, with catalog.GatewayID) error {
 	ctx, cancel := withDeadline(ctx, callTimeout)
 	defer cancel()

@@ -33,7 +33,7 @@ func removeTunnels(ctx context.Context, device tunnel.Device) error {
 }
 
 // Preflight reports why this host cannot carry tunnels, before anything is
-// promised to other datacenters: it makes the first interface, binds its port,
+// promised to other datacenters: it creates the first interface, binds its port,
 // and removes it again. Interfaces that exist already are left alone.
 func Preflight(ctx context.Context, k Kernel, file config.Config, key tunnel.PrivateKey) error {
 	have, err := k.Tunnels.List(ctx)

@@ -207,7 +207,7 @@ func (g *Gateway) wait(p *pass) time.Duration {
 }
 
 // catchUp waits until the local copy has everything that the leader had after
-// this start. Before, a peer that it lacks may only be newer than it.
+// this start. Until then, a peer that the copy does not have may be newer than it.
 func (g *Gateway) catchUp(ctx context.Context) {
 	caughtUp := notify.LoopUntil(ctx, retryInterval, func(ctx context.Context) bool {
 		_, _, err := g.cfg.Catalog.Read(ctx, consensus.LeaseRead)
@@ -220,8 +220,8 @@ func (g *Gateway) catchUp(ctx context.Context) {
 }
 
 // countActivity reads the counters of the tunnels while a session is overdue,
-// at most four times in each detection time: they count from the second
-// reading on.
+// at most four times in each detection time. The first reading only starts the
+// comparison.
 func (g *Gateway) countActivity(ctx context.Context) {
 	between := g.cfg.File.Liveness.Interval * time.Duration(g.cfg.File.Liveness.Multiplier) / 4
 	for {

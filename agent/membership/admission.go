@@ -55,8 +55,8 @@ func (a *admission) current() (identity.Membership, bool, error) {
 	return stored, true, nil
 }
 
-// init makes a new federation of this datacenter. The membership is stored
-// last, so that an interrupted init leaves nothing that counts.
+// init creates a federation with this datacenter. The membership is stored
+// last, so that an interrupted init has no effect.
 func (a *admission) init(ctx context.Context, options InitOptions, request JoinRequest) error {
 	overlay := options.Overlay
 	if !overlay.IsValid() {
@@ -233,8 +233,8 @@ func (a *admission) saveSeed(snapshot []byte) error {
 	return nil
 }
 
-// seed gives a gateway that was just admitted the catalog that it was admitted
-// to.
+// seed initializes the catalog of a gateway that was just admitted with the copy
+// that the admitting gateway sent, if there is one.
 func (a *admission) seed(node *raftnode.Node) error {
 	data, err := os.ReadFile(a.seedPath())
 	if errors.Is(err, os.ErrNotExist) {

@@ -48,7 +48,7 @@ type Agent struct {
 	shared      *sharedState
 	drain       *dataplane.Drain
 	published   notify.Broadcast             // Status may have changed
-	reconcile   notify.Signal                // there is a new membership, or none any longer
+	reconcile   notify.Signal                // a membership has begun or ended
 	joinProblem atomic.Pointer[plan.Problem] // why this gateway cannot become a member without an operator
 	demoted     atomic.Bool                  // this host must not become a member again
 }

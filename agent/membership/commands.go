@@ -16,7 +16,7 @@ import (
 // first tunnel and for the catalog.
 const usableTimeout = time.Minute
 
-// Init makes a new federation that consists of this datacenter.
+// Init creates a federation that consists of this datacenter.
 func (a *Agent) Init(ctx context.Context, options InitOptions) (catalog.Federation, error) {
 	err := a.becomeMember(ctx, func(request JoinRequest) error { return a.admission.init(ctx, options, request) })
 	if err != nil {

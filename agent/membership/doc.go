@@ -3,7 +3,7 @@
 // the control port while the gateway is a member, and starts the data plane
 // and the registrar with them.
 //
-// Where is it decided that this host joins? decide.go, which is pure; Reconciler
-// gathers its input and executes its decision. Commands of an operator
+// decide.go decides whether this host joins, enrols or cleans up, and is pure; the
+// reconciler gathers its input and executes its decision. Commands of an operator
 // (Agent.Init, Agent.Join, Agent.Leave) and decisions exclude each other.
 package membership

@@ -15,7 +15,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// authority returns the CA of this datacenter as PEM; the first call makes it.
+// authority returns the CA of this datacenter as PEM; the first call creates it.
 func (a *admission) authority() (certificate []byte, key identity.CAKey, err error) {
 	ca, err := a.store.CA(a.file.Datacenter, time.Now())
 	if err != nil {
@@ -25,7 +25,7 @@ func (a *admission) authority() (certificate []byte, key identity.CAKey, err err
 }
 
 // adopt replaces the CA of this host by that of the shared state;
-// errors.Is(err, errFormerName) if it was made under another name.
+// errors.Is(err, errFormerName) if it was created under another name.
 func (a *admission) adopt(shared identity.SharedState) error {
 	ca, err := identity.DecodeCA(a.file.Datacenter, shared.Certificate, shared.Key)
 	if errors.Is(err, identity.ErrOtherDatacenter) {

@@ -12,7 +12,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// errFormerName means that the CA in the shared state was made when the
+// errFormerName means that the CA in the shared state was created when the
 // datacenter had another name.
 var errFormerName = errors.New("the datacenter had another name")
 

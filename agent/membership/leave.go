@@ -13,8 +13,8 @@ import (
 // transferTimeout bounds the transfer of leadership by a datacenter that left.
 const transferTimeout = 20 * time.Second
 
-// Leave removes this datacenter from its federation and everything that was
-// made for it from this host. With force it does so even if the catalog or the
+// Leave removes this datacenter from its federation, and everything that belongs
+// to the federation from this host. With force it does so even if the catalog or the
 // other gateways of the datacenter cannot be notified.
 func (a *Agent) Leave(ctx context.Context, force bool, progress Progress) error {
 	if !a.runner.command.TryLock() {

@@ -264,7 +264,7 @@ func (r *reconciler) enrolAgain(ctx context.Context) {
 	defer r.runner.command.Unlock()
 	r.cfg.Log.Warn("this gateway was removed from the catalog; it enrols again")
 	if err := r.runner.change(ctx, status.Leaving, r.admission.forget); err != nil {
-		r.cfg.Log.Error("failed to forget the membership that has ended", "err", err)
+		r.cfg.Log.Error("failed to remove the stored membership, which has ended", "err", err)
 	}
 }
 

@@ -21,10 +21,10 @@ type RemovedDatacenter struct {
 	Index      uint64 // of the removal
 }
 
-// RemoveDatacenter removes another datacenter from the federation, one that
-// will not come back: its name and prefixes become free and its CA is no longer
-// trusted. With force it may be one that the leader still receives messages
-// from. A refusal is a *catalog.Refusal and changes nothing.
+// RemoveDatacenter removes another datacenter from the federation, which is
+// permanently lost: its name and prefixes become free and its CA is no longer
+// trusted. Without force it is refused while the leader receives messages from the
+// datacenter. A refusal is a *catalog.Refusal and changes nothing.
 func (a *Agent) RemoveDatacenter(ctx context.Context, name catalog.DatacenterName, force bool) (RemovedDatacenter, error) {
 	r := a.runner.current()
 	if r == nil {
@@ -71,8 +71,8 @@ func (a *Agent) suggestDatacenter(refusal *catalog.Refusal, name catalog.Datacen
 }
 
 // checkRemoval checks with other datacenters whether this one was removed while
-// it was cut off: a datacenter that was removed is not notified. It changes only the status: to
-// forget a membership is left to an operator.
+// it was cut off: a datacenter that was removed is not notified. It changes only the
+// status: only an operator removes the membership.
 func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) {
 	if d.connected {
 		if m.removed.Swap(nil) != nil {

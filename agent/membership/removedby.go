@@ -18,10 +18,10 @@ const (
 	removalRequests = 8
 )
 
-// removedBy requests from gateways of other datacenters whether this one was
-// removed from the catalog, and returns one that reports so; empty: none does. A report
-// counts only from a catalog that is as far as ours: one that is behind may not
-// have this datacenter yet.
+// removedBy checks with gateways of other datacenters whether this one was removed
+// from the catalog, and returns one that reports it; empty: none does. A report
+// counts only if that catalog is at least as new as ours: an older one may not have
+// this datacenter yet.
 func (m *Member) removedBy(ctx context.Context) catalog.GatewayID {
 	view := m.node.View()
 	own, _ := view.Datacenter(m.file.Datacenter)

@@ -40,8 +40,8 @@ func newSharedState(file config.Config, siblings Siblings, admission *admission,
 	return &sharedState{file: file, siblings: siblings, admission: admission, log: log, published: published}
 }
 
-// publish writes what the catalog contains now. Only a copy that a leader
-// confirms counts: one that is behind would undo what others wrote.
+// publish writes what the catalog contains now, if that differs. A leader confirms
+// the local copy first: an outdated copy would undo what others wrote.
 func (s *sharedState) publish(ctx context.Context, r *running) error {
 	have, err := s.siblings.Current()
 	if err != nil {

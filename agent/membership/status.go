@@ -108,7 +108,7 @@ func consensusProblems(s consensus.Status) []plan.Problem {
 		Severity: plan.Error,
 		Subject:  "catalog",
 		Message:  "the catalog has no leader: nothing can be written; traffic is not affected",
-		Remedy:   "bring back a majority of the voters (meshctl raft list-peers); if they are lost permanently: meshctl raft recover",
+		Remedy:   "restore a majority of the voters (meshctl raft list-peers); if they are permanently lost, run meshctl raft recover",
 	}}
 }
 

@@ -16,7 +16,7 @@ type NewToken struct {
 	Endpoints []string
 }
 
-// CreateToken makes a join token that is valid for one join within ttl, and only
+// CreateToken creates a join token that is valid for one join within ttl, and only
 // for the named datacenter unless the name is empty.
 func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterName, ttl time.Duration) (NewToken, error) {
 	view := m.node.View()

@@ -81,7 +81,7 @@ type Link struct {
 	Prefixes []netip.Prefix // sorted
 }
 
-// Site is what this host currently has on record about its own datacenter.
+// Site describes the own datacenter, from the configuration or from its cluster.
 type Site struct {
 	Known     bool             // false: not known yet; Prefixes must not be used
 	Prefixes  []catalog.Prefix // sorted by CIDR, distinct

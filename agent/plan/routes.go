@@ -70,7 +70,7 @@ func addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family, sourc
 }
 
 // How long a datacenter whose gateways are all down keeps those from which a
-// packet was received recently. A busy host must not be treated like a dead
+// packet was received recently. A busy host must not be treated like a failed
 // one. If a sibling can take over the time is shorter.
 const (
 	silenceGrace             = 10 * time.Second

@@ -1,7 +1,7 @@
 // Package registrar writes into the catalog what it should contain about one
 // gateway: its addresses and prefixes, the endpoints under which it observes
-// others, and its services. Desired minus catalog is a list of commands. What
-// finds no leader is kept on disk until there is one.
+// others, and its services. Desired minus catalog is a list of commands.
+// Registrations stay on disk until a leader has written them.
 package registrar
 
 import (

@@ -43,7 +43,7 @@ func (s RouteSources) verdict(l Lookup, report RoutesReport) string {
 	case owner == unowned(l.Address):
 		return fmt.Sprintf("%s: packets to it leave through %s and are not affected by Meshway", owner, l.Device)
 	default:
-		return fmt.Sprintf("%s, but another route is preferred: packets to it leave through %s and NOT through a tunnel; check for missing rules or routes (meshctl routes)",
+		return fmt.Sprintf("%s, but another route is preferred: packets to it leave through %s and not through a tunnel; check for missing rules or routes (meshctl routes)",
 			owner, l.Device)
 	}
 }

@@ -113,7 +113,7 @@ func TestVerdictExplainsTheRouteOfAnAddress(t *testing.T) {
 		},
 		"rule missing": {
 			lookup("10.3.0.9", 254, "0.0.0.0/0", "eth0"),
-			"10.3.0.9 is a pod address of west, but another route is preferred: packets to it leave through eth0 and NOT through a tunnel; check for missing rules or routes (meshctl routes)",
+			"10.3.0.9 is a pod address of west, but another route is preferred: packets to it leave through eth0 and not through a tunnel; check for missing rules or routes (meshctl routes)",
 		},
 		"own pod": {
 			lookup("10.1.0.9", 254, "10.1.0.0/24", "cni0"),

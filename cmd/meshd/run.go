@@ -121,7 +121,7 @@ func saveMemory() {
 	}
 }
 
-// environment is what a gateway has besides the host itself.
+// environment is what runGateway uses in addition to the host.
 type environment struct {
 	site     dataplane.Site
 	siblings membership.Siblings // nil: this is the only gateway of its datacenter

@@ -102,7 +102,7 @@ func (r removal) refuseAnswering() *catalog.Refusal {
 		message = fmt.Sprintf("datacenter %s has not answered the catalog's leader, which leads only since %s, %s ago", r.datacenter, since, ago)
 	}
 	return &catalog.Refusal{
-		Code: consensus.CodeDatacenterHeard, Field: "datacenter", Message: message,
+		Code: consensus.CodeDatacenterActive, Field: "datacenter", Message: message,
 		Remedy: fmt.Sprintf("if it is running, run meshctl leave on one of its gateways; if it is gone, retry when it has not answered for %s, or add --force", removalGrace),
 	}
 }

@@ -37,7 +37,7 @@ func TestARemovedDatacenterLosesItsVote(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		refusal := remove(t, by, gone, false)
 		require.NotNil(t, refusal)
-		assert.Equal(t, consensus.CodeDatacenterHeard, refusal.Code)
+		assert.Equal(t, consensus.CodeDatacenterActive, refusal.Code)
 		time.Sleep(time.Minute)
 		require.Nil(t, remove(t, by, gone, false))
 		c.Until("raft to remove it", func() bool {

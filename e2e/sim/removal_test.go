@@ -139,7 +139,7 @@ func TestRemovingADatacenterIsRefusedWithARemedy(t *testing.T) {
 		}{
 			"the own one":        {others[0].name(), true, catalog.CodeOwnDatacenter, "meshctl leave"},
 			"a typing mistake":   {others[1].name() + "x", false, catalog.CodeUnknownDatacenter, "did you mean " + others[1].name() + "?"},
-			"one that lives":     {others[1].name(), false, consensus.CodeDatacenterHeard, "--force"},
+			"one that lives":     {others[1].name(), false, consensus.CodeDatacenterActive, "--force"},
 			"that of the leader": {lead.name(), true, consensus.CodeDatacenterLeads, "transfer-leader"},
 		} {
 			var refusal *catalog.Refusal
