@@ -19,7 +19,7 @@ import (
 
 func TestSiblingsFulfilTheirContract(t *testing.T) { siblingstest.RunFake(t) }
 
-func TestAskListsTheNodesThatHaveTheGatewayLabel(t *testing.T) {
+func TestReadGatewaysListsTheNodesWithTheGatewayLabel(t *testing.T) {
 	node := func(name, value string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"gateway": value}}}
 	}

@@ -85,7 +85,7 @@ func decideOver(seconds int, s situation, holds func(decision) bool) []int {
 	return at
 }
 
-func TestGatewayAsksWhetherItIsListedOnlyAfterASilence(t *testing.T) {
+func TestListingIsConfirmedOnlyAfterASilence(t *testing.T) {
 	silent := situation{
 		gateway:  "a",
 		siblings: true,

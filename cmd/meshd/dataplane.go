@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/routes/kernel"
 	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/tunnel/device"
@@ -30,8 +31,17 @@ func newRoutes(cfg config.Config) *kernel.Kernel {
 	return kernel.New(kernel.Options{
 		DevicePrefix: cfg.WireGuard.Interface,
 		SysctlRoot:   os.Getenv(procSysVariable),
-		Sysctls:      kernel.FileStore(filepath.Join(cfg.DataDir, "sysctls.json")),
+		Sysctls:      sysctlStore(cfg.DataDir),
 	})
+}
+
+// sysctlStore stores the former sysctls in the data directory.
+func sysctlStore(dir string) kernel.SysctlStore {
+	return state.File[[]kernel.SavedSysctl]{
+		Path:   filepath.Join(dir, "sysctls.json"),
+		What:   "saved sysctls",
+		Remedy: "remove the file to discard the saved sysctls",
+	}
 }
 
 // dataplaneToRemove returns the data plane for a clean-up, which removes

@@ -54,7 +54,7 @@ func (k *Kernel) saveSysctl(s SavedSysctl) error {
 	if k.options.Sysctls == nil {
 		return nil
 	}
-	saved, err := k.options.Sysctls.Load()
+	saved, _, err := k.options.Sysctls.Load()
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (k *Kernel) restoreSysctls() error {
 	if k.options.Sysctls == nil {
 		return nil
 	}
-	saved, err := k.options.Sysctls.Load()
+	saved, _, err := k.options.Sysctls.Load()
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,9 @@ func (k *Kernel) restoreSysctls() error {
 			errs = append(errs, err)
 			left = append(left, s)
 		}
+	}
+	if len(left) == 0 {
+		return k.options.Sysctls.Remove()
 	}
 	slices.Reverse(left)
 	return errors.Join(append(errs, k.options.Sysctls.Save(left))...)

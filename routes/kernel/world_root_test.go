@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/kernel"
 	"github.com/meshway/meshway/routes/routestest"
@@ -41,7 +42,7 @@ func newWorld(t testing.TB) *world {
 	ns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = unix.Close(ns) })
-	store := kernel.FileStore(filepath.Join(t.TempDir(), "sysctls.json"))
+	store := state.File[[]kernel.SavedSysctl]{Path: filepath.Join(t.TempDir(), "sysctls.json")}
 	w := &world{Kernel: kernel.New(kernel.Options{Sysctls: store, DevicePrefix: "mesh"}), t: t, ns: ns}
 	t.Cleanup(func() { require.NoError(t, w.Close()) })
 	// Without link-local addresses, which would make Watch wake when they appear.

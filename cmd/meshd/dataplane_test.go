@@ -1,4 +1,4 @@
-package kernel_test
+package main
 
 import (
 	"os"
@@ -12,27 +12,30 @@ import (
 )
 
 func TestSavedSysctlsSurviveARestart(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "state", "sysctls.json")
-	store := kernel.FileStore(file)
-	saved, err := store.Load()
+	dir := filepath.Join(t.TempDir(), "state")
+	store := sysctlStore(dir)
+	saved, found, err := store.Load()
 	require.NoError(t, err)
+	assert.False(t, found)
 	assert.Empty(t, saved)
 
 	want := []kernel.SavedSysctl{{Key: "net/ipv4/ip_forward", Before: "0", Ours: "1"}}
 	require.NoError(t, store.Save(want))
-	got, err := kernel.FileStore(file).Load()
+	got, found, err := sysctlStore(dir).Load()
 	require.NoError(t, err)
+	assert.True(t, found)
 	assert.Equal(t, want, got)
 
-	require.NoError(t, store.Save(nil))
-	assert.NoFileExists(t, file, "an empty list removes the file")
-	require.NoError(t, store.Save(nil))
+	require.NoError(t, store.Remove())
+	assert.NoFileExists(t, filepath.Join(dir, "sysctls.json"))
+	require.NoError(t, store.Remove(), "nothing is stored")
 }
 
 func TestACorruptSysctlStoreNamesTheFileAndTheRemedy(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "sysctls.json")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sysctls.json")
 	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
-	_, err := kernel.FileStore(file).Load()
+	_, _, err := sysctlStore(dir).Load()
 	require.ErrorContains(t, err, file)
 	require.ErrorContains(t, err, "remove the file")
 }
