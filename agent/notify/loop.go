@@ -34,8 +34,12 @@ func LoopBatched(ctx context.Context, delay time.Duration, pass func(context.Con
 }
 
 // LoopUntil calls done as Loop calls a pass that always returns interval, until
-// done returns true or ctx ends. It reports whether done returned true.
+// done returns true or ctx ends. It reports whether done returned true. It calls
+// done once even if ctx has ended before.
 func LoopUntil(ctx context.Context, interval time.Duration, done func(context.Context) bool, sources ...func() <-chan struct{}) bool {
+	if ctx.Err() != nil {
+		return done(ctx)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	finished := false

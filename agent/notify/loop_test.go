@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,22 +13,22 @@ import (
 )
 
 // startLoop runs a loop in the current bubble and returns how many passes it has made.
-func startLoop(t *testing.T, wait time.Duration, during func(pass int), sources ...func() <-chan struct{}) *int {
+func startLoop(t *testing.T, wait time.Duration, during func(pass int), sources ...func() <-chan struct{}) *atomic.Int32 {
 	t.Helper()
 	return startBatched(t, 0, wait, during, sources...)
 }
 
-func startBatched(t *testing.T, delay, wait time.Duration, during func(pass int), sources ...func() <-chan struct{}) *int {
+func startBatched(t *testing.T, delay, wait time.Duration, during func(pass int), sources ...func() <-chan struct{}) *atomic.Int32 {
 	t.Helper()
-	passes := new(int)
+	passes := new(atomic.Int32)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		notify.LoopBatched(ctx, delay, func(context.Context) time.Duration {
-			*passes++
+			pass := passes.Add(1)
 			if during != nil {
-				during(*passes)
+				during(int(pass))
 			}
 			return wait
 		}, sources...)
@@ -42,15 +43,15 @@ func TestLoopPassesAtTheStartAndAfterEachChange(t *testing.T) {
 		signal := notify.NewSignal()
 		var broadcast notify.Broadcast
 		passes := startLoop(t, 0, nil, signal.Changed, broadcast.Changed, func() <-chan struct{} { return nil })
-		assert.Equal(t, 1, *passes)
+		assert.EqualValues(t, 1, passes.Load())
 		signal.Notify()
 		synctest.Wait()
-		assert.Equal(t, 2, *passes)
+		assert.EqualValues(t, 2, passes.Load())
 		broadcast.Notify()
 		synctest.Wait()
-		assert.Equal(t, 3, *passes)
+		assert.EqualValues(t, 3, passes.Load())
 		time.Sleep(time.Hour)
-		assert.Equal(t, 3, *passes, "without a duration there is no timer")
+		assert.EqualValues(t, 3, passes.Load(), "without a duration there is no timer")
 	})
 }
 
@@ -59,10 +60,10 @@ func TestLoopPassesAgainAfterTheReturnedDuration(t *testing.T) {
 		passes := startLoop(t, time.Minute, nil)
 		time.Sleep(time.Minute - time.Nanosecond)
 		synctest.Wait()
-		assert.Equal(t, 1, *passes)
+		assert.EqualValues(t, 1, passes.Load())
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		assert.Equal(t, 2, *passes)
+		assert.EqualValues(t, 2, passes.Load())
 	})
 }
 
@@ -74,7 +75,7 @@ func TestLoopMissesNoChangeDuringAPass(t *testing.T) {
 				broadcast.Notify()
 			}
 		}, broadcast.Changed)
-		assert.Equal(t, 2, *passes)
+		assert.EqualValues(t, 2, passes.Load())
 	})
 }
 
@@ -82,21 +83,21 @@ func TestBatchedLoopHandlesChangesWithinTheDelayInOnePass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var broadcast notify.Broadcast
 		passes := startBatched(t, time.Second, time.Minute, nil, broadcast.Changed)
-		assert.Equal(t, 1, *passes, "the first pass is not delayed")
+		assert.EqualValues(t, 1, passes.Load(), "the first pass is not delayed")
 		broadcast.Notify()
 		time.Sleep(time.Second - time.Nanosecond)
 		broadcast.Notify()
 		synctest.Wait()
-		assert.Equal(t, 1, *passes)
+		assert.EqualValues(t, 1, passes.Load())
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		assert.Equal(t, 2, *passes)
+		assert.EqualValues(t, 2, passes.Load())
 		time.Sleep(time.Minute - time.Nanosecond)
 		synctest.Wait()
-		assert.Equal(t, 2, *passes, "both changes caused one pass")
+		assert.EqualValues(t, 2, passes.Load(), "both changes caused one pass")
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		assert.Equal(t, 3, *passes, "a pass after the returned duration is not delayed")
+		assert.EqualValues(t, 3, passes.Load(), "a pass after the returned duration is not delayed")
 	})
 }
 
@@ -135,4 +136,14 @@ func TestLoopUntilReportsThatTheContextEnded(t *testing.T) {
 		defer cancel()
 		assert.False(t, notify.LoopUntil(ctx, 0, func(context.Context) bool { return false }))
 	})
+}
+
+func TestLoopUntilCallsDoneOnceAfterTheContextEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	calls := 0
+	assert.True(t, notify.LoopUntil(ctx, 0, func(context.Context) bool { calls++; return true }))
+	assert.Equal(t, 1, calls)
+	assert.False(t, notify.LoopUntil(ctx, 0, func(context.Context) bool { calls++; return false }))
+	assert.Equal(t, 2, calls)
 }
