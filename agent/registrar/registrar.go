@@ -180,9 +180,15 @@ func (r *Registrar) Set(desired plan.Registration) {
 // *catalog.Refusal and changes nothing.
 func (r *Registrar) Register(ctx context.Context, service catalog.Service) (index uint64, queued bool, err error) {
 	service = r.complete(service)
-	before, err := r.replace(func(services []catalog.Service) []catalog.Service {
-		services = slices.DeleteFunc(services, func(s catalog.Service) bool { return s.ServiceKey == service.ServiceKey })
-		return append(services, service)
+	var former []catalog.Service // that the service replaces; empty: it is new
+	err = r.replace(func(services []catalog.Service) []catalog.Service {
+		i := indexOf(services, service.ServiceKey)
+		if i < 0 {
+			return append(services, service)
+		}
+		former = []catalog.Service{services[i]}
+		services[i] = service
+		return services
 	})
 	if err != nil {
 		return 0, false, err
@@ -194,10 +200,25 @@ func (r *Registrar) Register(ctx context.Context, service catalog.Service) (inde
 		return 0, true, r.queued(err)
 	}
 	if refusal := results[0].Refusal; refusal != nil {
-		_, err := r.replace(func([]catalog.Service) []catalog.Service { return before })
-		return 0, false, errors.Join(refusal, err)
+		return 0, false, errors.Join(refusal, r.revert(service, former))
 	}
 	return results[0].Index, false, nil
+}
+
+// revert undoes the registration of a service that the catalog refused. All
+// other changes since then stay, also a newer registration of the same service.
+func (r *Registrar) revert(refused catalog.Service, former []catalog.Service) error {
+	return r.replace(func(services []catalog.Service) []catalog.Service {
+		i := indexOf(services, refused.ServiceKey)
+		if i < 0 || !sameService(services[i], refused) {
+			return services
+		}
+		return slices.Replace(services, i, i+1, former...)
+	})
+}
+
+func indexOf(services []catalog.Service, key catalog.ServiceKey) int {
+	return slices.IndexFunc(services, func(s catalog.Service) bool { return s.ServiceKey == key })
 }
 
 // Deregister removes what this gateway registered under a name and returns how
@@ -205,7 +226,7 @@ func (r *Registrar) Register(ctx context.Context, service catalog.Service) (inde
 func (r *Registrar) Deregister(ctx context.Context, namespace, name, instance string) (removed int, queued bool, err error) {
 	key := r.complete(catalog.Service{ServiceKey: catalog.ServiceKey{Namespace: namespace, Name: name}}).ServiceKey
 	var obsolete []catalog.ServiceKey
-	_, err = r.replace(func(services []catalog.Service) []catalog.Service {
+	err = r.replace(func(services []catalog.Service) []catalog.Service {
 		return slices.DeleteFunc(services, func(s catalog.Service) bool {
 			match := s.Namespace == key.Namespace && s.Name == key.Name && (instance == "" || s.Instance == instance)
 			if match {
@@ -239,17 +260,16 @@ func (r *Registrar) queued(err error) error {
 }
 
 // replace changes the registered services in the store, then in memory.
-func (r *Registrar) replace(change func([]catalog.Service) []catalog.Service) (before []catalog.Service, err error) {
+func (r *Registrar) replace(change func([]catalog.Service) []catalog.Service) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before = r.registered
-	after := change(slices.Clone(before))
+	after := change(slices.Clone(r.registered))
 	if err := r.cfg.Store.Save(after); err != nil {
-		return before, fmt.Errorf("save registration: %w", err)
+		return fmt.Errorf("save registration: %w", err)
 	}
 	r.registered = after
 	r.want.Services = r.services()
-	return before, nil
+	return nil
 }
 
 // services merges both sources by key. A registered service replaces one of

@@ -1,0 +1,396 @@
+package registrar_test
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// fakeCatalog applies commands to a catalog with datacenter east and its gateway
+// east/gw, in this process.
+type fakeCatalog struct {
+	changed notify.Broadcast
+	now     *timestamppb.Timestamp
+
+	mu      sync.Mutex // guards all following
+	state   *catalog.State
+	index   uint64
+	err     error                      // of Propose; nothing is applied then
+	before  func(*catalogpb.Command)   // called before a command is applied; may be nil
+	applied map[string]int             // by name of service
+	refuse  map[string]catalog.Refusal // by name of service
+}
+
+func (c *fakeCatalog) View() *catalog.View {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.View()
+}
+
+func (c *fakeCatalog) Changed() <-chan struct{} { return c.changed.Changed() }
+
+func (c *fakeCatalog) Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error) {
+	if c.before != nil {
+		c.before(commands[0])
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	before := c.index
+	defer func() {
+		if c.index != before {
+			c.changed.Notify()
+		}
+	}()
+	var results []catalog.Result
+	for _, command := range commands {
+		result, err := c.apply(command)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+func (c *fakeCatalog) apply(command *catalogpb.Command) (catalog.Result, error) {
+	for _, s := range command.GetPutServices().GetServices() {
+		if refusal, ok := c.refuse[s.GetName()]; ok {
+			return catalog.Result{Refusal: &refusal}, nil
+		}
+		c.applied[s.GetName()]++
+	}
+	command.Author, command.At = "east/gw", c.now
+	entry, err := catalog.Marshal(command)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	c.index++
+	results, err := c.state.Apply(c.index, entry)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	return results[0], nil
+}
+
+// set changes the fields that mu guards.
+func (c *fakeCatalog) set(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+}
+
+// services returns the names of the services in the catalog.
+func (c *fakeCatalog) services() []string { return names(c.View().Services(catalog.ServiceFilter{})) }
+
+func names(services []catalog.Service) []string {
+	names := []string{}
+	for _, s := range services {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// memoryStore is a Store in memory.
+type memoryStore struct {
+	mu       sync.Mutex // guards all following
+	services []catalog.Service
+	err      error
+}
+
+func (s *memoryStore) Load() ([]catalog.Service, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services, s.services != nil, s.err
+}
+
+func (s *memoryStore) Save(services []catalog.Service) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.services = services
+	}
+	return s.err
+}
+
+// world is a registrar of gateway east/gw with its catalog.
+type world struct {
+	*registrar.Registrar
+	catalog *fakeCatalog
+	store   *memoryStore
+	gateway catalog.Gateway
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	now := time.Now()
+	ca, err := identity.NewCA("east", now)
+	require.NoError(t, err)
+	gateway := catalog.Gateway{
+		Datacenter: "east", Name: "gw", PublicKey: catalog.Key{1}, Version: "devel",
+		Endpoints: []string{"203.0.113.1:51820"}, Controls: []string{"203.0.113.1:7443"},
+	}
+	c := &fakeCatalog{
+		state: catalog.New(), now: timestamppb.New(now), applied: map[string]int{}, refuse: map[string]catalog.Refusal{},
+	}
+	results, err := c.Propose(t.Context(), catalog.NewInit(
+		catalog.Federation{ID: "7f1a6f0e-7f4d-4b68-8f0f-5a1c1d1e2f3a", Name: "test", Overlay: netip.MustParsePrefix("fd00:1::/48"), CreatedAt: now},
+		catalog.Datacenter{Name: "east", CACertificate: ca.Certificate(), JoinedAt: now, Prefixes: prefixes()},
+		gateway,
+	))
+	require.NoError(t, err)
+	require.Nil(t, results[0].Refusal)
+	w := &world{catalog: c, store: &memoryStore{}, gateway: gateway}
+	w.Registrar, err = registrar.Open(registrar.Config{
+		File:    config.Config{Datacenter: "east", Gateway: "gw"},
+		Catalog: c,
+		Store:   w.store,
+		Log:     slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	w.Set(plan.Registration{Known: true, Gateway: gateway, Prefixes: prefixes()})
+	return w
+}
+
+// run runs the registrar in the current bubble.
+func (w *world) run(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-ended)
+	})
+	synctest.Wait()
+}
+
+func prefixes() []catalog.Prefix {
+	return []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}}
+}
+
+func service(name string, address string) catalog.Service {
+	return catalog.Service{
+		ServiceKey: catalog.ServiceKey{Namespace: "default", Name: name, Instance: "a"},
+		Address:    netip.MustParseAddr(address), Ports: []catalog.Port{{Protocol: "tcp", Number: 80}},
+	}
+}
+
+func TestRegistrationIsWrittenAndStored(t *testing.T) {
+	w := newWorld(t)
+	index, queued, err := w.Register(t.Context(), service("web", "10.1.0.10"))
+	require.NoError(t, err)
+	assert.False(t, queued)
+	assert.NotZero(t, index)
+	assert.Equal(t, []string{"web"}, w.catalog.services())
+	assert.Equal(t, []string{"web"}, names(w.store.services))
+
+	removed, queued, err := w.Deregister(t.Context(), "", "web", "")
+	require.NoError(t, err)
+	assert.False(t, queued)
+	assert.Equal(t, 1, removed)
+	assert.Empty(t, w.catalog.services())
+	assert.Empty(t, w.store.services)
+
+	removed, _, err = w.Deregister(t.Context(), "", "web", "")
+	require.NoError(t, err)
+	assert.Zero(t, removed, "a service that is not registered")
+}
+
+func TestRegistrationIsQueuedWithoutALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run(t)
+		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
+		_, queued, err := w.Register(t.Context(), service("web", "10.1.0.10"))
+		require.NoError(t, err)
+		assert.True(t, queued)
+		start := time.Now()
+		pending, since, refused := w.Queue()
+		assert.Equal(t, 1, pending)
+		assert.Equal(t, start, since)
+		assert.Empty(t, refused)
+		assert.Equal(t, []string{"web"}, names(w.store.services), "a restart keeps the queue")
+
+		time.Sleep(time.Minute)
+		_, since, _ = w.Queue()
+		assert.Equal(t, start, since)
+		w.catalog.set(func() { w.catalog.err = nil })
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, []string{"web"}, w.catalog.services())
+		pending, since, _ = w.Queue()
+		assert.Zero(t, pending)
+		assert.Zero(t, since)
+
+		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
+		removed, queued, err := w.Deregister(t.Context(), "default", "web", "a")
+		require.NoError(t, err)
+		assert.True(t, queued)
+		assert.Equal(t, 1, removed)
+		w.catalog.set(func() { w.catalog.err = nil })
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Empty(t, w.catalog.services())
+	})
+}
+
+func TestOtherErrorsOfAWriteAreReturned(t *testing.T) {
+	w := newWorld(t)
+	w.catalog.set(func() { w.catalog.err = consensus.ErrUncertain })
+	_, queued, err := w.Register(t.Context(), service("web", "10.1.0.10"))
+	assert.True(t, queued)
+	assert.ErrorIs(t, err, consensus.ErrUncertain)
+
+	w.store.err = assert.AnError
+	_, queued, err = w.Register(t.Context(), service("api", "10.1.0.11"))
+	assert.False(t, queued)
+	assert.ErrorIs(t, err, assert.AnError)
+}
+
+func TestRefusedRegistrationChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	for _, s := range []catalog.Service{service("web", "10.1.0.10"), service("api", "10.1.0.11")} {
+		_, _, err := w.Register(t.Context(), s)
+		require.NoError(t, err)
+	}
+	before, _, _ := w.store.Load()
+	w.catalog.set(func() { w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict", Message: "taken"} })
+	for name, s := range map[string]catalog.Service{
+		"a changed service":  service("web", "10.1.0.99"),
+		"another instance":   {ServiceKey: catalog.ServiceKey{Name: "web"}, Address: netip.MustParseAddr("10.1.0.98")},
+		"the same once more": service("web", "10.1.0.10"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, queued, err := w.Register(t.Context(), s)
+			var refusal *catalog.Refusal
+			require.ErrorAs(t, err, &refusal)
+			assert.Equal(t, "conflict", refusal.Code)
+			assert.False(t, queued)
+			after, _, _ := w.store.Load()
+			assert.Equal(t, before, after)
+			pending, _, _ := w.Queue()
+			assert.Zero(t, pending)
+		})
+	}
+}
+
+func TestRefusalKeepsRegistrationsThatWereMadeMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	_, _, err := w.Register(t.Context(), service("old", "10.1.0.9"))
+	require.NoError(t, err)
+	w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict"}
+	w.catalog.before = func(c *catalogpb.Command) {
+		if s := c.GetPutServices().GetServices(); len(s) == 0 || s[0].GetName() != "web" {
+			return
+		}
+		_, _, err := w.Register(t.Context(), service("api", "10.1.0.11"))
+		assert.NoError(t, err)
+		_, _, err = w.Deregister(t.Context(), "default", "old", "")
+		assert.NoError(t, err)
+	}
+	_, _, err = w.Register(t.Context(), service("web", "10.1.0.10"))
+	var refusal *catalog.Refusal
+	require.ErrorAs(t, err, &refusal)
+	assert.Equal(t, []string{"api"}, names(w.store.services))
+	pending, _, _ := w.Queue()
+	assert.Zero(t, pending, "the catalog has what is registered")
+}
+
+func TestRefusalKeepsANewerRegistrationOfTheSameService(t *testing.T) {
+	w := newWorld(t)
+	w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict"}
+	first := true
+	w.catalog.before = func(*catalogpb.Command) {
+		if !first {
+			return
+		}
+		first = false
+		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
+		_, queued, err := w.Register(t.Context(), service("web", "10.1.0.20"))
+		assert.NoError(t, err)
+		assert.True(t, queued)
+		w.catalog.set(func() { w.catalog.err = nil })
+	}
+	_, _, err := w.Register(t.Context(), service("web", "10.1.0.10"))
+	require.Error(t, err)
+	require.Len(t, w.store.services, 1)
+	assert.Equal(t, netip.MustParseAddr("10.1.0.20"), w.store.services[0].Address)
+}
+
+func TestRefusedRegistrationOfTheQueueIsAProblemThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run(t)
+		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
+		for _, s := range []catalog.Service{service("web", "10.1.0.10"), service("api", "10.1.0.11")} {
+			_, _, err := w.Register(t.Context(), s)
+			require.NoError(t, err)
+		}
+		w.catalog.set(func() {
+			w.catalog.err = nil
+			w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict", Field: "name", Message: "taken", Remedy: "rename it"}
+		})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, []string{"api"}, w.catalog.services(), "a refused service does not hold back the others")
+		pending, _, refused := w.Queue()
+		assert.Zero(t, pending)
+		require.Len(t, refused, 1)
+		assert.Equal(t, "registration-refused", refused[0].Code)
+		assert.Equal(t, "name", refused[0].Subject)
+		assert.Equal(t, "rename it", refused[0].Remedy)
+
+		w.catalog.set(func() { clear(w.catalog.refuse) })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		_, _, refused = w.Queue()
+		assert.Empty(t, refused)
+		assert.ElementsMatch(t, []string{"api", "web"}, w.catalog.services())
+	})
+}
+
+func TestRegistrationOfAnUnknownGatewayKeepsTheFormerRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run(t)
+		moved := w.gateway
+		moved.Endpoints = []string{"203.0.113.9:51820"}
+		w.Set(plan.Registration{Known: true, Gateway: moved, Prefixes: prefixes()})
+		synctest.Wait()
+		g, _ := w.catalog.View().Gateway("east/gw")
+		assert.Equal(t, moved.Endpoints, g.Endpoints)
+
+		w.Set(plan.Registration{})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		g, _ = w.catalog.View().Gateway("east/gw")
+		assert.Equal(t, moved.Endpoints, g.Endpoints)
+		dc, _ := w.catalog.View().Datacenter("east")
+		assert.Equal(t, prefixes(), dc.Prefixes)
+		pending, _, _ := w.Queue()
+		assert.Zero(t, pending)
+	})
+}
