@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
@@ -64,6 +66,9 @@ type Registrar struct {
 	static []catalog.Service // from the configuration file
 	wake   notify.Signal
 
+	refused      []*catalogpb.Command // in the last write; only pass uses it
+	retryRefused time.Time            // when they are written again; only pass uses it
+
 	mu         sync.Mutex // guards all following
 	want       Desired
 	registered []catalog.Service // through Register; equal to what the store has
@@ -102,6 +107,12 @@ func (r *Registrar) pass(ctx context.Context) time.Duration {
 		r.setProblems(nil)
 		return antiEntropyInterval
 	}
+	// A refused write is a change of the catalog too: without the delay it would
+	// cause the next one at once.
+	if left := time.Until(r.retryRefused); left > 0 && slices.EqualFunc(commands, r.refused, equalCommands) {
+		return left
+	}
+	written := cloneCommands(commands) // Propose adds the author
 	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
 	defer cancel()
 	results, err := r.cfg.Catalog.Propose(ctx, commands...)
@@ -110,17 +121,30 @@ func (r *Registrar) pass(ctx context.Context) time.Duration {
 		return retryInterval
 	}
 	var problems []plan.Problem
-	for _, result := range results {
+	r.refused = nil
+	for i, result := range results {
 		if result.Refusal != nil {
 			problems = append(problems, refusedProblem(result.Refusal))
+			r.refused = append(r.refused, written[i])
 		}
 	}
 	r.setProblems(problems)
 	if len(problems) > 0 {
+		r.retryRefused = time.Now().Add(antiEntropyInterval)
 		return antiEntropyInterval
 	}
 	return retryInterval
 }
+
+func cloneCommands(commands []*catalogpb.Command) []*catalogpb.Command {
+	var clones []*catalogpb.Command
+	for _, c := range commands {
+		clones = append(clones, proto.CloneOf(c))
+	}
+	return clones
+}
+
+func equalCommands(a, b *catalogpb.Command) bool { return proto.Equal(a, b) }
 
 func refusedProblem(refusal *catalog.Refusal) plan.Problem {
 	return plan.Problem{

@@ -34,7 +34,7 @@ type fakeCatalog struct {
 	index   uint64
 	err     error                      // of Propose; nothing is applied then
 	before  func(*catalogpb.Command)   // called before a command is applied; may be nil
-	applied map[string]int             // by name of service
+	puts    map[string]int             // commands with a service, by its name
 	refuse  map[string]catalog.Refusal // by name of service
 }
 
@@ -58,6 +58,9 @@ func (c *fakeCatalog) Propose(ctx context.Context, commands ...*catalogpb.Comman
 	if c.err != nil {
 		return nil, c.err
 	}
+	if c.puts["web"] > 100 {
+		return nil, consensus.ErrNoLeader // a test is about to loop indefinitely
+	}
 	before := c.index
 	defer func() {
 		if c.index != before {
@@ -77,10 +80,11 @@ func (c *fakeCatalog) Propose(ctx context.Context, commands ...*catalogpb.Comman
 
 func (c *fakeCatalog) apply(command *catalogpb.Command) (catalog.Result, error) {
 	for _, s := range command.GetPutServices().GetServices() {
+		c.puts[s.GetName()]++
 		if refusal, ok := c.refuse[s.GetName()]; ok {
+			c.index++ // a refused command is in the log too
 			return catalog.Result{Refusal: &refusal}, nil
 		}
-		c.applied[s.GetName()]++
 	}
 	command.Author, command.At = "east/gw", c.now
 	entry, err := catalog.Marshal(command)
@@ -153,7 +157,7 @@ func newWorld(t *testing.T) *world {
 		Endpoints: []string{"203.0.113.1:51820"}, Controls: []string{"203.0.113.1:7443"},
 	}
 	c := &fakeCatalog{
-		state: catalog.New(), now: timestamppb.New(now), applied: map[string]int{}, refuse: map[string]catalog.Refusal{},
+		state: catalog.New(), now: timestamppb.New(now), puts: map[string]int{}, refuse: map[string]catalog.Refusal{},
 	}
 	results, err := c.Propose(t.Context(), catalog.NewInit(
 		catalog.Federation{ID: "7f1a6f0e-7f4d-4b68-8f0f-5a1c1d1e2f3a", Name: "test", Overlay: netip.MustParsePrefix("fd00:1::/48"), CreatedAt: now},
@@ -362,6 +366,10 @@ func TestRefusedRegistrationOfTheQueueIsAProblemThatEnds(t *testing.T) {
 		assert.Equal(t, "registration-refused", refused[0].Code)
 		assert.Equal(t, "name", refused[0].Subject)
 		assert.Equal(t, "rename it", refused[0].Remedy)
+		time.Sleep(10 * time.Second)
+		w.catalog.changed.Notify()
+		synctest.Wait()
+		assert.LessOrEqual(t, w.catalog.puts["web"], 3, "it is not written again at each change of the catalog, such as its own")
 
 		w.catalog.set(func() { clear(w.catalog.refuse) })
 		time.Sleep(time.Minute)
