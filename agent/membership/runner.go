@@ -3,7 +3,6 @@ package membership
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +49,7 @@ type runner struct {
 	open      func() (*running, error) // nil: there is no membership
 	switched  func()                   // called when a membership begins or ends
 	published func()                   // called when the state changes
-	command   sync.Mutex               // held by the one command that may change the membership
+	command   commandLock
 	changes   chan change
 	state     atomic.Value // status.State
 	active    atomic.Pointer[running]
@@ -83,13 +82,18 @@ func (r *runner) current() *running { return r.active.Load() }
 func (r *runner) currentState() status.State { return r.state.Load().(status.State) }
 
 // busy reports whether a command holds the membership.
-func (r *runner) busy() bool {
-	if !r.command.TryLock() {
-		return true
-	}
-	r.command.Unlock()
-	return false
-}
+func (r *runner) busy() bool { return r.command.held.Load() }
+
+// commandLock is held by the one command that may change the membership. Unlike
+// sync.Mutex it can be read without being acquired, which would refuse a command
+// that starts at the same time.
+type commandLock struct{ held atomic.Bool }
+
+// TryLock acquires the lock unless it is held, and reports whether it did.
+func (l *commandLock) TryLock() bool { return l.held.CompareAndSwap(false, true) }
+
+// Unlock releases the lock. Only its holder may call it.
+func (l *commandLock) Unlock() { l.held.Store(false) }
 
 // run runs one membership after the other until ctx ends. It calls opened once
 // it is known whether there is one.

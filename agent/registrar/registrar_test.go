@@ -29,13 +29,13 @@ type fakeCatalog struct {
 	changed notify.Broadcast
 	now     *timestamppb.Timestamp
 
-	mu      sync.Mutex // guards all following
-	state   *catalog.State
-	index   uint64
-	err     error                      // of Propose; nothing is applied then
-	before  func(*catalogpb.Command)   // called before a command is applied; may be nil
-	puts    map[string]int             // commands with a service, by its name
-	refuse  map[string]catalog.Refusal // by name of service
+	mu     sync.Mutex // guards all following
+	state  *catalog.State
+	index  uint64
+	err    error                      // of Propose; nothing is applied then
+	before func(*catalogpb.Command)   // called before a command is applied; may be nil
+	puts   map[string]int             // commands with a service, by its name
+	refuse map[string]catalog.Refusal // by name of service
 }
 
 func (c *fakeCatalog) View() *catalog.View {
