@@ -110,15 +110,21 @@ func followRole(ctx context.Context, roles Roles, demote func(context.Context, k
 // is being uninstalled.
 func (s *Supervisor) runRole(ctx context.Context, role kube.Role) error {
 	group, ctx := errgroup.WithContext(ctx)
+	started := make(chan *membership.Agent, 1) // of a gateway; closed: the role has none
 	switch role {
 	case kube.RoleGateway:
 		group.Go(func() error {
 			defer s.active.Store(nil)
-			return s.cfg.RunGateway(ctx, s.active.Store)
+			return s.cfg.RunGateway(ctx, func(a *membership.Agent) {
+				s.active.Store(a)
+				started <- a
+			})
 		})
 	case kube.RoleNode:
+		close(started)
 		group.Go(func() error { return s.cfg.RunNode(ctx) })
 	case kube.RoleUnknown:
+		close(started)
 		warning := time.AfterFunc(roleTimeout, func() {
 			s.cfg.Log.Warn("waiting for the API server to read the role of this node", "node", s.cfg.Node, "label", s.cfg.Label)
 		})
@@ -128,8 +134,14 @@ func (s *Supervisor) runRole(ctx context.Context, role kube.Role) error {
 		if !awaitUninstallation(ctx, s.cfg.Uninstallation) {
 			return nil
 		}
-		if a := s.active.Load(); a != nil {
-			s.leave(ctx, a)
+		// A gateway that starts during the uninstallation can be a member.
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-started:
+			if a != nil {
+				s.leave(ctx, a)
+			}
 		}
 		return errUninstalled
 	})

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/membership"
@@ -51,6 +53,8 @@ type testSupervisor struct {
 	uninstall notify.Latest[bool]
 	ended     chan error
 	dir       string
+	identity  *identity.Store
+	startup   time.Duration // of a gateway, until it calls started
 }
 
 type roles struct{ *notify.Latest[kube.Role] }
@@ -63,7 +67,10 @@ func (u uninstallation) Current() bool { return u.Get() }
 
 func startSupervisor(t *testing.T) *testSupervisor {
 	t.Helper()
-	s := &testSupervisor{ended: make(chan error, 1), dir: t.TempDir()}
+	store, err := identity.Open(filepath.Join(t.TempDir(), "identity"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, store.Close()) })
+	s := &testSupervisor{ended: make(chan error, 1), dir: t.TempDir(), identity: store}
 	block := func(name string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			s.add(name)
@@ -75,7 +82,17 @@ func startSupervisor(t *testing.T) *testSupervisor {
 	gateway := block("gateway")
 	supervisor := NewSupervisor(Config{
 		Roles: roles{&s.role}, Uninstallation: uninstallation{&s.uninstall},
-		RunGateway:       func(ctx context.Context, _ func(*membership.Agent)) error { return gateway(ctx) },
+		Identity: store,
+		RunGateway: func(ctx context.Context, started func(*membership.Agent)) error {
+			select {
+			case <-ctx.Done():
+				s.add("gateway does not start")
+				return nil
+			case <-time.After(s.startup):
+			}
+			started(membership.New(membership.Config{Identity: store}))
+			return gateway(ctx)
+		},
 		RunNode:          block("node"),
 		ServeUninstalled: block("uninstalled"),
 		Host: HostCleanup{
@@ -130,6 +147,28 @@ func TestUninstallationCleansUpAndCanBeCancelled(t *testing.T) {
 		time.Sleep(resumeDelay)
 		synctest.Wait()
 		require.NoError(t, <-s.ended)
+	})
+}
+
+func TestUninstallationWaitsForAGatewayThatStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startSupervisor(t)
+		require.NoError(t, s.identity.SaveMembership(identity.Membership{
+			FederationID: "7f1a6f0e-7f4d-4b68-8f0f-5a1c1d1e2f3a", FederationName: "test", Datacenter: "east", Gateway: "gw",
+			Overlay: netip.MustParsePrefix("fd00:1::/48"), OverlayAddress: netip.MustParseAddr("fd00:1::1"),
+		}))
+		s.startup = time.Second
+		s.role.Set(kube.RoleGateway)
+		synctest.Wait()
+		s.uninstall.Set(true)
+		synctest.Wait()
+		assert.NotContains(t, s.take(), "clean up", "the gateway has not left yet")
+		time.Sleep(s.startup)
+		synctest.Wait()
+		assert.Equal(t, []string{"gateway"}, s.take(), "it tries to leave the federation")
+		time.Sleep(leaveTimeout)
+		synctest.Wait()
+		assert.Equal(t, []string{"gateway ends", "clean up", "uninstalled"}, s.take())
 	})
 }
 
