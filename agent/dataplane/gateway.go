@@ -104,6 +104,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	p.desired, p.problems = plan.Compute(p.inputs)
 	p.problems = append(p.problems, site.Problems...)
 	g.cfg.Liveness.Drain(g.cfg.Drain.On(p.at))
+	g.cfg.Registrar.Set(p.desired.Registration) // before a slow kernel, so that others learn of a drain at once
 	if p.desired.Empty() {
 		// The record of this gateway is missing: everything stays as it is until
 		// the reason is known. Only leaving removes.
@@ -111,7 +112,6 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	} else {
 		g.apply(ctx, p)
 	}
-	g.cfg.Registrar.Set(p.desired.Registration)
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
 	g.cfg.Catalog.Tune(p.roundTrips.longest)
 	p.log(g.cfg.Log, before.outcome)

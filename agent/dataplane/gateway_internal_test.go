@@ -1,0 +1,271 @@
+package dataplane
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/consensustest"
+	"github.com/meshway/meshway/routes/routestest"
+	"github.com/meshway/meshway/tunnel"
+	"github.com/meshway/meshway/tunnel/tunneltest"
+)
+
+// fakeCatalog is a catalog in this process.
+type fakeCatalog struct {
+	state   *catalog.State
+	index   uint64
+	changed notify.Broadcast
+	longest time.Duration
+}
+
+func (c *fakeCatalog) View() *catalog.View        { return c.state.View() }
+func (c *fakeCatalog) Changed() <-chan struct{}   { return c.changed.Changed() }
+func (c *fakeCatalog) Tune(longest time.Duration) { c.longest = longest }
+func (c *fakeCatalog) apply(t *testing.T, commands ...*catalogpb.Command) {
+	t.Helper()
+	for _, command := range commands {
+		if command.Author == "" {
+			command.Author = "dc0/gw"
+		}
+		command.At = timestamppb.Now()
+		entry, err := catalog.Marshal(command)
+		require.NoError(t, err)
+		c.index++
+		results, err := c.state.Apply(c.index, entry)
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal)
+	}
+}
+
+func (c *fakeCatalog) Read(context.Context, consensus.ReadMode) (*catalog.View, consensus.Freshness, error) {
+	return c.View(), consensus.Freshness{}, nil
+}
+
+// fakeLiveness has the sessions that it is set to.
+type fakeLiveness struct {
+	Liveness
+	drained []bool // arguments of Drain
+	set     []plan.SessionConfig
+	up      bool
+}
+
+func (l *fakeLiveness) Set(sessions []plan.SessionConfig) { l.set = sessions }
+func (l *fakeLiveness) Drain(on bool)                     { l.drained = append(l.drained, on) }
+func (l *fakeLiveness) Activity(tunnel.PublicKey, uint64) {}
+func (l *fakeLiveness) Sessions() []plan.Session {
+	var sessions []plan.Session
+	for _, s := range l.set {
+		sessions = append(sessions, plan.Session{Gateway: s.Gateway, Up: l.up})
+	}
+	return sessions
+}
+
+// fakeRegistrar keeps all registrations.
+type fakeRegistrar struct {
+	registrations []plan.Registration
+	onSet         func()
+}
+
+func (r *fakeRegistrar) Set(desired plan.Registration) {
+	r.registrations = append(r.registrations, desired)
+	if r.onSet != nil {
+		r.onSet()
+	}
+}
+
+func (r *fakeRegistrar) last() plan.Registration { return r.registrations[len(r.registrations)-1] }
+
+type fakeHost struct{ err error }
+
+func (h *fakeHost) Observe(context.Context) (plan.Host, error) {
+	return plan.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, h.err
+}
+
+func (*fakeHost) Resolve(context.Context, string) ([]netip.Addr, error) { return nil, nil }
+
+// gatewayWorld is gateway dc0/gw, whose datacenter is in a federation with dc1.
+type gatewayWorld struct {
+	*Gateway
+	catalog   *fakeCatalog
+	tunnels   *tunneltest.Fake
+	registrar *fakeRegistrar
+	liveness  *fakeLiveness
+	host      *fakeHost
+	published int
+}
+
+func newGatewayWorld(t *testing.T) *gatewayWorld {
+	t.Helper()
+	w := &gatewayWorld{
+		catalog:   &fakeCatalog{state: catalog.New()},
+		tunnels:   tunneltest.NewFake(),
+		registrar: &fakeRegistrar{},
+		liveness:  &fakeLiveness{up: true},
+		host:      &fakeHost{},
+	}
+	w.catalog.apply(t, consensustest.NewInit("dc0", "gw"))
+	create, join := consensustest.NewJoin("dc0/gw", "dc1", "gw")
+	w.catalog.apply(t, create, join)
+	file := config.Config{
+		Datacenter: "dc0", Gateway: "gw",
+		WireGuard: config.WireGuard{Interface: "mesh", Port: 51820, Keepalive: 25 * time.Second},
+		Control:   config.Control{Listen: netip.MustParseAddrPort("0.0.0.0:7443")},
+		Routing:   config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20},
+	}
+	dc, _ := w.catalog.View().Datacenter("dc0")
+	w.Gateway = NewGateway(GatewayConfig{
+		Self:      "dc0/gw",
+		File:      file,
+		Key:       tunneltest.Key(1),
+		Kernel:    Kernel{Tunnels: w.tunnels, Routes: routestest.NewKernel("mesh0"), Firewall: routestest.NewFilter()},
+		Catalog:   w.catalog,
+		Registrar: w.registrar,
+		Liveness:  w.liveness,
+		Host:      w.host,
+		Site:      StaticSite(dc.Prefixes),
+		Drain:     NewDrain(nil),
+		Published: func() { w.published++ },
+		Log:       slog.New(slog.DiscardHandler),
+	})
+	return w
+}
+
+// names returns the interfaces of the host.
+func (w *gatewayWorld) names(t *testing.T) []string {
+	t.Helper()
+	tunnels, err := w.tunnels.List(t.Context())
+	require.NoError(t, err)
+	names := []string{}
+	for _, o := range tunnels {
+		names = append(names, o.Name)
+	}
+	return names
+}
+
+func (w *gatewayWorld) status() status.Sources {
+	var s status.Sources
+	w.Fill(&s)
+	return s
+}
+
+func TestGatewayAppliesThePlanAndHandsOverTheRegistration(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.registrar.onSet = func() {
+		assert.Zero(t, w.tunnels.Calls(tunneltest.OpCreate), "the catalog does not wait for the kernel")
+	}
+	assert.Equal(t, retryInterval, w.pass(t.Context()), "the session is not observed yet")
+	assert.Equal(t, []string{"mesh0"}, w.names(t))
+	r := w.registrar.last()
+	assert.True(t, r.Known)
+	assert.Equal(t, catalog.GatewayID("dc0/gw"), r.Gateway.ID())
+	assert.Equal(t, []string{"192.0.2.1:51820"}, r.Gateway.Endpoints)
+	assert.Equal(t, []string{"192.0.2.1:7443"}, r.Gateway.Controls)
+	assert.NotEmpty(t, r.Prefixes)
+	assert.False(t, r.Gateway.Draining)
+	assert.Equal(t, 1, w.published)
+	w.registrar.onSet = nil
+
+	assert.Equal(t, resyncInterval, w.pass(t.Context()))
+	assert.Equal(t, 1, w.tunnels.Calls(tunneltest.OpCreate))
+	assert.Empty(t, w.status().Errors)
+	assert.True(t, w.Connected())
+	w.liveness.up = false
+	assert.Equal(t, retryInterval, w.pass(t.Context()), "a session is down")
+	assert.False(t, w.Connected())
+}
+
+func TestGatewayAdoptsTunnelsOnceTheyCanBeListed(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.pass(t.Context())
+	next := newGatewayWorld(t)
+	next.tunnels = w.tunnels
+	next.cfg.Kernel.Tunnels = w.tunnels
+	w.tunnels.Fail(func(op, _ string) error {
+		if op == tunneltest.OpList {
+			return assert.AnError
+		}
+		return nil
+	})
+	for range 2 {
+		assert.Equal(t, retryInterval, next.pass(t.Context()))
+		assert.Len(t, next.status().Errors, 1)
+		assert.Empty(t, next.liveness.set, "nothing is planned")
+		assert.False(t, next.registrar.last().Known)
+	}
+	creates := w.tunnels.Calls(tunneltest.OpCreate)
+	w.tunnels.Fail(nil)
+	next.pass(t.Context())
+	assert.Empty(t, next.status().Errors)
+	assert.Len(t, next.status().Tunnels, 1)
+	assert.Equal(t, creates, w.tunnels.Calls(tunneltest.OpCreate), "the interface is adopted")
+	assert.True(t, next.registrar.last().Known)
+}
+
+func TestGatewayRemovesNothingBeforeItsCatalogHasCaughtUp(t *testing.T) {
+	w := newGatewayWorld(t)
+	_, err := tunnel.Apply(t.Context(), w.tunnels, tunneltest.Key(1), []tunnel.Config{{Name: "mesh7", ListenPort: 51827}}, false)
+	require.NoError(t, err)
+	w.pass(t.Context())
+	assert.ElementsMatch(t, []string{"mesh0", "mesh7"}, w.names(t))
+	w.catchUp(t.Context())
+	w.pass(t.Context())
+	assert.Equal(t, []string{"mesh0"}, w.names(t))
+
+	w.host.err = assert.AnError
+	w.pass(t.Context())
+	assert.Equal(t, []string{"mesh0"}, w.names(t))
+	assert.Len(t, w.status().Errors, 1)
+	assert.False(t, w.registrar.last().Known, "the addresses are not known")
+}
+
+func TestGatewayKeepsEverythingWhileItsRecordIsMissing(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.catchUp(t.Context())
+	w.pass(t.Context())
+	w.cfg.Catalog = &fakeCatalog{state: catalog.New()}
+	w.forgetDepartures()
+	w.pass(t.Context())
+	assert.Equal(t, []string{"mesh0"}, w.names(t))
+	assert.Len(t, w.status().Tunnels, 1, "the status still shows them")
+	assert.False(t, w.registrar.last().Known)
+}
+
+// forgetDepartures forgets the former catalog, as if the grace had elapsed.
+func (w *gatewayWorld) forgetDepartures() {
+	p := *w.last.Load()
+	p.departures = departures{}
+	w.last.Store(&p)
+}
+
+func TestGatewayAnnouncesItsDrain(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.pass(t.Context())
+	require.NoError(t, w.cfg.Drain.Begin(time.Now().Add(time.Minute)))
+	wait := w.pass(t.Context())
+	assert.True(t, w.registrar.last().Gateway.Draining)
+	w.liveness.up = true
+	assert.Equal(t, resyncInterval, wait)
+	require.NoError(t, w.cfg.Drain.Begin(time.Now().Add(time.Second)))
+	assert.LessOrEqual(t, w.pass(t.Context()), time.Second, "the next pass is at the end of the drain")
+	require.NoError(t, w.cfg.Drain.End())
+	w.pass(t.Context())
+	assert.Equal(t, []bool{false, true, true, false}, w.liveness.drained)
+	assert.False(t, w.registrar.last().Gateway.Draining)
+	var r plan.Reachability
+	w.Reach(&r)
+	assert.False(t, r.Draining)
+}
