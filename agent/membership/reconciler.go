@@ -13,6 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // reconciler joins, enrols and removes gateways without an operator, and keeps
@@ -20,12 +21,33 @@ import (
 // (decide.go) and executes the decision. One goroutine owns it.
 type reconciler struct {
 	*Agent
+	remote       remoteCalls
 	history      history
 	failures     int    // consecutive failed attempts to become a member
 	refusedToken string // the token that would be refused again
 }
 
-func newReconciler(a *Agent) *reconciler { return &reconciler{Agent: a} }
+// remoteCalls are the requests to other hosts that a decision causes. Tests
+// replace them.
+type remoteCalls struct {
+	publish   func(ctx context.Context, m *running) error
+	listed    func(ctx context.Context, shared identity.SharedState) (bool, error)
+	enrol     func(ctx context.Context, shared identity.SharedState, request JoinRequest, progress Progress) error
+	removedBy func(ctx context.Context, m *running) catalog.GatewayID
+	propose   func(ctx context.Context, m *running, command *catalogpb.Command) ([]catalog.Result, error)
+}
+
+func newReconciler(a *Agent) *reconciler {
+	return &reconciler{Agent: a, remote: remoteCalls{
+		publish:   a.shared.publish,
+		listed:    a.admission.listed,
+		enrol:     a.admission.enrol,
+		removedBy: func(ctx context.Context, m *running) catalog.GatewayID { return m.member.removedBy(ctx) },
+		propose: func(ctx context.Context, m *running, command *catalogpb.Command) ([]catalog.Result, error) {
+			return m.member.Propose(ctx, command)
+		},
+	}}
+}
 
 func (r *reconciler) run(ctx context.Context) {
 	notify.Loop(ctx, r.pass, r.siblingsChanged, r.catalogChanged, r.reconcile.Changed)
@@ -53,7 +75,12 @@ func (r *reconciler) pass(ctx context.Context) time.Duration {
 		return 0
 	}
 	m := r.runner.current()
-	s := r.gather(m)
+	return r.reconcileIn(ctx, m, r.gather(m))
+}
+
+// reconcileIn decides in situation s and executes the decision. m is nil outside
+// of a federation.
+func (r *reconciler) reconcileIn(ctx context.Context, m *running, s situation) time.Duration {
 	var d decision
 	d, r.history = decide(r.history, s)
 	if s.siblings && (m == nil || s.sharedErr != nil) {
@@ -62,7 +89,10 @@ func (r *reconciler) pass(ctx context.Context) time.Duration {
 	if m != nil {
 		r.failures = 0
 		r.setJoinProblem(nil)
-		r.checkRemoval(ctx, m, d)
+		if r.checkRemoval(ctx, m, d) {
+			r.reconcile.Notify() // the requests took seconds: the situation is another one
+			return checkInterval
+		}
 		r.executeInside(ctx, m, s, d)
 		return checkInterval
 	}
@@ -131,7 +161,7 @@ func (r *reconciler) executeInside(ctx context.Context, m *running, s situation,
 		r.followLeave(ctx)
 		return
 	case doConfirm:
-		if listed, err := r.admission.listed(ctx, s.shared); err == nil && !listed {
+		if listed, err := r.remote.listed(ctx, s.shared); err == nil && !listed {
 			r.enrolAgain(ctx)
 			return
 		}
@@ -139,13 +169,14 @@ func (r *reconciler) executeInside(ctx context.Context, m *running, s situation,
 	default:
 		return
 	}
-	err := r.shared.publish(ctx, m)
+	err := r.remote.publish(ctx, m)
+	now := time.Now()
 	if err == nil {
 		r.history.stateFailedSince = time.Time{}
 	} else if r.history.stateFailedSince.IsZero() {
-		r.history.stateFailedSince = s.now
+		r.history.stateFailedSince = now
 	}
-	r.shared.setProblem(err, r.history.stateFailedSince, time.Now())
+	r.shared.setProblem(err, r.history.stateFailedSince, now)
 	for _, name := range d.absent {
 		if r.confirmAbsent(ctx, name) {
 			r.removeGateway(ctx, m, catalog.NewGatewayID(r.cfg.File.Datacenter, name))
@@ -165,7 +196,7 @@ func (r *reconciler) enrol(ctx context.Context, shared identity.SharedState) boo
 	}
 	request, err := r.joinRequest(ctx)
 	if err == nil {
-		err = r.runner.change(ctx, status.Joining, func() error { return r.admission.enrol(ctx, shared, request, r.logStep) })
+		err = r.runner.change(ctx, status.Joining, func() error { return r.remote.enrol(ctx, shared, request, r.logStep) })
 	}
 	if err != nil && ctx.Err() == nil {
 		problem := enrolProblem(err)
@@ -294,7 +325,7 @@ func (r *reconciler) confirmAbsent(ctx context.Context, name string) bool {
 func (r *reconciler) removeGateway(ctx context.Context, m *running, id catalog.GatewayID) {
 	ctx, cancel := context.WithTimeout(ctx, registrar.ProposeTimeout)
 	defer cancel()
-	results, err := m.member.Propose(ctx, catalog.NewRemoveGateway(id))
+	results, err := r.remote.propose(ctx, m, catalog.NewRemoveGateway(id))
 	switch {
 	case err != nil:
 		r.cfg.Log.Debug("failed to remove a gateway whose host is no longer a gateway", "gateway", id, "err", err)

@@ -71,27 +71,26 @@ func (a *Agent) suggestDatacenter(refusal *catalog.Refusal, name catalog.Datacen
 }
 
 // checkRemoval checks with other datacenters whether this one was removed while
-// it was cut off: a datacenter that was removed is not notified. It changes only the
-// status: only an operator removes the membership.
-func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) {
-	if d.connected {
-		if m.removed.Swap(nil) != nil {
-			r.published.Notify()
-		}
-		return
+// it was cut off: a datacenter that was removed is not notified. It changes only
+// the status: to forget a membership is left to an operator. It reports whether it
+// sent requests.
+func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) bool {
+	if d.connected && m.removed.Swap(nil) != nil {
+		r.published.Notify()
 	}
 	if !d.checkRemoval {
-		return
+		return false
 	}
-	by := m.member.removedBy(ctx)
+	by := r.remote.removedBy(ctx, m)
 	if by == "" {
-		return // no gateway answers: an earlier answer stays valid until this datacenter is connected again
+		return true // no gateway answers: an earlier answer stays valid until this datacenter is connected again
 	}
 	problem := removedProblem(m.membership, r.cfg.File.Datacenter, by)
 	if before := m.removed.Swap(&problem); before == nil {
 		r.cfg.Log.Error(problem.Message, "code", problem.Code, "subject", problem.Subject, "remedy", problem.Remedy)
 	}
 	r.published.Notify()
+	return true
 }
 
 // cutOff reports whether this gateway has no leader, or no tunnel that is up: a
