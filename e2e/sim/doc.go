@@ -1,4 +1,4 @@
-// Package sim tests whole agents in one process, in simulated time: real
-// planning, consensus, control port and liveness; networks and kernels in
-// memory. It needs neither root nor sockets.
+// Package sim tests complete agents in one process and in simulated time, with
+// networks and kernels in memory. Planning, consensus, control port and liveness
+// are those of the product. It requires neither root nor sockets.
 package sim

@@ -16,40 +16,40 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// drain drains a site's gateway and returns the steps.
-func drain(t *testing.T, s *site, r membership.DrainRequest) []string {
+// drain drains a gateway and returns the reported steps.
+func drain(t *testing.T, g *gateway, r membership.DrainRequest) []string {
 	t.Helper()
 	var steps []string
-	require.NoError(t, s.agent.Drain(t.Context(), r, func(step, _ string) { steps = append(steps, step) }))
+	require.NoError(t, g.agent.Drain(t.Context(), r, func(step, _ string) { steps = append(steps, step) }))
 	return steps
 }
 
-// seenBy is a gateway of another site, as s sees it.
-func seenBy(s *site, id string) status.Gateway {
-	for _, dc := range s.agent.Status().Datacenters {
-		for _, g := range dc.Gateways {
-			if g.ID == id {
-				return g
+// gatewayStatus returns the status of the gateway with an id in the snapshot of g.
+func gatewayStatus(g *gateway, id string) status.Gateway {
+	for _, dc := range g.agent.Status().Datacenters {
+		for _, other := range dc.Gateways {
+			if other.ID == id {
+				return other
 			}
 		}
 	}
 	return status.Gateway{}
 }
 
-// ways are the devices over which s spreads flows to an address.
-func ways(t *testing.T, s *site, to string) []string {
+// devicesTo returns the devices of the nexthops of g's route to an address.
+func devicesTo(t *testing.T, g *gateway, to string) []string {
 	t.Helper()
-	seen, err := s.kernel.Observe(t.Context(), s.cfg.Routing.Table)
+	observed, err := g.kernel.Observe(t.Context(), g.cfg.Routing.Table)
 	require.NoError(t, err)
 	devices := []string{}
-	for _, r := range seen.Routes {
+	for _, r := range observed.Routes {
 		if !r.Prefix.Contains(netip.MustParseAddr(to)) {
 			continue
 		}
-		for _, g := range seen.Groups {
-			for _, leg := range seen.Nexthops {
-				if g.ID == r.Nexthop && slices.Contains(g.Members, leg.ID) {
-					devices = append(devices, leg.Device)
+		for _, group := range observed.Groups {
+			for _, nexthop := range observed.Nexthops {
+				if group.ID == r.Nexthop && slices.Contains(group.Members, nexthop.ID) {
+					devices = append(devices, nexthop.Device)
 				}
 			}
 		}
@@ -57,26 +57,26 @@ func ways(t *testing.T, s *site, to string) []string {
 	return devices
 }
 
-func TestDrainedGatewayIsOutOfUseUntilUndrained(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		p := newPair(t, w)
-		await(t, "west uses both", func() bool { return len(ways(t, p.west, p.a.pod())) == 2 })
+func TestDrainedGatewayIsUnusedUntilUndrain(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		p := newPair(t, sim)
+		await(t, "west uses both gateways", func() bool { return len(devicesTo(t, p.west, p.a.pod())) == 2 })
 
 		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.a, membership.DrainRequest{}))
-		assert.Equal(t, []string{"mesh1"}, ways(t, p.west, p.a.pod()))
-		assert.True(t, seenBy(p.west, "east/a").Draining)
-		assert.Empty(t, p.west.agent.Status().Problems, "it is no failure")
-		assert.True(t, seenBy(p.a, p.west.agent.Status().Self.ID).Up, "what still arrives is sent on")
-		p.a.requireProblem(t, "draining")
+		assert.Equal(t, []string{"mesh1"}, devicesTo(t, p.west, p.a.pod()))
+		assert.True(t, gatewayStatus(p.west, "east/a").Draining)
+		assert.Empty(t, p.west.agent.Status().Problems, "a drain is not a problem for other datacenters")
+		assert.True(t, gatewayStatus(p.a, p.west.agent.Status().Self.ID).Up, "the drained gateway still forwards packets")
+		p.a.awaitProblem(t, "draining")
 
 		p.a.stop()
 		p.a.start()
 		time.Sleep(time.Minute)
-		assert.True(t, p.a.agent.Status().Self.Draining, "the drain outlives the agent")
-		assert.Equal(t, []string{"mesh1"}, ways(t, p.west, p.a.pod()))
+		assert.True(t, p.a.agent.Status().Self.Draining, "the drain persists when the agent restarts")
+		assert.Equal(t, []string{"mesh1"}, devicesTo(t, p.west, p.a.pod()))
 
 		require.NoError(t, p.a.agent.Undrain())
-		await(t, "west uses both again", func() bool { return len(ways(t, p.west, p.a.pod())) == 2 })
+		await(t, "west uses both gateways again", func() bool { return len(devicesTo(t, p.west, p.a.pod())) == 2 })
 		assert.False(t, p.a.agent.Status().Self.Draining)
 		p.a.stop()
 		p.a.start()
@@ -85,13 +85,13 @@ func TestDrainedGatewayIsOutOfUseUntilUndrained(t *testing.T) {
 	})
 }
 
-func TestDrainEndsByItselfWhenAsked(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		p := newPair(t, w)
+func TestDrainWithADurationEndsAutomatically(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		p := newPair(t, sim)
 		drain(t, p.a, membership.DrainRequest{For: time.Minute})
-		assert.Equal(t, []string{"mesh1"}, ways(t, p.west, p.a.pod()))
+		assert.Equal(t, []string{"mesh1"}, devicesTo(t, p.west, p.a.pod()))
 		time.Sleep(time.Minute)
-		await(t, "west uses both again", func() bool { return len(ways(t, p.west, p.a.pod())) == 2 })
+		await(t, "west uses both gateways again", func() bool { return len(devicesTo(t, p.west, p.a.pod())) == 2 })
 		p.a.stop()
 		p.a.start()
 		time.Sleep(time.Minute)
@@ -99,9 +99,9 @@ func TestDrainEndsByItselfWhenAsked(t *testing.T) {
 	})
 }
 
-func TestOnlyGatewayIsDrainedOnlyByForceAndStaysReachable(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		p := newPair(t, w)
+func TestDrainingTheOnlyGatewayRequiresForceAndKeepsItReachable(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		p := newPair(t, sim)
 		err := p.west.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {})
 		var refusal *catalog.Refusal
 		require.ErrorAs(t, err, &refusal)
@@ -110,66 +110,66 @@ func TestOnlyGatewayIsDrainedOnlyByForceAndStaysReachable(t *testing.T) {
 
 		drain(t, p.west, membership.DrainRequest{Force: true})
 		time.Sleep(time.Minute)
-		assert.Equal(t, []string{"mesh0"}, ways(t, p.a, p.west.pod()), "there is no other way")
+		assert.Equal(t, []string{"mesh0"}, devicesTo(t, p.a, p.west.pod()), "there is no other path")
 		for _, dc := range p.a.agent.Status().Datacenters {
 			assert.True(t, dc.Reachable, dc.Name)
 		}
 	})
 }
 
-func TestGatewayThatIsStillSentToKeepsItsOwnWays(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		p := newPair(t, w)
-		busy, rest := context.WithCancel(t.Context())
-		ended := make(chan struct{})
+func TestDrainingGatewayWithTrafficKeepsItsTunnels(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		p := newPair(t, sim)
+		sending, stop := context.WithCancel(t.Context())
+		stopped := make(chan struct{})
 		go func() {
-			defer close(ended)
-			for busy.Err() == nil {
+			defer close(stopped)
+			for sending.Err() == nil {
 				p.b.tunnels.Handshake(lane0, p.west.key, p.west.endpoint(), time.Now(), 1<<20)
 				time.Sleep(100 * time.Millisecond)
 			}
 		}()
 		assert.Equal(t, []string{"told", "not-quiet"}, drain(t, p.b, membership.DrainRequest{}))
 		time.Sleep(time.Minute)
-		assert.Equal(t, []string{"mesh0"}, ways(t, p.b, p.west.pod()), "what arrives is sent on")
+		assert.Equal(t, []string{"mesh0"}, devicesTo(t, p.b, p.west.pod()), "packets that arrive are forwarded")
 		p.b.stop()
 		p.b.start()
 		time.Sleep(time.Minute)
-		assert.Equal(t, []string{"mesh0"}, ways(t, p.b, p.west.pod()), "also by the next agent")
-		rest()
-		<-ended
-		await(t, "b leads its pods to a", func() bool { return slices.Equal(ways(t, p.b, p.west.pod()), []string{underlayDevice}) })
-		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.b, membership.DrainRequest{}), "again is no error")
+		assert.Equal(t, []string{"mesh0"}, devicesTo(t, p.b, p.west.pod()), "after a restart of the agent, too")
+		stop()
+		<-stopped
+		await(t, "b routes through a", func() bool { return slices.Equal(devicesTo(t, p.b, p.west.pod()), []string{underlayDevice}) })
+		assert.Equal(t, []string{"told", "quiet"}, drain(t, p.b, membership.DrainRequest{}), "a repeated drain is no error")
 	})
 }
 
-func TestOfTwoThatAreDrainedAtATimeOneIsRefused(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		p := newPair(t, w)
+func TestOneOfTwoConcurrentDrainsIsRefused(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		p := newPair(t, sim)
 		for range 20 {
 			errs := make(chan error, 2)
-			for _, s := range []*site{p.a, p.b} {
-				go func() { errs <- s.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {}) }()
+			for _, g := range []*gateway{p.a, p.b} {
+				go func() { errs <- g.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {}) }()
 			}
 			err := errors.Join(<-errs, <-errs)
 			var refusal *catalog.Refusal
 			require.ErrorAs(t, err, &refusal)
 			assert.Equal(t, "siblings-drained", refusal.Code)
 			assert.NotEqual(t, p.a.agent.Status().Self.Draining, p.b.agent.Status().Self.Draining)
-			for _, s := range []*site{p.a, p.b} {
-				require.NoError(t, s.agent.Undrain())
+			for _, g := range []*gateway{p.a, p.b} {
+				require.NoError(t, g.agent.Undrain())
 			}
-			await(t, "none is drained", func() bool { return !seenBy(p.a, "east/b").Draining && !seenBy(p.b, "east/a").Draining })
+			await(t, "no gateway is drained", func() bool { return !gatewayStatus(p.a, "east/b").Draining && !gatewayStatus(p.b, "east/a").Draining })
 		}
 	})
 }
 
-func TestLastGatewayInUseIsDrainedOnlyByForceAndSendsOn(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		p := newPair(t, w)
+func TestDrainingTheLastActiveGatewayRequiresForceAndKeepsForwarding(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		p := newPair(t, sim)
 		drain(t, p.a, membership.DrainRequest{})
-		await(t, "a leads its pods to b", func() bool { return slices.Equal(ways(t, p.a, p.west.pod()), []string{underlayDevice}) })
-		await(t, "b knows", func() bool { return seenBy(p.b, "east/a").Draining })
+		await(t, "a routes through b", func() bool { return slices.Equal(devicesTo(t, p.a, p.west.pod()), []string{underlayDevice}) })
+		await(t, "b reports that a is draining", func() bool { return gatewayStatus(p.b, "east/a").Draining })
 		err := p.b.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {})
 		var refusal *catalog.Refusal
 		require.ErrorAs(t, err, &refusal)
@@ -177,15 +177,15 @@ func TestLastGatewayInUseIsDrainedOnlyByForceAndSendsOn(t *testing.T) {
 		assert.False(t, p.b.agent.Status().Self.Draining)
 
 		drain(t, p.b, membership.DrainRequest{Force: true})
-		for _, s := range []*site{p.a, p.b} {
-			await(t, s.name()+" sends on itself", func() bool { return slices.Equal(ways(t, s, p.west.pod()), []string{"mesh0"}) })
+		for _, g := range []*gateway{p.a, p.b} {
+			await(t, g.name()+" routes through its own tunnel", func() bool { return slices.Equal(devicesTo(t, g, p.west.pod()), []string{"mesh0"}) })
 		}
-		assert.Equal(t, []string{"mesh0", "mesh1"}, ways(t, p.west, p.a.pod()), "there is no other way")
+		assert.Equal(t, []string{"mesh0", "mesh1"}, devicesTo(t, p.west, p.a.pod()), "there is no other path")
 
 		require.NoError(t, p.b.agent.Undrain())
-		await(t, "a leads its pods to b again", func() bool { return slices.Equal(ways(t, p.a, p.west.pod()), []string{underlayDevice}) })
+		await(t, "a routes through b again", func() bool { return slices.Equal(devicesTo(t, p.a, p.west.pod()), []string{underlayDevice}) })
 		require.NoError(t, p.a.agent.Undrain())
-		await(t, "nobody is drained", func() bool { return !seenBy(p.b, "east/a").Draining })
+		await(t, "no gateway is drained", func() bool { return !gatewayStatus(p.b, "east/a").Draining })
 		assert.NoError(t, p.b.agent.Drain(t.Context(), membership.DrainRequest{}, func(string, string) {}))
 	})
 }

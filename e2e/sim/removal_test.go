@@ -17,15 +17,15 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
-// remove has one site take another out of the federation.
-func (s *site) remove(name catalog.DatacenterName, force bool) error {
-	_, err := s.agent.RemoveDatacenter(s.world.t.Context(), name, force)
+// remove removes a datacenter from the federation.
+func (g *gateway) remove(name catalog.DatacenterName, force bool) error {
+	_, err := g.agent.RemoveDatacenter(g.sim.t.Context(), name, force)
 	return err
 }
 
-// problem finds a problem of a site by its code.
-func problem(s *site, code string) (plan.Problem, bool) {
-	all := s.agent.Status().Problems
+// problem returns the problem of a gateway with a code, if there is one.
+func problem(g *gateway, code string) (plan.Problem, bool) {
+	all := g.agent.Status().Problems
 	i := slices.IndexFunc(all, func(p plan.Problem) bool { return p.Code == code })
 	if i < 0 {
 		return plan.Problem{}, false
@@ -33,102 +33,102 @@ func problem(s *site, code string) (plan.Problem, bool) {
 	return all[i], true
 }
 
-func TestADatacenterThatIsGoneForGoodIsRemovedAndReplaced(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
+func TestUnreachableDatacenterIsRemovedAndReplaced(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
 		federate(t, east, west, north)
 		_, _, err := west.register(t.Context(), service("web", west.pod()))
 		require.NoError(t, err)
-		await(t, "north sees web", func() bool { return sees(north, "web") })
+		await(t, "north has the service web", func() bool { return hasService(north, "web") })
 		west.crash()
-		w.isolate("west", true)
+		sim.setIsolated("west", true)
 		time.Sleep(10 * time.Minute)
 		leader(t, east, north)
-		await(t, "it is removed", func() bool { return north.remove("west", false) == nil })
-		for _, s := range []*site{east, north} {
-			await(t, s.name()+" forgets it", func() bool {
-				st := s.agent.Status()
-				return len(st.Datacenters) == 2 && st.Catalog.Voters == 1 && !sees(s, "web")
+		await(t, "west is removed", func() bool { return north.remove("west", false) == nil })
+		for _, g := range []*gateway{east, north} {
+			await(t, g.name()+" has removed west and its service", func() bool {
+				st := g.agent.Status()
+				return len(st.Datacenters) == 2 && st.Catalog.Voters == 1 && !hasService(g, "web")
 			})
 		}
 
-		again := w.site("new", 4, func(c *config.Config) {
+		replacement := sim.datacenter("new", 4, func(c *config.Config) {
 			c.Datacenter, c.Prefixes = "west", west.cfg.Prefixes
 		})
-		require.NoError(t, again.join(east.token(t)), "name and prefixes are free")
-		await(t, "all see the new one", func() bool {
-			return east.reachable() == 3 && north.reachable() == 3 && again.reachable() == 3
+		require.NoError(t, replacement.join(east.createToken(t)), "the name and the prefixes are unused")
+		await(t, "all datacenters reach each other", func() bool {
+			return east.reachable() == 3 && north.reachable() == 3 && replacement.reachable() == 3
 		})
 		before := east.kernel.String()
-		w.isolate("west", false)
+		sim.setIsolated("west", false)
 		west.start()
-		await(t, "the old one learns that it was removed", func() bool { _, found := problem(west, "removed"); return found })
+		await(t, "the old gateway reports that it was removed", func() bool { _, found := problem(west, "removed"); return found })
 		time.Sleep(10 * time.Minute)
-		assert.Equal(t, before, east.kernel.String(), "the old one changes nothing")
-		assert.Equal(t, 3, again.reachable())
-		assert.Empty(t, problems(east.agent.Status()))
-		said, _ := problem(west, "removed")
-		assert.Contains(t, said.Remedy, "meshctl leave --force")
-		assert.NotContains(t, problems(west.agent.Status()), "no-leader", "to bring back its voters is no remedy")
+		assert.Equal(t, before, east.kernel.String(), "the old gateway changes nothing in the federation")
+		assert.Equal(t, 3, replacement.reachable())
+		assert.Empty(t, problemCodes(east.agent.Status()))
+		removed, _ := problem(west, "removed")
+		assert.Contains(t, removed.Remedy, "meshctl leave --force")
+		assert.NotContains(t, problemCodes(west.agent.Status()), "no-leader", "a remedy that restores the quorum does not apply")
 	})
 }
 
-func TestARemovedDatacenterThatComesBackLeavesAndJoinsAgain(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
+func TestRemovedDatacenterLeavesAndJoinsAgain(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
 		federate(t, east, west, north)
-		w.isolate("north", true)
+		sim.setIsolated("north", true)
 		time.Sleep(2 * time.Minute)
 		leader(t, east, west)
-		await(t, "it is removed", func() bool { return east.remove("north", false) == nil })
-		assert.NotContains(t, problems(north.agent.Status()), "removed", "who is cut off cannot know")
-		w.isolate("north", false)
-		await(t, "north knows", func() bool { _, found := problem(north, "removed"); return found })
-		assert.Len(t, north.agent.Status().Datacenters, 3, "nothing is taken down by itself")
+		await(t, "north is removed", func() bool { return east.remove("north", false) == nil })
+		assert.NotContains(t, problemCodes(north.agent.Status()), "removed", "the isolated gateway has no information")
+		sim.setIsolated("north", false)
+		await(t, "north reports that it was removed", func() bool { _, found := problem(north, "removed"); return found })
+		assert.Len(t, north.agent.Status().Datacenters, 3, "the data plane is not removed automatically")
 		require.NoError(t, north.leave(true))
-		await(t, "north is alone", func() bool { return north.agent.Status().State == status.Standalone })
-		assert.NotContains(t, problems(north.agent.Status()), "removed")
-		require.NoError(t, north.join(west.token(t)))
-		await(t, "all see each other", func() bool { return north.reachable() == 3 && east.reachable() == 3 })
+		await(t, "north is standalone", func() bool { return north.agent.Status().State == status.Standalone })
+		assert.NotContains(t, problemCodes(north.agent.Status()), "removed")
+		require.NoError(t, north.join(west.createToken(t)))
+		await(t, "north and east reach all datacenters", func() bool { return north.reachable() == 3 && east.reachable() == 3 })
 	})
 }
 
-func TestWhoIsOnlyCutOffIsNotSaidToBeRemoved(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
+func TestDatacenterWithoutLeaderIsNotReportedAsRemoved(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
 		federate(t, east, west, north)
 		_, others := leader(t, east, west, north)
-		for _, s := range others {
-			s.crash()
+		for _, g := range others {
+			g.crash()
 		}
 		time.Sleep(10 * time.Minute)
 		others[0].start()
 		await(t, "there is a leader again", func() bool { return others[0].agent.Status().Catalog.Leader != "" })
-		for _, s := range []*site{east, west, north} {
-			_, found := problem(s, "removed")
-			assert.False(t, found, s.name())
+		for _, g := range []*gateway{east, west, north} {
+			_, found := problem(g, "removed")
+			assert.False(t, found, g.name())
 		}
 	})
 }
 
-func TestTheNoOfACatalogThatLagsDoesNotCount(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
+func TestOutdatedCatalogDoesNotReportADatacenterAsRemoved(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
 		federate(t, east, west)
-		w.isolate("west", true)
-		require.NoError(t, north.join(east.token(t)))
+		sim.setIsolated("west", true)
+		require.NoError(t, north.join(east.createToken(t)))
 		east.crash()
-		w.cutBetween("west", "north", false)
-		time.Sleep(10 * time.Minute) // west knows no north, and north hears no leader
+		sim.setCut("west", "north", false)
+		time.Sleep(10 * time.Minute) // the catalog of west lacks north, and north has no leader
 		assert.Len(t, west.agent.Status().Datacenters, 2)
-		assert.Contains(t, problems(north.agent.Status()), "no-leader")
-		assert.NotContains(t, problems(north.agent.Status()), "removed")
+		assert.Contains(t, problemCodes(north.agent.Status()), "no-leader")
+		assert.NotContains(t, problemCodes(north.agent.Status()), "removed")
 	})
 }
 
 func TestRemovingADatacenterIsRefusedWithARemedy(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		east, west, north := w.site("east", 1), w.site("west", 2), w.site("north", 3)
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
 		federate(t, east, west, north)
 		lead, others := leader(t, east, west, north)
 		time.Sleep(5 * time.Minute)
@@ -137,10 +137,10 @@ func TestRemovingADatacenterIsRefusedWithARemedy(t *testing.T) {
 			force        bool
 			code, remedy string
 		}{
-			"the own one":        {others[0].name(), true, catalog.CodeOwnDatacenter, "meshctl leave"},
-			"a typing mistake":   {others[1].name() + "x", false, catalog.CodeUnknownDatacenter, "did you mean " + others[1].name() + "?"},
-			"one that lives":     {others[1].name(), false, consensus.CodeDatacenterActive, "--force"},
-			"that of the leader": {lead.name(), true, consensus.CodeDatacenterLeads, "transfer-leader"},
+			"its own datacenter":           {others[0].name(), true, catalog.CodeOwnDatacenter, "meshctl leave"},
+			"a misspelt name":              {others[1].name() + "x", false, catalog.CodeUnknownDatacenter, "did you mean " + others[1].name() + "?"},
+			"an active datacenter":         {others[1].name(), false, consensus.CodeDatacenterActive, "--force"},
+			"the datacenter of the leader": {lead.name(), true, consensus.CodeDatacenterLeads, "transfer-leader"},
 		} {
 			var refusal *catalog.Refusal
 			require.ErrorAs(t, others[0].remove(catalog.DatacenterName(c.dc), c.force), &refusal, name)
@@ -152,9 +152,9 @@ func TestRemovingADatacenterIsRefusedWithARemedy(t *testing.T) {
 	})
 }
 
-func TestWithoutAQuorumARemovalNamesTheWayOut(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		east, west := w.site("east", 1), w.site("west", 2)
+func TestRemovalWithoutQuorumNamesTheRecoveryCommand(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west := sim.datacenter("east", 1), sim.datacenter("west", 2)
 		federate(t, east, west)
 		east.crash() // the only voter
 		time.Sleep(10 * time.Minute)
@@ -163,37 +163,37 @@ func TestWithoutAQuorumARemovalNamesTheWayOut(t *testing.T) {
 	})
 }
 
-func TestAfterARecoveryTheLostVotersAreRemovedAndKnowIt(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		east, west := w.site("east", 1), w.site("west", 2)
+func TestVoterThatIsRemovedAfterARecoveryReportsItsRemoval(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west := sim.datacenter("east", 1), sim.datacenter("west", 2)
 		federate(t, east, west)
-		w.isolate("east", true) // the only voter: it goes on to lead, alone
+		sim.setIsolated("east", true) // the only voter stays the leader
 		west.stop()
 		west.recover(t, "west/gw")
 		west.start()
 		leader(t, west)
 		time.Sleep(2 * time.Minute)
 		require.NoError(t, west.remove("east", false))
-		w.isolate("east", false)
-		await(t, "east knows", func() bool { _, found := problem(east, "removed"); return found })
+		sim.setIsolated("east", false)
+		await(t, "east reports that it was removed", func() bool { _, found := problem(east, "removed"); return found })
 		for range 60 {
 			time.Sleep(10 * time.Second)
 			_, found := problem(east, "removed")
-			assert.True(t, found, "it is said all the time")
+			assert.True(t, found, "the problem is reported permanently")
 		}
-		assert.Equal(t, "leader", east.agent.Status().Catalog.Role, "of a catalog that nobody else shares")
+		assert.Equal(t, "leader", east.agent.Status().Catalog.Role, "east is the leader of its own outdated catalog")
 		assert.Len(t, west.agent.Status().Datacenters, 1)
 	})
 }
 
-// recover makes raft decide with the given voters, while the agent is stopped.
-func (s *site) recover(t *testing.T, voters ...catalog.GatewayID) {
+// recover replaces the voters of the stopped gateway's catalog.
+func (g *gateway) recover(t *testing.T, voters ...catalog.GatewayID) {
 	t.Helper()
-	store, err := identity.Open(s.cfg.DataDir)
+	store, err := identity.Open(g.cfg.DataDir)
 	require.NoError(t, err)
 	defer store.Close()
 	_, err = raftnode.Recover(raftnode.Recovery{
-		Dir: store.RaftDir(), ID: catalog.NewGatewayID(s.cfg.Datacenter, s.cfg.Gateway), Voters: voters, Now: time.Now(),
+		Dir: store.RaftDir(), ID: catalog.NewGatewayID(g.cfg.Datacenter, g.cfg.Gateway), Voters: voters, Now: time.Now(),
 	})
 	require.NoError(t, err)
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/meshway/meshway/agent/membership"
 )
 
-// secret is what the gateways of one datacenter have in common, and the cluster
-// that says which hosts are gateways.
+// secret holds the shared state of the gateways of a datacenter and the list of
+// hosts that are labelled as gateways.
 type secret struct {
-	mu      sync.Mutex // guards all following fields
-	version int
-	content identity.SharedState
-	hosts   []string
-	away    bool // the API server does not answer
-	changed chan struct{}
+	mu          sync.Mutex // guards all following fields
+	version     int
+	content     identity.SharedState
+	hosts       []string
+	unavailable bool // the API server does not answer
+	changed     chan struct{}
 }
 
 var _ membership.Siblings = (*secret)(nil)
@@ -28,7 +28,8 @@ func newSecret(hosts ...string) *secret {
 	return &secret{hosts: hosts, changed: make(chan struct{})}
 }
 
-// Current implements membership.Siblings. What was read before stays known.
+// Current implements membership.Siblings. It works while the API server is
+// unavailable, as from a cache.
 func (s *secret) Current() (identity.SharedState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +49,7 @@ func (s *secret) Changed() <-chan struct{} {
 func (s *secret) Save(_ context.Context, c identity.SharedState) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away {
+	if s.unavailable {
 		return errors.New("connection refused")
 	}
 	if c.Version != strconv.Itoa(s.version) {
@@ -56,7 +57,7 @@ func (s *secret) Save(_ context.Context, c identity.SharedState) error {
 	}
 	s.content = c
 	s.version++
-	s.announce()
+	s.notifyChange()
 	return nil
 }
 
@@ -64,54 +65,54 @@ func (s *secret) Save(_ context.Context, c identity.SharedState) error {
 func (s *secret) Gateways() ([]string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.hosts), true // a watch that is cut keeps what it heard
+	return slices.Clone(s.hosts), true // from a cache, even while the API server is unavailable
 }
 
 // ReadGateways implements membership.Siblings.
 func (s *secret) ReadGateways(context.Context) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away {
+	if s.unavailable {
 		return nil, errors.New("connection refused")
 	}
 	return slices.Clone(s.hosts), nil
 }
 
-// label says which hosts are gateways from now on.
-func (s *secret) label(hosts ...string) {
+// setGateways replaces the list of hosts that are labelled as gateways.
+func (s *secret) setGateways(hosts ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hosts = hosts
-	s.announce()
+	s.notifyChange()
 }
 
-func (s *secret) setAway(away bool) {
+func (s *secret) setUnavailable(unavailable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away = away
-	s.announce()
+	s.unavailable = unavailable
+	s.notifyChange()
 }
 
-// announce tells of a change; s.mu is held.
-func (s *secret) announce() {
+// notifyChange wakes those that wait for a change. The caller holds s.mu.
+func (s *secret) notifyChange() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// writes counts what was saved.
+// writes returns the number of successful calls of Save.
 func (s *secret) writes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.version
 }
 
-// gateway starts a gateway on a host of its own, of the datacenter whose
-// prefixes are made of number; host is its address too.
-func (w *world) gateway(dc string, number byte, name string, host byte, shared *secret) *site {
-	cfg := siteConfig(w.t, dc, number)
+// gateway starts a gateway of a datacenter whose prefixes contain number. Its
+// underlay address contains host.
+func (sim *simulation) gateway(dc string, number byte, name string, host byte, shared *secret) *gateway {
+	cfg := configOf(sim.t, dc, number)
 	cfg.Gateway = name
-	s := newSite(w, dc+"-"+name, cfg, underlayOf(host))
-	s.siblings = shared
-	w.add(s)
-	return s
+	g := newGateway(sim, dc+"-"+name, cfg, underlayOf(host))
+	g.siblings = shared
+	sim.add(g)
+	return g
 }

@@ -1,0 +1,51 @@
+package sim
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/meshway/meshway/agent/liveness"
+)
+
+// overlay is the overlay network of a gateway. It delivers a packet if a tunnel
+// connects the gateway with the destination, and updates the tunnels of both as
+// WireGuard does for an authenticated packet.
+type overlay struct {
+	sim     *simulation
+	gateway *gateway
+}
+
+// Listen implements liveness.Network.
+func (o overlay) Listen(ctx context.Context, local netip.AddrPort, device string) (liveness.PacketConn, error) {
+	o.gateway.host.SetOverlay(local.Addr())
+	conn, err := o.sim.overlayNet.Listen(ctx, local, device)
+	return overlayConn{conn, o}, err
+}
+
+// ListenEcho implements liveness.Network.
+func (o overlay) ListenEcho(ctx context.Context, local netip.Addr, device string) (liveness.PacketConn, error) {
+	conn, err := o.sim.overlayNet.ListenEcho(ctx, local, device)
+	return overlayConn{conn, o}, err
+}
+
+// overlayConn is a connection on the overlay.
+type overlayConn struct {
+	liveness.PacketConn
+	overlay
+}
+
+// WriteTo implements liveness.PacketConn.
+func (c overlayConn) WriteTo(b []byte, to netip.AddrPort) error {
+	for name, peer := range c.sim.allGateways() {
+		if peer.overlayAddress() != to.Addr() {
+			continue
+		}
+		if !c.sim.connected(c.gateway.name(), name) {
+			return nil // the packet is lost
+		}
+		peer.tunnels.Handshake(lane0, c.gateway.key, c.gateway.endpoint(), time.Now(), uint64(len(b)))
+		c.gateway.tunnels.Handshake(lane0, peer.key, peer.endpoint(), time.Now(), 0)
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
