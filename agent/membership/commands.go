@@ -23,10 +23,14 @@ func (a *Agent) Init(ctx context.Context, options InitOptions) (catalog.Federati
 		return catalog.Federation{}, err
 	}
 	defer a.endCommand()
-	if err := a.runner.await(ctx, a.hasLeader); err != nil {
+	var federation catalog.Federation
+	err = a.runner.await(ctx, func(r *running) bool {
+		federation, _ = r.member.View().Federation()
+		return a.hasLeader(r)
+	})
+	if err != nil {
 		return catalog.Federation{}, fmt.Errorf("wait for the new catalog: %w", err)
 	}
-	federation, _ := a.runner.current().member.View().Federation()
 	return federation, nil
 }
 
