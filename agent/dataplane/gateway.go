@@ -45,6 +45,7 @@ type GatewayConfig struct {
 // applies, so that two applies never overlap.
 type Gateway struct {
 	cfg           GatewayConfig
+	publicKey     tunnel.PublicKey // of cfg.Key; to derive it at each pass costs more than the plan
 	resolver      *resolver
 	routes        routes.Applier
 	wake          notify.Signal
@@ -68,10 +69,11 @@ type pass struct {
 func NewGateway(cfg GatewayConfig) *Gateway {
 	wake := notify.NewSignal()
 	return &Gateway{
-		cfg:      cfg,
-		resolver: newResolver(cfg.Host, cfg.Log, wake),
-		routes:   routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log},
-		wake:     wake,
+		cfg:       cfg,
+		publicKey: cfg.Key.Public(),
+		resolver:  newResolver(cfg.Host, cfg.Log, wake),
+		routes:    routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log},
+		wake:      wake,
 	}
 }
 
@@ -145,7 +147,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, site plan.Site, before pa
 		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
 		Drain:     drain,
 		Site:      site,
-		PublicKey: g.cfg.Key.Public(),
+		PublicKey: g.publicKey,
 		Version:   build.Current().Version,
 		Now:       p.at,
 	}

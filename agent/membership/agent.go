@@ -43,6 +43,7 @@ type Config struct {
 type Agent struct {
 	cfg         Config
 	startedAt   time.Time
+	publicKey   tunnel.PublicKey
 	admission   *admission
 	runner      *runner
 	shared      *sharedState
@@ -64,6 +65,7 @@ func New(cfg Config) *Agent {
 	a := &Agent{
 		cfg:       cfg,
 		startedAt: time.Now(),
+		publicKey: cfg.Key.Public(),
 		admission: &admission{file: cfg.File, store: cfg.Identity, sockets: cfg.Sockets, log: cfg.Log},
 		drain:     dataplane.NewDrain(cfg.DrainStore),
 		reconcile: notify.NewSignal(),

@@ -22,7 +22,7 @@ func (a *Agent) Status() status.Snapshot {
 		StartedAt: a.startedAt,
 		Version:   build.Current().Version,
 		State:     a.runner.currentState(),
-		PublicKey: a.cfg.Key.Public(),
+		PublicKey: a.publicKey,
 		Inputs:    plan.Inputs{Self: selfOf(a.cfg.File), Config: a.cfg.File, Now: now},
 	}
 	if r := a.runner.current(); r != nil {
