@@ -53,7 +53,7 @@ type client struct {
 	name    string
 	cluster *cluster.Cluster
 	exec    func(ctx context.Context, script string) (string, error)
-	sources []netip.Prefix // what it may be seen as
+	sources []netip.Prefix // possible source addresses of its requests
 	// usesDNS reports whether the client resolves names with the cluster's DNS.
 	usesDNS bool
 }
