@@ -29,8 +29,9 @@ type faultyAPI struct {
 
 const faultyDelay = 2 * time.Second
 
-// apiServerRemedy is part of the remedy that meshctl status prints.
-const apiServerRemedy = "check that the API server answers"
+// apiServerRemedy is the remedy that meshctl status prints when services wait for
+// the API server.
+const apiServerRemedy = "check that the API server answers; no restart is needed"
 
 func (f *faultyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.requests.Add(1)
