@@ -42,7 +42,7 @@ func TestMistakesAreReportedAndDoNotAffectOtherServices(t *testing.T) {
 	})
 	t.Run("prefixes that overlap", func(t *testing.T) {
 		tb.upgrade(t, west, "--set", "discovery.podCIDRs={10.11.0.0/17}")
-		tb.requireRefused(t, `10.11.0.0/17 overlaps 10.11.0.0/`, `datacenter "east"`, "change the prefixes")
+		tb.requireRefused(t, `10.11.0.0/17 overlaps prefix 10.11.0.0/`, `datacenter "east"`, "change the prefixes")
 	})
 	tb.upgrade(t, west)
 	tb.exec(t, tb.meshctl, "join", "--context", west.Name(), "--via", east.Name())
