@@ -80,7 +80,7 @@ func TestUnknownSharedStateIsAProblemAfterTheGrace(t *testing.T) {
 			time.Sleep(problemGrace - 1)
 			reconcile()
 			assert.Empty(t, w.codes(), name)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			reconcile()
 			assert.Equal(t, []string{"siblings-unknown"}, w.codes(), name)
 			w.siblings.err = nil
@@ -97,7 +97,7 @@ func TestUnwrittenSharedStateIsAProblemAfterTheGrace(t *testing.T) {
 		time.Sleep(problemGrace - 1)
 		w.inside(t, nil)
 		assert.Empty(t, w.codes())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		w.inside(t, nil)
 		assert.Equal(t, []string{"siblings-unknown"}, w.codes())
 		w.inside(t, func(s *situation) {
