@@ -45,8 +45,13 @@ func run(ctx context.Context, args []string, stdout *os.File) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	once := flags.Bool("once", false, "end after the tour")
 	bin := flags.String("bin", "bin", "`directory` of meshd and meshctl")
-	if err := flags.Parse(args); err != nil {
+	flags.SetOutput(io.Discard) // main prints the error
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(stdout)
+		flags.Usage()
 		return err
+	} else if err != nil {
+		return fmt.Errorf("%w; see demo -h", err)
 	}
 	parent := os.Getppid()
 	binaries, err := prepare(*bin)
