@@ -36,6 +36,7 @@ func TestMistakesAreReportedAndDoNotAffectOtherServices(t *testing.T) {
 	tb.exec(t, tb.meshctl, "init", "--context", east.Name())
 	require.NoError(t, tb.AwaitAgent(within(t, timeout), west))
 
+	t.Run("a namespace that refuses pods with the network of the host", func(t *testing.T) { tb.testPodSecurity(t, west) })
 	t.Run("an invalid CIDR", func(t *testing.T) { tb.testInvalidCIDR(t, west) })
 	t.Run("a name that is in use", func(t *testing.T) {
 		tb.requireRefused(t, `a datacenter "east" joined`, "choose another name")
@@ -71,6 +72,30 @@ func TestMistakesAreReportedAndDoNotAffectOtherServices(t *testing.T) {
 		})
 	}
 }
+
+// testPodSecurity installs nothing: Helm renders the chart with access to the
+// cluster only.
+func (tb *testbed) testPodSecurity(t *testing.T, c *cluster.Cluster) {
+	arguments, err := install.ChartArguments(within(t, timeout), c)
+	require.NoError(t, err)
+	dryRun := slices.Concat([]string{"helm", "install"}, arguments, []string{"--namespace", "enforced", "--skip-crds", "--dry-run=server"})
+	for _, level := range []string{"baseline", "restricted"} {
+		require.NoError(t, c.Apply(within(t, timeout), fmt.Sprintf(enforcedNamespaceManifest, level)))
+		message := tb.requireFailure(t, dryRun...)
+		assert.Contains(t, message, "namespace enforced enforces the pod security level "+level)
+		assert.Contains(t, message, "kubectl label namespace enforced --overwrite pod-security.kubernetes.io/enforce=privileged")
+	}
+	tb.exec(t, "kubectl", "--context", c.Name(), "label", "namespace", "enforced", "--overwrite", "pod-security.kubernetes.io/enforce=privileged")
+	assert.NotContains(t, tb.requireFailure(t, dryRun...), "pod security", "only the names of the other release conflict")
+}
+
+const enforcedNamespaceManifest = `
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: enforced
+  labels: {pod-security.kubernetes.io/enforce: %s}
+`
 
 // requireFailure runs a command that must fail and returns its error.
 func (tb *testbed) requireFailure(t *testing.T, argv ...string) string {

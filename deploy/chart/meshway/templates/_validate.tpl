@@ -13,12 +13,27 @@
 {{- range .Values.discovery.serviceCIDRs }}
 {{- include "meshway.validateCIDR" (list "discovery.serviceCIDRs" .) }}
 {{- end }}
+{{- include "meshway.validateNamespace" . }}
 {{- $monitored := or .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 {{- fail "podMonitor.enabled and serviceMonitor.enabled: both would scrape all metrics twice; enable only one of them" }}
 {{- end }}
 {{- if and $monitored (or (hasPrefix "127." .Values.metrics.address) (eq "::1" .Values.metrics.address)) }}
 {{- fail (printf "metrics.address %s: Prometheus cannot reach it from another host; leave it empty, or disable podMonitor and serviceMonitor" .Values.metrics.address) }}
+{{- end }}
+{{- end }}
+
+{{/* The level that Pod Security Admission enforces in the namespace; empty without access to a cluster. */}}
+{{- define "meshway.podSecurityLevel" -}}
+{{- $namespace := lookup "v1" "Namespace" "" .Release.Namespace | default dict }}
+{{- dig "metadata" "labels" "pod-security.kubernetes.io/enforce" "" $namespace }}
+{{- end }}
+
+{{/* The pods need the network of the host, which only the level privileged permits. */}}
+{{- define "meshway.validateNamespace" -}}
+{{- $level := include "meshway.podSecurityLevel" . }}
+{{- if not (has $level (list "" "privileged")) }}
+{{- fail (printf "namespace %s enforces the pod security level %s, which refuses pods that use the network of the host; run kubectl label namespace %s --overwrite pod-security.kubernetes.io/enforce=privileged, or choose another namespace" .Release.Namespace $level .Release.Namespace) }}
 {{- end }}
 {{- end }}
 
