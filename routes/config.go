@@ -64,10 +64,20 @@ type Group struct {
 	Members []uint32 // nexthop ids, sorted; never empty
 }
 
-// Route routes a prefix to a nexthop or a group.
+// RouteKind is what a route does with a packet.
+type RouteKind int
+
+// The kinds of routes.
+const (
+	ToNexthop RouteKind = iota // sends it to the nexthop
+	Throw                      // ends the lookup in the table, so that the rules after Meshway's decide
+)
+
+// Route routes a prefix to a nexthop or a group, or excludes it from the table.
 type Route struct {
 	Prefix  netip.Prefix
-	Nexthop uint32     // id of a Nexthop or Group
+	Kind    RouteKind
+	Nexthop uint32     // id of a Nexthop or Group; 0 if Kind is Throw
 	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
 	ToNode  bool       // the route is in NodesTable
 }

@@ -60,7 +60,11 @@ func (r Rule) Table(table int) int {
 // Text returns the route as arguments of "ip route add", given the configured table.
 func (r Route) Text(table int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s nhid %#x", r.Prefix, r.Nexthop)
+	if r.Kind == Throw {
+		fmt.Fprintf(&b, "throw %s", r.Prefix)
+	} else {
+		fmt.Fprintf(&b, "%s nhid %#x", r.Prefix, r.Nexthop)
+	}
 	if r.Source.IsValid() {
 		fmt.Fprintf(&b, " src %s", r.Source)
 	}

@@ -99,8 +99,12 @@ func appendRouteHeader(b []byte, p netip.Prefix, scope, typ byte, flags uint32) 
 	return native.AppendUint32(b, flags)
 }
 
-// appendRoute appends a route to a nexthop object.
+// appendRoute appends a route to a nexthop object, or one that ends the lookup.
 func appendRoute(b []byte, r routes.Route, table int) []byte {
+	if r.Kind == routes.Throw {
+		b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, unix.RTN_THROW, 0)
+		return appendRouteKey(b, r.Prefix, table)
+	}
 	b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0)
 	b = appendRouteKey(b, r.Prefix, table)
 	b = appendAttr32(b, rtaNexthopID, r.Nexthop)

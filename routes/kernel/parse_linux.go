@@ -150,6 +150,9 @@ func parseRoute(b []byte) (route, error) {
 	r.Nexthop = a.u32(rtaNexthopID)
 	r.Source = a.addr(unix.RTA_PREFSRC)
 	r.via = a.router()
+	if r.kind == unix.RTN_THROW {
+		r.Kind = routes.Throw
+	}
 	if !r.Prefix.IsValid() {
 		return route{}, fmt.Errorf("route to %s/%d: %w", dst, header[1], errTruncated)
 	}

@@ -140,7 +140,7 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 		if rule.Family != routes.FamilyOf(addr) || rule.In != "" { // the packet is from this host
 			continue
 		}
-		if found, ok := k.longest(rule.table, addr); ok {
+		if found, ok := k.longest(rule.table, addr); ok && found.Kind != routes.Throw {
 			return k.resolve(rule.table, found), nil
 		}
 	}

@@ -3,6 +3,7 @@ package routestest
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -248,6 +249,42 @@ func routeMoves(t *testing.T, w World) {
 	assert.Equal(t, want.Routes[:1], change.Routes.Replace)
 	assert.Equal(t, 1, change.Len())
 	apply(t, w, want)
+}
+
+// throwRouteEndsLookup excludes a part of a prefix, and then all of it. In the
+// table of the later rule, the range is reached over another device.
+func throwRouteEndsLookup(t *testing.T, w World) {
+	const other = 300
+	for _, c := range []struct {
+		prefix, part, inside, outside string
+		family                        routes.Family
+	}{
+		{"10.3.0.0/16", "10.3.7.0/24", "10.3.7.1", "10.3.8.1", routes.IPv4},
+		{"fd00:2::/48", "fd00:2:0:7::/64", "fd00:2:0:7::1", "fd00:2:0:8::1", routes.IPv6},
+	} {
+		w.AddRoute(other, netip.MustParsePrefix(c.prefix), "mesh0", boot)
+		w.AddRule(other, routes.Rule{Family: c.family, Priority: routes.DefaultRulePriority + 1, Mark: 0x40})
+		want := Sample()
+		i := slices.IndexFunc(want.Routes, func(r routes.Route) bool { return r.Prefix.String() == c.prefix })
+		want.Routes = slices.Insert(want.Routes, i+1, routes.Route{Prefix: netip.MustParsePrefix(c.part), Kind: routes.Throw})
+		apply(t, w, want)
+		requireTable(t, w, c.inside, other)
+		requireTable(t, w, c.outside, table)
+
+		want = Sample()
+		want.Routes[i] = routes.Route{Prefix: want.Routes[i].Prefix, Kind: routes.Throw}
+		apply(t, w, want)
+		requireTable(t, w, c.outside, other)
+		apply(t, w, Sample())
+		requireTable(t, w, c.inside, table)
+	}
+}
+
+func requireTable(t *testing.T, w World, address string, want int) {
+	t.Helper()
+	found, err := w.Lookup(t.Context(), netip.MustParseAddr(address))
+	require.NoError(t, err)
+	assert.Equal(t, want, found.Table, "the table of the route to %s", address)
 }
 
 // observeAll observes the state as an Applier does, including the sysctls.

@@ -169,6 +169,9 @@ func (w *transaction) putRoute(r routes.Route) error {
 	switch {
 	case r.Prefix != r.Prefix.Masked():
 		return fmt.Errorf("%w: prefix has host bits", ErrInvalid)
+	case r.Kind == routes.Throw && r.Nexthop != 0:
+		return fmt.Errorf("%w: a throw route has no nexthop", ErrInvalid)
+	case r.Kind == routes.Throw:
 	case !ok:
 		return fmt.Errorf("%w: nexthop %#x does not exist", ErrInvalid, r.Nexthop)
 	case hop.Family == routes.IPv4 && !r.Prefix.Addr().Is4():
