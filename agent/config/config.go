@@ -26,6 +26,9 @@ type Config struct {
 	Log        Log
 }
 
+// GatewayID returns the id of this gateway.
+func (c Config) GatewayID() catalog.GatewayID { return catalog.NewGatewayID(c.Datacenter, c.Gateway) }
+
 // Kubernetes configures an agent on a node of a cluster, which discovers the
 // prefixes and gateways of the cluster.
 type Kubernetes struct {

@@ -18,7 +18,7 @@ func (n *Node) Status() status.Snapshot {
 		Version:   build.Current().Version,
 		State:     status.Node,
 		PublicKey: n.cfg.Key.Public(),
-		Inputs:    plan.Inputs{Self: n.self(), Config: n.cfg.File},
+		Inputs:    plan.Inputs{Self: n.cfg.File.GatewayID(), Config: n.cfg.File},
 	}
 	if at := n.lastFullApply.Load(); at != 0 {
 		s.LastApply = time.Unix(0, at)
@@ -39,17 +39,13 @@ func (n *Node) Status() status.Snapshot {
 // destination the report includes the route that a packet of this host takes
 // to it.
 func (n *Node) Routes(ctx context.Context, destination netip.Addr) (status.RoutesReport, error) {
-	s := status.RouteSources{Node: true, Inputs: plan.Inputs{Self: n.self(), Config: n.cfg.File}}
+	s := status.RouteSources{Node: true, Inputs: plan.Inputs{Self: n.cfg.File.GatewayID(), Config: n.cfg.File}}
 	if p := n.last.Load(); p != nil {
 		s.Desired.Routes = p.desired.Routes
 		s.Inputs.Catalog.Federation.Overlay = p.inputs.Inventory.Overlay
 		s.Inputs.Catalog.Datacenters, s.Inputs.Catalog.Gateways = p.datacenters(), p.gateways()
 	}
 	return ExplainRoutes(ctx, n.cfg.Kernel.Routes, s, destination)
-}
-
-func (n *Node) self() catalog.GatewayID {
-	return catalog.NewGatewayID(n.cfg.File.Datacenter, n.cfg.File.Gateway)
 }
 
 // datacenters returns the members of the inventory as catalog records.

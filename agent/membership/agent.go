@@ -114,7 +114,7 @@ func (a *Agent) open() (*running, error) {
 		member:     member,
 		registrar:  reg,
 		gateway: dataplane.NewGateway(dataplane.GatewayConfig{
-			Self:      selfOf(a.cfg.File),
+			Self:      a.cfg.File.GatewayID(),
 			File:      a.cfg.File,
 			Key:       a.cfg.Key,
 			Kernel:    a.cfg.Kernel,

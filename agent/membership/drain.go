@@ -48,7 +48,7 @@ func (a *Agent) Drain(ctx context.Context, request DrainRequest, progress Progre
 func (a *Agent) beginDrain(ctx context.Context, r *running, request DrainRequest) error {
 	check := !a.drain.On(time.Now()) && !request.Force
 	view := r.member.View()
-	former, ok := view.Gateway(selfOf(a.cfg.File))
+	former, ok := view.Gateway(a.cfg.File.GatewayID())
 	if !ok {
 		former = catalog.Gateway{Datacenter: a.cfg.File.Datacenter, Name: a.cfg.File.Gateway}
 	}

@@ -15,6 +15,10 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
+// errFormerName means that the CA in the shared state was created when the
+// datacenter had another name.
+var errFormerName = errors.New("the datacenter had another name")
+
 // authority returns the CA of this datacenter as PEM; the first call creates it.
 func (a *admission) authority() (certificate []byte, key identity.CAKey, err error) {
 	ca, err := a.store.CA(a.file.Datacenter, time.Now())
@@ -78,7 +82,7 @@ func (a *admission) sendEnrol(ctx context.Context, shared identity.SharedState, 
 func (a *admission) contacts(m identity.DatacenterMembership) ([]control.Contact, error) {
 	var contacts []control.Contact
 	for _, c := range m.Contacts {
-		if c.Gateway == selfOf(a.file) {
+		if c.Gateway == a.file.GatewayID() {
 			continue
 		}
 		contact := control.Contact{Gateway: c.Gateway, Addresses: c.Controls}

@@ -1,20 +1,11 @@
 package membership
 
 import (
-	"errors"
 	"fmt"
 
-	"connectrpc.com/connect"
-
 	"github.com/meshway/meshway/agent/identity"
-	"github.com/meshway/meshway/agent/rpc"
-	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 )
-
-// errFormerName means that the CA in the shared state was created when the
-// datacenter had another name.
-var errFormerName = errors.New("the datacenter had another name")
 
 // Codes of the refusals of a command that the state of this gateway does not
 // allow. They are stable.
@@ -25,16 +16,6 @@ const (
 	codeLocked             = "being-founded"
 	codeBusy               = "busy"
 )
-
-// Sentinels returns the errors that keep their meaning between gateways, and
-// between the agent and meshctl.
-func Sentinels() rpc.Sentinels {
-	return rpc.Sentinels{
-		{Name: "no-leader", Err: consensus.ErrNoLeader, Code: connect.CodeUnavailable},
-		{Name: "not-leader", Err: consensus.ErrNotLeader, Code: connect.CodeUnavailable},
-		{Name: "rejected", Err: consensus.ErrRejected, Code: connect.CodeFailedPrecondition},
-	}
-}
 
 func notMember() error {
 	return &catalog.Refusal{

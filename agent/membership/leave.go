@@ -93,7 +93,7 @@ func (a *Agent) Demote(ctx context.Context) error {
 	if r == nil {
 		return nil
 	}
-	results, err := r.member.Propose(ctx, catalog.NewRemoveGateway(selfOf(a.cfg.File)))
+	results, err := r.member.Propose(ctx, catalog.NewRemoveGateway(a.cfg.File.GatewayID()))
 	if err != nil {
 		return fmt.Errorf("remove this gateway from the catalog: %w", err)
 	}

@@ -56,7 +56,7 @@ func openMember(cfg memberConfig) (*Member, error) {
 		Log:       cfg.log,
 	})
 	node, err := raftnode.Open(raftnode.Config{
-		ID:                selfOf(cfg.file),
+		ID:                cfg.file.GatewayID(),
 		Federation:        cfg.federationID,
 		Dir:               cfg.dir,
 		Timers:            initialTimers(cfg.file.Raft),

@@ -2,24 +2,9 @@ package membership
 
 import (
 	"context"
-	"net/netip"
 
-	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/identity"
-	"github.com/meshway/meshway/consensus/catalog"
 )
-
-// InitOptions are the properties of a new federation.
-type InitOptions struct {
-	Name    string
-	Overlay netip.Prefix // zero: a random ULA /48 (RFC 4193)
-}
-
-// JoinRequest is what a datacenter brings into a federation.
-type JoinRequest struct {
-	Prefixes []catalog.Prefix
-	Gateway  catalog.Gateway // name, public key, endpoints, controls, version
-}
 
 // Siblings keeps the shared state of the gateways of this datacenter, and lists
 // the hosts that are to be gateways.
@@ -38,12 +23,4 @@ type Siblings interface {
 	Gateways() ([]string, bool)
 	// ReadGateways reads them now.
 	ReadGateways(ctx context.Context) ([]string, error)
-}
-
-// Progress receives each completed step of a long command: its stable name and
-// a message for the user.
-type Progress func(step, message string)
-
-func selfOf(file config.Config) catalog.GatewayID {
-	return catalog.NewGatewayID(file.Datacenter, file.Gateway)
 }

@@ -124,7 +124,7 @@ func (r *reconciler) gather(m *running) situation {
 		cutOff:       m.cutOff(),
 	}
 	_, in.datacenterListed = view.Datacenter(file.Datacenter)
-	_, in.listed = view.Gateway(selfOf(file))
+	_, in.listed = view.Gateway(file.GatewayID())
 	if s.siblings {
 		in.hosts, in.hostsKnown = r.cfg.Siblings.Gateways()
 	}

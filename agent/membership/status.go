@@ -23,7 +23,7 @@ func (a *Agent) Status() status.Snapshot {
 		Version:   build.Current().Version,
 		State:     a.runner.currentState(),
 		PublicKey: a.publicKey,
-		Inputs:    plan.Inputs{Self: selfOf(a.cfg.File), Config: a.cfg.File, Now: now},
+		Inputs:    plan.Inputs{Self: a.cfg.File.GatewayID(), Config: a.cfg.File, Now: now},
 	}
 	if r := a.runner.current(); r != nil {
 		r.fill(&s)
@@ -45,7 +45,7 @@ func (a *Agent) Changed() <-chan struct{} { return a.published.Changed() }
 // Reachability returns what this gateway observes of the federation, for the
 // control loops that act for the whole datacenter. It does not block.
 func (a *Agent) Reachability() plan.Reachability {
-	r := plan.Reachability{Self: selfOf(a.cfg.File), State: plan.MembershipChanging}
+	r := plan.Reachability{Self: a.cfg.File.GatewayID(), State: plan.MembershipChanging}
 	switch state := a.runner.currentState(); {
 	case state == status.Member:
 		r.State = plan.IsMember
@@ -119,14 +119,14 @@ func (a *Agent) Peers() (consensus.Status, error) {
 	if r == nil {
 		return consensus.Status{}, notMember()
 	}
-	return judgePeers(r.member.Status(), selfOf(a.cfg.File), r.gateway.Sessions()), nil
+	return judgePeers(r.member.Status(), a.cfg.File.GatewayID(), r.gateway.Sessions()), nil
 }
 
 // Routes explains the routes of the kernel as they are now. With a valid
 // destination the report includes the route that a packet of this host takes
 // to it.
 func (a *Agent) Routes(ctx context.Context, destination netip.Addr) (status.RoutesReport, error) {
-	s := status.RouteSources{Inputs: plan.Inputs{Self: selfOf(a.cfg.File), Config: a.cfg.File}}
+	s := status.RouteSources{Inputs: plan.Inputs{Self: a.cfg.File.GatewayID(), Config: a.cfg.File}}
 	if r := a.runner.current(); r != nil {
 		r.gateway.FillRoutes(&s)
 	}

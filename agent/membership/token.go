@@ -36,7 +36,7 @@ func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterN
 		ID:         token.ID,
 		SecretHash: token.Secret.Hash(),
 		Datacenter: datacenter,
-		CreatedBy:  selfOf(m.file),
+		CreatedBy:  m.file.GatewayID(),
 		CreatedAt:  time.Now(),
 		ExpiresAt:  token.ExpiresAt,
 	}))
@@ -59,7 +59,7 @@ func (m *Member) tokenEndpoints(v *catalog.View) []string {
 	var own, others []string
 	for _, g := range v.Gateways() {
 		switch {
-		case g.ID() == selfOf(m.file):
+		case g.ID() == m.file.GatewayID():
 			own = g.Controls
 		case g.Datacenter == m.file.Datacenter:
 			others = append(others, g.Controls...)

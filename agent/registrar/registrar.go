@@ -315,7 +315,7 @@ func (r *Registrar) services() []catalog.Service {
 // namespace, and an instance name made of the address, so that a registration
 // with another address adds an instance.
 func (r *Registrar) complete(s catalog.Service) catalog.Service {
-	s.Datacenter, s.Owner = r.cfg.File.Datacenter, catalog.NewGatewayID(r.cfg.File.Datacenter, r.cfg.File.Gateway)
+	s.Datacenter, s.Owner = r.cfg.File.Datacenter, r.cfg.File.GatewayID()
 	if s.Namespace == "" {
 		s.Namespace = "default"
 	}

@@ -1,0 +1,23 @@
+package membership
+
+import (
+	"net/netip"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// InitOptions are the properties of a new federation.
+type InitOptions struct {
+	Name    string
+	Overlay netip.Prefix // zero: a random ULA /48 (RFC 4193)
+}
+
+// JoinRequest is what a datacenter brings into a federation.
+type JoinRequest struct {
+	Prefixes []catalog.Prefix
+	Gateway  catalog.Gateway // name, public key, endpoints, controls, version
+}
+
+// Progress receives each completed step of a long command: its stable name and
+// a message for the user.
+type Progress func(step, message string)
