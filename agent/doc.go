@@ -9,6 +9,7 @@
 // What a pass observes is an input of the next pass only. Around that loop:
 //
 //	membership   joins and leaves: situation → decide (pure) → decision
+//	member       the raft node and the control port of a member, and its files
 //	dataplane    the loop of a gateway, and that of a node
 //	registrar    what the catalog should contain about this gateway, minus what it contains
 //	admin        what meshctl sends to the agent

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -42,7 +43,7 @@ func (h Handler) Routes(ctx context.Context, r *connect.Request[controlpb.Routes
 
 // InitFederation creates a federation.
 func (h Handler) InitFederation(ctx context.Context, r *connect.Request[controlpb.InitFederationRequest]) (*connect.Response[controlpb.InitFederationResponse], error) {
-	options := membership.InitOptions{Name: r.Msg.GetName()}
+	options := member.InitOptions{Name: r.Msg.GetName()}
 	if options.Name == "" {
 		options.Name = "meshway"
 	}
@@ -120,7 +121,7 @@ func (h Handler) Undrain(context.Context, *connect.Request[controlpb.UndrainRequ
 }
 
 // sendTo sends steps to the caller. It ignores errors: the caller may be gone.
-func sendTo(stream *connect.ServerStream[controlpb.Progress]) membership.Progress {
+func sendTo(stream *connect.ServerStream[controlpb.Progress]) member.Progress {
 	return func(step, message string) { _ = stream.Send(&controlpb.Progress{Step: step, Message: message}) }
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
 )
@@ -27,8 +28,8 @@ type Services struct {
 func (s Services) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := s.Agent.Changed()
-		if member, err := s.Agent.Member(); err == nil {
-			if err := s.runFor(ctx, member); err != nil {
+		if m, err := s.Agent.Member(); err == nil {
+			if err := s.runFor(ctx, m); err != nil {
 				return err
 			}
 			continue
@@ -42,9 +43,9 @@ func (s Services) Run(ctx context.Context) error {
 }
 
 // runFor runs a controller until ctx or the membership ends.
-func (s Services) runFor(ctx context.Context, member *membership.Member) error {
+func (s Services) runFor(ctx context.Context, m *member.Member) error {
 	cfg := s.Controller
-	cfg.Catalog, cfg.Outage = member, (&outageMonitor{reachability: s.Agent.Reachability}).current
+	cfg.Catalog, cfg.Outage = m, (&outageMonitor{reachability: s.Agent.Reachability}).current
 	services, err := controller.New(cfg)
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func (s Services) runFor(ctx context.Context, member *membership.Member) error {
 	go func() { ended <- services.Run(ctx) }()
 	for {
 		changed := s.Agent.Changed()
-		if current, err := s.Agent.Member(); err != nil || current != member {
+		if current, err := s.Agent.Member(); err != nil || current != m {
 			stop()
 			err := <-ended
 			s.removeImports(ctx)

@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
@@ -44,7 +45,7 @@ type Agent struct {
 	cfg         Config
 	startedAt   time.Time
 	publicKey   tunnel.PublicKey
-	admission   *admission
+	admission   *member.Admission
 	runner      *runner
 	shared      *sharedState
 	drain       *dataplane.Drain
@@ -66,7 +67,7 @@ func New(cfg Config) *Agent {
 		cfg:       cfg,
 		startedAt: time.Now(),
 		publicKey: cfg.Key.Public(),
-		admission: &admission{file: cfg.File, store: cfg.Identity, sockets: cfg.Sockets, log: cfg.Log},
+		admission: &member.Admission{File: cfg.File, Store: cfg.Identity, Sockets: cfg.Sockets, Log: cfg.Log},
 		drain:     dataplane.NewDrain(cfg.DrainStore),
 		reconcile: notify.NewSignal(),
 	}
@@ -97,28 +98,28 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // open returns what runs while this gateway is a member; nil: it is not.
 func (a *Agent) open() (*running, error) {
-	membership, ok, err := a.admission.current()
+	membership, ok, err := a.admission.Current()
 	if err != nil || !ok {
 		return nil, err
 	}
-	member, err := a.admission.open()
+	m, err := a.admission.Open()
 	if err != nil {
 		return nil, err
 	}
-	reg, err := registrar.Open(registrar.Config{File: a.cfg.File, Catalog: member, Store: a.cfg.Services, Log: a.cfg.Log})
+	reg, err := registrar.Open(registrar.Config{File: a.cfg.File, Catalog: m, Store: a.cfg.Services, Log: a.cfg.Log})
 	if err != nil {
 		return nil, err
 	}
 	return &running{
 		membership: membership,
-		member:     member,
+		member:     m,
 		registrar:  reg,
 		gateway: dataplane.NewGateway(dataplane.GatewayConfig{
 			Self:      a.cfg.File.GatewayID(),
 			File:      a.cfg.File,
 			Key:       a.cfg.Key,
 			Kernel:    a.cfg.Kernel,
-			Catalog:   member,
+			Catalog:   m,
 			Registrar: reg,
 			Liveness:  a.cfg.NewLiveness(),
 			Host:      a.cfg.Host,
@@ -132,7 +133,7 @@ func (a *Agent) open() (*running, error) {
 
 // Member returns this gateway's part of the catalog, or a refusal with the
 // remedy if it is in no federation.
-func (a *Agent) Member() (*Member, error) {
+func (a *Agent) Member() (*member.Member, error) {
 	r := a.runner.current()
 	if r == nil {
 		return nil, notMember()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -17,8 +18,8 @@ import (
 const usableTimeout = time.Minute
 
 // Init creates a federation that consists of this datacenter.
-func (a *Agent) Init(ctx context.Context, options InitOptions) (catalog.Federation, error) {
-	err := a.becomeMember(ctx, func(request JoinRequest) error { return a.admission.init(ctx, options, request) })
+func (a *Agent) Init(ctx context.Context, options member.InitOptions) (catalog.Federation, error) {
+	err := a.becomeMember(ctx, func(request member.JoinRequest) error { return a.admission.Init(ctx, options, request) })
 	if err != nil {
 		return catalog.Federation{}, err
 	}
@@ -36,8 +37,8 @@ func (a *Agent) Init(ctx context.Context, options InitOptions) (catalog.Federati
 
 // Join requests that the federation of the token admits this datacenter, and
 // returns when traffic can flow.
-func (a *Agent) Join(ctx context.Context, token string, progress Progress) error {
-	err := a.becomeMember(ctx, func(request JoinRequest) error { return a.admission.join(ctx, token, request, progress) })
+func (a *Agent) Join(ctx context.Context, token string, progress member.Progress) error {
+	err := a.becomeMember(ctx, func(request member.JoinRequest) error { return a.admission.Join(ctx, token, request, progress) })
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (a *Agent) Join(ctx context.Context, token string, progress Progress) error
 // becomeMember runs admit, which makes this datacenter a member, while no other
 // command runs on any gateway of the datacenter. If it returns no error, the
 // caller calls endCommand.
-func (a *Agent) becomeMember(ctx context.Context, admit func(JoinRequest) error) error {
+func (a *Agent) becomeMember(ctx context.Context, admit func(member.JoinRequest) error) error {
 	if err := a.beginCommand(); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (a *Agent) endCommand() {
 }
 
 // awaitUsable waits until traffic of a new member can flow.
-func (a *Agent) awaitUsable(ctx context.Context, progress Progress) error {
+func (a *Agent) awaitUsable(ctx context.Context, progress member.Progress) error {
 	ctx, cancel := context.WithTimeout(ctx, usableTimeout)
 	defer cancel()
 	if err := a.runner.await(ctx, func(r *running) bool { return r.gateway.Connected() }); err != nil {
@@ -116,20 +117,20 @@ func (a *Agent) awaitUsable(ctx context.Context, progress Progress) error {
 }
 
 func (a *Agent) hasLeader(r *running) bool {
-	_, member := r.member.View().Datacenter(a.cfg.File.Datacenter)
-	return member && r.member.Status().Leader != ""
+	_, listed := r.member.View().Datacenter(a.cfg.File.Datacenter)
+	return listed && r.member.Status().Leader != ""
 }
 
 // joinRequest returns what this datacenter brings into a federation, after it
 // has proved that this host can carry tunnels.
-func (a *Agent) joinRequest(ctx context.Context) (JoinRequest, error) {
+func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 	host, err := a.cfg.Host.Observe(ctx)
 	if err != nil {
-		return JoinRequest{}, err
+		return member.JoinRequest{}, err
 	}
 	file, site := a.cfg.File, a.cfg.Site.Current()
 	if !site.Known {
-		return JoinRequest{}, siteUnknown()
+		return member.JoinRequest{}, siteUnknown()
 	}
 	gateway := catalog.Gateway{
 		Datacenter: file.Datacenter,
@@ -139,12 +140,12 @@ func (a *Agent) joinRequest(ctx context.Context) (JoinRequest, error) {
 	}
 	gateway.Endpoints, gateway.Controls = plan.Advertisement(file, site, host)
 	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {
-		return JoinRequest{}, &catalog.Refusal{
+		return member.JoinRequest{}, &catalog.Refusal{
 			Code:    "no-underlay-address",
 			Field:   "wireguard.advertise",
 			Message: "this host has no address at which other gateways could reach it: all its addresses are in the datacenter's own pod and service prefixes",
 			Remedy:  "set wireguard.advertise and control.advertise in the configuration",
 		}
 	}
-	return JoinRequest{Prefixes: site.Prefixes, Gateway: gateway}, dataplane.Preflight(ctx, a.cfg.Kernel, file, a.cfg.Key)
+	return member.JoinRequest{Prefixes: site.Prefixes, Gateway: gateway}, dataplane.Preflight(ctx, a.cfg.Kernel, file, a.cfg.Key)
 }

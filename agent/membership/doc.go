@@ -1,7 +1,6 @@
 // Package membership keeps one gateway in its federation: it initializes,
-// joins, enrols, drains, leaves and removes, runs the replicated catalog and
-// the control port while the gateway is a member, and starts the data plane
-// and the registrar with them.
+// joins, enrols, drains, leaves and removes, runs a member.Member while the
+// gateway is one, and starts the data plane and the registrar with it.
 //
 // decide.go decides whether this host joins, enrols or cleans up, and is pure; the
 // reconciler gathers its input and executes its decision. Commands of an operator

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -27,7 +28,7 @@ type DrainRequest struct {
 // other datacenters and that of the nodes of its own. It returns when no more
 // traffic arrives, or after a bound. Traffic that still arrives is forwarded. A
 // drain outlives the agent; Undrain ends it.
-func (a *Agent) Drain(ctx context.Context, request DrainRequest, progress Progress) error {
+func (a *Agent) Drain(ctx context.Context, request DrainRequest, progress member.Progress) error {
 	r := a.runner.current()
 	if r == nil {
 		return notMember()
@@ -72,7 +73,7 @@ func (a *Agent) beginDrain(ctx context.Context, r *running, request DrainRequest
 	return nil
 }
 
-func (a *Agent) awaitDrain(ctx context.Context, bound time.Duration, progress Progress) error {
+func (a *Agent) awaitDrain(ctx context.Context, bound time.Duration, progress member.Progress) error {
 	step, err := a.drain.Await(ctx, bound)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func mayDrain(all []catalog.Gateway, own catalog.Gateway) error {
 // left in use. former is the record before this drain: an equal or older one
 // belongs to an earlier drain. Without a leader nothing is recorded; then the
 // drains that are recorded count as earlier.
-func awaitDrainRecord(ctx context.Context, m *Member, former catalog.Gateway) error {
+func awaitDrainRecord(ctx context.Context, m *member.Member, former catalog.Gateway) error {
 	timeout := time.After(dataplane.DrainPropagation)
 	for {
 		changed := m.Changed()

@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
@@ -110,7 +111,7 @@ func newReconcilerWorld(t *testing.T, change func(*Config)) *reconcilerWorld {
 			w.calls = append(w.calls, "listed")
 			return w.listedOK, w.listedErr
 		},
-		enrol: func(context.Context, identity.SharedState, JoinRequest, Progress) error {
+		enrol: func(context.Context, identity.SharedState, member.JoinRequest, member.Progress) error {
 			w.calls, w.states = append(w.calls, "enrol"), append(w.states, w.runner.currentState())
 			return w.enrolErr
 		},

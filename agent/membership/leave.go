@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -16,7 +17,7 @@ const transferTimeout = 20 * time.Second
 // Leave removes this datacenter from its federation, and everything that belongs
 // to the federation from this host. With force it does so even if the catalog or the
 // other gateways of the datacenter cannot be notified.
-func (a *Agent) Leave(ctx context.Context, force bool, progress Progress) error {
+func (a *Agent) Leave(ctx context.Context, force bool, progress member.Progress) error {
 	if !a.runner.command.TryLock() {
 		return busy()
 	}
@@ -41,14 +42,14 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress Progress) error 
 
 // leaveCatalog removes the datacenter from the catalog, and waits until its
 // leadership is transferred.
-func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progress Progress) error {
+func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progress member.Progress) error {
 	if r.removed.Load() != nil {
 		progress("not-told", "the federation removed this datacenter before: there is no member to notify")
 		return nil
 	}
 	dc := a.cfg.File.Datacenter
-	if _, member := r.member.View().Datacenter(dc); member {
-		err := r.member.leave(ctx)
+	if _, listed := r.member.View().Datacenter(dc); listed {
+		err := r.member.Leave(ctx)
 		if err != nil && !force {
 			return fmt.Errorf("remove datacenter %s from the catalog: %w; wait for a leader, or end the membership on this side only with --force "+
 				"(the other members keep the datacenter until one of them runs meshctl datacenter remove %s)", dc, err, dc)
@@ -61,7 +62,7 @@ func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progre
 	progress("told", "the datacenter is removed from the catalog")
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
-	if err := r.member.awaitTransfer(ctx); err != nil {
+	if err := r.member.AwaitTransfer(ctx); err != nil {
 		a.cfg.Log.Warn("failed to transfer the leadership of the catalog", "err", err)
 	}
 	return nil
@@ -69,13 +70,13 @@ func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progre
 
 // dismantle removes everything that belongs to the federation from this host.
 // The membership is removed last: an interrupted leave is repeated.
-func (a *Agent) dismantle(ctx context.Context, progress Progress) error {
+func (a *Agent) dismantle(ctx context.Context, progress member.Progress) error {
 	return a.runner.change(ctx, status.Leaving, func() error {
 		if err := dataplane.CleanUp(ctx, a.cfg.Kernel, a.cfg.File.Routing.Table); err != nil {
 			return err
 		}
 		progress("removed", "tunnels, routes and firewall are removed")
-		return a.admission.forget()
+		return a.admission.Forget()
 	})
 }
 
@@ -103,8 +104,8 @@ func (a *Agent) Demote(ctx context.Context) error {
 	} else if refusal != nil {
 		return refusal
 	}
-	if err := r.member.awaitTransfer(ctx); err != nil {
+	if err := r.member.AwaitTransfer(ctx); err != nil {
 		a.cfg.Log.Warn("failed to transfer the leadership of the catalog", "err", err)
 	}
-	return a.runner.change(ctx, status.Leaving, a.admission.forget)
+	return a.runner.change(ctx, status.Leaving, a.admission.Forget)
 }

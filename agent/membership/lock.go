@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -47,14 +48,14 @@ func (s *sharedState) lockForInit(state *identity.SharedState) (err error) {
 	if state.LockedByOther(s.file.Gateway, time.Now()) {
 		return s.locked(*state.Lock)
 	}
-	err = errFormerName // also if there is no CA yet
+	err = member.ErrFormerName // also if there is no CA yet
 	if len(state.Certificate) > 0 {
-		err = s.admission.adopt(*state)
+		err = s.admission.Adopt(*state)
 	}
 	// The datacenter is in no federation: no member trusts the CA of its former
 	// name.
-	if errors.Is(err, errFormerName) {
-		state.Certificate, state.Key, err = s.admission.authority()
+	if errors.Is(err, member.ErrFormerName) {
+		state.Certificate, state.Key, err = s.admission.Authority()
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
@@ -32,7 +33,7 @@ type reconciler struct {
 type remoteCalls struct {
 	publish   func(ctx context.Context, m *running) error
 	listed    func(ctx context.Context, shared identity.SharedState) (bool, error)
-	enrol     func(ctx context.Context, shared identity.SharedState, request JoinRequest, progress Progress) error
+	enrol     func(ctx context.Context, shared identity.SharedState, request member.JoinRequest, progress member.Progress) error
 	removedBy func(ctx context.Context, m *running) catalog.GatewayID
 	propose   func(ctx context.Context, m *running, command *catalogpb.Command) ([]catalog.Result, error)
 }
@@ -40,9 +41,9 @@ type remoteCalls struct {
 func newReconciler(a *Agent) *reconciler {
 	return &reconciler{Agent: a, remote: remoteCalls{
 		publish:   a.shared.publish,
-		listed:    a.admission.listed,
-		enrol:     a.admission.enrol,
-		removedBy: func(ctx context.Context, m *running) catalog.GatewayID { return m.member.removedBy(ctx) },
+		listed:    a.admission.Listed,
+		enrol:     a.admission.Enrol,
+		removedBy: func(ctx context.Context, m *running) catalog.GatewayID { return m.member.RemovedBy(ctx) },
 		propose: func(ctx context.Context, m *running, command *catalogpb.Command) ([]catalog.Result, error) {
 			return m.member.Propose(ctx, command)
 		},
@@ -294,7 +295,7 @@ func (r *reconciler) enrolAgain(ctx context.Context) {
 	}
 	defer r.runner.command.Unlock()
 	r.cfg.Log.Warn("this gateway was removed from the catalog; it enrols again")
-	if err := r.runner.change(ctx, status.Leaving, r.admission.forget); err != nil {
+	if err := r.runner.change(ctx, status.Leaving, r.admission.Forget); err != nil {
 		r.cfg.Log.Error("failed to remove the stored membership, which has ended", "err", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
@@ -19,7 +20,7 @@ import (
 // running is a membership that runs.
 type running struct {
 	membership identity.Membership
-	member     *Member
+	member     *member.Member
 	gateway    *dataplane.Gateway
 	registrar  *registrar.Registrar
 	removed    atomic.Pointer[plan.Problem] // set once the federation is known to have removed the datacenter

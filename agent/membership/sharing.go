@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus"
 )
@@ -30,13 +31,13 @@ var errForeignState = errors.New("the other gateways of this datacenter are in a
 type sharedState struct {
 	file      config.Config
 	siblings  Siblings // nil: this gateway is the only one of its datacenter
-	admission *admission
+	admission *member.Admission
 	log       *slog.Logger
 	published func()                       // called when problem changes
 	problem   atomic.Pointer[plan.Problem] // why the shared state is not up to date
 }
 
-func newSharedState(file config.Config, siblings Siblings, admission *admission, log *slog.Logger, published func()) *sharedState {
+func newSharedState(file config.Config, siblings Siblings, admission *member.Admission, log *slog.Logger, published func()) *sharedState {
 	return &sharedState{file: file, siblings: siblings, admission: admission, log: log, published: published}
 }
 
@@ -50,7 +51,7 @@ func (s *sharedState) publish(ctx context.Context, r *running) error {
 	if m := have.Membership; m != nil && m.FederationID != r.membership.FederationID || len(have.Key) > 0 && !s.sameCA(have) {
 		return errForeignState
 	}
-	if want, ok, err := r.member.sharedState(); err != nil || !ok || have.Equal(keepStored(have, want)) {
+	if want, ok, err := r.member.SharedState(); err != nil || !ok || have.Equal(keepStored(have, want)) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
@@ -58,7 +59,7 @@ func (s *sharedState) publish(ctx context.Context, r *running) error {
 	if _, _, err := r.member.Read(ctx, consensus.LeaseRead); err != nil {
 		return nil //nolint:nilerr // without a leader nothing is written; the status reports that already
 	}
-	want, ok, err := r.member.sharedState()
+	want, ok, err := r.member.SharedState()
 	if err != nil || !ok {
 		return err
 	}
@@ -83,7 +84,7 @@ func keepStored(have, want identity.SharedState) identity.SharedState {
 }
 
 func (s *sharedState) sameCA(have identity.SharedState) bool {
-	_, key, err := s.admission.authority()
+	_, key, err := s.admission.Authority()
 	return err == nil && bytes.Equal(key, have.Key)
 }
 

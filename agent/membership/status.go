@@ -62,7 +62,7 @@ func (a *Agent) Reachability() plan.Reachability {
 func (r *running) fill(s *status.Sources) {
 	self := s.Inputs.Self
 	r.gateway.Fill(s)
-	s.Certificate = r.member.certificateEnd()
+	s.Certificate = r.member.CertificateEnd()
 	s.Consensus = judgePeers(r.member.Status(), self, r.gateway.Sessions())
 	s.Services = countServices(r.member.View())
 	pending, since, refused := r.registrar.Queue()

@@ -59,17 +59,21 @@ func TestImportDirections(t *testing.T) {
 			"agent/registrar": {
 				"agent/config", "agent/notify", "agent/plan", "consensus", "consensus/catalog", "consensus/catalog/catalogpb",
 			},
+			"agent/member": {
+				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",
+				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/raftnode",
+			}, // decides nothing: no data plane, no status
 			"agent/membership": {
-				"agent/build", "agent/config", "agent/control", "agent/control/controlpb", "agent/dataplane", "agent/identity",
-				"agent/notify", "agent/plan", "agent/registrar", "agent/rpc", "agent/status", "agent/suggest",
-				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/raftnode", "tunnel",
-			},
+				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
+				"agent/notify", "agent/plan", "agent/registrar", "agent/status", "agent/suggest",
+				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "tunnel",
+			}, // raft and RPC are inside agent/member
 			"agent/rpc": {"consensus/catalog", "consensus/catalog/catalogpb"},
 			// The calls of meshctl and those of other gateways are apart: neither
 			// server imports the other.
 			"agent/admin": {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
-				"agent/membership", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
+				"agent/member", "agent/membership", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
 			},
 			"agent/admin/adminclient": {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"agent/control": {
@@ -101,8 +105,8 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("libraries stay with their owners", func(t *testing.T) {
 		for library, owners := range map[string][]string{
-			"github.com/hashicorp/raft":      {"consensus/raftnode"},                                       // and raft-boltdb, raft-autopilot
-			module + "consensus/raftnode":    {"agent/membership", "cmd/meshd", "consensus/consensustest"}, // all others use the contract
+			"github.com/hashicorp/raft":      {"consensus/raftnode"},                                   // and raft-boltdb, raft-autopilot
+			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode"},
 			"github.com/hashicorp/go-memdb":  {"consensus/catalog"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "e2e/harness"},
@@ -110,7 +114,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/commandtest"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/membership", "agent/rpc", "cmd/meshctl"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

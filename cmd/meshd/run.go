@@ -26,6 +26,7 @@ import (
 	"github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/state"
@@ -138,7 +139,7 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 		return err
 	}
 	server := admin.NewServer(admin.Config{
-		Socket: d.cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: membership.Sentinels(), Log: d.log,
+		Socket: d.cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: member.Sentinels(), Log: d.log,
 	})
 	if err := server.Listen(ctx); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/plan"
 )
 
@@ -50,7 +50,7 @@ func (g *gateway) awaitMember(t *testing.T) {
 func TestAgentWaitsForAMissingToken(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		east, west, store := sim.datacenter("east", 1), sim.datacenter("west", 2), &tokenStore{}
-		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
+		_, err := east.agent.Init(t.Context(), member.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		west.restartWithToken(store)
 		west.awaitProblem(t, "token-missing")
@@ -67,7 +67,7 @@ func TestAgentWaitsForAMissingToken(t *testing.T) {
 func TestJoinIsRetriedAtABoundedRateWhileTheFederationIsUnreachable(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		east, west, store := sim.datacenter("east", 1), sim.datacenter("west", 2), &tokenStore{}
-		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
+		_, err := east.agent.Init(t.Context(), member.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		store.text.Store(east.createToken(t))
 		sim.setIsolated("east", true)
@@ -84,7 +84,7 @@ func TestJoinIsRetriedAtABoundedRateWhileTheFederationIsUnreachable(t *testing.T
 func TestMemberDoesNotReadTheToken(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		east := sim.datacenter("east", 1)
-		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
+		_, err := east.agent.Init(t.Context(), member.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		store := &tokenStore{}
 		east.restartWithToken(store)

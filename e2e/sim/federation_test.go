@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/config"
-	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -171,7 +171,7 @@ func TestLastDatacenterMayLeave(t *testing.T) {
 		federate(t, east)
 		require.NoError(t, east.leave(false))
 		await(t, "east is standalone", func() bool { return east.agent.Status().State == status.Standalone })
-		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "again"})
+		_, err := east.agent.Init(t.Context(), member.InitOptions{Name: "again"})
 		require.NoError(t, err)
 	})
 }
@@ -194,7 +194,7 @@ func TestInitAndJoinOfAMemberAreRefused(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		east := sim.datacenter("east", 1)
 		federate(t, east)
-		_, err := east.agent.Init(t.Context(), membership.InitOptions{Name: "other"})
+		_, err := east.agent.Init(t.Context(), member.InitOptions{Name: "other"})
 		var refusal *catalog.Refusal
 		require.ErrorAs(t, err, &refusal)
 		assert.Equal(t, "already-a-member", refusal.Code)

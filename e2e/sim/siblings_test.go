@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
@@ -98,7 +98,7 @@ func TestRefusalOfInitAndJoinNamesTheGatewaysOfTheMember(t *testing.T) {
 		p.a.stop()
 		p.b.stop()
 		c := sim.gateway("east", 1, "c", 12, p.shared) // no running gateway can admit it
-		_, err := c.agent.Init(t.Context(), membership.InitOptions{Name: "other"})
+		_, err := c.agent.Init(t.Context(), member.InitOptions{Name: "other"})
 		for _, err := range []error{err, c.join("mesh1-nonsense")} {
 			var refusal *catalog.Refusal
 			require.ErrorAs(t, err, &refusal)
@@ -122,7 +122,7 @@ func TestOneOfTwoConcurrentInitsIsRefused(t *testing.T) {
 		results := make(chan error, 2)
 		for _, g := range []*gateway{a, b} {
 			go func() {
-				_, err := g.agent.Init(t.Context(), membership.InitOptions{Name: g.name()})
+				_, err := g.agent.Init(t.Context(), member.InitOptions{Name: g.name()})
 				results <- err
 			}()
 		}
@@ -148,7 +148,7 @@ func TestFailedJoinDoesNotBlockTheInitOfASibling(t *testing.T) {
 		shared := newSecret("a", "b")
 		a, b := sim.gateway("east", 1, "a", 1, shared), sim.gateway("east", 1, "b", 11, shared)
 		require.Error(t, a.join("mesh1-nonsense"))
-		_, err := b.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
+		_, err := b.agent.Init(t.Context(), member.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 		(&pair{simulation: sim}).awaitGateways(t, "a,b", a, b)
 	})
@@ -161,7 +161,7 @@ func TestDatacenterMayChangeItsNameAfterAFailedJoin(t *testing.T) {
 		require.Error(t, east.join("mesh1-nonsense"))
 		east.stop()
 		north := sim.gateway("north", 3, "a", 3, shared)
-		_, err := north.agent.Init(t.Context(), membership.InitOptions{Name: "prod"})
+		_, err := north.agent.Init(t.Context(), member.InitOptions{Name: "prod"})
 		require.NoError(t, err)
 	})
 }

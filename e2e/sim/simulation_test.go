@@ -16,7 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control/controltest"
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
-	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
@@ -141,7 +141,7 @@ func (sim *simulation) connected(from, to string) bool {
 // waits until all reach each other.
 func federate(t *testing.T, first *gateway, others ...*gateway) {
 	t.Helper()
-	_, err := first.agent.Init(t.Context(), membership.InitOptions{Name: "sim"})
+	_, err := first.agent.Init(t.Context(), member.InitOptions{Name: "sim"})
 	require.NoError(t, err)
 	for _, g := range others {
 		require.NoError(t, g.join(first.createToken(t)))

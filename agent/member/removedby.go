@@ -1,4 +1,4 @@
-package membership
+package member
 
 import (
 	"context"
@@ -18,11 +18,11 @@ const (
 	removalRequests = 8
 )
 
-// removedBy checks with gateways of other datacenters whether this one was removed
+// RemovedBy checks with gateways of other datacenters whether this one was removed
 // from the catalog, and returns one that reports it; empty: none does. A report
 // counts only if that catalog is at least as new as ours: an older one may not have
 // this datacenter yet.
-func (m *Member) removedBy(ctx context.Context) catalog.GatewayID {
+func (m *Member) RemovedBy(ctx context.Context) catalog.GatewayID {
 	view := m.node.View()
 	own, _ := view.Datacenter(m.file.Datacenter)
 	var mu sync.Mutex

@@ -1,4 +1,4 @@
-package membership
+package member
 
 import (
 	"strings"
@@ -13,7 +13,7 @@ import (
 )
 
 func TestContactsOfTheOwnDatacenterComeFirst(t *testing.T) {
-	a := &admission{file: config.Config{Datacenter: "west", Gateway: "gw2"}}
+	a := &Admission{File: config.Config{Datacenter: "west", Gateway: "gw2"}}
 	pin := strings.Repeat("0b", 32)
 	contacts, err := a.contacts(identity.DatacenterMembership{Contacts: []identity.Contact{
 		{Gateway: "east/gw1", Pin: pin, Controls: []string{"203.0.113.1:7443"}},
@@ -32,7 +32,7 @@ func TestContactsOfTheOwnDatacenterComeFirst(t *testing.T) {
 }
 
 func TestContactWithoutAValidPinIsAnError(t *testing.T) {
-	a := &admission{file: config.Config{Datacenter: "west", Gateway: "gw2"}}
+	a := &Admission{File: config.Config{Datacenter: "west", Gateway: "gw2"}}
 	for _, pin := range []string{"", "0b", "no hex", strings.Repeat("0b", 31), strings.Repeat("0b", 33)} {
 		_, err := a.contacts(identity.DatacenterMembership{Contacts: []identity.Contact{{Gateway: "west/gw1", Pin: pin}}})
 		assert.ErrorContains(t, err, "the pin of west/gw1 is not a SHA-256 in hex", pin)

@@ -1,4 +1,4 @@
-package membership
+package member
 
 import (
 	"bytes"
@@ -26,38 +26,38 @@ import (
 // sent it too. It is in the directory of raft, so that it is removed with it.
 const seedFile = "join.snapshot"
 
-// admission obtains, opens and forgets the membership of one gateway on this
+// Admission obtains, opens and forgets the membership of one gateway on this
 // host. It does not run a membership.
-type admission struct {
-	file    config.Config
-	store   *identity.Store
-	sockets func(overlay func() netip.Prefix) control.Sockets
-	log     *slog.Logger
+type Admission struct {
+	File    config.Config
+	Store   *identity.Store
+	Sockets func(overlay func() netip.Prefix) control.Sockets
+	Log     *slog.Logger
 }
 
-// current returns the stored membership of this gateway; false: it has none.
-func (a *admission) current() (identity.Membership, bool, error) {
-	stored, ok, err := a.store.Membership()
+// Current returns the stored membership of this gateway; false: it has none.
+func (a *Admission) Current() (identity.Membership, bool, error) {
+	stored, ok, err := a.Store.Membership()
 	if err != nil || !ok {
 		return identity.Membership{}, false, err
 	}
-	if err := a.store.Check(stored, a.file.Datacenter, a.file.Gateway); err != nil {
+	if err := a.Store.Check(stored, a.File.Datacenter, a.File.Gateway); err != nil {
 		return identity.Membership{}, false, err
 	}
-	has, err := raftnode.HasState(a.store.RaftDir())
+	has, err := raftnode.HasState(a.Store.RaftDir())
 	if err != nil {
 		return identity.Membership{}, false, err
 	}
 	if _, err := os.Stat(a.seedPath()); !has && errors.Is(err, os.ErrNotExist) {
 		return identity.Membership{}, false, fmt.Errorf("the gateway is a member of federation %s, but its catalog in %s is missing: "+
-			"restore the directory, or leave with meshd uninstall --force and join again", stored.FederationName, a.store.RaftDir())
+			"restore the directory, or leave with meshd uninstall --force and join again", stored.FederationName, a.Store.RaftDir())
 	}
 	return stored, true, nil
 }
 
-// init creates a federation with this datacenter. The membership is stored
+// Init creates a federation with this datacenter. The membership is stored
 // last, so that an interrupted init has no effect.
-func (a *admission) init(ctx context.Context, options InitOptions, request JoinRequest) error {
+func (a *Admission) Init(ctx context.Context, options InitOptions, request JoinRequest) error {
 	overlay := options.Overlay
 	if !overlay.IsValid() {
 		var err error
@@ -65,30 +65,30 @@ func (a *admission) init(ctx context.Context, options InitOptions, request JoinR
 			return err
 		}
 	}
-	ca, err := a.store.CA(a.file.Datacenter, time.Now())
+	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
 	if err != nil {
 		return err
 	}
-	if err := a.store.DiscardRaft(); err != nil {
+	if err := a.Store.DiscardRaft(); err != nil {
 		return err
 	}
 	federation := catalog.Federation{
 		ID: uuid.NewString(), Name: options.Name, Overlay: overlay, CreatedAt: time.Now().UTC().Truncate(time.Second),
 	}
 	datacenter := catalog.Datacenter{
-		Name: a.file.Datacenter, CACertificate: ca.Certificate(), Prefixes: request.Prefixes,
+		Name: a.File.Datacenter, CACertificate: ca.Certificate(), Prefixes: request.Prefixes,
 		JoinedAt: federation.CreatedAt,
 	}
 	gateway, err := a.bootstrap(ctx, federation, datacenter, request.Gateway)
 	if err != nil {
-		return errors.Join(err, a.store.DiscardRaft())
+		return errors.Join(err, a.Store.DiscardRaft())
 	}
-	return a.store.SaveMembership(a.membership(federation, gateway))
+	return a.Store.SaveMembership(a.membership(federation, gateway))
 }
 
 // bootstrap runs the new catalog, with this gateway only, until it contains its
 // first command.
-func (a *admission) bootstrap(ctx context.Context, f catalog.Federation, dc catalog.Datacenter, g catalog.Gateway) (catalog.Gateway, error) {
+func (a *Admission) bootstrap(ctx context.Context, f catalog.Federation, dc catalog.Datacenter, g catalog.Gateway) (catalog.Gateway, error) {
 	member, err := a.openMember(f.ID, func() netip.Prefix { return f.Overlay })
 	if err != nil {
 		return catalog.Gateway{}, err
@@ -110,18 +110,18 @@ func (a *admission) bootstrap(ctx context.Context, f catalog.Federation, dc cata
 	return results[0].Gateway, nil
 }
 
-// join requests that the federation of the token admits this datacenter. A
+// Join requests that the federation of the token admits this datacenter. A
 // refusal is a *catalog.Refusal and changes nothing on either side.
-func (a *admission) join(ctx context.Context, text string, request JoinRequest, progress Progress) error {
+func (a *Admission) Join(ctx context.Context, text string, request JoinRequest, progress Progress) error {
 	token, err := identity.ParseToken(text)
 	if err != nil {
 		return err
 	}
-	ca, err := a.store.CA(a.file.Datacenter, time.Now())
+	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
 	if err != nil {
 		return err
 	}
-	sockets := a.sockets(nil)
+	sockets := a.Sockets(nil)
 	if err := a.checkControlPort(ctx, sockets); err != nil {
 		return err
 	}
@@ -138,8 +138,8 @@ func (a *admission) join(ctx context.Context, text string, request JoinRequest, 
 
 // checkControlPort reports a control port that is in use before anything
 // changes.
-func (a *admission) checkControlPort(ctx context.Context, sockets control.Sockets) error {
-	listener, err := sockets.Listen(ctx, a.file.Control.Listen, control.Underlay)
+func (a *Admission) checkControlPort(ctx context.Context, sockets control.Sockets) error {
+	listener, err := sockets.Listen(ctx, a.File.Control.Listen, control.Underlay)
 	if err != nil {
 		return fmt.Errorf("control.listen: %w", err)
 	}
@@ -147,7 +147,7 @@ func (a *admission) checkControlPort(ctx context.Context, sockets control.Socket
 }
 
 // admitted stores the membership and the catalog of the response.
-func (a *admission) admitted(response *controlpb.JoinResponse, progress Progress) error {
+func (a *Admission) admitted(response *controlpb.JoinResponse, progress Progress) error {
 	result, err := catalog.ResultFromProto(response.GetResult())
 	if err != nil {
 		return fmt.Errorf("read the response of the federation: %w", err)
@@ -163,13 +163,13 @@ func (a *admission) admitted(response *controlpb.JoinResponse, progress Progress
 	if !ok {
 		return errors.New("read the catalog of the federation: it is empty")
 	}
-	if err := a.store.DiscardRaft(); err != nil {
+	if err := a.Store.DiscardRaft(); err != nil {
 		return err
 	}
 	if err := a.saveSeed(response.GetSnapshot()); err != nil {
 		return err
 	}
-	if err := a.store.SaveMembership(a.membership(federation, result.Gateway)); err != nil {
+	if err := a.Store.SaveMembership(a.membership(federation, result.Gateway)); err != nil {
 		return err
 	}
 	progress("admitted", fmt.Sprintf("admitted to federation %s as %s, overlay address %s",
@@ -177,17 +177,17 @@ func (a *admission) admitted(response *controlpb.JoinResponse, progress Progress
 	return nil
 }
 
-func (a *admission) membership(f catalog.Federation, g catalog.Gateway) identity.Membership {
+func (a *Admission) membership(f catalog.Federation, g catalog.Gateway) identity.Membership {
 	return identity.Membership{
-		FederationID: f.ID, FederationName: f.Name, Datacenter: a.file.Datacenter, Gateway: a.file.Gateway,
+		FederationID: f.ID, FederationName: f.Name, Datacenter: a.File.Datacenter, Gateway: a.File.Gateway,
 		Overlay: f.Overlay, OverlayAddress: g.Overlay,
 	}
 }
 
-// open returns the member that the stored membership describes, not running
+// Open returns the member that the stored membership describes, not running
 // yet.
-func (a *admission) open() (*Member, error) {
-	stored, ok, err := a.store.Membership()
+func (a *Admission) Open() (*Member, error) {
+	stored, ok, err := a.Store.Membership()
 	if err != nil {
 		return nil, err
 	}
@@ -205,26 +205,26 @@ func (a *admission) open() (*Member, error) {
 	return member, nil
 }
 
-func (a *admission) openMember(federationID string, overlay func() netip.Prefix) (*Member, error) {
-	ca, err := a.store.CA(a.file.Datacenter, time.Now())
+func (a *Admission) openMember(federationID string, overlay func() netip.Prefix) (*Member, error) {
+	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	certifier := identity.NewCertifier(ca, a.file.Gateway, nil)
+	certifier := identity.NewCertifier(ca, a.File.Gateway, nil)
 	certifier.SetFederation(federationID)
-	return openMember(memberConfig{
-		file: a.file, federationID: federationID, dir: a.store.RaftDir(), certifier: certifier,
-		sockets: a.sockets(overlay), log: a.log,
+	return open(memberConfig{
+		file: a.File, federationID: federationID, dir: a.Store.RaftDir(), certifier: certifier,
+		sockets: a.Sockets(overlay), log: a.Log,
 	})
 }
 
-// forget removes the membership and the local copy of the catalog.
-func (a *admission) forget() error { return a.store.ClearMembership() }
+// Forget removes the membership and the local copy of the catalog.
+func (a *Admission) Forget() error { return a.Store.ClearMembership() }
 
-func (a *admission) seedPath() string { return filepath.Join(a.store.RaftDir(), seedFile) }
+func (a *Admission) seedPath() string { return filepath.Join(a.Store.RaftDir(), seedFile) }
 
-func (a *admission) saveSeed(snapshot []byte) error {
-	if err := os.MkdirAll(a.store.RaftDir(), 0o700); err != nil {
+func (a *Admission) saveSeed(snapshot []byte) error {
+	if err := os.MkdirAll(a.Store.RaftDir(), 0o700); err != nil {
 		return fmt.Errorf("store the catalog of the federation: %w", err)
 	}
 	if err := os.WriteFile(a.seedPath(), snapshot, 0o600); err != nil {
@@ -235,7 +235,7 @@ func (a *admission) saveSeed(snapshot []byte) error {
 
 // seed initializes the catalog of a gateway that was just admitted with the copy
 // that the admitting gateway sent, if there is one.
-func (a *admission) seed(node *raftnode.Node) error {
+func (a *Admission) seed(node *raftnode.Node) error {
 	data, err := os.ReadFile(a.seedPath())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

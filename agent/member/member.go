@@ -1,4 +1,4 @@
-package membership
+package member
 
 import (
 	"cmp"
@@ -41,7 +41,7 @@ type memberConfig struct {
 	log          *slog.Logger
 }
 
-func openMember(cfg memberConfig) (*Member, error) {
+func open(cfg memberConfig) (*Member, error) {
 	m := &Member{file: cfg.file, certifier: cfg.certifier, log: cfg.log}
 	m.port = control.New(control.Config{
 		Listen:    cfg.file.Control.Listen,
@@ -160,9 +160,9 @@ func (m *Member) Read(ctx context.Context, mode consensus.ReadMode) (*catalog.Vi
 	return view, freshness, withRemedy(err)
 }
 
-// certificateEnd returns when the certificate of this gateway expires; zero if
+// CertificateEnd returns when the certificate of this gateway expires; zero if
 // it has none.
-func (m *Member) certificateEnd() time.Time {
+func (m *Member) CertificateEnd() time.Time {
 	certificate, err := m.certifier.Certificate()
 	if err != nil || certificate.Leaf == nil {
 		return time.Time{}
@@ -189,9 +189,9 @@ func (m *Member) Tune(longest time.Duration) {
 	}
 }
 
-// leave removes the datacenter from the catalog. The local copy does not
+// Leave removes the datacenter from the catalog. The local copy does not
 // receive the removal: a member that has left is sent nothing.
-func (m *Member) leave(ctx context.Context) error {
+func (m *Member) Leave(ctx context.Context) error {
 	switch err := m.node.Abstain(ctx); {
 	case errors.Is(err, consensus.ErrNoLeader):
 		return withRemedy(err)
@@ -208,11 +208,15 @@ func (m *Member) leave(ctx context.Context) error {
 	return nil
 }
 
-// awaitTransfer waits until this gateway, which is no longer in the catalog,
+// transferPollInterval is the time between two checks of the role of raft, whose
+// change is not reported.
+const transferPollInterval = 50 * time.Millisecond
+
+// AwaitTransfer waits until this gateway, which is no longer in the catalog,
 // has transferred its leadership. A follower has nothing to transfer: the leader
 // removes its vote.
-func (m *Member) awaitTransfer(ctx context.Context) error {
-	done := notify.LoopUntil(ctx, pollInterval, func(context.Context) bool {
+func (m *Member) AwaitTransfer(ctx context.Context) error {
+	done := notify.LoopUntil(ctx, transferPollInterval, func(context.Context) bool {
 		s := m.node.Status()
 		return len(s.Peers) < 2 || s.Role != "leader"
 	})
@@ -247,10 +251,10 @@ func (m *Member) Restore(ctx context.Context, archive []byte) (index uint64, err
 	return m.node.View().Index(), nil
 }
 
-// sharedState returns what the gateways of this datacenter are to share. It
+// SharedState returns what the gateways of this datacenter are to share. It
 // depends on the catalog only, so that all gateways compute the same; false:
 // the catalog does not have the datacenter.
-func (m *Member) sharedState() (identity.SharedState, bool, error) {
+func (m *Member) SharedState() (identity.SharedState, bool, error) {
 	view := m.node.View()
 	federation, ok := view.Federation()
 	if _, member := view.Datacenter(m.file.Datacenter); !ok || !member {

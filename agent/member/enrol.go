@@ -1,4 +1,4 @@
-package membership
+package member
 
 import (
 	"cmp"
@@ -15,40 +15,40 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// errFormerName means that the CA in the shared state was created when the
+// ErrFormerName means that the CA in the shared state was created when the
 // datacenter had another name.
-var errFormerName = errors.New("the datacenter had another name")
+var ErrFormerName = errors.New("the datacenter had another name")
 
-// authority returns the CA of this datacenter as PEM; the first call creates it.
-func (a *admission) authority() (certificate []byte, key identity.CAKey, err error) {
-	ca, err := a.store.CA(a.file.Datacenter, time.Now())
+// Authority returns the CA of this datacenter as PEM; the first call creates it.
+func (a *Admission) Authority() (certificate []byte, key identity.CAKey, err error) {
+	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
 	if err != nil {
 		return nil, nil, err
 	}
 	return ca.Encode()
 }
 
-// adopt replaces the CA of this host by that of the shared state;
+// Adopt replaces the CA of this host by that of the shared state;
 // errors.Is(err, errFormerName) if it was created under another name.
-func (a *admission) adopt(shared identity.SharedState) error {
-	ca, err := identity.DecodeCA(a.file.Datacenter, shared.Certificate, shared.Key)
+func (a *Admission) Adopt(shared identity.SharedState) error {
+	ca, err := identity.DecodeCA(a.File.Datacenter, shared.Certificate, shared.Key)
 	if errors.Is(err, identity.ErrOtherDatacenter) {
-		err = fmt.Errorf("%w: %w", errFormerName, err)
+		err = fmt.Errorf("%w: %w", ErrFormerName, err)
 	}
 	if err != nil {
 		return fmt.Errorf("adopt the CA of the shared state: %w", err)
 	}
-	return a.store.AdoptCA(ca)
+	return a.Store.AdoptCA(ca)
 }
 
-// enrol requests that one of the contacts adds this gateway to its datacenter,
+// Enrol requests that one of the contacts adds this gateway to its datacenter,
 // which is a member. The membership is stored last. A refusal is a
 // *catalog.Refusal.
-func (a *admission) enrol(ctx context.Context, shared identity.SharedState, request JoinRequest, progress Progress) error {
-	if err := a.adopt(shared); err != nil {
+func (a *Admission) Enrol(ctx context.Context, shared identity.SharedState, request JoinRequest, progress Progress) error {
+	if err := a.Adopt(shared); err != nil {
 		return err
 	}
-	if err := a.checkControlPort(ctx, a.sockets(nil)); err != nil {
+	if err := a.checkControlPort(ctx, a.Sockets(nil)); err != nil {
 		return err
 	}
 	response, err := a.sendEnrol(ctx, shared, &controlpb.EnrolRequest{Gateway: request.Gateway.Proto()})
@@ -58,15 +58,15 @@ func (a *admission) enrol(ctx context.Context, shared identity.SharedState, requ
 	return a.admitted(&controlpb.JoinResponse{Result: response.GetResult(), Snapshot: response.GetSnapshot()}, progress)
 }
 
-// listed reports whether the catalog of the contacts has this gateway.
-func (a *admission) listed(ctx context.Context, shared identity.SharedState) (bool, error) {
-	gateway := catalog.Gateway{Datacenter: a.file.Datacenter, Name: a.file.Gateway}
+// Listed reports whether the catalog of the contacts has this gateway.
+func (a *Admission) Listed(ctx context.Context, shared identity.SharedState) (bool, error) {
+	gateway := catalog.Gateway{Datacenter: a.File.Datacenter, Name: a.File.Gateway}
 	response, err := a.sendEnrol(ctx, shared, &controlpb.EnrolRequest{Gateway: gateway.Proto(), Ask: true})
 	return response.GetKnown(), err
 }
 
-func (a *admission) sendEnrol(ctx context.Context, shared identity.SharedState, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
-	ca, err := identity.DecodeCA(a.file.Datacenter, shared.Certificate, shared.Key)
+func (a *Admission) sendEnrol(ctx context.Context, shared identity.SharedState, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
+	ca, err := identity.DecodeCA(a.File.Datacenter, shared.Certificate, shared.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read the CA of the shared state: %w", err)
 	}
@@ -74,15 +74,15 @@ func (a *admission) sendEnrol(ctx context.Context, shared identity.SharedState, 
 	if err != nil {
 		return nil, err
 	}
-	enroller := control.Enroller{CA: ca, FederationID: shared.Membership.FederationID, Sockets: a.sockets(nil), Sentinels: Sentinels()}
+	enroller := control.Enroller{CA: ca, FederationID: shared.Membership.FederationID, Sockets: a.Sockets(nil), Sentinels: Sentinels()}
 	return enroller.Enrol(ctx, contacts, request)
 }
 
 // contacts returns the other gateways, those of the own datacenter first.
-func (a *admission) contacts(m identity.DatacenterMembership) ([]control.Contact, error) {
+func (a *Admission) contacts(m identity.DatacenterMembership) ([]control.Contact, error) {
 	var contacts []control.Contact
 	for _, c := range m.Contacts {
-		if c.Gateway == a.file.GatewayID() {
+		if c.Gateway == a.File.GatewayID() {
 			continue
 		}
 		contact := control.Contact{Gateway: c.Gateway, Addresses: c.Controls}
@@ -94,7 +94,7 @@ func (a *admission) contacts(m identity.DatacenterMembership) ([]control.Contact
 		contacts = append(contacts, contact)
 	}
 	distance := func(c control.Contact) int {
-		if c.Gateway.Datacenter() == a.file.Datacenter {
+		if c.Gateway.Datacenter() == a.File.Datacenter {
 			return 0
 		}
 		return 1
