@@ -13,6 +13,7 @@ import (
 func (d Datacenter) Clone() Datacenter {
 	d.CACertificate = bytes.Clone(d.CACertificate)
 	d.Prefixes = slices.Clone(d.Prefixes)
+	d.Signature = d.Signature.Clone()
 	return d
 }
 
@@ -20,6 +21,7 @@ func (d Datacenter) Clone() Datacenter {
 func (g Gateway) Clone() Gateway {
 	g.Endpoints = slices.Clone(g.Endpoints)
 	g.Controls = slices.Clone(g.Controls)
+	g.Signature = g.Signature.Clone()
 	return g
 }
 

@@ -11,7 +11,9 @@ import (
 // Version is the newest version of commands that this build supports. Raise it
 // when a command gains a field or a rule, so that members that would apply the
 // command differently stop instead of diverging. A new kind of command does not
-// raise it: for a build without that kind it is an unknown command.
+// raise it: for a build without that kind it is an unknown command. Neither do
+// signatures of records, which no rule reads: a build without them drops them, and
+// the other members see the record as not signed when they get it from that build.
 //
 //	1  the first version
 //	2  AddGateway may be repeated, and its author may be the gateway itself
@@ -90,15 +92,16 @@ func NewAddGateway(g Gateway) *catalogpb.Command {
 	}}
 }
 
-// NewUpdateGateway replaces the public key, endpoints, controls, version and
-// draining state of the author. It ignores the other fields of g, except its name.
+// NewUpdateGateway replaces the public key, endpoints, controls, version, draining
+// state and signature of the author. It ignores the other fields of g, except its name.
 func NewUpdateGateway(g Gateway) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateGateway{
 		UpdateGateway: &catalogpb.UpdateGateway{Gateway: g.Proto()},
 	}}
 }
 
-// NewUpdateDatacenter replaces the prefixes of the author's datacenter. It removes
+// NewUpdateDatacenter replaces the prefixes and the signature of the author's
+// datacenter. It removes
 // services and endpoint slices with an address outside the new prefixes.
 func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateDatacenter{

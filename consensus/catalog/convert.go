@@ -38,7 +38,7 @@ func FederationFromProto(p *catalogpb.Federation) (Federation, error) {
 func (d Datacenter) Proto() *catalogpb.Datacenter {
 	p := &catalogpb.Datacenter{
 		Name: string(d.Name), Ordinal: d.Ordinal, CaCertificate: bytes.Clone(d.CACertificate),
-		JoinedAt: timeProto(d.JoinedAt), ModifiedIndex: d.ModifiedIndex,
+		JoinedAt: timeProto(d.JoinedAt), ModifiedIndex: d.ModifiedIndex, Signature: d.Signature.Proto(),
 	}
 	for _, prefix := range d.Prefixes {
 		p.Prefixes = append(p.Prefixes, &catalogpb.Prefix{
@@ -55,6 +55,7 @@ func DatacenterFromProto(p *catalogpb.Datacenter) (Datacenter, error) {
 		Name: DatacenterName(p.GetName()), Ordinal: p.GetOrdinal(),
 		CACertificate: bytes.Clone(p.GetCaCertificate()),
 		JoinedAt:      read.time("joined_at", p.GetJoinedAt()), ModifiedIndex: p.GetModifiedIndex(),
+		Signature: signatureFromProto(p.GetSignature()),
 	}
 	for i, prefix := range p.GetPrefixes() {
 		field := at("prefixes", i)
@@ -72,6 +73,7 @@ func (g Gateway) Proto() *catalogpb.Gateway {
 		PublicKey: bytes.Clone(g.PublicKey[:]), OverlayAddress: addrText(g.Overlay),
 		Endpoints: slices.Clone(g.Endpoints), Controls: slices.Clone(g.Controls),
 		Version: g.Version, Draining: g.Draining, ModifiedIndex: g.ModifiedIndex,
+		Signature: g.Signature.Proto(),
 	}
 }
 
@@ -84,6 +86,7 @@ func GatewayFromProto(p *catalogpb.Gateway) (Gateway, error) {
 		Overlay:   read.addr("overlay_address", p.GetOverlayAddress()),
 		Endpoints: slices.Clone(p.GetEndpoints()), Controls: slices.Clone(p.GetControls()),
 		Version: p.GetVersion(), Draining: p.GetDraining(), ModifiedIndex: p.GetModifiedIndex(),
+		Signature: signatureFromProto(p.GetSignature()),
 	}
 	return g, read.refusal.err()
 }

@@ -161,6 +161,9 @@ func (w *writer) checkAdmission(f Federation, a admission) *Refusal {
 	if r := w.checkPrefixesFree(dc.Name, f.Overlay, dc.Prefixes); r != nil {
 		return r
 	}
+	if r := checkSignature(dc.Signature); r != nil {
+		return r
+	}
 	if r := w.checkCertificate(dc.CACertificate); r != nil {
 		return r
 	}
@@ -232,11 +235,14 @@ func (w *writer) updateDatacenter(req request, body *catalogpb.UpdateDatacenter)
 	if r := w.checkPrefixesFree(want.Name, federation(w.txn).Overlay, want.Prefixes); r != nil {
 		return Result{}, r
 	}
-	if slices.Equal(want.Prefixes, have.Prefixes) {
+	if r := checkSignature(want.Signature); r != nil {
+		return Result{}, r
+	}
+	if slices.Equal(want.Prefixes, have.Prefixes) && want.Signature.Equal(have.Signature) {
 		return Result{Datacenter: have.Clone()}, nil
 	}
 	next := *have
-	next.Prefixes, next.ModifiedIndex = want.Prefixes, w.index
+	next.Prefixes, next.Signature, next.ModifiedIndex = want.Prefixes, want.Signature, w.index
 	insert(w.txn, tableDatacenters, &next)
 	for s := range each[Service](w.txn, tableServices, indexID, string(next.Name)) {
 		if !next.Contains(s.Address) {

@@ -86,8 +86,8 @@ func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (Resu
 // replaceGateway replaces the fields of have that a gateway sets itself.
 func (w *writer) replaceGateway(have *Gateway, want Gateway) Result {
 	next := *have
-	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining =
-		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining
+	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining, next.Signature =
+		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining, want.Signature
 	if next.equal(*have) {
 		return Result{Gateway: have.Clone()}
 	}
@@ -98,7 +98,7 @@ func (w *writer) replaceGateway(have *Gateway, want Gateway) Result {
 
 func (g Gateway) equal(o Gateway) bool {
 	return g.PublicKey == o.PublicKey && g.Version == o.Version && g.Draining == o.Draining &&
-		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls)
+		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls) && g.Signature.Equal(o.Signature)
 }
 
 // removeGateway removes a gateway with the services it owns: another gateway of
@@ -157,6 +157,9 @@ func (w *writer) checkGateway(g Gateway) *Refusal {
 			Code: CodeVersionInvalid, Field: "version",
 			Message: fmt.Sprintf("the version is longer than %d bytes or not printable", maxVersionLength), Remedy: "use a shorter version",
 		}
+	}
+	if r := checkSignature(g.Signature); r != nil {
+		return r
 	}
 	if r := checkHostPorts("endpoints", g.Endpoints); r != nil {
 		return r

@@ -49,7 +49,18 @@ type Datacenter struct {
 	CACertificate []byte // DER
 	Prefixes      []Prefix
 	JoinedAt      time.Time
-	ModifiedIndex uint64 // raft index of the last change
+	ModifiedIndex uint64    // raft index of the last change
+	Signature     Signature // by a gateway of the datacenter
+}
+
+// Signature proves that a gateway of the datacenter wrote a record. The catalog
+// stores it without a check: package agent/trust creates and verifies it. Its zero
+// value means that the record is not signed.
+type Signature struct {
+	Version     uint64 // of the record, rises with each change
+	Level       uint32 // which fields are signed
+	Certificate []byte // DER, of the gateway that signed
+	Value       []byte
 }
 
 // Gateway is a host of a datacenter that runs tunnels and takes part in the catalog.
@@ -64,6 +75,7 @@ type Gateway struct {
 	Version       string     // of meshd
 	Draining      bool       // other gateways of its datacenter should be used instead
 	ModifiedIndex uint64
+	Signature     Signature // by the gateway itself
 }
 
 // ID returns the ID of g.

@@ -213,6 +213,7 @@ type Datacenter struct {
 	Prefixes      []*Prefix              `protobuf:"bytes,4,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
 	JoinedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
 	ModifiedIndex uint64                 `protobuf:"varint,6,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
+	Signature     *Signature             `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"` // by a gateway of the datacenter
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,6 +290,84 @@ func (x *Datacenter) GetModifiedIndex() uint64 {
 	return 0
 }
 
+func (x *Datacenter) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Signature proves that a gateway of the datacenter wrote a record. No rule of the
+// catalog depends on it: the agents verify it. A member that does not know it
+// drops it.
+type Signature struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`        // of the record, rises with each change
+	Level         uint32                 `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"`            // which fields are signed
+	Certificate   []byte                 `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"` // DER, of the gateway that signed
+	Value         []byte                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Signature) Reset() {
+	*x = Signature{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Signature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Signature) ProtoMessage() {}
+
+func (x *Signature) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Signature.ProtoReflect.Descriptor instead.
+func (*Signature) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Signature) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Signature) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Signature) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *Signature) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 type Gateway struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Datacenter     string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
@@ -300,14 +379,15 @@ type Gateway struct {
 	Controls       []string               `protobuf:"bytes,7,rep,name=controls,proto3" json:"controls,omitempty"`   // control addresses, host:port
 	Version        string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
 	ModifiedIndex  uint64                 `protobuf:"varint,9,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
-	Draining       bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"` // other gateways of its datacenter should be used instead
+	Draining       bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`  // other gateways of its datacenter should be used instead
+	Signature      *Signature             `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"` // by the gateway itself
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +399,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +412,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Gateway) GetDatacenter() string {
@@ -405,6 +485,13 @@ func (x *Gateway) GetDraining() bool {
 	return false
 }
 
+func (x *Gateway) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type Token struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -422,7 +509,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +521,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +534,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Token) GetId() string {
@@ -524,7 +611,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +623,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +636,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Port) GetName() string {
@@ -590,7 +677,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -602,7 +689,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -615,7 +702,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Service) GetDatacenter() string {
@@ -695,7 +782,7 @@ type Observation struct {
 
 func (x *Observation) Reset() {
 	*x = Observation{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +794,7 @@ func (x *Observation) String() string {
 func (*Observation) ProtoMessage() {}
 
 func (x *Observation) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +807,7 @@ func (x *Observation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observation.ProtoReflect.Descriptor instead.
 func (*Observation) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Observation) GetObserver() string {
@@ -771,7 +858,7 @@ type ExportPort struct {
 
 func (x *ExportPort) Reset() {
 	*x = ExportPort{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +870,7 @@ func (x *ExportPort) String() string {
 func (*ExportPort) ProtoMessage() {}
 
 func (x *ExportPort) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +883,7 @@ func (x *ExportPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportPort.ProtoReflect.Descriptor instead.
 func (*ExportPort) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExportPort) GetName() string {
@@ -853,7 +940,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +952,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +965,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Export) GetDatacenter() string {
@@ -1005,7 +1092,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1104,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1117,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1077,7 +1164,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1176,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1189,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EndpointSlice) GetDatacenter() string {
@@ -1165,7 +1252,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1264,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1277,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Init) GetFederation() *Federation {
@@ -1223,7 +1310,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1322,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1335,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -1267,7 +1354,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1366,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1379,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -1315,7 +1402,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1414,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1427,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Join) GetTokenId() string {
@@ -1387,7 +1474,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1486,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1499,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Leave) GetDatacenter() string {
@@ -1433,7 +1520,7 @@ type RemoveDatacenter struct {
 
 func (x *RemoveDatacenter) Reset() {
 	*x = RemoveDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1532,7 @@ func (x *RemoveDatacenter) String() string {
 func (*RemoveDatacenter) ProtoMessage() {}
 
 func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1545,7 @@ func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenter.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemoveDatacenter) GetDatacenter() string {
@@ -1484,7 +1571,7 @@ type UpdateGateway struct {
 
 func (x *UpdateGateway) Reset() {
 	*x = UpdateGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1583,7 @@ func (x *UpdateGateway) String() string {
 func (*UpdateGateway) ProtoMessage() {}
 
 func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1596,7 @@ func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGateway.ProtoReflect.Descriptor instead.
 func (*UpdateGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateGateway) GetGateway() *Gateway {
@@ -1528,7 +1615,7 @@ type UpdateDatacenter struct {
 
 func (x *UpdateDatacenter) Reset() {
 	*x = UpdateDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1627,7 @@ func (x *UpdateDatacenter) String() string {
 func (*UpdateDatacenter) ProtoMessage() {}
 
 func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1640,7 @@ func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDatacenter.ProtoReflect.Descriptor instead.
 func (*UpdateDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpdateDatacenter) GetDatacenter() *Datacenter {
@@ -1572,7 +1659,7 @@ type RemoveGateway struct {
 
 func (x *RemoveGateway) Reset() {
 	*x = RemoveGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1671,7 @@ func (x *RemoveGateway) String() string {
 func (*RemoveGateway) ProtoMessage() {}
 
 func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1684,7 @@ func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGateway.ProtoReflect.Descriptor instead.
 func (*RemoveGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveGateway) GetGateway() string {
@@ -1616,7 +1703,7 @@ type AddGateway struct {
 
 func (x *AddGateway) Reset() {
 	*x = AddGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1715,7 @@ func (x *AddGateway) String() string {
 func (*AddGateway) ProtoMessage() {}
 
 func (x *AddGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1728,7 @@ func (x *AddGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
 func (*AddGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AddGateway) GetGateway() *Gateway {
@@ -1660,7 +1747,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1759,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1772,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -1704,7 +1791,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1803,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1816,7 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
@@ -1748,7 +1835,7 @@ type PutExports struct {
 
 func (x *PutExports) Reset() {
 	*x = PutExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +1847,7 @@ func (x *PutExports) String() string {
 func (*PutExports) ProtoMessage() {}
 
 func (x *PutExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +1860,7 @@ func (x *PutExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExports.ProtoReflect.Descriptor instead.
 func (*PutExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PutExports) GetExports() []*Export {
@@ -1792,7 +1879,7 @@ type DeleteExports struct {
 
 func (x *DeleteExports) Reset() {
 	*x = DeleteExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1891,7 @@ func (x *DeleteExports) String() string {
 func (*DeleteExports) ProtoMessage() {}
 
 func (x *DeleteExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1904,7 @@ func (x *DeleteExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteExports.ProtoReflect.Descriptor instead.
 func (*DeleteExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteExports) GetExports() []*Export {
@@ -1836,7 +1923,7 @@ type PutEndpoints struct {
 
 func (x *PutEndpoints) Reset() {
 	*x = PutEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1935,7 @@ func (x *PutEndpoints) String() string {
 func (*PutEndpoints) ProtoMessage() {}
 
 func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1948,7 @@ func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoints.ProtoReflect.Descriptor instead.
 func (*PutEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PutEndpoints) GetSlices() []*EndpointSlice {
@@ -1880,7 +1967,7 @@ type DeleteEndpoints struct {
 
 func (x *DeleteEndpoints) Reset() {
 	*x = DeleteEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1979,7 @@ func (x *DeleteEndpoints) String() string {
 func (*DeleteEndpoints) ProtoMessage() {}
 
 func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1992,7 @@ func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEndpoints.ProtoReflect.Descriptor instead.
 func (*DeleteEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
@@ -1924,7 +2011,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2023,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2036,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -1966,6 +2053,7 @@ type Command struct {
 	// Version of the command's meaning. A new field or rule in a command, or in a
 	// record that it contains, needs a new version. A member that does not support
 	// the version must stop, because its state would differ if it skipped the command.
+	// The signature of a record is an exception: no rule reads it.
 	Version      uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Ignorable    bool                   `protobuf:"varint,2,opt,name=ignorable,proto3" json:"ignorable,omitempty"`       // a member that does not support the command skips it
 	Author       string                 `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`              // gateway id, set by the member that authenticated the caller
@@ -1999,7 +2087,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2099,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2112,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -2352,7 +2440,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2452,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2465,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -2400,7 +2488,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2500,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2513,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Refusal) GetCode() string {
@@ -2469,7 +2557,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2569,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2582,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2538,7 +2626,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2638,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2651,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Client) GetId() string {
@@ -2625,7 +2713,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2725,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2738,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -2839,7 +2927,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2851,7 +2939,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2864,7 +2952,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -2891,7 +2979,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +2991,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3004,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -2948,7 +3036,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\fnext_ordinal\x18\x05 \x01(\rR\vnextOrdinal\"P\n" +
 	"\x06Prefix\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x122\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1e.meshway.catalog.v1.PrefixKindR\x04kind\"\xf9\x01\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1e.meshway.catalog.v1.PrefixKindR\x04kind\"\xb6\x02\n" +
 	"\n" +
 	"Datacenter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -2956,7 +3044,13 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x0eca_certificate\x18\x03 \x01(\fR\rcaCertificate\x126\n" +
 	"\bprefixes\x18\x04 \x03(\v2\x1a.meshway.catalog.v1.PrefixR\bprefixes\x127\n" +
 	"\tjoined_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12%\n" +
-	"\x0emodified_index\x18\x06 \x01(\x04R\rmodifiedIndex\"\xb2\x02\n" +
+	"\x0emodified_index\x18\x06 \x01(\x04R\rmodifiedIndex\x12;\n" +
+	"\tsignature\x18\a \x01(\v2\x1d.meshway.catalog.v1.SignatureR\tsignature\"s\n" +
+	"\tSignature\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\rR\x05level\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xef\x02\n" +
 	"\aGateway\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
@@ -2971,7 +3065,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\aversion\x18\b \x01(\tR\aversion\x12%\n" +
 	"\x0emodified_index\x18\t \x01(\x04R\rmodifiedIndex\x12\x1a\n" +
 	"\bdraining\x18\n" +
-	" \x01(\bR\bdraining\"\xd5\x02\n" +
+	" \x01(\bR\bdraining\x12;\n" +
+	"\tsignature\x18\v \x01(\v2\x1d.meshway.catalog.v1.SignatureR\tsignature\"\xd5\x02\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +
@@ -3213,126 +3308,129 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
 	(*Prefix)(nil),                // 2: meshway.catalog.v1.Prefix
 	(*Datacenter)(nil),            // 3: meshway.catalog.v1.Datacenter
-	(*Gateway)(nil),               // 4: meshway.catalog.v1.Gateway
-	(*Token)(nil),                 // 5: meshway.catalog.v1.Token
-	(*Port)(nil),                  // 6: meshway.catalog.v1.Port
-	(*Service)(nil),               // 7: meshway.catalog.v1.Service
-	(*Observation)(nil),           // 8: meshway.catalog.v1.Observation
-	(*ExportPort)(nil),            // 9: meshway.catalog.v1.ExportPort
-	(*Export)(nil),                // 10: meshway.catalog.v1.Export
-	(*Endpoint)(nil),              // 11: meshway.catalog.v1.Endpoint
-	(*EndpointSlice)(nil),         // 12: meshway.catalog.v1.EndpointSlice
-	(*Init)(nil),                  // 13: meshway.catalog.v1.Init
-	(*CreateToken)(nil),           // 14: meshway.catalog.v1.CreateToken
-	(*RevokeToken)(nil),           // 15: meshway.catalog.v1.RevokeToken
-	(*Join)(nil),                  // 16: meshway.catalog.v1.Join
-	(*Leave)(nil),                 // 17: meshway.catalog.v1.Leave
-	(*RemoveDatacenter)(nil),      // 18: meshway.catalog.v1.RemoveDatacenter
-	(*UpdateGateway)(nil),         // 19: meshway.catalog.v1.UpdateGateway
-	(*UpdateDatacenter)(nil),      // 20: meshway.catalog.v1.UpdateDatacenter
-	(*RemoveGateway)(nil),         // 21: meshway.catalog.v1.RemoveGateway
-	(*AddGateway)(nil),            // 22: meshway.catalog.v1.AddGateway
-	(*PutServices)(nil),           // 23: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 24: meshway.catalog.v1.DeleteServices
-	(*PutExports)(nil),            // 25: meshway.catalog.v1.PutExports
-	(*DeleteExports)(nil),         // 26: meshway.catalog.v1.DeleteExports
-	(*PutEndpoints)(nil),          // 27: meshway.catalog.v1.PutEndpoints
-	(*DeleteEndpoints)(nil),       // 28: meshway.catalog.v1.DeleteEndpoints
-	(*PutObservations)(nil),       // 29: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 30: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 31: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 32: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 33: meshway.catalog.v1.Result
-	(*Client)(nil),                // 34: meshway.catalog.v1.Client
-	(*Record)(nil),                // 35: meshway.catalog.v1.Record
-	(*Header)(nil),                // 36: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 37: meshway.catalog.v1.Trailer
-	nil,                           // 38: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 39: meshway.catalog.v1.Export.LabelsEntry
-	nil,                           // 40: meshway.catalog.v1.Export.AnnotationsEntry
-	nil,                           // 41: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(*Signature)(nil),             // 4: meshway.catalog.v1.Signature
+	(*Gateway)(nil),               // 5: meshway.catalog.v1.Gateway
+	(*Token)(nil),                 // 6: meshway.catalog.v1.Token
+	(*Port)(nil),                  // 7: meshway.catalog.v1.Port
+	(*Service)(nil),               // 8: meshway.catalog.v1.Service
+	(*Observation)(nil),           // 9: meshway.catalog.v1.Observation
+	(*ExportPort)(nil),            // 10: meshway.catalog.v1.ExportPort
+	(*Export)(nil),                // 11: meshway.catalog.v1.Export
+	(*Endpoint)(nil),              // 12: meshway.catalog.v1.Endpoint
+	(*EndpointSlice)(nil),         // 13: meshway.catalog.v1.EndpointSlice
+	(*Init)(nil),                  // 14: meshway.catalog.v1.Init
+	(*CreateToken)(nil),           // 15: meshway.catalog.v1.CreateToken
+	(*RevokeToken)(nil),           // 16: meshway.catalog.v1.RevokeToken
+	(*Join)(nil),                  // 17: meshway.catalog.v1.Join
+	(*Leave)(nil),                 // 18: meshway.catalog.v1.Leave
+	(*RemoveDatacenter)(nil),      // 19: meshway.catalog.v1.RemoveDatacenter
+	(*UpdateGateway)(nil),         // 20: meshway.catalog.v1.UpdateGateway
+	(*UpdateDatacenter)(nil),      // 21: meshway.catalog.v1.UpdateDatacenter
+	(*RemoveGateway)(nil),         // 22: meshway.catalog.v1.RemoveGateway
+	(*AddGateway)(nil),            // 23: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 24: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 25: meshway.catalog.v1.DeleteServices
+	(*PutExports)(nil),            // 26: meshway.catalog.v1.PutExports
+	(*DeleteExports)(nil),         // 27: meshway.catalog.v1.DeleteExports
+	(*PutEndpoints)(nil),          // 28: meshway.catalog.v1.PutEndpoints
+	(*DeleteEndpoints)(nil),       // 29: meshway.catalog.v1.DeleteEndpoints
+	(*PutObservations)(nil),       // 30: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 31: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 32: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 33: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 34: meshway.catalog.v1.Result
+	(*Client)(nil),                // 35: meshway.catalog.v1.Client
+	(*Record)(nil),                // 36: meshway.catalog.v1.Record
+	(*Header)(nil),                // 37: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 38: meshway.catalog.v1.Trailer
+	nil,                           // 39: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 40: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 41: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 42: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	42, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	43, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 1: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
 	2,  // 2: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	42, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	42, // 4: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	42, // 5: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	42, // 6: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
-	6,  // 7: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	38, // 8: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	42, // 9: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
-	9,  // 10: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
-	39, // 11: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
-	40, // 12: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
-	42, // 13: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
-	11, // 14: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
-	9,  // 15: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
-	1,  // 16: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 17: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 18: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 19: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
-	3,  // 20: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 21: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
-	4,  // 22: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	3,  // 23: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 24: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	7,  // 25: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
-	7,  // 26: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
-	10, // 27: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
-	10, // 28: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
-	12, // 29: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	12, // 30: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	8,  // 31: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	42, // 32: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
-	13, // 33: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
-	14, // 34: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
-	15, // 35: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
-	16, // 36: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
-	17, // 37: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	19, // 38: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	20, // 39: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	21, // 40: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	23, // 41: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	24, // 42: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	29, // 43: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	22, // 44: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
-	25, // 45: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
-	26, // 46: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
-	27, // 47: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
-	28, // 48: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
-	18, // 49: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
-	30, // 50: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	32, // 51: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	3,  // 52: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 53: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	41, // 54: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	42, // 55: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	36, // 56: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 57: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 58: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	4,  // 59: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 60: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	7,  // 61: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	8,  // 62: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	34, // 63: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	37, // 64: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	10, // 65: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
-	12, // 66: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
-	33, // 67: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	43, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	4,  // 4: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
+	4,  // 5: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
+	43, // 6: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	43, // 7: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	43, // 8: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	7,  // 9: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
+	39, // 10: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	43, // 11: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	10, // 12: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
+	40, // 13: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	41, // 14: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	43, // 15: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	12, // 16: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
+	10, // 17: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
+	1,  // 18: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
+	3,  // 19: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	5,  // 20: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
+	6,  // 21: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
+	3,  // 22: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	5,  // 23: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
+	5,  // 24: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	3,  // 25: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	5,  // 26: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	8,  // 27: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
+	8,  // 28: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
+	11, // 29: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
+	11, // 30: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
+	13, // 31: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	13, // 32: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	9,  // 33: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
+	43, // 34: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	14, // 35: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
+	15, // 36: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
+	16, // 37: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
+	17, // 38: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
+	18, // 39: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
+	20, // 40: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	21, // 41: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	22, // 42: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	24, // 43: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	25, // 44: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	30, // 45: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	23, // 46: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	26, // 47: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
+	27, // 48: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
+	28, // 49: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
+	29, // 50: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
+	19, // 51: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
+	31, // 52: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	33, // 53: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	3,  // 54: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	5,  // 55: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	42, // 56: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	43, // 57: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	37, // 58: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 59: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	3,  // 60: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	5,  // 61: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	6,  // 62: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	8,  // 63: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	9,  // 64: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	35, // 65: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	38, // 66: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	11, // 67: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	13, // 68: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	34, // 69: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -3340,7 +3438,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -3359,7 +3457,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_DeleteEndpoints)(nil),
 		(*Command_RemoveDatacenter)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -3378,7 +3476,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
