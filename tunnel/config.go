@@ -19,7 +19,7 @@ type Config struct {
 	ListenPort uint16         // UDP; base port + lane
 	Mark       uint32         // SO_MARK of the encrypted packets, which exempts them from Meshway's routing rule
 	MTU        int            // bytes
-	Addresses  []netip.Prefix // overlay address of this gateway, full length
+	Addresses  []netip.Prefix // of this host on the interface, full length, sorted
 	Peers      []Peer         // sorted by public key
 }
 

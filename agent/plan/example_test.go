@@ -52,7 +52,7 @@ func ExampleCompute() {
 	}
 	fmt.Println(len(problems), "problems")
 	// Output:
-	// mesh0 [fd77::1/128] peer 192.0.2.2:51820 [10.2.0.0/16 fd77::2/128]
+	// mesh0 [127.77.87.1/32 fd77::1/128] peer 192.0.2.2:51820 [10.2.0.0/16 fd77::2/128]
 	// nexthop id 0x4d570000 blackhole protocol 157
 	// nexthop id 0x4d570001 blackhole protocol 157
 	// nexthop id 0x4d570002 dev mesh0 protocol 157

@@ -122,7 +122,7 @@ func (n node) tunnels() []tunnel.Config {
 			ListenPort: n.in.Config.WireGuard.Port + uint16(g.Index), //nolint:gosec // below maxLanes
 			Mark:       n.in.Config.Routing.Mark,
 			MTU:        mtu(n.in.Config, n.in.Host),
-			Addresses:  []netip.Prefix{hostPrefix(tunnelAddress(n.in.PublicKey))},
+			Addresses:  laneAddresses(tunnelAddress(n.in.PublicKey)),
 			Peers: []tunnel.Peer{{
 				PublicKey:  g.PublicKey,
 				Endpoint:   n.endpoint(g),

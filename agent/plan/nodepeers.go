@@ -77,7 +77,7 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 		ListenPort: NodePort(in.Config),
 		Mark:       in.Config.Routing.Mark,
 		MTU:        mtu(in.Config, in.Host),
-		Addresses:  []netip.Prefix{hostPrefix(topo.tunnelAddress())},
+		Addresses:  laneAddresses(topo.tunnelAddress()),
 	}
 	for _, n := range topo.nodes {
 		var candidates []netip.AddrPort

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -161,6 +163,48 @@ func TestDrainingAGatewayLosesNoPacket(t *testing.T) {
 	}
 }
 
+// TestNewConnectionsOfADrainedGatewaysPodsAreNotDelayed drains a gateway whose
+// pod opens connections all the time. Peers stop sending through the gateway at
+// once, while its own pods still use it: their packets arrive by a lane that no
+// route of their source uses.
+func TestNewConnectionsOfADrainedGatewaysPodsAreNotDelayed(t *testing.T) {
+	tb := newTestbed(t)
+	for _, h := range []*harness.Host{tb.west.Host, tb.a.Host, tb.b.Host, tb.node} {
+		run(t, h, "sysctl -qw net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.default.rp_filter=2")
+	}
+	requests := tb.podA.Requests(t.Context(), harness.At(addr(clientPod)), 20*time.Millisecond)
+	awaitMore := func() { tb.awaitAnswers([]*harness.Traffic{requests}) }
+	awaitMore()
+	tb.drain(tb.a, plan.Draining)
+	tb.awaitSessions(tb.west, plan.Session{Gateway: "east/a"}, plan.Session{Gateway: "east/b", Up: true})
+	awaitMore()
+	tb.drain(tb.a, plan.Drained)
+	awaitMore()
+	tb.drain(tb.a, plan.Active)
+	tb.awaitSessions(tb.west, plan.Session{Gateway: "east/a", Up: true}, plan.Session{Gateway: "east/b", Up: true})
+	awaitMore()
+	report := requests.Stop()
+	assert.Zero(t, report.Lost(), "of %d requests: %v", report.Sent, report.Err)
+	assert.Less(t, report.MaxLatency, time.Second, "of %d requests", report.Sent)
+	for _, g := range []*gatewayHost{tb.west, tb.a, tb.b} {
+		assert.Zero(t, tb.droppedByReversePath(g.Host), "packets that the reverse-path filter of %s dropped", g.Name())
+	}
+}
+
+// droppedByReversePath returns how many packets the reverse-path filter of a host
+// has dropped.
+func (tb *testbed) droppedByReversePath(h *harness.Host) int {
+	tb.t.Helper()
+	out, err := h.Exec(tb.t.Context(), "nstat", "-asz", "TcpExtIPReversePathFilter")
+	require.NoError(tb.t, err)
+	fields := strings.Fields(out)
+	i := slices.Index(fields, "TcpExtIPReversePathFilter")
+	require.True(tb.t, i >= 0 && i+1 < len(fields), "%s", out)
+	n, err := strconv.Atoi(fields[i+1])
+	require.NoError(tb.t, err)
+	return n
+}
+
 // drain sets the drain state of a gateway, as its agent does, and waits until
 // a pass has applied it.
 func (tb *testbed) drain(g *gatewayHost, state plan.Drain) {
@@ -271,6 +315,15 @@ type gatewayHost struct {
 type gatewayPass struct {
 	sessions []plan.Session
 	err      error
+}
+
+// laneAddresses returns the planned addresses of a lane.
+func (g *gatewayHost) laneAddresses(t *testing.T, device string) []netip.Prefix {
+	t.Helper()
+	d, _ := plan.Compute(g.inputs)
+	i := slices.IndexFunc(d.Tunnels, func(c tunnel.Config) bool { return c.Name == device })
+	require.GreaterOrEqual(t, i, 0, "the plan has no interface %s", device)
+	return d.Tunnels[i].Addresses
 }
 
 func (g *gatewayHost) run(ctx context.Context) {

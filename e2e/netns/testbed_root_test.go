@@ -123,7 +123,8 @@ func (tb *testbed) link(a *harness.Host, addressA string, b *harness.Host, addre
 }
 
 // linkLane connects a gateway of east to that of west with a link that behaves
-// like a WireGuard interface: without ARP, each end accepts every packet.
+// like a WireGuard interface: without ARP, each end accepts every packet. The
+// addresses are those of the planned interface.
 func (tb *testbed) linkLane(g *gatewayHost, index int) {
 	tb.link(tb.west.Host, "", g.Host, "")
 	for _, end := range []struct {
@@ -132,9 +133,11 @@ func (tb *testbed) linkLane(g *gatewayHost, index int) {
 	}{{tb.west, g.Name(), fmt.Sprintf("mesh%d", index)}, {g, tb.west.Name(), "mesh0"}} {
 		run(tb.t, end.Host,
 			"ip link set dev "+end.device+" down",
-			"ip link set dev "+end.device+" name "+end.name+" address 02:00:00:00:00:07 arp off",
-			"ip address add "+overlayAddresses()[end.inputs.Self]+"/32 dev "+end.name,
-			"ip link set dev "+end.name+" up")
+			"ip link set dev "+end.device+" name "+end.name+" address 02:00:00:00:00:07 arp off")
+		for _, address := range end.laneAddresses(tb.t, end.name) {
+			run(tb.t, end.Host, "ip address add "+address.String()+" dev "+end.name)
+		}
+		run(tb.t, end.Host, "ip link set dev "+end.name+" up")
 	}
 }
 
@@ -294,7 +297,7 @@ func configOf(dc catalog.DatacenterName) config.Config {
 }
 
 func overlayAddresses() map[catalog.GatewayID]string {
-	return map[catalog.GatewayID]string{"west/w": "10.77.0.1", "east/a": "10.77.0.2", "east/b": "10.77.0.3"}
+	return map[catalog.GatewayID]string{"west/w": "fd77::1", "east/a": "fd77::2", "east/b": "fd77::3"}
 }
 
 // testCatalog returns the catalog of the testbed.
@@ -303,7 +306,7 @@ func testCatalog() plan.Catalog {
 		return catalog.Prefix{CIDR: netip.MustParsePrefix(p), Kind: kind}
 	}
 	c := plan.Catalog{
-		Federation: catalog.Federation{ID: "f", Name: "testbed", Overlay: netip.MustParsePrefix("10.77.0.0/24")},
+		Federation: catalog.Federation{ID: "f", Name: "testbed", Overlay: netip.MustParsePrefix("fd77::/48")},
 		Datacenters: []catalog.Datacenter{
 			{
 				Name:    "east",

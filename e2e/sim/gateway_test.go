@@ -227,10 +227,15 @@ func (g *gateway) endpointOf(peer *gateway) (netip.AddrPort, bool) {
 // it has no tunnel.
 func (g *gateway) overlayAddress() netip.Addr {
 	observed, err := g.tunnels.List(context.Background())
-	if err != nil || len(observed) == 0 || len(observed[0].Addresses) == 0 {
+	if err != nil || len(observed) == 0 {
 		return netip.Addr{}
 	}
-	return observed[0].Addresses[0].Addr()
+	for _, address := range observed[0].Addresses {
+		if address.Addr().IsGlobalUnicast() {
+			return address.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // observedTunnels returns the WireGuard interfaces of the gateway's host.

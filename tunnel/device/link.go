@@ -137,6 +137,9 @@ func address(p netip.Prefix) *netlink.Addr {
 	if p.Addr().Is6() {
 		a.Flags = unix.IFA_F_NODAD // no other host can have it; usable at once
 	}
+	if p.Addr().IsLoopback() {
+		a.Scope = unix.RT_SCOPE_HOST // as ip does; the kernel never chooses it as a source
+	}
 	return a
 }
 

@@ -233,7 +233,7 @@ func lane(n uint32, peers ...tunnel.Peer) tunnel.Config {
 	slices.SortFunc(peers, func(a, b tunnel.Peer) int { return a.PublicKey.Compare(b.PublicKey) })
 	return tunnel.Config{
 		Name: fmt.Sprintf("%s%d", Prefix, n), Lane: n, ListenPort: uint16(51820 + n), Mark: 0x20, MTU: 1380,
-		Addresses: prefixes("fd00:100::1/128"), Peers: peers,
+		Addresses: prefixes("127.77.87.1/32", "fd00:100::1/128"), Peers: peers,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"testing"
 
@@ -63,6 +64,26 @@ func TestAPortInUseNamesItsProcess(t *testing.T) {
 	require.NoError(t, squatter.Close())
 	_, err = tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
 	require.NoError(t, err)
+}
+
+// TestTheKernelNeverSendsFromALoopbackAddressOfALane also holds for packets
+// without a source that are bound to the lane.
+func TestTheKernelNeverSendsFromALoopbackAddressOfALane(t *testing.T) {
+	dev := newDevice(t)
+	t.Cleanup(func() { removeAll(t, here, dev) })
+	loopback := netip.MustParsePrefix("127.77.87.1/32")
+	_, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), []tunnel.Config{{Name: "mesh0", MTU: 1420, Addresses: []netip.Prefix{loopback}}}, true)
+	require.NoError(t, err)
+	link, err := netlink.LinkByName("mesh0")
+	require.NoError(t, err)
+	destination := &net.IPNet{IP: net.IPv4(192, 0, 2, 0), Mask: net.CIDRMask(24, 32)}
+	require.NoError(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: destination}))
+	for name, options := range map[string]*netlink.RouteGetOptions{"by route": nil, "by device": {Oif: "mesh0"}} {
+		found, err := netlink.RouteGetWithOptions(net.IPv4(192, 0, 2, 1), options)
+		require.NoError(t, err, name)
+		require.Equal(t, link.Attrs().Index, found[0].LinkIndex, name)
+		require.False(t, found[0].Src.IsLoopback(), name)
+	}
 }
 
 func TestADeadDataPlaneProcessIsReplaced(t *testing.T) {
