@@ -49,7 +49,11 @@ func (a *Agent) RemoveDatacenter(ctx context.Context, name catalog.DatacenterNam
 		return RemovedDatacenter{}, a.suggestDatacenter(refusal, name, view)
 	}
 	a.cfg.Log.Info("removed a datacenter from the federation", "datacenter", name, "force", force)
-	return RemovedDatacenter{Datacenter: results[0].Datacenter, Gateways: gateways, Index: results[0].Index}, nil
+	removed := results[0].Datacenter
+	if removed.Name == "" { // the result of a retry has no record of what is gone
+		removed, _ = view.Datacenter(name)
+	}
+	return RemovedDatacenter{Datacenter: removed, Gateways: gateways, Index: results[0].Index}, nil
 }
 
 // suggestDatacenter adds similar names to the refusal of an unknown datacenter.

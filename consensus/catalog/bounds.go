@@ -17,4 +17,31 @@ const (
 	// MaxSliceEndpoints is how many endpoints a slice may have, so that the
 	// largest slice fits into one command.
 	MaxSliceEndpoints = 200
+
+	maxClientLength = 128
+
+	// Texts of a stored refusal.
+	maxRefusalName = 128 // code and field
+	maxRefusalText = 768 // message and remedy
+)
+
+// Bounds of the encoded records of a snapshot, in bytes. What Apply accepts must be
+// read again by Decode, so they follow from the bounds of the content.
+const (
+	// recordGrowth is how much larger a record may be than the command that wrote
+	// it: by the fields that the catalog adds, the longer canonical form of an
+	// address, and the CA certificate of a datacenter.
+	recordGrowth = MaxCommandSize + maxCertificateSize
+
+	// A stored result has a sequence, an index and the four texts of a refusal, with
+	// tags and lengths.
+	maxStoredResult = 2*maxRefusalName + 2*maxRefusalText + 64
+
+	maxClientRecord = MaxOutstanding*maxStoredResult + maxClientLength + 2*maxNameLength + 128
+
+	// maxEarlierClientRecord is the limit of earlier builds, which stored results
+	// with records.
+	maxEarlierClientRecord = 64 << 20
+
+	maxRecordSize = max(MaxCommandSize+recordGrowth, maxClientRecord, maxEarlierClientRecord)
 )

@@ -34,9 +34,12 @@ type client struct {
 	Results      []storedResult // by sequence
 }
 
+// storedResult is what is kept of a Result. It has no records: a retry returns
+// those of the catalog at that time, so that the results of a client stay small.
 type storedResult struct {
 	Sequence uint64
-	Result   *Result // not changed once stored
+	Index    uint64
+	Refusal  *Refusal // not changed once stored
 }
 
 func bySequence(r storedResult, sequence uint64) int { return cmp.Compare(r.Sequence, sequence) }
@@ -53,7 +56,7 @@ func (w *writer) client(req request, cmd *catalogpb.Command) (*client, *Result, 
 		return &client{Author: req.author, ID: cmd.GetClient()}, nil, nil
 	}
 	if i, found := slices.BinarySearchFunc(c.Results, cmd.GetSequence(), bySequence); found {
-		return nil, c.Results[i].Result, nil
+		return nil, w.storedResult(c.Results[i], cmd), nil
 	}
 	if cmd.GetSequence() <= c.Acknowledged {
 		return nil, nil, &Refusal{
@@ -96,12 +99,57 @@ func (w *writer) storeResult(c *client, req request, cmd *catalogpb.Command, res
 	}
 	next.Results = slices.Clone(c.unacknowledged(next.Acknowledged))
 	i, _ := slices.BinarySearchFunc(next.Results, cmd.GetSequence(), bySequence)
-	stored := result.clone()
-	next.Results = slices.Insert(next.Results, i, storedResult{cmd.GetSequence(), &stored})
+	stored := storedResult{Sequence: cmd.GetSequence(), Index: result.Index, Refusal: result.Refusal.clip()}
+	next.Results = slices.Insert(next.Results, i, stored)
 	if c.LastSeen.IsZero() {
 		w.evictClients()
 	}
 	insert(w.txn, tableClients, next)
+}
+
+// storedResult returns the result of a retry of cmd, with the records as they are.
+func (w *writer) storedResult(stored storedResult, cmd *catalogpb.Command) *Result {
+	r := &Result{Index: stored.Index}
+	if stored.Refusal != nil {
+		r.Refusal = stored.Refusal.clip()
+		return r
+	}
+	name, id := recordsOf(cmd)
+	if dc := datacenter(w.txn, name); dc != nil {
+		r.Datacenter = dc.Clone()
+	}
+	if g := gateway(w.txn, id); g != nil {
+		r.Gateway = g.Clone()
+	}
+	return r
+}
+
+// recordsOf returns the datacenter and the gateway that the result of cmd contains;
+// empty if it does not.
+func recordsOf(cmd *catalogpb.Command) (dc DatacenterName, g GatewayID) {
+	var d *catalogpb.Datacenter
+	var p *catalogpb.Gateway
+	switch body := cmd.GetBody().(type) {
+	case *catalogpb.Command_Init:
+		d, p = body.Init.GetDatacenter(), body.Init.GetGateway()
+	case *catalogpb.Command_Join:
+		d, p = body.Join.GetDatacenter(), body.Join.GetGateway()
+	case *catalogpb.Command_UpdateDatacenter:
+		d = body.UpdateDatacenter.GetDatacenter()
+	case *catalogpb.Command_AddGateway:
+		p = body.AddGateway.GetGateway()
+	case *catalogpb.Command_UpdateGateway:
+		p = body.UpdateGateway.GetGateway()
+	}
+	dc = DatacenterName(d.GetName())
+	if p == nil {
+		return dc, ""
+	}
+	of := DatacenterName(p.GetDatacenter())
+	if of == "" {
+		of = dc // in Init and Join
+	}
+	return dc, NewGatewayID(of, p.GetName())
 }
 
 func latest(a, b time.Time) time.Time {
@@ -144,4 +192,15 @@ func (w *writer) sweep() {
 		}
 		remove(w.txn, tableTokens, t)
 	}
+}
+
+func clientProto(c *client) *catalogpb.Client {
+	p := &catalogpb.Client{
+		Id: c.ID, Author: string(c.Author), Acknowledged: c.Acknowledged, LastSeen: timeProto(c.LastSeen),
+		Results: make(map[uint64]*catalogpb.StoredResult, len(c.Results)),
+	}
+	for _, r := range c.Results {
+		p.Results[r.Sequence] = &catalogpb.StoredResult{Index: r.Index, Refusal: r.Refusal.Proto()}
+	}
+	return p
 }

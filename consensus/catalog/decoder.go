@@ -22,10 +22,6 @@ import (
 // of meshd, or that the bytes are not a snapshot.
 var ErrSnapshot = errors.New("not a valid snapshot of a catalog")
 
-// maxRecordSize bounds a record when it is read. The largest is a client with
-// MaxOutstanding results.
-const maxRecordSize = 64 << 20
-
 // Decode reads a snapshot that Encode wrote, up to the end of r. The error is
 // ErrSnapshot or an error of r.
 func Decode(r io.Reader) (*State, error) {
@@ -103,7 +99,8 @@ func (d *decoder) next() (*catalogpb.Record, []byte, error) {
 		return nil, nil, truncated(err)
 	}
 	record := &catalogpb.Record{}
-	if err := proto.Unmarshal(raw.Bytes()[header:], record); err != nil {
+	// Unknown fields are those of the stored results of earlier builds, or of newer ones.
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw.Bytes()[header:], record); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	return record, raw.Bytes(), nil
@@ -230,11 +227,10 @@ func (d *decoder) client(p *catalogpb.Client) error {
 		return read.refusal
 	}
 	for _, sequence := range slices.Sorted(maps.Keys(p.GetResults())) {
-		result, err := ResultFromProto(p.GetResults()[sequence])
-		if err != nil {
-			return err
-		}
-		c.Results = append(c.Results, storedResult{sequence, &result})
+		result := p.GetResults()[sequence]
+		c.Results = append(c.Results, storedResult{
+			Sequence: sequence, Index: result.GetIndex(), Refusal: RefusalFromProto(result.GetRefusal()).clip(),
+		})
 	}
 	existing := first[client](d.txn, tableClients, indexID, string(c.Author), c.ID)
 	return add(d.txn, tableClients, c, existing == nil && isKey(string(c.Author)) && isKey(c.ID))

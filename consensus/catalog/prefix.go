@@ -103,8 +103,9 @@ func (w *writer) checkPrefixesFree(dc DatacenterName, overlay netip.Prefix, pref
 // prefixOwners finds the owner of an overlapping prefix in logarithmic time: a
 // datacenter may announce one address for each of its nodes.
 type prefixOwners struct {
-	sorted []netip.Prefix
-	owner  map[netip.Prefix]DatacenterName
+	sorted  []netip.Prefix
+	owner   map[netip.Prefix]DatacenterName
+	lengths []int // of the prefixes, each once, the longest first
 }
 
 func (w *writer) ownedByOthers(dc DatacenterName) prefixOwners {
@@ -116,16 +117,22 @@ func (w *writer) ownedByOthers(dc DatacenterName) prefixOwners {
 		for _, p := range d.Prefixes {
 			o.sorted = append(o.sorted, p.CIDR)
 			o.owner[p.CIDR] = d.Name
+			o.lengths = append(o.lengths, p.CIDR.Bits())
 		}
 	}
 	slices.SortFunc(o.sorted, netip.Prefix.Compare)
+	slices.SortFunc(o.lengths, func(a, b int) int { return b - a })
+	o.lengths = slices.Compact(o.lengths)
 	return o
 }
 
 // overlapping returns the narrowest prefix that contains p, else the first that p
 // contains. Two prefixes that overlap are always nested.
 func (o prefixOwners) overlapping(p netip.Prefix) (netip.Prefix, bool) {
-	for bits := p.Bits(); bits >= 0; bits-- {
+	for _, bits := range o.lengths {
+		if bits > p.Bits() {
+			continue
+		}
 		wider := netip.PrefixFrom(p.Addr(), bits).Masked()
 		if _, found := o.owner[wider]; found {
 			return wider, true

@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Codes of refusals. They are stable: programs and scripts compare them.
@@ -93,6 +94,25 @@ func (r *Refusal) in(path string) *Refusal {
 		inside.Field = path + "." + r.Field
 	}
 	return &inside
+}
+
+// clip returns a copy of r with texts of bounded length. Those of this package are
+// shorter.
+func (r *Refusal) clip() *Refusal {
+	if r == nil {
+		return nil
+	}
+	return &Refusal{
+		Code: clip(r.Code, maxRefusalName), Field: clip(r.Field, maxRefusalName),
+		Message: clip(r.Message, maxRefusalText), Remedy: clip(r.Remedy, maxRefusalText),
+	}
+}
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
 }
 
 // err returns r as an error, which is nil if r is nil.

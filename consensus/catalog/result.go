@@ -8,17 +8,8 @@ import (
 type Result struct {
 	Index      uint64     // raft index of the entry with the command
 	Refusal    *Refusal   // nil if the command was applied
-	Datacenter Datacenter // of Init, Join and UpdateDatacenter: as stored; of RemoveDatacenter: as it was
+	Datacenter Datacenter // of Init, Join and UpdateDatacenter: as stored; of RemoveDatacenter: as it was, not after a retry
 	Gateway    Gateway    // of Init, Join, AddGateway and UpdateGateway: as stored
-}
-
-func (r Result) clone() Result {
-	if r.Refusal != nil {
-		refusal := *r.Refusal
-		r.Refusal = &refusal
-	}
-	r.Datacenter, r.Gateway = r.Datacenter.Clone(), r.Gateway.Clone()
-	return r
 }
 
 // Proto returns the wire form.
@@ -64,15 +55,4 @@ func RefusalFromProto(p *catalogpb.Refusal) *Refusal {
 		return nil
 	}
 	return &Refusal{Code: p.GetCode(), Field: p.GetField(), Message: p.GetMessage(), Remedy: p.GetRemedy()}
-}
-
-func clientProto(c *client) *catalogpb.Client {
-	p := &catalogpb.Client{
-		Id: c.ID, Author: string(c.Author), Acknowledged: c.Acknowledged, LastSeen: timeProto(c.LastSeen),
-		Results: make(map[uint64]*catalogpb.Result, len(c.Results)),
-	}
-	for _, r := range c.Results {
-		p.Results[r.Sequence] = r.Result.Proto()
-	}
-	return p
 }

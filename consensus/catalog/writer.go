@@ -49,7 +49,6 @@ func Check(cmd *catalogpb.Command, now time.Time) error {
 
 // checkEnvelope checks the fields of cmd other than its body.
 func checkEnvelope(cmd *catalogpb.Command) *Refusal {
-	const maxClient = 128
 	if size := proto.Size(cmd); size > MaxCommandSize {
 		return &Refusal{
 			Code: CodeTooLarge, Message: fmt.Sprintf("the command has %d bytes, the maximum is %d", size, MaxCommandSize),
@@ -62,8 +61,8 @@ func checkEnvelope(cmd *catalogpb.Command) *Refusal {
 	client := cmd.GetClient()
 	isText := onlyBytes(client, func(c byte) bool { return ' ' < c && c < 0x7f })
 	switch {
-	case len(client) > maxClient || !isText:
-		return malformed("client", "the client id is longer than 128 bytes or not printable")
+	case len(client) > maxClientLength || !isText:
+		return malformed("client", fmt.Sprintf("the client id is longer than %d bytes or not printable", maxClientLength))
 	case (client == "") != (cmd.GetSequence() == 0):
 		return malformed("sequence", "client and sequence must be set together")
 	case cmd.GetSequence() > 0 && cmd.GetAcknowledged() >= cmd.GetSequence():
@@ -106,7 +105,7 @@ func (w *writer) command(cmd *catalogpb.Command) Result {
 	}
 	c, stored, r := w.client(req, cmd)
 	if stored != nil {
-		return stored.clone()
+		return *stored
 	}
 	if r != nil {
 		return w.refused(r)

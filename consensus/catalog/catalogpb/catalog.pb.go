@@ -2614,12 +2614,12 @@ func (x *Result) GetGateway() *Gateway {
 }
 
 type Client struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Acknowledged  uint64                 `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
-	Results       map[uint64]*Result     `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
-	Author        string                 `protobuf:"bytes,5,opt,name=author,proto3" json:"author,omitempty"` // clients belong to one author
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Id            string                   `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Acknowledged  uint64                   `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	Results       map[uint64]*StoredResult `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by sequence
+	LastSeen      *timestamppb.Timestamp   `protobuf:"bytes,4,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	Author        string                   `protobuf:"bytes,5,opt,name=author,proto3" json:"author,omitempty"` // clients belong to one author
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2668,7 +2668,7 @@ func (x *Client) GetAcknowledged() uint64 {
 	return 0
 }
 
-func (x *Client) GetResults() map[uint64]*Result {
+func (x *Client) GetResults() map[uint64]*StoredResult {
 	if x != nil {
 		return x.Results
 	}
@@ -2687,6 +2687,60 @@ func (x *Client) GetAuthor() string {
 		return x.Author
 	}
 	return ""
+}
+
+// StoredResult is what is kept of a Result for a retry. Snapshots of earlier
+// builds have the records of the Result too, in the fields 3 and 4.
+type StoredResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Refusal       *Refusal               `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredResult) Reset() {
+	*x = StoredResult{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredResult) ProtoMessage() {}
+
+func (x *StoredResult) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredResult.ProtoReflect.Descriptor instead.
+func (*StoredResult) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *StoredResult) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *StoredResult) GetRefusal() *Refusal {
+	if x != nil {
+		return x.Refusal
+	}
+	return nil
 }
 
 // Record is one element of a snapshot, which is a stream of length-delimited
@@ -2713,7 +2767,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2779,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2792,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -2927,7 +2981,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2939,7 +2993,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2952,7 +3006,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -2979,7 +3033,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2991,7 +3045,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3004,7 +3058,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -3254,16 +3308,19 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\n" +
 	"datacenter\x18\x03 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
 	"datacenter\x125\n" +
-	"\agateway\x18\x04 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"\xa8\x02\n" +
+	"\agateway\x18\x04 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"\xae\x02\n" +
 	"\x06Client\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\facknowledged\x18\x02 \x01(\x04R\facknowledged\x12A\n" +
 	"\aresults\x18\x03 \x03(\v2'.meshway.catalog.v1.Client.ResultsEntryR\aresults\x127\n" +
 	"\tlast_seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12\x16\n" +
-	"\x06author\x18\x05 \x01(\tR\x06author\x1aV\n" +
+	"\x06author\x18\x05 \x01(\tR\x06author\x1a\\\n" +
 	"\fResultsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\x04R\x03key\x120\n" +
-	"\x05value\x18\x02 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x05value:\x028\x01\"\xa5\x05\n" +
+	"\x03key\x18\x01 \x01(\x04R\x03key\x126\n" +
+	"\x05value\x18\x02 \x01(\v2 .meshway.catalog.v1.StoredResultR\x05value:\x028\x01\"g\n" +
+	"\fStoredResult\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x125\n" +
+	"\arefusal\x18\x02 \x01(\v2\x1b.meshway.catalog.v1.RefusalR\arefusalJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"\xa5\x05\n" +
 	"\x06Record\x124\n" +
 	"\x06header\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.HeaderH\x00R\x06header\x12@\n" +
 	"\n" +
@@ -3308,7 +3365,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
@@ -3346,32 +3403,33 @@ var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(*Refusal)(nil),               // 33: meshway.catalog.v1.Refusal
 	(*Result)(nil),                // 34: meshway.catalog.v1.Result
 	(*Client)(nil),                // 35: meshway.catalog.v1.Client
-	(*Record)(nil),                // 36: meshway.catalog.v1.Record
-	(*Header)(nil),                // 37: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 38: meshway.catalog.v1.Trailer
-	nil,                           // 39: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 40: meshway.catalog.v1.Export.LabelsEntry
-	nil,                           // 41: meshway.catalog.v1.Export.AnnotationsEntry
-	nil,                           // 42: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
+	(*StoredResult)(nil),          // 36: meshway.catalog.v1.StoredResult
+	(*Record)(nil),                // 37: meshway.catalog.v1.Record
+	(*Header)(nil),                // 38: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 39: meshway.catalog.v1.Trailer
+	nil,                           // 40: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 41: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 42: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 43: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	43, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	44, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 1: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
 	2,  // 2: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	43, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	44, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
 	4,  // 4: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
 	4,  // 5: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
-	43, // 6: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	43, // 7: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	43, // 8: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	44, // 6: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	44, // 7: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	44, // 8: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
 	7,  // 9: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	39, // 10: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	43, // 11: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	40, // 10: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	44, // 11: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
 	10, // 12: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
-	40, // 13: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
-	41, // 14: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
-	43, // 15: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	41, // 13: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	42, // 14: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	44, // 15: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
 	12, // 16: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
 	10, // 17: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
 	1,  // 18: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
@@ -3390,7 +3448,7 @@ var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	13, // 31: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
 	13, // 32: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
 	9,  // 33: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	43, // 34: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	44, // 34: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
 	14, // 35: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
 	15, // 36: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
 	16, // 37: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
@@ -3412,25 +3470,26 @@ var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
 	33, // 53: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
 	3,  // 54: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
 	5,  // 55: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	42, // 56: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	43, // 57: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	37, // 58: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 59: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 60: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	5,  // 61: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	6,  // 62: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	8,  // 63: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	9,  // 64: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	35, // 65: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	38, // 66: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	11, // 67: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
-	13, // 68: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
-	34, // 69: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.Result
-	70, // [70:70] is the sub-list for method output_type
-	70, // [70:70] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	43, // 56: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	44, // 57: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	33, // 58: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
+	38, // 59: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 60: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	3,  // 61: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	5,  // 62: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	6,  // 63: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	8,  // 64: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	9,  // 65: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	35, // 66: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	39, // 67: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	11, // 68: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	13, // 69: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	36, // 70: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -3457,7 +3516,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_DeleteEndpoints)(nil),
 		(*Command_RemoveDatacenter)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -3476,7 +3535,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
