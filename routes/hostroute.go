@@ -1,6 +1,10 @@
 package routes
 
-import "net/netip"
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+)
 
 // HostRoute is a route of the host's main table, of any origin. It is read and
 // never changed: the routes of a CNI plugin show which pods are on a host.
@@ -14,3 +18,15 @@ type HostRoute struct {
 // MayBeLocal reports whether the route may be to pods on this host. Routes
 // through a router are to other hosts.
 func (r HostRoute) MayBeLocal() bool { return r.Drop || !r.Via.IsValid() }
+
+// Text returns the route as ip prints it.
+func (r HostRoute) Text() string {
+	switch {
+	case r.Drop:
+		return "blackhole " + r.Prefix.String()
+	case r.Via.IsValid():
+		return fmt.Sprintf("%s via %s", r.Prefix, r.Via)
+	default:
+		return fmt.Sprintf("%s dev %s", r.Prefix, cmp.Or(r.Device, "(several)"))
+	}
+}

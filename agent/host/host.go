@@ -13,17 +13,22 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
 )
 
 // Host observes the network namespace of the process.
 type Host struct {
-	// TunnelPrefix is the name prefix of Meshway's own interfaces, which are ignored.
+	// TunnelPrefix is the name prefix of Meshway's own interfaces, which are
+	// ignored; a number follows it.
 	TunnelPrefix string
 	// Prefixes returns the prefixes of the own datacenter. An interface whose
 	// addresses are all in pod or service prefixes is no link of the underlay.
 	Prefixes func() []catalog.Prefix
 	// Routes returns the routes of the main table; nil: they are not needed.
 	Routes func(context.Context) ([]routes.HostRoute, error)
+	// APIServer is the address of the API server of the own cluster: host,
+	// host:port or a URL. A name is ignored, since its address may change.
+	APIServer string
 }
 
 // Observe returns the addresses, links and routes of this host, sorted. An
@@ -42,6 +47,7 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 			return plan.Host{}, fmt.Errorf("read the main routing table: %w", err)
 		}
 	}
+	observed.Needed = needed(h.APIServer, resolverFiles()...)
 	return observed, nil
 }
 
@@ -112,7 +118,7 @@ func globalUnicast(assigned []net.Addr) []netip.Prefix {
 func (h Host) describe(links []link) plan.Host {
 	var observed plan.Host
 	for _, l := range links {
-		if !l.up || strings.HasPrefix(l.name, h.TunnelPrefix) {
+		if !l.up || tunnel.IsLane(h.TunnelPrefix, l.name) {
 			continue
 		}
 		addresses := addressesOf(l.assigned)

@@ -118,7 +118,16 @@ func TestDescribeSelectsAddressesLinksAndUnderlay(t *testing.T) {
 			want:  plan.Host{Addresses: addresses("198.51.100.1", "203.0.113.1")},
 		},
 		"own interfaces and those that are down are ignored": {
-			links: []link{down, device("mesh0", 1420, "fd77::1/128"), device("meshway", 1500, "192.0.2.3/24")},
+			links: []link{down, device("mesh0", 1420, "fd77::1/128"), device("mesh12", 1420, "fd77::1/128")},
+		},
+		"a device whose name only begins like ours is not ours": {
+			links: []link{device("meshlan", 1500, "192.0.2.3/24")},
+			want: plan.Host{
+				Addresses:   addresses("192.0.2.3"),
+				UnderlayMTU: 1500,
+				Links:       []plan.Link{{Device: "meshlan", Prefixes: prefixes("192.0.2.0/24")}},
+				Underlay:    []string{"meshlan"},
+			},
 		},
 		"equal addresses and prefixes are listed once": {
 			links: []link{device("eth0", 1500, "192.0.2.1/24", "192.0.2.2/24"), device("eth1", 1500, "192.0.2.1/24")},

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/tunnel"
 )
 
 // overlays returns the devices that encapsulate packets to other hosts, sorted,
@@ -33,7 +35,7 @@ func (h Host) encapsulating(dump []syscall.NetlinkMessage) []string {
 			continue
 		}
 		name, kind := nameAndKind(m)
-		if encapsulates(kind) && !strings.HasPrefix(name, h.TunnelPrefix) {
+		if encapsulates(kind) && !tunnel.IsLane(h.TunnelPrefix, name) {
 			devices = append(devices, name)
 		}
 	}

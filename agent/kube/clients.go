@@ -17,6 +17,7 @@ type Clients struct {
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
 	MCS        mcsclient.Interface // of the Multi-Cluster Services API
+	Server     string              // URL of the API server
 }
 
 // Connect returns clients for the API server of a kubeconfig file, or, if the path
@@ -43,6 +44,7 @@ func Connect(kubeconfig, userAgent string, log *slog.Logger) (Clients, error) {
 // itself (API Priority and Fairness), by its load.
 func ClientsOf(cfg *rest.Config) (clients Clients, err error) {
 	cfg = rest.CopyConfig(cfg)
+	clients.Server = cfg.Host
 	cfg.QPS, cfg.RateLimiter = -1, nil
 	typed := rest.CopyConfig(cfg) // CRDs have no protobuf
 	typed.ContentType = "application/vnd.kubernetes.protobuf"

@@ -70,9 +70,15 @@ type Host struct {
 	// Overlays are the devices by which a CNI plugin encapsulates packets to
 	// other hosts (vxlan, ipip, …), sorted.
 	Overlays []string
-	// Routes are the routes of the main table, in any order. They are read only
-	// in Kubernetes, to find the pods of this host.
+	// Routes are the routes of the main table, in any order.
 	Routes []routes.HostRoute
+	Needed []Need // addresses without which the host does not work, sorted
+}
+
+// Need is an address of another host that this host must reach without Meshway.
+type Need struct {
+	Address netip.Addr
+	Use     string // for messages: "a resolver of this host"
 }
 
 // Link is what can be reached over one interface without a router.

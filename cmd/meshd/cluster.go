@@ -129,7 +129,7 @@ func (d clusterDaemon) runGateway(ctx context.Context, started func(*membership.
 		return err
 	}
 	problems := new(cluster.Problems)
-	env := environment{site: site, problems: problems.All}
+	env := environment{site: site, problems: problems.All, apiServer: d.clients.Server}
 	siblings, err := d.newSiblings(discovery)
 	if err != nil {
 		return err
@@ -285,6 +285,7 @@ func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, rou
 		Host: host.Host{
 			TunnelPrefix: d.cfg.WireGuard.Interface,
 			Routes:       routes.HostRoutes,
+			APIServer:    d.clients.Server,
 			Prefixes: func() []catalog.Prefix {
 				known, _ := reader.Current()
 				return known.PrefixesOf(d.cfg.Datacenter)

@@ -32,7 +32,6 @@ import (
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/routes"
 )
 
 // metricsGrace is how long a running scrape may take when meshd stops.
@@ -124,8 +123,9 @@ func saveMemory() {
 
 // environment is what runGateway uses in addition to the host.
 type environment struct {
-	site     dataplane.Site
-	siblings membership.Siblings // nil: this is the only gateway of its datacenter
+	site      dataplane.Site
+	siblings  membership.Siblings // nil: this is the only gateway of its datacenter
+	apiServer string              // of the own cluster; empty: there is none
 	// alongside runs as long as the agent; nil: nothing does.
 	alongside func(ctx context.Context, a *membership.Agent) error
 	// problems returns the problems of the environment; nil: there are none.
@@ -185,12 +185,8 @@ func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agen
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
 			Prefixes:     func() []catalog.Prefix { return env.site.Current().Prefixes },
-			Routes: func(ctx context.Context) ([]routes.HostRoute, error) {
-				if len(env.site.Current().Nodes.Peers) == 0 {
-					return nil, nil // only nodes with tunnels need them, and there may be many
-				}
-				return routeKernel.HostRoutes(ctx)
-			},
+			Routes:       routeKernel.HostRoutes,
+			APIServer:    env.apiServer,
 		},
 		Site:     env.site,
 		Siblings: env.siblings,

@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -10,7 +12,8 @@ import (
 
 // HostRoutes returns the routes of the main table. After the first call, Watch
 // also reports changes of those that may be to pods of this host
-// (routes.HostRoute.MayBeLocal).
+// (routes.HostRoute.MayBeLocal), or overlap a route of Meshway's table as it was
+// last observed.
 func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 	k.watchHost.Store(true)
 	c, err := dial()
@@ -43,5 +46,21 @@ func (r route) hostRoute(device string) routes.HostRoute {
 // concernsHostRoutes reports whether HostRoutes is in use and the route is one
 // that Watch reports for it.
 func (k *Kernel) concernsHostRoutes(r route) bool {
-	return k.watchHost.Load() && r.table == unix.RT_TABLE_MAIN && r.hostRoute("").MayBeLocal()
+	if !k.watchHost.Load() || r.table != unix.RT_TABLE_MAIN {
+		return false
+	}
+	if r.hostRoute("").MayBeLocal() {
+		return true
+	}
+	own := k.prefixes.Load()
+	return own != nil && r.Prefix.Bits() > 0 && slices.ContainsFunc(*own, r.Prefix.Overlaps)
+}
+
+// remember keeps the prefixes of Meshway's routes for Watch.
+func (k *Kernel) remember(list []routes.Route) {
+	prefixes := make([]netip.Prefix, len(list))
+	for i, r := range list {
+		prefixes[i] = r.Prefix
+	}
+	k.prefixes.Store(&prefixes)
 }

@@ -68,7 +68,7 @@ func TestWatchReportsLocalHostRoutesAfterHostRoutesIsCalled(t *testing.T) {
 	require.NoError(t, err)
 	w.ip("route add 10.44.1.0/24 via 192.0.2.8") // not to pods of this host
 	assert.Empty(t, wakes)
-	for _, line := range []string{"route add 10.44.2.8/32 dev pmesh1", "route add blackhole 10.44.3.0/26", "route del 10.44.2.8/32"} {
+	for _, line := range []string{"route add 10.3.7.0/24 via 192.0.2.8", "route del 10.3.7.0/24", "route add 10.44.2.8/32 dev pmesh1", "route add blackhole 10.44.3.0/26", "route del 10.44.2.8/32"} {
 		w.ip("%s", line)
 		select {
 		case <-wakes:

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -17,7 +18,8 @@ type Kernel struct {
 	// table is the table of the last Observe, whose routes Watch reports. 0:
 	// Observe was not called yet; Watch reports the routes of all tables.
 	table     atomic.Int64
-	watchHost atomic.Bool // Watch reports changes of host routes
+	watchHost atomic.Bool                    // Watch reports changes of host routes
+	prefixes  atomic.Pointer[[]netip.Prefix] // of the routes that Observe returned last
 
 	mu sync.Mutex // guards all following fields and serialises writes
 	// writer stays open until Close, so that its port is not used by others.

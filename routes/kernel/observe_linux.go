@@ -33,6 +33,7 @@ func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error
 		}
 	}
 	sortObserved(&observed)
+	k.remember(observed.Routes)
 	return observed, nil
 }
 
