@@ -61,11 +61,18 @@ type WireGuard struct {
 	Keepalive time.Duration // 0: none
 }
 
-// Routing holds the numbers that identify what Meshway configures in the kernel.
+// Routing holds the numbers that identify what Meshway configures in the kernel,
+// and what decides between the prefixes of other datacenters and local ranges.
 type Routing struct {
 	Table        int
 	RulePriority int
 	Mark         uint32
+	// Accept are the ranges that this datacenter takes from another one, sorted.
+	// Everything is taken from a datacenter that is not in it.
+	Accept map[catalog.DatacenterName][]netip.Prefix
+	// Yield are the local ranges that yield to the prefixes of other datacenters,
+	// sorted.
+	Yield []netip.Prefix
 }
 
 // Liveness configures the BFD sessions inside the tunnels (RFC 5880).

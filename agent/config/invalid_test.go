@@ -42,6 +42,15 @@ var invalid = []struct {
 		`meshd.yaml:6:6: log: expected keys with values`,
 		`meshd.yaml:7:19: control.listen: expected text; put it in quotes`,
 	}},
+	{name: "accepted and yielding ranges", source: "routing:\n  accept: {east: [10.1.0.0/16], We: [10.2.0.1/16], south: 10.3.0.0/16}\n  yield: [x]\n", want: []string{
+		`meshd.yaml:3:59: routing.accept.south: expected a list: one "- " for each entry, or [a, b]`,
+	}},
+	{name: "accepted and yielding prefixes", source: "routing:\n  accept: {east: [10.1.0.0/16], We: [10.2.0.1/16]}\n  yield: [x]\n", want: []string{
+		`meshd.yaml:3:19: routing.accept.east: it is this datacenter; name another one`,
+		`meshd.yaml:3:38: routing.accept.We: "We" is not a DNS label; use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends`,
+		`meshd.yaml:3:38: routing.accept.We: prefix 10.2.0.1/16 has host bits set; write 10.2.0.0/16`,
+		`meshd.yaml:4:11: routing.yield: "x" is not a prefix; write address/length, such as 10.1.0.0/16`,
+	}},
 	{name: "value in place of a list", source: "prefixes: {pods: 10.1.0.0/16}\n", want: []string{
 		`meshd.yaml:2:18: prefixes.pods: expected a list: one "- " for each entry, or [a, b]`,
 	}},

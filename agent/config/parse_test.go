@@ -55,7 +55,7 @@ func TestReferenceHasTheDefaultsOfTheCode(t *testing.T) {
 
 	want, err := parse(t, "datacenter: east\n")
 	require.NoError(t, err)
-	got.Prefixes, got.Services = nil, nil // examples
+	got.Prefixes, got.Services, got.Routing.Accept, got.Routing.Yield = nil, nil, nil, nil // examples
 	assert.Equal(t, want, got)
 }
 
@@ -80,7 +80,7 @@ prefixes:
 kubernetes: {enabled: true, nodeName: node-1.west, kubeconfig: /etc/kube, podCIDRs: [10.5.0.0/16, 10.4.0.0/16], serviceCIDRs: ["fd00::/112"], announceNodes: true, gatewayLabel: a.b/c=d, identitySecret: common}
 control: {listen: "192.0.2.1:7000", advertise: ["gw.example.org:7000", "[2001:db8::1]:7000"]}
 wireguard: {dataplane: userspace, interface: wan-x, port: 4000, advertise: ["192.0.2.1:4000"], mtu: 1380, keepalive: 0s}
-routing: {table: 7000, rulePriority: 100, mark: 0x40}
+routing: {table: 7000, rulePriority: 100, mark: 0x40, accept: {east: [10.7.0.0/16, 10.6.0.0/16], north: []}, yield: [10.8.0.0/16]}
 liveness: {interval: 1s, multiplier: 3, port: 4784}
 raft: {timers: wan, snapshotThreshold: 100}
 join: {tokenFile: /etc/meshway/token}
@@ -107,10 +107,16 @@ log: {level: debug, format: json}
 		},
 		Control:   config.Control{Listen: netip.MustParseAddrPort("192.0.2.1:7000"), Advertise: []string{"gw.example.org:7000", "[2001:db8::1]:7000"}},
 		WireGuard: config.WireGuard{Dataplane: "userspace", Interface: "wan-x", Port: 4000, Advertise: []string{"192.0.2.1:4000"}, MTU: 1380},
-		Routing:   config.Routing{Table: 7000, RulePriority: 100, Mark: 0x40},
-		Liveness:  config.Liveness{Interval: time.Second, Multiplier: 3, Port: 4784},
-		Raft:      config.Raft{Timers: "wan", SnapshotThreshold: 100},
-		Join:      config.Join{TokenFile: "/etc/meshway/token"},
+		Routing: config.Routing{
+			Table: 7000, RulePriority: 100, Mark: 0x40,
+			Accept: map[catalog.DatacenterName][]netip.Prefix{
+				"east": {netip.MustParsePrefix("10.6.0.0/16"), netip.MustParsePrefix("10.7.0.0/16")}, "north": nil,
+			},
+			Yield: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16")},
+		},
+		Liveness: config.Liveness{Interval: time.Second, Multiplier: 3, Port: 4784},
+		Raft:     config.Raft{Timers: "wan", SnapshotThreshold: 100},
+		Join:     config.Join{TokenFile: "/etc/meshway/token"},
 		Services: []catalog.Service{{
 			ServiceKey: catalog.ServiceKey{Namespace: "default", Name: "db", Instance: "gw7"},
 			Address:    netip.MustParseAddr("10.3.0.9"),

@@ -52,9 +52,11 @@ type rawWireGuard struct {
 }
 
 type rawRouting struct {
-	Table        *number `yaml:"table"`
-	RulePriority *number `yaml:"rulePriority"`
-	Mark         *number `yaml:"mark"`
+	Table        *number            `yaml:"table"`
+	RulePriority *number            `yaml:"rulePriority"`
+	Mark         *number            `yaml:"mark"`
+	Accept       map[string][]*text `yaml:"accept"`
+	Yield        []*text            `yaml:"yield"`
 }
 
 type rawLiveness struct {

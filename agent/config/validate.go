@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/netip"
 	"path"
 	"slices"
@@ -27,8 +28,9 @@ type validator struct {
 // those in reference.yaml.
 func (v validator) config(raw rawConfig) Config {
 	kubernetes := v.kubernetes(raw.Kubernetes)
+	datacenter := v.datacenter(raw.Datacenter)
 	c := Config{
-		Datacenter: v.datacenter(raw.Datacenter),
+		Datacenter: datacenter,
 		Gateway:    v.gateway(raw.Gateway, kubernetes),
 		Kubernetes: kubernetes,
 		DataDir:    v.path("dataDir", raw.DataDir.or("/var/lib/meshway")),
@@ -38,7 +40,7 @@ func (v validator) config(raw rawConfig) Config {
 			Advertise: v.endpoints("control.advertise", raw.Control.Advertise),
 		},
 		WireGuard: v.wireguard(raw.WireGuard),
-		Routing:   v.routing(raw.Routing),
+		Routing:   v.routing(raw.Routing, datacenter),
 		Liveness:  v.liveness(raw.Liveness),
 		Raft: Raft{
 			Timers:            v.oneOf("raft.timers", raw.Raft.Timers.or("auto"), "auto", "lan", "wan"),
@@ -77,7 +79,7 @@ func (v validator) wireguard(raw rawWireGuard) WireGuard {
 	return w
 }
 
-func (v validator) routing(raw rawRouting) Routing {
+func (v validator) routing(raw rawRouting, own catalog.DatacenterName) Routing {
 	table := raw.Table.or(7117)
 	// The next number is used too (routes.NodesTable).
 	if table.value >= 252 && table.value <= 255 {
@@ -89,7 +91,41 @@ func (v validator) routing(raw rawRouting) Routing {
 		// of the table of nodes have this number minus 1.
 		RulePriority: int(v.within("routing.rulePriority", raw.RulePriority.or(5400), 2, 32765)),
 		Mark:         uint32(v.within("routing.mark", raw.Mark.or(0x20), 1, 1<<32-1)), //nolint:gosec // within the range
+		Accept:       v.accept(raw.Accept, own),
+		Yield:        v.ranges("routing.yield", raw.Yield),
 	}
+}
+
+// accept validates the ranges that are taken from other datacenters.
+func (v validator) accept(raw map[string][]*text, own catalog.DatacenterName) map[catalog.DatacenterName][]netip.Prefix {
+	if len(raw) == 0 {
+		return nil
+	}
+	out := make(map[catalog.DatacenterName][]netip.Prefix, len(raw))
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		key, at := "routing.accept."+name, position{file: v.file}
+		if list := raw[name]; len(list) > 0 {
+			at = list[0].at
+		}
+		v.name(key, text{value: name, at: at})
+		if name == string(own) {
+			v.faults.add(at, "%s: it is this datacenter; name another one", key)
+		}
+		out[catalog.DatacenterName(name)] = v.ranges(key, raw[name])
+	}
+	return out
+}
+
+// ranges validates a list of prefixes and sorts it.
+func (v validator) ranges(key string, list []*text) []netip.Prefix {
+	var out []netip.Prefix
+	for _, t := range list {
+		if p, ok := v.cidr(key, *t, catalog.NodePrefix); ok {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
 }
 
 func (v validator) liveness(raw rawLiveness) Liveness {
