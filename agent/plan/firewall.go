@@ -24,7 +24,7 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 				}
 			}
 		}
-		fw.Lanes = append(fw.Lanes, routes.Lane{Device: LaneDevice(in.Config, n), Sources: aggregate(sources)})
+		fw.Lanes = append(fw.Lanes, routes.Lane{Device: LaneDevice(in.Config, n), Sources: topo.remoteOnly(sources)})
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
 	if l, ok := nodeFirewallLane(in, topo); ok {
@@ -34,11 +34,26 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 	for _, dc := range topo.others {
 		remote = append(remote, dc.prefixes...)
 	}
-	fw.Remote = aggregate(remote)
+	fw.Remote = topo.remoteOnly(remote)
 	fw.TrustedDevices, fw.Transit = trustedIngressDevices(in, topo), transit(in, topo)
 	if len(fw.Transit.Devices) > 0 {
 		fw.NodePortSNAT = nodePortSNAT(topo.own.servicePrefixes(), func(f routes.Family) netip.Addr { return topo.sourceAddress(in.Host, f) })
 	}
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
+}
+
+// remoteOnly aggregates prefixes of other datacenters without the ranges that
+// stay local. The overlay addresses of gateways stay in.
+func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
+	all := aggregate(prefixes)
+	out := subtract(all, topo.local)
+	if len(topo.local) > 0 {
+		for _, p := range topo.peers() {
+			if covers(all, hostPrefix(p.Overlay)) {
+				out = append(out, hostPrefix(p.Overlay))
+			}
+		}
+	}
+	return aggregate(out)
 }

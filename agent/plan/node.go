@@ -117,6 +117,7 @@ type node struct {
 	own      ownDatacenter
 	others   []remoteDatacenter                  // sorted by name, without gateways
 	through  map[catalog.DatacenterName][]string // Member.Through
+	local    []netip.Prefix                      // as in topology
 	reached  []reachedGateway                    // sorted by index
 	nexthops []nodeNexthop                       // sorted by id
 }
@@ -135,7 +136,7 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 		return n, false
 	}
 	own := records[i]
-	n.own, n.others = acceptPrefixes(in.Inventory.Overlay, own, slices.Delete(records, i, i+1), found)
+	n.own, n.others, n.local = acceptPrefixes(in.Inventory.Overlay, own, slices.Delete(records, i, i+1), localRangesOfNode(in), found)
 	n.reached = reachGateways(in, found)
 	n.nexthops = nodeNexthops(n.reached)
 	return n, true
@@ -167,6 +168,7 @@ func (n node) routing(found *problems) routes.Config {
 		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.BlackholeID(f), Family: f})
 		n.reportNoGateway(c.Routes[before:], f, found)
 	}
+	addLocal(&c, n.local)
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
@@ -221,13 +223,13 @@ func (n node) reportNoGateway(needed []routes.Route, f routes.Family, found *pro
 func (n node) firewall() routes.Firewall {
 	fw := routes.Firewall{
 		Local:          aggregate(n.own.accepted),
-		Remote:         aggregate(n.remotePrefixes()),
+		Remote:         subtract(aggregate(n.remotePrefixes()), n.local),
 		TrustedDevices: n.trustedIngressDevices(),
 		NodePortSNAT:   nodePortSNAT(n.own.servicePrefixes(), func(f routes.Family) netip.Addr { return n.own.sourceAddress(n.in.Host, f) }),
 	}
 	for _, g := range n.reached {
 		if g.tunnel {
-			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: aggregate(n.allowedIPs(g))})
+			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: subtract(aggregate(n.allowedIPs(g)), n.local)})
 		}
 	}
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })

@@ -34,9 +34,14 @@ type ownedPrefix struct {
 // gateway must make the same decision on its own: the overlay wins (the
 // catalog itself is replicated over it), then the own datacenter (its pods must
 // stay reachable), then the first by name.
-func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, found *problems) (ownDatacenter, []remoteDatacenter) {
-	accepted := []ownedPrefix{{"the overlay", overlay}}
-	local := ownDatacenter{Datacenter: own, accepted: acceptPrefixesOf(own, &accepted, found)}
+//
+// Of what is left, a prefix of another datacenter never wins over what this
+// host reaches otherwise. The ranges that stay local for that reason are
+// returned aggregated.
+func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, host localRanges, found *problems) (ownDatacenter, []remoteDatacenter, []netip.Prefix) {
+	taken := []ownedPrefix{{"the overlay", overlay}}
+	local := ownDatacenter{Datacenter: own, accepted: acceptPrefixesOf(own, &taken, found)}
+	kept := host.judgeOverlay(overlay, found)
 	var out []remoteDatacenter
 	for i, dc := range others {
 		if i > 0 && others[i-1].Name == dc.Name {
@@ -48,11 +53,27 @@ func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catal
 				fmt.Sprintf("the prefixes of datacenter %s are not routed: its ordinal %d is greater than %d", dc.Name, dc.Ordinal, routes.MaxOrdinal),
 				"start a new federation; this one has no ordinals left")
 		} else {
-			r.prefixes = acceptPrefixesOf(dc, &accepted, found)
+			var more []netip.Prefix
+			distinct := withKinds(acceptPrefixesOf(dc, &taken, found), dc.Prefixes)
+			r.prefixes, more = host.judge(dc.Name, accepted(host.cfg, dc.Name, distinct), found)
+			kept = append(kept, more...)
 		}
 		out = append(out, r)
 	}
-	return local, out
+	return local, out, aggregate(kept)
+}
+
+// withKinds returns ranges with their kinds in a record.
+func withKinds(ranges []netip.Prefix, record []catalog.Prefix) []catalog.Prefix {
+	kinds := make(map[netip.Prefix]catalog.PrefixKind, len(record))
+	for _, p := range record {
+		kinds[p.CIDR] = p.Kind
+	}
+	out := make([]catalog.Prefix, len(ranges))
+	for i, r := range ranges {
+		out[i] = catalog.Prefix{CIDR: r, Kind: kinds[r]}
+	}
+	return out
 }
 
 // acceptPrefixesOf returns the prefixes of one datacenter that overlap none of

@@ -78,7 +78,7 @@ func diagnose(in Inputs, topo topology, found *problems) {
 		}
 	}
 	checkMTU(in, found)
-	checkHostAddresses(in, topo, found)
+	checkEndpoints(topo, found)
 	checkClock(in, topo, found)
 	checkVersions(topo, found)
 	checkDrain(in, topo, found)
@@ -178,25 +178,31 @@ func checkMTU(in Inputs, found *problems) {
 		remedy)
 }
 
-// checkHostAddresses reports remote prefixes that contain an address of this
-// host. The tunnels' own packets bypass our table by their mark, so they do not
-// loop, but packets to other hosts in the same range take the tunnel.
-func checkHostAddresses(in Inputs, topo topology, found *problems) {
+// checkEndpoints reports remote prefixes that contain the endpoint of another
+// datacenter's gateway. Packets of the tunnels bypass our table by their mark, so
+// that its tunnel works, but one of the two datacenters announces what it does
+// not have.
+func checkEndpoints(topo topology, found *problems) {
+	owners := map[netip.Prefix]catalog.DatacenterName{}
 	for _, dc := range topo.others {
 		for _, p := range dc.prefixes {
-			var own []netip.Addr
-			for _, a := range in.Host.Addresses {
-				if p.Contains(a.Unmap()) {
-					own = append(own, a.Unmap())
-				}
-			}
-			if len(own) == 0 {
+			owners[p] = dc.name
+		}
+	}
+	for _, p := range topo.peers() {
+		e := p.tunnel.Endpoint.Addr().Unmap()
+		for bits := e.BitLen(); bits > 0; bits-- {
+			prefix := netip.PrefixFrom(e, bits).Masked()
+			dc, ok := owners[prefix]
+			if !ok {
 				continue
 			}
-			found.addWarning("prefix-covers-host", datacenterSubject(dc.name),
-				fmt.Sprintf("prefix %v of datacenter %s contains %v of this host; packets to other hosts in that range are routed to %s",
-					p, dc.name, slices.MinFunc(own, netip.Addr.Compare), dc.name),
-				fmt.Sprintf("remove %v from the prefixes of %s, or list only the ranges that it uses", p, dc.name))
+			if dc != p.Datacenter {
+				found.addWarning("prefix-covers-endpoint", datacenterSubject(dc),
+					fmt.Sprintf("prefix %v of datacenter %s contains %v, at which gateway %s is reached", prefix, dc, e, p.ID()),
+					fmt.Sprintf("remove the range from the prefixes of %s, or correct wireguard.advertise on %s", dc, p.ID()))
+			}
+			break
 		}
 	}
 }

@@ -33,6 +33,7 @@ func routing(in Inputs, topo topology) routes.Config {
 	}
 	addOverlay(&c, in, topo)
 	addNodeRoutes(&c, in, topo, devices)
+	addLocal(&c, topo.local)
 	// Paths are asymmetric: answers to packets that a sibling forwarded leave
 	// through a lane, and answers to packets that went through the tunnel to a
 	// node may come back over another device.
@@ -66,6 +67,17 @@ func addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family, sourc
 	}
 	if used {
 		c.Groups = append(c.Groups, group)
+	}
+}
+
+// addLocal leaves ranges to the rules after Meshway's. Addresses in the overlay
+// that have a route keep it.
+func addLocal(c *routes.Config, local []netip.Prefix) {
+	for _, p := range local {
+		ruled := slices.ContainsFunc(c.Rules, func(r routes.Rule) bool { return r.Family == routes.FamilyOf(p.Addr()) })
+		if ruled && !slices.ContainsFunc(c.Routes, func(r routes.Route) bool { return r.Prefix == p && !r.ToNode }) {
+			c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Throw})
+		}
 	}
 }
 

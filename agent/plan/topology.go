@@ -28,6 +28,7 @@ type topology struct {
 	own    ownDatacenter
 	others []remoteDatacenter // sorted by name
 	nodes  []NodePeer         // of the own datacenter, behind tunnels, sorted by name
+	local  []netip.Prefix     // ranges that stay local although a remote prefix overlaps them, aggregated
 }
 
 // peer is a remote gateway with what is observed of it.
@@ -71,7 +72,7 @@ func newTopology(in Inputs, found *problems) (topology, bool) {
 	}
 	own := datacenters[i]
 	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == own.Name })
-	topo.own, topo.others = acceptPrefixes(in.Catalog.Federation.Overlay, own, others, found)
+	topo.own, topo.others, topo.local = acceptPrefixes(in.Catalog.Federation.Overlay, own, others, localRangesOf(in), found)
 	addGateways(in, &topo, gateways, found)
 	topo.nodes = acceptNodes(in, topo, found)
 	resolvePodCIDRs(in, topo, found)

@@ -1,0 +1,308 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// localRange is a range that this host reaches without Meshway.
+type localRange struct {
+	prefix  netip.Prefix
+	name    string // for messages
+	network bool   // of a link: remote prefixes within it do not win either
+	needed  bool   // the host does not work without it: it never yields
+}
+
+// localRanges are all ranges of a host that the prefixes of other datacenters
+// must not take over.
+//
+// A longer or equal prefix of the host wins as in any routing table, but
+// Meshway's rule precedes that of the main table, so the plan excludes these
+// ranges. Endpoints of other datacenters are not among them: the tunnels' own
+// packets bypass Meshway's table, and a member could otherwise exclude
+// addresses of another one by advertising them.
+type localRanges struct {
+	sorted   []localRange
+	networks map[netip.Prefix]localRange
+	cfg      config.Config
+	// shares reports whether a datacenter has a gateway on the link with this
+	// network. Its node addresses are then on that link too.
+	shares func(dc catalog.DatacenterName, network netip.Prefix) bool
+}
+
+// newLocalRanges collects the ranges of a host. The needed addresses are those
+// of the host, and more.
+func newLocalRanges(cfg config.Config, h Host, more []Need, shares func(catalog.DatacenterName, netip.Prefix) bool) localRanges {
+	l := localRanges{networks: map[netip.Prefix]localRange{}, cfg: cfg, shares: shares}
+	for _, link := range h.Links {
+		for _, p := range link.Prefixes {
+			l.networks[p] = localRange{prefix: p, name: "the network of " + link.Device, network: true}
+		}
+	}
+	for _, n := range l.networks {
+		l.sorted = append(l.sorted, n)
+	}
+	for _, a := range h.Addresses {
+		l.addAddress(a, "an address of this host", false)
+	}
+	routers := map[netip.Addr]bool{}
+	for _, r := range h.Routes {
+		if r.Via.IsValid() && !routers[r.Via] && !slices.Contains(h.Addresses, r.Via) {
+			routers[r.Via] = true
+			l.addAddress(r.Via, "a router of this host", true)
+		}
+		if _, connected := l.networks[r.Prefix]; connected || r.Drop || r.Prefix.Bits() == 0 || tunnel.IsLane(cfg.WireGuard.Interface, r.Device) {
+			continue
+		}
+		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: "the route " + r.Text()})
+	}
+	for _, n := range slices.Concat(h.Needed, more) {
+		l.addAddress(n.Address, n.Use, true)
+	}
+	slices.SortFunc(l.sorted, func(a, b localRange) int {
+		return cmp.Or(a.prefix.Compare(b.prefix), cmp.Compare(rankNeeded(a), rankNeeded(b)), cmp.Compare(a.name, b.name))
+	})
+	return l
+}
+
+// localRangesOf returns the ranges of a gateway's host. It needs its siblings
+// and the nodes of its datacenter, too.
+func localRangesOf(in Inputs) localRanges {
+	var more []Need
+	for id, endpoints := range in.Endpoints {
+		for _, e := range endpoints {
+			if id.Datacenter() == in.Self.Datacenter() {
+				more = append(more, Need{e.Addr(), "gateway " + string(id)})
+			}
+		}
+	}
+	for _, n := range in.Site.Nodes.Peers {
+		for _, a := range n.Addresses {
+			more = append(more, Need{a, "node " + n.Name})
+		}
+	}
+	return newLocalRanges(in.Config, in.Host, more, func(dc catalog.DatacenterName, network netip.Prefix) bool {
+		return slices.ContainsFunc(in.Catalog.Gateways, func(g catalog.Gateway) bool {
+			// A datacenter could advertise any address. A handshake proves that the
+			// gateway is there.
+			seen := observedPeer(in, g)
+			return g.Datacenter == dc && !seen.LastHandshake.IsZero() && network.Contains(seen.Endpoint.Addr().Unmap())
+		})
+	})
+}
+
+// localRangesOfNode returns the ranges of a node, which needs its gateways.
+// Whether a gateway of another datacenter is on a link of the node cannot be
+// observed here; the gateways decide it.
+func localRangesOfNode(in NodeInputs) localRanges {
+	var more []Need
+	for _, g := range in.Inventory.Gateways {
+		for _, a := range g.Addresses {
+			more = append(more, Need{a, "gateway " + g.Name})
+		}
+	}
+	return newLocalRanges(in.Config, in.Host, more, func(catalog.DatacenterName, netip.Prefix) bool { return true })
+}
+
+func rankNeeded(r localRange) int {
+	if r.needed {
+		return 0
+	}
+	return 1
+}
+
+func (l *localRanges) addAddress(a netip.Addr, name string, needed bool) {
+	if a = a.Unmap().WithZone(""); !a.IsValid() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+		return
+	}
+	l.sorted = append(l.sorted, localRange{prefix: hostPrefix(a), name: name, needed: needed})
+}
+
+// within returns the ranges that stay local although a remote prefix contains
+// them, and a range that keeps all of the prefix local, if there is one.
+func (l localRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts []localRange, all *localRange) {
+	for bits := p.CIDR.Bits() - 1; bits > 0 && len(l.networks) > 0; bits-- {
+		n, ok := l.networks[netip.PrefixFrom(p.CIDR.Addr(), bits).Masked()]
+		node := p.Kind == catalog.NodePrefix && p.CIDR.IsSingleIP()
+		if ok && !covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.shares(dc, n.prefix)) {
+			return nil, &n
+		}
+	}
+	i, _ := slices.BinarySearchFunc(l.sorted, p.CIDR, func(r localRange, p netip.Prefix) int { return r.prefix.Compare(p) })
+	for _, r := range l.sorted[i:] {
+		if !p.CIDR.Contains(r.prefix.Addr()) {
+			break
+		}
+		inLast := len(parts) > 0 && parts[len(parts)-1].prefix.Overlaps(r.prefix)
+		switch {
+		case l.yields(r) || inLast:
+		case r.prefix == p.CIDR:
+			return nil, &r
+		default:
+			parts = append(parts, r)
+		}
+	}
+	return parts, nil
+}
+
+func (l localRanges) yields(r localRange) bool {
+	return !r.needed && covers(l.cfg.Routing.Yield, r.prefix)
+}
+
+// covers reports whether one of the ranges contains all of p.
+func covers(ranges []netip.Prefix, p netip.Prefix) bool {
+	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr()) })
+}
+
+// judge returns the prefixes that are routed to another datacenter, and the
+// ranges in them, or in the others, that stay local.
+func (l localRanges) judge(dc catalog.DatacenterName, prefixes []catalog.Prefix, found *problems) (routed, local []netip.Prefix) {
+	for _, p := range prefixes {
+		parts, all := l.within(dc, p)
+		if all != nil {
+			local = append(local, p.CIDR)
+			found.addError("prefix-local", datacenterSubject(dc),
+				fmt.Sprintf("prefix %v of datacenter %s is not routed: this host reaches it otherwise, by %s", p.CIDR, dc, all.text()),
+				keptRemedy(dc, []localRange{*all}))
+			continue
+		}
+		routed = append(routed, p.CIDR)
+		if len(parts) == 0 {
+			continue
+		}
+		for _, r := range parts {
+			local = append(local, r.prefix)
+		}
+		found.addError("prefix-local", datacenterSubject(dc),
+			fmt.Sprintf("prefix %v of datacenter %s contains what this host reaches otherwise and keeps local: %s", p.CIDR, dc, textOf(parts)),
+			keptRemedy(dc, parts))
+	}
+	return routed, local
+}
+
+// judgeOverlay returns the ranges in the overlay that stay local.
+func (l localRanges) judgeOverlay(overlay netip.Prefix, found *problems) []netip.Prefix {
+	if !overlay.IsValid() {
+		return nil
+	}
+	parts, all := l.within("", catalog.Prefix{CIDR: overlay})
+	local := []netip.Prefix{overlay}
+	if all != nil {
+		parts = []localRange{*all}
+	} else {
+		local = nil
+		for _, r := range parts {
+			local = append(local, r.prefix)
+		}
+	}
+	if len(parts) > 0 {
+		found.addError("overlay-local", "overlay",
+			fmt.Sprintf("the overlay %v of the federation overlaps what this host reaches otherwise and keeps local: %s", overlay, textOf(parts)),
+			"give this host other addresses and routes, or create a federation with another overlay (meshctl init --overlay)")
+	}
+	return local
+}
+
+func (r localRange) text() string {
+	if r.network || r.prefix.IsSingleIP() {
+		address := r.prefix.String()
+		if r.prefix.IsSingleIP() {
+			address = r.prefix.Addr().String()
+		}
+		return fmt.Sprintf("%s (%s)", address, r.name)
+	}
+	return r.name
+}
+
+// textOf names the first few ranges.
+func textOf(ranges []localRange) string {
+	const few = 3
+	var words []string
+	for _, r := range ranges[:min(few, len(ranges))] {
+		words = append(words, r.text())
+	}
+	if more := len(ranges) - few; more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ", ")
+}
+
+// keptRemedy returns what an operator can do about local ranges. What the host
+// needs does not yield.
+func keptRemedy(dc catalog.DatacenterName, ranges []localRange) string {
+	narrow := fmt.Sprintf("set routing.accept.%s to the ranges that this datacenter takes from %s", dc, dc)
+	var yielding []string
+	for _, r := range ranges {
+		if !r.needed && len(yielding) < 3 {
+			yielding = append(yielding, r.prefix.String())
+		}
+	}
+	if len(yielding) == 0 {
+		return narrow + fmt.Sprintf(", or remove the range from the prefixes of %s", dc)
+	}
+	return narrow + fmt.Sprintf(", or add %s to routing.yield if %s takes it over", strings.Join(yielding, " "), dc)
+}
+
+// accepted returns the parts of the prefixes that the configuration takes from
+// a datacenter.
+func accepted(cfg config.Config, dc catalog.DatacenterName, prefixes []catalog.Prefix) []catalog.Prefix {
+	ranges, narrowed := cfg.Routing.Accept[dc]
+	if !narrowed {
+		return prefixes
+	}
+	var out []catalog.Prefix
+	for _, p := range prefixes {
+		if covers(ranges, p.CIDR) {
+			out = append(out, p)
+			continue
+		}
+		for _, r := range ranges {
+			if p.CIDR.Bits() < r.Bits() && p.CIDR.Contains(r.Addr()) {
+				out = append(out, catalog.Prefix{CIDR: r, Kind: p.Kind})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b catalog.Prefix) int { return a.CIDR.Compare(b.CIDR) })
+	return slices.CompactFunc(out, func(a, b catalog.Prefix) bool { return a.CIDR == b.CIDR })
+}
+
+// subtract returns prefixes that cover the given ones without the holes. Both
+// are aggregated, as is the result.
+func subtract(prefixes, holes []netip.Prefix) []netip.Prefix {
+	if len(holes) == 0 {
+		return prefixes
+	}
+	var out []netip.Prefix
+	for _, p := range prefixes {
+		i, found := slices.BinarySearchFunc(holes, p, netip.Prefix.Compare)
+		if found || i > 0 && holes[i-1].Overlaps(p) {
+			continue // a hole covers it
+		}
+		end := i
+		for end < len(holes) && p.Contains(holes[end].Addr()) {
+			end++
+		}
+		if end == i {
+			out = append(out, p)
+			continue
+		}
+		lower, upper := halves(p)
+		out = append(out, subtract([]netip.Prefix{lower, upper}, holes[i:end])...)
+	}
+	return out
+}
+
+// halves splits a prefix that has more than one address.
+func halves(p netip.Prefix) (lower, upper netip.Prefix) {
+	bytes := p.Addr().AsSlice()
+	bytes[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	second, _ := netip.AddrFromSlice(bytes)
+	return netip.PrefixFrom(p.Addr(), p.Bits()+1), netip.PrefixFrom(second, p.Bits()+1)
+}

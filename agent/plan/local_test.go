@@ -1,0 +1,228 @@
+package plan_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+func via(prefix, router string) routes.HostRoute {
+	return routes.HostRoute{Prefix: netip.MustParsePrefix(prefix), Device: "eth1", Via: netip.MustParseAddr(router)}
+}
+
+// local is what a host has besides the federation, and what follows for the
+// prefix 10.3.0.0/16 of west.
+type local struct {
+	name   string
+	host   func(h *plan.Host)
+	accept []netip.Prefix // from west; nil: all
+	yield  []netip.Prefix
+	// routed and thrown are the routes in Meshway's table that overlap the
+	// prefix, without and with "throw".
+	routed, thrown []string
+	problem        []string // words of the only new problem; none: there is none
+}
+
+func locals() []local {
+	const remote = "10.3.0.0/16"
+	route := func(list ...routes.HostRoute) func(*plan.Host) {
+		return func(h *plan.Host) { h.Routes = append(h.Routes, list...) }
+	}
+	link := func(device, prefix string) func(*plan.Host) {
+		return func(h *plan.Host) {
+			h.Links = append(h.Links, plan.Link{Device: device, Prefixes: prefixes(prefix)})
+			h.Routes = append(h.Routes, routes.HostRoute{Prefix: netip.MustParsePrefix(prefix), Device: device})
+		}
+	}
+	need := func(address, use string) func(*plan.Host) {
+		return func(h *plan.Host) {
+			h.Needed = append(h.Needed, plan.Need{Address: netip.MustParseAddr(address), Use: use})
+		}
+	}
+	return []local{
+		{name: "nothing", host: route(), routed: []string{remote}},
+		{
+			name: "a narrower route", host: route(via("10.3.200.0/24", "192.168.50.2")),
+			routed: []string{remote}, thrown: []string{"10.3.200.0/24"},
+			problem: []string{"10.3.0.0/16 of datacenter west", "10.3.200.0/24 via 192.168.50.2", "routing.accept.west", "10.3.200.0/24 to routing.yield"},
+		},
+		{
+			name: "nested routes", host: route(via("10.3.200.0/24", "192.168.50.2"), via("10.3.200.8/29", "192.168.50.3"), via("10.3.4.0/24", "192.168.50.2")),
+			routed: []string{remote}, thrown: []string{"10.3.4.0/24", "10.3.200.0/24"}, problem: []string{"10.3.4.0/24", "10.3.200.0/24"},
+		},
+		{
+			name: "the same route", host: route(via(remote, "192.168.50.2")),
+			thrown: []string{remote}, problem: []string{"is not routed", "10.3.0.0/16 via 192.168.50.2", "routing.yield"},
+		},
+		{name: "a wider route", host: route(via("10.0.0.0/8", "192.168.50.2")), routed: []string{remote}},
+		{name: "the default route", host: route(via("0.0.0.0/0", "192.168.50.2")), routed: []string{remote}},
+		{name: "a route that drops", host: route(routes.HostRoute{Prefix: netip.MustParsePrefix(remote), Drop: true}), routed: []string{remote}},
+		{name: "a route of a lane", host: route(routes.HostRoute{Prefix: netip.MustParsePrefix("10.3.9.1/32"), Device: "mesh0"}), routed: []string{remote}},
+		{
+			name: "a route of a device with a similar name", host: route(routes.HostRoute{Prefix: netip.MustParsePrefix("10.3.9.0/24"), Device: "meshlan"}),
+			routed: []string{remote}, thrown: []string{"10.3.9.0/24"}, problem: []string{"10.3.9.0/24 dev meshlan"},
+		},
+		{
+			name: "a network in it", host: link("docker0", "10.3.17.0/24"),
+			routed: []string{remote}, thrown: []string{"10.3.17.0/24"}, problem: []string{"10.3.17.0/24 (the network of docker0)"},
+		},
+		{name: "the same network", host: link("docker0", remote), thrown: []string{remote}, problem: []string{"is not routed", "the network of docker0"}},
+		{name: "a network around it", host: link("eth1", "10.2.0.0/15"), thrown: []string{remote}, problem: []string{"is not routed", "10.2.0.0/15 (the network of eth1)"}},
+		{
+			name: "a router", host: route(via("0.0.0.0/0", "10.3.0.1")),
+			routed: []string{remote}, thrown: []string{"10.3.0.1/32"}, problem: []string{"10.3.0.1 (a router of this host)", "routing.accept.west", "remove the range from the prefixes of west"},
+		},
+		{
+			name: "an address of the host", host: func(h *plan.Host) { h.Addresses = append(h.Addresses, netip.MustParseAddr("10.3.0.7")) },
+			routed: []string{remote}, thrown: []string{"10.3.0.7/32"}, problem: []string{"10.3.0.7 (an address of this host)"},
+		},
+		{
+			name: "a resolver", host: need("10.3.0.53", "a resolver of this host"),
+			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of this host)"},
+		},
+		{name: "narrowed", host: route(via("10.3.200.0/24", "192.168.50.2")), accept: prefixes("10.3.0.0/17"), routed: []string{"10.3.0.0/17"}},
+		{name: "narrowed to two", host: route(), accept: prefixes("10.3.0.0/24 10.3.7.0/24 10.9.0.0/16"), routed: []string{"10.3.0.0/24", "10.3.7.0/24"}},
+		{name: "accepted as a whole", host: route(), accept: prefixes("10.0.0.0/8"), routed: []string{remote}},
+		{name: "nothing accepted", host: route(via("10.3.200.0/24", "192.168.50.2")), accept: []netip.Prefix{}},
+		{name: "a route that yields", host: route(via("10.3.200.0/24", "192.168.50.2")), yield: prefixes("10.3.128.0/17"), routed: []string{remote}},
+		{name: "the same route, yielding", host: route(via(remote, "192.168.50.2")), yield: prefixes(remote), routed: []string{remote}},
+		{name: "a network around it, yielding in part", host: link("eth1", "10.2.0.0/15"), yield: prefixes(remote), routed: []string{remote}},
+		{
+			name: "a resolver in a range that yields", host: need("10.3.0.53", "a resolver of this host"), yield: prefixes(remote),
+			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of this host)"},
+		},
+	}
+}
+
+func TestRemotePrefixesNeverWinOverWhatTheHostReachesOtherwise(t *testing.T) {
+	for _, c := range locals() {
+		t.Run(c.name, func(t *testing.T) {
+			in := running()
+			in.Config.Routing.Yield = c.yield
+			if c.accept != nil {
+				in.Config.Routing.Accept = map[catalog.DatacenterName][]netip.Prefix{"west": c.accept}
+			}
+			c.host(&in.Host)
+			d, problems := plan.Compute(in)
+			requireLocal(t, c, d.Routes, d.Firewall, problems)
+		})
+	}
+}
+
+func TestRemotePrefixesNeverWinOverWhatANodeReachesOtherwise(t *testing.T) {
+	for _, c := range locals() {
+		t.Run(c.name, func(t *testing.T) {
+			in := nodeInputs()
+			in.Config.Routing.Yield = c.yield
+			if c.accept != nil {
+				in.Config.Routing.Accept = map[catalog.DatacenterName][]netip.Prefix{"west": c.accept}
+			}
+			c.host(&in.Host)
+			d, problems := plan.ComputeNode(in)
+			requireLocal(t, c, d.Routes, d.Firewall, problems)
+		})
+	}
+}
+
+func requireLocal(t *testing.T, c local, got routes.Config, fw routes.Firewall, problems []plan.Problem) {
+	t.Helper()
+	remote := netip.MustParsePrefix("10.3.0.0/16")
+	var routed, thrown []string
+	for _, r := range got.Routes {
+		switch {
+		case !r.Prefix.Overlaps(remote):
+		case r.Kind == routes.Throw:
+			thrown = append(thrown, r.Prefix.String())
+			assert.False(t, overlaps(fw.Remote, r.Prefix), "the firewall treats %s as local", r.Prefix)
+			for _, l := range fw.Lanes {
+				assert.False(t, overlaps(l.Sources, r.Prefix), "%s is no source on %s", r.Prefix, l.Device)
+			}
+		default:
+			routed = append(routed, r.Prefix.String())
+			assert.True(t, overlaps(fw.Remote, r.Prefix), "the firewall protects %s", r.Prefix)
+		}
+	}
+	problems = slices.DeleteFunc(problems, func(p plan.Problem) bool { return p.Subject == "datacenter north" })
+	assert.Equal(t, c.routed, routed)
+	assert.Equal(t, c.thrown, thrown)
+	if len(c.problem) == 0 {
+		assert.Empty(t, problems)
+		return
+	}
+	require.Len(t, problems, 1)
+	assert.Equal(t, plan.Error, problems[0].Severity)
+	assert.Equal(t, "prefix-local", problems[0].Code)
+	for _, words := range c.problem {
+		assert.Contains(t, problems[0].Message+"\n"+problems[0].Remedy, words)
+	}
+}
+
+func overlaps(list []netip.Prefix, p netip.Prefix) bool {
+	for _, q := range list {
+		if q.Overlaps(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestNodesOnASharedNetworkAreReachedThroughTheTunnel: clusters on one network
+// announce the addresses of their nodes, which are on the link of this host.
+func TestNodesOnASharedNetworkAreReachedThroughTheTunnel(t *testing.T) {
+	node := netip.MustParsePrefix("192.0.2.77/32")
+	in := running()
+	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: prefixes("192.0.2.0/24")}}
+	west := &in.Catalog.Datacenters[2]
+	west.Prefixes = append(west.Prefixes, catalog.Prefix{CIDR: node, Kind: catalog.NodePrefix})
+	routed := func() bool {
+		d, _ := plan.Compute(in)
+		return strings.Contains(d.String(), "\nroute 192.0.2.77/32 nhid")
+	}
+	assert.False(t, routed(), "only a handshake proves that a gateway of west is on the network")
+	for i := range in.Observed.Tunnels {
+		for j := range in.Observed.Tunnels[i].Peers {
+			in.Observed.Tunnels[i].Peers[j].LastHandshake = now.Add(-time.Minute)
+		}
+	}
+	assert.True(t, routed())
+	west.Prefixes[len(west.Prefixes)-1].Kind = catalog.PodPrefix
+	assert.False(t, routed(), "pods are not on the network")
+}
+
+func TestOverlayInTheNetworkOfTheHostIsReported(t *testing.T) {
+	in := running()
+	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: prefixes("fd77:0:0:5::/64")}}
+	d, problems := plan.Compute(in)
+	require.NotEmpty(t, problems)
+	assert.Equal(t, "overlay-local", problems[0].Code)
+	assert.Contains(t, problems[0].Message, "fd77:0:0:5::/64 (the network of eth0)")
+	assert.Contains(t, d.String(), "route throw fd77:0:0:5::/64 ")
+	assert.False(t, overlaps(d.Firewall.Remote, netip.MustParsePrefix("fd77:0:0:5::/64")))
+	assert.True(t, overlaps(d.Firewall.Remote, netip.MustParsePrefix("fd77::3/128")))
+
+	in.Host.Links[0].Prefixes = prefixes("fd77::/32")
+	d, problems = plan.Compute(in)
+	assert.Equal(t, "overlay-local", problems[0].Code)
+	assert.Contains(t, d.String(), "route fd77::3/128 nhid", "gateways stay reachable")
+	assert.True(t, overlaps(d.Firewall.Remote, netip.MustParsePrefix("fd77::3/128")))
+}
+
+func TestPrefixWithTheEndpointOfAnotherDatacenterIsReported(t *testing.T) {
+	in := running()
+	north := &in.Catalog.Datacenters[1]
+	north.Prefixes = append(north.Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix("192.0.2.4/31"), Kind: catalog.PodPrefix})
+	_, problems := plan.Compute(in)
+	require.NotEmpty(t, problems)
+	last := problems[len(problems)-1]
+	assert.Equal(t, "prefix-covers-endpoint", last.Code)
+	assert.Contains(t, last.Message, "prefix 192.0.2.4/31 of datacenter north contains 192.0.2.4, at which gateway west/b is reached")
+}
