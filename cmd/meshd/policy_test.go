@@ -41,17 +41,22 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("packages import only those below", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
-			"consensus/catalog": {"consensus/catalog/catalogpb"},                      // replicated state: pure
-			"consensus":         {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
-			"agent/config":      {"agent/suggest", "consensus/catalog"},
-			"agent/suggest":     {},
-			"tunnel":            {}, // declares Device; adapters import it
-			"agent/notify":      {},
-			"routes":            {}, // declares Kernel and Filter; adapters import it
-			"agent/plan":        {"agent/config", "consensus/catalog", "routes", "tunnel"},
-			"agent/status":      {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
-			"agent":             {}, // documentation
-			"agent/state":       {},
+			"consensus/catalog":                     {"consensus/catalog/catalogpb"},                      // replicated state: pure
+			"consensus":                             {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
+			"consensus/raftnode/internal/disk":      {"consensus/catalog"},
+			"consensus/raftnode/internal/fsm":       {"consensus/catalog"},
+			"consensus/raftnode/internal/hclogger":  {},
+			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog"}, // the rules; raftnode judges and executes
+			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
+			"agent/config":                          {"agent/suggest", "consensus/catalog"},
+			"agent/suggest":                         {},
+			"tunnel":                                {}, // declares Device; adapters import it
+			"agent/notify":                          {},
+			"routes":                                {}, // declares Kernel and Filter; adapters import it
+			"agent/plan":                            {"agent/config", "consensus/catalog", "routes", "tunnel"},
+			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
+			"agent":                                 {}, // documentation
+			"agent/state":                           {},
 			"agent/dataplane": {
 				"agent/build", "agent/config", "agent/notify", "agent/plan", "agent/status",
 				"consensus", "consensus/catalog", "routes", "tunnel",
@@ -92,10 +97,11 @@ func TestImportDirections(t *testing.T) {
 	t.Run("pure packages do no I/O and use no randomness", func(t *testing.T) {
 		io := []string{"os", "os/exec", "net", "net/http", "syscall", "math/rand", "math/rand/v2"}
 		for name, banned := range map[string][]string{
-			"consensus/catalog": append(io, "crypto/rand", "log/slog"),
-			"agent/plan":        append(io, "crypto/rand", "log/slog", "context"),
-			"tunnel":            io, // makes keys; hands the context to its Device
-			"routes":            io,
+			"consensus/catalog":                  append(io, "crypto/rand", "log/slog"),
+			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
+			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
+			"tunnel":                             io, // makes keys; hands the context to its Device
+			"routes":                             io,
 		} {
 			for _, b := range banned {
 				assert.NotContains(t, find(t, packages, name).Imports, b, "%s must give the same result for the same input", name)
@@ -105,9 +111,9 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("libraries stay with their owners", func(t *testing.T) {
 		for library, owners := range map[string][]string{
-			"github.com/hashicorp/raft":      {"consensus/raftnode"},                                   // and raft-boltdb, raft-autopilot
-			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest"}, // all others use the contract
-			"go.etcd.io/bbolt":               {"consensus/raftnode"},
+			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                         // and raft-boltdb, raft-autopilot
+			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/"}, // all others use the contract
+			"go.etcd.io/bbolt":               {"consensus/raftnode/internal/disk"},
 			"github.com/hashicorp/go-memdb":  {"consensus/catalog"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "e2e/harness"},
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
@@ -219,7 +225,7 @@ func violations(path string, file *ast.File) []violation {
 	var found []violation
 	inBubble := hasBubbles(filepath.Dir(path)) && strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, "_root_test.go")
 	pure := false
-	for _, dir := range []string{"consensus/catalog", "agent/plan", "tunnel", "routes"} {
+	for _, dir := range []string{"consensus/catalog", "consensus/raftnode/internal/quorum", "agent/plan", "tunnel", "routes"} {
 		pure = pure || filepath.Dir(path) == filepath.Join(root, dir) && !strings.HasSuffix(path, "_test.go")
 	}
 	ast.Inspect(file, func(node ast.Node) bool {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/hclogger"
+	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
 
 // newAutopilot creates the autopilot of one term. It measures the health of the
@@ -21,7 +23,7 @@ func newAutopilot(lead *leadership) *autopilot.Autopilot {
 	interval := lead.inst.timers.HeartbeatTimeout
 	return autopilot.New(&votingRaft{Raft: lead.inst.raft, lead: lead}, i,
 		autopilot.WithPromoter(i),
-		autopilot.WithLogger(newLogger(lead.node.log)),
+		autopilot.WithLogger(hclogger.New(lead.node.log)),
 		autopilot.WithUpdateInterval(interval),
 		autopilot.WithReconcileInterval(interval),
 	)
@@ -56,7 +58,7 @@ func (i *integration) NotifyState(*autopilot.State) { i.lead.checkMembership() }
 func (i *integration) FetchServerStats(_ context.Context, servers map[raft.ServerID]*autopilot.Server,
 ) map[raft.ServerID]*autopilot.ServerStats {
 	lead := i.lead
-	contacts, _ := lead.node.contacts.all()
+	contacts, _ := lead.node.contacts.All()
 	stats := make(map[raft.ServerID]*autopilot.ServerStats, len(servers))
 	now := time.Now()
 	for id := range servers {
@@ -65,9 +67,9 @@ func (i *integration) FetchServerStats(_ context.Context, servers map[raft.Serve
 			continue
 		}
 		c := contacts[id]
-		s := &autopilot.ServerStats{LastContact: now.Sub(c.at), LastIndex: c.lastIndex}
-		if c.term == lead.term && c.lastIndex >= lead.firstIndex {
-			s.LastTerm = c.term
+		s := &autopilot.ServerStats{LastContact: now.Sub(c.At), LastIndex: c.LastIndex}
+		if c.Term == lead.term && c.LastIndex >= lead.firstIndex {
+			s.LastTerm = c.Term
 		}
 		stats[id] = s
 	}
@@ -102,18 +104,18 @@ func (i *integration) RemoveFailedServer(*autopilot.Server) {}
 // the state, which is up to one interval old, only how long each server has been
 // healthy.
 func (i *integration) CalculatePromotionsAndDemotions(_ *autopilot.Config, state *autopilot.State) autopilot.RaftChanges {
-	promote, demote := planVoters(i.lead.stableMembers(state))
+	promote, demote := quorum.PlanVoters(i.lead.stableMembers(state))
 	return autopilot.RaftChanges{Promotions: serverIDs(promote), Demotions: serverIDs(demote)}
 }
 
 // stableMembers is members, with stable set from the state of autopilot.
-func (l *leadership) stableMembers(state *autopilot.State) []member {
+func (l *leadership) stableMembers(state *autopilot.State) []quorum.Member {
 	members := l.members()
 	now := time.Now()
 	for i := range members {
 		m := &members[i]
-		if s, ok := state.Servers[raft.ServerID(m.id)]; ok {
-			m.stable = m.healthy && s.Health.IsStable(now, l.inst.timers.stabilization())
+		if s, ok := state.Servers[raft.ServerID(m.ID)]; ok {
+			m.Stable = m.Healthy && s.Health.IsStable(now, l.inst.timers.stabilization())
 		}
 	}
 	return members
@@ -178,7 +180,7 @@ func (r *votingRaft) change(id raft.ServerID, demotion bool, f func(time.Duratio
 	if n.leadership.Load() != r.lead {
 		return failedChange{consensus.ErrNotLeader}
 	}
-	promote, demote := planVoters(r.lead.stableMembers(r.lead.autopilot.GetState()))
+	promote, demote := quorum.PlanVoters(r.lead.stableMembers(r.lead.autopilot.GetState()))
 	planned := promote
 	if demotion {
 		planned = demote

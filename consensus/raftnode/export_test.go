@@ -1,10 +1,6 @@
 package raftnode
 
-import (
-	"time"
-
-	"github.com/hashicorp/raft"
-)
+import "time"
 
 // WriteRaw writes an entry to the log as a leader of another version could.
 func (n *Node) WriteRaw(data []byte) error {
@@ -22,8 +18,3 @@ func (n *Node) HeartbeatTimeout() time.Duration {
 
 // ConfirmByRaftAlone confirms leadership without counting voters.
 func (n *Node) ConfirmByRaftAlone() error { return n.instance.Load().raft.VerifyLeader().Error() }
-
-// NewTestTransport creates a transport over streams.
-func NewTestTransport(stream raft.StreamLayer) raft.Transport {
-	return newTransport(stream, LAN(), newContacts(), newLogger(Config{}.withDefaults().Log))
-}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/meshway/meshway/consensus/raftnode/internal/hclogger"
+	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 // instance is one running raft. A change of the timers replaces it: most of them
@@ -16,42 +18,28 @@ import (
 // timeout a leader steps down repeatedly.
 type instance struct {
 	raft      *raft.Raft
-	transport *transport
+	transport *transport.Transport
 	timers    Timers
 	pending   sync.WaitGroup // entries handed to raft whose outcome is awaited
 	inFlight  atomic.Int64   // their number
 	committed chan struct{}  // size 1: an entry has an outcome; see announceCommits
 }
 
-// start creates a raft instance on a goroutine of its own, which the guard ends
-// if the disk fails.
+// start creates a raft instance.
 func (n *Node) start(incoming <-chan net.Conn) (*instance, error) {
 	timers := *n.timers.Load()
-	log := newLogger(n.log)
-	trans := newTransport(newStreamLayer(n.cfg, timers, incoming), timers, n.contacts, log)
-	cache, err := raft.NewLogCache(logCacheSize, n.store.bolt)
+	trans := transport.New(transport.Config{
+		ID: n.cfg.ID, Network: n.cfg.Network, Addresses: n.cfg.Addresses, Incoming: incoming,
+		DialTimeout: timers.Lease, // so that an overlay address that does not answer costs less than an election
+		RPCTimeout:  timers.RPCTimeout,
+		Contacts:    n.contacts,
+		Log:         hclogger.New(n.log),
+	})
+	r, err := n.store.StartRaft(n.raftConfig(), n.fsm, trans, n.fail)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), trans.Close())
 	}
-	disk := newGuard(n.store, cache, n.fail)
-	inst := &instance{transport: trans, timers: timers, committed: make(chan struct{}, 1)}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer func() {
-			if r := recover(); r != nil {
-				err = corrupt(n.cfg.Dir, fmt.Errorf("%v", r))
-			}
-		}()
-		inst.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, disk, disk, n.store.snaps, trans)
-	})
-	wg.Wait()
-	if inst.raft != nil {
-		return inst, nil
-	}
-	if err == nil {
-		err = <-n.life.failed
-	}
-	return nil, errors.Join(fmt.Errorf("start raft: %w", err), trans.Close())
+	return &instance{raft: r, transport: trans, timers: timers, committed: make(chan struct{}, 1)}, nil
 }
 
 func (n *Node) raftConfig() *raft.Config {
@@ -59,7 +47,7 @@ func (n *Node) raftConfig() *raft.Config {
 	cfg.LocalID = raft.ServerID(n.cfg.ID)
 	n.timers.Load().applyTo(cfg)
 	cfg.SnapshotThreshold = n.cfg.SnapshotThreshold
-	cfg.Logger = newLogger(n.log)
+	cfg.Logger = hclogger.New(n.log)
 	cfg.NoLegacyTelemetry = true
 	// The caller of Run decides what a removed member does.
 	cfg.ShutdownOnRemove = false

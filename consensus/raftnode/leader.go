@@ -9,6 +9,7 @@ import (
 	autopilot "github.com/hashicorp/raft-autopilot"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
 
 // leadership is one term in which this member leads.
@@ -105,7 +106,7 @@ func (n *Node) handOver(inst *instance) {
 		return
 	}
 	lead := &leadership{node: n, inst: inst, term: inst.raft.CurrentTerm()}
-	to := successor(lead.members())
+	to := quorum.Successor(lead.members())
 	if to == "" {
 		return
 	}

@@ -2,6 +2,8 @@ package raftnode
 
 import (
 	"context"
+	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
+	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 	"log/slog"
 	"time"
 )
@@ -12,8 +14,8 @@ const markInterval = time.Second
 
 // marker writes the applied mark of a store.
 type marker struct {
-	store   *store
-	fsm     *fsm
+	store   *disk.Store
+	fsm     *fsm.Machine
 	log     *slog.Logger
 	written uint64
 }
@@ -21,7 +23,7 @@ type marker struct {
 // run writes the mark soon after it changed, and when ctx ends.
 func (m *marker) run(ctx context.Context) {
 	for running := true; running; {
-		index, changed := m.fsm.applied()
+		index, changed := m.fsm.Applied()
 		m.write(index)
 		select {
 		case <-changed:
@@ -30,7 +32,7 @@ func (m *marker) run(ctx context.Context) {
 			running = false
 		}
 	}
-	index, _ := m.fsm.applied()
+	index, _ := m.fsm.Applied()
 	m.write(index)
 }
 
@@ -39,7 +41,7 @@ func (m *marker) write(index uint64) {
 	if index == m.written {
 		return
 	}
-	if err := m.store.setAppliedMark(index); err != nil {
+	if err := m.store.SetAppliedMark(index); err != nil {
 		m.log.Warn("failed to write the applied mark of the catalog", "index", index, "err", err)
 		return
 	}

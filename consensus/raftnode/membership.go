@@ -1,14 +1,45 @@
 package raftnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
+
+// maxTrailing is how many entries a healthy member may lack.
+const maxTrailing = 1000
+
+// members judges all members as of now. They are sorted by id.
+func (l *leadership) members() []quorum.Member {
+	contacts, _ := l.node.contacts.All()
+	view, now, last := l.node.View(), time.Now(), l.inst.raft.LastIndex()
+	var all []quorum.Member
+	for _, s := range l.inst.servers() {
+		m := quorum.Member{ID: catalog.GatewayID(s.ID), Voter: s.Suffrage == raft.Voter, LastIndex: last}
+		gateway, ok := view.Gateway(m.ID)
+		m.InCatalog, m.Datacenter = ok, gateway.Datacenter
+		m.Abstains = l.abstains(m.ID, now)
+		if m.ID == l.node.cfg.ID {
+			m.Leader, m.Healthy = true, true
+		} else {
+			c := contacts[s.ID]
+			m.LastIndex = c.LastIndex
+			m.Healthy = c.Term == l.term && now.Sub(c.At) <= l.inst.timers.contactThreshold() &&
+				c.LastIndex >= l.firstIndex && c.LastIndex+maxTrailing >= last
+		}
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b quorum.Member) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
 
 // maintainMembership keeps raft's members equal to the gateways of the catalog
 // until ctx ends. It checks them when the catalog changes and when autopilot has
@@ -44,23 +75,23 @@ func (l *leadership) reconcileMembership(ctx context.Context) {
 		gateways = append(gateways, g.ID())
 	}
 	members := l.members()
-	plan := planMembership(members, gateways)
+	plan := quorum.PlanMembers(members, gateways)
 	timeout := l.inst.timers.ElectionTimeout
-	for _, id := range plan.add {
+	for _, id := range plan.Add {
 		l.reconfigure(ctx, "add", id, func() raft.IndexFuture {
 			return l.inst.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), 0, timeout)
 		})
 	}
-	for _, id := range plan.remove {
+	for _, id := range plan.Remove {
 		l.reconfigure(ctx, "remove", id, func() raft.IndexFuture {
 			return l.inst.raft.RemoveServer(raft.ServerID(id), 0, timeout)
 		})
 	}
-	for _, id := range plan.deferred {
+	for _, id := range plan.Deferred {
 		l.node.log.Warn("a gateway that left the catalog keeps its vote for now: without it the other voters have no quorum", "gateway", id)
 	}
-	if plan.leaderLeaves && len(plan.remove) == 0 {
-		if err := l.transferTo(successor(members)); err != nil {
+	if plan.LeaderLeaves && len(plan.Remove) == 0 {
+		if err := l.transferTo(quorum.Successor(members)); err != nil {
 			l.node.log.Info("this leader of the catalog leaves and cannot transfer leadership yet", "err", err)
 		}
 	}

@@ -13,6 +13,10 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
+	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
+	"github.com/meshway/meshway/consensus/raftnode/internal/hclogger"
+	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 // Node is one member: its copy of the catalog and its raft. Its methods may be
@@ -20,9 +24,9 @@ import (
 type Node struct {
 	cfg      Config
 	log      *slog.Logger
-	store    *store
-	fsm      *fsm
-	contacts *contacts
+	store    *disk.Store
+	fsm      *fsm.Machine
+	contacts *transport.Contacts
 	session  *session
 	batcher  *batcher
 	life     lifecycle
@@ -69,7 +73,7 @@ func openNode(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg:             cfg,
 		log:             cfg.Log,
-		contacts:        newContacts(),
+		contacts:        transport.NewContacts(),
 		session:         newSession(cfg.ID),
 		batcher:         newBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
@@ -77,8 +81,8 @@ func openNode(cfg Config) (*Node, error) {
 		reconfiguration: newChanMutex(),
 	}
 	n.timers.Store(&cfg.Timers)
-	n.fsm = newFSM(n.fail)
-	s, err := openStore(cfg.Dir, newLogger(cfg.Log))
+	n.fsm = fsm.New(n.fail)
+	s, err := disk.Open(cfg.Dir, hclogger.New(cfg.Log))
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +93,31 @@ func openNode(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// load replays the content of the directory and checks that it belongs to this
+// gateway and federation.
+func (n *Node) load() error {
+	owner := disk.Owner{Gateway: n.cfg.ID, Federation: n.cfg.Federation}
+	// The directory of another gateway is refused before its content is read.
+	if err := n.store.Bind(owner, ""); err != nil {
+		return err
+	}
+	if err := n.store.Replay(n.fsm); err != nil {
+		return err
+	}
+	return n.store.Bind(owner, n.fsm.Federation())
+}
+
+// HasState reports whether dir holds the state of a catalog: a log, a term or a
+// snapshot. It changes nothing. It fails while a Node has dir open.
+func HasState(dir string) (bool, error) { return disk.HasState(dir) }
+
 // Bootstrap makes this member the only voter of a new catalog. It must be called
 // before Run, and fails when the directory holds a catalog.
 func (n *Node) Bootstrap() error {
 	if n.life.started.Load() {
 		return errors.New("bootstrap the catalog: it is already running")
 	}
-	has, err := n.store.hasState()
+	has, err := n.store.HasState()
 	if err != nil {
 		return err
 	}
@@ -105,9 +127,8 @@ func (n *Node) Bootstrap() error {
 	}
 	servers := raft.Configuration{Servers: []raft.Server{voter(n.cfg.ID)}}
 	trans := offlineTransport(n.cfg.ID)
-	err = raft.BootstrapCluster(n.raftConfig(), n.store.bolt, n.store.bolt, n.store.snaps, trans, servers)
-	if err != nil {
-		return fmt.Errorf("bootstrap the catalog: %w", explain(n.cfg.Dir, err))
+	if err := n.store.Bootstrap(n.raftConfig(), trans, servers); err != nil {
+		return fmt.Errorf("bootstrap the catalog: %w", err)
 	}
 	return nil
 }
@@ -162,12 +183,12 @@ func (n *Node) closeNetwork() error {
 }
 
 // View returns the current local copy of the catalog.
-func (n *Node) View() *catalog.View { return n.fsm.state.View() }
+func (n *Node) View() *catalog.View { return n.fsm.View() }
 
 // Changed returns a channel that is closed at the next change of View. A caller
 // that gets the channel before the view misses no change.
 func (n *Node) Changed() <-chan struct{} {
-	_, changed := n.fsm.applied()
+	_, changed := n.fsm.Applied()
 	return changed
 }
 
@@ -179,13 +200,13 @@ func (n *Node) Seed(view *catalog.View) error {
 	if n.life.started.Load() {
 		return errors.New("seed the catalog: it is already running")
 	}
-	return n.fsm.seed(view)
+	return n.fsm.Seed(view)
 }
 
 // waitApplied waits until the command with that index is in the local copy.
 func (n *Node) waitApplied(ctx context.Context, index uint64) error {
 	for {
-		have, changed := n.fsm.applied()
+		have, changed := n.fsm.Applied()
 		if have >= index {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
 
 // LeaderOperation is the leader's side of consensus.Remote.LeaderOperation. It
@@ -71,38 +72,18 @@ func (l *leadership) transfer(to catalog.GatewayID) error {
 		return nil // it leads already
 	}
 	if to == "" {
-		to = successor(members)
+		to = quorum.Successor(members)
 	}
 	if to == "" {
 		return l.reject(errors.New("there is no other healthy voter: see meshctl raft list-peers"))
 	}
-	if err := checkSuccessor(members, to); err != nil {
+	if err := quorum.CheckSuccessor(members, to); err != nil {
 		return l.reject(err)
 	}
 	if err := l.transferTo(to); err != nil {
 		return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
 	}
 	return nil
-}
-
-// checkSuccessor returns the reason why to cannot lead; nil: it can.
-func checkSuccessor(members []member, to catalog.GatewayID) error {
-	for _, m := range members {
-		switch {
-		case m.id != to:
-		case !m.voter:
-			return fmt.Errorf("%s has no vote: choose a voter", to)
-		case !m.healthy:
-			return fmt.Errorf("%s does not answer or its log lags: choose a healthy voter", to)
-		default:
-			return nil
-		}
-	}
-	return notMember(to)
-}
-
-func notMember(id catalog.GatewayID) error {
-	return fmt.Errorf("%s is not a member: see meshctl raft list-peers", id)
 }
 
 // reject returns the error of an operation that must not be executed. A leader
@@ -126,13 +107,8 @@ func (l *leadership) removeMember(id catalog.GatewayID) error {
 	}
 	l.node.reconfiguration.lock()
 	defer l.node.reconfiguration.unlock()
-	members := l.members()
-	rest := without(members, id)
-	if len(rest) == len(members) {
-		return l.reject(notMember(id))
-	}
-	if lacksQuorum(rest) {
-		return l.reject(fmt.Errorf("without %s the remaining voters have no quorum: bring another voter back first", id))
+	if err := quorum.CheckRemoval(l.members(), id); err != nil {
+		return l.reject(err)
 	}
 	err := l.inst.raft.RemoveServer(raft.ServerID(id), 0, l.inst.timers.ElectionTimeout).Error()
 	if err == nil {

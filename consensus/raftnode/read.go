@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 // Read returns a view of the local copy that is as current as mode requires. It
@@ -63,7 +64,7 @@ func (n *Node) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
 	if lead == nil {
 		return 0, consensus.ErrNotLeader
 	}
-	index, _ := n.fsm.applied()
+	index, _ := n.fsm.Applied()
 	if lease {
 		return index, nil
 	}
@@ -80,14 +81,14 @@ func (n *Node) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
 // counted here.
 func (l *leadership) confirm(ctx context.Context) error {
 	contacts := l.node.contacts
-	round := contacts.nextRound()
+	round := contacts.NextRound()
 	if err := l.inst.raft.VerifyLeader().Error(); err != nil {
 		return notLeader(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.inst.timers.Lease)
 	defer cancel()
 	for {
-		all, changed := contacts.all()
+		all, changed := contacts.All()
 		if quorumAnswered(l.inst.servers(), l.node.cfg.ID, all, l.term, round) {
 			return nil
 		}
@@ -103,7 +104,7 @@ func (l *leadership) confirm(ctx context.Context) error {
 
 // quorumAnswered reports whether a majority of the voters acknowledged term in
 // round or later. The member self counts as one that did.
-func quorumAnswered(servers []raft.Server, self catalog.GatewayID, contacts map[raft.ServerID]contact, term, round uint64) bool {
+func quorumAnswered(servers []raft.Server, self catalog.GatewayID, contacts map[raft.ServerID]transport.Contact, term, round uint64) bool {
 	voters, answered := 0, 0
 	for _, s := range servers {
 		if s.Suffrage != raft.Voter {
@@ -111,7 +112,7 @@ func quorumAnswered(servers []raft.Server, self catalog.GatewayID, contacts map[
 		}
 		voters++
 		c := contacts[s.ID]
-		if s.ID == raft.ServerID(self) || (c.term == term && c.round >= round) {
+		if s.ID == raft.ServerID(self) || (c.Term == term && c.Round >= round) {
 			answered++
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
+	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 )
 
 // Recovery configures Recover. All fields but Log are required.
@@ -48,16 +49,14 @@ func Recover(r Recovery) (backup string, err error) {
 		return "", err
 	}
 	backup = filepath.Join(r.Dir, "before-recover-"+r.Now.UTC().Format("20060102T150405Z"))
-	if err := backUp(r.Dir, backup); err != nil {
-		return "", fmt.Errorf("recover: %w", explain(backup, err))
+	if err := n.store.BackUp(backup); err != nil {
+		return "", fmt.Errorf("recover: %w", err)
 	}
 	var configuration raft.Configuration
 	for _, id := range r.Voters {
 		configuration.Servers = append(configuration.Servers, voter(id))
 	}
-	machine := newFSM(n.fail)
-	err = raft.RecoverCluster(n.raftConfig(), machine, n.store.bolt, n.store.bolt, n.store.snaps, offlineTransport(r.ID), configuration)
-	if err != nil {
+	if err := n.store.Recover(n.raftConfig(), fsm.New(n.fail), offlineTransport(r.ID), configuration); err != nil {
 		return backup, fmt.Errorf("recover %s: %w", r.Dir, err)
 	}
 	return backup, nil
@@ -74,7 +73,7 @@ func (r Recovery) validate() error {
 	case r.Now.IsZero():
 		return errors.New("recover: no time given")
 	}
-	has, err := HasState(r.Dir)
+	has, err := disk.HasState(r.Dir)
 	if err != nil {
 		return err
 	}
@@ -87,12 +86,12 @@ func (r Recovery) validate() error {
 // open opens the directory as a node that cannot run.
 func (r Recovery) open() (*Node, error) {
 	cfg := Config{ID: r.ID, Dir: r.Dir, Timers: LAN(), Log: r.Log}.withDefaults()
-	have, err := readIdentity(r.Dir)
+	have, err := disk.ReadOwner(r.Dir)
 	if err != nil {
 		return nil, err
 	}
 	if have.Gateway == "" {
-		return nil, fmt.Errorf("recover: %s has no %s: the gateway that it belongs to is unknown", r.Dir, identityFile)
+		return nil, fmt.Errorf("recover: %s has no %s: the gateway that it belongs to is unknown", r.Dir, disk.OwnerFile)
 	}
 	return openNode(cfg)
 }
@@ -109,19 +108,4 @@ func (r Recovery) checkVoters(view *catalog.View) error {
 		}
 	}
 	return nil
-}
-
-// backUp copies what Recover is about to change.
-func backUp(dir, backup string) error {
-	if err := os.Mkdir(backup, 0o700); err != nil {
-		return err
-	}
-	data, err := os.ReadFile(filepath.Join(dir, logFile))
-	if err != nil {
-		return err
-	}
-	if err := writeSynced(filepath.Join(backup, logFile), data); err != nil {
-		return err
-	}
-	return os.CopyFS(filepath.Join(backup, snapshotsDir), os.DirFS(filepath.Join(dir, snapshotsDir)))
 }

@@ -53,7 +53,7 @@ func (n *Node) openArchive(data []byte) (archive.Info, []byte, error) {
 	if info.Federation == "" {
 		return archive.Info{}, nil, fmt.Errorf("%w: the snapshot contains no federation", consensus.ErrRejected)
 	}
-	if own := n.fsm.federation(); own != "" && own != info.Federation {
+	if own := n.fsm.Federation(); own != "" && own != info.Federation {
 		return archive.Info{}, nil, fmt.Errorf("%w: the snapshot is of federation %s (%s), this is %s: "+
 			"restore it on a gateway that is in no federation yet", consensus.ErrRejected, info.Federation, info.FederationName, own)
 	}

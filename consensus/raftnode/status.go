@@ -14,7 +14,7 @@ import (
 
 // Status returns this member's view of the replication. It does not block.
 func (n *Node) Status() consensus.Status {
-	index, _ := n.fsm.applied()
+	index, _ := n.fsm.Applied()
 	s := consensus.Status{AppliedIndex: index, LastContact: -1, Timers: n.timers.Load().Name}
 	inst, lead := n.serving()
 	if inst == nil {
@@ -46,19 +46,19 @@ func (i *instance) peers(leader catalog.GatewayID) []consensus.Peer {
 
 // peers lists the members as the leader has them.
 func (l *leadership) peers(leader catalog.GatewayID) []consensus.Peer {
-	contacts, _ := l.node.contacts.all()
+	contacts, _ := l.node.contacts.All()
 	var peers []consensus.Peer
 	for _, m := range l.members() {
 		p := consensus.Peer{
-			ID:          m.id,
-			Voter:       m.voter,
-			Leader:      m.id == leader,
-			Healthy:     m.healthy,
+			ID:          m.ID,
+			Voter:       m.Voter,
+			Leader:      m.ID == leader,
+			Healthy:     m.Healthy,
 			LastContact: -1,
-			LastIndex:   m.lastIndex,
+			LastIndex:   m.LastIndex,
 		}
-		if c, answered := contacts[raft.ServerID(m.id)]; answered {
-			p.LastContact = time.Since(c.at)
+		if c, answered := contacts[raft.ServerID(m.ID)]; answered {
+			p.LastContact = time.Since(c.At)
 		}
 		if p.Leader {
 			p.LastContact = 0

@@ -1,4 +1,4 @@
-package raftnode
+package disk
 
 import (
 	"errors"
@@ -7,22 +7,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// load replays the content of the directory and checks that it belongs to this
-// gateway and federation.
-func (n *Node) load() error {
-	// The directory of another gateway is refused before its content is read.
-	if err := bindDirectory(n.cfg, ""); err != nil {
-		return err
-	}
-	if err := n.store.replay(n.fsm); err != nil {
-		return err
-	}
-	return bindDirectory(n.cfg, n.fsm.federation())
-}
-
-// replay brings the state machine to the applied mark: the newest snapshot, then
-// the entries that are known to be committed. See fsm.
-func (s *store) replay(f *fsm) error {
+// Replay brings a state machine to the applied mark: it restores the newest
+// snapshot, then applies the commands that are known to be committed. A result of
+// Apply that is an error ends it.
+func (s *Store) Replay(f raft.FSM) error {
 	meta, err := s.newestSnapshot()
 	if err != nil {
 		return err
@@ -59,7 +47,7 @@ func (s *store) replay(f *fsm) error {
 	return nil
 }
 
-func (s *store) loadSnapshot(meta *raft.SnapshotMeta, f *fsm) error {
+func (s *Store) loadSnapshot(meta *raft.SnapshotMeta, f raft.FSM) error {
 	path := filepath.Join(s.dir, snapshotsDir, meta.ID)
 	_, source, err := s.snaps.Open(meta.ID)
 	if err != nil {

@@ -1,4 +1,4 @@
-package raftnode
+package disk
 
 import (
 	"bytes"
@@ -11,38 +11,41 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// identity is the owner of a directory. Two gateways with one id, or a gateway
+// OwnerFile is the name of the file that contains the owner.
+const OwnerFile = "identity.json"
+
+// Owner is the gateway that a directory belongs to. Two gateways with one id, or one
 // with the log of another, could vote twice.
-type identity struct {
+type Owner struct {
 	Gateway    catalog.GatewayID `json:"gateway"`
 	Federation string            `json:"federation,omitempty"` // empty until the first entry is known
 }
 
-// readIdentity returns the zero identity for a new directory.
-func readIdentity(dir string) (identity, error) {
-	path := filepath.Join(dir, identityFile)
+// ReadOwner returns the zero owner for a new directory.
+func ReadOwner(dir string) (Owner, error) {
+	path := filepath.Join(dir, OwnerFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return identity{}, nil
+		return Owner{}, nil
 	}
 	if err != nil {
-		return identity{}, explain(path, err)
+		return Owner{}, explain(path, err)
 	}
-	var id identity
+	var id Owner
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&id); err != nil {
-		return identity{}, corrupt(path, err)
+		return Owner{}, corrupt(path, err)
 	}
 	return id, nil
 }
 
-// writeIdentity replaces the file atomically.
-func writeIdentity(dir string, id identity) error {
-	path := filepath.Join(dir, identityFile)
+// writeOwner replaces the file atomically.
+func writeOwner(dir string, id Owner) error {
+	path := filepath.Join(dir, OwnerFile)
 	data, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode identity: %w", err)
+		return fmt.Errorf("encode the owner: %w", err)
 	}
 	temp := path + ".tmp"
 	if err := writeSynced(temp, append(data, '\n')); err != nil {
@@ -63,33 +66,32 @@ func writeSynced(path string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// bindDirectory checks that the directory belongs to the gateway and federation
-// of cfg, and makes them the owner of a new directory. federation is that of the
-// catalog in the directory; empty: unknown.
-func bindDirectory(cfg Config, federation string) error {
-	have, err := readIdentity(cfg.Dir)
+// Bind checks that the directory belongs to want, and makes want the owner of a
+// new directory. federation is that of the catalog in the directory; empty:
+// unknown.
+func (s *Store) Bind(want Owner, federation string) error {
+	have, err := ReadOwner(s.dir)
 	if err != nil {
 		return err
 	}
-	if have.Gateway != "" && have.Gateway != cfg.ID {
+	if have.Gateway != "" && have.Gateway != want.Gateway {
 		return fmt.Errorf("catalog store %s belongs to gateway %s, not to %s: "+
 			"set datacenter and gateway name back, or give this gateway an empty data directory",
-			cfg.Dir, have.Gateway, cfg.ID)
+			s.dir, have.Gateway, want.Gateway)
 	}
 	if federation == "" {
 		federation = have.Federation
 	}
-	if cfg.Federation != "" && federation != "" && federation != cfg.Federation {
+	if want.Federation != "" && federation != "" && federation != want.Federation {
 		return fmt.Errorf("catalog store %s belongs to federation %s, not to %s: "+
 			"leave that federation first, or give this gateway an empty data directory",
-			cfg.Dir, federation, cfg.Federation)
+			s.dir, federation, want.Federation)
 	}
-	if federation == "" {
-		federation = cfg.Federation
+	if federation != "" {
+		want.Federation = federation
 	}
-	want := identity{Gateway: cfg.ID, Federation: federation}
 	if have == want {
 		return nil
 	}
-	return writeIdentity(cfg.Dir, want)
+	return writeOwner(s.dir, want)
 }

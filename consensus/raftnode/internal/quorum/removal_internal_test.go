@@ -1,4 +1,4 @@
-package raftnode
+package quorum
 
 import (
 	"testing"
@@ -36,11 +36,11 @@ func TestADatacenterIsRemovedOnlyWhenItDoesNotAnswerAndIsNotNeeded(t *testing.T)
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-			r := removal{datacenter: "b", force: c.force, leaderSince: now.Add(-c.leads), now: now}
+			r := DatacenterRemoval{Datacenter: "b", Force: c.force, LeaderSince: now.Add(-c.leads), Now: now}
 			if c.answered > 0 {
-				r.answered = now.Add(-c.answered)
+				r.Answered = now.Add(-c.answered)
 			}
-			refusal := r.refusal(parseMembers(c.members))
+			refusal := r.Refusal(parseMembers(c.members))
 			if c.code == "" {
 				require.Nil(t, refusal)
 				return
@@ -55,9 +55,9 @@ func TestADatacenterIsRemovedOnlyWhenItDoesNotAnswerAndIsNotNeeded(t *testing.T)
 func TestTheRefusalContainsTheLastAnswerOfTheDatacenter(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	members := parseMembers("a/1:V b/1:vd c/1:v")
-	r := removal{datacenter: "b", answered: now.Add(-12 * time.Second), leaderSince: now.Add(-time.Hour), now: now}
-	assert.Equal(t, "datacenter b last answered the catalog's leader at 2026-03-01T11:59:48Z, 12s ago: it may be running", r.refusal(members).Message)
-	r = removal{datacenter: "b", leaderSince: now.Add(-20 * time.Second), now: now}
-	assert.Equal(t, "datacenter b has not answered the catalog's leader, which leads only since 2026-03-01T11:59:40Z, 20s ago", r.refusal(members).Message)
-	assert.Contains(t, r.refusal(members).Remedy, "--force")
+	r := DatacenterRemoval{Datacenter: "b", Answered: now.Add(-12 * time.Second), LeaderSince: now.Add(-time.Hour), Now: now}
+	assert.Equal(t, "datacenter b last answered the catalog's leader at 2026-03-01T11:59:48Z, 12s ago: it may be running", r.Refusal(members).Message)
+	r = DatacenterRemoval{Datacenter: "b", LeaderSince: now.Add(-20 * time.Second), Now: now}
+	assert.Equal(t, "datacenter b has not answered the catalog's leader, which leads only since 2026-03-01T11:59:40Z, 20s ago", r.Refusal(members).Message)
+	assert.Contains(t, r.Refusal(members).Remedy, "--force")
 }

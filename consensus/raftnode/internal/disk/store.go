@@ -1,10 +1,11 @@
-package raftnode
+package disk
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,7 +17,6 @@ import (
 const (
 	logFile          = "raft.db"
 	snapshotsDir     = "snapshots" // created by raft's FileSnapshotStore
-	identityFile     = "identity.json"
 	retainSnapshots  = 2
 	logCacheSize     = 512
 	boltTimeout      = time.Second // how long to wait for another process to close the file
@@ -26,16 +26,16 @@ const (
 		"the other members send a new copy; if it is the last gateway, restore a snapshot"
 )
 
-// store is an open data directory.
-type store struct {
+// Store is an open data directory.
+type Store struct {
 	dir   string
 	bolt  *raftboltdb.BoltStore
 	snaps *raft.FileSnapshotStore
 }
 
-// openStore opens dir, and creates it if missing. Errors contain the path and the
+// Open opens dir, and creates it if missing. Errors contain the path and the
 // remedy.
-func openStore(dir string, log hclog.Logger) (*store, error) {
+func Open(dir string, log hclog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, explain(dir, err)
 	}
@@ -54,10 +54,11 @@ func openStore(dir string, log hclog.Logger) (*store, error) {
 	if err != nil {
 		return nil, errors.Join(explain(filepath.Join(dir, snapshotsDir), err), bolt.Close())
 	}
-	return &store{dir: dir, bolt: bolt, snaps: snaps}, nil
+	return &Store{dir: dir, bolt: bolt, snaps: snaps}, nil
 }
 
-func (s *store) Close() error { return s.bolt.Close() }
+// Close closes the log.
+func (s *Store) Close() error { return s.bolt.Close() }
 
 // openBolt opens a log file. It returns a panic of bbolt, which some corruptions
 // cause, as an error.
@@ -97,7 +98,7 @@ func probe(dir string) error {
 
 // verifyLog reads every entry after the snapshot. Raft does the same when it
 // starts, and panics if an entry is missing or unreadable.
-func (s *store) verifyLog(snapshotIndex uint64) (err error) {
+func (s *Store) verifyLog(snapshotIndex uint64) (err error) {
 	path := filepath.Join(s.dir, logFile)
 	defer func() {
 		if r := recover(); r != nil {
@@ -119,7 +120,7 @@ func (s *store) verifyLog(snapshotIndex uint64) (err error) {
 
 // newestSnapshot returns the metadata of the newest snapshot, or nil if there is
 // none.
-func (s *store) newestSnapshot() (*raft.SnapshotMeta, error) {
+func (s *Store) newestSnapshot() (*raft.SnapshotMeta, error) {
 	list, err := s.snaps.List()
 	if err != nil {
 		return nil, explain(filepath.Join(s.dir, snapshotsDir), err)
@@ -132,7 +133,7 @@ func (s *store) newestSnapshot() (*raft.SnapshotMeta, error) {
 
 // appliedMark returns an index up to which entries are known to be committed.
 // Raft does not store one: it learns the commit index from a leader.
-func (s *store) appliedMark() (uint64, error) {
+func (s *Store) appliedMark() (uint64, error) {
 	mark, err := s.bolt.GetUint64([]byte(appliedMarkKey))
 	if err != nil && err.Error() != raftboltdb.ErrKeyNotFound.Error() {
 		return 0, corrupt(filepath.Join(s.dir, logFile), err)
@@ -140,12 +141,58 @@ func (s *store) appliedMark() (uint64, error) {
 	return mark, nil
 }
 
-func (s *store) setAppliedMark(index uint64) error {
+// SetAppliedMark writes the applied mark.
+func (s *Store) SetAppliedMark(index uint64) error {
 	return s.bolt.SetUint64([]byte(appliedMarkKey), index)
 }
 
-// hasState reports whether raft has anything in the store.
-func (s *store) hasState() (bool, error) {
+// Bootstrap writes the first configuration of raft. The store must be empty.
+func (s *Store) Bootstrap(cfg *raft.Config, trans raft.Transport, servers raft.Configuration) error {
+	if err := raft.BootstrapCluster(cfg, s.bolt, s.bolt, s.snaps, trans, servers); err != nil {
+		return explain(s.dir, err)
+	}
+	return nil
+}
+
+// Recover replaces the configuration of raft; machine is left with the content
+// of the store.
+func (s *Store) Recover(cfg *raft.Config, machine raft.FSM, trans raft.Transport, servers raft.Configuration) error {
+	return raft.RecoverCluster(cfg, machine, s.bolt, s.bolt, s.snaps, trans, servers)
+}
+
+// StartRaft starts raft on the store. It calls fail when the disk fails later.
+func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transport, fail func(error)) (*raft.Raft, error) {
+	cache, err := raft.NewLogCache(logCacheSize, s.bolt)
+	if err != nil {
+		return nil, err
+	}
+	failed := make(chan error, 1)
+	disk := newGuard(s, cache, func(err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+		fail(err)
+	})
+	var started *raft.Raft
+	var wg sync.WaitGroup
+	wg.Go(func() { // a goroutine of its own, which the guard ends if the disk fails
+		defer func() {
+			if r := recover(); r != nil {
+				err = corrupt(s.dir, fmt.Errorf("%v", r))
+			}
+		}()
+		started, err = raft.NewRaft(cfg, machine, disk, disk, s.snaps, trans)
+	})
+	wg.Wait()
+	if started == nil && err == nil {
+		err = <-failed
+	}
+	return started, err
+}
+
+// HasState reports whether raft has anything in the store.
+func (s *Store) HasState() (bool, error) {
 	has, err := raft.HasExistingState(s.bolt, s.bolt, s.snaps)
 	if err != nil {
 		return false, corrupt(s.dir, err)

@@ -1,4 +1,4 @@
-package raftnode
+package fsm
 
 import (
 	"bytes"
@@ -11,15 +11,15 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// fsm is raft's state machine: it applies the log to the catalog. It is not a
+// Machine is raft's state machine: it applies the log to the catalog. It is not a
 // raft.BatchingFSM, because an entry already contains many commands.
 //
 // It can be ahead of raft. After a start, raft applies the entries after its last
-// snapshot again as it learns from a leader that they are committed. The fsm
-// applied them when the directory was opened (see store.replay), and skips them.
+// snapshot again as it learns from a leader that they are committed. The machine
+// applied them when the directory was opened, and skips them.
 // So a member that starts without quorum serves its last known state, and a view
 // never goes back.
-type fsm struct {
+type Machine struct {
 	state *catalog.State
 	fail  func(error)
 
@@ -29,14 +29,19 @@ type fsm struct {
 	changed chan struct{}
 }
 
-var _ raft.FSM = (*fsm)(nil)
+var _ raft.FSM = (*Machine)(nil)
 
-func newFSM(fail func(error)) *fsm {
-	return &fsm{state: catalog.New(), fail: fail, changed: make(chan struct{})}
+// New returns a machine with an empty catalog. It calls fail when an entry cannot
+// be applied.
+func New(fail func(error)) *Machine {
+	return &Machine{state: catalog.New(), fail: fail, changed: make(chan struct{})}
 }
 
+// View returns the catalog as it is now.
+func (f *Machine) View() *catalog.View { return f.state.View() }
+
 // Apply implements raft.FSM. It returns []catalog.Result or an error.
-func (f *fsm) Apply(entry *raft.Log) any {
+func (f *Machine) Apply(entry *raft.Log) any {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -57,7 +62,7 @@ func (f *fsm) Apply(entry *raft.Log) any {
 }
 
 // advance sets the index and notifies the waiters; f.mu is held.
-func (f *fsm) advance(index uint64) {
+func (f *Machine) advance(index uint64) {
 	f.index = index
 	close(f.changed)
 	f.changed = make(chan struct{})
@@ -65,7 +70,7 @@ func (f *fsm) advance(index uint64) {
 
 // Snapshot implements raft.FSM. It fails when applying has stopped: raft would
 // record the snapshot as one of entries that were never applied.
-func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+func (f *Machine) Snapshot() (raft.FSMSnapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -75,7 +80,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 }
 
 // Restore implements raft.FSM. A stream that cannot be read changes nothing.
-func (f *fsm) Restore(source io.ReadCloser) error {
+func (f *Machine) Restore(source io.ReadCloser) error {
 	defer source.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,9 +94,9 @@ func (f *fsm) Restore(source io.ReadCloser) error {
 	return nil
 }
 
-// seed takes over a view of another member, unless the local copy is newer. The
+// Seed takes over a view of another member, unless the local copy is newer. The
 // entries up to its index are skipped later, as after a start.
-func (f *fsm) seed(view *catalog.View) error {
+func (f *Machine) Seed(view *catalog.View) error {
 	var stream bytes.Buffer
 	if err := view.Encode(&stream); err != nil {
 		return fmt.Errorf("seed the catalog: %w", err)
@@ -108,17 +113,17 @@ func (f *fsm) seed(view *catalog.View) error {
 	return nil
 }
 
-// applied returns the index of the last command applied, and a channel that is
+// Applied returns the index of the last command applied, and a channel that is
 // closed when it changes.
-func (f *fsm) applied() (uint64, <-chan struct{}) {
+func (f *Machine) Applied() (uint64, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.index, f.changed
 }
 
-// federation returns the id of the federation in the catalog; empty: there is none
+// Federation returns the id of the federation in the catalog; empty: there is none
 // yet.
-func (f *fsm) federation() string {
+func (f *Machine) Federation() string {
 	federation, _ := f.state.View().Federation()
 	return federation.ID
 }

@@ -1,4 +1,4 @@
-package raftnode
+package quorum
 
 import (
 	"strings"
@@ -12,17 +12,17 @@ import (
 // parseMembers reads "east/a:V west/a:vs …": the datacenter is before the slash,
 // and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g not in
 // the catalog, l about to leave. Leaders are healthy, and voters unless dead.
-func parseMembers(text string) []member {
-	var members []member
+func parseMembers(text string) []Member {
+	var members []Member
 	for word := range strings.FieldsSeq(text) {
 		id, flags, _ := strings.Cut(word, ":")
 		has := func(f string) bool { return strings.Contains(flags, f) }
-		m := member{
-			id: catalog.GatewayID(id), leader: has("V"), voter: has("V") || has("v"), inCatalog: !has("g"), abstains: has("l"),
-			stable: has("s") || has("V"), healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
+		m := Member{
+			ID: catalog.GatewayID(id), Leader: has("V"), Voter: has("V") || has("v"), InCatalog: !has("g"), Abstains: has("l"),
+			Stable: has("s") || has("V"), Healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
 		}
-		if m.inCatalog {
-			m.datacenter = m.id.Datacenter()
+		if m.InCatalog {
+			m.Datacenter = m.ID.Datacenter()
 		}
 		members = append(members, m)
 	}
@@ -68,7 +68,7 @@ func TestVotersAreOddAndSpreadAndKeptWhileUnreachable(t *testing.T) {
 		{"a dead member gets no vote", "a/1:V b/1:d c/1:s d/1:d", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			promote, demote := planVoters(parseMembers(tc.members))
+			promote, demote := PlanVoters(parseMembers(tc.members))
 			assert.Equal(t, tc.promote, join(promote), "promote")
 			assert.Equal(t, tc.demote, join(demote), "demote")
 		})
@@ -99,18 +99,18 @@ func TestMembershipFollowsTheCatalogButKeepsAQuorum(t *testing.T) {
 			for id := range strings.FieldsSeq(tc.catalog) {
 				gateways = append(gateways, catalog.GatewayID(id))
 			}
-			plan := planMembership(parseMembers(tc.members), gateways)
-			assert.Equal(t, tc.add, join(plan.add), "add")
-			assert.Equal(t, tc.remove, join(plan.remove), "remove")
-			assert.Equal(t, tc.deferred, join(plan.deferred), "deferred")
-			assert.Equal(t, tc.handOver, plan.leaderLeaves, "hand over")
+			plan := PlanMembers(parseMembers(tc.members), gateways)
+			assert.Equal(t, tc.add, join(plan.Add), "add")
+			assert.Equal(t, tc.remove, join(plan.Remove), "remove")
+			assert.Equal(t, tc.deferred, join(plan.Deferred), "deferred")
+			assert.Equal(t, tc.handOver, plan.LeaderLeaves, "hand over")
 		})
 	}
 }
 
 func TestTheSuccessorIsTheMostCurrentHealthyVoter(t *testing.T) {
 	members := parseMembers("a/1:V b/1:v c/1:v d/1:vd e/1:s f/1:vg")
-	members[2].lastIndex = 7
-	assert.Equal(t, catalog.GatewayID("c/1"), successor(members))
-	assert.Empty(t, successor(parseMembers("a/1:V b/1:s c/1:vd")))
+	members[2].LastIndex = 7
+	assert.Equal(t, catalog.GatewayID("c/1"), Successor(members))
+	assert.Empty(t, Successor(parseMembers("a/1:V b/1:s c/1:vd")))
 }

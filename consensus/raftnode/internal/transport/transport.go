@@ -1,13 +1,17 @@
-package raftnode
+package transport
 
 import (
+	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// transport is raft's network transport with three changes.
+// Transport is raft's network transport with three changes.
 //
 // It has no heartbeat fast path: raft handles heartbeats that take it beside its
 // main loop, and a leader that steps down that way can append entries of its old
@@ -21,40 +25,56 @@ import (
 // MaxAppendEntries entries, each of which is a batch.
 //
 // It records the answers of peers, from which the leader judges their health.
-type transport struct {
+type Transport struct {
 	*raft.NetworkTransport
-	contacts *contacts
+	contacts *Contacts
 }
 
 var (
-	_ raft.Transport   = (*transport)(nil)
-	_ raft.WithPreVote = (*transport)(nil)
-	_ raft.WithClose   = (*transport)(nil)
+	_ raft.Transport   = (*Transport)(nil)
+	_ raft.WithPreVote = (*Transport)(nil)
+	_ raft.WithClose   = (*Transport)(nil)
 )
 
-func newTransport(stream raft.StreamLayer, timers Timers, contacts *contacts, log hclog.Logger) *transport {
-	return &transport{
+// Config configures a Transport. All fields are required.
+type Config struct {
+	ID      catalog.GatewayID // of this gateway
+	Network consensus.Network
+	// Addresses returns the addresses at which a gateway may be reached, best first.
+	Addresses   func(catalog.GatewayID) []string
+	Incoming    <-chan net.Conn // accepted streams; outlives the transport
+	DialTimeout time.Duration   // of one address
+	RPCTimeout  time.Duration   // of one raft call; a snapshot gets more, by its size
+	Contacts    *Contacts       // outlives the transport
+	Log         hclog.Logger
+}
+
+// New creates the transport of one raft instance.
+func New(cfg Config) *Transport { return transportOver(newStreamLayer(cfg), cfg) }
+
+func transportOver(stream raft.StreamLayer, cfg Config) *Transport {
+	return &Transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: stream, MaxPool: 3, Timeout: timers.RPCTimeout, Logger: log,
+			Stream: stream, MaxPool: 3, Timeout: cfg.RPCTimeout, Logger: cfg.Log,
 			MaxRPCsInFlight: 1, // no pipeline
 		}),
-		contacts: contacts,
+		contacts: cfg.Contacts,
 	}
 }
 
 // SetHeartbeatHandler implements raft.Transport. It ignores the handler: see
-// transport.
-func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+// Transport.
+func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
 // AppendEntries implements raft.Transport. It records the answer. There are
 // several in each heartbeat timeout, because heartbeats are such messages too.
-func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
+func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
 	round := t.contacts.round()
 	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
 	if err == nil && resp.Success && resp.Term == args.Term {
-		t.contacts.record(id, contact{term: resp.Term, lastIndex: resp.LastLog, round: round, at: time.Now()})
+		t.contacts.record(id, Contact{Term: resp.Term, LastIndex: resp.LastLog, Round: round, At: time.Now()})
 	}
 	return err
 }
@@ -62,7 +82,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 // Close implements raft.WithClose. It closes the streams too: NetworkTransport
 // closes only its listener, and leaves the goroutines of accepted connections
 // running.
-func (t *transport) Close() error {
+func (t *Transport) Close() error {
 	err := t.NetworkTransport.Close()
 	t.CloseStreams()
 	return err

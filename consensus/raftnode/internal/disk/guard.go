@@ -1,4 +1,4 @@
-package raftnode
+package disk
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ var (
 	_ raft.StableStore = (*guard)(nil)
 )
 
-func newGuard(s *store, logs raft.LogStore, fail func(error)) *guard {
+func newGuard(s *Store, logs raft.LogStore, fail func(error)) *guard {
 	return &guard{LogStore: logs, StableStore: s.bolt, path: filepath.Join(s.dir, logFile), fail: fail}
 }
 

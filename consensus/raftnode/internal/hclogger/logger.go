@@ -1,4 +1,4 @@
-package raftnode
+package hclogger
 
 import (
 	"context"
@@ -27,7 +27,8 @@ type logger struct {
 
 var _ hclog.Logger = (*logger)(nil)
 
-func newLogger(log *slog.Logger) *logger {
+// New returns a logger named raft.
+func New(log *slog.Logger) hclog.Logger {
 	return &logger{log: log, name: "raft", shown: &shownMessages{at: make(map[string]time.Time)}}
 }
 

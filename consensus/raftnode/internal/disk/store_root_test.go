@@ -1,6 +1,6 @@
 //go:build linux && root
 
-package raftnode
+package disk
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,7 @@ func TestAFullDiskIsRefusedAtTheStart(t *testing.T) {
 	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"))
 	defer func() { require.NoError(t, unix.Unmount(dir, 0)) }()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 96<<10), 0o600))
-	_, err := openStore(dir, newLogger(Config{}.withDefaults().Log))
+	_, err := Open(dir, hclog.NewNullLogger())
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.ErrorContains(t, err, dir)
 	require.ErrorContains(t, err, "free space there")

@@ -1,4 +1,4 @@
-package raftnode_test
+package transport
 
 import (
 	"net"
@@ -6,11 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // listener is a raft.StreamLayer on loopback.
@@ -27,11 +26,15 @@ func newListener(t *testing.T) listener {
 	return listener{l}
 }
 
+func newTestTransport(stream raft.StreamLayer) raft.Transport {
+	return transportOver(stream, Config{RPCTimeout: 5 * time.Second, Contacts: NewContacts(), Log: hclog.NewNullLogger()})
+}
+
 // When raft handles heartbeats beside its main loop, logs can diverge after a
 // partition (hashicorp/raft#695).
 func TestHeartbeatsTakeNoFastPath(t *testing.T) {
-	trans := raftnode.NewTestTransport(newListener(t))
-	client := raftnode.NewTestTransport(newListener(t))
+	trans := newTestTransport(newListener(t))
+	client := newTestTransport(newListener(t))
 	for _, c := range []raft.Transport{trans, client} {
 		defer func() { require.NoError(t, c.(raft.WithClose).Close()) }()
 	}
@@ -63,7 +66,7 @@ func TestHeartbeatsTakeNoFastPath(t *testing.T) {
 }
 
 func TestTheTransportSupportsPreVote(t *testing.T) {
-	trans := raftnode.NewTestTransport(newListener(t))
+	trans := newTestTransport(newListener(t))
 	_, ok := trans.(raft.WithPreVote)
 	assert.True(t, ok)
 	require.NoError(t, trans.(raft.WithClose).Close())
@@ -72,7 +75,7 @@ func TestTheTransportSupportsPreVote(t *testing.T) {
 // A follower that rejects entries while the leader sends can block raft's pipeline
 // permanently (hashicorp/raft#612).
 func TestReplicationIsNotPipelined(t *testing.T) {
-	trans := raftnode.NewTestTransport(newListener(t))
+	trans := newTestTransport(newListener(t))
 	_, err := trans.AppendEntriesPipeline("b", trans.LocalAddr())
 	require.ErrorIs(t, err, raft.ErrPipelineReplicationNotSupported)
 	require.NoError(t, trans.(raft.WithClose).Close())

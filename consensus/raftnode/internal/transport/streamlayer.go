@@ -1,4 +1,4 @@
-package raftnode
+package transport
 
 import (
 	"context"
@@ -32,16 +32,13 @@ type streamLayer struct {
 
 var _ raft.StreamLayer = (*streamLayer)(nil)
 
-// newStreamLayer creates the stream layer of one raft instance; incoming outlives
-// it. The dial of one address may take one lease, so that an overlay address that
-// does not answer costs less than an election.
-func newStreamLayer(cfg Config, timers Timers, incoming <-chan net.Conn) *streamLayer {
+func newStreamLayer(cfg Config) *streamLayer {
 	return &streamLayer{
 		id:          cfg.ID,
 		network:     cfg.Network,
 		addresses:   cfg.Addresses,
-		dialTimeout: timers.Lease,
-		incoming:    incoming,
+		dialTimeout: cfg.DialTimeout,
+		incoming:    cfg.Incoming,
 		done:        make(chan struct{}),
 		open:        make(map[*stream]struct{}),
 	}

@@ -1,0 +1,28 @@
+package disk
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// BackUp copies the log and the snapshots into a new directory.
+func (s *Store) BackUp(to string) error {
+	if err := s.copyTo(to); err != nil {
+		return explain(to, err)
+	}
+	return nil
+}
+
+func (s *Store) copyTo(to string) error {
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(filepath.Join(s.dir, logFile))
+	if err != nil {
+		return err
+	}
+	if err := writeSynced(filepath.Join(to, logFile), data); err != nil {
+		return err
+	}
+	return os.CopyFS(filepath.Join(to, snapshotsDir), os.DirFS(filepath.Join(s.dir, snapshotsDir)))
+}

@@ -1,0 +1,83 @@
+package disk
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// brokenDisk fails or panics with err.
+type brokenDisk struct {
+	raft.LogStore
+	raft.StableStore
+	err   error
+	panic bool
+}
+
+func (d brokenDisk) StoreLogs([]*raft.Log) error    { return d.fail() }
+func (d brokenDisk) DeleteRange(_, _ uint64) error  { return d.fail() }
+func (d brokenDisk) GetLog(uint64, *raft.Log) error { return d.fail() }
+func (d brokenDisk) SetUint64([]byte, uint64) error { return d.fail() }
+func (d brokenDisk) Set(_, _ []byte) error          { return d.fail() }
+func (d brokenDisk) fail() error {
+	if d.panic {
+		panic(d.err.Error())
+	}
+	return d.err
+}
+
+func TestABrokenDiskStopsTheNodeAndNotTheProcess(t *testing.T) {
+	for _, panics := range []bool{false, true} {
+		disk := brokenDisk{err: syscall.ENOSPC, panic: panics}
+		for name, use := range map[string]func(g *guard){
+			"append": func(g *guard) { _ = g.StoreLog(&raft.Log{}) },
+			"cut":    func(g *guard) { _ = g.DeleteRange(1, 2) },
+			"read":   func(g *guard) { _ = g.GetLog(1, &raft.Log{}) },
+			"vote":   func(g *guard) { _ = g.Set(nil, nil) },
+			"term":   func(g *guard) { _ = g.SetUint64(nil, 1) },
+		} {
+			var reported error
+			g := &guard{LogStore: disk, StableStore: disk, path: "/data/raft.db", fail: func(err error) { reported = err }}
+			went := false
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				use(g)
+				went = true
+			})
+			wg.Wait()
+			assert.False(t, went, "%s: raft went on with a disk that failed", name)
+			require.ErrorContains(t, reported, "/data/raft.db", name)
+			if !panics {
+				require.ErrorContains(t, reported, "free space", name)
+			}
+		}
+	}
+	missing := brokenDisk{err: raft.ErrLogNotFound}
+	g := &guard{LogStore: missing, fail: func(err error) { t.Errorf("a missing entry is not an error: %v", err) }}
+	require.Equal(t, raft.ErrLogNotFound, g.GetLog(1, &raft.Log{}))
+}
+
+func TestErrorsOfTheStoreNamePathAndRemedy(t *testing.T) {
+	for _, tc := range []struct {
+		err    error
+		remedy string
+	}{
+		{bolterrors.ErrTimeout, "stop the other meshd"},
+		{&os.PathError{Op: "open", Path: "x", Err: syscall.ENOSPC}, "free space there"},
+		{&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "belong to the user"},
+		{&os.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, "remount it"},
+		{bolterrors.ErrInvalid, "move the directory away"},
+		{bolterrors.ErrChecksum, "move the directory away"},
+	} {
+		err := explain("/data/raft.db", tc.err)
+		require.ErrorContains(t, err, "/data/raft.db")
+		require.ErrorContains(t, err, tc.remedy)
+		require.ErrorIs(t, err, tc.err)
+	}
+}

@@ -1,0 +1,2 @@
+// Package hclogger writes the log of HashiCorp's libraries to log/slog.
+package hclogger

@@ -1,0 +1,213 @@
+package quorum
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// maxVoters bounds the voters: more voters survive more losses, but each commit
+// waits for more answers.
+const maxVoters = 5
+
+// Member is one server of the raft configuration as the leader judges it.
+type Member struct {
+	ID         catalog.GatewayID
+	Datacenter catalog.DatacenterName
+	Voter      bool
+	Leader     bool
+	InCatalog  bool // false: its gateway has left, and it is to be removed
+	Abstains   bool // its datacenter is about to leave: it must not vote
+	Healthy    bool // answers and is nearly up to date
+	Stable     bool // has been healthy for the stabilization time
+	LastIndex  uint64
+}
+
+// lacksQuorum reports whether too few voters are healthy to commit an entry.
+func lacksQuorum(members []Member) bool {
+	voters, healthy := 0, 0
+	for _, m := range members {
+		if !m.Voter {
+			continue
+		}
+		voters++
+		if m.Healthy {
+			healthy++
+		}
+	}
+	return healthy <= voters/2
+}
+
+// without returns members except the one with the id.
+func without(members []Member, id catalog.GatewayID) []Member {
+	return slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.ID == id })
+}
+
+// Successor returns the member to lead next: of the healthy voters in the
+// catalog, the one with the most entries. Empty: there is none.
+func Successor(members []Member) catalog.GatewayID {
+	var best Member
+	for _, m := range members {
+		if !m.Voter || !m.Healthy || !m.InCatalog || m.Leader || m.Abstains {
+			continue
+		}
+		if best.ID == "" || m.LastIndex > best.LastIndex {
+			best = m
+		}
+	}
+	return best.ID
+}
+
+// CheckSuccessor returns the reason why to cannot lead; nil: it can.
+func CheckSuccessor(members []Member, to catalog.GatewayID) error {
+	for _, m := range members {
+		switch {
+		case m.ID != to:
+		case !m.Voter:
+			return fmt.Errorf("%s has no vote: choose a voter", to)
+		case !m.Healthy:
+			return fmt.Errorf("%s does not answer or its log lags: choose a healthy voter", to)
+		default:
+			return nil
+		}
+	}
+	return notMember(to)
+}
+
+// CheckRemoval returns the reason why the member cannot be removed; nil: it
+// can.
+func CheckRemoval(members []Member, id catalog.GatewayID) error {
+	rest := without(members, id)
+	if len(rest) == len(members) {
+		return notMember(id)
+	}
+	if lacksQuorum(rest) {
+		return fmt.Errorf("without %s the remaining voters have no quorum: bring another voter back first", id)
+	}
+	return nil
+}
+
+func notMember(id catalog.GatewayID) error {
+	return fmt.Errorf("%s is not a member: see meshctl raft list-peers", id)
+}
+
+// MemberPlan is the difference between the raft configuration and the
+// catalog.
+type MemberPlan struct {
+	Add          []catalog.GatewayID // as non-voters
+	Remove       []catalog.GatewayID
+	Deferred     []catalog.GatewayID // to be removed when the others have a quorum without them
+	LeaderLeaves bool                // the leader has left the catalog or abstains: another member must lead
+}
+
+// PlanMembers compares the members with the gateways of the catalog. Without
+// gateways the catalog is not known yet, and the plan is empty.
+func PlanMembers(members []Member, gateways []catalog.GatewayID) MemberPlan {
+	var plan MemberPlan
+	if len(gateways) == 0 {
+		return plan
+	}
+	present := make(map[catalog.GatewayID]bool, len(members))
+	for _, m := range members {
+		present[m.ID] = true
+	}
+	for _, id := range gateways {
+		if !present[id] {
+			plan.Add = append(plan.Add, id)
+		}
+	}
+	rest := members
+	for _, m := range members {
+		switch {
+		case m.Leader:
+			plan.LeaderLeaves = !m.InCatalog || m.Abstains
+		case m.InCatalog:
+		case m.Voter && lacksQuorum(without(rest, m.ID)):
+			plan.Deferred = append(plan.Deferred, m.ID)
+		default:
+			plan.Remove = append(plan.Remove, m.ID)
+			rest = without(rest, m.ID)
+		}
+	}
+	return plan
+}
+
+// PlanVoters returns the changes of votes. The voters should be the largest odd
+// number, at most maxVoters, of the members that vote already or are stable, one
+// of each datacenter before a second of any. The number is odd because an even
+// number of voters survives no more losses than one voter less; of two members
+// one votes until there can be three voters.
+//
+// A voter that does not answer keeps its vote: in a partition, a voter that was
+// demoted on one side could not replace the other side if that is lost. It loses
+// its vote only when its gateway leaves the catalog or is about to. While a voter
+// does not answer or is about to be removed, no voter is demoted.
+func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
+	leaderLeaves, mayDemote := false, true
+	var eligible []Member
+	for _, m := range members {
+		leaderLeaves = leaderLeaves || m.Leader && (!m.InCatalog || m.Abstains)
+		mayDemote = mayDemote && (!m.Voter || m.Abstains || m.InCatalog && m.Healthy)
+	}
+	for _, m := range members {
+		// The successor of a leader that leaves need not be stable.
+		ready := m.Stable || leaderLeaves && m.Healthy
+		if m.InCatalog && !m.Abstains && (m.Voter || ready) {
+			eligible = append(eligible, m)
+		}
+	}
+	target := min(len(eligible), maxVoters)
+	if target%2 == 0 {
+		target--
+	}
+	chosen := chooseVoters(eligible, target)
+	for _, m := range members {
+		switch {
+		case chosen[m.ID] && !m.Voter:
+			promote = append(promote, m.ID)
+		case !chosen[m.ID] && m.Voter && m.InCatalog && !m.Leader && len(chosen) > 0:
+			demote = append(demote, m.ID)
+		}
+	}
+	if len(promote) > 0 || !mayDemote {
+		demote = nil // all promotions come before the first demotion
+	}
+	return promote, demote
+}
+
+// chooseVoters picks count members one by one: the leader first, then always one
+// of a datacenter with the fewest picked so far, voters before non-voters, then
+// in the order of ids.
+func chooseVoters(eligible []Member, count int) map[catalog.GatewayID]bool {
+	chosen := make(map[catalog.GatewayID]bool)
+	perDatacenter := make(map[catalog.DatacenterName]int)
+	rest := slices.Clone(eligible)
+	for len(chosen) < count {
+		best := slices.MinFunc(rest, func(a, b Member) int {
+			return cmp.Or(
+				-compareBool(a.Leader, b.Leader),
+				cmp.Compare(perDatacenter[a.Datacenter], perDatacenter[b.Datacenter]),
+				-compareBool(a.Voter, b.Voter),
+				cmp.Compare(a.ID, b.ID),
+			)
+		})
+		chosen[best.ID] = true
+		perDatacenter[best.Datacenter]++
+		rest = without(rest, best.ID)
+	}
+	return chosen
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}
