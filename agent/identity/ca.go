@@ -43,6 +43,19 @@ type Pin [sha256.Size]byte
 // String returns the pin as hexadecimal. A pin is not a secret.
 func (p Pin) String() string { return hex.EncodeToString(p[:]) }
 
+// MarshalText returns String.
+func (p Pin) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText parses the text of String.
+func (p *Pin) UnmarshalText(text []byte) error {
+	raw, err := hex.DecodeString(string(text))
+	if err != nil || len(raw) != len(p) {
+		return fmt.Errorf("parse pin: want %d hexadecimal digits", 2*len(p))
+	}
+	copy(p[:], raw)
+	return nil
+}
+
 // CA is the certificate authority of one datacenter. Its private key never leaves
 // the datacenter and is not in any log.
 type CA struct {
@@ -215,6 +228,9 @@ func PinOf(der []byte) (Pin, error) {
 	}
 	return pinOf(ca), nil
 }
+
+// PinOfCA returns the pin of a CA certificate that ParseCA returned.
+func PinOfCA(ca *x509.Certificate) Pin { return pinOf(ca) }
 
 func pinOf(c *x509.Certificate) Pin { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"crypto"
 	"crypto/subtle"
 	"crypto/x509"
 	"errors"
@@ -73,6 +74,24 @@ func VerifyPinned(chain []*x509.Certificate, pin Pin, federation string, now tim
 		}
 	}
 	return Peer{}, fmt.Errorf("verify peer: %w", ErrPin)
+}
+
+// Signer is a gateway whose certificate was verified.
+type Signer struct {
+	Peer
+	PublicKey crypto.PublicKey
+}
+
+// VerifySigner returns the gateway that signs with the given certificate (DER), which
+// the CA must have signed. The dates of the certificate are ignored: a signed record
+// stays valid until the next version of it.
+func VerifySigner(certificate []byte, ca *x509.Certificate, federation string) (Signer, error) {
+	leaf, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return Signer{}, fmt.Errorf("read certificate: %w", err)
+	}
+	peer, err := verify([]*x509.Certificate{leaf}, ca, federation, leaf.NotBefore)
+	return Signer{Peer: peer, PublicKey: leaf.PublicKey}, err
 }
 
 func verify(chain []*x509.Certificate, ca *x509.Certificate, federation string, now time.Time) (Peer, error) {

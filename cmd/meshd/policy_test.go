@@ -73,7 +73,8 @@ func TestImportDirections(t *testing.T) {
 				"agent/notify", "agent/plan", "agent/registrar", "agent/status", "agent/suggest",
 				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "tunnel",
 			}, // raft and RPC are inside agent/member
-			"agent/rpc": {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/rpc":   {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/trust": {"agent/identity", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb"},
 			// The calls of meshctl and those of other gateways are apart: neither
 			// server imports the other.
 			"agent/admin": {

@@ -1,0 +1,74 @@
+package trust
+
+import (
+	"maps"
+	"net/netip"
+
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Ledger is what a gateway remembers of the records that it has verified. It is a
+// value: a change returns another one. It is stored as JSON.
+type Ledger struct {
+	FederationID string
+	Overlay      netip.Prefix // of the federation; zero: not seen yet
+	Index        uint64       // of the catalog when the ledger changed last
+	Datacenters  map[catalog.DatacenterName]Datacenter
+}
+
+// Datacenter is what is remembered of one datacenter. The pin stays when it leaves
+// the catalog, so that no other one can take its name.
+type Datacenter struct {
+	Pin      identity.Pin        // of the CA at first sight
+	Signed   bool                // a signed record was seen: records without a signature are refused
+	Floor    uint64              // the highest version of a record that was removed
+	Version  uint64              // of the newest signed record that was seen
+	Record   *catalog.Datacenter `json:",omitempty"` // the last one that was accepted
+	Gateways map[string]Gateway  `json:",omitempty"` // by name
+}
+
+// Gateway is what is remembered of one gateway. It is forgotten when it leaves the
+// catalog; its version then counts in the floor of its datacenter.
+type Gateway struct {
+	Version uint64           // of the newest signed record that was seen
+	Record  *catalog.Gateway `json:",omitempty"` // the last one that was accepted
+}
+
+// Handover returns the ledger for a gateway that is admitted: pins and versions
+// without the records, which that gateway receives with the catalog.
+func (l Ledger) Handover() Ledger {
+	l.Datacenters = maps.Clone(l.Datacenters)
+	for name, dc := range l.Datacenters {
+		dc.Record, dc.Gateways = nil, maps.Clone(dc.Gateways)
+		for gateway, g := range dc.Gateways {
+			g.Record = nil
+			dc.Gateways[gateway] = g
+		}
+		l.Datacenters[name] = dc
+	}
+	return l
+}
+
+// WithPin returns the ledger with the pin of a datacenter, of which nothing else is
+// remembered after it.
+func (l Ledger) WithPin(name catalog.DatacenterName, pin identity.Pin) Ledger {
+	l.Datacenters = maps.Clone(l.Datacenters)
+	if l.Datacenters == nil {
+		l.Datacenters = map[catalog.DatacenterName]Datacenter{}
+	}
+	l.Datacenters[name] = Datacenter{Pin: pin}
+	return l
+}
+
+// removed returns what stays of a datacenter that has left the catalog.
+func (d Datacenter) removed() Datacenter {
+	floor := max(d.Floor, d.Version)
+	for _, g := range d.Gateways {
+		floor = max(floor, g.Version)
+	}
+	return Datacenter{Pin: d.Pin, Signed: d.Signed, Floor: floor}
+}
+
+// present reports whether records of the datacenter are remembered.
+func (d Datacenter) present() bool { return d.Record != nil || d.Version > 0 || len(d.Gateways) > 0 }
