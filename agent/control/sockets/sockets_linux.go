@@ -19,6 +19,12 @@ import (
 // meshd starts holds copies of all its sockets until exec, also of closed ones.
 const bindTimeout = 500 * time.Millisecond
 
+// maxSegment is the TCP payload of a packet of 1280 bytes, the smallest MTU of
+// IPv6 (RFC 8200 section 5), which every path and every tunnel carries. Gateways
+// can thus join, and the catalog works, before the MTU of a path is known and where
+// ICMP errors are filtered; none of them sends much.
+const maxSegment = 1280 - 40 - 20
+
 // Sockets opens sockets of this host.
 type Sockets struct {
 	Mark    uint32              // SO_MARK of underlay sockets; 0: none
@@ -72,7 +78,7 @@ func (s *Sockets) retryInUse(ctx context.Context, bind func() error) error {
 // the overlay.
 func (s *Sockets) Dial(ctx context.Context, address string) (net.Conn, error) {
 	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
-		return onSocket(raw, func(fd int) error { return s.markDialled(fd, address) })
+		return onSocket(raw, func(fd int) error { return errors.Join(s.markDialled(fd, address), limitSegments(fd)) })
 	}}
 	return dialer.DialContext(ctx, "tcp", address)
 }
@@ -101,12 +107,21 @@ func (s *Sockets) mark(fd int) error {
 }
 
 func (s *Sockets) underlayOptions(fd int, _ string) error {
-	return errors.Join(s.mark(fd), reusePort(fd))
+	return errors.Join(s.mark(fd), reusePort(fd), limitSegments(fd))
 }
 
 // overlayOptions permits binding to an address before an interface has it.
 func (s *Sockets) overlayOptions(fd int, network string) error {
-	return errors.Join(freeBind(fd, network), reusePort(fd))
+	return errors.Join(freeBind(fd, network), reusePort(fd), limitSegments(fd))
+}
+
+// limitSegments limits the segments of both directions. Accepted sockets inherit
+// it.
+func limitSegments(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_MAXSEG, maxSegment); err != nil {
+		return fmt.Errorf("set TCP_MAXSEG: %w", err)
+	}
+	return nil
 }
 
 func reusePort(fd int) error {

@@ -117,3 +117,26 @@ func TestSocketsFulfilTheContract(t *testing.T) {
 		t.Run(address, func(t *testing.T) { controltest.Contract(t, quick(), netip.MustParseAddr(address)) })
 	}
 }
+
+func TestSegmentsFitTheSmallestMTUInBothDirections(t *testing.T) {
+	s := new(Sockets)
+	for _, path := range []control.Path{control.Underlay, control.Overlay} {
+		l, err := s.Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), path)
+		require.NoError(t, err)
+		dialled, err := s.Dial(t.Context(), l.Addr().String())
+		require.NoError(t, err)
+		accepted, err := l.Accept()
+		require.NoError(t, err)
+		for end, conn := range map[string]net.Conn{"dialled": dialled, "accepted": accepted} {
+			raw, err := conn.(*net.TCPConn).SyscallConn()
+			require.NoError(t, err)
+			require.NoError(t, onSocket(raw, func(fd int) error {
+				size, err := unix.GetsockoptInt(fd, unix.SOL_TCP, unix.TCP_MAXSEG)
+				assert.LessOrEqual(t, size, maxSegment, "%s, path %d", end, path)
+				return err
+			}))
+			require.NoError(t, conn.Close())
+		}
+		require.NoError(t, l.Close())
+	}
+}
