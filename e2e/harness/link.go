@@ -68,6 +68,15 @@ func (h *Host) RemoveAddress(device string, prefix netip.Prefix) error {
 	return h.netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(prefix)})
 }
 
+// SetMTU sets the MTU of one of the host's interfaces.
+func (h *Host) SetMTU(device string, mtu int) error {
+	link, err := h.netlink.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("find %s on %s: %w", device, h.name, err)
+	}
+	return h.netlink.LinkSetMTU(link, mtu)
+}
+
 func (h *Host) addAddress(link netlink.Link, prefix netip.Prefix) error {
 	addr := &netlink.Addr{IPNet: ipNet(prefix)}
 	if prefix.Addr().Is6() {
@@ -112,7 +121,19 @@ func (h *Host) Drop(ctx context.Context, a, b netip.Prefix) error {
 	return err
 }
 
-// Heal removes the effect of all calls of Drop.
+// Filter makes the host drop what matches an expression of nft: packets that
+// arrive and those that the host itself sends, until Heal.
+func (h *Host) Filter(ctx context.Context, match string) error {
+	_, err := h.ExecInput(ctx, fmt.Sprintf(`add table inet lab
+add chain inet lab arriving { type filter hook prerouting priority -500; }
+add chain inet lab sent { type filter hook output priority 500; }
+add rule inet lab arriving %[1]s counter drop
+add rule inet lab sent %[1]s counter drop
+`, match), "nft", "-f", "-")
+	return err
+}
+
+// Heal removes the effect of all calls of Drop and Filter.
 func (h *Host) Heal(ctx context.Context) error {
 	// The table is added first because deleting a missing one is an error.
 	_, err := h.ExecInput(ctx, "add table inet lab\ndelete table inet lab\n", "nft", "-f", "-")

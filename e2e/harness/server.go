@@ -22,8 +22,12 @@ type Answer struct {
 	Address netip.AddrPort `json:"address"` // the server's address to which the client connected
 }
 
-// Serve starts a server in the host that answers HTTP requests with an Answer
-// and echoes UDP datagrams, on one port of each address. It returns once the
+// echoPath is the path of requests whose body the server returns while it
+// arrives.
+const echoPath = "/echo"
+
+// Serve starts a server in the host that answers HTTP requests with an Answer,
+// or with their own body, and echoes UDP datagrams, on one port of each address. It returns once the
 // server answers on the first address.
 func (h *Host) Serve(ctx context.Context, port uint16, addresses ...netip.Addr) (*Process, error) {
 	self, err := os.Executable()
@@ -51,6 +55,9 @@ func runServer(args []string) error {
 		return fmt.Errorf("expected PORT ADDRESS…, got %q", args)
 	}
 	failed := make(chan error)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", serveAnswer)
+	mux.HandleFunc(echoPath, serveEcho)
 	for _, address := range args[1:] {
 		hostport := net.JoinHostPort(address, args[0])
 		listener, err := net.Listen("tcp", hostport)
@@ -61,7 +68,7 @@ func runServer(args []string) error {
 		if err != nil {
 			return err
 		}
-		server := &http.Server{Handler: http.HandlerFunc(serveAnswer), ReadHeaderTimeout: 10 * time.Second}
+		server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 		go func() { failed <- server.Serve(listener) }()
 		go func() { failed <- echo(packets) }()
 	}
@@ -76,6 +83,23 @@ func serveAnswer(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // the client may be gone
+}
+
+// serveEcho returns the body of the request while it arrives.
+func serveEcho(w http.ResponseWriter, r *http.Request) {
+	response := http.NewResponseController(w)
+	if err := response.EnableFullDuplex(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	buffer := make([]byte, 64<<10)
+	for err := response.Flush(); err == nil; { // an error: the client is gone
+		var n int
+		n, err = r.Body.Read(buffer)
+		if _, failed := w.Write(buffer[:n]); failed != nil || response.Flush() != nil {
+			return
+		}
+	}
 }
 
 func describe(r *http.Request) (Answer, error) {

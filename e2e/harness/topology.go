@@ -191,6 +191,17 @@ func (t *Topology) Heal(ctx context.Context) error {
 	return errors.Join(t.Routers[0].Heal(ctx), t.Routers[1].Heal(ctx))
 }
 
+// Narrow sets the MTU of the link between the routers.
+func (t *Topology) Narrow(mtu int) error {
+	return errors.Join(t.Routers[0].SetMTU(t.Routers[1].name, mtu), t.Routers[1].SetMTU(t.Routers[0].name, mtu))
+}
+
+// Filter makes both routers drop what matches an expression of nft: packets that
+// arrive and those that the routers themselves send, until Heal.
+func (t *Topology) Filter(ctx context.Context, match string) error {
+	return errors.Join(t.Routers[0].Filter(ctx, match), t.Routers[1].Filter(ctx, match))
+}
+
 // Renumber changes a gateway's address on the underlay, as a provider with
 // dynamic addresses does.
 func (t *Topology) Renumber(dc *Datacenter) error {

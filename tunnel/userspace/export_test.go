@@ -4,7 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"os"
+
+	"golang.zx2c4.com/wireguard/conn"
 )
+
+// NewBind returns the bind of a data plane process.
+func NewBind() conn.Bind { return newBind() }
 
 // SuperviseInterval is the time after which a supervisor reads the requests
 // without an event.

@@ -96,7 +96,7 @@ type host struct {
 }
 
 // newHost returns a host, which ends with the test.
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	h := &host{do: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error)
 	go h.run(ready)
@@ -142,7 +142,7 @@ func (h *host) Do(f func()) {
 }
 
 // Netlink runs f with a handle of the host.
-func (h *host) Netlink(t *testing.T, f func(*netlink.Handle) error) {
+func (h *host) Netlink(t testing.TB, f func(*netlink.Handle) error) {
 	t.Helper()
 	var err error
 	h.Do(func() { err = inNamespace(f) })
@@ -159,7 +159,7 @@ func inNamespace(f func(*netlink.Handle) error) error {
 }
 
 // newDevice returns a device whose data plane processes run this test binary.
-func newDevice(t *testing.T) *device.Device {
+func newDevice(t testing.TB) *device.Device {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	return device.New(device.Config{
 		Prefix:  tunneltest.Prefix,
@@ -169,7 +169,7 @@ func newDevice(t *testing.T) *device.Device {
 }
 
 // removeAll terminates all data plane processes of the device's host.
-func removeAll(t *testing.T, on func(func()), dev *device.Device) {
+func removeAll(t testing.TB, on func(func()), dev *device.Device) {
 	on(func() {
 		all, err := dev.List(context.Background())
 		require.NoError(t, err)

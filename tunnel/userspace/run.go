@@ -13,7 +13,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
 	wgdevice "golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 	"golang.zx2c4.com/wireguard/tun"
@@ -49,7 +48,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 	if err != nil {
 		return err
 	}
-	dev := wgdevice.NewDevice(link, conn.NewStdNetBind(), logger(log))
+	dev := wgdevice.NewDevice(link, newBind(), logger(log))
 	defer dev.Close() // closes the TUN device, too
 	socket, err := listen(opts.Interface)
 	if err != nil {

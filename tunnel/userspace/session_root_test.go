@@ -33,7 +33,7 @@ type pair struct {
 	want  [2][]tunnel.Config
 }
 
-func newPair(t *testing.T) *pair {
+func newPair(t testing.TB) *pair {
 	p := &pair{}
 	for i := range p.hosts {
 		p.hosts[i] = newHost(t)
@@ -66,7 +66,7 @@ func newPair(t *testing.T) *pair {
 }
 
 // apply applies the desired configurations on both hosts.
-func (p *pair) apply(t *testing.T) (have [2]tunnel.Observed) {
+func (p *pair) apply(t testing.TB) (have [2]tunnel.Observed) {
 	t.Helper()
 	for i, h := range p.hosts {
 		var all []tunnel.Observed
@@ -80,7 +80,7 @@ func (p *pair) apply(t *testing.T) (have [2]tunnel.Observed) {
 }
 
 // ping sends datagrams from a to b through the tunnel until one is echoed.
-func (p *pair) ping(t *testing.T) {
+func (p *pair) ping(t testing.TB) {
 	t.Helper()
 	var a, b *net.UDPConn
 	var errA, errB error
@@ -229,6 +229,9 @@ func addAddress(n *netlink.Handle, name, cidr string) error {
 	addr, err := netlink.ParseAddr(cidr)
 	if err != nil {
 		return err
+	}
+	if addr.IP.To4() == nil {
+		addr.Flags = unix.IFA_F_NODAD // a link has two hosts: there are no duplicates to detect
 	}
 	return errors.Join(n.AddrAdd(link, addr), n.LinkSetUp(link))
 }
