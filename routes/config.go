@@ -106,6 +106,9 @@ type Firewall struct {
 	Transit Transit
 	// NodePortSNAT is set on a host that replies from other datacenters may bypass.
 	NodePortSNAT NodePortSNAT
+	// Mark is the mark of the packets between this host and peers outside of the
+	// tunnels, in both directions: encrypted ones, and those of the control port.
+	Mark uint32
 }
 
 // Transit configures how a gateway with siblings forwards packets between the

@@ -38,6 +38,20 @@ func NodeSysctls(devices []string) []Sysctl {
 	return withLooseRPFilter(settings, devices)
 }
 
+// SourceMarkSysctls returns the settings of the given devices with which the
+// kernel considers the mark of a packet when it validates the packet's source, as
+// wg-quick(8) sets them for all devices (src_valid_mark): sources of peers whose
+// addresses are routed into the tunnels are valid outside of the tunnels, too.
+// The other devices keep their setting, because with it a packet that a
+// transparent proxy has marked fails the validation.
+func SourceMarkSysctls(devices []string) []Sysctl {
+	var settings []Sysctl
+	for _, device := range devices {
+		settings = append(settings, Sysctl{Key: "net/ipv4/conf/" + device + "/src_valid_mark", Value: "1"})
+	}
+	return settings
+}
+
 func withLooseRPFilter(settings []Sysctl, devices []string) []Sysctl {
 	for _, device := range devices {
 		settings = append(settings, Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})

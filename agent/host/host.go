@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/meshway/meshway/agent/plan"
@@ -42,6 +45,7 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	if observed.Overlays, err = h.overlays(); err != nil {
 		return plan.Host{}, err
 	}
+	observed.Strict = strict(filteredDevices(observed))
 	if h.Routes != nil {
 		if observed.Routes, err = h.Routes(ctx); err != nil {
 			return plan.Host{}, fmt.Errorf("read the main routing table: %w", err)
@@ -49,6 +53,38 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	}
 	observed.Needed = needed(h.APIServer, resolverFiles()...)
 	return observed, nil
+}
+
+// filteredDevices returns the devices of a host that receive packets from other
+// hosts, sorted.
+func filteredDevices(h plan.Host) []string {
+	devices := slices.Concat(h.Underlay, h.Overlays)
+	for _, l := range h.Links {
+		devices = append(devices, l.Device)
+	}
+	slices.Sort(devices)
+	return slices.Compact(devices)
+}
+
+// strict returns those of the devices whose reverse-path filter for IPv4 is strict.
+// The kernel uses the higher of the values for all devices and for one
+// (Documentation/networking/ip-sysctl.rst).
+func strict(devices []string) []string {
+	all := rpFilter("all")
+	return slices.DeleteFunc(devices, func(device string) bool { return max(all, rpFilter(device)) != 1 })
+}
+
+// rpFilter returns the setting of a device, 0 if there is no such device.
+func rpFilter(device string) int {
+	text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv4/conf", device, "rp_filter"))
+	if err != nil {
+		return 0
+	}
+	value, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return value
 }
 
 // Resolve returns the addresses of a host name, sorted. A name that is an IP

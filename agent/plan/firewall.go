@@ -14,6 +14,7 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 	fw := routes.Firewall{
 		Local:       aggregate(topo.own.accepted),
 		ControlPort: in.Config.Control.Listen.Port(),
+		Mark:        in.Config.Routing.Mark,
 	}
 	for n := range topo.lanes() {
 		var sources []netip.Prefix

@@ -121,6 +121,7 @@ func sharing() plan.Inputs {
 		{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 	}
 	in.Host.Underlay, in.Host.Overlays = []string{"eth0", "eth1"}, []string{"flannel.1"}
+	in.Host.Strict = []string{"cni0", "eth0", "eth1"}
 	return in
 }
 

@@ -70,6 +70,9 @@ type Host struct {
 	// Overlays are the devices by which a CNI plugin encapsulates packets to
 	// other hosts (vxlan, ipip, …), sorted.
 	Overlays []string
+	// Strict are the devices, of those above, whose reverse-path filter is strict,
+	// sorted.
+	Strict []string
 	// Routes are the routes of the main table, in any order.
 	Routes []routes.HostRoute
 	Needed []Need // addresses without which the host does not work, sorted

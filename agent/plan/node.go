@@ -145,7 +145,7 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 // routing routes the prefixes of each datacenter to the gateways that reach it,
 // and the overlay, whose addresses gateways use as source, to any gateway.
 func (n node) routing(found *problems) routes.Config {
-	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: routes.NodeSysctls(slices.Concat(n.tunnelDevices(), n.overlays()))}
+	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: n.sysctls()}
 	for _, h := range n.nexthops {
 		c.Nexthops = append(c.Nexthops, h.Nexthop)
 	}
@@ -173,6 +173,12 @@ func (n node) routing(found *problems) routes.Config {
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
 	return c
+}
+
+// sysctls returns the kernel settings of a node. A packet from a gateway may come
+// by a device that no gateway in use is reached through.
+func (n node) sysctls() []routes.Sysctl {
+	return routes.NodeSysctls(slices.Concat(n.tunnelDevices(), n.in.Host.strict(n.trustedIngressDevices())))
 }
 
 // groupMembers returns the members of a datacenter's group: the gateways that
@@ -252,7 +258,7 @@ func (n node) trustedIngressDevices() []string {
 }
 
 // overlays returns the devices of the CNI plugin if there is a gateway that may
-// use them. Answers to what comes in there take another path.
+// use them.
 func (n node) overlays() []string {
 	if len(n.reached) == 0 {
 		return nil

@@ -160,10 +160,14 @@ func TestGatewayAcceptsPacketsFromSiblings(t *testing.T) {
 func TestNodeAcceptsPacketsFromGatewaysOnTheDevicesOfItsCNI(t *testing.T) {
 	in := nodeInputs()
 	in.Host.Overlays = []string{"flannel.1"}
+	in.Host.Strict = []string{"cni0", "flannel.1"}
 	d, _ := plan.ComputeNode(in)
 	assert.Equal(t, []string{"eth0", "flannel.1"}, d.Firewall.TrustedDevices)
 	assert.Contains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/flannel.1/rp_filter", Value: "2"},
 		"packets to other datacenters take another device")
+	for _, device := range []string{"cni0", "eth0"} {
+		assert.NotContains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})
+	}
 	apart(&in)
 	d, _ = plan.ComputeNode(in)
 	assert.Equal(t, []string{"flannel.1"}, d.Firewall.TrustedDevices, "the CNI plugin may have pods outside Node.spec.podCIDRs")

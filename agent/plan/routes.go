@@ -34,14 +34,47 @@ func routing(in Inputs, topo topology) routes.Config {
 	addOverlay(&c, in, topo)
 	addNodeRoutes(&c, in, topo, devices)
 	addLocal(&c, topo.local)
-	// Paths are asymmetric: answers to packets that a sibling forwarded leave
-	// through a lane, and answers to packets that went through the tunnel to a
-	// node may come back over another device.
-	c.Sysctls = routes.ForwardingSysctls(slices.Concat(devices, nodeDevices(in, topo), trustedIngressDevices(in, topo)))
+	c.Sysctls = sysctls(in, topo, devices)
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
 	return c
+}
+
+// sysctls returns the kernel settings of a gateway with the given lanes.
+//
+// Paths are asymmetric: answers to packets that a sibling forwarded leave through
+// a lane, and answers to packets that went through the tunnel to a node may come
+// back over another device.
+func sysctls(in Inputs, topo topology, lanes []string) []routes.Sysctl {
+	loose := slices.Concat(lanes, nodeDevices(in, topo), in.Host.strict(trustedIngressDevices(in, topo)))
+	settings := routes.ForwardingSysctls(loose)
+	if routesPeers(in, topo) {
+		settings = append(settings, routes.SourceMarkSysctls(in.Host.Underlay)...)
+	}
+	slices.SortFunc(settings, func(a, b routes.Sysctl) int { return cmp.Compare(a.Key, b.Key) })
+	return settings
+}
+
+// routesPeers reports whether the IPv4 address of a peer on the underlay is in a
+// prefix of another datacenter. IPv6 has no reverse-path filter.
+func routesPeers(in Inputs, topo topology) bool {
+	covered := func(e netip.AddrPort) bool {
+		a := e.Addr().Unmap()
+		return a.Is4() && slices.ContainsFunc(topo.others, func(dc remoteDatacenter) bool {
+			return slices.ContainsFunc(dc.prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+		})
+	}
+	return slices.ContainsFunc(topo.peers(), func(p peer) bool {
+		return covered(p.tunnel.Endpoint) || slices.ContainsFunc(candidates(in, topo, p), covered)
+	})
+}
+
+// strict returns the devices whose reverse-path filter is strict. Only those are
+// made loose: on a device without an address, as CNI plugins have them, a loose
+// filter drops packets that no filter would drop.
+func (h Host) strict(devices []string) []string {
+	return slices.DeleteFunc(slices.Clone(devices), func(d string) bool { return !slices.Contains(h.Strict, d) })
 }
 
 // compareRoutes orders routes as routes.Config documents.

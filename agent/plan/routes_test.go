@@ -3,6 +3,7 @@ package plan_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -50,4 +51,24 @@ func nexthopsOf(c routes.Config, nexthop uint32) []uint32 {
 		return c.Groups[i].Members
 	}
 	return []uint32{nexthop}
+}
+
+func TestSourcesOfPeersAreValidatedByMarkIfTheirAddressesAreRoutedIntoTheTunnels(t *testing.T) {
+	for name, c := range map[string]struct {
+		prefix string
+		want   bool
+	}{
+		"no":              {"10.5.0.0/16", false},
+		"IPv4":            {"192.0.2.2/32", true},
+		"another address": {"192.0.2.99/32", false},
+		"IPv6":            {"2001:db8:7::/48", false}, // has no reverse-path filter
+	} {
+		in := running()
+		in.Host.Underlay = []string{"eth0"}
+		in.Catalog.Datacenters = append(in.Catalog.Datacenters, datacenter("zeta", 5, c.prefix))
+		d, _ := plan.Compute(in)
+		mark := routes.Sysctl{Key: "net/ipv4/conf/eth0/src_valid_mark", Value: "1"}
+		assert.Equal(t, c.want, slices.Contains(d.Routes.Sysctls, mark), name)
+		assert.True(t, slices.IsSortedFunc(d.Routes.Sysctls, func(a, b routes.Sysctl) int { return strings.Compare(a.Key, b.Key) }))
+	}
 }

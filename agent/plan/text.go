@@ -105,6 +105,9 @@ func writeFirewall(b *strings.Builder, fw routes.Firewall) {
 		fmt.Fprintf(b, "firewall node port snat to %s except services %s\n", seen, joined(fw.NodePortSNAT.ClusterIPs))
 	}
 	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
+	if fw.Mark != 0 {
+		fmt.Fprintf(b, "firewall mark %#x\n", fw.Mark)
+	}
 }
 
 func joined(prefixes []netip.Prefix) string {

@@ -168,10 +168,17 @@ func TestDrainingAGatewayLosesNoPacket(t *testing.T) {
 // once, while its own pods still use it: their packets arrive by a lane that no
 // route of their source uses.
 func TestNewConnectionsOfADrainedGatewaysPodsAreNotDelayed(t *testing.T) {
+	for name, rpFilter := range map[string]string{"with a strict filter": "1", "with a loose filter": "2"} {
+		t.Run("hosts "+name, func(t *testing.T) { testConnectionsDuringADrain(t, rpFilter) })
+	}
+}
+
+func testConnectionsDuringADrain(t *testing.T, rpFilter string) {
 	tb := newTestbed(t)
 	for _, h := range []*harness.Host{tb.west.Host, tb.a.Host, tb.b.Host, tb.node} {
-		run(t, h, "sysctl -qw net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.default.rp_filter=2")
+		setRPFilter(t, h, rpFilter)
 	}
+	tb.reconfigure(func(*gatewayHost) {})
 	requests := tb.podA.Requests(t.Context(), harness.At(addr(clientPod)), 20*time.Millisecond)
 	awaitMore := func() { tb.awaitAnswers([]*harness.Traffic{requests}) }
 	awaitMore()
@@ -187,21 +194,21 @@ func TestNewConnectionsOfADrainedGatewaysPodsAreNotDelayed(t *testing.T) {
 	assert.Zero(t, report.Lost(), "of %d requests: %v", report.Sent, report.Err)
 	assert.Less(t, report.MaxLatency, time.Second, "of %d requests", report.Sent)
 	for _, g := range []*gatewayHost{tb.west, tb.a, tb.b} {
-		assert.Zero(t, tb.droppedByReversePath(g.Host), "packets that the reverse-path filter of %s dropped", g.Name())
+		assert.Zero(t, droppedByReversePath(t, g.Host), "packets that the reverse-path filter of %s dropped", g.Name())
 	}
 }
 
 // droppedByReversePath returns how many packets the reverse-path filter of a host
 // has dropped.
-func (tb *testbed) droppedByReversePath(h *harness.Host) int {
-	tb.t.Helper()
-	out, err := h.Exec(tb.t.Context(), "nstat", "-asz", "TcpExtIPReversePathFilter")
-	require.NoError(tb.t, err)
+func droppedByReversePath(t *testing.T, h *harness.Host) int {
+	t.Helper()
+	out, err := h.Exec(t.Context(), "nstat", "-asz", "TcpExtIPReversePathFilter")
+	require.NoError(t, err)
 	fields := strings.Fields(out)
 	i := slices.Index(fields, "TcpExtIPReversePathFilter")
-	require.True(tb.t, i >= 0 && i+1 < len(fields), "%s", out)
+	require.True(t, i >= 0 && i+1 < len(fields), "%s", out)
 	n, err := strconv.Atoi(fields[i+1])
-	require.NoError(tb.t, err)
+	require.NoError(t, err)
 	return n
 }
 

@@ -165,11 +165,19 @@ func TestGatewayReconnectsAfterItsUnderlayAddressChanged(t *testing.T) {
 }
 
 // TestNodePrefixMayContainTheEndpointOfAPeer routes the underlay addresses of
-// the tunnels into the tunnels.
+// the tunnels into the tunnels. A reverse-path filter must not drop the packets
+// that arrive outside of them.
 func TestNodePrefixMayContainTheEndpointOfAPeer(t *testing.T) {
+	for name, rpFilter := range map[string]string{"without a filter": "0", "with a strict filter": "1", "with a loose filter": "2"} {
+		t.Run("host "+name, func(t *testing.T) { testNodePrefixOfPeers(t, rpFilter) })
+	}
+}
+
+func testNodePrefixOfPeers(t *testing.T, rpFilter string) {
 	topology := newTopology(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
 	for _, dc := range topology.Datacenters {
+		setRPFilter(t, dc.Gateway, rpFilter)
 		runAgent(t, dc, fmt.Sprintf("  nodes: [%s]", dc.Underlay.Masked()))
 	}
 	meshctl(t, east, "init")
@@ -190,6 +198,15 @@ func TestNodePrefixMayContainTheEndpointOfAPeer(t *testing.T) {
 	}
 	awaitFederation(t, east, west)
 	requireTraffic(t, west, east)
+	for _, dc := range topology.Datacenters {
+		assert.Zero(t, droppedByReversePath(t, dc.Gateway), "packets that the reverse-path filter of %s dropped", dc.Name)
+	}
+}
+
+// setRPFilter sets the reverse-path filter of all present and future devices.
+func setRPFilter(t *testing.T, host *harness.Host, value string) {
+	t.Helper()
+	run(t, host, "sysctl -qw net.ipv4.conf.all.rp_filter="+value+" net.ipv4.conf.default.rp_filter="+value)
 }
 
 func TestErrorOfAPortInUseNamesTheProgram(t *testing.T) {

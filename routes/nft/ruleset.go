@@ -21,6 +21,7 @@ const (
 	chainClamp     = "clamp"     // limits TCP segments to the MTU of the tunnel
 	chainNoSNAT    = "nosnat"    // keeps the addresses of pods
 	chainAntispoof = "antispoof" // drops spoofed sources
+	chainUnderlay  = "underlay"  // marks packets from peers outside of the tunnels
 	chainTransit   = "transit"   // exempts forwarded packets from connection tracking
 	chainHandover  = "handover"  // prevents forwarding loops between gateways
 
@@ -44,6 +45,7 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []Counter) {
 	r.clamp()
 	r.noSNAT()
 	r.antispoof()
+	r.markUnderlay()
 	if r.hasTransit() {
 		r.transit()
 		r.handover()
@@ -167,18 +169,53 @@ func (r ruleset) antispoof() {
 // even if its node address is in Remote, because it has to connect before there
 // is a tunnel. It accepts only packets to this host itself.
 func (r ruleset) underlay() {
-	const here = "fib daddr type local accept"
+	for _, match := range r.underlayMatches() {
+		r.rule(chainAntispoof, match, r.mark(), "accept")
+	}
+}
+
+// markUnderlay marks the packets that underlay accepts, as those in the opposite
+// direction are: a reverse-path filter, of the kernel (src_valid_mark) or in nft
+// ("fib saddr . mark"), then looks their sources up in the routes outside of the
+// tunnels. The chain repeats the marking, because VPN programs set the mark of
+// all packets to that of their connection (mangle), and runs before the chains of
+// firewalld (mangle+10).
+func (r ruleset) markUnderlay() {
+	if r.fw.Mark == 0 {
+		return
+	}
+	r.chain(chainUnderlay, knftables.FilterType, knftables.PreroutingHook, knftables.ManglePriority+"+5")
+	r.rule(chainUnderlay, "iifname", "@"+setLanes, "return")
+	for _, match := range r.underlayMatches() {
+		r.rule(chainUnderlay, match, r.mark())
+	}
+}
+
+// mark returns the statement that adds Mark to the mark of a packet.
+func (r ruleset) mark() string {
+	if r.fw.Mark == 0 {
+		return ""
+	}
+	return fmt.Sprintf("meta mark set meta mark | %#x", r.fw.Mark)
+}
+
+// underlayMatches match packets that a peer sends to this host outside the tunnels.
+func (r ruleset) underlayMatches() []string {
+	const here = " fib daddr type local"
+	var matches []string
 	if len(r.fw.TunnelPorts) > 0 {
-		r.rule(chainAntispoof, "udp dport {", portList(r.fw.TunnelPorts), "}", here)
+		matches = append(matches, "udp dport { "+portList(r.fw.TunnelPorts)+" }"+here)
 	}
 	if r.fw.ControlPort != 0 {
-		r.rule(chainAntispoof, "tcp dport", strconv.Itoa(int(r.fw.ControlPort)), here)
 		// Replies on connections that this host opened; they are never a bare SYN.
 		peers := append([]uint16{r.fw.ControlPort}, r.fw.PeerControlPorts...)
-		r.rule(chainAntispoof, "tcp sport {", portList(peers), "} tcp flags & (syn | ack) != syn", here)
+		matches = append(matches,
+			fmt.Sprintf("tcp dport %d", r.fw.ControlPort)+here,
+			"tcp sport { "+portList(peers)+" } tcp flags & (syn | ack) != syn"+here)
 	}
-	r.rule(chainAntispoof, "icmp type { destination-unreachable, time-exceeded, parameter-problem }", here)
-	r.rule(chainAntispoof, "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }", here)
+	return append(matches,
+		"icmp type { destination-unreachable, time-exceeded, parameter-problem }"+here,
+		"icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"+here)
 }
 
 // siblings accepts packets with remote sources that a sibling forwards from its
@@ -198,6 +235,7 @@ func (r ruleset) chain(name string, typ knftables.BaseChainType, hook knftables.
 }
 
 func (r ruleset) rule(chain string, words ...string) {
+	words = slices.DeleteFunc(words, func(word string) bool { return word == "" })
 	r.tx.Add(&knftables.Rule{Chain: chain, Rule: strings.Join(words, " ")})
 }
 

@@ -46,7 +46,7 @@ func firewalls() map[string]routes.Firewall {
 			// One prefix covers another one in the list.
 			Remote:      prefixes("10.2.0.0/16", "10.2.3.0/24", "10.3.0.0/16", "192.0.2.7/32", "fd00:2::/48"),
 			TunnelPorts: []uint16{51821, 51820, 51820},
-			ControlPort: 7443, PeerControlPorts: []uint16{17443},
+			ControlPort: 7443, PeerControlPorts: []uint16{17443}, Mark: routes.DefaultMark,
 		},
 		"two-gateways": {
 			Lanes: []routes.Lane{{Device: "mesh0", Sources: prefixes("10.2.0.0/16", "fd00:2::/48")}},
