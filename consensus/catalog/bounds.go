@@ -7,12 +7,16 @@ const (
 	maxInstanceLength = 253 // a DNS name
 	maxEndpoints      = 16  // of a gateway; also the maximum of its controls
 	maxVersionLength  = 64
-	maxPorts          = 64
+	maxPorts          = 64  // of a registered service
+	maxExportPorts    = 256 // of an export and of its endpoints
 	maxLabels         = 64
 	maxLabelsSize     = 4 << 10 // bytes of all keys and values of a service
 
 	maxAppProtocolLength = 317   // prefix/name, as in Kubernetes
 	maxAffinitySeconds   = 86400 // as in Kubernetes
+
+	// maxExportSize lets the largest export fit into one command.
+	maxExportSize = MaxCommandSize - 2<<10
 
 	// MaxSliceEndpoints is how many endpoints a slice may have, so that the
 	// largest slice fits into one command.

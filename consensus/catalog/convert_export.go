@@ -59,7 +59,7 @@ func (s EndpointSlice) Proto() *catalogpb.EndpointSlice {
 	}
 	for _, e := range s.Endpoints {
 		p.Endpoints = append(p.Endpoints, &catalogpb.Endpoint{
-			Address: addrText(e.Address), Ready: e.Ready, Hostname: e.Hostname, Zone: e.Zone,
+			Address: addrText(e.Address), Ready: e.Ready, Hostname: e.Hostname, Zone: e.Zone, Terminating: e.Terminating,
 		})
 	}
 	return p
@@ -75,7 +75,7 @@ func EndpointSliceFromProto(p *catalogpb.EndpointSlice) (EndpointSlice, error) {
 	for i, e := range p.GetEndpoints() {
 		s.Endpoints = append(s.Endpoints, Endpoint{
 			Address: read.addr(fmt.Sprintf("endpoints[%d].address", i), e.GetAddress()),
-			Ready:   e.GetReady(), Hostname: e.GetHostname(), Zone: e.GetZone(),
+			Ready:   e.GetReady(), Hostname: e.GetHostname(), Zone: e.GetZone(), Terminating: e.GetTerminating(),
 		})
 	}
 	return s, read.refusal.err()

@@ -47,6 +47,12 @@ func checkExport(req request, e Export) *Refusal {
 	if r := checkExportKey(req, e.ExportKey); r != nil {
 		return r
 	}
+	return e.Check()
+}
+
+// Check returns why the catalog refuses the content of e, or nil. It does not check
+// the key.
+func (e Export) Check() *Refusal {
 	for _, c := range []struct {
 		field, value string
 		allowed      []string
@@ -81,6 +87,12 @@ func checkExport(req request, e Export) *Refusal {
 		r.Field = "annotations"
 		return r
 	}
+	if size := proto.Size(e.Proto()); size > maxExportSize {
+		return &Refusal{
+			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("the export has %d bytes", size),
+			Remedy: fmt.Sprintf("use fewer or shorter ports, labels and annotations: at most %d bytes together", maxExportSize),
+		}
+	}
 	return nil
 }
 
@@ -110,10 +122,10 @@ func checkFamilies(families []IPFamily) *Refusal {
 
 // checkExportPorts applies the rules of Kubernetes for the ports of a Service.
 func checkExportPorts(ports []ExportPort) *Refusal {
-	if len(ports) > maxPorts {
+	if len(ports) > maxExportPorts {
 		return &Refusal{
 			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d ports are too many", len(ports)),
-			Remedy: fmt.Sprintf("use at most %d", maxPorts),
+			Remedy: fmt.Sprintf("use at most %d", maxExportPorts),
 		}
 	}
 	refuse := func(i int, message, remedy string) *Refusal {

@@ -66,7 +66,7 @@ func TestPutExportsIsRefused(t *testing.T) {
 		"port name":            {catalog.CodePortInvalid, "ports[0]", func(e *catalog.Export) { e.Ports[0].Name = "HTTP" }},
 		"port name twice":      {catalog.CodePortInvalid, "ports[1]", func(e *catalog.Export) { e.Ports[1].Name = "http" }},
 		"app protocol":         {catalog.CodePortInvalid, "ports[0]", func(e *catalog.Export) { e.Ports[0].AppProtocol = strings.Repeat("x", 318) }},
-		"too many ports":       {catalog.CodeTooLarge, "ports", func(e *catalog.Export) { e.Ports = make([]catalog.ExportPort, 65) }},
+		"too many ports":       {catalog.CodeTooLarge, "ports", func(e *catalog.Export) { e.Ports = manyPorts(257, "") }},
 		"labels":               {catalog.CodeLabelsInvalid, "labels", func(e *catalog.Export) { e.Labels = labels(65) }},
 		"annotations":          {catalog.CodeLabelsInvalid, "annotations", func(e *catalog.Export) { e.Annotations["x"] = strings.Repeat("x", 4096) }},
 	} {
@@ -197,4 +197,24 @@ func TestSplitEndpointsFitsCommands(t *testing.T) {
 		m.must(westGateway, cmd)
 	}
 	assert.Len(t, m.state.View().EndpointSlices(catalog.ExportFilter{}), len(slices))
+}
+
+// manyPorts returns n ports that differ in name and number.
+func manyPorts(n int, appProtocol string) []catalog.ExportPort {
+	ports := make([]catalog.ExportPort, n)
+	for i := range ports {
+		ports[i] = catalog.ExportPort{Name: fmt.Sprintf("port-%d", i), Protocol: "tcp", Number: uint16(i + 1), AppProtocol: appProtocol}
+	}
+	return ports
+}
+
+func TestServiceOfAllPossiblePortsFitsIntoACommand(t *testing.T) {
+	m := federationOfThree(t)
+	e := testExport("west", "web")
+	e.Ports = manyPorts(256, "kubernetes.io/h2c")
+	require.Len(t, catalog.SplitExports([]catalog.Export{e}), 1)
+	m.must(westGateway, catalog.NewPutExports([]catalog.Export{e}))
+	e.Ports = manyPorts(256, strings.Repeat("x", 317))
+	require.NotNil(t, e.Check(), "the writer refuses what no command can hold")
+	assert.Equal(t, catalog.CodeTooLarge, e.Check().Code)
 }

@@ -224,6 +224,9 @@ type Endpoint struct {
 	Ready    bool
 	Hostname string // DNS label or empty
 	Zone     string
+	// Terminating is set for an endpoint that is not ready because it ends, and
+	// still serves (KEP-1669).
+	Terminating bool
 }
 
 // EndpointSliceKey identifies an endpoint slice.

@@ -1084,8 +1084,9 @@ type Endpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	Ready         bool                   `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`
-	Hostname      string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"` // DNS label, may be empty
-	Zone          string                 `protobuf:"bytes,4,opt,name=zone,proto3" json:"zone,omitempty"`         // may be empty
+	Hostname      string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`        // DNS label, may be empty
+	Zone          string                 `protobuf:"bytes,4,opt,name=zone,proto3" json:"zone,omitempty"`                // may be empty
+	Terminating   bool                   `protobuf:"varint,5,opt,name=terminating,proto3" json:"terminating,omitempty"` // not ready, but still serves; used while no endpoint of the service is ready
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1146,6 +1147,13 @@ func (x *Endpoint) GetZone() string {
 		return x.Zone
 	}
 	return ""
+}
+
+func (x *Endpoint) GetTerminating() bool {
+	if x != nil {
+		return x.Terminating
+	}
+	return false
 }
 
 // EndpointSlice is a part of the endpoints of an export, all of one IP family.
@@ -3195,12 +3203,13 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"j\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x01\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\bR\x05ready\x12\x1a\n" +
 	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x12\n" +
-	"\x04zone\x18\x04 \x01(\tR\x04zone\"\x90\x02\n" +
+	"\x04zone\x18\x04 \x01(\tR\x04zone\x12 \n" +
+	"\vterminating\x18\x05 \x01(\bR\vterminating\"\x90\x02\n" +
 	"\rEndpointSlice\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
