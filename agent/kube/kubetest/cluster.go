@@ -3,6 +3,7 @@ package kubetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/util/retry"
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -65,6 +67,35 @@ func (c Cluster) Import(ctx context.Context, namespace, name string) (*mcsv1.Ser
 	}
 	alphaObject, err := c.MCS.MulticlusterV1alpha1().ServiceImports(namespace).Get(ctx, name, metav1.GetOptions{})
 	return fromAlpha[mcsv1.ServiceImport](alphaObject, err)
+}
+
+// AnnotateImport sets an annotation of a ServiceImport.
+func (c Cluster) AnnotateImport(ctx context.Context, namespace, name, key, value string) error {
+	if c.Release == Newest {
+		return annotate(ctx, c.MCS.MulticlusterV1beta1().ServiceImports(namespace), name, key, value)
+	}
+	return annotate(ctx, c.MCS.MulticlusterV1alpha1().ServiceImports(namespace), name, key, value)
+}
+
+// annotate repeats an update that another writer interferes with.
+func annotate[T metav1.Object](ctx context.Context, client interface {
+	Get(context.Context, string, metav1.GetOptions) (T, error)
+	Update(context.Context, T, metav1.UpdateOptions) (T, error)
+}, name, key, value string) error {
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		object, err := client.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		annotations := maps.Clone(object.GetAnnotations())
+		if annotations == nil {
+			annotations = make(map[string]string)
+		}
+		annotations[key] = value
+		object.SetAnnotations(annotations)
+		_, err = client.Update(ctx, object, metav1.UpdateOptions{})
+		return err
+	})
 }
 
 // DeleteImport deletes a ServiceImport.

@@ -35,6 +35,9 @@ func Merge(exports []catalog.Export) (Merged, bool) {
 	ordered := slices.SortedFunc(slices.Values(exports), func(a, b catalog.Export) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Datacenter, b.Datacenter))
 	})
+	for i, e := range ordered {
+		ordered[i] = accepted(e)
+	}
 	oldest := ordered[0]
 	m := Merged{Spec: spec(oldest), Labels: oldest.Labels, Annotations: oldest.Annotations}
 	var found []conflict

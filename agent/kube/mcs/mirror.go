@@ -54,7 +54,7 @@ func (in Input) mirrors() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	var services []*corev1.Service
 	var all []*discoveryv1.EndpointSlice
 	for _, e := range in.Exports {
-		if !e.Mirror || e.Datacenter == in.Datacenter {
+		if !e.Mirror || e.Datacenter == in.Datacenter || len(validation.IsDNS1035Label(MirrorName(in.Name.Name, e.Datacenter))) > 0 {
 			continue
 		}
 		alone, _ := Merge([]catalog.Export{e})

@@ -22,10 +22,6 @@ const (
 	// EndpointSlices carry it in discoveryv1.LabelManagedBy.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 
-	// AffinityAnnotation on a ServiceExport selects the endpoints that its own
-	// cluster prefers: "local", "remote" or "none".
-	AffinityAnnotation = "meshway.io/affinity"
-
 	// DerivedServiceAnnotation on a ServiceImport names its derived Service, as
 	// the reference implementation does.
 	DerivedServiceAnnotation = "multicluster.kubernetes.io/derived-service"

@@ -76,11 +76,10 @@ func TestAffinityAndReachabilityChooseTheEndpoints(t *testing.T) {
 		"cut off, clients of the other family":  {"none", "fd00:1::1", other, doubtful, other + " fd00:1::1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			affinity := func(e *catalog.Export) { e.Affinity = c.affinity }
 			others := func(e *catalog.Export) { e.Affinity = catalog.AffinityRemote }
-			in := input([]catalog.Export{exported("east", affinity), exported("west", others)},
+			in := input([]catalog.Export{exported("east"), exported("west", others)},
 				endpoints("east", "http", c.east), endpoints("west", "http", c.west))
-			in.Outage = c.outage
+			in.Outage, in.Preference = c.outage, mcs.Preference{Affinity: c.affinity}
 			assert.Equal(t, c.want, addresses(mcs.Plan(in)))
 		})
 	}

@@ -22,6 +22,7 @@ type Input struct {
 	Exports    []catalog.Export       // of the name, of all datacenters
 	Slices     []catalog.EndpointSlice
 	Own        Publication // of this cluster; may be newer than its records in the catalog
+	Preference Preference
 	Outage     Outage
 	Namespace  bool // the namespace exists in this cluster and is not being deleted
 }
@@ -119,45 +120,64 @@ func (in Input) derivedService(m Merged) *corev1.Service {
 }
 
 // portName returns the name of p in a Service with the ports all. The single port
-// of an export may have no name; a Service with several ports requires names.
+// of an export may have no name; a Service with several ports requires different names.
 func portName(all []mcsv1.ServicePort, p mcsv1.ServicePort) string {
 	if p.Name != "" || len(all) == 1 {
 		return p.Name
 	}
-	return fmt.Sprintf("%s-%d", protocol(p.Protocol), p.Port)
+	name := fmt.Sprintf("%s-%d", protocol(p.Protocol), p.Port)
+	for slices.ContainsFunc(all, func(o mcsv1.ServicePort) bool { return o.Name == name }) {
+		name += "-0"
+	}
+	return name
 }
 
-// endpointSlices returns the slices of the ready endpoints that the outage and the
-// affinity do not exclude.
+// sourced is an EndpointSlice with the datacenter of its endpoints.
+type sourced struct {
+	*discoveryv1.EndpointSlice
+	datacenter catalog.DatacenterName
+}
+
+// endpointSlices returns the slices of the endpoints that the outage and the
+// preference do not exclude.
 func (in Input) endpointSlices(m Merged) []*discoveryv1.EndpointSlice {
-	var local, remote []*discoveryv1.EndpointSlice
+	var local, remote []sourced
 	for _, s := range in.Slices {
 		if in.withdrawn(s.Datacenter) {
 			continue
 		}
-		made := in.endpointSlice(m, s)
+		made := sourced{in.endpointSlice(m, s), s.Datacenter}
 		switch {
-		case made == nil:
+		case made.EndpointSlice == nil:
 		case s.Datacenter == in.Datacenter:
 			local = append(local, made)
 		default:
 			remote = append(remote, made)
 		}
 	}
-	remote = slices.DeleteFunc(remote, func(s *discoveryv1.EndpointSlice) bool { return in.dispensable(s, local) })
-	chosen := slices.Concat(local, remote)
-	affinity := catalog.AffinityNone
-	if in.Own.Export != nil {
-		affinity = in.Own.Export.Affinity
-	}
-	switch {
-	case affinity == catalog.AffinityLocal && len(local) > 0:
-		chosen = local
-	case affinity == catalog.AffinityRemote && len(remote) > 0:
-		chosen = remote
+	remote = slices.DeleteFunc(remote, func(s sourced) bool { return in.dispensable(s, local) })
+	var chosen []*discoveryv1.EndpointSlice
+	for _, s := range in.Preference.choose(in.Datacenter, slices.Concat(local, remote)) {
+		chosen = append(chosen, s.EndpointSlice)
 	}
 	slices.SortFunc(chosen, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
 	return chosen
+}
+
+// readyEndpoints returns the number of ready endpoints of list, of the IP family
+// that has more: an endpoint with two addresses is in two slices.
+func readyEndpoints(list []sourced) int {
+	count := map[discoveryv1.AddressType]int{}
+	most := 0
+	for _, s := range list {
+		for _, e := range s.Endpoints {
+			if ready(e.Conditions) {
+				count[s.AddressType]++
+			}
+		}
+		most = max(most, count[s.AddressType])
+	}
+	return most
 }
 
 // withdrawn reports whether the endpoints of dc are withdrawn. Those of this
@@ -166,16 +186,15 @@ func (in Input) withdrawn(dc catalog.DatacenterName) bool {
 	return dc != in.Datacenter && slices.Contains(in.Outage.Withdrawn, dc)
 }
 
-// dispensable reports whether remote belongs to a doubtful datacenter and local
-// serves all of its ports to clients of its address family.
-func (in Input) dispensable(remote *discoveryv1.EndpointSlice, local []*discoveryv1.EndpointSlice) bool {
-	source := catalog.DatacenterName(remote.Labels[mcsv1.LabelSourceCluster])
-	if !slices.Contains(in.Outage.Doubtful, source) {
+// dispensable reports whether remote belongs to a doubtful datacenter and ready
+// endpoints of local serve all of its ports to clients of its address family.
+func (in Input) dispensable(remote sourced, local []sourced) bool {
+	if !slices.Contains(in.Outage.Doubtful, remote.datacenter) {
 		return false
 	}
 	served, some := make(map[string]bool), false
 	for _, s := range local {
-		if s.AddressType != remote.AddressType {
+		if s.AddressType != remote.AddressType || readyEndpoints([]sourced{s}) == 0 {
 			continue
 		}
 		some = true
@@ -187,8 +206,9 @@ func (in Input) dispensable(remote *discoveryv1.EndpointSlice, local []*discover
 	return some && !lacking
 }
 
-// endpointSlice returns the object for s, or nil if s has no ready endpoint on a
-// port of the merged service.
+// endpointSlice returns the object for s, or nil if s has no endpoint to use on a
+// port of the merged service: one that is ready, or that terminates and still serves,
+// which kube-proxy uses while no endpoint of the Service is ready (KEP-1669).
 func (in Input) endpointSlice(m Merged, s catalog.EndpointSlice) *discoveryv1.EndpointSlice {
 	ports, some := in.ports(m, s)
 	if !some {
@@ -209,7 +229,7 @@ func (in Input) endpointSlice(m Merged, s catalog.EndpointSlice) *discoveryv1.En
 		made.Labels[discoveryv1.LabelServiceName] = DerivedName(in.Name)
 	}
 	for _, e := range s.Endpoints {
-		if !e.Ready {
+		if !e.Ready && !e.Terminating || !acceptedAddress(e.Address) {
 			continue
 		}
 		if e.Address.Is6() {
@@ -224,10 +244,13 @@ func (in Input) endpointSlice(m Merged, s catalog.EndpointSlice) *discoveryv1.En
 }
 
 func (in Input) endpoint(m Merged, dc catalog.DatacenterName, e catalog.Endpoint) discoveryv1.Endpoint {
-	ready := true
+	e.Zone = acceptedZone(e.Zone)
 	made := discoveryv1.Endpoint{
-		Addresses: []string{e.Address.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		Addresses: []string{e.Address.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &e.Ready},
 		Hostname: pointer(e.Hostname), Zone: pointer(e.Zone),
+	}
+	if e.Terminating {
+		made.Conditions.Serving, made.Conditions.Terminating = &e.Terminating, &e.Terminating
 	}
 	if dc == in.Datacenter {
 		made.NodeName = pointer(in.Own.Nodes[e.Address])
@@ -255,7 +278,7 @@ func (in Input) ports(m Merged, s catalog.EndpointSlice) ([]discoveryv1.Endpoint
 		}
 		number, proto := int32(p.Number), corev1.Protocol(strings.ToUpper(p.Protocol))
 		ports = append(ports, discoveryv1.EndpointPort{
-			Name: &name, Protocol: &proto, Port: &number, AppProtocol: pointer(p.AppProtocol),
+			Name: &name, Protocol: &proto, Port: &number, AppProtocol: pointer(acceptedName(p.AppProtocol)),
 		})
 	}
 	return ports, len(ports) > 0 || m.Spec.Type == mcsv1.Headless && len(s.Ports) == 0

@@ -39,19 +39,22 @@ func Publish(dc catalog.Datacenter, source Source) Publication {
 	if source.Export == nil || source.Export.DeletionTimestamp != nil {
 		return Publication{}
 	}
-	valid, affinity := validate(source)
-	if valid.Status != metav1.ConditionTrue {
-		return Publication{Valid: valid}
+	p := Publication{Nodes: make(map[netip.Addr]string)}
+	if p.Valid = validateSource(source); p.Valid.Status != metav1.ConditionTrue {
+		return p
 	}
-	p := Publication{
-		Valid: valid, Nodes: make(map[netip.Addr]string),
-		Export: newExport(dc.Name, source.Export, source.Service),
+	export := newExport(dc.Name, source.Export, source.Service)
+	if p.Valid = validateExport(source, export); p.Valid.Status != metav1.ConditionTrue {
+		return p
 	}
-	p.Export.Affinity = affinity
-	var invalid string
-	if p.Export.Mirror, invalid = mirrored(dc.Name, source.Export); invalid != "" {
-		p.Valid.Message = shorten(p.Valid.Message + "; " + invalid)
+	preference, ignored := PreferenceOf(source.Export.Annotations)
+	export.Affinity = preference.Affinity
+	p.Export = export
+	var mirror string
+	if p.Export.Mirror, mirror = mirrored(dc.Name, source.Export); mirror != "" {
+		ignored = append(ignored, mirror)
 	}
+	p.Valid.Message = shorten(strings.Join(append([]string{p.Valid.Message}, ignored...), "; "))
 	for _, s := range source.Slices {
 		p.addSlice(dc, s)
 	}
@@ -60,40 +63,47 @@ func Publish(dc catalog.Datacenter, source Source) Publication {
 	return p
 }
 
-// validate returns the condition Valid and the affinity. With an unknown affinity the
-// service is still exported; the message of the condition names it.
-func validate(source Source) (metav1.Condition, catalog.Affinity) {
-	condition := func(status metav1.ConditionStatus, reason mcsv1.ServiceExportConditionReason, message string) metav1.Condition {
-		return metav1.Condition{
-			Type: string(mcsv1.ServiceExportConditionValid), Status: status, Reason: string(reason),
-			Message: message, ObservedGeneration: source.Export.Generation,
-		}
-	}
+// validateSource returns the condition Valid of a Service and its export, before
+// the content of the export is checked.
+func validateSource(source Source) metav1.Condition {
 	switch {
 	case source.Service == nil:
-		return condition(metav1.ConditionFalse, mcsv1.ServiceExportReasonNoService,
-			"there is no Service of this name in the namespace: create it or delete the export"), ""
+		return validCondition(source, mcsv1.ServiceExportReasonNoService,
+			"there is no Service of this name in the namespace: create it or delete the export")
 	case source.Service.Spec.Type == corev1.ServiceTypeExternalName:
-		return condition(metav1.ConditionFalse, mcsv1.ServiceExportReasonInvalidServiceType,
-			"a Service of type ExternalName cannot be exported: create it in each cluster"), ""
+		return validCondition(source, mcsv1.ServiceExportReasonInvalidServiceType,
+			"a Service of type ExternalName cannot be exported: create it in each cluster")
 	}
-	message := "the Service can be exported"
-	affinity := catalog.Affinity(source.Export.Annotations[AffinityAnnotation])
-	switch affinity {
-	case catalog.AffinityLocal, catalog.AffinityRemote, catalog.AffinityNone:
-	case "":
-		affinity = catalog.AffinityNone
-	default:
-		message = fmt.Sprintf("annotation %s: %q is unknown and treated as none: use local, remote or none", AffinityAnnotation, affinity)
-		affinity = catalog.AffinityNone
+	return validCondition(source, mcsv1.ServiceExportReasonValid, "the Service can be exported")
+}
+
+// validateExport returns the condition Valid of the record of an export: Kubernetes
+// in the other clusters and the catalog must accept it.
+func validateExport(source Source, e *catalog.Export) metav1.Condition {
+	if refused := refusedMetadata(e.Labels, e.Annotations); refused != "" {
+		return validCondition(source, ReasonInvalidContent, refused)
 	}
-	return condition(metav1.ConditionTrue, mcsv1.ServiceExportReasonValid, message), affinity
+	if r := e.Check(); r != nil {
+		return validCondition(source, ReasonInvalidContent, r.Error())
+	}
+	return validCondition(source, mcsv1.ServiceExportReasonValid, "the Service can be exported")
+}
+
+func validCondition(source Source, reason mcsv1.ServiceExportConditionReason, message string) metav1.Condition {
+	status := metav1.ConditionFalse
+	if reason == mcsv1.ServiceExportReasonValid {
+		status = metav1.ConditionTrue
+	}
+	return metav1.Condition{
+		Type: string(mcsv1.ServiceExportConditionValid), Status: status, Reason: string(reason),
+		Message: shorten(message), ObservedGeneration: source.Export.Generation,
+	}
 }
 
 func newExport(dc catalog.DatacenterName, export *mcsv1.ServiceExport, service *corev1.Service) *catalog.Export {
 	e := &catalog.Export{
 		ExportKey: catalog.ExportKey{Datacenter: dc, Namespace: export.Namespace, Name: export.Name},
-		Type:      catalog.ClusterSetIP, SessionAffinity: catalog.NoSessionAffinity,
+		Type:      catalog.ClusterSetIP, SessionAffinity: catalog.NoSessionAffinity, Affinity: catalog.AffinityNone,
 		Labels: export.Spec.ExportedLabels, Annotations: export.Spec.ExportedAnnotations,
 		CreatedAt: export.CreationTimestamp.UTC(),
 	}
@@ -163,12 +173,20 @@ func (p *Publication) endpoints(dc catalog.Datacenter, s *discoveryv1.EndpointSl
 			p.Nodes[a] = *e.NodeName
 		}
 		list = append(list, catalog.Endpoint{
-			Address: a, Ready: e.Conditions.Ready == nil || *e.Conditions.Ready,
+			Address: a, Ready: ready(e.Conditions), Terminating: !ready(e.Conditions) && terminating(e.Conditions),
 			Hostname: value(e.Hostname), Zone: value(e.Zone),
 		})
 	}
 	slices.SortFunc(list, func(a, b catalog.Endpoint) int { return a.Address.Compare(b.Address) })
 	return list
+}
+
+// ready reports the condition Ready; the API defines unknown as true.
+func ready(c discoveryv1.EndpointConditions) bool { return c.Ready == nil || *c.Ready }
+
+// terminating reports whether an endpoint ends and still serves.
+func terminating(c discoveryv1.EndpointConditions) bool {
+	return value(c.Terminating) && value(c.Serving)
 }
 
 // slicePorts returns the ports of s. It skips a port without a number, which means

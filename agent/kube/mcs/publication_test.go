@@ -3,6 +3,7 @@ package mcs_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -26,6 +27,17 @@ func TestConditionValidReportsWhetherAServiceCanBeExported(t *testing.T) {
 		"NodePort":       {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeNodePort }, "Valid", true},
 		"LoadBalancer":   {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeLoadBalancer }, "Valid", true},
 		"ExternalName":   {func(s *mcs.Source) { s.Service.Spec.Type = corev1.ServiceTypeExternalName }, "InvalidServiceType", false},
+		"label key":      {func(s *mcs.Source) { s.Export.Spec.ExportedLabels = map[string]string{"a b": ""} }, "InvalidContent", false},
+		"label value":    {func(s *mcs.Source) { s.Export.Spec.ExportedLabels = map[string]string{"a": strings.Repeat("x", 64)} }, "InvalidContent", false},
+		"annotation key": {func(s *mcs.Source) { s.Export.Spec.ExportedAnnotations = map[string]string{"": "x"} }, "InvalidContent", false},
+		"70 labels":      {func(s *mcs.Source) { s.Export.Spec.ExportedLabels = numbered(70) }, "InvalidContent", false},
+		"an annotation of 5,000 bytes": {
+			func(s *mcs.Source) {
+				s.Export.Spec.ExportedAnnotations = map[string]string{"a": strings.Repeat("x", 5000)}
+			}, "InvalidContent", false,
+		},
+		"100 ports":      {func(s *mcs.Source) { s.Service.Spec.Ports = servicePorts(100) }, "Valid", true},
+		"300 ports":      {func(s *mcs.Source) { s.Service.Spec.Ports = servicePorts(300) }, "InvalidContent", false},
 		"no Service":     {func(s *mcs.Source) { s.Service = nil }, "NoService", false},
 		"no export":      {func(s *mcs.Source) { s.Export = nil }, "", false},
 		"deleted export": {func(s *mcs.Source) { s.Export.DeletionTimestamp = to(metav1.Now()) }, "", false},
@@ -42,6 +54,65 @@ func TestConditionValidReportsWhetherAServiceCanBeExported(t *testing.T) {
 			}
 		})
 	}
+}
+
+func numbered(n int) map[string]string {
+	labels := make(map[string]string, n)
+	for i := range n {
+		labels[fmt.Sprint("label-", i)] = "x"
+	}
+	return labels
+}
+
+func servicePorts(n int) []corev1.ServicePort {
+	list := make([]corev1.ServicePort, n)
+	for i := range list {
+		list[i] = corev1.ServicePort{Name: fmt.Sprint("port-", i), Protocol: corev1.ProtocolTCP, Port: int32(i + 1)}
+	}
+	return list
+}
+
+// The catalog must not refuse what the condition Valid accepts.
+func TestCatalogAcceptsAnExportOf100Ports(t *testing.T) {
+	s := source()
+	s.Service.Spec.Ports = servicePorts(100)
+	s.Slices = []*discoveryv1.EndpointSlice{slice("web-abc", "10.1.0.1")}
+	s.Slices[0].Ports = nil
+	for i := range 100 {
+		s.Slices[0].Ports = append(s.Slices[0].Ports, discoveryv1.EndpointPort{Name: to(fmt.Sprint("port-", i)), Port: to(int32(i + 1))})
+	}
+	p := mcs.Publish(east(), s)
+	require.NotNil(t, p.Export)
+	assert.Nil(t, p.Export.Check())
+	i := mcs.Plan(input([]catalog.Export{*p.Export}, p.Slices...))
+	assert.Len(t, i.Service.Spec.Ports, 100)
+	assert.Len(t, i.Slices[0].Ports, 100)
+}
+
+func TestTerminatingEndpointIsPublishedWhileItServes(t *testing.T) {
+	s := source()
+	conditions := func(ready, serving, terminating bool) discoveryv1.EndpointConditions {
+		return discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &terminating}
+	}
+	s.Slices = []*discoveryv1.EndpointSlice{slice("web-abc", "10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4")}
+	for i, c := range []discoveryv1.EndpointConditions{
+		conditions(false, true, true), conditions(false, false, true), conditions(true, true, false), conditions(false, false, false),
+	} {
+		s.Slices[0].Endpoints[i].Conditions = c
+	}
+	p := mcs.Publish(east(), s)
+	var serving []string
+	for _, e := range p.Slices[0].Endpoints {
+		if e.Terminating {
+			serving = append(serving, e.Address.String())
+		}
+	}
+	assert.Equal(t, []string{"10.1.0.1"}, serving)
+
+	i := mcs.Plan(input([]catalog.Export{*p.Export}, p.Slices...))
+	assert.Equal(t, "10.1.0.1 10.1.0.3", addresses(i))
+	assert.Equal(t, conditions(false, true, true), i.Slices[0].Endpoints[0].Conditions)
+	assert.Equal(t, discoveryv1.EndpointConditions{Ready: to(true)}, i.Slices[0].Endpoints[1].Conditions)
 }
 
 func TestExportHasThePropertiesOfItsService(t *testing.T) {
@@ -70,10 +141,10 @@ func TestExportHasThePropertiesOfItsService(t *testing.T) {
 
 func TestUnknownAffinityIsReported(t *testing.T) {
 	s := source()
-	s.Export.Annotations = map[string]string{mcs.AffinityAnnotation: "near"}
+	s.Export.Annotations = map[string]string{mcs.AffinityAnnotation: "Near!"}
 	p := mcs.Publish(east(), s)
 	assert.Equal(t, catalog.AffinityNone, p.Export.Affinity)
-	assert.Contains(t, p.Valid.Message, `"near" is unknown`)
+	assert.Contains(t, p.Valid.Message, `"Near!" is unknown`)
 }
 
 func TestEndpointsOutsideThePrefixesAreExcluded(t *testing.T) {

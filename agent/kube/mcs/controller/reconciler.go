@@ -71,6 +71,7 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 		Exports:    view.Exports(filter),
 		Slices:     view.EndpointSlices(filter),
 		Own:        own,
+		Preference: preference(source.Export, r.cache.serviceImport(name)),
 		Outage:     now.outage,
 		Namespace:  r.cache.namespace(name.Namespace),
 	})
@@ -78,6 +79,20 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 		r.writeConditions(ctx, source.Export, own, plan.Conflict, mcs.Written(view, own), r.publisher.refusal(name)),
 		r.writeImport(ctx, name, plan),
 	)
+}
+
+// preference returns the preference of this cluster, from its export or, without one,
+// from its import.
+func preference(export *mcsv1.ServiceExport, imported *mcsv1.ServiceImport) mcs.Preference {
+	var annotations map[string]string
+	switch {
+	case export != nil && export.DeletionTimestamp == nil:
+		annotations = export.Annotations
+	case imported != nil:
+		annotations = imported.Annotations
+	}
+	p, _ := mcs.PreferenceOf(annotations) // the condition Valid of an export has what it ignores
+	return p
 }
 
 // writeConditions writes the conditions of this cluster's ServiceExport, nil if there is
@@ -125,7 +140,7 @@ func (r *reconciler) writeImport(ctx context.Context, name catalog.ServiceName, 
 	}
 	w.owner = r.api.owner(owner)
 	mirrorErr := w.mirrors(ctx, plan.Mirrors)
-	derived, serviceErr := w.service(ctx, plan.Service)
+	derived, serviceErr := w.service(ctx, plan.Service, owner)
 	all := slices.Concat(plan.Slices, plan.MirrorSlices)
 	var serviceProblem, mirrorProblem error // that need an action of the user
 	if apierrors.IsInvalid(serviceErr) || errors.Is(serviceErr, errNotManaged) {

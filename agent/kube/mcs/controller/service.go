@@ -4,21 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
 )
 
-// service writes the derived Service, or deletes it if want is nil.
-func (w writer) service(ctx context.Context, want *corev1.Service) (*corev1.Service, error) {
+// service writes the derived Service, or deletes it if want is nil. One that another
+// program deleted gets the addresses of the import again: clients may have them cached.
+// If they are not available any more, the API server assigns others.
+func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcsv1.ServiceImport) (*corev1.Service, error) {
 	if want == nil {
 		return nil, w.deleteService(ctx)
 	}
+	if same := withAddresses(want, imported); same != nil && w.cache.service(want.Namespace, want.Name) == nil {
+		created, err := w.putService(ctx, "derived Service", same)
+		if !apierrors.IsInvalid(err) {
+			return created, err
+		}
+	}
 	return w.putService(ctx, "derived Service", want)
+}
+
+// withAddresses returns s with the addresses of the import, or nil if the import has
+// none, or none of the families of s.
+func withAddresses(s *corev1.Service, imported *mcsv1.ServiceImport) *corev1.Service {
+	ips, families := imported.Spec.IPs, imported.Spec.IPFamilies
+	if len(ips) == 0 || len(families) > 0 && len(families) != len(ips) {
+		return nil
+	}
+	if len(s.Spec.IPFamilies) > 0 && len(families) > 0 && !slices.Equal(s.Spec.IPFamilies, families) {
+		return nil
+	}
+	s = s.DeepCopy()
+	s.Spec.ClusterIP, s.Spec.ClusterIPs = ips[0], ips
+	if len(families) > 0 {
+		s.Spec.IPFamilies = families
+	}
+	return s
 }
 
 // putService creates a Service or updates it to want. kind names it in errors.

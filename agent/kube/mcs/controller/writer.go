@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -45,7 +46,7 @@ func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*
 		return nil, errors.New("replace ServiceImport: the old one is being deleted")
 	}
 	next := have.DeepCopy()
-	next.Labels, next.Annotations = want.Labels, want.Annotations
+	next.Labels, next.Annotations = want.Labels, withPreference(want.Annotations, have.Annotations)
 	next.Spec = want.Spec
 	if want.Spec.Type == have.Spec.Type {
 		next.Spec.IPs, next.Spec.IPFamilies = have.Spec.IPs, have.Spec.IPFamilies
@@ -58,6 +59,21 @@ func (w writer) serviceImport(ctx context.Context, want *mcsv1.ServiceImport) (*
 		return nil, fmt.Errorf("update ServiceImport: %w", err)
 	}
 	return updated, nil
+}
+
+// withPreference returns annotations with those of have by which users of this cluster
+// set its preference.
+func withPreference(annotations, have map[string]string) map[string]string {
+	all := maps.Clone(annotations)
+	for _, key := range []string{mcs.AffinityAnnotation, mcs.MinimumHealthyAnnotation} {
+		if value, set := have[key]; set {
+			if all == nil {
+				all = make(map[string]string)
+			}
+			all[key] = value
+		}
+	}
+	return all
 }
 
 // writeImportStatus writes the IPs and the status of a ServiceImport, without fields

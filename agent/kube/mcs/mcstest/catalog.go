@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +34,8 @@ type commandLog struct {
 	mu     sync.Mutex
 	state  *catalog.State
 	index  uint64
-	closed bool // no leader
+	closed bool   // no leader
+	refuse string // name of the exports that are refused; empty: none
 }
 
 // ErrNoLeader is the error of Propose while there is no leader.
@@ -106,18 +108,34 @@ func (c *Catalog) Propose(_ context.Context, cmds ...*catalogpb.Command) ([]cata
 	if l.closed {
 		return nil, ErrNoLeader{}
 	}
-	stamped := make([]*catalogpb.Command, 0, len(cmds))
+	results := make([]catalog.Result, 0, len(cmds))
 	for _, cmd := range cmds {
-		cmd = proto.CloneOf(cmd)
-		cmd.Author, cmd.At = string(c.author), timestamppb.Now()
-		stamped = append(stamped, cmd)
+		result, err := l.apply(c.author, cmd)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, result)
 	}
-	entry, err := catalog.Marshal(stamped...)
+	return results, nil
+}
+
+func (l *commandLog) apply(author catalog.GatewayID, cmd *catalogpb.Command) (catalog.Result, error) {
+	named := func(e *catalogpb.Export) bool { return e.GetName() == l.refuse }
+	if l.refuse != "" && slices.ContainsFunc(cmd.GetPutExports().GetExports(), named) {
+		return catalog.Result{Refusal: &catalog.Refusal{Code: catalog.CodeExportInvalid, Field: "exports", Message: "the test refuses it"}}, nil
+	}
+	cmd = proto.CloneOf(cmd)
+	cmd.Author, cmd.At = string(author), timestamppb.Now()
+	entry, err := catalog.Marshal(cmd)
 	if err != nil {
-		return nil, err
+		return catalog.Result{}, err
 	}
 	l.index++
-	return l.state.Apply(l.index, entry)
+	results, err := l.state.Apply(l.index, entry)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	return results[0], nil
 }
 
 // SetLeader sets whether there is a leader. Without one Propose fails.
@@ -125,6 +143,13 @@ func (c *Catalog) SetLeader(leader bool) {
 	c.shared.mu.Lock()
 	defer c.shared.mu.Unlock()
 	c.shared.closed = !leader
+}
+
+// Refuse makes Propose refuse commands that write an export with a name.
+func (c *Catalog) Refuse(name string) {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	c.shared.refuse = name
 }
 
 // Put writes an export of the datacenter, with all of its endpoints.

@@ -55,6 +55,10 @@ func contract() kubetest.Contract[*fixture] {
 		"ServiceWithTheDerivedNameIsKept":              testDerivedNameTaken,
 		"OwnEndpointsAreUpdatedWithoutALeader":         testNoLeader,
 		"RefusedExportDoesNotHoldBackOthers":           testRefusal,
+		"ContentThatOthersWouldRefuseIsNotExported":    testInvalidContent,
+		"ContentThatTheAPIServerRefusesIsDropped":      testRefusedContent,
+		"ImportSetsThePreferenceOfItsCluster":          testImportPreference,
+		"DeletedDerivedServiceGetsItsAddressAgain":     testDeletedDerivedService,
 		"AnotherGatewayTakesOver":                      testFailover,
 		"RemovalKeepsTheObjectsOfUsers":                testRemoval,
 		"BurstIsWritten":                               testBurst,
@@ -327,17 +331,12 @@ func testNoLeader(_ *testing.T, f *fixture) {
 }
 
 func testRefusal(_ *testing.T, f *fixture) {
-	f.createService("large", nil, "10.1.0.1")
+	f.catalog.Refuse("refused")
+	f.createService("refused", nil, "10.1.0.1")
 	f.createService("web", nil, "10.1.0.2")
-	large, _ := f.cluster.Kubernetes.CoreV1().Services(f.ns).Get(f.t.Context(), "large", metav1.GetOptions{})
-	for i := range 65 { // more than the catalog accepts in any release
-		large.Spec.Ports = append(large.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint("p", i), Protocol: corev1.ProtocolTCP, Port: int32(1000 + i)})
-	}
-	_, err := f.cluster.Kubernetes.CoreV1().Services(f.ns).Update(f.t.Context(), large, metav1.UpdateOptions{})
-	require.NoError(f.t, err)
-	f.createExport("large")
+	f.createExport("refused")
 	f.createExport("web")
-	f.eventually(f.condition("large", mcsv1.ServiceExportConditionReady), "False Failed")
+	f.eventually(f.condition("refused", mcsv1.ServiceExportConditionReady), "False Failed")
 	f.eventually(f.published("web"), "ClusterSetIP | 10.1.0.2")
 	f.eventually(f.condition("web", mcsv1.ServiceExportConditionReady), "True Exported")
 }
