@@ -8,8 +8,12 @@ import (
 // PublicKey is a WireGuard public key. It prints as base64.
 type PublicKey [32]byte
 
-// PrivateKey is a WireGuard private key. It prints as "(redacted)".
-type PrivateKey [32]byte
+// PrivateKey is a WireGuard private key with its public key, which is computed
+// once. It prints as "(redacted)".
+type PrivateKey struct {
+	secret [32]byte
+	public PublicKey
+}
 
 // Config is the desired state of one WireGuard interface. Its slices are sorted,
 // so that equal configurations compare equal.

@@ -46,28 +46,47 @@ func (k *PublicKey) UnmarshalText(text []byte) (err error) {
 // NewPrivateKey returns a key from the system's random source, clamped
 // (RFC 7748 section 5), so that every tool prints the same text for it.
 func NewPrivateKey() (PrivateKey, error) {
-	var k PrivateKey
-	if _, err := rand.Read(k[:]); err != nil {
+	var secret [32]byte
+	if _, err := rand.Read(secret[:]); err != nil {
 		return PrivateKey{}, fmt.Errorf("generate private key: %w", err)
 	}
-	return k.clamp(), nil
+	secret[0] &= 248
+	secret[31] = secret[31]&127 | 64
+	return PrivateKeyOf(secret), nil
+}
+
+// ParsePrivateKey parses the output of PrivateKey.Secret. Its errors do not
+// contain the text.
+func ParsePrivateKey(s string) (PrivateKey, error) {
+	secret, err := decodeKey(s)
+	if err != nil {
+		return PrivateKey{}, fmt.Errorf("parse private key: %w", err)
+	}
+	return PrivateKeyOf(secret), nil
+}
+
+// PrivateKeyOf returns the key with the given bytes, unchanged. That of zero bytes
+// is the zero key.
+func PrivateKeyOf(secret [32]byte) PrivateKey {
+	if secret == [32]byte{} {
+		return PrivateKey{}
+	}
+	// Any 32 bytes are a valid X25519 scalar, so this cannot fail.
+	key, err := ecdh.X25519().NewPrivateKey(secret[:])
+	if err != nil {
+		return PrivateKey{}
+	}
+	return PrivateKey{secret: secret, public: PublicKey(key.PublicKey().Bytes())}
 }
 
 // Public returns the public key. That of the zero key is zero.
-func (k PrivateKey) Public() PublicKey {
-	if k.IsZero() {
-		return PublicKey{}
-	}
-	// Any 32 bytes are a valid X25519 scalar, so this cannot fail.
-	key, err := ecdh.X25519().NewPrivateKey(k[:])
-	if err != nil {
-		return PublicKey{}
-	}
-	return PublicKey(key.PublicKey().Bytes())
-}
+func (k PrivateKey) Public() PublicKey { return k.public }
+
+// Bytes returns the secret bytes. They are meant for a data plane only.
+func (k PrivateKey) Bytes() [32]byte { return k.secret }
 
 // Secret returns the key in base64. It is meant for the key file only.
-func (k PrivateKey) Secret() string { return base64.StdEncoding.EncodeToString(k[:]) }
+func (k PrivateKey) Secret() string { return base64.StdEncoding.EncodeToString(k.secret[:]) }
 
 // IsZero reports whether no key is set.
 func (k PrivateKey) IsZero() bool { return k == PrivateKey{} }
@@ -87,19 +106,13 @@ func (PrivateKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText returns "(redacted)", for JSON, YAML and other encodings.
 func (PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-func (k PrivateKey) clamp() PrivateKey {
-	k[0] &= 248
-	k[31] = k[31]&127 | 64
-	return k
-}
-
 func decodeKey(s string) ([32]byte, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(s))
 	if err != nil {
 		return [32]byte{}, errors.New("not base64")
 	}
 	if len(raw) != 32 {
-		return [32]byte{}, fmt.Errorf("%d bytes, want 32", len(raw))
+		return [32]byte{}, fmt.Errorf("%d bytes instead of 32 bytes", len(raw))
 	}
 	return [32]byte(raw), nil
 }

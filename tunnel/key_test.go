@@ -28,9 +28,10 @@ func TestPrivateKeyNeverPrints(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("text", "key", key, "change", tunnel.Change{PrivateKey: &key})
 	slog.New(slog.NewTextHandler(&out, nil)).Info("text", "key", key)
 	require.NoError(t, json.NewEncoder(&out).Encode(map[string]any{"key": key}))
+	raw := key.Bytes()
 	for _, secret := range []string{
-		key.Secret(), base64.RawStdEncoding.EncodeToString(key[:]),
-		fmt.Sprintf("%x", key[:8]), fmt.Sprintf("%X", key[:8]), fmt.Sprintf("%d %d %d", key[0], key[1], key[2]), fmt.Sprintf("%#x, %#x", key[0], key[1]),
+		key.Secret(), base64.RawStdEncoding.EncodeToString(raw[:]),
+		fmt.Sprintf("%x", raw[:8]), fmt.Sprintf("%X", raw[:8]), fmt.Sprintf("%d %d %d", raw[0], raw[1], raw[2]), fmt.Sprintf("%#x, %#x", raw[0], raw[1]),
 	} {
 		require.NotContains(t, out.String(), secret)
 	}
@@ -39,9 +40,8 @@ func TestPrivateKeyNeverPrints(t *testing.T) {
 
 // The test vector is Alice's key in RFC 7748 section 6.1.
 func TestPublicKeyMatchesRFC7748(t *testing.T) {
-	raw, err := base64.StdEncoding.DecodeString("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
+	key, err := tunnel.ParsePrivateKey("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=")
 	require.NoError(t, err)
-	key := tunnel.PrivateKey(raw)
 	require.Equal(t, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", key.Public().String())
 	require.Zero(t, tunnel.PrivateKey{}.Public(), "the zero key has the zero public key")
 }
@@ -52,8 +52,8 @@ func TestNewPrivateKeyIsClampedAndFresh(t *testing.T) {
 	b, err := tunnel.NewPrivateKey()
 	require.NoError(t, err)
 	require.NotEqual(t, a.Secret(), b.Secret())
-	require.Zero(t, a[0]&7)
-	require.EqualValues(t, 64, a[31]&192)
+	require.Zero(t, a.Bytes()[0]&7)
+	require.EqualValues(t, 64, a.Bytes()[31]&192)
 }
 
 func TestMalformedKeysAreRefused(t *testing.T) {

@@ -2,10 +2,7 @@ package identity
 
 import (
 	"crypto"
-	"crypto/ecdh"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -13,7 +10,6 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/tunnel"
 )
 
 // Types of PEM blocks (RFC 7468 §5, §10).
@@ -85,31 +81,4 @@ func decodePEM(text []byte, want string) ([]byte, error) {
 func samePublicKey(a, b crypto.PublicKey) bool {
 	comparable, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && comparable.Equal(b)
-}
-
-// newWireGuardKey generates a key as "wg genkey" does: random and clamped (RFC 7748
-// §5).
-func newWireGuardKey() (tunnel.PrivateKey, error) {
-	var key tunnel.PrivateKey
-	if _, err := rand.Read(key[:]); err != nil {
-		return tunnel.PrivateKey{}, fmt.Errorf("generate WireGuard key: %w", err)
-	}
-	key[0] &= 248
-	key[31] = key[31]&127 | 64
-	return key, nil
-}
-
-func encodeWireGuardKey(key tunnel.PrivateKey) []byte {
-	return []byte(base64.StdEncoding.EncodeToString(key[:]) + "\n")
-}
-
-func decodeWireGuardKey(text []byte) (tunnel.PrivateKey, error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(raw) != len(tunnel.PrivateKey{}) {
-		return tunnel.PrivateKey{}, errors.New("not the base64 of 32 bytes")
-	}
-	if _, err := ecdh.X25519().NewPrivateKey(raw); err != nil {
-		return tunnel.PrivateKey{}, errors.New("not an X25519 key")
-	}
-	return tunnel.PrivateKey(raw), nil
 }

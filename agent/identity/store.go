@@ -193,7 +193,7 @@ func (s *Store) WireGuardKey() (tunnel.PrivateKey, error) {
 	if err != nil {
 		return tunnel.PrivateKey{}, err
 	}
-	key, err := decodeWireGuardKey(text)
+	key, err := tunnel.ParsePrivateKey(string(text))
 	if err != nil {
 		return tunnel.PrivateKey{}, s.corruptError(wireguardKeyFile, err)
 	}
@@ -204,11 +204,11 @@ func (s *Store) makeWireGuardKey() (tunnel.PrivateKey, error) {
 	if err := s.checkNotMember(wireguardKeyFile); err != nil {
 		return tunnel.PrivateKey{}, err
 	}
-	key, err := newWireGuardKey()
+	key, err := tunnel.NewPrivateKey()
 	if err != nil {
 		return tunnel.PrivateKey{}, err
 	}
-	return key, s.write(wireguardKeyFile, encodeWireGuardKey(key))
+	return key, s.write(wireguardKeyFile, []byte(key.Secret()+"\n"))
 }
 
 // checkNotMember refuses to create a key for a gateway that is a member, because the

@@ -64,7 +64,7 @@ func ensurePortFree(client *wgctrl.Client, c tunnel.Change, server int) error {
 func deviceConfig(c tunnel.Change) (wgtypes.Config, error) {
 	var cfg wgtypes.Config
 	if c.PrivateKey != nil {
-		cfg.PrivateKey = (*wgtypes.Key)(c.PrivateKey)
+		cfg.PrivateKey = new(wgtypes.Key(c.PrivateKey.Bytes()))
 	}
 	if c.ListenPort != nil {
 		cfg.ListenPort = new(int(*c.ListenPort))

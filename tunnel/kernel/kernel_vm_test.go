@@ -115,5 +115,5 @@ func setKey(t *testing.T, name string, key tunnel.PrivateKey) {
 	client, err := wgctrl.New()
 	require.NoError(t, err)
 	defer client.Close()
-	require.NoError(t, client.ConfigureDevice(name, wgtypes.Config{PrivateKey: (*wgtypes.Key)(&key)}))
+	require.NoError(t, client.ConfigureDevice(name, wgtypes.Config{PrivateKey: new(wgtypes.Key(key.Bytes()))}))
 }

@@ -39,8 +39,7 @@ func TestDevice(t *testing.T, steps int, open func(t *testing.T) tunnel.Device) 
 
 // Key returns the n-th private key of the tests.
 func Key(n byte) tunnel.PrivateKey {
-	k := tunnel.PrivateKey{1: n, 31: 64}
-	return k
+	return tunnel.PrivateKeyOf([32]byte{1: n, 31: 64})
 }
 
 // ConfigOf returns the configuration of an observed interface, to compare with
