@@ -209,33 +209,8 @@ func (g *gateway) setUnderlay(to string) {
 // endpointOf returns the endpoint of a peer in the gateway's data plane, and false
 // if there is no such peer.
 func (g *gateway) endpointOf(peer *gateway) (netip.AddrPort, bool) {
-	observed, err := g.tunnels.List(context.Background())
-	if err != nil {
-		return netip.AddrPort{}, false
-	}
-	for _, t := range observed {
-		for _, p := range t.Peers {
-			if p.PublicKey == peer.key {
-				return p.Endpoint, true
-			}
-		}
-	}
-	return netip.AddrPort{}, false
-}
-
-// overlayAddress returns the gateway's address on the overlay, or the zero Addr if
-// it has no tunnel.
-func (g *gateway) overlayAddress() netip.Addr {
-	observed, err := g.tunnels.List(context.Background())
-	if err != nil || len(observed) == 0 {
-		return netip.Addr{}
-	}
-	for _, address := range observed[0].Addresses {
-		if address.Addr().IsGlobalUnicast() {
-			return address.Addr()
-		}
-	}
-	return netip.Addr{}
+	p, ok := g.tunnels.Peer(peer.key)
+	return p.Endpoint, ok
 }
 
 // observedTunnels returns the WireGuard interfaces of the gateway's host.

@@ -38,7 +38,7 @@ type overlayConn struct {
 // WriteTo implements liveness.PacketConn.
 func (c overlayConn) WriteTo(b []byte, to netip.AddrPort) error {
 	for name, peer := range c.sim.allGateways() {
-		if peer.overlayAddress() != to.Addr() {
+		if !peer.tunnels.HasAddress(to.Addr()) {
 			continue
 		}
 		if !c.sim.connected(c.gateway.name(), name) {

@@ -98,6 +98,31 @@ func (f *Fake) Handshake(name string, key tunnel.PublicKey, from netip.AddrPort,
 	}
 }
 
+// Peer returns the peer with a public key, false if no interface has it. Unlike
+// List it copies nothing else: a simulation calls it for each packet.
+func (f *Fake) Peer(key tunnel.PublicKey) (tunnel.Peer, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.ifaces {
+		if i := findPeer(o, key); i >= 0 {
+			return o.Peers[i].Peer, true
+		}
+	}
+	return tunnel.Peer{}, false
+}
+
+// HasAddress reports whether an interface has the address.
+func (f *Fake) HasAddress(address netip.Addr) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.ifaces {
+		if slices.ContainsFunc(o.Addresses, func(p netip.Prefix) bool { return p.Addr() == address }) {
+			return true
+		}
+	}
+	return false
+}
+
 // List implements tunnel.Device.
 func (f *Fake) List(ctx context.Context) ([]tunnel.Observed, error) {
 	f.mu.Lock()
