@@ -26,7 +26,8 @@ demo: build ## run a federation of three datacenters (root; once=1: stop after t
 	@exec bin/demo $(if $(filter-out 0 no,$(once)),-once)
 
 .PHONY: test
-test: vet test-unit test-root test-kernel ## run all tests that this machine can run (root)
+test: ## run all tests that this machine can run, and name the failed rings at the end (root)
+	@.ci/test vet test-unit test-root test-kernel
 
 .PHONY: check
 check: vet lint ## run vet, lint and the unit tests without the race detector: about two minutes
