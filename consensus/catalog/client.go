@@ -103,6 +103,7 @@ func (w *writer) storeResult(c *client, req request, cmd *catalogpb.Command, res
 	next.Results = slices.Insert(next.Results, i, stored)
 	if c.LastSeen.IsZero() {
 		w.evictClients()
+		w.clients++
 	}
 	insert(w.txn, tableClients, next)
 }
@@ -159,19 +160,20 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// evictClients removes idle clients until there is room for one more.
+// evictClients removes idle clients until there is room for one more. Limits keep
+// a datacenter from removing those of others so.
 func (w *writer) evictClients() {
-	count := 0
-	for range each[client](w.txn, tableClients, indexID) {
-		count++
-	}
 	for c := range each[client](w.txn, tableClients, indexSeen) {
-		if count < maxClients {
+		if w.clients < maxClients {
 			return
 		}
-		remove(w.txn, tableClients, c)
-		count--
+		w.removeClient(c)
 	}
+}
+
+func (w *writer) removeClient(c *client) {
+	remove(w.txn, tableClients, c)
+	w.clients--
 }
 
 // sweep deletes clients and tokens that are past their retention. It uses the
@@ -184,7 +186,7 @@ func (w *writer) sweep() {
 		if w.now.Sub(c.LastSeen) <= clientRetention {
 			break
 		}
-		remove(w.txn, tableClients, c)
+		w.removeClient(c)
 	}
 	for t := range each[Token](w.txn, tableTokens, indexExpires) {
 		if w.now.Sub(t.ExpiresAt) <= tokenRetention {

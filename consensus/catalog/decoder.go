@@ -28,11 +28,12 @@ func Decode(r io.Reader) (*State, error) {
 	s := New()
 	txn := s.db.Txn(true)
 	defer txn.Abort() // has no effect after Commit
+	txn.TrackChanges()
 	d := &decoder{r: bufio.NewReader(r), sum: sha256.New(), txn: txn}
 	if err := d.decode(); err != nil {
 		return nil, fmt.Errorf("read snapshot, record %d: %w", d.records, err)
 	}
-	txn.Commit()
+	s.commit(txn)
 	return s, nil
 }
 

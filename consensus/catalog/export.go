@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/hashicorp/go-memdb"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -94,6 +96,54 @@ func (e Export) Check() *Refusal {
 		}
 	}
 	return nil
+}
+
+// firstSeen returns cmd with exports that are not older than the catalog can
+// confirm. The oldest of several exports of one name decides their conflicts, and
+// an exporter could choose any age: so the first one that the catalog has is the
+// oldest, and one that it has does not become older.
+func firstSeen(txn *memdb.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb.Command {
+	body, ok := cmd.GetBody().(*catalogpb.Command_PutExports)
+	if !ok {
+		return cmd
+	}
+	copied := false
+	for i, p := range body.PutExports.GetExports() {
+		e, err := ExportFromProto(p)
+		if err != nil || e.CreatedAt.IsZero() {
+			continue // refused by Apply
+		}
+		created := earliestCreation(txn, e, now)
+		if created.Equal(e.CreatedAt) {
+			continue
+		}
+		if !copied {
+			cmd, copied = proto.CloneOf(cmd), true
+		}
+		cmd.GetPutExports().GetExports()[i].CreatedAt = timeProto(created)
+	}
+	return cmd
+}
+
+// earliestCreation returns the creation time of e, or the earliest one that e may
+// have, if that is later. A time in the future counts as soon.
+func earliestCreation(txn *memdb.Txn, e Export, now time.Time) time.Time {
+	soon := now.Add(MaxClockSkew)
+	created := earliest(e.CreatedAt, soon)
+	if have := export(txn, e.ExportKey); have != nil {
+		return latest(created, have.CreatedAt)
+	}
+	for other := range each[Export](txn, tableExports, indexName, e.Namespace, e.Name) {
+		created = latest(created, earliest(other.CreatedAt, soon).Add(1))
+	}
+	return created
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func invalidExport(field, message, remedy string) *Refusal {

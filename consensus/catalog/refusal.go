@@ -11,8 +11,10 @@ const (
 	CodeMalformed         = "malformed"           // a field cannot be parsed
 	CodeTooLarge          = "too-large"           // the command or a part of it exceeds its limit
 	CodeIgnoredUnknown    = "ignored-unknown"     // this member does not support the command, which is ignorable
-	CodeUnknownCommand    = "unknown-command"     // Check only: in the log it stops the member
-	CodeClockAhead        = "clock-ahead"         // Check only: the proposer's clock is ahead of the leader's
+	CodeUnknownCommand    = "unknown-command"     // Judge only: in the log it stops the member
+	CodeClockAhead        = "clock-ahead"         // Judge only: the proposer's clock is ahead of the leader's
+	CodeClockBehind       = "clock-behind"        // Judge only: it is behind
+	CodeQuota             = "quota-exceeded"      // Judge only: the datacenter would exceed one of Limits
 	CodeStaleSequence     = "stale-sequence"      // the result was acknowledged and deleted
 	CodeClientBacklog     = "client-backlog"      // the client has too many unacknowledged results
 	CodeNotInitialized    = "not-initialized"     // the catalog holds no federation

@@ -26,12 +26,13 @@ type State struct {
 
 	mu      sync.RWMutex // guards the following fields
 	db      *memdb.MemDB
+	tally   tally // of the records in db
 	changed chan struct{}
 }
 
 // New returns an empty catalog.
 func New() *State {
-	return &State{db: newDB(), changed: make(chan struct{})}
+	return &State{db: newDB(), tally: newTally(), changed: make(chan struct{})}
 }
 
 // Apply applies one log entry, as encoded by Marshal, and returns a result for each
@@ -57,7 +58,8 @@ func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 	if index <= appliedIndex(txn) {
 		return nil, nil
 	}
-	w := &writer{txn: txn, index: index}
+	txn.TrackChanges()
+	w := &writer{txn: txn, index: index, clients: s.clients()}
 	results := make([]Result, 0, len(cmds))
 	for i, cmd := range cmds {
 		if err := checkSupported(cmd); err != nil && !cmd.GetIgnorable() {
@@ -67,8 +69,7 @@ func (s *State) Apply(index uint64, entry []byte) ([]Result, error) {
 	}
 	w.sweep()
 	insert(txn, tableMeta, &meta{Index: index})
-	txn.Commit()
-	s.replace(s.current())
+	s.commit(txn)
 	return results, nil
 }
 
@@ -82,7 +83,10 @@ func (s *State) Restore(r io.Reader) error {
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	s.replace(restored.current())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db, s.tally = restored.db, restored.tally
+	s.notify()
 	return nil
 }
 
@@ -107,11 +111,23 @@ func (s *State) current() *memdb.MemDB {
 	return s.db
 }
 
-// replace sets the tables and notifies Changed.
-func (s *State) replace(db *memdb.MemDB) {
+func (s *State) clients() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tally.total[resourceClients]
+}
+
+// commit commits the changes of an entry and notifies Changed.
+func (s *State) commit(txn *memdb.Txn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db = db
+	s.tally.apply(txn.Changes())
+	txn.Commit()
+	s.notify()
+}
+
+// notify closes Changed; s.mu is held.
+func (s *State) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

@@ -2,7 +2,6 @@ package catalog_test
 
 import (
 	"bytes"
-	"errors"
 	"testing"
 	"time"
 
@@ -96,30 +95,6 @@ func TestRefusedCommandDoesNotAffectOthersOfItsEntry(t *testing.T) {
 	)
 	assert.NotNil(t, results[0].Refusal)
 	assert.Nil(t, results[1].Refusal)
-}
-
-func TestCheckRefusesCommandsThatWouldStopMembers(t *testing.T) {
-	m := federationOfThree(t)
-	good := func() *catalogpb.Command { return m.sign(westGateway, catalog.NewLeave("west")) }
-	require.NoError(t, catalog.Check(good(), m.now))
-	newer, skewed := good(), good()
-	newer.Version = catalog.Version + 1
-	skewed.At.Seconds += 3600
-	badCA := joinRequest(t, "t1", "south")
-	badCA.Datacenter.CACertificate = nil
-	for code, cmd := range map[string]*catalogpb.Command{
-		catalog.CodeUnknownCommand: newer,
-		catalog.CodeClockAhead:     skewed,
-		catalog.CodeMalformed:      catalog.NewLeave("west"),
-		catalog.CodeCertificate:    m.sign(westGateway, catalog.NewJoin(badCA)),
-		catalog.CodeTooLarge:       m.sign(westGateway, catalog.NewRevokeToken(string(bytes.Repeat([]byte("x"), 64<<10)))),
-	} {
-		r, ok := errors.AsType[*catalog.Refusal](catalog.Check(cmd, m.now))
-		require.True(t, ok, code)
-		assert.Equal(t, code, r.Code)
-	}
-	newer.Ignorable = true
-	assert.Error(t, catalog.Check(newer, m.now), "a leader cannot check a command that it does not support")
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -15,37 +15,9 @@ import (
 // (SuggestedMaxDataSize of hashicorp/raft).
 const MaxCommandSize = 64 << 10
 
-// MaxClockSkew is how far a proposer's clock may be ahead of the leader's. It is
+// MaxClockSkew is how far a proposer's clock may differ from the leader's. It is
 // bounded because tokens and clients expire by the time of the commands.
 const MaxClockSkew = 10 * time.Minute
-
-// Check reports whether a leader whose clock shows now may append cmd to the log.
-// The error is a *Refusal. A command that Apply does not support stops every
-// member, so a leader must call Check before it appends a command.
-func Check(cmd *catalogpb.Command, now time.Time) error {
-	if err := checkSupported(cmd); err != nil {
-		return &Refusal{
-			Code: CodeUnknownCommand, Message: "the leader does not support this command: " + err.Error(),
-			Remedy: "upgrade meshd on all gateways, then try again",
-		}
-	}
-	if r := checkEnvelope(cmd); r != nil {
-		return r
-	}
-	if der, ok := certificateOf(cmd); ok {
-		if _, r := parseCA(der); r != nil {
-			return r
-		}
-	}
-	if ahead := cmd.GetAt().AsTime().Sub(now); ahead > MaxClockSkew {
-		return &Refusal{
-			Code: CodeClockAhead, Field: "at",
-			Message: fmt.Sprintf("the clock of gateway %s is %s ahead of the leader's clock", shorten(cmd.GetAuthor()), ahead.Round(time.Second)),
-			Remedy:  "synchronize the clocks of both hosts, for example with NTP",
-		}
-	}
-	return nil
-}
 
 // checkEnvelope checks the fields of cmd other than its body.
 func checkEnvelope(cmd *catalogpb.Command) *Refusal {
@@ -73,9 +45,10 @@ func checkEnvelope(cmd *catalogpb.Command) *Refusal {
 
 // writer applies the commands of one entry in one transaction.
 type writer struct {
-	txn   *memdb.Txn
-	index uint64
-	now   time.Time // latest time of a command by a member in this entry, for sweep
+	txn     *memdb.Txn
+	index   uint64
+	now     time.Time // latest time of a command by a member in this entry, for sweep
+	clients int       // in the table
 }
 
 // request is the envelope of the command being applied.

@@ -22,9 +22,10 @@ const (
 
 // proposal contains the commands of one caller; they stay together in one entry.
 type proposal struct {
-	cmds    []*catalogpb.Command
-	size    int
-	outcome chan outcome // size 1
+	cmds     []*catalogpb.Command
+	size     int
+	outcome  chan outcome // size 1
+	resolved func()       // called when the outcome is known
 }
 
 type outcome struct {
@@ -33,7 +34,12 @@ type outcome struct {
 }
 
 func newProposal(cmds []*catalogpb.Command) *proposal {
-	return &proposal{cmds: cmds, size: sizeOf(cmds), outcome: make(chan outcome, 1)}
+	return &proposal{cmds: cmds, size: sizeOf(cmds), outcome: make(chan outcome, 1), resolved: func() {}}
+}
+
+func (p *proposal) resolve(o outcome) {
+	p.resolved()
+	p.outcome <- o
 }
 
 func sizeOf(cmds []*catalogpb.Command) int {
@@ -71,8 +77,10 @@ func (b *batcher) propose(ctx context.Context, p *proposal, done <-chan struct{}
 	select {
 	case b.queue <- p:
 	case <-ctx.Done():
+		p.resolved()
 		return nil, notLeader(ctx.Err())
 	case <-done:
+		p.resolved()
 		return nil, consensus.ErrClosed
 	}
 	select {
@@ -135,7 +143,7 @@ func (b *batcher) collect(ctx context.Context, first *proposal) (entry []*propos
 // refuse ends proposals that were never handed to raft.
 func refuse(entry []*proposal) {
 	for _, p := range entry {
-		p.outcome <- outcome{err: fmt.Errorf("%w: it is stopping", consensus.ErrNotLeader)}
+		p.resolve(outcome{err: fmt.Errorf("%w: it is stopping", consensus.ErrNotLeader)})
 	}
 }
 
@@ -186,10 +194,10 @@ func resolve(entry []*proposal, results []catalog.Result, err error) {
 			err = fmt.Errorf("%w: %d results for %d commands", consensus.ErrUncertain, len(results), len(p.cmds))
 		}
 		if err != nil {
-			p.outcome <- outcome{err: err}
+			p.resolve(outcome{err: err})
 			continue
 		}
-		p.outcome <- outcome{results: results[:len(p.cmds)]}
+		p.resolve(outcome{results: results[:len(p.cmds)]})
 		results = results[len(p.cmds):]
 	}
 }

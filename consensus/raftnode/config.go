@@ -26,7 +26,8 @@ type Config struct {
 	// first: its overlay address, then the control endpoints that it advertises.
 	// It is called often and concurrently.
 	Addresses func(catalog.GatewayID) []string
-	Log       *slog.Logger // nil: silent
+	Limits    catalog.Limits // of each datacenter, which this member applies as leader; zero: the default
+	Log       *slog.Logger   // nil: silent
 }
 
 const (
@@ -43,6 +44,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ProposeTimeout == 0 {
 		c.ProposeTimeout = defaultProposeTimeout
+	}
+	if c.Limits == (catalog.Limits{}) {
+		c.Limits = catalog.DefaultLimits()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -29,6 +29,7 @@ type Node struct {
 	contacts *transport.Contacts
 	session  *session
 	batcher  *batcher
+	sent     attempts
 	life     lifecycle
 
 	timers        atomic.Pointer[Timers]

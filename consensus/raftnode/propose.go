@@ -109,45 +109,77 @@ func (n *Node) ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([
 	return n.writeAsLeader(ctx, cmds)
 }
 
-// checkCommand refuses what must not be in the log. An error that is a
-// *catalog.Refusal is the result of the command.
-func (n *Node) checkCommand(cmd *catalogpb.Command, now time.Time) error {
-	if err := catalog.Check(cmd, now); err != nil {
-		return err
-	}
-	return n.checkRemoval(cmd, now)
-}
-
-// writeAsLeader writes commands to the log. It does not write a command that
-// checkCommand refuses: an unknown command in the log stops the member that
-// applies it.
+// writeAsLeader writes commands to the log, except those that would change nothing:
+// see catalog.State.Judge and checkRemoval. Their results are of the state of this
+// member, so that a quorum must confirm that it still leads, as before a read.
 func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
-	results := make([]catalog.Result, len(cmds))
-	var passed []*catalogpb.Command
-	var places []int
-	for i, cmd := range cmds {
-		var refusal *catalog.Refusal
-		err := n.checkCommand(cmd, time.Now())
-		switch {
-		case err == nil:
-			passed, places = append(passed, cmd), append(places, i)
-		case errors.As(err, &refusal):
-			results[i].Refusal = refusal
-		case errors.Is(err, consensus.ErrNotLeader):
-			return nil, err
-		default:
-			return nil, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
-		}
+	_, lead := n.serving()
+	if lead == nil {
+		return nil, consensus.ErrNotLeader
 	}
-	if len(passed) == 0 {
-		return results, nil
+	sent := n.sent.enter(cmds)
+	w, err := n.judge(cmds, sent)
+	if err != nil || len(w.passed) == 0 {
+		sent.leave()
 	}
-	written, err := n.batcher.propose(ctx, newProposal(passed), n.life.done)
 	if err != nil {
 		return nil, err
 	}
-	for i, place := range places {
-		results[place] = written[i]
+	if len(w.passed) < len(cmds) {
+		if err := lead.confirm(ctx); err != nil {
+			sent.leave()
+			return nil, err
+		}
 	}
-	return results, nil
+	if len(w.passed) == 0 {
+		return w.results, nil
+	}
+	p := newProposal(w.passed)
+	p.resolved = sent.leave
+	written, err := n.batcher.propose(ctx, p, n.life.done)
+	if err != nil {
+		return nil, err
+	}
+	for i, place := range w.places {
+		w.results[place] = written[i]
+	}
+	return w.results, nil
+}
+
+// judged is a call of which some commands are written. places are those of passed
+// in results, which has the results of the others.
+type judged struct {
+	results []catalog.Result
+	passed  []*catalogpb.Command
+	places  []int
+}
+
+// judge decides which commands are written. One of which an earlier attempt is in
+// the log, but not in the state, has to be written again: its result is that of the
+// first.
+func (n *Node) judge(cmds []*catalogpb.Command, sent *attempt) (judged, error) {
+	w := judged{results: make([]catalog.Result, len(cmds))}
+	now := time.Now()
+	for i, v := range n.fsm.Judge(cmds, n.cfg.Limits, now) {
+		if v.Command == nil && sent.before[i] {
+			v.Command = cmds[i]
+		}
+		if v.Command == nil {
+			w.results[i] = v.Result
+			continue
+		}
+		var refusal *catalog.Refusal
+		err := n.checkRemoval(v.Command, now)
+		switch {
+		case err == nil:
+			w.passed, w.places = append(w.passed, v.Command), append(w.places, i)
+		case errors.As(err, &refusal):
+			w.results[i].Refusal = refusal
+		case errors.Is(err, consensus.ErrNotLeader):
+			return judged{}, err
+		default:
+			return judged{}, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
+		}
+	}
+	return w, nil
 }

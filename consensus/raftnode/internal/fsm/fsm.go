@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // Machine is raft's state machine: it applies the log to the catalog. It is not a
@@ -39,6 +41,11 @@ func New(fail func(error)) *Machine {
 
 // View returns the catalog as it is now.
 func (f *Machine) View() *catalog.View { return f.state.View() }
+
+// Judge decides which commands the leader writes; see catalog.State.Judge.
+func (f *Machine) Judge(cmds []*catalogpb.Command, limits catalog.Limits, now time.Time) []catalog.Verdict {
+	return f.state.Judge(cmds, limits, now)
+}
 
 // Apply implements raft.FSM. It returns []catalog.Result or an error.
 func (f *Machine) Apply(entry *raft.Log) any {
