@@ -61,7 +61,8 @@ func (d *Drain) Begin(until time.Time) error {
 			return err
 		}
 	}
-	d.step, d.until = max(d.step, plan.Draining), until
+	step, _ := d.at(time.Now()) // one that has ended by time starts over
+	d.step, d.until = max(step, plan.Draining), until
 	d.changed.Notify()
 	return nil
 }
@@ -84,7 +85,7 @@ func (d *Drain) End() error {
 func (d *Drain) finish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.step == plan.Draining {
+	if step, _ := d.at(time.Now()); step == plan.Draining {
 		d.step = plan.Drained
 		d.changed.Notify()
 	}
@@ -95,6 +96,11 @@ func (d *Drain) finish() {
 func (d *Drain) At(now time.Time) (plan.Drain, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.at(now)
+}
+
+// at is At with mu held.
+func (d *Drain) at(now time.Time) (plan.Drain, time.Duration) {
 	if d.step == plan.Active || d.until.IsZero() {
 		return d.step, 0
 	}
@@ -114,21 +120,25 @@ func (d *Drain) On(now time.Time) bool {
 // other than by the passing of time.
 func (d *Drain) Changed() <-chan struct{} { return d.changed.Changed() }
 
-// Await waits until the gateway is no longer being drained, or for bound, and
-// returns the state then.
+// Await waits until the gateway is no longer being drained, because no more
+// traffic arrives or because the drain has ended, or for bound, and returns the
+// state then.
 func (d *Drain) Await(ctx context.Context, bound time.Duration) (plan.Drain, error) {
-	timeout := time.After(bound)
+	limit := time.Now().Add(bound)
 	for {
-		changed := d.Changed()
-		step, _ := d.At(time.Now())
-		if step != plan.Draining {
+		changed, now := d.Changed(), time.Now()
+		step, left := d.At(now)
+		wait := limit.Sub(now)
+		if step != plan.Draining || wait <= 0 {
 			return step, nil
+		}
+		if left > 0 {
+			wait = min(wait, left)
 		}
 		select {
 		case <-ctx.Done():
 			return step, ctx.Err()
-		case <-timeout:
-			return step, nil
+		case <-time.After(wait):
 		case <-changed:
 		}
 	}

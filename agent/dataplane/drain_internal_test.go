@@ -94,6 +94,21 @@ func TestAwaitReturnsTheStateOfADrain(t *testing.T) {
 	})
 }
 
+func TestAwaitReturnsWhenTheTimeOfADrainHasElapsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, begun := NewDrain(nil), time.Now()
+		require.NoError(t, d.Begin(begun.Add(3*time.Second)))
+		step, err := d.Await(t.Context(), time.Hour)
+		require.NoError(t, err)
+		assert.Equal(t, plan.Active, step)
+		assert.Equal(t, 3*time.Second, time.Since(begun))
+		d.finish()
+		require.NoError(t, d.Begin(time.Time{}))
+		step, _ = d.At(time.Now())
+		assert.Equal(t, plan.Draining, step, "the next drain starts over")
+	})
+}
+
 func TestDrainFinishesWhenTrafficHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newGatewayWorld(t)

@@ -99,6 +99,19 @@ func TestDrainWithADurationEndsAutomatically(t *testing.T) {
 	})
 }
 
+func TestDrainThatEndsBeforeTrafficDoesIsAnError(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		p := newPair(t, sim)
+		begun := time.Now()
+		err := p.a.agent.Drain(t.Context(), membership.DrainRequest{For: 3 * time.Second}, func(string, string) {})
+		refusal, ok := errors.AsType[*catalog.Refusal](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, "undrained", refusal.Code)
+		assert.Less(t, time.Since(begun), 4*time.Second)
+		assert.False(t, p.a.agent.Status().Self.Draining)
+	})
+}
+
 func TestDrainingTheOnlyGatewayRequiresForceAndKeepsItReachable(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		p := newPair(t, sim)
