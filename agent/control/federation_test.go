@@ -159,6 +159,7 @@ type service struct {
 	mu      sync.Mutex // guards all following fields
 	authors []string
 	joins   []string
+	overlay string // in the response to a preview; empty: there are no previews
 	from    []catalog.GatewayID
 	enrols  []catalog.GatewayID
 	lease   bool
@@ -174,6 +175,9 @@ func (s *service) set(err error) {
 func (s *service) Join(_ context.Context, r *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.GetPreview() && s.overlay != "" {
+		return &controlpb.JoinResponse{Overlay: s.overlay}, s.answer
+	}
 	s.joins = append(s.joins, r.GetDatacenter().GetName())
 	return &controlpb.JoinResponse{Result: &catalogpb.Result{Index: 7}, Snapshot: []byte("catalog")}, s.answer
 }

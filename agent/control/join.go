@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
@@ -27,6 +29,9 @@ type Joiner struct {
 	CA        *identity.CA // of the datacenter that joins
 	Sockets   Sockets
 	Sentinels rpc.Sentinels
+	// CheckOverlay returns why this host cannot be in a federation with an
+	// overlay. It may be nil.
+	CheckOverlay func(netip.Prefix) error
 	// Progress receives each step: its stable name and a message for the user.
 	// It may be nil.
 	Progress func(step, message string)
@@ -62,8 +67,30 @@ func (j Joiner) Join(ctx context.Context, token identity.Token, request *control
 	return requestAdmission(ctx, r, admitters, func(ctx context.Context, conn admissionConn) (*controlpb.JoinResponse, error) {
 		// The handshake has verified the peer before the secret is sent.
 		j.progress("prove-pin", "verified "+conn.peer.String()+" by the pin in the token")
+		if preview, err := j.preview(ctx, conn, request); err != nil || preview.GetResult() != nil {
+			return preview, err
+		}
 		return messageOf(conn.Join(ctx, connect.NewRequest(request)))
 	}, func(tried []error) *catalog.Refusal { return unreachable(token, tried) })
+}
+
+// preview checks what the datacenter would join before anything is promised. The
+// response of a gateway that has no previews is that of the join itself.
+func (j Joiner) preview(ctx context.Context, conn admissionConn, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
+	if j.CheckOverlay == nil {
+		return nil, nil
+	}
+	only := proto.CloneOf(request)
+	only.Preview = true
+	response, err := messageOf(conn.Join(ctx, connect.NewRequest(only)))
+	if err != nil || response.GetOverlay() == "" {
+		return response, err
+	}
+	overlay, err := netip.ParsePrefix(response.GetOverlay())
+	if err != nil {
+		return nil, fmt.Errorf("read the overlay of the federation: %w", err)
+	}
+	return response, j.CheckOverlay(overlay)
 }
 
 func unreachable(token identity.Token, tried []error) *catalog.Refusal {

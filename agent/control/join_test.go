@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,46 @@ func TestFirstEndpointThatAnswersAdmitsTheDatacenter(t *testing.T) {
 		assert.Equal(t, []string{"dial", "prove-pin"}, steps)
 		assert.Equal(t, []string{"west"}, east.service.joins)
 	})
+}
+
+// TestOverlayIsCheckedBeforeTheJoin: a gateway of an older version has no
+// previews and admits the datacenter at once.
+func TestOverlayIsCheckedBeforeTheJoin(t *testing.T) {
+	refused := &catalog.Refusal{Code: "overlay-local", Message: "no"}
+	for name, test := range map[string]struct {
+		overlay string // of the preview; empty: the gateway has no previews
+		check   error
+		joins   []string
+		checked int
+	}{
+		"accepted": {overlay: "fd77::/48", joins: []string{"west"}, checked: 1},
+		"refused":  {overlay: "fd77::/48", check: refused, checked: 1},
+		"older":    {joins: []string{"west"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.gateway("west", westIP)
+				east.service.overlay = test.overlay
+				var checked []string
+				joiner := control.Joiner{
+					CA: west.ca, Sockets: west.host, Sentinels: sentinels(),
+					CheckOverlay: func(p netip.Prefix) error { checked = append(checked, p.String()); return test.check },
+				}
+				response, err := joiner.Join(t.Context(), tokenOf(t, east, east.address), &controlpb.JoinRequest{
+					Datacenter: &catalogpb.Datacenter{}, Gateway: &catalogpb.Gateway{Name: "gw1"},
+				})
+				if test.check == nil {
+					require.NoError(t, err)
+					assert.EqualValues(t, 7, response.GetResult().GetIndex())
+				} else {
+					assert.Equal(t, "overlay-local", refusalOf(t, err).Code)
+				}
+				assert.Len(t, checked, test.checked)
+				assert.Equal(t, test.joins, east.service.joins)
+			})
+		})
+	}
 }
 
 func TestJoinWithoutAnAnswerReportsEveryEndpoint(t *testing.T) {

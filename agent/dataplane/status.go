@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -42,6 +43,16 @@ func (g *Gateway) Reach(r *plan.Reachability) {
 	r.Draining = in.Drain != plan.Active
 	r.Federation, r.Synced, r.Problems = in.Catalog.Federation, in.Synced.Catalog, p.problems
 	r.Datacenters = plan.Reach(in)
+}
+
+// RefuseDatacenter returns why this host cannot be in a federation with a
+// datacenter, or nil. Before the first pass nothing is known.
+func (g *Gateway) RefuseDatacenter(dc catalog.Datacenter, first catalog.Gateway) error {
+	p := g.last.Load()
+	if p == nil || !p.inputs.Synced.Host {
+		return nil
+	}
+	return plan.RefuseDatacenter(p.inputs, dc, first)
 }
 
 // Sessions returns the liveness sessions with the remote gateways.

@@ -34,7 +34,7 @@ func needed(apiServer string, resolvConf ...string) []plan.Need {
 				continue
 			}
 			if a, err := netip.ParseAddr(words[1]); err == nil && !a.IsLoopback() {
-				list = append(list, plan.Need{Address: a.Unmap().WithZone(""), Use: "a resolver of this host"})
+				list = append(list, plan.Need{Address: a.Unmap().WithZone(""), Use: "a resolver of the host"})
 			}
 		}
 	}

@@ -32,7 +32,10 @@ type Admission struct {
 	File    config.Config
 	Store   *identity.Store
 	Sockets func(overlay func() netip.Prefix) control.Sockets
-	Log     *slog.Logger
+	// Refuse returns why this host cannot be in a federation with a datacenter
+	// that requests admission, or nil.
+	Refuse func(dc catalog.Datacenter, first catalog.Gateway) error
+	Log    *slog.Logger
 }
 
 // Current returns the stored membership of this gateway; false: it has none.
@@ -64,6 +67,9 @@ func (a *Admission) Init(ctx context.Context, options InitOptions, request JoinR
 		if overlay, err = randomULA(); err != nil {
 			return err
 		}
+	}
+	if err := request.CheckOverlay(overlay); err != nil {
+		return err
 	}
 	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
 	if err != nil {
@@ -125,7 +131,7 @@ func (a *Admission) Join(ctx context.Context, text string, request JoinRequest, 
 	if err := a.checkControlPort(ctx, sockets); err != nil {
 		return err
 	}
-	joiner := control.Joiner{CA: ca, Sockets: sockets, Sentinels: Sentinels(), Progress: progress}
+	joiner := control.Joiner{CA: ca, Sockets: sockets, Sentinels: Sentinels(), CheckOverlay: request.CheckOverlay, Progress: progress}
 	response, err := joiner.Join(ctx, token, &controlpb.JoinRequest{
 		Datacenter: catalog.Datacenter{Prefixes: request.Prefixes}.Proto(),
 		Gateway:    request.Gateway.Proto(),
@@ -214,7 +220,7 @@ func (a *Admission) openMember(federationID string, overlay func() netip.Prefix)
 	certifier.SetFederation(federationID)
 	return open(memberConfig{
 		file: a.File, federationID: federationID, dir: a.Store.RaftDir(), certifier: certifier,
-		sockets: a.Sockets(overlay), log: a.Log,
+		sockets: a.Sockets(overlay), refuse: a.Refuse, log: a.Log,
 	})
 }
 

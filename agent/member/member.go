@@ -38,6 +38,7 @@ type memberConfig struct {
 	dir          string // of raft
 	certifier    *identity.Certifier
 	sockets      control.Sockets
+	refuse       func(catalog.Datacenter, catalog.Gateway) error
 	log          *slog.Logger
 }
 
@@ -50,7 +51,7 @@ func open(cfg memberConfig) (*Member, error) {
 		Changed:   m.Changed,
 		Index:     func() uint64 { return m.node.View().Index() },
 		Sockets:   cfg.sockets,
-		Service:   &service{member: m},
+		Service:   &service{member: m, refuse: cfg.refuse},
 		Addresses: m.addresses,
 		Sentinels: Sentinels(),
 		Log:       cfg.log,

@@ -16,6 +16,8 @@ type InitOptions struct {
 type JoinRequest struct {
 	Prefixes []catalog.Prefix
 	Gateway  catalog.Gateway // name, public key, endpoints, controls, version
+	// CheckOverlay returns why this host cannot be in a federation with an overlay.
+	CheckOverlay func(netip.Prefix) error
 }
 
 // Progress receives each completed step of a long command: its stable name and

@@ -3,6 +3,7 @@ package member
 import (
 	"bytes"
 	"context"
+	"crypto/subtle"
 	"fmt"
 	"slices"
 
@@ -18,7 +19,10 @@ import (
 )
 
 // service serves the calls of other gateways.
-type service struct{ member *Member }
+type service struct {
+	member *Member
+	refuse func(catalog.Datacenter, catalog.Gateway) error
+}
 
 var _ control.Service = (*service)(nil)
 
@@ -27,6 +31,9 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 	join, err := joinCommand(request)
 	if err != nil {
 		return nil, err
+	}
+	if preview, err := s.judge(join); err != nil || request.GetPreview() {
+		return preview, err
 	}
 	results, err := s.member.Propose(ctx, catalog.NewJoin(join))
 	if err != nil {
@@ -41,6 +48,24 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 	}
 	s.member.log.Info("admitted a datacenter", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.ID(), "token", join.TokenID)
 	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot}, nil
+}
+
+// judge returns the preview of a join, or why this gateway does not admit the
+// datacenter. Only the holder of a token receives either. The catalog decides
+// on everything else.
+func (s *service) judge(join catalog.JoinRequest) (*controlpb.JoinResponse, error) {
+	view := s.member.View()
+	t, ok := view.Token(join.TokenID)
+	if !ok || subtle.ConstantTimeCompare(t.SecretHash[:], join.SecretHash[:]) != 1 {
+		return &controlpb.JoinResponse{}, nil
+	}
+	if _, repeated := view.Datacenter(join.Datacenter.Name); !repeated {
+		if err := s.refuse(join.Datacenter, join.Gateway); err != nil {
+			return nil, err
+		}
+	}
+	federation, _ := view.Federation()
+	return &controlpb.JoinResponse{Overlay: federation.Overlay.String()}, nil
 }
 
 // snapshot returns the catalog that a new gateway starts from.

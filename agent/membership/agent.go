@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -71,6 +72,7 @@ func New(cfg Config) *Agent {
 		drain:     dataplane.NewDrain(cfg.DrainStore),
 		reconcile: notify.NewSignal(),
 	}
+	a.admission.Refuse = a.refuse
 	a.shared = newSharedState(cfg.File, cfg.Siblings, a.admission, cfg.Log, a.published.Notify)
 	a.runner = newRunner(a.open, a.reconcile.Notify, a.published.Notify)
 	return a
@@ -94,6 +96,15 @@ func (a *Agent) Run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// refuse returns why this host cannot be in a federation with a datacenter that
+// requests admission, or nil.
+func (a *Agent) refuse(dc catalog.Datacenter, first catalog.Gateway) error {
+	if r := a.runner.current(); r != nil {
+		return r.gateway.RefuseDatacenter(dc, first)
+	}
+	return nil
 }
 
 // open returns what runs while this gateway is a member; nil: it is not.

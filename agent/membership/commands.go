@@ -3,6 +3,7 @@ package membership
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/meshway/meshway/agent/build"
@@ -147,5 +148,6 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 			Remedy:  "set wireguard.advertise and control.advertise in the configuration",
 		}
 	}
-	return member.JoinRequest{Prefixes: site.Prefixes, Gateway: gateway}, dataplane.Preflight(ctx, a.cfg.Kernel, file, a.cfg.Key)
+	checkOverlay := func(overlay netip.Prefix) error { return plan.RefuseOverlay(file, host, overlay) }
+	return member.JoinRequest{Prefixes: site.Prefixes, Gateway: gateway, CheckOverlay: checkOverlay}, dataplane.Preflight(ctx, a.cfg.Kernel, file, a.cfg.Key)
 }

@@ -81,7 +81,7 @@ type Host struct {
 // Need is an address of another host that this host must reach without Meshway.
 type Need struct {
 	Address netip.Addr
-	Use     string // for messages: "a resolver of this host"
+	Use     string // for messages: "a resolver of the host"
 }
 
 // Link is what can be reached over one interface without a router.

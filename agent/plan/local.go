@@ -32,6 +32,7 @@ type localRanges struct {
 	sorted   []localRange
 	networks map[netip.Prefix]localRange
 	cfg      config.Config
+	host     string // for messages
 	// shares reports whether a datacenter has a gateway on the link with this
 	// network. Its node addresses are then on that link too.
 	shares func(dc catalog.DatacenterName, network netip.Prefix) bool
@@ -39,8 +40,11 @@ type localRanges struct {
 
 // newLocalRanges collects the ranges of a host. The needed addresses are those
 // of the host, and more.
-func newLocalRanges(cfg config.Config, h Host, more []Need, shares func(catalog.DatacenterName, netip.Prefix) bool) localRanges {
-	l := localRanges{networks: map[netip.Prefix]localRange{}, cfg: cfg, shares: shares}
+func newLocalRanges(cfg config.Config, h Host, more []Need) localRanges {
+	l := localRanges{
+		networks: map[netip.Prefix]localRange{}, cfg: cfg, host: "this host",
+		shares: func(catalog.DatacenterName, netip.Prefix) bool { return true },
+	}
 	for _, link := range h.Links {
 		for _, p := range link.Prefixes {
 			l.networks[p] = localRange{prefix: p, name: "the network of " + link.Device, network: true}
@@ -50,13 +54,13 @@ func newLocalRanges(cfg config.Config, h Host, more []Need, shares func(catalog.
 		l.sorted = append(l.sorted, n)
 	}
 	for _, a := range h.Addresses {
-		l.addAddress(a, "an address of this host", false)
+		l.addAddress(a, "an address of the host", false)
 	}
 	routers := map[netip.Addr]bool{}
 	for _, r := range h.Routes {
 		if r.Via.IsValid() && !routers[r.Via] && !slices.Contains(h.Addresses, r.Via) {
 			routers[r.Via] = true
-			l.addAddress(r.Via, "a router of this host", true)
+			l.addAddress(r.Via, "a router of the host", true)
 		}
 		if _, connected := l.networks[r.Prefix]; connected || r.Drop || r.Prefix.Bits() == 0 || tunnel.IsLane(cfg.WireGuard.Interface, r.Device) {
 			continue
@@ -88,14 +92,16 @@ func localRangesOf(in Inputs) localRanges {
 			more = append(more, Need{a, "node " + n.Name})
 		}
 	}
-	return newLocalRanges(in.Config, in.Host, more, func(dc catalog.DatacenterName, network netip.Prefix) bool {
+	l := newLocalRanges(in.Config, in.Host, more)
+	l.shares = func(dc catalog.DatacenterName, network netip.Prefix) bool {
 		return slices.ContainsFunc(in.Catalog.Gateways, func(g catalog.Gateway) bool {
 			// A datacenter could advertise any address. A handshake proves that the
 			// gateway is there.
 			seen := observedPeer(in, g)
 			return g.Datacenter == dc && !seen.LastHandshake.IsZero() && network.Contains(seen.Endpoint.Addr().Unmap())
 		})
-	})
+	}
+	return l
 }
 
 // localRangesOfNode returns the ranges of a node, which needs its gateways.
@@ -108,7 +114,7 @@ func localRangesOfNode(in NodeInputs) localRanges {
 			more = append(more, Need{a, "gateway " + g.Name})
 		}
 	}
-	return newLocalRanges(in.Config, in.Host, more, func(catalog.DatacenterName, netip.Prefix) bool { return true })
+	return newLocalRanges(in.Config, in.Host, more)
 }
 
 func rankNeeded(r localRange) int {
@@ -169,7 +175,7 @@ func (l localRanges) judge(dc catalog.DatacenterName, prefixes []catalog.Prefix,
 		if all != nil {
 			local = append(local, p.CIDR)
 			found.addError("prefix-local", datacenterSubject(dc),
-				fmt.Sprintf("prefix %v of datacenter %s is not routed: this host reaches it otherwise, by %s", p.CIDR, dc, all.text()),
+				fmt.Sprintf("prefix %v of datacenter %s is not routed: %s reaches it otherwise, by %s", p.CIDR, dc, l.host, all.text()),
 				keptRemedy(dc, []localRange{*all}))
 			continue
 		}
@@ -181,7 +187,7 @@ func (l localRanges) judge(dc catalog.DatacenterName, prefixes []catalog.Prefix,
 			local = append(local, r.prefix)
 		}
 		found.addError("prefix-local", datacenterSubject(dc),
-			fmt.Sprintf("prefix %v of datacenter %s contains what this host reaches otherwise and keeps local: %s", p.CIDR, dc, textOf(parts)),
+			fmt.Sprintf("prefix %v of datacenter %s contains what %s reaches otherwise and keeps local: %s", p.CIDR, dc, l.host, textOf(parts)),
 			keptRemedy(dc, parts))
 	}
 	return routed, local
@@ -204,8 +210,8 @@ func (l localRanges) judgeOverlay(overlay netip.Prefix, found *problems) []netip
 	}
 	if len(parts) > 0 {
 		found.addError("overlay-local", "overlay",
-			fmt.Sprintf("the overlay %v of the federation overlaps what this host reaches otherwise and keeps local: %s", overlay, textOf(parts)),
-			"give this host other addresses and routes, or create a federation with another overlay (meshctl init --overlay)")
+			fmt.Sprintf("the overlay %v of the federation overlaps what %s reaches otherwise and keeps local: %s", overlay, l.host, textOf(parts)),
+			"give the host other addresses and routes, or create a federation with another overlay (meshctl init --overlay)")
 	}
 	return local
 }

@@ -79,15 +79,15 @@ func locals() []local {
 		{name: "a network around it", host: link("eth1", "10.2.0.0/15"), thrown: []string{remote}, problem: []string{"is not routed", "10.2.0.0/15 (the network of eth1)"}},
 		{
 			name: "a router", host: route(via("0.0.0.0/0", "10.3.0.1")),
-			routed: []string{remote}, thrown: []string{"10.3.0.1/32"}, problem: []string{"10.3.0.1 (a router of this host)", "routing.accept.west", "remove the range from the prefixes of west"},
+			routed: []string{remote}, thrown: []string{"10.3.0.1/32"}, problem: []string{"10.3.0.1 (a router of the host)", "routing.accept.west", "remove the range from the prefixes of west"},
 		},
 		{
 			name: "an address of the host", host: func(h *plan.Host) { h.Addresses = append(h.Addresses, netip.MustParseAddr("10.3.0.7")) },
-			routed: []string{remote}, thrown: []string{"10.3.0.7/32"}, problem: []string{"10.3.0.7 (an address of this host)"},
+			routed: []string{remote}, thrown: []string{"10.3.0.7/32"}, problem: []string{"10.3.0.7 (an address of the host)"},
 		},
 		{
-			name: "a resolver", host: need("10.3.0.53", "a resolver of this host"),
-			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of this host)"},
+			name: "a resolver", host: need("10.3.0.53", "a resolver of the host"),
+			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of the host)"},
 		},
 		{name: "narrowed", host: route(via("10.3.200.0/24", "192.168.50.2")), accept: prefixes("10.3.0.0/17"), routed: []string{"10.3.0.0/17"}},
 		{name: "narrowed to two", host: route(), accept: prefixes("10.3.0.0/24 10.3.7.0/24 10.9.0.0/16"), routed: []string{"10.3.0.0/24", "10.3.7.0/24"}},
@@ -97,8 +97,8 @@ func locals() []local {
 		{name: "the same route, yielding", host: route(via(remote, "192.168.50.2")), yield: prefixes(remote), routed: []string{remote}},
 		{name: "a network around it, yielding in part", host: link("eth1", "10.2.0.0/15"), yield: prefixes(remote), routed: []string{remote}},
 		{
-			name: "a resolver in a range that yields", host: need("10.3.0.53", "a resolver of this host"), yield: prefixes(remote),
-			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of this host)"},
+			name: "a resolver in a range that yields", host: need("10.3.0.53", "a resolver of the host"), yield: prefixes(remote),
+			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of the host)"},
 		},
 	}
 }
@@ -225,4 +225,47 @@ func TestPrefixWithTheEndpointOfAnotherDatacenterIsReported(t *testing.T) {
 	last := problems[len(problems)-1]
 	assert.Equal(t, "prefix-covers-endpoint", last.Code)
 	assert.Contains(t, last.Message, "prefix 192.0.2.4/31 of datacenter north contains 192.0.2.4, at which gateway west/b is reached")
+}
+
+// TestDatacenterThatCoversWhatTheInviterReachesIsRefused judges a datacenter
+// that requests admission, with the same rules as the plan.
+func TestDatacenterThatCoversWhatTheInviterReachesIsRefused(t *testing.T) {
+	in := running()
+	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: prefixes("192.0.2.0/24")}}
+	in.Host.Routes = []routes.HostRoute{via("10.12.200.0/24", "192.168.50.2")}
+	south := datacenter("south", 4, "10.12.0.0/16")
+	first := catalog.Gateway{Datacenter: "south", Name: "a", Endpoints: []string{"gw.example.org:51820", "192.0.2.9:51820"}}
+
+	err := plan.RefuseDatacenter(in, south, first)
+	var refusal *catalog.Refusal
+	require.ErrorAs(t, err, &refusal)
+	assert.Equal(t, "prefix-local", refusal.Code)
+	assert.Equal(t, "prefixes", refusal.Field)
+	assert.Contains(t, refusal.Message, "gateway east/a reaches otherwise and keeps local: the route 10.12.200.0/24 via 192.168.50.2")
+	assert.Contains(t, refusal.Remedy, "on the gateways of datacenter east, set routing.accept.south")
+
+	in.Config.Routing.Accept = map[catalog.DatacenterName][]netip.Prefix{"south": prefixes("10.12.0.0/17")}
+	require.NoError(t, plan.RefuseDatacenter(in, south, first))
+	in.Config.Routing.Accept = nil
+	south.Prefixes[0] = catalog.Prefix{CIDR: netip.MustParsePrefix("192.0.2.9/32"), Kind: catalog.NodePrefix}
+	require.NoError(t, plan.RefuseDatacenter(in, south, first), "a node on the network of the inviter")
+	first.Endpoints = []string{"198.51.100.9:51820"}
+	require.Error(t, plan.RefuseDatacenter(in, south, first), "no gateway of south is on that network")
+}
+
+func TestOverlayAroundTheHostIsRefused(t *testing.T) {
+	host := plan.Host{
+		Addresses: addresses("203.0.113.10"),
+		Links:     []plan.Link{{Device: "eth0", Prefixes: prefixes("203.0.113.8/29")}},
+		Routes:    []routes.HostRoute{via("0.0.0.0/0", "203.0.113.9")},
+	}
+	for _, overlay := range []string{"203.0.113.0/24", "203.0.113.8/29", "203.0.113.8/30"} {
+		err := plan.RefuseOverlay(settings(), host, netip.MustParsePrefix(overlay))
+		var refusal *catalog.Refusal
+		require.ErrorAs(t, err, &refusal, overlay)
+		assert.Equal(t, "overlay-local", refusal.Code)
+		assert.Equal(t, "overlay", refusal.Field)
+		assert.Contains(t, refusal.Message, "203.0.113.8/29 (the network of eth0)")
+	}
+	require.NoError(t, plan.RefuseOverlay(settings(), host, netip.MustParsePrefix("203.0.113.128/25")))
 }

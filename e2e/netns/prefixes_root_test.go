@@ -139,3 +139,58 @@ func routed(ctx context.Context, dc *harness.Datacenter, address, words string) 
 	}
 	return err
 }
+
+// TestJoinThatWouldCoverWhatTheInviterReachesIsRefused: nothing is promised to a
+// datacenter whose prefixes the inviting gateway could not route completely.
+func TestJoinThatWouldCoverWhatTheInviterReachesIsRefused(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	management := addManagement(t, topology, east)
+	federate(t, east)
+	runAgent(t, west)
+	invitation := token(t, east)
+	before, beforeWest := kernelState(t, east.Gateway), kernelState(t, west.Gateway)
+
+	out, err := west.Meshctl(within(t, timeout), "join", invitation)
+	assert.Equal(t, exitRefused, harness.ExitCode(err), out)
+	for _, words := range []string{"10.12.200.0/24 via " + managementRouter, "gateway east/east", "datacenter east", "routing.accept.west"} {
+		assert.Contains(t, out, words)
+	}
+	assert.Equal(t, before, kernelState(t, east.Gateway))
+	assert.Equal(t, beforeWest, kernelState(t, west.Gateway))
+	awaitMembers(t, east, "east")
+
+	restart(t, east, "routing: {accept: {west: [10.12.0.0/17, 10.22.0.0/16, 'fd00::/8']}}")
+	eventually(t, timeout, "west joins with the same token", func(ctx context.Context) error {
+		_, err := west.Meshctl(ctx, "join", invitation)
+		return err
+	})
+	awaitFederation(t, east, west)
+	requireManagement(t, management, east)
+	requireTraffic(t, east, west)
+}
+
+func TestOverlayThatCoversTheHostIsRefused(t *testing.T) {
+	topology := newTopology(t, "east", "west", "north")
+	east, west, north := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
+	for _, dc := range topology.Datacenters {
+		runAgent(t, dc)
+	}
+	before := kernelState(t, east.Gateway)
+	out, err := east.Meshctl(within(t, timeout), "init", "--overlay", east.Underlay.Masked().String())
+	assert.Equal(t, exitRefused, harness.ExitCode(err), out)
+	assert.Contains(t, out, "overlay")
+	assert.Equal(t, before, kernelState(t, east.Gateway))
+
+	// The overlay is outside of east, but contains the network of north.
+	meshctl(t, west, "init", "--overlay", north.Underlay.Masked().String())
+	invitation := token(t, west)
+	before = kernelState(t, north.Gateway)
+	out, err = north.Meshctl(within(t, timeout), "join", invitation)
+	assert.Equal(t, exitRefused, harness.ExitCode(err), out)
+	assert.Contains(t, out, north.Underlay.Masked().String())
+	assert.Equal(t, before, kernelState(t, north.Gateway))
+	awaitMembers(t, west, "west")
+	meshctl(t, east, "join", invitation)
+	awaitFederation(t, west, east)
+}

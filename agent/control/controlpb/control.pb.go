@@ -82,12 +82,15 @@ func (ReadMode) EnumDescriptor() ([]byte, []int) {
 }
 
 type JoinRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TokenId       string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
-	Secret        []byte                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
-	FederationId  string                 `protobuf:"bytes,3,opt,name=federation_id,json=federationId,proto3" json:"federation_id,omitempty"`
-	Datacenter    *catalogpb.Datacenter  `protobuf:"bytes,4,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
-	Gateway       *catalogpb.Gateway     `protobuf:"bytes,5,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	TokenId      string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	Secret       []byte                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	FederationId string                 `protobuf:"bytes,3,opt,name=federation_id,json=federationId,proto3" json:"federation_id,omitempty"`
+	Datacenter   *catalogpb.Datacenter  `protobuf:"bytes,4,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	Gateway      *catalogpb.Gateway     `protobuf:"bytes,5,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// Only report what the datacenter would join, if the token is valid. A gateway
+	// that does not support it admits the datacenter.
+	Preview       bool `protobuf:"varint,6,opt,name=preview,proto3" json:"preview,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,10 +160,18 @@ func (x *JoinRequest) GetGateway() *catalogpb.Gateway {
 	return nil
 }
 
+func (x *JoinRequest) GetPreview() bool {
+	if x != nil {
+		return x.Preview
+	}
+	return false
+}
+
 type JoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`     // unset for a preview
 	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // of the catalog, in the format of a snapshot file; the new gateway starts from it
+	Overlay       string                 `protobuf:"bytes,3,opt,name=overlay,proto3" json:"overlay,omitempty"`   // CIDR of the federation's overlay; only for a preview
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,6 +218,13 @@ func (x *JoinResponse) GetSnapshot() []byte {
 		return x.Snapshot
 	}
 	return nil
+}
+
+func (x *JoinResponse) GetOverlay() string {
+	if x != nil {
+		return x.Overlay
+	}
+	return ""
 }
 
 type EnrolRequest struct {
@@ -2766,7 +2784,7 @@ var File_agent_control_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
-	"%agent/control/controlpb/control.proto\x12\x12meshway.control.v1\x1a)consensus/catalog/catalogpb/catalog.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x01\n" +
+	"%agent/control/controlpb/control.proto\x12\x12meshway.control.v1\x1a)consensus/catalog/catalogpb/catalog.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x01\n" +
 	"\vJoinRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12#\n" +
@@ -2774,10 +2792,12 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
 	"datacenter\x18\x04 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
 	"datacenter\x125\n" +
-	"\agateway\x18\x05 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"^\n" +
+	"\agateway\x18\x05 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x18\n" +
+	"\apreview\x18\x06 \x01(\bR\apreview\"x\n" +
 	"\fJoinResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x06result\x12\x1a\n" +
-	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\"|\n" +
+	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\x12\x18\n" +
+	"\aoverlay\x18\x03 \x01(\tR\aoverlay\"|\n" +
 	"\fEnrolRequest\x12#\n" +
 	"\rfederation_id\x18\x01 \x01(\tR\ffederationId\x125\n" +
 	"\agateway\x18\x02 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x10\n" +
