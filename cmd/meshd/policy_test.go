@@ -44,7 +44,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog":                     {"consensus/catalog/catalogpb"},                      // replicated state: pure
 			"consensus":                             {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
 			"consensus/raftnode/internal/disk":      {"consensus/catalog"},
-			"consensus/raftnode/internal/fsm":       {"consensus/catalog"},
+			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/hclogger":  {},
 			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog"}, // the rules; raftnode judges and executes
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
