@@ -8,11 +8,14 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/meshway/meshway/agent/admin/adminclient"
-	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/meshway/meshway/agent/admin/adminclient"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
 )
 
 // app holds what commands work with: streams, clock, connections and global
@@ -25,8 +28,8 @@ type app struct {
 	// dialSocket and dialCluster return clients of the meshd of this host and of
 	// a Kubernetes cluster.
 	dialSocket  func(socket string) controlpbconnect.OperatorClient
-	dialCluster func(cluster) controlpbconnect.OperatorClient
-	kubectl     func(ctx context.Context, c cluster, in string, args ...string) (string, error)
+	dialCluster func(kubectl.Cluster) controlpbconnect.OperatorClient
+	kubectl     func(ctx context.Context, c kubectl.Cluster, in string, args ...string) (string, error)
 	execute     func(ctx context.Context, a *app, name string, args ...string) error
 	options     options
 }
@@ -34,7 +37,7 @@ type app struct {
 // options are the global flags.
 type options struct {
 	socket  string
-	cluster cluster // of --context and --node; without a context meshd is on this host
+	cluster kubectl.Cluster // of --context and --node; without a context meshd is on this host
 	output  outputFormat
 	color   colorMode
 	timeout time.Duration
@@ -53,8 +56,8 @@ func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 		getenv:      getenv,
 		now:         time.Now,
 		dialSocket:  adminclient.Dial,
-		dialCluster: cluster.client,
-		kubectl:     runKubectl,
+		dialCluster: kubectl.Cluster.Client,
+		kubectl:     kubectl.Run,
 		execute:     execute,
 		options:     options{output: formatTable, color: colorAuto},
 	}
@@ -67,9 +70,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
-	var f *fault
+	var f *fault.Fault
 	if err != nil && ctx.Err() != nil && !errors.As(err, &f) {
-		err = errInterrupted
+		err = fault.ErrInterrupted
 	}
 	return a.report(err)
 }
@@ -90,9 +93,9 @@ func (a *app) callLong(cmd *cobra.Command, do func(context.Context, controlpbcon
 }
 
 func (a *app) callWithin(cmd *cobra.Command, limit time.Duration, do func(context.Context, controlpbconnect.OperatorClient) error) error {
-	if c := a.options.cluster; c.node != "" && c.context == "" {
-		f := usagef("--node needs --context")
-		f.field, f.remedy = "--node", "add --context with the kubectl context of the node's cluster"
+	if c := a.options.cluster; c.Node != "" && c.Context == "" {
+		f := fault.Usagef("--node needs --context")
+		f.Field, f.Remedy = "--node", "add --context with the kubectl context of the node's cluster"
 		return f
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), limit)
@@ -101,8 +104,8 @@ func (a *app) callWithin(cmd *cobra.Command, limit time.Duration, do func(contex
 }
 
 // client returns a client of the meshd in c, or of this host if c has no context.
-func (a *app) client(c cluster) controlpbconnect.OperatorClient {
-	if c.context == "" {
+func (a *app) client(c kubectl.Cluster) controlpbconnect.OperatorClient {
+	if c.Context == "" {
 		return a.dialSocket(a.options.socket)
 	}
 	return a.dialCluster(c)

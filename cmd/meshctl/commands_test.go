@@ -12,16 +12,18 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/meshway/meshway/agent/control/controlpb"
-	"github.com/meshway/meshway/cmd/commandtest"
-	"github.com/meshway/meshway/consensus/archive"
-	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/cmd/commandtest"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/consensus/archive"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // joinSteps is the progress of a successful join.
@@ -109,7 +111,7 @@ func TestFlagsReachMeshd(t *testing.T) {
 	} {
 		o := &fakeMeshd{steps: joinSteps(), removed: 1, report: routesReport()}
 		r := meshctl(t, o, strings.Fields(line)...)
-		require.Equal(t, exitOK, r.code, "%s: %s", line, r.err)
+		require.Equal(t, fault.ExitOK, r.code, "%s: %s", line, r.err)
 		require.Len(t, o.requests, 1, line)
 		assert.True(t, proto.Equal(want, o.requests[0]), "%s: %v", line, o.requests[0])
 	}
@@ -136,7 +138,7 @@ func TestTokenIsReadFromArgumentStdinOrFileAndNeverShown(t *testing.T) {
 	}
 	for _, args := range [][]string{{secretToken, secretToken}, {secretToken, "--token-file", file}, {secretToken, "--bogus"}} {
 		r := meshctl(t, &fakeMeshd{}, append([]string{"join"}, args...)...)
-		assert.Equal(t, exitUsage, r.code)
+		assert.Equal(t, fault.ExitUsage, r.code)
 		assert.NotContains(t, r.out+r.err, secretToken)
 	}
 }
@@ -149,7 +151,7 @@ func TestJoinShowsPlainStepsAndTheNextCommandOnStderr(t *testing.T) {
 
 func TestJoinThatStopsEarlyFails(t *testing.T) {
 	r := meshctl(t, &fakeMeshd{steps: joinSteps()[:1]}, "join", "token")
-	assert.Equal(t, exitFailure, r.code)
+	assert.Equal(t, fault.ExitFailure, r.code)
 	assert.Contains(t, r.err, "stopped before the operation was done")
 }
 
@@ -161,7 +163,7 @@ func TestHintsNameTheNextStep(t *testing.T) {
 
 func TestQueuedWriteIsReported(t *testing.T) {
 	r := meshctl(t, &fakeMeshd{queued: true}, "service", "register", "web", "--address", "10.1.0.5", "--port", "80")
-	assert.Equal(t, exitOK, r.code)
+	assert.Equal(t, fault.ExitOK, r.code)
 	assert.Contains(t, r.out, "is queued on this gateway: there is no leader now")
 	assert.Contains(t, meshctl(t, &fakeMeshd{queued: true}, "service", "deregister", "web").out, "it is done when one is elected")
 }
@@ -170,7 +172,7 @@ func TestSavedSnapshotIsCompleteAndPrivate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "backup.snap")
 	require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o644))
 	r := meshctl(t, &fakeMeshd{}, "snapshot", "save", file)
-	require.Equal(t, exitOK, r.code, r.err)
+	require.Equal(t, fault.ExitOK, r.code, r.err)
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.Equal(t, "archive\x00", string(content))
@@ -197,12 +199,12 @@ func TestDestructiveCommandsNeedConfirmation(t *testing.T) {
 	} {
 		o := &fakeMeshd{}
 		r := meshctl(t, o, args...)
-		assert.Equal(t, exitUsage, r.code, args)
+		assert.Equal(t, fault.ExitUsage, r.code, args)
 		assert.Contains(t, r.err, "add --yes", args)
 		assert.Empty(t, o.requests, args)
 	}
 	o := &fakeMeshd{}
-	assert.Equal(t, exitOK, meshctl(t, o, "snapshot", "restore", file, "--yes").code)
+	assert.Equal(t, fault.ExitOK, meshctl(t, o, "snapshot", "restore", file, "--yes").code)
 	assert.Equal(t, content, o.requests[0].(*controlpb.RestoreRequest).GetArchive())
 }
 
@@ -220,7 +222,7 @@ func TestInspectShowsASnapshotWithoutMeshd(t *testing.T) {
 	file, content := savedCatalog(t)
 	none := func(string) string { return "" }
 	r := runAt(t.Context(), none, "", "snapshot", "inspect", file)
-	require.Equal(t, exitOK, r.code, r.err)
+	require.Equal(t, fault.ExitOK, r.code, r.err)
 	for _, want := range []string{"index       0, term 4\n", "saved       2 h ago by east/gw1\n", "0 datacenters, 0 gateways, 0 services\n", "complete and unaltered\n"} {
 		assert.Contains(t, r.out, want)
 	}
@@ -238,7 +240,7 @@ func TestAlteredSnapshotIsNotRestored(t *testing.T) {
 		o := &fakeMeshd{}
 		for _, args := range [][]string{{"snapshot", "inspect", file}, {"snapshot", "restore", file, "--yes"}} {
 			r := meshctl(t, o, args...)
-			assert.Equal(t, exitFailure, r.code, name)
+			assert.Equal(t, fault.ExitFailure, r.code, name)
 			assert.Contains(t, r.err, "not a valid catalog snapshot", name)
 			assert.Contains(t, r.err, "remedy: ", name)
 		}
@@ -254,7 +256,7 @@ func TestRecoverRunsMeshdRecover(t *testing.T) {
 		ran = append([]string{name}, args...)
 		return nil
 	}
-	require.Equal(t, exitOK, a.main(t.Context(), strings.Fields("raft recover --data-dir /data --peer east/gw1 --peer west/gw1 --yes")), errs.String())
+	require.Equal(t, fault.ExitOK, a.main(t.Context(), strings.Fields("raft recover --data-dir /data --peer east/gw1 --peer west/gw1 --yes")), errs.String())
 	assert.Equal(t, strings.Fields("meshd recover --data-dir /data --peer east/gw1 --peer west/gw1"), ran)
 	assert.Contains(t, errs.String(), "meshd recover --data-dir /data --peer east/gw1 --peer west/gw1")
 }
@@ -263,7 +265,7 @@ func TestRecoverReportsThatMeshdFailsOrIsMissing(t *testing.T) {
 	base := []string{"raft", "recover", "--data-dir", "/data", "--peer", "x", "--yes", "--meshd"}
 	none := func(string) string { return "" }
 	r := runAt(t.Context(), none, "", append(base, "false")...)
-	assert.Equal(t, exitFailure, r.code)
+	assert.Equal(t, fault.ExitFailure, r.code)
 	assert.Contains(t, r.err, "failed with exit code 1")
 	r = runAt(t.Context(), none, "", append(base, "no-such-meshd")...)
 	assert.Contains(t, r.err, "field: --meshd")
@@ -273,9 +275,9 @@ func TestVersionOfTheClientIsPrintedWithoutMeshd(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none.sock")
 	none := func(string) string { return "" }
 	r := runAt(t.Context(), none, "", "version", "--socket", missing)
-	assert.Equal(t, exitUnreachable, r.code)
+	assert.Equal(t, fault.ExitUnreachable, r.code)
 	assert.True(t, strings.HasPrefix(r.out, "meshctl "), r.out)
-	assert.Equal(t, exitOK, runAt(t.Context(), none, "", "version", "--client", "--socket", missing).code)
+	assert.Equal(t, fault.ExitOK, runAt(t.Context(), none, "", "version", "--client", "--socket", missing).code)
 	assert.Contains(t, meshctl(t, &fakeMeshd{}, "version").out, "meshd   v0.1.0 (commit 0123456789ab, go1.26.8)\n")
 }
 

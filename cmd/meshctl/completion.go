@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 // completionTimeout limits how long a completion waits for meshd.
@@ -54,7 +56,7 @@ func (a *app) completeTokens(cmd *cobra.Command, args []string, _ string) ([]str
 			return nil, err
 		}
 		var ids []string
-		for _, token := range newTokensView(response.Msg, a.now()).Tokens {
+		for _, token := range views.NewTokens(response.Msg, a.now()).Tokens {
 			if token.State == "valid" {
 				ids = append(ids, token.ID)
 			}

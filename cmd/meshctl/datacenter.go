@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,11 +9,14 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/render"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 func newDatacenterCommand(a *app) *cobra.Command {
@@ -55,8 +59,8 @@ meshd stops when it receives it.`,
 				if err != nil {
 					return err
 				}
-				view := newRemovedDatacenterView(response.Msg)
-				if err := a.print(view, view.table); err != nil {
+				view := views.NewRemovedDatacenter(response.Msg)
+				if err := a.print(view, view.Table); err != nil {
 					return err
 				}
 				a.hint("if it comes back: run `meshctl leave --force` there, then join again")
@@ -97,14 +101,14 @@ func (a *app) confirmRemoval(cmd *cobra.Command, yes bool, name string) error {
 func removalWarning(dc status.Datacenter) string {
 	gateways := make([]string, 0, len(dc.Gateways))
 	for _, g := range dc.Gateways {
-		gateways = append(gateways, fmt.Sprintf("%s (%s)", g.ID, role(g)))
+		gateways = append(gateways, fmt.Sprintf("%s (%s)", g.ID, render.Role(g)))
 	}
 	lines := []string{
 		"This removes datacenter " + dc.Name + " from the federation:",
-		"  released: its name, " + orElse(prefixList(dc.Prefixes), "no prefixes"),
+		"  released: its name, " + cmp.Or(render.PrefixList(dc.Prefixes), "no prefixes"),
 		fmt.Sprintf("  deleted: its %d services and all its exports", dc.Services),
 		"  trust ends: its tunnels and routes are removed, its tokens are revoked",
-		"  removed from Raft: " + orElse(strings.Join(gateways, ", "), "no gateways"),
+		"  removed from Raft: " + cmp.Or(strings.Join(gateways, ", "), "no gateways"),
 	}
 	if dc.Reachable {
 		lines = append(lines, "  It is reachable now: prefer `meshctl leave` there.")
@@ -113,33 +117,6 @@ func removalWarning(dc status.Datacenter) string {
 		lines[i] = human.Clean(l) + "\n"
 	}
 	return strings.Join(lines, "")
-}
-
-// removedDatacenterView lists what a removal has released.
-type removedDatacenterView struct {
-	Datacenter string   `json:"datacenter"`
-	Prefixes   []string `json:"prefixes"` // CIDRs
-	Gateways   []string `json:"gateways"` // ids
-	Index      uint64   `json:"index"`
-}
-
-func newRemovedDatacenterView(r *controlpb.RemoveDatacenterResponse) removedDatacenterView {
-	view := removedDatacenterView{
-		Datacenter: r.GetDatacenter().GetName(),
-		Index:      r.GetIndex(),
-		Prefixes:   []string{},
-		Gateways:   append([]string{}, r.GetGateways()...),
-	}
-	for _, p := range r.GetDatacenter().GetPrefixes() {
-		view.Prefixes = append(view.Prefixes, p.GetCidr())
-	}
-	return view
-}
-
-func (v removedDatacenterView) table(w io.Writer) error {
-	released := strings.Join(append([]string{"its name"}, v.Prefixes...), ", ")
-	return line("datacenter %s removed; released: %s; removed from Raft: %s",
-		v.Datacenter, released, orElse(strings.Join(v.Gateways, ", "), "no gateways"))(w)
 }
 
 // completeOtherDatacenters offers the datacenters that can be removed.

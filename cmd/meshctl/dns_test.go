@@ -12,6 +12,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
 )
 
 const (
@@ -29,9 +32,9 @@ type dnsCluster struct {
 	calls    []string
 }
 
-func (d *dnsCluster) kubectl(_ context.Context, c cluster, in string, args ...string) (string, error) {
+func (d *dnsCluster) kubectl(_ context.Context, c kubectl.Cluster, in string, args ...string) (string, error) {
 	if args[0] != "logs" && args[1] != "pods" {
-		d.calls = append(d.calls, c.context+" "+args[0])
+		d.calls = append(d.calls, c.Context+" "+args[0])
 	}
 	switch args[0] {
 	case "get":
@@ -78,18 +81,18 @@ func (d *dnsCluster) run(t *testing.T, args ...string) (out string, code int) {
 func TestDNSEnableIsIdempotent(t *testing.T) {
 	d := &dnsCluster{corefile: plainCorefile}
 	out, code := d.run(t, "enable", "--dry-run")
-	require.Equal(t, exitOK, code, out)
+	require.Equal(t, fault.ExitOK, code, out)
 	assert.Contains(t, out, "+         multicluster clusterset.local")
 	assert.Contains(t, out, "kind: ClusterRole")
 	assert.Equal(t, []string{"east get"}, d.calls, "a dry run writes nothing")
 
 	out, code = d.run(t, "enable")
-	require.Equal(t, exitOK, code, out)
+	require.Equal(t, fault.ExitOK, code, out)
 	assert.Equal(t, []string{"east get", "east apply", "east patch"}, d.calls)
 	assert.Contains(t, out, "rollout restart", "the Corefile has no reload plugin")
 
 	out, code = d.run(t, "enable")
-	require.Equal(t, exitOK, code, out)
+	require.Equal(t, fault.ExitOK, code, out)
 	assert.Contains(t, out, "no change needed")
 	assert.Equal(t, []string{"east get", "east apply"}, d.calls)
 }
@@ -97,10 +100,10 @@ func TestDNSEnableIsIdempotent(t *testing.T) {
 func TestDNSDisableUndoesEnable(t *testing.T) {
 	d := &dnsCluster{corefile: plainCorefile}
 	_, code := d.run(t, "enable")
-	require.Equal(t, exitOK, code)
+	require.Equal(t, fault.ExitOK, code)
 	require.True(t, d.granted)
 	out, code := d.run(t, "disable")
-	require.Equal(t, exitOK, code, out)
+	require.Equal(t, fault.ExitOK, code, out)
 	assert.Equal(t, plainCorefile, d.corefile)
 	assert.False(t, d.granted)
 	assert.Equal(t, []string{"east get", "east patch", "east delete"}, d.calls, "RBAC is removed after CoreDNS no longer needs it")
@@ -114,12 +117,12 @@ func TestDNSEnableReturnsWhenCoreDNSHasReloaded(t *testing.T) {
 		code      int
 		want, not string
 	}{
-		"CoreDNS reloads":        {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, exitOK, "pod coredns-1 has reloaded\npod coredns-2 has reloaded", ""},
-		"without waiting":        {dnsCluster{reload: 100 * time.Second}, []string{"--wait=false"}, 0, exitOK, "within two minutes", "waiting"},
-		"with a restart":         {dnsCluster{}, []string{"--restart"}, 0, exitOK, "CoreDNS answers", "reload"},
-		"CoreDNS rejects it":     {dnsCluster{reload: time.Second, rejects: true}, nil, 0, exitRefused, "unknown property", "CoreDNS answers"},
-		"CoreDNS never reloads":  {dnsCluster{}, nil, longTimeout, exitNoLeader, "2 CoreDNS pods have not reloaded it yet", "CoreDNS answers"},
-		"--timeout passes first": {dnsCluster{reload: 100 * time.Second}, []string{"--timeout", "10s"}, 10 * time.Second, exitNoLeader, "rollout restart", ""},
+		"CoreDNS reloads":        {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, fault.ExitOK, "pod coredns-1 has reloaded\npod coredns-2 has reloaded", ""},
+		"without waiting":        {dnsCluster{reload: 100 * time.Second}, []string{"--wait=false"}, 0, fault.ExitOK, "within two minutes", "waiting"},
+		"with a restart":         {dnsCluster{}, []string{"--restart"}, 0, fault.ExitOK, "CoreDNS answers", "reload"},
+		"CoreDNS rejects it":     {dnsCluster{reload: time.Second, rejects: true}, nil, 0, fault.ExitRefused, "unknown property", "CoreDNS answers"},
+		"CoreDNS never reloads":  {dnsCluster{}, nil, longTimeout, fault.ExitNoLeader, "2 CoreDNS pods have not reloaded it yet", "CoreDNS answers"},
+		"--timeout passes first": {dnsCluster{reload: 100 * time.Second}, []string{"--timeout", "10s"}, 10 * time.Second, fault.ExitNoLeader, "rollout restart", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -140,7 +143,7 @@ func TestDNSEnableReturnsWhenCoreDNSHasReloaded(t *testing.T) {
 func TestDNSEnableRefusesAnotherDNSServer(t *testing.T) {
 	d := &dnsCluster{corefile: ".:53 {\n    forward . 192.0.2.1\n}\n"}
 	out, code := d.run(t, "enable")
-	assert.Equal(t, exitRefused, code)
+	assert.Equal(t, fault.ExitRefused, code)
 	assert.Contains(t, out, "no kubernetes plugin")
 	assert.Equal(t, []string{"east get"}, d.calls)
 }

@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/rpc"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // retryPause is the time between two attempts of a drain.
@@ -98,7 +101,7 @@ func (l retryLimits) limit(err error) time.Duration {
 		}
 		return 0
 	}
-	if rpc, ok := errors.AsType[*connect.Error](err); ok && connectionBroken(rpc) {
+	if rpc, ok := errors.AsType[*connect.Error](err); ok && fault.ConnectionBroken(rpc) {
 		return l.restart
 	}
 	return 0
@@ -117,7 +120,7 @@ drained is not changed.`,
 				if _, err := client.Undrain(ctx, connect.NewRequest(&controlpb.UndrainRequest{})); err != nil {
 					return err
 				}
-				return a.print(doneView{Done: true}, line("this gateway is in use"))
+				return a.print(views.Done{Done: true}, line("this gateway is in use"))
 			})
 		},
 	}

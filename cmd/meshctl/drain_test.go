@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // refusedAs returns a refusal with a code, as meshd sends it.
@@ -62,12 +64,12 @@ func TestDrainRetriesOnlyTemporaryFailures(t *testing.T) {
 		code     int
 		attempts int
 	}{
-		"meshd is stopped":                   {absent, []string{"--retry=10s"}, exitOK, 2},
-		"meshd has not read its membership":  {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, exitOK, 2},
-		"the last gateway":                   {refusedAs(t, "last-gateway"), []string{"--retry=10s", "--turn=10s"}, exitRefused, 1},
-		"another gateway is drained":         {refusedAs(t, "siblings-drained"), []string{"--turn=10s"}, exitOK, 2},
-		"another is drained, without --turn": {refusedAs(t, "siblings-drained"), []string{"--retry=10s"}, exitRefused, 1},
-		"meshd is stopped, without --retry":  {absent, nil, exitUnreachable, 1},
+		"meshd is stopped":                   {absent, []string{"--retry=10s"}, fault.ExitOK, 2},
+		"meshd has not read its membership":  {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, fault.ExitOK, 2},
+		"the last gateway":                   {refusedAs(t, "last-gateway"), []string{"--retry=10s", "--turn=10s"}, fault.ExitRefused, 1},
+		"another gateway is drained":         {refusedAs(t, "siblings-drained"), []string{"--turn=10s"}, fault.ExitOK, 2},
+		"another is drained, without --turn": {refusedAs(t, "siblings-drained"), []string{"--retry=10s"}, fault.ExitRefused, 1},
+		"meshd is stopped, without --retry":  {absent, nil, fault.ExitUnreachable, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, attempts := drainWith(t, test.first, test.args...)

@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // refused returns a refusal of the catalog, as meshd sends it.
@@ -36,38 +38,38 @@ func TestEachOutcomeHasItsExitCode(t *testing.T) {
 		code  int
 		want  []string // in stderr
 	}{
-		"ok":                 {fakeMeshd{snapshot: healthy()}, "status", exitOK, nil},
-		"warnings are ok":    {fakeMeshd{snapshot: withWarning()}, "status", exitOK, nil},
-		"failure":            {fakeMeshd{err: connect.NewError(connect.CodeInternal, errors.New("disk is full"))}, "init", exitFailure, []string{"error: disk is full\n"}},
-		"nothing registered": {fakeMeshd{}, "service deregister web", exitFailure, []string{"field: NAME", "remedy: run `meshctl services`"}},
-		"missing file":       {fakeMeshd{}, "snapshot restore /no/such/file --yes", exitFailure, []string{"field: FILE"}},
-		"node, no context":   {fakeMeshd{}, "status --node n1", exitUsage, []string{"--node needs --context"}},
-		"unknown command":    {fakeMeshd{}, "statsu", exitUsage, []string{"did you mean `meshctl status`?"}},
-		"nearest command":    {fakeMeshd{}, "raft remove-pear", exitUsage, []string{"did you mean `meshctl raft remove-peer`?"}},
-		"other word":         {fakeMeshd{}, "raft peers", exitUsage, []string{"did you mean `meshctl raft list-peers`?"}},
-		"unknown subcommand": {fakeMeshd{}, "raft list-pers", exitUsage, []string{"did you mean `meshctl raft list-peers`?"}},
-		"unknown flag":       {fakeMeshd{}, "services --namespac x", exitUsage, []string{"unknown flag --namespac\n", "did you mean --namespace?"}},
-		"unknown short flag": {fakeMeshd{}, "services -z", exitUsage, []string{"unknown flag -z\n"}},
-		"bad flag value":     {fakeMeshd{}, "services --read newest", exitUsage, []string{"must be one of stale, lease, consistent", "field: --read"}},
-		"missing argument":   {fakeMeshd{}, "token revoke", exitUsage, []string{"error: meshctl token revoke needs the id of a token\n", "usage: meshctl token revoke ID"}},
-		"spare argument":     {fakeMeshd{}, "status now", exitUsage, []string{"error: meshctl status takes no arguments, 1 given\n"}},
-		"no token":           {fakeMeshd{}, "join", exitUsage, []string{"remedy: run `meshctl token create`"}},
-		"empty token":        {fakeMeshd{}, "join -", exitUsage, []string{"the token is empty"}},
-		"bad address":        {fakeMeshd{}, "routes 10.0.0", exitUsage, []string{"field: ADDRESS"}},
-		"bad service":        {fakeMeshd{}, "service register web --address x --port 80", exitUsage, []string{"field: --address"}},
-		"no port":            {fakeMeshd{}, "service register web --address 10.0.0.1", exitUsage, []string{"field: --port"}},
-		"bad ttl":            {fakeMeshd{}, "token create --ttl 0s", exitUsage, []string{"field: --ttl"}},
-		"no data dir":        {fakeMeshd{}, "raft recover --peer x --data-dir=", exitUsage, []string{"field: --data-dir"}},
-		"no voters":          {fakeMeshd{}, "raft recover --data-dir /x", exitUsage, []string{"field: --peer"}},
-		"problems":           {fakeMeshd{snapshot: withProblems()}, "status", exitProblems, nil},
-		"problems in json":   {fakeMeshd{snapshot: withProblems()}, "status -o json", exitProblems, nil},
-		"refused":            {fakeMeshd{err: refused()}, "init", exitRefused, []string{"error: 10.1.0.0/16 overlaps 10.1.0.0/16 of east\n  field: prefixes.pods[0]\n  remedy: choose prefixes that no other datacenter owns\n"}},
-		"refused join":       {fakeMeshd{err: refused(), steps: joinSteps()[:1]}, "join x", exitRefused, []string{"field: prefixes.pods[0]"}},
-		"refused by raft":    {fakeMeshd{err: connect.NewError(connect.CodeFailedPrecondition, errors.New("north/gw1 is not a member"))}, "raft remove-peer north/gw1 --yes", exitRefused, []string{"error: north/gw1 is not a member\n"}},
-		"no leader":          {fakeMeshd{err: connect.NewError(connect.CodeUnavailable, errors.New("no leader"))}, "services", exitNoLeader, []string{"error: no leader\n", "remedy: "}},
-		"meshd times out":    {fakeMeshd{err: connect.NewError(connect.CodeDeadlineExceeded, errors.New("no quorum"))}, "services", exitNoLeader, []string{"--timeout"}},
-		"no answer in time":  {fakeMeshd{hang: make(chan struct{})}, "services --timeout 50ms", exitNoLeader, []string{"error: no answer in time", "remedy: "}},
-		"older meshd":        {fakeMeshd{err: connect.NewError(connect.CodeUnimplemented, errors.New("unimplemented"))}, "services", exitFailure, []string{"meshctl version"}},
+		"ok":                 {fakeMeshd{snapshot: healthy()}, "status", fault.ExitOK, nil},
+		"warnings are ok":    {fakeMeshd{snapshot: withWarning()}, "status", fault.ExitOK, nil},
+		"failure":            {fakeMeshd{err: connect.NewError(connect.CodeInternal, errors.New("disk is full"))}, "init", fault.ExitFailure, []string{"error: disk is full\n"}},
+		"nothing registered": {fakeMeshd{}, "service deregister web", fault.ExitFailure, []string{"field: NAME", "remedy: run `meshctl services`"}},
+		"missing file":       {fakeMeshd{}, "snapshot restore /no/such/file --yes", fault.ExitFailure, []string{"field: FILE"}},
+		"node, no context":   {fakeMeshd{}, "status --node n1", fault.ExitUsage, []string{"--node needs --context"}},
+		"unknown command":    {fakeMeshd{}, "statsu", fault.ExitUsage, []string{"did you mean `meshctl status`?"}},
+		"nearest command":    {fakeMeshd{}, "raft remove-pear", fault.ExitUsage, []string{"did you mean `meshctl raft remove-peer`?"}},
+		"other word":         {fakeMeshd{}, "raft peers", fault.ExitUsage, []string{"did you mean `meshctl raft list-peers`?"}},
+		"unknown subcommand": {fakeMeshd{}, "raft list-pers", fault.ExitUsage, []string{"did you mean `meshctl raft list-peers`?"}},
+		"unknown flag":       {fakeMeshd{}, "services --namespac x", fault.ExitUsage, []string{"unknown flag --namespac\n", "did you mean --namespace?"}},
+		"unknown short flag": {fakeMeshd{}, "services -z", fault.ExitUsage, []string{"unknown flag -z\n"}},
+		"bad flag value":     {fakeMeshd{}, "services --read newest", fault.ExitUsage, []string{"must be one of stale, lease, consistent", "field: --read"}},
+		"missing argument":   {fakeMeshd{}, "token revoke", fault.ExitUsage, []string{"error: meshctl token revoke needs the id of a token\n", "usage: meshctl token revoke ID"}},
+		"spare argument":     {fakeMeshd{}, "status now", fault.ExitUsage, []string{"error: meshctl status takes no arguments, 1 given\n"}},
+		"no token":           {fakeMeshd{}, "join", fault.ExitUsage, []string{"remedy: run `meshctl token create`"}},
+		"empty token":        {fakeMeshd{}, "join -", fault.ExitUsage, []string{"the token is empty"}},
+		"bad address":        {fakeMeshd{}, "routes 10.0.0", fault.ExitUsage, []string{"field: ADDRESS"}},
+		"bad service":        {fakeMeshd{}, "service register web --address x --port 80", fault.ExitUsage, []string{"field: --address"}},
+		"no port":            {fakeMeshd{}, "service register web --address 10.0.0.1", fault.ExitUsage, []string{"field: --port"}},
+		"bad ttl":            {fakeMeshd{}, "token create --ttl 0s", fault.ExitUsage, []string{"field: --ttl"}},
+		"no data dir":        {fakeMeshd{}, "raft recover --peer x --data-dir=", fault.ExitUsage, []string{"field: --data-dir"}},
+		"no voters":          {fakeMeshd{}, "raft recover --data-dir /x", fault.ExitUsage, []string{"field: --peer"}},
+		"problems":           {fakeMeshd{snapshot: withProblems()}, "status", fault.ExitProblems, nil},
+		"problems in json":   {fakeMeshd{snapshot: withProblems()}, "status -o json", fault.ExitProblems, nil},
+		"refused":            {fakeMeshd{err: refused()}, "init", fault.ExitRefused, []string{"error: 10.1.0.0/16 overlaps 10.1.0.0/16 of east\n  field: prefixes.pods[0]\n  remedy: choose prefixes that no other datacenter owns\n"}},
+		"refused join":       {fakeMeshd{err: refused(), steps: joinSteps()[:1]}, "join x", fault.ExitRefused, []string{"field: prefixes.pods[0]"}},
+		"refused by raft":    {fakeMeshd{err: connect.NewError(connect.CodeFailedPrecondition, errors.New("north/gw1 is not a member"))}, "raft remove-peer north/gw1 --yes", fault.ExitRefused, []string{"error: north/gw1 is not a member\n"}},
+		"no leader":          {fakeMeshd{err: connect.NewError(connect.CodeUnavailable, errors.New("no leader"))}, "services", fault.ExitNoLeader, []string{"error: no leader\n", "remedy: "}},
+		"meshd times out":    {fakeMeshd{err: connect.NewError(connect.CodeDeadlineExceeded, errors.New("no quorum"))}, "services", fault.ExitNoLeader, []string{"--timeout"}},
+		"no answer in time":  {fakeMeshd{hang: make(chan struct{})}, "services --timeout 50ms", fault.ExitNoLeader, []string{"error: no answer in time", "remedy: "}},
+		"older meshd":        {fakeMeshd{err: connect.NewError(connect.CodeUnimplemented, errors.New("unimplemented"))}, "services", fault.ExitFailure, []string{"meshctl version"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := meshctl(t, &test.meshd, strings.Fields(test.args)...)
@@ -75,7 +77,7 @@ func TestEachOutcomeHasItsExitCode(t *testing.T) {
 			for _, want := range test.want {
 				assert.Contains(t, r.err, want)
 			}
-			if test.code == exitUsage {
+			if test.code == fault.ExitUsage {
 				assert.Empty(t, test.meshd.requests, "meshd gets no request")
 				assert.Empty(t, r.out)
 			}
@@ -86,8 +88,8 @@ func TestEachOutcomeHasItsExitCode(t *testing.T) {
 func TestHelpListsAllExitCodes(t *testing.T) {
 	help := meshctl(t, &fakeMeshd{}, "help", "exit-codes").out
 	for code, meaning := range map[int]string{
-		exitOK: "0  success", exitFailure: "1  failure", exitUsage: "2  wrong usage", exitProblems: "3  status", exitRefused: "4  refused",
-		exitUnreachable: "5  meshd cannot be reached", exitNoLeader: "6  no leader", exitInterrupted: "130  interrupted",
+		fault.ExitOK: "0  success", fault.ExitFailure: "1  failure", fault.ExitUsage: "2  wrong usage", fault.ExitProblems: "3  status", fault.ExitRefused: "4  refused",
+		fault.ExitUnreachable: "5  meshd cannot be reached", fault.ExitNoLeader: "6  no leader", fault.ExitInterrupted: "130  interrupted",
 	} {
 		assert.Contains(t, help, meaning)
 		assert.True(t, strings.HasPrefix(meaning, strconv.Itoa(code)+" "), meaning)
@@ -98,7 +100,7 @@ func TestMissingSocketAndDeadMeshdHaveTheirOwnRemedies(t *testing.T) {
 	directory := t.TempDir()
 	none := func(string) string { return "" }
 	r := runAt(t.Context(), none, "", "status", "--socket", filepath.Join(directory, "none.sock"))
-	assert.Equal(t, exitUnreachable, r.code)
+	assert.Equal(t, fault.ExitUnreachable, r.code)
 	assert.Contains(t, r.err, "remedy: start meshd on this host")
 
 	dead := filepath.Join(directory, "dead.sock")
@@ -107,7 +109,7 @@ func TestMissingSocketAndDeadMeshdHaveTheirOwnRemedies(t *testing.T) {
 	listener.SetUnlinkOnClose(false)
 	require.NoError(t, listener.Close())
 	r = runAt(t.Context(), none, "", "join", "token", "--socket", dead)
-	assert.Equal(t, exitUnreachable, r.code)
+	assert.Equal(t, fault.ExitUnreachable, r.code)
 	assert.Contains(t, r.err, "start meshd again")
 }
 
@@ -127,7 +129,7 @@ func TestMeshdThatClosesTheConnectionIsUnreachable(t *testing.T) {
 		}
 	}()
 	r := runAt(t.Context(), func(string) string { return "" }, "", "init", "--socket", socket)
-	assert.Equal(t, exitUnreachable, r.code, r.err)
+	assert.Equal(t, fault.ExitUnreachable, r.code, r.err)
 	require.NoError(t, listener.Close())
 	<-done
 }
@@ -138,7 +140,7 @@ func TestInterruptHasItsOwnExitCode(t *testing.T) {
 		cancel()
 		socket := serve(t, &fakeMeshd{hang: make(chan struct{})})
 		r := runAt(ctx, func(string) string { return "" }, "token", append(args, "--socket", socket)...)
-		assert.Equal(t, exitInterrupted, r.code, args)
+		assert.Equal(t, fault.ExitInterrupted, r.code, args)
 		assert.Equal(t, "error: interrupted\n", r.err, args)
 	}
 }
@@ -147,7 +149,7 @@ func TestInterruptedJoinStatesThatMeshdContinues(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	o := &fakeMeshd{hang: make(chan struct{}), steps: joinSteps()[:1], onStream: cancel}
 	r := runAt(ctx, func(string) string { return "" }, "", "join", "token", "--socket", serve(t, o))
-	assert.Equal(t, exitInterrupted, r.code)
+	assert.Equal(t, fault.ExitInterrupted, r.code)
 	assert.Contains(t, r.err, "error: interrupted\n  remedy: check `meshctl status`: meshd continues the operation")
 }
 
@@ -160,7 +162,7 @@ func TestWatchRefreshesUntilInterrupted(t *testing.T) {
 		}
 	}
 	r := runAt(ctx, func(string) string { return "" }, "", "status", "--watch", "--interval", "1ms", "--socket", serve(t, o))
-	assert.Equal(t, exitOK, r.code, "Ctrl-C ends --watch without an error")
+	assert.Equal(t, fault.ExitOK, r.code, "Ctrl-C ends --watch without an error")
 	assert.Equal(t, 2, strings.Count(r.out, "DATACENTER"))
 	assert.Empty(t, r.err)
 }
@@ -169,7 +171,7 @@ func TestSocketComesFromTheEnvironment(t *testing.T) {
 	socket := serve(t, &fakeMeshd{snapshot: healthy()})
 	getenv := func(name string) string { return map[string]string{"MESHWAY_SOCKET": socket}[name] }
 	var out, errs strings.Builder
-	assert.Equal(t, exitOK, run(t.Context(), []string{"status"}, getenv, strings.NewReader(""), &out, &errs), errs.String())
+	assert.Equal(t, fault.ExitOK, run(t.Context(), []string{"status"}, getenv, strings.NewReader(""), &out, &errs), errs.String())
 	assert.Contains(t, out.String(), "east/gw1 is a member of federation prod")
 }
 

@@ -14,15 +14,16 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/meshway/meshway/agent/control/controlpb"
-	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/meshway/meshway/agent/status"
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

@@ -1,6 +1,8 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+)
 
 // newExitCodesTopic returns the help topic `meshctl help exit-codes`.
 func newExitCodesTopic() *cobra.Command {

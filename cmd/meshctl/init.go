@@ -4,9 +4,11 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 func newInitCommand(a *app) *cobra.Command {
@@ -36,12 +38,12 @@ func initFederation(ctx context.Context, a *app, client controlpbconnect.Operato
 		return err
 	}
 	f := response.Msg.GetFederation()
-	view := initView{
-		Federation: federationView{
+	view := views.Init{
+		Federation: views.Federation{
 			ID:        f.GetId(),
 			Name:      f.GetName(),
 			Overlay:   f.GetOverlay(),
-			CreatedAt: timeOf(f.GetCreatedAt()),
+			CreatedAt: views.TimeOf(f.GetCreatedAt()),
 		},
 		Gateway:        response.Msg.GetGateway(),
 		OverlayAddress: response.Msg.GetOverlayAddress(),

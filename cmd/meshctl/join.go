@@ -9,9 +9,12 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
 )
 
 func newJoinCommand(a *app) *cobra.Command {
@@ -62,11 +65,11 @@ func (a *app) joinToken(cmd *cobra.Command, args []string, file, via string) (st
 		return readToken(cmd, a, args, file)
 	}
 	if len(args) > 0 || file != "" {
-		return "", usagef("--via creates the token: give neither TOKEN nor --token-file")
+		return "", fault.Usagef("--via creates the token: give neither TOKEN nor --token-file")
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), a.options.timeout)
 	defer cancel()
-	client := a.client(cluster{context: via, namespace: a.options.cluster.namespace})
+	client := a.client(kubectl.Cluster{Context: via, Namespace: a.options.cluster.Namespace})
 	response, err := client.CreateToken(ctx, connect.NewRequest(&controlpb.CreateTokenRequest{}))
 	if err != nil {
 		return "", err
@@ -81,10 +84,10 @@ func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, 
 	var err error
 	switch {
 	case len(args) == 1 && file != "":
-		return "", usagef("the token was given twice: as an argument and with --token-file")
+		return "", fault.Usagef("the token was given twice: as an argument and with --token-file")
 	case len(args) == 0 && file == "":
-		f := usagef("meshctl join needs a token, - to read it from stdin, or --token-file")
-		f.remedy, f.usage = "run `meshctl token create` on a gateway of the federation", cmd.UseLine()
+		f := fault.Usagef("meshctl join needs a token, - to read it from stdin, or --token-file")
+		f.Remedy, f.Usage = "run `meshctl token create` on a gateway of the federation", cmd.UseLine()
 		return "", f
 	case file != "":
 		text, err = os.ReadFile(file)
@@ -98,7 +101,7 @@ func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, 
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" {
-		return "", usagef("the token is empty")
+		return "", fault.Usagef("the token is empty")
 	}
 	return token, nil
 }
@@ -125,7 +128,7 @@ func (a *app) readStdin(ctx context.Context, prompt string) ([]byte, error) {
 	}()
 	select {
 	case <-ctx.Done():
-		return nil, errInterrupted
+		return nil, fault.ErrInterrupted
 	case r := <-done:
 		return r.text, r.err
 	}
@@ -150,8 +153,8 @@ func (a *app) confirm(ctx context.Context, yes bool, action string) error {
 		return nil
 	}
 	if _, interactive := terminal(a.in); !interactive {
-		f := usagef("%s needs confirmation, and stdin is not a terminal", action)
-		f.remedy = "add --yes"
+		f := fault.Usagef("%s needs confirmation, and stdin is not a terminal", action)
+		f.Remedy = "add --yes"
 		return f
 	}
 	text, err := a.readStdin(ctx, action+": type yes to continue: ")
@@ -159,7 +162,7 @@ func (a *app) confirm(ctx context.Context, yes bool, action string) error {
 		return err
 	}
 	if strings.TrimSpace(string(text)) != "yes" {
-		return &fault{code: exitFailure, message: "not confirmed; nothing was changed"}
+		return &fault.Fault{Code: fault.ExitFailure, Message: "not confirmed; nothing was changed"}
 	}
 	return nil
 }

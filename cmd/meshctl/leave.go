@@ -4,9 +4,10 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/spf13/cobra"
 )
 
 func newLeaveCommand(a *app) *cobra.Command {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 )
 

@@ -5,9 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meshway/meshway/agent/status"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 )
 
 func TestOutputMatchesTheGoldenFiles(t *testing.T) {
@@ -39,7 +41,7 @@ func TestOutputMatchesTheGoldenFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := meshctl(t, &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps()}, args...)
-			require.Equal(t, exitOK, r.code, r.err)
+			require.Equal(t, fault.ExitOK, r.code, r.err)
 			golden(t, name, r.out)
 		})
 	}
@@ -51,12 +53,12 @@ func TestStatusMatchesTheGoldenFiles(t *testing.T) {
 		format   string
 		code     int
 	}{
-		"status-healthy":    {healthy(), "table", exitOK},
-		"status-node":       {onNode(), "table", exitOK},
-		"status-problems":   {withProblems(), "table", exitProblems},
-		"status-standalone": {standalone(), "table", exitOK},
-		"status-wide":       {withProblems(), "wide", exitProblems},
-		"status-dataplane":  {failingDataplane(), "table", exitProblems},
+		"status-healthy":    {healthy(), "table", fault.ExitOK},
+		"status-node":       {onNode(), "table", fault.ExitOK},
+		"status-problems":   {withProblems(), "table", fault.ExitProblems},
+		"status-standalone": {standalone(), "table", fault.ExitOK},
+		"status-wide":       {withProblems(), "wide", fault.ExitProblems},
+		"status-dataplane":  {failingDataplane(), "table", fault.ExitProblems},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := meshctl(t, &fakeMeshd{snapshot: test.snapshot}, "status", "-o", test.format)
@@ -89,7 +91,7 @@ func TestStructuredOutputIsTheOnlyOutput(t *testing.T) {
 	} {
 		o := &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps(), removed: 1}
 		r := meshctl(t, o, append(args, "-o", "json")...)
-		assert.Equal(t, exitOK, r.code, args)
+		assert.Equal(t, fault.ExitOK, r.code, args)
 		assert.True(t, json.Valid([]byte(r.out)), "%v: %s", args, r.out)
 		assert.Empty(t, r.err, args)
 	}

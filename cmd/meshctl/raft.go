@@ -1,14 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"strconv"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/meshway/meshway/cmd/meshctl/internal/human"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 func newRaftCommand(a *app) *cobra.Command {
@@ -39,49 +40,11 @@ health. Only the leader measures LAST CONTACT: run the command there to see it.`
 				if err != nil {
 					return err
 				}
-				view := newPeersView(response.Msg)
-				return a.print(view, a.table(peersTable(view.Peers), "no peers: this gateway is in no federation"))
+				view := views.NewPeers(response.Msg)
+				return a.print(view, a.table(views.PeersTable(view.Peers), "no peers: this gateway is in no federation"))
 			})
 		},
 	}
-}
-
-func peersTable(peers []peerView) human.Table {
-	table := human.Table{Columns: []human.Column{
-		{Title: "ID", Min: 10},
-		{Title: "ADDRESS", Min: 12, Drop: 1},
-		{Title: "SUFFRAGE"},
-		{Title: "LEADER"},
-		{Title: "HEALTHY"},
-		{Title: "LAST CONTACT"},
-		{Title: "INDEX", Right: true, Drop: 2},
-	}}
-	for _, p := range peers {
-		contact, index := "-", "-"
-		if p.LastContact != nil {
-			contact = human.Duration(*p.LastContact) + " ago"
-		}
-		if p.LastIndex > 0 {
-			index = strconv.FormatUint(p.LastIndex, 10)
-		}
-		table.Rows = append(table.Rows, []human.Cell{
-			{Text: p.ID},
-			{Text: p.Address},
-			{Text: p.Suffrage},
-			yesNo(p.Leader, human.Bold, human.Plain),
-			yesNo(p.Healthy, human.Good, human.Bad),
-			{Text: contact},
-			{Text: index},
-		})
-	}
-	return table
-}
-
-func yesNo(value bool, yes, no human.Color) human.Cell {
-	if value {
-		return human.Cell{Text: "yes", Color: yes}
-	}
-	return human.Cell{Text: "no", Color: no}
 }
 
 func newTransferCommand(a *app) *cobra.Command {
@@ -100,7 +63,7 @@ most up to date.`,
 				transfer.To = args[0]
 			}
 			request := &controlpb.OperateRequest{Operation: &controlpb.OperateRequest_TransferLeader{TransferLeader: transfer}}
-			return operate(cmd, a, request, "leadership transferred to "+orElse(transfer.GetTo(), "another voter"))
+			return operate(cmd, a, request, "leadership transferred to "+cmp.Or(transfer.GetTo(), "another voter"))
 		},
 	}
 }
@@ -133,6 +96,6 @@ func operate(cmd *cobra.Command, a *app, request *controlpb.OperateRequest, done
 		if _, err := client.Operate(ctx, connect.NewRequest(request)); err != nil {
 			return err
 		}
-		return a.print(doneView{Done: true}, line("%s", done))
+		return a.print(views.Done{Done: true}, line("%s", done))
 	})
 }

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/spf13/cobra"
+
+	"github.com/meshway/meshway/agent/control/controlpb"
 )
 
 // readMode is a value of --read, with the names of the protocol's enum in lower

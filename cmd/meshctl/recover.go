@@ -6,8 +6,11 @@ import (
 	"os/exec"
 	"strings"
 
-	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/spf13/cobra"
+
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 // recovery holds the flags of recover.
@@ -46,20 +49,20 @@ host, which keeps a backup of the previous state.`,
 func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	switch {
 	case r.dataDir == "":
-		return &fault{
-			code:    exitUsage,
-			message: "the data directory is missing",
-			field:   "--data-dir",
-			remedy:  "give the data directory of meshd on this host, such as /var/lib/meshway",
-			usage:   cmd.UseLine(),
+		return &fault.Fault{
+			Code:    fault.ExitUsage,
+			Message: "the data directory is missing",
+			Field:   "--data-dir",
+			Remedy:  "give the data directory of meshd on this host, such as /var/lib/meshway",
+			Usage:   cmd.UseLine(),
 		}
 	case len(r.peers) == 0:
-		return &fault{
-			code:    exitUsage,
-			message: "the future voters are missing",
-			field:   "--peer",
-			remedy:  "give the ids of this gateway, such as east/gw1, and of each other surviving gateway",
-			usage:   cmd.UseLine(),
+		return &fault.Fault{
+			Code:    fault.ExitUsage,
+			Message: "the future voters are missing",
+			Field:   "--peer",
+			Remedy:  "give the ids of this gateway, such as east/gw1, and of each other surviving gateway",
+			Usage:   cmd.UseLine(),
 		}
 	}
 	args := []string{"recover", "--data-dir", r.dataDir}
@@ -75,21 +78,21 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
-		return &fault{
-			code:    exitFailure,
-			message: fmt.Sprintf("meshd recover failed with exit code %d", exit.ExitCode()),
-			remedy:  "read its error message above; meshctl changed nothing",
+		return &fault.Fault{
+			Code:    fault.ExitFailure,
+			Message: fmt.Sprintf("meshd recover failed with exit code %d", exit.ExitCode()),
+			Remedy:  "read its error message above; meshctl changed nothing",
 		}
 	case errors.Is(err, exec.ErrNotFound):
-		return &fault{
-			code:    exitFailure,
-			message: "run meshd: " + err.Error(),
-			field:   "--meshd",
-			remedy:  "give the path of meshd with --meshd",
+		return &fault.Fault{
+			Code:    fault.ExitFailure,
+			Message: "run meshd: " + err.Error(),
+			Field:   "--meshd",
+			Remedy:  "give the path of meshd with --meshd",
 		}
 	case err != nil:
 		return fmt.Errorf("run meshd recover: %w", err)
 	}
 	a.hint("next: when all surviving gateways are recovered, start meshd on them, then run `meshctl raft list-peers`")
-	return a.print(doneView{Done: true}, line("catalog recovered"))
+	return a.print(views.Done{Done: true}, line("catalog recovered"))
 }

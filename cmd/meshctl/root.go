@@ -6,9 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshway/meshway/agent/suggest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/meshway/meshway/agent/suggest"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
 )
 
 const (
@@ -79,9 +82,9 @@ func globalFlags(a *app, root *cobra.Command) {
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.options.socket, "socket", socket, "unix socket of meshd (env MESHWAY_SOCKET)")
-	flags.StringVar(&a.options.cluster.context, "context", "", "use the meshd of a Kubernetes cluster, through this kubectl context")
-	flags.StringVar(&a.options.cluster.namespace, "meshway-namespace", chartNamespace, "namespace of the chart in that cluster")
-	flags.StringVar(&a.options.cluster.node, "node", "", "with --context: use the meshd of this node, gateway or not")
+	flags.StringVar(&a.options.cluster.Context, "context", "", "use the meshd of a Kubernetes cluster, through this kubectl context")
+	flags.StringVar(&a.options.cluster.Namespace, "meshway-namespace", kubectl.ChartNamespace, "namespace of the chart in that cluster")
+	flags.StringVar(&a.options.cluster.Node, "node", "", "with --context: use the meshd of this node, gateway or not")
 	flags.VarP(&a.options.output, "output", "o", "output format")
 	flags.DurationVar(&a.options.timeout, "timeout", defaultTimeout, "maximum time to wait for an answer; 5m for join, leave, drain, dns and snapshot")
 	flags.Var(&a.options.color, "color", "coloured output; auto: on a terminal, unless NO_COLOR is set")
@@ -99,11 +102,11 @@ func asParent(cmd *cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		f := usagef("unknown command %q of %s", args[0], cmd.CommandPath())
+		f := fault.Usagef("unknown command %q of %s", args[0], cmd.CommandPath())
 		if near, ok := nearestCommand(cmd, args[0]); ok {
-			f.remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
+			f.Remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
 		}
-		f.usage = cmd.CommandPath() + " --help"
+		f.Usage = cmd.CommandPath() + " --help"
 		return f
 	}
 	cmd.SuggestionsMinimumDistance = 2
@@ -114,18 +117,18 @@ func asParent(cmd *cobra.Command) *cobra.Command {
 // The error never repeats an argument, which may be a token.
 func positional(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		var f *fault
+		var f *fault.Fault
 		switch {
 		case len(args) < least:
-			f = usagef("%s needs %s", cmd.CommandPath(), what)
+			f = fault.Usagef("%s needs %s", cmd.CommandPath(), what)
 		case len(args) > most && most == 0:
-			f = usagef("%s takes no arguments, %d given", cmd.CommandPath(), len(args))
+			f = fault.Usagef("%s takes no arguments, %d given", cmd.CommandPath(), len(args))
 		case len(args) > most:
-			f = usagef("%s takes only %s, %d arguments given", cmd.CommandPath(), what, len(args))
+			f = fault.Usagef("%s takes only %s, %d arguments given", cmd.CommandPath(), what, len(args))
 		default:
 			return nil
 		}
-		f.usage = cmd.UseLine()
+		f.Usage = cmd.UseLine()
 		return f
 	}
 }
@@ -134,21 +137,21 @@ func noArguments() cobra.PositionalArgs { return positional(0, 0, "no arguments"
 
 // flagError turns an error of pflag into a fault with a suggestion.
 func flagError(cmd *cobra.Command, err error) error {
-	f := usagef("%s", err.Error())
-	f.usage = cmd.UseLine()
+	f := fault.Usagef("%s", err.Error())
+	f.Usage = cmd.UseLine()
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
-		f.message = "unknown flag --" + unknown.GetSpecifiedName()
+		f.Message = "unknown flag --" + unknown.GetSpecifiedName()
 		if shorts := unknown.GetSpecifiedShortnames(); shorts != "" {
-			f.message = "unknown flag -" + unknown.GetSpecifiedName()
+			f.Message = "unknown flag -" + unknown.GetSpecifiedName()
 		} else if near, ok := nearestFlag(cmd, unknown.GetSpecifiedName()); ok {
-			f.remedy = "did you mean --" + near + "?"
+			f.Remedy = "did you mean --" + near + "?"
 		}
 	}
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
-		f.field = "--" + invalid.GetFlag().Name
-		f.message = fmt.Sprintf("invalid value %q: %s", invalid.GetValue(), strings.TrimPrefix(invalid.Unwrap().Error(), "time: "))
+		f.Field = "--" + invalid.GetFlag().Name
+		f.Message = fmt.Sprintf("invalid value %q: %s", invalid.GetValue(), strings.TrimPrefix(invalid.Unwrap().Error(), "time: "))
 	}
 	return f
 }

@@ -4,19 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
-	"slices"
-	"strconv"
-	"strings"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/status"
-	"github.com/meshway/meshway/cmd/meshctl/internal/human"
-	"github.com/meshway/meshway/routes"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/render"
 )
 
 func newRoutesCommand(a *app) *cobra.Command {
@@ -35,12 +32,12 @@ that created it. With an address, shows the kernel's route to that address.`,
 			if len(args) == 1 {
 				address, err := netip.ParseAddr(args[0])
 				if err != nil {
-					return &fault{
-						code:    exitUsage,
-						message: err.Error(),
-						field:   "ADDRESS",
-						remedy:  "give one IP address, such as 10.42.0.17",
-						usage:   cmd.UseLine(),
+					return &fault.Fault{
+						Code:    fault.ExitUsage,
+						Message: err.Error(),
+						Field:   "ADDRESS",
+						Remedy:  "give one IP address, such as 10.42.0.17",
+						Usage:   cmd.UseLine(),
 					}
 				}
 				request.Destination = address.String()
@@ -65,143 +62,8 @@ func showRoutes(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 		return fmt.Errorf("decode routes of meshd: %w", err)
 	}
 	if report.Destination != nil {
-		return explainDestination(a.out, *report.Destination)
+		return render.ExplainDestination(a.out, *report.Destination)
 	}
-	printRules(a, a.out, report)
-	return a.table(routesTable(report.Routes), "no routes: no other datacenter is known")(a.out)
-}
-
-// explainDestination prints the kernel's route to one address.
-func explainDestination(w io.Writer, d status.Destination) error {
-	fmt.Fprintln(w, human.Clean(d.Verdict))
-	for _, fact := range []struct{ label, value string }{
-		{"address", d.Address.String()},
-		{"route", validPrefix(d.Prefix)},
-		{"table", tableName(d.Table)},
-		{"device", d.Device},
-		{"source", d.Source},
-	} {
-		if fact.value != "" {
-			fmt.Fprintf(w, "  %-8s %s\n", fact.label, human.Clean(fact.value))
-		}
-	}
-	return nil
-}
-
-func validPrefix(p netip.Prefix) string {
-	if !p.IsValid() {
-		return ""
-	}
-	return p.String()
-}
-
-// tableName names the kernel's own tables (RT_TABLE_* of rtnetlink(7)).
-func tableName(table int) string {
-	switch table {
-	case 0:
-		return ""
-	case 253:
-		return "253 (default)"
-	case 254:
-		return "254 (main)"
-	case 255:
-		return "255 (local)"
-	default:
-		return strconv.Itoa(table)
-	}
-}
-
-func printRules(a *app, w io.Writer, report status.RoutesReport) {
-	paint := a.paint(w)
-	for _, rule := range report.Rules {
-		fmt.Fprintf(w, "rule %d, IPv%d: %s lookup %d: %s\n", rule.Priority, rule.Family,
-			human.Clean(rule.Selector), report.Table, paint.Paint(stateColor(rule.State), human.Clean(rule.State)))
-	}
-	if len(report.Rules) > 0 {
-		fmt.Fprintln(w)
-	}
-}
-
-func routesTable(list []status.Route) human.Table {
-	table := human.Table{Columns: []human.Column{
-		{Title: "PREFIX"},
-		{Title: "KIND"},
-		{Title: "DATACENTER", Min: 10},
-		{Title: "VIA", Min: 10},
-		{Title: "STATE"},
-		{Title: "PROTOCOL", Drop: 2},
-		{Title: "SOURCE", Drop: 1},
-	}}
-	for _, r := range list {
-		via := human.Cell{Text: viaText(r)}
-		if slices.ContainsFunc(r.Via, func(v status.Via) bool { return !v.Up }) {
-			via.Color = human.Warn
-		}
-		table.Rows = append(table.Rows, []human.Cell{
-			{Text: r.Prefix.String()},
-			{Text: orElse(r.Kind, "-")},
-			{Text: orElse(r.Datacenter, "-")},
-			via,
-			{Text: r.State, Color: stateColor(r.State)},
-			{Text: protocolName(r.Protocol)},
-			{Text: orElse(r.Source, "-")},
-		})
-	}
-	return table
-}
-
-func viaText(r status.Route) string {
-	texts := make([]string, 0, len(r.Via))
-	for _, v := range r.Via {
-		text := v.Device
-		if v.Gateway != "" {
-			text = v.Gateway + " on " + v.Device
-		}
-		if !v.Up {
-			text += " (down)"
-		}
-		texts = append(texts, text)
-	}
-	if len(texts) == 0 {
-		return "blackhole"
-	}
-	return strings.Join(texts, ", ")
-}
-
-func stateColor(state string) human.Color {
-	switch state {
-	case "installed":
-		return human.Good
-	case "missing":
-		return human.Bad
-	case "stale", "blackhole":
-		return human.Warn
-	case "foreign":
-		return human.Dim
-	default:
-		return human.Plain
-	}
-}
-
-// protocolName returns the name of the program that created a route (rtm_protocol
-// of rtnetlink(7); the numbers of routing daemons are from iproute2's rt_protos).
-func protocolName(protocol int) string {
-	switch protocol {
-	case routes.DefaultProtocol:
-		return "meshway"
-	case 2:
-		return "kernel"
-	case 3:
-		return "boot"
-	case 4:
-		return "static"
-	case 12:
-		return "bird"
-	case 16:
-		return "dhcp"
-	case 186:
-		return "bgp"
-	default:
-		return strconv.Itoa(protocol)
-	}
+	render.PrintRules(a.out, a.paint(a.out), report)
+	return a.table(render.RoutesTable(report.Routes), "no routes: no other datacenter is known")(a.out)
 }

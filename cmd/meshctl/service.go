@@ -8,11 +8,14 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"github.com/spf13/cobra"
 )
 
 const defaultNamespace = "default"
@@ -69,19 +72,19 @@ keeps the registration on disk and writes it when a leader is elected.`,
 func (r registration) service(name string) (*catalogpb.Service, error) {
 	address, err := netip.ParseAddr(r.address)
 	if err != nil {
-		return nil, &fault{
-			code:    exitUsage,
-			message: fmt.Sprintf("%q is not an IP address", r.address),
-			field:   "--address",
-			remedy:  "give the address of the service, such as 10.1.0.5",
+		return nil, &fault.Fault{
+			Code:    fault.ExitUsage,
+			Message: fmt.Sprintf("%q is not an IP address", r.address),
+			Field:   "--address",
+			Remedy:  "give the address of the service, such as 10.1.0.5",
 		}
 	}
 	if len(r.ports) == 0 {
-		return nil, &fault{
-			code:    exitUsage,
-			message: "a service needs a port",
-			field:   "--port",
-			remedy:  "give one or more, such as --port 80/tcp",
+		return nil, &fault.Fault{
+			Code:    fault.ExitUsage,
+			Message: "a service needs a port",
+			Field:   "--port",
+			Remedy:  "give one or more, such as --port 80/tcp",
 		}
 	}
 	service := &catalogpb.Service{
@@ -103,11 +106,11 @@ func (r registration) service(name string) (*catalogpb.Service, error) {
 
 // parsePort parses [name:]number[/protocol]; the default protocol is tcp.
 func parsePort(text string) (*catalogpb.Port, error) {
-	wrong := &fault{
-		code:    exitUsage,
-		message: fmt.Sprintf("%q is not a port", text),
-		field:   "--port",
-		remedy:  "write [name:]number[/tcp|udp] with a number from 1 to 65535, such as http:80/tcp",
+	wrong := &fault.Fault{
+		Code:    fault.ExitUsage,
+		Message: fmt.Sprintf("%q is not a port", text),
+		Field:   "--port",
+		Remedy:  "write [name:]number[/tcp|udp] with a number from 1 to 65535, such as http:80/tcp",
 	}
 	rest, name := text, ""
 	if before, after, named := strings.Cut(text, ":"); named {
@@ -136,7 +139,7 @@ func register(ctx context.Context, a *app, client controlpbconnect.OperatorClien
 	if err != nil {
 		return err
 	}
-	view := registeredView{Index: response.Msg.GetIndex(), Queued: response.Msg.GetQueued()}
+	view := views.Registered{Index: response.Msg.GetIndex(), Queued: response.Msg.GetQueued()}
 	if view.Queued {
 		return a.print(view, line("service %s is queued on this gateway: there is no leader now; it is registered when one is elected", service.GetName()))
 	}
@@ -171,16 +174,16 @@ func deregister(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 	if err != nil {
 		return err
 	}
-	view := deregisteredView{Removed: response.Msg.GetRemoved(), Queued: response.Msg.GetQueued()}
+	view := views.Deregistered{Removed: response.Msg.GetRemoved(), Queued: response.Msg.GetQueued()}
 	switch {
 	case view.Queued:
 		return a.print(view, line("the removal of service %s is queued on this gateway: there is no leader now; it is done when one is elected", request.GetName()))
 	case view.Removed == 0:
-		return &fault{
-			code:    exitFailure,
-			field:   "NAME",
-			message: fmt.Sprintf("this datacenter has not registered a service %s in namespace %s", request.GetName(), request.GetNamespace()),
-			remedy:  "run `meshctl services` to list names, namespaces and instances",
+		return &fault.Fault{
+			Code:    fault.ExitFailure,
+			Field:   "NAME",
+			Message: fmt.Sprintf("this datacenter has not registered a service %s in namespace %s", request.GetName(), request.GetNamespace()),
+			Remedy:  "run `meshctl services` to list names, namespaces and instances",
 		}
 	}
 	return a.print(view, line("service %s: %s removed", request.GetName(), human.Count(int(view.Removed), "instance")))

@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 func newSnapshotCommand(a *app) *cobra.Command {
@@ -41,7 +44,7 @@ private keys.`,
 		Args: positional(1, 1, "the name of a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, live := terminal(a.out); live && args[0] == "-" {
-				return usagef("a snapshot is binary: redirect stdout or name a file")
+				return fault.Usagef("a snapshot is binary: redirect stdout or name a file")
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				return saveSnapshot(ctx, a, client, args[0], mode.proto())
@@ -65,7 +68,7 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 	if err := writeAtomic(file, archive); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
-	view := savedView{
+	view := views.Saved{
 		File:  file,
 		Index: response.Msg.GetIndex(),
 		Bytes: len(archive),
@@ -122,7 +125,7 @@ snapshot are lost; datacenters that joined after it have to join again.`,
 				if err != nil {
 					return err
 				}
-				view := restoredView{Index: response.Msg.GetIndex()}
+				view := views.Restored{Index: response.Msg.GetIndex()}
 				return a.print(view, line("catalog restored at index %d", view.Index))
 			})
 		},
@@ -134,11 +137,11 @@ snapshot are lost; datacenters that joined after it have to join again.`,
 func readArchive(file string) ([]byte, error) {
 	archive, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault{
-			code:    exitFailure,
-			message: "no such file: " + file,
-			field:   "FILE",
-			remedy:  "create a snapshot with `meshctl snapshot save FILE`",
+		return nil, &fault.Fault{
+			Code:    fault.ExitFailure,
+			Message: "no such file: " + file,
+			Field:   "FILE",
+			Remedy:  "create a snapshot with `meshctl snapshot save FILE`",
 		}
 	}
 	if err != nil {

@@ -5,15 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
-	"github.com/spf13/cobra"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/render"
 )
 
 func newStatusCommand(a *app) *cobra.Command {
@@ -54,19 +55,11 @@ func showStatus(ctx context.Context, a *app, client controlpbconnect.OperatorCli
 	if err := printStatus(a, snapshot, document); err != nil {
 		return err
 	}
-	if failing(snapshot) {
+	if render.Failing(snapshot) {
 		return errProblems
 	}
 	return nil
 }
-
-// failing reports whether there is a problem of severity error or the data plane
-// could not be applied.
-func failing(s status.Snapshot) bool {
-	return len(s.Dataplane.Errors) > 0 || slices.ContainsFunc(s.Problems, isError)
-}
-
-func isError(p plan.Problem) bool { return p.Severity == plan.Error }
 
 func fetchStatus(ctx context.Context, client controlpbconnect.OperatorClient) (status.Snapshot, []byte, error) {
 	var snapshot status.Snapshot
@@ -88,13 +81,13 @@ func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
 		return a.printJSON(document)
 	}
 	var screen bytes.Buffer
-	view := statusScreen{
-		snapshot: snapshot,
-		width:    a.width(),
-		wide:     a.options.output == formatWide,
-		paint:    a.paint(a.out),
+	view := render.Status{
+		Snapshot: snapshot,
+		Width:    a.width(),
+		Wide:     a.options.output == formatWide,
+		Paint:    a.paint(a.out),
 	}
-	if err := view.fprint(&screen); err != nil {
+	if err := view.Fprint(&screen); err != nil {
 		return err
 	}
 	_, err := a.out.Write(screen.Bytes())
@@ -105,10 +98,10 @@ func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
 // meshd may be restarting.
 func watchStatus(cmd *cobra.Command, a *app, interval time.Duration) error {
 	if interval <= 0 {
-		return &fault{
-			code:    exitUsage,
-			message: "the interval must be positive",
-			field:   "--interval",
+		return &fault.Fault{
+			Code:    fault.ExitUsage,
+			Message: "the interval must be positive",
+			Field:   "--interval",
 		}
 	}
 	ticker := time.NewTicker(interval)

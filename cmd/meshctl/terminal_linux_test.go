@@ -14,11 +14,13 @@ import (
 	"unicode/utf8"
 
 	"connectrpc.com/connect"
-	"github.com/meshway/meshway/agent/control/controlpb"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 )
 
 // pseudoterminal opens a terminal of the given size (pty(7)). Each side reads what
@@ -111,13 +113,13 @@ func TestOutputOnATerminalIsColouredUnlessDisabled(t *testing.T) {
 
 func TestJoinOnATerminalLeavesOneLineForEachStep(t *testing.T) {
 	code, shown := onTerminal(t, &fakeMeshd{steps: joinSteps()}, 80, nil, "", "join", "token")
-	require.Equal(t, exitOK, code)
+	require.Equal(t, fault.ExitOK, code)
 	assert.Contains(t, uncoloured(shown), "✓ verified east/gw1 by the pin in the token  0 s\n")
 	assert.Equal(t, 3, strings.Count(shown, "✓"))
 	assert.Equal(t, 4, strings.Count(shown, "\n"), "three steps and the hint")
 
 	code, shown = onTerminal(t, &fakeMeshd{steps: joinSteps()[:2], err: refused()}, 80, nil, "", "join", "token")
-	assert.Equal(t, exitRefused, code)
+	assert.Equal(t, fault.ExitRefused, code)
 	assert.Contains(t, uncoloured(shown), "✓ admitted to federation prod as west  0 s\n")
 	assert.Contains(t, uncoloured(shown), "\r✗ joining  0 s\nerror: 10.1.0.0/16 overlaps")
 }
@@ -132,19 +134,19 @@ func TestSpinnerLineNeverWraps(t *testing.T) {
 }
 
 func TestOnlyATypedYesConfirms(t *testing.T) {
-	for typed, want := range map[string]int{"yes\n": exitOK, "y\n": exitFailure, "\n": exitFailure, "no\n": exitFailure} {
+	for typed, want := range map[string]int{"yes\n": fault.ExitOK, "y\n": fault.ExitFailure, "\n": fault.ExitFailure, "no\n": fault.ExitFailure} {
 		o := &fakeMeshd{}
 		code, shown := onTerminal(t, o, 80, nil, typed, "raft", "remove-peer", "west/gw1")
 		assert.Equal(t, want, code, typed)
 		assert.Contains(t, shown, "removing west/gw1 from the catalog: type yes to continue:")
-		assert.Equal(t, want == exitOK, len(o.requests) == 1, typed)
+		assert.Equal(t, want == fault.ExitOK, len(o.requests) == 1, typed)
 	}
 }
 
 func TestTokenCanBePastedOnATerminal(t *testing.T) {
 	o := &fakeMeshd{steps: joinSteps()}
 	code, _ := onTerminal(t, o, 80, nil, secretToken+"\n", "join", "-")
-	require.Equal(t, exitOK, code)
+	require.Equal(t, fault.ExitOK, code)
 	assert.Equal(t, secretToken, o.requests[0].(*controlpb.JoinFederationRequest).GetToken())
 }
 
@@ -153,12 +155,12 @@ func TestInterruptEndsAPromptAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	a := newApp(func(string) string { return "" }, screen, io.Discard, io.Discard)
-	assert.Equal(t, exitInterrupted, a.main(ctx, []string{"leave"}))
+	assert.Equal(t, fault.ExitInterrupted, a.main(ctx, []string{"leave"}))
 }
 
 func TestSnapshotIsNotWrittenToATerminal(t *testing.T) {
 	code, shown := onTerminal(t, &fakeMeshd{}, 80, nil, "", "snapshot", "save", "-")
-	assert.Equal(t, exitUsage, code)
+	assert.Equal(t, fault.ExitUsage, code)
 	assert.Contains(t, shown, "redirect stdout")
 }
 
@@ -180,7 +182,7 @@ func TestWatchOnATerminalRedrawsAndContinuesAfterErrors(t *testing.T) {
 		_, _ = io.Copy(&seen, keyboard)
 	}()
 	a := newApp(func(string) string { return "" }, screen, screen, screen)
-	assert.Equal(t, exitOK, a.main(ctx, []string{"status", "-w", "--interval", "1ms", "--socket", socket}))
+	assert.Equal(t, fault.ExitOK, a.main(ctx, []string{"status", "-w", "--interval", "1ms", "--socket", socket}))
 	require.NoError(t, screen.Close())
 	<-read
 	frames := slices.DeleteFunc(strings.Split(seen.String(), "\x1b[H\x1b[2J\x1b[3J"), func(s string) bool { return s == "" })
@@ -195,7 +197,7 @@ func TestRemovingADatacenterShowsTheEffectsAndNeedsConfirmation(t *testing.T) {
 		code  int
 		sent  bool // the request reaches meshd
 	}{
-		"yes": {"yes\n", exitOK, true}, "no": {"no\n", exitFailure, false}, "return": {"\n", exitFailure, false},
+		"yes": {"yes\n", fault.ExitOK, true}, "no": {"no\n", fault.ExitFailure, false}, "return": {"\n", fault.ExitFailure, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := &fakeMeshd{snapshot: withProblems()}

@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/meshway/meshway/agent/control/controlpb"
-	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 func newTokenCommand(a *app) *cobra.Command {
@@ -41,11 +43,11 @@ token is a secret and cannot be shown again: the catalog stores only its hash.`,
 		Args: noArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ttl <= 0 {
-				return &fault{
-					code:    exitUsage,
-					message: "the validity of a token must be positive",
-					field:   "--ttl",
-					remedy:  "give a duration such as 15m or 24h",
+				return &fault.Fault{
+					Code:    fault.ExitUsage,
+					Message: "the validity of a token must be positive",
+					Field:   "--ttl",
+					Remedy:  "give a duration such as 15m or 24h",
 				}
 			}
 			request := &controlpb.CreateTokenRequest{Datacenter: datacenter, Ttl: durationpb.New(ttl)}
@@ -64,10 +66,10 @@ func createToken(ctx context.Context, a *app, client controlpbconnect.OperatorCl
 	if err != nil {
 		return err
 	}
-	view := createdTokenView{
+	view := views.CreatedToken{
 		Token:     response.Msg.GetToken(),
 		ID:        response.Msg.GetId(),
-		ExpiresAt: timeOf(response.Msg.GetExpiresAt()),
+		ExpiresAt: views.TimeOf(response.Msg.GetExpiresAt()),
 		Endpoints: response.Msg.GetEndpoints(),
 	}
 	// Only the token goes to stdout, so that it can be piped into join.
@@ -95,54 +97,13 @@ func newTokenListCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				view := newTokensView(response.Msg, a.now())
-				return a.print(view, a.table(tokensTable(view.Tokens, a.now()), "no tokens; create one with `meshctl token create`"))
+				view := views.NewTokens(response.Msg, a.now())
+				return a.print(view, a.table(views.TokensTable(view.Tokens, a.now()), "no tokens; create one with `meshctl token create`"))
 			})
 		},
 	}
 	mode.flag(cmd)
 	return cmd
-}
-
-func tokensTable(tokens []tokenView, now time.Time) human.Table {
-	table := human.Table{Columns: []human.Column{
-		{Title: "ID", Min: 8}, {Title: "STATE"}, {Title: "FOR", Min: 8}, {Title: "EXPIRES"}, {Title: "USED BY", Min: 8}, {Title: "CREATED BY", Min: 10, Drop: 1},
-	}}
-	for _, t := range tokens {
-		color := human.Dim
-		if t.State == "valid" {
-			color = human.Good
-		}
-		usedBy := "-"
-		if t.UsedBy != "" {
-			usedBy = fmt.Sprintf("%s, %s", t.UsedBy, human.Ago(now, t.UsedAt))
-		}
-		table.Rows = append(table.Rows, []human.Cell{
-			{Text: t.ID},
-			{Text: t.State, Color: color},
-			{Text: orElse(t.Datacenter, "any")},
-			{Text: expiry(now, t.ExpiresAt)},
-			{Text: usedBy},
-			{Text: t.CreatedBy},
-		})
-	}
-	return table
-}
-
-// expiry describes the time at, relative to now.
-func expiry(now, at time.Time) string {
-	if at.After(now) {
-		return "in " + human.Duration(at.Sub(now))
-	}
-	return human.Ago(now, at)
-}
-
-// orElse returns s, or otherwise if s is empty.
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 func newTokenRevokeCommand(a *app) *cobra.Command {
@@ -158,7 +119,7 @@ func newTokenRevokeCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(doneView{Done: true}, line("token %s revoked", args[0]))
+				return a.print(views.Done{Done: true}, line("token %s revoked", args[0]))
 			})
 		},
 	}

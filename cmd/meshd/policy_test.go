@@ -81,7 +81,15 @@ func TestImportDirections(t *testing.T) {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
 				"agent/member", "agent/membership", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
 			},
-			"agent/admin/adminclient": {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
+			"agent/admin/adminclient":       {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
+			"cmd/meshctl/internal/corefile": {},
+			"cmd/meshctl/internal/coredns":  {"cmd/meshctl/internal/corefile", "cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/fault":    {"agent/admin/adminclient", "agent/rpc", "consensus/catalog"},
+			"cmd/meshctl/internal/human":    {},
+			"cmd/meshctl/internal/kubectl":  {"agent/admin/adminclient", "agent/control/controlpb/controlpbconnect", "cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/progress": {"agent/control/controlpb", "cmd/meshctl/internal/human", "cmd/meshctl/internal/views"},
+			"cmd/meshctl/internal/render":   {"agent/plan", "agent/status", "cmd/meshctl/internal/human", "consensus/archive", "routes"},
+			"cmd/meshctl/internal/views":    {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
 			"agent/control": {
 				"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
 				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb",
@@ -121,7 +129,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/commandtest"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

@@ -72,3 +72,11 @@ func Count(n int, noun string) string {
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
 }
+
+// Expiry describes the time at, relative to now.
+func Expiry(now, at time.Time) string {
+	if at.After(now) {
+		return "in " + Duration(at.Sub(now))
+	}
+	return Ago(now, at)
+}

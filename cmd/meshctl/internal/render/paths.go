@@ -1,18 +1,18 @@
-package main
+package render
 
 import (
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 )
 
 // paths lists how a node reaches the gateways of its datacenter.
-func (s statusScreen) paths() human.Table {
+func (s Status) paths() human.Table {
 	table := human.Table{Columns: []human.Column{
 		{Title: "GATEWAY", Min: 7},
 		{Title: "THROUGH"},
 		{Title: "ANSWERS"},
 		{Title: "RTT"},
 	}}
-	for _, path := range s.snapshot.Paths {
+	for _, path := range s.Snapshot.Paths {
 		through := "link " + path.Device
 		if path.Tunnel {
 			through = "tunnel " + path.Device

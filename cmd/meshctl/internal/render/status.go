@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"cmp"
@@ -14,28 +14,29 @@ import (
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 )
 
-// statusScreen renders a snapshot. Ages are relative to the time of the snapshot,
+// Status renders a snapshot. Ages are relative to the time of the snapshot,
 // so that the clock of meshctl's host does not matter.
-type statusScreen struct {
-	snapshot status.Snapshot
-	width    int
-	wide     bool
-	paint    human.Painter
+type Status struct {
+	Snapshot status.Snapshot
+	Width    int
+	Wide     bool
+	Paint    human.Painter
 }
 
-func (s statusScreen) fprint(w io.Writer) error {
+// Fprint writes the whole status.
+func (s Status) Fprint(w io.Writer) error {
 	fmt.Fprintln(w, s.headline())
 	kind := "gateway"
-	if s.snapshot.State == status.Node {
+	if s.Snapshot.State == status.Node {
 		kind = "node"
 	}
 	s.facts(w, kind, s.gatewayFacts())
-	if s.snapshot.Federation != nil {
+	if s.Snapshot.Federation != nil {
 		s.facts(w, "federation", s.federationFacts())
 		s.facts(w, "catalog", s.catalogFacts())
 	}
 	s.facts(w, "data plane", s.dataplaneFacts())
-	if s.snapshot.Queue.Pending > 0 {
+	if s.Snapshot.Queue.Pending > 0 {
 		s.facts(w, "queue", s.queueFacts())
 	}
 	for _, table := range []human.Table{s.datacenters(), s.paths()} {
@@ -43,7 +44,7 @@ func (s statusScreen) fprint(w io.Writer) error {
 			continue
 		}
 		fmt.Fprintln(w)
-		if err := table.Fprint(w, s.width, s.paint); err != nil {
+		if err := table.Fprint(w, s.Width, s.Paint); err != nil {
 			return err
 		}
 	}
@@ -52,10 +53,10 @@ func (s statusScreen) fprint(w io.Writer) error {
 }
 
 // facts writes one labelled line, wrapped between facts. It omits empty facts.
-func (s statusScreen) facts(w io.Writer, label string, facts []human.Cell) {
+func (s Status) facts(w io.Writer, label string, facts []human.Cell) {
 	facts = slices.DeleteFunc(facts, func(f human.Cell) bool { return f.Text == "" })
 	if len(facts) > 0 {
-		fmt.Fprintln(w, human.Wrap(fmt.Sprintf("  %-10s  ", label), facts, " · ", s.width, s.paint))
+		fmt.Fprintln(w, human.Wrap(fmt.Sprintf("  %-10s  ", label), facts, " · ", s.Width, s.Paint))
 	}
 }
 
@@ -71,15 +72,15 @@ func labelled(label, value string) human.Cell {
 	return plainFact("%s %s", label, value)
 }
 
-func (s statusScreen) headline() string {
-	self, federation := s.snapshot.Self, s.snapshot.Federation
+func (s Status) headline() string {
+	self, federation := s.Snapshot.Self, s.Snapshot.Federation
 	id := human.Clean(self.Datacenter + "/" + self.Gateway)
 	name := ""
 	if federation != nil {
 		name = human.Clean(federation.Name)
 	}
 	color, text := human.Warn, ""
-	switch s.snapshot.State {
+	switch s.Snapshot.State {
 	case status.Member:
 		color, text = human.Good, id+" is a member of federation "+name
 	case status.Standalone:
@@ -91,19 +92,19 @@ func (s statusScreen) headline() string {
 	case status.Node:
 		color, text = human.Good, id+" is a node: it routes through the gateways of its cluster"
 	default:
-		text = id + " is " + human.Clean(string(s.snapshot.State))
+		text = id + " is " + human.Clean(string(s.Snapshot.State))
 	}
-	if color == human.Good && failing(s.snapshot) {
+	if color == human.Good && Failing(s.Snapshot) {
 		color = human.Bad
 	}
-	return s.paint.Paint(color, "●") + " " + text
+	return s.Paint.Paint(color, "●") + " " + text
 }
 
-func (s statusScreen) gatewayFacts() []human.Cell {
-	self := s.snapshot.Self
-	facts := []human.Cell{labelled("address", self.Overlay), labelled("meshd", s.snapshot.Version)}
+func (s Status) gatewayFacts() []human.Cell {
+	self := s.Snapshot.Self
+	facts := []human.Cell{labelled("address", self.Overlay), labelled("meshd", s.Snapshot.Version)}
 	if !self.StartedAt.IsZero() {
-		facts = append(facts, plainFact("up %s", human.Duration(s.snapshot.At.Sub(self.StartedAt))))
+		facts = append(facts, plainFact("up %s", human.Duration(s.Snapshot.At.Sub(self.StartedAt))))
 	}
 	if self.Draining {
 		facts = append(facts, human.Cell{Text: "drained", Color: human.Warn})
@@ -117,40 +118,40 @@ const certificateMargin = 4 * time.Hour
 
 // certificate returns a fact only with s.wide or if the certificate is about to
 // expire.
-func (s statusScreen) certificate() human.Cell {
-	c := s.snapshot.Self.Certificate
+func (s Status) certificate() human.Cell {
+	c := s.Snapshot.Self.Certificate
 	if c == nil {
 		return human.Cell{}
 	}
-	fact := plainFact("certificate expires %s", expiry(s.snapshot.At, c.NotAfter))
-	switch left := c.NotAfter.Sub(s.snapshot.At); {
+	fact := plainFact("certificate expires %s", human.Expiry(s.Snapshot.At, c.NotAfter))
+	switch left := c.NotAfter.Sub(s.Snapshot.At); {
 	case left <= 0:
 		fact.Color = human.Bad
 	case left < certificateMargin:
 		fact.Color = human.Warn
-	case !s.wide:
+	case !s.Wide:
 		return human.Cell{}
 	}
 	return fact
 }
 
-func (s statusScreen) federationFacts() []human.Cell {
-	f := s.snapshot.Federation
-	facts := []human.Cell{labelled("overlay", f.Overlay), plainFact("%s", human.Count(len(s.snapshot.Datacenters), "datacenter"))}
-	if s.wide {
+func (s Status) federationFacts() []human.Cell {
+	f := s.Snapshot.Federation
+	facts := []human.Cell{labelled("overlay", f.Overlay), plainFact("%s", human.Count(len(s.Snapshot.Datacenters), "datacenter"))}
+	if s.Wide {
 		facts = append(facts, labelled("id", f.ID))
 	}
 	return facts
 }
 
-func (s statusScreen) catalogFacts() []human.Cell {
-	c := s.snapshot.Catalog
+func (s Status) catalogFacts() []human.Cell {
+	c := s.Snapshot.Catalog
 	voters := plainFact("voters healthy %d/%d", c.HealthyVoters, c.Voters)
 	if c.HealthyVoters < c.Voters {
 		voters.Color = human.Warn
 	}
 	facts := append(leaderFacts(c), plainFact("term %d", c.Term), plainFact("index %d", c.AppliedIndex), voters)
-	if s.wide {
+	if s.Wide {
 		facts = append(facts, plainFact("committed %d", c.CommitIndex), labelled("timers", c.Timers))
 	}
 	return facts
@@ -167,16 +168,16 @@ func leaderFacts(c status.Catalog) []human.Cell {
 	}
 }
 
-func (s statusScreen) dataplaneFacts() []human.Cell {
+func (s Status) dataplaneFacts() []human.Cell {
 	facts := []human.Cell{}
-	for _, t := range s.snapshot.Tunnels {
+	for _, t := range s.Snapshot.Tunnels {
 		fact := plainFact("%s up (%s, UDP %d, MTU %d)", t.Name, t.Dataplane, t.Port, t.MTU)
 		if !t.Up {
 			fact = human.Cell{Text: t.Name + " down", Color: human.Bad}
 		}
 		facts = append(facts, fact)
 	}
-	d := s.snapshot.Dataplane
+	d := s.Snapshot.Dataplane
 	if d.LastApply.IsZero() {
 		return facts
 	}
@@ -187,19 +188,19 @@ func (s statusScreen) dataplaneFacts() []human.Cell {
 	if d.Repaired > 0 {
 		facts = append(facts, plainFact("%d repaired", d.Repaired))
 	}
-	return append(facts, plainFact("applied %s", human.Ago(s.snapshot.At, d.LastApply)))
+	return append(facts, plainFact("applied %s", human.Ago(s.Snapshot.At, d.LastApply)))
 }
 
-func (s statusScreen) queueFacts() []human.Cell {
-	q := s.snapshot.Queue
+func (s Status) queueFacts() []human.Cell {
+	q := s.Snapshot.Queue
 	facts := []human.Cell{{Text: human.Count(q.Pending, "write") + " waiting for a leader", Color: human.Warn}}
 	if !q.Since.IsZero() {
-		facts = append(facts, plainFact("oldest %s", human.Ago(s.snapshot.At, q.Since)))
+		facts = append(facts, plainFact("oldest %s", human.Ago(s.Snapshot.At, q.Since)))
 	}
 	return facts
 }
 
-func (s statusScreen) datacenters() human.Table {
+func (s Status) datacenters() human.Table {
 	columns := []human.Column{
 		{Title: "DATACENTER", Min: 10},
 		{Title: "GATEWAY", Min: 7},
@@ -210,16 +211,16 @@ func (s statusScreen) datacenters() human.Table {
 		{Title: "LOSS", Drop: 2},
 		{Title: "ENDPOINT", Min: 12, Drop: 1},
 	}
-	if s.wide {
+	if s.Wide {
 		columns = append(columns, []human.Column{
 			{Title: "OVERLAY"}, {Title: "ROLE"}, {Title: "LANE"}, {Title: "RECEIVED"}, {Title: "SENT"}, {Title: "VERSION"},
 		}...)
 	}
 	table := human.Table{Columns: columns}
-	for _, dc := range s.snapshot.Datacenters {
+	for _, dc := range s.Snapshot.Datacenters {
 		for _, gateway := range dc.Gateways {
 			row := s.row(dc, gateway)
-			if s.wide {
+			if s.Wide {
 				row = append(row, wideCells(gateway)...)
 			}
 			table.Rows = append(table.Rows, row)
@@ -228,8 +229,8 @@ func (s statusScreen) datacenters() human.Table {
 	return table
 }
 
-func (s statusScreen) row(dc status.Datacenter, g status.Gateway) []human.Cell {
-	if g.ID == s.snapshot.Self.ID {
+func (s Status) row(dc status.Datacenter, g status.Gateway) []human.Cell {
+	if g.ID == s.Snapshot.Self.ID {
 		cells := human.Text(dc.Name, g.Name, "here", "-", "-", "-", "-", "-")
 		cells[2].Color = human.Good
 		return cells
@@ -252,11 +253,11 @@ func (s statusScreen) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 		{Text: dc.Name},
 		{Text: g.Name},
 		reachable,
-		{Text: human.Ago(s.snapshot.At, g.LastPacket)},
+		{Text: human.Ago(s.Snapshot.At, g.LastPacket)},
 		s.handshake(g),
 		{Text: rtt},
 		loss,
-		{Text: orElse(g.Endpoint, "-")},
+		{Text: cmp.Or(g.Endpoint, "-")},
 	}
 }
 
@@ -264,33 +265,34 @@ func (s statusScreen) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 // (REJECT_AFTER_TIME of the WireGuard paper, §6.1).
 const rejectAfter = 180 * time.Second
 
-func (s statusScreen) handshake(g status.Gateway) human.Cell {
-	cell := human.Cell{Text: human.Ago(s.snapshot.At, g.LastHandshake)}
-	if !g.LastHandshake.IsZero() && s.snapshot.At.Sub(g.LastHandshake) > rejectAfter {
+func (s Status) handshake(g status.Gateway) human.Cell {
+	cell := human.Cell{Text: human.Ago(s.Snapshot.At, g.LastHandshake)}
+	if !g.LastHandshake.IsZero() && s.Snapshot.At.Sub(g.LastHandshake) > rejectAfter {
 		cell.Color = human.Warn
 	}
 	return cell
 }
 
 func wideCells(g status.Gateway) []human.Cell {
-	return human.Text(g.Overlay, role(g), strconv.FormatUint(uint64(g.Index), 10),
+	return human.Text(g.Overlay, Role(g), strconv.FormatUint(uint64(g.Index), 10),
 		human.Bytes(g.ReceivedBytes), human.Bytes(g.SentBytes), g.Version)
 }
 
-func role(g status.Gateway) string {
+// Role returns the role of a gateway in Raft; "-": it has none.
+func Role(g status.Gateway) string {
 	if g.Leader {
 		return "leader"
 	}
-	return orElse(g.Role, "-")
+	return cmp.Or(g.Role, "-")
 }
 
-func (s statusScreen) problems(w io.Writer) {
-	problems := slices.Clone(s.snapshot.Problems)
+func (s Status) problems(w io.Writer) {
+	problems := slices.Clone(s.Snapshot.Problems)
 	slices.SortStableFunc(problems, func(a, b plan.Problem) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Code, b.Code))
 	})
 	fmt.Fprintln(w)
-	for _, failed := range s.snapshot.Dataplane.Errors {
+	for _, failed := range s.Snapshot.Dataplane.Errors {
 		s.problem(w, human.Bad, "error", "data plane: "+failed, "")
 	}
 	for _, p := range problems {
@@ -300,10 +302,18 @@ func (s statusScreen) problems(w io.Writer) {
 		}
 		s.problem(w, color, string(p.Severity), p.Message, p.Remedy)
 	}
-	if len(problems)+len(s.snapshot.Dataplane.Errors) == 0 {
-		fmt.Fprintln(w, s.paint.Paint(human.Good, "no problems"))
+	if len(problems)+len(s.Snapshot.Dataplane.Errors) == 0 {
+		fmt.Fprintln(w, s.Paint.Paint(human.Good, "no problems"))
 	}
 }
+
+// Failing reports whether there is a problem of severity error or the data plane
+// could not be applied.
+func Failing(s status.Snapshot) bool {
+	return len(s.Dataplane.Errors) > 0 || slices.ContainsFunc(s.Problems, isError)
+}
+
+func isError(p plan.Problem) bool { return p.Severity == plan.Error }
 
 func rank(p plan.Problem) int {
 	if isError(p) {
@@ -312,11 +322,11 @@ func rank(p plan.Problem) int {
 	return 1
 }
 
-func (s statusScreen) problem(w io.Writer, color human.Color, severity, message, remedy string) {
+func (s Status) problem(w io.Writer, color human.Color, severity, message, remedy string) {
 	head := fmt.Sprintf("%-9s", human.Clean(severity))
-	text := human.WrapWords(head, message, s.width)
-	fmt.Fprintln(w, s.paint.Paint(color, head)+strings.TrimPrefix(text, head))
+	text := human.WrapWords(head, message, s.Width)
+	fmt.Fprintln(w, s.Paint.Paint(color, head)+strings.TrimPrefix(text, head))
 	if remedy != "" {
-		fmt.Fprintln(w, human.WrapWords("         remedy: ", remedy, s.width))
+		fmt.Fprintln(w, human.WrapWords("         remedy: ", remedy, s.Width))
 	}
 }

@@ -1,63 +1,67 @@
-package main
+package views
 
 import (
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// The views are what -o json and -o yaml print. They are stable: fields are
-// only added. Times are RFC 3339, durations nanoseconds (…Ns). The outputs of
-// status and routes are agent/status.Snapshot and agent/status.RoutesReport,
-// as meshd sends them.
-
-type versionView struct {
-	Client buildView  `json:"client"`
-	Server *buildView `json:"server,omitempty"`
+// Version is the document of version.
+type Version struct {
+	Client Build  `json:"client"`
+	Server *Build `json:"server,omitempty"`
 }
 
-type buildView struct {
+// Build is one program.
+type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit,omitempty"`
 	Go      string `json:"go"`
 }
 
-type federationView struct {
+// Federation is a federation without its members.
+type Federation struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
 	Overlay   string    `json:"overlay"`
 	CreatedAt time.Time `json:"createdAt,omitzero"`
 }
 
-type initView struct {
-	Federation     federationView `json:"federation"`
-	Gateway        string         `json:"gateway"`
-	OverlayAddress string         `json:"overlayAddress"`
+// Init is the document of init.
+type Init struct {
+	Federation     Federation `json:"federation"`
+	Gateway        string     `json:"gateway"`
+	OverlayAddress string     `json:"overlayAddress"`
 }
 
-type createdTokenView struct {
+// CreatedToken is the document of token create.
+type CreatedToken struct {
 	Token     string    `json:"token"` // a secret
 	ID        string    `json:"id"`
 	ExpiresAt time.Time `json:"expiresAt"`
 	Endpoints []string  `json:"endpoints"`
 }
 
-type freshnessView struct {
+// Freshness is how current a read was.
+type Freshness struct {
 	Index       uint64        `json:"index"`
 	Leader      string        `json:"leader"`
 	LastContact time.Duration `json:"lastContactNs"`
 }
 
-type tokensView struct {
-	Freshness freshnessView `json:"freshness"`
-	Tokens    []tokenView   `json:"tokens"`
+// Tokens is the document of token list.
+type Tokens struct {
+	Freshness Freshness `json:"freshness"`
+	Tokens    []Token   `json:"tokens"`
 }
 
-type tokenView struct {
+// Token is a join token without its secret.
+type Token struct {
 	ID         string    `json:"id"`
 	State      string    `json:"state"` // valid, used, expired, revoked
 	Datacenter string    `json:"datacenter,omitempty"`
@@ -68,70 +72,82 @@ type tokenView struct {
 	UsedAt     time.Time `json:"usedAt,omitzero"`
 }
 
-type stepsView struct {
-	Steps []stepView `json:"steps"`
+// Steps is the document of the commands that report steps.
+type Steps struct {
+	Steps []Step `json:"steps"`
 }
 
-type stepView struct {
+// Step is a step that is done.
+type Step struct {
 	Step    string        `json:"step"`
 	Message string        `json:"message"`
 	Took    time.Duration `json:"tookNs"`
 }
 
-type membersView struct {
+// Members is the document of members.
+type Members struct {
 	Federation  *status.Federation  `json:"federation,omitempty"`
 	Datacenters []status.Datacenter `json:"datacenters"`
 }
 
-type servicesView struct {
-	Freshness freshnessView `json:"freshness"`
-	Services  []serviceView `json:"services"`
+// Services is the document of services.
+type Services struct {
+	Freshness Freshness `json:"freshness"`
+	Services  []Service `json:"services"`
 }
 
-type serviceView struct {
+// Service is a registered service.
+type Service struct {
 	Datacenter string            `json:"datacenter"`
 	Namespace  string            `json:"namespace"`
 	Name       string            `json:"name"`
 	Instance   string            `json:"instance"`
 	Owner      string            `json:"owner"`
 	Address    string            `json:"address"`
-	Ports      []portView        `json:"ports"`
+	Ports      []Port            `json:"ports"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Index      uint64            `json:"modifiedIndex"`
 }
 
-type portView struct {
+// Port is a port of a service.
+type Port struct {
 	Name     string `json:"name,omitempty"`
 	Port     uint32 `json:"port"`
 	Protocol string `json:"protocol"`
 }
 
-type registeredView struct {
+// Registered is the document of service register.
+type Registered struct {
 	Index  uint64 `json:"index"`
 	Queued bool   `json:"queued"`
 }
 
-type deregisteredView struct {
+// Deregistered is the document of service deregister.
+type Deregistered struct {
 	Removed uint32 `json:"removed"`
 	Queued  bool   `json:"queued"`
 }
 
-type savedView struct {
+// Saved is the document of snapshot save.
+type Saved struct {
 	File  string `json:"file"`
 	Index uint64 `json:"index"`
 	Bytes int    `json:"bytes"`
 }
 
-type restoredView struct {
+// Restored is the document of snapshot restore.
+type Restored struct {
 	Index uint64 `json:"index"`
 }
 
-type peersView struct {
-	Freshness freshnessView `json:"freshness"`
-	Peers     []peerView    `json:"peers"`
+// Peers is the document of raft list-peers.
+type Peers struct {
+	Freshness Freshness `json:"freshness"`
+	Peers     []Peer    `json:"peers"`
 }
 
-type peerView struct {
+// Peer is a Raft member.
+type Peer struct {
 	ID          string         `json:"id"`
 	Address     string         `json:"address"`
 	Suffrage    string         `json:"suffrage"`
@@ -141,36 +157,37 @@ type peerView struct {
 	LastIndex   uint64         `json:"lastIndex"`
 }
 
-// doneView is the output of commands without another result.
-type doneView struct {
+// Done is the output of commands without another result.
+type Done struct {
 	Done bool `json:"done"`
 }
 
-func newFreshnessView(f *controlpb.Freshness) freshnessView {
-	return freshnessView{
+func newFreshness(f *controlpb.Freshness) Freshness {
+	return Freshness{
 		Index:       f.GetIndex(),
 		Leader:      f.GetLeader(),
 		LastContact: f.GetLastContact().AsDuration(),
 	}
 }
 
-func newTokensView(r *controlpb.ListTokensResponse, now time.Time) tokensView {
-	view := tokensView{Freshness: newFreshnessView(r.GetFreshness()), Tokens: []tokenView{}}
+// NewTokens returns the document of an answer; now decides which tokens are expired.
+func NewTokens(r *controlpb.ListTokensResponse, now time.Time) Tokens {
+	view := Tokens{Freshness: newFreshness(r.GetFreshness()), Tokens: []Token{}}
 	for _, token := range r.GetTokens() {
 		view.Tokens = append(view.Tokens, listedToken(token, now))
 	}
 	return view
 }
 
-func listedToken(t *catalogpb.Token, now time.Time) tokenView {
-	view := tokenView{
+func listedToken(t *catalogpb.Token, now time.Time) Token {
+	view := Token{
 		ID:         t.GetId(),
 		Datacenter: t.GetDatacenter(),
 		CreatedBy:  t.GetCreatedBy(),
-		CreatedAt:  timeOf(t.GetCreatedAt()),
-		ExpiresAt:  timeOf(t.GetExpiresAt()),
+		CreatedAt:  TimeOf(t.GetCreatedAt()),
+		ExpiresAt:  TimeOf(t.GetExpiresAt()),
 		UsedBy:     t.GetUsedBy(),
-		UsedAt:     timeOf(t.GetUsedAt()),
+		UsedAt:     TimeOf(t.GetUsedAt()),
 	}
 	switch {
 	case view.UsedBy != "":
@@ -185,22 +202,23 @@ func listedToken(t *catalogpb.Token, now time.Time) tokenView {
 	return view
 }
 
-func newServicesView(r *controlpb.ListServicesResponse) servicesView {
-	view := servicesView{Freshness: newFreshnessView(r.GetFreshness()), Services: []serviceView{}}
+// NewServices returns the document of an answer.
+func NewServices(r *controlpb.ListServicesResponse) Services {
+	view := Services{Freshness: newFreshness(r.GetFreshness()), Services: []Service{}}
 	for _, s := range r.GetServices() {
-		service := serviceView{
+		service := Service{
 			Datacenter: s.GetDatacenter(),
 			Namespace:  s.GetNamespace(),
 			Name:       s.GetName(),
 			Instance:   s.GetInstance(),
 			Owner:      s.GetOwner(),
 			Address:    s.GetAddress(),
-			Ports:      []portView{},
+			Ports:      []Port{},
 			Labels:     s.GetLabels(),
 			Index:      s.GetModifiedIndex(),
 		}
 		for _, p := range s.GetPorts() {
-			service.Ports = append(service.Ports, portView{
+			service.Ports = append(service.Ports, Port{
 				Name:     p.GetName(),
 				Port:     p.GetNumber(),
 				Protocol: p.GetProtocol(),
@@ -211,10 +229,11 @@ func newServicesView(r *controlpb.ListServicesResponse) servicesView {
 	return view
 }
 
-func newPeersView(r *controlpb.ListPeersResponse) peersView {
-	view := peersView{Freshness: newFreshnessView(r.GetFreshness()), Peers: []peerView{}}
+// NewPeers returns the document of an answer.
+func NewPeers(r *controlpb.ListPeersResponse) Peers {
+	view := Peers{Freshness: newFreshness(r.GetFreshness()), Peers: []Peer{}}
 	for _, p := range r.GetPeers() {
-		view.Peers = append(view.Peers, peerView{
+		view.Peers = append(view.Peers, Peer{
 			ID:          p.GetId(),
 			Address:     p.GetAddress(),
 			Suffrage:    p.GetSuffrage(),
@@ -227,8 +246,8 @@ func newPeersView(r *controlpb.ListPeersResponse) peersView {
 	return view
 }
 
-// timeOf returns the zero time for nil, for which AsTime returns 1970.
-func timeOf(t *timestamppb.Timestamp) time.Time {
+// TimeOf returns the zero time for nil, for which AsTime returns 1970.
+func TimeOf(t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}
 	}

@@ -1,0 +1,128 @@
+package coredns
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/meshway/meshway/cmd/meshctl/internal/corefile"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+)
+
+// The namespace and name of CoreDNS with kubeadm and most other installers.
+const (
+	Namespace = "kube-system"
+	name      = "coredns" // of its Deployment, ConfigMap and ServiceAccount
+)
+
+// rbac permits CoreDNS to read ServiceImports; it may read EndpointSlices
+// already.
+const rbac = `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: meshway:coredns
+rules:
+- apiGroups: [multicluster.x-k8s.io]
+  resources: [serviceimports]
+  verbs: [list, watch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: meshway:coredns
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: meshway:coredns
+subjects:
+- kind: ServiceAccount
+  name: ` + name + `
+  namespace: ` + Namespace + `
+`
+
+// Change is a change of a cluster's Corefile, and of rbac before or after
+// it.
+type Change struct {
+	apply                 func(corefile string) (string, error)
+	rbacBefore, rbacAfter []string // arguments of kubectl; nil: no change
+	done                  string   // the state after the change, for the user
+	DryRun, Wait, Restart bool
+}
+
+// Enable returns the change after which CoreDNS answers for corefile.Zone.
+func Enable() Change {
+	return Change{
+		apply:      corefile.Enable,
+		rbacBefore: []string{"apply", "-f", "-"}, // without it the new CoreDNS pods do not become ready
+		done:       "CoreDNS answers for " + corefile.Zone,
+	}
+}
+
+// Disable returns the change that undoes Enable.
+func Disable() Change {
+	return Change{
+		apply:     func(text string) (string, error) { return corefile.Disable(text), nil },
+		rbacAfter: []string{"delete", "--ignore-not-found", "-f", "-"},
+		done:      "CoreDNS no longer answers for " + corefile.Zone,
+	}
+}
+
+// Run makes the change, and waits for CoreDNS according to Wait and Restart.
+func (d *Change) Run(ctx context.Context, dns Server) error {
+	before, err := dns.Kubectl(ctx, "", "get", "configmap", name, "-o", `jsonpath={.data.Corefile}`)
+	if err != nil {
+		return err
+	}
+	after, err := d.apply(before)
+	if err != nil {
+		return &fault.Fault{
+			Code:    fault.ExitRefused,
+			Message: fmt.Sprintf("configmap %s/%s: %s", Namespace, name, err),
+			Remedy:  "configure the DNS server of this cluster manually: see the README, Kubernetes",
+		}
+	}
+	if d.DryRun {
+		fmt.Fprintf(dns.Out, "%s---\n%s", corefile.Diff(before, after), rbac)
+		return nil
+	}
+	if err := dns.updateRBAC(ctx, d.rbacBefore); err != nil {
+		return err
+	}
+	if before == after {
+		fmt.Fprintf(dns.Out, "no change needed: %s\n", d.done)
+		return dns.updateRBAC(ctx, d.rbacAfter)
+	}
+	if err := dns.write(ctx, after); err != nil {
+		return err
+	}
+	fmt.Fprint(dns.Out, corefile.Diff(before, after))
+	if err := d.reload(ctx, dns, after); err != nil {
+		return err
+	}
+	return dns.updateRBAC(ctx, d.rbacAfter)
+}
+
+// reload waits until CoreDNS has read its Corefile, or restarts it, according to
+// the flags.
+func (d *Change) reload(ctx context.Context, dns Server, text string) error {
+	reloadsByItself := strings.Contains(text, "\n    reload")
+	switch {
+	case d.Restart:
+		if err := dns.restart(ctx, d.Wait); err != nil {
+			return err
+		}
+	case !reloadsByItself:
+		dns.Hint("the Corefile has no reload plugin; next: kubectl -n %s rollout restart deployment %s", Namespace, name)
+		return nil
+	case d.Wait:
+		if err := dns.awaitReload(ctx); err != nil {
+			return err
+		}
+	}
+	if d.Wait {
+		fmt.Fprintln(dns.Out, d.done)
+	} else {
+		fmt.Fprintf(dns.Out, "within two minutes, %s\n", d.done)
+	}
+	return nil
+}

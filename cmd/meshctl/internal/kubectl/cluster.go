@@ -1,0 +1,187 @@
+package kubectl
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/agent/admin/adminclient"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+)
+
+// Names and labels of the objects that the chart creates.
+const (
+	ChartNamespace = "meshway-system"
+	gatewayLabel   = "meshway.io/gateway=true"
+	agentSelector  = "app.kubernetes.io/name=meshway,app.kubernetes.io/component=agent"
+	agentContainer = "meshd"
+)
+
+// Cluster is a Kubernetes cluster in which meshd runs. meshctl reaches it with
+// kubectl exec into the pod of an agent, and so needs no credentials of its own.
+type Cluster struct {
+	Context   string // of kubectl
+	Namespace string
+	Node      string // whose agent to use; empty: that of any gateway
+}
+
+// Client returns a client of the meshd on c.node, or on one of the cluster's
+// gateways.
+func (c Cluster) Client() controlpbconnect.OperatorClient {
+	return adminclient.New(func(ctx context.Context) (net.Conn, error) {
+		pod, err := c.agentPod(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// The process outlives the context of the dial and ends with the connection.
+		return startPipe(c.kubectl(context.WithoutCancel(ctx), "exec", "-i", pod, "-c", agentContainer, "--", "meshctl", DialStdio))
+	})
+}
+
+func (c Cluster) kubectl(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "kubectl", append([]string{"--context", c.Context, "--namespace", c.Namespace}, args...)...)
+}
+
+func (c Cluster) agentPod(ctx context.Context) (string, error) {
+	if c.Node != "" {
+		return c.nodePod(ctx)
+	}
+	return c.gatewayPod(ctx)
+}
+
+// nodePod returns the name of the agent's pod on c.node.
+func (c Cluster) nodePod(ctx context.Context) (string, error) {
+	pods, err := c.agents(ctx)
+	if err != nil {
+		return "", err
+	}
+	if pod, ok := agentOn([]string{c.Node}, pods); ok {
+		return pod, nil
+	}
+	return "", &fault.Fault{
+		Code:    fault.ExitUnreachable,
+		Field:   "--node",
+		Message: fmt.Sprintf("no agent runs on node %s of cluster %s", c.Node, c.Context),
+		Remedy:  fmt.Sprintf("check kubectl --context %s -n %s get pods -o wide", c.Context, c.Namespace),
+	}
+}
+
+// agents lists the agents of the cluster as node/pod/ready.
+func (c Cluster) agents(ctx context.Context) ([]string, error) {
+	return c.list(ctx, "pods", agentSelector, `{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}`)
+}
+
+// gatewayPod returns the name of the agent's pod on the first gateway by name,
+// preferring a pod that is ready.
+func (c Cluster) gatewayPod(ctx context.Context) (string, error) {
+	gateways, err := c.list(ctx, "nodes", gatewayLabel, "{.metadata.name}")
+	if err != nil {
+		return "", err
+	}
+	if len(gateways) == 0 {
+		return "", &fault.Fault{
+			Code:    fault.ExitUnreachable,
+			Message: fmt.Sprintf("cluster %s has no gateway", c.Context),
+			Remedy:  fmt.Sprintf("run kubectl --context %s label node NODE %s", c.Context, gatewayLabel),
+		}
+	}
+	pods, err := c.agents(ctx)
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(gateways)
+	if pod, ok := agentOn(gateways, pods); ok {
+		return pod, nil
+	}
+	return "", &fault.Fault{
+		Code:    fault.ExitUnreachable,
+		Message: fmt.Sprintf("no agent runs on the gateways of cluster %s (%s)", c.Context, strings.Join(gateways, ", ")),
+		Remedy:  fmt.Sprintf("install the chart, check kubectl --context %s -n %s get pods, or name another namespace with --meshway-namespace", c.Context, c.Namespace),
+	}
+}
+
+// agentOn returns the name of the first of pods, written as node/name/ready, on
+// one of nodes. It prefers pods that are ready.
+func agentOn(nodes, pods []string) (name string, ok bool) {
+	for _, onlyReady := range []bool{true, false} {
+		for _, node := range nodes {
+			for _, pod := range pods {
+				parts := strings.Split(pod, "/")
+				if len(parts) == 3 && parts[0] == node && (!onlyReady || parts[2] == "True") {
+					return parts[1], true
+				}
+			}
+		}
+	}
+	return "", false
+}
+
+// list returns one word for each object of a kind: the result of template.
+func (c Cluster) list(ctx context.Context, kind, selector, template string) ([]string, error) {
+	cmd := c.kubectl(ctx, "get", kind, "-l", selector, "-o", `jsonpath={range .items[*]}`+template+`{"\n"}{end}`)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, &fault.Fault{
+			Code:    fault.ExitUnreachable,
+			Message: "--context needs kubectl, which is not installed",
+			Remedy:  "install kubectl, or run meshctl on the gateway itself",
+		}
+	case err != nil:
+		return nil, &fault.Fault{
+			Code:    fault.ExitUnreachable,
+			Message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.Context, kubectlMessage(stderr.String())),
+			Remedy:  "check kubectl config get-contexts",
+		}
+	}
+	return strings.Fields(string(out)), nil
+}
+
+// kubectlMessage returns the error message in the stderr of kubectl, without the
+// log lines that its client prints before it for each attempt.
+func kubectlMessage(stderr string) string {
+	var lines []string
+	for line := range strings.Lines(stderr) {
+		if line = strings.TrimSpace(line); line != "" && !isKlog(line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
+}
+
+// isKlog reports whether line is a line of klog, such as
+// "E1123 00:26:46.839447 …".
+func isKlog(line string) bool {
+	return len(line) > 6 && strings.ContainsRune("IWEF", rune(line[0])) && line[5] == ' ' && strings.Trim(line[1:5], "0123456789") == ""
+}
+
+// Run runs kubectl with in as its input and returns its output.
+func Run(ctx context.Context, c Cluster, in string, args ...string) (string, error) {
+	cmd := c.kubectl(ctx, args...)
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = strings.NewReader(in), &stderr
+	out, err := cmd.Output()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return "", &fault.Fault{
+			Code:    fault.ExitUnreachable,
+			Message: "the command needs kubectl, which is not installed",
+			Remedy:  "install kubectl",
+		}
+	case err != nil:
+		return "", &fault.Fault{
+			Code:    fault.ExitUnreachable,
+			Message: fmt.Sprintf("kubectl %s: %s", args[0], kubectlMessage(stderr.String())),
+			Remedy:  "check kubectl config get-contexts, and your permissions in namespace " + c.Namespace,
+		}
+	}
+	return string(out), nil
+}

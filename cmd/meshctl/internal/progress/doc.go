@@ -1,0 +1,3 @@
+// Package progress owns how the steps of a long call are shown: one line each, with
+// a spinner on a terminal.
+package progress
