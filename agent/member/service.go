@@ -6,8 +6,8 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"slices"
+	"time"
 
-	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/agent/control"
@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // service serves the calls of other gateways.
@@ -192,7 +193,10 @@ func (s *service) addGateway(ctx context.Context, gateway catalog.Gateway) (cata
 		return results[0], nil
 	}
 	command.Author, command.At = string(gateway.ID()), timestamppb.Now()
-	command.Client, command.Sequence = "enrol#"+uuid.NewString(), 1
+	// One client, so that a gateway that is enrolled often remains within the limit of
+	// clients. The command is sent once, and acknowledges those before.
+	command.Client, command.Sequence = "enrol", raftnode.FirstSequence(time.Now())
+	command.Acknowledged = command.Sequence - 1
 	results, err := s.member.node.ApplyForwarded(ctx, []*catalogpb.Command{command})
 	if err != nil {
 		return catalog.Result{}, err

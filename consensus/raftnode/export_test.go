@@ -18,3 +18,6 @@ func (n *Node) HeartbeatTimeout() time.Duration {
 
 // ConfirmByRaftAlone confirms leadership without counting voters.
 func (n *Node) ConfirmByRaftAlone() error { return n.instance.Load().raft.VerifyLeader().Error() }
+
+// StartedAt makes the commands of n those of a process that started at t.
+func (n *Node) StartedAt(t time.Time) { n.session = newSession(n.cfg.ID, t) }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -75,7 +76,7 @@ func openNode(cfg Config) (*Node, error) {
 		cfg:             cfg,
 		log:             cfg.Log,
 		contacts:        transport.NewContacts(),
-		session:         newSession(cfg.ID),
+		session:         newSession(cfg.ID, time.Now()),
 		batcher:         newBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
 		timersChanged:   make(chan struct{}, 1),

@@ -72,10 +72,25 @@ func removes(cmds []*catalogpb.Command, id catalog.GatewayID) bool {
 
 // writeThroughLeader writes the commands of one entry.
 func (n *Node) writeThroughLeader(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+	results, client, err := n.writeStamped(ctx, cmds)
+	if err != nil || !slices.ContainsFunc(results, isStale) {
+		return results, err
+	}
+	n.session.renew(client)
+	results, _, err = n.writeStamped(ctx, cmds)
+	return results, err
+}
+
+// isStale reports whether a command was refused because its sequence is one of an
+// earlier process. It was not applied, and neither were the others of its call.
+func isStale(r catalog.Result) bool {
+	return r.Refusal != nil && r.Refusal.Code == catalog.CodeStaleSequence
+}
+
+func (n *Node) writeStamped(ctx context.Context, cmds []*catalogpb.Command) (results []catalog.Result, client string, err error) {
 	stamped, release := n.session.stamp(cmds, time.Now())
 	defer release()
-	var results []catalog.Result
-	err := n.callLeader(ctx, leaderCall{
+	err = n.callLeader(ctx, leaderCall{
 		local: func(ctx context.Context) (err error) {
 			results, err = n.writeAsLeader(ctx, stamped)
 			return err
@@ -89,9 +104,9 @@ func (n *Node) writeThroughLeader(ctx context.Context, cmds []*catalogpb.Command
 		},
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return results, nil
+	return results, stamped[0].GetClient(), nil
 }
 
 // ApplyForwarded is the leader's side of consensus.Remote.Apply. The caller must

@@ -120,3 +120,16 @@ func withAuthor(cmd *catalogpb.Command) *catalogpb.Command {
 	cmd.Author = "dc1/gw0"
 	return cmd
 }
+
+func TestAGatewayWritesAfterItsClockWasSetBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		m := others(c, c.Leader())[0]
+		key := consensustest.Key{Owner: m.ID, Name: "web"}
+		write(t, m, key, "before")
+		write(t, m, key, "later")
+		m.Node.StartedAt(time.Now().Add(-time.Minute))
+		write(t, m, key, "after")
+		assert.Equal(t, "after", key.Get(m.Node.View()))
+	})
+}

@@ -1,8 +1,10 @@
 package raftnode
 
 import (
-	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -15,23 +17,51 @@ import (
 
 // session stamps commands so that a command that is retried is applied once: the
 // catalog keeps the result of each (client, sequence) until the client has
-// acknowledged it. Each process is a new client, so that nothing is kept on disk.
+// acknowledged it. A gateway is one client, however often it starts, so that its
+// datacenter does not exceed the limit of clients: the sequences of a process begin
+// at the time of its start, and acknowledge the results of the process before,
+// which does not ask for them any more. Nothing is kept on disk.
 type session struct {
 	author catalog.GatewayID
-	client string
 
 	mu           sync.Mutex // guards all following fields
+	client       string
 	last         uint64
 	outstanding  map[uint64]struct{} // stamped and not released
 	acknowledged uint64              // all sequences up to this one are released
 }
 
-func newSession(id catalog.GatewayID) *session {
-	var nonce [8]byte
-	rand.Read(nonce[:])
+// clientOf returns the client of a gateway. It has a hash of the names, which may be
+// too long.
+func clientOf(id catalog.GatewayID) string {
+	sum := sha256.Sum256([]byte(id))
+	return "gateway#" + hex.EncodeToString(sum[:8])
+}
+
+func newSession(id catalog.GatewayID, now time.Time) *session {
+	first := FirstSequence(now)
 	return &session{
-		author: id, client: string(id) + "#" + hex.EncodeToString(nonce[:]),
+		author: id, client: clientOf(id), last: first, acknowledged: first,
 		outstanding: make(map[uint64]struct{}),
+	}
+}
+
+// FirstSequence returns a sequence that is higher than all that a client used in a
+// process that started earlier. Its random part keeps two processes of one moment
+// apart.
+func FirstSequence(now time.Time) uint64 {
+	const randomBits = 10
+	return uint64(now.UnixMicro())<<randomBits | rand.Uint64N(1<<randomBits) //nolint:gosec // after 1970
+}
+
+// renew makes the session another client, which has no results yet. It is for a
+// gateway whose clock was ahead in an earlier process: the sequences of this one
+// are acknowledged already. Nothing changes if client is not that of the session.
+func (s *session) renew(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == client {
+		s.client = fmt.Sprintf("%s#%016x", clientOf(s.author), rand.Uint64())
 	}
 }
 
