@@ -36,6 +36,7 @@
 //   - Export, import: a service that a cluster offers to others, and the service as they see it (KEP-1645).
 //   - Federation: the datacenters that share one catalog.
 //   - Gateway: a host of a datacenter that runs tunnels and takes part in the catalog. Its id is datacenter/name, its index the number of its lane.
+//   - Guard: what keeps packets to other datacenters from leaving a host unencrypted: a chain of the firewall, and blackhole routes that need no device.
 //   - Join token: a secret, valid for one join, that names the federation and the pin of the CA that created it.
 //   - Lane: the WireGuard interface meshN, with one peer for each other datacenter: its gateway of index N.
 //   - Leader, voter, term, lease: as in Raft.

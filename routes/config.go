@@ -12,6 +12,11 @@ const (
 	FirewallTable       = "meshway"  // nft table, family inet
 )
 
+// GuardMetric is the metric of guard routes, which every other route precedes. The
+// kernel's documentation recommends it for the last route of a table
+// (Documentation/networking/vrf.rst).
+const GuardMetric uint32 = 4278198272
+
 // NodesTable returns the number of Meshway's second table, given the configured
 // one. It has the routes to hosts of the own datacenter that are reached through
 // a tunnel. Only packets that arrive on a lane use it.
@@ -24,7 +29,7 @@ type Config struct {
 	Rules    []Rule
 	Nexthops []Nexthop // sorted by ID
 	Groups   []Group   // sorted by ID
-	Routes   []Route   // sorted by prefix, those of NodesTable last
+	Routes   []Route   // sorted by prefix, guards after other routes, those of NodesTable last
 	Sysctls  []Sysctl  // sorted by key
 }
 
@@ -71,13 +76,17 @@ type RouteKind int
 const (
 	ToNexthop RouteKind = iota // sends it to the nexthop
 	Throw                      // ends the lookup in the table, so that the rules after Meshway's decide
+	// Guard drops packets while the prefix has no other route: the kernel deletes
+	// the others with their devices or nexthop objects.
+	Guard
 )
 
-// Route routes a prefix to a nexthop or a group, or excludes it from the table.
+// Route routes a prefix to a nexthop or a group, excludes it from the table, or
+// guards it.
 type Route struct {
 	Prefix  netip.Prefix
 	Kind    RouteKind
-	Nexthop uint32     // id of a Nexthop or Group; 0 if Kind is Throw
+	Nexthop uint32     // id of a Nexthop or Group; 0 for the other kinds
 	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
 	ToNode  bool       // the route is in NodesTable
 }
@@ -109,6 +118,15 @@ type Firewall struct {
 	// Mark is the mark of the packets between this host and peers outside of the
 	// tunnels, in both directions: encrypted ones, and those of the control port.
 	Mark uint32
+	// Hops are the other hosts of this datacenter to which packets to Remote are
+	// forwarded outside of lanes, sorted. All others of them leave by a lane.
+	Hops []Hop
+}
+
+// Hop is a router on the link of a device.
+type Hop struct {
+	Device  string
+	Address netip.Addr
 }
 
 // Transit configures how a gateway with siblings forwards packets between the

@@ -18,7 +18,7 @@ func Diff(want Config, have Observed, prune bool) Change {
 		Groups: delta(want.Groups, have.Groups, prune, func(g Group) uint32 { return g.ID },
 			func(a, b Group) bool { return slices.Equal(a.Members, b.Members) }),
 		Routes: delta(want.Routes, have.Routes, prune,
-			func(r Route) routeKey { return routeKey{r.Prefix, r.ToNode} }, equal[Route]),
+			Route.key, equal[Route]),
 		Rules: delta(want.Rules, have.Rules, prune,
 			func(r Rule) Rule { return r }, equal[Rule]),
 		Conflicts: conflicts,
@@ -31,9 +31,11 @@ func Diff(want Config, have Observed, prune bool) Change {
 
 // routeKey identifies a route.
 type routeKey struct {
-	prefix netip.Prefix
-	toNode bool
+	prefix        netip.Prefix
+	toNode, guard bool
 }
+
+func (r Route) key() routeKey { return routeKey{r.Prefix, r.ToNode, r.Kind == Guard} }
 
 func equal[T comparable](a, b T) bool { return a == b }
 

@@ -11,6 +11,31 @@ type Filter interface {
 	State(ctx context.Context) (TableState, error)
 	// Remove deletes Meshway's table. A missing table is no error.
 	Remove(ctx context.Context) error
+	// Counters returns how many packets the table has dropped, one counter for
+	// each reason; none if there is no table.
+	Counters(ctx context.Context) ([]Counter, error)
+}
+
+// The names of the table's counters.
+const (
+	// CounterTunnel counts packets from a tunnel whose source is not routed to
+	// its lane.
+	CounterTunnel = "spoofed-in-tunnel"
+	// CounterUnderlay counts packets from outside the tunnels whose source is in
+	// another datacenter.
+	CounterUnderlay = "spoofed-on-underlay"
+	// CounterUnencrypted counts packets to another datacenter that would have
+	// left this host outside of the tunnels.
+	CounterUnencrypted = "unencrypted"
+)
+
+// Counters returns the names of all counters.
+func Counters() []string { return []string{CounterTunnel, CounterUnderlay, CounterUnencrypted} }
+
+// Counter is one of the table's named counters.
+type Counter struct {
+	Name           string
+	Packets, Bytes uint64
 }
 
 // TableState is the state of the firewall's table.

@@ -60,6 +60,9 @@ func (r Rule) Table(table int) int {
 // Text returns the route as arguments of "ip route add", given the configured table.
 func (r Route) Text(table int) string {
 	var b strings.Builder
+	if r.Kind == Guard {
+		return fmt.Sprintf("blackhole %s table %d proto %d metric %d", r.Prefix, r.Table(table), DefaultProtocol, GuardMetric)
+	}
 	if r.Kind == Throw {
 		fmt.Fprintf(&b, "throw %s", r.Prefix)
 	} else {

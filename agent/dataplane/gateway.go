@@ -110,9 +110,10 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	if p.desired.Empty() {
 		// The record of this gateway is missing: everything stays as it is until
 		// the reason is known. Only leaving removes.
-		p.tunnels = p.inputs.Observed.Tunnels
+		p.tunnels, p.drops = p.inputs.Observed.Tunnels, before.drops
 	} else {
 		g.apply(ctx, p)
+		p.observeDrops(ctx, g.cfg.Kernel.Firewall, before.drops)
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
 	g.cfg.Catalog.Tune(p.roundTrips.longest)
@@ -165,17 +166,17 @@ func catalogOf(v *catalog.View) plan.Catalog {
 	}
 }
 
-// apply makes the data plane what is desired. Tunnels come first, since routes
-// use them; the firewall comes before the routes, so that no packet takes a new
-// route unfiltered.
+// apply makes the data plane what is desired. The firewall comes first, so that no
+// packet to a new prefix leaves unencrypted, or takes a new tunnel or route
+// unfiltered; tunnels come before the routes, which use them.
 func (g *Gateway) apply(ctx context.Context, p *pass) {
 	var err error
 	d := p.desired
+	p.add(g.filter(ctx, d))
 	p.tunnels, err = tunnel.Apply(ctx, g.cfg.Kernel.Tunnels, g.cfg.Key, d.Tunnels, d.Prune)
 	p.add(err)
 	g.cfg.Liveness.Set(d.Sessions)
 	g.reportActivity(p.tunnels)
-	p.add(g.filter(ctx, d))
 	p.routes, err = g.routes.Apply(ctx, d.Routes, d.Prune)
 	p.add(err)
 	if len(p.errors) == 0 {

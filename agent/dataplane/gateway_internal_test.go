@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/consensustest"
+	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/routestest"
 	"github.com/meshway/meshway/tunnel"
 	"github.com/meshway/meshway/tunnel/tunneltest"
@@ -186,6 +188,40 @@ func TestGatewayAppliesThePlanAndHandsOverTheRegistration(t *testing.T) {
 	w.liveness.up = false
 	assert.Equal(t, retryInterval, w.pass(t.Context()), "a session is down")
 	assert.False(t, w.Connected())
+}
+
+func TestTheFirewallIsWrittenBeforeTheFirstTunnel(t *testing.T) {
+	w := newGatewayWorld(t)
+	firewall := w.cfg.Kernel.Firewall.(*routestest.Filter)
+	w.tunnels.Fail(func(op, _ string) error {
+		if op == tunneltest.OpCreate {
+			assert.NotZero(t, firewall.Writes())
+		}
+		return nil
+	})
+	w.pass(t.Context())
+	require.Equal(t, 1, w.tunnels.Calls(tunneltest.OpCreate))
+}
+
+func TestUnencryptedPacketsThatAreDroppedAreAProblemForAWhile(t *testing.T) {
+	w := newGatewayWorld(t)
+	reported := func() bool {
+		w.pass(t.Context())
+		return slices.Contains(w.status().Problems, plan.UnencryptedDropped())
+	}
+	firewall := w.cfg.Kernel.Firewall.(*routestest.Filter)
+	firewall.Count(routes.CounterUnencrypted, 5)
+	assert.False(t, reported(), "they may be from before a restart")
+	firewall.Count(routes.CounterUnderlay, 1)
+	assert.False(t, reported())
+	firewall.Count(routes.CounterUnencrypted, 1)
+	assert.True(t, reported())
+	assert.True(t, reported(), "the counter does not rise with every pass")
+	last := *w.last.Load()
+	last.drops.unencryptedAt = time.Now().Add(-dropMemory)
+	w.last.Store(&last)
+	assert.False(t, reported())
+	assert.Equal(t, uint64(6), status.Build(w.status()).Dataplane.Dropped[routes.CounterUnencrypted])
 }
 
 func TestGatewayAdoptsTunnelsOnceTheyCanBeListed(t *testing.T) {

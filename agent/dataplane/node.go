@@ -86,8 +86,10 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	p.add(err)
 	p.tunnels = p.inputs.Observed.Tunnels
 	p.desired, p.problems = plan.ComputeNode(p.inputs)
+	p.drops = before.drops
 	if err == nil && !p.desired.Hold {
 		n.apply(ctx, p)
+		p.observeDrops(ctx, n.cfg.Kernel.Firewall, before.drops)
 	}
 	p.log(n.cfg.Log, before.outcome)
 	n.last.Store(p)
@@ -125,33 +127,30 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 	return err
 }
 
-// apply makes the data plane what is desired. Tunnels come first, since routes
-// use them; then the firewall, so that no packet takes a new route unfiltered.
+// apply makes the data plane what is desired, in the order of a gateway's.
 // Tunnels that are no longer needed, and those of a gateway that has become a
 // node, are removed last, when no route uses them.
 func (n *Node) apply(ctx context.Context, p *nodePass) {
 	var err error
 	d := p.desired
+	if !d.Empty() {
+		p.add(n.cfg.Kernel.Firewall.Apply(ctx, d.Firewall))
+	}
 	p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, false)
 	p.add(err)
 	n.cfg.Liveness.Set(d.Sessions)
-	p.add(n.filter(ctx, d))
 	p.routes, err = n.routes.Apply(ctx, d.Routes, d.Prune)
 	p.add(err)
 	if d.Prune && len(p.errors) == 0 {
 		p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, true)
 		p.add(err)
 	}
+	if d.Empty() { // the datacenter has left; the firewall ends with the last tunnel
+		p.add(n.cfg.Kernel.Firewall.Remove(ctx))
+	}
 	if len(p.errors) == 0 {
 		n.lastFullApply.Store(p.at.UnixNano())
 	}
-}
-
-func (n *Node) filter(ctx context.Context, d plan.NodeDesired) error {
-	if d.Empty() {
-		return n.cfg.Kernel.Firewall.Remove(ctx)
-	}
-	return n.cfg.Kernel.Firewall.Apply(ctx, d.Firewall)
 }
 
 // Paths returns how this node reaches the gateways of its datacenter; false: it

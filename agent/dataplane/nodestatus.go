@@ -25,6 +25,7 @@ func (n *Node) Status() status.Snapshot {
 	}
 	if p := n.last.Load(); p != nil {
 		s.At, s.Tunnels, s.Routes, s.Problems = p.at, p.tunnels, p.routes, p.problems
+		s.Dropped = p.drops.counters
 		s.Desired = plan.Desired{Tunnels: p.desired.Tunnels, Routes: p.desired.Routes, Firewall: p.desired.Firewall}
 		s.Inputs.Synced.Catalog = p.inputs.Synced
 		s.Inputs.Catalog.Datacenters = p.datacenters()

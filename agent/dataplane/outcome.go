@@ -27,6 +27,7 @@ type outcome struct {
 	problems []plan.Problem
 	tunnels  []tunnel.Observed
 	routes   routes.Observed
+	drops    drops
 	errors   []error
 }
 

@@ -21,7 +21,7 @@ func (g *Gateway) Fill(s *status.Sources) {
 		return
 	}
 	s.At, s.Inputs, s.Desired = p.at, p.inputs, p.desired
-	s.Tunnels, s.Routes = p.tunnels, p.routes
+	s.Tunnels, s.Routes, s.Dropped = p.tunnels, p.routes, p.drops.counters
 	if at := g.lastFullApply.Load(); at != 0 {
 		s.LastApply = time.Unix(0, at)
 	}

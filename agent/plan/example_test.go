@@ -60,6 +60,8 @@ func ExampleCompute() {
 	// nexthop id 0x4d57ff81 dev mesh0 protocol 157
 	// nexthop id 0x4d570104 group 0x4d570002 protocol 157
 	// route 10.2.0.0/16 nhid 0x4d570104 src 10.1.0.1 table 7117 proto 157
+	// route blackhole 10.2.0.0/16 table 7117 proto 157 metric 4278198272
+	// route blackhole fd77::/48 table 7117 proto 157 metric 4278198272
 	// route fd77::2/128 nhid 0x4d57ff81 src fd77::1 table 7117 proto 157
 	// 0 problems
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/meshway/meshway/routes"
 )
@@ -16,6 +18,7 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 		ControlPort: in.Config.Control.Listen.Port(),
 		Mark:        in.Config.Routing.Mark,
 	}
+	fw.PeerControlPorts = peerControlPorts(topo, fw.ControlPort)
 	for n := range topo.lanes() {
 		var sources []netip.Prefix
 		for _, dc := range topo.others {
@@ -31,11 +34,13 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 	if l, ok := nodeFirewallLane(in, topo); ok {
 		fw.Lanes = append(fw.Lanes, l)
 	}
-	remote := []netip.Prefix{in.Catalog.Federation.Overlay}
-	for _, dc := range topo.others {
-		remote = append(remote, dc.prefixes...)
+	fw.Remote = topo.remoteOnly(topo.remotePrefixes(in))
+	for _, f := range families() {
+		for _, n := range newSiblingNexthops(in, topo, f).nexthops {
+			fw.Hops = append(fw.Hops, routes.Hop{Device: n.Device, Address: n.Via})
+		}
 	}
-	fw.Remote = topo.remoteOnly(remote)
+	sortHops(fw.Hops)
 	fw.TrustedDevices, fw.Transit = trustedIngressDevices(in, topo), transit(in, topo)
 	if len(fw.Transit.Devices) > 0 {
 		fw.NodePortSNAT = nodePortSNAT(topo.own.servicePrefixes(), func(f routes.Family) netip.Addr { return topo.sourceAddress(in.Host, f) })
@@ -57,4 +62,36 @@ func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
 		}
 	}
 	return aggregate(out)
+}
+
+// remotePrefixes returns the prefixes of all other datacenters and the overlay,
+// aggregated.
+func (topo topology) remotePrefixes(in Inputs) []netip.Prefix {
+	remote := []netip.Prefix{in.Catalog.Federation.Overlay}
+	for _, dc := range topo.others {
+		remote = append(remote, dc.prefixes...)
+	}
+	return aggregate(remote)
+}
+
+// peerControlPorts returns the control ports of peers that differ from the own
+// one, sorted.
+func peerControlPorts(topo topology, own uint16) []uint16 {
+	var ports []uint16
+	for _, p := range topo.peers() {
+		for _, hostport := range p.Controls {
+			port, err := strconv.ParseUint(hostport[strings.LastIndex(hostport, ":")+1:], 10, 16)
+			if err == nil && port != 0 && uint16(port) != own {
+				ports = append(ports, uint16(port))
+			}
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+func sortHops(hops []routes.Hop) {
+	slices.SortFunc(hops, func(a, b routes.Hop) int {
+		return cmp.Or(cmp.Compare(a.Device, b.Device), a.Address.Compare(b.Address))
+	})
 }

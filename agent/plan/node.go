@@ -169,6 +169,7 @@ func (n node) routing(found *problems) routes.Config {
 		n.reportNoGateway(c.Routes[before:], f, found)
 	}
 	addLocal(&c, n.local)
+	addGuards(&c, aggregate(n.remotePrefixes()))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
@@ -238,6 +239,12 @@ func (n node) firewall() routes.Firewall {
 			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: subtract(aggregate(n.allowedIPs(g)), n.local)})
 		}
 	}
+	for _, h := range n.nexthops {
+		if h.Via.IsValid() {
+			fw.Hops = append(fw.Hops, routes.Hop{Device: h.Device, Address: h.Via})
+		}
+	}
+	sortHops(fw.Hops)
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
 }

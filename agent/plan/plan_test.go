@@ -261,6 +261,9 @@ func TestSourceIsOwnPodOrNodeAddressThenOverlay(t *testing.T) {
 			in.Host.Addresses = c.host
 			d, _ := plan.Compute(in)
 			for _, r := range d.Routes.Routes {
+				if r.Kind == routes.Guard {
+					continue // packets that it matches are dropped
+				}
 				want := c.v4
 				if routes.FamilyOf(r.Prefix.Addr()) == routes.IPv6 {
 					want = c.v6
@@ -269,6 +272,27 @@ func TestSourceIsOwnPodOrNodeAddressThenOverlay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestEveryRemotePrefixHasAGuard(t *testing.T) {
+	for name, in := range map[string]plan.Inputs{"running": running(), "two gateways": sharing()} {
+		d, _ := plan.Compute(in)
+		var guarded []netip.Prefix
+		for _, r := range d.Routes.Routes {
+			if r.Kind == routes.Guard {
+				guarded = append(guarded, r.Prefix)
+			}
+		}
+		assert.Equal(t, d.Firewall.Remote, guarded, name)
+		assert.Equal(t, in.Config.Routing.Mark, d.Firewall.Mark, name)
+	}
+}
+
+func TestControlPortsOfPeersThatDifferAreExempt(t *testing.T) {
+	in := running()
+	in.Catalog.Gateways[1].Controls = []string{"192.0.2.9:17443", "[2001:db8::9]:7443"}
+	d, _ := plan.Compute(in)
+	assert.Equal(t, []uint16{17443}, d.Firewall.PeerControlPorts)
 }
 
 func TestPrefixInsideAnotherOfTheSameDatacenterIsLegal(t *testing.T) {

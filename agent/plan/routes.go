@@ -34,6 +34,7 @@ func routing(in Inputs, topo topology) routes.Config {
 	addOverlay(&c, in, topo)
 	addNodeRoutes(&c, in, topo, devices)
 	addLocal(&c, topo.local)
+	addGuards(&c, topo.remotePrefixes(in))
 	c.Sysctls = sysctls(in, topo, devices)
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
@@ -85,7 +86,22 @@ func compareRoutes(a, b routes.Route) int {
 		}
 		return 1
 	}
+	if a.Prefix == b.Prefix && a.Kind != b.Kind {
+		if b.Kind == routes.Guard {
+			return -1
+		}
+		return 1
+	}
 	return a.Prefix.Compare(b.Prefix)
+}
+
+// addGuards adds a route that needs no device for each remote prefix, because the
+// kernel deletes the others with the devices of the lanes. Packets would follow the
+// default route then.
+func addGuards(c *routes.Config, remote []netip.Prefix) {
+	for _, p := range remote {
+		c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Guard})
+	}
 }
 
 // addDatacenter adds the group and the routes of one datacenter in one family.

@@ -104,6 +104,9 @@ func writeFirewall(b *strings.Builder, fw routes.Firewall) {
 	for _, seen := range fw.NodePortSNAT.Addresses {
 		fmt.Fprintf(b, "firewall node port snat to %s except services %s\n", seen, joined(fw.NodePortSNAT.ClusterIPs))
 	}
+	for _, h := range fw.Hops {
+		fmt.Fprintf(b, "firewall remote also via %s dev %s\n", h.Address, h.Device)
+	}
 	fmt.Fprintf(b, "firewall exempt udp %v tcp %d\n", fw.TunnelPorts, fw.ControlPort)
 	if fw.Mark != 0 {
 		fmt.Fprintf(b, "firewall mark %#x\n", fw.Mark)

@@ -37,6 +37,7 @@ const (
 	metricRoutes        = "meshway_dataplane_routes"
 	metricForeignRoutes = "meshway_dataplane_foreign_routes"
 	metricRepaired      = "meshway_dataplane_repaired_total"
+	metricDropped       = "meshway_firewall_dropped_packets_total"
 	metricLastApply     = "meshway_dataplane_last_apply_timestamp_seconds"
 	metricApplyErrors   = "meshway_dataplane_apply_errors"
 	metricQueuePending  = "meshway_queue_pending"
@@ -52,6 +53,7 @@ const (
 	labelCode       = "code"
 	labelSeverity   = "severity"
 	labelVersion    = "version"
+	labelReason     = "reason"
 )
 
 // Short names for the table below.
@@ -98,6 +100,7 @@ func definitions() []definition {
 		{metricRoutes, gauge, "Routes of Meshway in the kernel.", nil},
 		{metricForeignRoutes, gauge, "Routes of other programs in Meshway's table.", nil},
 		{metricRepaired, counter, "Kernel entries restored after another program changed or deleted them.", nil},
+		{metricDropped, counter, "Packets that the firewall dropped: with a spoofed source, or to another datacenter outside of the tunnels.", []string{labelReason}},
 		{metricLastApply, gauge, "When everything was last applied without error, Unix time.", nil},
 		{metricApplyErrors, gauge, "Errors in the last pass.", nil},
 		{metricQueuePending, gauge, "Writes that are queued for the catalog.", nil},
@@ -171,6 +174,9 @@ func render(s Snapshot, out emit) {
 	out(metricRoutes, float64(s.Dataplane.Routes))
 	out(metricForeignRoutes, float64(s.Dataplane.ForeignRoutes))
 	out(metricRepaired, float64(s.Dataplane.Repaired))
+	for reason, packets := range s.Dataplane.Dropped {
+		out(metricDropped, float64(packets), reason)
+	}
 	out.time(metricLastApply, s.Dataplane.LastApply)
 	out(metricApplyErrors, float64(len(s.Dataplane.Errors)))
 	out(metricQueuePending, float64(s.Queue.Pending))

@@ -46,6 +46,8 @@ type Lookup struct {
 
 // BuildRoutes explains the kernel's routes. It is pure, and all lists are sorted.
 func BuildRoutes(s RouteSources) RoutesReport {
+	s.Desired.Routes.Routes = withoutGuards(s.Desired.Routes.Routes)
+	s.Observed.Routes = withoutGuards(s.Observed.Routes)
 	report := RoutesReport{
 		Datacenter: string(s.Inputs.Self.Datacenter()), Table: s.Inputs.Config.Routing.Table,
 		Rules: s.rules(), Routes: s.routes(),
@@ -54,6 +56,11 @@ func BuildRoutes(s RouteSources) RoutesReport {
 		report.Destination = s.destination(report)
 	}
 	return report
+}
+
+// withoutGuards returns the routes that carry traffic.
+func withoutGuards(list []routes.Route) []routes.Route {
+	return slices.DeleteFunc(slices.Clone(list), func(r routes.Route) bool { return r.Kind == routes.Guard })
 }
 
 // rules returns the desired rules and the existing ones.

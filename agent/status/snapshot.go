@@ -140,11 +140,13 @@ type Tunnel struct {
 
 // Dataplane summarizes the state of the data plane.
 type Dataplane struct {
-	Routes        int       `json:"routes"`
-	ForeignRoutes int       `json:"foreignRoutes"`
-	Repaired      uint64    `json:"repaired"`
-	LastApply     time.Time `json:"lastApply,omitzero"`
-	Errors        []string  `json:"errors,omitempty"` // of the last pass
+	Routes        int    `json:"routes"`
+	ForeignRoutes int    `json:"foreignRoutes"`
+	Repaired      uint64 `json:"repaired"`
+	// Dropped are the packets that the firewall has dropped, by reason.
+	Dropped   map[string]uint64 `json:"dropped,omitempty"`
+	LastApply time.Time         `json:"lastApply,omitzero"`
+	Errors    []string          `json:"errors,omitempty"` // of the last pass
 }
 
 // Queue describes the writes that are queued for the catalog.

@@ -27,6 +27,7 @@ type Sources struct {
 	Paths       []plan.Path       // of a node that is no gateway
 	Tunnels     []tunnel.Observed // what the last apply returned
 	Routes      routes.Observed   // what the last apply returned
+	Dropped     []routes.Counter  // by the firewall
 	Services    map[catalog.DatacenterName]int
 	Consensus   consensus.Status // empty Role: it does not run
 	Queue       Queue
@@ -48,9 +49,10 @@ func Build(s Sources) Snapshot {
 		Paths:       s.paths(),
 		Tunnels:     s.tunnels(),
 		Dataplane: Dataplane{
-			Routes:        len(s.Routes.Routes),
+			Routes:        len(withoutGuards(s.Routes.Routes)),
 			ForeignRoutes: len(s.Routes.Foreign),
 			Repaired:      s.Routes.Repaired,
+			Dropped:       s.dropped(),
 			LastApply:     s.LastApply,
 			Errors:        slices.Clone(s.Errors),
 		},
@@ -223,6 +225,18 @@ func (s Sources) tunnels() []Tunnel {
 		}
 	}
 	slices.SortFunc(out, func(a, b Tunnel) int { return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Name, b.Name)) })
+	return out
+}
+
+// dropped returns the numbers of packets that the firewall dropped, by reason.
+func (s Sources) dropped() map[string]uint64 {
+	if len(s.Dropped) == 0 {
+		return nil
+	}
+	out := make(map[string]uint64, len(s.Dropped))
+	for _, c := range s.Dropped {
+		out[c.Name] = c.Packets
+	}
 	return out
 }
 

@@ -40,6 +40,7 @@ func member() status.Sources {
 		PublicKey: tunnel.PublicKey{1}, Certificate: now.Add(20 * time.Hour),
 		Inputs: in, Desired: desired, Problems: append(problems, problems[0]), Tunnels: tunnels,
 		Routes:   routes.Observed{Config: desired.Routes, Foreign: []routes.ForeignRoute{foreignRoute()}, Repaired: 3},
+		Dropped:  []routes.Counter{{Name: routes.CounterTunnel, Packets: 2}, {Name: routes.CounterUnencrypted}},
 		Services: map[catalog.DatacenterName]int{"west": 2},
 		Consensus: consensus.Status{
 			Role: "follower", Leader: "west/a", Term: 7, AppliedIndex: 41, CommitIndex: 42,

@@ -114,7 +114,7 @@ func (w writer) deleteRules(ctx context.Context, rules []routes.Rule) error {
 func (w writer) deleteRoutes(ctx context.Context, list []routes.Route) error {
 	return w.conn.run(ctx, batch{
 		typ: unix.RTM_DELROUTE, n: len(list), missing: true,
-		body: func(b []byte, i int) []byte { return appendRouteDeletion(b, list[i].Prefix, list[i].Table(w.table)) },
+		body: func(b []byte, i int) []byte { return appendRouteDeletion(b, list[i], list[i].Table(w.table)) },
 		name: func(i int) string { return "delete route " + list[i].Text(w.table) },
 	})
 }

@@ -99,14 +99,16 @@ func appendRouteHeader(b []byte, p netip.Prefix, scope, typ byte, flags uint32) 
 	return native.AppendUint32(b, flags)
 }
 
-// appendRoute appends a route to a nexthop object, or one that ends the lookup.
+// appendRoute appends a route to a nexthop object, one that ends the lookup, or a
+// guard. A guard has no nexthop object, because the kernel cannot delete a route to
+// a blackhole nexthop as it lists it (ip route flush: "no such process").
 func appendRoute(b []byte, r routes.Route, table int) []byte {
-	if r.Kind == routes.Throw {
-		b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, unix.RTN_THROW, 0)
-		return appendRouteKey(b, r.Prefix, table)
+	if typ, special := map[routes.RouteKind]byte{routes.Throw: unix.RTN_THROW, routes.Guard: unix.RTN_BLACKHOLE}[r.Kind]; special {
+		b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, typ, 0)
+		return appendRouteKey(b, r, table)
 	}
 	b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0)
-	b = appendRouteKey(b, r.Prefix, table)
+	b = appendRouteKey(b, r, table)
 	b = appendAttr32(b, rtaNexthopID, r.Nexthop)
 	if r.Source.IsValid() {
 		b = appendAttr(b, unix.RTA_PREFSRC, r.Source.AsSlice())
@@ -117,14 +119,19 @@ func appendRoute(b []byte, r routes.Route, table int) []byte {
 // appendRouteDeletion appends the key of a route of Meshway to delete. The kernel
 // compares the protocol, so that no foreign route is deleted. The nexthop is
 // omitted, because it may not exist any longer.
-func appendRouteDeletion(b []byte, prefix netip.Prefix, table int) []byte {
-	b = appendRouteHeader(b, prefix, anyScope, unix.RTN_UNSPEC, 0)
-	return appendRouteKey(b, prefix, table)
+func appendRouteDeletion(b []byte, r routes.Route, table int) []byte {
+	b = appendRouteHeader(b, r.Prefix, anyScope, unix.RTN_UNSPEC, 0)
+	return appendRouteKey(b, r, table)
 }
 
-func appendRouteKey(b []byte, prefix netip.Prefix, table int) []byte {
+// appendRouteKey appends the attributes that distinguish routes. Without a metric
+// the kernel uses its default, and deletes the route with the lowest.
+func appendRouteKey(b []byte, r routes.Route, table int) []byte {
 	b = appendAttr32(b, unix.RTA_TABLE, uint32(table)) //nolint:gosec // validated by the planner
-	return appendAttr(b, unix.RTA_DST, prefix.Addr().AsSlice())
+	if r.Kind == routes.Guard {
+		b = appendAttr32(b, unix.RTA_PRIORITY, routes.GuardMetric)
+	}
+	return appendAttr(b, unix.RTA_DST, r.Prefix.Addr().AsSlice())
 }
 
 // appendRule appends struct fib_rule_hdr and attributes: "not fwmark Mark/Mark

@@ -84,8 +84,8 @@ func (f *Filter) Remove(ctx context.Context) error {
 	return nil
 }
 
-// Counters returns the numbers of dropped packets by reason, nil if there is no table.
-func (f *Filter) Counters(ctx context.Context) ([]Counter, error) {
+// Counters implements routes.Filter.
+func (f *Filter) Counters(ctx context.Context) ([]routes.Counter, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.ready(); err != nil {
@@ -127,7 +127,7 @@ func (f *Filter) state(ctx context.Context) (routes.TableState, error) {
 	}
 }
 
-func (f *Filter) counters(ctx context.Context) ([]Counter, error) {
+func (f *Filter) counters(ctx context.Context) ([]routes.Counter, error) {
 	found, err := f.nft.ListCounters(ctx)
 	if knftables.IsNotFound(err) {
 		return nil, nil
@@ -135,10 +135,10 @@ func (f *Filter) counters(ctx context.Context) ([]Counter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list counters of firewall table %s: %w", routes.FirewallTable, err)
 	}
-	counters := make([]Counter, 0, len(found))
+	counters := make([]routes.Counter, 0, len(found))
 	for _, c := range found {
 		if c.Packets != nil && c.Bytes != nil {
-			counters = append(counters, Counter{Name: c.Name, Packets: *c.Packets, Bytes: *c.Bytes})
+			counters = append(counters, routes.Counter{Name: c.Name, Packets: *c.Packets, Bytes: *c.Bytes})
 		}
 	}
 	return counters, nil

@@ -29,4 +29,4 @@ func (*Filter) State(context.Context) (routes.TableState, error) {
 func (*Filter) Remove(context.Context) error { return errors.ErrUnsupported }
 
 // Counters is not supported.
-func (*Filter) Counters(context.Context) ([]Counter, error) { return nil, errors.ErrUnsupported }
+func (*Filter) Counters(context.Context) ([]routes.Counter, error) { return nil, errors.ErrUnsupported }

@@ -3,10 +3,12 @@
 package nft_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/routes"
-	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/routes/routestest"
 )
 
@@ -78,12 +79,12 @@ func TestApplyKeepsCounterValues(t *testing.T) {
 	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
 	w.in(w.right, func() { w.run("ip addr add 10.9.0.1/32 dev lo") })
 	require.False(t, w.datagram(w.right, "10.9.0.1:0", 0, "10.1.0.1:4000").IsValid())
-	before := w.dropped(nft.CounterTunnel)
+	before := w.dropped(routes.CounterTunnel)
 	require.NotZero(t, before)
 	written := w.Written()
 	require.NoError(t, w.Apply(t.Context(), routes.Firewall{}))
 	require.NotEqual(t, written, w.Written())
-	assert.GreaterOrEqual(t, w.dropped(nft.CounterTunnel), before)
+	assert.GreaterOrEqual(t, w.dropped(routes.CounterTunnel), before)
 }
 
 // dropped returns the number of packets that a counter has counted.
@@ -192,8 +193,52 @@ func TestSpoofedSourcesAreDropped(t *testing.T) {
 		assert.Equal(t, test.arrives, w.datagram(test.fromNS, test.from, test.toNS, test.to).IsValid(), name)
 	}
 	// The counters may also include multicast packets of the links themselves.
-	assert.GreaterOrEqual(t, w.dropped(nft.CounterTunnel), uint64(3))
-	assert.GreaterOrEqual(t, w.dropped(nft.CounterUnderlay), uint64(3))
+	assert.GreaterOrEqual(t, w.dropped(routes.CounterTunnel), uint64(3))
+	assert.GreaterOrEqual(t, w.dropped(routes.CounterUnderlay), uint64(3))
+}
+
+// The device mesh0 is no lane here: it is the device by which another program
+// has routed the packets.
+func TestPacketsToRemoteLeaveByLanesOnly(t *testing.T) {
+	w := newWorld(t)
+	w.run("nft add table inet marks")
+	w.run("nft add chain inet marks pre { type filter hook prerouting priority -150 ; }")
+	w.run("nft add rule inet marks pre udp dport 4001 meta mark set 0x20")
+	w.run("nft add chain inet marks out { type filter hook output priority 300 ; }")
+	w.run("nft add rule inet marks out udp dport 4001 meta mark set 0x20")
+	fw := routestest.SampleFirewall()
+	fw.Lanes[0].Device = "mesh9"
+	tests := map[string]struct {
+		fromNS  int
+		from    string
+		to      string
+		arrives bool
+	}{
+		"pod":                      {w.left, "10.1.0.2:0", "10.2.0.2:4000", false},
+		"pod, IPv6":                {w.left, "[fd00:1::2]:0", "[fd00:2::2]:4000", false},
+		"pod, marked":              {w.left, "10.1.0.2:51820", "10.2.0.2:4001", false},
+		"host":                     {0, "10.2.0.1:0", "10.2.0.2:4000", false},
+		"host, marked, other port": {0, "10.2.0.1:51821", "10.2.0.2:4001", false},
+		"host, unmarked, tunnel":   {0, "10.2.0.1:51820", "10.2.0.2:4000", false},
+		"tunnel":                   {0, "10.2.0.1:51820", "10.2.0.2:4001", true},
+		"tunnel, IPv6":             {0, "[fd00:2::1]:51820", "[fd00:2::2]:4001", true},
+	}
+	require.NoError(t, w.Apply(t.Context(), fw))
+	blocked := w.dropped(routes.CounterUnencrypted)
+	for name, test := range tests {
+		assert.Equal(t, test.arrives, w.datagram(test.fromNS, test.from, w.right, test.to).IsValid(), name)
+	}
+	assert.GreaterOrEqual(t, w.dropped(routes.CounterUnencrypted)-blocked, uint64(6))
+
+	for address, to := range map[string]string{"10.2.0.2": "10.2.0.2:4000", "fd00:2::2": "[fd00:2::2]:4000"} {
+		fw.Hops = []routes.Hop{{Device: "mesh0", Address: netip.MustParseAddr(address)}}
+		require.NoError(t, w.Apply(t.Context(), fw))
+		from := map[string]string{"10.2.0.2": "10.1.0.2:0", "fd00:2::2": "[fd00:1::2]:0"}[address]
+		assert.True(t, w.datagram(w.left, from, w.right, to).IsValid(), "%s is another host of this datacenter", address)
+		fw.Hops[0].Address = fw.Hops[0].Address.Next()
+		require.NoError(t, w.Apply(t.Context(), fw))
+		assert.False(t, w.datagram(w.left, from, w.right, to).IsValid(), "the router is another one than %s", fw.Hops[0].Address)
+	}
 }
 
 func TestPeerWhoseNodeAddressIsInRemoteCanConnect(t *testing.T) {
@@ -220,11 +265,12 @@ func (w *world) connect(fromNS int, from string, toNS int, to string) error {
 func (w *world) dial(fromNS int, from string, toNS int, to string) (conn, accepted net.Conn, err error) {
 	w.t.Helper()
 	var listener net.Listener
-	w.in(toNS, func() { listener, err = net.Listen("tcp", to) })
+	listen := net.ListenConfig{Control: mark}
+	w.in(toNS, func() { listener, err = listen.Listen(w.t.Context(), "tcp", to) })
 	require.NoError(w.t, err)
 	defer listener.Close()
 	w.in(fromNS, func() {
-		dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		dialer := net.Dialer{Timeout: 500 * time.Millisecond, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Control: mark}
 		conn, err = dialer.Dial("tcp", to)
 	})
 	if err != nil {
@@ -233,6 +279,15 @@ func (w *world) dial(fromNS int, from string, toNS int, to string) (conn, accept
 	accepted, err = listener.Accept()
 	require.NoError(w.t, err)
 	return conn, accepted, nil
+}
+
+// mark sets the mark that meshd sets on the sockets of its control port.
+func mark(_, _ string, raw syscall.RawConn) error {
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, routes.DefaultMark)
+	})
+	return errors.Join(err, failed)
 }
 
 func TestTCPSegmentsFitIntoTheTunnel(t *testing.T) {

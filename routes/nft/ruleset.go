@@ -24,6 +24,7 @@ const (
 	chainUnderlay  = "underlay"  // marks packets from peers outside of the tunnels
 	chainTransit   = "transit"   // exempts forwarded packets from connection tracking
 	chainHandover  = "handover"  // prevents forwarding loops between gateways
+	chainGuard     = "guard"     // keeps packets to other datacenters from leaving unencrypted
 
 	setLanes      = "lanes"
 	setLocal      = "local"
@@ -35,7 +36,7 @@ const (
 
 // Render adds to a transaction the operations that replace Meshway's table by fw.
 // Counters start with the given values, if any. Render is pure.
-func Render(tx *knftables.Transaction, fw routes.Firewall, counters []Counter) {
+func Render(tx *knftables.Transaction, fw routes.Firewall, counters []routes.Counter) {
 	tx.Add(&knftables.Table{}) // ensures that the deletion succeeds
 	tx.Delete(&knftables.Table{})
 	tx.Add(&knftables.Table{Comment: knftables.PtrTo("managed by Meshway, which restores it when changed")})
@@ -46,6 +47,7 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []Counter) {
 	r.noSNAT()
 	r.antispoof()
 	r.markUnderlay()
+	r.guard()
 	if r.hasTransit() {
 		r.transit()
 		r.handover()
@@ -106,10 +108,10 @@ func (r ruleset) prefixSet(name string, prefixes []netip.Prefix) {
 	}
 }
 
-func (r ruleset) counters(former []Counter) {
-	for _, name := range []string{CounterTunnel, CounterUnderlay} {
+func (r ruleset) counters(former []routes.Counter) {
+	for _, name := range routes.Counters() {
 		counter := &knftables.Counter{Name: name}
-		i := slices.IndexFunc(former, func(c Counter) bool { return c.Name == name })
+		i := slices.IndexFunc(former, func(c routes.Counter) bool { return c.Name == name })
 		if i >= 0 && former[i].Packets > 0 {
 			counter.Packets, counter.Bytes = &former[i].Packets, &former[i].Bytes
 		}
@@ -157,11 +159,11 @@ func (r ruleset) antispoof() {
 			r.rule(chainAntispoof, "iifname", strconv.Quote(l.Device), f.keyword, "saddr", "@"+sourcesOf(l)+f.suffix, "accept")
 		}
 	}
-	r.rule(chainAntispoof, "iifname", "@"+setLanes, "counter name", strconv.Quote(CounterTunnel), "drop")
+	r.rule(chainAntispoof, "iifname", "@"+setLanes, "counter name", strconv.Quote(routes.CounterTunnel), "drop")
 	r.underlay()
 	r.siblings()
 	for _, f := range ipFamilies() {
-		r.rule(chainAntispoof, f.keyword, "saddr", "@"+setRemote+f.suffix, "counter name", strconv.Quote(CounterUnderlay), "drop")
+		r.rule(chainAntispoof, f.keyword, "saddr", "@"+setRemote+f.suffix, "counter name", strconv.Quote(routes.CounterUnderlay), "drop")
 	}
 }
 

@@ -52,6 +52,10 @@ func firewalls() map[string]routes.Firewall {
 			Lanes: []routes.Lane{{Device: "mesh0", Sources: prefixes("10.2.0.0/16", "fd00:2::/48")}},
 			Local: prefixes("10.1.0.0/16", "10.101.0.0/16", "fd00:1::/48"), Remote: prefixes("10.2.0.0/16", "fd00:2::/48"),
 			TunnelPorts: []uint16{51820}, ControlPort: 7443, TrustedDevices: []string{"eth0", "flannel.1"},
+			Hops: []routes.Hop{
+				{Device: "eth0", Address: netip.MustParseAddr("192.0.2.11")},
+				{Device: "eth0", Address: netip.MustParseAddr("2001:db8::11")},
+			},
 			Transit: routes.Transit{Devices: []string{"eth0", "flannel.1"}, Services: prefixes("10.101.0.0/16")},
 		},
 	}
@@ -97,6 +101,6 @@ func TestRenderReplacesTheTable(t *testing.T) {
 func TestRenderKeepsCounterValues(t *testing.T) {
 	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
 	tx := fake.NewTransaction()
-	nft.Render(tx, routes.Firewall{}, []nft.Counter{{Name: nft.CounterTunnel, Packets: 3, Bytes: 180}})
+	nft.Render(tx, routes.Firewall{}, []routes.Counter{{Name: routes.CounterTunnel, Packets: 3, Bytes: 180}})
 	assert.Contains(t, tx.String(), "add counter inet meshway spoofed-in-tunnel { packets 3 bytes 180 ; }")
 }

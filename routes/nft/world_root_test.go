@@ -3,6 +3,7 @@
 package nft_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -151,6 +152,9 @@ func (w *world) datagramTo(dialled string, fromNS int, from string, toNS int, to
 	require.NoError(w.t, err)
 	defer sender.Close()
 	_, err = sender.Write([]byte("hello"))
+	if errors.Is(err, unix.EPERM) {
+		return netip.AddrPort{} // the sender's own firewall dropped it
+	}
 	require.NoError(w.t, err)
 	require.NoError(w.t, receiver.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
 	_, source, err := receiver.ReadFromUDPAddrPort(make([]byte, 16))

@@ -46,6 +46,7 @@ func contract() map[string]func(*testing.T, World) {
 		"a nexthop may be a router on the link":       routerOnTheLink,
 		"an unreachable router stops no other entry":  routerOnNoLink,
 		"a lost nexthop leaves its groups":            lostNexthopLeavesGroups,
+		"guards remain when all devices are gone":     guardsRemain,
 		"a group turns into a blackhole and back":     groupTurnsIntoBlackhole,
 		"one bad entry does not stop the others":      badEntryDoesNotStopOthers,
 		"foreign routes survive everything":           foreignRoutesSurvive,

@@ -16,6 +16,7 @@ type Filter struct {
 	broken  bool
 	writes  int
 	err     error
+	counted map[string]uint64
 }
 
 var _ routes.Filter = (*Filter)(nil)
@@ -61,6 +62,30 @@ func (f *Filter) Remove(context.Context) error {
 	}
 	f.applied, f.broken = nil, false
 	return nil
+}
+
+// Counters returns what Count has counted.
+func (f *Filter) Counters(context.Context) ([]routes.Counter, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil || f.applied == nil {
+		return nil, f.err
+	}
+	var counters []routes.Counter
+	for _, name := range routes.Counters() {
+		counters = append(counters, routes.Counter{Name: name, Packets: f.counted[name]})
+	}
+	return counters, nil
+}
+
+// Count makes the table drop packets.
+func (f *Filter) Count(counter string, packets uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.counted == nil {
+		f.counted = map[string]uint64{}
+	}
+	f.counted[counter] += packets
 }
 
 // Break changes the table, as another program would.

@@ -27,6 +27,7 @@ func FilterContract(t *testing.T, world func(t *testing.T) FilterWorld) {
 		"a changed table is detected and repaired": brokenIsRepaired,
 		"another firewall replaces the table":      changedFirewallReplaces,
 		"removing twice is no error":               removingTwiceIsFine,
+		"a new table has counted nothing":          newTableHasCountedNothing,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, world(t)) })
@@ -42,6 +43,7 @@ func SampleFirewall() routes.Firewall {
 		Remote:      remote,
 		TunnelPorts: []uint16{51820},
 		ControlPort: 7443,
+		Mark:        routes.DefaultMark,
 	}
 }
 
@@ -62,6 +64,20 @@ func intactIsNotWritten(t *testing.T, w FilterWorld) {
 	written := w.Written()
 	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
 	assert.Equal(t, written, w.Written())
+}
+
+func newTableHasCountedNothing(t *testing.T, w FilterWorld) {
+	counters, err := w.Counters(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, counters, "there is no table")
+	require.NoError(t, w.Apply(t.Context(), SampleFirewall()))
+	counters, err = w.Counters(t.Context())
+	require.NoError(t, err)
+	var want []routes.Counter
+	for _, name := range routes.Counters() {
+		want = append(want, routes.Counter{Name: name})
+	}
+	assert.ElementsMatch(t, want, counters)
 }
 
 func brokenIsRepaired(t *testing.T, w FilterWorld) {

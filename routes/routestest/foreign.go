@@ -51,13 +51,13 @@ func (k *Kernel) AddRoute(table int, prefix netip.Prefix, device string, protoco
 	k.foreign(func() {
 		r := route{device: device, protocol: protocol}
 		r.Prefix = prefix
-		k.routes[routeKey{table, prefix}] = r
+		k.routes[routeKey{table: table, prefix: prefix}] = r
 	})
 }
 
 // DeleteRoute deletes a route of any protocol.
 func (k *Kernel) DeleteRoute(table int, prefix netip.Prefix) {
-	k.foreign(func() { delete(k.routes, routeKey{table, prefix}) })
+	k.foreign(func() { delete(k.routes, routeKey{table: table, prefix: prefix}) })
 }
 
 // AddRule adds a rule that looks up the given table.

@@ -45,6 +45,7 @@ type (
 	routeKey struct {
 		table  int
 		prefix netip.Prefix
+		guard  bool
 	}
 	route struct {
 		routes.Route
@@ -150,7 +151,7 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 func (k *Kernel) longest(table int, addr netip.Addr) (route, bool) {
 	best, ok := route{}, false
 	for key, r := range k.routes {
-		if key.table == table && key.prefix.Contains(addr) && (!ok || r.Prefix.Bits() > best.Prefix.Bits()) {
+		if key.table == table && key.prefix.Contains(addr) && (!ok || r.Prefix.Bits() > best.Prefix.Bits() || r.Prefix == best.Prefix && best.Kind == routes.Guard) {
 			best, ok = r, true
 		}
 	}
@@ -165,6 +166,7 @@ func (k *Kernel) resolve(table int, r route) routes.Lookup {
 		hop = k.nexthops[hop.members[0]]
 	}
 	if found.Nexthop == 0 {
+		found.Blackhole = r.Kind == routes.Guard
 		return found
 	}
 	found.Device, found.Via, found.Blackhole = hop.Device, hop.Via, hop.Device == ""

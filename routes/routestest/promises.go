@@ -49,6 +49,36 @@ func lostNexthopLeavesGroups(t *testing.T, w World) {
 	assert.Contains(t, got.Routes, want.Routes[0])
 }
 
+// guardsRemain requires that a prefix whose devices are gone is not routed by
+// another table.
+func guardsRemain(t *testing.T, w World) {
+	want := Sample()
+	first, last := want.Routes[0], want.Routes[3]
+	guard4 := routes.Route{Prefix: first.Prefix, Kind: routes.Guard}
+	guard6 := routes.Route{Prefix: last.Prefix, Kind: routes.Guard}
+	want.Routes = append(slices.Insert(want.Routes, 1, guard4), guard6)
+	apply(t, w, want)
+	for _, address := range []string{"10.2.0.1", "fd00:2::1"} {
+		found, err := w.Lookup(t.Context(), netip.MustParseAddr(address))
+		require.NoError(t, err)
+		assert.False(t, found.Blackhole, "a guard comes after the other route to %s", address)
+	}
+	w.DownDevice("mesh0")
+	w.DownDevice("mesh1")
+	got := observe(t, w)
+	assert.NotContains(t, got.Routes, first)
+	for _, address := range []string{"10.2.0.1", "fd00:2::1"} {
+		found, err := w.Lookup(t.Context(), netip.MustParseAddr(address))
+		require.NoError(t, err)
+		assert.True(t, found.Blackhole, address)
+	}
+	assert.Subset(t, got.Routes, []routes.Route{guard4, guard6})
+	want.Routes = slices.DeleteFunc(want.Routes, func(r routes.Route) bool { return r.Kind == routes.Guard })
+	got, err := Apply(t.Context(), w, want, true)
+	require.Error(t, err, "the devices are down")
+	assert.NotContains(t, got.Routes, guard4)
+}
+
 func groupTurnsIntoBlackhole(t *testing.T, w World) {
 	want := Sample()
 	apply(t, w, want)

@@ -39,7 +39,7 @@ func (n nexthop) String() string {
 }
 
 func (r route) text(table int) string {
-	if r.Nexthop == 0 {
+	if r.Nexthop == 0 && r.Kind != routes.Guard {
 		return fmt.Sprintf("%s dev %s table %d proto %d", r.Prefix, r.device, table, r.protocol)
 	}
 	return owned(r.Text(table), "proto", r.protocol)
@@ -95,8 +95,19 @@ func (k *Kernel) sortedRules() []ruleKey {
 
 func (k *Kernel) routeKeys() []routeKey {
 	return slices.SortedFunc(maps.Keys(k.routes), func(a, b routeKey) int {
-		return cmp.Or(cmp.Compare(a.table, b.table), a.prefix.Compare(b.prefix))
+		return cmp.Or(cmp.Compare(a.table, b.table), a.prefix.Compare(b.prefix), compareBool(a.guard, b.guard))
 	})
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 func keys[K comparable, V any](m map[K]V) []K { return slices.Collect(maps.Keys(m)) }

@@ -147,8 +147,10 @@ func (w *transaction) putGroup(g routes.Group) error {
 	return nil
 }
 
-// key identifies a route by its table and prefix.
-func (w *transaction) key(r routes.Route) routeKey { return routeKey{r.Table(w.table), r.Prefix} }
+// key identifies a route by its table, prefix and metric.
+func (w *transaction) key(r routes.Route) routeKey {
+	return routeKey{r.Table(w.table), r.Prefix, r.Kind == routes.Guard}
+}
 
 func (w *transaction) addRoute(r routes.Route) error {
 	if _, ok := w.routes[w.key(r)]; ok {
@@ -169,9 +171,9 @@ func (w *transaction) putRoute(r routes.Route) error {
 	switch {
 	case r.Prefix != r.Prefix.Masked():
 		return fmt.Errorf("%w: prefix has host bits", ErrInvalid)
-	case r.Kind == routes.Throw && r.Nexthop != 0:
-		return fmt.Errorf("%w: a throw route has no nexthop", ErrInvalid)
-	case r.Kind == routes.Throw:
+	case r.Kind != routes.ToNexthop && r.Nexthop != 0:
+		return fmt.Errorf("%w: a route of this kind has no nexthop", ErrInvalid)
+	case r.Kind != routes.ToNexthop:
 	case !ok:
 		return fmt.Errorf("%w: nexthop %#x does not exist", ErrInvalid, r.Nexthop)
 	case hop.Family == routes.IPv4 && !r.Prefix.Addr().Is4():

@@ -1,0 +1,58 @@
+package dataplane
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/routes"
+)
+
+// dropMemory is how long a problem is reported after the firewall has dropped a
+// packet. It is longer than the time between two passes.
+const dropMemory = 2 * resyncInterval
+
+// drops is what the firewall has dropped so far.
+type drops struct {
+	counters      []routes.Counter
+	unencryptedAt time.Time // when the pass that found more unencrypted packets ran; zero: none has
+}
+
+// next returns the drops after counters were read. The first reading only starts
+// the comparison: the table keeps its counters over restarts of the agent.
+func (d drops) next(at time.Time, counters []routes.Counter) drops {
+	after := drops{counters: counters, unencryptedAt: d.unencryptedAt}
+	if len(d.counters) > 0 && packets(counters, routes.CounterUnencrypted) > packets(d.counters, routes.CounterUnencrypted) {
+		after.unencryptedAt = at
+	}
+	return after
+}
+
+// recent reports whether a packet that was not encrypted was dropped recently.
+func (d drops) recent(at time.Time) bool {
+	return !d.unencryptedAt.IsZero() && at.Sub(d.unencryptedAt) < dropMemory
+}
+
+func packets(counters []routes.Counter, name string) uint64 {
+	i := slices.IndexFunc(counters, func(c routes.Counter) bool { return c.Name == name })
+	if i < 0 {
+		return 0
+	}
+	return counters[i].Packets
+}
+
+// observeDrops reads the counters of the firewall and adds the problems that
+// follow.
+func (o *outcome) observeDrops(ctx context.Context, firewall routes.Filter, before drops) {
+	o.drops = before
+	counters, err := firewall.Counters(ctx)
+	if err != nil {
+		o.add(err)
+		return
+	}
+	o.drops = before.next(o.at, counters)
+	if o.drops.recent(o.at) {
+		o.problems = append(o.problems, plan.UnencryptedDropped())
+	}
+}

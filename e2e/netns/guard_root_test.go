@@ -1,0 +1,156 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/meshway/meshway/e2e/harness"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestPacketsForOtherDatacentersNeverLeaveUnencrypted takes the traffic of pods
+// away from Meshway's table, as other programs and operators do.
+func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
+	east, west, router := newGuarded(t)
+	for _, c := range []struct {
+		name     string
+		take     []string
+		giveBack []string
+	}{
+		{
+			name:     "a rule that precedes ours",
+			take:     []string{"ip rule add pref 100 lookup main", "ip -6 rule add pref 100 lookup main"},
+			giveBack: []string{"ip rule del pref 100", "ip -6 rule del pref 100"},
+		},
+		{
+			name:     "a rule for the sources of pods with its own table",
+			take:     []string{"ip rule add pref 101 from 10.11.0.0/16 lookup 99", "ip route add default via 203.0.113.1 table 99"},
+			giveBack: []string{"ip rule del pref 101", "ip route flush table 99"},
+		},
+		{
+			name: "our mark on packets of pods",
+			take: []string{
+				"nft add table inet marks", "nft add chain inet marks pre { type filter hook prerouting priority -150 ; }",
+				"nft add rule inet marks pre meta mark set 0x20",
+			},
+			giveBack: []string{"nft delete table inet marks"},
+		},
+		{
+			name: "our mark on packets of the host",
+			take: []string{
+				"nft add table inet marks", "nft add chain inet marks out { type route hook output priority 400 ; }",
+				"nft add rule inet marks out ip daddr 10.12.0.0/16 meta mark set 0x20",
+			},
+			giveBack: []string{"nft delete table inet marks"},
+		},
+		{
+			name:     "a longer prefix in our table",
+			take:     []string{"ip route add 10.12.1.0/24 via 203.0.113.1 table 7117", "ip route add 10.12.2.0/24 via 203.0.113.1 table 7117"},
+			giveBack: []string{"ip route del 10.12.1.0/24 table 7117", "ip route del 10.12.2.0/24 table 7117"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, east.Gateway, c.take...)
+			before := unencrypted(t, router, west)
+			sendToPods(t, east, west)
+			assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router")
+			run(t, east.Gateway, c.giveBack...)
+			requireTraffic(t, east, west)
+		})
+	}
+}
+
+// TestGuardOutlivesEveryProcess ends what could repair the routes.
+func TestGuardOutlivesEveryProcess(t *testing.T) {
+	east, west, router := newGuarded(t)
+	before := unencrypted(t, router, west)
+	east.Agent.Kill()
+	killDataplane(t, east)
+	sendToPods(t, east, west)
+	out, err := east.Gateway.Exec(t.Context(), "ip", "route", "show", "table", "7117", west.Pods.String())
+	require.NoError(t, err)
+	assert.Contains(t, out, "blackhole", "the prefix has a route without a device")
+	for _, step := range []string{"ip route flush table 7117", "ip nexthop flush", "ip rule del lookup 7117"} {
+		run(t, east.Gateway, step)
+		sendToPods(t, east, west)
+	}
+	assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router")
+	run(t, east.Gateway, "nft delete table inet meshway")
+	sendToPods(t, east, west)
+	assert.NotZero(t, unencrypted(t, router, west)-before, "without the guard they pass the router")
+}
+
+// newGuarded returns a federation of east and west, and the router of east, which
+// is the router of east's default routes in both families.
+func newGuarded(t *testing.T) (east, west *harness.Datacenter, router *harness.Host) {
+	t.Helper()
+	topology := newFederation(t, "east", "west")
+	east, west, router = topology.Datacenters[0], topology.Datacenters[1], topology.Routers[0]
+	require.NoError(t, router.AddAddress("east", netip.MustParsePrefix("2001:db8::1/64")))
+	require.NoError(t, east.Gateway.AddAddress("router1", netip.MustParsePrefix("2001:db8::2/64")))
+	run(t, east.Gateway, "ip -6 route add default via 2001:db8::1")
+	return east, west, router
+}
+
+// killDataplane kills the processes of the userspace data plane.
+func killDataplane(t *testing.T, dc *harness.Datacenter) {
+	t.Helper()
+	out, err := dc.Gateway.Exec(t.Context(), "pgrep", "-f", "meshd wireguard") // in the host's own PID namespace
+	require.NoError(t, err)
+	for _, pid := range strings.Fields(out) {
+		run(t, dc.Gateway, "kill -KILL "+pid)
+	}
+	eventually(t, timeout, "the interface is gone", func(ctx context.Context) error {
+		if out, err := dc.Gateway.Exec(ctx, "ip", "link", "show", "mesh0"); err == nil {
+			return errors.New(out)
+		}
+		return nil
+	})
+}
+
+// sendToPods sends packets to the pods of another datacenter, from a pod and
+// from the gateway, without waiting for answers.
+func sendToPods(t *testing.T, from, to *harness.Datacenter) {
+	t.Helper()
+	for _, host := range []*harness.Host{from.Workloads[0].Host, from.Gateway} {
+		for _, target := range []fmt.Stringer{to.Workloads[1].Pod, to.Workloads[1].Pod6} {
+			_, _ = host.Exec(t.Context(), "ping", "-c", "5", "-i", "0.01", "-W", "0.1", target.String())
+		}
+	}
+}
+
+// unencrypted returns the number of packets with a destination in a datacenter
+// that have arrived at a router. The first call starts counting.
+func unencrypted(t *testing.T, router *harness.Host, to *harness.Datacenter) int {
+	t.Helper()
+	_, err := router.ExecInput(t.Context(), fmt.Sprintf(`table inet seen {
+	counter unencrypted { }
+	chain count {
+		type filter hook prerouting priority -400
+	}
+}
+flush chain inet seen count
+add rule inet seen count ip daddr %s counter name unencrypted
+add rule inet seen count ip6 daddr %s counter name unencrypted
+`, to.Pods, to.Pods6), "nft", "-f", "-")
+	require.NoError(t, err)
+	out, err := router.Exec(t.Context(), strings.Fields("nft -j list counter inet seen unencrypted")...)
+	require.NoError(t, err)
+	var listing struct {
+		Nftables []struct{ Counter struct{ Packets int } }
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &listing))
+	n := 0
+	for _, entry := range listing.Nftables {
+		n += entry.Counter.Packets
+	}
+	return n
+}
