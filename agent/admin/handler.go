@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/consensus"
@@ -95,6 +96,46 @@ func (h Handler) RemoveDatacenter(ctx context.Context, r *connect.Request[contro
 	response := &controlpb.RemoveDatacenterResponse{Datacenter: removed.Datacenter.Proto(), Index: removed.Index}
 	for _, id := range removed.Gateways {
 		response.Gateways = append(response.Gateways, string(id))
+	}
+	return connect.NewResponse(response), nil
+}
+
+// ShowTrust lists the CAs that this gateway trusts.
+func (h Handler) ShowTrust(context.Context, *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error) {
+	federation, err := h.Agent.Member()
+	if err != nil {
+		return nil, err
+	}
+	response := &controlpb.ShowTrustResponse{}
+	for _, e := range federation.Trust().Entries(federation.View()) {
+		response.Datacenters = append(response.Datacenters, &controlpb.TrustedDatacenter{
+			Name: string(e.Datacenter), Fingerprint: e.Pin.String(), CatalogFingerprint: e.InCatalog,
+			Signed: e.Signed, Version: e.Version, UnsignedGateways: e.Unsigned,
+		})
+	}
+	return connect.NewResponse(response), nil
+}
+
+// AcceptTrust replaces the CA of a datacenter that this gateway trusts.
+func (h Handler) AcceptTrust(_ context.Context, r *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error) {
+	federation, err := h.Agent.Member()
+	if err != nil {
+		return nil, err
+	}
+	if err := catalog.ValidateName(r.Msg.GetDatacenter()); err != nil {
+		return nil, invalid("datacenter", fmt.Sprintf("%q: %v", r.Msg.GetDatacenter(), err), "name a datacenter of meshctl trust show")
+	}
+	var pin identity.Pin
+	if err := pin.UnmarshalText([]byte(r.Msg.GetFingerprint())); err != nil {
+		return nil, invalid("fingerprint", "the fingerprint is not a SHA-256 in hexadecimal", "copy the 64 digits that meshctl trust show prints on a gateway of the datacenter")
+	}
+	former, known, err := federation.Trust().Accept(federation.View(), catalog.DatacenterName(r.Msg.GetDatacenter()), pin)
+	if err != nil {
+		return nil, err
+	}
+	response := &controlpb.AcceptTrustResponse{}
+	if known {
+		response.FormerFingerprint = former.String()
 	}
 	return connect.NewResponse(response), nil
 }

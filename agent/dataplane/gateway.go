@@ -32,6 +32,7 @@ type GatewayConfig struct {
 	Key       tunnel.PrivateKey
 	Kernel    Kernel
 	Catalog   Catalog
+	Trust     Trust
 	Registrar Registrar
 	Liveness  Liveness
 	Host      Host
@@ -87,7 +88,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.catchUp(ctx); return nil })
 	group.Go(func() error { g.finishDrains(ctx); return nil })
 	group.Go(func() error {
-		notify.Loop(ctx, g.pass, g.cfg.Catalog.Changed, g.cfg.Liveness.Changed, g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
+		notify.Loop(ctx, g.pass, g.cfg.Catalog.Changed, g.cfg.Trust.Changed, g.cfg.Liveness.Changed, g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
 		return nil
 	})
 	return group.Wait()
@@ -102,9 +103,11 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	}
 	p := &pass{outcome: outcome{at: time.Now()}, adopted: before.adopted, departures: before.departures}
 	site := g.cfg.Site.Current()
-	p.add(g.gather(ctx, p, site, before))
+	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
+	p.add(g.gather(ctx, p, verified, site, before))
+	p.add(g.cfg.Trust.Save())
 	p.desired, p.problems = plan.Compute(p.inputs)
-	p.problems = append(p.problems, site.Problems...)
+	p.problems = append(append(p.problems, untrusted...), site.Problems...)
 	g.cfg.Liveness.Drain(g.cfg.Drain.On(p.at))
 	g.cfg.Registrar.Set(p.desired.Registration) // before a slow kernel, so that others learn of a drain at once
 	if p.desired.Empty() {
@@ -123,9 +126,10 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	return g.wait(p)
 }
 
-// gather sets the inputs of p. It only reads. An input that cannot be read is
+// gather sets the inputs of p, with the records of the catalog that were verified. It
+// only reads. An input that cannot be read is
 // not marked as synced, so that nothing is deleted because it is missing.
-func (g *Gateway) gather(ctx context.Context, p *pass, site plan.Site, before pass) error {
+func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, site plan.Site, before pass) error {
 	tunnels := before.tunnels
 	if !before.adopted { // what an earlier agent left
 		var err error
@@ -136,7 +140,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, site plan.Site, before pa
 	}
 	host, err := g.cfg.Host.Observe(ctx)
 	var state plan.Catalog
-	p.departures, state = before.departures.next(p.at, catalogOf(g.cfg.Catalog.View()))
+	p.departures, state = before.departures.next(p.at, verified)
 	drain, _ := g.cfg.Drain.At(p.at)
 	p.inputs = plan.Inputs{
 		Self:      g.cfg.Self,

@@ -99,6 +99,17 @@ func (h *fakeHost) Observe(context.Context) (plan.Host, error) {
 
 func (*fakeHost) Resolve(context.Context, string) ([]netip.Addr, error) { return nil, nil }
 
+// trustAll accepts every record: those of the test are not signed.
+type trustAll struct{}
+
+func (trustAll) Verify(have plan.Catalog, _ time.Time) (plan.Catalog, []plan.Problem) {
+	return have, nil
+}
+
+func (trustAll) Changed() <-chan struct{} { return nil }
+
+func (trustAll) Save() error { return nil }
+
 // gatewayWorld is gateway dc0/gw, whose datacenter is in a federation with dc1.
 type gatewayWorld struct {
 	*Gateway
@@ -135,6 +146,7 @@ func newGatewayWorld(t *testing.T) *gatewayWorld {
 		Key:       tunneltest.Key(1),
 		Kernel:    Kernel{Tunnels: w.tunnels, Routes: routestest.NewKernel("mesh0"), Firewall: routestest.NewFilter()},
 		Catalog:   w.catalog,
+		Trust:     trustAll{},
 		Registrar: w.registrar,
 		Liveness:  w.liveness,
 		Host:      w.host,

@@ -33,6 +33,18 @@ type Catalog interface {
 	Tune(longest time.Duration)
 }
 
+// Trust decides which records of the catalog are used.
+type Trust interface {
+	// Verify returns the catalog with those records that were verified, and the
+	// problems of the others.
+	Verify(have plan.Catalog, now time.Time) (plan.Catalog, []plan.Problem)
+	// Changed returns a channel that is closed at the next change of what Verify
+	// returns for the same catalog.
+	Changed() <-chan struct{}
+	// Save stores what Verify has seen so far.
+	Save() error
+}
+
 // Prober keeps a session with each of a set of gateways.
 type Prober interface {
 	// Run probes until ctx ends.

@@ -139,7 +139,7 @@ func (a *Admission) Join(ctx context.Context, text string, request JoinRequest, 
 	if err != nil {
 		return err
 	}
-	return a.admitted(response, progress)
+	return a.admitted(response, &token.Pin, progress)
 }
 
 // checkControlPort reports a control port that is in use before anything
@@ -152,8 +152,10 @@ func (a *Admission) checkControlPort(ctx context.Context, sockets control.Socket
 	return listener.Close()
 }
 
-// admitted stores the membership and the catalog of the response.
-func (a *Admission) admitted(response *controlpb.JoinResponse, progress Progress) error {
+// admitted stores the membership, the catalog of the response, and the pins and
+// versions that the admitting gateway has seen. The catalog must contain the CA of a
+// token's pin.
+func (a *Admission) admitted(response *controlpb.JoinResponse, pin *identity.Pin, progress Progress) error {
 	result, err := catalog.ResultFromProto(response.GetResult())
 	if err != nil {
 		return fmt.Errorf("read the response of the federation: %w", err)
@@ -169,10 +171,17 @@ func (a *Admission) admitted(response *controlpb.JoinResponse, progress Progress
 	if !ok {
 		return errors.New("read the catalog of the federation: it is empty")
 	}
+	ledger, err := initialLedger(response.GetTrust(), state.View(), pin)
+	if err != nil {
+		return err
+	}
 	if err := a.Store.DiscardRaft(); err != nil {
 		return err
 	}
 	if err := a.saveSeed(response.GetSnapshot()); err != nil {
+		return err
+	}
+	if err := ledgerFile(a.Store.RaftDir()).Save(ledger); err != nil {
 		return err
 	}
 	if err := a.Store.SaveMembership(a.membership(federation, result.Gateway)); err != nil {

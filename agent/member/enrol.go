@@ -55,7 +55,9 @@ func (a *Admission) Enrol(ctx context.Context, shared identity.SharedState, requ
 	if err != nil {
 		return err
 	}
-	return a.admitted(&controlpb.JoinResponse{Result: response.GetResult(), Snapshot: response.GetSnapshot()}, progress)
+	return a.admitted(&controlpb.JoinResponse{
+		Result: response.GetResult(), Snapshot: response.GetSnapshot(), Trust: response.GetTrust(),
+	}, nil, progress)
 }
 
 // Listed reports whether the catalog of the contacts has this gateway.

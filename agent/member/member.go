@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -27,6 +28,7 @@ import (
 type Member struct {
 	file      config.Config
 	certifier *identity.Certifier
+	trust     *trust.Guard
 	port      *control.Port
 	node      *raftnode.Node
 	log       *slog.Logger
@@ -43,7 +45,11 @@ type memberConfig struct {
 }
 
 func open(cfg memberConfig) (*Member, error) {
-	m := &Member{file: cfg.file, certifier: cfg.certifier, log: cfg.log}
+	guard, err := trust.Open(ledgerFile(cfg.dir), cfg.certifier)
+	if err != nil {
+		return nil, err
+	}
+	m := &Member{file: cfg.file, certifier: cfg.certifier, trust: guard, log: cfg.log}
 	m.port = control.New(control.Config{
 		Listen:    cfg.file.Control.Listen,
 		Certifier: cfg.certifier,
@@ -101,11 +107,18 @@ func (m *Member) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// authority returns the CA of a datacenter that is a member now.
+// authority returns the CA of a datacenter that is a member now. A leader that
+// replaces it in the catalog does not change which one is trusted.
 func (m *Member) authority(dc catalog.DatacenterName) ([]byte, bool) {
 	found, ok := m.node.View().Datacenter(dc)
-	return found.CACertificate, ok
+	if !ok {
+		return nil, false
+	}
+	return m.trust.CA(dc, found.CACertificate)
 }
+
+// Trust returns what this gateway remembers of the records of the others.
+func (m *Member) Trust() *trust.Guard { return m.trust }
 
 // addresses returns where the control port of a gateway may be reached: through
 // the tunnel, which needs only UDP, then on the underlay. Between gateways of
@@ -267,8 +280,11 @@ func (m *Member) SharedState() (identity.SharedState, bool, error) {
 	}
 	membership := &identity.DatacenterMembership{FederationID: federation.ID, FederationName: federation.Name, Overlay: federation.Overlay}
 	for _, g := range view.Gateways() {
-		dc, _ := view.Datacenter(g.Datacenter)
-		pin, err := identity.PinOf(dc.CACertificate)
+		authority, ok := m.authority(g.Datacenter)
+		if !ok {
+			continue // not the CA that this gateway has seen
+		}
+		pin, err := identity.PinOf(authority)
 		if err != nil {
 			return identity.SharedState{}, false, fmt.Errorf("read the CA of %s: %w", g.Datacenter, err)
 		}

@@ -36,6 +36,9 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 	if preview, err := s.judge(join); err != nil || request.GetPreview() {
 		return preview, err
 	}
+	if err := s.member.trust.CheckAdmission(join.Datacenter); err != nil {
+		return nil, err
+	}
 	results, err := s.member.Propose(ctx, catalog.NewJoin(join))
 	if err != nil {
 		return nil, err
@@ -48,7 +51,11 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 		return nil, err
 	}
 	s.member.log.Info("admitted a datacenter", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.ID(), "token", join.TokenID)
-	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot}, nil
+	ledger, err := s.handover()
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot, Trust: ledger}, nil
 }
 
 // judge returns the preview of a join, or why this gateway does not admit the
@@ -163,7 +170,11 @@ func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly
 		return nil, err
 	}
 	s.member.log.Info("enrolled a gateway", "gateway", gateway.ID(), "returned", known)
-	return &controlpb.EnrolResponse{Result: result.Proto(), Snapshot: snapshot, Known: known}, nil
+	ledger, err := s.handover()
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.EnrolResponse{Result: result.Proto(), Snapshot: snapshot, Trust: ledger, Known: known}, nil
 }
 
 // removeStaleVoter removes from raft a gateway that comes back without its log:

@@ -117,7 +117,7 @@ func (a *Agent) open() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	reg, err := registrar.Open(registrar.Config{File: a.cfg.File, Catalog: m, Store: a.cfg.Services, Log: a.cfg.Log})
+	reg, err := registrar.Open(registrar.Config{File: a.cfg.File, Catalog: m, Signer: m.Trust(), Store: a.cfg.Services, Log: a.cfg.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +131,7 @@ func (a *Agent) open() (*running, error) {
 			Key:       a.cfg.Key,
 			Kernel:    a.cfg.Kernel,
 			Catalog:   m,
+			Trust:     m.Trust(),
 			Registrar: reg,
 			Liveness:  a.cfg.NewLiveness(),
 			Host:      a.cfg.Host,

@@ -16,18 +16,30 @@ type Desired struct {
 	Observations []catalog.Observation
 }
 
+// Unsigned is which records need a signature of this gateway.
+type Unsigned struct {
+	Gateway    bool
+	Datacenter bool
+}
+
 // Missing returns the commands that turn what v contains into what is desired;
-// none if v does not have the gateway, since only joining adds it.
-func (d Desired) Missing(v *catalog.View) []*catalogpb.Command {
+// none if v does not have the gateway, since only joining adds it. The records in
+// them are not signed yet.
+func (d Desired) Missing(v *catalog.View, unsigned Unsigned) []*catalogpb.Command {
 	have, ok := v.Gateway(d.Gateway.ID())
 	if !ok {
 		return nil
 	}
 	var commands []*catalogpb.Command
-	if !sameGateway(d.Gateway, have) {
-		commands = append(commands, catalog.NewUpdateGateway(d.Gateway))
+	// A signature covers what the catalog assigned. If that is not what this gateway
+	// has accepted, no signature helps.
+	sign := unsigned.Gateway && d.Gateway.Index == have.Index && d.Gateway.Overlay == have.Overlay
+	if sign || !sameGateway(d.Gateway, have) {
+		g := d.Gateway
+		g.Signature = catalog.Signature{}
+		commands = append(commands, catalog.NewUpdateGateway(g))
 	}
-	if dc, ok := v.Datacenter(d.Gateway.Datacenter); ok && !slices.Equal(dc.Prefixes, d.Prefixes) {
+	if dc, ok := v.Datacenter(d.Gateway.Datacenter); ok && (unsigned.Datacenter || !slices.Equal(dc.Prefixes, d.Prefixes)) {
 		dc.Prefixes = d.Prefixes
 		commands = append(commands, catalog.NewUpdateDatacenter(dc))
 	}

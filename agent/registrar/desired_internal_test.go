@@ -57,7 +57,29 @@ func TestOnlyWhatTheCatalogLacksIsWritten(t *testing.T) {
 		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Len(t, test.want.Missing(state.View()), test.commands)
+			assert.Len(t, test.want.Missing(state.View(), Unsigned{}), test.commands)
+		})
+	}
+}
+
+func TestRecordsThatAreNotSignedAreWritten(t *testing.T) {
+	state, gateway := seeded(t)
+	dc, _ := state.View().Datacenter("east")
+	other := gateway
+	other.Overlay = gateway.Overlay.Next()
+	for name, test := range map[string]struct {
+		gateway  catalog.Gateway
+		unsigned Unsigned
+		commands int
+	}{
+		"both are signed":           {gateway, Unsigned{}, 0},
+		"the gateway is not signed": {gateway, Unsigned{Gateway: true}, 1},
+		"neither is signed":         {gateway, Unsigned{Gateway: true, Datacenter: true}, 2},
+		"the catalog has another overlay address than the one that was accepted": {other, Unsigned{Gateway: true}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			desired := Desired{Gateway: test.gateway, Prefixes: dc.Prefixes}
+			assert.Len(t, desired.Missing(state.View(), test.unsigned), test.commands)
 		})
 	}
 }

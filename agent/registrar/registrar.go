@@ -52,10 +52,19 @@ type Store interface {
 	Save(services []catalog.Service) error
 }
 
+// Signer signs the records of this gateway and its datacenter.
+type Signer interface {
+	// Unsigned reports which of both records need a signature of this gateway.
+	Unsigned(v *catalog.View) (gateway, datacenter bool)
+	// Sign signs the records in the commands.
+	Sign(v *catalog.View, commands []*catalogpb.Command) error
+}
+
 // Config configures a Registrar.
 type Config struct {
 	File    config.Config
 	Catalog Catalog
+	Signer  Signer
 	Store   Store
 	Log     *slog.Logger
 }
@@ -66,8 +75,8 @@ type Registrar struct {
 	static []catalog.Service // from the configuration file
 	wake   notify.Signal
 
-	refused      []*catalogpb.Command // in the last write; only pass uses it
-	retryRefused time.Time            // when they are written again; only pass uses it
+	former      []*catalogpb.Command // without effect in the last write, or all of it; only pass uses it
+	retryFormer time.Time            // when they are written again; only pass uses it
 
 	mu         sync.Mutex // guards all following
 	want       Desired
@@ -102,17 +111,22 @@ func (r *Registrar) pass(ctx context.Context) time.Duration {
 	r.mu.Lock()
 	want := r.want
 	r.mu.Unlock()
-	commands := want.Missing(r.cfg.Catalog.View())
+	view := r.cfg.Catalog.View()
+	commands := r.missing(want, view)
 	if len(commands) == 0 {
 		r.setProblems(nil)
 		return antiEntropyInterval
 	}
-	// A refused write is a change of the catalog too: without the delay it would
-	// cause the next one at once.
-	if left := time.Until(r.retryRefused); left > 0 && slices.EqualFunc(commands, r.refused, equalCommands) {
+	// A write without effect is a change of the catalog too: without the delay it
+	// would cause the next one at once.
+	if left := time.Until(r.retryFormer); left > 0 && slices.EqualFunc(commands, r.former, equalCommands) {
 		return left
 	}
-	written := cloneCommands(commands) // Propose adds the author
+	written := cloneCommands(commands) // without signature and author
+	if err := r.cfg.Signer.Sign(view, commands); err != nil {
+		r.cfg.Log.Error("failed to sign the records of this gateway", "err", err)
+		return antiEntropyInterval
+	}
 	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
 	defer cancel()
 	results, err := r.cfg.Catalog.Propose(ctx, commands...)
@@ -121,19 +135,29 @@ func (r *Registrar) pass(ctx context.Context) time.Duration {
 		return retryInterval
 	}
 	var problems []plan.Problem
-	r.refused = nil
+	r.former, r.retryFormer = written, time.Now().Add(retryInterval)
 	for i, result := range results {
-		if result.Refusal != nil {
-			problems = append(problems, refusedProblem(result.Refusal))
-			r.refused = append(r.refused, written[i])
+		if result.Refusal == nil {
+			continue
 		}
+		if len(problems) == 0 {
+			r.former, r.retryFormer = nil, time.Now().Add(antiEntropyInterval)
+		}
+		problems = append(problems, refusedProblem(result.Refusal))
+		r.former = append(r.former, written[i])
 	}
 	r.setProblems(problems)
 	if len(problems) > 0 {
-		r.retryRefused = time.Now().Add(antiEntropyInterval)
 		return antiEntropyInterval
 	}
 	return retryInterval
+}
+
+// missing returns the commands that the catalog lacks, with records that are not
+// signed yet.
+func (r *Registrar) missing(want Desired, v *catalog.View) []*catalogpb.Command {
+	gateway, datacenter := r.cfg.Signer.Unsigned(v)
+	return want.Missing(v, Unsigned{Gateway: gateway, Datacenter: datacenter})
 }
 
 func cloneCommands(commands []*catalogpb.Command) []*catalogpb.Command {
@@ -172,7 +196,7 @@ func (r *Registrar) setProblems(problems []plan.Problem) {
 func (r *Registrar) Queue() (pending int, since time.Time, refused []plan.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pending = len(r.want.Missing(r.cfg.Catalog.View())) - len(r.problems)
+	pending = len(r.missing(r.want, r.cfg.Catalog.View())) - len(r.problems)
 	switch {
 	case pending <= 0:
 		r.pending = time.Time{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,10 +19,14 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/agent/state"
+	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
+
+const federationID = "7f1a6f0e-7f4d-4b68-8f0f-5a1c1d1e2f3a"
 
 // fakeCatalog applies commands to a catalog with datacenter east and its gateway
 // east/gw, in this process.
@@ -160,22 +165,40 @@ func newWorld(t *testing.T) *world {
 		state: catalog.New(), now: timestamppb.New(now), puts: map[string]int{}, refuse: map[string]catalog.Refusal{},
 	}
 	results, err := c.Propose(t.Context(), catalog.NewInit(
-		catalog.Federation{ID: "7f1a6f0e-7f4d-4b68-8f0f-5a1c1d1e2f3a", Name: "test", Overlay: netip.MustParsePrefix("fd00:1::/48"), CreatedAt: now},
+		catalog.Federation{ID: federationID, Name: "test", Overlay: netip.MustParsePrefix("fd00:1::/48"), CreatedAt: now},
 		catalog.Datacenter{Name: "east", CACertificate: ca.Certificate(), JoinedAt: now, Prefixes: prefixes()},
 		gateway,
 	))
 	require.NoError(t, err)
 	require.Nil(t, results[0].Refusal)
+	signer := newSigner(t, ca)
+	gateway, _ = c.View().Gateway("east/gw")
+	dc, _ := c.View().Datacenter("east")
+	records := []*catalogpb.Command{catalog.NewUpdateGateway(gateway), catalog.NewUpdateDatacenter(dc)}
+	require.NoError(t, signer.Sign(c.View(), records))
+	_, err = c.Propose(t.Context(), records...)
+	require.NoError(t, err)
 	w := &world{catalog: c, store: &memoryStore{}, gateway: gateway}
 	w.Registrar, err = registrar.Open(registrar.Config{
 		File:    config.Config{Datacenter: "east", Gateway: "gw"},
 		Catalog: c,
+		Signer:  signer,
 		Store:   w.store,
 		Log:     slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	w.Set(plan.Registration{Known: true, Gateway: gateway, Prefixes: prefixes()})
 	return w
+}
+
+// newSigner returns the guard of gateway east/gw.
+func newSigner(t *testing.T, ca *identity.CA) *trust.Guard {
+	t.Helper()
+	certifier := identity.NewCertifier(ca, "gw", nil)
+	certifier.SetFederation(federationID)
+	guard, err := trust.Open(state.File[trust.Ledger]{Path: filepath.Join(t.TempDir(), "trust.json")}, certifier)
+	require.NoError(t, err)
+	return guard
 }
 
 // run runs the registrar in the current bubble.

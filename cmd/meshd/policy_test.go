@@ -66,6 +66,7 @@ func TestImportDirections(t *testing.T) {
 			},
 			"agent/member": {
 				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",
+				"agent/state", "agent/trust",
 				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/raftnode",
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
@@ -74,12 +75,12 @@ func TestImportDirections(t *testing.T) {
 				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/rpc":   {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"agent/trust": {"agent/identity", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/trust": {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb"},
 			// The calls of meshctl and those of other gateways are apart: neither
 			// server imports the other.
 			"agent/admin": {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
-				"agent/member", "agent/membership", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
+				"agent/identity", "agent/member", "agent/membership", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
 			},
 			"agent/admin/adminclient":       {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/corefile": {},

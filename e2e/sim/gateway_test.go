@@ -232,6 +232,20 @@ func (g *gateway) storedMembership() (identity.Membership, bool, error) {
 	return store.Membership()
 }
 
+// acceptCA makes the gateway trust the CA of another one's datacenter.
+func (g *gateway) acceptCA(of *gateway) {
+	t := g.sim.t
+	store, err := identity.Open(of.cfg.DataDir)
+	require.NoError(t, err)
+	defer store.Close()
+	ca, err := store.CA(of.cfg.Datacenter, time.Now())
+	require.NoError(t, err)
+	member, err := g.agent.Member()
+	require.NoError(t, err)
+	_, _, err = member.Trust().Accept(member.View(), of.cfg.Datacenter, ca.Pin())
+	require.NoError(t, err)
+}
+
 // pod returns an address of a pod of the gateway's datacenter.
 func (g *gateway) pod() string {
 	return strings.Replace(g.cfg.Prefixes[0].CIDR.Addr().String(), ".0.0", ".0.10", 1)

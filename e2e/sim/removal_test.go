@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/raftnode"
@@ -55,7 +56,14 @@ func TestUnreachableDatacenterIsRemovedAndReplaced(t *testing.T) {
 		replacement := sim.datacenter("new", 4, func(c *config.Config) {
 			c.Datacenter, c.Prefixes = "west", west.cfg.Prefixes
 		})
-		require.NoError(t, replacement.join(east.createToken(t)), "the name and the prefixes are unused")
+		token := east.createToken(t)
+		var refusal *catalog.Refusal
+		require.ErrorAs(t, replacement.join(token), &refusal)
+		assert.Equal(t, trust.CodePinDiffers, refusal.Code, "another CA under a name that east remembers")
+		for _, g := range []*gateway{east, north} {
+			g.acceptCA(replacement)
+		}
+		require.NoError(t, replacement.join(token), "the name and the prefixes are unused")
 		await(t, "all datacenters reach each other", func() bool {
 			return east.reachable() == 3 && north.reachable() == 3 && replacement.reachable() == 3
 		})

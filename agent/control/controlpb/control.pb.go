@@ -172,6 +172,7 @@ type JoinResponse struct {
 	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`     // unset for a preview
 	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // of the catalog, in the format of a snapshot file; the new gateway starts from it
 	Overlay       string                 `protobuf:"bytes,3,opt,name=overlay,proto3" json:"overlay,omitempty"`   // CIDR of the federation's overlay; only for a preview
+	Trust         []byte                 `protobuf:"bytes,4,opt,name=trust,proto3" json:"trust,omitempty"`       // JSON of Go type agent/trust.Ledger: pins and versions that the admitting gateway has seen
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -225,6 +226,13 @@ func (x *JoinResponse) GetOverlay() string {
 		return x.Overlay
 	}
 	return ""
+}
+
+func (x *JoinResponse) GetTrust() []byte {
+	if x != nil {
+		return x.Trust
+	}
+	return nil
 }
 
 type EnrolRequest struct {
@@ -292,6 +300,7 @@ type EnrolResponse struct {
 	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`     // unset for a lookup
 	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // as in JoinResponse; unset for a lookup
 	Known         bool                   `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`      // the catalog had the gateway before
+	Trust         []byte                 `protobuf:"bytes,4,opt,name=trust,proto3" json:"trust,omitempty"`       // as in JoinResponse; unset for a lookup
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -345,6 +354,13 @@ func (x *EnrolResponse) GetKnown() bool {
 		return x.Known
 	}
 	return false
+}
+
+func (x *EnrolResponse) GetTrust() []byte {
+	if x != nil {
+		return x.Trust
+	}
+	return nil
 }
 
 type ApplyRequest struct {
@@ -2780,6 +2796,266 @@ func (*OperateResponse) Descriptor() ([]byte, []int) {
 	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
+type ShowTrustRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowTrustRequest) Reset() {
+	*x = ShowTrustRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowTrustRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowTrustRequest) ProtoMessage() {}
+
+func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
+func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
+}
+
+type ShowTrustResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenters   []*TrustedDatacenter   `protobuf:"bytes,1,rep,name=datacenters,proto3" json:"datacenters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowTrustResponse) Reset() {
+	*x = ShowTrustResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowTrustResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowTrustResponse) ProtoMessage() {}
+
+func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
+func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
+	if x != nil {
+		return x.Datacenters
+	}
+	return nil
+}
+
+type TrustedDatacenter struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Name               string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Fingerprint        string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`                                         // SHA-256 of the public key of the CA that is trusted, hex
+	CatalogFingerprint string                 `protobuf:"bytes,3,opt,name=catalog_fingerprint,json=catalogFingerprint,proto3" json:"catalog_fingerprint,omitempty"` // of the CA in the catalog; empty: the datacenter is not in it
+	Signed             bool                   `protobuf:"varint,4,opt,name=signed,proto3" json:"signed,omitempty"`                                                  // its records have to be signed
+	Version            uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`                                                // of its newest signed record; 0: none was seen
+	UnsignedGateways   []string               `protobuf:"bytes,6,rep,name=unsigned_gateways,json=unsignedGateways,proto3" json:"unsigned_gateways,omitempty"`       // names of its gateways whose records are not signed
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *TrustedDatacenter) Reset() {
+	*x = TrustedDatacenter{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustedDatacenter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustedDatacenter) ProtoMessage() {}
+
+func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
+func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *TrustedDatacenter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TrustedDatacenter) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *TrustedDatacenter) GetCatalogFingerprint() string {
+	if x != nil {
+		return x.CatalogFingerprint
+	}
+	return ""
+}
+
+func (x *TrustedDatacenter) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
+}
+
+func (x *TrustedDatacenter) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TrustedDatacenter) GetUnsignedGateways() []string {
+	if x != nil {
+		return x.UnsignedGateways
+	}
+	return nil
+}
+
+type AcceptTrustRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptTrustRequest) Reset() {
+	*x = AcceptTrustRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptTrustRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptTrustRequest) ProtoMessage() {}
+
+func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
+func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *AcceptTrustRequest) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
+	}
+	return ""
+}
+
+func (x *AcceptTrustRequest) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+type AcceptTrustResponse struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	FormerFingerprint string                 `protobuf:"bytes,1,opt,name=former_fingerprint,json=formerFingerprint,proto3" json:"former_fingerprint,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *AcceptTrustResponse) Reset() {
+	*x = AcceptTrustResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptTrustResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptTrustResponse) ProtoMessage() {}
+
+func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
+func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *AcceptTrustResponse) GetFormerFingerprint() string {
+	if x != nil {
+		return x.FormerFingerprint
+	}
+	return ""
+}
+
 var File_agent_control_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_agent_control_controlpb_control_proto_rawDesc = "" +
@@ -2793,19 +3069,21 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"datacenter\x18\x04 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
 	"datacenter\x125\n" +
 	"\agateway\x18\x05 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x18\n" +
-	"\apreview\x18\x06 \x01(\bR\apreview\"x\n" +
+	"\apreview\x18\x06 \x01(\bR\apreview\"\x8e\x01\n" +
 	"\fJoinResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x06result\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\x12\x18\n" +
-	"\aoverlay\x18\x03 \x01(\tR\aoverlay\"|\n" +
+	"\aoverlay\x18\x03 \x01(\tR\aoverlay\x12\x14\n" +
+	"\x05trust\x18\x04 \x01(\fR\x05trust\"|\n" +
 	"\fEnrolRequest\x12#\n" +
 	"\rfederation_id\x18\x01 \x01(\tR\ffederationId\x125\n" +
 	"\agateway\x18\x02 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x10\n" +
-	"\x03ask\x18\x03 \x01(\bR\x03ask\"u\n" +
+	"\x03ask\x18\x03 \x01(\bR\x03ask\"\x8b\x01\n" +
 	"\rEnrolResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x06result\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\x12\x14\n" +
-	"\x05known\x18\x03 \x01(\bR\x05known\"G\n" +
+	"\x05known\x18\x03 \x01(\bR\x05known\x12\x14\n" +
+	"\x05trust\x18\x04 \x01(\fR\x05trust\"G\n" +
 	"\fApplyRequest\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"E\n" +
 	"\rApplyResponse\x124\n" +
@@ -2949,7 +3227,24 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\vremove_peer\x18\x02 \x01(\v2\x1e.meshway.control.v1.RemovePeerH\x00R\n" +
 	"removePeerB\v\n" +
 	"\toperation\"\x11\n" +
-	"\x0fOperateResponse*i\n" +
+	"\x0fOperateResponse\"\x12\n" +
+	"\x10ShowTrustRequest\"\\\n" +
+	"\x11ShowTrustResponse\x12G\n" +
+	"\vdatacenters\x18\x01 \x03(\v2%.meshway.control.v1.TrustedDatacenterR\vdatacenters\"\xd9\x01\n" +
+	"\x11TrustedDatacenter\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12/\n" +
+	"\x13catalog_fingerprint\x18\x03 \x01(\tR\x12catalogFingerprint\x12\x16\n" +
+	"\x06signed\x18\x04 \x01(\bR\x06signed\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12+\n" +
+	"\x11unsigned_gateways\x18\x06 \x03(\tR\x10unsignedGateways\"V\n" +
+	"\x12AcceptTrustRequest\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\"D\n" +
+	"\x13AcceptTrustResponse\x12-\n" +
+	"\x12former_fingerprint\x18\x01 \x01(\tR\x11formerFingerprint*i\n" +
 	"\bReadMode\x12\x19\n" +
 	"\x15READ_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREAD_MODE_STALE\x10\x01\x12\x13\n" +
@@ -2961,7 +3256,7 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x05Enrol\x12 .meshway.control.v1.EnrolRequest\x1a!.meshway.control.v1.EnrolResponse\x12L\n" +
 	"\x05Apply\x12 .meshway.control.v1.ApplyRequest\x1a!.meshway.control.v1.ApplyResponse\x12X\n" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
-	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\xe2\r\n" +
+	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\x9c\x0f\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -2973,7 +3268,9 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\vRevokeToken\x12&.meshway.control.v1.RevokeTokenRequest\x1a'.meshway.control.v1.RevokeTokenResponse\x12[\n" +
 	"\x0eJoinFederation\x12).meshway.control.v1.JoinFederationRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12I\n" +
 	"\x05Leave\x12 .meshway.control.v1.LeaveRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12m\n" +
-	"\x10RemoveDatacenter\x12+.meshway.control.v1.RemoveDatacenterRequest\x1a,.meshway.control.v1.RemoveDatacenterResponse\x12I\n" +
+	"\x10RemoveDatacenter\x12+.meshway.control.v1.RemoveDatacenterRequest\x1a,.meshway.control.v1.RemoveDatacenterResponse\x12X\n" +
+	"\tShowTrust\x12$.meshway.control.v1.ShowTrustRequest\x1a%.meshway.control.v1.ShowTrustResponse\x12^\n" +
+	"\vAcceptTrust\x12&.meshway.control.v1.AcceptTrustRequest\x1a'.meshway.control.v1.AcceptTrustResponse\x12I\n" +
 	"\x05Drain\x12 .meshway.control.v1.DrainRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12R\n" +
 	"\aUndrain\x12\".meshway.control.v1.UndrainRequest\x1a#.meshway.control.v1.UndrainResponse\x12a\n" +
 	"\fListServices\x12'.meshway.control.v1.ListServicesRequest\x1a(.meshway.control.v1.ListServicesResponse\x12j\n" +
@@ -2997,7 +3294,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -3052,101 +3349,111 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*RaftPeer)(nil),                  // 50: meshway.control.v1.RaftPeer
 	(*OperateRequest)(nil),            // 51: meshway.control.v1.OperateRequest
 	(*OperateResponse)(nil),           // 52: meshway.control.v1.OperateResponse
-	(*catalogpb.Datacenter)(nil),      // 53: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 54: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 55: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 56: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 57: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 58: meshway.catalog.v1.Federation
-	(*timestamppb.Timestamp)(nil),     // 59: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 60: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 61: meshway.catalog.v1.Service
+	(*ShowTrustRequest)(nil),          // 53: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 54: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 55: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 56: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 57: meshway.control.v1.AcceptTrustResponse
+	(*catalogpb.Datacenter)(nil),      // 58: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 59: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 60: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 61: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 62: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 63: meshway.catalog.v1.Federation
+	(*timestamppb.Timestamp)(nil),     // 64: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 65: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 66: meshway.catalog.v1.Service
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	53, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	54, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	55, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	54, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	55, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	56, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	55, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	58, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	59, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	60, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	59, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	60, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	61, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	60, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
 	11, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	12, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	13, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	10, // 10: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	57, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	58, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	57, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	59, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	62, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	63, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	62, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	64, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 15: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	60, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	65, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
 	15, // 17: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	53, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	57, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	57, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	58, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	62, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	62, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
 	0,  // 21: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	61, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	66, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
 	15, // 23: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	61, // 24: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	66, // 24: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
 	0,  // 25: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
 	50, // 26: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
 	15, // 27: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	57, // 28: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	62, // 28: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
 	11, // 29: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	12, // 30: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	1,  // 31: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 32: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 33: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 34: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	9,  // 35: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	16, // 36: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	18, // 37: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	20, // 38: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	22, // 39: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	24, // 40: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	26, // 41: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	28, // 42: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	30, // 43: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	31, // 44: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	32, // 45: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	34, // 46: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	35, // 47: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	38, // 48: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	40, // 49: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	42, // 50: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	44, // 51: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	46, // 52: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	48, // 53: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	51, // 54: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 55: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 56: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 57: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 58: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	14, // 59: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	17, // 60: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	19, // 61: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	21, // 62: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	23, // 63: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	25, // 64: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	27, // 65: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	29, // 66: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	37, // 67: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	37, // 68: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	33, // 69: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	37, // 70: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	36, // 71: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	39, // 72: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	41, // 73: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	43, // 74: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	45, // 75: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	47, // 76: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	49, // 77: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	52, // 78: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	55, // [55:79] is the sub-list for method output_type
-	31, // [31:55] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	55, // 31: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	1,  // 32: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 33: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 34: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 35: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	9,  // 36: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	16, // 37: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	18, // 38: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	20, // 39: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	22, // 40: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	24, // 41: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	26, // 42: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	28, // 43: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 44: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	31, // 45: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	32, // 46: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	53, // 47: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	56, // 48: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	34, // 49: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	35, // 50: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	38, // 51: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	40, // 52: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	42, // 53: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	44, // 54: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	46, // 55: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	48, // 56: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	51, // 57: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 58: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 59: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 60: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 61: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	14, // 62: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	17, // 63: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	19, // 64: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	21, // 65: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	23, // 66: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	25, // 67: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	27, // 68: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	29, // 69: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	37, // 70: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	37, // 71: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	33, // 72: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	54, // 73: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	57, // 74: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	37, // 75: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	36, // 76: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	39, // 77: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	41, // 78: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	43, // 79: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	45, // 80: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	47, // 81: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	49, // 82: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	52, // 83: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	58, // [58:84] is the sub-list for method output_type
+	32, // [32:58] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -3170,7 +3477,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   52,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -72,6 +72,10 @@ const (
 	// OperatorRemoveDatacenterProcedure is the fully-qualified name of the Operator's RemoveDatacenter
 	// RPC.
 	OperatorRemoveDatacenterProcedure = "/meshway.control.v1.Operator/RemoveDatacenter"
+	// OperatorShowTrustProcedure is the fully-qualified name of the Operator's ShowTrust RPC.
+	OperatorShowTrustProcedure = "/meshway.control.v1.Operator/ShowTrust"
+	// OperatorAcceptTrustProcedure is the fully-qualified name of the Operator's AcceptTrust RPC.
+	OperatorAcceptTrustProcedure = "/meshway.control.v1.Operator/AcceptTrust"
 	// OperatorDrainProcedure is the fully-qualified name of the Operator's Drain RPC.
 	OperatorDrainProcedure = "/meshway.control.v1.Operator/Drain"
 	// OperatorUndrainProcedure is the fully-qualified name of the Operator's Undrain RPC.
@@ -298,6 +302,10 @@ type OperatorClient interface {
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	// RemoveDatacenter removes another datacenter, one that does not come back.
 	RemoveDatacenter(context.Context, *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error)
+	// ShowTrust lists the CAs that this gateway trusts. AcceptTrust replaces one of
+	// them, on this gateway only.
+	ShowTrust(context.Context, *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error)
+	AcceptTrust(context.Context, *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error)
 	// Drain drains this gateway and streams its steps. Undrain ends the drain.
 	Drain(context.Context, *connect.Request[controlpb.DrainRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
@@ -381,6 +389,18 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(operatorMethods.ByName("RemoveDatacenter")),
 			connect.WithClientOptions(opts...),
 		),
+		showTrust: connect.NewClient[controlpb.ShowTrustRequest, controlpb.ShowTrustResponse](
+			httpClient,
+			baseURL+OperatorShowTrustProcedure,
+			connect.WithSchema(operatorMethods.ByName("ShowTrust")),
+			connect.WithClientOptions(opts...),
+		),
+		acceptTrust: connect.NewClient[controlpb.AcceptTrustRequest, controlpb.AcceptTrustResponse](
+			httpClient,
+			baseURL+OperatorAcceptTrustProcedure,
+			connect.WithSchema(operatorMethods.ByName("AcceptTrust")),
+			connect.WithClientOptions(opts...),
+		),
 		drain: connect.NewClient[controlpb.DrainRequest, controlpb.Progress](
 			httpClient,
 			baseURL+OperatorDrainProcedure,
@@ -450,6 +470,8 @@ type operatorClient struct {
 	joinFederation    *connect.Client[controlpb.JoinFederationRequest, controlpb.Progress]
 	leave             *connect.Client[controlpb.LeaveRequest, controlpb.Progress]
 	removeDatacenter  *connect.Client[controlpb.RemoveDatacenterRequest, controlpb.RemoveDatacenterResponse]
+	showTrust         *connect.Client[controlpb.ShowTrustRequest, controlpb.ShowTrustResponse]
+	acceptTrust       *connect.Client[controlpb.AcceptTrustRequest, controlpb.AcceptTrustResponse]
 	drain             *connect.Client[controlpb.DrainRequest, controlpb.Progress]
 	undrain           *connect.Client[controlpb.UndrainRequest, controlpb.UndrainResponse]
 	listServices      *connect.Client[controlpb.ListServicesRequest, controlpb.ListServicesResponse]
@@ -511,6 +533,16 @@ func (c *operatorClient) RemoveDatacenter(ctx context.Context, req *connect.Requ
 	return c.removeDatacenter.CallUnary(ctx, req)
 }
 
+// ShowTrust calls meshway.control.v1.Operator.ShowTrust.
+func (c *operatorClient) ShowTrust(ctx context.Context, req *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error) {
+	return c.showTrust.CallUnary(ctx, req)
+}
+
+// AcceptTrust calls meshway.control.v1.Operator.AcceptTrust.
+func (c *operatorClient) AcceptTrust(ctx context.Context, req *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error) {
+	return c.acceptTrust.CallUnary(ctx, req)
+}
+
 // Drain calls meshway.control.v1.Operator.Drain.
 func (c *operatorClient) Drain(ctx context.Context, req *connect.Request[controlpb.DrainRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error) {
 	return c.drain.CallServerStream(ctx, req)
@@ -570,6 +602,10 @@ type OperatorHandler interface {
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest], *connect.ServerStream[controlpb.Progress]) error
 	// RemoveDatacenter removes another datacenter, one that does not come back.
 	RemoveDatacenter(context.Context, *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error)
+	// ShowTrust lists the CAs that this gateway trusts. AcceptTrust replaces one of
+	// them, on this gateway only.
+	ShowTrust(context.Context, *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error)
+	AcceptTrust(context.Context, *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error)
 	// Drain drains this gateway and streams its steps. Undrain ends the drain.
 	Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error
 	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
@@ -649,6 +685,18 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(operatorMethods.ByName("RemoveDatacenter")),
 		connect.WithHandlerOptions(opts...),
 	)
+	operatorShowTrustHandler := connect.NewUnaryHandler(
+		OperatorShowTrustProcedure,
+		svc.ShowTrust,
+		connect.WithSchema(operatorMethods.ByName("ShowTrust")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operatorAcceptTrustHandler := connect.NewUnaryHandler(
+		OperatorAcceptTrustProcedure,
+		svc.AcceptTrust,
+		connect.WithSchema(operatorMethods.ByName("AcceptTrust")),
+		connect.WithHandlerOptions(opts...),
+	)
 	operatorDrainHandler := connect.NewServerStreamHandler(
 		OperatorDrainProcedure,
 		svc.Drain,
@@ -725,6 +773,10 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorLeaveHandler.ServeHTTP(w, r)
 		case OperatorRemoveDatacenterProcedure:
 			operatorRemoveDatacenterHandler.ServeHTTP(w, r)
+		case OperatorShowTrustProcedure:
+			operatorShowTrustHandler.ServeHTTP(w, r)
+		case OperatorAcceptTrustProcedure:
+			operatorAcceptTrustHandler.ServeHTTP(w, r)
 		case OperatorDrainProcedure:
 			operatorDrainHandler.ServeHTTP(w, r)
 		case OperatorUndrainProcedure:
@@ -790,6 +842,14 @@ func (UnimplementedOperatorHandler) Leave(context.Context, *connect.Request[cont
 
 func (UnimplementedOperatorHandler) RemoveDatacenter(context.Context, *connect.Request[controlpb.RemoveDatacenterRequest]) (*connect.Response[controlpb.RemoveDatacenterResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.RemoveDatacenter is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) ShowTrust(context.Context, *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.ShowTrust is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) AcceptTrust(context.Context, *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.AcceptTrust is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error {

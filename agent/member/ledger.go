@@ -1,0 +1,60 @@
+package member
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/state"
+	"github.com/meshway/meshway/agent/trust"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// ledgerFile holds what this gateway has verified. It is in the directory of raft, so
+// that it is removed with the membership.
+func ledgerFile(dir string) state.File[trust.Ledger] {
+	return state.File[trust.Ledger]{
+		Path: filepath.Join(dir, "trust.json"), What: "pins of the datacenters",
+		Remedy: "remove it and restart meshd, then compare the fingerprints in meshctl trust show with the operators of the other datacenters",
+	}
+}
+
+// handover returns what a gateway that is admitted is to know of the others.
+func (s *service) handover() ([]byte, error) {
+	text, err := json.Marshal(s.member.trust.Ledger().Handover())
+	if err != nil {
+		return nil, fmt.Errorf("encode the pins of the datacenters: %w", err)
+	}
+	return text, nil
+}
+
+// initialLedger returns the ledger of a gateway that was admitted with a catalog. The
+// admitting gateway handed it over, unless its build is too old. A token binds its
+// pin to the datacenter that has this CA.
+func initialLedger(handover []byte, v *catalog.View, pin *identity.Pin) (trust.Ledger, error) {
+	federation, _ := v.Federation()
+	ledger := trust.Ledger{FederationID: federation.ID}
+	if len(handover) > 0 {
+		if err := json.Unmarshal(handover, &ledger); err != nil {
+			return trust.Ledger{}, fmt.Errorf("read the pins of the federation: %w", err)
+		}
+	}
+	if ledger.FederationID != federation.ID {
+		return trust.Ledger{}, errors.New("read the pins of the federation: they are of another federation")
+	}
+	if pin == nil {
+		return ledger, nil
+	}
+	for _, dc := range v.Datacenters() {
+		if found, err := identity.PinOf(dc.CACertificate); err != nil || found != *pin {
+			continue
+		}
+		if ledger.Datacenters[dc.Name].Pin != *pin {
+			ledger = ledger.WithPin(dc.Name, *pin)
+		}
+		return ledger, nil
+	}
+	return trust.Ledger{}, errors.New("read the catalog of the federation: it does not contain the CA of the datacenter that created the token")
+}

@@ -1,0 +1,140 @@
+package trust
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Store keeps the ledger over restarts.
+type Store interface {
+	// Load returns found false, and no error, if nothing is stored.
+	Load() (ledger Ledger, found bool, err error)
+	// Save replaces the stored ledger.
+	Save(ledger Ledger) error
+}
+
+// Guard keeps the ledger of one gateway, and signs its records. It is safe for
+// concurrent use.
+type Guard struct {
+	store     Store
+	certifier *identity.Certifier
+	changed   notify.Broadcast // the verdict may differ although the catalog does not
+
+	mu      sync.Mutex // guards the following fields
+	ledger  Ledger
+	dirty   bool // the stored ledger is older
+	verdict Verdict
+	since   map[Finding]time.Time // first seen; without detail
+	signed  map[catalog.GatewayID]catalog.Signature
+}
+
+// Open returns the guard of the gateway and the federation of a certifier. Another
+// CA than the certifier's is never accepted for the gateway's own datacenter.
+func Open(store Store, certifier *identity.Certifier) (*Guard, error) {
+	ledger, found, err := store.Load()
+	if err != nil {
+		return nil, err
+	}
+	if federation := certifier.Federation(); !found || ledger.FederationID != federation {
+		ledger = Ledger{FederationID: federation}
+	}
+	ca := certifier.CA()
+	if own, known := ledger.Datacenters[ca.Datacenter()]; !known || own.Pin != ca.Pin() {
+		ledger = ledger.WithPin(ca.Datacenter(), ca.Pin())
+	}
+	return &Guard{
+		store: store, certifier: certifier, ledger: ledger,
+		since: map[Finding]time.Time{}, signed: map[catalog.GatewayID]catalog.Signature{},
+	}, nil
+}
+
+// Verify returns what the plan may use of the catalog, and the records that were not
+// accepted or are not signed. It costs next to nothing while the index stays.
+func (g *Guard) Verify(have plan.Catalog, now time.Time) (plan.Catalog, []plan.Problem) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.verdict.Catalog.Index != have.Index || have.Index == 0 {
+		g.verdict = Judge(g.certifier.Self().ID(), g.ledger, have)
+		g.ledger, g.dirty = g.verdict.Ledger, g.dirty || g.verdict.Changed
+	}
+	return g.verdict.Catalog, g.problems(now)
+}
+
+// Changed returns a channel that is closed at the next change of what Verify returns
+// for the same catalog.
+func (g *Guard) Changed() <-chan struct{} { return g.changed.Changed() }
+
+// Save stores the ledger if it has changed.
+func (g *Guard) Save() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.dirty {
+		return nil
+	}
+	if err := g.store.Save(g.ledger); err != nil {
+		return err
+	}
+	g.dirty = false
+	return nil
+}
+
+// grace is how long a finding lasts before it is a problem. A gateway that was just
+// admitted signs its record after the catalog has assigned its address.
+func (f Finding) grace() time.Duration {
+	switch f.Kind {
+	case SignatureMissing:
+		return 10 * time.Second
+	case Unsigned:
+		return time.Minute
+	}
+	return 0
+}
+
+// problems returns those of the findings that have lasted.
+func (g *Guard) problems(now time.Time) []plan.Problem {
+	since := map[Finding]time.Time{}
+	var problems []plan.Problem
+	for _, f := range g.verdict.Findings {
+		key := f
+		key.Detail = ""
+		first, known := g.since[key]
+		if !known {
+			first = now
+		}
+		since[key] = first
+		if now.Sub(first) >= f.grace() {
+			problems = append(problems, f.problem(g.ledger.Datacenters[f.Datacenter].Pin.String()))
+		}
+	}
+	g.since = since
+	return problems
+}
+
+// CA returns the certificate of a datacenter's CA that is trusted, given the one in
+// the catalog (both DER).
+func (g *Guard) CA(dc catalog.DatacenterName, der []byte) ([]byte, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	is, known := g.ledger.Datacenters[dc]
+	switch {
+	case !known:
+		return der, true // first sight
+	case is.Record != nil:
+		return slices.Clone(is.Record.CACertificate), true
+	}
+	pin, err := identity.PinOf(der)
+	return der, err == nil && pin == is.Pin
+}
+
+// Ledger returns what is remembered.
+func (g *Guard) Ledger() Ledger {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ledger
+}

@@ -1,0 +1,162 @@
+package trust
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// memory is a Store that can fail.
+type memory struct {
+	ledger Ledger
+	saved  int
+	err    error
+}
+
+func (m *memory) Load() (Ledger, bool, error) { return m.ledger, m.saved > 0, m.err }
+
+func (m *memory) Save(l Ledger) error {
+	if m.err == nil {
+		m.ledger, m.saved = l, m.saved+1
+	}
+	return m.err
+}
+
+// guardOf returns the guard of a member's gateway.
+func guardOf(t *testing.T, m *member, store Store) *Guard {
+	t.Helper()
+	certifier := identity.NewCertifier(m.ca, m.gateway.Name, nil)
+	certifier.SetFederation(federationID)
+	g, err := Open(store, certifier)
+	require.NoError(t, err)
+	return g
+}
+
+// viewOf returns a catalog with one member, to which commands were applied.
+func viewOf(t *testing.T, m *member, commands ...*catalogpb.Command) *catalog.View {
+	t.Helper()
+	state := catalog.New()
+	federation := catalogOf(1).Federation
+	commands = append([]*catalogpb.Command{catalog.NewInit(federation, m.datacenter, m.gateway)}, commands...)
+	for i, command := range commands {
+		command.Author, command.At = string(m.gateway.ID()), timestamppb.New(start())
+		entry, err := catalog.Marshal(command)
+		require.NoError(t, err)
+		results, err := state.Apply(uint64(i+1), entry)
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal)
+	}
+	return state.View()
+}
+
+func TestGatewaySignsWhatIsNotSignedAndRenewsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		east := newMember(t, "east", 1)
+		ca, err := identity.NewCA("east", time.Now())
+		require.NoError(t, err)
+		east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
+		guard := guardOf(t, east, &memory{})
+		view := viewOf(t, east)
+		gateway, datacenter := guard.Unsigned(view)
+		assert.True(t, gateway && datacenter)
+
+		record, _ := view.Gateway("east/gw")
+		dc, _ := view.Datacenter("east")
+		commands := []*catalogpb.Command{catalog.NewUpdateGateway(record), catalog.NewUpdateDatacenter(dc)}
+		require.NoError(t, guard.Sign(view, commands))
+		view = viewOf(t, east, commands...)
+		gateway, datacenter = guard.Unsigned(view)
+		assert.False(t, gateway || datacenter)
+
+		time.Sleep(25 * time.Hour)
+		gateway, datacenter = guard.Unsigned(view)
+		assert.True(t, gateway && datacenter, "the certificate of the signer has expired")
+	})
+}
+
+func TestDatacenterIsNotSignedBeforeAllItsGatewaysAre(t *testing.T) {
+	east := newMember(t, "east", 1)
+	guard := guardOf(t, east, &memory{})
+	sibling := east.gateway.Clone()
+	sibling.Name, sibling.PublicKey = "gw2", catalog.Key{9}
+	_, datacenter := guard.Unsigned(viewOf(t, east, catalog.NewAddGateway(sibling)))
+	assert.False(t, datacenter)
+	sibling.Signature = catalog.Signature{Version: 1, Level: 1, Value: []byte("signature")}
+	_, datacenter = guard.Unsigned(viewOf(t, east, catalog.NewAddGateway(sibling)))
+	assert.True(t, datacenter)
+}
+
+func TestLedgerIsSavedWhenItHasChanged(t *testing.T) {
+	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2).sign(7)
+	store := &memory{err: nil}
+	guard := guardOf(t, east, store)
+	guard.Verify(catalogOf(10, east, west), start())
+	store.err = errors.New("disk full")
+	require.ErrorIs(t, guard.Save(), store.err)
+	store.err = nil
+	require.NoError(t, guard.Save())
+	require.NoError(t, guard.Save())
+	assert.Equal(t, 1, store.saved)
+
+	other := newMember(t, "west", 2).sign(8)
+	restarted := guardOf(t, east, store)
+	_, problems := restarted.Verify(catalogOf(11, east, other), start())
+	require.Len(t, problems, 1)
+	assert.Equal(t, string(PinBroken), problems[0].Code)
+}
+
+func TestMissingSignatureIsAProblemOnlyWhenItLasts(t *testing.T) {
+	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2).sign(7)
+	guard := guardOf(t, east, &memory{})
+	guard.Verify(catalogOf(10, east, west), start())
+	west.gateway.Signature = catalog.Signature{}
+	_, problems := guard.Verify(catalogOf(11, east, west), start())
+	assert.Empty(t, problems)
+	_, problems = guard.Verify(catalogOf(11, east, west), start().Add(11*time.Second))
+	require.Len(t, problems, 1)
+	assert.Equal(t, string(SignatureMissing), problems[0].Code)
+}
+
+func TestCAOfADatacenterIsTheOneThatWasSeenFirst(t *testing.T) {
+	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2).sign(7)
+	other := newMember(t, "west", 2)
+	guard := guardOf(t, east, &memory{})
+	seen, forged := west.ca.Certificate(), other.ca.Certificate()
+	ca, ok := guard.CA("west", seen)
+	assert.True(t, ok, "first sight")
+	assert.Equal(t, seen, ca)
+	guard.Verify(catalogOf(10, east, west), start())
+	ca, ok = guard.CA("west", forged)
+	assert.True(t, ok)
+	assert.Equal(t, seen, ca)
+	guard.Verify(catalogOf(11, east), start())
+	_, ok = guard.CA("west", forged)
+	assert.False(t, ok, "after west has left")
+	_, ok = guard.CA("west", seen)
+	assert.True(t, ok)
+}
+
+func TestAcceptedCAReplacesTheOneThatWasSeen(t *testing.T) {
+	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2)
+	guard := guardOf(t, east, &memory{})
+	guard.Verify(catalogOf(10, east, west), start())
+	view := viewOf(t, east)
+	other := newMember(t, "west", 2)
+	require.Error(t, guard.CheckAdmission(other.datacenter))
+	_, _, err := guard.Accept(view, "east", other.ca.Pin())
+	require.Error(t, err, "its own datacenter")
+	former, known, err := guard.Accept(view, "west", other.ca.Pin())
+	require.NoError(t, err)
+	assert.True(t, known)
+	assert.Equal(t, west.ca.Pin(), former)
+	require.NoError(t, guard.CheckAdmission(other.datacenter))
+}

@@ -1,0 +1,128 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Unsigned reports which records need a signature of this gateway: its own, and that
+// of its datacenter. A signature is renewed when the certificate of its signer has
+// expired: a member that an older build sent a snapshot, without the signatures, has
+// them again within a day.
+func (g *Guard) Unsigned(v *catalog.View) (gateway, datacenter bool) {
+	self := g.certifier.Self()
+	record, ok := v.Gateway(self.ID())
+	dc, member := v.Datacenter(self.Datacenter)
+	if !ok || !member {
+		return false, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	own := g.ledger.Datacenters[self.Datacenter]
+	signers := NewSigners(g.ledger.FederationID)
+	gateway = !g.current(record.ID(), record.Signature, max(own.Gateways[record.Name].Version, own.Floor), func() error {
+		return signers.VerifyGateway(g.certifier.CA().Certificate(), record)
+	})
+	datacenter = g.maySign(v, dc) && !g.current(catalog.GatewayID(dc.Name), dc.Signature, max(own.Version, own.Floor), func() error {
+		return signers.VerifyDatacenter(dc)
+	})
+	return gateway, datacenter
+}
+
+// current reports whether a signature is valid and does not have to be renewed. It
+// verifies a signature once.
+func (g *Guard) current(record catalog.GatewayID, s catalog.Signature, seen uint64, verify func() error) bool {
+	if s.IsZero() || s.Version < seen {
+		return false
+	}
+	if !g.signed[record].Equal(s) {
+		if verify() != nil {
+			return false
+		}
+		g.signed[record] = s
+	}
+	certificate, err := x509.ParseCertificate(s.Certificate)
+	return err == nil && time.Now().Before(certificate.NotAfter)
+}
+
+// maySign reports whether this gateway may sign the record of its datacenter, which
+// is a promise that all of its gateways sign theirs: not before all do.
+func (g *Guard) maySign(v *catalog.View, dc catalog.Datacenter) bool {
+	if !bytes.Equal(dc.CACertificate, g.certifier.CA().Certificate()) {
+		return false // forged, or signed again with the same key
+	}
+	if !dc.Signature.IsZero() {
+		return true
+	}
+	for _, other := range v.Gateways() {
+		if other.Datacenter == dc.Name && other.Signature.IsZero() && other.ID() != g.certifier.Self().ID() {
+			return false
+		}
+	}
+	return true
+}
+
+// Sign signs the records in the commands of this gateway that replace them.
+func (g *Guard) Sign(v *catalog.View, commands []*catalogpb.Command) error {
+	for _, command := range commands {
+		var err error
+		switch body := command.GetBody().(type) {
+		case *catalogpb.Command_UpdateGateway:
+			body.UpdateGateway.Gateway, err = g.signGateway(v, body.UpdateGateway.GetGateway())
+		case *catalogpb.Command_UpdateDatacenter:
+			body.UpdateDatacenter.Datacenter, err = g.signDatacenter(v, body.UpdateDatacenter.GetDatacenter())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Guard) signGateway(v *catalog.View, p *catalogpb.Gateway) (*catalogpb.Gateway, error) {
+	record, err := catalog.GatewayFromProto(p)
+	if err != nil {
+		return nil, fmt.Errorf("sign record: %w", err)
+	}
+	certificate, err := g.certifier.Certificate()
+	if err != nil {
+		return nil, fmt.Errorf("sign record: %w", err)
+	}
+	have, _ := v.Gateway(record.ID())
+	own := g.Ledger().Datacenters[record.Datacenter]
+	record, err = SignGateway(certificate, g.certifier.Federation(), record, nextVersion(have.Signature.Version, own.Floor, own.Gateways[record.Name].Version))
+	return record.Proto(), err
+}
+
+func (g *Guard) signDatacenter(v *catalog.View, p *catalogpb.Datacenter) (*catalogpb.Datacenter, error) {
+	record, err := catalog.DatacenterFromProto(p)
+	if err != nil {
+		return nil, fmt.Errorf("sign record: %w", err)
+	}
+	if !g.maySign(v, record) {
+		return p, nil
+	}
+	certificate, err := g.certifier.Certificate()
+	if err != nil {
+		return nil, fmt.Errorf("sign record: %w", err)
+	}
+	own := g.Ledger().Datacenters[record.Name]
+	record, err = SignDatacenter(certificate, g.certifier.Federation(), record, nextVersion(record.Signature.Version, own.Floor, own.Version))
+	return record.Proto(), err
+}
+
+// nextVersion returns a version above those that were seen. It is the time in
+// milliseconds, so that a gateway that has lost its disk continues above the versions
+// that the others remember.
+func nextVersion(seen ...uint64) uint64 {
+	version := uint64(time.Now().UnixMilli()) //nolint:gosec // after 1970
+	for _, s := range seen {
+		version = max(version, s+1)
+	}
+	return version
+}
