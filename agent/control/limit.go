@@ -9,11 +9,9 @@ import (
 
 // Limits for callers that are not verified members.
 const (
-	maxUnverified          = 128 // connections in all
-	maxUnverifiedPerSource = 16  // connections from one source
-	joinBurst              = 10  // calls of Join from one source at once, then one each joinInterval
-	joinInterval           = time.Second
-	maxJoinSources         = 1024
+	joinBurst      = 10 // calls of Join from one source at once, then one each joinInterval
+	joinInterval   = time.Second
+	maxJoinSources = 1024
 )
 
 // sourceOf returns the unit that limits apply to: an IPv4 address, or an IPv6 /64,
@@ -30,37 +28,6 @@ func sourceOf(addr net.Addr) netip.Prefix {
 	}
 	prefix, _ := ip.Prefix(bits) // the length fits the family
 	return prefix
-}
-
-// unverified counts the connections that are in their handshake or whose peer is
-// not a member.
-type unverified struct {
-	mu       sync.Mutex // guards all following fields
-	total    int
-	bySource map[netip.Prefix]int
-}
-
-// take counts a connection. ok is false if there are too many; otherwise release
-// must be called when the peer is verified or the connection is closed, and may be
-// called more than once.
-func (u *unverified) take(source netip.Prefix) (release func(), ok bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.total >= maxUnverified || u.bySource[source] >= maxUnverifiedPerSource {
-		return nil, false
-	}
-	u.total++
-	u.bySource[source]++
-	return sync.OnceFunc(func() { u.release(source) }), true
-}
-
-func (u *unverified) release(source netip.Prefix) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.total--
-	if u.bySource[source]--; u.bySource[source] == 0 {
-		delete(u.bySource, source)
-	}
 }
 
 // joinRate limits calls of Join with one token bucket for each source. It limits

@@ -22,6 +22,8 @@ import (
 
 const (
 	handshakeTimeout = 10 * time.Second
+	// silenceTimeout limits the time until the first byte of an accepted connection.
+	silenceTimeout = 3 * time.Second
 	// nonMemberLifetime limits the connection of a caller that is not a member. It
 	// suffices for Join, which waits for the quorum of the catalog.
 	nonMemberLifetime = time.Minute
@@ -48,6 +50,8 @@ type Config struct {
 	Index   func() uint64
 	Sockets Sockets
 	Service Service
+	// Known reports whether an address is one of a gateway in the catalog; nil: none is.
+	Known func(netip.Addr) bool
 	// Addresses returns the addresses of a gateway, host:port, best first.
 	Addresses func(catalog.GatewayID) []string
 	Sentinels rpc.Sentinels    // optional: errors of Service that keep their identity over the wire
@@ -59,16 +63,16 @@ type Config struct {
 // and dials them. It closes a connection when the datacenter at the other end is
 // removed from the catalog.
 type Port struct {
-	cfg        Config
-	trust      trust
-	log        *slog.Logger
-	sessions   *sessions
-	unverified unverified
-	rpc        *queue
-	raft       *RaftNetwork
-	client     *Client
-	http       *http.Server
-	overlay    notify.Latest[netip.Addr] // this gateway's overlay address; zero: none
+	cfg      Config
+	trust    trust
+	log      *slog.Logger
+	sessions *sessions
+	budgets  budgets
+	rpc      *queue
+	raft     *RaftNetwork
+	client   *Client
+	http     *http.Server
+	overlay  notify.Latest[netip.Addr] // this gateway's overlay address; zero: none
 
 	mu       sync.Mutex // guards all following fields
 	listener net.Listener
@@ -83,11 +87,11 @@ func New(cfg Config) *Port {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Port{
-		cfg:        cfg,
-		trust:      trust{certifier: cfg.Certifier, cas: cfg.CAs, now: cfg.Now},
-		log:        cfg.Log,
-		sessions:   newSessions(),
-		unverified: unverified{bySource: make(map[netip.Prefix]int)},
+		cfg:      cfg,
+		trust:    trust{certifier: cfg.Certifier, cas: cfg.CAs, now: cfg.Now},
+		log:      cfg.Log,
+		sessions: newSessions(),
+		budgets:  newBudgets(cfg.Known),
 	}
 	p.rpc = newQueue(p.Addr)
 	p.raft = &RaftNetwork{queue: newQueue(p.Addr), dial: p.dial}
@@ -157,7 +161,7 @@ func (p *Port) Run(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.accept(ctx, listener) })
+	g.Go(func() error { return p.accept(ctx, listener, p.budgets.underlay) })
 	g.Go(func() error { return p.listenOverlay(ctx) })
 	g.Go(func() error { return p.watchTrust(ctx) })
 	g.Go(func() error {
@@ -188,8 +192,9 @@ func (p *Port) shutdown(ctx context.Context) {
 }
 
 // accept accepts connections until the listener is closed. It serves each in a
-// goroutine that ends when the connection is delivered.
-func (p *Port) accept(ctx context.Context, l net.Listener) error {
+// goroutine that ends when the connection is delivered. budgetOf returns the budget of
+// an address.
+func (p *Port) accept(ctx context.Context, l net.Listener, budgetOf func(net.Addr) *budget) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // ends Accept
 	defer stop()
 	var handshakes sync.WaitGroup
@@ -209,18 +214,19 @@ func (p *Port) accept(ctx context.Context, l net.Listener) error {
 			}
 			continue
 		}
-		release, ok := p.unverified.take(sourceOf(raw.RemoteAddr()))
+		source := sourceOf(raw.RemoteAddr())
+		slot, ok := budgetOf(raw.RemoteAddr()).take(source, func() { _ = raw.Close() })
 		if !ok {
 			_ = raw.Close() // an answer would cost more
 			continue
 		}
-		handshakes.Go(func() { p.serve(ctx, raw, release) })
+		handshakes.Go(func() { p.serve(ctx, raw, slot) })
 	}
 }
 
 // serve completes the handshake of one connection and delivers it to raft or RPC.
-func (p *Port) serve(ctx context.Context, raw net.Conn, release func()) {
-	under := p.sessions.track(raw, release)
+func (p *Port) serve(ctx context.Context, raw net.Conn, slot *slot) {
+	under := p.sessions.accepted(raw, slot)
 	conn, proof, err := p.handshake(ctx, under)
 	if err != nil {
 		p.log.Debug("refused a connection to the control port", "address", raw.RemoteAddr().String(), "err", err)
@@ -235,7 +241,7 @@ func (p *Port) serve(ctx context.Context, raw net.Conn, release func()) {
 		_ = under.Close()
 		return
 	default:
-		release()
+		slot.release()
 	}
 	if conn.ConnectionState().NegotiatedProtocol == protocolRaft {
 		p.raft.queue.deliver(ctx, conn)

@@ -102,6 +102,9 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 					errors.New("too many attempts to join from this address; wait a few seconds")))
 				return
 			}
+			if s.slot != nil {
+				defer s.slot.call()()
+			}
 			next.ServeHTTP(w, r)
 			return
 		}

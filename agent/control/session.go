@@ -4,12 +4,14 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // session is an open connection and the result of its handshake.
 type session struct {
 	raw    net.Conn // below TLS
+	slot   *slot    // of an accepted connection
 	proof  proof
 	serves bool      // this gateway serves calls on it and authorises each of them
 	ended  time.Time // when its peer was first seen not to be a member; guarded by sessions.mu
@@ -30,7 +32,19 @@ type trackedConn struct {
 	net.Conn
 	set     *sessions
 	once    sync.Once
-	onClose func() // may be nil
+	onClose func()      // may be nil
+	silence *time.Timer // closes a connection on which nothing arrives; may be nil
+	slot    *slot       // of an accepted connection
+	spoke   atomic.Bool
+}
+
+// Read reads and, at the first bytes, ends the limit on the silence of the peer.
+func (c *trackedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && c.silence != nil && c.spoke.CompareAndSwap(false, true) {
+		c.silence.Stop()
+	}
+	return n, err
 }
 
 // Close closes the connection once.
@@ -38,12 +52,23 @@ func (c *trackedConn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
 		err = c.Conn.Close()
+		if c.silence != nil {
+			c.silence.Stop()
+		}
 		c.set.remove(c)
 		if c.onClose != nil {
 			c.onClose()
 		}
 	})
 	return err
+}
+
+// accepted returns an accepted conn as one that add can add to the set. It returns
+// the slot when it is closed, and is closed if nothing arrives for silenceTimeout.
+func (s *sessions) accepted(conn net.Conn, slot *slot) *trackedConn {
+	c := &trackedConn{Conn: conn, set: s, onClose: slot.release, slot: slot}
+	c.silence = time.AfterFunc(silenceTimeout, func() { _ = conn.Close() }) // ends the handshake
+	return c
 }
 
 // track returns conn as one that add can add to the set. onClose, which may be
@@ -57,7 +82,7 @@ func (s *sessions) add(c *trackedConn, p proof, serves bool) {
 	s.mu.Lock()
 	closed := s.closed
 	if !closed {
-		s.open[c] = &session{raw: c, proof: p, serves: serves}
+		s.open[c] = &session{raw: c, slot: c.slot, proof: p, serves: serves}
 	}
 	s.mu.Unlock()
 	if closed {

@@ -58,6 +58,7 @@ func open(cfg memberConfig) (*Member, error) {
 		Index:     func() uint64 { return m.node.View().Index() },
 		Sockets:   cfg.sockets,
 		Service:   &service{member: m, refuse: cfg.refuse},
+		Known:     (&knownAddresses{view: m.View}).contains,
 		Addresses: m.addresses,
 		Sentinels: Sentinels(),
 		Log:       cfg.log,
