@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/state"
+	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/kernel"
 	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/tunnel/device"
@@ -52,7 +53,7 @@ func dataplaneToRemove(ctx context.Context, cfg config.Config, log *slog.Logger)
 }
 
 // newDataplane selects the adapters. It changes nothing.
-func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel, log *slog.Logger) (dataplane.Kernel, error) {
+func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel, log *slog.Logger) (dataplane.Kernel, error) {
 	inKernel := wgkernel.New()
 	var inProcess device.Backend = userspace.New(userspace.Config{LogDir: filepath.Join(cfg.DataDir, "log"), Log: log})
 	if dir := os.Getenv(lanesVariable); dir != "" {
@@ -68,5 +69,15 @@ func newDataplane(ctx context.Context, cfg config.Config, routes *kernel.Kernel,
 		devices.Backend, devices.Removers = inKernel, []device.Backend{inProcess}
 	}
 	log.Info("selected the data plane", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
-	return dataplane.Kernel{Tunnels: device.New(devices), Routes: routes, Firewall: nft.New()}, nil
+	return dataplane.Kernel{Tunnels: device.New(devices), Routes: routing, Firewall: lastFirewall(cfg.DataDir)}, nil
+}
+
+// lastFirewall returns the firewall of this host, which is stored in the data
+// directory.
+func lastFirewall(dir string) *dataplane.LastFirewall {
+	return &dataplane.LastFirewall{Filter: nft.New(), Store: state.File[routes.Firewall]{
+		Path:   filepath.Join(dir, "firewall.json"),
+		What:   "firewall",
+		Remedy: "remove the file; the agent writes it again",
+	}}
 }

@@ -87,7 +87,9 @@ type daemon struct {
 }
 
 // run constructs the adapters and runs everything that is long-lived. Until the
-// agent itself runs, nothing of the host is changed except the data directory.
+// agent itself runs, nothing of the host is changed except the data directory, and
+// the firewall after a boot: no packet to another datacenter leaves unencrypted
+// while the agent waits for the catalog or the cluster.
 func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	saveMemory()
 	store, err := identity.Open(cfg.DataDir)
@@ -101,6 +103,9 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	defer unlock()
 	log.Info("meshd starts", "version", build.Current().Version, "datacenter", cfg.Datacenter, "gateway", cfg.Gateway, "dataDir", cfg.DataDir)
+	if err := lastFirewall(cfg.DataDir).Restore(ctx); err != nil {
+		log.Error("failed to guard the prefixes of other datacenters until the agent has planned", "err", err)
+	}
 	d := daemon{cfg: cfg, store: store, log: log}
 	if cfg.Kubernetes.Enabled {
 		err = d.runInCluster(ctx)

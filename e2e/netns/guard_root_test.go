@@ -88,6 +88,31 @@ func TestGuardOutlivesEveryProcess(t *testing.T) {
 	assert.NotZero(t, unencrypted(t, router, west)-before, "without the guard they pass the router")
 }
 
+// TestABootIsGuardedBeforeTheAgentHasPlanned starts an agent that waits for an API
+// server, on a host that has lost everything except its disk.
+func TestABootIsGuardedBeforeTheAgentHasPlanned(t *testing.T) {
+	east, west, router := newGuarded(t)
+	east.Agent.Kill()
+	killDataplane(t, east)
+	run(t, east.Gateway, "nft delete table inet meshway", "ip rule del lookup 7117", "ip -6 rule del lookup 7117", "ip route flush table 7117", "ip -6 route flush table 7117", "ip nexthop flush")
+	before := unencrypted(t, router, west)
+	sendToPods(t, east, west)
+	require.NotZero(t, unencrypted(t, router, west)-before, "nothing guards the host")
+
+	require.NoError(t, east.Gateway.WriteFile("/run/kubeconfig", []byte(`{apiVersion: v1, kind: Config, current-context: c,
+  clusters: [{name: c, cluster: {server: "https://203.0.113.1:1"}}], contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u, user: {}}]}`), 0o600))
+	require.NoError(t, east.Configure(east.Config("kubernetes: {enabled: true, nodeName: east, kubeconfig: /run/kubeconfig}")))
+	_, err := east.Gateway.Start("meshd", binaries.Meshd, "run", "--config", harness.ConfigFile)
+	require.NoError(t, err)
+	eventually(t, timeout, "the guard stands", func(ctx context.Context) error {
+		_, err := east.Gateway.Exec(ctx, "nft", "list", "chain", "inet", "meshway", "guard")
+		return err
+	})
+	before = unencrypted(t, router, west)
+	sendToPods(t, east, west)
+	assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router")
+}
+
 // newGuarded returns a federation of east and west, and the router of east, which
 // is the router of east's default routes in both families.
 func newGuarded(t *testing.T) (east, west *harness.Datacenter, router *harness.Host) {
