@@ -17,9 +17,9 @@ type Kernel interface {
 	// not stop it: the errors, which name their entries, are joined. Deleting
 	// an entry that does not exist is no error.
 	Apply(ctx context.Context, change Change) error
-	// Lookup returns the route of a packet from this host to the address. The
-	// error is ErrNoRoute (errors.Is) if there is no route.
-	Lookup(ctx context.Context, addr netip.Addr) (Lookup, error)
+	// Lookup returns the route of an unmarked packet. The error is ErrNoRoute
+	// (errors.Is) if there is no route.
+	Lookup(ctx context.Context, q Query) (Lookup, error)
 	// Watch calls wake after every change by another program that may concern
 	// Meshway's entries, until ctx ends, when it returns nil, or until it cannot
 	// receive events. It calls wake once when it has started to receive events,

@@ -117,6 +117,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	} else {
 		g.apply(ctx, p)
 		p.observeDrops(ctx, g.cfg.Kernel.Firewall, before.drops)
+		p.observePaths(ctx, g.cfg.Kernel.Routes, p.paths())
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
 	g.cfg.Catalog.Tune(p.roundTrips.longest)
@@ -199,6 +200,19 @@ func (g *Gateway) filter(ctx context.Context, d plan.Desired) error {
 		}
 	}
 	return g.cfg.Kernel.Firewall.Apply(ctx, d.Firewall)
+}
+
+// paths returns what determines the lookups that check the routes of this pass.
+func (p *pass) paths() plan.Paths {
+	paths := plan.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
+	for _, dc := range p.inputs.Catalog.Datacenters {
+		if dc.Name == p.inputs.Self.Datacenter() {
+			paths.Own = dc.Prefixes
+		} else {
+			paths.Datacenters = append(paths.Datacenters, dc)
+		}
+	}
+	return paths
 }
 
 // wait returns how long the next pass may wait for a change.

@@ -90,6 +90,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	if err == nil && !p.desired.Hold {
 		n.apply(ctx, p)
 		p.observeDrops(ctx, n.cfg.Kernel.Firewall, before.drops)
+		p.observePaths(ctx, n.cfg.Kernel.Routes, p.paths())
 	}
 	p.log(n.cfg.Log, before.outcome)
 	n.last.Store(p)
@@ -99,6 +100,19 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 		return retryInterval
 	}
 	return resyncInterval
+}
+
+// paths returns what determines the lookups that check the routes of this pass.
+func (p *nodePass) paths() plan.Paths {
+	paths := plan.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
+	for _, dc := range p.datacenters() {
+		if dc.Name == p.inputs.Config.Datacenter {
+			paths.Own = dc.Prefixes
+		} else {
+			paths.Datacenters = append(paths.Datacenters, dc)
+		}
+	}
+	return paths
 }
 
 // gather sets the inputs of p. It only reads. If an input cannot be read, the

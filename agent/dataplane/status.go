@@ -96,7 +96,7 @@ func ExplainRoutes(ctx context.Context, kernel routes.Kernel, s status.RouteSour
 }
 
 func lookup(ctx context.Context, kernel routes.Kernel, destination netip.Addr) (*status.Lookup, error) {
-	found, err := kernel.Lookup(ctx, destination)
+	found, err := kernel.Lookup(ctx, routes.Query{Destination: destination})
 	if errors.Is(err, routes.ErrNoRoute) {
 		return &status.Lookup{Address: destination, Error: err.Error()}, nil
 	}

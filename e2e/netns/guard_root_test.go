@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,16 +26,19 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 		name     string
 		take     []string
 		giveBack []string
+		remedies []string // in the status
 	}{
 		{
 			name:     "a rule that precedes ours",
 			take:     []string{"ip rule add pref 100 lookup main", "ip -6 rule add pref 100 lookup main"},
 			giveBack: []string{"ip rule del pref 100", "ip -6 rule del pref 100"},
+			remedies: []string{"ip rule del pref 100 lookup main", "ip -6 rule del pref 100 lookup main"},
 		},
 		{
 			name:     "a rule for the sources of pods with its own table",
 			take:     []string{"ip rule add pref 101 from 10.11.0.0/16 lookup 99", "ip route add default via 203.0.113.1 table 99"},
 			giveBack: []string{"ip rule del pref 101", "ip route flush table 99"},
+			remedies: []string{"ip rule del pref 101 from 10.11.0.0/16 lookup 99"},
 		},
 		{
 			name: "our mark on packets of pods",
@@ -55,6 +60,7 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			name:     "a longer prefix in our table",
 			take:     []string{"ip route add 10.12.1.0/24 via 203.0.113.1 table 7117", "ip route add 10.12.2.0/24 via 203.0.113.1 table 7117"},
 			giveBack: []string{"ip route del 10.12.1.0/24 table 7117", "ip route del 10.12.2.0/24 table 7117"},
+			remedies: []string{"ip route del 10.12.1.0/24 table 7117", "ip route del 10.12.2.0/24 table 7117"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -62,8 +68,12 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			before := unencrypted(t, router, west)
 			sendToPods(t, east, west)
 			assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router")
+			for _, remedy := range c.remedies {
+				awaitRemedy(t, east, "traffic-diverted", remedy)
+			}
 			run(t, east.Gateway, c.giveBack...)
 			requireTraffic(t, east, west)
+			awaitResolved(t, east, "traffic-diverted")
 		})
 	}
 }
@@ -111,6 +121,32 @@ func TestABootIsGuardedBeforeTheAgentHasPlanned(t *testing.T) {
 	before = unencrypted(t, router, west)
 	sendToPods(t, east, west)
 	assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router")
+}
+
+// awaitRemedy waits until the status has a problem with this code and remedy.
+func awaitRemedy(t *testing.T, dc *harness.Datacenter, code, remedy string) {
+	t.Helper()
+	eventually(t, timeout, "the status names the cause", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		if err == nil && !slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool {
+			return p.Code == code && strings.Contains(p.Remedy, remedy)
+		}) {
+			err = fmt.Errorf("no problem has the remedy %q: %+v", remedy, snapshot.Problems)
+		}
+		return err
+	})
+}
+
+// awaitResolved waits until the status has no problem with this code.
+func awaitResolved(t *testing.T, dc *harness.Datacenter, code string) {
+	t.Helper()
+	eventually(t, timeout, "the problem is resolved", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		if err == nil && slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool { return p.Code == code }) {
+			err = fmt.Errorf("%+v", snapshot.Problems)
+		}
+		return err
+	})
 }
 
 // newGuarded returns a federation of east and west, and the router of east, which

@@ -66,7 +66,7 @@ func TestLosingAGatewayWritesOneEntryForTenThousandRoutes(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, w.messages)
 	assert.Equal(t, want, got.Config, "all routes still exist")
-	found, err := w.Lookup(t.Context(), want.Routes[9_999].Prefix.Addr())
+	found, err := w.Lookup(t.Context(), routes.Query{Destination: want.Routes[9_999].Prefix.Addr()})
 	require.NoError(t, err)
 	assert.True(t, found.Blackhole)
 }

@@ -15,19 +15,23 @@ import (
 // Lookup implements routes.Kernel with two requests: one returns the matching
 // route (table, prefix, nexthop object), the other the path of a packet (device,
 // router, source).
-func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, error) {
+func (k *Kernel) Lookup(_ context.Context, q routes.Query) (routes.Lookup, error) {
+	addr := q.Destination.Unmap()
 	c, err := dial()
 	if err != nil {
 		return routes.Lookup{}, err
 	}
 	defer c.close()
-	addr = addr.Unmap()
-	match, err := c.lookup(addr, unix.RTM_F_FIB_MATCH)
+	in, err := ifindex(q.In)
+	if err != nil {
+		return routes.Lookup{}, fmt.Errorf("lookup %s: %w", q, err)
+	}
+	match, err := c.lookup(q, in, unix.RTM_F_FIB_MATCH)
 	if err != nil {
 		return lookupError(addr, routes.Lookup{}, err)
 	}
 	found := routes.Lookup{Table: match.table, Prefix: match.Prefix, Nexthop: match.Nexthop}
-	path, err := c.lookup(addr, 0)
+	path, err := c.lookup(q, in, 0)
 	if err != nil {
 		return lookupError(addr, found, err)
 	}
@@ -61,13 +65,33 @@ func isBlackhole(err error) bool {
 	return errors.As(err, &failure) && failure.number == unix.EINVAL && failure.message == ""
 }
 
-func (c *conn) lookup(addr netip.Addr, flags uint32) (route, error) {
+// ifindex returns the index of a device; 0 for the empty name.
+func ifindex(device string) (uint32, error) {
+	if device == "" {
+		return 0, nil
+	}
+	link, err := net.InterfaceByName(device)
+	if err != nil {
+		return 0, fmt.Errorf("device %s: %w", device, err)
+	}
+	return uint32(link.Index), nil //nolint:gosec // positive
+}
+
+func (c *conn) lookup(q routes.Query, in, flags uint32) (route, error) {
+	addr := q.Destination.Unmap()
 	body := []byte{familyByte(routes.FamilyOf(addr)), byte(addr.BitLen()), 0, 0, 0, 0, 0, 0} //nolint:gosec // 32 or 128
 	if addr.Is4() {                                                                          // IPv6 always returns the table, and refuses the flag
 		flags |= unix.RTM_F_LOOKUP_TABLE
 	}
 	body = native.AppendUint32(body, flags)
 	body = appendAttr(body, unix.RTA_DST, addr.AsSlice())
+	if q.Source.IsValid() {
+		body[2] = byte(addr.BitLen()) //nolint:gosec // 32 or 128
+		body = appendAttr(body, unix.RTA_SRC, q.Source.AsSlice())
+	}
+	if in != 0 {
+		body = appendAttr32(body, unix.RTA_IIF, in)
+	}
 	response, err := c.query(unix.RTM_GETROUTE, body)
 	if err != nil {
 		return route{}, err

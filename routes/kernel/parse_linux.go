@@ -174,6 +174,8 @@ type rule struct {
 	table    int
 	protocol int
 	plain    bool // has only the selectors of a routes.Rule
+	foreign  routes.ForeignRule
+	lookup   bool // looks up a table
 }
 
 func parseRule(b []byte) (rule, error) {
@@ -193,13 +195,25 @@ func parseRule(b []byte) (rule, error) {
 	r.plain = h[1] == 0 && h[2] == 0 && h[3] == 0 && h[7] == unix.FR_ACT_TO_TBL &&
 		(native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0) == (r.In == "") &&
 		(r.Mark == 0 || r.In == "") && a.u32(unix.FRA_FWMASK) == r.Mark && !a.selective()
+	r.lookup = h[7] == unix.FR_ACT_TO_TBL
+	r.foreign = routes.ForeignRule{
+		Family: r.Family, Priority: r.Priority, Table: r.table, In: r.In, Mark: r.Mark, Mask: a.u32(unix.FRA_FWMASK),
+		Not: native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0, More: h[3] != 0 || a.selective(),
+	}
+	if from := a.addr(unix.FRA_SRC); from.IsValid() {
+		r.foreign.From = netip.PrefixFrom(from, int(h[2]))
+	}
+	if to := a.addr(unix.FRA_DST); to.IsValid() {
+		r.foreign.To = netip.PrefixFrom(to, int(h[1]))
+	}
 	return r, nil
 }
 
 // selective reports whether a rule has a selector that Meshway never sets.
 func (a attrs) selective() bool {
-	const uidRange, ipProto = 0x14, 0x16 // FRA_UID_RANGE, FRA_IP_PROTO: not in package unix
-	for _, typ := range []uint16{unix.FRA_OIFNAME, uidRange, ipProto} {
+	// FRA_L3MDEV … FRA_DPORT_RANGE (linux/fib_rules.h): not all in package unix
+	const l3mdev, uidRange, ipProto, sports, dports = 0x13, 0x14, 0x16, 0x17, 0x18
+	for _, typ := range []uint16{unix.FRA_OIFNAME, l3mdev, uidRange, ipProto, sports, dports} {
 		if _, ok := a[typ]; ok {
 			return true
 		}

@@ -130,7 +130,8 @@ func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, err
 
 // Lookup implements routes.Kernel: it uses the rules by priority, and in each
 // table the longest prefix.
-func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, error) {
+func (k *Kernel) Lookup(_ context.Context, q routes.Query) (routes.Lookup, error) {
+	addr := q.Destination
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.calls.Lookup++
@@ -138,7 +139,7 @@ func (k *Kernel) Lookup(_ context.Context, addr netip.Addr) (routes.Lookup, erro
 		return routes.Lookup{}, err
 	}
 	for _, rule := range k.sortedRules() {
-		if rule.Family != routes.FamilyOf(addr) || rule.In != "" { // the packet is from this host
+		if rule.Family != routes.FamilyOf(addr) || rule.In != q.In && rule.In != "" {
 			continue
 		}
 		if found, ok := k.longest(rule.table, addr); ok && found.Kind != routes.Throw {

@@ -30,7 +30,7 @@ func nodeRoutes(t *testing.T, w World) {
 	want := ToNodes()
 	got := apply(t, w, want)
 	assert.True(t, routes.Diff(want, got, true).Empty(), routes.Diff(want, got, true))
-	_, err := w.Lookup(t.Context(), netip.MustParseAddr("10.1.7.1"))
+	_, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("10.1.7.1")})
 	require.ErrorIs(t, err, routes.ErrNoRoute, "packets of this host do not use them")
 
 	wakes := watch(t, w)

@@ -59,7 +59,7 @@ func guardsRemain(t *testing.T, w World) {
 	want.Routes = append(slices.Insert(want.Routes, 1, guard4), guard6)
 	apply(t, w, want)
 	for _, address := range []string{"10.2.0.1", "fd00:2::1"} {
-		found, err := w.Lookup(t.Context(), netip.MustParseAddr(address))
+		found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr(address)})
 		require.NoError(t, err)
 		assert.False(t, found.Blackhole, "a guard comes after the other route to %s", address)
 	}
@@ -68,7 +68,7 @@ func guardsRemain(t *testing.T, w World) {
 	got := observe(t, w)
 	assert.NotContains(t, got.Routes, first)
 	for _, address := range []string{"10.2.0.1", "fd00:2::1"} {
-		found, err := w.Lookup(t.Context(), netip.MustParseAddr(address))
+		found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr(address)})
 		require.NoError(t, err)
 		assert.True(t, found.Blackhole, address)
 	}
@@ -87,7 +87,7 @@ func groupTurnsIntoBlackhole(t *testing.T, w World) {
 	change := routes.Diff(dead, observeAll(t, w, dead), true)
 	assert.Equal(t, 1, change.Len(), "one message for any number of routes")
 	apply(t, w, dead)
-	found, err := w.Lookup(t.Context(), netip.MustParseAddr("10.2.0.1"))
+	found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("10.2.0.1")})
 	require.NoError(t, err)
 	assert.True(t, found.Blackhole)
 	apply(t, w, want)
@@ -210,25 +210,25 @@ func ownWritesDoNotWake(t *testing.T, w World) {
 func lookupReports(t *testing.T, w World) {
 	want := Sample()
 	apply(t, w, want)
-	found, err := w.Lookup(t.Context(), netip.MustParseAddr("10.3.4.5"))
+	found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("10.3.4.5")})
 	require.NoError(t, err)
 	assert.Equal(t, want.Routes[1].Prefix, found.Prefix)
 	assert.Equal(t, want.Routes[1].Nexthop, found.Nexthop)
 	assert.Equal(t, table, found.Table)
 	assert.Equal(t, "mesh1", found.Device)
 
-	found, err = w.Lookup(t.Context(), netip.MustParseAddr("fd00:2::7"))
+	found, err = w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("fd00:2::7")})
 	require.NoError(t, err)
 	assert.Equal(t, routes.Lookup{
 		Table: table, Prefix: want.Routes[3].Prefix, Device: "mesh0",
 		Source: netip.MustParseAddr("fd00:1::1"), Nexthop: want.Routes[3].Nexthop,
 	}, found)
 
-	found, err = w.Lookup(t.Context(), netip.MustParseAddr("10.4.0.1"))
+	found, err = w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("10.4.0.1")})
 	require.NoError(t, err)
 	assert.True(t, found.Blackhole)
 
-	_, err = w.Lookup(t.Context(), netip.MustParseAddr("203.0.113.1"))
+	_, err = w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("203.0.113.1")})
 	require.ErrorIs(t, err, routes.ErrNoRoute)
 }
 
@@ -312,7 +312,7 @@ func throwRouteEndsLookup(t *testing.T, w World) {
 
 func requireTable(t *testing.T, w World, address string, want int) {
 	t.Helper()
-	found, err := w.Lookup(t.Context(), netip.MustParseAddr(address))
+	found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr(address)})
 	require.NoError(t, err)
 	assert.Equal(t, want, found.Table, "the table of the route to %s", address)
 }

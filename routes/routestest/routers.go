@@ -53,7 +53,7 @@ func routerOnTheLink(t *testing.T, w World) {
 	want := Routed()
 	got := apply(t, w, want)
 	assert.True(t, routes.Diff(want, got, true).Empty(), routes.Diff(want, got, true))
-	found, err := w.Lookup(t.Context(), netip.MustParseAddr("10.3.0.1"))
+	found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("10.3.0.1")})
 	require.NoError(t, err)
 	assert.Equal(t, "mesh0", found.Device)
 	assert.Equal(t, netip.MustParseAddr("192.0.2.11"), found.Via)

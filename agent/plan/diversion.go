@@ -1,0 +1,185 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// maxRuleQueries bounds the lookups that the rules and routes of other programs
+// cause.
+const maxRuleQueries = 16
+
+// Paths determines which lookups show whether the traffic of this host to other
+// datacenters takes Meshway's routes, and what they show.
+type Paths struct {
+	Config      config.Config
+	Host        Host
+	Own         []catalog.Prefix     // of the own datacenter
+	Datacenters []catalog.Datacenter // the others
+	Routed      []netip.Prefix       // routes.Firewall.Remote
+	Observed    routes.Observed
+}
+
+// PathQuery is one lookup.
+type PathQuery struct {
+	Datacenter catalog.DatacenterName
+	routes.Query
+}
+
+// Queries returns two lookups for each datacenter and family, for a packet of a
+// pod and one of this host, and those for which a rule or route of another program
+// may apply although it does not to these.
+func (p Paths) Queries() []PathQuery {
+	var out []PathQuery
+	for _, dc := range p.Datacenters {
+		for _, f := range families() {
+			if i := slices.IndexFunc(dc.Prefixes, func(c catalog.Prefix) bool { return routes.FamilyOf(c.CIDR.Addr()) == f && covers(p.Routed, c.CIDR) }); i >= 0 {
+				out = append(out, p.queries(dc.Name, inside(dc.Prefixes[i].CIDR))...)
+			}
+		}
+	}
+	bound := len(out) + maxRuleQueries
+	for _, r := range p.Observed.Foreign {
+		out = append(out, p.narrow(r.Prefix, netip.Prefix{}, "")...)
+	}
+	for _, r := range p.Observed.ForeignRules {
+		if p.precedes(r) && (r.To.IsValid() || r.From.IsValid() || r.In != "") {
+			out = append(out, p.narrow(r.To, r.From, r.In)...)
+		}
+	}
+	return out[:min(len(out), bound)]
+}
+
+// queries returns the lookups to one address.
+func (p Paths) queries(dc catalog.DatacenterName, to netip.Addr) []PathQuery {
+	out := []PathQuery{{dc, routes.Query{Destination: to}}}
+	if device, from, ok := p.pod(routes.FamilyOf(to)); ok {
+		out = append(out, PathQuery{dc, routes.Query{Destination: to, Source: from, In: device}})
+	}
+	return out
+}
+
+// narrow returns the lookups within the selectors of a rule or route. Those that
+// are zero are not restricted.
+func (p Paths) narrow(to, from netip.Prefix, in string) []PathQuery {
+	for _, dc := range p.Datacenters {
+		for _, own := range dc.Prefixes {
+			address := inside(own.CIDR)
+			if to.IsValid() && to.Overlaps(own.CIDR) {
+				address = inside(longer(to, own.CIDR))
+			} else if to.IsValid() || from.IsValid() && routes.FamilyOf(from.Addr()) != routes.FamilyOf(own.CIDR.Addr()) {
+				continue
+			}
+			if !covers(p.Routed, hostPrefix(address)) {
+				continue
+			}
+			out := p.queries(dc.Name, address)
+			device, source, ok := p.pod(routes.FamilyOf(address))
+			if ok && (from.IsValid() || in != "") {
+				if from.IsValid() && !from.Contains(source) {
+					source = inside(from)
+				}
+				if in != "" {
+					device = in
+				}
+				out = append(out, PathQuery{dc.Name, routes.Query{Destination: address, Source: source, In: device}})
+			}
+			return out
+		}
+	}
+	return nil
+}
+
+// pod returns a device to pods of this host and a source address behind it.
+func (p Paths) pod(f routes.Family) (string, netip.Addr, bool) {
+	ofPods := func(prefix netip.Prefix) bool {
+		return routes.FamilyOf(prefix.Addr()) == f && slices.ContainsFunc(p.Own, func(own catalog.Prefix) bool {
+			return own.Kind == catalog.PodPrefix && own.CIDR.Overlaps(prefix) && own.CIDR.Bits() <= prefix.Bits()
+		})
+	}
+	for _, l := range p.Host.Links {
+		for _, prefix := range l.Prefixes {
+			if !ofPods(prefix) {
+				continue
+			}
+			for a := inside(prefix); prefix.Contains(a); a = a.Next() {
+				if !slices.Contains(p.Host.Addresses, a) {
+					return l.Device, a, true
+				}
+			}
+		}
+	}
+	for _, r := range p.Host.Routes {
+		if r.MayBeLocal() && r.Device != "" && ofPods(r.Prefix) && !slices.Contains(p.Host.Addresses, inside(r.Prefix)) {
+			return r.Device, inside(r.Prefix), true
+		}
+	}
+	return "", netip.Addr{}, false
+}
+
+// precedes reports whether a rule is looked up before Meshway's.
+func (p Paths) precedes(r routes.ForeignRule) bool {
+	return r.Priority <= p.Config.Routing.RulePriority
+}
+
+// Problem returns why the packet of a query does not take a route of Meshway;
+// false: it does, or Meshway's entries are only missing for now.
+func (p Paths) Problem(q PathQuery, found routes.Lookup) (Problem, bool) {
+	switch {
+	case found.Blackhole || found.Device == "lo" || found.Table == 0,
+		found.Table == routes.NodesTable(p.Config.Routing.Table):
+		return Problem{}, false
+	case found.Table == p.Config.Routing.Table:
+		if found.Nexthop != 0 && routes.OwnNexthop(found.Nexthop) {
+			return Problem{}, false
+		}
+		return p.diverted(q, found, fmt.Sprintf("route %v of another program in table %d", found.Prefix, found.Table),
+			fmt.Sprintf("run %s route del %v table %d", ipCommand(q.Destination), found.Prefix, found.Table)), true
+	}
+	for _, r := range p.Observed.ForeignRules {
+		if p.precedes(r) && r.Table == found.Table && r.Selects(q.Query) {
+			return p.diverted(q, found, fmt.Sprintf("rule %q, which precedes Meshway's rule %d", r, p.Config.Routing.RulePriority),
+				fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority)), true
+		}
+	}
+	return Problem{}, false
+}
+
+// diverted names the same problem for each query that has the same cause.
+func (p Paths) diverted(q PathQuery, found routes.Lookup, cause, remedy string) Problem {
+	return Problem{
+		Code:     "traffic-diverted",
+		Severity: Error,
+		Subject:  datacenterSubject(q.Datacenter),
+		Message: fmt.Sprintf("packets to datacenter %s would leave on %s outside of the tunnels and are dropped: the cause is %s",
+			q.Datacenter, found.Device, cause),
+		Remedy: remedy,
+	}
+}
+
+// inside returns an address in a prefix: the first after that of the network.
+func inside(p netip.Prefix) netip.Addr {
+	if a := p.Masked().Addr().Next(); p.Contains(a) {
+		return a
+	}
+	return p.Masked().Addr()
+}
+
+func longer(a, b netip.Prefix) netip.Prefix {
+	if a.Bits() > b.Bits() {
+		return a
+	}
+	return b
+}
+
+func ipCommand(a netip.Addr) string {
+	if a.Is4() {
+		return "ip"
+	}
+	return "ip -6"
+}

@@ -1,0 +1,83 @@
+package plan_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+func diversionPaths() plan.Paths {
+	in := running()
+	return plan.Paths{
+		Config:      in.Config,
+		Host:        plan.Host{Addresses: addresses("10.1.0.1"), Links: []plan.Link{{Device: "cni0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}}}},
+		Own:         []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}},
+		Datacenters: []catalog.Datacenter{datacenter("west", 3, "10.3.0.0/16"), datacenter("elsewhere", 4, "10.9.0.0/16")},
+		Routed:      []netip.Prefix{netip.MustParsePrefix("10.3.0.0/16")},
+	}
+}
+
+func TestTrafficThatAnotherProgramDivertsIsReportedWithItsCause(t *testing.T) {
+	rule := func(priority int, change func(*routes.ForeignRule)) []routes.ForeignRule {
+		r := routes.ForeignRule{Family: routes.IPv4, Priority: priority, Table: 254}
+		if change != nil {
+			change(&r)
+		}
+		return []routes.ForeignRule{r}
+	}
+	main := routes.Lookup{Table: 254, Device: "eth0"}
+	for name, c := range map[string]struct {
+		rules  []routes.ForeignRule
+		found  routes.Lookup
+		remedy string // empty: no problem
+	}{
+		"rule":                {rule(100, nil), main, `run ip rule del pref 100 lookup main, or add the rule again with a priority above 5400`},
+		"rule for sources":    {rule(5, func(r *routes.ForeignRule) { r.From = netip.MustParsePrefix("10.1.0.0/24") }), main, "run ip rule del pref 5 from 10.1.0.0/24 lookup main, or add the rule again with a priority above 5400"},
+		"rule for others":     {rule(5, func(r *routes.ForeignRule) { r.From = netip.MustParsePrefix("10.1.9.0/24") }), main, ""},
+		"rule for marks":      {rule(5, func(r *routes.ForeignRule) { r.Mark, r.Mask = 1, 1 }), main, ""},
+		"rule after ours":     {rule(5500, nil), main, ""},
+		"no rule yet":         {nil, main, ""},
+		"route in our table":  {nil, routes.Lookup{Table: 7117, Prefix: netip.MustParsePrefix("10.3.0.0/24"), Device: "eth0"}, "run ip route del 10.3.0.0/24 table 7117"},
+		"our route":           {rule(100, nil), routes.Lookup{Table: 7117, Device: "mesh0", Nexthop: routes.GroupID(3, routes.IPv4)}, ""},
+		"our guard":           {nil, routes.Lookup{Table: 7117, Blackhole: true}, ""},
+		"address of the host": {rule(0, nil), routes.Lookup{Table: 255, Device: "lo"}, ""},
+	} {
+		p := diversionPaths()
+		p.Observed.ForeignRules = c.rules
+		q := plan.PathQuery{Datacenter: "west", Query: routes.Query{Destination: addresses("10.3.0.1")[0], Source: addresses("10.1.0.2")[0], In: "cni0"}}
+		problem, diverted := p.Problem(q, c.found)
+		assert.Equal(t, c.remedy != "", diverted, name)
+		assert.Equal(t, c.remedy, problem.Remedy, name)
+	}
+}
+
+func TestLookupsAreForPodsAndTheHostAndForNarrowRules(t *testing.T) {
+	texts := func(p plan.Paths) (out []string) {
+		for _, q := range p.Queries() {
+			require.Equal(t, catalog.DatacenterName("west"), q.Datacenter, "the prefixes of elsewhere are not routed")
+			out = append(out, q.String())
+		}
+		return out
+	}
+	p := diversionPaths()
+	base := []string{"10.3.0.1", "10.3.0.1 from 10.1.0.2 iif cni0"}
+	assert.Equal(t, base, texts(p))
+	p.Observed.ForeignRules = []routes.ForeignRule{
+		{Family: routes.IPv4, Priority: 100, To: netip.MustParsePrefix("10.3.7.0/24"), Table: 9},
+		{Family: routes.IPv4, Priority: 101, From: netip.MustParsePrefix("10.1.5.0/24"), Table: 9},
+		{Family: routes.IPv4, Priority: 102, To: netip.MustParsePrefix("192.0.2.0/24"), Table: 9},
+	}
+	p.Observed.Foreign = []routes.ForeignRoute{{Prefix: netip.MustParsePrefix("10.3.9.0/24")}}
+	assert.Equal(t, append(base, "10.3.9.1", "10.3.9.1 from 10.1.0.2 iif cni0", "10.3.7.1", "10.3.7.1 from 10.1.0.2 iif cni0",
+		"10.3.0.1", "10.3.0.1 from 10.1.0.2 iif cni0", "10.3.0.1 from 10.1.5.1 iif cni0"), texts(p))
+	for range 1000 {
+		p.Observed.ForeignRules = append(p.Observed.ForeignRules, p.Observed.ForeignRules[0])
+	}
+	assert.Len(t, p.Queries(), len(base)+16, "a program may have a rule for each pod")
+}
