@@ -20,7 +20,7 @@ import (
 // acknowledged it. A gateway is one client, however often it starts, so that its
 // datacenter does not exceed the limit of clients: the sequences of a process begin
 // at the time of its start, and acknowledge the results of the process before,
-// which does not ask for them any more. Nothing is kept on disk.
+// which no longer needs them. Nothing is kept on disk.
 type session struct {
 	author catalog.GatewayID
 

@@ -18,7 +18,7 @@ import (
 
 // service writes the derived Service, or deletes it if want is nil. One that another
 // program deleted gets the addresses of the import again: clients may have them cached.
-// If they are not available any more, the API server assigns others.
+// If they are no longer available, the API server assigns others.
 func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcsv1.ServiceImport) (*corev1.Service, error) {
 	if want == nil {
 		return nil, w.deleteService(ctx)

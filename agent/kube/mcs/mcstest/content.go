@@ -14,7 +14,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// What Kubernetes or the catalog would refuse is not exported, and says so.
+// What Kubernetes or the catalog would refuse is not exported; the condition Valid has the reason.
 func testInvalidContent(_ *testing.T, f *fixture) {
 	f.createService("bad", nil, "10.1.0.1")
 	f.createService("web", nil, "10.1.0.2")

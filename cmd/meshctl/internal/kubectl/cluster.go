@@ -17,10 +17,11 @@ import (
 
 // Names and labels of the objects that the chart creates.
 const (
-	ChartNamespace = "meshway-system"
-	gatewayLabel   = "meshway.io/gateway=true"
-	agentSelector  = "app.kubernetes.io/name=meshway,app.kubernetes.io/component=agent"
-	agentContainer = "meshd"
+	ChartNamespace  = "meshway-system"
+	defaultLabel    = "meshway.io/gateway=true"
+	labelAnnotation = `meshway\.io/gateway-label` // of an agent's pod: the label of gateways, for jsonpath
+	agentSelector   = "app.kubernetes.io/name=meshway,app.kubernetes.io/component=agent"
+	agentContainer  = "meshd"
 )
 
 // Cluster is a Kubernetes cluster in which meshd runs. meshctl reaches it with
@@ -72,15 +73,45 @@ func (c Cluster) nodePod(ctx context.Context) (string, error) {
 	}
 }
 
-// agents lists the agents of the cluster as node/pod/ready.
-func (c Cluster) agents(ctx context.Context) ([]string, error) {
-	return c.list(ctx, "pods", agentSelector, `{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}`)
+// agent is the pod of an agent.
+type agent struct {
+	node, pod    string
+	ready        bool
+	gatewayLabel string // empty: the chart is older than the annotation
+}
+
+// agents lists the agents of the cluster.
+func (c Cluster) agents(ctx context.Context) ([]agent, error) {
+	lines, err := c.list(ctx, "pods", agentSelector,
+		`{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}/{.metadata.annotations.`+labelAnnotation+`}`)
+	var agents []agent
+	for _, line := range lines {
+		if parts := strings.SplitN(line, "/", 4); len(parts) == 4 { // a label may contain a slash
+			agents = append(agents, agent{node: parts[0], pod: parts[1], ready: parts[2] == "True", gatewayLabel: parts[3]})
+		}
+	}
+	return agents, err
+}
+
+// gatewayLabelOf returns the label of gateways, which a value of the chart sets.
+func gatewayLabelOf(agents []agent) string {
+	for _, a := range agents {
+		if a.gatewayLabel != "" {
+			return a.gatewayLabel
+		}
+	}
+	return defaultLabel
 }
 
 // gatewayPod returns the name of the agent's pod on the first gateway by name,
 // preferring a pod that is ready.
 func (c Cluster) gatewayPod(ctx context.Context) (string, error) {
-	gateways, err := c.list(ctx, "nodes", gatewayLabel, "{.metadata.name}")
+	pods, err := c.agents(ctx)
+	if err != nil {
+		return "", err
+	}
+	label := gatewayLabelOf(pods)
+	gateways, err := c.list(ctx, "nodes", label, "{.metadata.name}")
 	if err != nil {
 		return "", err
 	}
@@ -88,12 +119,8 @@ func (c Cluster) gatewayPod(ctx context.Context) (string, error) {
 		return "", &fault.Fault{
 			Code:    fault.ExitUnreachable,
 			Message: fmt.Sprintf("cluster %s has no gateway", c.Context),
-			Remedy:  fmt.Sprintf("run kubectl --context %s label node NODE %s", c.Context, gatewayLabel),
+			Remedy:  fmt.Sprintf("run kubectl --context %s label node NODE %s", c.Context, label),
 		}
-	}
-	pods, err := c.agents(ctx)
-	if err != nil {
-		return "", err
 	}
 	slices.Sort(gateways)
 	if pod, ok := agentOn(gateways, pods); ok {
@@ -106,15 +133,14 @@ func (c Cluster) gatewayPod(ctx context.Context) (string, error) {
 	}
 }
 
-// agentOn returns the name of the first of pods, written as node/name/ready, on
-// one of nodes. It prefers pods that are ready.
-func agentOn(nodes, pods []string) (name string, ok bool) {
+// agentOn returns the name of the first of pods on one of nodes. It prefers pods that
+// are ready.
+func agentOn(nodes []string, pods []agent) (name string, ok bool) {
 	for _, onlyReady := range []bool{true, false} {
 		for _, node := range nodes {
 			for _, pod := range pods {
-				parts := strings.Split(pod, "/")
-				if len(parts) == 3 && parts[0] == node && (!onlyReady || parts[2] == "True") {
-					return parts[1], true
+				if pod.node == node && (!onlyReady || pod.ready) {
+					return pod.pod, true
 				}
 			}
 		}

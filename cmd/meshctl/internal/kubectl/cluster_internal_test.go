@@ -1,20 +1,54 @@
 package kubectl
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 )
 
+// fakeKubectl puts a kubectl into the PATH that prints lines for pods, and for nodes
+// the one with the label that it is asked for.
+func fakeKubectl(t *testing.T, pods ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	script := "#!/bin/sh\ncase \"$*\" in\n*'get pods'*) printf '%s\\n' '" + strings.Join(pods, "' '") + "' ;;\n" +
+		"*'get nodes -l example.com/gw=yes '*) echo b ;;\n*'get nodes -l meshway.io/gateway=true '*) echo a ;;\nesac\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kubectl"), []byte(script), 0o700))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+func TestGatewaysHaveTheLabelOfTheChart(t *testing.T) {
+	for label, want := range map[string]string{"": "agent-a", "example.com/gw=yes": "agent-b"} {
+		t.Run(label, func(t *testing.T) {
+			fakeKubectl(t, "a/agent-a/True/"+label, "b/agent-b/True/"+label)
+			pod, err := Cluster{Context: "east", Namespace: ChartNamespace}.gatewayPod(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, want, pod)
+		})
+	}
+	fakeKubectl(t, "c/agent-c/True/example.com/other=yes")
+	_, err := Cluster{Context: "east", Namespace: ChartNamespace}.gatewayPod(t.Context())
+	var f *fault.Fault
+	require.ErrorAs(t, err, &f)
+	assert.Contains(t, f.Remedy, "label node NODE example.com/other=yes")
+}
+
 func TestReadyGatewayIsPreferred(t *testing.T) {
+	pod := func(node string, ready bool) agent { return agent{node: node, pod: "agent-" + node, ready: ready} }
 	for name, tc := range map[string]struct {
-		pods []string
+		pods []agent
 		want string
 	}{
-		"all are ready":        {[]string{"b/agent-b/True", "a/agent-a/True", "n/agent-n/True"}, "agent-a"},
-		"the first is not":     {[]string{"a/agent-a/False", "b/agent-b/True"}, "agent-b"},
-		"none is ready":        {[]string{"a/agent-a/False", "b/agent-b/"}, "agent-a"},
-		"no agent on gateways": {[]string{"n/agent-n/True"}, ""},
+		"all are ready":        {[]agent{pod("b", true), pod("a", true), pod("n", true)}, "agent-a"},
+		"the first is not":     {[]agent{pod("a", false), pod("b", true)}, "agent-b"},
+		"none is ready":        {[]agent{pod("a", false), pod("b", false)}, "agent-a"},
+		"no agent on gateways": {[]agent{pod("n", true)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := agentOn([]string{"a", "b"}, tc.pods)
