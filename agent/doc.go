@@ -16,6 +16,7 @@
 //	control      what gateways send to each other
 //	liveness     whether a tunnel works (BFD, RFC 5880)
 //	kube         the cluster: node roles, prefixes, siblings, multi-cluster services
+//	trust        which records of the catalog are verified and used
 //	identity     keys, CA, certificates, tokens, the membership on disk
 //	config       the configuration file
 //	status       the view of all this for operators
@@ -38,6 +39,7 @@
 //   - Gateway: a host of a datacenter that runs tunnels and takes part in the catalog. Its id is datacenter/name, its index the number of its lane.
 //   - Guard: what keeps packets to other datacenters from leaving a host unencrypted: a chain of the firewall, and blackhole routes that need no device.
 //   - Join token: a secret, valid for one join, that names the federation and the pin of the CA that created it.
+//   - Ledger: what a gateway remembers of the records that it has verified: pins, versions, and the records themselves.
 //   - Lane: the WireGuard interface meshN, with one peer for each other datacenter: its gateway of index N.
 //   - Leader, voter, term, lease: as in Raft.
 //   - Membership lock: held by the gateway that changes the membership of its datacenter while its siblings wait.

@@ -22,7 +22,7 @@ var (
 )
 
 // CAs returns the CA certificate (DER) of a datacenter in the catalog, false if it is
-// not a member. A CA is trusted if and only if it is in the catalog.
+// not a member. A CA is trusted only while its datacenter is in the catalog.
 type CAs func(catalog.DatacenterName) ([]byte, bool)
 
 // VerifyMember returns the gateway that a certificate chain identifies. The CA that

@@ -69,7 +69,7 @@ func (g *Guard) Accept(v *catalog.View, name catalog.DatacenterName, pin identit
 		return former, false, &catalog.Refusal{
 			Code: CodePinDiffers, Field: "fingerprint",
 			Message: fmt.Sprintf("the CA of datacenter %s has fingerprint %s in the catalog, not %s", name, pinText(dc.CACertificate), pin),
-			Remedy:  "ask the operator of " + string(name) + " for the fingerprint that meshctl trust show prints there; if it differs from the catalog, do not accept it",
+			Remedy:  "compare with the fingerprint that meshctl trust show prints on a gateway of " + string(name) + "; if the catalog has another one, do not accept it",
 		}
 	}
 	g.mu.Lock()

@@ -137,6 +137,20 @@ func (o *fakeMeshd) RemoveDatacenter(ctx context.Context, r *connect.Request[con
 	}, o.record(ctx, r.Msg))
 }
 
+func (o *fakeMeshd) ShowTrust(ctx context.Context, r *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error) {
+	pin := func(digits string) string { return strings.Repeat(digits, 32) }
+	return answer(&controlpb.ShowTrustResponse{Datacenters: []*controlpb.TrustedDatacenter{
+		{Name: "east", Fingerprint: pin("0e"), CatalogFingerprint: pin("0e"), Signed: true, Version: 1767322800000},
+		{Name: "north", Fingerprint: pin("4a"), CatalogFingerprint: pin("4a"), UnsignedGateways: []string{"gw1", "gw2"}},
+		{Name: "south", Fingerprint: pin("7c"), Signed: true},
+		{Name: "west", Fingerprint: pin("3d"), CatalogFingerprint: pin("5f"), Signed: true, Version: 1767322800000},
+	}}, o.record(ctx, r.Msg))
+}
+
+func (o *fakeMeshd) AcceptTrust(ctx context.Context, r *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error) {
+	return answer(&controlpb.AcceptTrustResponse{FormerFingerprint: strings.Repeat("3d", 32)}, o.record(ctx, r.Msg))
+}
+
 func (o *fakeMeshd) stream(ctx context.Context, request proto.Message, stream *connect.ServerStream[controlpb.Progress]) error {
 	for _, step := range o.steps {
 		if err := stream.Send(step); err != nil {
