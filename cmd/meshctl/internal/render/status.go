@@ -235,6 +235,9 @@ func (s Status) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 		cells[2].Color = human.Good
 		return cells
 	}
+	if dc.Self { // no tunnel leads to a gateway of the own datacenter
+		return siblingRow(dc, g)
+	}
 	reachable, loss := human.Cell{Text: "yes", Color: human.Good}, human.Cell{Text: human.Percent(g.Loss)}
 	switch {
 	case g.Draining:
@@ -259,6 +262,17 @@ func (s Status) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 		loss,
 		{Text: cmp.Or(g.Endpoint, "-")},
 	}
+}
+
+func siblingRow(dc status.Datacenter, g status.Gateway) []human.Cell {
+	cells := human.Text(dc.Name, g.Name, "sibling", "-", "-", "-", "-", "-")
+	switch {
+	case g.Draining:
+		cells[2] = human.Cell{Text: "drained", Color: human.Warn}
+	case !g.Up:
+		cells[2] = human.Cell{Text: "no", Color: human.Bad}
+	}
+	return cells
 }
 
 // rejectAfter is the lifetime of a WireGuard session after its handshake
