@@ -78,17 +78,22 @@ func dropBeta(object map[string]any) {
 
 const alpha, beta = "v1alpha1", "v1beta1"
 
-// schemas returns the schema of each kind that a release serves in a version.
-func schemas(t testing.TB, release Release, version string) map[string]map[string]any {
+// schemas are the schemas of CRDs by version and kind. They are not modified.
+type schemas map[string]map[string]map[string]any
+
+// schemasOf returns the schema of each kind in each version that a release serves.
+func schemasOf(t testing.TB, release Release) schemas {
 	t.Helper()
-	found := make(map[string]map[string]any)
+	found := schemas{alpha: {}, beta: {}}
 	for _, object := range CRDs(t, release) {
 		spec := object["spec"].(map[string]any)
 		kind := spec["names"].(map[string]any)["kind"].(string)
 		for _, v := range spec["versions"].([]any) {
-			if v := v.(map[string]any); v["name"] == version && v["served"] == true {
-				found[kind] = v["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
-				found[kind]["x-kubernetes-group-version-kind"] = []any{map[string]any{"group": spec["group"], "version": version, "kind": kind}}
+			if v := v.(map[string]any); v["served"] == true {
+				version := v["name"].(string)
+				schema := v["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
+				schema["x-kubernetes-group-version-kind"] = []any{map[string]any{"group": spec["group"], "version": version, "kind": kind}}
+				found[version][kind] = schema
 			}
 		}
 	}

@@ -27,7 +27,17 @@ import (
 // of client-go it sets the UID, creation time and generation of objects and the
 // addresses of Services, refuses updates of outdated Secrets, and prunes ServiceExports
 // and ServiceImports to the fields of their CRDs.
-func NewFake(t testing.TB, release Release) Cluster {
+func NewFake(t testing.TB, release Release) Cluster { return Fakes(t, release)(t) }
+
+// Fakes returns a function that returns a new cluster at each call, see NewFake. It
+// parses the CRDs once for all of them.
+func Fakes(t testing.TB, release Release) func(testing.TB) Cluster {
+	t.Helper()
+	s := schemasOf(t, release)
+	return func(t testing.TB) Cluster { return newFake(t, release, s) }
+}
+
+func newFake(t testing.TB, release Release, s schemas) Cluster {
 	core, mcs := corefake.NewSimpleClientset(), mcsfake.NewSimpleClientset()
 	var count atomic.Int64
 	onCreate := func(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -51,7 +61,7 @@ func NewFake(t testing.TB, release Release) Cluster {
 	detectConflicts(core)
 	core.PrependReactor("create", "*", onCreate)
 	crds := &fakeCRDs{t: t, tracker: mcs.Tracker(), create: onCreate}
-	crds.install(release)
+	crds.install(s)
 	mcs.PrependReactor("*", "serviceexports", crds.react)
 	mcs.PrependReactor("*", "serviceimports", crds.react)
 	mcs.PrependWatchReactor("*", crds.watch)
@@ -75,7 +85,7 @@ func (c Cluster) React(reaction clienttesting.ReactionFunc) {
 // Upgrade replaces the CRDs of the Multi-Cluster Services API of a fake cluster.
 func (c Cluster) Upgrade(release Release) Cluster {
 	if fake, ok := c.MCS.(fakeMCS); ok {
-		fake.crds.install(release)
+		fake.crds.install(schemasOf(fake.crds.t, release))
 	}
 	c.Release = release
 	return c

@@ -23,14 +23,14 @@ type fakeCRDs struct {
 	tracker clienttesting.ObjectTracker
 	create  clienttesting.ReactionFunc // called for a created object as it is stored
 
-	mu      sync.Mutex                           // guards all following fields
-	schemas map[string]map[string]map[string]any // by version and kind
+	mu      sync.Mutex // guards all following fields
+	schemas schemas
 }
 
-func (c *fakeCRDs) install(release Release) {
+func (c *fakeCRDs) install(s schemas) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.schemas = map[string]map[string]map[string]any{alpha: schemas(c.t, release, alpha), beta: schemas(c.t, release, beta)}
+	c.schemas = s
 }
 
 func (c *fakeCRDs) kinds(version string) map[string]map[string]any {

@@ -33,7 +33,7 @@ func newFake(t testing.TB, served string) kubetest.Cluster {
 }
 
 func TestWriterFulfilsItsContract(t *testing.T) {
-	propertytest.RunFake(t, func(t testing.TB) kubetest.Cluster { return kubetest.NewFake(t, kubetest.Newest) })
+	propertytest.RunFake(t, kubetest.Fakes(t, kubetest.Newest))
 }
 
 func TestWriterFulfilsItsContractOnV1alpha1(t *testing.T) {

@@ -31,7 +31,7 @@ func Run(t *testing.T, cluster kubetest.Cluster) { contract().Run(t, cluster) }
 // RunFake runs the contract on API servers in memory, each test on its own and in
 // fake time.
 func RunFake(t *testing.T) {
-	contract().RunFake(t, func(t testing.TB) kubetest.Cluster { return kubetest.NewFake(t, kubetest.Newest) })
+	contract().RunFake(t, kubetest.Fakes(t, kubetest.Newest))
 }
 
 func contract() kubetest.Contract[fixture] {

@@ -30,7 +30,7 @@ func Run(t *testing.T, cluster kubetest.Cluster) { contract().Run(t, cluster) }
 
 // RunFake runs the contract on fake clusters with a release of the CRDs.
 func RunFake(t *testing.T, release kubetest.Release) {
-	contract().RunFake(t, func(t testing.TB) kubetest.Cluster { return kubetest.NewFake(t, release) })
+	contract().RunFake(t, kubetest.Fakes(t, release))
 }
 
 func contract() kubetest.Contract[*fixture] {
