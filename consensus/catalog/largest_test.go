@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"sort"
 	"strings"
 	"testing"
 
@@ -84,12 +85,10 @@ func TestSnapshotWithTheStoredResultsOfEarlierBuildsIsReadable(t *testing.T) {
 func TestLargestRecordsAreKeptBySnapshots(t *testing.T) {
 	// fit returns the command of the largest n that does not exceed MaxCommandSize.
 	fit := func(m *members, author catalog.GatewayID, most int, command func(n int) *catalogpb.Command) *catalogpb.Command {
-		for n := most; ; n-- {
-			require.Positive(t, n)
-			if cmd := m.sign(author, command(n)); proto.Size(cmd) <= catalog.MaxCommandSize {
-				return cmd
-			}
-		}
+		signed := func(n int) *catalogpb.Command { return m.sign(author, command(n)) }
+		n := sort.Search(most, func(i int) bool { return proto.Size(signed(i+1)) > catalog.MaxCommandSize })
+		require.Positive(t, n)
+		return signed(n)
 	}
 	label := strings.Repeat("n", 63)
 	labels := map[string]string{}
