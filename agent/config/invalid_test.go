@@ -13,6 +13,12 @@ var invalid = []struct {
 	{name: "only a comment", source: "# hello\n", bare: true, want: []string{
 		`meshd.yaml: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
 	}},
+	{name: "another encoding", source: "\xff\xfed\x00a\x00", bare: true, want: []string{
+		`meshd.yaml: it is not UTF-8 text; save it as UTF-8`,
+	}},
+	{name: "names of other interfaces", source: "wireguard: {interface: eth}\n", want: []string{
+		`meshd.yaml:2:24: wireguard.interface: "eth" is also the prefix of other interfaces, such as eth0; use another one, such as mesh`,
+	}},
 	{name: "empty name", source: "datacenter: ''\n", want: []string{
 		`meshd.yaml:1:13: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
 	}},

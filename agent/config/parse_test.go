@@ -59,6 +59,12 @@ func TestReferenceHasTheDefaultsOfTheCode(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
+func TestByteOrderMarkIsIgnored(t *testing.T) {
+	c, err := parse(t, "\ufeffdatacenter: east\n")
+	require.NoError(t, err)
+	assert.EqualValues(t, "east", c.Datacenter)
+}
+
 func TestMinimalConfigurationIsValid(t *testing.T) {
 	source, err := os.ReadFile("minimal.yaml")
 	require.NoError(t, err)

@@ -118,8 +118,20 @@ func (v validator) interfacePrefix(key string, t text) string {
 	if !valid {
 		v.faults.add(t.at, "%s: %q is not a prefix of interface names; use 1 to %d of a-z, 0-9 and '-' that end in a letter",
 			key, t.value, maxInterfacePrefix)
+	} else if slices.Contains(commonInterfaces(), t.value) {
+		v.faults.add(t.at, "%s: %q is also the prefix of other interfaces, such as %s0; use another one, such as mesh", key, t.value, t.value)
 	}
 	return t.value
+}
+
+// commonInterfaces are the prefixes of names that the kernel, systemd and other
+// programs complete with a number.
+func commonInterfaces() []string {
+	return []string{
+		"bond", "br", "can", "cni", "docker", "dummy", "eno", "ens", "erspan", "eth", "gre", "gretap", "ib", "ifb", "ip6gre",
+		"ip6gretap", "ip6tnl", "ipvlan", "kube-bridge", "lo", "lxc", "macvlan", "macvtap", "nlmon", "ppp", "sit", "sl", "slip",
+		"tap", "team", "tun", "tunl", "usb", "vcan", "veth", "virbr", "vlan", "vnet", "vrf", "vxlan", "wg", "wlan", "wlo", "wls", "wwan",
+	}
 }
 
 func endsInDigit(s string) bool {
