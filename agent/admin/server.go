@@ -17,11 +17,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/rpc"
 )
 
 // shutdownGrace is how long calls in progress may take when meshd stops.
 const shutdownGrace = 3 * time.Second
+
+// socketInterval is the time between two checks that the socket still exists.
+const socketInterval = time.Second
 
 // readHeaderTimeout bounds the time in which a caller sends its headers.
 const readHeaderTimeout = 10 * time.Second
@@ -41,7 +45,8 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	http     *http.Server
-	listener net.Listener
+	listener *ownersOnly
+	created  fs.FileInfo // of the socket of listener
 }
 
 // NewServer returns a server. Listen binds it, Run serves it.
@@ -78,11 +83,15 @@ func (s *Server) Listen(ctx context.Context) error {
 	if err := os.Chmod(s.cfg.Socket, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("admin.socket: %w", err), l.Close())
 	}
+	if s.created, err = os.Lstat(s.cfg.Socket); err != nil {
+		return errors.Join(fmt.Errorf("admin.socket: %w", err), l.Close())
+	}
 	s.listener = &ownersOnly{Listener: l, log: s.log}
 	return nil
 }
 
-// Run serves until ctx ends. It has removed the socket when it returns.
+// Run serves until ctx ends. It creates the socket again if it is removed, and
+// has removed it when it returns.
 func (s *Server) Run(ctx context.Context) error {
 	if s.listener == nil {
 		if err := s.Listen(ctx); err != nil {
@@ -90,14 +99,22 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	serve := func(l net.Listener) {
+		g.Go(func() error {
+			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("serve admin socket: %w", err)
+			}
+			return nil
+		})
+	}
+	serve(s.listener)
 	g.Go(func() error {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve admin socket: %w", err)
-		}
-		return nil
-	})
-	g.Go(func() error {
-		<-ctx.Done()
+		notify.Loop(ctx, func(ctx context.Context) time.Duration {
+			if s.restore(ctx) {
+				serve(s.listener)
+			}
+			return socketInterval
+		})
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
 		if err := s.http.Shutdown(grace); err != nil {
@@ -106,6 +123,25 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// restore creates the socket again if another program has removed it, for
+// example by emptying /run, and reports whether it did. A failure is tried again.
+func (s *Server) restore(ctx context.Context) bool {
+	if now, err := os.Lstat(s.cfg.Socket); !errors.Is(err, fs.ErrNotExist) && (err != nil || os.SameFile(now, s.created)) {
+		return false
+	}
+	before := s.listener
+	if err := s.Listen(ctx); err != nil {
+		s.log.Debug("failed to create the admin socket again", "err", err)
+		return false
+	}
+	s.log.Warn("created the admin socket again, which another program had removed")
+	if l, ok := before.Listener.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(false) // the path is that of the new socket
+	}
+	_ = before.Close() // its path is gone
+	return true
 }
 
 // removeStale removes a socket on which no process listens.

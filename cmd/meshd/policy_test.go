@@ -80,7 +80,7 @@ func TestImportDirections(t *testing.T) {
 			// server imports the other.
 			"agent/admin": {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
-				"agent/identity", "agent/member", "agent/membership", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
+				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
 			},
 			"agent/admin/adminclient":       {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/corefile": {},
