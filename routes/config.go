@@ -182,6 +182,7 @@ type ForeignRoute struct {
 	Prefix   netip.Prefix
 	Protocol int
 	Device   string
+	Blocks   bool // it has the metric of Meshway's routes, so that Meshway cannot create one to its prefix
 }
 
 // ForeignNexthop is a nexthop object in Meshway's range of ids that it did not create.

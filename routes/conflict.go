@@ -2,14 +2,46 @@ package routes
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
 // withoutConflicts returns the part of want that can be created although foreign
-// nexthops have ids of Meshway's range, and the conflicts. A group keeps the
-// remaining nexthops, or gets the blackhole. No route of Meshway may use a
-// foreign nexthop.
-func withoutConflicts(want Config, foreign []ForeignNexthop) (Config, []Conflict) {
+// nexthops have ids of Meshway's range, and foreign routes are in its table, and
+// the conflicts. A group keeps the remaining nexthops, or gets the blackhole. No
+// route of Meshway may use a foreign nexthop.
+func withoutConflicts(want Config, have Observed) (Config, []Conflict) {
+	want, conflicts := withoutForeignNexthops(want, have.ForeignNexthops)
+	blocked := map[netip.Prefix]ForeignRoute{}
+	for _, f := range have.Foreign {
+		if f.Blocks {
+			blocked[f.Prefix] = f
+		}
+	}
+	if len(blocked) == 0 {
+		return want, conflicts
+	}
+	want.Routes = filter(want.Routes, func(r Route) bool {
+		f, ok := blocked[r.Prefix]
+		if ok = ok && !r.ToNode; ok {
+			conflicts = append(conflicts, Conflict{Entry: "route " + r.Text(want.Table), Reason: f.reason(want.Table)})
+		}
+		return !ok
+	})
+	return want, conflicts
+}
+
+// reason returns whose route is in Meshway's table, and the remedy.
+func (f ForeignRoute) reason(table int) string {
+	device := ""
+	if f.Device != "" {
+		device = " dev " + f.Device
+	}
+	return fmt.Sprintf("a route of protocol %d%s to it is in table %d, not of Meshway: "+
+		"remove it (ip route del %s table %d proto %d) or configure its owner to use another table", f.Protocol, device, table, f.Prefix, table, f.Protocol)
+}
+
+func withoutForeignNexthops(want Config, foreign []ForeignNexthop) (Config, []Conflict) {
 	if len(foreign) == 0 {
 		return want, nil
 	}

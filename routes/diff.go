@@ -8,7 +8,7 @@ import (
 // Diff returns the change that turns have into want. Without prune it deletes
 // nothing. Diff is pure; the change is empty if have equals want.
 func Diff(want Config, have Observed, prune bool) Change {
-	want, conflicts := withoutConflicts(want, have.ForeignNexthops)
+	want, conflicts := withoutConflicts(want, have)
 	c := Change{
 		Table:   want.Table,
 		Sysctls: diffSysctls(want.Sysctls, have.Sysctls),

@@ -84,7 +84,7 @@ func (o observer) routes(ctx context.Context, to *routes.Observed) error {
 				continue
 			}
 			to.Foreign = append(to.Foreign, routes.ForeignRoute{
-				Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex],
+				Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex], Blocks: r.plain,
 			})
 		}
 		nodes := routes.NodesTable(o.table)

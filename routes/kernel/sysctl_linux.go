@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/meshway/meshway/routes"
 )
 
@@ -30,9 +32,11 @@ func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, err
 	return found, nil
 }
 
-// setSysctls saves the former value of each setting and then sets it.
+// setSysctls saves the former value of each setting and then sets it. Settings
+// that are read-only are one error.
 func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	var errs []error
+	var readOnly []string
 	for _, s := range settings {
 		before, err := k.readSysctl(s.Key)
 		if err == nil {
@@ -41,9 +45,16 @@ func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 		if err == nil {
 			err = k.writeSysctl(s)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, unix.EROFS):
+			readOnly = append(readOnly, strings.ReplaceAll(s.String(), "/", "."))
+		case err != nil:
 			errs = append(errs, fmt.Errorf("set sysctl %s: %w", s, err))
 		}
+	}
+	if len(readOnly) > 0 {
+		errs = append(errs, fmt.Errorf("set sysctls: %s is read-only: mount it writable for meshd, or run sysctl -w %s on this host",
+			k.sysctlRoot(), strings.Join(readOnly, " ")))
 	}
 	return errors.Join(errs...)
 }
@@ -135,5 +146,7 @@ func (k *Kernel) sysctlPath(key string) (string, error) {
 	if !strings.HasPrefix(key, "net/") || path.Clean(key) != key {
 		return "", fmt.Errorf("sysctl %q: not a clean path below net/", key)
 	}
-	return path.Join(cmp.Or(k.options.SysctlRoot, "/proc/sys"), key), nil
+	return path.Join(k.sysctlRoot(), key), nil
 }
+
+func (k *Kernel) sysctlRoot() string { return cmp.Or(k.options.SysctlRoot, "/proc/sys") }

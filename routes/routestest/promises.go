@@ -110,7 +110,7 @@ func badEntryDoesNotStopOthers(t *testing.T, w World) {
 func foreignRoutesSurvive(t *testing.T, w World) {
 	prefix := netip.MustParsePrefix("10.9.0.0/16")
 	w.AddRoute(table, prefix, "mesh0", boot)
-	want := []routes.ForeignRoute{{Prefix: prefix, Protocol: boot, Device: "mesh0"}}
+	want := []routes.ForeignRoute{{Prefix: prefix, Protocol: boot, Device: "mesh0", Blocks: true}}
 	got := apply(t, w, Sample())
 	assert.Equal(t, want, got.Foreign)
 	left, err := routes.Remove(t.Context(), w, table)
@@ -123,8 +123,9 @@ func foreignRouteIsNotOverwritten(t *testing.T, w World) {
 	w.AddRoute(table, want.Routes[0].Prefix, "mesh1", boot)
 	got, err := Apply(t.Context(), w, want, true)
 	require.ErrorContains(t, err, "10.2.0.0/16")
-	require.ErrorContains(t, err, "exists")
-	assert.Equal(t, []routes.ForeignRoute{{Prefix: want.Routes[0].Prefix, Protocol: boot, Device: "mesh1"}}, got.Foreign)
+	require.ErrorContains(t, err, "protocol 3 dev mesh1")
+	require.ErrorContains(t, err, "ip route del 10.2.0.0/16 table 7117 proto 3")
+	assert.Equal(t, []routes.ForeignRoute{{Prefix: want.Routes[0].Prefix, Protocol: boot, Device: "mesh1", Blocks: true}}, got.Foreign)
 	assert.Equal(t, want.Routes[1:], got.Routes)
 }
 

@@ -80,7 +80,7 @@ func (k *Kernel) observed(table int) routes.Observed {
 		case r.protocol == routes.DefaultProtocol:
 			o.Routes = append(o.Routes, r.Route)
 		default:
-			o.Foreign = append(o.Foreign, routes.ForeignRoute{Prefix: r.Prefix, Protocol: r.protocol, Device: r.device})
+			o.Foreign = append(o.Foreign, routes.ForeignRoute{Prefix: r.Prefix, Protocol: r.protocol, Device: r.device, Blocks: true})
 		}
 	}
 	return o

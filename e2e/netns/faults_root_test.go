@@ -1,0 +1,67 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestFaultsOfAHostAreReportedWithTheirRemedy changes the host of a gateway.
+func TestFaultsOfAHostAreReportedWithTheirRemedy(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	run(t, east.Gateway, "mount --bind /proc/sys /proc/sys", "mount -o remount,bind,ro /proc/sys")
+	federateLoosely := func() {
+		runAgent(t, east)
+		meshctl(t, east, "init")
+		runAgent(t, west)
+		meshctl(t, west, "join", token(t, east))
+	}
+	federateLoosely()
+
+	t.Run("read-only /proc/sys", func(t *testing.T) {
+		var failed []string
+		eventually(t, timeout, "the status has an error", func(ctx context.Context) error {
+			snapshot, err := east.Status(ctx)
+			failed = snapshot.Dataplane.Errors
+			if err == nil && len(failed) == 0 {
+				err = errors.New("there is none")
+			}
+			return err
+		})
+		require.Len(t, failed, 1)
+		assert.Equal(t, 1, strings.Count(failed[0], "set sysctl"), failed[0])
+		assert.Contains(t, failed[0], "/proc/sys is read-only")
+		assert.Contains(t, failed[0], "net.ipv4.ip_forward=1")
+		run(t, east.Gateway, "umount /proc/sys")
+		awaitFederation(t, east, west)
+	})
+	t.Run("foreign route in the table", func(t *testing.T) {
+		run(t, east.Gateway, "ip route replace blackhole 10.12.0.0/16 table 7117 proto static")
+		eventually(t, timeout, "the status names it", func(ctx context.Context) error {
+			snapshot, err := east.Status(ctx)
+			if text := strings.Join(snapshot.Dataplane.Errors, "\n"); err == nil && !strings.Contains(text, "ip route del 10.12.0.0/16 table 7117 proto 4") {
+				err = errors.New(text)
+			}
+			return err
+		})
+		run(t, east.Gateway, "ip route del 10.12.0.0/16 table 7117 proto 4")
+		requireTraffic(t, east, west)
+	})
+	t.Run("emptied /run/meshway", func(t *testing.T) {
+		run(t, east.Gateway, "rm -rf /run/meshway")
+		eventually(t, timeout, "meshctl reaches the agent again", func(ctx context.Context) error {
+			_, err := east.Meshctl(ctx, "version")
+			return err
+		})
+		require.NoError(t, east.Agent.Terminate(within(t, timeout)))
+		_, err := east.Gateway.Exec(t.Context(), "test", "!", "-e", "/run/meshway/meshd.sock")
+		assert.NoError(t, err, "the socket is removed at the end")
+	})
+}
