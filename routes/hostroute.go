@@ -12,7 +12,10 @@ type HostRoute struct {
 	Prefix netip.Prefix
 	Device string     // empty: none, or several
 	Via    netip.Addr // router; zero: the destination is on the device's link
-	Drop   bool       // the route is a blackhole, unreachable or prohibit route
+	// Advertised is set if the route is from a router advertisement (RFC 4861),
+	// which the kernel has processed.
+	Advertised bool
+	Drop       bool // the route is a blackhole, unreachable or prohibit route
 }
 
 // MayBeLocal reports whether the route may be to pods on this host. Routes

@@ -2,7 +2,9 @@ package routes
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 )
 
 // ForwardingSysctls returns the settings of a gateway with the given devices,
@@ -58,4 +60,32 @@ func withLooseRPFilter(settings []Sysctl, devices []string) []Sysctl {
 	}
 	slices.SortFunc(settings, func(a, b Sysctl) int { return cmp.Compare(a.Key, b.Key) })
 	return settings
+}
+
+// AcceptRASysctls returns the settings of links whose default route is from a
+// router advertisement. A host that forwards removes such routes, unless
+// accept_ra is 2 (Documentation/networking/ip-sysctl.rst).
+func AcceptRASysctls(devices []string) []Sysctl {
+	var settings []Sysctl
+	for _, device := range devices {
+		settings = append(settings, Sysctl{Key: "net/ipv6/conf/" + device + "/accept_ra", Value: "2"})
+	}
+	return settings
+}
+
+// InOrder returns settings in the order in which they are set: accept_ra before
+// forwarding.
+func InOrder(settings []Sysctl) []Sysctl {
+	first := func(s Sysctl) int {
+		if strings.HasSuffix(s.Key, "/accept_ra") {
+			return 0
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(settings), func(a, b Sysctl) int { return cmp.Compare(first(a), first(b)) })
+}
+
+// Without returns the settings without those of a family that the host lacks.
+func Without(settings []Sysctl, f Family) []Sysctl {
+	return filter(settings, func(s Sysctl) bool { return !strings.HasPrefix(s.Key, fmt.Sprintf("net/ipv%d/", f)) })
 }

@@ -51,6 +51,7 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 			return plan.Host{}, fmt.Errorf("read the main routing table: %w", err)
 		}
 	}
+	observed.Advertised, observed.NoIPv6 = advertised(ipv6Root, observed.Routes), noIPv6(ipv6Root)
 	observed.Needed = needed(h.APIServer, resolverFiles()...)
 	return observed, nil
 }

@@ -75,7 +75,11 @@ type Host struct {
 	Strict []string
 	// Routes are the routes of the main table, in any order.
 	Routes []routes.HostRoute
-	Needed []Need // addresses without which the host does not work, sorted
+	// Advertised are the devices with a default route from a router advertisement,
+	// which the kernel processes there (accept_ra), sorted.
+	Advertised []string
+	NoIPv6     bool   // IPv6 is switched off, or the kernel has none
+	Needed     []Need // addresses without which the host does not work, sorted
 }
 
 // Need is an address of another host that this host must reach without Meshway.

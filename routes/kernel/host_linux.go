@@ -40,7 +40,7 @@ func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 
 func (r route) hostRoute(device string) routes.HostRoute {
 	drop := r.kind == unix.RTN_BLACKHOLE || r.kind == unix.RTN_UNREACHABLE || r.kind == unix.RTN_PROHIBIT
-	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: drop}
+	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: drop, Advertised: r.protocol == unix.RTPROT_RA}
 }
 
 // concernsHostRoutes reports whether HostRoutes is in use and the route is one

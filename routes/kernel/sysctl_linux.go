@@ -37,7 +37,7 @@ func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, err
 func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	var errs []error
 	var readOnly []string
-	for _, s := range settings {
+	for _, s := range routes.InOrder(settings) {
 		before, err := k.readSysctl(s.Key)
 		if err == nil {
 			err = k.saveSysctl(SavedSysctl{Key: s.Key, Before: before, Ours: s.Value})

@@ -1,0 +1,48 @@
+package host
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// ipv6Settings returns a root with settings, such as "all/disable_ipv6".
+func ipv6Settings(t *testing.T, values map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for key, value := range values {
+		file := filepath.Join(root, "conf", key)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, []byte(value+"\n"), 0o600))
+	}
+	return root
+}
+
+func TestIPv6ThatIsSwitchedOffIsObserved(t *testing.T) {
+	for _, c := range []struct {
+		all, preset string
+		want        bool
+	}{{"0", "0", false}, {"1", "1", true}, {"0", "1", true}, {"1", "0", true}} {
+		root := ipv6Settings(t, map[string]string{"all/disable_ipv6": c.all, "default/disable_ipv6": c.preset})
+		assert.Equal(t, c.want, noIPv6(root), c)
+	}
+	assert.True(t, noIPv6(filepath.Join(t.TempDir(), "missing")), "the kernel has no IPv6")
+}
+
+func TestDefaultRoutesOfRouterAdvertisementsAreObserved(t *testing.T) {
+	root := ipv6Settings(t, map[string]string{"eth0/accept_ra": "1", "eth1/accept_ra": "2", "eth2/accept_ra": "0", "eth3/accept_ra": "1"})
+	route := func(prefix, device string, advertised bool) routes.HostRoute {
+		return routes.HostRoute{Prefix: netip.MustParsePrefix(prefix), Device: device, Advertised: advertised}
+	}
+	assert.Equal(t, []string{"eth0", "eth1"}, advertised(root, []routes.HostRoute{
+		route("::/0", "eth1", true), route("::/0", "eth0", true), route("::/0", "eth0", true),
+		route("::/0", "eth2", true), // another program processes the advertisements
+		route("::/0", "eth3", false), route("2001:db8::/64", "eth3", true), route("::/0", "gone", true),
+	}))
+}
