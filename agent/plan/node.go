@@ -100,7 +100,8 @@ func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
 		return NodeDesired{Hold: true}, found.sorted()
 	}
 	n.reportSilentGateways(&found)
-	return NodeDesired{
+	checkIPv6(in.Host, datacenterSubject(in.Config.Datacenter), netip.Prefix{}, n.others, &found)
+	d := NodeDesired{
 		Tunnels:  n.tunnels(),
 		Routes:   n.routing(&found),
 		Firewall: n.firewall(),
@@ -108,7 +109,11 @@ func ComputeNode(in NodeInputs) (NodeDesired, []Problem) {
 		Paths:    n.paths(),
 		Pods:     localPodCIDRs(in.Host, n.own.Prefixes),
 		Prune:    in.Synced,
-	}, found.sorted()
+	}
+	if in.Host.NoIPv6 {
+		d.Sessions = withoutIPv6(d.Tunnels, &d.Routes, d.Sessions)
+	}
+	return d, found.sorted()
 }
 
 // node is the validated inventory.
@@ -145,7 +150,7 @@ func newNode(in NodeInputs, found *problems) (node, bool) {
 // routing routes the prefixes of each datacenter to the gateways that reach it,
 // and the overlay, whose addresses gateways use as source, to any gateway.
 func (n node) routing(found *problems) routes.Config {
-	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: n.sysctls()}
+	c := routes.Config{Table: n.in.Config.Routing.Table, Sysctls: n.in.Host.sysctls(n.sysctls())}
 	for _, h := range n.nexthops {
 		c.Nexthops = append(c.Nexthops, h.Nexthop)
 	}

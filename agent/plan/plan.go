@@ -20,12 +20,16 @@ func Compute(in Inputs) (Desired, []Problem) {
 		return Desired{}, found.sorted()
 	}
 	diagnose(in, topo, &found)
-	return Desired{
+	d := Desired{
 		Tunnels:      tunnels(in, topo),
 		Routes:       routing(in, topo),
 		Firewall:     firewall(in, topo),
 		Sessions:     sessions(in, topo),
 		Registration: registration(in, topo),
 		Prune:        prune,
-	}, found.sorted()
+	}
+	if in.Host.NoIPv6 {
+		d.Sessions = withoutIPv6(d.Tunnels, &d.Routes, d.Sessions)
+	}
+	return d, found.sorted()
 }

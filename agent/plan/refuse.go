@@ -28,8 +28,11 @@ func RefuseDatacenter(in Inputs, dc catalog.Datacenter, first catalog.Gateway) e
 }
 
 // RefuseOverlay returns why a host cannot be in a federation with an overlay, or
-// nil: it reaches a part of the overlay otherwise.
+// nil: it reaches a part of the overlay otherwise, or lacks its family.
 func RefuseOverlay(cfg config.Config, h Host, overlay netip.Prefix) error {
+	if err := refuseIPv6(h, overlay); err != nil {
+		return err
+	}
 	var found problems
 	newLocalRanges(cfg, h, nil).judgeOverlay(overlay, &found)
 	return refusal(found, "overlay", "")

@@ -35,7 +35,7 @@ func routing(in Inputs, topo topology) routes.Config {
 	addNodeRoutes(&c, in, topo, devices)
 	addLocal(&c, topo.local)
 	addGuards(&c, topo.remotePrefixes(in))
-	c.Sysctls = sysctls(in, topo, devices)
+	c.Sysctls = in.Host.sysctls(sysctls(in, topo, devices))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
@@ -52,6 +52,15 @@ func sysctls(in Inputs, topo topology, lanes []string) []routes.Sysctl {
 	settings := routes.ForwardingSysctls(loose)
 	if routesPeers(in, topo) {
 		settings = append(settings, routes.SourceMarkSysctls(in.Host.Underlay)...)
+	}
+	return settings
+}
+
+// sysctls returns the settings of this host with those of its links, sorted by key.
+func (h Host) sysctls(settings []routes.Sysctl) []routes.Sysctl {
+	settings = append(settings, routes.AcceptRASysctls(h.Advertised)...)
+	if h.NoIPv6 {
+		settings = routes.Without(settings, routes.IPv6)
 	}
 	slices.SortFunc(settings, func(a, b routes.Sysctl) int { return cmp.Compare(a.Key, b.Key) })
 	return settings

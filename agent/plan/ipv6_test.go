@@ -1,0 +1,74 @@
+package plan_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+func TestHostWithoutIPv6UsesIPv4(t *testing.T) {
+	in := running()
+	in.Catalog.Federation.Overlay = netip.MustParsePrefix("10.77.0.0/24")
+	for i := range in.Catalog.Gateways {
+		in.Catalog.Gateways[i].Overlay = netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)})
+	}
+	with, before := plan.Compute(in)
+	in.Host.NoIPv6 = true
+	d, problems := plan.Compute(in)
+	require.Len(t, problems, len(before)+1, "it is reported once")
+	i := slices.IndexFunc(problems, func(p plan.Problem) bool { return p.Code == "ipv6-missing" })
+	assert.Equal(t, plan.Warning, problems[i].Severity)
+	assert.Contains(t, problems[i].Remedy, "net.ipv6.conf.all.disable_ipv6=0")
+	assert.Equal(t, with.Sessions, d.Sessions)
+	text := d.String()
+	assert.Contains(t, text, "route 10.3.0.0/16 nhid")
+	for line := range strings.Lines(text) {
+		ipv6 := strings.HasPrefix(line, "rule IPv6") || strings.HasPrefix(line, "route 2001:") || strings.HasPrefix(line, "sysctl net/ipv6")
+		assert.False(t, ipv6, line)
+	}
+}
+
+func TestHostWithoutIPv6ReportsAnIPv6Overlay(t *testing.T) {
+	in := running()
+	in.Host.NoIPv6 = true
+	d, problems := plan.Compute(in)
+	require.NotEmpty(t, problems)
+	assert.Equal(t, "ipv6-missing", problems[0].Code)
+	assert.Equal(t, plan.Error, problems[0].Severity)
+	assert.NotContains(t, d.String(), "address fd77::")
+	assert.Contains(t, d.String(), "route 10.3.0.0/16 nhid")
+
+	var refusal *catalog.Refusal
+	require.ErrorAs(t, plan.RefuseOverlay(in.Config, in.Host, in.Catalog.Federation.Overlay), &refusal)
+	assert.Equal(t, "ipv6-missing", refusal.Code)
+	assert.Contains(t, refusal.Remedy, "meshctl init --overlay")
+	assert.NoError(t, plan.RefuseOverlay(in.Config, in.Host, netip.MustParsePrefix("10.77.0.0/24")))
+}
+
+func TestNodeWithoutIPv6UsesIPv4(t *testing.T) {
+	in := nodeInputs()
+	in.Host.NoIPv6 = true
+	d, problems := plan.ComputeNode(in)
+	require.Len(t, problems, 1)
+	assert.Equal(t, "ipv6-missing", problems[0].Code)
+	assert.Contains(t, d.String(), "route 10.3.0.0/16 nhid")
+	assert.NotContains(t, d.String(), "rule IPv6")
+}
+
+func TestLinksWithAdvertisedRoutesKeepThemWhileTheHostForwards(t *testing.T) {
+	in := running()
+	in.Host.Advertised = []string{"eth0"}
+	d, _ := plan.Compute(in)
+	assert.Contains(t, d.String(), "sysctl net/ipv6/conf/eth0/accept_ra=2\n")
+	n := nodeInputs()
+	n.Host.Advertised = []string{"eth0"}
+	nd, _ := plan.ComputeNode(n)
+	assert.Contains(t, nd.String(), "sysctl net/ipv6/conf/eth0/accept_ra=2\n")
+}
