@@ -27,14 +27,11 @@ type OperationKind string
 const (
 	TransferLeadership OperationKind = "transfer-leadership" // to Target; empty: the leader chooses
 	RemoveMember       OperationKind = "remove-member"       // Target
-	RestoreArchive     OperationKind = "restore-archive"     // Archive
 	Abstain            OperationKind = "abstain"             // all gateways of the datacenter of Target
 )
 
-// LeaderOperation is one request to the leader. Kind determines which of the other
-// fields is used.
+// LeaderOperation is one request to the leader. Kind determines what Target is.
 type LeaderOperation struct {
-	Kind    OperationKind
-	Target  catalog.GatewayID
-	Archive []byte
+	Kind   OperationKind
+	Target catalog.GatewayID
 }

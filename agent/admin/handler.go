@@ -296,6 +296,23 @@ func (h Handler) Restore(ctx context.Context, r *connect.Request[controlpb.Resto
 	return connect.NewResponse(&controlpb.RestoreResponse{Index: index}), nil
 }
 
+// PlanRestore returns what restoring an archive would change.
+func (h Handler) PlanRestore(_ context.Context, r *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error) {
+	federation, err := h.Agent.Member()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := federation.PlanRestore(r.Msg.GetArchive())
+	if err != nil {
+		return nil, err
+	}
+	response := new(controlpb.PlanRestoreResponse)
+	for _, c := range plan.Changes {
+		response.Changes = append(response.Changes, &controlpb.RestoreChange{Subject: c.Subject, What: c.What})
+	}
+	return connect.NewResponse(response), nil
+}
+
 // ListPeers lists the raft peers.
 func (h Handler) ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {
 	federation, err := h.Agent.Member()

@@ -66,8 +66,6 @@ func maxRequest(procedure string) int {
 		return maxEnrol
 	case controlpbconnect.FederationApplyProcedure:
 		return maxApply
-	case controlpbconnect.FederationLeaderOperationProcedure:
-		return rpc.MaxArchive
 	}
 	return maxSmall
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/raftnode"
@@ -253,14 +254,21 @@ func (m *Member) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
 }
 
 // SaveSnapshot returns an archive of the catalog and its index.
-func (m *Member) SaveSnapshot(ctx context.Context, mode consensus.ReadMode) (archive []byte, index uint64, err error) {
-	archive, info, err := m.node.SaveSnapshot(ctx, mode)
-	return archive, info.Index, withRemedy(err)
+func (m *Member) SaveSnapshot(ctx context.Context, mode consensus.ReadMode) (content []byte, index uint64, err error) {
+	content, info, err := m.node.SaveSnapshot(ctx, mode)
+	return content, info.Index, withRemedy(err)
 }
 
-// Restore replaces the catalog by an archive and returns its new index.
-func (m *Member) Restore(ctx context.Context, archive []byte) (index uint64, err error) {
-	if err := m.node.Restore(ctx, archive); err != nil {
+// PlanRestore returns what restoring an archive would change.
+func (m *Member) PlanRestore(content []byte) (archive.Plan, error) {
+	plan, err := m.node.PlanRestore(content)
+	return plan, withRemedy(err)
+}
+
+// Restore replaces the catalog by an archive and returns its new index. This gateway
+// must lead.
+func (m *Member) Restore(ctx context.Context, content []byte) (index uint64, err error) {
+	if err := m.node.Restore(ctx, content); err != nil {
 		return 0, withRemedy(err)
 	}
 	return m.node.View().Index(), nil

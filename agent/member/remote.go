@@ -35,8 +35,6 @@ func (r remote) LeaderOperation(ctx context.Context, to catalog.GatewayID, op co
 		request.Operation = &controlpb.LeaderOperationRequest_RemovePeer{RemovePeer: &controlpb.RemovePeer{Id: string(op.Target)}}
 	case consensus.Abstain:
 		request.Operation = &controlpb.LeaderOperationRequest_Abstain{Abstain: &controlpb.Abstain{}}
-	case consensus.RestoreArchive:
-		request.Operation = &controlpb.LeaderOperationRequest_RestoreSnapshot{RestoreSnapshot: &controlpb.RestoreSnapshot{Archive: op.Archive}}
 	}
 	return r.client.LeaderOperation(ctx, to, request)
 }

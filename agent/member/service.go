@@ -137,7 +137,9 @@ func readOperation(request *controlpb.LeaderOperationRequest) (consensus.LeaderO
 	case *controlpb.LeaderOperationRequest_RemovePeer:
 		return consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: catalog.GatewayID(op.RemovePeer.GetId())}, nil
 	case *controlpb.LeaderOperationRequest_RestoreSnapshot:
-		return consensus.LeaderOperation{Kind: consensus.RestoreArchive, Archive: op.RestoreSnapshot.GetArchive()}, nil
+		// A member could replace the keys, addresses and CAs of all others by it.
+		return consensus.LeaderOperation{}, fmt.Errorf("%w: a snapshot can be restored on the host of the leader only: "+
+			"run meshctl snapshot restore there", consensus.ErrRejected)
 	case *controlpb.LeaderOperationRequest_Abstain:
 		return consensus.LeaderOperation{Kind: consensus.Abstain}, nil
 	default:

@@ -205,7 +205,20 @@ func TestDestructiveCommandsNeedConfirmation(t *testing.T) {
 	}
 	o := &fakeMeshd{}
 	assert.Equal(t, fault.ExitOK, meshctl(t, o, "snapshot", "restore", file, "--yes").code)
-	assert.Equal(t, content, o.requests[0].(*controlpb.RestoreRequest).GetArchive())
+	assert.Equal(t, content, o.requests[1].(*controlpb.RestoreRequest).GetArchive())
+}
+
+func TestRestorePrintsWhatChangesFirst(t *testing.T) {
+	file, _ := savedCatalog(t)
+	const change = "datacenter west: is removed: it is not in the snapshot, and has to join again\n"
+	o := &fakeMeshd{}
+	r := meshctl(t, o, "snapshot", "restore", file, "--dry-run")
+	assert.Equal(t, fault.ExitOK, r.code)
+	assert.Equal(t, change, r.out)
+	assert.Len(t, o.requests, 1, "nothing is restored")
+	assert.IsType(t, &controlpb.PlanRestoreRequest{}, o.requests[0])
+	r = meshctl(t, &fakeMeshd{}, "snapshot", "restore", file, "--yes")
+	assert.Contains(t, r.err, change)
 }
 
 // savedCatalog writes a snapshot file of an empty catalog.

@@ -183,6 +183,12 @@ func (o *fakeMeshd) Restore(ctx context.Context, r *connect.Request[controlpb.Re
 	return answer(&controlpb.RestoreResponse{Index: 43}, o.record(ctx, r.Msg))
 }
 
+func (o *fakeMeshd) PlanRestore(ctx context.Context, r *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error) {
+	return answer(&controlpb.PlanRestoreResponse{Changes: []*controlpb.RestoreChange{
+		{Subject: "datacenter west", What: "is removed: it is not in the snapshot, and has to join again"},
+	}}, o.record(ctx, r.Msg))
+}
+
 func (o *fakeMeshd) ListPeers(ctx context.Context, r *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {
 	return answer(&controlpb.ListPeersResponse{Peers: peers(), Freshness: freshness()}, o.record(ctx, r.Msg))
 }

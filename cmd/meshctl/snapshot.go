@@ -97,41 +97,75 @@ func writeAtomic(file string, content []byte) (err error) {
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
-	var yes bool
+	var r restoration
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Replace the catalog with a saved snapshot",
 		Long: `Replaces the catalog of all datacenters with a saved snapshot. Writes after the
-snapshot are lost; datacenters that joined after it have to join again.`,
-		Example: `  meshctl snapshot inspect backup.snap && meshctl snapshot restore backup.snap
+snapshot are lost; datacenters that joined after it have to join again. Run it
+on the gateway that leads the catalog, which ` + "`meshctl raft list-peers`" + ` shows.
+
+It prints what changes before it requires a confirmation. A snapshot in which a
+present datacenter has another CA is refused: that datacenter could no longer
+connect.`,
+		Example: `  meshctl snapshot restore backup.snap --dry-run
+  meshctl snapshot restore backup.snap
   meshctl snapshot restore backup.snap --yes`,
 		Args: positional(1, 1, "the name of a file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			archive, err := readArchive(args[0])
-			if err != nil {
-				return err
-			}
-			info, err := inspect(args[0], archive)
-			if err != nil {
-				return err
-			}
-			action := fmt.Sprintf("replacing the catalog of all datacenters with %s (index %d, saved %s)",
-				args[0], info.Index, human.Ago(a.now(), info.SavedAt))
-			if err := a.confirm(cmd.Context(), yes, action); err != nil {
-				return err
-			}
-			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				response, err := client.Restore(ctx, connect.NewRequest(&controlpb.RestoreRequest{Archive: archive}))
-				if err != nil {
-					return err
-				}
-				view := views.Restored{Index: response.Msg.GetIndex()}
-				return a.print(view, line("catalog restored at index %d", view.Index))
-			})
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return restoreSnapshot(cmd, a, args[0], r) },
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "skip the confirmation")
+	cmd.Flags().BoolVar(&r.yes, "yes", false, "skip the confirmation")
+	cmd.Flags().BoolVar(&r.dryRun, "dry-run", false, "only print the changes")
 	return cmd
+}
+
+// restoration are the flags of snapshot restore.
+type restoration struct{ yes, dryRun bool }
+
+func restoreSnapshot(cmd *cobra.Command, a *app, file string, r restoration) error {
+	archive, err := readArchive(file)
+	if err != nil {
+		return err
+	}
+	info, err := inspect(file, archive)
+	if err != nil {
+		return err
+	}
+	action := fmt.Sprintf("replacing the catalog of all datacenters with %s (index %d, saved %s)",
+		file, info.Index, human.Ago(a.now(), info.SavedAt))
+	if _, interactive := terminal(a.in); !interactive && !r.yes && !r.dryRun {
+		return a.confirm(cmd.Context(), r.yes, action) // refuses
+	}
+	if err := a.planRestore(cmd, archive, r.dryRun); err != nil || r.dryRun {
+		return err
+	}
+	if err := a.confirm(cmd.Context(), r.yes, action); err != nil {
+		return err
+	}
+	return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+		response, err := client.Restore(ctx, connect.NewRequest(&controlpb.RestoreRequest{Archive: archive}))
+		if err != nil {
+			return err
+		}
+		view := views.Restored{Index: response.Msg.GetIndex()}
+		return a.print(view, line("catalog restored at index %d", view.Index))
+	})
+}
+
+// planRestore prints what a restore would change: on stdout if that is all that is to
+// be done.
+func (a *app) planRestore(cmd *cobra.Command, archive []byte, dryRun bool) error {
+	return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+		response, err := client.PlanRestore(ctx, connect.NewRequest(&controlpb.PlanRestoreRequest{Archive: archive}))
+		if err != nil {
+			return err
+		}
+		plan := views.NewRestorePlan(response.Msg)
+		if dryRun {
+			return a.print(plan, plan.Table)
+		}
+		return plan.Table(a.err)
+	})
 }
 
 func readArchive(file string) ([]byte, error) {

@@ -67,7 +67,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/member": {
 				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",
 				"agent/state", "agent/trust",
-				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/raftnode",
+				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/raftnode",
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",

@@ -1,6 +1,7 @@
 package raftnode_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -111,7 +112,9 @@ func TestASnapshotIsRestoredAndWritesContinue(t *testing.T) {
 		before := c.Members[0].Node.View().Index()
 
 		asked := others(c, c.Leader())[0]
-		require.NoError(t, asked.Node.Restore(context.Background(), data))
+		require.ErrorIs(t, asked.Node.Restore(context.Background(), data), consensus.ErrRejected, "it does not lead")
+		require.Equal(t, "later", key.Get(c.Leader().Node.View()))
+		require.NoError(t, c.Leader().Node.Restore(context.Background(), data))
 		c.WaitEqual()
 		for _, m := range c.Members {
 			require.Equal(t, "saved", key.Get(m.Node.View()))
@@ -132,10 +135,11 @@ func TestASnapshotIsRestoredAndWritesContinue(t *testing.T) {
 func TestABadSnapshotChangesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
-		m := c.Members[0]
+		m := c.Leader()
 		data, _, err := m.Node.SaveSnapshot(context.Background(), consensus.StaleRead)
 		require.NoError(t, err)
 		foreign := foreignArchive(t)
+		forged := archiveWithOtherCA(t, m.Node.View())
 		altered := append([]byte(nil), data...)
 		altered[len(altered)/2] ^= 1
 		for name, tc := range map[string]struct {
@@ -146,6 +150,7 @@ func TestABadSnapshotChangesNothing(t *testing.T) {
 			"altered":   {altered, "not a valid catalog snapshot"},
 			"empty":     {nil, "not a valid catalog snapshot"},
 			"foreign":   {foreign, "is of federation"},
+			"forged":    {forged, "datacenter dc1 has another CA"},
 		} {
 			before := consensustest.Encode(t, m.Node.View())
 			err := m.Node.Restore(context.Background(), tc.archive)
@@ -168,6 +173,30 @@ func foreignArchive(t *testing.T) []byte {
 	results, err := state.Apply(1, entry)
 	require.NoError(t, err)
 	require.Nil(t, results[0].Refusal)
+	data, _, err := archive.Pack(archive.Info{}, state.View())
+	require.NoError(t, err)
+	return data
+}
+
+// archiveWithOtherCA returns an archive in which dc1 left and joined with another CA.
+func archiveWithOtherCA(t *testing.T, view *catalog.View) []byte {
+	t.Helper()
+	state, err := catalog.Decode(bytes.NewReader(consensustest.Encode(t, view)))
+	require.NoError(t, err)
+	create, join := consensustest.NewJoin("dc0/gw0", "dc1", "gw0")
+	_, other := consensustest.NewJoin("dc0/gw0", "dc9", "gw0")
+	join.GetJoin().Datacenter.CaCertificate = other.GetJoin().GetDatacenter().GetCaCertificate()
+	cmds := []consensustest.Command{consensustest.NewLeave("dc1/gw0"), create, join}
+	for _, cmd := range cmds {
+		cmd.At = timestamppb.Now()
+	}
+	entry, err := catalog.Marshal(cmds...)
+	require.NoError(t, err)
+	results, err := state.Apply(view.Index()+1, entry)
+	require.NoError(t, err)
+	for _, r := range results {
+		require.Nil(t, r.Refusal)
+	}
 	data, _, err := archive.Pack(archive.Info{}, state.View())
 	require.NoError(t, err)
 	return data

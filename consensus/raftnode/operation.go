@@ -15,7 +15,7 @@ import (
 
 // LeaderOperation is the leader's side of consensus.Remote.LeaderOperation. It
 // fails with consensus.ErrNotLeader or ErrRejected when it had no effect.
-func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation) error {
+func (n *Node) LeaderOperation(_ context.Context, op consensus.LeaderOperation) error {
 	_, lead := n.serving()
 	if lead == nil {
 		return consensus.ErrNotLeader
@@ -25,8 +25,6 @@ func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation
 		return lead.transfer(op.Target)
 	case consensus.RemoveMember:
 		return lead.removeMember(op.Target)
-	case consensus.RestoreArchive:
-		return lead.restore(ctx, op.Archive)
 	case consensus.Abstain:
 		lead.abstain(op.Target, time.Now())
 		return nil

@@ -29,19 +29,62 @@ func (n *Node) SaveSnapshot(ctx context.Context, mode consensus.ReadMode) ([]byt
 	return archive.Pack(info, view)
 }
 
-// Restore replaces the catalog of the federation by that of an archive. It may be
-// called on any member. An archive that is truncated, modified or of another
-// federation is rejected and changes nothing. A catalog without a federation
-// accepts any archive, which is the way to restore one after a total loss.
+// Restore replaces the catalog of the federation by that of an archive. Only the
+// leader can do so, for an operator of its own host: no message of a member replaces
+// the records of others. An archive that is truncated, modified or of another
+// federation, or in which a present datacenter has another CA, is rejected and
+// changes nothing. A catalog without a federation accepts any archive, which is the
+// way to restore one after a total loss.
 //
 // Members that joined after the archive was saved are removed. Writes in progress
-// are lost or refused. Restore does not retry; after consensus.ErrUncertain,
-// check the catalog before another attempt.
+// are lost or refused. After consensus.ErrUncertain, check the catalog before
+// another attempt.
 func (n *Node) Restore(ctx context.Context, data []byte) error {
-	if _, _, err := n.openArchive(data); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
+	defer cancel()
+	err := n.callLeader(ctx, leaderCall{
+		once: true,
+		local: func(ctx context.Context) error {
+			_, lead := n.serving()
+			if lead == nil {
+				return consensus.ErrNotLeader
+			}
+			return lead.restore(ctx, data)
+		},
+		remote: func(_ context.Context, leader catalog.GatewayID) error {
+			return fmt.Errorf("%w: gateway %s leads the catalog, and only the leader can restore it: run the command there, "+
+				"or first run meshctl raft transfer-leader %s", consensus.ErrRejected, leader, n.cfg.ID)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("restore the catalog: %w", err)
+	}
+	return nil
+}
+
+// PlanRestore verifies an archive and returns what Restore would change here.
+func (n *Node) PlanRestore(data []byte) (archive.Plan, error) {
+	_, stream, err := n.openArchive(data)
+	if err != nil {
+		return archive.Plan{}, err
+	}
+	archived, err := catalog.Decode(bytes.NewReader(stream))
+	if err != nil {
+		return archive.Plan{}, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
+	}
+	return archive.Compare(n.View(), archived.View()), nil
+}
+
+// checkPlan rejects an archive that would give a member another CA. That member
+// could no longer connect, and the holder of the other CA could in its place.
+func (n *Node) checkPlan(data []byte) error {
+	plan, err := n.PlanRestore(data)
+	if err != nil || len(plan.OtherCA) == 0 {
 		return err
 	}
-	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.RestoreArchive, Archive: data}, true)
+	return fmt.Errorf("%w: datacenter %s has another CA in the snapshot: it left and joined again since, or the snapshot is forged; "+
+		"choose a newer snapshot, or first remove that datacenter with meshctl leave or meshctl datacenter remove",
+		consensus.ErrRejected, plan.OtherCA[0])
 }
 
 // openArchive verifies an archive and returns its catalog stream.
@@ -53,7 +96,8 @@ func (n *Node) openArchive(data []byte) (archive.Info, []byte, error) {
 	if info.Federation == "" {
 		return archive.Info{}, nil, fmt.Errorf("%w: the snapshot contains no federation", consensus.ErrRejected)
 	}
-	if own := n.fsm.Federation(); own != "" && own != info.Federation {
+	federation, _ := n.View().Federation()
+	if own := federation.ID; own != "" && own != info.Federation {
 		return archive.Info{}, nil, fmt.Errorf("%w: the snapshot is of federation %s (%s), this is %s: "+
 			"restore it on a gateway that is in no federation yet", consensus.ErrRejected, info.Federation, info.FederationName, own)
 	}
@@ -62,12 +106,15 @@ func (n *Node) openArchive(data []byte) (archive.Info, []byte, error) {
 
 func (l *leadership) restore(ctx context.Context, data []byte) error {
 	n := l.node
+	n.reconfiguration.lock()
+	defer n.reconfiguration.unlock()
+	if err := n.checkPlan(data); err != nil {
+		return err
+	}
 	archived, stream, err := n.openArchive(data)
 	if err != nil {
 		return err
 	}
-	n.reconfiguration.lock()
-	defer n.reconfiguration.unlock()
 	// Raft places the snapshot at max(meta.Index, last index)+1. The catalog in it
 	// must have the same index: copies wait for the indexes of commands, and
 	// their own must not decrease.

@@ -2411,10 +2411,11 @@ func (x *SaveSnapshotResponse) GetIndex() uint64 {
 }
 
 type RestoreRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Archive       []byte                 `protobuf:"bytes,1,opt,name=archive,proto3" json:"archive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Archive        []byte                 `protobuf:"bytes,1,opt,name=archive,proto3" json:"archive,omitempty"`
+	AcceptUnsigned bool                   `protobuf:"varint,2,opt,name=accept_unsigned,json=acceptUnsigned,proto3" json:"accept_unsigned,omitempty"` // restore an archive without a signature
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RestoreRequest) Reset() {
@@ -2452,6 +2453,13 @@ func (x *RestoreRequest) GetArchive() []byte {
 		return x.Archive
 	}
 	return nil
+}
+
+func (x *RestoreRequest) GetAcceptUnsigned() bool {
+	if x != nil {
+		return x.AcceptUnsigned
+	}
+	return false
 }
 
 type RestoreResponse struct {
@@ -2498,6 +2506,156 @@ func (x *RestoreResponse) GetIndex() uint64 {
 	return 0
 }
 
+type PlanRestoreRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Archive        []byte                 `protobuf:"bytes,1,opt,name=archive,proto3" json:"archive,omitempty"`
+	AcceptUnsigned bool                   `protobuf:"varint,2,opt,name=accept_unsigned,json=acceptUnsigned,proto3" json:"accept_unsigned,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PlanRestoreRequest) Reset() {
+	*x = PlanRestoreRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRestoreRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRestoreRequest) ProtoMessage() {}
+
+func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRestoreRequest.ProtoReflect.Descriptor instead.
+func (*PlanRestoreRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *PlanRestoreRequest) GetArchive() []byte {
+	if x != nil {
+		return x.Archive
+	}
+	return nil
+}
+
+func (x *PlanRestoreRequest) GetAcceptUnsigned() bool {
+	if x != nil {
+		return x.AcceptUnsigned
+	}
+	return false
+}
+
+type PlanRestoreResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       []*RestoreChange       `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRestoreResponse) Reset() {
+	*x = PlanRestoreResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRestoreResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRestoreResponse) ProtoMessage() {}
+
+func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRestoreResponse.ProtoReflect.Descriptor instead.
+func (*PlanRestoreResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PlanRestoreResponse) GetChanges() []*RestoreChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// RestoreChange is what restoring an archive changes of one member, or of all
+// records of one kind.
+type RestoreChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subject       string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	What          string                 `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreChange) Reset() {
+	*x = RestoreChange{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreChange) ProtoMessage() {}
+
+func (x *RestoreChange) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreChange.ProtoReflect.Descriptor instead.
+func (*RestoreChange) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RestoreChange) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *RestoreChange) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
 type ListPeersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2506,7 +2664,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2676,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2689,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 type ListPeersResponse struct {
@@ -2544,7 +2702,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2714,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2727,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -2601,7 +2759,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2771,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2784,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -2691,7 +2849,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2703,7 +2861,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2716,7 +2874,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -2768,7 +2926,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +2938,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,7 +2951,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 type ShowTrustRequest struct {
@@ -2804,7 +2962,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +2974,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +2987,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 type ShowTrustResponse struct {
@@ -2841,7 +2999,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3011,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3024,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -2890,7 +3048,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3060,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3073,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -2970,7 +3128,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3140,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3153,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3021,7 +3179,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3191,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3204,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -3204,11 +3362,20 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1c.meshway.control.v1.ReadModeR\x04mode\"F\n" +
 	"\x14SaveSnapshotResponse\x12\x18\n" +
 	"\aarchive\x18\x01 \x01(\fR\aarchive\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"*\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"S\n" +
 	"\x0eRestoreRequest\x12\x18\n" +
-	"\aarchive\x18\x01 \x01(\fR\aarchive\"'\n" +
+	"\aarchive\x18\x01 \x01(\fR\aarchive\x12'\n" +
+	"\x0faccept_unsigned\x18\x02 \x01(\bR\x0eacceptUnsigned\"'\n" +
 	"\x0fRestoreResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"\x12\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"W\n" +
+	"\x12PlanRestoreRequest\x12\x18\n" +
+	"\aarchive\x18\x01 \x01(\fR\aarchive\x12'\n" +
+	"\x0faccept_unsigned\x18\x02 \x01(\bR\x0eacceptUnsigned\"R\n" +
+	"\x13PlanRestoreResponse\x12;\n" +
+	"\achanges\x18\x01 \x03(\v2!.meshway.control.v1.RestoreChangeR\achanges\"=\n" +
+	"\rRestoreChange\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\"\x12\n" +
 	"\x10ListPeersRequest\"\x84\x01\n" +
 	"\x11ListPeersResponse\x122\n" +
 	"\x05peers\x18\x01 \x03(\v2\x1c.meshway.control.v1.RaftPeerR\x05peers\x12;\n" +
@@ -3256,7 +3423,7 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x05Enrol\x12 .meshway.control.v1.EnrolRequest\x1a!.meshway.control.v1.EnrolResponse\x12L\n" +
 	"\x05Apply\x12 .meshway.control.v1.ApplyRequest\x1a!.meshway.control.v1.ApplyResponse\x12X\n" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
-	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\x9c\x0f\n" +
+	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\xfc\x0f\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -3277,7 +3444,8 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x0fRegisterService\x12*.meshway.control.v1.RegisterServiceRequest\x1a+.meshway.control.v1.RegisterServiceResponse\x12p\n" +
 	"\x11DeregisterService\x12,.meshway.control.v1.DeregisterServiceRequest\x1a-.meshway.control.v1.DeregisterServiceResponse\x12a\n" +
 	"\fSaveSnapshot\x12'.meshway.control.v1.SaveSnapshotRequest\x1a(.meshway.control.v1.SaveSnapshotResponse\x12R\n" +
-	"\aRestore\x12\".meshway.control.v1.RestoreRequest\x1a#.meshway.control.v1.RestoreResponse\x12X\n" +
+	"\aRestore\x12\".meshway.control.v1.RestoreRequest\x1a#.meshway.control.v1.RestoreResponse\x12^\n" +
+	"\vPlanRestore\x12&.meshway.control.v1.PlanRestoreRequest\x1a'.meshway.control.v1.PlanRestoreResponse\x12X\n" +
 	"\tListPeers\x12$.meshway.control.v1.ListPeersRequest\x1a%.meshway.control.v1.ListPeersResponse\x12R\n" +
 	"\aOperate\x12\".meshway.control.v1.OperateRequest\x1a#.meshway.control.v1.OperateResponseB4Z2github.com/meshway/meshway/agent/control/controlpbb\x06proto3"
 
@@ -3294,7 +3462,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -3344,116 +3512,122 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*SaveSnapshotResponse)(nil),      // 45: meshway.control.v1.SaveSnapshotResponse
 	(*RestoreRequest)(nil),            // 46: meshway.control.v1.RestoreRequest
 	(*RestoreResponse)(nil),           // 47: meshway.control.v1.RestoreResponse
-	(*ListPeersRequest)(nil),          // 48: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 49: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 50: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 51: meshway.control.v1.OperateRequest
-	(*OperateResponse)(nil),           // 52: meshway.control.v1.OperateResponse
-	(*ShowTrustRequest)(nil),          // 53: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 54: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 55: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 56: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 57: meshway.control.v1.AcceptTrustResponse
-	(*catalogpb.Datacenter)(nil),      // 58: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 59: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 60: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 61: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 62: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 63: meshway.catalog.v1.Federation
-	(*timestamppb.Timestamp)(nil),     // 64: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 65: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 66: meshway.catalog.v1.Service
+	(*PlanRestoreRequest)(nil),        // 48: meshway.control.v1.PlanRestoreRequest
+	(*PlanRestoreResponse)(nil),       // 49: meshway.control.v1.PlanRestoreResponse
+	(*RestoreChange)(nil),             // 50: meshway.control.v1.RestoreChange
+	(*ListPeersRequest)(nil),          // 51: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 52: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 53: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 54: meshway.control.v1.OperateRequest
+	(*OperateResponse)(nil),           // 55: meshway.control.v1.OperateResponse
+	(*ShowTrustRequest)(nil),          // 56: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 57: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 58: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 59: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 60: meshway.control.v1.AcceptTrustResponse
+	(*catalogpb.Datacenter)(nil),      // 61: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 62: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 63: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 64: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 65: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 66: meshway.catalog.v1.Federation
+	(*timestamppb.Timestamp)(nil),     // 67: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 68: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 69: meshway.catalog.v1.Service
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	58, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	59, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	60, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	59, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	60, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	61, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	60, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	61, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	62, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	63, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	62, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	63, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	64, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	63, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
 	11, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	12, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	13, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	10, // 10: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	62, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	63, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	62, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	64, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	65, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	66, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	65, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	67, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 15: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	65, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	68, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
 	15, // 17: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	58, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	62, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	62, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	61, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	65, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	65, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
 	0,  // 21: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	66, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	69, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
 	15, // 23: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	66, // 24: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	69, // 24: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
 	0,  // 25: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	50, // 26: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	15, // 27: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	62, // 28: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	11, // 29: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	12, // 30: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	55, // 31: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	1,  // 32: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 33: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 34: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 35: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	9,  // 36: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	16, // 37: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	18, // 38: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	20, // 39: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	22, // 40: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	24, // 41: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	26, // 42: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	28, // 43: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	30, // 44: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	31, // 45: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	32, // 46: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	53, // 47: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	56, // 48: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	34, // 49: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	35, // 50: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	38, // 51: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	40, // 52: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	42, // 53: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	44, // 54: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	46, // 55: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	48, // 56: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	51, // 57: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 58: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 59: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 60: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 61: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	14, // 62: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	17, // 63: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	19, // 64: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	21, // 65: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	23, // 66: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	25, // 67: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	27, // 68: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	29, // 69: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	37, // 70: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	37, // 71: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	33, // 72: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	54, // 73: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	57, // 74: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	37, // 75: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	36, // 76: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	39, // 77: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	41, // 78: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	43, // 79: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	45, // 80: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	47, // 81: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	49, // 82: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	52, // 83: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	58, // [58:84] is the sub-list for method output_type
-	32, // [32:58] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	50, // 26: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
+	53, // 27: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	15, // 28: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	65, // 29: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	11, // 30: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	12, // 31: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	58, // 32: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	1,  // 33: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 34: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 35: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 36: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	9,  // 37: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	16, // 38: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	18, // 39: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	20, // 40: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	22, // 41: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	24, // 42: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	26, // 43: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	28, // 44: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 45: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	31, // 46: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	32, // 47: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	56, // 48: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	59, // 49: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	34, // 50: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	35, // 51: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	38, // 52: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	40, // 53: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	42, // 54: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	44, // 55: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	46, // 56: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	48, // 57: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	51, // 58: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	54, // 59: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 60: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 61: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 62: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 63: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	14, // 64: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	17, // 65: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	19, // 66: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	21, // 67: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	23, // 68: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	25, // 69: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	27, // 70: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	29, // 71: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	37, // 72: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	37, // 73: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	33, // 74: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	57, // 75: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	60, // 76: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	37, // 77: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	36, // 78: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	39, // 79: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	41, // 80: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	43, // 81: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	45, // 82: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	47, // 83: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	49, // 84: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	52, // 85: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	55, // 86: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	60, // [60:87] is the sub-list for method output_type
+	33, // [33:60] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -3467,7 +3641,7 @@ func file_agent_control_controlpb_control_proto_init() {
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[50].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[53].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 	}
@@ -3477,7 +3651,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   57,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -92,6 +92,8 @@ const (
 	OperatorSaveSnapshotProcedure = "/meshway.control.v1.Operator/SaveSnapshot"
 	// OperatorRestoreProcedure is the fully-qualified name of the Operator's Restore RPC.
 	OperatorRestoreProcedure = "/meshway.control.v1.Operator/Restore"
+	// OperatorPlanRestoreProcedure is the fully-qualified name of the Operator's PlanRestore RPC.
+	OperatorPlanRestoreProcedure = "/meshway.control.v1.Operator/PlanRestore"
 	// OperatorListPeersProcedure is the fully-qualified name of the Operator's ListPeers RPC.
 	OperatorListPeersProcedure = "/meshway.control.v1.Operator/ListPeers"
 	// OperatorOperateProcedure is the fully-qualified name of the Operator's Operate RPC.
@@ -314,6 +316,7 @@ type OperatorClient interface {
 	DeregisterService(context.Context, *connect.Request[controlpb.DeregisterServiceRequest]) (*connect.Response[controlpb.DeregisterServiceResponse], error)
 	SaveSnapshot(context.Context, *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error)
 	Restore(context.Context, *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error)
+	PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error)
 	ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error)
 	Operate(context.Context, *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error)
 }
@@ -443,6 +446,12 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(operatorMethods.ByName("Restore")),
 			connect.WithClientOptions(opts...),
 		),
+		planRestore: connect.NewClient[controlpb.PlanRestoreRequest, controlpb.PlanRestoreResponse](
+			httpClient,
+			baseURL+OperatorPlanRestoreProcedure,
+			connect.WithSchema(operatorMethods.ByName("PlanRestore")),
+			connect.WithClientOptions(opts...),
+		),
 		listPeers: connect.NewClient[controlpb.ListPeersRequest, controlpb.ListPeersResponse](
 			httpClient,
 			baseURL+OperatorListPeersProcedure,
@@ -479,6 +488,7 @@ type operatorClient struct {
 	deregisterService *connect.Client[controlpb.DeregisterServiceRequest, controlpb.DeregisterServiceResponse]
 	saveSnapshot      *connect.Client[controlpb.SaveSnapshotRequest, controlpb.SaveSnapshotResponse]
 	restore           *connect.Client[controlpb.RestoreRequest, controlpb.RestoreResponse]
+	planRestore       *connect.Client[controlpb.PlanRestoreRequest, controlpb.PlanRestoreResponse]
 	listPeers         *connect.Client[controlpb.ListPeersRequest, controlpb.ListPeersResponse]
 	operate           *connect.Client[controlpb.OperateRequest, controlpb.OperateResponse]
 }
@@ -578,6 +588,11 @@ func (c *operatorClient) Restore(ctx context.Context, req *connect.Request[contr
 	return c.restore.CallUnary(ctx, req)
 }
 
+// PlanRestore calls meshway.control.v1.Operator.PlanRestore.
+func (c *operatorClient) PlanRestore(ctx context.Context, req *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error) {
+	return c.planRestore.CallUnary(ctx, req)
+}
+
 // ListPeers calls meshway.control.v1.Operator.ListPeers.
 func (c *operatorClient) ListPeers(ctx context.Context, req *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {
 	return c.listPeers.CallUnary(ctx, req)
@@ -614,6 +629,7 @@ type OperatorHandler interface {
 	DeregisterService(context.Context, *connect.Request[controlpb.DeregisterServiceRequest]) (*connect.Response[controlpb.DeregisterServiceResponse], error)
 	SaveSnapshot(context.Context, *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error)
 	Restore(context.Context, *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error)
+	PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error)
 	ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error)
 	Operate(context.Context, *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error)
 }
@@ -739,6 +755,12 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(operatorMethods.ByName("Restore")),
 		connect.WithHandlerOptions(opts...),
 	)
+	operatorPlanRestoreHandler := connect.NewUnaryHandler(
+		OperatorPlanRestoreProcedure,
+		svc.PlanRestore,
+		connect.WithSchema(operatorMethods.ByName("PlanRestore")),
+		connect.WithHandlerOptions(opts...),
+	)
 	operatorListPeersHandler := connect.NewUnaryHandler(
 		OperatorListPeersProcedure,
 		svc.ListPeers,
@@ -791,6 +813,8 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorSaveSnapshotHandler.ServeHTTP(w, r)
 		case OperatorRestoreProcedure:
 			operatorRestoreHandler.ServeHTTP(w, r)
+		case OperatorPlanRestoreProcedure:
+			operatorPlanRestoreHandler.ServeHTTP(w, r)
 		case OperatorListPeersProcedure:
 			operatorListPeersHandler.ServeHTTP(w, r)
 		case OperatorOperateProcedure:
@@ -878,6 +902,10 @@ func (UnimplementedOperatorHandler) SaveSnapshot(context.Context, *connect.Reque
 
 func (UnimplementedOperatorHandler) Restore(context.Context, *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.Restore is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.PlanRestore is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {

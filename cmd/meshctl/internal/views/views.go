@@ -1,6 +1,8 @@
 package views
 
 import (
+	"fmt"
+	"io"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
@@ -138,6 +141,40 @@ type Saved struct {
 // Restored is the document of snapshot restore.
 type Restored struct {
 	Index uint64 `json:"index"`
+}
+
+// RestorePlan is the document of snapshot restore --dry-run.
+type RestorePlan struct {
+	Changes []RestoreChange `json:"changes"`
+}
+
+// RestoreChange is what a restore changes of one member or kind of records.
+type RestoreChange struct {
+	Subject string `json:"subject"`
+	What    string `json:"what"`
+}
+
+// NewRestorePlan returns the document of a response.
+func NewRestorePlan(r *controlpb.PlanRestoreResponse) RestorePlan {
+	p := RestorePlan{Changes: make([]RestoreChange, 0, len(r.GetChanges()))}
+	for _, c := range r.GetChanges() {
+		p.Changes = append(p.Changes, RestoreChange{Subject: c.GetSubject(), What: c.GetWhat()})
+	}
+	return p
+}
+
+// Table writes one line for each change.
+func (p RestorePlan) Table(w io.Writer) error {
+	if len(p.Changes) == 0 {
+		_, err := fmt.Fprintln(w, "the snapshot changes no member")
+		return err
+	}
+	for _, c := range p.Changes {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", human.Clean(c.Subject), human.Clean(c.What)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Peers is the document of raft list-peers.
