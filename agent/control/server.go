@@ -87,6 +87,7 @@ func (p *Port) connContext(ctx context.Context, conn net.Conn) context.Context {
 // every procedure, other callers only Join, at the rate of joinRate.
 func (p *Port) authorise(next http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
+	running := new(calls)
 	rate := &joinRate{now: p.cfg.Now, buckets: make(map[netip.Prefix]time.Time)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, ok := sessionFrom(r.Context())
@@ -111,6 +112,11 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 			p.refuseNonMember(w, r, err)
 			return
 		}
+		leave, err := running.enter(r.Context(), peer.ID())
+		if err != nil {
+			return // the caller is gone
+		}
+		defer leave()
 		next.ServeHTTP(w, r.WithContext(withPeer(r.Context(), peer)))
 	})
 }

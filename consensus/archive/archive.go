@@ -23,7 +23,7 @@ const (
 	catalogName = "catalog.bin"
 
 	maxMeta    = 64 << 10
-	maxCatalog = 1 << 30 // unpacked bytes; protects against decompression bombs
+	maxCatalog = 256 << 20 // unpacked bytes, as many as a call may carry; protects against decompression bombs
 )
 
 // ErrInvalid reports that bytes are not a complete, unaltered archive.
