@@ -26,41 +26,82 @@ type Services struct {
 
 // Run starts a controller for each membership, until ctx ends.
 func (s Services) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		changed := s.Agent.Changed()
-		if m, err := s.Agent.Member(); err == nil {
-			if err := s.runFor(ctx, m); err != nil {
-				return err
-			}
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-changed:
-		}
+	l := importLifecycle{
+		agent: s.Agent,
+		serve: s.serve,
+		remove: func(ctx context.Context) error {
+			return controller.Remove(ctx, s.Clients.Kubernetes, s.Clients.MCS)
+		},
+		log: s.Log,
 	}
-	return nil
+	return l.run(ctx)
 }
 
-// runFor runs a controller until ctx or the membership ends.
-func (s Services) runFor(ctx context.Context, m *member.Member) error {
+// serve runs the controller of one membership until ctx ends.
+func (s Services) serve(ctx context.Context, m *member.Member) error {
 	cfg := s.Controller
 	cfg.Catalog, cfg.Outage = m, (&outageMonitor{reachability: s.Agent.Reachability}).current
 	services, err := controller.New(cfg)
 	if err != nil {
 		return err
 	}
+	return services.Run(ctx)
+}
+
+// importLifecycle ties the imports of a federation to the membership in it.
+type importLifecycle struct {
+	agent  memberships
+	serve  func(ctx context.Context, m *member.Member) error
+	remove func(ctx context.Context) error // removes all imports
+	log    *slog.Logger
+}
+
+// memberships is the part of membership.Agent that the imports follow.
+type memberships interface {
+	Member() (*member.Member, error)
+	Reachability() plan.Reachability
+	Changed() <-chan struct{} // closed at the next change of both
+}
+
+// run serves one membership after the other, and removes the imports after the
+// datacenter has left, until ctx ends.
+func (l *importLifecycle) run(ctx context.Context) error {
+	for due := false; ; { // due: a membership has ended whose imports may have to be removed
+		changed := l.agent.Changed()
+		if m, err := l.agent.Member(); err == nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := l.serveOne(ctx, m); err != nil {
+				return err
+			}
+			due = true
+			continue
+		}
+		if due {
+			due = l.removeImports(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+	}
+}
+
+// serveOne serves m until ctx or the membership ends.
+func (l *importLifecycle) serveOne(ctx context.Context, m *member.Member) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- services.Run(ctx) }()
+	go func() { ended <- l.serve(ctx, m) }()
 	for {
-		changed := s.Agent.Changed()
-		if current, err := s.Agent.Member(); err != nil || current != m {
+		changed := l.agent.Changed()
+		if current, err := l.agent.Member(); err != nil || current != m {
 			stop()
-			err := <-ended
-			s.removeImports(ctx)
-			return err
+			return <-ended
 		}
 		select {
 		case <-changed:
@@ -72,14 +113,16 @@ func (s Services) runFor(ctx context.Context, m *member.Member) error {
 
 // removeImports removes the imports of a federation that this datacenter has
 // left. If only the agent stops, or other gateways of the cluster are members,
-// they stay.
-func (s Services) removeImports(ctx context.Context) {
-	if s.Agent.Reachability().State != plan.NotMember {
-		return
+// they stay. It reports whether the removal remains due: a membership ends before
+// the agent publishes whether the datacenter has left.
+func (l *importLifecycle) removeImports(ctx context.Context) (due bool) {
+	if l.agent.Reachability().State != plan.NotMember {
+		return true
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 	defer cancel()
-	if err := controller.Remove(ctx, s.Clients.Kubernetes, s.Clients.MCS); err != nil {
-		s.Log.Error("failed to remove the imported services", "err", err)
+	if err := l.remove(ctx); err != nil {
+		l.log.Error("failed to remove the imported services", "err", err)
 	}
+	return false
 }
