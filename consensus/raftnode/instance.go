@@ -3,6 +3,7 @@ package raftnode
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ import (
 // timeout a leader steps down repeatedly.
 type instance struct {
 	raft      *raft.Raft
-	transport *transport.Transport
+	transport io.Closer
 	timers    Timers
 	pending   sync.WaitGroup // entries handed to raft whose outcome is awaited
 	inFlight  atomic.Int64   // their number

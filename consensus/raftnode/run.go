@@ -72,7 +72,9 @@ func (n *Node) runInstance(ctx context.Context, inst *instance) (again bool, err
 		n.handOver(inst)
 	}
 	n.instance.Store(nil)
-	return again, errors.Join(err, inst.stop())
+	// Two instances must not use one store: one that did not stop is the last.
+	err = errors.Join(err, inst.stop())
+	return again && err == nil, err
 }
 
 // awaitEnd returns when ctx ends, raft has to be restarted or has failed. The
