@@ -17,7 +17,7 @@ const DefaultConfigFile = "/etc/meshway/meshd.yaml"
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "meshd",
-		Short: "the agent of Meshway: tunnels, routes and the catalog of one gateway",
+		Short: "The agent of Meshway: tunnels, routes and the catalog of one gateway",
 		Long: `meshd is the agent of a Meshway gateway or node. meshctl controls it.
 
   meshd run --config /etc/meshway/meshd.yaml
@@ -35,7 +35,7 @@ func rootCommand() *cobra.Command {
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "print the version of this build", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version of this build", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info := build.Current()
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.Join([]string{"meshd", info.Version, info.Commit, info.Go}, " "))
@@ -46,17 +46,17 @@ func versionCommand() *cobra.Command {
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "print or check a configuration", Args: cobra.NoArgs,
+		Use: "config", Short: "Print or check a configuration", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it cobra takes any argument
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use: "reference", Short: "print every key with its default and meaning", Args: cobra.NoArgs,
+		Use: "reference", Short: "Print every key with its default and meaning", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Reference())
 			return err
 		},
 	}, &cobra.Command{
-		Use: "check FILE", Short: "check a configuration file", RunE: func(cmd *cobra.Command, args []string) error {
+		Use: "check FILE", Short: "Check a configuration file", RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("meshd config check needs the path of one configuration file")
 			}

@@ -41,7 +41,7 @@ func runCommand() *cobra.Command {
 	var flags configFlags
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
-		Short: "run the agent of this host",
+		Short: "Run the agent of this host",
 		Long: `run maintains the tunnels, routes and firewall of this gateway, and its part of
 the catalog. Without a federation it waits for meshctl init or meshctl join.
 

@@ -18,7 +18,7 @@ func uninstallCommand() *cobra.Command {
 	var force, purge, cluster bool
 	cmd := &cobra.Command{
 		Use:   "uninstall",
-		Short: "remove everything that Meshway created on this host",
+		Short: "Remove everything that Meshway created on this host",
 		Long: `uninstall removes Meshway's interfaces, routes, rules, nexthops, sysctls and
 firewall table from this host, and nothing else. The agent must be stopped.
 
