@@ -99,7 +99,8 @@ func readBounded(f *os.File) ([]byte, error) {
 }
 
 // write replaces a file atomically: a reader finds the old or the new content, even
-// after a crash. The mode of the file is 0600.
+// after a crash, also of the rename, which renameio does not make durable. The mode
+// of the file is 0600.
 func (s *Store) write(name string, text []byte) error {
 	temporary := "." + name + ".new"
 	err := s.writeTemporary(temporary, text)

@@ -3,6 +3,8 @@ package identity
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"reflect"
@@ -86,11 +88,11 @@ type CAKey []byte
 // String hides the key.
 func (CAKey) String() string { return redacted }
 
-// GoString hides the key.
-func (CAKey) GoString() string { return redacted }
+// Format hides the key for every verb, including %x and %d.
+func (CAKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue hides the key.
 func (CAKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalJSON hides the key.
-func (CAKey) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+// MarshalText hides the key, for JSON, YAML and other encodings.
+func (CAKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -182,4 +183,16 @@ func FuzzTokenBody(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, token, again)
 	})
+}
+
+func TestSecretsAreHiddenInEveryFormat(t *testing.T) {
+	bytes := [32]byte{0xab, 0xcd}
+	for name, secret := range map[string]any{"secret of a token": Secret(bytes), "key of a CA": CAKey(bytes[:])} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c"} {
+			assert.Contains(t, fmt.Sprintf(verb, secret), "(redacted)", "%s with %s", name, verb)
+		}
+		encoded, err := json.Marshal(map[string]any{"value": secret})
+		require.NoError(t, err)
+		assert.JSONEq(t, `{"value":"(redacted)"}`, string(encoded), name)
+	}
 }

@@ -76,11 +76,8 @@ func (r Remote) writeRequest(name string, mtu int) error {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return err
 	}
-	partial := filepath.Join(r.Dir, partialPrefix+name)
-	if err := os.WriteFile(partial, []byte(strconv.Itoa(mtu)+"\n"), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(partial, filepath.Join(r.Dir, name))
+	// The name of the temporary file begins with partialPrefix.
+	return renameio.WriteFile(filepath.Join(r.Dir, name), []byte(strconv.Itoa(mtu)+"\n"), 0o600, renameio.WithTempDir(r.Dir))
 }
 
 // await polls done until it returns true or an error, for at most remoteWait.

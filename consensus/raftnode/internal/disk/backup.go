@@ -3,6 +3,8 @@ package disk
 import (
 	"os"
 	"path/filepath"
+
+	"github.com/google/renameio/v2"
 )
 
 // BackUp copies the log and the snapshots into a new directory.
@@ -21,7 +23,7 @@ func (s *Store) copyTo(to string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(to, logFile), data); err != nil {
+	if err := renameio.WriteFile(filepath.Join(to, logFile), data, 0o600, renameio.WithTempDir(to)); err != nil {
 		return err
 	}
 	return os.CopyFS(filepath.Join(to, snapshotsDir), os.DirFS(filepath.Join(s.dir, snapshotsDir)))

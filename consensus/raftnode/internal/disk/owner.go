@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -47,23 +49,10 @@ func writeOwner(dir string, id Owner) error {
 	if err != nil {
 		return fmt.Errorf("encode the owner: %w", err)
 	}
-	temp := path + ".tmp"
-	if err := writeSynced(temp, append(data, '\n')); err != nil {
-		return explain(path, err)
-	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := renameio.WriteFile(path, append(data, '\n'), 0o600, renameio.WithTempDir(dir)); err != nil {
 		return explain(path, err)
 	}
 	return nil
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // Bind checks that the directory belongs to want, and makes want the owner of a
