@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"connectrpc.com/connect"
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
@@ -65,7 +66,8 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		_, err := a.out.Write(archive)
 		return err
 	}
-	if err := writeAtomic(file, archive); err != nil {
+	err = renameio.WriteFile(file, archive, 0o600, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(file)))
+	if err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
 	view := views.Saved{
@@ -74,26 +76,6 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		Bytes: len(archive),
 	}
 	return a.print(view, line("catalog at index %d saved to %s, %s", view.Index, file, human.Bytes(uint64(len(archive)))))
-}
-
-// writeAtomic replaces a file by a new one with mode 0600 whose content is on
-// disk.
-func writeAtomic(file string, content []byte) (err error) {
-	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temporary.Name()))
-		}
-	}()
-	_, err = temporary.Write(content)
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), file)
 }
 
 func newRestoreCommand(a *app) *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/vishvananda/netlink"
 
 	"github.com/meshway/meshway/tunnel/device"
