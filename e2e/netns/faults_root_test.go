@@ -65,3 +65,20 @@ func TestFaultsOfAHostAreReportedWithTheirRemedy(t *testing.T) {
 		assert.NoError(t, err, "the socket is removed at the end")
 	})
 }
+
+func TestInterfacesWithAnotherNamePrefixAreTakenOver(t *testing.T) {
+	topology := newFederation(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	restart(t, east, "wireguard: {interface: wan}")
+	eventually(t, timeout, "only the new interface exists", func(ctx context.Context) error {
+		out, err := east.Gateway.Exec(ctx, "ip", "-brief", "link")
+		if err == nil && (strings.Contains(out, "mesh0") || !strings.Contains(out, "wan0")) {
+			err = errors.New(out)
+		}
+		return err
+	})
+	awaitFederation(t, east, west)
+	requireTraffic(t, east, west)
+	requireTraffic(t, west, east)
+	requireApplied(t, east)
+}

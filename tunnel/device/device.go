@@ -125,6 +125,9 @@ func (d *Device) Create(ctx context.Context, name string, mtu int) error {
 	case !errors.As(err, new(netlink.LinkNotFoundError)):
 		return err
 	}
+	if err := d.removeFormer(ctx, h); err != nil {
+		return err
+	}
 	if err := d.cfg.Backend.Create(ctx, name, mtu); err != nil {
 		return err
 	}
@@ -133,6 +136,25 @@ func (d *Device) Create(ctx context.Context, name string, mtu int) error {
 	}
 	d.log.Info("created interface", "device", name, "dataplane", d.cfg.Backend.Kind(), "mtu", mtu)
 	return h.setAlias(link)
+}
+
+// removeFormer removes Meshway's interfaces with another name prefix, which was
+// configured before: they use the ports of the new ones.
+func (d *Device) removeFormer(ctx context.Context, h links) error {
+	list, err := h.list()
+	if err != nil {
+		return err
+	}
+	for _, link := range list {
+		name := link.Attrs().Name
+		if _, ours := d.lane(name); ours || link.Attrs().Alias != Alias {
+			continue
+		}
+		if err := d.Remove(ctx, name); err != nil {
+			return fmt.Errorf("remove interface %s, which had another name prefix: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // adopt accepts an existing interface. An agent that is killed between creating
