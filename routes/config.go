@@ -118,9 +118,19 @@ type Firewall struct {
 	// Mark is the mark of the packets between this host and peers outside of the
 	// tunnels, in both directions: encrypted ones, and those of the control port.
 	Mark uint32
+	// Confine limits what can be reached from lanes. The zero value does not.
+	Confine Confine
 	// Hops are the other hosts of this datacenter to which packets to Remote are
 	// forwarded outside of lanes, sorted. All others of them leave by a lane.
 	Hops []Hop
+}
+
+// Confine limits the destinations of packets from lanes to other datacenters: to
+// Local, and on this host to liveness, the control port and ICMP.
+type Confine struct {
+	Lanes        []string   // devices, sorted
+	Address      netip.Addr // of this host in the overlay
+	LivenessPort uint16     // UDP
 }
 
 // Hop is a router on the link of a device.

@@ -27,10 +27,15 @@ const (
 	// CounterUnencrypted counts packets to another datacenter that would have
 	// left this host outside of the tunnels.
 	CounterUnencrypted = "unencrypted"
+	// CounterUnannounced counts packets from a tunnel to what this datacenter does
+	// not announce.
+	CounterUnannounced = "unannounced"
 )
 
 // Counters returns the names of all counters.
-func Counters() []string { return []string{CounterTunnel, CounterUnderlay, CounterUnencrypted} }
+func Counters() []string {
+	return []string{CounterTunnel, CounterUnderlay, CounterUnencrypted, CounterUnannounced}
+}
 
 // Counter is one of the table's named counters.
 type Counter struct {

@@ -67,6 +67,7 @@ type Routing struct {
 	Table        int
 	RulePriority int
 	Mark         uint32
+	Confine      bool // packets from tunnels reach only what this datacenter announces
 	// Accept are the ranges that this datacenter takes from another one, sorted.
 	// Everything is taken from a datacenter that is not in it.
 	Accept map[catalog.DatacenterName][]netip.Prefix

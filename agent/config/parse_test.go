@@ -32,7 +32,7 @@ func TestAbsentKeysHaveDefaults(t *testing.T) {
 		Kubernetes: config.Kubernetes{GatewayLabel: "meshway.io/gateway=true"},
 		Control:    config.Control{Listen: netip.MustParseAddrPort("[::]:7443")},
 		WireGuard:  config.WireGuard{Dataplane: "auto", Interface: "mesh", Port: 51820, Keepalive: 25 * time.Second},
-		Routing:    config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20},
+		Routing:    config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20, Confine: true},
 		Liveness:   config.Liveness{Interval: 100 * time.Millisecond, Multiplier: 4, Port: 3784},
 		Raft:       config.Raft{Timers: "auto", SnapshotThreshold: 16384},
 		Admin:      config.Admin{Socket: "/run/meshway/meshd.sock"},
@@ -86,7 +86,7 @@ prefixes:
 kubernetes: {enabled: true, nodeName: node-1.west, kubeconfig: /etc/kube, podCIDRs: [10.5.0.0/16, 10.4.0.0/16], serviceCIDRs: ["fd00::/112"], announceNodes: true, gatewayLabel: a.b/c=d, identitySecret: common}
 control: {listen: "192.0.2.1:7000", advertise: ["gw.example.org:7000", "[2001:db8::1]:7000"]}
 wireguard: {dataplane: userspace, interface: wan-x, port: 4000, advertise: ["192.0.2.1:4000"], mtu: 1380, keepalive: 0s}
-routing: {table: 7000, rulePriority: 100, mark: 0x40, accept: {east: [10.7.0.0/16, 10.6.0.0/16], north: []}, yield: [10.8.0.0/16]}
+routing: {table: 7000, rulePriority: 100, mark: 0x40, confine: false, accept: {east: [10.7.0.0/16, 10.6.0.0/16], north: []}, yield: [10.8.0.0/16]}
 liveness: {interval: 1s, multiplier: 3, port: 4784}
 raft: {timers: wan, snapshotThreshold: 100}
 join: {tokenFile: /etc/meshway/token}

@@ -55,6 +55,7 @@ type rawRouting struct {
 	Table        *number            `yaml:"table"`
 	RulePriority *number            `yaml:"rulePriority"`
 	Mark         *number            `yaml:"mark"`
+	Confine      *toggle            `yaml:"confine"`
 	Accept       map[string][]*text `yaml:"accept"`
 	Yield        []*text            `yaml:"yield"`
 }

@@ -91,6 +91,7 @@ func (v validator) routing(raw rawRouting, own catalog.DatacenterName) Routing {
 		// of the table of nodes have this number minus 1.
 		RulePriority: int(v.within("routing.rulePriority", raw.RulePriority.or(5400), 2, 32765)),
 		Mark:         uint32(v.within("routing.mark", raw.Mark.or(0x20), 1, 1<<32-1)), //nolint:gosec // within the range
+		Confine:      raw.Confine == nil || raw.Confine.value,
 		Accept:       v.accept(raw.Accept, own),
 		Yield:        v.ranges("routing.yield", raw.Yield),
 	}

@@ -31,6 +31,13 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 		fw.Lanes = append(fw.Lanes, routes.Lane{Device: LaneDevice(in.Config, n), Sources: topo.remoteOnly(sources)})
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
+	if in.Config.Routing.Confine {
+		fw.Confine = routes.Confine{Address: topo.self.Overlay, LivenessPort: in.Config.Liveness.Port}
+		for _, l := range fw.Lanes {
+			fw.Confine.Lanes = append(fw.Confine.Lanes, l.Device)
+		}
+		slices.Sort(fw.Confine.Lanes)
+	}
 	if l, ok := nodeFirewallLane(in, topo); ok {
 		fw.Lanes = append(fw.Lanes, l)
 	}

@@ -288,6 +288,15 @@ func TestEveryRemotePrefixHasAGuard(t *testing.T) {
 	}
 }
 
+func TestLanesAreConfinedUnlessSwitchedOff(t *testing.T) {
+	in := sharing()
+	d, _ := plan.Compute(in)
+	assert.Zero(t, d.Firewall.Confine)
+	in.Config.Routing.Confine, in.Config.Liveness.Port = true, 3784
+	d, _ = plan.Compute(in)
+	assert.Equal(t, routes.Confine{Lanes: []string{"mesh0", "mesh1"}, Address: netip.MustParseAddr("fd77::1"), LivenessPort: 3784}, d.Firewall.Confine)
+}
+
 func TestControlPortsOfPeersThatDifferAreExempt(t *testing.T) {
 	in := running()
 	in.Catalog.Gateways[1].Controls = []string{"192.0.2.9:17443", "[2001:db8::9]:7443"}

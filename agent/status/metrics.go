@@ -100,7 +100,7 @@ func definitions() []definition {
 		{metricRoutes, gauge, "Routes of Meshway in the kernel.", nil},
 		{metricForeignRoutes, gauge, "Routes of other programs in Meshway's table.", nil},
 		{metricRepaired, counter, "Kernel entries restored after another program changed or deleted them.", nil},
-		{metricDropped, counter, "Packets that the firewall dropped: with a spoofed source, or to another datacenter outside of the tunnels.", []string{labelReason}},
+		{metricDropped, counter, "Packets that the firewall dropped: with a spoofed source, from a tunnel to what is not announced, or to another datacenter outside of the tunnels.", []string{labelReason}},
 		{metricLastApply, gauge, "When everything was last applied without error, Unix time.", nil},
 		{metricApplyErrors, gauge, "Errors in the last pass.", nil},
 		{metricQueuePending, gauge, "Writes that are queued for the catalog.", nil},

@@ -291,8 +291,8 @@ func configOf(dc catalog.DatacenterName) config.Config {
 	return config.Config{
 		Datacenter: dc,
 		WireGuard:  config.WireGuard{Interface: "mesh", Port: 51820},
-		Routing:    config.Routing{Table: routes.DefaultTable, RulePriority: routes.DefaultRulePriority, Mark: routes.DefaultMark},
-		Liveness:   config.Liveness{Interval: 100 * time.Millisecond, Multiplier: 4},
+		Routing:    config.Routing{Table: routes.DefaultTable, RulePriority: routes.DefaultRulePriority, Mark: routes.DefaultMark, Confine: true},
+		Liveness:   config.Liveness{Interval: 100 * time.Millisecond, Multiplier: 4, Port: 3784},
 	}
 }
 

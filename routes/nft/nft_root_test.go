@@ -197,6 +197,48 @@ func TestSpoofedSourcesAreDropped(t *testing.T) {
 	assert.GreaterOrEqual(t, w.dropped(routes.CounterUnderlay), uint64(3))
 }
 
+func TestPacketsFromLanesReachOnlyWhatIsAnnounced(t *testing.T) {
+	w := newWorld(t)
+	w.run("ip addr add 10.77.0.1/32 dev lo")
+	w.run("ip addr add 192.0.2.1/32 dev lo")
+	w.run("ip route add 192.0.2.9/32 via 10.1.0.2")
+	w.in(w.left, func() { w.run("ip addr add 192.0.2.9/32 dev lo") })
+	fw := routestest.SampleFirewall()
+	fw.Confine = routes.Confine{Lanes: []string{"mesh0"}, Address: netip.MustParseAddr("10.77.0.1"), LivenessPort: 3784}
+	tests := map[string]struct {
+		ns      int
+		to      string
+		arrives bool
+	}{
+		"pod":                        {w.left, "10.1.0.2:4000", true},
+		"pod, IPv6":                  {w.left, "[fd00:1::2]:4000", true},
+		"announced host address":     {0, "10.1.0.1:4000", true},
+		"not announced, behind it":   {w.left, "192.0.2.9:4000", false},
+		"not announced, on the host": {0, "192.0.2.1:4000", false},
+		"overlay address, liveness":  {0, "10.77.0.1:3784", true},
+		"overlay address, other":     {0, "10.77.0.1:53", false},
+	}
+	for _, confined := range []bool{false, true} {
+		if confined {
+			require.NoError(t, w.Apply(t.Context(), fw))
+		} else {
+			require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+		}
+		for name, test := range tests {
+			from := "10.2.0.2:0"
+			if strings.HasPrefix(test.to, "[") {
+				from = "[fd00:2::2]:0"
+			}
+			assert.Equal(t, test.arrives || !confined, w.datagram(w.right, from, test.ns, test.to).IsValid(), "%s, confined: %t", name, confined)
+		}
+	}
+	assert.GreaterOrEqual(t, w.dropped(routes.CounterUnannounced), uint64(3))
+	assert.NoError(t, w.connect(w.right, "10.2.0.2", 0, "10.77.0.1:7443"), "the control port")
+	assert.Error(t, w.connect(w.right, "10.2.0.2", 0, "10.77.0.1:22"))
+	w.run("ip rule add fwmark 0x20/0x20 lookup main") // the connection from this host uses the lane
+	assert.NoError(t, w.connect(0, "10.77.0.1", w.right, "10.2.0.2:7443"), "replies")
+}
+
 // The device mesh0 is no lane here: it is the device by which another program
 // has routed the packets.
 func TestPacketsToRemoteLeaveByLanesOnly(t *testing.T) {

@@ -24,6 +24,7 @@ const (
 	chainUnderlay  = "underlay"  // marks packets from peers outside of the tunnels
 	chainTransit   = "transit"   // exempts forwarded packets from connection tracking
 	chainHandover  = "handover"  // prevents forwarding loops between gateways
+	chainConfine   = "confine"   // limits the destinations of packets from lanes
 	chainGuard     = "guard"     // keeps packets to other datacenters from leaving unencrypted
 
 	setLanes      = "lanes"
@@ -48,6 +49,9 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []routes.Cou
 	r.antispoof()
 	r.markUnderlay()
 	r.guard()
+	if r.hasConfine() {
+		r.confine()
+	}
 	if r.hasTransit() {
 		r.transit()
 		r.handover()

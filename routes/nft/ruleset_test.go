@@ -47,6 +47,7 @@ func firewalls() map[string]routes.Firewall {
 			Remote:      prefixes("10.2.0.0/16", "10.2.3.0/24", "10.3.0.0/16", "192.0.2.7/32", "fd00:2::/48"),
 			TunnelPorts: []uint16{51821, 51820, 51820},
 			ControlPort: 7443, PeerControlPorts: []uint16{17443}, Mark: routes.DefaultMark,
+			Confine: routes.Confine{Lanes: []string{"mesh0", "mesh1"}, Address: netip.MustParseAddr("fd77::1"), LivenessPort: 3784},
 		},
 		"two-gateways": {
 			Lanes: []routes.Lane{{Device: "mesh0", Sources: prefixes("10.2.0.0/16", "fd00:2::/48")}},
