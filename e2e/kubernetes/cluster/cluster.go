@@ -44,7 +44,8 @@ func (l *Lab) New(ctx context.Context, options Options) (*Cluster, error) {
 	c := &Cluster{lab: l, options: options, started: time.Now()}
 	c.close = sync.OnceValue(c.shutdown)
 	if err := c.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start cluster %s: %w", options.Name, err), c.Close())
+		logs := c.Logs(10) // Close ends the programs
+		return nil, errors.Join(fmt.Errorf("start cluster %s: %w\n%s", options.Name, err, logs), c.Close())
 	}
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,9 +44,15 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 	return err
 }
 
+// apiTimeout bounds one check of the API server: it may accept a connection long
+// before it answers, and a new one is then faster.
+const apiTimeout = 5 * time.Second
+
 // AwaitAPI waits until the API server is ready, for example after Node.Start.
 func (c *Cluster) AwaitAPI(ctx context.Context) error {
 	return c.await(ctx, "the API server is ready", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, apiTimeout, fmt.Errorf("no answer within %s", apiTimeout))
+		defer cancel()
 		_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		return err
 	})
