@@ -13,7 +13,7 @@ import (
 )
 
 // fakeKubectl puts a kubectl into the PATH that prints lines for pods, and for nodes
-// the one with the label that it is asked for.
+// the one with the label that the request names.
 func fakeKubectl(t *testing.T, pods ...string) {
 	t.Helper()
 	dir := t.TempDir()
