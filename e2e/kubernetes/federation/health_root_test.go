@@ -142,13 +142,19 @@ spec:
 func (tb *testbed) testStoppedAPIServer(t *testing.T, all map[*cluster.Cluster]workloads) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "early")))
-	imported := tb.importedAddress(t, west, "early")
+	imported := "http://" + tb.importedAddress(t, west, "early") + "/"
+	// The client is a node, because kubectl exec does not work without the API server.
+	// Its kube-proxy reads the endpoints later than the import gets its address.
+	node := all[west].clients[3]
+	tb.await(t, node.name+" reaches the imported service", func(ctx context.Context) error {
+		_, err := node.exec(ctx, "curl -sS -o /dev/null --max-time 2 '"+imported+"'")
+		return err
+	})
 	before := tb.routes(t, west)
 
 	require.NoError(t, west.Nodes()[0].Stop("kube-apiserver"))
 	stopIn := tb.startRequests(t, all[east].clients[2], all[west].targets[len(all[west].targets)/2].url)
-	// The client is a node, because kubectl exec does not work without the API server.
-	stopOut := tb.startRequests(t, all[west].clients[3], "http://"+imported+"/")
+	stopOut := tb.startRequests(t, node, imported)
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "late")))
 	tb.exec(t, "kubectl", "--context", east.Name(), "delete", "serviceexport/early")
 	tb.restartAgent(t, west.Nodes()[0], "readyz")
