@@ -66,8 +66,7 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		_, err := a.out.Write(archive)
 		return err
 	}
-	err = renameio.WriteFile(file, archive, 0o600, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(file)))
-	if err != nil {
+	if err := writePrivate(file, archive); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
 	view := views.Saved{
@@ -76,6 +75,20 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		Bytes: len(archive),
 	}
 	return a.print(view, line("catalog at index %d saved to %s, %s", view.Index, file, human.Bytes(uint64(len(archive)))))
+}
+
+// writePrivate replaces a file atomically. The mode is 0600, also if the former file
+// had another one, which renameio.WriteFile would keep.
+func writePrivate(file string, content []byte) error {
+	pending, err := renameio.NewPendingFile(file, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(file)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pending.Cleanup() }() // does nothing after the replacement
+	if _, err := pending.Write(content); err != nil {
+		return err
+	}
+	return pending.CloseAtomicallyReplace()
 }
 
 func newRestoreCommand(a *app) *cobra.Command {

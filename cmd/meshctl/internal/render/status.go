@@ -235,7 +235,7 @@ func (s Status) row(dc status.Datacenter, g status.Gateway) []human.Cell {
 		cells[2].Color = human.Good
 		return cells
 	}
-	if dc.Self { // no tunnel leads to a gateway of the own datacenter
+	if dc.Self { // no tunnel goes to a gateway of the own datacenter
 		return siblingRow(dc, g)
 	}
 	reachable, loss := human.Cell{Text: "yes", Color: human.Good}, human.Cell{Text: human.Percent(g.Loss)}
