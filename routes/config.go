@@ -88,6 +88,7 @@ type Route struct {
 	Kind    RouteKind
 	Nexthop uint32     // id of a Nexthop or Group; 0 for the other kinds
 	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
+	MTU     int        // bytes, of MTUs; 0: that of the device
 	ToNode  bool       // the route is in NodesTable
 }
 

@@ -42,7 +42,7 @@ ip -6 route add fd00:3::/48 nhid 0x4d570107 table 7117 proto 157
 ip route replace 10.2.0.0/16 nhid 0x4d570100 table 7117 proto 157
 ip -6 rule add not fwmark 0x20/0x20 lookup 7117 priority 5500 protocol 157
 ip -6 rule del not fwmark 0x20/0x20 lookup 7117 priority 5400 protocol 157
-ip route del 10.3.0.0/16 nhid 0x4d570102 table 7117 proto 157
+ip route del 10.3.0.0/16 nhid 0x4d570102 mtu 1328 table 7117 proto 157
 ip nexthop del id 0x4d570102
 ip nexthop del id 0x4d570004
 `, routes.Diff(want, routes.Observed{Config: have}, true).String())

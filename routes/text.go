@@ -71,6 +71,9 @@ func (r Route) Text(table int) string {
 	if r.Source.IsValid() {
 		fmt.Fprintf(&b, " src %s", r.Source)
 	}
+	if r.MTU != 0 {
+		fmt.Fprintf(&b, " mtu %d", r.MTU)
+	}
 	fmt.Fprintf(&b, " table %d proto %d", r.Table(table), DefaultProtocol)
 	return b.String()
 }

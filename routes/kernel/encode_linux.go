@@ -113,7 +113,9 @@ func appendRoute(b []byte, r routes.Route, table int) []byte {
 	if r.Source.IsValid() {
 		b = appendAttr(b, unix.RTA_PREFSRC, r.Source.AsSlice())
 	}
-	return b
+	// An MTU of 0 is set, too: without metrics, the kernel (6.18, fib_find_info_nh)
+	// gives an IPv4 route those of any other route to the nexthop.
+	return appendAttr(b, unix.RTA_METRICS, appendAttr32(nil, unix.RTAX_MTU, uint32(r.MTU))) //nolint:gosec // of routes.MTUs
 }
 
 // appendRouteDeletion appends the key of a route of Meshway to delete. The kernel

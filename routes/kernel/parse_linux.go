@@ -150,6 +150,9 @@ func parseRoute(b []byte) (route, error) {
 	r.Nexthop = a.u32(rtaNexthopID)
 	r.Source = a.addr(unix.RTA_PREFSRC)
 	r.via = a.router()
+	if metrics, err := parseAttrs(a[unix.RTA_METRICS]); err == nil {
+		r.MTU = int(metrics.u32(unix.RTAX_MTU))
+	}
 	if r.kind == unix.RTN_THROW {
 		r.Kind = routes.Throw
 	}

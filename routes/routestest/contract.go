@@ -105,7 +105,7 @@ func Sample() routes.Config {
 		},
 		Routes: []routes.Route{
 			{Prefix: netip.MustParsePrefix("10.2.0.0/16"), Nexthop: first, Source: source},
-			{Prefix: netip.MustParsePrefix("10.3.0.0/16"), Nexthop: second},
+			{Prefix: netip.MustParsePrefix("10.3.0.0/16"), Nexthop: second, MTU: 1328},
 			{Prefix: netip.MustParsePrefix("10.4.0.0/16"), Nexthop: third},
 			{Prefix: netip.MustParsePrefix("fd00:2::/48"), Nexthop: firstv6, Source: netip.MustParseAddr("fd00:1::1")},
 		},
