@@ -15,6 +15,7 @@
 //	admin        what meshctl sends to the agent
 //	control      what gateways send to each other
 //	liveness     whether a tunnel works (BFD, RFC 5880)
+//	pathmtu      the largest packet that passes a tunnel (RFC 8899)
 //	kube         the cluster: node roles, prefixes, siblings, multi-cluster services
 //	trust        which records of the catalog are verified and used
 //	identity     keys, CA, certificates, tokens, the membership on disk
@@ -48,6 +49,7 @@
 //   - Node: a host of a cluster that is no gateway. It routes remote prefixes to the gateways, over a shared link or a tunnel.
 //   - Overlay address: the address of a gateway inside the tunnels.
 //   - Path: how a node reaches a gateway: a shared link or a tunnel.
+//   - Path MTU: the size of the largest packet that reaches a remote gateway through its tunnel and returns.
 //   - Peer: a WireGuard peer, or the remote gateway that it is.
 //   - Pin: the SHA-256 of the public key of a CA.
 //   - Problem: a fault that the status reports, with a stable code, a subject, a message and a remedy.

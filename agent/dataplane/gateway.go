@@ -35,6 +35,7 @@ type GatewayConfig struct {
 	Trust     Trust
 	Registrar Registrar
 	Liveness  Liveness
+	PathMTU   PathMTU
 	Host      Host
 	Site      Site
 	Drain     *Drain
@@ -82,13 +83,15 @@ func NewGateway(cfg GatewayConfig) *Gateway {
 func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return stopped(ctx, g.cfg.Liveness.Run(ctx)) })
+	group.Go(func() error { return stopped(ctx, g.cfg.PathMTU.Run(ctx)) })
 	group.Go(func() error { g.resolver.run(ctx); return nil })
 	group.Go(func() error { return stopped(ctx, g.cfg.Kernel.Routes.Watch(ctx, g.wake.Notify)) })
 	group.Go(func() error { g.countActivity(ctx); return nil })
 	group.Go(func() error { g.catchUp(ctx); return nil })
 	group.Go(func() error { g.finishDrains(ctx); return nil })
 	group.Go(func() error {
-		notify.Loop(ctx, g.pass, g.cfg.Catalog.Changed, g.cfg.Trust.Changed, g.cfg.Liveness.Changed, g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
+		notify.Loop(ctx, g.pass, g.cfg.Catalog.Changed, g.cfg.Trust.Changed, g.cfg.Liveness.Changed, g.cfg.PathMTU.Changed,
+			g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
 		return nil
 	})
 	return group.Wait()
@@ -149,7 +152,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 		Host:      host,
 		Catalog:   state,
 		Endpoints: g.resolver.endpoints(state, g.cfg.Self),
-		Observed:  plan.Observed{Tunnels: tunnels, Sessions: g.cfg.Liveness.Sessions()},
+		Observed:  plan.Observed{Tunnels: tunnels, Sessions: g.cfg.Liveness.Sessions(), PathMTUs: g.cfg.PathMTU.Found()},
 		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
 		Drain:     drain,
 		Site:      site,
@@ -181,6 +184,7 @@ func (g *Gateway) apply(ctx context.Context, p *pass) {
 	p.tunnels, err = tunnel.Apply(ctx, g.cfg.Kernel.Tunnels, g.cfg.Key, d.Tunnels, d.Prune)
 	p.add(err)
 	g.cfg.Liveness.Set(d.Sessions)
+	g.cfg.PathMTU.Set(d.Sessions, d.Tunnels[0].MTU)
 	g.reportActivity(p.tunnels)
 	p.routes, err = g.routes.Apply(ctx, d.Routes, d.Prune)
 	p.add(err)

@@ -110,6 +110,17 @@ func (trustAll) Changed() <-chan struct{} { return nil }
 
 func (trustAll) Save() error { return nil }
 
+// fakePathMTU returns what was found.
+type fakePathMTU struct {
+	found map[catalog.GatewayID]int
+	mtu   int // of the interfaces
+}
+
+func (*fakePathMTU) Run(context.Context) error             { return nil }
+func (f *fakePathMTU) Set(_ []plan.SessionConfig, mtu int) { f.mtu = mtu }
+func (f *fakePathMTU) Found() map[catalog.GatewayID]int    { return f.found }
+func (*fakePathMTU) Changed() <-chan struct{}              { return nil }
+
 // gatewayWorld is gateway dc0/gw, whose datacenter is in a federation with dc1.
 type gatewayWorld struct {
 	*Gateway
@@ -117,6 +128,7 @@ type gatewayWorld struct {
 	tunnels   *tunneltest.Fake
 	registrar *fakeRegistrar
 	liveness  *fakeLiveness
+	pathMTU   *fakePathMTU
 	host      *fakeHost
 	published int
 }
@@ -128,6 +140,7 @@ func newGatewayWorld(t *testing.T) *gatewayWorld {
 		tunnels:   tunneltest.NewFake(),
 		registrar: &fakeRegistrar{},
 		liveness:  &fakeLiveness{up: true},
+		pathMTU:   &fakePathMTU{},
 		host:      &fakeHost{},
 	}
 	w.catalog.apply(t, consensustest.NewInit("dc0", "gw"))
@@ -149,6 +162,7 @@ func newGatewayWorld(t *testing.T) *gatewayWorld {
 		Trust:     trustAll{},
 		Registrar: w.registrar,
 		Liveness:  w.liveness,
+		PathMTU:   w.pathMTU,
 		Host:      w.host,
 		Site:      StaticSite(dc.Prefixes),
 		Drain:     NewDrain(nil),
@@ -316,4 +330,18 @@ func TestGatewayAnnouncesItsDrain(t *testing.T) {
 	var r plan.Reachability
 	w.Reach(&r)
 	assert.False(t, r.Draining)
+}
+
+func TestAFoundPathMTUBecomesThatOfTheRoutes(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.pass(t.Context())
+	w.pass(t.Context())
+	assert.Equal(t, w.last.Load().desired.Tunnels[0].MTU, w.pathMTU.mtu, "the search is bounded by the interface")
+	w.pathMTU.found = map[catalog.GatewayID]int{"dc1/gw": 1328}
+	w.pass(t.Context())
+	var mtus []int
+	for _, r := range w.last.Load().routes.Routes {
+		mtus = append(mtus, r.MTU)
+	}
+	assert.Contains(t, mtus, 1328)
 }

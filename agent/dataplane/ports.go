@@ -72,6 +72,19 @@ type Liveness interface {
 	Drain(on bool)
 }
 
+// PathMTU finds the largest packets that reach each remote gateway through its
+// tunnel.
+type PathMTU interface {
+	// Run probes until ctx ends.
+	Run(ctx context.Context) error
+	// Set replaces the gateways to probe, and the MTU of the tunnels' interfaces.
+	Set(sessions []plan.SessionConfig, mtu int)
+	// Found returns the size for each gateway for which it is known, bytes.
+	Found() map[catalog.GatewayID]int
+	// Changed returns a channel that is closed at the next change of Found.
+	Changed() <-chan struct{}
+}
+
 // Site describes what this datacenter owns, from the configuration or from its
 // cluster.
 type Site interface {

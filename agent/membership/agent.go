@@ -31,6 +31,7 @@ type Config struct {
 	Sockets     func(overlay func() netip.Prefix) control.Sockets // overlay is called at each dial: only a member has one
 	Kernel      dataplane.Kernel
 	NewLiveness func() dataplane.Liveness // for one membership
+	NewPathMTU  func() dataplane.PathMTU  // for one membership
 	Host        dataplane.Host
 	Site        dataplane.Site // nil: the prefixes of the configuration file
 	Siblings    Siblings       // nil: this gateway is the only one of its datacenter
@@ -134,6 +135,7 @@ func (a *Agent) open() (*running, error) {
 			Trust:     m.Trust(),
 			Registrar: reg,
 			Liveness:  a.cfg.NewLiveness(),
+			PathMTU:   a.cfg.NewPathMTU(),
 			Host:      a.cfg.Host,
 			Site:      a.cfg.Site,
 			Drain:     a.drain,

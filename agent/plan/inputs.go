@@ -117,6 +117,9 @@ type Catalog struct {
 type Observed struct {
 	Tunnels  []tunnel.Observed
 	Sessions []Session
+	// PathMTUs are the sizes of the largest packets that reach each remote gateway
+	// through its tunnel and return, bytes, as far as they are known.
+	PathMTUs map[catalog.GatewayID]int
 }
 
 // Session is the liveness of one remote gateway, measured through its tunnel.

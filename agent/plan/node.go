@@ -164,7 +164,7 @@ func (n node) routing(found *problems) routes.Config {
 		before := len(c.Routes)
 		source := n.own.sourceAddress(n.in.Host, f)
 		for _, dc := range others {
-			addDatacenter(&c, dc, f, source, n.groupMembers(dc.name, f))
+			addDatacenter(&c, dc, f, source, n.groupMembers(dc.name, f), 0)
 		}
 		if len(c.Routes) == before {
 			continue

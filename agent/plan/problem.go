@@ -79,6 +79,7 @@ func diagnose(in Inputs, topo topology, found *problems) {
 	}
 	checkMTU(in, found)
 	checkIPv6(in.Host, gatewaySubject(topo.self.ID()), in.Catalog.Federation.Overlay, topo.others, found)
+	checkPathMTUs(in, topo, found)
 	checkEndpoints(topo, found)
 	checkClock(in, topo, found)
 	checkVersions(topo, found)

@@ -28,7 +28,8 @@ func routing(in Inputs, topo topology) routes.Config {
 		c.Nexthops = append(c.Nexthops, siblings.nexthops...)
 		source := topo.sourceAddress(in.Host, f)
 		for _, dc := range topo.others {
-			addDatacenter(&c, dc, f, source, groupMembers(in, topo, dc, f, siblings))
+			members, mtu := narrowMembers(&c, in, dc, f, groupMembers(in, topo, dc, f, siblings))
+			addDatacenter(&c, dc, f, source, members, mtu)
 		}
 	}
 	addOverlay(&c, in, topo)
@@ -113,14 +114,15 @@ func addGuards(c *routes.Config, remote []netip.Prefix) {
 	}
 }
 
-// addDatacenter adds the group and the routes of one datacenter in one family.
-func addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family, source netip.Addr, members []uint32) {
+// addDatacenter adds the group and the routes of one datacenter in one family. An
+// mtu of 0 is that of the device.
+func addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family, source netip.Addr, members []uint32, mtu int) {
 	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: members}
 	used := false
 	for _, p := range dc.prefixes {
 		if routes.FamilyOf(p.Addr()) == f {
 			used = true
-			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: group.ID, Source: source})
+			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: group.ID, Source: source, MTU: mtu})
 		}
 	}
 	if used {

@@ -28,6 +28,7 @@ import (
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/agent/status"
@@ -187,6 +188,7 @@ func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agen
 				Log:        log,
 			})
 		},
+		NewPathMTU: func() dataplane.PathMTU { return pathmtu.New(liveness.UDP{}, log) },
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
 			Prefixes:     func() []catalog.Prefix { return env.site.Current().Prefixes },

@@ -15,9 +15,11 @@ import (
 	"github.com/meshway/meshway/e2e/harness"
 )
 
-// icmpErrors are packets that a network may drop, with which routers report that
-// a packet is too large.
-const icmpErrors = "icmp type destination-unreachable"
+// What a network may drop besides packets that are too large.
+const (
+	icmpErrors = "icmp type destination-unreachable"
+	fragments  = "ip frag-off & 0x3fff != 0"
+)
 
 // maxPause is how long a connection may make no progress on a path that is or
 // becomes narrower than the links of the gateways.
@@ -27,8 +29,9 @@ const maxPause = 2 * time.Second
 // the gateways. The value is what they drop.
 func narrowPaths() map[string][]string {
 	return map[string][]string{
-		"that reports it":          nil,
-		"that filters ICMP errors": {icmpErrors},
+		"that reports it":                        nil,
+		"that filters ICMP errors":               {icmpErrors},
+		"that filters ICMP errors and fragments": {icmpErrors, fragments},
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -105,6 +106,7 @@ func (g *gateway) start() {
 				Log:        log,
 			})
 		},
+		NewPathMTU: func() dataplane.PathMTU { return pathmtu.New(overlay{g.sim, g}, log) },
 		Services:   state.File[[]catalog.Service]{Path: filepath.Join(g.cfg.DataDir, "services.json"), What: "registrations"},
 		DrainStore: state.File[dataplane.StoredDrain]{Path: filepath.Join(g.cfg.DataDir, "drain.json"), What: "drain"},
 	})
