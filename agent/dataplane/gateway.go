@@ -146,12 +146,14 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	var state plan.Catalog
 	p.departures, state = before.departures.next(p.at, verified)
 	drain, _ := g.cfg.Drain.At(p.at)
+	endpoints := g.resolver.endpoints(state, g.cfg.Self)
+	host.UnderlayMTU = underlayMTU(ctx, g.cfg.Host, host, tunnels, endpoints)
 	p.inputs = plan.Inputs{
 		Self:      g.cfg.Self,
 		Config:    g.cfg.File,
 		Host:      host,
 		Catalog:   state,
-		Endpoints: g.resolver.endpoints(state, g.cfg.Self),
+		Endpoints: endpoints,
 		Observed:  plan.Observed{Tunnels: tunnels, Sessions: g.cfg.Liveness.Sessions(), PathMTUs: g.cfg.PathMTU.Found()},
 		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
 		Drain:     drain,

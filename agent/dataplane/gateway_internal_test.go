@@ -91,10 +91,23 @@ func (r *fakeRegistrar) Set(desired plan.Registration) {
 
 func (r *fakeRegistrar) last() plan.Registration { return r.registrations[len(r.registrations)-1] }
 
-type fakeHost struct{ err error }
+type fakeHost struct {
+	err  error
+	mtus map[netip.Addr]int // of the links towards addresses
+}
 
 func (h *fakeHost) Observe(context.Context) (plan.Host, error) {
 	return plan.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, h.err
+}
+
+func (h *fakeHost) LinkMTU(_ context.Context, to []netip.Addr) int {
+	smallest := 0
+	for _, a := range to {
+		if mtu := h.mtus[a]; mtu != 0 && (smallest == 0 || mtu < smallest) {
+			smallest = mtu
+		}
+	}
+	return smallest
 }
 
 func (*fakeHost) Resolve(context.Context, string) ([]netip.Addr, error) { return nil, nil }
@@ -344,4 +357,16 @@ func TestAFoundPathMTUBecomesThatOfTheRoutes(t *testing.T) {
 		mtus = append(mtus, r.MTU)
 	}
 	assert.Contains(t, mtus, 1328)
+}
+
+func TestTheMTUIsThatOfTheLinksTowardsThePeers(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.host.mtus = map[netip.Addr]int{netip.MustParseAddr("192.0.2.1"): 1300} // the default route
+	w.pass(t.Context())
+	for _, peer := range w.last.Load().desired.Tunnels[0].Peers {
+		w.host.mtus[peer.Endpoint.Addr()] = 1400
+	}
+	w.pass(t.Context())
+	w.pass(t.Context())
+	assert.Equal(t, 1320, w.last.Load().desired.Tunnels[0].MTU)
 }

@@ -129,6 +129,7 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 	host, err := n.cfg.Host.Observe(ctx)
 	err = errors.Join(listErr, err)
 	inventory, synced := n.cfg.Inventory.Current()
+	host.UnderlayMTU = underlayMTU(ctx, n.cfg.Host, host, observed.Tunnels, addressesOf(inventory.Gateways))
 	p.inputs = plan.NodeInputs{
 		Config:    n.cfg.File,
 		PublicKey: n.cfg.Key.Public(),

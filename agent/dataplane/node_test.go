@@ -50,6 +50,8 @@ func (*cluster) Observe(context.Context) (plan.Host, error) {
 	}, nil
 }
 
+func (*cluster) LinkMTU(context.Context, []netip.Addr) int { return 0 }
+
 func (*cluster) Resolve(context.Context, string) ([]netip.Addr, error) { return nil, nil }
 
 // nodeWorld is a node of east. Gateway a is on its link, gateway b is not.

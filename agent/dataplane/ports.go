@@ -108,6 +108,9 @@ type Inventory interface {
 type Host interface {
 	// Observe returns the current addresses, links and routes.
 	Observe(ctx context.Context) (plan.Host, error)
+	// LinkMTU returns the smallest MTU of the links through which packets of the
+	// tunnels leave to the given addresses, bytes; 0: it is not known.
+	LinkMTU(ctx context.Context, to []netip.Addr) int
 	// Resolve returns the addresses of a host name. An address resolves to itself.
 	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
 }

@@ -29,6 +29,8 @@ type Host struct {
 	Prefixes func() []catalog.Prefix
 	// Routes returns the routes of the main table; nil: they are not needed.
 	Routes func(context.Context) ([]routes.HostRoute, error)
+	// Mark is the firewall mark of the packets of the tunnels.
+	Mark uint32
 	// APIServer is the address of the API server of the own cluster: host,
 	// host:port or a URL. A name is ignored, since its address may change.
 	APIServer string

@@ -59,6 +59,8 @@ func (fakeHost) Observe(context.Context) (plan.Host, error) {
 	return plan.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, nil
 }
 
+func (fakeHost) LinkMTU(context.Context, []netip.Addr) int { return 0 }
+
 func (fakeHost) Resolve(context.Context, string) ([]netip.Addr, error) { return nil, nil }
 
 // reconcilerWorld is the reconciler of gateway east/a. Its runner runs without a

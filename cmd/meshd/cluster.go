@@ -284,6 +284,7 @@ func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, rou
 		}),
 		Host: host.Host{
 			TunnelPrefix: d.cfg.WireGuard.Interface,
+			Mark:         d.cfg.Routing.Mark,
 			Routes:       routes.HostRoutes,
 			APIServer:    d.clients.Server,
 			Prefixes: func() []catalog.Prefix {

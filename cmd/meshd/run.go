@@ -191,6 +191,7 @@ func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agen
 		NewPathMTU: func() dataplane.PathMTU { return pathmtu.New(liveness.UDP{}, log) },
 		Host: host.Host{
 			TunnelPrefix: cfg.WireGuard.Interface,
+			Mark:         cfg.Routing.Mark,
 			Prefixes:     func() []catalog.Prefix { return env.site.Current().Prefixes },
 			Routes:       routeKernel.HostRoutes,
 			APIServer:    env.apiServer,

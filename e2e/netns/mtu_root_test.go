@@ -4,8 +4,10 @@ package netns_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +65,28 @@ func TestConnectionsContinueWhenThePathBecomesNarrower(t *testing.T) {
 			exchange(t, east, west)
 		})
 	}
+}
+
+func TestAnUplinkThatIsLoweredIsNoticedAtOnce(t *testing.T) {
+	topology := newFederation(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	_, err := east.Gateway.Exec(t.Context(), "ip", "tuntap", "add", "vpn0", "mode", "tun")
+	require.NoError(t, err)
+	require.NoError(t, east.Gateway.SetMTU("vpn0", 1280))
+	require.NoError(t, east.Gateway.AddAddress("vpn0", netip.MustParsePrefix("10.8.0.1/24")))
+	_, err = east.Gateway.Exec(t.Context(), "ip", "link", "set", "vpn0", "up")
+	require.NoError(t, err)
+	require.NoError(t, east.Gateway.SetMTU("router1", 1400))
+	began := time.Now()
+	eventually(t, 10*time.Second, "the tunnel has the MTU of the uplink, not that of another VPN", func(ctx context.Context) error {
+		link, err := east.Gateway.Exec(ctx, "ip", "-o", "link", "show", "mesh0")
+		if err == nil && !strings.Contains(link, "mtu 1320 ") {
+			err = errors.New(link)
+		}
+		return err
+	})
+	assert.Less(t, time.Since(began), maxPause)
+	exchange(t, east, west)
 }
 
 func filter(t *testing.T, topology *harness.Topology, matches []string) {

@@ -184,6 +184,9 @@ func (g *gateway) Observe(context.Context) (plan.Host, error) {
 	}, nil
 }
 
+// LinkMTU implements dataplane.Host.
+func (*gateway) LinkMTU(context.Context, []netip.Addr) int { return 1500 }
+
 // Resolve implements dataplane.Host. It supports only addresses.
 func (g *gateway) Resolve(_ context.Context, name string) ([]netip.Addr, error) {
 	addr, err := netip.ParseAddr(name)

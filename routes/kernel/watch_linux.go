@@ -24,6 +24,9 @@ const watchBuffer = 16 << 20
 // forwarding or rp_filter; and every generation of nftables. After a call of
 // HostRoutes it also wakes after changes of the routes that HostRoutes returns.
 //
+// Of other links than its own, it reports changes of the MTU, on which that of the
+// tunnels depends.
+//
 // Messages about Meshway's own writes have the port of its socket and do not wake.
 // A write by nft wakes once, because an intact table is not written again.
 func (k *Kernel) Watch(ctx context.Context, wake func()) error {
@@ -39,9 +42,17 @@ func (k *Kernel) Watch(ctx context.Context, wake func()) error {
 		route.Close()
 		return err
 	}
+	mtus, err := readLinkMTUs()
+	if err != nil {
+		route.Close()
+		filter.Close()
+		return err
+	}
 	wake() // for changes before the subscription
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return listen(ctx, route, k.concerns, wake) })
+	group.Go(func() error {
+		return listen(ctx, route, func(m syscall.NetlinkMessage) bool { return mtus.changed(m) || k.concerns(m) }, wake)
+	})
 	group.Go(func() error { return listen(ctx, filter, isGeneration, wake) })
 	return group.Wait()
 }
