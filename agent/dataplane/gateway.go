@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -108,9 +109,8 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(g.gather(ctx, p, verified, site, before))
-	p.add(g.cfg.Trust.Save())
 	p.desired, p.problems = plan.Compute(p.inputs)
-	p.problems = append(append(p.problems, untrusted...), site.Problems...)
+	p.problems = slices.Concat(p.problems, untrusted, g.saveTrust(), site.Problems)
 	g.cfg.Liveness.Drain(g.cfg.Drain.On(p.at))
 	g.cfg.Registrar.Set(p.desired.Registration) // before a slow kernel, so that others learn of a drain at once
 	if p.desired.Empty() {
@@ -128,6 +128,22 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	g.last.Store(p)
 	g.cfg.Published()
 	return g.wait(p)
+}
+
+// saveTrust stores what was verified. The data plane does not wait for a disk that is
+// full: what was verified stays in memory.
+func (g *Gateway) saveTrust() []plan.Problem {
+	err := g.cfg.Trust.Save()
+	if err == nil {
+		return nil
+	}
+	return []plan.Problem{{
+		Code:     "trust-not-saved",
+		Severity: plan.Warning,
+		Subject:  "gateway " + string(g.cfg.Self),
+		Message:  fmt.Sprintf("gateway %s cannot store which records it has verified: %v", g.cfg.Self, err),
+		Remedy:   "free space on the file system of dataDir, or correct its permissions",
+	}}
 }
 
 // gather sets the inputs of p, with the records of the catalog that were verified. It

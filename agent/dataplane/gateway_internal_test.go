@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -113,7 +114,7 @@ func (h *fakeHost) LinkMTU(_ context.Context, to []netip.Addr) int {
 func (*fakeHost) Resolve(context.Context, string) ([]netip.Addr, error) { return nil, nil }
 
 // trustAll accepts every record: those of the test are not signed.
-type trustAll struct{}
+type trustAll struct{ saveError error }
 
 func (trustAll) Verify(have plan.Catalog, _ time.Time) (plan.Catalog, []plan.Problem) {
 	return have, nil
@@ -121,7 +122,7 @@ func (trustAll) Verify(have plan.Catalog, _ time.Time) (plan.Catalog, []plan.Pro
 
 func (trustAll) Changed() <-chan struct{} { return nil }
 
-func (trustAll) Save() error { return nil }
+func (a trustAll) Save() error { return a.saveError }
 
 // fakePathMTU returns what was found.
 type fakePathMTU struct {
@@ -369,4 +370,14 @@ func TestTheMTUIsThatOfTheLinksTowardsThePeers(t *testing.T) {
 	w.pass(t.Context())
 	w.pass(t.Context())
 	assert.Equal(t, 1320, w.last.Load().desired.Tunnels[0].MTU)
+}
+
+func TestLedgerThatCannotBeStoredIsAProblemAndStopsNothing(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.Gateway.cfg.Trust = trustAll{saveError: errors.New("disk full")}
+	w.pass(t.Context())
+	s := w.status()
+	assert.Empty(t, s.Errors)
+	assert.NotZero(t, s.LastApply)
+	assert.True(t, slices.ContainsFunc(s.Problems, func(p plan.Problem) bool { return p.Code == "trust-not-saved" }))
 }
