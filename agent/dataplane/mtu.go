@@ -41,7 +41,7 @@ func peerAddresses(tunnels []tunnel.Observed, advertised map[catalog.GatewayID][
 	return slices.Compact(list)
 }
 
-// outside returns addresses that only default routes lead to (RFC 5737, RFC 3849).
+// outside returns addresses that match only default routes (RFC 5737, RFC 3849).
 func outside() []netip.Addr {
 	return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.MustParseAddr("2001:db8::1")}
 }

@@ -125,7 +125,7 @@ func TestImportDirections(t *testing.T) {
 			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode/internal/disk"},
 			"github.com/hashicorp/go-memdb":  {"consensus/catalog"},
-			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "e2e/harness"},
+			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "agent/host", "e2e/harness"},
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
