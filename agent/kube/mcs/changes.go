@@ -40,7 +40,7 @@ func Diff(v *catalog.View, dc catalog.DatacenterName, want map[catalog.ServiceNa
 		if p.Export == nil || held(name) {
 			continue
 		}
-		if have, ok := haveExports[name]; !ok || !have.Equal(*p.Export) {
+		if have, ok := haveExports[name]; !ok || !holds(have, *p.Export) {
 			c.Exports = append(c.Exports, *p.Export)
 		}
 		for _, s := range p.Slices {
@@ -123,7 +123,16 @@ func Written(v *catalog.View, p Publication) bool {
 	}
 	k := p.Export.ExportKey
 	have := v.Exports(catalog.ExportFilter(k))
-	return len(have) == 1 && have[0].Equal(*p.Export)
+	return len(have) == 1 && holds(have[0], *p.Export)
+}
+
+// holds reports whether the export of the catalog is the one wanted. The leader may
+// have given it a later creation time: the first export of a name is the oldest.
+func holds(have, want catalog.Export) bool {
+	if have.CreatedAt.After(want.CreatedAt) {
+		want.CreatedAt = have.CreatedAt
+	}
+	return have.Equal(want)
 }
 
 // Equal reports whether p and o produce the same records.
