@@ -58,5 +58,6 @@
 //   - Shared state: the CA and the membership that siblings share in a Secret.
 //   - Sibling: another gateway of the same datacenter.
 //   - Site: a datacenter without Kubernetes; in code also the prefixes and addresses that a datacenter owns.
+//   - Standby: a route to the siblings that applies while a prefix has no other route, because the devices of the lanes are gone.
 //   - Underlay: the network between the gateways that carries the tunnels.
 package agent

@@ -14,8 +14,11 @@ const (
 
 // GuardMetric is the metric of guard routes, which every other route precedes. The
 // kernel's documentation recommends it for the last route of a table
-// (Documentation/networking/vrf.rst).
-const GuardMetric uint32 = 4278198272
+// (Documentation/networking/vrf.rst). Standby routes come right before.
+const (
+	GuardMetric   uint32 = 4278198272
+	StandbyMetric        = GuardMetric - 1
+)
 
 // NodesTable returns the number of Meshway's second table, given the configured
 // one. It has the routes to hosts of the own datacenter that are reached through
@@ -29,7 +32,7 @@ type Config struct {
 	Rules    []Rule
 	Nexthops []Nexthop // sorted by ID
 	Groups   []Group   // sorted by ID
-	Routes   []Route   // sorted by prefix, guards after other routes, those of NodesTable last
+	Routes   []Route   // sorted by prefix and metric, those of NodesTable last
 	Sysctls  []Sysctl  // sorted by key
 }
 
@@ -79,14 +82,29 @@ const (
 	// Guard drops packets while the prefix has no other route: the kernel deletes
 	// the others with their devices or nexthop objects.
 	Guard
+	// Standby sends packets to the nexthop while the prefix has no other route but
+	// a guard.
+	Standby
 )
+
+// Metric returns the metric of routes of a kind; 0: the kernel's default.
+func (k RouteKind) Metric() uint32 {
+	switch k {
+	case Guard:
+		return GuardMetric
+	case Standby:
+		return StandbyMetric
+	default:
+		return 0
+	}
+}
 
 // Route routes a prefix to a nexthop or a group, excludes it from the table, or
 // guards it.
 type Route struct {
 	Prefix  netip.Prefix
 	Kind    RouteKind
-	Nexthop uint32     // id of a Nexthop or Group; 0 for the other kinds
+	Nexthop uint32     // id of a Nexthop or Group; 0 for Throw and Guard
 	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
 	MTU     int        // bytes, of MTUs; 0: that of the device
 	ToNode  bool       // the route is in NodesTable

@@ -31,11 +31,12 @@ func Diff(want Config, have Observed, prune bool) Change {
 
 // routeKey identifies a route.
 type routeKey struct {
-	prefix        netip.Prefix
-	toNode, guard bool
+	prefix netip.Prefix
+	toNode bool
+	metric uint32
 }
 
-func (r Route) key() routeKey { return routeKey{r.Prefix, r.ToNode, r.Kind == Guard} }
+func (r Route) key() routeKey { return routeKey{r.Prefix, r.ToNode, r.Kind.Metric()} }
 
 func equal[T comparable](a, b T) bool { return a == b }
 

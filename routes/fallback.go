@@ -2,6 +2,7 @@ package routes
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 )
 
@@ -33,7 +34,8 @@ func withBlackholes(nexthops []Nexthop, groups []Group) []Nexthop {
 // fallback returns the entries to add after a failed write: the missing groups
 // with those of their nexthops that exist or the blackhole, and the routes to
 // these groups. A group is missing if one of its nexthops could not be created,
-// for example because its device has just gone down.
+// for example because its device has just gone down. A group that would only drop
+// packets is left out if all its routes have a standby, which then applies.
 func fallback(want Config, have Observed) Config {
 	exists := make(map[uint32]bool, len(have.Nexthops)+len(have.Groups))
 	for _, n := range have.Nexthops {
@@ -42,15 +44,40 @@ func fallback(want Config, have Observed) Config {
 	for _, g := range have.Groups {
 		exists[g.ID] = true
 	}
+	replaceable := withStandby(want, exists)
 	entries := Config{Table: want.Table}
 	missing := map[uint32]bool{}
 	for _, g := range want.Groups {
-		if !exists[g.ID] {
+		reduced := g.reduced(func(id uint32) bool { return exists[id] })
+		drops := slices.Contains(reduced.Members, BlackholeID(g.Family))
+		if !exists[g.ID] && !(drops && replaceable[g.ID]) {
 			missing[g.ID] = true
-			entries.Groups = append(entries.Groups, g.reduced(func(id uint32) bool { return exists[id] }))
+			entries.Groups = append(entries.Groups, reduced)
 		}
 	}
 	entries.Nexthops = withBlackholes(nil, entries.Groups)
 	entries.Routes = filter(want.Routes, func(r Route) bool { return missing[r.Nexthop] })
 	return entries
+}
+
+// withStandby returns the groups of which all routes have a standby through an
+// existing group.
+func withStandby(want Config, exists map[uint32]bool) map[uint32]bool {
+	standby := map[netip.Prefix]bool{}
+	for _, r := range want.Routes {
+		if r.Kind == Standby && exists[r.Nexthop] {
+			standby[r.Prefix] = true
+		}
+	}
+	groups := map[uint32]bool{}
+	if len(standby) == 0 {
+		return groups
+	}
+	for _, r := range want.Routes {
+		if r.Kind == ToNexthop {
+			covered, seen := groups[r.Nexthop]
+			groups[r.Nexthop] = standby[r.Prefix] && (covered || !seen)
+		}
+	}
+	return groups
 }

@@ -60,12 +60,12 @@ func (r Rule) Table(table int) int {
 // Text returns the route as arguments of "ip route add", given the configured table.
 func (r Route) Text(table int) string {
 	var b strings.Builder
-	if r.Kind == Guard {
-		return fmt.Sprintf("blackhole %s table %d proto %d metric %d", r.Prefix, r.Table(table), DefaultProtocol, GuardMetric)
-	}
-	if r.Kind == Throw {
+	switch r.Kind {
+	case Guard:
+		fmt.Fprintf(&b, "blackhole %s", r.Prefix)
+	case Throw:
 		fmt.Fprintf(&b, "throw %s", r.Prefix)
-	} else {
+	default:
 		fmt.Fprintf(&b, "%s nhid %#x", r.Prefix, r.Nexthop)
 	}
 	if r.Source.IsValid() {
@@ -75,6 +75,9 @@ func (r Route) Text(table int) string {
 		fmt.Fprintf(&b, " mtu %d", r.MTU)
 	}
 	fmt.Fprintf(&b, " table %d proto %d", r.Table(table), DefaultProtocol)
+	if metric := r.Kind.Metric(); metric != 0 {
+		fmt.Fprintf(&b, " metric %d", metric)
+	}
 	return b.String()
 }
 

@@ -31,6 +31,7 @@ func routing(in Inputs, topo topology) routes.Config {
 			members, mtu := narrowMembers(&c, in, dc, f, groupMembers(in, topo, dc, f, siblings))
 			addDatacenter(&c, dc, f, source, members, mtu)
 		}
+		addStandby(&c, topo, f, source, siblings)
 	}
 	addOverlay(&c, in, topo)
 	addNodeRoutes(&c, in, topo, devices)
@@ -96,13 +97,7 @@ func compareRoutes(a, b routes.Route) int {
 		}
 		return 1
 	}
-	if a.Prefix == b.Prefix && a.Kind != b.Kind {
-		if b.Kind == routes.Guard {
-			return -1
-		}
-		return 1
-	}
-	return a.Prefix.Compare(b.Prefix)
+	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Kind.Metric(), b.Kind.Metric()))
 }
 
 // addGuards adds a route that needs no device for each remote prefix, because the
@@ -111,6 +106,31 @@ func compareRoutes(a, b routes.Route) int {
 func addGuards(c *routes.Config, remote []netip.Prefix) {
 	for _, p := range remote {
 		c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Guard})
+	}
+}
+
+// addStandby routes the prefixes of the other datacenters to the siblings for the
+// time that the prefixes have no other route: the kernel deletes the routes to the
+// lanes when the processes of a userspace data plane are killed. Until the agent
+// has repaired that, even if it was killed too, pods of this host use the siblings.
+//
+// The own datacenter has no group, so its ordinal is free for that of the siblings.
+func addStandby(c *routes.Config, topo topology, f routes.Family, source netip.Addr, siblings siblingNexthops) {
+	group := routes.Group{ID: routes.GroupID(int(topo.own.Ordinal), f), Family: f, Members: siblings.preferred()}
+	if group.ID == 0 || len(group.Members) == 0 {
+		return
+	}
+	used := false
+	for _, dc := range topo.others {
+		for _, p := range dc.prefixes {
+			if routes.FamilyOf(p.Addr()) == f {
+				used = true
+				c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Standby, Nexthop: group.ID, Source: source})
+			}
+		}
+	}
+	if used {
+		c.Groups = append(c.Groups, group)
 	}
 }
 

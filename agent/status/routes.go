@@ -46,8 +46,8 @@ type Lookup struct {
 
 // BuildRoutes explains the kernel's routes. It is pure, and all lists are sorted.
 func BuildRoutes(s RouteSources) RoutesReport {
-	s.Desired.Routes.Routes = withoutGuards(s.Desired.Routes.Routes)
-	s.Observed.Routes = withoutGuards(s.Observed.Routes)
+	s.Desired.Routes.Routes = carrying(s.Desired.Routes.Routes)
+	s.Observed.Routes = carrying(s.Observed.Routes)
 	report := RoutesReport{
 		Datacenter: string(s.Inputs.Self.Datacenter()), Table: s.Inputs.Config.Routing.Table,
 		Rules: s.rules(), Routes: s.routes(),
@@ -58,9 +58,9 @@ func BuildRoutes(s RouteSources) RoutesReport {
 	return report
 }
 
-// withoutGuards returns the routes that carry traffic.
-func withoutGuards(list []routes.Route) []routes.Route {
-	return slices.DeleteFunc(slices.Clone(list), func(r routes.Route) bool { return r.Kind == routes.Guard })
+// carrying returns the routes that carry traffic unless something has failed.
+func carrying(list []routes.Route) []routes.Route {
+	return slices.DeleteFunc(slices.Clone(list), func(r routes.Route) bool { return r.Kind.Metric() != 0 })
 }
 
 // rules returns the desired rules and the existing ones.

@@ -49,7 +49,7 @@ func Build(s Sources) Snapshot {
 		Paths:       s.paths(),
 		Tunnels:     s.tunnels(),
 		Dataplane: Dataplane{
-			Routes:        len(withoutGuards(s.Routes.Routes)),
+			Routes:        len(carrying(s.Routes.Routes)),
 			ForeignRoutes: len(s.Routes.Foreign),
 			Repaired:      s.Routes.Repaired,
 			Dropped:       s.dropped(),

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/harness"
@@ -305,10 +306,11 @@ func (tb *testbed) failedConnections(p path) int {
 	return n
 }
 
-// gatewayHost runs the plan and the appliers of an agent on a host whose lanes
-// are plain links.
+// gatewayHost runs the plan and the appliers of an agent on a host.
 type gatewayHost struct {
 	*harness.Host
+	kill     func()        // ends the agent; the host stays as it is
+	tunnels  tunnel.Device // nil: the lanes are plain links
 	inputs   plan.Inputs
 	modify   func(*routes.Firewall) // changes the plan before it is applied, if not nil
 	monitor  *liveness.Monitor
@@ -337,6 +339,10 @@ func (g *gatewayHost) run(ctx context.Context) {
 	var liveness sync.WaitGroup
 	defer liveness.Wait()
 	liveness.Go(func() { _ = g.Do(func() error { return g.monitor.Run(ctx) }) })
+	wake := notify.NewSignal()
+	if g.tunnels != nil { // lanes disappear with their processes
+		liveness.Go(func() { _ = g.Do(func() error { return g.applier.Kernel.Watch(ctx, wake.Notify) }) })
+	}
 	for {
 		changed := g.monitor.Changed()
 		in := g.inputs
@@ -351,6 +357,7 @@ func (g *gatewayHost) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+		case <-wake.Changed():
 		case <-time.After(time.Second): // the grace period of the last lane expires without an event
 		}
 	}
@@ -370,12 +377,16 @@ func (g *gatewayHost) pass(ctx context.Context, in plan.Inputs) error {
 	if g.modify != nil {
 		g.modify(&d.Firewall)
 	}
+	var failed error
+	if g.tunnels != nil {
+		g.inputs.Observed.Tunnels, failed = tunnel.Apply(ctx, g.tunnels, keyOf(in.Self), d.Tunnels, true)
+	}
 	g.monitor.Set(d.Sessions)
 	if err := g.firewall.Apply(ctx, d.Firewall); err != nil {
 		return err
 	}
 	_, err := g.applier.Apply(ctx, d.Routes, true)
-	return err
+	return errors.Join(failed, err)
 }
 
 // awaitSessions waits until a gateway has completed a pass with its sessions in

@@ -19,6 +19,8 @@ import (
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/kernel"
 	"github.com/meshway/meshway/routes/nft"
+	"github.com/meshway/meshway/tunnel"
+	"github.com/meshway/meshway/tunnel/tunneltest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -26,6 +28,7 @@ import (
 // The addresses of the testbed.
 const (
 	lanA, lanB, lanNode = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+	lanWest             = "192.0.2.4" // if the lanes are WireGuard interfaces
 
 	clientPod     = "10.2.1.10"
 	podOnNode     = "10.1.3.10"
@@ -48,11 +51,10 @@ type testbed struct {
 	t          *testing.T
 	lab        *harness.Lab
 	west, a, b *gatewayHost
-	node       *harness.Host
+	lan, node  *harness.Host
 	client     *harness.Host // of west
 	podA       *harness.Host // behind gateway a
 	podNode    *harness.Host // behind node
-	cancel     context.CancelFunc
 	running    sync.WaitGroup
 	nodeRoutes routes.Applier
 	nodeFilter *nft.Filter
@@ -60,12 +62,22 @@ type testbed struct {
 
 func newTestbed(t *testing.T) *testbed {
 	t.Helper()
+	return newTestbedWith(t, func(tb *testbed) {
+		tb.linkLane(tb.a, 0)
+		tb.linkLane(tb.b, 1)
+	})
+}
+
+// newTestbedWith returns a testbed whose lanes connectLanes creates.
+func newTestbedWith(t *testing.T, connectLanes func(*testbed)) *testbed {
+	t.Helper()
 	lab, err := harness.NewLab(t.TempDir(), nil)
 	require.NoError(t, err, "this test requires root")
 	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
 	tb := &testbed{t: t, lab: lab}
 	tb.startHosts()
 	tb.linkHosts()
+	connectLanes(tb)
 	for _, h := range []*harness.Host{tb.a.Host, tb.b.Host, tb.node} {
 		tb.addClusterRules(h)
 	}
@@ -88,13 +100,18 @@ func (tb *testbed) startHosts() {
 	}
 	tb.west = tb.gateway(hosts["w"], "west")
 	tb.a, tb.b = tb.gateway(hosts["a"], "east"), tb.gateway(hosts["b"], "east")
-	tb.node, tb.client, tb.podA, tb.podNode = hosts["node"], hosts["client"], hosts["pod-a"], hosts["pod-node"]
+	tb.lan, tb.node, tb.client, tb.podA, tb.podNode = hosts["lan"], hosts["node"], hosts["client"], hosts["pod-a"], hosts["pod-node"]
 
 	run(tb.t, hosts["lan"], "ip link add br0 type bridge", "ip link set br0 up")
 	for name, address := range map[string]string{"a": lanA, "b": lanB, "node": lanNode} {
-		tb.link(hosts["lan"], "", hosts[name], address+"/24")
-		run(tb.t, hosts["lan"], "ip link set dev "+name+" master br0")
+		tb.joinLAN(hosts[name], address)
 	}
+}
+
+// joinLAN connects a host to the link of the hosts of east.
+func (tb *testbed) joinLAN(h *harness.Host, address string) {
+	tb.link(tb.lan, "", h, address+"/24")
+	run(tb.t, tb.lan, "ip link set dev "+h.Name()+" master br0")
 }
 
 func (tb *testbed) linkHosts() {
@@ -107,8 +124,6 @@ func (tb *testbed) linkHosts() {
 	run(tb.t, tb.a.Host, "ip route add 10.1.3.0/24 via "+lanNode)
 	run(tb.t, tb.b.Host, "ip route add 10.1.3.0/24 via "+lanNode, "ip route add 10.1.1.0/24 via "+lanA)
 	run(tb.t, tb.node, "ip route add 10.1.1.0/24 via "+lanA)
-	tb.linkLane(tb.a, 0)
-	tb.linkLane(tb.b, 1)
 }
 
 func (tb *testbed) link(a *harness.Host, addressA string, b *harness.Host, addressB string) {
@@ -234,18 +249,19 @@ func (tb *testbed) gateway(host *harness.Host, dc catalog.DatacenterName) *gatew
 // start runs the gateways and waits until their sessions are up.
 func (tb *testbed) start() {
 	tb.t.Helper()
-	ctx, cancel := context.WithCancel(tb.t.Context())
-	tb.cancel = cancel
 	for _, g := range []*gatewayHost{tb.west, tb.a, tb.b} {
 		require.NoError(tb.t, g.Do(func() (err error) {
-			g.inputs.Host, err = observe(ctx)
+			g.inputs.Host, err = observe(tb.t.Context())
 			return err
 		}))
 		g.inputs.Endpoints = map[catalog.GatewayID][]netip.AddrPort{
 			"east/a": {netip.AddrPortFrom(addr(lanA), 51820)}, "east/b": {netip.AddrPortFrom(addr(lanB), 51820)},
+			"west/w": {netip.AddrPortFrom(addr(lanWest), 51820)},
 		}
 		g.lastPass.Store(nil)
 		g.monitor = liveness.New(liveness.Config{Network: liveness.UDP{}})
+		ctx, cancel := context.WithCancel(tb.t.Context())
+		g.kill = cancel
 		tb.running.Go(func() { g.run(ctx) })
 	}
 	up := func(ids ...catalog.GatewayID) (want []plan.Session) {
@@ -260,7 +276,9 @@ func (tb *testbed) start() {
 }
 
 func (tb *testbed) stop() {
-	tb.cancel()
+	for _, g := range []*gatewayHost{tb.west, tb.a, tb.b} {
+		g.kill()
+	}
 	tb.running.Wait()
 }
 
@@ -323,15 +341,21 @@ func testCatalog() plan.Catalog {
 			},
 		},
 	}
-	for i, g := range []catalog.Gateway{
+	for _, g := range []catalog.Gateway{
 		{Datacenter: "west", Name: "w"},
 		{Datacenter: "east", Name: "a"},
 		{Datacenter: "east", Name: "b", Index: 1},
 	} {
-		g.PublicKey, g.Overlay = catalog.Key{byte(i + 1)}, addr(overlayAddresses()[g.ID()])
+		g.PublicKey, g.Overlay = catalog.Key(keyOf(g.ID()).Public()), addr(overlayAddresses()[g.ID()])
 		c.Gateways = append(c.Gateways, g)
 	}
 	return c
+}
+
+// keyOf returns the WireGuard key of a gateway.
+func keyOf(id catalog.GatewayID) tunnel.PrivateKey {
+	number := addr(overlayAddresses()[id]).As16()[15]
+	return tunneltest.Key(number)
 }
 
 func addr(text string) netip.Addr { return netip.MustParseAddr(text) }

@@ -130,8 +130,8 @@ func appendRouteDeletion(b []byte, r routes.Route, table int) []byte {
 // the kernel uses its default, and deletes the route with the lowest.
 func appendRouteKey(b []byte, r routes.Route, table int) []byte {
 	b = appendAttr32(b, unix.RTA_TABLE, uint32(table)) //nolint:gosec // validated by the planner
-	if r.Kind == routes.Guard {
-		b = appendAttr32(b, unix.RTA_PRIORITY, routes.GuardMetric)
+	if metric := r.Kind.Metric(); metric != 0 {
+		b = appendAttr32(b, unix.RTA_PRIORITY, metric)
 	}
 	return appendAttr(b, unix.RTA_DST, r.Prefix.Addr().AsSlice())
 }

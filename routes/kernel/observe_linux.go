@@ -150,7 +150,7 @@ func sortObserved(o *routes.Observed) {
 	slices.SortFunc(o.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Routes, func(a, b routes.Route) int {
-		return cmp.Or(compareBool(a.ToNode, b.ToNode), a.Prefix.Compare(b.Prefix), compareBool(a.Kind == routes.Guard, b.Kind == routes.Guard), cmp.Compare(a.Nexthop, b.Nexthop))
+		return cmp.Or(compareBool(a.ToNode, b.ToNode), a.Prefix.Compare(b.Prefix), cmp.Compare(a.Kind.Metric(), b.Kind.Metric()), cmp.Compare(a.Nexthop, b.Nexthop))
 	})
 	slices.SortFunc(o.Foreign, func(a, b routes.ForeignRoute) int {
 		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Device, b.Device))

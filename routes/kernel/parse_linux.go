@@ -117,7 +117,7 @@ type route struct {
 	protocol int
 	kind     byte // of rtnetlink(7): unicast, blackhole, …
 	ifindex  int
-	plain    bool // has the default metric and type of service, as Meshway's routes do, except guards
+	plain    bool // has the default metric and type of service, as Meshway's routes to lanes do
 	cloned   bool // a cache entry, not a route
 	via      netip.Addr
 }
@@ -156,8 +156,12 @@ func parseRoute(b []byte) (route, error) {
 	if r.kind == unix.RTN_THROW {
 		r.Kind = routes.Throw
 	}
-	if r.kind == unix.RTN_BLACKHOLE && a.u32(unix.RTA_PRIORITY) == routes.GuardMetric && header[3] == 0 {
+	switch priority := a.u32(unix.RTA_PRIORITY); {
+	case header[3] != 0:
+	case r.kind == unix.RTN_BLACKHOLE && priority == routes.GuardMetric:
 		r.Kind = routes.Guard
+	case r.kind == unix.RTN_UNICAST && priority == routes.StandbyMetric:
+		r.Kind = routes.Standby
 	}
 	if !r.Prefix.IsValid() {
 		return route{}, fmt.Errorf("route to %s/%d: %w", dst, header[1], errTruncated)
@@ -168,7 +172,7 @@ func parseRoute(b []byte) (route, error) {
 // ours reports whether Meshway created the route: its table and protocol match,
 // and it has no attribute that Meshway never sets.
 func (r route) ours(table int) bool {
-	return r.table == table && r.protocol == routes.DefaultProtocol && (r.plain || r.Kind == routes.Guard)
+	return r.table == table && r.protocol == routes.DefaultProtocol && (r.plain || r.Kind.Metric() != 0)
 }
 
 // rule is a policy rule of any protocol.

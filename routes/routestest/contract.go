@@ -47,6 +47,7 @@ func contract() map[string]func(*testing.T, World) {
 		"an unreachable router stops no other entry":  routerOnNoLink,
 		"a lost nexthop leaves its groups":            lostNexthopLeavesGroups,
 		"guards remain when all devices are gone":     guardsRemain,
+		"a standby route applies without its lanes":   standbyApplies,
 		"a group turns into a blackhole and back":     groupTurnsIntoBlackhole,
 		"one bad entry does not stop the others":      badEntryDoesNotStopOthers,
 		"foreign routes survive everything":           foreignRoutesSurvive,

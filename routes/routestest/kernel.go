@@ -45,7 +45,7 @@ type (
 	routeKey struct {
 		table  int
 		prefix netip.Prefix
-		guard  bool
+		metric uint32
 	}
 	route struct {
 		routes.Route
@@ -152,7 +152,7 @@ func (k *Kernel) Lookup(_ context.Context, q routes.Query) (routes.Lookup, error
 func (k *Kernel) longest(table int, addr netip.Addr) (route, bool) {
 	best, ok := route{}, false
 	for key, r := range k.routes {
-		if key.table == table && key.prefix.Contains(addr) && (!ok || r.Prefix.Bits() > best.Prefix.Bits() || r.Prefix == best.Prefix && best.Kind == routes.Guard) {
+		if key.table == table && key.prefix.Contains(addr) && (!ok || r.Prefix.Bits() > best.Prefix.Bits() || r.Prefix == best.Prefix && r.Kind.Metric() < best.Kind.Metric()) {
 			best, ok = r, true
 		}
 	}

@@ -2,6 +2,7 @@ package routestest
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -74,4 +75,35 @@ func routerOnNoLink(t *testing.T, w World) {
 	require.ErrorContains(t, err, "unreachable")
 	assert.Equal(t, want.Routes, got.Routes)
 	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, got.Groups[0].Members)
+}
+
+// standbyApplies requires that packets take the standby route from the moment that
+// the device of the other route is gone, and that a failing write of that route
+// does not change it.
+func standbyApplies(t *testing.T, w World) {
+	addLinks(w)
+	want := Routed()
+	want.Groups[0].Members = []uint32{routes.LaneNexthopID(1, routes.IPv4)}
+	standby := routes.Route{Prefix: want.Routes[0].Prefix, Kind: routes.Standby, Nexthop: routes.GroupID(1, routes.IPv4)}
+	guard := routes.Route{Prefix: standby.Prefix, Kind: routes.Guard}
+	want.Routes = slices.Insert(want.Routes, 1, standby, guard)
+	router := func() string {
+		found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("10.2.0.1")})
+		require.NoError(t, err)
+		return found.Via.String()
+	}
+	got := apply(t, w, want)
+	assert.Subset(t, got.Routes, want.Routes)
+	assert.Equal(t, "198.51.100.12", router())
+	w.DownDevice("mesh1")
+	assert.Equal(t, "192.0.2.11", router())
+	for range 2 {
+		_, err := Apply(t.Context(), w, want, true)
+		require.Error(t, err, "the device is down")
+		assert.Equal(t, "192.0.2.11", router())
+	}
+	w.DownDevice("mesh0")
+	found, err := w.Lookup(t.Context(), routes.Query{Destination: netip.MustParseAddr("10.2.0.1")})
+	require.NoError(t, err)
+	assert.True(t, found.Blackhole)
 }

@@ -95,19 +95,8 @@ func (k *Kernel) sortedRules() []ruleKey {
 
 func (k *Kernel) routeKeys() []routeKey {
 	return slices.SortedFunc(maps.Keys(k.routes), func(a, b routeKey) int {
-		return cmp.Or(cmp.Compare(a.table, b.table), a.prefix.Compare(b.prefix), compareBool(a.guard, b.guard))
+		return cmp.Or(cmp.Compare(a.table, b.table), a.prefix.Compare(b.prefix), cmp.Compare(a.metric, b.metric))
 	})
-}
-
-// compareBool orders false before true.
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 func keys[K comparable, V any](m map[K]V) []K { return slices.Collect(maps.Keys(m)) }

@@ -149,7 +149,7 @@ func (w *transaction) putGroup(g routes.Group) error {
 
 // key identifies a route by its table, prefix and metric.
 func (w *transaction) key(r routes.Route) routeKey {
-	return routeKey{r.Table(w.table), r.Prefix, r.Kind == routes.Guard}
+	return routeKey{r.Table(w.table), r.Prefix, r.Kind.Metric()}
 }
 
 func (w *transaction) addRoute(r routes.Route) error {
@@ -171,9 +171,9 @@ func (w *transaction) putRoute(r routes.Route) error {
 	switch {
 	case r.Prefix != r.Prefix.Masked():
 		return fmt.Errorf("%w: prefix has host bits", ErrInvalid)
-	case r.Kind != routes.ToNexthop && r.Nexthop != 0:
+	case (r.Kind == routes.Throw || r.Kind == routes.Guard) && r.Nexthop != 0:
 		return fmt.Errorf("%w: a route of this kind has no nexthop", ErrInvalid)
-	case r.Kind != routes.ToNexthop:
+	case r.Kind == routes.Throw || r.Kind == routes.Guard:
 	case !ok:
 		return fmt.Errorf("%w: nexthop %#x does not exist", ErrInvalid, r.Nexthop)
 	case hop.Family == routes.IPv4 && !r.Prefix.Addr().Is4():
