@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -55,9 +56,26 @@ func (tb *testbed) testUninstall(t *testing.T) {
 
 	require.NoError(t, tb.InstallChart(within(t, timeout), last))
 	require.NoError(t, tb.AwaitAgent(t.Context(), last))
-	tb.exec(t, tb.meshctl, "join", "--context", last.Name(), "--via", first.Name())
+	tb.joinWithNewCA(t, last, first)
 	tb.exec(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=create", "--timeout=60s")
 	tb.exec(t, "kubectl", "--context", last.Name(), "wait", "datacenter/"+first.Name(), "--for=condition=Ready", "--timeout=60s")
+}
+
+// joinWithNewCA joins a cluster that was uninstalled. Its CA is new, so that it is
+// refused until the operators of the other clusters accept it.
+func (tb *testbed) joinWithNewCA(t *testing.T, c, via *cluster.Cluster) {
+	t.Helper()
+	join := []string{tb.meshctl, "join", "--context", c.Name(), "--via", via.Name()}
+	_, err := tb.lab.Exec(within(t, timeout), join...)
+	require.Error(t, err, "the other clusters remember the former CA")
+	fingerprint := regexp.MustCompile(`--fingerprint ([0-9a-f]{64})`).FindStringSubmatch(err.Error())
+	require.NotEmpty(t, fingerprint, "the refusal names the new CA: %s", err)
+	for _, other := range tb.clusters {
+		if other != c {
+			tb.exec(t, tb.meshctl, "trust", "accept", c.Name(), "--fingerprint", fingerprint[1], "--context", other.Name())
+		}
+	}
+	tb.exec(t, join...)
 }
 
 // awaitNothingLeft waits until a cluster has no objects of Meshway, asserts that
