@@ -34,7 +34,7 @@ func (r ruleset) confine() {
 	}
 	for _, match := range []string{
 		"ct state { established, related }",
-		"meta l4proto { icmp, ipv6-icmp }",
+		"meta l4proto { icmp, icmpv6 }",
 		"udp dport " + strconv.Itoa(int(r.fw.Confine.LivenessPort)),
 		"tcp dport " + strconv.Itoa(int(r.fw.ControlPort)),
 	} {
