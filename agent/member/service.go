@@ -36,8 +36,10 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 	if preview, err := s.judge(join); err != nil || request.GetPreview() {
 		return preview, err
 	}
-	if err := s.member.trust.CheckAdmission(join.Datacenter); err != nil {
-		return nil, err
+	if _, taken := s.member.View().Datacenter(join.Datacenter.Name); !taken { // else the catalog decides
+		if err := s.member.trust.CheckAdmission(join.Datacenter); err != nil {
+			return nil, err
+		}
 	}
 	results, err := s.member.Propose(ctx, catalog.NewJoin(join))
 	if err != nil {

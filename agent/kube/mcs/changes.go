@@ -126,7 +126,7 @@ func Written(v *catalog.View, p Publication) bool {
 	return len(have) == 1 && holds(have[0], *p.Export)
 }
 
-// holds reports whether the export of the catalog is the one wanted. The leader may
+// holds reports whether the export of the catalog is want. The leader may
 // have given it a later creation time: the first export of a name is the oldest.
 func holds(have, want catalog.Export) bool {
 	if have.CreatedAt.After(want.CreatedAt) {
