@@ -153,6 +153,11 @@ func (tb *testbed) testStoppedAPIServer(t *testing.T, all map[*cluster.Cluster]w
 	before := tb.routes(t, west)
 
 	require.NoError(t, west.Nodes()[0].Stop("kube-apiserver"))
+	defer func() {
+		if t.Failed() { // the following subtests need the API server
+			_ = west.Nodes()[0].Start("kube-apiserver") // fails if it runs again
+		}
+	}()
 	stopIn := tb.startRequests(t, all[east].clients[2], all[west].targets[len(all[west].targets)/2].url)
 	stopOut := tb.startRequests(t, node, imported)
 	require.NoError(t, east.Apply(within(t, timeout), fmt.Sprintf(exportedServiceManifest, "late")))
@@ -215,7 +220,8 @@ func (tb *testbed) routes(t *testing.T, c *cluster.Cluster) map[string]string {
 func (tb *testbed) restartAgent(t *testing.T, node *cluster.Node, probe string) {
 	t.Helper()
 	agent := func(ctx context.Context) (string, error) {
-		out, err := node.Exec(ctx, "pgrep", "-f", "^/usr/bin/meshd run ")
+		// The oldest: a program that the agent starts has its command line until exec.
+		out, err := node.Exec(ctx, "pgrep", "-o", "-f", "^/usr/bin/meshd run ")
 		return strings.TrimSpace(out), err
 	}
 	old, err := agent(within(t, timeout))
