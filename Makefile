@@ -9,7 +9,7 @@ export GOFLAGS += -buildvcs=false
 endif
 
 FUZZTIME ?= 30s
-TEST_TIMEOUT ?= 10m
+TEST_TIMEOUT ?= 20m
 # The packages with tests for root.
 ROOT_PACKAGES = $(shell find . -path ./e2e/kubernetes -prune -o -name '*_root_test.go' -printf '%h\n' | sort -u)
 
