@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -33,13 +34,17 @@ nothing on either side.`,
   meshctl join --context west --via east`,
 		Args: positional(0, 1, "one token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			token, err := a.joinToken(cmd, args, file, via)
+			token, revoke, err := a.joinToken(cmd, args, file, via)
 			if err != nil {
 				return err
 			}
-			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+			err = a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				return join(ctx, a, client, token)
 			})
+			if err != nil {
+				revoke()
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&file, "token-file", "", "file that holds the token")
@@ -59,22 +64,36 @@ func join(ctx context.Context, a *app, client controlpbconnect.OperatorClient, t
 }
 
 // joinToken returns the token that the user gave, or creates one in the member
-// cluster via.
-func (a *app) joinToken(cmd *cobra.Command, args []string, file, via string) (string, error) {
+// cluster via. revoke ends the validity of a token that it created and that was not
+// used.
+func (a *app) joinToken(cmd *cobra.Command, args []string, file, via string) (token string, revoke func(), err error) {
 	if via == "" {
-		return readToken(cmd, a, args, file)
+		token, err = readToken(cmd, a, args, file)
+		return token, func() {}, err
 	}
 	if len(args) > 0 || file != "" {
-		return "", fault.Usagef("--via creates the token: give neither TOKEN nor --token-file")
+		return "", nil, fault.Usagef("--via creates the token: give neither TOKEN nor --token-file")
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), a.options.timeout)
 	defer cancel()
 	client := a.client(kubectl.Cluster{Context: via, Namespace: a.options.cluster.Namespace})
 	response, err := client.CreateToken(ctx, connect.NewRequest(&controlpb.CreateTokenRequest{}))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return response.Msg.GetToken(), nil
+	return response.Msg.GetToken(), func() { a.revokeUnused(cmd.Context(), client, via, response.Msg.GetId()) }, nil
+}
+
+// revokeTimeout limits the revocation of a token after a join that failed.
+const revokeTimeout = 10 * time.Second
+
+// revokeUnused revokes a token, also after an interruption.
+func (a *app) revokeUnused(ctx context.Context, client controlpbconnect.OperatorClient, via, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
+	defer cancel()
+	if _, err := client.RevokeToken(ctx, connect.NewRequest(&controlpb.RevokeTokenRequest{Id: id})); err != nil {
+		a.hint("token %s is still valid; run `meshctl token revoke %s --context %s`", id, id, via)
+	}
 }
 
 // readToken reads the token from the one place that the user chose: argument,
