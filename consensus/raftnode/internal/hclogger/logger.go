@@ -17,7 +17,7 @@ import (
 const repeatInterval = time.Minute
 
 // logger is raft's logger, which writes to slog. The trace level becomes debug,
-// and so does a warning that repeats within repeatInterval.
+// and so does a warning that repeats within repeatInterval or that is transient.
 type logger struct {
 	log   *slog.Logger
 	name  string
@@ -29,33 +29,64 @@ var _ hclog.Logger = (*logger)(nil)
 
 // New returns a logger named raft.
 func New(log *slog.Logger) hclog.Logger {
-	return &logger{log: log, name: "raft", shown: &shownMessages{at: make(map[string]time.Time)}}
+	return &logger{log: log, name: "raft", shown: &shownMessages{at: make(map[string]message)}}
 }
 
-// shownMessages holds when each message was last shown.
-type shownMessages struct {
-	mu sync.Mutex
-	at map[string]time.Time
-}
+// transientInterval is for how long a condition may last that each change of members
+// or leader causes: only then is it shown.
+const transientInterval = 5 * time.Second
 
-// repeats reports whether key was shown within repeatInterval. If not, key counts
-// as shown now.
-func (s *shownMessages) repeats(key string, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at, ok := s.at[key]; ok && now.Sub(at) < repeatInterval {
+// transient reports whether msg is normal for a moment: a gateway that joins is
+// contacted before its port is open, and the founder elects itself.
+func transient(msg string) bool {
+	switch msg {
+	case "failed to appendEntries to", "failed to pipeline appendEntries", "failed to start pipeline replication to",
+		"failed to heartbeat to", "failed to contact", "failed to make requestVote RPC", "failed to get previous log",
+		"appendEntries rejected, sending older logs", "previous log term mis-match",
+		"heartbeat timeout reached, starting election", "not part of stable configuration, aborting election",
+		"heartbeat timeout reached, not part of a stable configuration or a non-voter, not triggering a leader election",
+		"rejecting vote request since we have a leader", "rejecting pre-vote request since we have a leader":
 		return true
 	}
-	if len(s.at) > 1000 { // a bound; the keys contain peers, of which there are few
+	return false
+}
+
+// shownMessages holds when each message was last shown, and for how long it lasts.
+type shownMessages struct {
+	mu sync.Mutex
+	at map[string]message
+}
+
+// message is one that repeats.
+type message struct {
+	since, last time.Time // of the messages that follow each other within repeatInterval
+	shown       time.Time
+}
+
+// hides reports whether a message must not be shown now: it was within repeatInterval,
+// or it is transient and does not last.
+func (s *shownMessages) hides(key string, transient bool, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, known := s.at[key]
+	if !known && len(s.at) > 1000 { // a bound; the keys contain peers, of which there are few
 		clear(s.at)
 	}
-	s.at[key] = now
-	return false
+	if now.Sub(m.last) >= repeatInterval {
+		m.since = now
+	}
+	m.last = now
+	hidden := transient && now.Sub(m.since) < transientInterval || !m.shown.IsZero() && now.Sub(m.shown) < repeatInterval
+	if !hidden {
+		m.shown = now
+	}
+	s.at[key] = m
+	return hidden
 }
 
 func (l *logger) Log(level hclog.Level, msg string, args ...any) {
 	slogged := slogLevel(level)
-	if slogged >= slog.LevelWarn && l.shown.repeats(msg+" "+peerOf(args), time.Now()) {
+	if slogged >= slog.LevelWarn && l.shown.hides(msg+" "+peerOf(args), transient(msg), time.Now()) {
 		slogged = slog.LevelDebug
 	}
 	if !l.enabled(slogged) {
@@ -88,13 +119,18 @@ func peerOf(args []any) string {
 	return ""
 }
 
-// formatArgs replaces the value types of hclog: an hclog.Format is a printf call.
+// formatArgs replaces the value types of hclog: an hclog.Format is a printf call. It
+// replaces values by their text that have one: as JSON a raft.Raft would be {}.
 func formatArgs(args []any) []any {
 	out := make([]any, len(args))
 	for i, a := range args {
 		out[i] = a
-		if f, ok := a.(hclog.Format); ok {
-			out[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
+		switch v := a.(type) {
+		case hclog.Format:
+			out[i] = fmt.Sprintf(fmt.Sprint(v[0]), v[1:]...)
+		case time.Duration, time.Time, error: // slog formats them
+		case fmt.Stringer:
+			out[i] = fmt.Sprint(v)
 		}
 	}
 	return out
