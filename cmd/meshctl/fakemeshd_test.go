@@ -35,6 +35,7 @@ type fakeMeshd struct {
 	report   status.RoutesReport
 	steps    []*controlpb.Progress
 	services []*catalogpb.Service
+	exports  []*controlpb.ExportedService
 	err      error         // of every call
 	hang     chan struct{} // if not nil, calls wait until it is closed or their context ends
 	removed  uint32
@@ -164,7 +165,7 @@ func (o *fakeMeshd) stream(ctx context.Context, request proto.Message, stream *c
 }
 
 func (o *fakeMeshd) ListServices(ctx context.Context, r *connect.Request[controlpb.ListServicesRequest]) (*connect.Response[controlpb.ListServicesResponse], error) {
-	return answer(&controlpb.ListServicesResponse{Services: o.services, Freshness: freshness()}, o.record(ctx, r.Msg))
+	return answer(&controlpb.ListServicesResponse{Services: o.services, Exports: o.exports, Freshness: freshness()}, o.record(ctx, r.Msg))
 }
 
 func (o *fakeMeshd) RegisterService(ctx context.Context, r *connect.Request[controlpb.RegisterServiceRequest]) (*connect.Response[controlpb.RegisterServiceResponse], error) {

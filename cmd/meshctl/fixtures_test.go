@@ -127,6 +127,16 @@ func routesReport() status.RoutesReport {
 	}
 }
 
+func exports() []*controlpb.ExportedService {
+	return []*controlpb.ExportedService{{
+		Export: &catalogpb.Export{
+			Datacenter: "west", Namespace: "shop", Name: "cart", Type: "ClusterSetIP", ModifiedIndex: 1201,
+			Ports: []*catalogpb.ExportPort{{Name: "http", Protocol: "tcp", Number: 80}},
+		},
+		Endpoints: 3, Ready: 2,
+	}}
+}
+
 func services() []*catalogpb.Service {
 	return []*catalogpb.Service{
 		{

@@ -44,7 +44,7 @@ func TestOutputMatchesTheGoldenFiles(t *testing.T) {
 		"exit-codes":        {"help", "exit-codes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := meshctl(t, &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps()}, args...)
+			r := meshctl(t, &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), exports: exports(), steps: joinSteps()}, args...)
 			require.Equal(t, fault.ExitOK, r.code, r.err)
 			golden(t, name, r.out)
 		})
@@ -93,7 +93,7 @@ func TestStructuredOutputIsTheOnlyOutput(t *testing.T) {
 		{"version"},
 		{"service", "deregister", "web"},
 	} {
-		o := &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), steps: joinSteps(), removed: 1}
+		o := &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), exports: exports(), steps: joinSteps(), removed: 1}
 		r := meshctl(t, o, append(args, "-o", "json")...)
 		assert.Equal(t, fault.ExitOK, r.code, args)
 		assert.True(t, json.Valid([]byte(r.out)), "%v: %s", args, r.out)

@@ -17,6 +17,8 @@ func newServicesCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "services [NAME]",
 		Short: "List the services of the federation",
+		Long: `Lists the services that sites registered, and those that Kubernetes clusters
+export: for these, ADDRESS is the number of ready endpoints.`,
 		Example: `  meshctl services
   meshctl services web --datacenter east
   meshctl services --read stale         # without a leader, from the local copy
@@ -45,7 +47,7 @@ func listServices(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		return err
 	}
 	view := views.NewServices(response.Msg)
-	if err := a.print(view, a.table(views.ServicesTable(view.Services), "no services")); err != nil {
+	if err := a.print(view, a.table(views.ServicesTable(view.Services, view.Exports), "no services")); err != nil {
 		return err
 	}
 	if request.GetMode() == controlpb.ReadMode_READ_MODE_STALE {

@@ -87,7 +87,7 @@ func TestStatusOfThreeDatacentersFitsOneScreen(t *testing.T) {
 
 func TestTablesFitTheTerminal(t *testing.T) {
 	o := func() *fakeMeshd {
-		return &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services()}
+		return &fakeMeshd{snapshot: healthy(), report: routesReport(), services: services(), exports: exports()}
 	}
 	for _, args := range [][]string{{"members"}, {"routes"}, {"services"}, {"token", "list"}, {"raft", "list-peers"}} {
 		_, shown := onTerminal(t, o(), 72, nil, "", append(args, "--color", "never")...)

@@ -2058,6 +2058,7 @@ type ListServicesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Services      []*catalogpb.Service   `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
 	Freshness     *Freshness             `protobuf:"bytes,2,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Exports       []*ExportedService     `protobuf:"bytes,3,rep,name=exports,proto3" json:"exports,omitempty"` // of Kubernetes clusters
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2106,6 +2107,73 @@ func (x *ListServicesResponse) GetFreshness() *Freshness {
 	return nil
 }
 
+func (x *ListServicesResponse) GetExports() []*ExportedService {
+	if x != nil {
+		return x.Exports
+	}
+	return nil
+}
+
+type ExportedService struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Export        *catalogpb.Export      `protobuf:"bytes,1,opt,name=export,proto3" json:"export,omitempty"`
+	Endpoints     uint32                 `protobuf:"varint,2,opt,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Ready         uint32                 `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"` // of the endpoints
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedService) Reset() {
+	*x = ExportedService{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedService) ProtoMessage() {}
+
+func (x *ExportedService) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedService.ProtoReflect.Descriptor instead.
+func (*ExportedService) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ExportedService) GetExport() *catalogpb.Export {
+	if x != nil {
+		return x.Export
+	}
+	return nil
+}
+
+func (x *ExportedService) GetEndpoints() uint32 {
+	if x != nil {
+		return x.Endpoints
+	}
+	return 0
+}
+
+func (x *ExportedService) GetReady() uint32 {
+	if x != nil {
+		return x.Ready
+	}
+	return 0
+}
+
 type RegisterServiceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       *catalogpb.Service     `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -2115,7 +2183,7 @@ type RegisterServiceRequest struct {
 
 func (x *RegisterServiceRequest) Reset() {
 	*x = RegisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2127,7 +2195,7 @@ func (x *RegisterServiceRequest) String() string {
 func (*RegisterServiceRequest) ProtoMessage() {}
 
 func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2140,7 +2208,7 @@ func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RegisterServiceRequest) GetService() *catalogpb.Service {
@@ -2160,7 +2228,7 @@ type RegisterServiceResponse struct {
 
 func (x *RegisterServiceResponse) Reset() {
 	*x = RegisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2240,7 @@ func (x *RegisterServiceResponse) String() string {
 func (*RegisterServiceResponse) ProtoMessage() {}
 
 func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2253,7 @@ func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RegisterServiceResponse) GetIndex() uint64 {
@@ -2213,7 +2281,7 @@ type DeregisterServiceRequest struct {
 
 func (x *DeregisterServiceRequest) Reset() {
 	*x = DeregisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2293,7 @@ func (x *DeregisterServiceRequest) String() string {
 func (*DeregisterServiceRequest) ProtoMessage() {}
 
 func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2306,7 @@ func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeregisterServiceRequest) GetNamespace() string {
@@ -2272,7 +2340,7 @@ type DeregisterServiceResponse struct {
 
 func (x *DeregisterServiceResponse) Reset() {
 	*x = DeregisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2352,7 @@ func (x *DeregisterServiceResponse) String() string {
 func (*DeregisterServiceResponse) ProtoMessage() {}
 
 func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2365,7 @@ func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeregisterServiceResponse) GetRemoved() uint32 {
@@ -2323,7 +2391,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2403,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2416,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SaveSnapshotRequest) GetMode() ReadMode {
@@ -2368,7 +2436,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2448,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2461,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SaveSnapshotResponse) GetArchive() []byte {
@@ -2420,7 +2488,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2500,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2513,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RestoreRequest) GetArchive() []byte {
@@ -2471,7 +2539,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2551,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2564,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -2516,7 +2584,7 @@ type PlanRestoreRequest struct {
 
 func (x *PlanRestoreRequest) Reset() {
 	*x = PlanRestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2596,7 @@ func (x *PlanRestoreRequest) String() string {
 func (*PlanRestoreRequest) ProtoMessage() {}
 
 func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2609,7 @@ func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreRequest.ProtoReflect.Descriptor instead.
 func (*PlanRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PlanRestoreRequest) GetArchive() []byte {
@@ -2567,7 +2635,7 @@ type PlanRestoreResponse struct {
 
 func (x *PlanRestoreResponse) Reset() {
 	*x = PlanRestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2647,7 @@ func (x *PlanRestoreResponse) String() string {
 func (*PlanRestoreResponse) ProtoMessage() {}
 
 func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2660,7 @@ func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreResponse.ProtoReflect.Descriptor instead.
 func (*PlanRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PlanRestoreResponse) GetChanges() []*RestoreChange {
@@ -2614,7 +2682,7 @@ type RestoreChange struct {
 
 func (x *RestoreChange) Reset() {
 	*x = RestoreChange{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2694,7 @@ func (x *RestoreChange) String() string {
 func (*RestoreChange) ProtoMessage() {}
 
 func (x *RestoreChange) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2707,7 @@ func (x *RestoreChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreChange.ProtoReflect.Descriptor instead.
 func (*RestoreChange) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RestoreChange) GetSubject() string {
@@ -2664,7 +2732,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2744,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2757,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 type ListPeersResponse struct {
@@ -2702,7 +2770,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2782,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2795,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -2759,7 +2827,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2839,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2852,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -2849,7 +2917,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +2929,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2874,7 +2942,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -2926,7 +2994,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2938,7 +3006,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2951,7 +3019,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 type ShowTrustRequest struct {
@@ -2962,7 +3030,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3042,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3055,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 type ShowTrustResponse struct {
@@ -2999,7 +3067,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3079,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3092,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -3048,7 +3116,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3060,7 +3128,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,7 +3141,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -3128,7 +3196,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3208,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3221,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3179,7 +3247,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3191,7 +3259,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3204,7 +3272,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -3342,10 +3410,15 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x04 \x01(\tR\n" +
-	"datacenter\"\x8c\x01\n" +
+	"datacenter\"\xcb\x01\n" +
 	"\x14ListServicesResponse\x127\n" +
 	"\bservices\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.ServiceR\bservices\x12;\n" +
-	"\tfreshness\x18\x02 \x01(\v2\x1d.meshway.control.v1.FreshnessR\tfreshness\"O\n" +
+	"\tfreshness\x18\x02 \x01(\v2\x1d.meshway.control.v1.FreshnessR\tfreshness\x12=\n" +
+	"\aexports\x18\x03 \x03(\v2#.meshway.control.v1.ExportedServiceR\aexports\"y\n" +
+	"\x0fExportedService\x122\n" +
+	"\x06export\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ExportR\x06export\x12\x1c\n" +
+	"\tendpoints\x18\x02 \x01(\rR\tendpoints\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\rR\x05ready\"O\n" +
 	"\x16RegisterServiceRequest\x125\n" +
 	"\aservice\x18\x01 \x01(\v2\x1b.meshway.catalog.v1.ServiceR\aservice\"G\n" +
 	"\x17RegisterServiceResponse\x12\x14\n" +
@@ -3462,7 +3535,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -3504,130 +3577,134 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*Progress)(nil),                  // 37: meshway.control.v1.Progress
 	(*ListServicesRequest)(nil),       // 38: meshway.control.v1.ListServicesRequest
 	(*ListServicesResponse)(nil),      // 39: meshway.control.v1.ListServicesResponse
-	(*RegisterServiceRequest)(nil),    // 40: meshway.control.v1.RegisterServiceRequest
-	(*RegisterServiceResponse)(nil),   // 41: meshway.control.v1.RegisterServiceResponse
-	(*DeregisterServiceRequest)(nil),  // 42: meshway.control.v1.DeregisterServiceRequest
-	(*DeregisterServiceResponse)(nil), // 43: meshway.control.v1.DeregisterServiceResponse
-	(*SaveSnapshotRequest)(nil),       // 44: meshway.control.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),      // 45: meshway.control.v1.SaveSnapshotResponse
-	(*RestoreRequest)(nil),            // 46: meshway.control.v1.RestoreRequest
-	(*RestoreResponse)(nil),           // 47: meshway.control.v1.RestoreResponse
-	(*PlanRestoreRequest)(nil),        // 48: meshway.control.v1.PlanRestoreRequest
-	(*PlanRestoreResponse)(nil),       // 49: meshway.control.v1.PlanRestoreResponse
-	(*RestoreChange)(nil),             // 50: meshway.control.v1.RestoreChange
-	(*ListPeersRequest)(nil),          // 51: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 52: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 53: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 54: meshway.control.v1.OperateRequest
-	(*OperateResponse)(nil),           // 55: meshway.control.v1.OperateResponse
-	(*ShowTrustRequest)(nil),          // 56: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 57: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 58: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 59: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 60: meshway.control.v1.AcceptTrustResponse
-	(*catalogpb.Datacenter)(nil),      // 61: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 62: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 63: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 64: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 65: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 66: meshway.catalog.v1.Federation
-	(*timestamppb.Timestamp)(nil),     // 67: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 68: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 69: meshway.catalog.v1.Service
+	(*ExportedService)(nil),           // 40: meshway.control.v1.ExportedService
+	(*RegisterServiceRequest)(nil),    // 41: meshway.control.v1.RegisterServiceRequest
+	(*RegisterServiceResponse)(nil),   // 42: meshway.control.v1.RegisterServiceResponse
+	(*DeregisterServiceRequest)(nil),  // 43: meshway.control.v1.DeregisterServiceRequest
+	(*DeregisterServiceResponse)(nil), // 44: meshway.control.v1.DeregisterServiceResponse
+	(*SaveSnapshotRequest)(nil),       // 45: meshway.control.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),      // 46: meshway.control.v1.SaveSnapshotResponse
+	(*RestoreRequest)(nil),            // 47: meshway.control.v1.RestoreRequest
+	(*RestoreResponse)(nil),           // 48: meshway.control.v1.RestoreResponse
+	(*PlanRestoreRequest)(nil),        // 49: meshway.control.v1.PlanRestoreRequest
+	(*PlanRestoreResponse)(nil),       // 50: meshway.control.v1.PlanRestoreResponse
+	(*RestoreChange)(nil),             // 51: meshway.control.v1.RestoreChange
+	(*ListPeersRequest)(nil),          // 52: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 53: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 54: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 55: meshway.control.v1.OperateRequest
+	(*OperateResponse)(nil),           // 56: meshway.control.v1.OperateResponse
+	(*ShowTrustRequest)(nil),          // 57: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 58: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 59: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 60: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 61: meshway.control.v1.AcceptTrustResponse
+	(*catalogpb.Datacenter)(nil),      // 62: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 63: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 64: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 65: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 66: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 67: meshway.catalog.v1.Federation
+	(*timestamppb.Timestamp)(nil),     // 68: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 69: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 70: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),          // 71: meshway.catalog.v1.Export
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	61, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	62, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	63, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	62, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	63, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	64, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	63, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	62, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	63, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	64, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	63, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	64, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	65, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	64, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
 	11, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	12, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	13, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	10, // 10: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	65, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	66, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	65, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	67, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	66, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	67, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	66, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	68, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 15: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	68, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	69, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
 	15, // 17: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	61, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	65, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	65, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	62, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	66, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	66, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
 	0,  // 21: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	69, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	70, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
 	15, // 23: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	69, // 24: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 25: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	50, // 26: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
-	53, // 27: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	15, // 28: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	65, // 29: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	11, // 30: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	12, // 31: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	58, // 32: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	1,  // 33: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 34: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 35: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 36: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	9,  // 37: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	16, // 38: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	18, // 39: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	20, // 40: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	22, // 41: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	24, // 42: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	26, // 43: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	28, // 44: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	30, // 45: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	31, // 46: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	32, // 47: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	56, // 48: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	59, // 49: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	34, // 50: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	35, // 51: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	38, // 52: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	40, // 53: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	42, // 54: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	44, // 55: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	46, // 56: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	48, // 57: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	51, // 58: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	54, // 59: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 60: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 61: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 62: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 63: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	14, // 64: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	17, // 65: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	19, // 66: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	21, // 67: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	23, // 68: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	25, // 69: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	27, // 70: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	29, // 71: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	37, // 72: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	37, // 73: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	33, // 74: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	57, // 75: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	60, // 76: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	37, // 77: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	36, // 78: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	39, // 79: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	41, // 80: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	43, // 81: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	45, // 82: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	47, // 83: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	49, // 84: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	52, // 85: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	55, // 86: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	60, // [60:87] is the sub-list for method output_type
-	33, // [33:60] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	40, // 24: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
+	71, // 25: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	70, // 26: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 27: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	51, // 28: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
+	54, // 29: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	15, // 30: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	66, // 31: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	11, // 32: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	12, // 33: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	59, // 34: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	1,  // 35: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 36: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 37: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 38: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	9,  // 39: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	16, // 40: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	18, // 41: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	20, // 42: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	22, // 43: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	24, // 44: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	26, // 45: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	28, // 46: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 47: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	31, // 48: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	32, // 49: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	57, // 50: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	60, // 51: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	34, // 52: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	35, // 53: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	38, // 54: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	41, // 55: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	43, // 56: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	45, // 57: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	47, // 58: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	49, // 59: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	52, // 60: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	55, // 61: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 62: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 63: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 64: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 65: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	14, // 66: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	17, // 67: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	19, // 68: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	21, // 69: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	23, // 70: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	25, // 71: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	27, // 72: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	29, // 73: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	37, // 74: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	37, // 75: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	33, // 76: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	58, // 77: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	61, // 78: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	37, // 79: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	36, // 80: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	39, // 81: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	42, // 82: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	44, // 83: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	46, // 84: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	48, // 85: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	50, // 86: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	53, // 87: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	56, // 88: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	62, // [62:89] is the sub-list for method output_type
+	35, // [35:62] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -3641,7 +3718,7 @@ func file_agent_control_controlpb_control_proto_init() {
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[53].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[54].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 	}
@@ -3651,7 +3728,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -41,6 +41,10 @@ func (tb *testbed) testServices(t *testing.T, all map[*cluster.Cluster]workloads
 		return err
 	})
 
+	for _, c := range tb.clusters {
+		assert.Regexp(t, `web +shop +`+first.Name()+` +[1-9]\d*/\d+ ready`, tb.exec(t, tb.meshctl, "services", "--context", c.Name()), c.Name())
+	}
+
 	t.Run("an unready endpoint is removed from the other cluster", func(t *testing.T) { tb.testUnready(t) })
 	t.Run("deleting an export removes the import", func(t *testing.T) {
 		other := tb.clusters[1]

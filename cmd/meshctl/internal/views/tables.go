@@ -60,8 +60,8 @@ func Staleness(f Freshness) string {
 	return fmt.Sprintf("from the local copy at index %d; %s", f.Index, leader)
 }
 
-// ServicesTable returns one row for each service.
-func ServicesTable(services []Service) human.Table {
+// ServicesTable returns one row for each registered service and each export.
+func ServicesTable(services []Service, exports []ExportedService) human.Table {
 	table := human.Table{Columns: []human.Column{
 		{Title: "NAME", Min: 8},
 		{Title: "NAMESPACE", Min: 9, Drop: 3},
@@ -76,6 +76,11 @@ func ServicesTable(services []Service) human.Table {
 	for _, s := range services {
 		table.Rows = append(table.Rows, human.Text(s.Name, s.Namespace, s.Datacenter, s.Address, portList(s.Ports),
 			cmp.Or(s.Instance, "-"), s.Owner, cmp.Or(labelList(s.Labels), "-"), strconv.FormatUint(s.Index, 10)))
+	}
+	for _, e := range exports {
+		endpoints := fmt.Sprintf("%d/%d ready", e.Ready, e.Endpoints)
+		table.Rows = append(table.Rows, human.Text(e.Name, e.Namespace, e.Datacenter, endpoints, portList(e.Ports),
+			"-", "ServiceExport", cmp.Or(labelList(e.Labels), "-"), strconv.FormatUint(e.Index, 10)))
 	}
 	return table
 }

@@ -95,8 +95,22 @@ type Members struct {
 
 // Services is the document of services.
 type Services struct {
-	Freshness Freshness `json:"freshness"`
-	Services  []Service `json:"services"`
+	Freshness Freshness         `json:"freshness"`
+	Services  []Service         `json:"services"`
+	Exports   []ExportedService `json:"exports"`
+}
+
+// ExportedService is a service that a Kubernetes cluster exports.
+type ExportedService struct {
+	Datacenter string            `json:"datacenter"`
+	Namespace  string            `json:"namespace"`
+	Name       string            `json:"name"`
+	Type       string            `json:"type"` // ClusterSetIP or Headless
+	Ports      []Port            `json:"ports"`
+	Endpoints  uint32            `json:"endpoints"`
+	Ready      uint32            `json:"readyEndpoints"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Index      uint64            `json:"modifiedIndex"`
 }
 
 // Service is a registered service.
@@ -241,7 +255,10 @@ func listedToken(t *catalogpb.Token, now time.Time) Token {
 
 // NewServices returns the document of an answer.
 func NewServices(r *controlpb.ListServicesResponse) Services {
-	view := Services{Freshness: newFreshness(r.GetFreshness()), Services: []Service{}}
+	view := Services{Freshness: newFreshness(r.GetFreshness()), Services: []Service{}, Exports: []ExportedService{}}
+	for _, e := range r.GetExports() {
+		view.Exports = append(view.Exports, newExportedService(e))
+	}
 	for _, s := range r.GetServices() {
 		service := Service{
 			Datacenter: s.GetDatacenter(),
@@ -264,6 +281,24 @@ func NewServices(r *controlpb.ListServicesResponse) Services {
 		view.Services = append(view.Services, service)
 	}
 	return view
+}
+
+func newExportedService(e *controlpb.ExportedService) ExportedService {
+	exported := ExportedService{
+		Datacenter: e.GetExport().GetDatacenter(),
+		Namespace:  e.GetExport().GetNamespace(),
+		Name:       e.GetExport().GetName(),
+		Type:       e.GetExport().GetType(),
+		Ports:      []Port{},
+		Endpoints:  e.GetEndpoints(),
+		Ready:      e.GetReady(),
+		Labels:     e.GetExport().GetLabels(),
+		Index:      e.GetExport().GetModifiedIndex(),
+	}
+	for _, p := range e.GetExport().GetPorts() {
+		exported.Ports = append(exported.Ports, Port{Name: p.GetName(), Port: p.GetNumber(), Protocol: p.GetProtocol()})
+	}
+	return exported
 }
 
 // NewPeers returns the document of an answer.
