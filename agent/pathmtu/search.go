@@ -20,9 +20,6 @@ const (
 	roundSizes = 8
 )
 
-// minMTU is the smallest MTU of a tunnel, which IPv6 needs (RFC 8200 section 5).
-const minMTU = 1280
-
 // search finds the path MTU of one peer. It is pure: the caller passes the time
 // and the answers, and sends the probes that it returns.
 type search struct {

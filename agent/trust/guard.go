@@ -92,6 +92,7 @@ func (f Finding) grace() time.Duration {
 		return 10 * time.Second
 	case Unsigned:
 		return time.Minute
+	case PinBroken, SignatureInvalid, SignatureOutdated, RecordConflict, FederationChanged:
 	}
 	return 0
 }

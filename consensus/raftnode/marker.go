@@ -2,10 +2,11 @@ package raftnode
 
 import (
 	"context"
-	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
-	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 	"log/slog"
 	"time"
+
+	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
+	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 )
 
 // markInterval is how often the applied mark is written. After a crash, a member

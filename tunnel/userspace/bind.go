@@ -37,10 +37,9 @@ const socketBuffer = 7 << 20
 type bind struct {
 	sources *sources
 
-	mu   sync.Mutex // guards all following fields
-	mark uint32
-	v4   *socket // nil: closed, or the host lacks the family
-	v6   *socket
+	mu sync.Mutex // guards all following fields
+	v4 *socket    // nil: closed, or the host lacks the family
+	v6 *socket
 }
 
 var _ conn.Bind = (*bind)(nil)

@@ -81,7 +81,8 @@ func (c Cluster) AnnotateImport(ctx context.Context, namespace, name, key, value
 func annotate[T metav1.Object](ctx context.Context, client interface {
 	Get(context.Context, string, metav1.GetOptions) (T, error)
 	Update(context.Context, T, metav1.UpdateOptions) (T, error)
-}, name, key, value string) error {
+}, name, key, value string,
+) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		object, err := client.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {

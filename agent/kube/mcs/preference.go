@@ -67,6 +67,7 @@ func (p Preference) choose(own catalog.DatacenterName, all []sourced) []sourced 
 		return part, readyEndpoints(part) >= max(p.MinimumHealthy, 1)
 	}
 	switch p.Affinity {
+	case catalog.AffinityNone:
 	case catalog.AffinityLocal:
 		if local, enough := chosen(func(dc catalog.DatacenterName) bool { return dc == own }); enough {
 			return local
