@@ -69,13 +69,27 @@ func (s *service) judge(join catalog.JoinRequest) (*controlpb.JoinResponse, erro
 	if !ok || subtle.ConstantTimeCompare(t.SecretHash[:], join.SecretHash[:]) != 1 {
 		return &controlpb.JoinResponse{}, nil
 	}
-	if _, repeated := view.Datacenter(join.Datacenter.Name); !repeated {
+	_, repeated := view.Datacenter(join.Datacenter.Name)
+	if !repeated && !overlapsMember(view, join.Datacenter.Prefixes) {
 		if err := s.refuse(join.Datacenter, join.Gateway); err != nil {
 			return nil, err
 		}
 	}
 	federation, _ := view.Federation()
 	return &controlpb.JoinResponse{Overlay: federation.Overlay.String()}, nil
+}
+
+// overlapsMember reports whether one of prefixes overlaps one of a member. The
+// catalog refuses that, and its refusal names the member.
+func overlapsMember(view *catalog.View, prefixes []catalog.Prefix) bool {
+	for _, dc := range view.Datacenters() {
+		for _, held := range dc.Prefixes {
+			if slices.ContainsFunc(prefixes, func(p catalog.Prefix) bool { return p.CIDR.Overlaps(held.CIDR) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // snapshot returns the catalog that a new gateway starts from.
