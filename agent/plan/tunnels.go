@@ -54,7 +54,7 @@ func tunnels(in Inputs, topo topology) []tunnel.Config {
 	return out
 }
 
-// placeholder is the IPv4 address of lanes that have no other. Without any, the
+// unusedIPv4 is the IPv4 address of lanes that have no other. Without any, the
 // kernel drops each packet whose source is routed through another device at that
 // moment, even if rp_filter is loose (__fib_validate_source): packets of a
 // gateway that drains, and of one that has just failed or returned.
@@ -63,7 +63,7 @@ func tunnels(in Inputs, topo topology) []tunnel.Config {
 // source, no network has it, and no program takes it for an address of the host.
 // Of 192.0.0.8 (RFC 7600) only the first is true: routers without an IPv4 address
 // send ICMP errors from it, and this host would drop those as its own.
-func placeholder() netip.Prefix { return hostPrefix(netip.AddrFrom4([4]byte{127, 77, 87, 1})) }
+func unusedIPv4() netip.Prefix { return hostPrefix(netip.AddrFrom4([4]byte{127, 77, 87, 1})) }
 
 // laneAddresses returns the addresses of a lane, sorted, given that of this host
 // inside its tunnels.
@@ -71,7 +71,7 @@ func laneAddresses(own netip.Addr) []netip.Prefix {
 	if own.Is4() {
 		return []netip.Prefix{hostPrefix(own)}
 	}
-	return []netip.Prefix{placeholder(), hostPrefix(own)}
+	return []netip.Prefix{unusedIPv4(), hostPrefix(own)}
 }
 
 func tunnelPeer(in Inputs, topo topology, dc remoteDatacenter, p peer) tunnel.Peer {

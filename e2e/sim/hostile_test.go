@@ -151,15 +151,23 @@ func (g *gateway) peers() string {
 	return text.String()
 }
 
+// newHostileFederation federates east, west and north, and replaces east's agent by a
+// hostile leader when all records are signed. honest is west's member.
+func newHostileFederation(t *testing.T, sim *simulation) (west *gateway, honest *member.Member, h *hostile) {
+	t.Helper()
+	east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
+	federate(t, east, west, north)
+	await(t, "all records are signed", func() bool { return west.signed(t) && north.signed(t) })
+	honest, err := west.agent.Member()
+	require.NoError(t, err)
+	h = replaceByHostile(t, east)
+	h.lead(t, honest)
+	return west, honest, h
+}
+
 func TestHostileLeaderCannotImpersonateAnotherDatacenter(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
-		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
-		federate(t, east, west, north)
-		await(t, "all records are signed", func() bool { return west.signed(t) && north.signed(t) })
-		honest, err := west.agent.Member()
-		require.NoError(t, err)
-		h := replaceByHostile(t, east)
-		h.lead(t, honest)
+		west, honest, h := newHostileFederation(t, sim)
 		time.Sleep(time.Minute)
 		routes, peers := west.kernel.String(), west.peers()
 
@@ -194,13 +202,7 @@ func TestHostileLeaderCannotImpersonateAnotherDatacenter(t *testing.T) {
 
 func TestHostileLeaderCannotReplaceADatacenterByItsOwn(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
-		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
-		federate(t, east, west, north)
-		await(t, "all records are signed", func() bool { return west.signed(t) && north.signed(t) })
-		honest, err := west.agent.Member()
-		require.NoError(t, err)
-		h := replaceByHostile(t, east)
-		h.lead(t, honest)
+		west, honest, h := newHostileFederation(t, sim)
 		federation, _ := honest.View().Federation()
 		former, _ := honest.View().Datacenter("north")
 		ca, err := identity.NewCA("north", time.Now())
