@@ -235,27 +235,6 @@ func (h Handler) ListServices(ctx context.Context, r *connect.Request[controlpb.
 	return connect.NewResponse(response), nil
 }
 
-// exportedServices returns the exports that f selects, with the numbers of their
-// endpoints.
-func exportedServices(view *catalog.View, f catalog.ExportFilter) []*controlpb.ExportedService {
-	var list []*controlpb.ExportedService
-	byKey := make(map[catalog.ExportKey]*controlpb.ExportedService)
-	for _, e := range view.Exports(f) {
-		exported := &controlpb.ExportedService{Export: e.Proto()}
-		list, byKey[e.ExportKey] = append(list, exported), exported
-	}
-	for _, s := range view.EndpointSlices(f) {
-		exported := byKey[s.ExportKey]
-		for _, e := range s.Endpoints {
-			exported.Endpoints++
-			if e.Ready {
-				exported.Ready++
-			}
-		}
-	}
-	return list
-}
-
 // RegisterService registers a service of this datacenter. Without a leader the
 // registration is kept on disk, and the response reports that it is queued.
 func (h Handler) RegisterService(ctx context.Context, r *connect.Request[controlpb.RegisterServiceRequest]) (*connect.Response[controlpb.RegisterServiceResponse], error) {
