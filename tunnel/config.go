@@ -30,7 +30,7 @@ type Config struct {
 // Peer is one remote gateway on an interface.
 type Peer struct {
 	PublicKey  PublicKey
-	Endpoint   netip.AddrPort // zero: unknown until the peer sends a packet
+	Endpoint   netip.AddrPort // desired zero: as it is; observed zero: unknown until the peer sends a packet
 	AllowedIPs []netip.Prefix // sorted
 	Keepalive  time.Duration  // whole seconds, the unit of WireGuard; 0: none
 }

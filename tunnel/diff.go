@@ -11,7 +11,7 @@ import (
 // part of Config, so that configurations can be printed.
 //
 // Diff sets an endpoint if want has one that differs. To keep a roamed endpoint, a
-// planner puts the observed one into want. A listen port or MTU of 0 in want
+// planner leaves it out: the observed one may have changed since. A listen port or MTU of 0 in want
 // matches any.
 //
 // Diff omits peers that can never work, so that they do not make the whole

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -150,14 +151,15 @@ func (g *Gateway) saveTrust() []plan.Problem {
 // only reads. An input that cannot be read is
 // not marked as synced, so that nothing is deleted because it is missing.
 func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, site plan.Site, before pass) error {
-	tunnels := before.tunnels
-	if !before.adopted { // what an earlier agent left
-		var err error
-		if tunnels, err = g.cfg.Kernel.Tunnels.List(ctx); err != nil {
-			return fmt.Errorf("list tunnels: %w", err)
+	tunnels, listErr := g.cfg.Kernel.Tunnels.List(ctx) // as they are now: peers change their endpoints by themselves
+	if listErr != nil {
+		listErr = fmt.Errorf("list tunnels: %w", listErr)
+		if !before.adopted { // what an earlier agent left is not known
+			return listErr
 		}
-		p.adopted = true
+		tunnels = before.tunnels
 	}
+	p.adopted = true
 	host, err := g.cfg.Host.Observe(ctx)
 	var state plan.Catalog
 	p.departures, state = before.departures.next(p.at, verified)
@@ -178,7 +180,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 		Version:   build.Current().Version,
 		Now:       p.at,
 	}
-	return err
+	return errors.Join(listErr, err)
 }
 
 func catalogOf(v *catalog.View) plan.Catalog {

@@ -264,6 +264,50 @@ func TestUnencryptedPacketsThatAreDroppedAreAProblemForAWhile(t *testing.T) {
 	assert.Equal(t, uint64(6), status.Build(w.status()).Dataplane.Dropped[routes.CounterUnencrypted])
 }
 
+func TestEndpointThatAPeerUsesIsNeverOverwritten(t *testing.T) {
+	for name, used := range map[string]string{
+		"another port":    "192.0.2.2:1024",
+		"another address": "198.51.100.7:51820",
+		"another family":  "[2001:db8::7]:51820",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newGatewayWorld(t)
+			w.pass(t.Context())
+			w.pass(t.Context())
+			peer := w.last.Load().tunnels[0].Peers[0]
+			from := netip.MustParseAddrPort(used)
+			w.tunnels.Handshake("mesh0", peer.PublicKey, from, time.Now(), 1)
+			w.pass(t.Context())
+			now, ok := w.tunnels.Peer(peer.PublicKey)
+			require.True(t, ok)
+			assert.Equal(t, from, now.Endpoint)
+			assert.Equal(t, from.String(), status.Build(w.status()).Datacenters[1].Gateways[0].Endpoint)
+			observations := w.registrar.last().Observations
+			require.Len(t, observations, 1)
+			assert.Equal(t, from, observations[0].Endpoint)
+		})
+	}
+}
+
+func TestRoutesFollowSessionsWhileTunnelsCannotBeListed(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.catchUp(t.Context())
+	w.pass(t.Context())
+	w.pass(t.Context())
+	w.tunnels.Fail(func(op, _ string) error {
+		if op == tunneltest.OpList {
+			return assert.AnError
+		}
+		return nil
+	})
+	before := w.status().Routes.Config
+	w.liveness.up = false
+	w.pass(t.Context())
+	assert.NotEmpty(t, w.status().Errors)
+	assert.NotEqual(t, before, w.status().Routes.Config, "the lane is not used")
+	assert.NotEmpty(t, w.liveness.set)
+}
+
 func TestGatewayAdoptsTunnelsOnceTheyCanBeListed(t *testing.T) {
 	w := newGatewayWorld(t)
 	w.pass(t.Context())

@@ -118,16 +118,18 @@ func (p *nodePass) paths() plan.Paths {
 // gather sets the inputs of p. It only reads. If an input cannot be read, the
 // inputs are not marked as synced.
 func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
-	observed := plan.Observed{Sessions: n.cfg.Liveness.Sessions(), Tunnels: before.tunnels}
-	var listErr error
-	if !before.adopted { // what an earlier agent left
-		if observed.Tunnels, listErr = n.cfg.Kernel.Tunnels.List(ctx); listErr != nil {
-			listErr = fmt.Errorf("list tunnels: %w", listErr)
-		}
-		p.adopted = listErr == nil
-	}
+	observed := plan.Observed{Sessions: n.cfg.Liveness.Sessions()}
 	host, err := n.cfg.Host.Observe(ctx)
-	err = errors.Join(listErr, err)
+	tunnels, listErr := n.cfg.Kernel.Tunnels.List(ctx) // as they are now: peers change their endpoints by themselves
+	switch {
+	case listErr == nil:
+		observed.Tunnels, p.adopted = tunnels, true
+	case before.adopted:
+		observed.Tunnels = before.tunnels
+		p.add(fmt.Errorf("list tunnels: %w", listErr))
+	default: // what an earlier agent left is not known
+		err = errors.Join(fmt.Errorf("list tunnels: %w", listErr), err)
+	}
 	inventory, synced := n.cfg.Inventory.Current()
 	host.UnderlayMTU = underlayMTU(ctx, n.cfg.Host, host, observed.Tunnels, addressesOf(inventory.Gateways))
 	p.inputs = plan.NodeInputs{

@@ -240,7 +240,11 @@ func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 		if e.cfg.Key != key {
 			continue
 		}
-		if now.Sub(e.countedAt) < e.detectionTime() && receivedBytes > e.receivedBytes {
+		recent := e.detectionTime()
+		if e.state != Up { // the counters are read once per second then, at most
+			recent = max(recent, e.slowDetectionTime())
+		}
+		if now.Sub(e.countedAt) < recent && receivedBytes > e.receivedBytes {
 			e.noteActivity(now)
 		}
 		e.countedAt, e.receivedBytes = now, receivedBytes

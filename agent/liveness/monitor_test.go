@@ -157,6 +157,9 @@ func TestReceivedBytesExtendASession(t *testing.T) {
 		a.Activity(keyB, bytes+1)
 		time.Sleep(time.Second)
 		require.False(t, a.session(t).Up, "bytes alone bring no session up")
+		heard := a.session(t).LastPacket
+		a.Activity(keyB, bytes+2)
+		require.True(t, a.session(t).LastPacket.After(heard), "but the peer is at its endpoint")
 	})
 }
 

@@ -13,36 +13,58 @@ import (
 // unanswered handshake after 5 s (REKEY_TIMEOUT).
 const rotationInterval = 5 * time.Second
 
-// endpoint chooses the endpoint of a gateway. It keeps no state: the previous
-// choice is in the data plane, and the time determines the candidate whose turn
-// it is.
+// endpoint chooses the endpoint of a gateway; the zero AddrPort leaves it as it
+// is. It keeps no state: the previous choice is in the data plane, and the time
+// determines the candidate whose turn it is.
 //
 //	the peer is  data plane has   choice
-//	usable       an endpoint      that one: WireGuard has it from an authentic packet
+//	live         an endpoint      as it is: WireGuard has it from an authentic packet
 //	anything     nothing          the first candidate
-//	undecided    an endpoint      that one while it is a candidate
-//	down         an endpoint      for 5 s that one while it is a candidate, then
+//	undecided    an endpoint      as it is while it is a candidate
+//	down         an endpoint      for 5 s as it is while it is a candidate, then
 //	                              the candidates in turn, 5 s each
 //
 // An endpoint that is no longer a candidate (the peer restarted elsewhere and
 // the catalog has its new endpoints) is given up at once.
 func endpoint(in Inputs, topo topology, p peer) netip.AddrPort {
 	current := p.tunnel.Endpoint
-	if current.IsValid() && p.usable(in.Now) {
-		return current
+	if current.IsValid() && p.live(in.Now) {
+		return netip.AddrPort{}
 	}
 	list := candidates(in, topo, p)
 	if len(list) == 0 {
-		return current
+		return netip.AddrPort{}
 	}
 	turn := rotations(p, in.Now)
 	if current.IsValid() && turn == 0 && (slices.Contains(list, current) || current == ownObservation(in, p).Endpoint) {
-		return current
+		return netip.AddrPort{}
 	}
 	if !current.IsValid() {
 		turn = 0
 	}
 	return list[turn%len(list)]
+}
+
+// silenceLimit is how long WireGuard waits for an answer before it starts a new
+// handshake (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, WireGuard paper, §6.5).
+const silenceLimit = 15 * time.Second
+
+// live reports whether the peer is at the endpoint in the data plane: WireGuard
+// follows the source of each authentic packet. A session that is down is not
+// sufficient to give the endpoint up: while packets of the peer arrive, it is the
+// only one that is known to work, at least in one direction.
+func (p peer) live(now time.Time) bool {
+	if p.usable(now) || p.state == drained {
+		return true
+	}
+	heard := p.tunnel.LastHandshake
+	if heard.IsZero() || now.Sub(heard) >= handshakeLifetime {
+		return false
+	}
+	if p.session.LastPacket.After(heard) {
+		heard = p.session.LastPacket
+	}
+	return p.state == down && heard.After(p.session.Since) && now.Sub(heard) < silenceLimit
 }
 
 // rotations counts the rotation intervals since the session went down.

@@ -13,6 +13,9 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
+// kept is the text of a planned endpoint that leaves it as it is.
+const kept = "invalid AddrPort"
+
 // plannedEndpoint returns the endpoint of a gateway in the plan.
 func plannedEndpoint(t *testing.T, in plan.Inputs, id catalog.GatewayID) string {
 	t.Helper()
@@ -35,27 +38,38 @@ func setEndpoint(in *plan.Inputs, endpoint string) {
 	in.Observed.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort(endpoint)
 }
 
-func TestWorkingEndpointIsKeptAndOthersRotate(t *testing.T) {
+func TestLiveEndpointIsKeptAndOthersRotate(t *testing.T) {
 	list := endpoints("192.0.2.2:51820", "192.0.2.22:51820", "192.0.2.222:51820")
 	first, second, third, roamed := "192.0.2.2:51820", "192.0.2.22:51820", "192.0.2.222:51820", "198.51.100.7:999"
 	cases := map[string]struct {
-		have     string
-		down     time.Duration // 0: up
-		recorded bool          // the catalog has our observation of roamed
-		want     string
+		have      string
+		down      time.Duration // 0: up
+		recorded  bool          // the catalog has our observation of roamed
+		draining  bool
+		handshake time.Duration // ago; 0: never
+		heard     time.Duration // ago; 0: never
+		want      string
 	}{
-		"up, first":                    {have: first, want: first},
-		"up, another":                  {have: third, want: third},
-		"up, roamed":                   {have: roamed, want: roamed},
-		"just down: kept for one turn": {have: third, down: time.Second, want: third},
+		"up, first":                    {have: first, want: kept},
+		"up, another":                  {have: third, want: kept},
+		"up, roamed":                   {have: roamed, want: kept},
+		"draining, roamed":             {have: roamed, down: time.Minute, draining: true, want: kept},
+		"just down: kept for one turn": {have: third, down: time.Second, want: kept},
 		"second turn":                  {have: third, down: 6 * time.Second, want: second},
 		"third turn":                   {have: second, down: 11 * time.Second, want: third},
 		"fourth turn, from the start":  {have: third, down: 16 * time.Second, want: first},
 		"the turn does not depend on the current one": {have: first, down: 11 * time.Second, want: third},
-		"just down, roamed and recorded: one turn":    {have: roamed, down: time.Second, recorded: true, want: roamed},
+		"just down, roamed and recorded: one turn":    {have: roamed, down: time.Second, recorded: true, want: kept},
 		"just down, not a candidate: given up":        {have: roamed, down: time.Second, want: first},
 		"long down, roamed: given up":                 {have: roamed, down: 6 * time.Second, recorded: true, want: second},
-		"clock set back while down: first turn":       {have: second, down: -time.Minute, want: second},
+		"clock set back while down: first turn":       {have: second, down: -time.Minute, want: kept},
+
+		"down, a handshake since":                {have: roamed, down: 9 * time.Second, handshake: 2 * time.Second, want: kept},
+		"down, a handshake before":               {have: roamed, down: 6 * time.Second, handshake: 7 * time.Second, want: second},
+		"down, packets since":                    {have: roamed, down: time.Minute, handshake: 2 * time.Minute, heard: 14 * time.Second, want: kept},
+		"down, silent for as long as a new try":  {have: roamed, down: 66 * time.Second, handshake: 50 * time.Second, heard: 16 * time.Second, want: second},
+		"down, packets of an expired session":    {have: roamed, down: 66 * time.Second, handshake: 4 * time.Minute, heard: time.Second, want: second},
+		"down, packets without a handshake ever": {have: roamed, down: 6 * time.Second, heard: time.Second, want: second},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +82,13 @@ func TestWorkingEndpointIsKeptAndOthersRotate(t *testing.T) {
 			if c.down != 0 {
 				fail(&in, "north/a")
 				sessionOf(&in, "north/a").Since = now.Add(-c.down)
+			}
+			sessionOf(&in, "north/a").Draining = c.draining
+			if c.handshake != 0 {
+				in.Observed.Tunnels[0].Peers[0].LastHandshake = now.Add(-c.handshake)
+			}
+			if c.heard != 0 {
+				sessionOf(&in, "north/a").LastPacket = now.Add(-c.heard)
 			}
 			assert.Equal(t, c.want, plannedEndpoint(t, in, "north/a"))
 		})

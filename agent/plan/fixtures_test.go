@@ -84,12 +84,22 @@ func endpoints(list ...string) []netip.AddrPort {
 	return out
 }
 
-// applied is the data plane after a plan was applied to it.
-func applied(d plan.Desired) []tunnel.Observed {
+// applied is the data plane after a plan was applied to it; before that it had
+// other tunnels.
+func applied(d plan.Desired, before ...tunnel.Observed) []tunnel.Observed {
+	endpoints := map[tunnel.PublicKey]netip.AddrPort{}
+	for _, o := range before {
+		for _, p := range o.Peers {
+			endpoints[p.PublicKey] = p.Endpoint
+		}
+	}
 	var out []tunnel.Observed
 	for _, c := range d.Tunnels {
 		o := tunnel.Observed{Config: c, Up: true}
 		for _, p := range c.Peers {
+			if !p.Endpoint.IsValid() {
+				p.Endpoint = endpoints[p.PublicKey]
+			}
 			o.Peers = append(o.Peers, tunnel.ObservedPeer{Peer: p})
 		}
 		o.Config.Peers = nil

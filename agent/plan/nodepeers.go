@@ -166,8 +166,8 @@ func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
 	return routes.Lane{Device: LaneDevice(in.Config, nodeLane), Sources: aggregate(sources)}, len(topo.nodes) > 0
 }
 
-// internalEndpoint returns the endpoint of a tunnel within the datacenter.
-// While the tunnel works it is the one in the data plane; else the candidates
+// internalEndpoint returns the endpoint of a tunnel within the datacenter; the
+// zero AddrPort leaves it as it is, while the tunnel works. Else the candidates
 // are tried in turn, 5 s each. Candidates of a family of which this host has no
 // address are left out. The slice of candidates is modified.
 func internalEndpoint(h Host, tunnels []tunnel.Observed, device string, key tunnel.PublicKey, candidates []netip.AddrPort, now time.Time) netip.AddrPort {
@@ -175,7 +175,7 @@ func internalEndpoint(h Host, tunnels []tunnel.Observed, device string, key tunn
 		for _, p := range t.Peers {
 			fresh := !p.LastHandshake.IsZero() && now.Sub(p.LastHandshake) < handshakeLifetime
 			if t.Name == device && p.PublicKey == key && p.Endpoint.IsValid() && fresh {
-				return p.Endpoint
+				return netip.AddrPort{}
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func nodeSubject(name string) string { return "node " + name }
 func diagnose(in Inputs, topo topology, found *problems) {
 	checkReachability(topo, found)
 	for _, p := range topo.peers() {
-		if p.state != up && !endpoint(in, topo, p).IsValid() {
+		if p.state != up && !p.tunnel.Endpoint.IsValid() && !endpoint(in, topo, p).IsValid() {
 			found.addWarning("endpoint-missing", gatewaySubject(p.ID()),
 				fmt.Sprintf("the tunnel to gateway %s has no endpoint; it comes up only if that gateway connects first", p.ID()),
 				fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves on this host", p.ID()))

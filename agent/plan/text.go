@@ -61,7 +61,7 @@ func writeTunnel(b *strings.Builder, t tunnel.Config) {
 	fmt.Fprintf(b, "interface %s lane %d port %d fwmark %#x mtu %d address %s\n",
 		t.Name, t.Lane, t.ListenPort, t.Mark, t.MTU, joined(t.Addresses))
 	for _, p := range t.Peers {
-		endpoint := "(none)"
+		endpoint := "(as it is)"
 		if p.Endpoint.IsValid() {
 			endpoint = p.Endpoint.String()
 		}

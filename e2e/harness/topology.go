@@ -92,8 +92,12 @@ func underlayOf(router int) netip.Prefix {
 	return [2]netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.0/24")}[router]
 }
 
+// betweenRouters returns the address of a router on the link between the routers.
+func betweenRouters(router int) netip.Prefix {
+	return nth(netip.MustParsePrefix("192.0.2.0/30"), router+1)
+}
+
 func (t *Topology) addRouters(ctx context.Context) error {
-	between := netip.MustParsePrefix("192.0.2.0/30")
 	var ends [2]End
 	for i := range t.Routers {
 		router, err := t.Lab.Host(ctx, fmt.Sprintf("router%d", i+1))
@@ -104,7 +108,7 @@ func (t *Topology) addRouters(ctx context.Context) error {
 			return err
 		}
 		t.Routers[i] = router
-		ends[i] = End{router, []netip.Prefix{nth(between, i+1)}}
+		ends[i] = End{router, []netip.Prefix{betweenRouters(i)}}
 	}
 	return errors.Join(
 		t.Lab.Link(ends[0], ends[1], linkMTU),
