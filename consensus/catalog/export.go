@@ -99,9 +99,10 @@ func (e Export) Check() *Refusal {
 }
 
 // firstSeen returns cmd with exports that are not older than the catalog can
-// confirm. The oldest of several exports of one name decides their conflicts, and
-// an exporter could choose any age: so the first one that the catalog has is the
-// oldest, and one that it has does not become older.
+// confirm. The oldest of several exports of one name decides their conflicts, that
+// of several with one mirror name has it, and an exporter could choose any age: so
+// the first one that the catalog has is the oldest, and one that it has does not
+// become older.
 func firstSeen(txn *memdb.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb.Command {
 	body, ok := cmd.GetBody().(*catalogpb.Command_PutExports)
 	if !ok {
@@ -135,6 +136,13 @@ func earliestCreation(txn *memdb.Txn, e Export, now time.Time) time.Time {
 	}
 	for other := range each[Export](txn, tableExports, indexName, e.Namespace, e.Name) {
 		created = latest(created, earliest(other.CreatedAt, soon).Add(1))
+	}
+	if e.Mirror {
+		for _, key := range MirrorKeys(e.Namespace, e.MirrorName()) {
+			if other := export(txn, key); other != nil && other.Mirror {
+				created = latest(created, earliest(other.CreatedAt, soon).Add(1))
+			}
+		}
 	}
 	return created
 }

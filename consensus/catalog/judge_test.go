@@ -216,3 +216,23 @@ func TestFirstExportInTheCatalogIsTheOldest(t *testing.T) {
 	assert.True(t, future.CreatedAt.After(liar.CreatedAt))
 	assert.LessOrEqual(t, future.CreatedAt.Sub(m.now), catalog.MaxClockSkew)
 }
+
+// Service web of far-west and service web-far of west are mirrored by
+// a Service of the same name.
+func TestFirstExportInTheCatalogHasTheNameOfItsMirror(t *testing.T) {
+	m := federationOfThree(t)
+	m.token("token-far-west", "")
+	m.must(eastGateway, catalog.NewJoin(joinRequest(t, "token-far-west", "far-west", "10.4.0.0/16")))
+	put := func(author catalog.GatewayID, name string, created time.Time) catalog.Export {
+		e := testExport(string(author.Datacenter()), name)
+		e.Mirror, e.CreatedAt = true, created
+		v := m.judge(m.sign(author, catalog.NewPutExports([]catalog.Export{e})))[0]
+		require.NotNil(t, v.Command)
+		require.Nil(t, m.entry(v.Command)[0].Refusal)
+		return m.state.View().Exports(catalog.ExportFilter(e.ExportKey))[0]
+	}
+	honest := put("far-west/gw0", "web", m.now)
+	liar := put(westGateway, "web-far", time.Unix(0, 0))
+	assert.Equal(t, honest.MirrorName(), liar.MirrorName())
+	assert.True(t, liar.CreatedAt.After(honest.CreatedAt), "%s", liar.CreatedAt)
+}

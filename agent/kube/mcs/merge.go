@@ -32,9 +32,7 @@ func Merge(exports []catalog.Export) (Merged, bool) {
 	if len(exports) == 0 {
 		return Merged{}, false
 	}
-	ordered := slices.SortedFunc(slices.Values(exports), func(a, b catalog.Export) int {
-		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Datacenter, b.Datacenter))
-	})
+	ordered := slices.SortedFunc(slices.Values(exports), compareAge)
 	for i, e := range ordered {
 		ordered[i] = accepted(e)
 	}

@@ -25,9 +25,6 @@ const (
 	MirrorLabel = "meshway.io/mirror-of"
 )
 
-// MirrorName returns the name of the mirror of a service of dc.
-func MirrorName(name string, dc catalog.DatacenterName) string { return name + "-" + string(dc) }
-
 // mirrored reports whether the annotation of an export of dc requests a mirror. If
 // the annotation cannot be followed it returns false and the reason; the service
 // is exported without a mirror.
@@ -39,7 +36,7 @@ func mirrored(dc catalog.DatacenterName, export *mcsv1.ServiceExport) (bool, str
 	default:
 		return false, fmt.Sprintf("annotation %s: %q is unknown and treated as false: use true or false", MirrorAnnotation, value)
 	}
-	name := MirrorName(export.Name, dc)
+	name := catalog.ExportKey{Datacenter: dc, Namespace: export.Namespace, Name: export.Name}.MirrorName()
 	if invalid := validation.IsDNS1035Label(name); len(invalid) > 0 {
 		return false, fmt.Sprintf("annotation %s: %s cannot be the name of a Service (%s): use a shorter name or no mirror",
 			MirrorAnnotation, name, strings.Join(invalid, "; "))
@@ -47,29 +44,40 @@ func mirrored(dc catalog.DatacenterName, export *mcsv1.ServiceExport) (bool, str
 	return true, ""
 }
 
-// mirrors returns a Service, with its EndpointSlices, for each other datacenter
+// addMirrors adds to i a Service, with its EndpointSlices, for each other datacenter
 // whose export requests a mirror. It has the properties of that export alone:
-// nothing is merged, so nothing conflicts.
-func (in Input) mirrors() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
-	var services []*corev1.Service
-	var all []*discoveryv1.EndpointSlice
+// nothing is merged, so nothing conflicts. Where an export of another name takes
+// precedence for the name of the mirror, it adds that to i.Refused instead.
+func (in Input) addMirrors(i *Import) {
 	for _, e := range in.Exports {
-		if !e.Mirror || e.Datacenter == in.Datacenter || len(validation.IsDNS1035Label(MirrorName(in.Name.Name, e.Datacenter))) > 0 {
+		name := e.MirrorName()
+		if !e.Mirror || e.Datacenter == in.Datacenter || len(validation.IsDNS1035Label(name)) > 0 {
+			continue
+		}
+		if rival, lost := precedence(e, in.mirroredRivals(name)); lost {
+			i.Refused = append(i.Refused, RefusedMirror{Name: name, Reason: nameTaken(e, rival)})
 			continue
 		}
 		alone, _ := Merge([]catalog.Export{e})
 		s := in.derivedService(alone)
-		s.Name = MirrorName(in.Name.Name, e.Datacenter)
+		s.Name = name
 		s.Labels = map[string]string{
 			ManagedByLabel: ManagedBy, MirrorLabel: in.Name.Name, mcsv1.LabelSourceCluster: string(e.Datacenter),
 		}
 		if e.Type == catalog.Headless {
 			s.Spec.ClusterIP = corev1.ClusterIPNone
 		}
-		services = append(services, s)
-		all = append(all, in.mirrorSlices(alone, e.Datacenter)...)
+		i.Mirrors = append(i.Mirrors, s)
+		i.MirrorSlices = append(i.MirrorSlices, in.mirrorSlices(alone, e.Datacenter)...)
 	}
-	return services, all
+}
+
+// mirroredRivals returns the rivals that have a Service of a name in this cluster. It
+// does not mirror its own exports.
+func (in Input) mirroredRivals(service string) []catalog.Export {
+	return slices.DeleteFunc(slices.Clone(in.Rivals), func(r catalog.Export) bool {
+		return r.Datacenter == in.Datacenter && derivedNameOf(r) != service
+	})
 }
 
 func (in Input) mirrorSlices(alone Merged, dc catalog.DatacenterName) []*discoveryv1.EndpointSlice {
@@ -82,10 +90,10 @@ func (in Input) mirrorSlices(alone Merged, dc catalog.DatacenterName) []*discove
 		if m == nil {
 			continue
 		}
-		m.Name = MirrorName(in.Name.Name, dc) + "-" + hash("mirror/"+string(dc)+"/"+s.Slice)
+		m.Name = s.MirrorName() + "-" + hash("mirror/"+string(dc)+"/"+s.Slice)
 		delete(m.Labels, mcsv1.LabelServiceName)
 		m.Labels[MirrorLabel] = in.Name.Name
-		m.Labels[discoveryv1.LabelServiceName] = MirrorName(in.Name.Name, dc)
+		m.Labels[discoveryv1.LabelServiceName] = s.MirrorName()
 		made = append(made, m)
 	}
 	slices.SortFunc(made, func(a, b *discoveryv1.EndpointSlice) int { return strings.Compare(a.Name, b.Name) })

@@ -25,12 +25,15 @@ const (
 	// DerivedServiceAnnotation on a ServiceImport names its derived Service, as
 	// the reference implementation does.
 	DerivedServiceAnnotation = "multicluster.kubernetes.io/derived-service"
+
+	derivedPrefix = "derived-"
+	hashLength    = 10
 )
 
 // DerivedName returns the name of the Service whose ClusterIP is the clusterset IP.
 // The reference implementation uses the same name.
 func DerivedName(name catalog.ServiceName) string {
-	return "derived-" + hash(name.Namespace+"/"+name.Name)
+	return derivedPrefix + hash(name.Namespace+"/"+name.Name)
 }
 
 // sliceName returns a name that differs between the slices of all datacenters: the
@@ -41,7 +44,7 @@ func sliceName(s catalog.EndpointSliceKey) string {
 
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:10]
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:hashLength]
 }
 
 // ExportedName returns the exported name that an object belongs to. For a derived

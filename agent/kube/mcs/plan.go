@@ -20,6 +20,7 @@ type Input struct {
 	Name       catalog.ServiceName
 	Datacenter catalog.DatacenterName // this one
 	Exports    []catalog.Export       // of the name, of all datacenters
+	Rivals     []catalog.Export       // of other names, see Rivals
 	Slices     []catalog.EndpointSlice
 	Own        Publication // of this cluster; may be newer than its records in the catalog
 	Preference Preference
@@ -35,6 +36,7 @@ type Import struct {
 	Slices        []*discoveryv1.EndpointSlice
 	Mirrors       []*corev1.Service // one for each other datacenter that requests it
 	MirrorSlices  []*discoveryv1.EndpointSlice
+	Refused       []RefusedMirror  // mirrors whose name belongs to another exported name
 	Conflict      metav1.Condition // for this cluster's ServiceExport
 }
 
@@ -53,7 +55,7 @@ func Plan(in Input) Import {
 		i.Service = in.derivedService(merged)
 	}
 	i.Slices = in.endpointSlices(merged)
-	i.Mirrors, i.MirrorSlices = in.mirrors()
+	in.addMirrors(&i)
 	return i
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,21 +52,28 @@ type callbacks struct {
 func newClusterCache(cfg Config, served api, on callbacks) (*clusterCache, error) {
 	core := informers.NewSharedInformerFactory(cfg.Kubernetes, 0)
 	exports, imports := newExportInformer(served), newImportInformer(served)
-	slices := core.Discovery().V1().EndpointSlices().Informer()
-	if err := slices.AddIndexers(cache.Indexers{ownIndex: bySlice(false), importedIndex: bySlice(true)}); err != nil {
+	endpointSlices := core.Discovery().V1().EndpointSlices().Informer()
+	if err := endpointSlices.AddIndexers(cache.Indexers{ownIndex: bySlice(false), importedIndex: bySlice(true)}); err != nil {
 		return nil, fmt.Errorf("index EndpointSlices: %w", err)
 	}
 	c := &clusterCache{
 		core:       core,
 		mcs:        []cache.SharedIndexInformer{exports, imports},
-		slices:     slices.GetIndexer(),
+		slices:     endpointSlices.GetIndexer(),
 		services:   core.Core().V1().Services().Lister(),
 		namespaces: core.Core().V1().Namespaces().Lister(),
 		exports:    mcslisters.NewServiceExportLister(exports.GetIndexer()),
 		imports:    mcslisters.NewServiceImportLister(imports.GetIndexer()),
 	}
-	onName := handler(func(object metav1.Object) {
+	changed := func(object metav1.Object) {
 		if n, ok := mcs.ExportedName(object); ok && c.relevant(object, n) {
+			on.changed(n)
+		}
+	}
+	onName := handler(changed)
+	onService := handler(func(object metav1.Object) {
+		changed(object)
+		for _, n := range c.possibleMirrors(object) {
 			on.changed(n)
 		}
 	})
@@ -75,8 +83,8 @@ func newClusterCache(cfg Config, served api, on callbacks) (*clusterCache, error
 		informer cache.SharedIndexInformer
 		handler  cache.ResourceEventHandler
 	}{
-		{"EndpointSlices", slices, onName},
-		{"Services", core.Core().V1().Services().Informer(), onName},
+		{"EndpointSlices", endpointSlices, onName},
+		{"Services", core.Core().V1().Services().Informer(), onService},
 		{"ServiceExports", exports, onName},
 		{"ServiceImports", imports, onName},
 		{"Namespaces", core.Core().V1().Namespaces().Informer(), onNamespace},
@@ -138,6 +146,14 @@ func (c *clusterCache) relevant(object metav1.Object, name catalog.ServiceName) 
 		return mcs.IsManagedSlice(object) || c.export(name) != nil
 	}
 	return true
+}
+
+// possibleMirrors returns the imported names of which a Service can be the mirror, or
+// whose mirror waits for its name.
+func (c *clusterCache) possibleMirrors(service metav1.Object) []catalog.ServiceName {
+	return slices.DeleteFunc(mcs.MirroredNames(service.GetNamespace(), service.GetName()), func(n catalog.ServiceName) bool {
+		return c.serviceImport(n) == nil
+	})
 }
 
 // start starts the informers and returns when their caches are filled. It reports

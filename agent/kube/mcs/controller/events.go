@@ -56,7 +56,7 @@ func (r *reconciler) warnImport(before, now *mcsv1.ServiceImport, problems ...er
 		}
 		reason := ready.Reason
 		switch {
-		case errors.Is(problem, errNotManaged):
+		case errors.Is(problem, errNotManaged) || errors.Is(problem, errNameTaken):
 			reason = reasonNameTaken
 		case reason == string(mcsv1.ServiceImportReasonPending):
 			reason = "Refused" // by the API server: pending would be wrong

@@ -186,6 +186,8 @@ func waitProblem(subject, message string, err error) plan.Problem {
 	switch {
 	case errors.Is(err, errNotManaged):
 		p.Remedy = "rename or delete the Service that has the name; other services are not affected"
+	case errors.Is(err, errNameTaken):
+		p.Remedy = "export one of the two services under another name; other services are not affected"
 	case errors.Is(err, errCRDs):
 		p.Remedy = "run kubectl apply -f deploy/chart/meshway/crds, since helm upgrade does not change CRDs; no restart is needed"
 	case apierrors.IsForbidden(err):

@@ -76,5 +76,19 @@ func (o observation) changedNames(now observation, cluster func() []catalog.Serv
 	if !slices.Equal(o.prefixes, now.prefixes) {
 		names = append(names, cluster()...)
 	}
-	return names
+	return append(names, o.contenders(now, names)...)
+}
+
+// contenders returns the exported names whose mirrors a change of names from o to now
+// can affect: two mirrors can have one name.
+func (o observation) contenders(now observation, names []catalog.ServiceName) []catalog.ServiceName {
+	var contenders []catalog.ServiceName
+	for _, name := range names {
+		for _, n := range slices.Concat(mcs.Contenders(o.view, name), mcs.Contenders(now.view, name)) {
+			if _, exported := now.stamps[n]; exported {
+				contenders = append(contenders, n)
+			}
+		}
+	}
+	return contenders
 }

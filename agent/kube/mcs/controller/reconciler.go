@@ -62,13 +62,15 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 		return errNotMember
 	}
 	source := r.cache.source(name)
-	own := mcs.Publish(dc, source)
+	rivals := mcs.Rivals(view, name)
+	own := mcs.Publish(dc, source).WithRivals(rivals)
 	r.publisher.set(name, own)
 	filter := catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}
 	plan := mcs.Plan(mcs.Input{
 		Name:       name,
 		Datacenter: dc.Name,
 		Exports:    view.Exports(filter),
+		Rivals:     rivals,
 		Slices:     view.EndpointSlices(filter),
 		Own:        own,
 		Preference: preference(source.Export, r.cache.serviceImport(name)),
@@ -131,7 +133,7 @@ func (r *reconciler) writeConditions(ctx context.Context, export *mcsv1.ServiceE
 func (r *reconciler) writeImport(ctx context.Context, name catalog.ServiceName, plan mcs.Import) error {
 	w := writer{cfg: r.cfg, api: r.api, cache: r.cache, name: name}
 	if plan.ServiceImport == nil {
-		return errors.Join(w.slices(ctx, nil), w.mirrors(ctx, nil), w.deleteService(ctx), w.deleteImport(ctx))
+		return errors.Join(w.slices(ctx, nil), w.mirrors(ctx, plan), w.deleteService(ctx), w.deleteImport(ctx))
 	}
 	r.api.fields.pruneImport(plan.ServiceImport)
 	owner, err := w.serviceImport(ctx, plan.ServiceImport)
@@ -139,14 +141,14 @@ func (r *reconciler) writeImport(ctx context.Context, name catalog.ServiceName, 
 		return err
 	}
 	w.owner = r.api.owner(owner)
-	mirrorErr := w.mirrors(ctx, plan.Mirrors)
+	mirrorErr := w.mirrors(ctx, plan)
 	derived, serviceErr := w.service(ctx, plan.Service, owner)
 	all := slices.Concat(plan.Slices, plan.MirrorSlices)
 	var serviceProblem, mirrorProblem error // that need an action of the user
 	if apierrors.IsInvalid(serviceErr) || errors.Is(serviceErr, errNotManaged) {
 		serviceProblem = serviceErr
 	}
-	if errors.Is(mirrorErr, errNotManaged) {
+	if errors.Is(mirrorErr, errNotManaged) || errors.Is(mirrorErr, errNameTaken) {
 		mirrorProblem = mirrorErr
 	}
 	if derived == nil && serviceErr != nil && serviceProblem == nil {

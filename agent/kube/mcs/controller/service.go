@@ -69,6 +69,12 @@ func (w writer) putService(ctx context.Context, kind string, want *corev1.Servic
 	if !mcs.IsManaged(have) {
 		return nil, fmt.Errorf("write Service %s: %w: delete or rename it, since it has the name of the %s", have.Name, errNotManaged, kind)
 	}
+	if headless(have) != headless(want) { // the API server does not allow this change
+		if err := w.deleteMirror(ctx, have); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("write Service %s: %w", have.Name, errBeingReplaced)
+	}
 	next := have.DeepCopy()
 	next.Labels, next.OwnerReferences = want.Labels, want.OwnerReferences
 	mergeSpec(&next.Spec, want.Spec)
@@ -81,6 +87,10 @@ func (w writer) putService(ctx context.Context, kind string, want *corev1.Servic
 	}
 	return updated, nil
 }
+
+var errBeingReplaced = errors.New("the headless Service of that name is being replaced")
+
+func headless(s *corev1.Service) bool { return s.Spec.ClusterIP == corev1.ClusterIPNone }
 
 // mergeSpec sets the fields of next that Meshway computes, and keeps those that
 // the API server assigns.
@@ -108,32 +118,29 @@ func (w writer) deleteService(ctx context.Context) error {
 	return deleteError("derived Service", err)
 }
 
-// mirrors writes the mirrors of want and deletes all others. A mirror that fails, as
-// when another Service has its name, does not hold back the rest.
-func (w writer) mirrors(ctx context.Context, want []*corev1.Service) error {
+// mirrors writes the mirrors of i and deletes all others. A mirror that fails, as
+// when another Service has its name, does not hold back the rest. A Service whose name
+// now belongs to another export is left to that one, which takes it over with its
+// address.
+func (w writer) mirrors(ctx context.Context, i mcs.Import) error {
 	have := make(map[string]*corev1.Service)
 	for _, s := range w.cache.mirrors(w.name) {
 		have[s.Name] = s
 	}
 	var failed []error
-	for _, s := range want {
-		failed = append(failed, w.mirror(ctx, have[s.Name], s))
+	for _, s := range i.Mirrors {
+		_, err := w.putService(ctx, "mirror", s)
+		failed = append(failed, err)
 		delete(have, s.Name)
+	}
+	for _, m := range i.Refused {
+		failed = append(failed, fmt.Errorf("write Service %s: %w: %s", m.Name, errNameTaken, m.Reason))
+		delete(have, m.Name)
 	}
 	for _, s := range have {
 		failed = append(failed, w.deleteMirror(ctx, s))
 	}
 	return errors.Join(failed...)
-}
-
-// mirror writes one mirror. It deletes one that changes between headless and not, which
-// the API server does not allow; the event of the deletion recreates it.
-func (w writer) mirror(ctx context.Context, have, want *corev1.Service) error {
-	if have != nil && (have.Spec.ClusterIP == corev1.ClusterIPNone) != (want.Spec.ClusterIP == corev1.ClusterIPNone) {
-		return w.deleteMirror(ctx, have)
-	}
-	_, err := w.putService(ctx, "mirror", want)
-	return err
 }
 
 func (w writer) deleteMirror(ctx context.Context, s *corev1.Service) error {

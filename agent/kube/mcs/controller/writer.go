@@ -16,8 +16,12 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// errNotManaged is returned for an object that Meshway did not write.
-var errNotManaged = errors.New("it was not created by Meshway")
+var (
+	// errNotManaged is returned for an object that Meshway did not write.
+	errNotManaged = errors.New("it was not created by Meshway")
+	// errNameTaken is returned for a mirror whose name belongs to another exported name.
+	errNameTaken = errors.New("another export has this name")
+)
 
 // writer writes the objects of one name that differ from the cache. It is used for one
 // reconciliation.

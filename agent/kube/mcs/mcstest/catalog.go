@@ -49,21 +49,28 @@ func (ErrNoLeader) Error() string { return "no leader" }
 func NewCatalog(t testing.TB, first catalog.DatacenterName, others ...catalog.DatacenterName) *Catalog {
 	t.Helper()
 	c := &Catalog{shared: &commandLog{state: catalog.New()}, author: catalog.NewGatewayID(first, "gw0")}
-	const federation = "123e4567-e89b-12d3-a456-426614174000"
 	c.must(t, catalog.NewInit(
-		catalog.Federation{ID: federation, Name: "test", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48")},
+		catalog.Federation{ID: federationID, Name: "test", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48")},
 		datacenter(t, first, 1), gateway(first)))
-	for i, dc := range others {
-		token := string(dc)
-		c.must(t, catalog.NewCreateToken(catalog.Token{
-			ID: token, SecretHash: catalog.HashSecret([]byte(token)), ExpiresAt: time.Now().Add(time.Hour),
-		}))
-		c.must(t, catalog.NewJoin(catalog.JoinRequest{
-			TokenID: token, SecretHash: catalog.HashSecret([]byte(token)), FederationID: federation,
-			Datacenter: datacenter(t, dc, i+2), Gateway: gateway(dc),
-		}))
+	for _, dc := range others {
+		c.Join(t, dc)
 	}
 	return c
+}
+
+const federationID = "123e4567-e89b-12d3-a456-426614174000"
+
+// Join makes a datacenter a member of the federation.
+func (c *Catalog) Join(t testing.TB, dc catalog.DatacenterName) {
+	t.Helper()
+	token := string(dc)
+	c.must(t, catalog.NewCreateToken(catalog.Token{
+		ID: token, SecretHash: catalog.HashSecret([]byte(token)), ExpiresAt: time.Now().Add(time.Hour),
+	}))
+	c.must(t, catalog.NewJoin(catalog.JoinRequest{
+		TokenID: token, SecretHash: catalog.HashSecret([]byte(token)), FederationID: federationID,
+		Datacenter: datacenter(t, dc, len(c.View().Datacenters())+1), Gateway: gateway(dc),
+	}))
 }
 
 func datacenter(t testing.TB, name catalog.DatacenterName, n int) catalog.Datacenter {

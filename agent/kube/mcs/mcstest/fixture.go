@@ -24,7 +24,7 @@ import (
 )
 
 // fixture is a cluster, datacenter east, with the controller of its gateway gw0. The
-// other datacenters west and north exist in the catalog only.
+// other datacenters west, north and far-west exist in the catalog only.
 type fixture struct {
 	t       *testing.T
 	cluster kubetest.Cluster
@@ -38,7 +38,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, cluster kubetest.Cluster) *fixture {
 	t.Helper()
-	f := &fixture{t: t, cluster: cluster, catalog: NewCatalog(t, "east", "west", "north")}
+	f := &fixture{t: t, cluster: cluster, catalog: NewCatalog(t, "east", "west", "north", "far-west")}
 	f.ns = cluster.NewNamespace(t, "mcs")
 	f.stop = f.startGateway("gw0")
 	f.eventually(f.leaseHolder, "gw0")
