@@ -3,11 +3,12 @@ package admin
 import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // exportedServices returns the exports that f selects, with the numbers of their
 // endpoints.
-func exportedServices(view *catalog.View, f catalog.ExportFilter) []*controlpb.ExportedService {
+func exportedServices(view *replica.View, f replica.ExportFilter) []*controlpb.ExportedService {
 	var list []*controlpb.ExportedService
 	byKey := make(map[catalog.ExportKey]*controlpb.ExportedService)
 	for _, e := range view.Exports(f) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 func TestExportsAreListedWithTheNumbersOfTheirEndpoints(t *testing.T) {
@@ -27,10 +28,10 @@ func TestExportsAreListedWithTheNumbersOfTheirEndpoints(t *testing.T) {
 		return s
 	}
 	c.At("west").Put(t, export, slice("a", true, false), slice("b", true))
-	listed := exportedServices(c.View(), catalog.ExportFilter{})
+	listed := exportedServices(c.View(), replica.ExportFilter{})
 	require.Len(t, listed, 1)
 	assert.Equal(t, "cart", listed[0].GetExport().GetName())
 	assert.EqualValues(t, 3, listed[0].GetEndpoints())
 	assert.EqualValues(t, 2, listed[0].GetReady())
-	assert.Empty(t, exportedServices(c.View(), catalog.ExportFilter{Datacenter: "east"}))
+	assert.Empty(t, exportedServices(c.View(), replica.ExportFilter{Datacenter: "east"}))
 }

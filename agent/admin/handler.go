@@ -17,6 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // DefaultTokenTTL is the lifetime of a join token whose request sets none.
@@ -224,12 +225,12 @@ func (h Handler) ListServices(ctx context.Context, r *connect.Request[controlpb.
 		return nil, err
 	}
 	response := &controlpb.ListServicesResponse{Freshness: fresh}
-	for _, s := range view.Services(catalog.ServiceFilter{
+	for _, s := range view.Services(replica.ServiceFilter{
 		Namespace: r.Msg.GetNamespace(), Name: r.Msg.GetName(), Datacenter: catalog.DatacenterName(r.Msg.GetDatacenter()),
 	}) {
 		response.Services = append(response.Services, s.Proto())
 	}
-	response.Exports = exportedServices(view, catalog.ExportFilter{
+	response.Exports = exportedServices(view, replica.ExportFilter{
 		Namespace: r.Msg.GetNamespace(), Name: r.Msg.GetName(), Datacenter: catalog.DatacenterName(r.Msg.GetDatacenter()),
 	})
 	return connect.NewResponse(response), nil
@@ -368,7 +369,7 @@ func (h Handler) Operate(ctx context.Context, r *connect.Request[controlpb.Opera
 	return connect.NewResponse(&controlpb.OperateResponse{}), nil
 }
 
-func (h Handler) read(ctx context.Context, mode controlpb.ReadMode) (*catalog.View, *controlpb.Freshness, error) {
+func (h Handler) read(ctx context.Context, mode controlpb.ReadMode) (*replica.View, *controlpb.Freshness, error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
 		return nil, nil, err

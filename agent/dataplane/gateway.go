@@ -17,6 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -183,7 +184,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	return errors.Join(listErr, err)
 }
 
-func catalogOf(v *catalog.View) plan.Catalog {
+func catalogOf(v *replica.View) plan.Catalog {
 	federation, _ := v.Federation()
 	return plan.Catalog{
 		Federation:   federation,

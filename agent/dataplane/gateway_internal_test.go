@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/routestest"
@@ -29,13 +30,13 @@ import (
 
 // fakeCatalog is a catalog in this process.
 type fakeCatalog struct {
-	state   *catalog.State
+	state   *replica.State
 	index   uint64
 	changed notify.Broadcast
 	longest time.Duration
 }
 
-func (c *fakeCatalog) View() *catalog.View        { return c.state.View() }
+func (c *fakeCatalog) View() *replica.View        { return c.state.View() }
 func (c *fakeCatalog) Changed() <-chan struct{}   { return c.changed.Changed() }
 func (c *fakeCatalog) Tune(longest time.Duration) { c.longest = longest }
 func (c *fakeCatalog) apply(t *testing.T, commands ...*catalogpb.Command) {
@@ -54,7 +55,7 @@ func (c *fakeCatalog) apply(t *testing.T, commands ...*catalogpb.Command) {
 	}
 }
 
-func (c *fakeCatalog) Read(context.Context, consensus.ReadMode) (*catalog.View, consensus.Freshness, error) {
+func (c *fakeCatalog) Read(context.Context, consensus.ReadMode) (*replica.View, consensus.Freshness, error) {
 	return c.View(), consensus.Freshness{}, nil
 }
 
@@ -150,7 +151,7 @@ type gatewayWorld struct {
 func newGatewayWorld(t *testing.T) *gatewayWorld {
 	t.Helper()
 	w := &gatewayWorld{
-		catalog:   &fakeCatalog{state: catalog.New()},
+		catalog:   &fakeCatalog{state: replica.New()},
 		tunnels:   tunneltest.NewFake(),
 		registrar: &fakeRegistrar{},
 		liveness:  &fakeLiveness{up: true},
@@ -356,7 +357,7 @@ func TestGatewayKeepsEverythingWhileItsRecordIsMissing(t *testing.T) {
 	w := newGatewayWorld(t)
 	w.catchUp(t.Context())
 	w.pass(t.Context())
-	w.cfg.Catalog = &fakeCatalog{state: catalog.New()}
+	w.cfg.Catalog = &fakeCatalog{state: replica.New()}
 	w.forgetDepartures()
 	w.pass(t.Context())
 	assert.Equal(t, []string{"mesh0"}, w.names(t))

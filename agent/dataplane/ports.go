@@ -8,6 +8,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -23,11 +24,11 @@ type Kernel struct {
 type Catalog interface {
 	// View returns the newest local state; after a start without quorum, the
 	// state that was saved last.
-	View() *catalog.View
+	View() *replica.View
 	// Changed returns a channel that is closed at the next change of View.
 	Changed() <-chan struct{}
 	// Read returns a view that is as current as mode requires.
-	Read(ctx context.Context, mode consensus.ReadMode) (*catalog.View, consensus.Freshness, error)
+	Read(ctx context.Context, mode consensus.ReadMode) (*replica.View, consensus.Freshness, error)
 	// Tune adapts the timers of consensus to the longest round trip between
 	// gateways; 0 if it was not measured yet.
 	Tune(longest time.Duration)

@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
@@ -163,7 +164,7 @@ func (a *Admission) admitted(response *controlpb.JoinResponse, pin *identity.Pin
 	if result.Refusal != nil {
 		return result.Refusal
 	}
-	state, err := catalog.Decode(bytes.NewReader(response.GetSnapshot()))
+	state, err := replica.Decode(bytes.NewReader(response.GetSnapshot()))
 	if err != nil {
 		return fmt.Errorf("read the catalog of the federation: %w", err)
 	}
@@ -258,7 +259,7 @@ func (a *Admission) seed(node *raftnode.Node) error {
 	if err != nil {
 		return fmt.Errorf("read the catalog of the federation: %w", err)
 	}
-	state, err := catalog.Decode(bytes.NewReader(data))
+	state, err := replica.Decode(bytes.NewReader(data))
 	if err != nil {
 		return fmt.Errorf("the copy of the catalog in %s is corrupt: %w: leave with meshd uninstall --force and join again", a.seedPath(), err)
 	}

@@ -5,13 +5,13 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // knownAddresses is the set of addresses from which gateways in the catalog connect:
 // those that they advertise, and those that others observed.
 type knownAddresses struct {
-	view func() *catalog.View
+	view func() *replica.View
 
 	mu    sync.Mutex // guards all following fields
 	index uint64     // of the catalog that set was read from
@@ -29,7 +29,7 @@ func (k *knownAddresses) contains(addr netip.Addr) bool {
 	return k.set[addr]
 }
 
-func addressesOf(view *catalog.View) map[netip.Addr]bool {
+func addressesOf(view *replica.View) map[netip.Addr]bool {
 	set := make(map[netip.Addr]bool)
 	for _, g := range view.Gateways() {
 		for _, list := range [][]string{g.Endpoints, g.Controls} {

@@ -9,7 +9,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/agent/trust"
-	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // ledgerFile holds what this gateway has verified. It is in the directory of raft, so
@@ -33,7 +33,7 @@ func (s *service) handover() ([]byte, error) {
 // initialLedger returns the ledger of a gateway that was admitted with a catalog. The
 // admitting gateway handed it over, unless its build is too old. A token binds its
 // pin to the datacenter that has this CA.
-func initialLedger(handover []byte, v *catalog.View, pin *identity.Pin) (trust.Ledger, error) {
+func initialLedger(handover []byte, v *replica.View, pin *identity.Pin) (trust.Ledger, error) {
 	federation, _ := v.Federation()
 	ledger := trust.Ledger{FederationID: federation.ID}
 	if len(handover) > 0 {

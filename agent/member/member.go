@@ -21,6 +21,7 @@ import (
 	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
@@ -144,7 +145,7 @@ func (m *Member) addresses(id catalog.GatewayID) []string {
 
 // View returns the newest local state of the catalog; after a start without
 // quorum, the state that was saved last.
-func (m *Member) View() *catalog.View { return m.node.View() }
+func (m *Member) View() *replica.View { return m.node.View() }
 
 // Changed returns a channel that is closed at the next change of View.
 func (m *Member) Changed() <-chan struct{} { return m.node.Changed() }
@@ -171,7 +172,7 @@ func withRemedy(err error) error {
 }
 
 // Read returns a view that is as current as mode requires.
-func (m *Member) Read(ctx context.Context, mode consensus.ReadMode) (*catalog.View, consensus.Freshness, error) {
+func (m *Member) Read(ctx context.Context, mode consensus.ReadMode) (*replica.View, consensus.Freshness, error) {
 	view, freshness, err := m.node.Read(ctx, mode)
 	return view, freshness, withRemedy(err)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
@@ -81,7 +82,7 @@ func (s *service) judge(join catalog.JoinRequest) (*controlpb.JoinResponse, erro
 
 // overlapsMember reports whether one of prefixes overlaps one of a member. The
 // catalog refuses that, and its refusal names the member.
-func overlapsMember(view *catalog.View, prefixes []catalog.Prefix) bool {
+func overlapsMember(view *replica.View, prefixes []catalog.Prefix) bool {
 	for _, dc := range view.Datacenters() {
 		for _, held := range dc.Prefixes {
 			if slices.ContainsFunc(prefixes, func(p catalog.Prefix) bool { return p.CIDR.Overlaps(held.CIDR) }) {

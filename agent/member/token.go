@@ -6,6 +6,7 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // NewToken is a join token with its secret, which is shown once.
@@ -55,7 +56,7 @@ func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterN
 
 // tokenEndpoints returns the control addresses of this datacenter's gateways,
 // this one first: only they can prove the pin.
-func (m *Member) tokenEndpoints(v *catalog.View) []string {
+func (m *Member) tokenEndpoints(v *replica.View) []string {
 	var own, others []string
 	for _, g := range v.Gateways() {
 		switch {

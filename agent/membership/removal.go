@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/suggest"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // RemovedDatacenter is what RemoveDatacenter removed from the catalog.
@@ -57,7 +58,7 @@ func (a *Agent) RemoveDatacenter(ctx context.Context, name catalog.DatacenterNam
 }
 
 // suggestDatacenter adds similar names to the refusal of an unknown datacenter.
-func (a *Agent) suggestDatacenter(refusal *catalog.Refusal, name catalog.DatacenterName, view *catalog.View) *catalog.Refusal {
+func (a *Agent) suggestDatacenter(refusal *catalog.Refusal, name catalog.DatacenterName, view *replica.View) *catalog.Refusal {
 	if refusal.Code != catalog.CodeUnknownDatacenter {
 		return refusal
 	}

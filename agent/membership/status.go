@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Status returns the status of this gateway. It does not block.
@@ -91,9 +92,9 @@ func judgePeers(s consensus.Status, self catalog.GatewayID, sessions []plan.Sess
 	return s
 }
 
-func countServices(v *catalog.View) map[catalog.DatacenterName]int {
+func countServices(v *replica.View) map[catalog.DatacenterName]int {
 	count := map[catalog.DatacenterName]int{}
-	for _, s := range v.Services(catalog.ServiceFilter{}) {
+	for _, s := range v.Services(replica.ServiceFilter{}) {
 		count[s.Datacenter]++
 	}
 	return count

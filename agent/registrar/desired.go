@@ -6,6 +6,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Desired is what the catalog should contain about one gateway.
@@ -25,7 +26,7 @@ type Unsigned struct {
 // Missing returns the commands that turn what v contains into what is desired;
 // none if v does not have the gateway, since only joining adds it. The records in
 // them are not signed yet.
-func (d Desired) Missing(v *catalog.View, unsigned Unsigned) []*catalogpb.Command {
+func (d Desired) Missing(v *replica.View, unsigned Unsigned) []*catalogpb.Command {
 	have, ok := v.Gateway(d.Gateway.ID())
 	if !ok {
 		return nil
@@ -54,10 +55,10 @@ func sameGateway(a, b catalog.Gateway) bool {
 
 // missingServices returns one command for each service to write, so that a
 // refused one does not hold back the others.
-func (d Desired) missingServices(v *catalog.View) []*catalogpb.Command {
+func (d Desired) missingServices(v *replica.View) []*catalogpb.Command {
 	var commands []*catalogpb.Command
 	have := map[catalog.ServiceKey]catalog.Service{}
-	for _, s := range v.Services(catalog.ServiceFilter{Owner: d.Gateway.ID()}) {
+	for _, s := range v.Services(replica.ServiceFilter{Owner: d.Gateway.ID()}) {
 		have[s.ServiceKey] = s
 	}
 	for _, want := range d.Services {
@@ -73,7 +74,7 @@ func (d Desired) missingServices(v *catalog.View) []*catalogpb.Command {
 	return commands
 }
 
-func (d Desired) missingObservations(v *catalog.View) []*catalogpb.Command {
+func (d Desired) missingObservations(v *replica.View) []*catalogpb.Command {
 	have := map[catalog.GatewayID]catalog.Observation{}
 	for _, o := range v.Observations() {
 		if o.Observer == d.Gateway.ID() {

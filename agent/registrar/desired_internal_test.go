@@ -9,13 +9,14 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // seeded returns a catalog that holds datacenter east with one gateway.
-func seeded(t *testing.T, more ...*catalogpb.Command) (*catalog.State, catalog.Gateway) {
+func seeded(t *testing.T, more ...*catalogpb.Command) (*replica.State, catalog.Gateway) {
 	t.Helper()
 	founder := newFounder(t)
-	state := catalog.New()
+	state := replica.New()
 	commands := append([]*catalogpb.Command{catalog.NewInit(founder.federation, founder.datacenter, founder.gateway)}, more...)
 	for i, c := range commands {
 		c.Author, c.At = "east/gw", founder.at

@@ -22,6 +22,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -36,7 +37,7 @@ const (
 // Catalog is the part of the replicated catalog that a registrar uses.
 type Catalog interface {
 	// View returns the newest local state.
-	View() *catalog.View
+	View() *replica.View
 	// Changed returns a channel that is closed at the next change of View.
 	Changed() <-chan struct{}
 	// Propose writes commands; errors.Is(err, consensus.ErrNoLeader) if no leader
@@ -55,9 +56,9 @@ type Store interface {
 // Signer signs the records of this gateway and its datacenter.
 type Signer interface {
 	// Unsigned reports which of both records need a signature of this gateway.
-	Unsigned(v *catalog.View) (gateway, datacenter bool)
+	Unsigned(v *replica.View) (gateway, datacenter bool)
 	// Sign signs the records in the commands.
-	Sign(v *catalog.View, commands []*catalogpb.Command) error
+	Sign(v *replica.View, commands []*catalogpb.Command) error
 }
 
 // Config configures a Registrar.
@@ -155,7 +156,7 @@ func (r *Registrar) pass(ctx context.Context) time.Duration {
 
 // missing returns the commands that the catalog lacks, with records that are not
 // signed yet.
-func (r *Registrar) missing(want Desired, v *catalog.View) []*catalogpb.Command {
+func (r *Registrar) missing(want Desired, v *replica.View) []*catalogpb.Command {
 	gateway, datacenter := r.cfg.Signer.Unsigned(v)
 	return want.Missing(v, Unsigned{Gateway: gateway, Datacenter: datacenter})
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const federationID = "7f1a6f0e-7f4d-4b68-8f0f-5a1c1d1e2f3a"
@@ -35,7 +36,7 @@ type fakeCatalog struct {
 	now     *timestamppb.Timestamp
 
 	mu     sync.Mutex // guards all following
-	state  *catalog.State
+	state  *replica.State
 	index  uint64
 	err    error                      // of Propose; nothing is applied then
 	before func(*catalogpb.Command)   // called before a command is applied; may be nil
@@ -43,7 +44,7 @@ type fakeCatalog struct {
 	refuse map[string]catalog.Refusal // by name of service
 }
 
-func (c *fakeCatalog) View() *catalog.View {
+func (c *fakeCatalog) View() *replica.View {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state.View()
@@ -112,7 +113,7 @@ func (c *fakeCatalog) set(change func()) {
 }
 
 // services returns the names of the services in the catalog.
-func (c *fakeCatalog) services() []string { return names(c.View().Services(catalog.ServiceFilter{})) }
+func (c *fakeCatalog) services() []string { return names(c.View().Services(replica.ServiceFilter{})) }
 
 func names(services []catalog.Service) []string {
 	names := []string{}
@@ -162,7 +163,7 @@ func newWorld(t *testing.T) *world {
 		Endpoints: []string{"203.0.113.1:51820"}, Controls: []string{"203.0.113.1:7443"},
 	}
 	c := &fakeCatalog{
-		state: catalog.New(), now: timestamppb.New(now), puts: map[string]int{}, refuse: map[string]catalog.Refusal{},
+		state: replica.New(), now: timestamppb.New(now), puts: map[string]int{}, refuse: map[string]catalog.Refusal{},
 	}
 	results, err := c.Propose(t.Context(), catalog.NewInit(
 		catalog.Federation{ID: federationID, Name: "test", Overlay: netip.MustParsePrefix("fd00:1::/48"), CreatedAt: now},

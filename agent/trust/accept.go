@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Codes of refusals.
@@ -26,7 +27,7 @@ type Entry struct {
 }
 
 // Entries returns what is remembered of all datacenters, by name.
-func (g *Guard) Entries(v *catalog.View) []Entry {
+func (g *Guard) Entries(v *replica.View) []Entry {
 	ledger := g.Ledger()
 	var entries []Entry
 	for name, is := range ledger.Datacenters {
@@ -58,7 +59,7 @@ func pinText(ca []byte) string {
 // Accept replaces the pin of a datacenter by that of the CA which its operator has
 // confirmed, and forgets everything else that is remembered of it. It returns the
 // former pin; false: there was none.
-func (g *Guard) Accept(v *catalog.View, name catalog.DatacenterName, pin identity.Pin) (former identity.Pin, known bool, err error) {
+func (g *Guard) Accept(v *replica.View, name catalog.DatacenterName, pin identity.Pin) (former identity.Pin, known bool, err error) {
 	if name == g.certifier.Self().Datacenter {
 		return former, false, &catalog.Refusal{
 			Code: CodeOwnCA, Field: "datacenter", Message: fmt.Sprintf("datacenter %s is the one of this gateway, whose CA is in its data directory", name),

@@ -13,6 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // memory is a Store that can fail.
@@ -42,9 +43,9 @@ func guardOf(t *testing.T, m *member, store Store) *Guard {
 }
 
 // viewOf returns a catalog with one member, to which commands were applied.
-func viewOf(t *testing.T, m *member, commands ...*catalogpb.Command) *catalog.View {
+func viewOf(t *testing.T, m *member, commands ...*catalogpb.Command) *replica.View {
 	t.Helper()
-	state := catalog.New()
+	state := replica.New()
 	federation := catalogOf(1).Federation
 	commands = append([]*catalogpb.Command{catalog.NewInit(federation, m.datacenter, m.gateway)}, commands...)
 	for i, command := range commands {

@@ -8,13 +8,14 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Unsigned reports which records need a signature of this gateway: its own, and that
 // of its datacenter. A signature is renewed when the certificate of its signer has
 // expired: a member that an older build sent a snapshot, without the signatures, has
 // them again within a day.
-func (g *Guard) Unsigned(v *catalog.View) (gateway, datacenter bool) {
+func (g *Guard) Unsigned(v *replica.View) (gateway, datacenter bool) {
 	self := g.certifier.Self()
 	record, ok := v.Gateway(self.ID())
 	dc, member := v.Datacenter(self.Datacenter)
@@ -52,7 +53,7 @@ func (g *Guard) current(record catalog.GatewayID, s catalog.Signature, seen uint
 
 // maySign reports whether this gateway may sign the record of its datacenter, which
 // is a promise that all of its gateways sign theirs: not before all do.
-func (g *Guard) maySign(v *catalog.View, dc catalog.Datacenter) bool {
+func (g *Guard) maySign(v *replica.View, dc catalog.Datacenter) bool {
 	if !bytes.Equal(dc.CACertificate, g.certifier.CA().Certificate()) {
 		return false // forged, or signed again with the same key
 	}
@@ -68,7 +69,7 @@ func (g *Guard) maySign(v *catalog.View, dc catalog.Datacenter) bool {
 }
 
 // Sign signs the records in the commands of this gateway that replace them.
-func (g *Guard) Sign(v *catalog.View, commands []*catalogpb.Command) error {
+func (g *Guard) Sign(v *replica.View, commands []*catalogpb.Command) error {
 	for _, command := range commands {
 		var err error
 		switch body := command.GetBody().(type) {
@@ -84,7 +85,7 @@ func (g *Guard) Sign(v *catalog.View, commands []*catalogpb.Command) error {
 	return nil
 }
 
-func (g *Guard) signGateway(v *catalog.View, p *catalogpb.Gateway) (*catalogpb.Gateway, error) {
+func (g *Guard) signGateway(v *replica.View, p *catalogpb.Gateway) (*catalogpb.Gateway, error) {
 	record, err := catalog.GatewayFromProto(p)
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)
@@ -99,7 +100,7 @@ func (g *Guard) signGateway(v *catalog.View, p *catalogpb.Gateway) (*catalogpb.G
 	return record.Proto(), err
 }
 
-func (g *Guard) signDatacenter(v *catalog.View, p *catalogpb.Datacenter) (*catalogpb.Datacenter, error) {
+func (g *Guard) signDatacenter(v *replica.View, p *catalogpb.Datacenter) (*catalogpb.Datacenter, error) {
 	record, err := catalog.DatacenterFromProto(p)
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)

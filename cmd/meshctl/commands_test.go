@@ -22,8 +22,8 @@ import (
 	"github.com/meshway/meshway/cmd/commandtest"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/consensus/archive"
-	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // joinSteps is the progress of a successful join.
@@ -224,7 +224,7 @@ func TestRestorePrintsWhatChangesFirst(t *testing.T) {
 // savedCatalog writes a snapshot file of an empty catalog.
 func savedCatalog(t *testing.T) (file string, content []byte) {
 	t.Helper()
-	content, _, err := archive.Pack(archive.Info{Term: 4, Gateway: "east/gw1", SavedAt: before(2 * time.Hour)}, catalog.New().View())
+	content, _, err := archive.Pack(archive.Info{Term: 4, Gateway: "east/gw1", SavedAt: before(2 * time.Hour)}, replica.New().View())
 	require.NoError(t, err)
 	file = filepath.Join(t.TempDir(), "backup.snap")
 	require.NoError(t, os.WriteFile(file, content, 0o600))

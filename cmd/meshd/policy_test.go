@@ -41,10 +41,15 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("packages import only those below", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
-			"consensus/catalog":                     {"consensus/catalog/catalogpb"},                      // replicated state: pure
+			"consensus/catalog":          {"consensus/catalog/catalogpb"}, // records and commands: pure
+			"consensus/catalog/quota":    {"consensus/catalog"},
+			"consensus/catalog/snapshot": {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/catalog/replica": {
+				"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/snapshot",
+			}, // the state: pure
 			"consensus":                             {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
 			"consensus/raftnode/internal/disk":      {"consensus/catalog"},
-			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/replica"},
 			"consensus/raftnode/internal/hclogger":  {},
 			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog"}, // the rules; raftnode judges and executes
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
@@ -59,28 +64,30 @@ func TestImportDirections(t *testing.T) {
 			"agent/state":                           {},
 			"agent/dataplane": {
 				"agent/build", "agent/config", "agent/notify", "agent/plan", "agent/status",
-				"consensus", "consensus/catalog", "routes", "tunnel",
+				"consensus", "consensus/catalog", "consensus/catalog/replica", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
 			"agent/registrar": {
-				"agent/config", "agent/notify", "agent/plan", "consensus", "consensus/catalog", "consensus/catalog/catalogpb",
+				"agent/config", "agent/notify", "agent/plan",
+				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica",
 			},
 			"agent/member": {
 				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",
 				"agent/state", "agent/trust",
-				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/raftnode",
+				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/raftnode",
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
 				"agent/notify", "agent/plan", "agent/registrar", "agent/status", "agent/suggest",
-				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "tunnel",
+				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/rpc":   {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"agent/trust": {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/trust": {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica"},
 			// The calls of meshctl and those of other gateways are apart: neither
 			// server imports the other.
 			"agent/admin": {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
-				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status", "consensus", "consensus/catalog",
+				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status",
+				"consensus", "consensus/catalog", "consensus/catalog/replica",
 			},
 			"agent/admin/adminclient":       {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/corefile": {},
@@ -108,6 +115,9 @@ func TestImportDirections(t *testing.T) {
 		io := []string{"os", "os/exec", "net", "net/http", "syscall", "math/rand", "math/rand/v2"}
 		for name, banned := range map[string][]string{
 			"consensus/catalog":                  append(io, "crypto/rand", "log/slog"),
+			"consensus/catalog/quota":            append(io, "crypto/rand", "log/slog"),
+			"consensus/catalog/replica":          append(io, "crypto/rand", "log/slog"),
+			"consensus/catalog/snapshot":         append(io, "crypto/rand", "log/slog"),
 			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
 			"tunnel":                             io, // makes keys; hands the context to its Device
@@ -124,7 +134,7 @@ func TestImportDirections(t *testing.T) {
 			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                         // and raft-boltdb, raft-autopilot
 			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode/internal/disk"},
-			"github.com/hashicorp/go-memdb":  {"consensus/catalog"},
+			"github.com/hashicorp/go-memdb":  {"consensus/catalog/replica"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "agent/host", "e2e/harness"},
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},
@@ -235,7 +245,7 @@ func violations(path string, file *ast.File) []violation {
 	var found []violation
 	inBubble := hasBubbles(filepath.Dir(path)) && strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, "_root_test.go")
 	pure := false
-	for _, dir := range []string{"consensus/catalog", "consensus/raftnode/internal/quorum", "agent/plan", "tunnel", "routes"} {
+	for _, dir := range []string{"consensus/catalog", "consensus/catalog/replica", "consensus/raftnode/internal/quorum", "agent/plan", "tunnel", "routes"} {
 		pure = pure || filepath.Dir(path) == filepath.Join(root, dir) && !strings.HasSuffix(path, "_test.go")
 	}
 	ast.Inspect(file, func(node ast.Node) bool {

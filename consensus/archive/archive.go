@@ -12,7 +12,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -47,7 +47,7 @@ type Info struct {
 
 // Pack returns an archive of view and its description. It takes Term, Gateway and
 // SavedAt from info and sets the other fields. The same input produces the same bytes.
-func Pack(info Info, view *catalog.View) ([]byte, Info, error) {
+func Pack(info Info, view *replica.View) ([]byte, Info, error) {
 	var stream bytes.Buffer
 	if err := view.Encode(&stream); err != nil {
 		return nil, Info{}, fmt.Errorf("pack snapshot: %w", err)
@@ -71,7 +71,7 @@ func Pack(info Info, view *catalog.View) ([]byte, Info, error) {
 	return out.Bytes(), info, nil
 }
 
-func describe(info *Info, view *catalog.View, stream []byte) {
+func describe(info *Info, view *replica.View, stream []byte) {
 	federation, _ := view.Federation()
 	sum := sha256.Sum256(stream)
 	info.Version = Version
@@ -79,7 +79,7 @@ func describe(info *Info, view *catalog.View, stream []byte) {
 	info.Federation, info.FederationName = federation.ID, federation.Name
 	info.Size, info.SHA256 = int64(len(stream)), hex.EncodeToString(sum[:])
 	info.Datacenters, info.Gateways = len(view.Datacenters()), len(view.Gateways())
-	info.Services = len(view.Services(catalog.ServiceFilter{}))
+	info.Services = len(view.Services(replica.ServiceFilter{}))
 }
 
 func addFile(w *tar.Writer, name string, data []byte) error {
@@ -125,7 +125,7 @@ func Unpack(archive []byte) (Info, []byte, error) {
 
 // verify decodes the catalog and compares it with the description.
 func verify(info Info, stream []byte) error {
-	state, err := catalog.Decode(bytes.NewReader(stream))
+	state, err := replica.Decode(bytes.NewReader(stream))
 	if err != nil {
 		return err
 	}

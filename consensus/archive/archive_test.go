@@ -15,15 +15,16 @@ import (
 
 	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
-func newView(t testing.TB) *catalog.View {
+func newView(t testing.TB) *replica.View {
 	t.Helper()
 	init := consensustest.NewInit(consensustest.DatacenterName(0), "gw0")
 	key := consensustest.Key{Owner: "dc0/gw0", Name: "web"}
 	set := key.Set("x")
-	state := catalog.New()
+	state := replica.New()
 	for i, cmd := range []consensustest.Command{init, set} {
 		cmd.Author, cmd.At = "dc0/gw0", timestamppb.New(time.Unix(1_800_000_000, 0))
 		entry, err := catalog.Marshal(cmd)
@@ -50,7 +51,7 @@ func TestArchiveContainsAndDescribesTheCatalog(t *testing.T) {
 		Gateway: "dc0/gw0", SavedAt: time.Unix(1_800_000_000, 0).UTC(), Size: int64(len(stream)),
 		SHA256: info.SHA256, Datacenters: 1, Gateways: 1, Services: 1,
 	}, info)
-	state, err := catalog.Decode(bytes.NewReader(stream))
+	state, err := replica.Decode(bytes.NewReader(stream))
 	require.NoError(t, err)
 	require.Equal(t, consensustest.Encode(t, newView(t)), consensustest.Encode(t, state.View()))
 	require.Equal(t, pack(t), pack(t), "the same catalog produces the same bytes")

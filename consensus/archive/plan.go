@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Plan is what restoring an archive changes in a catalog.
@@ -24,7 +25,7 @@ type Change struct {
 }
 
 // Compare returns the plan for replacing the catalog have by want.
-func Compare(have, want *catalog.View) Plan {
+func Compare(have, want *replica.View) Plan {
 	var p Plan
 	for _, dc := range have.Datacenters() {
 		p.datacenter(dc, want)
@@ -44,15 +45,15 @@ func Compare(have, want *catalog.View) Plan {
 			p.add("gateway "+string(g.ID()), "is added")
 		}
 	}
-	p.count("services", len(have.Services(catalog.ServiceFilter{})), len(want.Services(catalog.ServiceFilter{})))
-	p.count("exports", len(have.Exports(catalog.ExportFilter{})), len(want.Exports(catalog.ExportFilter{})))
+	p.count("services", len(have.Services(replica.ServiceFilter{})), len(want.Services(replica.ServiceFilter{})))
+	p.count("exports", len(have.Exports(replica.ExportFilter{})), len(want.Exports(replica.ExportFilter{})))
 	p.count("tokens", len(have.Tokens()), len(want.Tokens()))
 	return p
 }
 
 func (p *Plan) add(subject, what string) { p.Changes = append(p.Changes, Change{subject, what}) }
 
-func (p *Plan) datacenter(have catalog.Datacenter, archived *catalog.View) {
+func (p *Plan) datacenter(have catalog.Datacenter, archived *replica.View) {
 	subject := "datacenter " + string(have.Name)
 	want, found := archived.Datacenter(have.Name)
 	if !found {
@@ -84,7 +85,7 @@ func prefixes(dc catalog.Datacenter) string {
 	return strings.Join(list, " ")
 }
 
-func (p *Plan) gateway(have catalog.Gateway, archived *catalog.View) {
+func (p *Plan) gateway(have catalog.Gateway, archived *replica.View) {
 	subject := "gateway " + string(have.ID())
 	want, found := archived.Gateway(have.ID())
 	if !found {

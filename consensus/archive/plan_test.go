@@ -11,13 +11,14 @@ import (
 
 	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
 // federationOf returns a catalog with dc0 and the commands given.
-func federationOf(t *testing.T, author catalog.GatewayID, more ...consensustest.Command) *catalog.View {
+func federationOf(t *testing.T, author catalog.GatewayID, more ...consensustest.Command) *replica.View {
 	t.Helper()
-	state := catalog.New()
+	state := replica.New()
 	cmds := append([]consensustest.Command{consensustest.NewInit("dc0", "gw0")}, more...)
 	for i, cmd := range cmds {
 		if cmd.Author == "" {

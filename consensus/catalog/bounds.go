@@ -47,5 +47,6 @@ const (
 	// with records.
 	maxEarlierClientRecord = 64 << 20
 
-	maxRecordSize = max(MaxCommandSize+recordGrowth, maxClientRecord, maxEarlierClientRecord)
+	// MaxRecordSize is the maximum size of a record of a snapshot.
+	MaxRecordSize = max(MaxCommandSize+recordGrowth, maxClientRecord, maxEarlierClientRecord)
 )

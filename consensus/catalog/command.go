@@ -1,10 +1,6 @@
 package catalog
 
 import (
-	"fmt"
-
-	"google.golang.org/protobuf/proto"
-
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
@@ -187,14 +183,4 @@ func NewPutObservations(observations []Observation) *catalogpb.Command {
 		put.Observations = append(put.Observations, o.Proto())
 	}
 	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
-}
-
-// Marshal encodes commands as the data of one raft log entry. The encoding is
-// deterministic.
-func Marshal(cmds ...*catalogpb.Command) ([]byte, error) {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&catalogpb.Entry{Commands: cmds})
-	if err != nil {
-		return nil, fmt.Errorf("encode entry: %w", err)
-	}
-	return b, nil
 }

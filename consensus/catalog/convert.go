@@ -58,7 +58,7 @@ func DatacenterFromProto(p *catalogpb.Datacenter) (Datacenter, error) {
 		Signature: signatureFromProto(p.GetSignature()),
 	}
 	for i, prefix := range p.GetPrefixes() {
-		field := at("prefixes", i)
+		field := At("prefixes", i)
 		d.Prefixes = append(d.Prefixes, Prefix{
 			CIDR: read.prefix(field, prefix.GetCidr()), Kind: read.kind(field, prefix.GetKind()),
 		})
@@ -131,7 +131,7 @@ func (s Service) Proto() *catalogpb.Service {
 func ServiceFromProto(p *catalogpb.Service) (Service, error) {
 	var read fieldReader
 	s := Service{
-		ServiceKey: serviceKeyFromProto(p), Owner: GatewayID(p.GetOwner()),
+		ServiceKey: ServiceKeyFromProto(p), Owner: GatewayID(p.GetOwner()),
 		Address: read.addr("address", p.GetAddress()), ModifiedIndex: p.GetModifiedIndex(),
 	}
 	if len(p.GetLabels()) > 0 {
@@ -139,13 +139,14 @@ func ServiceFromProto(p *catalogpb.Service) (Service, error) {
 	}
 	for i, port := range p.GetPorts() {
 		s.Ports = append(s.Ports, Port{
-			Name: port.GetName(), Protocol: port.GetProtocol(), Number: read.port(at("ports", i), port.GetNumber()),
+			Name: port.GetName(), Protocol: port.GetProtocol(), Number: read.port(At("ports", i), port.GetNumber()),
 		})
 	}
 	return s, read.refusal.err()
 }
 
-func serviceKeyFromProto(p *catalogpb.Service) ServiceKey {
+// ServiceKeyFromProto returns the key in the wire form of a record.
+func ServiceKeyFromProto(p *catalogpb.Service) ServiceKey {
 	return ServiceKey{
 		Datacenter: DatacenterName(p.GetDatacenter()), Namespace: p.GetNamespace(),
 		Name: p.GetName(), Instance: p.GetInstance(),

@@ -27,7 +27,7 @@ func (e Export) Proto() *catalogpb.Export {
 func ExportFromProto(p *catalogpb.Export) (Export, error) {
 	var read fieldReader
 	e := Export{
-		ExportKey: exportKeyFromProto(p), Type: ExportType(p.GetType()),
+		ExportKey: ExportKeyFromProto(p), Type: ExportType(p.GetType()),
 		Ports:                  read.exportPorts(p.GetPorts()),
 		SessionAffinity:        SessionAffinity(p.GetSessionAffinity()),
 		SessionAffinitySeconds: p.GetSessionAffinitySeconds(),
@@ -47,7 +47,8 @@ func ExportFromProto(p *catalogpb.Export) (Export, error) {
 	return e, read.refusal.err()
 }
 
-func exportKeyFromProto(p *catalogpb.Export) ExportKey {
+// ExportKeyFromProto returns the key in the wire form of a record.
+func ExportKeyFromProto(p *catalogpb.Export) ExportKey {
 	return ExportKey{Datacenter: DatacenterName(p.GetDatacenter()), Namespace: p.GetNamespace(), Name: p.GetName()}
 }
 
@@ -69,7 +70,7 @@ func (s EndpointSlice) Proto() *catalogpb.EndpointSlice {
 func EndpointSliceFromProto(p *catalogpb.EndpointSlice) (EndpointSlice, error) {
 	var read fieldReader
 	s := EndpointSlice{
-		EndpointSliceKey: endpointSliceKeyFromProto(p), Ports: read.exportPorts(p.GetPorts()),
+		EndpointSliceKey: EndpointSliceKeyFromProto(p), Ports: read.exportPorts(p.GetPorts()),
 		ModifiedIndex: p.GetModifiedIndex(),
 	}
 	for i, e := range p.GetEndpoints() {
@@ -81,7 +82,8 @@ func EndpointSliceFromProto(p *catalogpb.EndpointSlice) (EndpointSlice, error) {
 	return s, read.refusal.err()
 }
 
-func endpointSliceKeyFromProto(p *catalogpb.EndpointSlice) EndpointSliceKey {
+// EndpointSliceKeyFromProto returns the key in the wire form of a record.
+func EndpointSliceKeyFromProto(p *catalogpb.EndpointSlice) EndpointSliceKey {
 	return EndpointSliceKey{
 		ExportKey: ExportKey{Datacenter: DatacenterName(p.GetDatacenter()), Namespace: p.GetNamespace(), Name: p.GetName()},
 		Slice:     p.GetSlice(),
@@ -103,7 +105,7 @@ func (r *fieldReader) exportPorts(list []*catalogpb.ExportPort) []ExportPort {
 	for i, p := range list {
 		ports = append(ports, ExportPort{
 			Name: p.GetName(), Protocol: p.GetProtocol(),
-			Number: r.port(at("ports", i), p.GetNumber()), AppProtocol: p.GetAppProtocol(),
+			Number: r.port(At("ports", i), p.GetNumber()), AppProtocol: p.GetAppProtocol(),
 		})
 	}
 	return ports

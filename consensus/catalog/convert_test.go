@@ -1,7 +1,9 @@
 package catalog_test
 
 import (
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,36 +21,82 @@ func checkRoundTrip[T any, P any](t *testing.T, value T, proto func(T) P, from f
 }
 
 func TestConversionsRoundTrip(t *testing.T) {
-	c := contents(populated(t).state.View())
-	for _, f := range []catalog.Federation{{}, c.Federation} {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
+	signature := catalog.Signature{Version: 7, Level: 1, Certificate: []byte("certificate"), Value: []byte("value")}
+	datacenter := catalog.Datacenter{
+		Name: "west", Ordinal: 2, CACertificate: []byte("ca"), JoinedAt: at, ModifiedIndex: 9, Signature: signature,
+		Prefixes: []catalog.Prefix{
+			{CIDR: netip.MustParsePrefix("10.2.0.0/16"), Kind: catalog.PodPrefix},
+			{CIDR: netip.MustParsePrefix("10.3.0.0/16"), Kind: catalog.ServicePrefix},
+			{CIDR: netip.MustParsePrefix("fd00::/64"), Kind: catalog.NodePrefix},
+		},
+	}
+	gateway := catalog.Gateway{
+		Datacenter: "west", Name: "gw0", Index: 1, PublicKey: catalog.Key{1}, Overlay: netip.MustParseAddr("fd12::1"),
+		Endpoints: []string{"192.0.2.1:51820"}, Controls: []string{"192.0.2.1:7777"}, Version: "v1", Draining: true,
+		ModifiedIndex: 9, Signature: signature,
+	}
+	for _, f := range []catalog.Federation{
+		{}, {ID: "id", Name: "demo", Overlay: netip.MustParsePrefix("fd12::/48"), CreatedAt: at, NextOrdinal: 3},
+	} {
 		checkRoundTrip(t, f, catalog.Federation.Proto, catalog.FederationFromProto)
 	}
-	for _, d := range append(c.Datacenters, catalog.Datacenter{}) {
+	for _, d := range []catalog.Datacenter{{}, datacenter} {
 		checkRoundTrip(t, d, catalog.Datacenter.Proto, catalog.DatacenterFromProto)
 	}
-	for _, g := range append(c.Gateways, catalog.Gateway{}, catalog.Gateway{Draining: true}) {
+	for _, g := range []catalog.Gateway{{}, gateway} {
 		checkRoundTrip(t, g, catalog.Gateway.Proto, catalog.GatewayFromProto)
 	}
-	for _, k := range append(c.Tokens, catalog.Token{}) {
+	for _, k := range []catalog.Token{{}, {
+		ID: "t1", SecretHash: catalog.HashSecret([]byte("secret")), Datacenter: "west", CreatedBy: "east/gw0",
+		CreatedAt: at, ExpiresAt: at.Add(time.Hour), UsedBy: "west", UsedAt: at, Revoked: true,
+	}} {
 		checkRoundTrip(t, k, catalog.Token.Proto, catalog.TokenFromProto)
 	}
-	for _, s := range append(c.Services, catalog.Service{}) {
+	for _, s := range []catalog.Service{{}, {
+		ServiceKey: catalog.ServiceKey{Datacenter: "west", Namespace: "default", Name: "web", Instance: "a"},
+		Owner:      "west/gw0", Address: netip.MustParseAddr("10.2.0.1"), ModifiedIndex: 9,
+		Ports: []catalog.Port{{Name: "http", Protocol: "tcp", Number: 80}}, Labels: map[string]string{"a": "b"},
+	}} {
 		checkRoundTrip(t, s, catalog.Service.Proto, catalog.ServiceFromProto)
 	}
-	for _, o := range append(c.Observations, catalog.Observation{}) {
+	for _, o := range []catalog.Observation{{}, {
+		Observer: "west/gw0", Peer: "east/gw0", Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"), At: at, ModifiedIndex: 9,
+	}} {
 		checkRoundTrip(t, o, catalog.Observation.Proto, catalog.ObservationFromProto)
-	}
-	for _, e := range append(c.Exports, catalog.Export{}) {
-		checkRoundTrip(t, e, catalog.Export.Proto, catalog.ExportFromProto)
-	}
-	for _, s := range append(c.Endpoints, catalog.EndpointSlice{}) {
-		checkRoundTrip(t, s, catalog.EndpointSlice.Proto, catalog.EndpointSliceFromProto)
 	}
 	refusal := &catalog.Refusal{Code: "c", Field: "f", Message: "m", Remedy: "r"}
 	for _, r := range []catalog.Result{
-		{}, {Index: 7, Refusal: refusal}, {Index: 8, Datacenter: c.Datacenters[0], Gateway: c.Gateways[0]},
+		{}, {Index: 7, Refusal: refusal}, {Index: 8, Datacenter: datacenter, Gateway: gateway},
 	} {
 		checkRoundTrip(t, r, catalog.Result.Proto, catalog.ResultFromProto)
+	}
+	for _, c := range []*catalog.Client{{}, {
+		Author: "west/gw0", ID: "c", Acknowledged: 4, LastSeen: at,
+		Results: []catalog.StoredResult{{Sequence: 5, Index: 7, Refusal: refusal}, {Sequence: 6, Index: 8}},
+	}} {
+		checkRoundTrip(t, c, (*catalog.Client).Proto, catalog.ClientFromProto)
+	}
+}
+
+func TestConversionsOfExportsRoundTrip(t *testing.T) {
+	key := catalog.ExportKey{Datacenter: "west", Namespace: "default", Name: "web"}
+	ports := []catalog.ExportPort{{Name: "http", Protocol: "tcp", Number: 80, AppProtocol: "http"}}
+	for _, e := range []catalog.Export{{}, {
+		ExportKey: key, Type: catalog.Headless, Ports: ports, SessionAffinity: catalog.ClientIPAffinity, SessionAffinitySeconds: 60,
+		IPFamilies: []catalog.IPFamily{catalog.IPv6, catalog.IPv4}, InternalTrafficPolicy: "Local", TrafficDistribution: "PreferClose",
+		Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d"}, Affinity: catalog.AffinityLocal, Mirror: true,
+		CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC), ModifiedIndex: 9,
+	}} {
+		checkRoundTrip(t, e, catalog.Export.Proto, catalog.ExportFromProto)
+	}
+	for _, s := range []catalog.EndpointSlice{{}, {
+		EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: key, Slice: "web-abc"}, Ports: ports, ModifiedIndex: 9,
+		Endpoints: []catalog.Endpoint{{
+			Address: netip.MustParseAddr("10.2.0.1"), Ready: true, Hostname: "a", Zone: "z", Terminating: true,
+		}},
+	}} {
+		checkRoundTrip(t, s, catalog.EndpointSlice.Proto, catalog.EndpointSliceFromProto)
 	}
 }
 

@@ -1,10 +1,9 @@
-// Package catalog is the replicated state of a federation: its datacenters,
-// gateways, tokens, services, exports and observations. It is pure: it uses no
-// clock, no randomness and no raft. State.Apply turns log entries into state, a
-// View reads it, View.Encode and Decode convert it to and from snapshots. Apply
-// authorizes every write, so that no race between writers can bypass a check.
+// Package catalog defines what a federation has in common: the records of its
+// datacenters, gateways, tokens, services, exports and observations, the commands that
+// change them, and why a command is refused. A record, a key and a command have a
+// method or function Check for the rules that need nothing else. The package is pure.
 //
-// All members apply the same log, also while they run different versions of meshd.
-// A new rule that could refuse what earlier versions apply therefore belongs into
-// State.Judge, which the leader calls before it writes, and not into Apply.
+// Package replica is the state: it applies the commands to a copy of the catalog. Package
+// snapshot is the format of a copy on disk, package quota what a datacenter may use, and
+// package catalogpb the encoding of records and commands.
 package catalog

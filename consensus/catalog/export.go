@@ -4,36 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
-	"github.com/hashicorp/go-memdb"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
-
-// putExports stores exports, all of the command or none.
-func (w *writer) putExports(req request, body *catalogpb.PutExports) (Result, *Refusal) {
-	exports := make([]*Export, 0, len(body.GetExports()))
-	for i, p := range body.GetExports() {
-		e, err := ExportFromProto(p)
-		if err != nil {
-			return Result{}, asRefusal(err).in(at("exports", i))
-		}
-		if r := checkExport(req, e); r != nil {
-			return Result{}, r.in(at("exports", i))
-		}
-		exports = append(exports, &e)
-	}
-	for _, e := range exports {
-		if have := export(w.txn, e.ExportKey); have != nil && have.Equal(*e) {
-			continue // ModifiedIndex stays, so that readers can skip the record
-		}
-		e.ModifiedIndex = w.index
-		insert(w.txn, tableExports, e)
-	}
-	return Result{}, nil
-}
 
 // Equal reports whether e and o are equal apart from ModifiedIndex.
 func (e Export) Equal(o Export) bool {
@@ -45,11 +18,12 @@ func (e Export) Equal(o Export) bool {
 		maps.Equal(e.Annotations, o.Annotations)
 }
 
-func checkExport(req request, e Export) *Refusal {
-	if r := checkExportKey(req, e.ExportKey); r != nil {
+// Check returns why the catalog refuses k, or nil. It does not check the datacenter.
+func (k ExportKey) Check() *Refusal {
+	if r := CheckName("namespace", k.Namespace); r != nil {
 		return r
 	}
-	return e.Check()
+	return CheckName("name", k.Name)
 }
 
 // Check returns why the catalog refuses the content of e, or nil. It does not check
@@ -65,7 +39,7 @@ func (e Export) Check() *Refusal {
 		{"affinity", string(e.Affinity), []string{string(AffinityNone), string(AffinityLocal), string(AffinityRemote)}},
 	} {
 		if !slices.Contains(c.allowed, c.value) {
-			return invalidExport(c.field, fmt.Sprintf("value %q is unknown", shorten(c.value)), fmt.Sprintf("use one of %q", c.allowed))
+			return invalidExport(c.field, fmt.Sprintf("value %q is unknown", Shorten(c.value)), fmt.Sprintf("use one of %q", c.allowed))
 		}
 	}
 	switch {
@@ -98,80 +72,14 @@ func (e Export) Check() *Refusal {
 	return nil
 }
 
-// firstSeen returns cmd with exports that are not older than the catalog can
-// confirm. The oldest of several exports of one name decides their conflicts, that
-// of several with one mirror name has it, and an exporter could choose any age: so
-// the first one that the catalog has is the oldest, and one that it has does not
-// become older.
-func firstSeen(txn *memdb.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb.Command {
-	body, ok := cmd.GetBody().(*catalogpb.Command_PutExports)
-	if !ok {
-		return cmd
-	}
-	copied := false
-	for i, p := range body.PutExports.GetExports() {
-		e, err := ExportFromProto(p)
-		if err != nil || e.CreatedAt.IsZero() {
-			continue // refused by Apply
-		}
-		created := earliestCreation(txn, e, now)
-		if created.Equal(e.CreatedAt) {
-			continue
-		}
-		if !copied {
-			cmd, copied = proto.CloneOf(cmd), true
-		}
-		cmd.GetPutExports().GetExports()[i].CreatedAt = timeProto(created)
-	}
-	return cmd
-}
-
-// earliestCreation returns the creation time of e, or the earliest one that e may
-// have, if that is later. A time in the future counts as soon.
-func earliestCreation(txn *memdb.Txn, e Export, now time.Time) time.Time {
-	soon := now.Add(MaxClockSkew)
-	created := earliest(e.CreatedAt, soon)
-	if have := export(txn, e.ExportKey); have != nil {
-		return latest(created, have.CreatedAt)
-	}
-	for other := range each[Export](txn, tableExports, indexName, e.Namespace, e.Name) {
-		created = latest(created, earliest(other.CreatedAt, soon).Add(1))
-	}
-	if e.Mirror {
-		for _, key := range MirrorKeys(e.Namespace, e.MirrorName()) {
-			if other := export(txn, key); other != nil && other.Mirror {
-				created = latest(created, earliest(other.CreatedAt, soon).Add(1))
-			}
-		}
-	}
-	return created
-}
-
-func earliest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
 func invalidExport(field, message, remedy string) *Refusal {
 	return &Refusal{Code: CodeExportInvalid, Field: field, Message: message, Remedy: remedy}
-}
-
-func checkExportKey(req request, k ExportKey) *Refusal {
-	if r := req.checkOwner("datacenter", k.Datacenter); r != nil {
-		return r
-	}
-	if r := checkName("namespace", k.Namespace); r != nil {
-		return r
-	}
-	return checkName("name", k.Name)
 }
 
 func checkFamilies(families []IPFamily) *Refusal {
 	for i, f := range families {
 		if f != IPv4 && f != IPv6 || slices.Contains(families[:i], f) {
-			return invalidExport(at("ip_families", i), fmt.Sprintf("IP family %q is unknown or repeated", shorten(string(f))),
+			return invalidExport(At("ip_families", i), fmt.Sprintf("IP family %q is unknown or repeated", Shorten(string(f))),
 				"use IPv4, IPv6 or both")
 		}
 	}
@@ -187,16 +95,16 @@ func checkExportPorts(ports []ExportPort) *Refusal {
 		}
 	}
 	refuse := func(i int, message, remedy string) *Refusal {
-		return &Refusal{Code: CodePortInvalid, Field: at("ports", i), Message: message, Remedy: remedy}
+		return &Refusal{Code: CodePortInvalid, Field: At("ports", i), Message: message, Remedy: remedy}
 	}
 	for i, p := range ports {
 		switch {
 		case p.Number == 0:
 			return refuse(i, "port number 0 is not valid", "use 1 to 65535")
 		case p.Protocol != "tcp" && p.Protocol != "udp" && p.Protocol != "sctp":
-			return refuse(i, fmt.Sprintf("protocol %q is unknown", shorten(p.Protocol)), "use tcp, udp or sctp")
+			return refuse(i, fmt.Sprintf("protocol %q is unknown", Shorten(p.Protocol)), "use tcp, udp or sctp")
 		case p.Name != "" && !isLabel(p.Name):
-			return refuse(i, fmt.Sprintf("name %q is not a DNS label", shorten(p.Name)), "use a-z, 0-9 and '-'")
+			return refuse(i, fmt.Sprintf("name %q is not a DNS label", Shorten(p.Name)), "use a-z, 0-9 and '-'")
 		case len(p.AppProtocol) > maxAppProtocolLength:
 			return refuse(i, "the application protocol is too long", "use at most 317 bytes")
 		}
@@ -205,56 +113,4 @@ func checkExportPorts(ports []ExportPort) *Refusal {
 		}
 	}
 	return nil
-}
-
-// deleteExports removes exports and their endpoint slices.
-func (w *writer) deleteExports(req request, body *catalogpb.DeleteExports) (Result, *Refusal) {
-	for i, p := range body.GetExports() {
-		if r := req.checkOwner("datacenter", DatacenterName(p.GetDatacenter())); r != nil {
-			return Result{}, r.in(at("exports", i))
-		}
-	}
-	for _, p := range body.GetExports() {
-		k := exportKeyFromProto(p)
-		e := export(w.txn, k)
-		if e == nil {
-			continue
-		}
-		remove(w.txn, tableExports, e)
-		removeAll(w.txn, tableEndpoints, indexID, string(k.Datacenter), k.Namespace, k.Name)
-	}
-	return Result{}, nil
-}
-
-// SplitExports puts exports into as few commands as MaxCommandSize allows, in
-// order. An export that is too large by itself gets a command of its own, which
-// Apply refuses.
-func SplitExports(exports []Export) []*catalogpb.Command {
-	return split(exports, func(e Export) int { return proto.Size(e.Proto()) }, NewPutExports)
-}
-
-// SplitEndpoints is SplitExports for endpoint slices.
-func SplitEndpoints(slices []EndpointSlice) []*catalogpb.Command {
-	return split(slices, func(s EndpointSlice) int { return proto.Size(s.Proto()) }, NewPutEndpoints)
-}
-
-func split[T any](records []T, size func(T) int, command func([]T) *catalogpb.Command) []*catalogpb.Command {
-	const (
-		envelope    = 1 << 10 // upper bound of author, client, time and so on
-		fieldHeader = 4       // tag and length
-	)
-	var cmds []*catalogpb.Command
-	start, total := 0, envelope
-	for i, record := range records {
-		n := size(record) + fieldHeader
-		if total+n > MaxCommandSize && i > start {
-			cmds = append(cmds, command(records[start:i]))
-			start, total = i, envelope
-		}
-		total += n
-	}
-	if start < len(records) {
-		cmds = append(cmds, command(records[start:]))
-	}
-	return cmds
 }

@@ -27,7 +27,7 @@ func (r *fieldReader) prefix(field, text string) netip.Prefix {
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		r.fail(CodePrefixInvalid, field, fmt.Sprintf("%q is not a prefix", shorten(text)),
+		r.fail(CodePrefixInvalid, field, fmt.Sprintf("%q is not a prefix", Shorten(text)),
 			"write it as address/length: 10.1.0.0/16")
 	}
 	return p
@@ -39,7 +39,7 @@ func (r *fieldReader) addr(field, text string) netip.Addr {
 	}
 	a, err := netip.ParseAddr(text)
 	if err != nil {
-		r.fail(CodeAddressInvalid, field, fmt.Sprintf("%q is not an IP address", shorten(text)),
+		r.fail(CodeAddressInvalid, field, fmt.Sprintf("%q is not an IP address", Shorten(text)),
 			"write it as 10.1.0.5 or fd00::5")
 	}
 	return a
@@ -51,7 +51,7 @@ func (r *fieldReader) addrPort(field, text string) netip.AddrPort {
 	}
 	a, err := netip.ParseAddrPort(text)
 	if err != nil {
-		r.fail(CodeEndpointInvalid, field, fmt.Sprintf("%q is not an IP address with a port", shorten(text)),
+		r.fail(CodeEndpointInvalid, field, fmt.Sprintf("%q is not an IP address with a port", Shorten(text)),
 			"write it as 192.0.2.1:51820 or [2001:db8::1]:51820")
 	}
 	return a

@@ -1,175 +1,32 @@
 package catalog
 
-import (
-	"fmt"
-	"slices"
+import "fmt"
 
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-)
-
-// addGateway adds a gateway. A gateway that exists has returned, possibly with a
-// new disk: it keeps its index and overlay address.
-func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (Result, *Refusal) {
-	g, err := GatewayFromProto(body.GetGateway())
-	if err != nil {
-		return Result{}, asRefusal(err).in("gateway")
+// Check returns why the catalog refuses k, or nil.
+func (k Key) Check() *Refusal {
+	if k != (Key{}) {
+		return nil
 	}
-	if r := w.authorizeAdd(req, g); r != nil {
-		return Result{}, r
+	return &Refusal{
+		Code: CodePublicKeyInvalid, Message: "the public key is missing",
+		Remedy: "send the WireGuard public key of the gateway",
 	}
-	if r := w.checkGateway(g); r != nil {
-		return Result{}, r.in("gateway")
-	}
-	if have := gateway(w.txn, g.ID()); have != nil {
-		return w.replaceGateway(have, g), nil
-	}
-	g.Index, g.ModifiedIndex = w.freeIndex(g.Datacenter), w.index
-	overlay, r := w.overlayAddress(federation(w.txn).Overlay, datacenter(w.txn, g.Datacenter).Ordinal, g.Index)
-	if r != nil {
-		return Result{}, r
-	}
-	g.Overlay = overlay
-	insert(w.txn, tableGateways, &g)
-	return Result{Gateway: g.Clone()}, nil
 }
 
-// authorizeAdd allows the gateways of a datacenter to add its other gateways, and
-// a gateway to add itself: no gateway is left to add the one that replaces the
-// last gateway of its datacenter.
-func (w *writer) authorizeAdd(req request, g Gateway) *Refusal {
-	if req.member != nil {
-		return req.checkOwner("gateway.datacenter", g.Datacenter)
-	}
-	if req.author != g.ID() || datacenter(w.txn, g.Datacenter) == nil {
-		return unknownAuthor(req.author)
-	}
-	return nil
-}
-
-// freeIndex returns the lowest index that no gateway of dc has.
-func (w *writer) freeIndex(dc DatacenterName) uint32 {
-	var taken []uint32
-	for g := range each[Gateway](w.txn, tableGateways, indexID, string(dc)) {
-		taken = append(taken, g.Index)
-	}
-	slices.Sort(taken)
-	free := uint32(0)
-	for _, index := range taken {
-		if index != free {
-			break
-		}
-		free++
-	}
-	return free
-}
-
-// updateGateway replaces the fields of the author's record that a gateway sets
-// itself; the catalog assigns index and overlay address.
-func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (Result, *Refusal) {
-	want, err := GatewayFromProto(body.GetGateway())
-	if err != nil {
-		return Result{}, asRefusal(err).in("gateway")
-	}
-	if want.ID() != req.author {
-		return Result{}, &Refusal{
-			Code: CodeNotOwner, Field: "gateway",
-			Message: fmt.Sprintf("gateway %s cannot change gateway %s", req.author, shorten(string(want.ID()))),
-			Remedy:  "run the command on the gateway itself",
-		}
-	}
-	if r := w.checkGateway(want); r != nil {
-		return Result{}, r.in("gateway")
-	}
-	return w.replaceGateway(req.member, want), nil
-}
-
-// replaceGateway replaces the fields of have that a gateway sets itself.
-func (w *writer) replaceGateway(have *Gateway, want Gateway) Result {
-	next := *have
-	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining, next.Signature =
-		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining, want.Signature
-	if next.equal(*have) {
-		return Result{Gateway: have.Clone()}
-	}
-	next.ModifiedIndex = w.index
-	insert(w.txn, tableGateways, &next)
-	return Result{Gateway: next.Clone()}
-}
-
-func (g Gateway) equal(o Gateway) bool {
-	return g.PublicKey == o.PublicKey && g.Version == o.Version && g.Draining == o.Draining &&
-		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls) && g.Signature.Equal(o.Signature)
-}
-
-// removeGateway removes a gateway with the services it owns: another gateway of
-// the datacenter registers those again that still exist.
-func (w *writer) removeGateway(req request, body *catalogpb.RemoveGateway) (Result, *Refusal) {
-	id := GatewayID(body.GetGateway())
-	g := gateway(w.txn, id)
-	if g == nil {
-		return Result{}, unknownGateway("gateway", id)
-	}
-	if r := req.checkOwner("gateway", g.Datacenter); r != nil {
-		return Result{}, r
-	}
-	count := 0
-	for range each[Gateway](w.txn, tableGateways, indexID, string(g.Datacenter)) {
-		count++
-	}
-	if count == 1 {
-		return Result{}, &Refusal{
-			Code: CodeLastGateway, Field: "gateway", Message: fmt.Sprintf("gateway %s is the last gateway of its datacenter", id),
-			Remedy: "remove the datacenter from the federation with meshctl leave",
-		}
-	}
-	w.deleteGateway(g)
-	return Result{}, nil
-}
-
-// deleteGateway deletes g, its services, and the observations by it and of it.
-func (w *writer) deleteGateway(g *Gateway) {
-	id := string(g.ID())
-	remove(w.txn, tableGateways, g)
-	removeAll(w.txn, tableServices, indexOwner, id)
-	removeAll(w.txn, tableObservations, indexID, id)
-	removeAll(w.txn, tableObservations, indexPeer, id)
-}
-
-// checkGateway checks the fields that a gateway sets itself.
-func (w *writer) checkGateway(g Gateway) *Refusal {
-	if r := checkName("name", g.Name); r != nil {
-		return r
-	}
-	if g.PublicKey == (Key{}) {
-		return &Refusal{
-			Code: CodePublicKeyInvalid, Field: "public_key", Message: "the public key is missing",
-			Remedy: "send the WireGuard public key of the gateway",
-		}
-	}
-	if other := first[Gateway](w.txn, tableGateways, indexPublicKey, g.PublicKey[:]); other != nil && other.ID() != g.ID() {
-		return &Refusal{
-			Code: CodePublicKeyTaken, Field: "public_key", Message: fmt.Sprintf("gateway %s has the same key", other.ID()),
-			Remedy: "give every gateway its own key: do not copy a data directory to another host",
-		}
-	}
+// Check returns why the catalog refuses the fields that g sets itself, or nil. It
+// does not check name and key.
+func (g Gateway) Check() *Refusal {
 	if len(g.Version) > maxVersionLength || !onlyBytes(g.Version, func(c byte) bool { return ' ' <= c && c < 0x7f }) {
 		return &Refusal{
 			Code: CodeVersionInvalid, Field: "version",
 			Message: fmt.Sprintf("the version is longer than %d bytes or not printable", maxVersionLength), Remedy: "use a shorter version",
 		}
 	}
-	if r := checkSignature(g.Signature); r != nil {
+	if r := g.Signature.Check(); r != nil {
 		return r
 	}
 	if r := checkHostPorts("endpoints", g.Endpoints); r != nil {
 		return r
 	}
 	return checkHostPorts("controls", g.Controls)
-}
-
-func unknownGateway(field string, id GatewayID) *Refusal {
-	return &Refusal{
-		Code: CodeUnknownGateway, Field: field, Message: fmt.Sprintf("there is no gateway %q", shorten(string(id))),
-		Remedy: "run meshctl members to list the gateways",
-	}
 }

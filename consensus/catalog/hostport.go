@@ -19,8 +19,8 @@ func checkHostPorts(field string, list []string) *Refusal {
 	for i, s := range list {
 		if !isHostPort(s) {
 			return &Refusal{
-				Code: CodeEndpointInvalid, Field: at(field, i),
-				Message: fmt.Sprintf("%q is not host:port", shorten(s)),
+				Code: CodeEndpointInvalid, Field: At(field, i),
+				Message: fmt.Sprintf("%q is not host:port", Shorten(s)),
 				Remedy:  "write 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820",
 			}
 		}

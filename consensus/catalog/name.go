@@ -6,15 +6,16 @@ import (
 )
 
 // ValidateName returns a *Refusal unless name is a lower-case DNS label (RFC 1123).
-func ValidateName(name string) error { return checkName("name", name).err() }
+func ValidateName(name string) error { return CheckName("name", name).err() }
 
-func checkName(field, name string) *Refusal {
+// CheckName returns why the catalog refuses the value of a field as a name, or nil.
+func CheckName(field, name string) *Refusal {
 	if isLabel(name) {
 		return nil
 	}
 	return &Refusal{
 		Code: CodeNameInvalid, Field: field,
-		Message: fmt.Sprintf("%q is not a DNS label", shorten(name)),
+		Message: fmt.Sprintf("%q is not a DNS label", Shorten(name)),
 		Remedy:  "use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends",
 	}
 }
@@ -39,8 +40,8 @@ func onlyBytes(s string, allowed func(byte) bool) bool {
 	return true
 }
 
-// shorten truncates a value that may be hostile, to bound the length of messages.
-func shorten(s string) string {
+// Shorten truncates a value that may be hostile, to bound the length of messages.
+func Shorten(s string) string {
 	const most = 80
 	if len(s) <= most {
 		return s

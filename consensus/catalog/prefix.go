@@ -4,27 +4,28 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
-// ValidatePrefixes checks the prefixes of one datacenter apart from the rest of the
-// catalog. Each of them must be canonical, must not contain all addresses, must not
-// overlap addresses that no datacenter can own, and must be listed once. One may
-// contain another, because node addresses are often part of a larger range. The
-// error is a *Refusal with the field "prefixes[i]".
-func ValidatePrefixes(prefixes []Prefix) error {
-	return checkPrefixes("prefixes", prefixes).err()
-}
+// ValidatePrefixes is CheckPrefixes with an error as result.
+func ValidatePrefixes(prefixes []Prefix) error { return CheckPrefixes(prefixes).err() }
 
-func checkPrefixes(field string, prefixes []Prefix) *Refusal {
+// CheckPrefixes returns why the catalog refuses the prefixes of one datacenter apart
+// from the rest of the catalog, or nil. Each of them must be canonical, must not contain
+// all addresses, must not overlap addresses that no datacenter can own, and must be
+// listed once. One may contain another, because node addresses are often part of a
+// larger range. The field of the refusal is "prefixes[i]".
+func CheckPrefixes(prefixes []Prefix) *Refusal {
+	const field = "prefixes"
 	seen := make(map[netip.Prefix]int, len(prefixes))
 	for i, p := range prefixes {
 		if r := checkPrefix(p); r != nil {
-			return r.in(at(field, i))
+			return r.In(At(field, i))
 		}
 		if first, twice := seen[p.CIDR]; twice {
 			return &Refusal{
-				Code: CodePrefixDuplicate, Field: at(field, i),
-				Message: fmt.Sprintf("prefix %s is already listed as %s", p.CIDR, at(field, first)),
+				Code: CodePrefixDuplicate, Field: At(field, i),
+				Message: fmt.Sprintf("prefix %s is already listed as %s", p.CIDR, At(field, first)),
 				Remedy:  "list each prefix once, with one kind",
 			}
 		}
@@ -39,7 +40,7 @@ func checkPrefix(p Prefix) *Refusal {
 	}
 	switch {
 	case p.Kind != PodPrefix && p.Kind != ServicePrefix && p.Kind != NodePrefix:
-		return invalid(fmt.Sprintf("prefix kind %q is unknown", shorten(string(p.Kind))), "use pod, service or node")
+		return invalid(fmt.Sprintf("prefix kind %q is unknown", Shorten(string(p.Kind))), "use pod, service or node")
 	case !p.CIDR.IsValid():
 		return invalid("the value is not a prefix", "write it as address/length: 10.1.0.0/16")
 	case p.CIDR.Addr().Is4In6():
@@ -76,71 +77,30 @@ func (d Datacenter) Contains(a netip.Addr) bool {
 	return slices.ContainsFunc(d.Prefixes, func(p Prefix) bool { return p.CIDR.Contains(a) })
 }
 
-// checkPrefixesFree refuses prefixes of dc that overlap the overlay or a prefix of
-// another datacenter.
-func (w *writer) checkPrefixesFree(dc DatacenterName, overlay netip.Prefix, prefixes []Prefix) *Refusal {
-	others := w.ownedByOthers(dc)
-	for i, p := range prefixes {
-		field := at("prefixes", i)
-		if p.CIDR.Overlaps(overlay) {
-			return &Refusal{
-				Code: CodePrefixOverlap, Field: field,
-				Message: fmt.Sprintf("prefix %s overlaps %s, the overlay of the federation", p.CIDR, overlay),
-				Remedy:  "use prefixes outside the overlay",
-			}
-		}
-		if other, found := others.overlapping(p.CIDR); found {
-			return &Refusal{
-				Code: CodePrefixOverlap, Field: field,
-				Message: fmt.Sprintf("prefix %s overlaps prefix %s of datacenter %q", p.CIDR, other, others.owner[other]),
-				Remedy:  "change the prefixes of one of the two: an address can belong to one datacenter only",
-			}
-		}
+// CheckAddress returns why the catalog refuses a as an address of d, or nil.
+func (d Datacenter) CheckAddress(a netip.Addr) *Refusal {
+	if d.Contains(a) && a.Zone() == "" {
+		return nil
 	}
-	return nil
+	return &Refusal{
+		Code: CodeAddressForeign, Field: "address",
+		Message: fmt.Sprintf("address %q is not in the prefixes of datacenter %s", addrText(a), d.Name),
+		Remedy:  "use an address of " + prefixList(d.Prefixes) + ", or announce its prefix",
+	}
 }
 
-// prefixOwners finds the owner of an overlapping prefix in logarithmic time: a
-// datacenter may announce one address for each of its nodes.
-type prefixOwners struct {
-	sorted  []netip.Prefix
-	owner   map[netip.Prefix]DatacenterName
-	lengths []int // of the prefixes, each once, the longest first
-}
-
-func (w *writer) ownedByOthers(dc DatacenterName) prefixOwners {
-	o := prefixOwners{owner: make(map[netip.Prefix]DatacenterName)}
-	for d := range each[Datacenter](w.txn, tableDatacenters, indexID) {
-		if d.Name == dc {
-			continue
+func prefixList(prefixes []Prefix) string {
+	const most = 8
+	var texts []string
+	for _, p := range prefixes {
+		if len(texts) == most {
+			texts = append(texts, "…")
+			break
 		}
-		for _, p := range d.Prefixes {
-			o.sorted = append(o.sorted, p.CIDR)
-			o.owner[p.CIDR] = d.Name
-			o.lengths = append(o.lengths, p.CIDR.Bits())
-		}
+		texts = append(texts, p.CIDR.String())
 	}
-	slices.SortFunc(o.sorted, netip.Prefix.Compare)
-	slices.SortFunc(o.lengths, func(a, b int) int { return b - a })
-	o.lengths = slices.Compact(o.lengths)
-	return o
-}
-
-// overlapping returns the narrowest prefix that contains p, else the first that p
-// contains. Two prefixes that overlap are always nested.
-func (o prefixOwners) overlapping(p netip.Prefix) (netip.Prefix, bool) {
-	for _, bits := range o.lengths {
-		if bits > p.Bits() {
-			continue
-		}
-		wider := netip.PrefixFrom(p.Addr(), bits).Masked()
-		if _, found := o.owner[wider]; found {
-			return wider, true
-		}
+	if len(texts) == 0 {
+		return "the datacenter, which has no prefixes"
 	}
-	i, _ := slices.BinarySearchFunc(o.sorted, p, netip.Prefix.Compare)
-	if i < len(o.sorted) && p.Contains(o.sorted[i].Addr()) {
-		return o.sorted[i], true
-	}
-	return netip.Prefix{}, false
+	return strings.Join(texts, " ")
 }

@@ -81,8 +81,8 @@ func (r *Refusal) Error() string {
 	return text
 }
 
-// in returns r with path, that of the enclosing field, prepended to its field.
-func (r *Refusal) in(path string) *Refusal {
+// In returns r with path, that of the enclosing field, prepended to its field.
+func (r *Refusal) In(path string) *Refusal {
 	if r == nil {
 		return nil
 	}
@@ -125,18 +125,20 @@ func (r *Refusal) err() error {
 	return r
 }
 
-// asRefusal returns an error of the conversions as a *Refusal.
-func asRefusal(err error) *Refusal {
+// AsRefusal returns an error of the conversions as a *Refusal.
+func AsRefusal(err error) *Refusal {
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r
 	}
-	return malformed("", err.Error())
+	return Malformed("", err.Error())
 }
 
-func at(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
+// At returns the path of element i of a field.
+func At(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
 
 const defectRemedy = "report this as a defect of the program that sent the command, with both versions of meshd"
 
-func malformed(field, message string) *Refusal {
+// Malformed returns the refusal of a field that no version of meshd sends.
+func Malformed(field, message string) *Refusal {
 	return &Refusal{Code: CodeMalformed, Field: field, Message: message, Remedy: defectRemedy}
 }

@@ -43,9 +43,9 @@ func signatureFromProto(p *catalogpb.Signature) Signature {
 	}
 }
 
-// checkSignature bounds the size of a signature. Whether it is valid decides each
-// agent, which remembers more than the catalog contains.
-func checkSignature(s Signature) *Refusal {
+// Check returns why the catalog refuses s, or nil. It bounds the size only. Whether s
+// is valid decides each agent, which remembers more than the catalog contains.
+func (s Signature) Check() *Refusal {
 	size := len(s.Certificate) + len(s.Value)
 	if size <= maxSignatureSize {
 		return nil

@@ -200,6 +200,12 @@ type ExportKey struct {
 	Name       string
 }
 
+// ServiceName is the namespace and name of an export, common to all datacenters.
+type ServiceName struct {
+	Namespace string
+	Name      string
+}
+
 // Export is a service that one datacenter exports to all members (KEP-1645).
 type Export struct {
 	ExportKey

@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Command is one write to the catalog.
@@ -96,9 +97,9 @@ func (k Key) Set(value string) Command {
 }
 
 // Get returns the value of the register; empty: never set.
-func (k Key) Get(view *catalog.View) string {
+func (k Key) Get(view *replica.View) string {
 	key := k.service()
-	filter := catalog.ServiceFilter{Datacenter: key.Datacenter, Namespace: key.Namespace, Name: key.Name}
+	filter := replica.ServiceFilter{Datacenter: key.Datacenter, Namespace: key.Namespace, Name: key.Name}
 	for _, s := range view.Services(filter) {
 		return s.Labels["value"]
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus"
-	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -104,7 +104,7 @@ func (c *Cluster) WaitEqual() {
 }
 
 // Encode encodes a view.
-func Encode(t require.TestingT, view *catalog.View) []byte {
+func Encode(t require.TestingT, view *replica.View) []byte {
 	var b bytes.Buffer
 	require.NoError(t, view.Encode(&b))
 	return b.Bytes()

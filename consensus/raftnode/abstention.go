@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -59,7 +60,7 @@ func (n *Node) Abstain(ctx context.Context) error {
 }
 
 // hasOthers reports whether the catalog has gateways of other datacenters.
-func hasOthers(view *catalog.View, own catalog.DatacenterName) bool {
+func hasOthers(view *replica.View, own catalog.DatacenterName) bool {
 	return slices.ContainsFunc(view.Gateways(), func(g catalog.Gateway) bool { return g.Datacenter != own })
 }
 

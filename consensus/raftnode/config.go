@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/quota"
 )
 
 // Config configures a Node. ID, Dir, Network and Remote are required.
@@ -26,8 +27,8 @@ type Config struct {
 	// first: its overlay address, then the control endpoints that it advertises.
 	// It is called often and concurrently.
 	Addresses func(catalog.GatewayID) []string
-	Limits    catalog.Limits // of each datacenter, which this member applies as leader; zero: the default
-	Log       *slog.Logger   // nil: silent
+	Limits    quota.Limits // of each datacenter, which this member applies as leader; zero: the default
+	Log       *slog.Logger // nil: silent
 }
 
 const (
@@ -45,8 +46,8 @@ func (c Config) withDefaults() Config {
 	if c.ProposeTimeout == 0 {
 		c.ProposeTimeout = defaultProposeTimeout
 	}
-	if c.Limits == (catalog.Limits{}) {
-		c.Limits = catalog.DefaultLimits()
+	if c.Limits == (quota.Limits{}) {
+		c.Limits = quota.DefaultLimits()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
@@ -165,7 +166,7 @@ func foreignArchive(t *testing.T) []byte {
 	t.Helper()
 	init := consensustest.NewInit(consensustest.DatacenterName(0), "gw0")
 	init.GetInit().Federation.Id = "99999999-2222-4333-8444-555555555555"
-	state := catalog.New()
+	state := replica.New()
 	init.Author = "dc0/gw0"
 	init.At = timestamppb.Now()
 	entry, err := catalog.Marshal(init)
@@ -179,9 +180,9 @@ func foreignArchive(t *testing.T) []byte {
 }
 
 // archiveWithOtherCA returns an archive in which dc1 left and joined with another CA.
-func archiveWithOtherCA(t *testing.T, view *catalog.View) []byte {
+func archiveWithOtherCA(t *testing.T, view *replica.View) []byte {
 	t.Helper()
-	state, err := catalog.Decode(bytes.NewReader(consensustest.Encode(t, view)))
+	state, err := replica.Decode(bytes.NewReader(consensustest.Encode(t, view)))
 	require.NoError(t, err)
 	create, join := consensustest.NewJoin("dc0/gw0", "dc1", "gw0")
 	_, other := consensustest.NewJoin("dc0/gw0", "dc9", "gw0")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 	"github.com/meshway/meshway/consensus/raftnode/internal/hclogger"
@@ -185,7 +186,7 @@ func (n *Node) closeNetwork() error {
 }
 
 // View returns the current local copy of the catalog.
-func (n *Node) View() *catalog.View { return n.fsm.View() }
+func (n *Node) View() *replica.View { return n.fsm.View() }
 
 // Changed returns a channel that is closed at the next change of View. A caller
 // that gets the channel before the view misses no change.
@@ -198,7 +199,7 @@ func (n *Node) Changed() <-chan struct{} {
 // (View.Encode), so that it has the addresses of the others before they send it
 // the log. It does nothing when the directory holds newer state, and must be
 // called before Run.
-func (n *Node) Seed(view *catalog.View) error {
+func (n *Node) Seed(view *replica.View) error {
 	if n.life.started.Load() {
 		return errors.New("seed the catalog: it is already running")
 	}

@@ -125,7 +125,7 @@ func (n *Node) ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([
 }
 
 // writeAsLeader writes commands to the log, except those that would change nothing:
-// see catalog.State.Judge and checkRemoval. Their results are of the state of this
+// see replica.State.Judge and checkRemoval. Their results are of the state of this
 // member, so that a quorum must confirm that it still leads, as before a read.
 func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
 	_, lead := n.serving()

@@ -9,12 +9,13 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 // Read returns a view of the local copy that is as current as mode requires. It
 // fails with consensus.ErrNoLeader, unless mode is consensus.StaleRead.
-func (n *Node) Read(ctx context.Context, mode consensus.ReadMode) (*catalog.View, consensus.Freshness, error) {
+func (n *Node) Read(ctx context.Context, mode consensus.ReadMode) (*replica.View, consensus.Freshness, error) {
 	if mode != consensus.StaleRead {
 		if err := n.awaitCurrent(ctx, mode == consensus.LeaseRead); err != nil {
 			return nil, n.freshness(n.View()), fmt.Errorf("read the catalog: %w", err)
@@ -119,7 +120,7 @@ func quorumAnswered(servers []raft.Server, self catalog.GatewayID, contacts map[
 	return answered > voters/2
 }
 
-func (n *Node) freshness(view *catalog.View) consensus.Freshness {
+func (n *Node) freshness(view *replica.View) consensus.Freshness {
 	f := consensus.Freshness{Index: view.Index(), LastContact: -1}
 	if inst := n.instance.Load(); inst != nil {
 		f.Leader = inst.leader()

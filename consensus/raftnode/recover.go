@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 )
@@ -98,7 +99,7 @@ func (r Recovery) open() (*Node, error) {
 
 // checkVoters fails if a voter is not in the catalog. It accepts all voters if
 // the catalog contains no federation.
-func (r Recovery) checkVoters(view *catalog.View) error {
+func (r Recovery) checkVoters(view *replica.View) error {
 	if _, known := view.Federation(); !known {
 		return nil
 	}

@@ -10,13 +10,15 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 func TestAGatewayWithTheLongestLegalNamesCanWrite(t *testing.T) {
 	id := catalog.NewGatewayID(catalog.DatacenterName(strings.Repeat("d", 63)), strings.Repeat("g", 63))
 	now := time.Now()
 	stamped, _ := newSession(id, now).stamp([]*catalogpb.Command{catalog.NewLeave("east")}, now)
-	verdict := catalog.New().Judge(stamped, catalog.DefaultLimits(), now)[0]
+	verdict := replica.New().Judge(stamped, quota.DefaultLimits(), now)[0]
 	require.NotNil(t, verdict.Result.Refusal)
 	assert.Equal(t, catalog.CodeNotInitialized, verdict.Result.Refusal.Code, verdict.Result.Refusal.Message)
 }

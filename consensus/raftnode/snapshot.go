@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // restoreMargin is how far beyond the log a restored snapshot is placed, so that
@@ -68,7 +69,7 @@ func (n *Node) PlanRestore(data []byte) (archive.Plan, error) {
 	if err != nil {
 		return archive.Plan{}, err
 	}
-	archived, err := catalog.Decode(bytes.NewReader(stream))
+	archived, err := replica.Decode(bytes.NewReader(stream))
 	if err != nil {
 		return archive.Plan{}, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 	}
@@ -142,7 +143,7 @@ func (l *leadership) restore(ctx context.Context, data []byte) error {
 // reindex gives a catalog stream another index, by applying an entry without
 // commands.
 func reindex(stream []byte, index uint64) ([]byte, error) {
-	state, err := catalog.Decode(bytes.NewReader(stream))
+	state, err := replica.Decode(bytes.NewReader(stream))
 	if err != nil {
 		return nil, fmt.Errorf("reindex the catalog: %w", err)
 	}

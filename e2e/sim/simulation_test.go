@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
@@ -200,7 +201,7 @@ func service(name, address string) catalog.Service {
 // hasService reports whether a gateway's replica of the catalog has a service.
 func hasService(g *gateway, name string) bool {
 	member, err := g.agent.Member()
-	return err == nil && len(member.View().Services(catalog.ServiceFilter{Name: name})) > 0
+	return err == nil && len(member.View().Services(replica.ServiceFilter{Name: name})) > 0
 }
 
 // problemCodes returns the codes of the problems in a snapshot.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Changes are the writes that bring the records of a datacenter in the catalog to
@@ -20,12 +21,12 @@ type Changes struct {
 // Diff compares the publications of dc with its records in the catalog. It skips the
 // publication of a name for which held reports true: the publisher holds names whose
 // writes the catalog refused.
-func Diff(v *catalog.View, dc catalog.DatacenterName, want map[catalog.ServiceName]Publication,
+func Diff(v *replica.View, dc catalog.DatacenterName, want map[catalog.ServiceName]Publication,
 	held func(catalog.ServiceName) bool,
 ) Changes {
 	var c Changes
 	haveExports := make(map[catalog.ServiceName]catalog.Export)
-	for _, e := range v.Exports(catalog.ExportFilter{Datacenter: dc}) {
+	for _, e := range v.Exports(replica.ExportFilter{Datacenter: dc}) {
 		name := catalog.ServiceName{Namespace: e.Namespace, Name: e.Name}
 		haveExports[name] = e
 		if want[name].Export == nil {
@@ -33,7 +34,7 @@ func Diff(v *catalog.View, dc catalog.DatacenterName, want map[catalog.ServiceNa
 		}
 	}
 	haveSlices := make(map[catalog.EndpointSliceKey]catalog.EndpointSlice)
-	for _, s := range v.EndpointSlices(catalog.ExportFilter{Datacenter: dc}) {
+	for _, s := range v.EndpointSlices(replica.ExportFilter{Datacenter: dc}) {
 		haveSlices[s.EndpointSliceKey] = s
 	}
 	for name, p := range want {
@@ -117,12 +118,12 @@ func (c Changes) ByName() map[catalog.ServiceName]Changes {
 
 // Written reports whether the catalog holds the export of p. It does not compare
 // the endpoints.
-func Written(v *catalog.View, p Publication) bool {
+func Written(v *replica.View, p Publication) bool {
 	if p.Export == nil {
 		return false
 	}
 	k := p.Export.ExportKey
-	have := v.Exports(catalog.ExportFilter(k))
+	have := v.Exports(replica.ExportFilter(k))
 	return len(have) == 1 && holds(have[0], *p.Export)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/mcstest"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 func none(catalog.ServiceName) bool { return false }
@@ -52,7 +53,7 @@ func TestDiffBringsTheCatalogToThePublications(t *testing.T) {
 		}
 		assert.Empty(t, mcs.Diff(c.View(), "east", s.want, none).Commands(), "step %d", i)
 	}
-	assert.Len(t, c.View().EndpointSlices(catalog.ExportFilter{}), 1, "the records of west stay")
+	assert.Len(t, c.View().EndpointSlices(replica.ExportFilter{}), 1, "the records of west stay")
 }
 
 func TestHeldServiceIsNeitherWrittenNorDeleted(t *testing.T) {
@@ -85,7 +86,7 @@ func TestBurstOfEndpointsFitsInFewCommands(t *testing.T) {
 	_, err := c.Propose(t.Context(), cmds...)
 	require.NoError(t, err)
 	t.Logf("5,000 endpoints: %d commands, %s", len(cmds), time.Since(start))
-	parts := mcs.Diff(catalog.New().View(), "east", want, none).ByName()
+	parts := mcs.Diff(replica.New().View(), "east", want, none).ByName()
 	assert.Len(t, parts, 50)
 	assert.Len(t, parts[catalog.ServiceName{Namespace: "shop", Name: "s7"}].Commands(), 2)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // RefusedMirror is a mirror that is not written, because its name belongs to an
@@ -20,15 +21,15 @@ type RefusedMirror struct {
 // a Service of the same name as a mirror of name: the mirrors of service a of
 // datacenter b-c and of service a-b of datacenter c are both called a-b-c. A derived
 // Service can have the name of a mirror too.
-func Rivals(v *catalog.View, name catalog.ServiceName) []catalog.Export {
+func Rivals(v *replica.View, name catalog.ServiceName) []catalog.Export {
 	var rivals []catalog.Export
-	for _, e := range v.Exports(catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}) {
+	for _, e := range v.Exports(replica.ExportFilter{Namespace: name.Namespace, Name: name.Name}) {
 		if !e.Mirror {
 			continue
 		}
 		mirror := e.MirrorName()
 		for _, k := range catalog.MirrorKeys(name.Namespace, mirror) {
-			for _, o := range v.Exports(catalog.ExportFilter(k)) {
+			for _, o := range v.Exports(replica.ExportFilter(k)) {
 				if o.Mirror && o.Name != name.Name {
 					rivals = append(rivals, o)
 				}
@@ -37,7 +38,7 @@ func Rivals(v *catalog.View, name catalog.ServiceName) []catalog.Export {
 		if !derivedForm(mirror) {
 			continue
 		}
-		for _, o := range v.Exports(catalog.ExportFilter{}) { // rare
+		for _, o := range v.Exports(replica.ExportFilter{}) { // rare
 			if o.Namespace == name.Namespace && o.Name != name.Name && derivedNameOf(o) == mirror {
 				rivals = append(rivals, o)
 			}
@@ -48,9 +49,9 @@ func Rivals(v *catalog.View, name catalog.ServiceName) []catalog.Export {
 
 // Contenders returns the names whose mirrors a change of the exports of name can
 // affect, exported or not.
-func Contenders(v *catalog.View, name catalog.ServiceName) []catalog.ServiceName {
+func Contenders(v *replica.View, name catalog.ServiceName) []catalog.ServiceName {
 	services := []string{DerivedName(name)}
-	for _, e := range v.Exports(catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}) {
+	for _, e := range v.Exports(replica.ExportFilter{Namespace: name.Namespace, Name: name.Name}) {
 		if e.Mirror {
 			services = append(services, e.MirrorName())
 		}

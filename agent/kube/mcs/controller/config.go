@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // LeaseName is the name of the Lease of the gateway that writes services.
@@ -22,7 +23,7 @@ const LeaseName = "meshway-mcs"
 // Catalog is the gateway's access to the catalog.
 type Catalog interface {
 	// View returns the local copy of the catalog, without a request to a leader.
-	View() *catalog.View
+	View() *replica.View
 	// Changed is closed at the next change of View after this call.
 	Changed() <-chan struct{}
 	// Propose writes commands. When it returns, View contains their effect.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -187,7 +188,7 @@ func (c *Controller) enqueueNamespace(namespace string) {
 	if c.queue.Load() == nil {
 		return
 	}
-	for _, e := range c.cfg.Catalog.View().Exports(catalog.ExportFilter{}) {
+	for _, e := range c.cfg.Catalog.View().Exports(replica.ExportFilter{}) {
 		if e.Namespace == namespace {
 			c.enqueue(catalog.ServiceName{Namespace: e.Namespace, Name: e.Name})
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 // missingNamespaces finds the namespaces of other datacenters' exports that this
 // cluster does not have. It keeps the list of namespaces for one index of the catalog.
 type missingNamespaces struct {
-	view *catalog.View
+	view *replica.View
 	all  []exportingNamespace // of other datacenters, sorted by name
 }
 
@@ -32,7 +33,7 @@ type exportingNamespace struct {
 
 // problems returns the problems of the namespaces for which exists is false: their
 // services are not imported, and there is no object that can show it.
-func (m *missingNamespaces) problems(view *catalog.View, own catalog.DatacenterName, exists func(string) bool) []plan.Problem {
+func (m *missingNamespaces) problems(view *replica.View, own catalog.DatacenterName, exists func(string) bool) []plan.Problem {
 	if m.view == nil || m.view.Index() != view.Index() {
 		m.view, m.all = view, exportingNamespaces(view, own)
 	}
@@ -74,10 +75,10 @@ func (n exportingNamespace) problem() plan.Problem {
 	}
 }
 
-func exportingNamespaces(view *catalog.View, own catalog.DatacenterName) []exportingNamespace {
+func exportingNamespaces(view *replica.View, own catalog.DatacenterName) []exportingNamespace {
 	found := make(map[string]*exportingNamespace)
 	counted := make(map[catalog.ServiceName]bool)
-	for _, e := range view.Exports(catalog.ExportFilter{}) {
+	for _, e := range view.Exports(replica.ExportFilter{}) {
 		name := catalog.ServiceName{Namespace: e.Namespace, Name: e.Name}
 		if e.Datacenter == own || counted[name] {
 			continue

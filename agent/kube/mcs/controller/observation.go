@@ -9,6 +9,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -21,8 +22,8 @@ const (
 
 // observation is the state of the catalog and the data plane at one time.
 type observation struct {
-	view     *catalog.View
-	stamps   map[catalog.ServiceName]uint64 // see catalog.View.ExportedNames; expensive
+	view     *replica.View
+	stamps   map[catalog.ServiceName]uint64 // see replica.View.ExportedNames; expensive
 	prefixes []catalog.Prefix
 	outage   mcs.Outage
 }

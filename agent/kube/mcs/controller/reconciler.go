@@ -17,6 +17,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // reconciler writes the objects that package mcs computes, name by name.
@@ -65,7 +66,7 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 	rivals := mcs.Rivals(view, name)
 	own := mcs.Publish(dc, source).WithRivals(rivals)
 	r.publisher.set(name, own)
-	filter := catalog.ExportFilter{Namespace: name.Namespace, Name: name.Name}
+	filter := replica.ExportFilter{Namespace: name.Namespace, Name: name.Name}
 	plan := mcs.Plan(mcs.Input{
 		Name:       name,
 		Datacenter: dc.Name,

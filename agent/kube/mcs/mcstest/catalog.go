@@ -20,6 +20,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Catalog is a catalog without raft, as accessed by gateway gw0 of one datacenter. The
@@ -32,7 +33,7 @@ type Catalog struct {
 // commandLog applies commands in sequence.
 type commandLog struct {
 	mu     sync.Mutex
-	state  *catalog.State
+	state  *replica.State
 	index  uint64
 	closed bool   // no leader
 	refuse string // name of the exports that are refused; empty: none
@@ -48,7 +49,7 @@ func (ErrNoLeader) Error() string { return "no leader" }
 // first.
 func NewCatalog(t testing.TB, first catalog.DatacenterName, others ...catalog.DatacenterName) *Catalog {
 	t.Helper()
-	c := &Catalog{shared: &commandLog{state: catalog.New()}, author: catalog.NewGatewayID(first, "gw0")}
+	c := &Catalog{shared: &commandLog{state: replica.New()}, author: catalog.NewGatewayID(first, "gw0")}
 	c.must(t, catalog.NewInit(
 		catalog.Federation{ID: federationID, Name: "test", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48")},
 		datacenter(t, first, 1), gateway(first)))
@@ -102,7 +103,7 @@ func (c *Catalog) At(dc catalog.DatacenterName) *Catalog {
 }
 
 // View returns the current state.
-func (c *Catalog) View() *catalog.View { return c.shared.state.View() }
+func (c *Catalog) View() *replica.View { return c.shared.state.View() }
 
 // Changed returns a channel that is closed at the next change.
 func (c *Catalog) Changed() <-chan struct{} { return c.shared.state.Changed() }

@@ -21,6 +21,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // fixture is a cluster, datacenter east, with the controller of its gateway gw0. The
@@ -248,7 +249,7 @@ func (f *fixture) exportFrom(dc catalog.DatacenterName, namespace, name string, 
 // published reads "type | endpoints" of an export of east in the catalog.
 func (f *fixture) published(name string) func() string {
 	return func() string {
-		filter := catalog.ExportFilter{Datacenter: "east", Namespace: f.ns, Name: name}
+		filter := replica.ExportFilter{Datacenter: "east", Namespace: f.ns, Name: name}
 		exports := f.catalog.View().Exports(filter)
 		if len(exports) == 0 {
 			return "none"

@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // requestMirror makes an export request a mirror.
@@ -193,7 +194,7 @@ func testMirrorAnnotation(t *testing.T, f *fixture) {
 		f.eventually(f.condition(name, mcsv1.ServiceExportConditionReady), "True Exported")
 	}
 	mirror := func(name string) bool {
-		return f.catalog.View().Exports(catalog.ExportFilter{Datacenter: "east", Namespace: f.ns, Name: name})[0].Mirror
+		return f.catalog.View().Exports(replica.ExportFilter{Datacenter: "east", Namespace: f.ns, Name: name})[0].Mirror
 	}
 	assert.True(t, mirror("web"))
 	assert.False(t, mirror(long))

@@ -11,6 +11,8 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Machine is raft's state machine: it applies the log to the catalog. It is not a
@@ -22,7 +24,7 @@ import (
 // So a member that starts without quorum serves its last known state, and a view
 // never goes back.
 type Machine struct {
-	state *catalog.State
+	state *replica.State
 	fail  func(error)
 
 	mu      sync.Mutex // guards all following fields
@@ -36,14 +38,14 @@ var _ raft.FSM = (*Machine)(nil)
 // New returns a machine with an empty catalog. It calls fail when an entry cannot
 // be applied.
 func New(fail func(error)) *Machine {
-	return &Machine{state: catalog.New(), fail: fail, changed: make(chan struct{})}
+	return &Machine{state: replica.New(), fail: fail, changed: make(chan struct{})}
 }
 
 // View returns the catalog as it is now.
-func (f *Machine) View() *catalog.View { return f.state.View() }
+func (f *Machine) View() *replica.View { return f.state.View() }
 
-// Judge decides which commands the leader writes; see catalog.State.Judge.
-func (f *Machine) Judge(cmds []*catalogpb.Command, limits catalog.Limits, now time.Time) []catalog.Verdict {
+// Judge decides which commands the leader writes; see replica.State.Judge.
+func (f *Machine) Judge(cmds []*catalogpb.Command, limits quota.Limits, now time.Time) []replica.Verdict {
 	return f.state.Judge(cmds, limits, now)
 }
 
@@ -103,7 +105,7 @@ func (f *Machine) Restore(source io.ReadCloser) error {
 
 // Seed takes over a view of another member, unless the local copy is newer. The
 // entries up to its index are skipped later, as after a start.
-func (f *Machine) Seed(view *catalog.View) error {
+func (f *Machine) Seed(view *replica.View) error {
 	var stream bytes.Buffer
 	if err := view.Encode(&stream); err != nil {
 		return fmt.Errorf("seed the catalog: %w", err)
@@ -136,7 +138,7 @@ func (f *Machine) Federation() string {
 }
 
 // viewSnapshot writes a view, which is immutable.
-type viewSnapshot struct{ view *catalog.View }
+type viewSnapshot struct{ view *replica.View }
 
 func (s viewSnapshot) Persist(sink raft.SnapshotSink) error {
 	if err := s.view.Encode(sink); err != nil {

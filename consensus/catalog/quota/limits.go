@@ -1,0 +1,89 @@
+// Package quota bounds what the records of one datacenter cost the members of the
+// others.
+package quota
+
+import (
+	"fmt"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Limits bound what the records of one datacenter cost the members of the others.
+// The leader applies them to what would enter the log (replica.State.Judge). Apply does
+// not, so that members with other limits apply the same log. A datacenter above a
+// limit, by an earlier build or by limits that were lowered, keeps its records; it can
+// change and remove them, and not add any.
+type Limits struct {
+	Gateways     int
+	Prefixes     int
+	Services     int
+	Exports      int
+	Slices       int
+	Endpoints    int
+	Observations int // by its gateways
+	Tokens       int // that its gateways created, in the catalog until a week after they expired
+	Clients      int // processes of its gateways that wrote in the last day
+	Memory       int // estimated bytes on each member
+}
+
+// DefaultLimits returns the limits of a federation. They are several times what a
+// cluster of 5,000 nodes needs.
+func DefaultLimits() Limits {
+	return Limits{
+		Gateways: 60, Prefixes: 4096, Services: 10_000, Exports: 5_000, Slices: 10_000, Endpoints: 100_000,
+		Observations: 10_000, Tokens: 256, Clients: 512, Memory: 48 << 20,
+	}
+}
+
+// Check returns why a change of more is refused, or nil: of the datacenters in more,
+// none may exceed a limit, unless it uses no more of it than in before.
+func (l Limits) Check(before, more Tally) *catalog.Refusal {
+	for dc, change := range more.of {
+		after := before.of[dc]
+		after.add(change, 1)
+		if r := l.check(dc, before.of[dc], after); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+func (l Limits) check(dc catalog.DatacenterName, before, after usage) *catalog.Refusal {
+	for r, c := range l.byResource() {
+		if after[r] <= c.most || after[r] <= before[r] {
+			continue
+		}
+		unit := ""
+		if resource(r) == resourceMemory {
+			unit = " bytes"
+		}
+		return &catalog.Refusal{
+			Code: catalog.CodeQuota, Field: c.field,
+			Message: fmt.Sprintf("datacenter %q would have %d%s of %s in the catalog, the maximum is %d", dc, after[r], unit, c.field, c.most),
+			Remedy:  c.remedy,
+		}
+	}
+	return nil
+}
+
+type limit struct {
+	field  string
+	most   int
+	remedy string
+}
+
+func (l Limits) byResource() [resourceCount]limit {
+	const fewer = "remove what is not needed; a cluster of more than that can be divided into several datacenters"
+	return [resourceCount]limit{
+		resourceGateways:     {"gateways", l.Gateways, "use fewer gateways, or divide the cluster into several datacenters"},
+		resourcePrefixes:     {"prefixes", l.Prefixes, "announce ranges of addresses instead of single ones"},
+		resourceServices:     {"services", l.Services, fewer},
+		resourceExports:      {"exports", l.Exports, fewer},
+		resourceSlices:       {"slices", l.Slices, fewer},
+		resourceEndpoints:    {"endpoints", l.Endpoints, fewer},
+		resourceObservations: {"observations", l.Observations, "use fewer gateways"},
+		resourceTokens:       {"tokens", l.Tokens, "wait until old tokens are deleted, seven days after they expired"},
+		resourceClients:      {"clients", l.Clients, "find out why the gateways restart so often; the records of a process are deleted after a day"},
+		resourceMemory:       {"memory", l.Memory, fewer},
+	}
+}

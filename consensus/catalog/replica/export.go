@@ -1,0 +1,131 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// putExports stores exports, all of the command or none.
+func (w *writer) putExports(req request, body *catalogpb.PutExports) (catalog.Result, *catalog.Refusal) {
+	exports := make([]*catalog.Export, 0, len(body.GetExports()))
+	for i, p := range body.GetExports() {
+		e, err := catalog.ExportFromProto(p)
+		if err != nil {
+			return catalog.Result{}, catalog.AsRefusal(err).In(catalog.At("exports", i))
+		}
+		if r := checkExport(req, e); r != nil {
+			return catalog.Result{}, r.In(catalog.At("exports", i))
+		}
+		exports = append(exports, &e)
+	}
+	for _, e := range exports {
+		if have := export(w.txn, e.ExportKey); have != nil && have.Equal(*e) {
+			continue // ModifiedIndex stays, so that readers can skip the record
+		}
+		e.ModifiedIndex = w.index
+		insert(w.txn, tableExports, e)
+	}
+	return catalog.Result{}, nil
+}
+
+func checkExport(req request, e catalog.Export) *catalog.Refusal {
+	if r := checkExportKey(req, e.ExportKey); r != nil {
+		return r
+	}
+	return e.Check()
+}
+
+// firstSeen returns cmd with exports that are not older than the catalog can
+// confirm. The oldest of several exports of one name decides their conflicts, that
+// of several with one mirror name has it, and an exporter could choose any age: so
+// the first one that the catalog has is the oldest, and one that it has does not
+// become older.
+func firstSeen(txn *memdb.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb.Command {
+	body, ok := cmd.GetBody().(*catalogpb.Command_PutExports)
+	if !ok {
+		return cmd
+	}
+	copied := false
+	for i, p := range body.PutExports.GetExports() {
+		e, err := catalog.ExportFromProto(p)
+		if err != nil || e.CreatedAt.IsZero() {
+			continue // refused by Apply
+		}
+		created := earliestCreation(txn, e, now)
+		if created.Equal(e.CreatedAt) {
+			continue
+		}
+		if !copied {
+			cmd, copied = proto.CloneOf(cmd), true
+		}
+		cmd.GetPutExports().GetExports()[i].CreatedAt = timestamppb.New(created)
+	}
+	return cmd
+}
+
+// earliestCreation returns the creation time of e, or the earliest one that e may
+// have, if that is later. A time in the future counts as soon.
+func earliestCreation(txn *memdb.Txn, e catalog.Export, now time.Time) time.Time {
+	soon := now.Add(catalog.MaxClockSkew)
+	created := earliest(e.CreatedAt, soon)
+	if have := export(txn, e.ExportKey); have != nil {
+		return latest(created, have.CreatedAt)
+	}
+	for other := range each[catalog.Export](txn, tableExports, indexName, e.Namespace, e.Name) {
+		created = latest(created, earliest(other.CreatedAt, soon).Add(1))
+	}
+	if e.Mirror {
+		for _, key := range catalog.MirrorKeys(e.Namespace, e.MirrorName()) {
+			if other := export(txn, key); other != nil && other.Mirror {
+				created = latest(created, earliest(other.CreatedAt, soon).Add(1))
+			}
+		}
+	}
+	return created
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func checkExportKey(req request, k catalog.ExportKey) *catalog.Refusal {
+	if r := req.checkOwner("datacenter", k.Datacenter); r != nil {
+		return r
+	}
+	return k.Check()
+}
+
+// deleteExports removes exports and their endpoint slices.
+func (w *writer) deleteExports(req request, body *catalogpb.DeleteExports) (catalog.Result, *catalog.Refusal) {
+	for i, p := range body.GetExports() {
+		if r := req.checkOwner("datacenter", catalog.DatacenterName(p.GetDatacenter())); r != nil {
+			return catalog.Result{}, r.In(catalog.At("exports", i))
+		}
+	}
+	for _, p := range body.GetExports() {
+		k := catalog.ExportKeyFromProto(p)
+		e := export(w.txn, k)
+		if e == nil {
+			continue
+		}
+		remove(w.txn, tableExports, e)
+		removeAll(w.txn, tableEndpoints, indexID, string(k.Datacenter), k.Namespace, k.Name)
+	}
+	return catalog.Result{}, nil
+}

@@ -1,0 +1,146 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+)
+
+// Verdict is what a leader does with a command.
+type Verdict struct {
+	Command *catalogpb.Command // to append to the log; nil if it would change nothing
+	Result  catalog.Result     // of the command if Command is nil
+}
+
+// Judge returns, for each of the commands of one entry, whether a leader whose clock
+// shows now may append it to the log. It applies them to a copy of the state. A
+// command that would be refused, that changes nothing, or that was applied before
+// has its result instead, so that a member that repeats such a command writes
+// nothing. After a command that is to be appended the state is not certain, and a
+// later one of these kinds is appended, too.
+//
+// Some rules are of Judge only, because Apply must do the same in all versions of
+// meshd: that the command is supported, the clock of its author, the parsing of
+// certificates, Limits, and that no export is older than those that it conflicts
+// with (see firstSeen).
+//
+// The results are of the current state: a leader must confirm that it still leads
+// before it returns one.
+func (s *State) Judge(cmds []*catalogpb.Command, limits quota.Limits, now time.Time) []Verdict {
+	j := s.newJudge(limits, now)
+	verdicts := make([]Verdict, 0, len(cmds))
+	for _, cmd := range cmds {
+		v := j.judge(cmd)
+		j.certain = j.certain && v.Command == nil
+		verdicts = append(verdicts, v)
+	}
+	return verdicts
+}
+
+type judge struct {
+	db      *memdb.MemDB // a copy, with the commands so far
+	tally   quota.Tally  // of db
+	limits  quota.Limits
+	now     time.Time
+	index   uint64 // of the state
+	certain bool   // no command so far is to be appended
+}
+
+func (s *State) newJudge(limits quota.Limits, now time.Time) *judge {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return &judge{
+		db: s.db.Snapshot(), tally: s.tally.Clone(), limits: limits, now: now,
+		index: appliedIndex(s.db.Txn(false)), certain: true,
+	}
+}
+
+func (j *judge) judge(cmd *catalogpb.Command) Verdict {
+	if r := check(cmd, j.now); r != nil {
+		return j.refused(r)
+	}
+	txn := j.db.Txn(true)
+	defer txn.Abort() // has no effect after Commit
+	txn.TrackChanges()
+	cmd = firstSeen(txn, cmd, j.now)
+	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
+	result := w.command(cmd)
+	changes := txn.Changes()
+	if j.certain && (result.Refusal != nil || !changesRecords(changes)) {
+		result.Index = min(result.Index, j.index)
+		return Verdict{Result: result}
+	}
+	if r := j.count(changes); r != nil {
+		return j.refused(r)
+	}
+	txn.Commit()
+	return Verdict{Command: cmd}
+}
+
+func (j *judge) refused(r *catalog.Refusal) Verdict {
+	return Verdict{Result: catalog.Result{Index: j.index, Refusal: r}}
+}
+
+// count adds changes to the tally, unless a datacenter would exceed a limit.
+func (j *judge) count(changes memdb.Changes) *catalog.Refusal {
+	more := quota.NewTally()
+	tally(&more, changes)
+	if r := j.limits.Check(j.tally, more); r != nil {
+		return r
+	}
+	j.tally.Add(more)
+	return nil
+}
+
+// changesRecords reports whether there are changes besides those of clients.
+func changesRecords(changes memdb.Changes) bool {
+	for _, c := range changes {
+		if c.Table != tableClients {
+			return true
+		}
+	}
+	return false
+}
+
+// check refuses what must not be in the log whatever the state is. A command that
+// Apply does not support stops every member.
+func check(cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
+	if err := catalog.CheckSupported(cmd); err != nil {
+		return &catalog.Refusal{
+			Code: catalog.CodeUnknownCommand, Message: "the leader does not support this command: " + err.Error(),
+			Remedy: "upgrade meshd on all gateways, then try again",
+		}
+	}
+	if r := catalog.CheckEnvelope(cmd); r != nil {
+		return r
+	}
+	if der, ok := certificateOf(cmd); ok {
+		if _, r := catalog.ParseCA(der); r != nil {
+			return r
+		}
+	}
+	return checkClock(cmd, now)
+}
+
+// checkClock bounds the time of a command in both directions: tokens and clients
+// expire by it, and a command of the past would not count as one of today.
+func checkClock(cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
+	skew := cmd.GetAt().AsTime().Sub(now)
+	code, direction := catalog.CodeClockAhead, "ahead of"
+	if skew < 0 {
+		code, direction, skew = catalog.CodeClockBehind, "behind", -skew
+	}
+	if skew <= catalog.MaxClockSkew {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: code, Field: "at",
+		Message: fmt.Sprintf("the clock of gateway %s is %s %s the leader's clock", catalog.Shorten(cmd.GetAuthor()), skew.Round(time.Second), direction),
+		Remedy:  "synchronize the clocks of both hosts, for example with NTP",
+	}
+}

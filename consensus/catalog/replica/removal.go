@@ -1,0 +1,58 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// removeDatacenter removes a datacenter other than the author's, which cannot leave
+// itself because it is gone. Any member may do so, as any member may admit a
+// datacenter; consensus/DESIGN.md has the reasons. The author's datacenter stays,
+// so that the federation never becomes empty.
+func (w *writer) removeDatacenter(req request, body *catalogpb.RemoveDatacenter) (catalog.Result, *catalog.Refusal) {
+	name := catalog.DatacenterName(body.GetDatacenter())
+	if name == req.member.Datacenter {
+		return catalog.Result{}, ownDatacenter(name)
+	}
+	dc := datacenter(w.txn, name)
+	if dc == nil {
+		return catalog.Result{}, unknownDatacenter(name)
+	}
+	gone := dc.Clone()
+	w.deleteDatacenter(dc)
+	w.revokeTokensOf(name)
+	return catalog.Result{Datacenter: gone}, nil
+}
+
+// revokeTokensOf revokes the unused tokens that gateways of dc created. If dc is
+// removed because an attacker controls it, the attacker could otherwise join again
+// with such a token.
+func (w *writer) revokeTokensOf(dc catalog.DatacenterName) {
+	var open []*catalog.Token
+	for t := range each[catalog.Token](w.txn, tableTokens, indexID) {
+		if t.UsedBy == "" && !t.Revoked && t.CreatedBy.Datacenter() == dc {
+			open = append(open, t)
+		}
+	}
+	for _, t := range open {
+		revoked := *t
+		revoked.Revoked = true
+		insert(w.txn, tableTokens, &revoked)
+	}
+}
+
+func ownDatacenter(name catalog.DatacenterName) *catalog.Refusal {
+	return &catalog.Refusal{
+		Code: catalog.CodeOwnDatacenter, Field: "datacenter", Message: fmt.Sprintf("datacenter %q cannot remove itself", catalog.Shorten(string(name))),
+		Remedy: "remove it from the federation with meshctl leave",
+	}
+}
+
+func unknownDatacenter(name catalog.DatacenterName) *catalog.Refusal {
+	return &catalog.Refusal{
+		Code: catalog.CodeUnknownDatacenter, Field: "datacenter", Message: fmt.Sprintf("there is no datacenter %q", catalog.Shorten(string(name))),
+		Remedy: "run meshctl members to list the datacenters",
+	}
+}

@@ -1,0 +1,66 @@
+package replica
+
+import (
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// putServices registers services, all of the command or none.
+func (w *writer) putServices(req request, body *catalogpb.PutServices) (catalog.Result, *catalog.Refusal) {
+	services := make([]*catalog.Service, 0, len(body.GetServices()))
+	for i, p := range body.GetServices() {
+		s, err := catalog.ServiceFromProto(p)
+		if err != nil {
+			return catalog.Result{}, catalog.AsRefusal(err).In(catalog.At("services", i))
+		}
+		if s.Owner == "" {
+			s.Owner = req.author
+		}
+		if r := w.checkService(req, s); r != nil {
+			return catalog.Result{}, r.In(catalog.At("services", i))
+		}
+		services = append(services, &s)
+	}
+	for _, s := range services {
+		if have := service(w.txn, s.ServiceKey); have != nil && have.Equal(*s) {
+			continue // ModifiedIndex stays, so that readers can skip the record
+		}
+		s.ModifiedIndex = w.index
+		insert(w.txn, tableServices, s)
+	}
+	return catalog.Result{}, nil
+}
+
+func (w *writer) checkService(req request, s catalog.Service) *catalog.Refusal {
+	if r := req.checkOwner("datacenter", s.Datacenter); r != nil {
+		return r
+	}
+	if r := s.ServiceKey.Check(); r != nil {
+		return r
+	}
+	owner := gateway(w.txn, s.Owner)
+	if owner == nil {
+		return unknownGateway("owner", s.Owner)
+	}
+	if r := req.checkOwner("owner", owner.Datacenter); r != nil {
+		return r
+	}
+	if r := datacenter(w.txn, s.Datacenter).CheckAddress(s.Address); r != nil {
+		return r
+	}
+	return s.Check()
+}
+
+func (w *writer) deleteServices(req request, body *catalogpb.DeleteServices) (catalog.Result, *catalog.Refusal) {
+	for i, p := range body.GetServices() {
+		if r := req.checkOwner("datacenter", catalog.DatacenterName(p.GetDatacenter())); r != nil {
+			return catalog.Result{}, r.In(catalog.At("services", i))
+		}
+	}
+	for _, p := range body.GetServices() {
+		if s := service(w.txn, catalog.ServiceKeyFromProto(p)); s != nil {
+			remove(w.txn, tableServices, s)
+		}
+	}
+	return catalog.Result{}, nil
+}

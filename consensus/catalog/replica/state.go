@@ -1,0 +1,134 @@
+package replica
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+)
+
+// State is the replicated state, the result of applying the log from its start.
+// The same log produces the same state, results and snapshot bytes on every
+// member. Only the code that runs raft calls Apply and Restore. All methods may be
+// called concurrently.
+type State struct {
+	write sync.Mutex // held during Apply and Restore
+
+	mu      sync.RWMutex // guards the following fields
+	db      *memdb.MemDB
+	tally   quota.Tally // of the records in db
+	changed chan struct{}
+}
+
+// New returns an empty catalog.
+func New() *State {
+	return &State{db: newDB(), tally: quota.NewTally(), changed: make(chan struct{})}
+}
+
+// Apply applies one log entry, as encoded by Marshal, and returns a result for each
+// of its commands. A command that breaks a rule has a Refusal in its result and
+// changes nothing; the other commands of the entry are applied. Readers see all
+// changes of an entry at once.
+//
+// An entry at or below the last applied index is already part of the state: Apply
+// changes nothing and returns no results.
+//
+// An error means that the entry cannot be decoded or holds a command that is
+// unknown and not ignorable (ErrUnknownCommand). In this case Apply has changed
+// nothing, and the member must stop.
+func (s *State) Apply(index uint64, entry []byte) ([]catalog.Result, error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	cmds, err := catalog.Unmarshal(entry)
+	if err != nil {
+		return nil, fmt.Errorf("apply entry %d: %w", index, err)
+	}
+	txn := s.current().Txn(true)
+	defer txn.Abort() // has no effect after Commit
+	if index <= appliedIndex(txn) {
+		return nil, nil
+	}
+	txn.TrackChanges()
+	w := &writer{txn: txn, index: index, clients: s.clients()}
+	results := make([]catalog.Result, 0, len(cmds))
+	for i, cmd := range cmds {
+		if err := catalog.CheckSupported(cmd); err != nil && !cmd.GetIgnorable() {
+			return nil, fmt.Errorf("apply entry %d, command %d by %q: %w", index, i, cmd.GetAuthor(), err)
+		}
+		results = append(results, w.command(cmd))
+	}
+	w.sweep()
+	insert(txn, tableMeta, &meta{Index: index})
+	s.commit(txn)
+	return results, nil
+}
+
+// Restore replaces the whole state by that of a snapshot and notifies Changed. If
+// the snapshot is not valid, it returns an error of Decode and changes nothing.
+// Views that were taken before do not change.
+func (s *State) Restore(r io.Reader) error {
+	restored, err := Decode(r)
+	if err != nil {
+		return err
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db, s.tally = restored.db, restored.tally
+	s.notify()
+	return nil
+}
+
+// View returns an immutable view of the current state. Taking and keeping a view is
+// cheap.
+func (s *State) View() *View {
+	return &View{txn: s.current().Txn(false)}
+}
+
+// Changed returns a channel that is closed when the next entry is applied or a
+// snapshot is restored after this call. Call it before View, otherwise a change
+// between the two calls is missed.
+func (s *State) Changed() <-chan struct{} {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.changed
+}
+
+func (s *State) current() *memdb.MemDB {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.db
+}
+
+func (s *State) clients() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tally.Clients()
+}
+
+// commit commits the changes of an entry and notifies Changed.
+func (s *State) commit(txn *memdb.Txn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tally(&s.tally, txn.Changes())
+	txn.Commit()
+	s.notify()
+}
+
+// tally counts the changes of a transaction.
+func tally(t *quota.Tally, changes memdb.Changes) {
+	for _, c := range changes {
+		t.Replace(c.Before, c.After)
+	}
+}
+
+// notify closes Changed; s.mu is held.
+func (s *State) notify() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}

@@ -1,0 +1,116 @@
+package replica
+
+import (
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// View is the state at one raft index. It is immutable and safe for concurrent use.
+// Lists are sorted by key, and the caller may modify all returned values.
+type View struct{ txn *memdb.Txn }
+
+// Index returns the raft index of the last entry in the view, 0 if there is none.
+func (v *View) Index() uint64 { return appliedIndex(v.txn) }
+
+// Federation returns the federation, false if the catalog is not initialized.
+func (v *View) Federation() (catalog.Federation, bool) {
+	return found(federation(v.txn), func(f catalog.Federation) catalog.Federation { return f })
+}
+
+// Datacenters returns all datacenters, sorted by name.
+func (v *View) Datacenters() []catalog.Datacenter {
+	var all []catalog.Datacenter
+	for d := range each[catalog.Datacenter](v.txn, tableDatacenters, indexID) {
+		all = append(all, d.Clone())
+	}
+	return all
+}
+
+// Datacenter returns a datacenter, false if there is none with this name.
+func (v *View) Datacenter(name catalog.DatacenterName) (catalog.Datacenter, bool) {
+	return found(datacenter(v.txn, name), catalog.Datacenter.Clone)
+}
+
+// Gateways returns all gateways, sorted by datacenter and name.
+func (v *View) Gateways() []catalog.Gateway {
+	var all []catalog.Gateway
+	for g := range each[catalog.Gateway](v.txn, tableGateways, indexID) {
+		all = append(all, g.Clone())
+	}
+	return all
+}
+
+// Gateway returns a gateway, false if there is none with this ID.
+func (v *View) Gateway(id catalog.GatewayID) (catalog.Gateway, bool) {
+	return found(gateway(v.txn, id), catalog.Gateway.Clone)
+}
+
+// Tokens returns all tokens, sorted by ID, including tokens that are used, revoked or
+// expired. A token is deleted a week after its expiry.
+func (v *View) Tokens() []catalog.Token {
+	var all []catalog.Token
+	for t := range each[catalog.Token](v.txn, tableTokens, indexID) {
+		all = append(all, *t)
+	}
+	return all
+}
+
+// Token returns a token, false if there is none with this ID.
+func (v *View) Token(id string) (catalog.Token, bool) {
+	return found(token(v.txn, id), func(t catalog.Token) catalog.Token { return t })
+}
+
+// Observations returns all observations, sorted by observer and peer.
+func (v *View) Observations() []catalog.Observation {
+	var all []catalog.Observation
+	for o := range each[catalog.Observation](v.txn, tableObservations, indexID) {
+		all = append(all, *o)
+	}
+	return all
+}
+
+// ServiceFilter selects services; an empty field selects all.
+type ServiceFilter struct {
+	Namespace  string
+	Name       string
+	Datacenter catalog.DatacenterName
+	Owner      catalog.GatewayID
+}
+
+// Services returns the services that f selects, sorted by namespace, name,
+// datacenter and instance. It uses an index for the namespace, with or without the
+// name, or else for the datacenter, and compares the other fields.
+func (v *View) Services(f ServiceFilter) []catalog.Service {
+	index, parts := indexName, []any(nil)
+	switch {
+	case f.Namespace != "" && f.Name != "":
+		parts = []any{f.Namespace, f.Name}
+	case f.Namespace != "":
+		parts = []any{f.Namespace}
+	case f.Datacenter != "": // in one datacenter both indexes have the same order
+		index, parts = indexID, []any{string(f.Datacenter)}
+	}
+	var selected []catalog.Service
+	for s := range each[catalog.Service](v.txn, tableServices, index, parts...) {
+		if f.selects(s) {
+			selected = append(selected, s.Clone())
+		}
+	}
+	return selected
+}
+
+func (f ServiceFilter) selects(s *catalog.Service) bool {
+	return (f.Namespace == "" || f.Namespace == s.Namespace) &&
+		(f.Name == "" || f.Name == s.Name) &&
+		(f.Datacenter == "" || f.Datacenter == s.Datacenter) &&
+		(f.Owner == "" || f.Owner == s.Owner)
+}
+
+func found[T any](record *T, clone func(T) T) (T, bool) {
+	if record == nil {
+		var none T
+		return none, false
+	}
+	return clone(*record), true
+}
