@@ -11,9 +11,10 @@ type ReadMode int
 
 // The read modes.
 const (
-	// LeaseRead returns what the leader has while it holds its lease. A leader
-	// that is cut off holds it until it ends (less than a second in a LAN, 2.5 s
-	// in a WAN); only in that window may a read miss the newest writes.
+	// LeaseRead returns what the leader has while it holds its lease: while a quorum
+	// has acknowledged it within the last 0.7 s (LAN) or 2.5 s (WAN), in which no
+	// other leader can be elected. Without the lease it is a ConsistentRead. It may
+	// miss the newest writes only if a voter restarts within that time.
 	LeaseRead ReadMode = iota
 	// StaleRead returns the local copy, however old it is. It needs no other
 	// member.
@@ -26,5 +27,5 @@ const (
 type Freshness struct {
 	Index       uint64            // of the catalog that was read
 	Leader      catalog.GatewayID // empty: unknown
-	LastContact time.Duration     // since the last message of the leader; 0 on the leader, negative: never
+	LastContact time.Duration     // since the last message of the leader; 0 on a leader with its lease, negative: never
 }

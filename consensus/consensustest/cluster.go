@@ -21,7 +21,8 @@ type Options struct {
 	Timers            raftnode.Timers
 	SnapshotThreshold uint64
 	ProposeTimeout    time.Duration
-	PerDatacenter     int // gateways in each datacenter; 0: 1
+	PerDatacenter     int                                          // gateways in each datacenter; 0: 1
+	Clock             func(catalog.GatewayID) func() time.Duration // of each node; nil: the default
 	Log               *slog.Logger
 }
 
@@ -135,11 +136,15 @@ func (m *Member) Config() raftnode.Config {
 	if log != nil {
 		log = log.With("gateway", m.ID)
 	}
-	return raftnode.Config{
+	cfg := raftnode.Config{
 		ID: m.ID, Dir: m.Dir, Timers: o.Timers, SnapshotThreshold: o.SnapshotThreshold,
 		ProposeTimeout: o.ProposeTimeout, Network: n.Host(m.ID), Remote: n.Remote(m.ID),
 		Addresses: Addresses, Log: log,
 	}
+	if o.Clock != nil {
+		cfg.Clock = o.Clock(m.ID)
+	}
+	return cfg
 }
 
 // Open opens the node.

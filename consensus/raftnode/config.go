@@ -27,8 +27,11 @@ type Config struct {
 	// first: its overlay address, then the control endpoints that it advertises.
 	// It is called often and concurrently.
 	Addresses func(catalog.GatewayID) []string
-	Limits    quota.Limits // of each datacenter, which this member applies as leader; zero: the default
-	Log       *slog.Logger // nil: silent
+	// Clock returns the time since some instant, by which the lease of a leader is
+	// judged. Nil: the monotonic clock, and the time in which the host was suspended.
+	Clock  func() time.Duration
+	Limits quota.Limits // of each datacenter, which this member applies as leader; zero: the default
+	Log    *slog.Logger // nil: silent
 }
 
 const (
@@ -48,6 +51,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Limits == (quota.Limits{}) {
 		c.Limits = quota.DefaultLimits()
+	}
+	if c.Clock == nil {
+		c.Clock = newClock()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

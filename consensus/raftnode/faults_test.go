@@ -237,19 +237,6 @@ func TestAConsistentReadIsNotConfirmedByNonVoters(t *testing.T) {
 	})
 }
 
-func TestALeaseReadIsServedOnlyWithinTheLease(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 3, consensustest.Options{})
-		leader := c.Leader()
-		c.Network.Isolate(leader.ID)
-		_, err := leader.Node.ReadIndex(context.Background(), true)
-		require.NoError(t, err, "the window in the documentation of consensus.LeaseRead")
-		time.Sleep(2 * raftnode.LAN().Lease)
-		_, err = leader.Node.ReadIndex(context.Background(), true)
-		require.ErrorIs(t, err, consensus.ErrNotLeader)
-	})
-}
-
 func TestALeaderThatIsCutOffStepsDownWithinTwoLeases(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})

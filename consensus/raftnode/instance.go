@@ -24,6 +24,7 @@ type instance struct {
 	pending   sync.WaitGroup // entries handed to raft whose outcome is awaited
 	inFlight  atomic.Int64   // their number
 	committed chan struct{}  // size 1: an entry has an outcome; see announceCommits
+	noLease   atomic.Int64   // until when the leader has no lease, on the clock of contacts; see transferTo
 }
 
 // start creates a raft instance.

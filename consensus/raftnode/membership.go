@@ -115,6 +115,7 @@ func (l *leadership) transferTo(to catalog.GatewayID) error {
 	if to == "" {
 		return errors.New("there is no healthy voter to transfer leadership to")
 	}
+	defer l.suspendLease()()
 	if err := l.inst.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error(); err != nil {
 		return fmt.Errorf("transfer leadership to %s: %w", to, err)
 	}

@@ -76,7 +76,7 @@ func openNode(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg:             cfg,
 		log:             cfg.Log,
-		contacts:        transport.NewContacts(),
+		contacts:        transport.NewContacts(cfg.Clock),
 		session:         newSession(cfg.ID, time.Now()),
 		batcher:         newBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},

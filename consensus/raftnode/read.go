@@ -66,7 +66,7 @@ func (n *Node) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
 		return 0, consensus.ErrNotLeader
 	}
 	index, _ := n.fsm.Applied()
-	if lease {
+	if lease && lead.holdsLease() { // after the index was read
 		return index, nil
 	}
 	if err := lead.confirm(ctx); err != nil {
@@ -124,20 +124,20 @@ func (n *Node) freshness(view *replica.View) consensus.Freshness {
 	f := consensus.Freshness{Index: view.Index(), LastContact: -1}
 	if inst := n.instance.Load(); inst != nil {
 		f.Leader = inst.leader()
-		f.LastContact = inst.lastContact(time.Now())
+		f.LastContact = n.lastContact(inst)
 	}
 	return f
 }
 
-// lastContact returns the time since the last message of a leader: 0 on the
-// leader, negative if there was none.
-func (i *instance) lastContact(now time.Time) time.Duration {
+// lastContact returns the time since the last message of a leader: 0 on a leader
+// that holds its lease, negative if there was none.
+func (n *Node) lastContact(i *instance) time.Duration {
 	if i.raft.State() == raft.Leader {
-		return 0
+		return n.leaseOverdue(i)
 	}
 	last := i.raft.LastContact()
 	if last.IsZero() {
 		return -1
 	}
-	return now.Sub(last)
+	return time.Since(last)
 }

@@ -24,7 +24,7 @@ func (n *Node) Status() consensus.Status {
 	s.Leader = inst.leader()
 	s.Term = inst.raft.CurrentTerm()
 	s.CommitIndex = inst.raft.CommitIndex()
-	s.LastContact = inst.lastContact(time.Now())
+	s.LastContact = n.lastContact(inst)
 	if lead != nil {
 		s.Peers = lead.peers(s.Leader)
 	} else {

@@ -135,6 +135,12 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Pause stops the process with SIGSTOP, as a virtual machine is paused, until Resume.
+func (p *Process) Pause() error { return p.cmd.Process.Signal(unix.SIGSTOP) }
+
+// Resume continues a paused process.
+func (p *Process) Resume() error { return p.cmd.Process.Signal(unix.SIGCONT) }
+
 // Terminate sends SIGTERM and waits for the process to exit. It returns an
 // error if ctx is done first, or if the exit status is not 0.
 func (p *Process) Terminate(ctx context.Context) error {

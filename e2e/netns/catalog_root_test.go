@@ -5,12 +5,20 @@ package netns_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/e2e/harness"
 )
 
@@ -46,15 +54,77 @@ func TestLeadershipIsTransferredOnRequest(t *testing.T) {
 	topology := newFederation(t, "east", "west", "north")
 	west := topology.Datacenters[1]
 	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, topology.Datacenters...))
-	meshctl(t, topology.Datacenters[0], "raft", "transfer-leader", "west/west")
-	eventually(t, timeout, "west is the leader", func(ctx context.Context) error {
-		snapshot, err := west.Status(ctx)
+	requireLeader(t, west)
+	assert.Contains(t, register(t, west, "web"), "registered at index")
+}
+
+// A leader that continues after a pause is the leader for itself until its timers
+// have run. Calls on open connections are answered first.
+func TestPausedLeaderAnswersNoReadFromItsPast(t *testing.T) {
+	topology := newFederation(t, "east", "west", "north")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, topology.Datacenters...))
+	requireLeader(t, east)
+	const readers = 64
+	clients := openClients(t, east, readers)
+
+	require.NoError(t, east.Agent.Pause())
+	t.Cleanup(func() { _ = east.Agent.Resume() })
+	eventually(t, timeout, "another gateway leads and accepts a write", func(ctx context.Context) error {
+		_, err := west.Meshctl(ctx, "service", "register", "after", "--address", west.Workloads[0].Service.String(), "--port", "8080")
+		return err
+	})
+	var sent, done sync.WaitGroup
+	var past atomic.Int32
+	sent.Add(readers)
+	for _, client := range clients {
+		done.Go(func() {
+			ctx := httptrace.WithClientTrace(within(t, timeout), &httptrace.ClientTrace{
+				WroteRequest: func(httptrace.WroteRequestInfo) { sent.Done() },
+			})
+			response, err := client.ListServices(ctx, connect.NewRequest(&controlpb.ListServicesRequest{}))
+			if err == nil && len(response.Msg.GetServices()) == 0 {
+				past.Add(1)
+			}
+		})
+	}
+	sent.Wait()
+	require.NoError(t, east.Agent.Resume())
+	done.Wait()
+	assert.Zero(t, past.Load(), "of %d reads were answered without the service that was registered before", readers)
+	assert.Contains(t, meshctl(t, east, "services"), "after")
+}
+
+// openClients returns clients of an agent, each with an open connection.
+func openClients(t *testing.T, dc *harness.Datacenter, n int) []controlpbconnect.OperatorClient {
+	t.Helper()
+	socket := fmt.Sprintf("/proc/%d/root/run/meshway/meshd.sock", dc.Agent.PID())
+	var clients []controlpbconnect.OperatorClient
+	for range n {
+		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, "unix", socket)
+		}}
+		t.Cleanup(transport.CloseIdleConnections)
+		client := controlpbconnect.NewOperatorClient(&http.Client{Transport: transport}, "http://meshd")
+		_, err := client.ListServices(within(t, timeout), connect.NewRequest(&controlpb.ListServicesRequest{}))
+		require.NoError(t, err)
+		clients = append(clients, client)
+	}
+	return clients
+}
+
+// requireLeader makes the gateway of a datacenter the leader.
+func requireLeader(t *testing.T, dc *harness.Datacenter) {
+	t.Helper()
+	meshctl(t, dc, "raft", "transfer-leader", dc.Name+"/"+dc.Name)
+	eventually(t, timeout, dc.Name+" is the leader", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
 		if err == nil && snapshot.Catalog.Role != "leader" {
 			err = fmt.Errorf("its role is %s", snapshot.Catalog.Role)
 		}
 		return err
 	})
-	assert.Contains(t, register(t, west, "web"), "registered at index")
 }
 
 // TestLastRemainingGatewayRecoversTheCatalog loses the quorum permanently.

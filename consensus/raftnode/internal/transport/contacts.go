@@ -13,29 +13,36 @@ import (
 type Contact struct {
 	Term      uint64
 	LastIndex uint64
-	Round     uint64 // the newest round that had begun when the message was sent
-	At        time.Time
+	Round     uint64        // the newest round that had begun when the message was sent
+	Sent      time.Duration // when the message was sent, on the clock of Contacts
+	At        time.Time     // when the answer was received
 }
 
 // Contacts holds the last contact of each peer. Rounds order messages and reads
 // without a clock: a message with round r was sent after NextRound returned r.
 type Contacts struct {
+	clock func() time.Duration
+
 	mu      sync.Mutex // guards all following fields
 	byPeer  map[raft.ServerID]Contact
 	current uint64
 	changed chan struct{} // closed by the next record
 }
 
-// NewContacts returns contacts without an answer.
-func NewContacts() *Contacts {
-	return &Contacts{byPeer: make(map[raft.ServerID]Contact), changed: make(chan struct{})}
+// NewContacts returns contacts without an answer. The clock never goes back.
+func NewContacts(clock func() time.Duration) *Contacts {
+	return &Contacts{clock: clock, byPeer: make(map[raft.ServerID]Contact), changed: make(chan struct{})}
 }
 
-func (c *Contacts) round() uint64 {
+// sending returns what a contact records of a message that is sent now.
+func (c *Contacts) sending() Contact {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.current
+	return Contact{Round: c.current, Sent: c.clock()}
 }
+
+// Now returns the time on the clock of Contact.Sent.
+func (c *Contacts) Now() time.Duration { return c.clock() }
 
 // NextRound begins a round.
 func (c *Contacts) NextRound() uint64 {
@@ -49,7 +56,9 @@ func (c *Contacts) record(id raft.ServerID, n Contact) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.byPeer[id]
-	n.Round = max(n.Round, old.Round)
+	if n.Term == old.Term {
+		n.Round, n.Sent = max(n.Round, old.Round), max(n.Sent, old.Sent)
+	}
 	c.byPeer[id] = n
 	close(c.changed)
 	c.changed = make(chan struct{})

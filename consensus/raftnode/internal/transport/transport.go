@@ -71,10 +71,11 @@ func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
-	round := t.contacts.round()
+	contact := t.contacts.sending()
 	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
 	if err == nil && resp.Success && resp.Term == args.Term {
-		t.contacts.record(id, Contact{Term: resp.Term, LastIndex: resp.LastLog, Round: round, At: time.Now()})
+		contact.Term, contact.LastIndex, contact.At = resp.Term, resp.LastLog, time.Now()
+		t.contacts.record(id, contact)
 	}
 	return err
 }

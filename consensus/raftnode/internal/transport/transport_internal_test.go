@@ -27,7 +27,7 @@ func newListener(t *testing.T) listener {
 }
 
 func newTestTransport(stream raft.StreamLayer) raft.Transport {
-	return transportOver(stream, Config{RPCTimeout: 5 * time.Second, Contacts: NewContacts(), Log: hclog.NewNullLogger()})
+	return transportOver(stream, Config{RPCTimeout: 5 * time.Second, Contacts: NewContacts(func() time.Duration { return 0 }), Log: hclog.NewNullLogger()})
 }
 
 // When raft handles heartbeats beside its main loop, logs can diverge after a
