@@ -57,7 +57,8 @@ func NewServer(cfg Config) *Server {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(controlpbconnect.NewOperatorHandler(cfg.Handler,
-		connect.WithReadMaxBytes(rpc.MaxArchive), connect.WithInterceptors(rpc.NewInterceptor(cfg.Sentinels, cfg.Refuse))))
+		connect.WithReadMaxBytes(rpc.MaxArchive), connect.WithInterceptors(rpc.NewInterceptor(cfg.Sentinels, cfg.Refuse)),
+		connect.WithCompression("gzip", nil, nil))) // none: the socket is on this host
 	return &Server{cfg: cfg, log: log, http: &http.Server{
 		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +88,25 @@ func TestSocketIsAccessibleToItsOwnerOnly(t *testing.T) {
 	assert.EqualValues(t, 0o755, info.Mode().Perm())
 	stop()
 	assert.NoFileExists(t, socket)
+}
+
+func TestAnswersOnTheSocketAreNotCompressed(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "meshd.sock")
+	serve(t, socket, nil)
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "unix", socket)
+	}}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://meshd"+controlpbconnect.OperatorVersionProcedure, strings.NewReader("{}"))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept-Encoding", "gzip")
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Empty(t, response.Header.Get("Content-Encoding"))
 }
 
 func TestSocketOfADeadMeshdIsReplaced(t *testing.T) {

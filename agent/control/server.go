@@ -39,6 +39,7 @@ func (p *Port) newHTTP() *http.Server {
 	mux.Handle(controlpbconnect.NewFederationHandler(
 		&federationHandler{service: p.cfg.Service, sentinels: p.cfg.Sentinels, trust: p.trust, log: p.log},
 		connect.WithInterceptors(rpc.NewInterceptor(p.cfg.Sentinels, nil)),
+		connect.WithCompressMinBytes(rpc.CompressFrom),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(maxRequest(spec.Procedure))}
 		}),
