@@ -1,6 +1,10 @@
 package routes
 
-import "context"
+import (
+	"context"
+
+	"github.com/meshway/meshway/routes/ruleset"
+)
 
 // Filter is the firewall of a host: the nft binary, or a fake.
 type Filter interface {
@@ -14,6 +18,9 @@ type Filter interface {
 	// Counters returns how many packets the table has dropped, one counter for
 	// each reason; none if there is no table.
 	Counters(ctx context.Context) ([]Counter, error)
+	// Others returns the rules of other programs that may drop packets. It is cheap
+	// while no program changes its rules.
+	Others(ctx context.Context) (ruleset.Ruleset, error)
 }
 
 // The names of the table's counters.

@@ -123,6 +123,9 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		g.apply(ctx, p)
 		p.observeDrops(ctx, g.cfg.Kernel.Firewall, before.drops)
 		p.observePaths(ctx, g.cfg.Kernel.Routes, p.paths())
+		p.observeFilters(ctx, g.cfg.Kernel.Firewall, plan.Filters{
+			Paths: p.paths(), Tunnels: p.desired.Tunnels, Firewall: p.desired.Firewall, Sessions: p.desired.Sessions,
+		})
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
 	g.cfg.Catalog.Tune(p.roundTrips.longest)
@@ -243,7 +246,7 @@ func (p *pass) paths() plan.Paths {
 // wait returns how long the next pass may wait for a change.
 func (g *Gateway) wait(p *pass) time.Duration {
 	sessions := p.inputs.Observed.Sessions
-	if anyDown(sessions) || p.departures.pending() || len(p.errors) > 0 || len(sessions) < len(p.desired.Sessions) {
+	if anyDown(sessions) || p.departures.pending() || len(p.errors) > 0 || p.stale || len(sessions) < len(p.desired.Sessions) {
 		return retryInterval
 	}
 	if _, left := g.cfg.Drain.At(time.Now()); left > 0 {

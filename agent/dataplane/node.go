@@ -91,12 +91,13 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 		n.apply(ctx, p)
 		p.observeDrops(ctx, n.cfg.Kernel.Firewall, before.drops)
 		p.observePaths(ctx, n.cfg.Kernel.Routes, p.paths())
+		p.observeFilters(ctx, n.cfg.Kernel.Firewall, plan.Filters{Paths: p.paths(), Tunnels: p.desired.Tunnels, Firewall: p.desired.Firewall})
 	}
 	p.log(n.cfg.Log, before.outcome)
 	n.last.Store(p)
 	n.published.Notify()
 	sessions := p.inputs.Observed.Sessions
-	if len(p.errors) > 0 || anyDown(sessions) || len(sessions) < len(p.desired.Sessions) {
+	if len(p.errors) > 0 || p.stale || anyDown(sessions) || len(sessions) < len(p.desired.Sessions) {
 		return retryInterval
 	}
 	return resyncInterval

@@ -16,8 +16,8 @@ const (
 	// resyncInterval bounds the time between two passes, so that drift without an
 	// event is repaired.
 	resyncInterval = 30 * time.Second
-	// retryInterval is the time between passes while a session is down or the
-	// last apply failed.
+	// retryInterval is the time between passes while a session is down, the last
+	// apply failed, or other programs have just changed their rules.
 	retryInterval = time.Second
 )
 
@@ -28,6 +28,7 @@ type outcome struct {
 	tunnels  []tunnel.Observed
 	routes   routes.Observed
 	drops    drops
+	stale    bool // the rules of other programs have changed since they were read
 	errors   []error
 }
 

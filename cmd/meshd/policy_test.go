@@ -57,8 +57,9 @@ func TestImportDirections(t *testing.T) {
 			"agent/suggest":                         {},
 			"tunnel":                                {}, // declares Device; adapters import it
 			"agent/notify":                          {},
-			"routes":                                {}, // declares Kernel and Filter; adapters import it
-			"agent/plan":                            {"agent/config", "consensus/catalog", "routes", "tunnel"},
+			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
+			"routes/ruleset":                        {},
+			"agent/plan":                            {"agent/config", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
 			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                                 {}, // documentation
 			"agent/state":                           {},
@@ -122,6 +123,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
 			"tunnel":                             io, // makes keys; hands the context to its Device
 			"routes":                             io,
+			"routes/ruleset":                     append(io, "context"),
 		} {
 			for _, b := range banned {
 				assert.NotContains(t, find(t, packages, name).Imports, b, "%s must give the same result for the same input", name)

@@ -5,7 +5,6 @@ package kernel
 import (
 	"context"
 	"errors"
-	"net/netip"
 
 	"github.com/meshway/meshway/routes"
 )
@@ -32,7 +31,7 @@ func (*Kernel) Sysctls(context.Context, []string) ([]routes.Sysctl, error) {
 func (*Kernel) Apply(context.Context, routes.Change) error { return errors.ErrUnsupported }
 
 // Lookup is not supported.
-func (*Kernel) Lookup(context.Context, netip.Addr) (routes.Lookup, error) {
+func (*Kernel) Lookup(context.Context, routes.Query) (routes.Lookup, error) {
 	return routes.Lookup{}, errors.ErrUnsupported
 }
 

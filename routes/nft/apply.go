@@ -23,12 +23,14 @@ import (
 // detected. The first Apply of a process always writes. One transaction replaces
 // the table, so that there is no moment without a table.
 type Filter struct {
-	mu       sync.Mutex // guards all following fields
+	mu       sync.Mutex // guards the fields up to listing
 	nft      knftables.Interface
 	list     func(context.Context) (string, error) // the table as text; empty: there is none
 	open     func() (knftables.Interface, error)
 	rendered string // the transaction that was last applied
 	listing  string // the result of list right after it
+
+	others others
 }
 
 var _ routes.Filter = (*Filter)(nil)

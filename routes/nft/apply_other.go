@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
 )
 
 // Filter is a routes.Filter without function on this system.
@@ -30,3 +31,8 @@ func (*Filter) Remove(context.Context) error { return errors.ErrUnsupported }
 
 // Counters is not supported.
 func (*Filter) Counters(context.Context) ([]routes.Counter, error) { return nil, errors.ErrUnsupported }
+
+// Others is not supported.
+func (*Filter) Others(context.Context) (ruleset.Ruleset, error) {
+	return ruleset.Ruleset{}, errors.ErrUnsupported
+}

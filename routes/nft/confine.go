@@ -11,13 +11,13 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-func (r ruleset) hasConfine() bool { return len(r.fw.Confine.Lanes) > 0 }
+func (r rendering) hasConfine() bool { return len(r.fw.Confine.Lanes) > 0 }
 
 // confine drops packets from lanes to anything that this datacenter does not
 // announce. It runs after connection tracking, so that replies to connections of
 // this host pass, and before destinations are translated, so that services may have
 // endpoints anywhere.
-func (r ruleset) confine() {
+func (r rendering) confine() {
 	r.chain(chainConfine, knftables.FilterType, knftables.PreroutingHook, knftables.ManglePriority)
 	var lanes []string
 	for _, device := range r.fw.Confine.Lanes {

@@ -16,7 +16,7 @@ import (
 // device than a lane, whichever rule, mark or table of another program has routed
 // them there. At postrouting the device is final, also for packets that a chain has
 // routed again after changing their mark.
-func (r ruleset) guard() {
+func (r rendering) guard() {
 	r.chain(chainGuard, knftables.FilterType, knftables.PostroutingHook, knftables.FilterPriority)
 	r.rule(chainGuard, `oifname "lo" accept`)
 	r.rule(chainGuard, "oifname", "@"+setLanes, "accept")
@@ -37,7 +37,7 @@ func (r ruleset) guard() {
 // in Remote: the tunnels' encrypted packets, TLS of the control port, and neighbour
 // discovery, which routers do not forward (RFC 4861 section 6.1.1). The mark alone
 // is not sufficient, because other programs may set it on any packet.
-func (r ruleset) ownPackets() {
+func (r rendering) ownPackets() {
 	r.rule(chainGuard, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept")
 	if r.fw.Mark == 0 {
 		return

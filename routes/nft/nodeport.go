@@ -4,7 +4,7 @@ package nft
 
 import "github.com/meshway/meshway/routes"
 
-func (r ruleset) hasNodePortSNAT() bool {
+func (r rendering) hasNodePortSNAT() bool {
 	return len(r.fw.NodePortSNAT.Addresses) > 0
 }
 
@@ -12,7 +12,7 @@ func (r ruleset) hasNodePortSNAT() bool {
 // translated from a NodePort to a pod in another datacenter. kube-proxy would do
 // this if noSNAT did not precede it. The source of a packet to a cluster IP is kept,
 // because its client is on this host, to which the reply returns in any case.
-func (r ruleset) nodePortSNAT() {
+func (r rendering) nodePortSNAT() {
 	for _, address := range r.fw.NodePortSNAT.Addresses {
 		for _, f := range ipFamilies() {
 			if f.family == routes.FamilyOf(address) {

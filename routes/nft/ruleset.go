@@ -41,7 +41,7 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []routes.Cou
 	tx.Add(&knftables.Table{}) // ensures that the deletion succeeds
 	tx.Delete(&knftables.Table{})
 	tx.Add(&knftables.Table{Comment: knftables.PtrTo("managed by Meshway, which restores it when changed")})
-	r := ruleset{tx: tx, fw: fw}
+	r := rendering{tx: tx, fw: fw}
 	r.sets()
 	r.counters(counters)
 	r.clamp()
@@ -58,8 +58,8 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []routes.Cou
 	}
 }
 
-// ruleset renders one Firewall.
-type ruleset struct {
+// rendering renders one Firewall.
+type rendering struct {
 	tx *knftables.Transaction
 	fw routes.Firewall
 }
@@ -79,7 +79,7 @@ func ipFamilies() []ipFamily {
 	}
 }
 
-func (r ruleset) sets() {
+func (r rendering) sets() {
 	r.tx.Add(&knftables.Set{Name: setLanes, Type: "ifname"})
 	for _, l := range r.fw.Lanes {
 		r.tx.Add(&knftables.Element{Set: setLanes, Key: []string{strconv.Quote(l.Device)}})
@@ -100,7 +100,7 @@ func (r ruleset) sets() {
 func sourcesOf(l routes.Lane) string { return "sources-" + l.Device + "-" }
 
 // prefixSet adds one set for each family, because a set of nft has one family.
-func (r ruleset) prefixSet(name string, prefixes []netip.Prefix) {
+func (r rendering) prefixSet(name string, prefixes []netip.Prefix) {
 	for _, f := range ipFamilies() {
 		set := name + f.suffix
 		r.tx.Add(&knftables.Set{Name: set, Type: f.addressType, Flags: []knftables.SetFlag{knftables.IntervalFlag}})
@@ -112,7 +112,7 @@ func (r ruleset) prefixSet(name string, prefixes []netip.Prefix) {
 	}
 }
 
-func (r ruleset) counters(former []routes.Counter) {
+func (r rendering) counters(former []routes.Counter) {
 	for _, name := range routes.Counters() {
 		counter := &knftables.Counter{Name: name}
 		i := slices.IndexFunc(former, func(c routes.Counter) bool { return c.Name == name })
@@ -125,7 +125,7 @@ func (r ruleset) counters(former []routes.Counter) {
 
 // clamp lowers the segment size that either end announces to the MTU of the
 // tunnel: "rt mtu" is the smaller of the MTUs of both directions' routes.
-func (r ruleset) clamp() {
+func (r rendering) clamp() {
 	r.chain(chainClamp, knftables.FilterType, knftables.ForwardHook, knftables.ManglePriority)
 	for _, match := range []string{"iifname", "oifname"} {
 		r.rule(chainClamp, match, "@"+setLanes, "tcp flags syn / syn,rst tcp option maxseg size set rt mtu")
@@ -135,7 +135,7 @@ func (r ruleset) clamp() {
 // noSNAT keeps source addresses between datacenters. CNI plugins masquerade in
 // later chains. Accepting a packet here would not prevent that, but a packet has
 // only one source translation, so this chain translates the source to itself.
-func (r ruleset) noSNAT() {
+func (r rendering) noSNAT() {
 	r.chain(chainNoSNAT, knftables.NATType, knftables.PostroutingHook, knftables.SNATPriority+"-1")
 	if r.hasTransit() {
 		r.masqueradeServices()
@@ -152,7 +152,7 @@ func (r ruleset) noSNAT() {
 
 // antispoof accepts from a lane only sources that are routed to the lane, and
 // from other devices no source of another datacenter.
-func (r ruleset) antispoof() {
+func (r rendering) antispoof() {
 	r.chain(chainAntispoof, knftables.FilterType, knftables.PreroutingHook, knftables.RawPriority)
 	r.rule(chainAntispoof, `iifname "lo" accept`)
 	// Neighbour solicitations have link-local or global sources, which may be in
@@ -174,7 +174,7 @@ func (r ruleset) antispoof() {
 // underlay accepts packets that a peer sends to this host outside the tunnels,
 // even if its node address is in Remote, because it has to connect before there
 // is a tunnel. It accepts only packets to this host itself.
-func (r ruleset) underlay() {
+func (r rendering) underlay() {
 	for _, match := range r.underlayMatches() {
 		r.rule(chainAntispoof, match, r.mark(), "accept")
 	}
@@ -186,7 +186,7 @@ func (r ruleset) underlay() {
 // tunnels. The chain repeats the marking, because VPN programs set the mark of
 // all packets to that of their connection (mangle), and runs before the chains of
 // firewalld (mangle+10).
-func (r ruleset) markUnderlay() {
+func (r rendering) markUnderlay() {
 	if r.fw.Mark == 0 {
 		return
 	}
@@ -198,7 +198,7 @@ func (r ruleset) markUnderlay() {
 }
 
 // mark returns the statement that adds Mark to the mark of a packet.
-func (r ruleset) mark() string {
+func (r rendering) mark() string {
 	if r.fw.Mark == 0 {
 		return ""
 	}
@@ -206,7 +206,7 @@ func (r ruleset) mark() string {
 }
 
 // underlayMatches match packets that a peer sends to this host outside the tunnels.
-func (r ruleset) underlayMatches() []string {
+func (r rendering) underlayMatches() []string {
 	const here = " fib daddr type local"
 	var matches []string
 	if len(r.fw.TunnelPorts) > 0 {
@@ -227,7 +227,7 @@ func (r ruleset) underlayMatches() []string {
 // siblings accepts packets with remote sources that a sibling forwards from its
 // tunnel to this datacenter. The sibling has checked the source. A pod of this
 // host cannot use this rule, because its packets arrive on another device.
-func (r ruleset) siblings() {
+func (r rendering) siblings() {
 	for _, device := range r.fw.TrustedDevices {
 		for _, f := range ipFamilies() {
 			r.rule(chainAntispoof, "iifname", strconv.Quote(device), f.keyword, "saddr", "@"+setRemote+f.suffix,
@@ -236,11 +236,11 @@ func (r ruleset) siblings() {
 	}
 }
 
-func (r ruleset) chain(name string, typ knftables.BaseChainType, hook knftables.BaseChainHook, p knftables.BaseChainPriority) {
+func (r rendering) chain(name string, typ knftables.BaseChainType, hook knftables.BaseChainHook, p knftables.BaseChainPriority) {
 	r.tx.Add(&knftables.Chain{Name: name, Type: &typ, Hook: &hook, Priority: &p})
 }
 
-func (r ruleset) rule(chain string, words ...string) {
+func (r rendering) rule(chain string, words ...string) {
 	words = slices.DeleteFunc(words, func(word string) bool { return word == "" })
 	r.tx.Add(&knftables.Rule{Chain: chain, Rule: strings.Join(words, " ")})
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // hasTransit reports whether the datacenter has several gateways.
-func (r ruleset) hasTransit() bool { return len(r.fw.Transit.Devices) > 0 }
+func (r rendering) hasTransit() bool { return len(r.fw.Transit.Devices) > 0 }
 
-func (r ruleset) transitSets() {
+func (r rendering) transitSets() {
 	r.tx.Add(&knftables.Set{Name: setHosts, Type: "ifname"})
 	for _, device := range r.fw.Transit.Devices {
 		r.tx.Add(&knftables.Element{Set: setHosts, Key: []string{strconv.Quote(device)}})
@@ -27,7 +27,7 @@ func (r ruleset) transitSets() {
 // itself leaves on no such device, so it is tracked.
 //
 // The chain runs after antispoof and right before connection tracking.
-func (r ruleset) transit() {
+func (r rendering) transit() {
 	r.chain(chainTransit, knftables.FilterType, knftables.PreroutingHook, knftables.RawPriority+"+1")
 	var hosts []string // nft cannot match the oifname of a fib lookup with a named set
 	for _, device := range r.fw.Transit.Devices {
@@ -44,7 +44,7 @@ func (r ruleset) transit() {
 // masqueradeServices translates the source of packets whose destination this host
 // has translated to a pod of another host. Otherwise the pod might send its reply
 // through another gateway, which cannot reverse the translation.
-func (r ruleset) masqueradeServices() {
+func (r rendering) masqueradeServices() {
 	for _, f := range ipFamilies() {
 		r.rule(chainNoSNAT, "oifname", "@"+setHosts, "ct status dnat",
 			f.keyword, "saddr", "@"+setRemote+f.suffix, f.keyword, "daddr", "@"+setLocal+f.suffix, "masquerade")
@@ -55,7 +55,7 @@ func (r ruleset) masqueradeServices() {
 // host and would be forwarded to another gateway. Two gateways without lanes would
 // otherwise forward such packets to each other repeatedly. Only this host and its
 // own pods may use another gateway.
-func (r ruleset) handover() {
+func (r rendering) handover() {
 	r.chain(chainHandover, knftables.FilterType, knftables.ForwardHook, knftables.FilterPriority)
 	for _, from := range []string{setHosts, setLanes} {
 		for _, f := range ipFamilies() {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
 )
 
 // Filter is a routes.Filter in memory.
@@ -17,6 +18,7 @@ type Filter struct {
 	writes  int
 	err     error
 	counted map[string]uint64
+	others  ruleset.Ruleset
 }
 
 var _ routes.Filter = (*Filter)(nil)
@@ -76,6 +78,20 @@ func (f *Filter) Counters(context.Context) ([]routes.Counter, error) {
 		counters = append(counters, routes.Counter{Name: name, Packets: f.counted[name]})
 	}
 	return counters, nil
+}
+
+// Others returns what SetOthers has set.
+func (f *Filter) Others(context.Context) (ruleset.Ruleset, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.others, f.err
+}
+
+// SetOthers replaces the rules of other programs.
+func (f *Filter) SetOthers(r ruleset.Ruleset) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.others = r
 }
 
 // Count makes the table drop packets.

@@ -1,0 +1,27 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/routes"
+)
+
+// observeFilters adds a problem for each rule of another program that drops packets
+// of Meshway. Rules that cannot be read do not keep a pass from succeeding.
+func (o *outcome) observeFilters(ctx context.Context, firewall routes.Filter, filters plan.Filters) {
+	var err error
+	if filters.Others, err = firewall.Others(ctx); err != nil {
+		o.problems = append(o.problems, plan.Problem{
+			Code:     "filters-unknown",
+			Severity: plan.Warning,
+			Subject:  "this host",
+			Message:  fmt.Sprintf("this host's nftables rules cannot be read, so that rules which drop packets of Meshway are not reported: %v", err),
+			Remedy:   "run nft list chains, and correct what keeps it from working",
+		})
+		return
+	}
+	o.stale = filters.Others.Stale
+	o.problems = append(o.problems, filters.Problems()...)
+}

@@ -1,0 +1,207 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
+	"github.com/meshway/meshway/tunnel"
+)
+
+// maxFlows bounds the packets that are compared with the rules of other programs.
+const maxFlows = 256
+
+// Filters determines which packets of Meshway the rules of other programs drop.
+type Filters struct {
+	Paths
+	Tunnels  []tunnel.Config
+	Firewall routes.Firewall
+	Sessions []SessionConfig // of liveness; none on a node
+	Others   ruleset.Ruleset
+}
+
+// flow is a packet that stands for all of its purpose.
+type flow struct {
+	purpose purpose
+	packet  ruleset.Packet
+	// answers is set if packets of both directions have the same ports, so that
+	// sending one lets the other one pass.
+	answers bool
+}
+
+// purpose is what a packet of Meshway is for.
+type purpose int
+
+const (
+	fromPods purpose = iota
+	toPods
+	tunnelsIn
+	tunnelsOut
+	livenessIn
+	livenessOut
+	controlIn
+	controlOut
+)
+
+func (p purpose) String() string {
+	switch p {
+	case fromPods:
+		return "packets of pods to other datacenters"
+	case toPods:
+		return "packets of other datacenters to pods"
+	case tunnelsIn:
+		return "WireGuard packets of other gateways"
+	case tunnelsOut:
+		return "WireGuard packets to other gateways"
+	case livenessIn:
+		return "liveness packets from the tunnels"
+	case livenessOut:
+		return "liveness packets to the tunnels"
+	case controlIn:
+		return "connections from the tunnels to the control port"
+	default:
+		return "connections through the tunnels to control ports"
+	}
+}
+
+// out reports whether the packets leave by a tunnel.
+func (p purpose) out() bool { return p == fromPods || p == livenessOut || p == controlOut }
+
+// Problems returns one problem for each rule and policy that certainly drops packets.
+func (f Filters) Problems() []Problem {
+	var found []filtered
+	for _, fl := range f.flows() {
+		for _, d := range f.Others.Drops(fl.packet) {
+			fl.packet.States = []string{"established"}
+			severity := Error
+			if fl.answers && !slices.ContainsFunc(f.Others.Drops(fl.packet), func(e ruleset.Drop) bool { return e.Chain.String() == d.Chain.String() }) {
+				severity = Warning
+			}
+			found = addFiltered(found, filtered{chain: d.Chain, by: d.By, severity: severity}, fl.purpose)
+		}
+	}
+	var out []Problem
+	for _, each := range found {
+		out = append(out, f.problem(each))
+	}
+	return out
+}
+
+// filtered is a rule or policy that drops packets.
+type filtered struct {
+	chain    ruleset.Chain
+	by       string
+	severity Severity
+	purposes []purpose // sorted
+}
+
+func addFiltered(found []filtered, f filtered, p purpose) []filtered {
+	i := slices.IndexFunc(found, func(g filtered) bool {
+		return g.chain.String() == f.chain.String() && g.by == f.by && g.severity == f.severity
+	})
+	if i < 0 {
+		i, found = len(found), append(found, f)
+	}
+	if !slices.Contains(found[i].purposes, p) {
+		found[i].purposes = append(found[i].purposes, p)
+		slices.Sort(found[i].purposes)
+	}
+	return found
+}
+
+func (f Filters) problem(d filtered) Problem {
+	subject := fmt.Sprintf("chain %s of table %q", d.chain.Name, d.chain.Table)
+	message := fmt.Sprintf("%s drops %s: the cause is %s", subject, listed(d.purposes), d.by)
+	if d.severity == Warning {
+		message = fmt.Sprintf("%s drops %s unless they answer packets in the opposite direction: the cause is %s", subject, listed(d.purposes), d.by)
+	}
+	return Problem{Code: "traffic-filtered", Severity: d.severity, Subject: subject, Message: message, Remedy: f.passing(d)}
+}
+
+func listed(purposes []purpose) string {
+	var words []string
+	for _, p := range purposes {
+		words = append(words, p.String())
+	}
+	if len(words) == 1 {
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+// flows returns the packets of all purposes.
+func (f Filters) flows() []flow {
+	out := f.podFlows()
+	for _, t := range f.Tunnels {
+		for _, p := range t.Peers {
+			if p.Endpoint.IsValid() {
+				out = append(out, f.tunnelFlows(t, p.Endpoint)...)
+			}
+		}
+	}
+	for _, s := range f.Sessions {
+		out = append(out, f.sessionFlows(s)...)
+	}
+	return out[:min(len(out), maxFlows)]
+}
+
+// podFlows returns a connection in each direction for each datacenter and family,
+// on the lane from which the datacenter's packets are accepted.
+func (f Filters) podFlows() []flow {
+	states := []string{"new"}
+	if len(f.Firewall.Transit.Devices) > 0 {
+		states = []string{"new", "untracked"}
+	}
+	var out []flow
+	for _, dc := range f.Datacenters {
+		seen := map[routes.Family]bool{}
+		for _, prefix := range dc.Prefixes {
+			family, remote := routes.FamilyOf(prefix.CIDR.Addr()), inside(prefix.CIDR)
+			i := slices.IndexFunc(f.Firewall.Lanes, func(l routes.Lane) bool { return covers(l.Sources, prefix.CIDR) })
+			device, pod, ok := f.pod(family)
+			if seen[family] || i < 0 || !ok {
+				continue
+			}
+			seen[family] = true
+			hooks, lane := []string{"prerouting", "forward", "postrouting"}, f.Firewall.Lanes[i].Device
+			out = append(out,
+				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: []string{device}, Out: []string{lane}, Source: pod, Destination: remote, Protocol: "tcp", States: states}},
+				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Out: []string{device}, Source: remote, Destination: pod, Protocol: "tcp", States: states}})
+		}
+	}
+	return out
+}
+
+// tunnelFlows returns the encrypted packets between a lane and a peer's endpoint.
+func (f Filters) tunnelFlows(t tunnel.Config, endpoint netip.AddrPort) []flow {
+	peer := endpoint.Addr().Unmap()
+	return []flow{
+		{purpose: tunnelsIn, answers: true, packet: ruleset.Packet{
+			Hooks: []string{"prerouting", "input"}, In: f.Host.Underlay, Source: peer, Here: true,
+			Protocol: "udp", DestinationPort: t.ListenPort, States: []string{"new"},
+		}},
+		{purpose: tunnelsOut, answers: true, packet: ruleset.Packet{
+			Hooks: []string{"output", "postrouting"}, Out: f.Host.Underlay, Destination: peer,
+			Protocol: "udp", SourcePort: t.ListenPort, DestinationPort: endpoint.Port(), States: []string{"new"},
+		}},
+	}
+}
+
+// sessionFlows returns the packets of liveness and of the catalog inside a tunnel.
+func (f Filters) sessionFlows(s SessionConfig) []flow {
+	in := ruleset.Packet{Hooks: []string{"prerouting", "input"}, In: []string{s.Device}, Source: s.Remote, Destination: s.Local, Here: true, States: []string{"new"}}
+	out := ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{s.Device}, Source: s.Local, Destination: s.Remote, States: []string{"new"}}
+	with := func(p ruleset.Packet, protocol string, port uint16) ruleset.Packet {
+		p.Protocol, p.DestinationPort = protocol, port
+		return p
+	}
+	return []flow{
+		{purpose: livenessIn, packet: with(in, "udp", f.Config.Liveness.Port)},
+		{purpose: livenessOut, packet: with(out, "udp", f.Config.Liveness.Port)},
+		{purpose: controlIn, packet: with(in, "tcp", f.Config.Control.Listen.Port())},
+		{purpose: controlOut, packet: with(out, "tcp", f.Config.Control.Listen.Port())},
+	}
+}

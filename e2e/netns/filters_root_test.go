@@ -1,0 +1,67 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestRulesOfOthersThatDropTrafficAreReportedUntilTheyAreGone adds rules as other
+// programs do, and runs the commands of the remedies.
+func TestRulesOfOthersThatDropTrafficAreReportedUntilTheyAreGone(t *testing.T) {
+	topology := newFederation(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	for _, c := range []struct {
+		name     string
+		drop     []string
+		remedies []string // of the status, which are run
+	}{
+		{
+			name:     "policy of the chain FORWARD, as Docker and ufw leave it",
+			drop:     []string{"nft add table ip filter", "nft add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }"},
+			remedies: []string{"iptables -I FORWARD -o mesh+ -j ACCEPT", "iptables -I FORWARD -i mesh+ -j ACCEPT"},
+		},
+		{
+			name: "rule of a chain to which another one jumps",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw forward { type filter hook forward priority 0; }", "nft add chain inet fw deny",
+				"nft add rule inet fw deny ip daddr 10.12.0.0/16 drop", "nft add rule inet fw forward meta l4proto tcp jump deny",
+			},
+			remedies: []string{`nft insert rule inet fw forward 'oifname "mesh*" accept'`},
+		},
+		{
+			name: "port of the tunnels",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw in { type filter hook input priority 0; }", "nft add rule inet fw in udp dport 51820 drop",
+			},
+			remedies: []string{"nft insert rule inet fw in 'udp dport { 51820 } accept'"},
+		},
+		{
+			name: "policy of output",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw out { type filter hook output priority 0; policy drop; }", "nft insert rule inet fw out oifname lo accept",
+			},
+			remedies: []string{"nft insert rule inet fw out 'udp sport { 51820 } accept'", `nft insert rule inet fw out 'oifname "mesh*" accept'`},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, east.Gateway, c.drop...)
+			for _, remedy := range c.remedies {
+				awaitRemedy(t, east, "traffic-filtered", remedy)
+			}
+			for _, remedy := range c.remedies {
+				_, err := east.Gateway.Exec(t.Context(), "sh", "-c", remedy)
+				require.NoError(t, err)
+			}
+			awaitResolved(t, east, "traffic-filtered")
+			requireTraffic(t, east, west)
+			run(t, east.Gateway, "nft flush table "+tableOf(c.drop), "nft delete table "+tableOf(c.drop))
+			requireTraffic(t, east, west)
+		})
+	}
+}
+
+// tableOf returns the table that commands of nft add.
+func tableOf(commands []string) string { return commands[0][len("nft add table "):] }

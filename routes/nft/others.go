@@ -1,0 +1,165 @@
+//go:build linux
+
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
+)
+
+const (
+	// maxOtherChains bounds the chains of other programs that are read. What the
+	// others do is not known then.
+	maxOtherChains = 256
+	// otherShare is the part of the time that reading them may take: programs such
+	// as kube-proxy change their rules often.
+	otherShare = 20
+	// otherTimeout is how long reading them may take.
+	otherTimeout = 10 * time.Second
+)
+
+// others reads the rules of other programs, once for each generation of nftables.
+// The zero value is ready for use.
+type others struct {
+	mu         sync.Mutex // guards all following fields
+	generation uint32     // of found; 0: none
+	found      ruleset.Ruleset
+	next       time.Time // before which they are not read again
+}
+
+// Others implements routes.Filter. What it returns is stale if a change follows
+// shortly after another one.
+func (f *Filter) Others(ctx context.Context) (ruleset.Ruleset, error) {
+	o := &f.others
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	generation, err := generation()
+	if err != nil {
+		return ruleset.Ruleset{}, err
+	}
+	start := time.Now()
+	if generation == o.generation {
+		return o.found, nil
+	}
+	if start.Before(o.next) {
+		stale := o.found
+		stale.Stale = true
+		return stale, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, otherTimeout)
+	defer cancel()
+	found, err := readOthers(ctx)
+	o.next = time.Now().Add(otherShare * time.Since(start))
+	if err != nil {
+		return ruleset.Ruleset{}, err
+	}
+	o.generation, o.found = generation, found
+	return found, nil
+}
+
+// readOthers reads the base chains of other programs that filter, and the chains to
+// which they lead.
+func readOthers(ctx context.Context) (ruleset.Ruleset, error) {
+	listing, err := nftOutput(ctx, "--json", "list", "chains")
+	if err != nil {
+		return ruleset.Ruleset{}, err
+	}
+	all, err := ruleset.ParseChains(listing)
+	if err != nil {
+		return ruleset.Ruleset{}, err
+	}
+	dormant, err := dormantTables(ctx)
+	if err != nil {
+		return ruleset.Ruleset{}, err
+	}
+	out := ruleset.Ruleset{Names: map[string][]string{}}
+	byName := map[string]ruleset.Chain{}
+	var queue []ruleset.Chain
+	for _, c := range all {
+		out.Names[c.Table.String()] = append(out.Names[c.Table.String()], c.Name)
+		byName[c.String()] = c
+		ours := c.Table == ruleset.Table{Family: "inet", Name: routes.FirewallTable}
+		if c.Filters() && !ours && !slices.Contains(dormant, c.Table) {
+			queue = append(queue, c)
+			delete(byName, c.String())
+		}
+	}
+	for len(queue) > 0 && len(out.Chains) < maxOtherChains {
+		c, err := readChain(ctx, queue[0])
+		queue = queue[1:]
+		if ctx.Err() != nil {
+			return ruleset.Ruleset{}, fmt.Errorf("read the rules of other programs: %w", ctx.Err())
+		}
+		if err != nil {
+			continue // deleted in the meantime; what it does is not known
+		}
+		out.Chains = append(out.Chains, c)
+		for _, name := range c.Targets() {
+			target := ruleset.Chain{Table: c.Table, Name: name}
+			if t, ok := byName[target.String()]; ok {
+				queue = append(queue, t)
+				delete(byName, target.String())
+			}
+		}
+	}
+	return out, nil
+}
+
+// readChain reads the rules of a chain.
+func readChain(ctx context.Context, c ruleset.Chain) (ruleset.Chain, error) {
+	name := []string{"list", "chain", c.Table.Family, c.Table.Name, c.Name}
+	listing, err := nftOutput(ctx, append([]string{"--json", "--terse"}, name...)...)
+	if err != nil {
+		return c, err
+	}
+	chains, err := ruleset.ParseChains(listing)
+	if err != nil || len(chains) != 1 {
+		return c, errors.Join(err, fmt.Errorf("chain %v is not in the output of nft", c))
+	}
+	if len(chains[0].Rules) == 0 {
+		return chains[0], nil
+	}
+	text, err := nftOutput(ctx, append([]string{"--handle", "--terse"}, name...)...)
+	if err != nil {
+		return c, err
+	}
+	return chains[0].WithText(string(text)), nil
+}
+
+// dormantTables returns the tables that are switched off.
+func dormantTables(ctx context.Context) ([]ruleset.Table, error) {
+	listing, err := nftOutput(ctx, "--json", "list", "tables")
+	if err != nil {
+		return nil, err
+	}
+	flagged, err := ruleset.ParseFlagged(listing)
+	if err != nil {
+		return nil, err
+	}
+	var out []ruleset.Table
+	for _, t := range flagged {
+		text, err := nftOutput(ctx, "--terse", "list", "table", t.Family, t.Name)
+		if err != nil || ruleset.Dormant(string(text)) {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+func nftOutput(ctx context.Context, args ...string) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, "nft", args...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil, fmt.Errorf("nft %s: %s: %w", strings.Join(args, " "), strings.TrimSpace(string(exit.Stderr)), err)
+	}
+	return out, err
+}

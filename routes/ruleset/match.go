@@ -1,0 +1,288 @@
+package ruleset
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// truth is whether something applies to a packet.
+type truth int
+
+const (
+	no truth = iota
+	maybe
+	yes
+)
+
+// matches reports whether all conditions of a rule apply to the packet.
+func (w walk) matches(r Rule) truth {
+	result := yes
+	for _, s := range r.Statements {
+		switch kind, content := s.kind(); kind {
+		case "match":
+			op, _ := member(content, "op").(string)
+			result = min(result, w.packet.compare(member(content, "left"), op, member(content, "right")))
+		case "limit", "quota", "meter", "ct count":
+			result = min(result, maybe)
+		case "set": // "update @s { … limit … }" ends the rule when the limit is exceeded
+			result = min(result, maybe)
+		case "xt":
+			if member(content, "type") == "match" && member(content, "name") != "comment" {
+				result = min(result, maybe)
+			}
+		}
+	}
+	return result
+}
+
+// compare reports whether a field of the packet compares to a value. A packet that
+// does not have the field never matches, with any operator.
+func (p Packet) compare(left any, op string, right any) truth {
+	have, present := p.field(left)
+	if !present {
+		return no
+	}
+	result := equalsAll(have, right)
+	if len(have) == 0 {
+		result = within(right, func(element any) truth { return min(maybe, truthOf(!slices.Contains(p.never(left), element))) })
+	}
+	switch op {
+	case "==", "in":
+		return result
+	case "!=", "!":
+		return yes - result
+	default:
+		return maybe
+	}
+}
+
+// field returns the values of which a field of the packet has one; none: it is not
+// known. The packet does not have the field if present is false.
+func (p Packet) field(left any) (have []string, present bool) {
+	if meta := member(left, "meta"); meta != nil {
+		return p.meta(member(meta, "key")), true
+	}
+	if payload := member(left, "payload"); payload != nil {
+		return p.payload(member(payload, "protocol"), member(payload, "field"))
+	}
+	if ct := member(left, "ct"); ct != nil && member(ct, "key") == "state" {
+		return p.States, true
+	}
+	if fib := member(left, "fib"); fib != nil && member(fib, "result") == "type" {
+		if flags, _ := member(fib, "flags").([]any); len(flags) == 1 && flags[0] == "daddr" {
+			if p.Here {
+				return []string{"local"}, true
+			}
+			return []string{"unicast"}, true
+		}
+	}
+	return nil, true
+}
+
+// never returns values that a field whose value is not known does not have: packets
+// to and from other hosts do not use the loopback device, and nothing translates the
+// addresses of Meshway's packets.
+func (p Packet) never(left any) []any {
+	switch key := member(member(left, "meta"), "key"); key {
+	case "iif", "iifname", "oif", "oifname":
+		return []any{"lo"}
+	}
+	if member(member(left, "ct"), "key") == "status" {
+		return []any{"dnat", "snat"}
+	}
+	return nil
+}
+
+// meta returns the values of a field that is not part of the packet itself.
+func (p Packet) meta(key any) []string {
+	switch key {
+	case "iif", "iifname":
+		return p.In
+	case "oif", "oifname":
+		return p.Out
+	case "l4proto":
+		return known(p.Protocol)
+	case "nfproto":
+		if p.is6() {
+			return []string{"ipv6"}
+		}
+		return []string{"ipv4"}
+	case "protocol":
+		if p.is6() {
+			return []string{"ip6"}
+		}
+		return []string{"ip"}
+	default:
+		return nil
+	}
+}
+
+// payload returns the values of a field of the packet.
+func (p Packet) payload(protocol, field any) (have []string, present bool) {
+	switch protocol {
+	case "ip", "ip6":
+		if (protocol == "ip6") != p.is6() {
+			return nil, false
+		}
+		switch field {
+		case "saddr":
+			return knownAddress(p.Source), true
+		case "daddr":
+			return knownAddress(p.Destination), true
+		case "protocol", "nexthdr":
+			return known(p.Protocol), true
+		}
+		return nil, true
+	case "tcp", "udp", "th":
+		if protocol != "th" && p.Protocol != "" && p.Protocol != protocol {
+			return nil, false
+		}
+		switch field {
+		case "sport":
+			return knownPort(p.SourcePort), true
+		case "dport":
+			return knownPort(p.DestinationPort), true
+		}
+		return nil, true
+	case "icmp", "icmpv6", "sctp", "dccp", "udplite", "ah", "esp", "igmp", "gre", "arp", "vlan":
+		return nil, p.Protocol == ""
+	default:
+		return nil, true
+	}
+}
+
+func (p Packet) is6() bool { return p.Source.Is6() || p.Destination.Is6() }
+
+func known(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
+}
+
+func knownAddress(a netip.Addr) []string {
+	if !a.IsValid() {
+		return nil
+	}
+	return []string{a.String()}
+}
+
+func knownPort(port uint16) []string {
+	if port == 0 {
+		return nil
+	}
+	return []string{strconv.Itoa(int(port))}
+}
+
+// equalsAll reports whether a field that has one of some values equals right:
+// certainly if each of them does.
+func equalsAll(have []string, right any) truth {
+	result := maybe
+	for i, value := range have {
+		each := within(right, func(element any) truth { return equals(value, element) })
+		if i > 0 && each != result {
+			return maybe
+		}
+		result = each
+	}
+	return result
+}
+
+// within returns the greatest result for right, or for the elements of right if it
+// is a set or a list.
+func within(right any, equals func(element any) truth) truth {
+	elements, ok := right.([]any)
+	if set, isSet := member(right, "set").([]any); isSet {
+		elements, ok = set, true
+	}
+	if !ok {
+		if element := member(right, "elem"); element != nil {
+			return equals(member(element, "val"))
+		}
+		return equals(right)
+	}
+	result := no
+	for _, e := range elements {
+		result = max(result, within(e, equals))
+	}
+	return result
+}
+
+// equals reports whether a value equals right, or is in it: a value, a prefix, or a
+// range.
+func equals(value string, right any) truth {
+	switch right := right.(type) {
+	case string:
+		return equalsText(value, right)
+	case float64:
+		return truthOf(value == strconv.FormatFloat(right, 'f', -1, 64))
+	case map[string]any:
+		if prefix, ok := right["prefix"]; ok {
+			return inPrefix(value, prefix)
+		}
+		if bounds, ok := right["range"].([]any); ok && len(bounds) == 2 {
+			return inRange(value, bounds[0], bounds[1])
+		}
+	}
+	return maybe
+}
+
+// equalsText compares with a named set, a name with a wildcard, an address, or a
+// name. Numbers may be named, as ports are.
+func equalsText(value, right string) truth {
+	if strings.HasPrefix(right, "@") {
+		return maybe // a named set, which is not read
+	}
+	if prefix, ok := strings.CutSuffix(right, "*"); ok {
+		return truthOf(strings.HasPrefix(value, prefix))
+	}
+	if a, err := netip.ParseAddr(right); err == nil {
+		b, err := netip.ParseAddr(value)
+		return truthOf(err == nil && a == b)
+	}
+	if _, err := strconv.Atoi(value); err == nil && value != right {
+		return maybe
+	}
+	return truthOf(value == right)
+}
+
+func inPrefix(value string, prefix any) truth {
+	text, _ := member(prefix, "addr").(string)
+	bits, _ := member(prefix, "len").(float64)
+	base, err := netip.ParseAddr(text)
+	a, err2 := netip.ParseAddr(value)
+	if err != nil || err2 != nil {
+		return maybe
+	}
+	return truthOf(netip.PrefixFrom(base, int(bits)).Contains(a))
+}
+
+func inRange(value string, low, high any) truth {
+	if l, ok := low.(float64); ok {
+		h, ok := high.(float64)
+		n, err := strconv.ParseFloat(value, 64)
+		if !ok || err != nil {
+			return maybe
+		}
+		return truthOf(l <= n && n <= h)
+	}
+	addresses := make([]netip.Addr, 0, 3)
+	for _, v := range []any{low, value, high} {
+		text, _ := v.(string)
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return maybe
+		}
+		addresses = append(addresses, a)
+	}
+	return truthOf(slices.IsSortedFunc(addresses, netip.Addr.Compare))
+}
+
+func truthOf(b bool) truth {
+	if b {
+		return yes
+	}
+	return no
+}

@@ -1,0 +1,124 @@
+package ruleset
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Ruleset is the part of the rules of other programs that may drop packets: base
+// chains, and those to which they lead.
+type Ruleset struct {
+	Chains []Chain
+	// Names are the names of all chains of each table, by Table.String, as far as they are known,
+	// also of those that are not in Chains. They show which program owns a table.
+	Names map[string][]string
+	// Stale is set if the rules have changed since they were read.
+	Stale bool
+}
+
+// Table is a table of nftables.
+type Table struct{ Family, Name string }
+
+// String returns the table as nft has it in its commands: "ip filter".
+func (t Table) String() string { return t.Family + " " + t.Name }
+
+// Chain is a chain with its rules.
+type Chain struct {
+	Table  Table
+	Name   string
+	Type   string // of a base chain: "filter"
+	Hook   string // of a base chain: "forward"; empty: it is none
+	Policy string // of a base chain: "accept" or "drop"
+	Rules  []Rule
+}
+
+// String returns the chain as nft has it in its commands: "ip filter FORWARD".
+func (c Chain) String() string { return c.Table.String() + " " + c.Name }
+
+// Filters reports whether the chain is a base chain that may drop packets to, from
+// or through the host.
+func (c Chain) Filters() bool {
+	return (c.Type == "filter" || c.Type == "route") &&
+		slices.Contains([]string{"prerouting", "input", "forward", "output", "postrouting"}, c.Hook) &&
+		slices.Contains([]string{"ip", "ip6", "inet"}, c.Table.Family)
+}
+
+// Rule is a rule of a chain.
+type Rule struct {
+	Handle     int
+	Text       string      // as nft prints it
+	Statements []Statement // as nft prints them as JSON
+}
+
+// Statement is an object with one member: the kind of the statement, and its
+// content (libnftables-json(5)).
+type Statement map[string]any
+
+// kind returns the kind of a statement and its content.
+func (s Statement) kind() (string, any) {
+	for kind, content := range s {
+		return kind, content
+	}
+	return "", nil
+}
+
+// Targets returns the names of the chains to which the chain's rules lead.
+func (c Chain) Targets() []string {
+	var out []string
+	for _, r := range c.Rules {
+		for _, s := range r.Statements {
+			out = append(out, targets(s)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// targets returns the names of the chains to which a statement, or a part of one,
+// leads: a verdict, or those of a verdict map.
+func targets(v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case Statement:
+		return targets(map[string]any(v))
+	case []any:
+		for _, element := range v {
+			out = append(out, targets(element)...)
+		}
+	case map[string]any:
+		for kind, content := range v {
+			if target, ok := member(content, "target").(string); ok && (kind == "jump" || kind == "goto") {
+				out = append(out, target)
+			} else {
+				out = append(out, targets(content)...)
+			}
+		}
+	}
+	return out
+}
+
+// member returns a member of an object; nil: v is no object or does not have it.
+func member(v any, name string) any {
+	object, _ := v.(map[string]any)
+	return object[name]
+}
+
+// Drop is a base chain that drops a packet.
+type Drop struct {
+	Chain Chain
+	By    string // "its policy drop", "the rule …"
+}
+
+// cause returns the rule in the form of Drop.By.
+func (r Rule) cause(in, base Chain) string {
+	text := r.Text
+	if text == "" {
+		text = fmt.Sprintf("with handle %d", r.Handle)
+	} else {
+		text = fmt.Sprintf("%q", text)
+	}
+	if in.Name != base.Name {
+		return fmt.Sprintf("the rule %s of chain %s", text, in.Name)
+	}
+	return "the rule " + text
+}

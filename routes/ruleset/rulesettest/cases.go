@@ -1,0 +1,98 @@
+package rulesettest
+
+import (
+	"embed"
+	"net/netip"
+
+	"github.com/meshway/meshway/routes/ruleset"
+)
+
+// Files has the rules, as input of iptables-restore (.rules) or nft (.nft), and how
+// nft 1.0.6 lists them (.json).
+//
+//go:embed testdata
+var Files embed.FS //nolint:gochecknoglobals // the compiler fills it in
+
+// Case is a set of rules, and the base chains that drop each packet.
+type Case struct {
+	File  string
+	Drops map[string][]string // "CHAIN: CAUSE", by name of the packet
+}
+
+// Cases returns all cases.
+func Cases() []Case {
+	const policy = "ip filter FORWARD: its policy drop"
+	return []Case{
+		{"docker.rules", map[string][]string{
+			"from pods": {policy}, "to pods": {policy}, "from pods, established": {policy}, "from pods, to a high port": {policy},
+		}},
+		{"docker-accepting.rules", nil},
+		{"ufw.rules", map[string][]string{
+			"from pods": {policy}, "to pods": {policy}, "from pods, to a high port": {policy},
+			"WireGuard in": {"ip filter INPUT: its policy drop"}, "liveness in": {"ip filter INPUT: its policy drop"},
+		}},
+		{"ufw-accepting.rules", nil},
+		{"firewalld.nft", map[string][]string{
+			"from pods":                 {`inet firewalld filter_FORWARD: the rule "reject with icmpx admin-prohibited" of chain filter_FWD_public`},
+			"to pods":                   {`inet firewalld filter_FORWARD: the rule "reject with icmpx admin-prohibited" of chain filter_FWD_public`},
+			"from pods, IPv6":           {`inet firewalld filter_FORWARD: the rule "reject with icmpx admin-prohibited" of chain filter_FWD_public`},
+			"from pods, to a high port": {`inet firewalld filter_FORWARD: the rule "reject with icmpx admin-prohibited" of chain filter_FWD_public`},
+			"WireGuard in":              {`inet firewalld filter_INPUT: the rule "reject with icmpx admin-prohibited" of chain filter_IN_public`},
+			"liveness in":               {`inet firewalld filter_INPUT: the rule "reject with icmpx admin-prohibited" of chain filter_IN_public`},
+		}},
+		{"kube-proxy.rules", nil},
+		{"kube-proxy.nft", nil},
+		{"calico.rules", nil},
+		{"cilium.rules", nil},
+		{"forward-policy.nft", map[string][]string{
+			"from pods": {policy}, "to pods": {policy}, "from pods, established": {policy}, "from pods, to a high port": {policy},
+		}},
+		{"input-port.nft", map[string][]string{
+			"WireGuard in":              {`inet fw in: the rule "udp dport 51820 drop"`},
+			"WireGuard in, established": {`inet fw in: the rule "udp dport 51820 drop"`},
+		}},
+		{"established-only.nft", map[string][]string{"WireGuard in": {"inet fw in: its policy drop"}}},
+		{"output.nft", map[string][]string{
+			"WireGuard out": {"inet fw out: its policy drop"}, "WireGuard out, established": {"inet fw out: its policy drop"},
+		}},
+		{"jump.nft", map[string][]string{"from pods, to a high port": {
+			`inet fw forward: the rule "ip daddr 10.12.0.0-10.12.255.255 drop" of chain last`,
+		}}},
+		{"unknown.nft", nil},
+		{"raw.nft", map[string][]string{
+			"WireGuard in":              {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
+			"WireGuard in, established": {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
+			"from pods, IPv6":           {`ip6 mangle POSTROUTING: the rule "oifname \"mesh0\" ip6 nexthdr tcp drop"`},
+		}},
+	}
+}
+
+// Packets returns packets of a gateway, by name.
+func Packets() map[string]ruleset.Packet {
+	address := netip.MustParseAddr
+	fresh, established := []string{"new"}, []string{"established"}
+	through, in, out := []string{"prerouting", "forward", "postrouting"}, []string{"prerouting", "input"}, []string{"output", "postrouting"}
+	pod := ruleset.Packet{
+		Hooks: through, In: []string{"cali0123"}, Out: []string{"mesh0"}, Source: address("10.11.1.2"), Destination: address("10.12.0.1"), Protocol: "tcp", States: fresh,
+	}
+	with := func(p ruleset.Packet, change func(*ruleset.Packet)) ruleset.Packet {
+		change(&p)
+		return p
+	}
+	wireGuardIn := ruleset.Packet{Hooks: in, In: []string{"eth0", "eth1"}, Source: address("198.51.100.2"), Here: true, Protocol: "udp", DestinationPort: 51820, States: fresh}
+	wireGuardOut := ruleset.Packet{Hooks: out, Destination: address("198.51.100.2"), Protocol: "udp", SourcePort: 51820, DestinationPort: 51820, States: fresh}
+	return map[string]ruleset.Packet{
+		"from pods":                  pod,
+		"from pods, established":     with(pod, func(p *ruleset.Packet) { p.States = established }),
+		"from pods, to a high port":  with(pod, func(p *ruleset.Packet) { p.DestinationPort = 8080 }),
+		"from pods, IPv6":            with(pod, func(p *ruleset.Packet) { p.Source, p.Destination = address("fd00:11::2"), address("fd00:12::1") }),
+		"to pods":                    with(pod, func(p *ruleset.Packet) { p.In, p.Out, p.Source, p.Destination = p.Out, p.In, p.Destination, p.Source }),
+		"WireGuard in":               wireGuardIn,
+		"WireGuard in, established":  with(wireGuardIn, func(p *ruleset.Packet) { p.States = established }),
+		"WireGuard out":              wireGuardOut,
+		"WireGuard out, established": with(wireGuardOut, func(p *ruleset.Packet) { p.States = established }),
+		"liveness in": {
+			Hooks: in, In: []string{"mesh0"}, Source: address("100.96.0.2"), Destination: address("100.96.0.1"), Here: true, Protocol: "udp", DestinationPort: 3784, States: fresh,
+		},
+	}
+}
