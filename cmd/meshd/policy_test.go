@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -298,23 +299,33 @@ func isCallOf(call *ast.CallExpr, names ...string) bool {
 // listPackages returns the module's packages for Linux.
 func listPackages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Doc,Imports,Deps", "./...")
+	packages, err := goList()
+	require.NoError(t, err)
+	return packages
+}
+
+var goList = sync.OnceValues(func() ([]pkg, error) {
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Doc,Imports,Deps", "./...")
 	cmd.Dir = root
 	cmd.Env = append(cmd.Environ(), "GOOS=linux")
 	out, err := cmd.Output()
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	var packages []pkg
 	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p pkg
 		err := decoder.Decode(&p)
 		if errors.Is(err, io.EOF) {
-			return packages
+			return packages, nil
 		}
-		require.NoError(t, err)
+		if err != nil {
+			return nil, err
+		}
 		p.ImportPath = strings.TrimPrefix(p.ImportPath, module)
 		packages = append(packages, p)
 	}
-}
+})
 
 func find(t *testing.T, packages []pkg, name string) pkg {
 	t.Helper()

@@ -40,7 +40,7 @@ func (n *Node) leaseOverdue(i *instance) time.Duration {
 // suspendLease ends the lease before leadership is transferred: the successor is
 // elected at once, whatever the others have acknowledged. The lease may be used
 // again some time after the returned function is called, when the successor, if
-// the transfer failed, has had the time to ask for votes.
+// the transfer failed, has had the time to request votes.
 func (l *leadership) suspendLease() (resume func()) {
 	l.inst.noLease.Store(math.MaxInt64)
 	return func() {

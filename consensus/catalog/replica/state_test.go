@@ -134,26 +134,3 @@ func TestViewNeverChanges(t *testing.T) {
 	assert.Equal(t, index, v.Index())
 	assert.Equal(t, viewContents{}, contents(m.state.View()))
 }
-
-func TestReadersSeeWholeEntriesOnly(t *testing.T) {
-	m := federationOfThree(t)
-	done := make(chan struct{})
-	torn := make(chan int, 1)
-	go func() {
-		defer close(torn)
-		for !isClosed(done) {
-			if n := len(m.state.View().Services(replica.ServiceFilter{})); n%2 != 0 {
-				torn <- n
-				return
-			}
-		}
-	}()
-	a, b := testService("west", "web", "a", "10.2.0.1"), testService("west", "web", "b", "10.2.0.2")
-	for range 200 {
-		m.entry(m.sign(westGateway, catalog.NewPutServices([]catalog.Service{a})), m.sign(westGateway, catalog.NewPutServices([]catalog.Service{b})))
-		m.entry(m.sign(westGateway, catalog.NewDeleteServices([]catalog.ServiceKey{a.ServiceKey})), m.sign(westGateway, catalog.NewDeleteServices([]catalog.ServiceKey{b.ServiceKey})))
-	}
-	close(done)
-	n, ok := <-torn
-	assert.False(t, ok, "a view has %d services", n)
-}
