@@ -30,3 +30,12 @@ const (
 	CodeDatacenterLeads  = "datacenter-leads" // one of its gateways is the leader
 	CodeVotesNeeded      = "votes-needed"     // without its votes the others have no quorum
 )
+
+// Codes of the refusals of messages of raft. They are stable.
+const (
+	CodeSenderDiffers  = "raft-sender"    // it names another gateway than the one that sent it
+	CodeNotAVoter      = "raft-not-voter" // only a voter sends it
+	CodeTermAhead      = "raft-term"      // its term is further ahead than elections can raise it
+	CodeMalformed      = "raft-malformed" // no honest member sends its content
+	CodeSnapshotForged = "raft-snapshot"  // the records in its snapshot do not verify
+)

@@ -10,8 +10,9 @@ import (
 // Network carries the streams of the replication between gateways. Both ends of
 // a stream have proven to be members before Accept or Dial returns it.
 type Network interface {
-	// Accept waits for the next stream that another member opened.
-	Accept() (net.Conn, error)
+	// Accept waits for the next stream that another member opened, and returns the id
+	// of that member.
+	Accept() (net.Conn, catalog.GatewayID, error)
 	// Close ends Accept with an error.
 	Close() error
 	// Addr returns the local address.

@@ -18,6 +18,20 @@ type Remote interface {
 	ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool) (uint64, error)
 	// LeaderOperation executes op on the gateway to, which is the leader.
 	LeaderOperation(ctx context.Context, to catalog.GatewayID, op LeaderOperation) error
+	// Electorate returns which gateways vote, as the gateway to has it.
+	Electorate(ctx context.Context, to catalog.GatewayID) (Electorate, error)
+}
+
+// Electorate is which gateways vote in a term, as one member has it.
+type Electorate struct {
+	Term   uint64
+	Voters []Voter
+}
+
+// Voter is one gateway that votes, and the CA (DER) of its datacenter in the catalog.
+type Voter struct {
+	ID catalog.GatewayID
+	CA []byte
 }
 
 // OperationKind names an operation that only the leader can execute.

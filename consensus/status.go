@@ -16,6 +16,17 @@ type Status struct {
 	AppliedIndex uint64 // of the last command in the local copy
 	Timers       string // name of the timers in use: lan, wan
 	Peers        []Peer // all members, sorted by id; nil: not running
+	Refused      []Refused
+}
+
+// Refused counts the messages of raft of one gateway that were refused for one reason
+// since the start, and describes the last one.
+type Refused struct {
+	Gateway catalog.GatewayID
+	Code    string
+	Count   uint64
+	Last    time.Time
+	Message string
 }
 
 // Peer is one member of the replication.

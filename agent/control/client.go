@@ -140,6 +140,21 @@ func (c *Client) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool
 	return response.Msg.GetIndex(), nil
 }
 
+// Electorate returns the gateways that vote, as another gateway has them.
+func (c *Client) Electorate(ctx context.Context, to catalog.GatewayID) (*controlpb.ElectorateResponse, error) {
+	ctx, cancel := withDeadline(ctx, callTimeout)
+	defer cancel()
+	client, err := c.to(to)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Electorate(ctx, connect.NewRequest(&controlpb.ElectorateRequest{}))
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return response.Msg, nil
+}
+
 // LeaderOperation runs an operation of the leader on another gateway.
 func (c *Client) LeaderOperation(ctx context.Context, to catalog.GatewayID, operation *controlpb.LeaderOperationRequest) error {
 	ctx, cancel := withDeadline(ctx, archiveTimeout)

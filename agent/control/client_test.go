@@ -56,6 +56,11 @@ func TestMembersCanCallEveryProcedure(t *testing.T) {
 		require.Error(t, client.LeaderOperation(t.Context(), "west/gw1", &controlpb.LeaderOperationRequest{}))
 		_, err = client.Apply(t.Context(), "west/gw1", nil)
 		require.Error(t, err)
+		electorate, err := client.Electorate(t.Context(), "west/gw1")
+		require.NoError(t, err)
+		assert.EqualValues(t, 7, electorate.GetTerm())
+		require.Len(t, electorate.GetVoters(), 1)
+		assert.Equal(t, "west/gw1", electorate.GetVoters()[0].GetGateway())
 	})
 }
 
@@ -158,7 +163,7 @@ func rawClient(t testing.TB, g *gateway, certificate *tls.Certificate) *http.Cli
 func TestNonMembersCanCallOnlyJoin(t *testing.T) {
 	procedures := []string{
 		controlpbconnect.FederationApplyProcedure, controlpbconnect.FederationReadIndexProcedure,
-		controlpbconnect.FederationLeaderOperationProcedure, controlpbconnect.OperatorStatusProcedure,
+		controlpbconnect.FederationLeaderOperationProcedure, controlpbconnect.FederationElectorateProcedure, controlpbconnect.OperatorStatusProcedure,
 		controlpbconnect.OperatorCreateTokenProcedure, "/", "/metrics", "/debug/pprof/", "/meshway.control.v1.Federation/",
 		controlpbconnect.FederationJoinProcedure + "/", "/x/.." + controlpbconnect.FederationJoinProcedure,
 	}
@@ -171,6 +176,11 @@ func TestNonMembersCanCallOnlyJoin(t *testing.T) {
 		},
 		"an expired certificate": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, federationID, time.Now().Add(-25*time.Hour))
+		},
+		"a gateway that is not in the catalog": func(t *testing.T, west *gateway) *tls.Certificate {
+			certificate, err := west.ca.Issue("ghost", federationID, time.Now())
+			require.NoError(t, err)
+			return certificate
 		},
 		"a certificate for another federation": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, "another", time.Now())
@@ -266,6 +276,27 @@ func TestMembershipIsCheckedAtEachCall(t *testing.T) {
 		f.silent = true // so that the connection stays open
 		f.remove("west")
 		assert.Equal(t, http.StatusForbidden, post(t, client, controlpbconnect.FederationReadIndexProcedure))
+	})
+}
+
+// Its certificate stays valid for a day, and any holder of the CA key can issue
+// another one.
+func TestGatewayThatWasRemovedCanOnlyEnrol(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t)
+		f.member("east", eastIP)
+		west := f.member("west", westIP)
+		client := rawClient(t, west, issue(t, west.ca, federationID, time.Now()))
+		assert.Equal(t, http.StatusOK, post(t, client, controlpbconnect.FederationReadIndexProcedure))
+		f.silent = true // so that the connection stays open
+		f.removeGateway(west.id)
+		for _, procedure := range []string{
+			controlpbconnect.FederationApplyProcedure, controlpbconnect.FederationReadIndexProcedure,
+			controlpbconnect.FederationLeaderOperationProcedure, controlpbconnect.FederationElectorateProcedure,
+		} {
+			assert.Equal(t, http.StatusForbidden, post(t, client, procedure), procedure)
+		}
+		assert.NotEqual(t, http.StatusForbidden, post(t, client, controlpbconnect.FederationEnrolProcedure))
 	})
 }
 

@@ -42,6 +42,7 @@ type federation struct {
 
 	mu          sync.Mutex // guards all following fields
 	cas         map[catalog.DatacenterName][]byte
+	away        map[catalog.GatewayID]bool // each datacenter has gateway gw1, but these
 	changed     chan struct{}
 	silent      bool                           // the gateways are not notified of changes
 	addressBook map[catalog.GatewayID][]string // host:port, best first
@@ -63,6 +64,22 @@ func (f *federation) find(dc catalog.DatacenterName) ([]byte, bool) {
 	defer f.mu.Unlock()
 	ca, ok := f.cas[dc]
 	return ca, ok
+}
+
+// has reports whether the catalog has a gateway.
+func (f *federation) has(id catalog.GatewayID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.cas[id.Datacenter()]
+	return ok && id.Name() == "gw1" && !f.away[id]
+}
+
+// removeGateway removes a gateway, but not its datacenter, from the catalog.
+func (f *federation) removeGateway(id catalog.GatewayID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away = map[catalog.GatewayID]bool{id: true}
+	f.notify()
 }
 
 func (f *federation) watch() <-chan struct{} {
@@ -129,7 +146,7 @@ func (f *federation) gateway(dc catalog.DatacenterName, address string) *gateway
 	}
 	g.port = control.New(control.Config{
 		Listen: netip.MustParseAddrPort("[::]:7443"), Certifier: certifier, CAs: f.find, Changed: f.watch,
-		Index:   func() uint64 { return catalogIndex },
+		Index: func() uint64 { return catalogIndex }, Gateways: f.has, Replicates: f.has,
 		Sockets: g.host, Service: g.service, Sentinels: sentinels(), Addresses: f.addresses,
 	})
 	return g
@@ -205,6 +222,10 @@ func (s *service) ReadIndex(_ context.Context, lease bool) (uint64, error) {
 	defer s.mu.Unlock()
 	s.lease = lease
 	return 42, s.answer
+}
+
+func (s *service) Electorate() (*controlpb.ElectorateResponse, error) {
+	return &controlpb.ElectorateResponse{Term: 7, Voters: []*controlpb.ElectorateResponse_Voter{{Gateway: "west/gw1"}}}, nil
 }
 
 func (s *service) LeaderOperation(_ context.Context, from catalog.GatewayID, _ *controlpb.LeaderOperationRequest) error {

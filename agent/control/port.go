@@ -43,6 +43,11 @@ type Config struct {
 	Listen    netip.AddrPort      // control.listen
 	Certifier *identity.Certifier // whose federation is set
 	CAs       identity.CAs        // of the catalog; called at each handshake and each call
+	// Gateways reports whether the catalog contains a gateway, called as CAs is.
+	Gateways func(catalog.GatewayID) bool
+	// Replicates reports whether a gateway may open and accept streams of raft. It
+	// includes Gateways, and what else a member must reach whose catalog is behind.
+	Replicates func(catalog.GatewayID) bool
 	// Changed returns a channel that is closed at the next change of the catalog.
 	Changed func() <-chan struct{}
 	// Index returns the index of the last command in the catalog. If it is nil,
@@ -60,8 +65,8 @@ type Config struct {
 }
 
 // Port is the control port of a member: it accepts connections of other gateways
-// and dials them. It closes a connection when the datacenter at the other end is
-// removed from the catalog.
+// and dials them. It closes a connection when the gateway at the other end is removed
+// from the catalog.
 type Port struct {
 	cfg      Config
 	trust    trust
@@ -88,7 +93,7 @@ func New(cfg Config) *Port {
 	}
 	p := &Port{
 		cfg:      cfg,
-		trust:    trust{certifier: cfg.Certifier, cas: cfg.CAs, now: cfg.Now},
+		trust:    trust{certifier: cfg.Certifier, cas: cfg.CAs, calls: cfg.Gateways, replicates: cfg.Replicates, now: cfg.Now},
 		log:      cfg.Log,
 		sessions: newSessions(),
 		budgets:  newBudgets(cfg.Known),
@@ -244,7 +249,7 @@ func (p *Port) serve(ctx context.Context, raw net.Conn, slot *slot) {
 		slot.release()
 	}
 	if conn.ConnectionState().NegotiatedProtocol == protocolRaft {
-		p.raft.queue.deliver(ctx, conn)
+		p.raft.queue.deliver(ctx, memberStream{conn, proof.peer.ID()})
 		return
 	}
 	p.rpc.deliver(ctx, conn)
@@ -257,7 +262,7 @@ func (p *Port) handshake(ctx context.Context, under net.Conn) (*tls.Conn, proof,
 	var proved proof
 	conn := tls.Server(under, serverTLS(p.cfg.Certifier, func(state tls.ConnectionState) error {
 		var err error
-		proved, err = p.trust.prove(state)
+		proved, err = p.trust.prove(state, state.NegotiatedProtocol == protocolRaft)
 		if state.NegotiatedProtocol == protocolRPC {
 			return nil // authorise checks each call
 		}
@@ -269,8 +274,8 @@ func (p *Port) handshake(ctx context.Context, under net.Conn) (*tls.Conn, proof,
 	return conn, proved, nil
 }
 
-// watchTrust closes the connections of datacenters that are removed from the
-// catalog, until ctx ends.
+// watchTrust closes the connections of gateways that are removed from the catalog,
+// until ctx ends.
 func (p *Port) watchTrust(ctx context.Context) error {
 	for {
 		changed := p.cfg.Changed() // before the check, so that no change is missed
@@ -281,7 +286,7 @@ func (p *Port) watchTrust(ctx context.Context) error {
 			return closeNow
 		})
 		if n > 0 {
-			p.log.Info("closed connections of datacenters that are no longer members", "connections", n)
+			p.log.Info("closed connections of gateways that are no longer members", "connections", n)
 		}
 		var graceEnds <-chan time.Time // nil unless some connection has grace left
 		if remaining > 0 {

@@ -30,7 +30,7 @@ func accepted(t testing.TB, g *gateway) net.Conn {
 	t.Helper()
 	conns := make(chan net.Conn, 1)
 	go func() {
-		conn, err := g.port.Raft().Accept()
+		conn, _, err := g.port.Raft().Accept()
 		if err == nil {
 			conns <- conn
 		}
@@ -70,6 +70,19 @@ func TestRaftStreamsCarryBytesBothWays(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "pong", string(buffer))
 		}
+	})
+}
+
+func TestRaftStreamComesWithTheGatewayThatOpenedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		near, err := west.port.Raft().Dial(t.Context(), east.id, east.address)
+		require.NoError(t, err)
+		defer near.Close()
+		_, from, err := east.port.Raft().Accept()
+		require.NoError(t, err)
+		assert.Equal(t, west.id, from)
 	})
 }
 
@@ -149,6 +162,11 @@ func TestRaftIsForMembersOnly(t *testing.T) {
 		"another CA with a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
 			return issue(t, newCA(t, "west"), federationID, time.Now())
 		},
+		"a gateway that is not in the catalog": func(t *testing.T, west *gateway) *tls.Certificate {
+			certificate, err := west.ca.Issue("ghost", federationID, time.Now())
+			require.NoError(t, err)
+			return certificate
+		},
 		"a certificate for another federation": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, "another", time.Now())
 		},
@@ -208,6 +226,7 @@ func TestDialRefusesAServerThatIsNotAMember(t *testing.T) {
 func TestRemovalClosesOpenConnectionsAtOnce(t *testing.T) {
 	tests := map[string]func(f *federation){
 		"the datacenter is removed": func(f *federation) { f.remove("west") },
+		"the gateway is removed":    func(f *federation) { f.removeGateway("west/gw1") },
 		"its CA is replaced":        func(f *federation) { f.admit("west", newCA(f.t, "west").Certificate()) },
 		"another one is removed":    nil,
 	}
@@ -385,7 +404,7 @@ func TestEndOfRunClosesStreamsAndFreesThePort(t *testing.T) {
 		require.NoError(t, near.SetReadDeadline(time.Now().Add(time.Millisecond)))
 		_, err := near.Read(make([]byte, 1))
 		require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
-		_, err = west.port.Raft().Accept()
+		_, _, err = west.port.Raft().Accept()
 		require.ErrorIs(t, err, net.ErrClosed)
 		l, err := west.host.Listen(t.Context(), netip.MustParseAddrPort("[::]:7443"), control.Underlay)
 		require.NoError(t, err)

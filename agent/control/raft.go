@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"net"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -16,8 +17,25 @@ type RaftNetwork struct {
 	dial  dialFunc
 }
 
-// Accept waits for the next stream that another member opened.
-func (n *RaftNetwork) Accept() (net.Conn, error) { return n.queue.Accept() }
+// memberStream is a stream and the gateway at its other end.
+type memberStream struct {
+	net.Conn
+	peer catalog.GatewayID
+}
+
+// Accept waits for the next stream that another member opened, and returns which one
+// that is.
+func (n *RaftNetwork) Accept() (net.Conn, catalog.GatewayID, error) {
+	conn, err := n.queue.Accept()
+	if err != nil {
+		return nil, "", err
+	}
+	stream, ok := conn.(memberStream)
+	if !ok {
+		return nil, "", fmt.Errorf("accept a stream of raft: unexpected %T", conn)
+	}
+	return stream.Conn, stream.peer, nil
+}
 
 // Close ends Accept with net.ErrClosed. Open streams stay open.
 func (n *RaftNetwork) Close() error { return n.queue.Close() }

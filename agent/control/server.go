@@ -85,7 +85,8 @@ func (p *Port) connContext(ctx context.Context, conn net.Conn) context.Context {
 }
 
 // authorise refuses calls before the body of the request is read. Members may call
-// every procedure, other callers only Join, at the rate of joinRate.
+// every procedure, gateways that are not in the catalog but whose datacenter is only
+// Enrol, and other callers only Join, at the rate of joinRate.
 func (p *Port) authorise(next http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
 	running := new(calls)
@@ -108,7 +109,11 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		peer, err := p.trust.peer(s.proof)
+		verify := p.trust.peer
+		if r.URL.Path == controlpbconnect.FederationEnrolProcedure {
+			verify = p.trust.certified
+		}
+		peer, err := verify(s.proof)
 		if err != nil {
 			p.refuseNonMember(w, r, err)
 			return

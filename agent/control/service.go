@@ -21,13 +21,7 @@ const maxCommands = 4096
 
 // Service serves the calls of other gateways.
 type Service interface {
-	// Join admits a datacenter. The caller has proved that it has a certificate of
-	// the CA in the request and is the gateway in the request. The token is not
-	// checked yet.
-	Join(ctx context.Context, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error)
-	// Enrol adds a gateway to its datacenter, or, if lookupOnly, only reports
-	// whether the catalog has it. The caller has proved that it is that gateway.
-	Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly bool) (*controlpb.EnrolResponse, error)
+	Admissions
 	// Apply writes on behalf of another member, the author of each command.
 	Apply(ctx context.Context, commands []*catalogpb.Command) ([]catalog.Result, error)
 	// ReadIndex returns the index that a read has to wait for: that of the leader's
@@ -35,6 +29,19 @@ type Service interface {
 	ReadIndex(ctx context.Context, lease bool) (uint64, error)
 	// LeaderOperation runs an operation of the leader for the member from.
 	LeaderOperation(ctx context.Context, from catalog.GatewayID, operation *controlpb.LeaderOperationRequest) error
+	// Electorate returns the gateways that vote.
+	Electorate() (*controlpb.ElectorateResponse, error)
+}
+
+// Admissions serves gateways that are not in the catalog.
+type Admissions interface {
+	// Join admits a datacenter. The caller has proved that it has a certificate of
+	// the CA in the request and is the gateway in the request. The token is not
+	// checked yet.
+	Join(ctx context.Context, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error)
+	// Enrol adds a gateway to its datacenter, or, if lookupOnly, only reports
+	// whether the catalog has it. The caller has proved that it is that gateway.
+	Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly bool) (*controlpb.EnrolResponse, error)
 }
 
 // federationHandler translates between the wire and Service.
@@ -178,6 +185,15 @@ func (h *federationHandler) ReadIndex(ctx context.Context, request *connect.Requ
 		return nil, err
 	}
 	return connect.NewResponse(&controlpb.ReadIndexResponse{Index: index}), nil
+}
+
+// Electorate implements controlpbconnect.FederationHandler.
+func (h *federationHandler) Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error) {
+	response, err := h.service.Electorate()
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(response), nil
 }
 
 // LeaderOperation implements controlpbconnect.FederationHandler.

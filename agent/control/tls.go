@@ -83,7 +83,7 @@ func checkParameters(state tls.ConnectionState, protocols ...string) error {
 
 // requirePeer verifies that the peer of a connection is the gateway id.
 func (t trust) requirePeer(state tls.ConnectionState, id catalog.GatewayID) (proof, error) {
-	p, err := t.prove(state)
+	p, err := t.prove(state, true)
 	if err != nil {
 		return proof{}, err
 	}

@@ -56,14 +56,19 @@ func open(cfg memberConfig) (*Member, error) {
 		Listen:    cfg.file.Control.Listen,
 		Certifier: cfg.certifier,
 		CAs:       m.authority,
-		Changed:   m.Changed,
-		Index:     func() uint64 { return m.node.View().Index() },
-		Sockets:   cfg.sockets,
-		Service:   &service{member: m, refuse: cfg.refuse},
-		Known:     (&knownAddresses{view: m.View}).contains,
-		Addresses: m.addresses,
-		Sentinels: Sentinels(),
-		Log:       cfg.log,
+		Gateways: func(id catalog.GatewayID) bool {
+			_, ok := m.node.View().Gateway(id)
+			return ok
+		},
+		Replicates: func(id catalog.GatewayID) bool { return m.node.Admits(id) },
+		Changed:    m.Changed,
+		Index:      func() uint64 { return m.node.View().Index() },
+		Sockets:    cfg.sockets,
+		Service:    &service{member: m, refuse: cfg.refuse},
+		Known:      (&knownAddresses{view: m.View}).contains,
+		Addresses:  m.addresses,
+		Sentinels:  Sentinels(),
+		Log:        cfg.log,
 	})
 	node, err := raftnode.Open(raftnode.Config{
 		ID:                cfg.file.GatewayID(),
@@ -74,6 +79,7 @@ func open(cfg memberConfig) (*Member, error) {
 		Network:           m.port.Raft(),
 		Remote:            remote{m.port.Client()},
 		Addresses:         m.addresses,
+		Verify:            guard.CheckSnapshot,
 		Log:               cfg.log,
 	})
 	if err != nil {
@@ -115,7 +121,10 @@ func (m *Member) Run(ctx context.Context) error {
 func (m *Member) authority(dc catalog.DatacenterName) ([]byte, bool) {
 	found, ok := m.node.View().Datacenter(dc)
 	if !ok {
-		return nil, false
+		// The local copy may be so far behind that the leader's datacenter is new.
+		if found.CACertificate, ok = m.node.CA(dc); !ok {
+			return nil, false
+		}
 	}
 	return m.trust.CA(dc, found.CACertificate)
 }

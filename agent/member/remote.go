@@ -25,6 +25,19 @@ func (r remote) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool)
 	return r.client.ReadIndex(ctx, to, lease)
 }
 
+// Electorate implements consensus.Remote.
+func (r remote) Electorate(ctx context.Context, to catalog.GatewayID) (consensus.Electorate, error) {
+	response, err := r.client.Electorate(ctx, to)
+	if err != nil {
+		return consensus.Electorate{}, err
+	}
+	electorate := consensus.Electorate{Term: response.GetTerm()}
+	for _, v := range response.GetVoters() {
+		electorate.Voters = append(electorate.Voters, consensus.Voter{ID: catalog.GatewayID(v.GetGateway()), CA: v.GetCaCertificate()})
+	}
+	return electorate, nil
+}
+
 // LeaderOperation implements consensus.Remote.
 func (r remote) LeaderOperation(ctx context.Context, to catalog.GatewayID, op consensus.LeaderOperation) error {
 	request := new(controlpb.LeaderOperationRequest)

@@ -133,6 +133,19 @@ func (s *service) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
 	return s.member.node.ReadIndex(ctx, lease)
 }
 
+// Electorate implements control.Service.
+func (s *service) Electorate() (*controlpb.ElectorateResponse, error) {
+	electorate, err := s.member.node.Electorate()
+	if err != nil {
+		return nil, err
+	}
+	response := &controlpb.ElectorateResponse{Term: electorate.Term}
+	for _, v := range electorate.Voters {
+		response.Voters = append(response.Voters, &controlpb.ElectorateResponse_Voter{Gateway: string(v.ID), CaCertificate: v.CA})
+	}
+	return response, nil
+}
+
 // LeaderOperation implements control.Service. An operator of one gateway may
 // operate the leader from any gateway.
 func (s *service) LeaderOperation(ctx context.Context, from catalog.GatewayID, operation *controlpb.LeaderOperationRequest) error {

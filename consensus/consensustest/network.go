@@ -34,9 +34,15 @@ func NewNetwork() *Network {
 type Host struct {
 	network *Network
 	id      catalog.GatewayID
-	backlog chan net.Conn
+	backlog chan stream
 	closed  chan struct{}
 	once    sync.Once
+}
+
+// stream is an opened stream and the gateway that opened it.
+type stream struct {
+	conn net.Conn
+	from catalog.GatewayID
 }
 
 var _ consensus.Network = (*Host)(nil)
@@ -44,7 +50,7 @@ var _ consensus.Network = (*Host)(nil)
 // Host attaches a gateway. A second call for the same id is its restart: the new
 // host replaces the old one.
 func (n *Network) Host(id catalog.GatewayID) *Host {
-	h := &Host{network: n, id: id, backlog: make(chan net.Conn), closed: make(chan struct{})}
+	h := &Host{network: n, id: id, backlog: make(chan stream), closed: make(chan struct{})}
 	n.Add(id)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -60,12 +66,12 @@ func (n *Network) host(id catalog.GatewayID) *Host {
 }
 
 // Accept implements consensus.Network.
-func (h *Host) Accept() (net.Conn, error) {
+func (h *Host) Accept() (net.Conn, catalog.GatewayID, error) {
 	select {
-	case conn := <-h.backlog:
-		return conn, nil
+	case s := <-h.backlog:
+		return s.conn, s.from, nil
 	case <-h.closed:
-		return nil, net.ErrClosed
+		return nil, "", net.ErrClosed
 	}
 }
 
@@ -80,20 +86,25 @@ func (h *Host) Addr() net.Addr { return addr(h.id) }
 
 // Dial implements consensus.Network. It ignores the address.
 func (h *Host) Dial(ctx context.Context, id catalog.GatewayID, _ string) (net.Conn, error) {
-	there, back := h.network.Link(h.id, id), h.network.Link(id, h.id)
+	return h.network.Dial(ctx, h.id, id)
+}
+
+// Dial opens a stream from one gateway to another.
+func (n *Network) Dial(ctx context.Context, from, id catalog.GatewayID) (net.Conn, error) {
+	there, back := n.Link(from, id), n.Link(id, from)
 	if err := memnet.Travel(ctx, there); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", id, err)
 	}
-	peer := h.network.host(id)
+	peer := n.host(id)
 	if peer == nil {
 		return nil, fmt.Errorf("dial %s: no such host", id)
 	}
 	if err := memnet.Travel(ctx, back); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", id, err)
 	}
-	near, far := memnet.Pipe(there, back, addr(h.id), addr(id))
+	near, far := memnet.Pipe(there, back, addr(from), addr(id))
 	select {
-	case peer.backlog <- far:
+	case peer.backlog <- stream{far, from}:
 		return near, nil
 	case <-peer.closed:
 		return nil, fmt.Errorf("dial %s: connection refused", id)

@@ -18,6 +18,7 @@ type Server interface {
 	ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error)
 	ReadIndex(ctx context.Context, lease bool) (uint64, error)
 	LeaderOperation(ctx context.Context, op consensus.LeaderOperation) error
+	Electorate() (consensus.Electorate, error)
 }
 
 var _ Server = (*raftnode.Node)(nil)
@@ -66,6 +67,15 @@ func (r Remote) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool)
 // LeaderOperation implements consensus.Remote.
 func (r Remote) LeaderOperation(ctx context.Context, to catalog.GatewayID, op consensus.LeaderOperation) error {
 	return r.call(ctx, to, func(s Server) error { return s.LeaderOperation(ctx, op) })
+}
+
+// Electorate implements consensus.Remote.
+func (r Remote) Electorate(ctx context.Context, to catalog.GatewayID) (e consensus.Electorate, err error) {
+	err = r.call(ctx, to, func(s Server) (err error) {
+		e, err = s.Electorate()
+		return err
+	})
+	return e, err
 }
 
 func (r Remote) call(ctx context.Context, to catalog.GatewayID, f func(Server) error) error {

@@ -29,7 +29,10 @@ type Config struct {
 	Addresses func(catalog.GatewayID) []string
 	// Clock returns the time since some instant, by which the lease of a leader is
 	// judged. Nil: the monotonic clock, and the time in which the host was suspended.
-	Clock  func() time.Duration
+	Clock func() time.Duration
+	// Verify returns why a snapshot that another member sends must not replace the
+	// local copy; nil: all may.
+	Verify func(local, sent *catalog.View) error
 	Limits quota.Limits // of each datacenter, which this member applies as leader; zero: the default
 	Log    *slog.Logger // nil: silent
 }
@@ -57,6 +60,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Verify == nil {
+		c.Verify = func(_, _ *catalog.View) error { return nil }
 	}
 	if c.Addresses == nil {
 		c.Addresses = func(catalog.GatewayID) []string { return nil }

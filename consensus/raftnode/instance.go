@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,20 +27,24 @@ type instance struct {
 }
 
 // start creates a raft instance.
-func (n *Node) start(incoming <-chan net.Conn) (*instance, error) {
+func (n *Node) start(incoming <-chan transport.Stream) (*instance, error) {
 	timers := *n.timers.Load()
 	trans := transport.New(transport.Config{
 		ID: n.cfg.ID, Network: n.cfg.Network, Addresses: n.cfg.Addresses, Incoming: incoming,
 		DialTimeout: timers.Lease, // so that an overlay address that does not answer costs less than an election
 		RPCTimeout:  timers.RPCTimeout,
 		Contacts:    n.contacts,
+		Verify:      n.verifySnapshot,
+		Refused:     n.refused,
 		Log:         hclogger.New(n.log),
 	})
 	r, err := n.store.StartRaft(n.raftConfig(), n.fsm, trans, n.fail)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), trans.Close())
 	}
-	return &instance{raft: r, transport: trans, timers: timers, committed: make(chan struct{}, 1)}, nil
+	inst := &instance{raft: r, transport: trans, timers: timers, committed: make(chan struct{}, 1)}
+	trans.Receive(func() transport.Knowledge { return n.knowledge(inst) })
+	return inst, nil
 }
 
 func (n *Node) raftConfig() *raft.Config {

@@ -32,6 +32,7 @@ type Node struct {
 	session  *session
 	batcher  *batcher
 	sent     attempts
+	senders  senders
 	life     lifecycle
 
 	timers        atomic.Pointer[Timers]
@@ -80,6 +81,7 @@ func openNode(cfg Config) (*Node, error) {
 		session:         newSession(cfg.ID, time.Now()),
 		batcher:         newBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
+		senders:         newSenders(),
 		timersChanged:   make(chan struct{}, 1),
 		reconfiguration: newChanMutex(),
 	}

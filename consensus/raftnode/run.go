@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 const (
@@ -26,7 +28,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.life.started.Swap(true) {
 		return errors.New("run raft: it is already running")
 	}
-	incoming := make(chan net.Conn)
+	incoming := make(chan transport.Stream)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { n.accept(ctx, incoming) })
@@ -41,7 +43,7 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // runInstances runs raft, and again after each change of the timers.
-func (n *Node) runInstances(ctx context.Context, incoming <-chan net.Conn) error {
+func (n *Node) runInstances(ctx context.Context, incoming <-chan transport.Stream) error {
 	for {
 		inst, err := n.start(incoming)
 		if err != nil {
@@ -64,6 +66,7 @@ func (n *Node) runInstance(ctx context.Context, inst *instance) (again bool, err
 	wg.Go(func() { n.batcher.run(running, inst) })
 	wg.Go(func() { inst.announceCommits(running) })
 	wg.Go(func() { n.watchLeadership(running, inst) })
+	wg.Go(func() { n.inquire(running, inst) })
 	again, err = n.awaitEnd(ctx, inst)
 	cancel()
 	wg.Wait()
@@ -100,9 +103,9 @@ func (n *Node) awaitEnd(ctx context.Context, inst *instance) (again bool, err er
 }
 
 // accept passes streams to the instance that runs.
-func (n *Node) accept(ctx context.Context, incoming chan<- net.Conn) {
+func (n *Node) accept(ctx context.Context, incoming chan<- transport.Stream) {
 	for ctx.Err() == nil {
-		conn, err := n.cfg.Network.Accept()
+		conn, from, err := n.cfg.Network.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) || !sleep(ctx, acceptRetry) {
 				return
@@ -110,7 +113,7 @@ func (n *Node) accept(ctx context.Context, incoming chan<- net.Conn) {
 			continue
 		}
 		select {
-		case incoming <- conn:
+		case incoming <- transport.Stream{Conn: conn, From: from}:
 		case <-ctx.Done():
 			conn.Close()
 		}

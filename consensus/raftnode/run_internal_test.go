@@ -11,13 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 // noNetwork is a Network of a node that is alone.
 type noNetwork struct{ consensus.Network }
 
-func (noNetwork) Accept() (net.Conn, error) { return nil, net.ErrClosed }
-func (noNetwork) Close() error              { return nil }
+func (noNetwork) Accept() (net.Conn, catalog.GatewayID, error) { return nil, "", net.ErrClosed }
+func (noNetwork) Close() error                                 { return nil }
 
 // brokenTransport fails to close, after it has closed.
 type brokenTransport struct{ io.Closer }
@@ -32,7 +34,7 @@ func TestRaftIsNotStartedAgainBesideAnInstanceThatDidNotStop(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { assert.NoError(t, n.Close()) }()
 		require.NoError(t, n.Bootstrap())
-		inst, err := n.start(make(chan net.Conn))
+		inst, err := n.start(make(chan transport.Stream))
 		require.NoError(t, err)
 		inst.transport = brokenTransport{inst.transport}
 		require.True(t, <-inst.raft.LeaderCh(), "the only member leads")

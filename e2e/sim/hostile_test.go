@@ -59,7 +59,9 @@ func replaceByHostile(t *testing.T, g *gateway) *hostile {
 			found, ok := view.Datacenter(dc)
 			return found.CACertificate, ok
 		},
-		Changed: func() <-chan struct{} { return nil }, Sentinels: member.Sentinels(), Log: logger("hostile"),
+		Gateways:   func(catalog.GatewayID) bool { return true },
+		Replicates: func(catalog.GatewayID) bool { return true },
+		Changed:    func() <-chan struct{} { return nil }, Sentinels: member.Sentinels(), Log: logger("hostile"),
 	})
 	h.node, err = raftnode.Open(raftnode.Config{
 		ID: g.cfg.GatewayID(), Federation: federation.ID, Dir: store.RaftDir(), Timers: raftnode.LAN(), SnapshotThreshold: 1000,
@@ -124,6 +126,10 @@ func (h *hostile) LeaderOperation(ctx context.Context, _ catalog.GatewayID, _ *c
 	return consensus.ErrRejected
 }
 
+func (h *hostile) Electorate() (*controlpb.ElectorateResponse, error) {
+	return nil, consensus.ErrRejected
+}
+
 // noRemote is a consensus.Remote without calls: the hostile program is the leader.
 type noRemote struct{}
 
@@ -133,6 +139,10 @@ func (noRemote) Apply(context.Context, catalog.GatewayID, []*catalogpb.Command) 
 
 func (noRemote) ReadIndex(context.Context, catalog.GatewayID, bool) (uint64, error) {
 	return 0, consensus.ErrNotLeader
+}
+
+func (noRemote) Electorate(context.Context, catalog.GatewayID) (consensus.Electorate, error) {
+	return consensus.Electorate{}, consensus.ErrClosed
 }
 
 func (noRemote) LeaderOperation(context.Context, catalog.GatewayID, consensus.LeaderOperation) error {

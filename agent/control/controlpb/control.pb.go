@@ -539,6 +539,94 @@ func (x *ReadIndexResponse) GetIndex() uint64 {
 	return 0
 }
 
+type ElectorateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ElectorateRequest) Reset() {
+	*x = ElectorateRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ElectorateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ElectorateRequest) ProtoMessage() {}
+
+func (x *ElectorateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ElectorateRequest.ProtoReflect.Descriptor instead.
+func (*ElectorateRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{8}
+}
+
+type ElectorateResponse struct {
+	state         protoimpl.MessageState      `protogen:"open.v1"`
+	Term          uint64                      `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Voters        []*ElectorateResponse_Voter `protobuf:"bytes,2,rep,name=voters,proto3" json:"voters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ElectorateResponse) Reset() {
+	*x = ElectorateResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ElectorateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ElectorateResponse) ProtoMessage() {}
+
+func (x *ElectorateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ElectorateResponse.ProtoReflect.Descriptor instead.
+func (*ElectorateResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ElectorateResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *ElectorateResponse) GetVoters() []*ElectorateResponse_Voter {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
 type LeaderOperationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Operation:
@@ -554,7 +642,7 @@ type LeaderOperationRequest struct {
 
 func (x *LeaderOperationRequest) Reset() {
 	*x = LeaderOperationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +654,7 @@ func (x *LeaderOperationRequest) String() string {
 func (*LeaderOperationRequest) ProtoMessage() {}
 
 func (x *LeaderOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +667,7 @@ func (x *LeaderOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderOperationRequest.ProtoReflect.Descriptor instead.
 func (*LeaderOperationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{8}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LeaderOperationRequest) GetOperation() isLeaderOperationRequest_Operation {
@@ -663,7 +751,7 @@ type Abstain struct {
 
 func (x *Abstain) Reset() {
 	*x = Abstain{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +763,7 @@ func (x *Abstain) String() string {
 func (*Abstain) ProtoMessage() {}
 
 func (x *Abstain) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +776,7 @@ func (x *Abstain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Abstain.ProtoReflect.Descriptor instead.
 func (*Abstain) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
 }
 
 type TransferLeader struct {
@@ -700,7 +788,7 @@ type TransferLeader struct {
 
 func (x *TransferLeader) Reset() {
 	*x = TransferLeader{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +800,7 @@ func (x *TransferLeader) String() string {
 func (*TransferLeader) ProtoMessage() {}
 
 func (x *TransferLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +813,7 @@ func (x *TransferLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeader.ProtoReflect.Descriptor instead.
 func (*TransferLeader) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TransferLeader) GetTo() string {
@@ -744,7 +832,7 @@ type RemovePeer struct {
 
 func (x *RemovePeer) Reset() {
 	*x = RemovePeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +844,7 @@ func (x *RemovePeer) String() string {
 func (*RemovePeer) ProtoMessage() {}
 
 func (x *RemovePeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +857,7 @@ func (x *RemovePeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeer.ProtoReflect.Descriptor instead.
 func (*RemovePeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RemovePeer) GetId() string {
@@ -788,7 +876,7 @@ type RestoreSnapshot struct {
 
 func (x *RestoreSnapshot) Reset() {
 	*x = RestoreSnapshot{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +888,7 @@ func (x *RestoreSnapshot) String() string {
 func (*RestoreSnapshot) ProtoMessage() {}
 
 func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +901,7 @@ func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreSnapshot.ProtoReflect.Descriptor instead.
 func (*RestoreSnapshot) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RestoreSnapshot) GetArchive() []byte {
@@ -831,7 +919,7 @@ type LeaderOperationResponse struct {
 
 func (x *LeaderOperationResponse) Reset() {
 	*x = LeaderOperationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +931,7 @@ func (x *LeaderOperationResponse) String() string {
 func (*LeaderOperationResponse) ProtoMessage() {}
 
 func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +944,7 @@ func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderOperationResponse.ProtoReflect.Descriptor instead.
 func (*LeaderOperationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 // Freshness is the age of the data in a response.
@@ -871,7 +959,7 @@ type Freshness struct {
 
 func (x *Freshness) Reset() {
 	*x = Freshness{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +971,7 @@ func (x *Freshness) String() string {
 func (*Freshness) ProtoMessage() {}
 
 func (x *Freshness) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +984,7 @@ func (x *Freshness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
 func (*Freshness) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Freshness) GetIndex() uint64 {
@@ -928,7 +1016,7 @@ type VersionRequest struct {
 
 func (x *VersionRequest) Reset() {
 	*x = VersionRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1028,7 @@ func (x *VersionRequest) String() string {
 func (*VersionRequest) ProtoMessage() {}
 
 func (x *VersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1041,7 @@ func (x *VersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRequest.ProtoReflect.Descriptor instead.
 func (*VersionRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 type VersionResponse struct {
@@ -967,7 +1055,7 @@ type VersionResponse struct {
 
 func (x *VersionResponse) Reset() {
 	*x = VersionResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1067,7 @@ func (x *VersionResponse) String() string {
 func (*VersionResponse) ProtoMessage() {}
 
 func (x *VersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1080,7 @@ func (x *VersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionResponse.ProtoReflect.Descriptor instead.
 func (*VersionResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *VersionResponse) GetVersion() string {
@@ -1024,7 +1112,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1124,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1137,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 // StatusResponse carries the JSON of Go type agent/status.Snapshot, whose schema is stable.
@@ -1062,7 +1150,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1162,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1175,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatusResponse) GetSnapshotJson() []byte {
@@ -1106,7 +1194,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1206,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1219,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RoutesRequest) GetDestination() string {
@@ -1151,7 +1239,7 @@ type RoutesResponse struct {
 
 func (x *RoutesResponse) Reset() {
 	*x = RoutesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1251,7 @@ func (x *RoutesResponse) String() string {
 func (*RoutesResponse) ProtoMessage() {}
 
 func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1264,7 @@ func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesResponse.ProtoReflect.Descriptor instead.
 func (*RoutesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RoutesResponse) GetReportJson() []byte {
@@ -1196,7 +1284,7 @@ type InitFederationRequest struct {
 
 func (x *InitFederationRequest) Reset() {
 	*x = InitFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1296,7 @@ func (x *InitFederationRequest) String() string {
 func (*InitFederationRequest) ProtoMessage() {}
 
 func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1309,7 @@ func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationRequest.ProtoReflect.Descriptor instead.
 func (*InitFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *InitFederationRequest) GetName() string {
@@ -1249,7 +1337,7 @@ type InitFederationResponse struct {
 
 func (x *InitFederationResponse) Reset() {
 	*x = InitFederationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1349,7 @@ func (x *InitFederationResponse) String() string {
 func (*InitFederationResponse) ProtoMessage() {}
 
 func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1362,7 @@ func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationResponse.ProtoReflect.Descriptor instead.
 func (*InitFederationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InitFederationResponse) GetFederation() *catalogpb.Federation {
@@ -1308,7 +1396,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1408,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1421,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateTokenRequest) GetDatacenter() string {
@@ -1362,7 +1450,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1462,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1475,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -1427,7 +1515,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1527,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1540,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListTokensRequest) GetMode() ReadMode {
@@ -1472,7 +1560,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1572,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1585,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListTokensResponse) GetTokens() []*catalogpb.Token {
@@ -1523,7 +1611,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1623,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1636,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -1566,7 +1654,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1666,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1679,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 type JoinFederationRequest struct {
@@ -1603,7 +1691,7 @@ type JoinFederationRequest struct {
 
 func (x *JoinFederationRequest) Reset() {
 	*x = JoinFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1703,7 @@ func (x *JoinFederationRequest) String() string {
 func (*JoinFederationRequest) ProtoMessage() {}
 
 func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1716,7 @@ func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinFederationRequest.ProtoReflect.Descriptor instead.
 func (*JoinFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *JoinFederationRequest) GetToken() string {
@@ -1647,7 +1735,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1747,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1760,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaveRequest) GetForce() bool {
@@ -1692,7 +1780,7 @@ type RemoveDatacenterRequest struct {
 
 func (x *RemoveDatacenterRequest) Reset() {
 	*x = RemoveDatacenterRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1792,7 @@ func (x *RemoveDatacenterRequest) String() string {
 func (*RemoveDatacenterRequest) ProtoMessage() {}
 
 func (x *RemoveDatacenterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1805,7 @@ func (x *RemoveDatacenterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenterRequest.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenterRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RemoveDatacenterRequest) GetDatacenter() string {
@@ -1745,7 +1833,7 @@ type RemoveDatacenterResponse struct {
 
 func (x *RemoveDatacenterResponse) Reset() {
 	*x = RemoveDatacenterResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1845,7 @@ func (x *RemoveDatacenterResponse) String() string {
 func (*RemoveDatacenterResponse) ProtoMessage() {}
 
 func (x *RemoveDatacenterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +1858,7 @@ func (x *RemoveDatacenterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenterResponse.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenterResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveDatacenterResponse) GetDatacenter() *catalogpb.Datacenter {
@@ -1805,7 +1893,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +1905,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +1918,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DrainRequest) GetForce() bool {
@@ -1862,7 +1950,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1962,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +1975,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 type UndrainResponse struct {
@@ -1898,7 +1986,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +1998,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2011,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 type Progress struct {
@@ -1937,7 +2025,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2037,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2050,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Progress) GetStep() string {
@@ -1998,7 +2086,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2098,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2111,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListServicesRequest) GetMode() ReadMode {
@@ -2065,7 +2153,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2165,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2178,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListServicesResponse) GetServices() []*catalogpb.Service {
@@ -2125,7 +2213,7 @@ type ExportedService struct {
 
 func (x *ExportedService) Reset() {
 	*x = ExportedService{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2225,7 @@ func (x *ExportedService) String() string {
 func (*ExportedService) ProtoMessage() {}
 
 func (x *ExportedService) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2238,7 @@ func (x *ExportedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedService.ProtoReflect.Descriptor instead.
 func (*ExportedService) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExportedService) GetExport() *catalogpb.Export {
@@ -2183,7 +2271,7 @@ type RegisterServiceRequest struct {
 
 func (x *RegisterServiceRequest) Reset() {
 	*x = RegisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2283,7 @@ func (x *RegisterServiceRequest) String() string {
 func (*RegisterServiceRequest) ProtoMessage() {}
 
 func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2296,7 @@ func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RegisterServiceRequest) GetService() *catalogpb.Service {
@@ -2228,7 +2316,7 @@ type RegisterServiceResponse struct {
 
 func (x *RegisterServiceResponse) Reset() {
 	*x = RegisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2328,7 @@ func (x *RegisterServiceResponse) String() string {
 func (*RegisterServiceResponse) ProtoMessage() {}
 
 func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2341,7 @@ func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RegisterServiceResponse) GetIndex() uint64 {
@@ -2281,7 +2369,7 @@ type DeregisterServiceRequest struct {
 
 func (x *DeregisterServiceRequest) Reset() {
 	*x = DeregisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2381,7 @@ func (x *DeregisterServiceRequest) String() string {
 func (*DeregisterServiceRequest) ProtoMessage() {}
 
 func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2394,7 @@ func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeregisterServiceRequest) GetNamespace() string {
@@ -2340,7 +2428,7 @@ type DeregisterServiceResponse struct {
 
 func (x *DeregisterServiceResponse) Reset() {
 	*x = DeregisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2440,7 @@ func (x *DeregisterServiceResponse) String() string {
 func (*DeregisterServiceResponse) ProtoMessage() {}
 
 func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2453,7 @@ func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DeregisterServiceResponse) GetRemoved() uint32 {
@@ -2391,7 +2479,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2491,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2504,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SaveSnapshotRequest) GetMode() ReadMode {
@@ -2436,7 +2524,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2536,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2549,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SaveSnapshotResponse) GetArchive() []byte {
@@ -2488,7 +2576,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2588,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2601,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RestoreRequest) GetArchive() []byte {
@@ -2539,7 +2627,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2639,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2652,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -2584,7 +2672,7 @@ type PlanRestoreRequest struct {
 
 func (x *PlanRestoreRequest) Reset() {
 	*x = PlanRestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2684,7 @@ func (x *PlanRestoreRequest) String() string {
 func (*PlanRestoreRequest) ProtoMessage() {}
 
 func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2697,7 @@ func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreRequest.ProtoReflect.Descriptor instead.
 func (*PlanRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PlanRestoreRequest) GetArchive() []byte {
@@ -2635,7 +2723,7 @@ type PlanRestoreResponse struct {
 
 func (x *PlanRestoreResponse) Reset() {
 	*x = PlanRestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2735,7 @@ func (x *PlanRestoreResponse) String() string {
 func (*PlanRestoreResponse) ProtoMessage() {}
 
 func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2748,7 @@ func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreResponse.ProtoReflect.Descriptor instead.
 func (*PlanRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PlanRestoreResponse) GetChanges() []*RestoreChange {
@@ -2682,7 +2770,7 @@ type RestoreChange struct {
 
 func (x *RestoreChange) Reset() {
 	*x = RestoreChange{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2782,7 @@ func (x *RestoreChange) String() string {
 func (*RestoreChange) ProtoMessage() {}
 
 func (x *RestoreChange) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2795,7 @@ func (x *RestoreChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreChange.ProtoReflect.Descriptor instead.
 func (*RestoreChange) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RestoreChange) GetSubject() string {
@@ -2732,7 +2820,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2832,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2845,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 type ListPeersResponse struct {
@@ -2770,7 +2858,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +2870,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +2883,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -2827,7 +2915,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +2927,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +2940,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -2917,7 +3005,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3017,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3030,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -2994,7 +3082,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3094,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3107,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 type ShowTrustRequest struct {
@@ -3030,7 +3118,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3130,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3143,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 type ShowTrustResponse struct {
@@ -3067,7 +3155,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3167,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3180,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -3116,7 +3204,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3216,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3229,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -3196,7 +3284,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3208,7 +3296,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3221,7 +3309,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3247,7 +3335,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3347,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,7 +3360,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -3280,6 +3368,58 @@ func (x *AcceptTrustResponse) GetFormerFingerprint() string {
 		return x.FormerFingerprint
 	}
 	return ""
+}
+
+type ElectorateResponse_Voter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Gateway       string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	CaCertificate []byte                 `protobuf:"bytes,2,opt,name=ca_certificate,json=caCertificate,proto3" json:"ca_certificate,omitempty"` // DER, of its datacenter in the catalog
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ElectorateResponse_Voter) Reset() {
+	*x = ElectorateResponse_Voter{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ElectorateResponse_Voter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ElectorateResponse_Voter) ProtoMessage() {}
+
+func (x *ElectorateResponse_Voter) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ElectorateResponse_Voter.ProtoReflect.Descriptor instead.
+func (*ElectorateResponse_Voter) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9, 0}
+}
+
+func (x *ElectorateResponse_Voter) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *ElectorateResponse_Voter) GetCaCertificate() []byte {
+	if x != nil {
+		return x.CaCertificate
+	}
+	return nil
 }
 
 var File_agent_control_controlpb_control_proto protoreflect.FileDescriptor
@@ -3317,7 +3457,14 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x10ReadIndexRequest\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\bR\x05lease\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"\xc2\x02\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\x13\n" +
+	"\x11ElectorateRequest\"\xb8\x01\n" +
+	"\x12ElectorateResponse\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12D\n" +
+	"\x06voters\x18\x02 \x03(\v2,.meshway.control.v1.ElectorateResponse.VoterR\x06voters\x1aH\n" +
+	"\x05Voter\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x12%\n" +
+	"\x0eca_certificate\x18\x02 \x01(\fR\rcaCertificate\"\xc2\x02\n" +
 	"\x16LeaderOperationRequest\x12M\n" +
 	"\x0ftransfer_leader\x18\x01 \x01(\v2\".meshway.control.v1.TransferLeaderH\x00R\x0etransferLeader\x12A\n" +
 	"\vremove_peer\x18\x02 \x01(\v2\x1e.meshway.control.v1.RemovePeerH\x00R\n" +
@@ -3489,14 +3636,16 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x15READ_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREAD_MODE_STALE\x10\x01\x12\x13\n" +
 	"\x0fREAD_MODE_LEASE\x10\x02\x12\x18\n" +
-	"\x14READ_MODE_CONSISTENT\x10\x032\xb9\x03\n" +
+	"\x14READ_MODE_CONSISTENT\x10\x032\x96\x04\n" +
 	"\n" +
 	"Federation\x12I\n" +
 	"\x04Join\x12\x1f.meshway.control.v1.JoinRequest\x1a .meshway.control.v1.JoinResponse\x12L\n" +
 	"\x05Enrol\x12 .meshway.control.v1.EnrolRequest\x1a!.meshway.control.v1.EnrolResponse\x12L\n" +
 	"\x05Apply\x12 .meshway.control.v1.ApplyRequest\x1a!.meshway.control.v1.ApplyResponse\x12X\n" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
-	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse2\xfc\x0f\n" +
+	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse\x12[\n" +
+	"\n" +
+	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse2\xfc\x0f\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -3535,7 +3684,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -3546,165 +3695,171 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*ApplyResponse)(nil),             // 6: meshway.control.v1.ApplyResponse
 	(*ReadIndexRequest)(nil),          // 7: meshway.control.v1.ReadIndexRequest
 	(*ReadIndexResponse)(nil),         // 8: meshway.control.v1.ReadIndexResponse
-	(*LeaderOperationRequest)(nil),    // 9: meshway.control.v1.LeaderOperationRequest
-	(*Abstain)(nil),                   // 10: meshway.control.v1.Abstain
-	(*TransferLeader)(nil),            // 11: meshway.control.v1.TransferLeader
-	(*RemovePeer)(nil),                // 12: meshway.control.v1.RemovePeer
-	(*RestoreSnapshot)(nil),           // 13: meshway.control.v1.RestoreSnapshot
-	(*LeaderOperationResponse)(nil),   // 14: meshway.control.v1.LeaderOperationResponse
-	(*Freshness)(nil),                 // 15: meshway.control.v1.Freshness
-	(*VersionRequest)(nil),            // 16: meshway.control.v1.VersionRequest
-	(*VersionResponse)(nil),           // 17: meshway.control.v1.VersionResponse
-	(*StatusRequest)(nil),             // 18: meshway.control.v1.StatusRequest
-	(*StatusResponse)(nil),            // 19: meshway.control.v1.StatusResponse
-	(*RoutesRequest)(nil),             // 20: meshway.control.v1.RoutesRequest
-	(*RoutesResponse)(nil),            // 21: meshway.control.v1.RoutesResponse
-	(*InitFederationRequest)(nil),     // 22: meshway.control.v1.InitFederationRequest
-	(*InitFederationResponse)(nil),    // 23: meshway.control.v1.InitFederationResponse
-	(*CreateTokenRequest)(nil),        // 24: meshway.control.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 25: meshway.control.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),         // 26: meshway.control.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),        // 27: meshway.control.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),        // 28: meshway.control.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),       // 29: meshway.control.v1.RevokeTokenResponse
-	(*JoinFederationRequest)(nil),     // 30: meshway.control.v1.JoinFederationRequest
-	(*LeaveRequest)(nil),              // 31: meshway.control.v1.LeaveRequest
-	(*RemoveDatacenterRequest)(nil),   // 32: meshway.control.v1.RemoveDatacenterRequest
-	(*RemoveDatacenterResponse)(nil),  // 33: meshway.control.v1.RemoveDatacenterResponse
-	(*DrainRequest)(nil),              // 34: meshway.control.v1.DrainRequest
-	(*UndrainRequest)(nil),            // 35: meshway.control.v1.UndrainRequest
-	(*UndrainResponse)(nil),           // 36: meshway.control.v1.UndrainResponse
-	(*Progress)(nil),                  // 37: meshway.control.v1.Progress
-	(*ListServicesRequest)(nil),       // 38: meshway.control.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),      // 39: meshway.control.v1.ListServicesResponse
-	(*ExportedService)(nil),           // 40: meshway.control.v1.ExportedService
-	(*RegisterServiceRequest)(nil),    // 41: meshway.control.v1.RegisterServiceRequest
-	(*RegisterServiceResponse)(nil),   // 42: meshway.control.v1.RegisterServiceResponse
-	(*DeregisterServiceRequest)(nil),  // 43: meshway.control.v1.DeregisterServiceRequest
-	(*DeregisterServiceResponse)(nil), // 44: meshway.control.v1.DeregisterServiceResponse
-	(*SaveSnapshotRequest)(nil),       // 45: meshway.control.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),      // 46: meshway.control.v1.SaveSnapshotResponse
-	(*RestoreRequest)(nil),            // 47: meshway.control.v1.RestoreRequest
-	(*RestoreResponse)(nil),           // 48: meshway.control.v1.RestoreResponse
-	(*PlanRestoreRequest)(nil),        // 49: meshway.control.v1.PlanRestoreRequest
-	(*PlanRestoreResponse)(nil),       // 50: meshway.control.v1.PlanRestoreResponse
-	(*RestoreChange)(nil),             // 51: meshway.control.v1.RestoreChange
-	(*ListPeersRequest)(nil),          // 52: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 53: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 54: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 55: meshway.control.v1.OperateRequest
-	(*OperateResponse)(nil),           // 56: meshway.control.v1.OperateResponse
-	(*ShowTrustRequest)(nil),          // 57: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 58: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 59: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 60: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 61: meshway.control.v1.AcceptTrustResponse
-	(*catalogpb.Datacenter)(nil),      // 62: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 63: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 64: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 65: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 66: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 67: meshway.catalog.v1.Federation
-	(*timestamppb.Timestamp)(nil),     // 68: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 69: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 70: meshway.catalog.v1.Service
-	(*catalogpb.Export)(nil),          // 71: meshway.catalog.v1.Export
+	(*ElectorateRequest)(nil),         // 9: meshway.control.v1.ElectorateRequest
+	(*ElectorateResponse)(nil),        // 10: meshway.control.v1.ElectorateResponse
+	(*LeaderOperationRequest)(nil),    // 11: meshway.control.v1.LeaderOperationRequest
+	(*Abstain)(nil),                   // 12: meshway.control.v1.Abstain
+	(*TransferLeader)(nil),            // 13: meshway.control.v1.TransferLeader
+	(*RemovePeer)(nil),                // 14: meshway.control.v1.RemovePeer
+	(*RestoreSnapshot)(nil),           // 15: meshway.control.v1.RestoreSnapshot
+	(*LeaderOperationResponse)(nil),   // 16: meshway.control.v1.LeaderOperationResponse
+	(*Freshness)(nil),                 // 17: meshway.control.v1.Freshness
+	(*VersionRequest)(nil),            // 18: meshway.control.v1.VersionRequest
+	(*VersionResponse)(nil),           // 19: meshway.control.v1.VersionResponse
+	(*StatusRequest)(nil),             // 20: meshway.control.v1.StatusRequest
+	(*StatusResponse)(nil),            // 21: meshway.control.v1.StatusResponse
+	(*RoutesRequest)(nil),             // 22: meshway.control.v1.RoutesRequest
+	(*RoutesResponse)(nil),            // 23: meshway.control.v1.RoutesResponse
+	(*InitFederationRequest)(nil),     // 24: meshway.control.v1.InitFederationRequest
+	(*InitFederationResponse)(nil),    // 25: meshway.control.v1.InitFederationResponse
+	(*CreateTokenRequest)(nil),        // 26: meshway.control.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 27: meshway.control.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),         // 28: meshway.control.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),        // 29: meshway.control.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),        // 30: meshway.control.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),       // 31: meshway.control.v1.RevokeTokenResponse
+	(*JoinFederationRequest)(nil),     // 32: meshway.control.v1.JoinFederationRequest
+	(*LeaveRequest)(nil),              // 33: meshway.control.v1.LeaveRequest
+	(*RemoveDatacenterRequest)(nil),   // 34: meshway.control.v1.RemoveDatacenterRequest
+	(*RemoveDatacenterResponse)(nil),  // 35: meshway.control.v1.RemoveDatacenterResponse
+	(*DrainRequest)(nil),              // 36: meshway.control.v1.DrainRequest
+	(*UndrainRequest)(nil),            // 37: meshway.control.v1.UndrainRequest
+	(*UndrainResponse)(nil),           // 38: meshway.control.v1.UndrainResponse
+	(*Progress)(nil),                  // 39: meshway.control.v1.Progress
+	(*ListServicesRequest)(nil),       // 40: meshway.control.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),      // 41: meshway.control.v1.ListServicesResponse
+	(*ExportedService)(nil),           // 42: meshway.control.v1.ExportedService
+	(*RegisterServiceRequest)(nil),    // 43: meshway.control.v1.RegisterServiceRequest
+	(*RegisterServiceResponse)(nil),   // 44: meshway.control.v1.RegisterServiceResponse
+	(*DeregisterServiceRequest)(nil),  // 45: meshway.control.v1.DeregisterServiceRequest
+	(*DeregisterServiceResponse)(nil), // 46: meshway.control.v1.DeregisterServiceResponse
+	(*SaveSnapshotRequest)(nil),       // 47: meshway.control.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),      // 48: meshway.control.v1.SaveSnapshotResponse
+	(*RestoreRequest)(nil),            // 49: meshway.control.v1.RestoreRequest
+	(*RestoreResponse)(nil),           // 50: meshway.control.v1.RestoreResponse
+	(*PlanRestoreRequest)(nil),        // 51: meshway.control.v1.PlanRestoreRequest
+	(*PlanRestoreResponse)(nil),       // 52: meshway.control.v1.PlanRestoreResponse
+	(*RestoreChange)(nil),             // 53: meshway.control.v1.RestoreChange
+	(*ListPeersRequest)(nil),          // 54: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 55: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 56: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 57: meshway.control.v1.OperateRequest
+	(*OperateResponse)(nil),           // 58: meshway.control.v1.OperateResponse
+	(*ShowTrustRequest)(nil),          // 59: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 60: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 61: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 62: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 63: meshway.control.v1.AcceptTrustResponse
+	(*ElectorateResponse_Voter)(nil),  // 64: meshway.control.v1.ElectorateResponse.Voter
+	(*catalogpb.Datacenter)(nil),      // 65: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 66: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 67: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 68: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 69: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 70: meshway.catalog.v1.Federation
+	(*timestamppb.Timestamp)(nil),     // 71: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 72: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 73: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),          // 74: meshway.catalog.v1.Export
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	62, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	63, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	64, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	63, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	64, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	65, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	64, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	11, // 7: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	12, // 8: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	13, // 9: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
-	10, // 10: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	66, // 11: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	67, // 12: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	66, // 13: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	68, // 14: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 15: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	69, // 16: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
-	15, // 17: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	62, // 18: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	66, // 19: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	66, // 20: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
-	0,  // 21: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	70, // 22: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
-	15, // 23: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	40, // 24: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
-	71, // 25: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	70, // 26: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 27: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	51, // 28: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
-	54, // 29: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	15, // 30: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	66, // 31: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	11, // 32: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	12, // 33: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	59, // 34: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	1,  // 35: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 36: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 37: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 38: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	9,  // 39: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	16, // 40: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	18, // 41: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	20, // 42: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	22, // 43: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	24, // 44: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	26, // 45: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	28, // 46: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	30, // 47: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	31, // 48: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	32, // 49: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	57, // 50: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	60, // 51: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	34, // 52: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	35, // 53: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	38, // 54: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	41, // 55: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	43, // 56: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	45, // 57: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	47, // 58: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	49, // 59: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	52, // 60: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	55, // 61: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 62: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 63: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 64: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 65: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	14, // 66: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	17, // 67: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	19, // 68: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	21, // 69: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	23, // 70: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	25, // 71: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	27, // 72: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	29, // 73: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	37, // 74: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	37, // 75: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	33, // 76: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	58, // 77: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	61, // 78: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	37, // 79: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	36, // 80: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	39, // 81: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	42, // 82: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	44, // 83: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	46, // 84: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	48, // 85: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	50, // 86: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	53, // 87: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	56, // 88: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	62, // [62:89] is the sub-list for method output_type
-	35, // [35:62] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	65, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	66, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	67, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	66, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	67, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	68, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	67, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	64, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
+	13, // 8: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	14, // 9: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	15, // 10: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
+	12, // 11: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
+	69, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	70, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	69, // 14: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	71, // 15: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 16: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
+	72, // 17: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	17, // 18: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
+	65, // 19: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	69, // 20: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	69, // 21: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	0,  // 22: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
+	73, // 23: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	17, // 24: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
+	42, // 25: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
+	74, // 26: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	73, // 27: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 28: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	53, // 29: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
+	56, // 30: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	17, // 31: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	69, // 32: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	13, // 33: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	14, // 34: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	61, // 35: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	1,  // 36: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 37: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 38: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 39: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	11, // 40: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	9,  // 41: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
+	18, // 42: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	20, // 43: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	22, // 44: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	24, // 45: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	26, // 46: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	28, // 47: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	30, // 48: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	32, // 49: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	33, // 50: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	34, // 51: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	59, // 52: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	62, // 53: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	36, // 54: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	37, // 55: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	40, // 56: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	43, // 57: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	45, // 58: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	47, // 59: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	49, // 60: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	51, // 61: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	54, // 62: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	57, // 63: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 64: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 65: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 66: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 67: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	16, // 68: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	10, // 69: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
+	19, // 70: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	21, // 71: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	23, // 72: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	25, // 73: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	27, // 74: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	29, // 75: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	31, // 76: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	39, // 77: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	39, // 78: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	35, // 79: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	60, // 80: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	63, // 81: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	39, // 82: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	38, // 83: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	41, // 84: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	44, // 85: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	46, // 86: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	48, // 87: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	50, // 88: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	52, // 89: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	55, // 90: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	58, // 91: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	64, // [64:92] is the sub-list for method output_type
+	36, // [36:64] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -3712,13 +3867,13 @@ func file_agent_control_controlpb_control_proto_init() {
 	if File_agent_control_controlpb_control_proto != nil {
 		return
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[8].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[10].OneofWrappers = []any{
 		(*LeaderOperationRequest_TransferLeader)(nil),
 		(*LeaderOperationRequest_RemovePeer)(nil),
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[54].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[56].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 	}
@@ -3728,7 +3883,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   61,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

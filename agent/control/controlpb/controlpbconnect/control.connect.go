@@ -51,6 +51,8 @@ const (
 	// FederationLeaderOperationProcedure is the fully-qualified name of the Federation's
 	// LeaderOperation RPC.
 	FederationLeaderOperationProcedure = "/meshway.control.v1.Federation/LeaderOperation"
+	// FederationElectorateProcedure is the fully-qualified name of the Federation's Electorate RPC.
+	FederationElectorateProcedure = "/meshway.control.v1.Federation/Electorate"
 	// OperatorVersionProcedure is the fully-qualified name of the Operator's Version RPC.
 	OperatorVersionProcedure = "/meshway.control.v1.Operator/Version"
 	// OperatorStatusProcedure is the fully-qualified name of the Operator's Status RPC.
@@ -115,6 +117,8 @@ type FederationClient interface {
 	ReadIndex(context.Context, *connect.Request[controlpb.ReadIndexRequest]) (*connect.Response[controlpb.ReadIndexResponse], error)
 	// LeaderOperation runs a raft operation on the leader.
 	LeaderOperation(context.Context, *connect.Request[controlpb.LeaderOperationRequest]) (*connect.Response[controlpb.LeaderOperationResponse], error)
+	// Electorate returns the gateways that vote, as the gateway that answers has them.
+	Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error)
 }
 
 // NewFederationClient constructs a client for the meshway.control.v1.Federation service. By
@@ -158,6 +162,12 @@ func NewFederationClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(federationMethods.ByName("LeaderOperation")),
 			connect.WithClientOptions(opts...),
 		),
+		electorate: connect.NewClient[controlpb.ElectorateRequest, controlpb.ElectorateResponse](
+			httpClient,
+			baseURL+FederationElectorateProcedure,
+			connect.WithSchema(federationMethods.ByName("Electorate")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -168,6 +178,7 @@ type federationClient struct {
 	apply           *connect.Client[controlpb.ApplyRequest, controlpb.ApplyResponse]
 	readIndex       *connect.Client[controlpb.ReadIndexRequest, controlpb.ReadIndexResponse]
 	leaderOperation *connect.Client[controlpb.LeaderOperationRequest, controlpb.LeaderOperationResponse]
+	electorate      *connect.Client[controlpb.ElectorateRequest, controlpb.ElectorateResponse]
 }
 
 // Join calls meshway.control.v1.Federation.Join.
@@ -195,6 +206,11 @@ func (c *federationClient) LeaderOperation(ctx context.Context, req *connect.Req
 	return c.leaderOperation.CallUnary(ctx, req)
 }
 
+// Electorate calls meshway.control.v1.Federation.Electorate.
+func (c *federationClient) Electorate(ctx context.Context, req *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error) {
+	return c.electorate.CallUnary(ctx, req)
+}
+
 // FederationHandler is an implementation of the meshway.control.v1.Federation service.
 type FederationHandler interface {
 	// Join admits a datacenter. It is the only procedure for a caller whose
@@ -210,6 +226,8 @@ type FederationHandler interface {
 	ReadIndex(context.Context, *connect.Request[controlpb.ReadIndexRequest]) (*connect.Response[controlpb.ReadIndexResponse], error)
 	// LeaderOperation runs a raft operation on the leader.
 	LeaderOperation(context.Context, *connect.Request[controlpb.LeaderOperationRequest]) (*connect.Response[controlpb.LeaderOperationResponse], error)
+	// Electorate returns the gateways that vote, as the gateway that answers has them.
+	Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error)
 }
 
 // NewFederationHandler builds an HTTP handler from the service implementation. It returns the path
@@ -249,6 +267,12 @@ func NewFederationHandler(svc FederationHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(federationMethods.ByName("LeaderOperation")),
 		connect.WithHandlerOptions(opts...),
 	)
+	federationElectorateHandler := connect.NewUnaryHandler(
+		FederationElectorateProcedure,
+		svc.Electorate,
+		connect.WithSchema(federationMethods.ByName("Electorate")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meshway.control.v1.Federation/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case FederationJoinProcedure:
@@ -261,6 +285,8 @@ func NewFederationHandler(svc FederationHandler, opts ...connect.HandlerOption) 
 			federationReadIndexHandler.ServeHTTP(w, r)
 		case FederationLeaderOperationProcedure:
 			federationLeaderOperationHandler.ServeHTTP(w, r)
+		case FederationElectorateProcedure:
+			federationElectorateHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -288,6 +314,10 @@ func (UnimplementedFederationHandler) ReadIndex(context.Context, *connect.Reques
 
 func (UnimplementedFederationHandler) LeaderOperation(context.Context, *connect.Request[controlpb.LeaderOperationRequest]) (*connect.Response[controlpb.LeaderOperationResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Federation.LeaderOperation is not implemented"))
+}
+
+func (UnimplementedFederationHandler) Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Federation.Electorate is not implemented"))
 }
 
 // OperatorClient is a client for the meshway.control.v1.Operator service.

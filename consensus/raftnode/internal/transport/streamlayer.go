@@ -22,7 +22,6 @@ type streamLayer struct {
 	network     consensus.Network
 	addresses   func(catalog.GatewayID) []string
 	dialTimeout time.Duration // for each address
-	incoming    <-chan net.Conn
 	done        chan struct{}
 
 	mu     sync.Mutex // guards all following fields
@@ -38,20 +37,16 @@ func newStreamLayer(cfg Config) *streamLayer {
 		network:     cfg.Network,
 		addresses:   cfg.Addresses,
 		dialTimeout: cfg.DialTimeout,
-		incoming:    cfg.Incoming,
 		done:        make(chan struct{}),
 		open:        make(map[*stream]struct{}),
 	}
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. It accepts nothing: inbound receives the streams
+// of other members.
 func (s *streamLayer) Accept() (net.Conn, error) {
-	select {
-	case conn := <-s.incoming:
-		return s.track(conn)
-	case <-s.done:
-		return nil, net.ErrClosed
-	}
+	<-s.done
+	return nil, net.ErrClosed
 }
 
 // Close implements net.Listener and closes every open stream.

@@ -1,7 +1,7 @@
 package transport
 
 import (
-	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -11,7 +11,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Transport is raft's network transport with three changes.
+// Transport is raft's network transport with four changes.
 //
 // It has no heartbeat fast path: raft handles heartbeats that take it beside its
 // main loop, and a leader that steps down that way can append entries of its old
@@ -25,9 +25,17 @@ import (
 // MaxAppendEntries entries, each of which is a batch.
 //
 // It records the answers of peers, from which the leader judges their health.
+//
+// It checks the sender of a message, and what raft would do with it: see Knowledge. Raft
+// trusts every message that arrives.
 type Transport struct {
 	*raft.NetworkTransport
+	layer    *streamLayer
+	inbound  *inbound
 	contacts *Contacts
+	believed believed
+	ready    chan struct{} // closed by Receive
+	closing  sync.Once
 }
 
 var (
@@ -42,25 +50,43 @@ type Config struct {
 	Network consensus.Network
 	// Addresses returns the addresses at which a gateway may be reached, best first.
 	Addresses   func(catalog.GatewayID) []string
-	Incoming    <-chan net.Conn // accepted streams; outlives the transport
-	DialTimeout time.Duration   // of one address
-	RPCTimeout  time.Duration   // of one raft call; a snapshot gets more, by its size
-	Contacts    *Contacts       // outlives the transport
-	Log         hclog.Logger
+	Incoming    <-chan Stream // accepted streams; outlives the transport
+	DialTimeout time.Duration // of one address
+	RPCTimeout  time.Duration // of one raft call; a snapshot gets more, by its size
+	Contacts    *Contacts     // outlives the transport
+	// Verify returns why a snapshot of another member must not replace anything.
+	Verify func(snapshot []byte) error
+	// Refused is called for each message and answer that is not passed to raft.
+	Refused func(from catalog.GatewayID, why *Refusal)
+	Log     hclog.Logger
 }
 
-// New creates the transport of one raft instance.
-func New(cfg Config) *Transport { return transportOver(newStreamLayer(cfg), cfg) }
-
-func transportOver(stream raft.StreamLayer, cfg Config) *Transport {
+// New creates the transport of one raft instance. It calls others at once; it passes
+// their messages to raft after Receive.
+func New(cfg Config) *Transport {
+	layer := newStreamLayer(cfg)
 	return &Transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: stream, MaxPool: 3, Timeout: cfg.RPCTimeout, Logger: cfg.Log,
+			Stream: layer, MaxPool: 3, Timeout: cfg.RPCTimeout, Logger: cfg.Log,
 			MaxRPCsInFlight: 1, // no pipeline
 		}),
+		layer:    layer,
+		inbound:  &inbound{cfg: cfg, consumer: make(chan raft.RPC), done: make(chan struct{})},
 		contacts: cfg.Contacts,
+		ready:    make(chan struct{}),
 	}
 }
+
+// Receive passes the messages of other members to raft from now on. It is called
+// once, when raft has started and has its configuration.
+func (t *Transport) Receive(knowledge func() Knowledge) {
+	t.inbound.knowledge = knowledge
+	close(t.ready)
+	t.inbound.running.Go(func() { t.inbound.run(t.layer) })
+}
+
+// Consumer implements raft.Transport.
+func (t *Transport) Consumer() <-chan raft.RPC { return t.inbound.consumer }
 
 // SetHeartbeatHandler implements raft.Transport. It ignores the handler: see
 // Transport.
@@ -73,6 +99,9 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 ) error {
 	contact := t.contacts.sending()
 	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+	if err == nil {
+		err = t.checkAnswer(id, "AppendEntries", args.Term, resp.Term)
+	}
 	if err == nil && resp.Success && resp.Term == args.Term {
 		contact.Term, contact.LastIndex, contact.At = resp.Term, resp.LastLog, time.Now()
 		t.contacts.record(id, contact)
@@ -84,7 +113,9 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 // closes only its listener, and leaves the goroutines of accepted connections
 // running.
 func (t *Transport) Close() error {
+	t.closing.Do(func() { close(t.inbound.done) })
 	err := t.NetworkTransport.Close()
 	t.CloseStreams()
+	t.inbound.running.Wait()
 	return err
 }

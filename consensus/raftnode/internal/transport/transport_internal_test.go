@@ -1,82 +1,194 @@
 package transport
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// listener is a raft.StreamLayer on loopback.
-type listener struct{ net.Listener }
-
-func (listener) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(address), timeout)
+// pair is the transports of a/1 and b/1, of which a/1 dials.
+type pair struct {
+	client, server *Transport
+	refused        []*Refusal // by either
+	knowledge      Knowledge  // of both
+	verify         error
 }
 
-func newListener(t *testing.T) listener {
+func newPair(t *testing.T) *pair {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	return listener{l}
+	p := &pair{knowledge: Knowledge{Term: 7, Configuration: configuration("a/1", "b/1"), InCatalog: func(catalog.GatewayID) bool { return false }}}
+	streams := make(chan Stream, 1)
+	config := Config{
+		RPCTimeout: 5 * time.Second, DialTimeout: time.Second, Contacts: NewContacts(func() time.Duration { return 0 }), Log: hclog.NewNullLogger(),
+		Addresses: func(catalog.GatewayID) []string { return []string{"memory"} },
+		Network: dialer{dial: func(context.Context, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			streams <- Stream{Conn: far, From: "a/1"}
+			return near, nil
+		}},
+		Verify:  func([]byte) error { return p.verify },
+		Refused: func(_ catalog.GatewayID, why *Refusal) { p.refused = append(p.refused, why) },
+	}
+	config.ID = "a/1"
+	p.client = New(config)
+	config.ID, config.Incoming = "b/1", streams
+	p.server = New(config)
+	for _, trans := range []*Transport{p.client, p.server} {
+		trans.Receive(func() Knowledge { return p.knowledge })
+		t.Cleanup(func() { require.NoError(t, trans.Close()) })
+	}
+	return p
 }
 
-func newTestTransport(stream raft.StreamLayer) raft.Transport {
-	return transportOver(stream, Config{RPCTimeout: 5 * time.Second, Contacts: NewContacts(func() time.Duration { return 0 }), Log: hclog.NewNullLogger()})
+// configuration returns one in which all ids vote but those that end with "/0".
+func configuration(ids ...string) raft.Configuration {
+	var c raft.Configuration
+	for _, id := range ids {
+		s := raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)}
+		if strings.HasSuffix(id, "/0") {
+			s.Suffrage = raft.Nonvoter
+		}
+		c.Servers = append(c.Servers, s)
+	}
+	return c
+}
+
+// answer answers the next message that arrives at the server, within a minute, and
+// returns it.
+func (p *pair) answer(response any, err error) <-chan raft.RPC {
+	served := make(chan raft.RPC, 1)
+	go func() {
+		defer close(served)
+		select {
+		case rpc := <-p.server.Consumer():
+			rpc.Respond(response, err)
+			served <- rpc
+		case <-time.After(time.Minute):
+		}
+	}()
+	return served
+}
+
+func headerOf(id string) raft.RPCHeader {
+	return raft.RPCHeader{ProtocolVersion: 3, ID: []byte(id), Addr: []byte(id)}
 }
 
 // When raft handles heartbeats beside its main loop, logs can diverge after a
 // partition (hashicorp/raft#695).
 func TestHeartbeatsTakeNoFastPath(t *testing.T) {
-	trans := newTestTransport(newListener(t))
-	client := newTestTransport(newListener(t))
-	for _, c := range []raft.Transport{trans, client} {
-		defer func() { require.NoError(t, c.(raft.WithClose).Close()) }()
-	}
-	var fast atomic.Int32
-	trans.SetHeartbeatHandler(func(rpc raft.RPC) {
-		fast.Add(1)
-		rpc.Respond(&raft.AppendEntriesResponse{}, nil)
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		var fast atomic.Int32
+		p.server.SetHeartbeatHandler(func(rpc raft.RPC) {
+			fast.Add(1)
+			rpc.Respond(&raft.AppendEntriesResponse{}, nil)
+		})
+		served := p.answer(&raft.AppendEntriesResponse{Term: 7, Success: true}, nil)
+		heartbeat := &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}
+		var answer raft.AppendEntriesResponse
+		require.NoError(t, p.client.AppendEntries("b/1", "b/1", heartbeat, &answer))
+		assert.True(t, answer.Success)
+		assert.Zero(t, fast.Load(), "a heartbeat was answered beside the main loop")
+		rpc, ok := <-served
+		require.True(t, ok, "the heartbeat did not reach the main loop")
+		assert.IsType(t, heartbeat, rpc.Command)
+		assert.Empty(t, p.refused)
 	})
-	served := make(chan raft.RPC, 1)
-	go func() {
-		select {
-		case rpc := <-trans.Consumer():
-			rpc.Respond(&raft.AppendEntriesResponse{Term: 7, Success: true}, nil)
-			served <- rpc
-		case <-time.After(5 * time.Second):
-		}
-		close(served)
-	}()
-	heartbeat := &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte("a"), Addr: []byte("a")}, Term: 7,
-	}
-	var answer raft.AppendEntriesResponse
-	require.NoError(t, client.AppendEntries("b", trans.LocalAddr(), heartbeat, &answer))
-	assert.True(t, answer.Success)
-	assert.Zero(t, fast.Load(), "a heartbeat was answered beside the main loop")
-	rpc, ok := <-served
-	require.True(t, ok, "the heartbeat did not reach the main loop")
-	assert.IsType(t, heartbeat, rpc.Command)
 }
 
 func TestTheTransportSupportsPreVote(t *testing.T) {
-	trans := newTestTransport(newListener(t))
-	_, ok := trans.(raft.WithPreVote)
-	assert.True(t, ok)
-	require.NoError(t, trans.(raft.WithClose).Close())
+	synctest.Test(t, func(t *testing.T) {
+		_, ok := any(newPair(t).client).(raft.WithPreVote)
+		assert.True(t, ok)
+	})
 }
 
 // A follower that rejects entries while the leader sends can block raft's pipeline
 // permanently (hashicorp/raft#612).
 func TestReplicationIsNotPipelined(t *testing.T) {
-	trans := newTestTransport(newListener(t))
-	_, err := trans.AppendEntriesPipeline("b", trans.LocalAddr())
-	require.ErrorIs(t, err, raft.ErrPipelineReplicationNotSupported)
-	require.NoError(t, trans.(raft.WithClose).Close())
+	synctest.Test(t, func(t *testing.T) {
+		_, err := newPair(t).client.AppendEntriesPipeline("b/1", "b/1")
+		require.ErrorIs(t, err, raft.ErrPipelineReplicationNotSupported)
+	})
+}
+
+func TestASnapshotThatDoesNotVerifyDoesNotReachRaft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		send := func() error {
+			content := strings.Repeat("catalog", 1000)
+			request := &raft.InstallSnapshotRequest{
+				RPCHeader: headerOf("a/1"), Term: 7, LastLogTerm: 7, Size: int64(len(content)),
+				Configuration: raft.EncodeConfiguration(configuration("a/1")),
+			}
+			return p.client.InstallSnapshot("b/1", "b/1", request, new(raft.InstallSnapshotResponse), strings.NewReader(content))
+		}
+		p.verify = errors.New("the CA of west is forged")
+		served := p.answer(&raft.InstallSnapshotResponse{Term: 7, Success: true}, nil)
+		require.Error(t, send())
+		require.Len(t, p.refused, 1)
+		assert.Equal(t, consensus.CodeSnapshotForged, p.refused[0].Code)
+		assert.ErrorContains(t, p.refused[0], "the CA of west is forged")
+		p.verify = nil
+		require.NoError(t, send())
+		rpc := <-served
+		var content bytes.Buffer
+		_, err := io.Copy(&content, rpc.Reader)
+		require.NoError(t, err)
+		assert.Equal(t, strings.Repeat("catalog", 1000), content.String())
+	})
+}
+
+func TestAnAnswerDoesNotRaiseTheTermWithoutLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		calls := map[string]func() error{
+			"AppendEntries": func() error {
+				p.answer(&raft.AppendEntriesResponse{Term: 1 << 60}, nil)
+				return p.client.AppendEntries("b/1", "b/1", &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}, new(raft.AppendEntriesResponse))
+			},
+			"RequestVote": func() error {
+				p.answer(&raft.RequestVoteResponse{Term: 1 << 60}, nil)
+				return p.client.RequestVote("b/1", "b/1", &raft.RequestVoteRequest{RPCHeader: headerOf("a/1"), Term: 7}, new(raft.RequestVoteResponse))
+			},
+			"RequestPreVote": func() error {
+				p.answer(&raft.RequestPreVoteResponse{Term: 1 << 60}, nil)
+				return p.client.RequestPreVote("b/1", "b/1", &raft.RequestPreVoteRequest{RPCHeader: headerOf("a/1"), Term: 7}, new(raft.RequestPreVoteResponse))
+			},
+		}
+		for kind, call := range calls {
+			require.ErrorContains(t, call(), "term 1152921504606846976", kind)
+		}
+	})
+}
+
+// Raft's leader steps down at an answer with a later term.
+func TestAMemberWithoutAVoteEndsALeadershipOnceInTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.knowledge.Configuration = configuration("a/1", "b/0")
+		send := func() error {
+			p.answer(&raft.AppendEntriesResponse{Term: 8}, nil)
+			return p.client.AppendEntries("b/0", "b/0", &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}, new(raft.AppendEntriesResponse))
+		}
+		require.NoError(t, send(), "it may have lost its vote after an election of its own")
+		require.Error(t, send())
+		time.Sleep(beliefInterval)
+		require.NoError(t, send())
+	})
 }

@@ -1,0 +1,148 @@
+package transport
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// maxSnapshot bounds the snapshot that this member reads before it is verified.
+const maxSnapshot = 1 << 30
+
+// Stream is an accepted stream and the gateway that has proved to be its other end.
+type Stream struct {
+	net.Conn
+	From catalog.GatewayID
+}
+
+// inbound passes the messages of other members to raft, after it has checked them.
+// Raft's transport does not return the stream of a message. So each stream has a
+// transport of its own, whose messages are all of one sender.
+type inbound struct {
+	cfg       Config
+	knowledge func() Knowledge
+	consumer  chan raft.RPC
+	done      chan struct{}
+	running   sync.WaitGroup
+}
+
+// run accepts streams until done is closed.
+func (in *inbound) run(layer *streamLayer) {
+	for {
+		select {
+		case s := <-in.cfg.Incoming:
+			conn, err := layer.track(s.Conn)
+			if err != nil {
+				continue // the layer is closed, and so is the stream
+			}
+			in.running.Go(func() { in.serve(conn, s.From) })
+		case <-in.done:
+			return
+		}
+	}
+}
+
+// serve passes the messages of one stream until it ends.
+func (in *inbound) serve(conn net.Conn, from catalog.GatewayID) {
+	only := &onlyStream{conn: conn, accepted: make(chan struct{}, 1), closed: make(chan struct{})}
+	only.accepted <- struct{}{}
+	messages := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: only, Timeout: in.cfg.RPCTimeout, Logger: in.cfg.Log, MaxRPCsInFlight: 1,
+	})
+	defer messages.Close() //nolint:errcheck // never fails
+	for {
+		select {
+		case rpc := <-messages.Consumer():
+			if !in.pass(from, rpc) {
+				return
+			}
+		case <-only.closed:
+			return
+		case <-in.done:
+			return
+		}
+	}
+}
+
+// pass passes a message to raft. It reports false if the stream has to end.
+func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
+	snapshot, isSnapshot := rpc.Command.(*raft.InstallSnapshotRequest)
+	refusal := in.knowledge().check(from, rpc.Command)
+	if refusal == nil && isSnapshot {
+		rpc.Reader, refusal = in.verify(from, snapshot.Size, rpc.Reader)
+	}
+	if refusal != nil {
+		in.cfg.Refused(from, refusal)
+		rpc.Respond(nil, refusal)
+		return !isSnapshot // its content would be read as messages
+	}
+	select {
+	case in.consumer <- rpc:
+		return true
+	case <-in.done:
+		return false
+	}
+}
+
+// verify reads a snapshot and verifies it before raft stores it: raft would replace
+// the former one first.
+func (in *inbound) verify(from catalog.GatewayID, size int64, content io.Reader) (io.Reader, *Refusal) {
+	if size < 0 || size > maxSnapshot {
+		return nil, refuse(consensus.CodeMalformed, "the snapshot of gateway %s has %d bytes", from, size)
+	}
+	var data bytes.Buffer
+	if _, err := io.Copy(&data, content); err != nil {
+		return nil, refuse(consensus.CodeMalformed, "read the snapshot of gateway %s: %s", from, err)
+	}
+	if err := in.cfg.Verify(data.Bytes()); err != nil {
+		return nil, refuse(consensus.CodeSnapshotForged, "the snapshot of gateway %s is refused: %s", from, err)
+	}
+	return &data, nil
+}
+
+// onlyStream is a raft.StreamLayer that accepts one stream.
+type onlyStream struct {
+	conn     net.Conn
+	accepted chan struct{}
+	closed   chan struct{}
+	once     sync.Once // closes closed
+}
+
+func (o *onlyStream) Accept() (net.Conn, error) {
+	select {
+	case <-o.accepted:
+		return closingStream{o.conn, o}, nil
+	case <-o.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (o *onlyStream) Close() error {
+	o.once.Do(func() {
+		close(o.closed)
+		o.conn.Close()
+	})
+	return nil
+}
+
+func (o *onlyStream) Addr() net.Addr { return o.conn.LocalAddr() }
+
+func (o *onlyStream) Dial(to raft.ServerAddress, _ time.Duration) (net.Conn, error) {
+	return nil, fmt.Errorf("dial %s: a stream that was accepted does not dial", to)
+}
+
+// closingStream ends its layer when it is closed.
+type closingStream struct {
+	net.Conn
+	layer *onlyStream
+}
+
+func (c closingStream) Close() error { return c.layer.Close() }

@@ -1,0 +1,169 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// maxTermLead is how far the term of a message may be ahead of that of this member.
+// Elections raise the term by one, at most about one in a second, and with pre-vote
+// only if a majority would vote: a million take years. Without a limit one message
+// sets the term to its maximum on disk, after which no election is possible.
+const maxTermLead = 1 << 20
+
+// Knowledge is by what this member judges whether a gateway may send it a message.
+type Knowledge struct {
+	Term          uint64              // of this member, or a later one that a majority reports
+	Leader        catalog.GatewayID   // of the current term; empty: unknown
+	Configuration raft.Configuration  // the latest; empty: this member has just joined
+	Named         []catalog.GatewayID // voters of a later configuration, as others report it
+	InCatalog     func(catalog.GatewayID) bool
+}
+
+// Refusal is why a message is not passed to raft. Code is one of those of package
+// consensus.
+type Refusal struct {
+	Code    string
+	message string
+}
+
+// Error returns the reason, which the sender receives.
+func (r *Refusal) Error() string { return r.message }
+
+func refuse(code, format string, args ...any) *Refusal {
+	return &Refusal{Code: code, message: fmt.Sprintf(format, args...)}
+}
+
+// message is what the messages of raft have in common.
+type message struct {
+	kind   string
+	header raft.RPCHeader
+	sender []byte // the name in its body; empty: none
+	term   uint64 // 0: it has none
+}
+
+func read(command any) (message, bool) {
+	switch m := command.(type) {
+	case *raft.AppendEntriesRequest:
+		return message{"AppendEntries", m.RPCHeader, m.Leader, m.Term}, true //nolint:staticcheck // older raft reads it
+	case *raft.InstallSnapshotRequest:
+		return message{"InstallSnapshot", m.RPCHeader, m.Leader, max(m.Term, m.LastLogTerm)}, true
+	case *raft.RequestVoteRequest:
+		return message{"RequestVote", m.RPCHeader, m.Candidate, max(m.Term, m.LastLogTerm)}, true //nolint:staticcheck // as above
+	case *raft.RequestPreVoteRequest:
+		return message{"RequestPreVote", m.RPCHeader, nil, max(m.Term, m.LastLogTerm)}, true
+	case *raft.TimeoutNowRequest:
+		return message{"TimeoutNow", m.RPCHeader, nil, 0}, true
+	}
+	return message{}, false
+}
+
+// check returns why a message of the gateway from is refused, or nil. TLS has proved
+// that from sent it; raft itself believes the name in the message.
+func (k Knowledge) check(from catalog.GatewayID, command any) *Refusal {
+	m, ok := read(command)
+	if !ok {
+		return refuse(consensus.CodeMalformed, "unknown message %T", command)
+	}
+	for _, name := range [][]byte{m.header.ID, m.header.Addr, m.sender} {
+		if len(name) > 0 && string(name) != string(from) {
+			return refuse(consensus.CodeSenderDiffers, "%s of gateway %s names %q as its sender", m.kind, from, name)
+		}
+	}
+	if len(m.header.ID) == 0 || len(m.header.Addr) == 0 {
+		return refuse(consensus.CodeSenderDiffers, "%s of gateway %s names no sender", m.kind, from)
+	}
+	if !k.votes(from) && !(m.kind == "AppendEntries" && from == k.Leader && m.term == k.Term) {
+		return refuse(consensus.CodeNotAVoter, "gateway %s sent %s and is not a voter in the configuration of this member", from, m.kind)
+	}
+	if r := k.checkTerm(from, m.kind, m.term); r != nil {
+		return r
+	}
+	if err := checkContent(command); err != nil {
+		return refuse(consensus.CodeMalformed, "%s of gateway %s: %s", m.kind, from, err)
+	}
+	return nil
+}
+
+// votes reports whether a gateway votes, as far as this member can see. One that has
+// just joined has no configuration yet, only the catalog with which it was admitted.
+func (k Knowledge) votes(id catalog.GatewayID) bool {
+	if len(k.Configuration.Servers) == 0 {
+		return k.InCatalog(id)
+	}
+	return slices.Contains(k.Named, id) || k.suffrage(id) == raft.Voter
+}
+
+func (k Knowledge) suffrage(id catalog.GatewayID) raft.ServerSuffrage {
+	for _, s := range k.Configuration.Servers {
+		if s.ID == raft.ServerID(id) {
+			return s.Suffrage
+		}
+	}
+	return raft.Nonvoter
+}
+
+func (k Knowledge) checkTerm(from catalog.GatewayID, kind string, term uint64) *Refusal {
+	if term > k.Term && term-k.Term > maxTermLead {
+		return refuse(consensus.CodeTermAhead, "%s of gateway %s has term %d, this member has %d: no honest member is that far ahead",
+			kind, from, term, k.Term)
+	}
+	return nil
+}
+
+// checkContent finds content that no honest leader sends, and on which raft panics
+// or that it stores although no later leader can replace it.
+func checkContent(command any) error {
+	switch m := command.(type) {
+	case *raft.InstallSnapshotRequest:
+		if m.LastLogTerm > m.Term {
+			return errors.New("the snapshot is of a later term")
+		}
+		return checkConfiguration(m.Configuration)
+	case *raft.AppendEntriesRequest:
+		for i, entry := range m.Entries {
+			if err := checkEntry(entry, m.PrevLogEntry+1+uint64(i), m.Term); err != nil {
+				return fmt.Errorf("entry %d: %w", i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkEntry(entry *raft.Log, index, term uint64) error {
+	switch {
+	case entry == nil:
+		return errors.New("it is empty")
+	case entry.Index != index:
+		return fmt.Errorf("it has index %d instead of %d", entry.Index, index)
+	case entry.Term > term:
+		return errors.New("it is of a later term")
+	}
+	switch entry.Type {
+	case raft.LogCommand, raft.LogNoop, raft.LogBarrier:
+		return nil
+	case raft.LogConfiguration:
+		return checkConfiguration(entry.Data)
+	case raft.LogAddPeerDeprecated, raft.LogRemovePeerDeprecated:
+	}
+	return fmt.Errorf("it has type %d", entry.Type)
+}
+
+// checkConfiguration decodes a configuration. Raft panics if it cannot.
+func checkConfiguration(data []byte) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("read the configuration: %v", r)
+		}
+	}()
+	if len(raft.DecodeConfiguration(data).Servers) == 0 {
+		return errors.New("the configuration is empty")
+	}
+	return nil
+}
