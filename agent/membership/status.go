@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -73,7 +74,7 @@ func (r *running) fill(s *status.Sources) {
 		s.Problems = append(s.Problems, *removed)
 		return
 	}
-	s.Problems = append(s.Problems, consensusProblems(s.Consensus)...)
+	s.Problems = append(s.Problems, consensusProblems(s.Consensus, s.At)...)
 }
 
 // judgePeers sets which members are healthy if this gateway is not the leader,
@@ -100,17 +101,43 @@ func countServices(v *replica.View) map[catalog.DatacenterName]int {
 	return count
 }
 
-func consensusProblems(s consensus.Status) []plan.Problem {
-	if s.Leader != "" {
-		return nil
+func consensusProblems(s consensus.Status, now time.Time) []plan.Problem {
+	var problems []plan.Problem
+	if s.Leader == "" {
+		problems = append(problems, plan.Problem{
+			Code:     "no-leader",
+			Severity: plan.Error,
+			Subject:  "catalog",
+			Message:  "the catalog has no leader: nothing can be written; traffic is not affected",
+			Remedy:   "restore a majority of the voters (meshctl raft list-peers); if they are permanently lost, run meshctl raft recover",
+		})
 	}
-	return []plan.Problem{{
-		Code:     "no-leader",
+	for _, r := range s.Refused {
+		if now.Sub(r.Last) < refusedFor && (r.Code != consensus.CodeNotAVoter || r.Count > strayMessages) {
+			problems = append(problems, refusedProblem(r))
+		}
+	}
+	return problems
+}
+
+const (
+	// refusedFor is how long a refused message of raft is reported.
+	refusedFor = 10 * time.Minute
+	// strayMessages is how many messages of a gateway without a vote are not reported:
+	// one that has just lost or got its vote sends some.
+	strayMessages = 100
+)
+
+func refusedProblem(r consensus.Refused) plan.Problem {
+	return plan.Problem{
+		Code:     r.Code,
 		Severity: plan.Error,
-		Subject:  "catalog",
-		Message:  "the catalog has no leader: nothing can be written; traffic is not affected",
-		Remedy:   "restore a majority of the voters (meshctl raft list-peers); if they are permanently lost, run meshctl raft recover",
-	}}
+		Subject:  "gateway " + string(r.Gateway),
+		Message: fmt.Sprintf("gateway %s sent %d messages of raft that no honest member sends, and this gateway refused them: %s",
+			r.Gateway, r.Count, r.Message),
+		Remedy: fmt.Sprintf("find out with the operator of %s whether that gateway is compromised; if it is, run meshctl datacenter remove %s",
+			r.Gateway.Datacenter(), r.Gateway.Datacenter()),
+	}
 }
 
 // Peers returns the state of the replication, with the members that are healthy

@@ -8,6 +8,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Config configures a Node. ID, Dir, Network and Remote are required.
@@ -32,7 +33,7 @@ type Config struct {
 	Clock func() time.Duration
 	// Verify returns why a snapshot that another member sends must not replace the
 	// local copy; nil: all may.
-	Verify func(local, sent *catalog.View) error
+	Verify func(local, sent *replica.View) error
 	Limits quota.Limits // of each datacenter, which this member applies as leader; zero: the default
 	Log    *slog.Logger // nil: silent
 }
@@ -62,7 +63,7 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Verify == nil {
-		c.Verify = func(_, _ *catalog.View) error { return nil }
+		c.Verify = func(_, _ *replica.View) error { return nil }
 	}
 	if c.Addresses == nil {
 		c.Addresses = func(catalog.GatewayID) []string { return nil }

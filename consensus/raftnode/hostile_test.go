@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
@@ -90,7 +91,7 @@ func (h *hostile) forgeries(term uint64) map[string]func(to *consensustest.Membe
 		},
 		"InstallSnapshot": func(to *consensustest.Member) error {
 			var empty bytes.Buffer
-			if err := catalog.New().View().Encode(&empty); err != nil {
+			if err := replica.New().View().Encode(&empty); err != nil {
 				return err
 			}
 			alone := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(h.id), Address: raft.ServerAddress(h.id)}}}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
@@ -164,7 +165,7 @@ func (n *Node) CA(dc catalog.DatacenterName) ([]byte, bool) {
 // verifySnapshot returns why a snapshot that another member sent must not replace the
 // local copy.
 func (n *Node) verifySnapshot(data []byte) error {
-	sent, err := catalog.Decode(bytes.NewReader(data))
+	sent, err := replica.Decode(bytes.NewReader(data))
 	if err != nil {
 		return fmt.Errorf("read the catalog: %w", err)
 	}
