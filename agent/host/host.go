@@ -43,10 +43,16 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	if err != nil {
 		return plan.Host{}, err
 	}
-	observed := h.describe(links)
-	if observed.Overlays, err = h.overlays(); err != nil {
+	list, err := devices()
+	if err != nil {
 		return plan.Host{}, err
 	}
+	avoid, err := unstable()
+	if err != nil {
+		return plan.Host{}, err
+	}
+	observed := h.describe(links)
+	observed.Overlays, observed.Places = h.encapsulating(list), places(links, virtual(list), avoid)
 	observed.Strict = strict(filteredDevices(observed))
 	if h.Routes != nil {
 		if observed.Routes, err = h.Routes(ctx); err != nil {
@@ -186,6 +192,28 @@ func (h Host) isUnderlay(addr netip.Addr) bool {
 	return !slices.ContainsFunc(h.Prefixes(), func(p catalog.Prefix) bool {
 		return p.Kind != catalog.NodePrefix && p.CIDR.Contains(addr)
 	})
+}
+
+// places returns where the addresses of the links are. Of an address that several
+// links have, the most widely reachable one counts.
+func places(links []link, virtual map[string]bool, unstable map[netip.Addr]bool) map[netip.Addr]plan.Place {
+	found := map[netip.Addr]plan.Place{}
+	for _, l := range links {
+		place := plan.Place{Device: l.name}
+		switch {
+		case l.loopback:
+			place.Kind = plan.Loopback
+		case virtual[l.name]:
+			place.Kind = plan.Virtual
+		}
+		for _, addr := range addressesOf(l.assigned) {
+			place.Unstable = unstable[addr]
+			if other, known := found[addr]; !known || place.Kind < other.Kind {
+				found[addr] = place
+			}
+		}
+	}
+	return found
 }
 
 func addressesOf(assigned []netip.Prefix) []netip.Addr {

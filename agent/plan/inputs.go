@@ -61,9 +61,10 @@ type NodePeer struct {
 
 // Host is what the agent observes of its own host.
 type Host struct {
-	Addresses   []netip.Addr // of all interfaces that are not ours
-	UnderlayMTU int          // smallest MTU of the links towards the endpoints, bytes; 0: not known
-	Links       []Link       // that are not ours, sorted by device
+	Addresses   []netip.Addr         // of all interfaces that are not ours
+	Places      map[netip.Addr]Place // of Addresses; one that is missing is on a physical device
+	UnderlayMTU int                  // smallest MTU of the links towards the endpoints, bytes; 0: not known
+	Links       []Link               // that are not ours, sorted by device
 	// Underlay are the devices with an address outside the pod and service
 	// prefixes of this datacenter, sorted. Other hosts are reached through them.
 	Underlay []string

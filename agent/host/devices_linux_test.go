@@ -2,6 +2,9 @@ package host
 
 import (
 	"encoding/binary"
+	"maps"
+	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -50,7 +53,7 @@ func TestEncapsulatingReturnsOverlayDevices(t *testing.T) {
 		done,
 		short,
 	}
-	assert.Equal(t, []string{"flannel.1", "tunl1", "vxlan.calico", "wg0"}, testHost().encapsulating(dump))
+	assert.Equal(t, []string{"flannel.1", "tunl1", "vxlan.calico", "wg0"}, testHost().encapsulating(parseDevices(dump)))
 	assert.Empty(t, testHost().encapsulating(nil))
 }
 
@@ -68,5 +71,46 @@ func TestKindOfFindsTheNestedAttribute(t *testing.T) {
 		"truncated header":         {[]byte{8, 0}, ""},
 	} {
 		assert.Equal(t, test.want, kindOf(test.nested), name)
+	}
+}
+
+func TestVirtualDevicesConnectToNoOtherHost(t *testing.T) {
+	list := []netDevice{
+		{index: 1, name: "lo"},
+		{index: 2, name: "eth0"},
+		{index: 3, name: "eth1", master: 10},
+		{index: 10, name: "br0", kind: "bridge"},
+		{index: 11, name: "docker0", kind: "bridge"},
+		{index: 12, name: "veth1", kind: "veth", master: 11},
+		{index: 13, name: "virbr0", kind: "bridge"},
+		{index: 14, name: "vnet0", kind: "tun", master: 13},
+		{index: 15, name: "eth0.7", kind: "vlan"},
+		{index: 16, name: "br7", kind: "bridge"},
+		{index: 17, name: "bond0", kind: "bond", master: 16},
+		{index: 18, name: "kube-ipvs0", kind: "dummy"},
+		{index: 19, name: "tailscale0", kind: "tun"},
+	}
+	names := slices.Sorted(maps.Keys(virtual(list)))
+	assert.Equal(t, []string{"docker0", "kube-ipvs0", "tailscale0", "veth1", "virbr0", "vnet0"}, names)
+}
+
+func TestUnstableAddressesAreThoseNotUsedForNewConnections(t *testing.T) {
+	for name, c := range map[string]struct {
+		address string
+		flags   int
+		want    bool
+	}{
+		"permanent":          {"2001:db8::1", unix.IFA_F_PERMANENT, false},
+		"temporary":          {"2001:db8::1", unix.IFA_F_TEMPORARY, true},
+		"base of temporary":  {"2001:db8::1", unix.IFA_F_MANAGETEMPADDR, false},
+		"deprecated":         {"2001:db8::1", unix.IFA_F_PERMANENT | unix.IFA_F_DEPRECATED, true},
+		"tentative":          {"2001:db8::1", unix.IFA_F_TENTATIVE, true},
+		"optimistic":         {"2001:db8::1", unix.IFA_F_OPTIMISTIC, false},
+		"a duplicate":        {"2001:db8::1", unix.IFA_F_PERMANENT | unix.IFA_F_DADFAILED, true},
+		"secondary IPv4":     {"192.0.2.1", unix.IFA_F_SECONDARY, false},
+		"deprecated IPv4":    {"192.0.2.1", unix.IFA_F_DEPRECATED, true},
+		"second one of IPv4": {"192.0.2.1", unix.IFA_F_PERMANENT | unix.IFA_F_SECONDARY, false},
+	} {
+		assert.Equal(t, c.want, isUnstable(netip.MustParseAddr(c.address), c.flags), name)
 	}
 }

@@ -1,0 +1,133 @@
+package host
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/tunnel"
+)
+
+// netDevice is an interface as RTM_GETLINK reports it.
+type netDevice struct {
+	index, master int // of the bridge, bond, … to which it belongs; 0: none
+	name, kind    string
+	up            bool
+}
+
+// devices returns all interfaces.
+func devices() ([]netDevice, error) {
+	dump, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
+	if err != nil {
+		return nil, fmt.Errorf("list kinds of interfaces: %w", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(dump)
+	if err != nil {
+		return nil, fmt.Errorf("list kinds of interfaces: %w", err)
+	}
+	return parseDevices(messages), nil
+}
+
+// parseDevices returns the interfaces in an RTM_GETLINK dump.
+func parseDevices(dump []syscall.NetlinkMessage) []netDevice {
+	var list []netDevice
+	for _, m := range dump {
+		if m.Header.Type == unix.RTM_NEWLINK && len(m.Data) >= unix.SizeofIfInfomsg {
+			list = append(list, parseDevice(m))
+		}
+	}
+	return list
+}
+
+// encapsulating returns the names of the overlay devices that are up, sorted,
+// without Meshway's own. The kernel modules of tunnels create default devices, which
+// are down.
+func (h Host) encapsulating(list []netDevice) []string {
+	var names []string
+	for _, d := range list {
+		if d.up && encapsulates(d.kind) && !tunnel.IsLane(h.TunnelPrefix, d.name) {
+			names = append(names, d.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// virtual returns the names of the devices that connect this host to no other host:
+// bridges without a physical port, and devices of containers and of other VPNs.
+func virtual(list []netDevice) map[string]bool {
+	ports := map[int]bool{} // bridges with a physical port, by index
+	for _, d := range list {
+		ports[d.master] = ports[d.master] || isPhysical(d.kind)
+	}
+	names := map[string]bool{}
+	for _, d := range list {
+		if !isPhysical(d.kind) && (d.kind != "bridge" || !ports[d.index]) {
+			names[d.name] = true
+		}
+	}
+	return names
+}
+
+// isPhysical reports whether interfaces of a kind are network adapters, or send
+// through one in the name of this host. Adapters have no kind.
+func isPhysical(kind string) bool {
+	return slices.Contains([]string{"", "vlan", "bond", "team", "macvlan", "ipvlan", "ipoib", "hsr"}, kind)
+}
+
+// encapsulates reports whether CNI plugins use interfaces of a kind (rtnetlink(7),
+// IFLA_INFO_KIND) to reach other hosts.
+func encapsulates(kind string) bool {
+	return slices.Contains([]string{
+		"vxlan", "geneve", "ipip", "ip6tnl", "sit", "gre", "gretap", "ip6gre", "ip6gretap", "wireguard",
+	}, kind)
+}
+
+// parseDevice returns the interface of an RTM_NEWLINK message: struct ifinfomsg and
+// attributes.
+func parseDevice(m syscall.NetlinkMessage) netDevice {
+	const index, flags = 4, 8
+	d := netDevice{
+		index: int(binary.NativeEndian.Uint32(m.Data[index:])),
+		up:    binary.NativeEndian.Uint32(m.Data[flags:])&unix.IFF_UP != 0,
+	}
+	attributes, err := syscall.ParseNetlinkRouteAttr(&m)
+	if err != nil {
+		return d
+	}
+	for _, a := range attributes {
+		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+		case unix.IFLA_IFNAME:
+			d.name = cString(a.Value)
+		case unix.IFLA_LINKINFO:
+			d.kind = kindOf(a.Value)
+		case unix.IFLA_MASTER:
+			if len(a.Value) == 4 {
+				d.master = int(binary.NativeEndian.Uint32(a.Value))
+			}
+		}
+	}
+	return d
+}
+
+// kindOf returns IFLA_INFO_KIND, which is nested in IFLA_LINKINFO; "" if it is missing.
+func kindOf(nested []byte) string {
+	for len(nested) >= unix.SizeofRtAttr {
+		length := int(binary.NativeEndian.Uint16(nested))
+		if length < unix.SizeofRtAttr || length > len(nested) {
+			return ""
+		}
+		if binary.NativeEndian.Uint16(nested[2:]) == unix.IFLA_INFO_KIND {
+			return cString(nested[unix.SizeofRtAttr:length])
+		}
+		aligned := (length + unix.RTA_ALIGNTO - 1) &^ (unix.RTA_ALIGNTO - 1)
+		nested = nested[min(aligned, len(nested)):]
+	}
+	return ""
+}
+
+func cString(b []byte) string { return strings.TrimRight(string(b), "\x00") }
