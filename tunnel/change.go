@@ -29,6 +29,7 @@ type Change struct {
 type PeerChange struct {
 	PublicKey PublicKey
 	Add       bool           // the peer is new
+	Renew     bool           // the peer exists, and is removed first; all its fields follow, as if it were new
 	Endpoint  netip.AddrPort // zero: unchanged
 	Keepalive *time.Duration // nil: unchanged
 	// AddAllowedIPs are added to this peer. Another peer of the interface that
@@ -90,6 +91,9 @@ func (p PeerChange) String() string {
 	sign := "~"
 	if p.Add {
 		sign = "+"
+	}
+	if p.Renew {
+		sign = "-+"
 	}
 	fmt.Fprintf(&b, "%speer %s", sign, p.PublicKey)
 	if p.Endpoint.IsValid() {

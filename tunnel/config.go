@@ -33,6 +33,10 @@ type Peer struct {
 	Endpoint   netip.AddrPort // desired zero: as it is; observed zero: unknown until the peer sends a packet
 	AllowedIPs []netip.Prefix // sorted
 	Keepalive  time.Duration  // whole seconds, the unit of WireGuard; 0: none
+	// Renew is set to start a handshake at once: Apply replaces the peer by a new
+	// one. Its session and counters end, and its prefixes have no peer for a moment.
+	// It is never set in what is observed.
+	Renew bool
 }
 
 // Observed is one WireGuard interface as the kernel or the userspace data plane

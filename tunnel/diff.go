@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -80,8 +81,12 @@ func diffPeers(want []Peer, have []ObservedPeer) (changes []PeerChange, remove [
 	for _, p := range want {
 		old, exists := had[p.PublicKey]
 		delete(had, p.PublicKey)
-		if pc, differs := diffPeer(p, old, kept); differs || !exists {
-			pc.Add = !exists
+		renew := exists && p.Renew
+		if renew {
+			p.Endpoint, old = cmp.Or(p.Endpoint, old.Endpoint), Peer{}
+		}
+		if pc, differs := diffPeer(p, old, kept); differs || !exists || renew {
+			pc.Add, pc.Renew = !exists || renew, renew
 			changes = append(changes, pc)
 		}
 	}

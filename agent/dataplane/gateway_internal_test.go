@@ -99,7 +99,7 @@ type fakeHost struct {
 }
 
 func (h *fakeHost) Observe(context.Context) (plan.Host, error) {
-	return plan.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, h.err
+	return plan.Host{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}, h.err
 }
 
 func (h *fakeHost) LinkMTU(_ context.Context, to []netip.Addr) int {
@@ -215,8 +215,8 @@ func TestGatewayAppliesThePlanAndHandsOverTheRegistration(t *testing.T) {
 	r := w.registrar.last()
 	assert.True(t, r.Known)
 	assert.Equal(t, catalog.GatewayID("dc0/gw"), r.Gateway.ID())
-	assert.Equal(t, []string{"192.0.2.1:51820"}, r.Gateway.Endpoints)
-	assert.Equal(t, []string{"192.0.2.1:7443"}, r.Gateway.Controls)
+	assert.Equal(t, []string{"192.0.2.9:51820"}, r.Gateway.Endpoints)
+	assert.Equal(t, []string{"192.0.2.9:7443"}, r.Gateway.Controls)
 	assert.NotEmpty(t, r.Prefixes)
 	assert.False(t, r.Gateway.Draining)
 	assert.Equal(t, 1, w.published)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
 )
 
 // The bounds of the addresses that a gateway advertises. Others try them in turn,
@@ -77,7 +78,8 @@ func underlayAddresses(site Site, host Host) []netip.Addr {
 
 // The ranks of addresses, best first.
 const (
-	rankDefaultRoute = iota + 1 // the device has a default route of the family
+	rankRouter       = iota + 1 // in the network of the router of a default route
+	rankDefaultRoute            // the device has a default route of the family
 	rankPhysical
 	rankLoopback
 	rankVirtual
@@ -89,13 +91,25 @@ func rankAddress(host Host, addr netip.Addr) int {
 	for _, r := range host.Routes {
 		switch {
 		case r.Drop || r.Device == "" || r.Device != place.Device:
+		case r.Prefix.Bits() == 0 && sharesLink(host, r, addr):
+			return rankRouter
 		case r.Prefix.Bits() == 0 && r.Prefix.Addr().Is4() == addr.Is4():
-			return rankDefaultRoute
+			rank = min(rank, rankDefaultRoute)
 		case r.Prefix.Bits() == 0 || r.Via.IsValid():
-			rank = min(rank, rankPhysical) // whatever the device is, there are routers behind it
+			rank = min(rank, rankPhysical) // there are routers behind the device
 		}
 	}
 	return rank
+}
+
+// sharesLink reports whether an address and the router of a route are in one network
+// of the route's device.
+func sharesLink(host Host, r routes.HostRoute, addr netip.Addr) bool {
+	return r.Via.IsValid() && slices.ContainsFunc(host.Links, func(l Link) bool {
+		return l.Device == r.Device && slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool {
+			return p.Contains(r.Via) && p.Contains(addr)
+		})
+	})
 }
 
 // outsidePods reports whether an address is in none of the pod and service prefixes.

@@ -58,6 +58,14 @@ func TestAddressesThatOthersReachAreAdvertisedBestFirst(t *testing.T) {
 			host: hostWith([]string{"eth1"}, "10.0.0.1 eth0 p", "192.0.2.1 eth1 p", "2001:db8::1 eth1 p"),
 			want: []string{"192.0.2.1", "10.0.0.1", "2001:db8::1"},
 		},
+		"that in the network of the router first": {
+			host: func() plan.Host {
+				h := hostWith([]string{"eth0"}, "10.0.0.1 eth0 p", "192.0.2.1 eth0 p", "198.51.100.1 eth0 p")
+				h.Links = []plan.Link{{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24")}}}
+				return h
+			}(),
+			want: []string{"192.0.2.1", "10.0.0.1", "198.51.100.1"},
+		},
 		"no bridges of containers, and no other VPN": {
 			host: hostWith([]string{"eth0"}, "100.64.0.7 tailscale0 v", "172.17.0.1 docker0 v", "172.18.0.1 br-1 v", "192.0.2.1 eth0 p"),
 			want: []string{"192.0.2.1"},

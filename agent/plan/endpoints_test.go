@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -49,27 +50,32 @@ func TestLiveEndpointIsKeptAndOthersRotate(t *testing.T) {
 		handshake time.Duration // ago; 0: never
 		heard     time.Duration // ago; 0: never
 		want      string
+		session   bool // WireGuard's may still be valid: the peer is not renewed
 	}{
 		"up, first":                    {have: first, want: kept},
 		"up, another":                  {have: third, want: kept},
 		"up, roamed":                   {have: roamed, want: kept},
 		"draining, roamed":             {have: roamed, down: time.Minute, draining: true, want: kept},
-		"just down: kept for one turn": {have: third, down: time.Second, want: kept},
-		"second turn":                  {have: third, down: 6 * time.Second, want: second},
-		"third turn":                   {have: second, down: 11 * time.Second, want: third},
-		"fourth turn, from the start":  {have: third, down: 16 * time.Second, want: first},
-		"the turn does not depend on the current one": {have: first, down: 11 * time.Second, want: third},
-		"just down, roamed and recorded: one turn":    {have: roamed, down: time.Second, recorded: true, want: kept},
-		"just down, not a candidate: given up":        {have: roamed, down: time.Second, want: first},
-		"long down, roamed: given up":                 {have: roamed, down: 6 * time.Second, recorded: true, want: second},
-		"clock set back while down: first turn":       {have: second, down: -time.Minute, want: kept},
+		"just down: kept for one turn": {have: third, down: 900 * time.Millisecond, want: kept},
+		"second turn":                  {have: third, down: 1100 * time.Millisecond, want: second},
+		"third turn":                   {have: second, down: 2 * time.Second, want: third},
+		"fourth turn, from the start":  {have: third, down: 3 * time.Second, want: first},
+		"the turn does not depend on the current one": {have: first, down: 2 * time.Second, want: third},
+		"its turn":                              {have: third, down: 2 * time.Second, want: kept},
+		"turns are long after a minute":         {have: first, down: 64 * time.Second, want: kept},
+		"the second long turn":                  {have: first, down: 66 * time.Second, want: second},
+		"just down, roamed and recorded":        {have: roamed, down: 900 * time.Millisecond, recorded: true, want: kept},
+		"just down, not a candidate: given up":  {have: roamed, down: 900 * time.Millisecond, want: first},
+		"long down, roamed: given up":           {have: roamed, down: time.Second, recorded: true, want: second},
+		"the recorded one has its turn":         {have: third, down: 3 * time.Second, recorded: true, want: roamed},
+		"clock set back while down: first turn": {have: second, down: -time.Minute, want: kept},
 
 		"down, a handshake since":                {have: roamed, down: 9 * time.Second, handshake: 2 * time.Second, want: kept},
-		"down, a handshake before":               {have: roamed, down: 6 * time.Second, handshake: 7 * time.Second, want: second},
+		"down, a handshake before":               {have: roamed, down: time.Second, handshake: 2 * time.Second, want: second, session: true},
 		"down, packets since":                    {have: roamed, down: time.Minute, handshake: 2 * time.Minute, heard: 14 * time.Second, want: kept},
 		"down, silent for as long as a new try":  {have: roamed, down: 66 * time.Second, handshake: 50 * time.Second, heard: 16 * time.Second, want: second},
-		"down, packets of an expired session":    {have: roamed, down: 66 * time.Second, handshake: 4 * time.Minute, heard: time.Second, want: second},
-		"down, packets without a handshake ever": {have: roamed, down: 6 * time.Second, heard: time.Second, want: second},
+		"down, packets of an expired session":    {have: roamed, down: 66 * time.Second, handshake: 4 * time.Minute, heard: time.Second, want: second, session: true},
+		"down, packets without a handshake ever": {have: roamed, down: time.Second, heard: time.Second, want: second},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +97,8 @@ func TestLiveEndpointIsKeptAndOthersRotate(t *testing.T) {
 				sessionOf(&in, "north/a").LastPacket = now.Add(-c.heard)
 			}
 			assert.Equal(t, c.want, plannedEndpoint(t, in, "north/a"))
+			d, _ := plan.Compute(in)
+			assert.Equal(t, c.want != kept && !c.session, d.Tunnels[0].Peers[0].Renew)
 		})
 	}
 }
@@ -123,7 +131,7 @@ func TestNewAdvertisedEndpointOfADownPeerIsUsedAtOnce(t *testing.T) {
 func TestPortsFollowTheLane(t *testing.T) {
 	in := federation()
 	in.Self = "west/b" // index 1: on the peers this gateway is in lane 1
-	in.Endpoints["east/a"] = endpoints("192.0.2.1:51820")
+	in.Endpoints["east/a"] = endpoints("192.0.2.9:51820")
 	d, _ := plan.Compute(in)
 	require.Len(t, d.Tunnels, 1, "each other datacenter has one gateway, of index 0")
 	assert.Equal(t, uint16(51820), d.Tunnels[0].ListenPort)
@@ -142,7 +150,9 @@ func TestObservationsOfOthersAreCandidates(t *testing.T) {
 		"other index, port not translated: shifted": {"west/b", "198.51.100.7:51821", "198.51.100.7:51820"},
 		"other index, port translated: none":        {"west/b", "198.51.100.7:4711", "invalid AddrPort"},
 		"an observer that is no member":             {"gone/a", "198.51.100.7:4711", "invalid AddrPort"},
-		"our own: the data plane is newer":          {"east/a", "198.51.100.7:4711", "invalid AddrPort"},
+		"our own: as observed":                      {"east/a", "198.51.100.7:4711", "198.51.100.7:4711"},
+		"an address of this host":                   {"west/a", "192.0.2.1:4711", "invalid AddrPort"},
+		"a family of which this host has none":      {"west/a", "[2001:db8::7]:4711", "invalid AddrPort"},
 		"in the overlay: a tunnel in the tunnel":    {"west/a", "[fd77::2]:51820", "invalid AddrPort"},
 		"an unspecified address":                    {"west/a", "0.0.0.0:51820", "invalid AddrPort"},
 		"mapped IPv4 addresses are unwrapped":       {"west/a", "[::ffff:198.51.100.7]:4711", "198.51.100.7:4711"},
@@ -158,6 +168,71 @@ func TestObservationsOfOthersAreCandidates(t *testing.T) {
 			assert.Equal(t, c.want, plannedEndpoint(t, in, "north/a"))
 		})
 	}
+}
+
+func TestAFewObservationsAreTried(t *testing.T) {
+	in := running()
+	fail(&in, "north/a")
+	for port := range uint16(20) {
+		id := catalog.NewGatewayID("dc", fmt.Sprintf("g%d", port))
+		in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("dc", id.Name(), 0, byte(100+port)))
+		in.Catalog.Observations = append(in.Catalog.Observations, catalog.Observation{
+			Observer: id, Peer: "north/a", Endpoint: netip.AddrPortFrom(netip.MustParseAddr("198.51.100.7"), port+1), At: now.Add(time.Duration(port) * time.Second),
+		})
+	}
+	tried := map[string]bool{}
+	for turn := range 30 {
+		sessionOf(&in, "north/a").Since = now.Add(-time.Duration(turn) * time.Second)
+		tried[plannedEndpoint(t, in, "north/a")] = true
+	}
+	want := map[string]bool{kept: true}
+	for _, port := range []int{20, 19, 18, 17} { // the newest
+		want[fmt.Sprintf("198.51.100.7:%d", port)] = true
+	}
+	assert.Equal(t, want, tried)
+}
+
+func TestGatewaysWithoutACommonFamilyAreReportedAndNotTried(t *testing.T) {
+	for name, c := range map[string]struct {
+		host, peer []string
+		want       string // code of the problem
+	}{
+		"IPv4 only to IPv6 only": {host: []string{"192.0.2.1"}, peer: []string{"[2001:db8::2]:51820"}, want: "no-common-family"},
+		"IPv6 only to IPv4 only": {host: []string{"2001:db8::1"}, peer: []string{"192.0.2.2:51820"}, want: "no-common-family"},
+		"dual stack":             {host: []string{"192.0.2.1"}, peer: []string{"[2001:db8::2]:51820", "192.0.2.2:51820"}},
+		"link-local addresses":   {host: []string{"192.0.2.1", "fe80::1"}, peer: []string{"[2001:db8::2]:51820"}, want: "no-common-family"},
+		"nothing is known":       {peer: []string{"192.0.2.2:51820"}},
+		"nothing is advertised":  {host: []string{"192.0.2.1"}, want: "endpoint-missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := federation()
+			in.Host.Addresses = addresses(c.host...)
+			in.Endpoints = map[catalog.GatewayID][]netip.AddrPort{"north/a": endpoints(c.peer...)}
+			in.Catalog.Gateways = in.Catalog.Gateways[:2] // east/a and north/a
+			in.Catalog.Datacenters = in.Catalog.Datacenters[:2]
+			in.Observed.Sessions = []plan.Session{{Gateway: "north/a", Since: now.Add(-time.Hour)}}
+			assert.Equal(t, c.want != "", plannedEndpoint(t, in, "north/a") == kept)
+			_, problems := plan.Compute(in)
+			codes := []string{}
+			for _, p := range problems {
+				codes = append(codes, p.Code)
+			}
+			switch c.want {
+			case "no-common-family":
+				assert.Equal(t, []string{c.want}, codes, "one cause is one problem")
+			case "endpoint-missing":
+				assert.ElementsMatch(t, []string{c.want, "datacenter-unreachable"}, codes)
+			default:
+				assert.Equal(t, []string{"datacenter-unreachable"}, codes)
+			}
+		})
+	}
+}
+
+func TestFamilyWithADefaultRouteIsTriedFirst(t *testing.T) {
+	in := federation()
+	in.Host = hostWith([]string{"eth0"}, "192.0.2.1 eth0 p", "fd00::1 eth0 p")
+	assert.Equal(t, "192.0.2.3:51820", plannedEndpoint(t, in, "west/a"))
 }
 
 func TestPeerWithoutEndpointIsReported(t *testing.T) {

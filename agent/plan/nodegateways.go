@@ -123,12 +123,7 @@ func (n node) tunnels() []tunnel.Config {
 			Mark:       n.in.Config.Routing.Mark,
 			MTU:        mtu(n.in.Config, n.in.Host),
 			Addresses:  laneAddresses(tunnelAddress(n.in.PublicKey)),
-			Peers: []tunnel.Peer{{
-				PublicKey:  g.PublicKey,
-				Endpoint:   n.endpoint(g),
-				AllowedIPs: n.allowedIPs(g),
-				Keepalive:  n.in.Config.WireGuard.Keepalive,
-			}},
+			Peers:      []tunnel.Peer{n.peer(g)},
 		})
 	}
 	return out
@@ -146,12 +141,14 @@ func (n node) allowedIPs(g reachedGateway) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-func (n node) endpoint(g reachedGateway) netip.AddrPort {
+func (n node) peer(g reachedGateway) tunnel.Peer {
+	peer := tunnel.Peer{PublicKey: g.PublicKey, AllowedIPs: n.allowedIPs(g), Keepalive: n.in.Config.WireGuard.Keepalive}
 	var candidates []netip.AddrPort
 	for _, a := range g.Addresses {
 		candidates = append(candidates, netip.AddrPortFrom(a, g.Port))
 	}
-	return internalEndpoint(n.in.Host, n.in.Observed.Tunnels, g.device, g.PublicKey, candidates, n.in.Now)
+	setInternalEndpoint(n.in.Host, n.in.Observed.Tunnels, g.device, candidates, n.in.Now, &peer)
+	return peer
 }
 
 func (n node) tunnelDevices() []string {

@@ -84,11 +84,9 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 		for _, a := range n.Addresses {
 			candidates = append(candidates, netip.AddrPortFrom(a, n.Port+uint16(topo.self.Index))) //nolint:gosec // acceptNodes checked the sum
 		}
-		c.Peers = append(c.Peers, tunnel.Peer{
-			PublicKey:  n.PublicKey,
-			Endpoint:   internalEndpoint(in.Host, in.Observed.Tunnels, c.Name, n.PublicKey, candidates, in.Now),
-			AllowedIPs: nodeAllowedIPs(n),
-		})
+		peer := tunnel.Peer{PublicKey: n.PublicKey, AllowedIPs: nodeAllowedIPs(n)}
+		setInternalEndpoint(in.Host, in.Observed.Tunnels, c.Name, candidates, in.Now, &peer)
+		c.Peers = append(c.Peers, peer)
 	}
 	slices.SortFunc(c.Peers, func(a, b tunnel.Peer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
 	return c, len(c.Peers) > 0
@@ -166,23 +164,29 @@ func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
 	return routes.Lane{Device: LaneDevice(in.Config, nodeLane), Sources: aggregate(sources)}, len(topo.nodes) > 0
 }
 
-// internalEndpoint returns the endpoint of a tunnel within the datacenter; the
-// zero AddrPort leaves it as it is, while the tunnel works. Else the candidates
+// setInternalEndpoint sets the endpoint of a peer within the datacenter, given the
+// tunnels of this host. While the tunnel works it stays as it is; else the candidates
 // are tried in turn, 5 s each. Candidates of a family of which this host has no
 // address are left out. The slice of candidates is modified.
-func internalEndpoint(h Host, tunnels []tunnel.Observed, device string, key tunnel.PublicKey, candidates []netip.AddrPort, now time.Time) netip.AddrPort {
+func setInternalEndpoint(h Host, tunnels []tunnel.Observed, device string, candidates []netip.AddrPort, now time.Time, peer *tunnel.Peer) {
+	var current netip.AddrPort
 	for _, t := range tunnels {
 		for _, p := range t.Peers {
-			fresh := !p.LastHandshake.IsZero() && now.Sub(p.LastHandshake) < handshakeLifetime
-			if t.Name == device && p.PublicKey == key && p.Endpoint.IsValid() && fresh {
-				return netip.AddrPort{}
+			if t.Name != device || p.PublicKey != peer.PublicKey {
+				continue
+			}
+			current = p.Endpoint
+			if current.IsValid() && !p.LastHandshake.IsZero() && now.Sub(p.LastHandshake) < handshakeLifetime {
+				return
 			}
 		}
 	}
-	candidates = slices.DeleteFunc(candidates, func(e netip.AddrPort) bool { return unroutable(h, e.Addr()) > 0 })
+	families := familiesOf(h, nil)
+	candidates = slices.DeleteFunc(candidates, func(e netip.AddrPort) bool { return families[routes.FamilyOf(e.Addr())] == 0 })
 	if len(candidates) == 0 {
-		return netip.AddrPort{}
+		return
 	}
 	slices.SortFunc(candidates, netip.AddrPort.Compare)
-	return candidates[clockRotations(now)%len(candidates)]
+	peer.Endpoint = candidates[clockTurns(now)%len(candidates)]
+	peer.Renew = current.IsValid() && current != peer.Endpoint
 }

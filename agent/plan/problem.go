@@ -69,14 +69,8 @@ func nodeSubject(name string) string { return "node " + name }
 
 // diagnose reports problems that do not follow from a single record.
 func diagnose(in Inputs, topo topology, found *problems) {
-	checkReachability(topo, found)
-	for _, p := range topo.peers() {
-		if p.state != up && !p.tunnel.Endpoint.IsValid() && !endpoint(in, topo, p).IsValid() {
-			found.addWarning("endpoint-missing", gatewaySubject(p.ID()),
-				fmt.Sprintf("the tunnel to gateway %s has no endpoint; it comes up only if that gateway connects first", p.ID()),
-				fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves on this host", p.ID()))
-		}
-	}
+	checkReachability(in, topo, found)
+	checkCandidates(in, topo, found)
 	checkMTU(in, found)
 	checkIPv6(in.Host, gatewaySubject(topo.self.ID()), in.Catalog.Federation.Overlay, topo.others, found)
 	checkPathMTUs(in, topo, found)
@@ -99,14 +93,17 @@ func checkDrain(in Inputs, topo topology, found *problems) {
 // checkReachability reports datacenters and gateways whose tunnels are down.
 // When several datacenters are unreachable and no other is left, the cause is
 // most likely on this side, and one problem replaces theirs.
-func checkReachability(topo topology, found *problems) {
+func checkReachability(in Inputs, topo topology, found *problems) {
 	var lost problems
 	var since time.Time
 	for _, dc := range topo.others {
 		at, all := downSince(dc)
 		if !all {
-			reportGatewaysDown(dc, found)
+			reportGatewaysDown(in, topo, dc, found)
 			continue
+		}
+		if !slices.ContainsFunc(dc.gateways, func(p peer) bool { return otherFamilies(in, topo, p) == "" }) {
+			continue // checkCandidates reports the cause
 		}
 		if at.After(since) {
 			since = at
@@ -141,9 +138,9 @@ func downSince(dc remoteDatacenter) (since time.Time, all bool) {
 
 // reportGatewaysDown reports the gateways that are down in a datacenter that
 // is reachable.
-func reportGatewaysDown(dc remoteDatacenter, found *problems) {
+func reportGatewaysDown(in Inputs, topo topology, dc remoteDatacenter, found *problems) {
 	for _, p := range dc.gateways {
-		if p.state == down {
+		if p.state == down && otherFamilies(in, topo, p) == "" {
 			found.addWarning("gateway-unreachable", gatewaySubject(p.ID()),
 				fmt.Sprintf("the tunnel to gateway %s %s; traffic uses the other gateways",
 					p.ID(), sinceText(p.session.Since, "is down", "has been down")),

@@ -65,6 +65,9 @@ func writeTunnel(b *strings.Builder, t tunnel.Config) {
 		if p.Endpoint.IsValid() {
 			endpoint = p.Endpoint.String()
 		}
+		if p.Renew {
+			endpoint += " (renewed)"
+		}
 		fmt.Fprintf(b, "  peer %s endpoint %s keepalive %s\n    allowed-ips %s\n",
 			p.PublicKey, endpoint, p.Keepalive, joined(p.AllowedIPs))
 	}

@@ -75,12 +75,13 @@ func laneAddresses(own netip.Addr) []netip.Prefix {
 }
 
 func tunnelPeer(in Inputs, topo topology, dc remoteDatacenter, p peer) tunnel.Peer {
-	return tunnel.Peer{
+	t := tunnel.Peer{
 		PublicKey:  tunnel.PublicKey(p.PublicKey),
-		Endpoint:   endpoint(in, topo, p),
 		AllowedIPs: allowedIPs(dc, p),
 		Keepalive:  in.Config.WireGuard.Keepalive,
 	}
+	setEndpoint(in, topo, p, &t)
+	return t
 }
 
 // allowedIPs returns the addresses that a gateway may send from and receives

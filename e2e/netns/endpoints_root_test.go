@@ -46,6 +46,83 @@ func TestEndpointOfAGatewayBehindNATIsTheOneThatItUses(t *testing.T) {
 	}
 }
 
+// addBridges adds bridges as Docker creates them, with the same addresses on every
+// host.
+func addBridges(t *testing.T, dc *harness.Datacenter, names ...string) {
+	t.Helper()
+	for i, name := range names {
+		run(t, dc.Gateway,
+			"ip link add "+name+" type bridge",
+			fmt.Sprintf("ip address add 172.%d.0.1/16 dev %s", 17+i, name),
+			"ip link add v"+name+" type veth peer name p"+name,
+			"ip link set v"+name+" master "+name+" up",
+			"ip link set "+name+" up")
+	}
+}
+
+func TestContainersOfAGatewayDelayNoJoin(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	for _, dc := range topology.Datacenters {
+		addBridges(t, dc, "docker0", "br-1", "br-2", "br-3", "br-4", "br-5")
+		runAgent(t, dc)
+	}
+	meshctl(t, east, "init")
+	secret := token(t, east)
+	start := time.Now()
+	meshctl(t, west, "join", secret)
+	awaitFederation(t, east, west)
+	took := time.Since(start)
+	t.Logf("joined after %s", took.Round(time.Millisecond))
+	assert.Less(t, took, 10*time.Second)
+	assert.NotContains(t, meshctl(t, east, "members", "-o", "json"), "172.")
+}
+
+func TestContainersThatComeAndGoWriteNothing(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east := topology.Datacenters[0]
+	federate(t, topology.Datacenters...)
+	before := appliedIndex(t, east)
+	for i := range 30 {
+		name := fmt.Sprintf("br-%d", i)
+		addBridges(t, east, name)
+		run(t, east.Gateway, "ip link delete "+name, "ip link delete v"+name)
+	}
+	assert.Equal(t, before, appliedIndex(t, east))
+}
+
+// appliedIndex returns the index of the last write to the catalog, once no other has
+// followed for two seconds.
+func appliedIndex(t *testing.T, dc *harness.Datacenter) uint64 {
+	t.Helper()
+	var last uint64
+	var since time.Time
+	eventually(t, timeout, "the catalog of "+dc.Name+" changes no more", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if index := snapshot.Catalog.AppliedIndex; index != last {
+			last, since = index, time.Now()
+		}
+		if time.Since(since) < 2*time.Second {
+			return fmt.Errorf("the index is %d since %s", last, time.Since(since))
+		}
+		return nil
+	})
+	return last
+}
+
+func TestHostWithManyNetworksJoins(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	for i := range 18 {
+		run(t, east.Gateway, fmt.Sprintf("ip address add 172.16.%d.1/24 dev router1", i))
+	}
+	federate(t, east, west)
+	requireTraffic(t, east, west)
+}
+
 // awaitTranslatedEndpoint waits until a gateway reports another one at the address
 // that NAT gives it, and one of 100 ports if firstPort is not 0.
 func awaitTranslatedEndpoint(t *testing.T, topology *harness.Topology, at, of *harness.Datacenter, firstPort uint16) {

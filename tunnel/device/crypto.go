@@ -73,6 +73,9 @@ func deviceConfig(c tunnel.Change) (wgtypes.Config, error) {
 		cfg.FirewallMark = new(int(*c.Mark))
 	}
 	for _, p := range c.Peers {
+		if p.Renew {
+			cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: wgtypes.Key(p.PublicKey), Remove: true})
+		}
 		cfg.Peers = append(cfg.Peers, peerConfig(p))
 	}
 	parked, err := parkPrefixes(c.Peers)

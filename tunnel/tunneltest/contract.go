@@ -27,6 +27,7 @@ func TestDevice(t *testing.T, steps int, open func(t *testing.T) tunnel.Device) 
 		{"nothing differs after apply", testApply},
 		{"an existing interface is adopted", testAdopt},
 		{"every field can be changed", testChangeFields},
+		{"a peer is renewed", testRenew},
 		{"a prefix moves to another peer", testMovePrefix},
 		{"removing a prefix keeps the others", testRemovePrefix},
 		{"nothing is removed without prune", testPrune},
@@ -107,6 +108,23 @@ func testChangeFields(t *testing.T, dev tunnel.Device) {
 	have, err := tunnel.Apply(t.Context(), dev, Key(101), want, false)
 	require.NoError(t, err)
 	RequireApplied(t, Key(101), want, have)
+}
+
+func testRenew(t *testing.T, dev tunnel.Device) {
+	want := []tunnel.Config{lane(0, peer(1, "10.1.0.0/16", "fd00:1::/64"), peer(2, "10.2.0.0/16"))}
+	p := &want[0].Peers[0]
+	p.Keepalive, p.Endpoint = 25*time.Second, netip.MustParseAddrPort("192.0.2.1:51820")
+	apply(t, dev, want)
+	for _, endpoint := range []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:51820"), {}} {
+		p.Renew = true
+		if endpoint.IsValid() {
+			p.Endpoint = endpoint
+		}
+		have, err := tunnel.Apply(t.Context(), dev, Key(100), want, true)
+		require.NoError(t, err)
+		p.Renew = false
+		RequireApplied(t, Key(100), want, have)
+	}
 }
 
 func testMovePrefix(t *testing.T, dev tunnel.Device) {

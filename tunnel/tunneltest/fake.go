@@ -243,6 +243,10 @@ func (f *Fake) configureInterface(o *tunnel.Observed, c tunnel.Change) error {
 func configurePeers(o *tunnel.Observed, c tunnel.Change) error {
 	for _, pc := range c.Peers {
 		i := findPeer(o, pc.PublicKey)
+		if pc.Renew && i >= 0 {
+			o.Peers = slices.Delete(o.Peers, i, i+1)
+			i = -1
+		}
 		switch {
 		case pc.Add && i >= 0:
 			return fmt.Errorf("peer %s exists", pc.PublicKey)

@@ -1,0 +1,171 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// maxObserved bounds the candidates at which others observe a gateway: behind a
+// router that assigns a port for each destination, every observer sees another one.
+const maxObserved = 4
+
+// candidates are the endpoints of a gateway that are worth trying, best first:
+// those that it advertises, then those at which it is observed. The addresses of
+// this host are none of another one's, and what this host cannot send to is left out.
+func candidates(in Inputs, topo topology, p peer) []netip.AddrPort {
+	list := append(advertised(in, topo, p), observed(in, topo, p)...)
+	families := familiesOf(in.Host, in.Site.Prefixes)
+	list = slices.DeleteFunc(list, func(e netip.AddrPort) bool {
+		return !usableEndpoint(in, e) || slices.Contains(in.Host.Addresses, e.Addr()) || families[routes.FamilyOf(e.Addr())] == 0
+	})
+	slices.SortStableFunc(list, func(a, b netip.AddrPort) int {
+		return cmp.Compare(families[routes.FamilyOf(b.Addr())], families[routes.FamilyOf(a.Addr())])
+	})
+	return deduplicate(list)
+}
+
+// familiesOf returns how well this host reaches the addresses of each family: 0 not
+// at all, 1 it has an address on the underlay, 2 also a default route. If no address
+// is known, neither is a family.
+func familiesOf(h Host, prefixes []catalog.Prefix) map[routes.Family]int {
+	reach := map[routes.Family]int{}
+	for _, a := range underlayAddresses(Site{Prefixes: prefixes}, h) {
+		f, rank := routes.FamilyOf(a), 1
+		if rankAddress(h, a) <= rankDefaultRoute {
+			rank = 2
+		}
+		if !a.IsLinkLocalUnicast() {
+			reach[f] = max(reach[f], rank)
+		}
+	}
+	if len(reach) == 0 {
+		return map[routes.Family]int{routes.IPv4: 1, routes.IPv6: 1}
+	}
+	return reach
+}
+
+// advertised returns the advertised endpoints of a gateway with the port that
+// this gateway sends to. They are advertised with the port of lane 0; on the
+// peer's side, this gateway is in the lane of its own index.
+func advertised(in Inputs, topo topology, p peer) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, e := range in.Endpoints[p.ID()] {
+		if port := uint32(e.Port()) + topo.self.Index; port <= 65535 {
+			out = append(out, netip.AddrPortFrom(e.Addr().Unmap(), uint16(port)))
+		}
+	}
+	return out
+}
+
+// observed returns the endpoints at which a gateway was seen: last by this one, then
+// by others, the newest ones first.
+func observed(in Inputs, topo topology, p peer) []netip.AddrPort {
+	var out []netip.AddrPort
+	if own := ownObservation(in, p).Endpoint; own.IsValid() {
+		out = append(out, netip.AddrPortFrom(own.Addr().Unmap(), own.Port()))
+	}
+	for _, o := range sortedObservations(in.Catalog.Observations) {
+		if o.Peer != p.ID() || o.Observer == in.Self {
+			continue
+		}
+		if e := observedBy(in, topo, p, o); e.IsValid() {
+			out = append(out, e)
+		}
+	}
+	out = deduplicate(out)
+	return out[:min(len(out), maxObserved)]
+}
+
+// observedBy returns the endpoint of a gateway that follows from the observation of
+// another one; zero if none does. An observer with our index sees the same socket
+// that we need, including the port that a NAT assigned to it. Another observer sees
+// the socket of its own lane; unless a NAT translated that port, ours differs from it
+// by the difference of the indices.
+func observedBy(in Inputs, topo topology, p peer, o catalog.Observation) netip.AddrPort {
+	i := slices.IndexFunc(in.Catalog.Gateways, func(g catalog.Gateway) bool { return g.ID() == o.Observer })
+	if i < 0 {
+		return netip.AddrPort{} // the observer has left; its observation may be obsolete
+	}
+	seen := netip.AddrPortFrom(o.Endpoint.Addr().Unmap(), o.Endpoint.Port())
+	theirs := in.Catalog.Gateways[i].Index
+	if theirs == topo.self.Index {
+		return seen
+	}
+	translated := !slices.ContainsFunc(in.Endpoints[p.ID()], func(e netip.AddrPort) bool {
+		return uint32(e.Port())+theirs == uint32(seen.Port())
+	})
+	port := uint32(seen.Port()) - theirs + topo.self.Index
+	if translated || port > 65535 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(seen.Addr(), uint16(port))
+}
+
+// usableEndpoint reports whether e can be an endpoint. One in the overlay
+// would route the tunnel's packets through the tunnel.
+func usableEndpoint(in Inputs, e netip.AddrPort) bool {
+	a := e.Addr()
+	return e.IsValid() && e.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() &&
+		!in.Catalog.Federation.Overlay.Contains(a)
+}
+
+func sortedObservations(in []catalog.Observation) []catalog.Observation {
+	return slices.SortedFunc(slices.Values(in), func(a, b catalog.Observation) int {
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Observer, b.Observer), cmp.Compare(a.Peer, b.Peer))
+	})
+}
+
+// deduplicate keeps the first of equal endpoints.
+func deduplicate(in []netip.AddrPort) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, e := range in {
+		if !slices.Contains(out, e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// checkCandidates reports the gateways that this host cannot connect to. Those that
+// have no address of a family that this host has never answer, however long it tries.
+func checkCandidates(in Inputs, topo topology, found *problems) {
+	for _, p := range topo.peers() {
+		if p.tunnel.Endpoint.IsValid() && p.live(in.Now) || len(candidates(in, topo, p)) > 0 {
+			continue
+		}
+		if theirs := otherFamilies(in, topo, p); theirs != "" {
+			found.addError("no-common-family", gatewaySubject(p.ID()),
+				fmt.Sprintf("no tunnel to gateway %s is possible: it advertises %s only, and this host has no address of that family", p.ID(), theirs),
+				fmt.Sprintf("give this host an %s address, or give %s one of the other family and list it in wireguard.advertise there", theirs, p.ID()))
+			continue
+		}
+		if p.tunnel.Endpoint.IsValid() {
+			continue
+		}
+		found.addWarning("endpoint-missing", gatewaySubject(p.ID()),
+			fmt.Sprintf("the tunnel to gateway %s has no endpoint; it comes up only if that gateway connects first", p.ID()),
+			fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves on this host", p.ID()))
+	}
+}
+
+// otherFamilies returns the family of the endpoints of a gateway if this host has
+// none of that family, else "".
+func otherFamilies(in Inputs, topo topology, p peer) string {
+	families := familiesOf(in.Host, in.Site.Prefixes)
+	var names []string
+	for _, e := range advertised(in, topo, p) {
+		f := routes.FamilyOf(e.Addr())
+		if families[f] > 0 {
+			return ""
+		}
+		names = append(names, fmt.Sprintf("IPv%d", f))
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " and ")
+}
