@@ -134,10 +134,11 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 		return member.JoinRequest{}, siteUnknown()
 	}
 	gateway := catalog.Gateway{
-		Datacenter: file.Datacenter,
-		Name:       file.Gateway,
-		PublicKey:  catalog.Key(a.cfg.Key.Public()),
-		Version:    build.Current().Version,
+		Datacenter:   file.Datacenter,
+		Name:         file.Gateway,
+		PublicKey:    catalog.Key(a.cfg.Key.Public()),
+		Version:      build.Current().Version,
+		FeatureLevel: catalog.Level,
 	}
 	gateway.Endpoints, gateway.Controls = plan.Advertisement(file, site, host)
 	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {

@@ -22,7 +22,7 @@ func registration(in Inputs, topo topology) Registration {
 	}
 	r.Known, r.Gateway, r.Prefixes = true, topo.self, in.Site.Prefixes
 	r.Gateway.Endpoints, r.Gateway.Controls = Advertisement(in.Config, in.Site, in.Host)
-	r.Gateway.PublicKey, r.Gateway.Version = catalog.Key(in.PublicKey), in.Version
+	r.Gateway.PublicKey, r.Gateway.Version, r.Gateway.FeatureLevel = catalog.Key(in.PublicKey), in.Version, catalog.Level
 	r.Gateway.Draining = in.Drain != Active
 	return r
 }

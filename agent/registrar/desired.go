@@ -11,7 +11,7 @@ import (
 
 // Desired is what the catalog should contain about one gateway.
 type Desired struct {
-	Gateway      catalog.Gateway // endpoints, controls, version, public key, draining
+	Gateway      catalog.Gateway // endpoints, controls, version, feature level, public key, draining
 	Prefixes     []catalog.Prefix
 	Services     []catalog.Service
 	Observations []catalog.Observation
@@ -49,7 +49,7 @@ func (d Desired) Missing(v *replica.View, unsigned Unsigned) []*catalogpb.Comman
 }
 
 func sameGateway(a, b catalog.Gateway) bool {
-	return a.PublicKey == b.PublicKey && a.Version == b.Version && a.Draining == b.Draining &&
+	return a.PublicKey == b.PublicKey && a.Version == b.Version && a.FeatureLevel == b.FeatureLevel && a.Draining == b.Draining &&
 		slices.Equal(a.Endpoints, b.Endpoints) && slices.Equal(a.Controls, b.Controls)
 }
 

@@ -70,6 +70,16 @@ type Federation struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`
 	Overlay string `json:"overlay"`
+	// FeatureLevel is what all gateways support. If some support more, HeldBack names
+	// those that do not.
+	FeatureLevel uint32    `json:"featureLevel"`
+	HeldBack     *HeldBack `json:"heldBack,omitempty"`
+}
+
+// HeldBack is a feature level that the federation does not have yet.
+type HeldBack struct {
+	FeatureLevel uint32   `json:"featureLevel"`
+	Gateways     []string `json:"gateways"` // ids, that run an earlier build
 }
 
 // Catalog is the state of consensus from the view of this gateway.

@@ -86,7 +86,15 @@ func (s Sources) federation() *Federation {
 	if f.ID == "" {
 		return nil
 	}
-	return &Federation{ID: f.ID, Name: f.Name, Overlay: f.Overlay.String()}
+	levels := catalog.LevelsOf(s.Inputs.Catalog.Gateways)
+	out := &Federation{ID: f.ID, Name: f.Name, Overlay: f.Overlay.String(), FeatureLevel: levels.Common}
+	if len(levels.Behind) > 0 {
+		out.HeldBack = &HeldBack{FeatureLevel: levels.Newest}
+		for _, id := range levels.Behind {
+			out.HeldBack.Gateways = append(out.HeldBack.Gateways, string(id))
+		}
+	}
+	return out
 }
 
 func (s Sources) catalog() Catalog {

@@ -206,3 +206,15 @@ func TestProblemsAreListedOnceAndErrorsFirst(t *testing.T) {
 	assert.True(t, slices.IsSortedFunc(got, plan.CompareProblems))
 	assert.Equal(t, plan.Error, got[0].Severity)
 }
+
+func TestStatusNamesTheGatewaysThatHoldBackAFeatureLevel(t *testing.T) {
+	s := member()
+	for i, g := range s.Inputs.Catalog.Gateways {
+		if g.ID() != "west/b" && g.ID() != "north/a" {
+			s.Inputs.Catalog.Gateways[i].FeatureLevel = 3
+		}
+	}
+	federation := status.Build(s).Federation
+	assert.Equal(t, uint32(2), federation.FeatureLevel)
+	assert.Equal(t, &status.HeldBack{FeatureLevel: 3, Gateways: []string{"north/a", "west/b"}}, federation.HeldBack)
+}

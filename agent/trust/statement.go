@@ -52,8 +52,9 @@ func (b *statement) flag(on bool) {
 	b.number(0)
 }
 
-// gatewayStatement contains all fields of g but its modified index, which each
-// write changes.
+// gatewayStatement contains all fields of g but its modified index, which each write
+// changes, and its feature level, which earlier builds do not store: they must be able
+// to verify the record. Only the leader reads it, which decides about the log anyway.
 func gatewayStatement(federation string, g catalog.Gateway) []byte {
 	b := newStatement(gatewayDomain, federation, g.Signature)
 	b.text(string(g.Datacenter))

@@ -30,7 +30,7 @@ func healthy() status.Snapshot {
 			Datacenter: "east", Gateway: "gw1", ID: "east/gw1", Overlay: "fd5e:1f0c:77aa::1",
 			StartedAt: before(3 * time.Hour), Certificate: &status.Certificate{NotAfter: noon.Add(21 * time.Hour)},
 		},
-		Federation: &status.Federation{ID: federationID, Name: "prod", Overlay: "fd5e:1f0c:77aa::/48"},
+		Federation: &status.Federation{ID: federationID, Name: "prod", Overlay: "fd5e:1f0c:77aa::/48", FeatureLevel: 3},
 		Catalog: status.Catalog{
 			Synced: true, Role: "follower", Leader: "west/gw1", Term: 4, AppliedIndex: 1207, CommitIndex: 1207,
 			LastContact: 180 * time.Millisecond, Voters: 3, HealthyVoters: 3, Timers: "wan",
@@ -67,6 +67,8 @@ func datacenter(name, pods string, g status.Gateway) status.Datacenter {
 // withProblems is healthy with west lost and the catalog without a leader.
 func withProblems() status.Snapshot {
 	s := healthy()
+	s.Federation.FeatureLevel = 2
+	s.Federation.HeldBack = &status.HeldBack{FeatureLevel: 3, Gateways: []string{"north/gw1", "west/gw1"}}
 	s.Catalog.Role, s.Catalog.Leader, s.Catalog.HealthyVoters, s.Catalog.CommitIndex = "candidate", "", 1, 1210
 	west := &s.Datacenters[2]
 	west.Reachable = false

@@ -4,24 +4,6 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// Version is the newest version of commands that this build supports. Raise it
-// when a command gains a field or a rule, so that members that would apply the
-// command differently stop instead of diverging. A new kind of command does not
-// raise it: for a build without that kind it is an unknown command. Neither do
-// signatures of records, which no rule reads: a build without them drops them, and
-// the other members see the record as not signed when they get it from that build.
-//
-//	1  the first version
-//	2  AddGateway may be repeated, and its author may be the gateway itself
-const Version = 2
-
-// A command carries the version that defined its meaning, so that older members
-// stop only at commands that they would apply differently.
-const (
-	versionFirst      = 1
-	versionAddGateway = 2
-)
-
 // JoinRequest holds what a datacenter sends to join a federation.
 type JoinRequest struct {
 	TokenID      string
@@ -34,7 +16,7 @@ type JoinRequest struct {
 // NewInit creates a federation of one datacenter with one gateway, which must be
 // the author.
 func NewInit(f Federation, dc Datacenter, g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
 		Federation: f.Proto(), Datacenter: dc.Proto(), Gateway: g.Proto(),
 	}}}
 }
@@ -42,21 +24,21 @@ func NewInit(f Federation, dc Datacenter, g Gateway) *catalogpb.Command {
 // NewCreateToken stores a token. It uses ID, SecretHash, Datacenter and ExpiresAt
 // of t only.
 func NewCreateToken(t Token) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_CreateToken{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_CreateToken{
 		CreateToken: &catalogpb.CreateToken{Token: t.Proto()},
 	}}
 }
 
 // NewRevokeToken revokes a token that has not been used. Any member may do so.
 func NewRevokeToken(id string) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RevokeToken{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_RevokeToken{
 		RevokeToken: &catalogpb.RevokeToken{Id: id},
 	}}
 }
 
 // NewJoin admits a datacenter. Its author is the member that received the request.
 func NewJoin(r JoinRequest) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
 		TokenId: r.TokenID, SecretHash: r.SecretHash[:], FederationId: r.FederationID,
 		Datacenter: r.Datacenter.Proto(), Gateway: r.Gateway.Proto(),
 	}}}
@@ -64,7 +46,7 @@ func NewJoin(r JoinRequest) *catalogpb.Command {
 
 // NewLeave removes the author's datacenter and all that it owns.
 func NewLeave(dc DatacenterName) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_Leave{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_Leave{
 		Leave: &catalogpb.Leave{Datacenter: string(dc)},
 	}}
 }
@@ -73,7 +55,7 @@ func NewLeave(dc DatacenterName) *catalogpb.Command {
 // permanently gone. Unless force is set, the leader refuses to remove a datacenter
 // that it was in contact with recently.
 func NewRemoveDatacenter(dc DatacenterName, force bool) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RemoveDatacenter{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_RemoveDatacenter{
 		RemoveDatacenter: &catalogpb.RemoveDatacenter{Datacenter: string(dc), Force: force},
 	}}
 }
@@ -83,15 +65,15 @@ func NewRemoveDatacenter(dc DatacenterName, force bool) *catalogpb.Command {
 // gateway of the datacenter, or the added gateway itself: the member that sets the
 // author has verified a certificate of the datacenter's CA.
 func NewAddGateway(g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionAddGateway, Body: &catalogpb.Command_AddGateway{
+	return &catalogpb.Command{Version: levelAddGateway, Body: &catalogpb.Command_AddGateway{
 		AddGateway: &catalogpb.AddGateway{Gateway: g.Proto()},
 	}}
 }
 
-// NewUpdateGateway replaces the public key, endpoints, controls, version, draining
-// state and signature of the author. It ignores the other fields of g, except its name.
+// NewUpdateGateway replaces the public key, endpoints, controls, version, feature
+// level, draining state and signature of the author. It ignores the other fields of g, except its name.
 func NewUpdateGateway(g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateGateway{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_UpdateGateway{
 		UpdateGateway: &catalogpb.UpdateGateway{Gateway: g.Proto()},
 	}}
 }
@@ -100,7 +82,7 @@ func NewUpdateGateway(g Gateway) *catalogpb.Command {
 // datacenter. It removes
 // services and endpoint slices with an address outside the new prefixes.
 func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_UpdateDatacenter{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_UpdateDatacenter{
 		UpdateDatacenter: &catalogpb.UpdateDatacenter{Datacenter: dc.Proto()},
 	}}
 }
@@ -108,7 +90,7 @@ func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
 // NewRemoveGateway removes a gateway of the author's datacenter with its services
 // and observations. The last gateway cannot be removed: it leaves by NewLeave.
 func NewRemoveGateway(id GatewayID) *catalogpb.Command {
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_RemoveGateway{
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_RemoveGateway{
 		RemoveGateway: &catalogpb.RemoveGateway{Gateway: string(id)},
 	}}
 }
@@ -120,7 +102,7 @@ func NewPutServices(services []Service) *catalogpb.Command {
 	for _, s := range services {
 		put.Services = append(put.Services, s.Proto())
 	}
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutServices{PutServices: put}}
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutServices{PutServices: put}}
 }
 
 // NewDeleteServices removes services of the author's datacenter. It ignores keys
@@ -132,7 +114,7 @@ func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
 			Datacenter: string(k.Datacenter), Namespace: k.Namespace, Name: k.Name, Instance: k.Instance,
 		})
 	}
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
 }
 
 // NewPutExports exports services of the author's datacenter to all members, all or
@@ -142,7 +124,7 @@ func NewPutExports(exports []Export) *catalogpb.Command {
 	for _, e := range exports {
 		put.Exports = append(put.Exports, e.Proto())
 	}
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutExports{PutExports: put}}
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutExports{PutExports: put}}
 }
 
 // NewDeleteExports removes exports of the author's datacenter with their endpoint
@@ -152,7 +134,7 @@ func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
 	for _, k := range keys {
 		del.Exports = append(del.Exports, Export{ExportKey: k}.Proto())
 	}
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteExports{DeleteExports: del}}
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_DeleteExports{DeleteExports: del}}
 }
 
 // NewPutEndpoints replaces endpoint slices as a whole, all or none of them. Their
@@ -163,7 +145,7 @@ func NewPutEndpoints(slices []EndpointSlice) *catalogpb.Command {
 	for _, s := range slices {
 		put.Slices = append(put.Slices, s.Proto())
 	}
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}
 }
 
 // NewDeleteEndpoints removes endpoint slices of the author's datacenter. It ignores
@@ -173,7 +155,7 @@ func NewDeleteEndpoints(keys []EndpointSliceKey) *catalogpb.Command {
 	for _, k := range keys {
 		del.Slices = append(del.Slices, EndpointSlice{EndpointSliceKey: k}.Proto())
 	}
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_DeleteEndpoints{DeleteEndpoints: del}}
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_DeleteEndpoints{DeleteEndpoints: del}}
 }
 
 // NewPutObservations stores the endpoints at which the author sees its peers.
@@ -182,5 +164,5 @@ func NewPutObservations(observations []Observation) *catalogpb.Command {
 	for _, o := range observations {
 		put.Observations = append(put.Observations, o.Proto())
 	}
-	return &catalogpb.Command{Version: versionFirst, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
+	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
 }

@@ -41,8 +41,8 @@ func Unmarshal(b []byte) ([]*catalogpb.Command, error) {
 // Protobuf keeps a body of an unknown kind in the unknown fields.
 func CheckSupported(cmd *catalogpb.Command) error {
 	switch {
-	case cmd.GetVersion() == 0 || cmd.GetVersion() > Version:
-		return fmt.Errorf("command has version %d, this build supports up to version %d: %w", cmd.GetVersion(), Version, ErrUnknownCommand)
+	case cmd.GetVersion() == 0 || cmd.GetVersion() > Level:
+		return fmt.Errorf("command has version %d, this build supports up to version %d: %w", cmd.GetVersion(), Level, ErrUnknownCommand)
 	case cmd.GetBody() == nil, len(cmd.ProtoReflect().GetUnknown()) > 0:
 		return ErrUnknownCommand
 	}

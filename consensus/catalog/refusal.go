@@ -14,6 +14,7 @@ const (
 	CodeUnknownCommand    = "unknown-command"     // Judge only: in the log it stops the member
 	CodeClockAhead        = "clock-ahead"         // Judge only: the proposer's clock is ahead of the leader's
 	CodeClockBehind       = "clock-behind"        // Judge only: it is behind
+	CodeFeatureLevel      = "feature-level"       // Judge only: a gateway runs a build that does not support the command
 	CodeQuota             = "quota-exceeded"      // Judge only: the datacenter would exceed one of Limits
 	CodeStaleSequence     = "stale-sequence"      // the result was acknowledged and deleted
 	CodeClientBacklog     = "client-backlog"      // the client has too many unacknowledged results

@@ -74,6 +74,7 @@ type Gateway struct {
 	Controls      []string   // control addresses, host:port
 	Version       string     // of meshd
 	Draining      bool       // other gateways of its datacenter should be used instead
+	FeatureLevel  uint32     // of meshd; see Level
 	ModifiedIndex uint64
 	Signature     Signature // by the gateway itself
 }

@@ -379,8 +379,9 @@ type Gateway struct {
 	Controls       []string               `protobuf:"bytes,7,rep,name=controls,proto3" json:"controls,omitempty"`   // control addresses, host:port
 	Version        string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
 	ModifiedIndex  uint64                 `protobuf:"varint,9,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
-	Draining       bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`  // other gateways of its datacenter should be used instead
-	Signature      *Signature             `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"` // by the gateway itself
+	Draining       bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`                             // other gateways of its datacenter should be used instead
+	Signature      *Signature             `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`                            // by the gateway itself
+	FeatureLevel   uint32                 `protobuf:"varint,12,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"` // of its program; 0 is that of programs that do not send it
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -490,6 +491,13 @@ func (x *Gateway) GetSignature() *Signature {
 		return x.Signature
 	}
 	return nil
+}
+
+func (x *Gateway) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
 }
 
 type Token struct {
@@ -2058,10 +2066,12 @@ func (x *PutObservations) GetObservations() []*Observation {
 // proposer, so that applying it is deterministic.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the command's meaning. A new field or rule in a command, or in a
-	// record that it contains, needs a new version. A member that does not support
-	// the version must stop, because its state would differ if it skipped the command.
-	// The signature of a record is an exception: no rule reads it.
+	// Version of the command's meaning: the feature level of which it is. A new field
+	// or rule in a command, or in a record that it contains, needs a new level. The
+	// leader refuses a command above the level of any gateway. A member that does not
+	// support the version must stop, because its state would differ if it skipped the
+	// command. Exceptions are fields that no rule of Apply reads: the signature of a
+	// record, and the feature level of a gateway.
 	Version      uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Ignorable    bool                   `protobuf:"varint,2,opt,name=ignorable,proto3" json:"ignorable,omitempty"`       // a member that does not support the command skips it
 	Author       string                 `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`              // gateway id, set by the member that authenticated the caller
@@ -3112,7 +3122,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\rR\x05level\x12 \n" +
 	"\vcertificate\x18\x03 \x01(\fR\vcertificate\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\xef\x02\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\x94\x03\n" +
 	"\aGateway\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
@@ -3128,7 +3138,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x0emodified_index\x18\t \x01(\x04R\rmodifiedIndex\x12\x1a\n" +
 	"\bdraining\x18\n" +
 	" \x01(\bR\bdraining\x12;\n" +
-	"\tsignature\x18\v \x01(\v2\x1d.meshway.catalog.v1.SignatureR\tsignature\"\xd5\x02\n" +
+	"\tsignature\x18\v \x01(\v2\x1d.meshway.catalog.v1.SignatureR\tsignature\x12#\n" +
+	"\rfeature_level\x18\f \x01(\rR\ffeatureLevel\"\xd5\x02\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +

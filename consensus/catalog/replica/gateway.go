@@ -87,8 +87,8 @@ func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (cata
 // replaceGateway replaces the fields of have that a gateway sets itself.
 func (w *writer) replaceGateway(have *catalog.Gateway, want catalog.Gateway) catalog.Result {
 	next := *have
-	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining, next.Signature =
-		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining, want.Signature
+	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining, next.Signature, next.FeatureLevel =
+		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining, want.Signature, want.FeatureLevel
 	if sameSettings(next, *have) {
 		return catalog.Result{Gateway: have.Clone()}
 	}
@@ -99,7 +99,7 @@ func (w *writer) replaceGateway(have *catalog.Gateway, want catalog.Gateway) cat
 
 // sameSettings reports whether the fields that a gateway sets itself are equal.
 func sameSettings(g, o catalog.Gateway) bool {
-	return g.PublicKey == o.PublicKey && g.Version == o.Version && g.Draining == o.Draining &&
+	return g.PublicKey == o.PublicKey && g.Version == o.Version && g.FeatureLevel == o.FeatureLevel && g.Draining == o.Draining &&
 		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls) && g.Signature.Equal(o.Signature)
 }
 

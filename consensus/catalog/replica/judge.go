@@ -25,7 +25,7 @@ type Verdict struct {
 // later one of these kinds is appended, too.
 //
 // Some rules are of Judge only, because Apply must do the same in all versions of
-// meshd: that the command is supported, the clock of its author, the parsing of
+// meshd: that all members support the command, the clock of its author, the parsing of
 // certificates, Limits, and that no export is older than those that it conflicts
 // with (see firstSeen).
 //
@@ -66,6 +66,9 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	}
 	txn := j.db.Txn(true)
 	defer txn.Abort() // has no effect after Commit
+	if r := checkLevel(txn, cmd); r != nil {
+		return j.refused(r)
+	}
 	txn.TrackChanges()
 	cmd = firstSeen(txn, cmd, j.now)
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
@@ -125,6 +128,23 @@ func check(cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
 		}
 	}
 	return checkClock(cmd, now)
+}
+
+// checkLevel refuses a command that a gateway of the federation does not support: that
+// member would stop. The level of a gateway is in its record, which a member of an
+// earlier build does not store: the copy of a leader that such a member sent a snapshot
+// has the level that is unstated, until the gateway signs its record again.
+func checkLevel(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
+	if cmd.GetVersion() <= 1 {
+		return nil // all builds support the first level
+	}
+	var behind []catalog.GatewayID
+	for g := range each[catalog.Gateway](txn, tableGateways, indexID) {
+		if g.Level() < cmd.GetVersion() {
+			behind = append(behind, g.ID())
+		}
+	}
+	return catalog.HoldBack(cmd.GetVersion(), behind)
 }
 
 // checkClock bounds the time of a command in both directions: tokens and clients

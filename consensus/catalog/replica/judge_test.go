@@ -44,7 +44,7 @@ func TestLeaderDoesNotWriteCommandsThatWouldStopMembers(t *testing.T) {
 	good := func() *catalogpb.Command { return m.sign(westGateway, catalog.NewLeave("west")) }
 	require.NotNil(t, m.judge(good())[0].Command)
 	newer, ahead, behind := good(), good(), good()
-	newer.Version = catalog.Version + 1
+	newer.Version = catalog.Level + 1
 	ahead.At.Seconds += 601
 	behind.At.Seconds -= 601
 	badCA := joinRequest(t, "t1", "south")
@@ -237,4 +237,24 @@ func TestFirstExportInTheCatalogHasTheNameOfItsMirror(t *testing.T) {
 	liar := put(westGateway, "web-far", time.Unix(0, 0))
 	assert.Equal(t, honest.MirrorName(), liar.MirrorName())
 	assert.True(t, liar.CreatedAt.After(honest.CreatedAt), "%s", liar.CreatedAt)
+}
+
+// AddGateway is of feature level 2.
+func TestLeaderRefusesCommandsThatAGatewayDoesNotSupport(t *testing.T) {
+	m := federationOfThree(t)
+	add := func() *catalogpb.Command {
+		return m.sign(westGateway, catalog.NewAddGateway(testGateway("west", "gw1")))
+	}
+	require.NotNil(t, m.judge(add())[0].Command, "all gateways are of builds that state no level")
+
+	older := testGateway("north", "gw0")
+	older.FeatureLevel = 1
+	m.must(northGateway, catalog.NewUpdateGateway(older))
+	refusal := m.notWritten(m.judge(add())[0], catalog.CodeFeatureLevel)
+	assert.Contains(t, refusal.Message, "north/gw0")
+	require.NotNil(t, m.judge(m.sign(westGateway, catalog.NewLeave("west")))[0].Command, "what all support")
+
+	older.FeatureLevel = catalog.Level
+	m.must(northGateway, catalog.NewUpdateGateway(older))
+	require.NotNil(t, m.judge(add())[0].Command, "the last gateway is upgraded")
 }

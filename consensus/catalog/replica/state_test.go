@@ -37,7 +37,7 @@ func TestEntryWithUnknownCommandIsNotApplied(t *testing.T) {
 	}
 	newer, none, more := token(), token(), token()
 	more.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 8, protowire.VarintType), 1))
-	newer.Version = catalog.Version + 1
+	newer.Version = catalog.Level + 1
 	none.Version = 0
 	for name, unknown := range map[string]*catalogpb.Command{
 		"body": withUnknownBody(t, token()), "no body": {Version: 1}, "newer version": newer, "no version": none,

@@ -33,6 +33,7 @@ func (s Status) Fprint(w io.Writer) error {
 	s.facts(w, kind, s.gatewayFacts())
 	if s.Snapshot.Federation != nil {
 		s.facts(w, "federation", s.federationFacts())
+		s.heldBack(w)
 		s.facts(w, "catalog", s.catalogFacts())
 	}
 	s.facts(w, "data plane", s.dataplaneFacts())
@@ -53,12 +54,14 @@ func (s Status) Fprint(w io.Writer) error {
 }
 
 // facts writes one labelled line, wrapped between facts. It omits empty facts.
-func (s Status) facts(w io.Writer, label string, facts []human.Cell) {
+func (s Status) facts(w io.Writer, name string, facts []human.Cell) {
 	facts = slices.DeleteFunc(facts, func(f human.Cell) bool { return f.Text == "" })
 	if len(facts) > 0 {
-		fmt.Fprintln(w, human.Wrap(fmt.Sprintf("  %-10s  ", label), facts, " · ", s.Width, s.Paint))
+		fmt.Fprintln(w, human.Wrap(label(name), facts, " · ", s.Width, s.Paint))
 	}
 }
+
+func label(name string) string { return fmt.Sprintf("  %-10s  ", name) }
 
 func plainFact(format string, args ...any) human.Cell {
 	return human.Cell{Text: fmt.Sprintf(format, args...)}
@@ -139,9 +142,23 @@ func (s Status) federationFacts() []human.Cell {
 	f := s.Snapshot.Federation
 	facts := []human.Cell{labelled("overlay", f.Overlay), plainFact("%s", human.Count(len(s.Snapshot.Datacenters), "datacenter"))}
 	if s.Wide {
-		facts = append(facts, labelled("id", f.ID))
+		facts = append(facts, labelled("id", f.ID), plainFact("feature level %d", f.FeatureLevel))
 	}
 	return facts
+}
+
+// heldBack writes which gateways an upgrade has not reached.
+func (s Status) heldBack(w io.Writer) {
+	held := s.Snapshot.Federation.HeldBack
+	if held == nil {
+		return
+	}
+	verb := "hold"
+	if len(held.Gateways) == 1 {
+		verb = "holds"
+	}
+	fmt.Fprintln(w, human.WrapWords(label("upgrade"), fmt.Sprintf("%s %s back feature level %d: %s",
+		human.Count(len(held.Gateways), "gateway"), verb, held.FeatureLevel, strings.Join(held.Gateways, ", ")), s.Width))
 }
 
 func (s Status) catalogFacts() []human.Cell {

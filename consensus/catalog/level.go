@@ -1,0 +1,87 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Level is the feature level of this build: it applies the commands whose version is
+// not above. Raise it with each new kind of command, and when a command, or a record in
+// it, gains a field or a rule, so that members that would apply the command differently
+// stop instead of diverging. The table in consensus/DESIGN.md has what each level brings.
+//
+// Fields that no rule of Apply reads do not raise it: a build without them drops them,
+// and the other members miss them when they get a record from that build. Signatures are
+// such fields, and the level of a gateway itself.
+const Level = 2
+
+// A command carries the level that defined its meaning, so that the leader refuses only
+// what an older member would apply differently.
+const (
+	levelFirst      = 1
+	levelAddGateway = 2 // AddGateway may be repeated, and its author may be the gateway itself
+)
+
+// levelUnstated is the level of the builds whose gateways do not state one.
+const levelUnstated = 2
+
+// Level returns the feature level of the program of g.
+func (g Gateway) Level() uint32 { return cmp.Or(g.FeatureLevel, levelUnstated) }
+
+// Levels are the feature levels of the gateways of a federation.
+type Levels struct {
+	Common uint32      // that all have: the leader accepts commands up to it; 0 if there is no gateway
+	Newest uint32      // that one has
+	Behind []GatewayID // the gateways below Newest, sorted
+}
+
+// LevelsOf returns the levels of gateways.
+func LevelsOf(gateways []Gateway) Levels {
+	var l Levels
+	for _, g := range gateways {
+		l.Newest = max(l.Newest, g.Level())
+	}
+	l.Common = l.Newest
+	for _, g := range gateways {
+		if g.Level() < l.Newest {
+			l.Behind = append(l.Behind, g.ID())
+		}
+		l.Common = min(l.Common, g.Level())
+	}
+	slices.Sort(l.Behind)
+	return l
+}
+
+// HoldBack returns the refusal of a command of a level that some gateways do not support,
+// or nil if there are none.
+func HoldBack(level uint32, behind []GatewayID) *Refusal {
+	if len(behind) == 0 {
+		return nil
+	}
+	return &Refusal{
+		Code: CodeFeatureLevel, Field: "version",
+		Message: fmt.Sprintf("the command needs feature level %d, which %s not support: %s", level, countGateways(len(behind)), listGateways(behind)),
+		Remedy:  "upgrade meshd on these gateways, or remove those that are gone, then try again",
+	}
+}
+
+func countGateways(n int) string {
+	if n == 1 {
+		return "1 gateway does"
+	}
+	return fmt.Sprintf("%d gateways do", n)
+}
+
+func listGateways(ids []GatewayID) string {
+	const most = 8
+	var texts []string
+	for _, id := range ids[:min(len(ids), most)] {
+		texts = append(texts, string(id))
+	}
+	if len(ids) > most {
+		texts = append(texts, "…")
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,28 @@
+package catalog_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+func TestFederationHasTheLevelOfItsOldestGateway(t *testing.T) {
+	gateway := func(name string, level uint32) catalog.Gateway {
+		return catalog.Gateway{Datacenter: "west", Name: name, FeatureLevel: level}
+	}
+	assert.Equal(t, catalog.Levels{}, catalog.LevelsOf(nil))
+	assert.Equal(t, catalog.Levels{Common: 4, Newest: 4}, catalog.LevelsOf([]catalog.Gateway{gateway("a", 4), gateway("b", 4)}))
+	assert.Equal(t, catalog.Levels{Common: 2, Newest: 4, Behind: []catalog.GatewayID{"west/b", "west/c"}},
+		catalog.LevelsOf([]catalog.Gateway{gateway("c", 3), gateway("a", 4), gateway("b", 0)}),
+		"a gateway that states no level is of a build of level 2")
+}
+
+func TestRefusalOfALevelNamesTheGatewaysThatHoldItBack(t *testing.T) {
+	assert.Nil(t, catalog.HoldBack(3, nil))
+	r := catalog.HoldBack(3, []catalog.GatewayID{"west/b", "north/a"})
+	assert.Equal(t, "the command needs feature level 3, which 2 gateways do not support: west/b, north/a", r.Message)
+	many := catalog.HoldBack(3, make([]catalog.GatewayID, 100))
+	assert.Less(t, len(many.Message), 150)
+}
