@@ -23,11 +23,14 @@ build: ## build meshd, meshctl and the demonstration into bin/
 	go build -o bin/ ./cmd/meshd ./cmd/meshctl ./e2e/demo
 
 .PHONY: demo
-demo: build ## run a federation of three datacenters (root; once=1: stop after the tour)
+demo: ## run a federation of three datacenters (root; once=1: stop after the tour)
+	@.ci/setup $@
+	@$(MAKE) --no-print-directory build
 	@exec bin/demo $(if $(filter-out 0 no,$(once)),-once)
 
 .PHONY: test
 test: ## run all tests that this machine can run, and name the failed rings at the end (root)
+	@.ci/setup $@
 	@.ci/test vet test-unit test-root test-kernel
 
 .PHONY: check
@@ -57,6 +60,7 @@ SERIAL = agent/config agent/kube/mcs agent/plan agent/rpc agent/state agent/sugg
 
 .PHONY: test-unit
 test-unit: ## run the pure and simulated tests, with the race detector where goroutines meet (no root)
+	@.ci/setup $@
 	@status=0; \
 	go test $(UNIT_FLAGS) $(SERIAL:%=./%) || status=1; \
 	go test $(UNIT_FLAGS) $(RACE_FLAGS) $(filter-out $(SERIAL:%=$(MODULE)/%),$(shell go list ./...)) || status=1; \
@@ -65,12 +69,13 @@ test-unit: ## run the pure and simulated tests, with the race detector where gor
 # -count=1: the results depend on more than the source.
 .PHONY: test-root
 test-root: ## run the namespace tests: netlink, nft, TUN and processes (root)
-	@test "$$(id -u)" = 0 || { echo "make $@: network namespaces need root: sudo make $@" >&2; exit 1; }
+	@.ci/setup $@
 	go test -tags root -p 1 -count=1 -timeout $(TEST_TIMEOUT) $(ROOT_PACKAGES)
 
 # A separate module, so that the product has few dependencies. clusters=3, keep=1.
 .PHONY: e2e-kubernetes
 e2e-kubernetes: ## test on real Kubernetes clusters (root; keep=1: only install and keep them)
+	@.ci/setup $@
 ifneq ($(filter-out 0 no,$(keep)),)
 	go build -C e2e/kubernetes -o ../../bin/clusters ./cmd/clusters
 	@cd e2e/kubernetes && exec ../../bin/clusters up --meshway --clusters $(or $(clusters),2)
@@ -83,6 +88,7 @@ endif
 .PHONY: e2e-conformance
 e2e-conformance: ## run the public MCS conformance suite on two clusters (root; suite=DIR)
 	@test -n "$(suite)" || { echo "make $@: suite is missing: clone https://github.com/kubernetes-sigs/mcs-api, then run make $@ suite=DIR" >&2; exit 1; }
+	@.ci/setup e2e-kubernetes
 	go build -C e2e/kubernetes -o ../../bin/conformance ./cmd/conformance
 	@cd e2e/kubernetes && exec ../../bin/conformance -suite "$(abspath $(suite))" -filter "$(filter)" \
 	  -reports "$(abspath $(reports))" $(if $(filter-out 0 no,$(dualstack)),-dual-stack)
@@ -90,12 +96,20 @@ e2e-conformance: ## run the public MCS conformance suite on two clusters (root; 
 # Takes about 7 minutes. keep=1, only=join,export,ready,load,idle,burst.
 .PHONY: bench-kubernetes
 bench-kubernetes: ## measure two real clusters, one line of JSON on stdout (root)
+	@.ci/setup e2e-kubernetes
 	@go build -C e2e/kubernetes -o ../../bin/bench ./cmd/bench
 	@cd e2e/kubernetes && exec ../../bin/bench $(if $(filter-out 0 no,$(keep)),-keep) $(if $(only),-only $(only))
 
 .PHONY: test-kernel
 test-kernel: ## run the kernel tests: WireGuard of the kernel, in a virtual machine (qemu; no root)
+	@.ci/setup $@
 	go test -tags kernel -count=1 -timeout $(TEST_TIMEOUT) ./e2e/kernel
+
+# root= keeps the files of the bare machine in a directory; only=demo.
+.PHONY: test-fresh
+test-fresh: ## run make demo and make test in a bare Debian system (root, debootstrap)
+	@.ci/setup $@
+	@.ci/fresh $(or $(only),demo test)
 
 .PHONY: lint
 lint: ## run golangci-lint at the version of .ci/tools/go.mod
@@ -103,6 +117,7 @@ lint: ## run golangci-lint at the version of .ci/tools/go.mod
 
 .PHONY: generate
 generate: ## generate code from the protobuf files (protoc)
+	@.ci/setup $@
 	.ci/generate
 
 .PHONY: fuzz
