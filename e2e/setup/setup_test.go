@@ -1,4 +1,3 @@
-// Package setup_test tests .ci/setup, which installs the tools of the make targets.
 package setup_test
 
 import (
