@@ -18,7 +18,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// NodeConfig configures a Node. Log may be nil.
+// NodeConfig configures a Node. Problems and Log may be nil.
 type NodeConfig struct {
 	File      config.Config
 	Key       tunnel.PrivateKey
@@ -26,6 +26,7 @@ type NodeConfig struct {
 	Liveness  Prober
 	Host      Host
 	Inventory Inventory
+	Problems  func() []plan.Problem // of other parts of the agent, for the status
 	Log       *slog.Logger
 }
 

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/agent/build"
@@ -32,6 +33,9 @@ func (n *Node) Status() status.Snapshot {
 		s.Inputs.Observed.Sessions = n.cfg.Liveness.Sessions()
 		s.Paths = p.desired.Paths
 		s.Errors = p.errorTexts()
+	}
+	if n.cfg.Problems != nil {
+		s.Problems = slices.Concat(s.Problems, n.cfg.Problems())
 	}
 	return status.Build(s)
 }

@@ -68,6 +68,9 @@ type Liveness interface {
 	Overdue() <-chan struct{}
 	// Activity reports the number of bytes that a peer has sent so far.
 	Activity(key tunnel.PublicKey, receivedBytes uint64)
+	// Check returns why the packets of sessions cannot be received at an address of
+	// this host, or nil.
+	Check(ctx context.Context, local netip.Addr) error
 	// Drain makes all peers stop or resume sending through this gateway. It is
 	// idempotent.
 	Drain(on bool)

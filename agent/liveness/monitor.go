@@ -198,6 +198,7 @@ func (m *Monitor) Sessions() []plan.Session {
 			LastPacket: e.lastPacket,
 			RTT:        e.quality.rtt,
 			Loss:       e.quality.loss(now),
+			PortOwner:  m.sockets.portOwner(keyOf(e.cfg).socketKey),
 		})
 	}
 	return out
@@ -249,6 +250,15 @@ func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
 		}
 		e.countedAt, e.receivedBytes = now, receivedBytes
 	}
+}
+
+// Check returns why the packets of sessions cannot be received at an address, or nil.
+func (m *Monitor) Check(ctx context.Context, local netip.Addr) error {
+	conn, err := m.cfg.Network.Listen(ctx, netip.AddrPortFrom(local, m.cfg.Port), "")
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // Changed returns a channel that is closed when a session goes up or down, is no

@@ -1,6 +1,8 @@
 package liveness
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -12,6 +14,17 @@ const openRetry = time.Second
 
 // maxPacket is the maximum size of a control packet (RFC 5880: its length is one byte).
 const maxPacket = 256
+
+// PortInUseError is the error of a socket that cannot be opened because a process has
+// the port on all addresses.
+type PortInUseError struct {
+	Port  uint16
+	Owner string // "process 77 (bfdd)"
+}
+
+func (e *PortInUseError) Error() string {
+	return fmt.Sprintf("UDP port %d is in use by %s", e.Port, e.Owner)
+}
 
 // socketKey identifies a socket.
 type socketKey struct {
@@ -25,7 +38,7 @@ type socket struct {
 	echo      PacketConn // for echoes in addition to conn; nil: none
 	tried     time.Time  // of the last attempt to open it
 	failing   time.Time  // of the first of the failed sends in a row; zero: the last succeeded
-	lastError string     // of the last attempt to open it, so that it is logged once
+	lastError error      // of the last attempt to open it, so that it is logged once; nil: it was opened
 }
 
 // sockets has the sockets that are open or failed to open. Its owner synchronises
@@ -60,9 +73,18 @@ func (s sockets) recordFailure(key socketKey, err error) bool {
 		have = &socket{}
 		s[key] = have
 	}
-	changed := have.lastError != err.Error()
-	have.tried, have.lastError = time.Now(), err.Error()
+	changed := have.lastError == nil || have.lastError.Error() != err.Error()
+	have.tried, have.lastError = time.Now(), err
 	return changed
+}
+
+// portOwner returns the process that keeps a socket from being opened; empty: none does.
+func (s sockets) portOwner(key socketKey) string {
+	var inUse *PortInUseError
+	if have := s[key]; have != nil && have.conn == nil && errors.As(have.lastError, &inUse) {
+		return inUse.Owner
+	}
+	return ""
 }
 
 func (s sockets) close() {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/agent/portowner"
 )
 
 // hopLimit is the TTL or hop limit that a received control packet must have
@@ -26,7 +28,7 @@ var _ Network = UDP{}
 // Listen implements Network. It needs CAP_NET_RAW if a device is given.
 func (UDP) Listen(ctx context.Context, local netip.AddrPort, device string) (PacketConn, error) {
 	lc := net.ListenConfig{Control: control(func(fd int) error {
-		return errors.Join(bindOptions(fd, local.Addr(), device), hopOptions(fd, local.Addr()))
+		return errors.Join(bindOptions(fd, local.Addr(), device), hopOptions(fd, local.Addr()), reuseAddress(fd))
 	})}
 	network := "udp6"
 	if local.Addr().Is4() {
@@ -34,6 +36,9 @@ func (UDP) Listen(ctx context.Context, local netip.AddrPort, device string) (Pac
 	}
 	c, err := lc.ListenPacket(ctx, network, local.String())
 	if err != nil {
+		if errors.Is(err, unix.EADDRINUSE) {
+			err = &PortInUseError{Port: local.Port(), Owner: portowner.Of("udp", local.Port())}
+		}
 		return nil, explainListen(local.String(), device, err)
 	}
 	udp := c.(*net.UDPConn)
@@ -179,6 +184,14 @@ func bindOptions(fd int, local netip.Addr, device string) error {
 	return err
 }
 
+// reuseAddress lets the socket share the port with those of routing daemons, which
+// have it on all addresses, in whichever order they are bound: FRR's bfdd, which MetalLB
+// runs too, sets the same. The kernel passes a packet to the most specific of them.
+// Without it on both, the second one cannot be bound.
+func reuseAddress(fd int) error {
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+}
+
 // hopOptions sets the hop limit of sent packets, and enables the ancillary data with
 // that of received packets.
 func hopOptions(fd int, local netip.Addr) error {
@@ -235,8 +248,6 @@ func explainListen(what, device string, err error) error {
 		return fmt.Errorf("listen on %s: needs root or CAP_NET_RAW: %w", what, err)
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("listen on %s: no interface %s: %w", what, device, os.NewSyscallError("bind", unix.ENODEV))
-	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("listen on %s (%s): another program has the port: stop it, or choose another liveness port: %w", what, device, err)
 	}
 	return fmt.Errorf("listen on %s: %w", what, err)
 }

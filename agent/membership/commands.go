@@ -149,6 +149,26 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 			Remedy:  "set wireguard.advertise and control.advertise in the configuration",
 		}
 	}
-	checkOverlay := func(overlay netip.Prefix) error { return plan.RefuseOverlay(file, host, overlay) }
+	checkOverlay := func(overlay netip.Prefix) error {
+		if err := plan.RefuseOverlay(file, host, overlay); err != nil {
+			return err
+		}
+		return a.checkLiveness(ctx, overlay)
+	}
 	return member.JoinRequest{Prefixes: site.Prefixes, Gateway: gateway, CheckOverlay: checkOverlay}, dataplane.Preflight(ctx, a.cfg.Kernel, file, a.cfg.Key)
+}
+
+// checkLiveness returns a refusal if another process has the port of liveness, so
+// that no tunnel would come up.
+func (a *Agent) checkLiveness(ctx context.Context, overlay netip.Prefix) error {
+	err := a.cfg.NewLiveness().Check(ctx, overlay.Addr().Next())
+	if err == nil {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code:    "liveness-port-in-use",
+		Field:   "liveness.port",
+		Message: fmt.Sprintf("this gateway could not check its tunnels: %v", err),
+		Remedy:  "stop that process, or set liveness.port to the same other port on all gateways of the federation",
+	}
 }

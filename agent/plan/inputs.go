@@ -134,6 +134,9 @@ type Session struct {
 	// Draining is set while the peer announces that it takes no new traffic
 	// although the path to it works. Up is false then.
 	Draining bool
+	// PortOwner is the process that has the port of liveness, so that the session
+	// cannot come up; empty: none has.
+	PortOwner string
 	// Undecided is set until a new session has had the time to come up: for one
 	// detection time after its start. It keeps a restarted agent from
 	// withdrawing tunnels that work.

@@ -94,6 +94,9 @@ func checkDrain(in Inputs, topo topology, found *problems) {
 // When several datacenters are unreachable and no other is left, the cause is
 // most likely on this side, and one problem replaces theirs.
 func checkReachability(in Inputs, topo topology, found *problems) {
+	if checkLivenessPort(in, topo, found) {
+		return
+	}
 	var lost problems
 	var since time.Time
 	for _, dc := range topo.others {
@@ -120,6 +123,20 @@ func checkReachability(in Inputs, topo topology, found *problems) {
 		return
 	}
 	*found = append(*found, lost...)
+}
+
+// checkLivenessPort reports a process that has the port of liveness: no tunnel is
+// known to work then.
+func checkLivenessPort(in Inputs, topo topology, found *problems) bool {
+	for _, s := range in.Observed.Sessions {
+		if s.PortOwner != "" {
+			found.addError("liveness-port-in-use", gatewaySubject(topo.self.ID()),
+				fmt.Sprintf("gateway %s cannot check its tunnels, so that none is used: UDP port %d is in use by %s", topo.self.ID(), in.Config.Liveness.Port, s.PortOwner),
+				"stop that process, or set liveness.port to the same other port on all gateways of the federation")
+			return true
+		}
+	}
+	return false
 }
 
 // downSince reports whether all gateways of a datacenter are down, and since

@@ -85,9 +85,9 @@ func (d daemon) runInCluster(ctx context.Context) error {
 			DataDir: d.cfg.DataDir,
 		},
 		ServeUninstalled: func(ctx context.Context) error {
-			return serveMetrics(ctx, d.cfg.Metrics.Listen, func() status.Snapshot {
+			return newMetrics(d.cfg.Metrics.Listen, d.log).serve(ctx, func() status.Snapshot {
 				return status.Snapshot{At: time.Now(), State: stateUninstalled}
-			}, d.log)
+			})
 		},
 		Node:  d.cfg.Kubernetes.NodeName,
 		Label: d.cfg.Kubernetes.GatewayLabel,
@@ -240,7 +240,8 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	node := d.newNode(key, data, routes, reader)
+	metrics := newMetrics(d.cfg.Metrics.Listen, d.log)
+	node := d.newNode(key, data, routes, reader, metrics.problems(nil))
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
 		Client:    d.clients.Dynamic,
 		Node:      d.cfg.Kubernetes.NodeName,
@@ -267,17 +268,18 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 	for _, run := range []func(context.Context) error{server.Run, reader.Run, node.Run, writer.Run} {
 		group.Go(func() error { return run(ctx) })
 	}
-	group.Go(func() error { return serveMetrics(ctx, d.cfg.Metrics.Listen, node.Status, d.log) })
+	group.Go(func() error { return metrics.serve(ctx, node.Status) })
 	return group.Wait()
 }
 
 // newNode constructs the data plane of a node.
-func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, routes *kernel.Kernel, reader *inventory.Reader) *dataplane.Node {
+func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, routes *kernel.Kernel, reader *inventory.Reader, problems func() []plan.Problem) *dataplane.Node {
 	return dataplane.NewNode(dataplane.NodeConfig{
 		File:      d.cfg,
 		Key:       key,
 		Kernel:    data,
 		Inventory: reader,
+		Problems:  problems,
 		Log:       d.log,
 		Liveness: liveness.NewProber(liveness.Config{
 			Interval: d.cfg.Liveness.Interval, Multiplier: d.cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: d.log,

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -31,12 +28,8 @@ import (
 	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/state"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
-
-// metricsGrace is how long a running scrape may take when meshd stops.
-const metricsGrace = time.Second
 
 func runCommand() *cobra.Command {
 	var flags configFlags
@@ -140,6 +133,8 @@ type environment struct {
 
 // runGateway takes part in a federation until ctx ends.
 func (d daemon) runGateway(ctx context.Context, env environment) error {
+	metrics := newMetrics(d.cfg.Metrics.Listen, d.log)
+	env.problems = metrics.problems(env.problems)
 	a, err := d.newAgent(ctx, env)
 	if err != nil {
 		return err
@@ -153,7 +148,7 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return server.Run(ctx) })
-	group.Go(func() error { return serveMetrics(ctx, d.cfg.Metrics.Listen, a.Status, d.log) })
+	group.Go(func() error { return metrics.serve(ctx, a.Status) })
 	if env.alongside != nil {
 		group.Go(func() error { return env.alongside(ctx, a) })
 	}
@@ -231,32 +226,4 @@ func tokenOf(file string) func() (string, error) {
 		}
 		return token, nil
 	}
-}
-
-// serveMetrics serves /metrics, /healthz and /readyz until ctx ends; with port 0
-// it returns at once.
-func serveMetrics(ctx context.Context, at netip.AddrPort, snapshot func() status.Snapshot, log *slog.Logger) error {
-	if at.Port() == 0 {
-		return nil
-	}
-	var listen net.ListenConfig
-	listener, err := listen.Listen(ctx, "tcp", at.String())
-	if err != nil {
-		return fmt.Errorf("metrics.listen: %w; choose another address, or port 0 to have none", err)
-	}
-	server := &http.Server{
-		Handler:           status.NewHandler(status.HandlerConfig{Snapshot: snapshot, Now: time.Now}),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), metricsGrace)
-		defer cancel()
-		_ = server.Shutdown(grace)
-	})
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve metrics: %w", err)
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/portowner"
 )
 
 // bindTimeout is how long Listen retries while the port is in use: a process that
@@ -159,11 +160,7 @@ func probe(ctx context.Context, at netip.AddrPort) error {
 }
 
 func inUse(at netip.AddrPort, err error) error {
-	owner := "another process"
-	if found, ok := portOwner("/proc", at.Port()); ok {
-		owner = found.String()
-	}
-	return fmt.Errorf("port %d is in use by %s; stop it or set control.listen to another port: %w", at.Port(), owner, err)
+	return fmt.Errorf("port %d is in use by %s; stop it or set control.listen to another port: %w", at.Port(), portowner.Of("tcp", at.Port()), err)
 }
 
 // listen binds a TCP socket. options, which may be nil, sets its options first.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -86,30 +85,6 @@ func TestConnectionGoesToTheMoreSpecificListener(t *testing.T) {
 		require.NoError(t, conn.Close())
 		require.NoError(t, far.Close())
 	}
-}
-
-func TestOwnerOfAPortIsFoundInProc(t *testing.T) {
-	proc := t.TempDir()
-	table := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
-		"   0: 0100007F:1D13 00000000:0000 01 00000000:00000000 00:00000000 00000000     0        0 111 1\n" + // connected
-		"   1: 00000000:1D13 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 222 1\n"
-	write := func(path, text string) {
-		path = filepath.Join(proc, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	}
-	write("thread-self/net/tcp", table)
-	write("77/comm", "nginx\n")
-	for link, target := range map[string]string{"11/fd/3": "socket:[111]", "77/fd/5": "socket:[222]"} {
-		link = filepath.Join(proc, link)
-		require.NoError(t, os.MkdirAll(filepath.Dir(link), 0o755))
-		require.NoError(t, os.Symlink(target, link))
-	}
-	owner, ok := portOwner(proc, 7443)
-	require.True(t, ok)
-	assert.Equal(t, "process 77 (nginx)", owner.String())
-	_, ok = portOwner(proc, 7444)
-	assert.False(t, ok)
 }
 
 func TestSocketsFulfilTheContract(t *testing.T) {
