@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -22,4 +24,33 @@ func TestShortHelpStartsWithACapitalLetterAndHasNoPeriod(t *testing.T) {
 		}
 	}
 	check(rootCommand())
+}
+
+func TestWrongUsageExitsWith2AndOtherErrorsWith1(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		code int
+		text string
+	}{
+		{"version", 0, ""},
+		{"", 0, ""},
+		{"nonsense", 2, `unknown command "nonsense" for "meshd"; see meshd --help`},
+		{"config nonsense", 2, `unknown command "nonsense" for "meshd config"; see meshd config --help`},
+		{"run --nonsense", 2, "unknown flag: --nonsense; see meshd run --help"},
+		{"uninstall all", 2, "meshd uninstall --help"},
+		{"config check", 2, "needs the path of one configuration file"},
+		{"recover", 2, "peer"},
+		{"config check /does/not/exist", 1, "/does/not/exist"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			cmd := rootCommand()
+			cmd.SetArgs(strings.Fields(tt.args))
+			cmd.SetOut(io.Discard)
+			err := cmd.Execute()
+			assert.Equal(t, tt.code, exitCode(err))
+			if tt.text != "" {
+				assert.ErrorContains(t, err, tt.text)
+			}
+		})
+	}
 }

@@ -28,9 +28,56 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
+	asParent(root)
+	checkUsage(root)
 	return root
+}
+
+// usageError is an unknown command or flag, or a wrong number of arguments.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode returns the exit code of meshd: 0 without an error, 2 for a usageError
+// and 1 for all others, as of meshctl.
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		return 2
+	}
+	return 1
+}
+
+// asParent makes cmd print its help, and refuse all but its subcommands.
+func asParent(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.NoArgs // its error names the unknown command
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
+}
+
+// checkUsage makes errors of the arguments and of missing flags usageErrors, for cmd
+// and its subcommands.
+func checkUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err == nil {
+				err = cmd.ValidateRequiredFlags()
+			}
+			if err != nil {
+				return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		checkUsage(sub)
+	}
 }
 
 func versionCommand() *cobra.Command {
@@ -45,10 +92,7 @@ func versionCommand() *cobra.Command {
 }
 
 func configCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "config", Short: "Print or check a configuration", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, // without it cobra takes any argument
-	}
+	cmd := asParent(&cobra.Command{Use: "config", Short: "Print or check a configuration"})
 	cmd.AddCommand(&cobra.Command{
 		Use: "reference", Short: "Print every key with its default and meaning", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,10 +100,14 @@ func configCommand() *cobra.Command {
 			return err
 		},
 	}, &cobra.Command{
-		Use: "check FILE", Short: "Check a configuration file", RunE: func(cmd *cobra.Command, args []string) error {
+		Use: "check FILE", Short: "Check a configuration file",
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("meshd config check needs the path of one configuration file")
 			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := config.Load(args[0], config.Overrides{}); err != nil {
 				return err
 			}
