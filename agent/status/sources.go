@@ -23,16 +23,21 @@ type Sources struct {
 	Certificate time.Time // expiry of this gateway's certificate; zero: there is none
 	Inputs      plan.Inputs
 	Desired     plan.Desired
-	Problems    []plan.Problem    // of the plan and of all other sources
-	Paths       []plan.Path       // of a node that is no gateway
-	Tunnels     []tunnel.Observed // what the last apply returned
-	Routes      routes.Observed   // what the last apply returned
-	Dropped     []routes.Counter  // by the firewall
+	Problems    []plan.Problem // of the plan and of all other sources
+	Paths       []plan.Path    // of a node that is no gateway
 	Services    map[catalog.DatacenterName]int
 	Consensus   consensus.Status // empty Role: it does not run
 	Queue       Queue
-	LastApply   time.Time // of the last pass that applied everything without error; zero: none yet
-	Errors      []string  // of the appliers in the last pass
+	Applied
+}
+
+// Applied is what the appliers returned in the last pass.
+type Applied struct {
+	Tunnels   []tunnel.Observed
+	Routes    routes.Observed
+	Dropped   []routes.Counter // by the firewall
+	LastApply time.Time        // of the last pass that applied everything without error; zero: none yet
+	Errors    []string
 }
 
 // Build returns the snapshot. It is pure. All lists are sorted and none is nil,

@@ -38,9 +38,7 @@ func member() status.Sources {
 	return status.Sources{
 		At: now, StartedAt: now.Add(-time.Hour), Version: "1.0", State: status.Member,
 		PublicKey: tunnel.PublicKey{1}, Certificate: now.Add(20 * time.Hour),
-		Inputs: in, Desired: desired, Problems: append(problems, problems[0]), Tunnels: tunnels,
-		Routes:   routes.Observed{Config: desired.Routes, Foreign: []routes.ForeignRoute{foreignRoute()}, Repaired: 3},
-		Dropped:  []routes.Counter{{Name: routes.CounterTunnel, Packets: 2}, {Name: routes.CounterUnencrypted}},
+		Inputs: in, Desired: desired, Problems: append(problems, problems[0]),
 		Services: map[catalog.DatacenterName]int{"west": 2},
 		Consensus: consensus.Status{
 			Role: "follower", Leader: "west/a", Term: 7, AppliedIndex: 41, CommitIndex: 42,
@@ -53,9 +51,13 @@ func member() status.Sources {
 				{ID: "east/b", Healthy: true},
 			},
 		},
-		Queue:     status.Queue{Pending: 2, Since: now.Add(-time.Minute)},
-		LastApply: now,
-		Errors:    nil,
+		Queue: status.Queue{Pending: 2, Since: now.Add(-time.Minute)},
+		Applied: status.Applied{
+			Tunnels:   tunnels,
+			Routes:    routes.Observed{Config: desired.Routes, Foreign: []routes.ForeignRoute{foreignRoute()}, Repaired: 3},
+			Dropped:   []routes.Counter{{Name: routes.CounterTunnel, Packets: 2}, {Name: routes.CounterUnencrypted}},
+			LastApply: now,
+		},
 	}
 }
 
