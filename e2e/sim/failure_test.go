@@ -40,7 +40,7 @@ func TestPartitionWithdrawsNothingAndLosesNoWrite(t *testing.T) {
 		assert.False(t, queued)
 		assert.False(t, hasService(lead, "majority"))
 
-		time.Sleep(20 * time.Minute)
+		time.Sleep(longTime)
 		assert.Len(t, lead.agent.Status().Datacenters, 3, "nothing is withdrawn without a quorum")
 
 		sim.setIsolated(lead.name(), false)
@@ -62,7 +62,7 @@ func TestTrafficContinuesWithoutQuorum(t *testing.T) {
 		lead.stop()
 		second.stop()
 		// The hosts of the stopped agents still forward packets.
-		time.Sleep(time.Hour)
+		time.Sleep(longTime)
 		s := survivor.agent.Status()
 		assert.Empty(t, s.Catalog.Leader)
 		assert.Contains(t, problemCodes(s), "no-leader")

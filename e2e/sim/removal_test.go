@@ -43,7 +43,7 @@ func TestUnreachableDatacenterIsRemovedAndReplaced(t *testing.T) {
 		await(t, "north has the service web", func() bool { return hasService(north, "web") })
 		west.crash()
 		sim.setIsolated("west", true)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(longTime)
 		leader(t, east, north)
 		await(t, "west is removed", func() bool { return north.remove("west", false) == nil })
 		for _, g := range []*gateway{east, north} {
@@ -71,7 +71,7 @@ func TestUnreachableDatacenterIsRemovedAndReplaced(t *testing.T) {
 		sim.setIsolated("west", false)
 		west.start()
 		await(t, "the old gateway reports that it was removed", func() bool { _, found := problem(west, "removed"); return found })
-		time.Sleep(10 * time.Minute)
+		time.Sleep(longTime)
 		assert.Equal(t, before, east.kernel.String(), "the old gateway changes nothing in the federation")
 		assert.Equal(t, 3, replacement.reachable())
 		assert.Empty(t, problemCodes(east.agent.Status()))
@@ -109,7 +109,7 @@ func TestDatacenterWithoutLeaderIsNotReportedAsRemoved(t *testing.T) {
 		for _, g := range others {
 			g.crash()
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(longTime)
 		others[0].start()
 		await(t, "there is a leader again", func() bool { return others[0].agent.Status().Catalog.Leader != "" })
 		for _, g := range []*gateway{east, west, north} {
@@ -127,7 +127,7 @@ func TestOutdatedCatalogDoesNotReportADatacenterAsRemoved(t *testing.T) {
 		require.NoError(t, north.join(east.createToken(t)))
 		east.crash()
 		sim.setCut("west", "north", false)
-		time.Sleep(10 * time.Minute) // the catalog of west lacks north, and north has no leader
+		time.Sleep(longTime) // the catalog of west lacks north, and north has no leader
 		assert.Len(t, west.agent.Status().Datacenters, 2)
 		assert.Contains(t, problemCodes(north.agent.Status()), "no-leader")
 		assert.NotContains(t, problemCodes(north.agent.Status()), "removed")
@@ -139,7 +139,7 @@ func TestRemovingADatacenterIsRefusedWithARemedy(t *testing.T) {
 		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
 		federate(t, east, west, north)
 		lead, others := leader(t, east, west, north)
-		time.Sleep(5 * time.Minute)
+		time.Sleep(longTime)
 		for name, c := range map[string]struct {
 			dc           string
 			force        bool
@@ -165,7 +165,7 @@ func TestRemovalWithoutQuorumNamesTheRecoveryCommand(t *testing.T) {
 		east, west := sim.datacenter("east", 1), sim.datacenter("west", 2)
 		federate(t, east, west)
 		east.crash() // the only voter
-		time.Sleep(10 * time.Minute)
+		time.Sleep(longTime)
 		err := west.remove("east", true)
 		require.ErrorContains(t, err, "meshd recover")
 	})

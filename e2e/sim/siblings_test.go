@@ -86,7 +86,7 @@ func TestSecondGatewayBecomesAMemberAutomatically(t *testing.T) {
 			return len(shared.Membership.Contacts) == 3
 		})
 		writes := p.shared.writes()
-		time.Sleep(10 * time.Minute)
+		time.Sleep(longTime)
 		assert.Equal(t, writes, p.shared.writes(), "there are no writes when nothing changes")
 	})
 }
@@ -178,7 +178,7 @@ func TestLeaveOnOneGatewayAppliesToAllGateways(t *testing.T) {
 			assert.False(t, member)
 		}
 		await(t, "west is the only datacenter", func() bool { return len(p.west.agent.Status().Datacenters) == 1 })
-		time.Sleep(5 * time.Minute)
+		time.Sleep(longTime)
 		assert.Equal(t, status.Standalone, p.a.agent.Status().State, "a gateway that has left does not join again automatically")
 
 		require.NoError(t, p.a.join(p.west.createToken(t)))
@@ -223,7 +223,7 @@ func TestSiblingAcceptsWritesAfterTheLeaderCrashed(t *testing.T) {
 		await(t, "a is the leader", func() bool { return p.a.agent.Status().Catalog.Role == "leader" })
 		p.a.crash()
 		requireServiceReplicated(t, p.b, p.west, "after")
-		time.Sleep(5 * time.Minute)
+		time.Sleep(longTime)
 		p.awaitGateways(t, "a,b", p.b, p.west) // the host still has the label
 		p.a.start()
 		await(t, "a has the service", func() bool { return hasService(p.a, "after") })
@@ -256,11 +256,11 @@ func TestNoGatewayIsRemovedWhileTheAPIServerIsUnavailable(t *testing.T) {
 		p := newPair(t, sim)
 		p.shared.setGateways("b")
 		p.shared.setUnavailable(true)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(longTime)
 		assert.Equal(t, "a,b", eastGateways(p.west))
 		p.shared.setGateways("a", "b")
 		p.shared.setUnavailable(false)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(longTime)
 		assert.Equal(t, "a,b", eastGateways(p.west))
 	})
 }

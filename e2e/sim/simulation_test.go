@@ -26,6 +26,12 @@ import (
 // timeout bounds the wait for a condition, in simulated time.
 const timeout = 2 * time.Minute
 
+// longTime is the simulated time after which all that an agent does by itself would
+// have been done. The longest sequence is the removal of a gateway by another one: a
+// lock of 3 minutes that a crashed gateway left, a check each minute, and a minute of
+// absence.
+const longTime = 5 * time.Minute
+
 // simulation is a set of gateways and the networks between them.
 //
 //	east ── 203.0.113.1 ─┐
@@ -161,7 +167,7 @@ func federate(t *testing.T, first *gateway, others ...*gateway) {
 // await advances simulated time until the condition holds.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if condition() {
 			return
 		}
