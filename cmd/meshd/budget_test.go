@@ -27,17 +27,24 @@ const (
 // largePackages returns the packages that exceed maxPackageLines, each with its own
 // limit and the reason.
 func largePackages() map[string]int {
-	return map[string]int{}
+	return map[string]int{
+		"agent/plan":         4500, // one function of its inputs; see agent/DESIGN.md
+		"cmd/meshctl":        2800, // a file for each command, which share only the calls; the rest is in internal
+		"consensus/raftnode": 3200, // the methods of Node, one type; the parts without it are in internal
+	}
 }
 
 // largeDeclarations returns the structs and interfaces that exceed the budgets, with
 // their fields or methods.
 func largeDeclarations() map[string]int {
-	return map[string]int{}
+	return map[string]int{
+		"status.Gateway":   19, // the object in the JSON of the status
+		"routestest.World": 10, // what other programs do to a kernel
+	}
 }
 
 // TestCodeFitsItsBudgets checks the sizes of files, functions, structs, interfaces and
-// packages. Who needs more splits by noun, or adds an exception with the reason.
+// packages. What exceeds them is split by noun, or is an exception with a reason.
 func TestCodeFitsItsBudgets(t *testing.T) {
 	packages := make(map[string]int)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

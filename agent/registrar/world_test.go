@@ -1,0 +1,227 @@
+package registrar_test
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/agent/state"
+	"github.com/meshway/meshway/agent/trust"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
+)
+
+const federationID = "7f1a6f0e-7f4d-4b68-8f0f-5a1c1d1e2f3a"
+
+// fakeCatalog applies commands to a catalog with datacenter east and its gateway
+// east/gw, in this process.
+type fakeCatalog struct {
+	changed notify.Broadcast
+	now     *timestamppb.Timestamp
+
+	mu     sync.Mutex // guards all following
+	state  *replica.State
+	index  uint64
+	err    error                      // of Propose; nothing is applied then
+	before func(*catalogpb.Command)   // called before a command is applied; may be nil
+	puts   map[string]int             // commands with a service, by its name
+	refuse map[string]catalog.Refusal // by name of service
+}
+
+func (c *fakeCatalog) View() *replica.View {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.View()
+}
+
+func (c *fakeCatalog) Changed() <-chan struct{} { return c.changed.Changed() }
+
+func (c *fakeCatalog) Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error) {
+	if c.before != nil {
+		c.before(commands[0])
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	if c.puts["web"] > 100 {
+		return nil, consensus.ErrNoLeader // a test is about to loop indefinitely
+	}
+	before := c.index
+	defer func() {
+		if c.index != before {
+			c.changed.Notify()
+		}
+	}()
+	var results []catalog.Result
+	for _, command := range commands {
+		result, err := c.apply(command)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+func (c *fakeCatalog) apply(command *catalogpb.Command) (catalog.Result, error) {
+	for _, s := range command.GetPutServices().GetServices() {
+		c.puts[s.GetName()]++
+		if refusal, ok := c.refuse[s.GetName()]; ok {
+			c.index++ // a refused command is in the log too
+			return catalog.Result{Refusal: &refusal}, nil
+		}
+	}
+	command.Author, command.At = "east/gw", c.now
+	entry, err := catalog.Marshal(command)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	c.index++
+	results, err := c.state.Apply(c.index, entry)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	return results[0], nil
+}
+
+// set changes the fields that mu guards.
+func (c *fakeCatalog) set(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+}
+
+// services returns the names of the services in the catalog.
+func (c *fakeCatalog) services() []string { return names(c.View().Services(replica.ServiceFilter{})) }
+
+func names(services []catalog.Service) []string {
+	names := []string{}
+	for _, s := range services {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// memoryStore is a Store in memory.
+type memoryStore struct {
+	mu       sync.Mutex // guards all following
+	services []catalog.Service
+	err      error
+}
+
+func (s *memoryStore) Load() ([]catalog.Service, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services, s.services != nil, s.err
+}
+
+func (s *memoryStore) Save(services []catalog.Service) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.services = services
+	}
+	return s.err
+}
+
+// world is a registrar of gateway east/gw with its catalog.
+type world struct {
+	*registrar.Registrar
+	catalog *fakeCatalog
+	store   *memoryStore
+	gateway catalog.Gateway
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	now := time.Now()
+	ca, err := identity.NewCA("east", now)
+	require.NoError(t, err)
+	gateway := catalog.Gateway{
+		Datacenter: "east", Name: "gw", PublicKey: catalog.Key{1}, Version: "devel",
+		Endpoints: []string{"203.0.113.1:51820"}, Controls: []string{"203.0.113.1:7443"},
+	}
+	c := &fakeCatalog{
+		state: replica.New(), now: timestamppb.New(now), puts: map[string]int{}, refuse: map[string]catalog.Refusal{},
+	}
+	results, err := c.Propose(t.Context(), catalog.NewInit(
+		catalog.Federation{ID: federationID, Name: "test", Overlay: netip.MustParsePrefix("fd00:1::/48"), CreatedAt: now},
+		catalog.Datacenter{Name: "east", CACertificate: ca.Certificate(), JoinedAt: now, Prefixes: prefixes()},
+		gateway,
+	))
+	require.NoError(t, err)
+	require.Nil(t, results[0].Refusal)
+	signer := newSigner(t, ca)
+	gateway, _ = c.View().Gateway("east/gw")
+	dc, _ := c.View().Datacenter("east")
+	records := []*catalogpb.Command{catalog.NewUpdateGateway(gateway), catalog.NewUpdateDatacenter(dc)}
+	require.NoError(t, signer.Sign(c.View(), records))
+	_, err = c.Propose(t.Context(), records...)
+	require.NoError(t, err)
+	w := &world{catalog: c, store: &memoryStore{}, gateway: gateway}
+	w.Registrar, err = registrar.Open(registrar.Config{
+		File:    config.Config{Datacenter: "east", Gateway: "gw"},
+		Catalog: c,
+		Signer:  signer,
+		Store:   w.store,
+		Log:     slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	w.Set(plan.Registration{Known: true, Gateway: gateway, Prefixes: prefixes()})
+	return w
+}
+
+// newSigner returns the guard of gateway east/gw.
+func newSigner(t *testing.T, ca *identity.CA) *trust.Guard {
+	t.Helper()
+	certifier := identity.NewCertifier(ca, "gw", nil)
+	certifier.SetFederation(federationID)
+	guard, err := trust.Open(state.File[trust.Ledger]{Path: filepath.Join(t.TempDir(), "trust.json")}, certifier)
+	require.NoError(t, err)
+	return guard
+}
+
+// run runs the registrar in the current bubble.
+func (w *world) run(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-ended)
+	})
+	synctest.Wait()
+}
+
+func prefixes() []catalog.Prefix {
+	return []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}}
+}
+
+func service(name string, address string) catalog.Service {
+	return catalog.Service{
+		ServiceKey: catalog.ServiceKey{Namespace: "default", Name: name, Instance: "a"},
+		Address:    netip.MustParseAddr(address), Ports: []catalog.Port{{Protocol: "tcp", Number: 80}},
+	}
+}
