@@ -4,8 +4,10 @@ package netns_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,6 +46,61 @@ func TestEndpointOfAGatewayBehindNATIsTheOneThatItUses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGatewaysWithACommonFamilyFindEachOtherWithinSeconds joins a datacenter with
+// IPv6 only and one with IPv4 only to one with both.
+func TestGatewaysWithACommonFamilyFindEachOtherWithinSeconds(t *testing.T) {
+	topology := newTopology(t, "dual", "six", "four")
+	dual, six, four := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
+	require.NoError(t, topology.RouteIPv6())
+	require.NoError(t, topology.AddIPv6(dual))
+	require.NoError(t, topology.AddIPv6(six))
+	require.NoError(t, topology.RemoveIPv4(six))
+	runAgent(t, dual)
+	meshctl(t, dual, "init")
+	for _, joiner := range []*harness.Datacenter{six, four} {
+		runAgent(t, joiner)
+		secret := token(t, dual)
+		start := time.Now()
+		meshctl(t, joiner, "join", secret)
+		awaitReachable(t, joiner, dual)
+		awaitReachable(t, dual, joiner)
+		t.Logf("%s found after %s", joiner.Name, time.Since(start).Round(time.Millisecond))
+		requireTraffic(t, dual, joiner)
+		requireTraffic(t, joiner, dual)
+	}
+	awaitProblems(t, six, "no-common-family")
+	awaitProblems(t, four, "no-common-family")
+}
+
+// awaitReachable waits until a datacenter reaches another one.
+func awaitReachable(t *testing.T, from, to *harness.Datacenter) {
+	t.Helper()
+	eventually(t, 10*time.Second, from.Name+" reaches "+to.Name, func(ctx context.Context) error {
+		snapshot, err := from.Status(ctx)
+		if err == nil && !reaches(snapshot, to.Name) {
+			err = errors.New("it is not reachable")
+		}
+		return err
+	})
+}
+
+// awaitProblems waits until a datacenter reports exactly the problems with these
+// codes.
+func awaitProblems(t *testing.T, dc *harness.Datacenter, codes ...string) {
+	t.Helper()
+	eventually(t, timeout, fmt.Sprintf("%s reports %v", dc.Name, codes), func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		var have []string
+		for _, p := range snapshot.Problems {
+			have = append(have, p.Code)
+		}
+		if err == nil && !slices.Equal(have, codes) {
+			err = fmt.Errorf("it reports %v", have)
+		}
+		return err
+	})
 }
 
 // addBridges adds bridges as Docker creates them, with the same addresses on every
