@@ -140,7 +140,7 @@ func (a *Admission) Join(ctx context.Context, text string, request JoinRequest, 
 	if err != nil {
 		return err
 	}
-	return a.admitted(response, &token.Pin, progress)
+	return a.admitted(response, pinInviter(token.Pin), progress)
 }
 
 // checkControlPort reports a control port that is in use before anything
@@ -154,9 +154,9 @@ func (a *Admission) checkControlPort(ctx context.Context, sockets control.Socket
 }
 
 // admitted stores the membership, the catalog of the response, and the pins and
-// versions that the admitting gateway has seen. The catalog must contain the CA of a
-// token's pin.
-func (a *Admission) admitted(response *controlpb.JoinResponse, pin *identity.Pin, progress Progress) error {
+// versions that the admitting gateway has seen, to which bind adds the pins that this
+// gateway has from elsewhere.
+func (a *Admission) admitted(response *controlpb.JoinResponse, bind binding, progress Progress) error {
 	result, err := catalog.ResultFromProto(response.GetResult())
 	if err != nil {
 		return fmt.Errorf("read the response of the federation: %w", err)
@@ -172,7 +172,7 @@ func (a *Admission) admitted(response *controlpb.JoinResponse, pin *identity.Pin
 	if !ok {
 		return errors.New("read the catalog of the federation: it is empty")
 	}
-	ledger, err := initialLedger(response.GetTrust(), state.View(), pin)
+	ledger, err := initialLedger(response.GetTrust(), state.View(), bind)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // ErrFormerName means that the CA in the shared state was created when the
@@ -51,33 +53,31 @@ func (a *Admission) Enrol(ctx context.Context, shared identity.SharedState, requ
 	if err := a.checkControlPort(ctx, a.Sockets(nil)); err != nil {
 		return err
 	}
-	response, err := a.sendEnrol(ctx, shared, &controlpb.EnrolRequest{Gateway: request.Gateway.Proto()})
+	enroller, contacts, err := a.enroller(shared)
 	if err != nil {
 		return err
 	}
+	response, err := enroller.Enrol(ctx, contacts, &controlpb.EnrolRequest{Gateway: request.Gateway.Proto()})
+	if err != nil {
+		return err
+	}
+	pins := make(map[catalog.DatacenterName]identity.Pin)
+	for _, c := range contacts {
+		pins[c.Gateway.Datacenter()] = c.Pin
+	}
 	return a.admitted(&controlpb.JoinResponse{
 		Result: response.GetResult(), Snapshot: response.GetSnapshot(), Trust: response.GetTrust(),
-	}, nil, progress)
+	}, func(l trust.Ledger, _ *replica.View) (trust.Ledger, error) { return l.WithPins(pins), nil }, progress)
 }
 
-// Listed reports whether the catalog of the contacts has this gateway.
-func (a *Admission) Listed(ctx context.Context, shared identity.SharedState) (bool, error) {
-	gateway := catalog.Gateway{Datacenter: a.File.Datacenter, Name: a.File.Gateway}
-	response, err := a.sendEnrol(ctx, shared, &controlpb.EnrolRequest{Gateway: gateway.Proto(), Ask: true})
-	return response.GetKnown(), err
-}
-
-func (a *Admission) sendEnrol(ctx context.Context, shared identity.SharedState, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
+func (a *Admission) enroller(shared identity.SharedState) (control.Enroller, []control.Contact, error) {
 	ca, err := identity.DecodeCA(a.File.Datacenter, shared.Certificate, shared.Key)
 	if err != nil {
-		return nil, fmt.Errorf("read the CA of the shared state: %w", err)
+		return control.Enroller{}, nil, fmt.Errorf("read the CA of the shared state: %w", err)
 	}
 	contacts, err := a.contacts(*shared.Membership)
-	if err != nil {
-		return nil, err
-	}
 	enroller := control.Enroller{CA: ca, FederationID: shared.Membership.FederationID, Sockets: a.Sockets(nil), Sentinels: Sentinels()}
-	return enroller.Enrol(ctx, contacts, request)
+	return enroller, contacts, err
 }
 
 // contacts returns the other gateways, those of the own datacenter first.

@@ -9,6 +9,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/agent/trust"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
@@ -30,10 +31,12 @@ func (s *service) handover() ([]byte, error) {
 	return text, nil
 }
 
+// binding adds pins to the ledger that an admitting gateway handed over.
+type binding func(trust.Ledger, *replica.View) (trust.Ledger, error)
+
 // initialLedger returns the ledger of a gateway that was admitted with a catalog. The
-// admitting gateway handed it over, unless its build is too old. A token binds its
-// pin to the datacenter that has this CA.
-func initialLedger(handover []byte, v *replica.View, pin *identity.Pin) (trust.Ledger, error) {
+// admitting gateway handed it over, unless its build is too old.
+func initialLedger(handover []byte, v *replica.View, bind binding) (trust.Ledger, error) {
 	federation, _ := v.Federation()
 	ledger := trust.Ledger{FederationID: federation.ID}
 	if len(handover) > 0 {
@@ -44,17 +47,18 @@ func initialLedger(handover []byte, v *replica.View, pin *identity.Pin) (trust.L
 	if ledger.FederationID != federation.ID {
 		return trust.Ledger{}, errors.New("read the pins of the federation: they are of another federation")
 	}
-	if pin == nil {
-		return ledger, nil
-	}
-	for _, dc := range v.Datacenters() {
-		if found, err := identity.PinOf(dc.CACertificate); err != nil || found != *pin {
-			continue
+	return bind(ledger, v)
+}
+
+// pinInviter binds the pin of a token to the datacenter that has this CA, which the
+// catalog must contain.
+func pinInviter(pin identity.Pin) binding {
+	return func(ledger trust.Ledger, v *replica.View) (trust.Ledger, error) {
+		for _, dc := range v.Datacenters() {
+			if found, err := identity.PinOf(dc.CACertificate); err == nil && found == pin {
+				return ledger.WithPins(map[catalog.DatacenterName]identity.Pin{dc.Name: pin}), nil
+			}
 		}
-		if ledger.Datacenters[dc.Name].Pin != *pin {
-			ledger = ledger.WithPin(dc.Name, *pin)
-		}
-		return ledger, nil
+		return trust.Ledger{}, errors.New("read the catalog of the federation: it does not contain the CA of the datacenter that created the token")
 	}
-	return trust.Ledger{}, errors.New("read the catalog of the federation: it does not contain the CA of the datacenter that created the token")
 }

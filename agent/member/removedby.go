@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,20 +20,21 @@ const (
 )
 
 // RemovedBy checks with gateways of other datacenters whether this one was removed
-// from the catalog, and returns one that reports it; empty: none does. A report
-// counts only if that catalog is at least as new as ours: an older one may not have
-// this datacenter yet.
-func (m *Member) RemovedBy(ctx context.Context) catalog.GatewayID {
+// from the catalog, and returns one gateway of each that reports it; none unless most
+// datacenters do. A report counts only if that catalog is at least as new as ours: an
+// older one may not have this datacenter yet.
+func (m *Member) RemovedBy(ctx context.Context) []catalog.GatewayID {
 	view := m.node.View()
 	own, _ := view.Datacenter(m.file.Datacenter)
 	var mu sync.Mutex
-	var by catalog.GatewayID
+	var others, by []catalog.GatewayID
 	var requests errgroup.Group
 	requests.SetLimit(removalRequests)
 	for _, g := range view.Gateways() {
 		if g.Datacenter == m.file.Datacenter {
 			continue
 		}
+		others = append(others, g.ID())
 		requests.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 			defer cancel()
@@ -42,12 +44,26 @@ func (m *Member) RemovedBy(ctx context.Context) catalog.GatewayID {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if by == "" || report.Gateway < by {
-				by = report.Gateway
-			}
+			by = append(by, report.Gateway)
 			return nil
 		})
 	}
 	_ = requests.Wait() // no request returns an error
-	return by
+	return mostReport(others, by)
+}
+
+// mostReport returns one gateway of each datacenter in by, sorted; none unless these are
+// more than half of the datacenters of others. What follows from a removal deletes the
+// local copy of the catalog, and no single datacenter of several may cause that.
+func mostReport(others, by []catalog.GatewayID) []catalog.GatewayID {
+	all := make(map[catalog.DatacenterName]bool)
+	for _, id := range others {
+		all[id.Datacenter()] = true
+	}
+	slices.Sort(by)
+	one := slices.CompactFunc(by, func(a, b catalog.GatewayID) bool { return a.Datacenter() == b.Datacenter() })
+	if 2*len(one) <= len(all) {
+		return nil
+	}
+	return one
 }

@@ -76,8 +76,8 @@ type reconcilerWorld struct {
 	enrolErr   error
 	listedOK   bool
 	listedErr  error
-	removed    catalog.GatewayID // result of removedBy
-	states     []status.State    // during changes
+	removed    []catalog.GatewayID // result of removedBy
+	states     []status.State      // during changes
 }
 
 func newReconcilerWorld(t *testing.T, change func(*Config)) *reconcilerWorld {
@@ -117,7 +117,7 @@ func newReconcilerWorld(t *testing.T, change func(*Config)) *reconcilerWorld {
 			w.calls, w.states = append(w.calls, "enrol"), append(w.states, w.runner.currentState())
 			return w.enrolErr
 		},
-		removedBy: func(context.Context, *running) catalog.GatewayID {
+		removedBy: func(context.Context, *running) []catalog.GatewayID {
 			w.calls = append(w.calls, "removedBy")
 			return w.removed
 		},

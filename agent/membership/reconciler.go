@@ -34,7 +34,7 @@ type remoteCalls struct {
 	publish   func(ctx context.Context, m *running) error
 	listed    func(ctx context.Context, shared identity.SharedState) (bool, error)
 	enrol     func(ctx context.Context, shared identity.SharedState, request member.JoinRequest, progress member.Progress) error
-	removedBy func(ctx context.Context, m *running) catalog.GatewayID
+	removedBy func(ctx context.Context, m *running) []catalog.GatewayID
 	propose   func(ctx context.Context, m *running, command *catalogpb.Command) ([]catalog.Result, error)
 }
 
@@ -43,7 +43,7 @@ func newReconciler(a *Agent) *reconciler {
 		publish:   a.shared.publish,
 		listed:    a.admission.Listed,
 		enrol:     a.admission.Enrol,
-		removedBy: func(ctx context.Context, m *running) catalog.GatewayID { return m.member.RemovedBy(ctx) },
+		removedBy: func(ctx context.Context, m *running) []catalog.GatewayID { return m.member.RemovedBy(ctx) },
 		propose: func(ctx context.Context, m *running, command *catalogpb.Command) ([]catalog.Result, error) {
 			return m.member.Propose(ctx, command)
 		},

@@ -190,14 +190,14 @@ func TestRemovalOfTheDatacenterIsReportedUntilItIsConnected(t *testing.T) {
 		w.inside(t, cutOff)
 		assert.Equal(t, []string{"publish"}, w.take())
 		time.Sleep(silenceGrace)
-		w.removed = "west/gw"
+		w.removed = []catalog.GatewayID{"west/gw"}
 		require.Empty(t, w.reconcile)
 		w.inside(t, cutOff)
 		assert.Equal(t, []string{"removedBy"}, w.take(), "the situation is gathered again after requests that take seconds")
 		assert.Len(t, w.reconcile, 1, "at once")
 		require.NotNil(t, w.member.removed.Load())
 		assert.Equal(t, "removed", w.member.removed.Load().Code)
-		w.removed = ""
+		w.removed = nil
 		time.Sleep(removalCheckInterval)
 		w.inside(t, cutOff)
 		assert.NotNil(t, w.member.removed.Load(), "no answer changes nothing")

@@ -87,8 +87,8 @@ func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) b
 		return false
 	}
 	by := r.remote.removedBy(ctx, m)
-	if by == "" {
-		return true // no gateway answers: an earlier answer stays valid until this datacenter is connected again
+	if len(by) == 0 {
+		return true // too few gateways answer: an earlier answer stays valid until this datacenter is connected again
 	}
 	problem := removedProblem(m.membership, r.cfg.File.Datacenter, by)
 	if before := m.removed.Swap(&problem); before == nil {
@@ -108,13 +108,22 @@ func (r *running) cutOff() bool {
 	return len(sessions) > 0 && !slices.ContainsFunc(sessions, func(s plan.Session) bool { return s.Up })
 }
 
-func removedProblem(m identity.Membership, dc catalog.DatacenterName, by catalog.GatewayID) plan.Problem {
+func removedProblem(m identity.Membership, dc catalog.DatacenterName, by []catalog.GatewayID) plan.Problem {
+	noun, verb := "gateway", "reports"
+	names := make([]string, len(by))
+	for i, id := range by {
+		names[i] = string(id)
+	}
+	if len(by) > 1 {
+		noun, verb = "gateways", "report"
+	}
+
 	return plan.Problem{
 		Code:     "removed",
 		Severity: plan.Error,
 		Subject:  fmt.Sprintf("datacenter %s", dc),
-		Message: fmt.Sprintf("datacenter %s was removed from federation %s, as gateway %s reports: the other members no longer trust it, and its name and prefixes may be taken",
-			dc, m.FederationName, by),
+		Message: fmt.Sprintf("datacenter %s was removed from federation %s, as %s %s %s: the other members no longer trust it, and its name and prefixes may be taken",
+			dc, m.FederationName, noun, strings.Join(names, ", "), verb),
 		Remedy: "run meshctl leave --force here, then join again with a token of another datacenter (meshctl token create there)",
 	}
 }

@@ -61,6 +61,17 @@ func (l Ledger) WithPin(name catalog.DatacenterName, pin identity.Pin) Ledger {
 	return l
 }
 
+// WithPins returns the ledger with pins of datacenters. What is remembered of one with
+// another pin is forgotten.
+func (l Ledger) WithPins(pins map[catalog.DatacenterName]identity.Pin) Ledger {
+	for name, pin := range pins {
+		if is, known := l.Datacenters[name]; !known || is.Pin != pin {
+			l = l.WithPin(name, pin)
+		}
+	}
+	return l
+}
+
 // removed returns what stays of a datacenter that has left the catalog.
 func (d Datacenter) removed() Datacenter {
 	floor := max(d.Floor, d.Version)
