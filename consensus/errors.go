@@ -23,12 +23,15 @@ var (
 	ErrClosed = errors.New("consensus is closed")
 )
 
-// Codes of the refusals that only the leader makes, because they depend on time
-// and on votes. They are stable.
+// Codes of the refusals that only the leader makes, because they depend on time,
+// on votes, or on the other requests of a member. They are stable.
 const (
-	CodeDatacenterActive = "datacenter-heard" // it answered within the last minute
-	CodeDatacenterLeads  = "datacenter-leads" // one of its gateways is the leader
-	CodeVotesNeeded      = "votes-needed"     // without its votes the others have no quorum
+	CodeConfirmationNeeded = "confirmation-needed" // a second member has to request it too
+	CodeTooManyRequests    = "too-many-requests"   // of that kind, of one datacenter
+	CodeNotTheInviter      = "not-the-inviter"     // another datacenter created the token
+	CodeDatacenterActive   = "datacenter-heard"    // it answered within the last minute
+	CodeDatacenterLeads    = "datacenter-leads"    // one of its gateways is the leader
+	CodeVotesNeeded        = "votes-needed"        // without its votes the others have no quorum
 )
 
 // Codes of the refusals of messages of raft. They are stable.

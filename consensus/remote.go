@@ -44,8 +44,10 @@ const (
 	Abstain            OperationKind = "abstain"             // all gateways of the datacenter of Target
 )
 
-// LeaderOperation is one request to the leader. Kind determines what Target is.
+// LeaderOperation is one request to the leader. Kind determines what Target is. From
+// is the gateway that requests it, which the leader's side sets.
 type LeaderOperation struct {
 	Kind   OperationKind
 	Target catalog.GatewayID
+	From   catalog.GatewayID
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Listed reports whether the catalog still has this gateway. An error means that the
-// gateways which answered do not suffice to say so; see judgeListings.
+// Listed reports whether the catalog still has this gateway. It fails if too
+// few gateways answer; see judgeListings.
 func (a *Admission) Listed(ctx context.Context, shared identity.SharedState) (bool, error) {
 	enroller, contacts, err := a.enroller(shared)
 	if err != nil {

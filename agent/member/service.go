@@ -153,6 +153,7 @@ func (s *service) LeaderOperation(ctx context.Context, from catalog.GatewayID, o
 	if err != nil {
 		return err
 	}
+	op.From = from
 	if op.Kind == consensus.Abstain {
 		op.Target = from // no other datacenter than its own
 	}

@@ -42,7 +42,9 @@ datacenter comes back, it has to run ` + "`meshctl leave --force`" + ` and join 
 For a datacenter that still runs, use ` + "`meshctl leave`" + ` there instead. The command
 is refused if the leader of the catalog has received packets from the datacenter
 within the last minute, unless --force is given, and always if the remaining
-voters would have no majority. All gateways must support the command: an older
+voters would have no majority. With --force, a datacenter that runs is removed
+only after a second datacenter has run the command too, within ten minutes,
+unless the federation has two. All gateways must support the command: an older
 meshd stops when it receives it.`,
 		Example: `  meshctl datacenter remove west
   meshctl datacenter remove west --yes

@@ -66,6 +66,7 @@ func (r Remote) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool)
 
 // LeaderOperation implements consensus.Remote.
 func (r Remote) LeaderOperation(ctx context.Context, to catalog.GatewayID, op consensus.LeaderOperation) error {
+	op.From = r.from
 	return r.call(ctx, to, func(s Server) error { return s.LeaderOperation(ctx, op) })
 }
 

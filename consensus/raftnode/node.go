@@ -33,6 +33,7 @@ type Node struct {
 	batcher  *batcher
 	sent     attempts
 	senders  senders
+	requests requests
 	life     lifecycle
 
 	timers        atomic.Pointer[Timers]

@@ -20,17 +20,29 @@ func (n *Node) LeaderOperation(_ context.Context, op consensus.LeaderOperation) 
 	if lead == nil {
 		return consensus.ErrNotLeader
 	}
-	switch op.Kind {
-	case consensus.TransferLeadership:
-		return lead.transfer(op.Target)
-	case consensus.RemoveMember:
-		return lead.removeMember(op.Target)
-	case consensus.Abstain:
+	if op.Kind == consensus.Abstain { // it concerns only the datacenter of op.From
 		lead.abstain(op.Target, time.Now())
 		return nil
-	default:
-		return fmt.Errorf("%w: unknown operation %q: the leader runs an older version", consensus.ErrRejected, op.Kind)
 	}
+	if err := n.requests.operation(n.cfg.ID, op, time.Now()); err != nil {
+		return err
+	}
+	var err error
+	switch op.Kind {
+	case consensus.TransferLeadership:
+		err = lead.transfer(op.Target)
+	case consensus.RemoveMember:
+		err = lead.removeMember(op.Target)
+	default:
+		err = fmt.Errorf("%w: unknown operation %q: the leader runs an older version", consensus.ErrRejected, op.Kind)
+	}
+	// To remove the leader begins with a transfer, after which it is not the leader.
+	_, still := n.serving()
+	if err == nil || errors.Is(err, consensus.ErrUncertain) || still == nil {
+		n.requests.spend(operations, op.From.Datacenter(), time.Now())
+		n.log.Warn("ran a leader operation that a gateway requested", "operation", op.Kind, "target", op.Target, "gateway", op.From, "err", err)
+	}
+	return err
 }
 
 // TransferLeader makes the gateway to the leader; empty: a healthy voter that the
@@ -51,8 +63,11 @@ func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation, once b
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
 	err := n.callLeader(ctx, leaderCall{
-		once:  once,
-		local: func(ctx context.Context) error { return n.LeaderOperation(ctx, op) },
+		once: once,
+		local: func(ctx context.Context) error {
+			op.From = n.cfg.ID
+			return n.LeaderOperation(ctx, op)
+		},
 		remote: func(ctx context.Context, leader catalog.GatewayID) error {
 			return n.cfg.Remote.LeaderOperation(ctx, leader, op)
 		},

@@ -184,7 +184,7 @@ func (n *Node) judge(cmds []*catalogpb.Command, sent *attempt) (judged, error) {
 			continue
 		}
 		var refusal *catalog.Refusal
-		err := n.checkRemoval(v.Command, now)
+		err := n.check(v.Command, now)
 		switch {
 		case err == nil:
 			w.passed, w.places = append(w.passed, v.Command), append(w.places, i)

@@ -9,8 +9,36 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
+
+// check checks a command before it is in the log, by rules that depend on what only the
+// leader has observed, or that a member of an earlier build does not have. Errors are
+// those of checkRemoval.
+func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
+	if join := cmd.GetJoin(); join != nil {
+		if refusal := checkInviter(n.View(), join.GetTokenId(), catalog.GatewayID(cmd.GetAuthor())); refusal != nil {
+			return refusal
+		}
+	}
+	return n.checkRemoval(cmd, now)
+}
+
+// checkInviter refuses a join through another datacenter than the one that created the
+// token. A gateway of that one has received the secret; the others can read its hash in
+// the catalog. It does not check that the token exists, which the catalog does.
+func checkInviter(view *replica.View, token string, author catalog.GatewayID) *catalog.Refusal {
+	t, ok := view.Token(token)
+	if !ok || t.CreatedBy.Datacenter() == author.Datacenter() {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: consensus.CodeNotTheInviter, Field: "token",
+		Message: fmt.Sprintf("gateway %s created the token, and gateway %s of another datacenter requests a join with it", t.CreatedBy, author),
+		Remedy:  "join with a token of that datacenter: create one there with meshctl token create",
+	}
+}
 
 // checkRemoval checks a removal of a datacenter before it is in the log: after
 // that entry its gateways are not trusted, so that a datacenter whose votes are
@@ -37,6 +65,16 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 	if refusal := r.Refusal(members); refusal != nil {
 		return refusal
 	}
-	n.log.Info("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
+	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
+	if refusal := n.requests.removal(author, r.Datacenter, now); refusal != nil {
+		return refusal
+	}
+	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.requests.confirmed(author, r.Datacenter, now) {
+		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too",
+			"datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
+		return r.RefuseUnconfirmed(author)
+	}
+	n.requests.spend(removals, author, now)
+	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
 	return nil
 }

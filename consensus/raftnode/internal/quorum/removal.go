@@ -54,6 +54,20 @@ func (r DatacenterRemoval) Refusal(members []Member) *catalog.Refusal {
 	return nil
 }
 
+// Alive reports whether the datacenter has answered lately.
+func (r DatacenterRemoval) Alive() bool { return r.Now.Sub(r.Answered) < removalGrace }
+
+// RefuseUnconfirmed returns the refusal of the first of two requests that it takes to
+// remove a datacenter that is alive; by is the datacenter that has made it.
+func (r DatacenterRemoval) RefuseUnconfirmed(by catalog.DatacenterName) *catalog.Refusal {
+	return &catalog.Refusal{
+		Code: consensus.CodeConfirmationNeeded, Field: "datacenter",
+		Message: fmt.Sprintf("datacenter %s is alive, and only datacenter %s has requested its removal: a second one has to request it too", r.Datacenter, by),
+		Remedy: fmt.Sprintf("run meshctl datacenter remove %s --force on a gateway of another datacenter within ten minutes; "+
+			"or run meshctl leave on a gateway of %s", r.Datacenter, r.Datacenter),
+	}
+}
+
 // silentSince returns since when the datacenter has not answered. A leader
 // receives answers only while it leads.
 func (r DatacenterRemoval) silentSince() time.Time {

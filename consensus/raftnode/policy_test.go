@@ -1,0 +1,125 @@
+package raftnode_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/consensustest"
+)
+
+func TestOneMemberCannotMoveLeadershipInALoop(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 4, consensustest.Options{})
+		leader := c.Leader()
+		h := others(c, leader)[0]
+		remote := c.Network.Remote(h.ID)
+		moved := 0
+		for range 200 {
+			at := c.Leader()
+			err := remote.LeaderOperation(context.Background(), at.ID, consensus.LeaderOperation{Kind: consensus.TransferLeadership})
+			if err == nil {
+				moved++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		assert.LessOrEqual(t, moved, 3*5, "five for each leader")
+		err := remote.LeaderOperation(context.Background(), c.Leader().ID, consensus.LeaderOperation{Kind: consensus.TransferLeadership})
+		require.ErrorIs(t, err, consensus.ErrRejected)
+		require.ErrorContains(t, err, "5 times")
+		other := others(c, c.Leader(), h)[0]
+		require.NoError(t, other.Node.TransferLeader(context.Background(), ""), "those of another datacenter are not limited by it")
+		time.Sleep(time.Minute)
+		require.NoError(t, h.Node.TransferLeader(context.Background(), ""))
+	})
+}
+
+func TestALiveDatacenterIsRemovedOnlyIfASecondMemberConfirms(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 4, consensustest.Options{})
+		leader := c.Leader()
+		rest := others(c, leader)
+		victim, hostile, second := rest[0], rest[1], rest[2]
+		time.Sleep(20 * time.Second)
+		for range 3 {
+			refusal := remove(t, hostile, victim, true)
+			require.NotNil(t, refusal, "repeating the request confirms nothing")
+			assert.Equal(t, consensus.CodeConfirmationNeeded, refusal.Code)
+		}
+		time.Sleep(11 * time.Minute)
+		refusal := remove(t, second, victim, true)
+		require.NotNil(t, refusal, "the first request is too old")
+		require.Nil(t, remove(t, hostile, victim, true), "two members have requested it")
+		victim.Stop()
+		_, ok := leader.Node.View().Datacenter(victim.ID.Datacenter())
+		require.False(t, ok)
+	})
+}
+
+func TestTheOnlyOtherDatacenterConfirmsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 2, consensustest.Options{})
+		time.Sleep(20 * time.Second)
+		leader := c.Leader()
+		victim := others(c, leader)[0]
+		require.Nil(t, remove(t, leader, victim, true))
+		victim.Stop()
+	})
+}
+
+func TestOneMemberRemovesOnlyAFewDatacentersInTenMinutes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 9, consensustest.Options{})
+		leader := c.Leader()
+		votes := voters(t, leader)
+		var gone []*consensustest.Member
+		var by *consensustest.Member
+		for _, m := range others(c, leader) {
+			switch {
+			case !slices.Contains(votes, m.ID):
+				m.Kill()
+				gone = append(gone, m)
+			case by == nil:
+				by = m
+			}
+		}
+		require.Len(t, gone, 4)
+		time.Sleep(2 * time.Minute)
+		for _, m := range gone[:3] {
+			require.Nil(t, remove(t, by, m, false))
+		}
+		refusal := remove(t, by, gone[3], false)
+		require.NotNil(t, refusal)
+		assert.Equal(t, consensus.CodeTooManyRequests, refusal.Code)
+		time.Sleep(11 * time.Minute)
+		require.Nil(t, remove(t, by, gone[3], false))
+	})
+}
+
+// The catalog contains the hash of each token's secret, which all members can read.
+func TestTheHashOfATokenIsNotEnoughToRedeemIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		inviter, hostile := c.Members[0], c.Members[1]
+		joining := c.Add(consensustest.DatacenterName(7), "gw0")
+		create, join := consensustest.NewJoin(inviter.ID, joining.ID.Datacenter(), "gw0")
+		results, err := inviter.Node.Propose(context.Background(), create)
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal)
+		c.WaitEqual()
+		join.Author = string(hostile.ID) // which the leader sets
+		results, err = hostile.Node.Propose(context.Background(), join)
+		require.NoError(t, err)
+		require.NotNil(t, results[0].Refusal)
+		assert.Equal(t, consensus.CodeNotTheInviter, results[0].Refusal.Code)
+		join.Author = string(inviter.ID)
+		results, err = inviter.Node.Propose(context.Background(), join)
+		require.NoError(t, err)
+		require.Nil(t, results[0].Refusal, "its secret was proved to the inviter")
+	})
+}
