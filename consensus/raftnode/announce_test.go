@@ -29,7 +29,7 @@ func TestFollowersApplyAWriteAtOnceWhenNoOtherFollows(t *testing.T) {
 					for _, m := range c.Members {
 						awaitIndex(m.Node, index)
 					}
-					require.Less(t, time.Since(began), 40*time.Millisecond)
+					require.Less(t, time.Since(began), 10*time.Millisecond, "a message takes 1 ms")
 				}
 			})
 		})
@@ -71,7 +71,7 @@ func awaitIndex(n *raftnode.Node, index uint64) {
 	}
 }
 
-func TestABurstOfWritesIsAnnouncedOnce(t *testing.T) {
+func TestAnnouncementsAreNotWrittenToTheLog(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		c.Network.Delay(time.Millisecond)
@@ -81,7 +81,7 @@ func TestABurstOfWritesIsAnnouncedOnce(t *testing.T) {
 			write(t, c.Leader(), key, fmt.Sprint(i))
 		}
 		time.Sleep(time.Minute)
-		assert.Equal(t, before+101, c.Leader().Node.Status().CommitIndex, "entries of the log")
+		assert.Equal(t, before+100, c.Leader().Node.Status().CommitIndex, "entries of the log")
 	})
 }
 

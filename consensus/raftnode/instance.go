@@ -3,7 +3,6 @@ package raftnode
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,12 +17,18 @@ import (
 // timeout a leader steps down repeatedly.
 type instance struct {
 	raft      *raft.Raft
-	transport io.Closer
+	transport link
 	timers    Timers
 	pending   sync.WaitGroup // entries handed to raft whose outcome is awaited
 	inFlight  atomic.Int64   // their number
 	committed chan struct{}  // size 1: an entry has an outcome; see announceCommits
 	noLease   atomic.Int64   // until when the leader has no lease, on the clock of contacts; see transferTo
+}
+
+// link is the part of the transport that is used beside raft.
+type link interface {
+	AppendEntries(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error
+	Close() error
 }
 
 // start creates a raft instance.

@@ -64,7 +64,7 @@ func (n *Node) runInstance(ctx context.Context, inst *instance) (again bool, err
 	var wg sync.WaitGroup
 	n.instance.Store(inst)
 	wg.Go(func() { n.batcher.run(running, inst) })
-	wg.Go(func() { inst.announceCommits(running) })
+	wg.Go(func() { n.announceCommits(running, inst) })
 	wg.Go(func() { n.watchLeadership(running, inst) })
 	wg.Go(func() { n.inquire(running, inst) })
 	again, err = n.awaitEnd(ctx, inst)

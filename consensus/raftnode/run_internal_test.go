@@ -2,7 +2,6 @@ package raftnode
 
 import (
 	"errors"
-	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -22,10 +21,10 @@ func (noNetwork) Accept() (net.Conn, catalog.GatewayID, error) { return nil, "",
 func (noNetwork) Close() error                                 { return nil }
 
 // brokenTransport fails to close, after it has closed.
-type brokenTransport struct{ io.Closer }
+type brokenTransport struct{ link }
 
 func (b brokenTransport) Close() error {
-	return errors.Join(b.Closer.Close(), errors.New("close failed"))
+	return errors.Join(b.link.Close(), errors.New("close failed"))
 }
 
 func TestRaftIsNotStartedAgainBesideAnInstanceThatDidNotStop(t *testing.T) {

@@ -29,6 +29,7 @@ type Machine struct {
 
 	mu      sync.Mutex // guards all following fields
 	index   uint64     // of the last command applied
+	term    uint64     // of its entry; 0: unknown, since the index came with a snapshot
 	err     error      // why applying stopped; later entries are not applied
 	changed chan struct{}
 }
@@ -57,6 +58,9 @@ func (f *Machine) Apply(entry *raft.Log) any {
 		return f.err
 	}
 	if entry.Index <= f.index {
+		if entry.Index == f.index {
+			f.term = entry.Term
+		}
 		return []catalog.Result(nil)
 	}
 	results, err := f.state.Apply(entry.Index, entry.Data)
@@ -66,13 +70,13 @@ func (f *Machine) Apply(entry *raft.Log) any {
 		f.fail(f.err)
 		return f.err
 	}
-	f.advance(entry.Index)
+	f.advance(entry.Index, entry.Term)
 	return results
 }
 
-// advance sets the index and notifies the waiters; f.mu is held.
-func (f *Machine) advance(index uint64) {
-	f.index = index
+// advance sets the index and the term, and notifies the waiters; f.mu is held.
+func (f *Machine) advance(index, term uint64) {
+	f.index, f.term = index, term
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
@@ -99,7 +103,7 @@ func (f *Machine) Restore(source io.ReadCloser) error {
 	if err := f.state.Restore(source); err != nil {
 		return fmt.Errorf("restore the catalog: %w", err)
 	}
-	f.advance(f.state.View().Index())
+	f.advance(f.state.View().Index(), 0)
 	return nil
 }
 
@@ -118,7 +122,7 @@ func (f *Machine) Seed(view *replica.View) error {
 	if err := f.state.Restore(&stream); err != nil {
 		return fmt.Errorf("seed the catalog: %w", err)
 	}
-	f.advance(view.Index())
+	f.advance(view.Index(), 0)
 	return nil
 }
 
@@ -128,6 +132,14 @@ func (f *Machine) Applied() (uint64, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.index, f.changed
+}
+
+// Last returns the index and the term of the entry of the last command applied; the
+// term is 0 if it is not known.
+func (f *Machine) Last() (index, term uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.index, f.term
 }
 
 // Federation returns the id of the federation in the catalog; empty: there is none

@@ -13,6 +13,7 @@ import (
 type Contact struct {
 	Term      uint64
 	LastIndex uint64
+	Committed uint64        // the newest commit index that was sent to it
 	Round     uint64        // the newest round that had begun when the message was sent
 	Sent      time.Duration // when the message was sent, on the clock of Contacts
 	At        time.Time     // when the answer was received
@@ -57,7 +58,7 @@ func (c *Contacts) record(id raft.ServerID, n Contact) {
 	defer c.mu.Unlock()
 	old := c.byPeer[id]
 	if n.Term == old.Term {
-		n.Round, n.Sent = max(n.Round, old.Round), max(n.Sent, old.Sent)
+		n.Round, n.Sent, n.Committed = max(n.Round, old.Round), max(n.Sent, old.Sent), max(n.Committed, old.Committed)
 	}
 	c.byPeer[id] = n
 	close(c.changed)

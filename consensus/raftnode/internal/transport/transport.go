@@ -103,7 +103,10 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 		err = t.checkAnswer(id, "AppendEntries", args.Term, resp.Term)
 	}
 	if err == nil && resp.Success && resp.Term == args.Term {
-		contact.Term, contact.LastIndex, contact.At = resp.Term, resp.LastLog, time.Now()
+		contact.Term, contact.LastIndex, contact.Committed, contact.At = resp.Term, resp.LastLog, args.LeaderCommitIndex, time.Now()
+		if n := len(args.Entries); n > 0 { // LastLog is the index before them
+			contact.LastIndex = max(contact.LastIndex, args.Entries[n-1].Index)
+		}
 		t.contacts.record(id, contact)
 	}
 	return err
