@@ -85,11 +85,14 @@ func (sim *simulation) add(g *gateway) {
 	sim.t.Cleanup(g.stop)
 }
 
+// configOf returns a configuration. Most packets of a simulation are those of liveness:
+// three a second suffice where the default is ten.
 func configOf(t *testing.T, name string, number byte) config.Config {
 	text := strings.NewReplacer("NAME", name, "N", string('0'+rune(number)), "DIR", consensustest.TempDir(t)).Replace(`
 datacenter: NAME
 gateway: gw
 dataDir: DIR
+liveness: {interval: 300ms}
 prefixes:
   pods: ["10.1N.0.0/16"]
   services: ["10.2N.0.0/16"]
