@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -53,6 +53,6 @@ func (o *outcome) observeDrops(ctx context.Context, firewall routes.Filter, befo
 	}
 	o.drops = before.next(o.at, counters)
 	if o.drops.recent(o.at) {
-		o.problems = append(o.problems, plan.UnencryptedDropped())
+		o.problems = append(o.problems, interference.UnencryptedDropped())
 	}
 }

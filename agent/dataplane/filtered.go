@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 )
 
 // observeFilters adds a problem for each rule of another program that drops packets
 // of Meshway. Rules that cannot be read do not keep a pass from succeeding.
-func (o *outcome) observeFilters(ctx context.Context, firewall routes.Filter, filters plan.Filters) {
+func (o *outcome) observeFilters(ctx context.Context, firewall routes.Filter, filters interference.Filters) {
 	var err error
 	if filters.Others, err = firewall.Others(ctx); err != nil {
 		o.problems = append(o.problems, plan.Problem{

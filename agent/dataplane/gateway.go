@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus"
@@ -123,7 +124,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		g.apply(ctx, p)
 		p.observeDrops(ctx, g.cfg.Kernel.Firewall, before.drops)
 		p.observePaths(ctx, g.cfg.Kernel.Routes, p.paths())
-		p.observeFilters(ctx, g.cfg.Kernel.Firewall, plan.Filters{
+		p.observeFilters(ctx, g.cfg.Kernel.Firewall, interference.Filters{
 			Paths: p.paths(), Tunnels: p.desired.Tunnels, Firewall: p.desired.Firewall, Sessions: p.desired.Sessions,
 		})
 	}
@@ -231,8 +232,8 @@ func (g *Gateway) filter(ctx context.Context, d plan.Desired) error {
 }
 
 // paths returns what determines the lookups that check the routes of this pass.
-func (p *pass) paths() plan.Paths {
-	paths := plan.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
+func (p *pass) paths() interference.Paths {
+	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
 	for _, dc := range p.inputs.Catalog.Datacenters {
 		if dc.Name == p.inputs.Self.Datacenter() {
 			paths.Own = dc.Prefixes

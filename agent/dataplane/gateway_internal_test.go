@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -63,7 +64,7 @@ func TestUnencryptedPacketsThatAreDroppedAreAProblemForAWhile(t *testing.T) {
 	w := newGatewayWorld(t)
 	reported := func() bool {
 		w.pass(t.Context())
-		return slices.Contains(w.status().Problems, plan.UnencryptedDropped())
+		return slices.Contains(w.status().Problems, interference.UnencryptedDropped())
 	}
 	firewall := w.cfg.Kernel.Firewall.(*routestest.Filter)
 	firewall.Count(routes.CounterUnencrypted, 5)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
@@ -92,7 +93,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 		n.apply(ctx, p)
 		p.observeDrops(ctx, n.cfg.Kernel.Firewall, before.drops)
 		p.observePaths(ctx, n.cfg.Kernel.Routes, p.paths())
-		p.observeFilters(ctx, n.cfg.Kernel.Firewall, plan.Filters{Paths: p.paths(), Tunnels: p.desired.Tunnels, Firewall: p.desired.Firewall})
+		p.observeFilters(ctx, n.cfg.Kernel.Firewall, interference.Filters{Paths: p.paths(), Tunnels: p.desired.Tunnels, Firewall: p.desired.Firewall})
 	}
 	p.log(n.cfg.Log, before.outcome)
 	n.last.Store(p)
@@ -105,8 +106,8 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 }
 
 // paths returns what determines the lookups that check the routes of this pass.
-func (p *nodePass) paths() plan.Paths {
-	paths := plan.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
+func (p *nodePass) paths() interference.Paths {
+	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
 	for _, dc := range p.datacenters() {
 		if dc.Name == p.inputs.Config.Datacenter {
 			paths.Own = dc.Prefixes

@@ -4,14 +4,14 @@ import (
 	"context"
 	"slices"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/routes"
 )
 
 // observePaths looks up the routes of packets to other datacenters in the kernel,
 // and adds a problem for each that does not take Meshway's. A failed lookup shows
 // nothing: there is no route, or a device has just gone.
-func (o *outcome) observePaths(ctx context.Context, kernel routes.Kernel, paths plan.Paths) {
+func (o *outcome) observePaths(ctx context.Context, kernel routes.Kernel, paths interference.Paths) {
 	paths.Observed = o.routes
 	for _, q := range paths.Queries() {
 		found, err := kernel.Lookup(ctx, q.Query)

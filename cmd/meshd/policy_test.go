@@ -60,12 +60,13 @@ func TestImportDirections(t *testing.T) {
 			"agent/notify":                          {},
 			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
 			"routes/ruleset":                        {},
-			"agent/plan":                            {"agent/config", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
+			"agent/interference":                    {"agent/config", "agent/plan", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
+			"agent/plan":                            {"agent/config", "consensus/catalog", "routes", "tunnel"},
 			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                                 {}, // documentation
 			"agent/state":                           {},
 			"agent/dataplane": {
-				"agent/build", "agent/config", "agent/notify", "agent/plan", "agent/status",
+				"agent/build", "agent/config", "agent/interference", "agent/notify", "agent/plan", "agent/status",
 				"consensus", "consensus/catalog", "consensus/catalog/replica", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
 			"agent/registrar": {
@@ -120,6 +121,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/quota":            append(io, "crypto/rand", "log/slog"),
 			"consensus/catalog/replica":          append(io, "crypto/rand", "log/slog"),
 			"consensus/catalog/snapshot":         append(io, "crypto/rand", "log/slog"),
+			"agent/interference":                 append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
 			"tunnel":                             io, // makes keys; hands the context to its Device
@@ -248,7 +250,7 @@ func violations(path string, file *ast.File) []violation {
 	var found []violation
 	inBubble := hasBubbles(filepath.Dir(path)) && strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, "_root_test.go")
 	pure := false
-	for _, dir := range []string{"consensus/catalog", "consensus/catalog/replica", "consensus/raftnode/internal/quorum", "agent/plan", "tunnel", "routes"} {
+	for _, dir := range []string{"consensus/catalog", "consensus/catalog/replica", "consensus/raftnode/internal/quorum", "agent/interference", "agent/plan", "tunnel", "routes"} {
 		pure = pure || filepath.Dir(path) == filepath.Join(root, dir) && !strings.HasSuffix(path, "_test.go")
 	}
 	ast.Inspect(file, func(node ast.Node) bool {

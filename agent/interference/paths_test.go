@@ -1,4 +1,4 @@
-package plan_test
+package interference_test
 
 import (
 	"net/netip"
@@ -7,18 +7,23 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
 
-func diversionPaths() plan.Paths {
-	in := running()
-	return plan.Paths{
-		Config:      in.Config,
+func diversionPaths() interference.Paths {
+	return interference.Paths{
+		Config: config.Config{
+			Control:   config.Control{Listen: netip.MustParseAddrPort("[::]:7443")},
+			WireGuard: config.WireGuard{Interface: "mesh", Port: 51820},
+			Routing:   config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20},
+		},
 		Host:        plan.Host{Addresses: addresses("10.1.0.1"), Links: []plan.Link{{Device: "cni0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}}}},
 		Own:         []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}},
-		Datacenters: []catalog.Datacenter{datacenter("west", 3, "10.3.0.0/16"), datacenter("elsewhere", 4, "10.9.0.0/16")},
+		Datacenters: []catalog.Datacenter{datacenter("west", "10.3.0.0/16"), datacenter("elsewhere", "10.9.0.0/16")},
 		Routed:      []netip.Prefix{netip.MustParsePrefix("10.3.0.0/16")},
 	}
 }
@@ -50,7 +55,7 @@ func TestTrafficThatAnotherProgramDivertsIsReportedWithItsCause(t *testing.T) {
 	} {
 		p := diversionPaths()
 		p.Observed.ForeignRules = c.rules
-		q := plan.PathQuery{Datacenter: "west", Query: routes.Query{Destination: addresses("10.3.0.1")[0], Source: addresses("10.1.0.2")[0], In: "cni0"}}
+		q := interference.PathQuery{Datacenter: "west", Query: routes.Query{Destination: addresses("10.3.0.1")[0], Source: addresses("10.1.0.2")[0], In: "cni0"}}
 		problem, diverted := p.Problem(q, c.found)
 		assert.Equal(t, c.remedy != "", diverted, name)
 		assert.Equal(t, c.remedy, problem.Remedy, name)
@@ -58,7 +63,7 @@ func TestTrafficThatAnotherProgramDivertsIsReportedWithItsCause(t *testing.T) {
 }
 
 func TestLookupsAreForPodsAndTheHostAndForNarrowRules(t *testing.T) {
-	texts := func(p plan.Paths) (out []string) {
+	texts := func(p interference.Paths) (out []string) {
 		for _, q := range p.Queries() {
 			require.Equal(t, catalog.DatacenterName("west"), q.Datacenter, "the prefixes of elsewhere are not routed")
 			out = append(out, q.String())
@@ -80,4 +85,16 @@ func TestLookupsAreForPodsAndTheHostAndForNarrowRules(t *testing.T) {
 		p.Observed.ForeignRules = append(p.Observed.ForeignRules, p.Observed.ForeignRules[0])
 	}
 	assert.Len(t, p.Queries(), len(base)+16, "a program may have a rule for each pod")
+}
+
+func datacenter(name catalog.DatacenterName, pods string) catalog.Datacenter {
+	return catalog.Datacenter{Name: name, Prefixes: []catalog.Prefix{{CIDR: netip.MustParsePrefix(pods), Kind: catalog.PodPrefix}}}
+}
+
+func addresses(list ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
 }

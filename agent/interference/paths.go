@@ -1,4 +1,4 @@
-package plan
+package interference
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -18,7 +19,7 @@ const maxRuleQueries = 16
 // datacenters takes Meshway's routes, and what they show.
 type Paths struct {
 	Config      config.Config
-	Host        Host
+	Host        plan.Host
 	Own         []catalog.Prefix     // of the own datacenter
 	Datacenters []catalog.Datacenter // the others
 	Routed      []netip.Prefix       // routes.Firewall.Remote
@@ -37,7 +38,7 @@ type PathQuery struct {
 func (p Paths) Queries() []PathQuery {
 	var out []PathQuery
 	for _, dc := range p.Datacenters {
-		for _, f := range families() {
+		for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
 			if i := slices.IndexFunc(dc.Prefixes, func(c catalog.Prefix) bool { return routes.FamilyOf(c.CIDR.Addr()) == f && covers(p.Routed, c.CIDR) }); i >= 0 {
 				out = append(out, p.queries(dc.Name, inside(dc.Prefixes[i].CIDR))...)
 			}
@@ -75,7 +76,7 @@ func (p Paths) narrow(to, from netip.Prefix, in string) []PathQuery {
 			} else if to.IsValid() || from.IsValid() && routes.FamilyOf(from.Addr()) != routes.FamilyOf(own.CIDR.Addr()) {
 				continue
 			}
-			if !covers(p.Routed, hostPrefix(address)) {
+			if !covers(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
 				continue
 			}
 			out := p.queries(dc.Name, address)
@@ -129,14 +130,14 @@ func (p Paths) precedes(r routes.ForeignRule) bool {
 
 // Problem returns why the packet of a query does not take a route of Meshway;
 // false: it does, or Meshway's entries are only missing for now.
-func (p Paths) Problem(q PathQuery, found routes.Lookup) (Problem, bool) {
+func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 	switch {
 	case found.Blackhole || found.Device == "lo" || found.Table == 0,
 		found.Table == routes.NodesTable(p.Config.Routing.Table):
-		return Problem{}, false
+		return plan.Problem{}, false
 	case found.Table == p.Config.Routing.Table:
 		if found.Nexthop != 0 && routes.OwnNexthop(found.Nexthop) {
-			return Problem{}, false
+			return plan.Problem{}, false
 		}
 		return p.diverted(q, found, fmt.Sprintf("route %v of another program in table %d", found.Prefix, found.Table),
 			fmt.Sprintf("run %s route del %v table %d", ipCommand(q.Destination), found.Prefix, found.Table)), true
@@ -147,15 +148,15 @@ func (p Paths) Problem(q PathQuery, found routes.Lookup) (Problem, bool) {
 				fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority)), true
 		}
 	}
-	return Problem{}, false
+	return plan.Problem{}, false
 }
 
 // diverted names the same problem for each query that has the same cause.
-func (p Paths) diverted(q PathQuery, found routes.Lookup, cause, remedy string) Problem {
-	return Problem{
+func (p Paths) diverted(q PathQuery, found routes.Lookup, cause, remedy string) plan.Problem {
+	return plan.Problem{
 		Code:     "traffic-diverted",
-		Severity: Error,
-		Subject:  datacenterSubject(q.Datacenter),
+		Severity: plan.Error,
+		Subject:  "datacenter " + string(q.Datacenter),
 		Message: fmt.Sprintf("packets to datacenter %s would leave on %s outside of the tunnels and are dropped: the cause is %s",
 			q.Datacenter, found.Device, cause),
 		Remedy: remedy,
@@ -168,6 +169,11 @@ func inside(p netip.Prefix) netip.Addr {
 		return a
 	}
 	return p.Masked().Addr()
+}
+
+// covers reports whether one of the ranges contains p.
+func covers(ranges []netip.Prefix, p netip.Prefix) bool {
+	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr()) })
 }
 
 func longer(a, b netip.Prefix) netip.Prefix {

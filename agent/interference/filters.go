@@ -1,4 +1,4 @@
-package plan
+package interference
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/ruleset"
 	"github.com/meshway/meshway/tunnel"
@@ -19,7 +20,7 @@ type Filters struct {
 	Paths
 	Tunnels  []tunnel.Config
 	Firewall routes.Firewall
-	Sessions []SessionConfig // of liveness; none on a node
+	Sessions []plan.SessionConfig // of liveness; none on a node
 	Others   ruleset.Ruleset
 }
 
@@ -71,19 +72,19 @@ func (p purpose) String() string {
 func (p purpose) out() bool { return p == fromPods || p == livenessOut || p == controlOut }
 
 // Problems returns one problem for each rule and policy that certainly drops packets.
-func (f Filters) Problems() []Problem {
+func (f Filters) Problems() []plan.Problem {
 	var found []filtered
 	for _, fl := range f.flows() {
 		for _, d := range f.Others.Drops(fl.packet) {
 			fl.packet.States = []string{"established"}
-			severity := Error
+			severity := plan.Error
 			if fl.answers && !slices.ContainsFunc(f.Others.Drops(fl.packet), func(e ruleset.Drop) bool { return e.Chain.String() == d.Chain.String() }) {
-				severity = Warning
+				severity = plan.Warning
 			}
 			found = addFiltered(found, filtered{chain: d.Chain, by: d.By, severity: severity}, fl.purpose)
 		}
 	}
-	var out []Problem
+	var out []plan.Problem
 	for _, each := range found {
 		out = append(out, f.problem(each))
 	}
@@ -94,7 +95,7 @@ func (f Filters) Problems() []Problem {
 type filtered struct {
 	chain    ruleset.Chain
 	by       string
-	severity Severity
+	severity plan.Severity
 	purposes []purpose // sorted
 }
 
@@ -112,13 +113,13 @@ func addFiltered(found []filtered, f filtered, p purpose) []filtered {
 	return found
 }
 
-func (f Filters) problem(d filtered) Problem {
+func (f Filters) problem(d filtered) plan.Problem {
 	subject := fmt.Sprintf("chain %s of table %q", d.chain.Name, d.chain.Table)
 	message := fmt.Sprintf("%s drops %s: the cause is %s", subject, listed(d.purposes), d.by)
-	if d.severity == Warning {
+	if d.severity == plan.Warning {
 		message = fmt.Sprintf("%s drops %s unless they answer packets in the opposite direction: the cause is %s", subject, listed(d.purposes), d.by)
 	}
-	return Problem{Code: "traffic-filtered", Severity: d.severity, Subject: subject, Message: message, Remedy: f.passing(d)}
+	return plan.Problem{Code: "traffic-filtered", Severity: d.severity, Subject: subject, Message: message, Remedy: f.passing(d)}
 }
 
 func listed(purposes []purpose) string {
@@ -191,7 +192,7 @@ func (f Filters) tunnelFlows(t tunnel.Config, endpoint netip.AddrPort) []flow {
 }
 
 // sessionFlows returns the packets of liveness and of the catalog inside a tunnel.
-func (f Filters) sessionFlows(s SessionConfig) []flow {
+func (f Filters) sessionFlows(s plan.SessionConfig) []flow {
 	in := ruleset.Packet{Hooks: []string{"prerouting", "input"}, In: []string{s.Device}, Source: s.Remote, Destination: s.Local, Here: true, States: []string{"new"}}
 	out := ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{s.Device}, Source: s.Local, Destination: s.Remote, States: []string{"new"}}
 	with := func(p ruleset.Packet, protocol string, port uint16) ruleset.Packet {

@@ -1,4 +1,4 @@
-package plan_test
+package interference_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/ruleset/rulesettest"
@@ -15,11 +16,11 @@ import (
 )
 
 // filters returns the packets of a gateway with one lane and one peer.
-func filters() plan.Filters {
+func filters() interference.Filters {
 	p := diversionPaths()
 	p.Host.Underlay = []string{"eth0"}
 	p.Config.Liveness.Port = 3784
-	return plan.Filters{
+	return interference.Filters{
 		Paths: p,
 		Tunnels: []tunnel.Config{{
 			Name: "mesh0", ListenPort: 51820,
