@@ -14,6 +14,7 @@ type Desired struct {
 	Gateway      catalog.Gateway // endpoints, controls, version, feature level, public key, draining
 	Prefixes     []catalog.Prefix
 	Services     []catalog.Service
+	Writing      map[catalog.ServiceKey]bool // that callers write, so that they are not missing
 	Observations []catalog.Observation
 }
 
@@ -62,11 +63,15 @@ func (d Desired) missingServices(v *replica.View) []*catalogpb.Command {
 		have[s.ServiceKey] = s
 	}
 	for _, want := range d.Services {
+		if d.Writing[want.ServiceKey] {
+			continue
+		}
 		if old, ok := have[want.ServiceKey]; !ok || !sameService(want, old) {
 			commands = append(commands, catalog.NewPutServices([]catalog.Service{want}))
 		}
 		delete(have, want.ServiceKey)
 	}
+	maps.DeleteFunc(have, func(key catalog.ServiceKey, _ catalog.Service) bool { return d.Writing[key] })
 	if len(have) > 0 {
 		obsolete := slices.SortedFunc(maps.Keys(have), compareServiceKeys)
 		commands = append(commands, catalog.NewDeleteServices(obsolete))

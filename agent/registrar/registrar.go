@@ -7,7 +7,6 @@ package registrar
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -75,6 +74,7 @@ type Registrar struct {
 	cfg    Config
 	static []catalog.Service // from the configuration file
 	wake   notify.Signal
+	saves  saves
 
 	former      []*catalogpb.Command // without effect in the last write, or all of it; only pass uses it
 	retryFormer time.Time            // when they are written again; only pass uses it
@@ -82,6 +82,7 @@ type Registrar struct {
 	mu         sync.Mutex // guards all following
 	want       Desired
 	registered []catalog.Service // through Register; equal to what the store has
+	writing    writing           // keys of services that callers write now
 	pending    time.Time         // since when commands are outstanding; zero: none are
 	problems   []plan.Problem
 }
@@ -111,6 +112,7 @@ func (r *Registrar) Run(ctx context.Context) error {
 func (r *Registrar) pass(ctx context.Context) time.Duration {
 	r.mu.Lock()
 	want := r.want
+	want.Writing = r.writing.keys()
 	r.mu.Unlock()
 	view := r.cfg.Catalog.View()
 	commands := r.missing(want, view)
@@ -197,7 +199,9 @@ func (r *Registrar) setProblems(problems []plan.Problem) {
 func (r *Registrar) Queue() (pending int, since time.Time, refused []plan.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pending = len(r.missing(r.want, r.cfg.Catalog.View())) - len(r.problems)
+	want := r.want
+	want.Writing = r.writing.keys()
+	pending = len(r.missing(want, r.cfg.Catalog.View())) - len(r.problems)
 	switch {
 	case pending <= 0:
 		r.pending = time.Time{}
@@ -229,6 +233,7 @@ func (r *Registrar) Set(desired plan.Registration) {
 // *catalog.Refusal and changes nothing.
 func (r *Registrar) Register(ctx context.Context, service catalog.Service) (index uint64, queued bool, err error) {
 	service = r.complete(service)
+	end := r.beginWrite(service.ServiceKey)
 	var former []catalog.Service // that the service replaces; empty: it is new
 	err = r.replace(func(services []catalog.Service) []catalog.Service {
 		i := indexOf(services, service.ServiceKey)
@@ -240,11 +245,13 @@ func (r *Registrar) Register(ctx context.Context, service catalog.Service) (inde
 		return services
 	})
 	if err != nil {
+		end()
 		return 0, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
 	defer cancel()
 	results, err := r.cfg.Catalog.Propose(ctx, catalog.NewPutServices([]catalog.Service{service}))
+	end()
 	if err != nil {
 		return 0, true, r.queued(err)
 	}
@@ -289,7 +296,9 @@ func (r *Registrar) Deregister(ctx context.Context, namespace, name, instance st
 	}
 	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
 	defer cancel()
+	end := r.beginWrite(obsolete...)
 	results, err := r.cfg.Catalog.Propose(ctx, catalog.NewDeleteServices(obsolete))
+	end()
 	if err != nil {
 		return len(obsolete), true, r.queued(err)
 	}
@@ -306,19 +315,6 @@ func (r *Registrar) queued(err error) error {
 		return nil
 	}
 	return err
-}
-
-// replace changes the registered services in the store, then in memory.
-func (r *Registrar) replace(change func([]catalog.Service) []catalog.Service) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	after := change(slices.Clone(r.registered))
-	if err := r.cfg.Store.Save(after); err != nil {
-		return fmt.Errorf("save registration: %w", err)
-	}
-	r.registered = after
-	r.want.Services = r.services()
-	return nil
 }
 
 // services merges both sources by key. A registered service replaces one of

@@ -128,6 +128,8 @@ type memoryStore struct {
 	mu       sync.Mutex // guards all following
 	services []catalog.Service
 	err      error
+	delay    time.Duration // of each Save
+	saved    int           // number of calls of Save
 }
 
 func (s *memoryStore) Load() ([]catalog.Service, bool, error) {
@@ -137,8 +139,10 @@ func (s *memoryStore) Load() ([]catalog.Service, bool, error) {
 }
 
 func (s *memoryStore) Save(services []catalog.Service) error {
+	time.Sleep(s.delay)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.saved++
 	if s.err == nil {
 		s.services = services
 	}
