@@ -4,12 +4,14 @@ package build
 import (
 	"runtime"
 	"runtime/debug"
+	"time"
 )
 
 // Info is what the Go toolchain recorded of the build.
 type Info struct {
-	Version string // module version, or "devel"
-	Commit  string // VCS revision, "+dirty" if the tree had changes
+	Version string    // module version, or "devel"
+	Commit  string    // VCS revision, "+dirty" if the tree had changes
+	Time    time.Time // of the revision; zero: not recorded
 	Go      string
 }
 
@@ -28,6 +30,8 @@ func Current() Info {
 		switch setting.Key {
 		case "vcs.revision":
 			info.Commit = setting.Value
+		case "vcs.time":
+			info.Time, _ = time.Parse(time.RFC3339, setting.Value) // zero if it is not one
 		case "vcs.modified":
 			if setting.Value == "true" {
 				dirty = "+dirty"

@@ -106,6 +106,11 @@ func (c *CA) Datacenter() catalog.DatacenterName {
 // Certificate returns the CA's certificate in DER.
 func (c *CA) Certificate() []byte { return bytes.Clone(c.certificate.Raw) }
 
+// Validity returns the validity period of the CA's certificate.
+func (c *CA) Validity() (begin, end time.Time) {
+	return c.certificate.NotBefore, c.certificate.NotAfter
+}
+
 // Pin returns the pin of the CA's key.
 func (c *CA) Pin() Pin { return pinOf(c.certificate) }
 

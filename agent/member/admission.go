@@ -137,10 +137,23 @@ func (a *Admission) Join(ctx context.Context, text string, request JoinRequest, 
 		Datacenter: catalog.Datacenter{Prefixes: request.Prefixes}.Proto(),
 		Gateway:    request.Gateway.Proto(),
 	})
-	if err != nil {
+	if err == nil {
+		err = a.admitted(response, pinInviter(token.Pin), progress)
+	}
+	return remedyForLostDisk(err, a.File.Datacenter)
+}
+
+// remedyForLostDisk completes the refusal of a name that is taken: the name may be
+// this datacenter's own, whose data directory is lost.
+func remedyForLostDisk(err error, dc catalog.DatacenterName) error {
+	var refusal *catalog.Refusal
+	if !errors.As(err, &refusal) || refusal.Code != catalog.CodeNameTaken {
 		return err
 	}
-	return a.admitted(response, pinInviter(token.Pin), progress)
+	better := *refusal
+	better.Remedy = fmt.Sprintf("choose another name; if that datacenter is this one, and its data directory is lost, run meshctl datacenter remove %s "+
+		"in another datacenter, which refuses while the former one still answers, then join again", dc)
+	return &better
 }
 
 // checkControlPort reports a control port that is in use before anything

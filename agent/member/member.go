@@ -186,6 +186,9 @@ func (m *Member) Read(ctx context.Context, mode consensus.ReadMode) (*replica.Vi
 	return view, freshness, withRemedy(err)
 }
 
+// CAValidity returns the validity period of the CA of this datacenter.
+func (m *Member) CAValidity() (begin, end time.Time) { return m.certifier.CA().Validity() }
+
 // CertificateEnd returns when the certificate of this gateway expires; zero if
 // it has none.
 func (m *Member) CertificateEnd() time.Time {

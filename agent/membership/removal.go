@@ -40,8 +40,13 @@ func (a *Agent) RemoveDatacenter(ctx context.Context, name catalog.DatacenterNam
 	}
 	results, err := r.member.Propose(ctx, catalog.NewRemoveDatacenter(name, force))
 	if errors.Is(err, consensus.ErrNoLeader) {
-		return RemovedDatacenter{}, fmt.Errorf("remove datacenter %s: %w; if the voters were lost with it, "+
-			"first restore the quorum with the voters that are left: meshctl raft recover (meshd recover)", name, err)
+		self := a.cfg.File.GatewayID()
+		l := r.leadership(self, judgePeers(r.member.Status(), self, r.gateway.Sessions()), a.startedAt)
+		l.lost = true
+		for _, p := range l.problems() {
+			err = fmt.Errorf("%w; %s", err, p.Remedy)
+		}
+		return RemovedDatacenter{}, fmt.Errorf("remove datacenter %s: %w", name, err)
 	}
 	if err != nil {
 		return RemovedDatacenter{}, fmt.Errorf("remove datacenter %s: %w", name, err)

@@ -74,7 +74,8 @@ func (r *running) fill(s *status.Sources) {
 		s.Problems = append(s.Problems, *removed)
 		return
 	}
-	s.Problems = append(s.Problems, consensusProblems(s.Consensus, s.At)...)
+	s.Problems = append(s.Problems, r.leadership(self, s.Consensus, s.StartedAt).problems()...)
+	s.Problems = append(s.Problems, refusedProblems(s.Consensus, s.At)...)
 }
 
 // judgePeers sets which members are healthy if this gateway is not the leader,
@@ -101,17 +102,26 @@ func countServices(v *replica.View) map[catalog.DatacenterName]int {
 	return count
 }
 
-func consensusProblems(s consensus.Status, now time.Time) []plan.Problem {
-	var problems []plan.Problem
-	if s.Leader == "" {
-		problems = append(problems, plan.Problem{
-			Code:     "no-leader",
-			Severity: plan.Error,
-			Subject:  "catalog",
-			Message:  "the catalog has no leader: nothing can be written; traffic is not affected",
-			Remedy:   "restore a majority of the voters (meshctl raft list-peers); if they are permanently lost, run meshctl raft recover",
-		})
+// leadership returns what is known about the leader of the catalog.
+func (r *running) leadership(self catalog.GatewayID, s consensus.Status, started time.Time) leadership {
+	begin, end := r.member.CAValidity()
+	passed := []moment{
+		{begin, fmt.Sprintf("the CA of datacenter %s was created", self.Datacenter())},
+		{build.Current().Time, "the source of this meshd was committed"},
 	}
+	for _, dc := range r.member.View().Datacenters() {
+		passed = append(passed, moment{dc.JoinedAt, fmt.Sprintf("datacenter %s joined", dc.Name)})
+	}
+	now := time.Now()
+	since := started
+	if s.LastContact >= 0 {
+		since = now.Add(-s.LastContact)
+	}
+	return leadership{self: self, now: now, status: s, passed: latest(passed...), expires: end, since: since}
+}
+
+func refusedProblems(s consensus.Status, now time.Time) []plan.Problem {
+	var problems []plan.Problem
 	for _, r := range s.Refused {
 		if now.Sub(r.Last) < refusedFor && (r.Code != consensus.CodeNotAVoter || r.Count > strayMessages) {
 			problems = append(problems, refusedProblem(r))

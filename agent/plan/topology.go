@@ -59,7 +59,7 @@ func newTopology(in Inputs, found *problems) (topology, bool) {
 	if self < 0 || !gateways[self].Overlay.IsValid() {
 		found.addError("not-in-catalog", gatewaySubject(in.Self),
 			fmt.Sprintf("this gateway, %s, is not in the catalog; its tunnels and routes stay unchanged", in.Self),
-			"run meshctl members in another datacenter; if this gateway was removed there, run meshctl leave --force here and join again")
+			"run meshctl members in another datacenter; if they list this gateway, check that its control port is reachable there; a removal is reported as a problem of its own")
 		return topo, false
 	}
 	topo.self = gateways[self]
@@ -67,7 +67,7 @@ func newTopology(in Inputs, found *problems) (topology, bool) {
 	if i < 0 {
 		found.addError("not-in-catalog", datacenterSubject(topo.self.Datacenter),
 			fmt.Sprintf("datacenter %s of this gateway is not in the catalog; tunnels and routes stay unchanged", topo.self.Datacenter),
-			"run meshctl members in another datacenter; if this datacenter was removed there, run meshctl leave --force here and join again")
+			"run meshctl members in another datacenter; if they list this datacenter, check that its control port is reachable there; a removal is reported as a problem of its own")
 		return topo, false
 	}
 	own := datacenters[i]

@@ -1,0 +1,82 @@
+package membership
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus"
+)
+
+func TestDataIsGivenUpOnlyAfterEveryOtherCauseIsExcluded(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	voters := func(healthy ...bool) []consensus.Peer {
+		out := []consensus.Peer{{ID: "east/a", Voter: true}}
+		for i, h := range healthy {
+			out = append(out, consensus.Peer{ID: []plan.Session{{Gateway: "west/a"}, {Gateway: "north/a"}}[i].Gateway, Voter: true, Healthy: h})
+		}
+		return append(out, consensus.Peer{ID: "south/a"})
+	}
+	const clock = "set the clock of this host (timedatectl status shows it); the rest recovers by itself"
+	const start = "start meshd on them, and restore the network between them and this gateway, until most voters (meshctl raft list-peers) are reached"
+	for name, c := range map[string]struct {
+		leadership
+		codes  []string
+		remedy string // of the last problem
+	}{
+		"a leader": {leadership: leadership{status: consensus.Status{Leader: "west/a", Peers: voters(true, true)}}},
+		"clock at boot": {
+			leadership: leadership{now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), status: consensus.Status{Peers: voters(false, false)}, since: now.Add(-2 * time.Hour)},
+			codes:      []string{"clock-wrong", "no-leader"}, remedy: clock,
+		},
+		"clock at boot, of the leader": {
+			leadership: leadership{now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), status: consensus.Status{Leader: "east/a"}},
+			codes:      []string{"clock-wrong"}, remedy: clock,
+		},
+		"expired CA": {
+			leadership: leadership{expires: now.Add(-time.Minute), status: consensus.Status{Peers: voters(true, true)}},
+			codes:      []string{"certificate-expired", "no-leader"},
+			remedy: "check the clock of this host first (timedatectl status shows it); " +
+				"if it is right, let the datacenter leave and join it again (meshctl leave, meshctl join), one datacenter at a time",
+		},
+		"control ports": {
+			leadership: leadership{status: consensus.Status{Peers: voters(true, false)}}, codes: []string{"no-leader"},
+			remedy: "check on the voters (meshctl raft list-peers) that meshd runs, that TCP to their control ports passes through and outside of the tunnels, and that their clocks are right",
+		},
+		"an outage": {
+			leadership: leadership{status: consensus.Status{Peers: voters(false, false)}},
+			codes:      []string{"no-leader"}, remedy: start,
+		},
+		"a long outage": {
+			leadership: leadership{status: consensus.Status{Peers: voters(false, false)}, since: now.Add(-2 * time.Hour)},
+			codes:      []string{"no-leader"},
+			remedy:     start + "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover (meshd recover)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := c.leadership
+			l.self, l.passed = "east/a", moment{now.AddDate(0, -1, 0), "the CA of datacenter east was created"}
+			if l.now.IsZero() {
+				l.now = now
+			}
+			if l.since.IsZero() {
+				l.since = now
+			}
+			var codes []string
+			remedy := ""
+			for _, p := range l.problems() {
+				codes, remedy = append(codes, p.Code), p.Remedy
+			}
+			assert.Equal(t, c.codes, codes)
+			assert.Equal(t, c.remedy, remedy)
+		})
+	}
+}
+
+func TestAnUnreachableVoterIsNamed(t *testing.T) {
+	l := leadership{self: "east/a", status: consensus.Status{Peers: []consensus.Peer{{ID: "east/a", Voter: true}, {ID: "west/a", Voter: true}}}}
+	assert.Equal(t, "the catalog has no leader, because this gateway cannot reach its voters west/a: nothing can be written; traffic is not affected",
+		l.problems()[0].Message)
+}
