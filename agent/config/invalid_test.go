@@ -19,6 +19,21 @@ var invalid = []struct {
 	{name: "names of other interfaces", source: "wireguard: {interface: eth}\n", want: []string{
 		`meshd.yaml:2:24: wireguard.interface: "eth" is also the prefix of other interfaces, such as eth0; use another one, such as mesh`,
 	}},
+	{name: "zone in an endpoint", source: "wireguard: {advertise: [\"[fe80::1%eth0]:51820\"]}\n", want: []string{
+		`meshd.yaml:2:25: wireguard.advertise: "[fe80::1%eth0]:51820" has a zone, which is an interface of this host; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+	}},
+	{name: "unnamed ports of a service", source: "prefixes: {pods: [10.1.0.0/16]}\nservices: [{name: a, address: 10.1.0.5, ports: [{name: x, port: 80}, {port: 81}]}]\n", want: []string{
+		`meshd.yaml:3:13: services[0].ports[1]: the port has no name; name each port if there are several`,
+	}},
+	{name: "liveness on a port of the tunnels", source: "wireguard: {port: 3700}\nliveness: {port: 3763}\n", want: []string{
+		`meshd.yaml:3:18: liveness.port: 3763 is a port of the tunnels, which use UDP 3700 to 3763 from wireguard.port on; use another one`,
+	}},
+	{name: "tunnels on the default port of liveness", source: "wireguard: {port: 3784}\n", want: []string{
+		`meshd.yaml:2:19: liveness.port: 3784 is a port of the tunnels, which use UDP 3784 to 3847 from wireguard.port on; use another one`,
+	}},
+	{name: "metrics on the control port", source: "metrics: {listen: \"127.0.0.1:7443\"}\n", want: []string{
+		`meshd.yaml:2:19: metrics.listen: 127.0.0.1:7443 is also the port of control.listen [::]:7443; use another one`,
+	}},
 	{name: "empty name", source: "datacenter: ''\n", want: []string{
 		`meshd.yaml:1:13: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
 	}},

@@ -91,7 +91,7 @@ liveness: {interval: 1s, multiplier: 3, port: 4784}
 raft: {timers: wan, snapshotThreshold: 100}
 join: {tokenFile: /etc/meshway/token}
 services:
-  - {name: db, address: 10.3.0.9, ports: [{port: 5432}, {name: dns, protocol: udp, port: 53}]}
+  - {name: db, address: 10.3.0.9, ports: [{name: sql, port: 5432}, {name: dns, protocol: udp, port: 53}]}
   - {name: db, namespace: prod, address: "2001:db8::9", instance: two, ports: [{port: 5432}], labels: {a: b, empty: }}
 admin: {socket: /run/x.sock}
 metrics: {listen: off}
@@ -126,7 +126,7 @@ log: {level: debug, format: json}
 		Services: []catalog.Service{{
 			ServiceKey: catalog.ServiceKey{Namespace: "default", Name: "db", Instance: "gw7"},
 			Address:    netip.MustParseAddr("10.3.0.9"),
-			Ports:      []catalog.Port{{Protocol: "tcp", Number: 5432}, {Name: "dns", Protocol: "udp", Number: 53}},
+			Ports:      []catalog.Port{{Name: "sql", Protocol: "tcp", Number: 5432}, {Name: "dns", Protocol: "udp", Number: 53}},
 		}, {
 			ServiceKey: catalog.ServiceKey{Namespace: "prod", Name: "db", Instance: "two"},
 			Address:    netip.MustParseAddr("2001:db8::9"),

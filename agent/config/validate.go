@@ -57,12 +57,15 @@ func (v validator) config(raw rawConfig) Config {
 		c.Join.TokenFile = v.path("join.tokenFile", file)
 	}
 	c.Services = v.services(raw.Services, c)
+	if len(v.faults.list) == 0 { // the rest would repeat them
+		v.registrable(raw, c)
+		v.distinctPorts(raw, c)
+	}
 	return c
 }
 
 func (v validator) wireguard(raw rawWireGuard) WireGuard {
-	// The ports of 64 lanes follow.
-	const lastPort = 65535 - 63
+	const lastPort = 65535 - lanePorts + 1
 	w := WireGuard{
 		Dataplane: v.oneOf("wireguard.dataplane", raw.Dataplane.or("auto"), "auto", "kernel", "userspace"),
 		Interface: v.interfacePrefix("wireguard.interface", raw.Interface.or("mesh")),

@@ -72,8 +72,8 @@ func (v validator) metrics(key string, t text) netip.AddrPort {
 func (v validator) endpoints(key string, list []*text) []string {
 	var out []string
 	for _, t := range list {
-		if reason := invalidHostPort(t.value); reason != "" {
-			v.faults.add(t.at, "%s: %q %s; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820", key, t.value, reason)
+		if (catalog.Gateway{Endpoints: []string{t.value}}).Check() != nil {
+			v.faults.add(t.at, "%s: %q %s; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820", key, t.value, hostPortFault(t.value))
 			continue
 		}
 		if !slices.Contains(out, t.value) {
@@ -83,32 +83,26 @@ func (v validator) endpoints(key string, list []*text) []string {
 	return out
 }
 
-// invalidHostPort returns why s is not a valid endpoint, or "" if it is.
-func invalidHostPort(s string) string {
+// hostPortFault returns why the catalog refuses s as an endpoint.
+func hostPortFault(s string) string {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		switch {
 		case ap.Port() == 0:
 			return "has port 0"
-		case ap.Addr().IsUnspecified() || ap.Addr().IsMulticast():
+		case ap.Addr().Zone() != "":
+			return "has a zone, which is an interface of this host"
+		default:
 			return "has an unspecified or multicast address"
 		}
-		return ""
 	}
 	host, port, found := strings.Cut(s, ":")
 	if n, err := strconv.ParseUint(port, 10, 16); !found || err != nil || n == 0 {
 		return "has no port"
 	}
-	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
-	for _, l := range labels {
-		if catalog.ValidateName(l) != nil {
-			return "has no host"
-		}
-	}
-	// RFC 1123 §2.1: a name does not end in a number, so this is a mistyped address.
-	if _, err := strconv.ParseUint(labels[len(labels)-1], 10, 64); err == nil {
+	if strings.Trim(host, "0123456789.") == "" && host != "" { // RFC 1123 §2.1: a name does not end in a number
 		return "has no valid address"
 	}
-	return ""
+	return "has no host"
 }
 
 // interfacePrefix validates the prefix of interface names. The number of the lane
@@ -145,7 +139,11 @@ func (v validator) services(list []rawService, c Config) []catalog.Service {
 	seen := map[catalog.ServiceKey]position{}
 	for i, raw := range list {
 		key := fmt.Sprintf("services[%d]", i)
+		before := len(v.faults.list)
 		s := v.service(key, raw, c)
+		if r := refuseService(s); r != nil && len(v.faults.list) == before {
+			v.faults.add(raw.at, "%s.%s: %s", key, r.Field, refusal(r))
+		}
 		if first, twice := seen[s.ServiceKey]; twice {
 			v.faults.add(raw.at, "%s: %s/%s instance %s is already in line %d; give each its own instance",
 				key, s.Namespace, s.Name, s.Instance, first.line)
