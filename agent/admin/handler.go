@@ -293,7 +293,7 @@ func (h Handler) Restore(ctx context.Context, r *connect.Request[controlpb.Resto
 	if err != nil {
 		return nil, err
 	}
-	index, err := federation.Restore(ctx, r.Msg.GetArchive())
+	index, err := federation.Restore(ctx, r.Msg.GetArchive(), r.Msg.GetAcceptUnsigned())
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +306,7 @@ func (h Handler) PlanRestore(_ context.Context, r *connect.Request[controlpb.Pla
 	if err != nil {
 		return nil, err
 	}
-	plan, err := federation.PlanRestore(r.Msg.GetArchive())
+	plan, err := federation.PlanRestore(r.Msg.GetArchive(), r.Msg.GetAcceptUnsigned())
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/consensus"
-	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -80,6 +79,7 @@ func open(cfg memberConfig) (*Member, error) {
 		Remote:            remote{m.port.Client()},
 		Addresses:         m.addresses,
 		Verify:            guard.CheckSnapshot,
+		SignArchive:       m.signArchive,
 		Log:               cfg.log,
 	})
 	if err != nil {
@@ -264,27 +264,6 @@ func (m *Member) TransferLeader(ctx context.Context, to catalog.GatewayID) error
 // RemovePeer removes a gateway from the members of raft.
 func (m *Member) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
 	return withRemedy(m.node.RemovePeer(ctx, id))
-}
-
-// SaveSnapshot returns an archive of the catalog and its index.
-func (m *Member) SaveSnapshot(ctx context.Context, mode consensus.ReadMode) (content []byte, index uint64, err error) {
-	content, info, err := m.node.SaveSnapshot(ctx, mode)
-	return content, info.Index, withRemedy(err)
-}
-
-// PlanRestore returns what restoring an archive would change.
-func (m *Member) PlanRestore(content []byte) (archive.Plan, error) {
-	plan, err := m.node.PlanRestore(content)
-	return plan, withRemedy(err)
-}
-
-// Restore replaces the catalog by an archive and returns its new index. This gateway
-// must lead.
-func (m *Member) Restore(ctx context.Context, content []byte) (index uint64, err error) {
-	if err := m.node.Restore(ctx, content); err != nil {
-		return 0, withRemedy(err)
-	}
-	return m.node.View().Index(), nil
 }
 
 // SharedState returns what the gateways of this datacenter are to share. It

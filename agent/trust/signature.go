@@ -43,6 +43,26 @@ func sign(certificate *tls.Certificate, statement []byte) (der, value []byte, er
 	return certificate.Certificate[0], value, nil
 }
 
+// Sign signs a statement with the key of a certificate, of which it returns the DER.
+func Sign(certificate *tls.Certificate, statement []byte) (der, value []byte, err error) {
+	return sign(certificate, statement)
+}
+
+// Verify returns the gateway that signed a statement, with a certificate (DER) of ca
+// (DER).
+func (s *Signers) Verify(ca, certificate, statement, value []byte) (identity.Peer, error) {
+	signer, err := s.signer(ca, certificate)
+	if err != nil {
+		return identity.Peer{}, err
+	}
+	public, ok := signer.PublicKey.(*ecdsa.PublicKey)
+	digest := sha256.Sum256(statement)
+	if !ok || !ecdsa.VerifyASN1(public, digest[:], value) {
+		return identity.Peer{}, errors.New("the signature does not match the record")
+	}
+	return signer.Peer, nil
+}
+
 // Signers verifies the certificates of signatures, each of them once. It is for one
 // federation and not safe for concurrent use.
 type Signers struct {
@@ -82,16 +102,7 @@ func (s *Signers) verify(ca []byte, signature catalog.Signature, statement []byt
 	if signature.Level == 0 || signature.Level > Level {
 		return identity.Peer{}, fmt.Errorf("the signature has feature level %d and this build supports up to %d", signature.Level, Level)
 	}
-	signer, err := s.signer(ca, signature.Certificate)
-	if err != nil {
-		return identity.Peer{}, err
-	}
-	public, ok := signer.PublicKey.(*ecdsa.PublicKey)
-	digest := sha256.Sum256(statement)
-	if !ok || !ecdsa.VerifyASN1(public, digest[:], signature.Value) {
-		return identity.Peer{}, errors.New("the signature does not match the record")
-	}
-	return signer.Peer, nil
+	return s.Verify(ca, signature.Certificate, statement, signature.Value)
 }
 
 func (s *Signers) signer(ca, certificate []byte) (identity.Signer, error) {

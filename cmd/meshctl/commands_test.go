@@ -206,6 +206,11 @@ func TestDestructiveCommandsNeedConfirmation(t *testing.T) {
 	o := &fakeMeshd{}
 	assert.Equal(t, fault.ExitOK, meshctl(t, o, "snapshot", "restore", file, "--yes").code)
 	assert.Equal(t, content, o.requests[1].(*controlpb.RestoreRequest).GetArchive())
+	assert.False(t, o.requests[1].(*controlpb.RestoreRequest).GetAcceptUnsigned())
+	o = &fakeMeshd{}
+	assert.Equal(t, fault.ExitOK, meshctl(t, o, "snapshot", "restore", file, "--yes", "--accept-unsigned").code)
+	assert.True(t, o.requests[0].(*controlpb.PlanRestoreRequest).GetAcceptUnsigned())
+	assert.True(t, o.requests[1].(*controlpb.RestoreRequest).GetAcceptUnsigned())
 }
 
 func TestRestorePrintsWhatChangesFirst(t *testing.T) {
@@ -224,7 +229,7 @@ func TestRestorePrintsWhatChangesFirst(t *testing.T) {
 // savedCatalog writes a snapshot file of an empty catalog.
 func savedCatalog(t *testing.T) (file string, content []byte) {
 	t.Helper()
-	content, _, err := archive.Pack(archive.Info{Term: 4, Gateway: "east/gw1", SavedAt: before(2 * time.Hour)}, replica.New().View())
+	content, _, err := archive.Pack(archive.Info{Term: 4, Gateway: "east/gw1", SavedAt: before(2 * time.Hour)}, replica.New().View(), nil)
 	require.NoError(t, err)
 	file = filepath.Join(t.TempDir(), "backup.snap")
 	require.NoError(t, os.WriteFile(file, content, 0o600))

@@ -102,20 +102,23 @@ on the gateway that leads the catalog, which ` + "`meshctl raft list-peers`" + `
 
 It prints what changes before it requires a confirmation. A snapshot in which a
 present datacenter has another CA is refused: that datacenter could no longer
-connect.`,
+connect. So is one that no gateway of the federation has signed, unless
+--accept-unsigned is given: anyone can have changed it.`,
 		Example: `  meshctl snapshot restore backup.snap --dry-run
   meshctl snapshot restore backup.snap
-  meshctl snapshot restore backup.snap --yes`,
+  meshctl snapshot restore backup.snap --yes
+  meshctl snapshot restore old.snap --accept-unsigned`,
 		Args: positional(1, 1, "the name of a file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return restoreSnapshot(cmd, a, args[0], r) },
 	}
 	cmd.Flags().BoolVar(&r.yes, "yes", false, "skip the confirmation")
 	cmd.Flags().BoolVar(&r.dryRun, "dry-run", false, "only print the changes")
+	cmd.Flags().BoolVar(&r.acceptUnsigned, "accept-unsigned", false, "accept a snapshot whose origin cannot be verified")
 	return cmd
 }
 
 // restoration are the flags of snapshot restore.
-type restoration struct{ yes, dryRun bool }
+type restoration struct{ yes, dryRun, acceptUnsigned bool }
 
 func restoreSnapshot(cmd *cobra.Command, a *app, file string, r restoration) error {
 	archive, err := readArchive(file)
@@ -131,14 +134,14 @@ func restoreSnapshot(cmd *cobra.Command, a *app, file string, r restoration) err
 	if _, interactive := terminal(a.in); !interactive && !r.yes && !r.dryRun {
 		return a.confirm(cmd.Context(), r.yes, action) // refuses
 	}
-	if err := a.planRestore(cmd, archive, r.dryRun); err != nil || r.dryRun {
+	if err := a.planRestore(cmd, archive, r); err != nil || r.dryRun {
 		return err
 	}
 	if err := a.confirm(cmd.Context(), r.yes, action); err != nil {
 		return err
 	}
 	return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-		response, err := client.Restore(ctx, connect.NewRequest(&controlpb.RestoreRequest{Archive: archive}))
+		response, err := client.Restore(ctx, connect.NewRequest(&controlpb.RestoreRequest{Archive: archive, AcceptUnsigned: r.acceptUnsigned}))
 		if err != nil {
 			return err
 		}
@@ -149,14 +152,14 @@ func restoreSnapshot(cmd *cobra.Command, a *app, file string, r restoration) err
 
 // planRestore prints what a restore would change: on stdout if that is all that is to
 // be done.
-func (a *app) planRestore(cmd *cobra.Command, archive []byte, dryRun bool) error {
+func (a *app) planRestore(cmd *cobra.Command, archive []byte, r restoration) error {
 	return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-		response, err := client.PlanRestore(ctx, connect.NewRequest(&controlpb.PlanRestoreRequest{Archive: archive}))
+		response, err := client.PlanRestore(ctx, connect.NewRequest(&controlpb.PlanRestoreRequest{Archive: archive, AcceptUnsigned: r.acceptUnsigned}))
 		if err != nil {
 			return err
 		}
 		plan := views.NewRestorePlan(response.Msg)
-		if dryRun {
+		if r.dryRun {
 			return a.print(plan, plan.Table)
 		}
 		return plan.Table(a.err)

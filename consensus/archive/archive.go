@@ -5,11 +5,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -43,16 +46,45 @@ type Info struct {
 	Datacenters    int       `json:"datacenters"`
 	Gateways       int       `json:"gateways"`
 	Services       int       `json:"services"`
+	// Certificate (DER) and Signature are those of Gateway, in base64; empty in an
+	// archive of an earlier build. They are verified before a restore: see Statement.
+	Certificate string `json:"certificate,omitempty"`
+	Signature   string `json:"signature,omitempty"`
 }
 
+// Statement returns the bytes that the signature of an archive covers: each text is
+// preceded by its length, and the hash stands for the catalog.
+func (i Info) Statement() []byte {
+	var b []byte
+	for _, text := range []string{
+		"meshway/archive", strconv.Itoa(i.Version), i.Federation, i.Gateway, i.SavedAt.UTC().Format(time.RFC3339Nano),
+		strconv.FormatUint(i.Index, 10), strconv.FormatUint(i.Term, 10), i.SHA256,
+	} {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	return b
+}
+
+// Signer signs a statement with the key of a certificate (DER).
+type Signer func(statement []byte) (certificate, signature []byte, err error)
+
 // Pack returns an archive of view and its description. It takes Term, Gateway and
-// SavedAt from info and sets the other fields. The same input produces the same bytes.
-func Pack(info Info, view *replica.View) ([]byte, Info, error) {
+// SavedAt from info and sets the other fields. Unless sign is nil, it signs the archive;
+// otherwise the same input produces the same bytes.
+func Pack(info Info, view *replica.View, sign Signer) ([]byte, Info, error) {
 	var stream bytes.Buffer
 	if err := view.Encode(&stream); err != nil {
 		return nil, Info{}, fmt.Errorf("pack snapshot: %w", err)
 	}
 	describe(&info, view, stream.Bytes())
+	if sign != nil {
+		certificate, signature, err := sign(info.Statement())
+		if err != nil {
+			return nil, Info{}, fmt.Errorf("pack snapshot: %w", err)
+		}
+		info.Certificate, info.Signature = base64.StdEncoding.EncodeToString(certificate), base64.StdEncoding.EncodeToString(signature)
+	}
 	meta, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {
 		return nil, Info{}, fmt.Errorf("pack snapshot: %w", err)

@@ -38,7 +38,7 @@ func newView(t testing.TB) *replica.View {
 
 func pack(t testing.TB) []byte {
 	t.Helper()
-	data, _, err := archive.Pack(archive.Info{Term: 3, Gateway: "dc0/gw0", SavedAt: time.Unix(1_800_000_000, 0).UTC()}, newView(t))
+	data, _, err := archive.Pack(archive.Info{Term: 3, Gateway: "dc0/gw0", SavedAt: time.Unix(1_800_000_000, 0).UTC()}, newView(t), nil)
 	require.NoError(t, err)
 	return data
 }

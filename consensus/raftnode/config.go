@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -34,8 +35,10 @@ type Config struct {
 	// Verify returns why a snapshot that another member sends must not replace the
 	// local copy; nil: all may.
 	Verify func(local, sent *replica.View) error
-	Limits quota.Limits // of each datacenter, which this member applies as leader; zero: the default
-	Log    *slog.Logger // nil: silent
+	// SignArchive signs the archives that this member saves; nil: they are not signed.
+	SignArchive archive.Signer
+	Limits      quota.Limits // of each datacenter, which this member applies as leader; zero: the default
+	Log         *slog.Logger // nil: silent
 }
 
 const (

@@ -174,7 +174,7 @@ func foreignArchive(t *testing.T) []byte {
 	results, err := state.Apply(1, entry)
 	require.NoError(t, err)
 	require.Nil(t, results[0].Refusal)
-	data, _, err := archive.Pack(archive.Info{}, state.View())
+	data, _, err := archive.Pack(archive.Info{}, state.View(), nil)
 	require.NoError(t, err)
 	return data
 }
@@ -198,7 +198,7 @@ func archiveWithOtherCA(t *testing.T, view *replica.View) []byte {
 	for _, r := range results {
 		require.Nil(t, r.Refusal)
 	}
-	data, _, err := archive.Pack(archive.Info{}, state.View())
+	data, _, err := archive.Pack(archive.Info{}, state.View(), nil)
 	require.NoError(t, err)
 	return data
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 	"github.com/meshway/meshway/consensus/raftnode/internal/hclogger"
+	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
@@ -32,8 +33,7 @@ type Node struct {
 	session  *session
 	batcher  *batcher
 	sent     attempts
-	senders  senders
-	requests requests
+	guard    guard
 	life     lifecycle
 
 	timers        atomic.Pointer[Timers]
@@ -44,6 +44,12 @@ type Node struct {
 	// reconfiguration is held over each change of the raft configuration, from
 	// the check of the members' health to the commit of the change.
 	reconfiguration chanMutex
+}
+
+// guard limits what a single member can do to the others.
+type guard struct {
+	senders  senders
+	requests quorum.Requests
 }
 
 // lifecycle is the way of a Node from Open to its end.
@@ -82,7 +88,7 @@ func openNode(cfg Config) (*Node, error) {
 		session:         newSession(cfg.ID, time.Now()),
 		batcher:         newBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
-		senders:         newSenders(),
+		guard:           guard{senders: newSenders()},
 		timersChanged:   make(chan struct{}, 1),
 		reconfiguration: newChanMutex(),
 	}

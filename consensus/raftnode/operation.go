@@ -24,7 +24,7 @@ func (n *Node) LeaderOperation(_ context.Context, op consensus.LeaderOperation) 
 		lead.abstain(op.Target, time.Now())
 		return nil
 	}
-	if err := n.requests.operation(n.cfg.ID, op, time.Now()); err != nil {
+	if err := n.guard.requests.Operation(n.cfg.ID, op, time.Now()); err != nil {
 		return err
 	}
 	var err error
@@ -39,7 +39,7 @@ func (n *Node) LeaderOperation(_ context.Context, op consensus.LeaderOperation) 
 	// To remove the leader begins with a transfer, after which it is not the leader.
 	_, still := n.serving()
 	if err == nil || errors.Is(err, consensus.ErrUncertain) || still == nil {
-		n.requests.spend(operations, op.From.Datacenter(), time.Now())
+		n.guard.requests.Spend(quorum.Operations, op.From.Datacenter(), time.Now())
 		n.log.Warn("ran a leader operation that a gateway requested", "operation", op.Kind, "target", op.Target, "gateway", op.From, "err", err)
 	}
 	return err

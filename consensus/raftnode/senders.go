@@ -99,16 +99,16 @@ func (s *senders) unknown() {
 // refused records a message of raft that was not passed to it.
 func (n *Node) refused(from catalog.GatewayID, why *transport.Refusal) {
 	if why.Code == consensus.CodeNotAVoter {
-		n.senders.unknown()
+		n.guard.senders.unknown()
 	}
-	if n.senders.count(from, why, time.Now()) {
+	if n.guard.senders.count(from, why, time.Now()) {
 		n.log.Warn("refused a message of raft", "gateway", from, "code", why.Code, "err", why)
 	}
 }
 
 // knowledge returns by what this member judges the messages that it receives.
 func (n *Node) knowledge(inst *instance) transport.Knowledge {
-	later := n.senders.later(time.Now())
+	later := n.guard.senders.later(time.Now())
 	k := transport.Knowledge{
 		Term:          max(inst.raft.CurrentTerm(), later.Term),
 		Leader:        inst.leader(),
@@ -141,24 +141,24 @@ func (n *Node) Admits(id catalog.GatewayID) bool {
 			}
 		}
 	}
-	for _, v := range n.senders.later(time.Now()).Voters {
+	for _, v := range n.guard.senders.later(time.Now()).Voters {
 		if v.ID == id {
 			return true
 		}
 	}
-	n.senders.unknown()
+	n.guard.senders.unknown()
 	return false
 }
 
 // CA returns the certificate (DER) of the CA of a datacenter that is not in the local
 // copy of the catalog but has a vote, as other members report it.
 func (n *Node) CA(dc catalog.DatacenterName) ([]byte, bool) {
-	for _, v := range n.senders.later(time.Now()).Voters {
+	for _, v := range n.guard.senders.later(time.Now()).Voters {
 		if v.ID.Datacenter() == dc && len(v.CA) > 0 {
 			return v.CA, true
 		}
 	}
-	n.senders.unknown()
+	n.guard.senders.unknown()
 	return nil, false
 }
 

@@ -27,7 +27,7 @@ func (n *Node) SaveSnapshot(ctx context.Context, mode consensus.ReadMode) ([]byt
 		return nil, archive.Info{}, fmt.Errorf("save snapshot: %w", err)
 	}
 	info := archive.Info{Gateway: string(n.cfg.ID), SavedAt: time.Now().UTC(), Term: n.Status().Term}
-	return archive.Pack(info, view)
+	return archive.Pack(info, view, n.cfg.SignArchive)
 }
 
 // Restore replaces the catalog of the federation by that of an archive. Only the

@@ -2569,7 +2569,7 @@ func (x *SaveSnapshotResponse) GetIndex() uint64 {
 type RestoreRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Archive        []byte                 `protobuf:"bytes,1,opt,name=archive,proto3" json:"archive,omitempty"`
-	AcceptUnsigned bool                   `protobuf:"varint,2,opt,name=accept_unsigned,json=acceptUnsigned,proto3" json:"accept_unsigned,omitempty"` // restore an archive without a signature
+	AcceptUnsigned bool                   `protobuf:"varint,2,opt,name=accept_unsigned,json=acceptUnsigned,proto3" json:"accept_unsigned,omitempty"` // restore an archive whose signature is missing or cannot be verified
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
