@@ -93,6 +93,7 @@ type entry struct {
 	session
 	verdict
 	quality       quality
+	copies        copies
 	cfg           plan.SessionConfig
 	since         time.Time // of the last change of verdict.up
 	receivedBytes uint64    // at the last call of Activity
@@ -101,9 +102,10 @@ type entry struct {
 
 // verdict is the state of a session that Sessions reports.
 type verdict struct {
-	up        bool
-	undecided bool
-	draining  bool // the peer is drained
+	up                     bool
+	undecided              bool
+	draining               bool // the peer is drained
+	peerCopied, selfCopied bool // two hosts run the peer, or this gateway
 }
 
 // New returns a monitor, which starts with Run.
@@ -194,6 +196,8 @@ func (m *Monitor) Sessions() []plan.Session {
 			Up:         e.up,
 			Draining:   e.draining,
 			Undecided:  e.undecided,
+			PeerCopied: e.peerCopied,
+			SelfCopied: e.selfCopied,
 			Since:      e.since,
 			LastPacket: e.lastPacket,
 			RTT:        e.quality.rtt,
@@ -376,7 +380,10 @@ func (e *entry) nextRound(now time.Time) time.Time {
 
 // report publishes a change of an entry's verdict.
 func (m *Monitor) report(e *entry, now time.Time) {
-	v := verdict{up: e.usable(now), draining: e.peerDrained(now)}
+	v := verdict{
+		up: e.usable(now), draining: e.peerDrained(now),
+		peerCopied: e.copies.peer.certain(now), selfCopied: e.copies.self.certain(now),
+	}
 	v.undecided = e.undecided && !v.up && !e.decided(now)
 	if v == e.verdict {
 		return

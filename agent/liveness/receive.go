@@ -88,6 +88,7 @@ func (m *Monitor) handleControl(key sessionKey, s *socket, p Control) {
 	}
 	now := time.Now()
 	expected := e.nextRound(now)
+	e.copies.receive(p, e.localDiscr, now)
 	if e.receive(p, now) {
 		reply := e.packet()
 		if reply.Final = p.Poll; reply.Final {

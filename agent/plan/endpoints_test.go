@@ -281,3 +281,24 @@ func TestObservationsAreRecordedOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestGatewayThatTwoHostsRunIsTheOnlyExplanation(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*plan.Session)
+		want   string // subject
+	}{
+		"a peer":       {func(s *plan.Session) { s.PeerCopied = true }, "gateway north/a"},
+		"this gateway": {func(s *plan.Session) { s.SelfCopied = true }, "gateway east/a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			fail(&in, "north/a")
+			c.change(sessionOf(&in, "north/a"))
+			_, problems := plan.Compute(in)
+			require.Len(t, problems, 1)
+			assert.Equal(t, "gateway-copied", problems[0].Code)
+			assert.Equal(t, c.want, problems[0].Subject)
+			assert.Equal(t, plan.Error, problems[0].Severity)
+		})
+	}
+}

@@ -141,6 +141,9 @@ type Session struct {
 	// detection time after its start. It keeps a restarted agent from
 	// withdrawing tunnels that work.
 	Undecided bool
+	// PeerCopied is set while two hosts run the gateway with the same key, and
+	// SelfCopied while another host runs this one.
+	PeerCopied, SelfCopied bool
 }
 
 // Synced records which inputs are complete. Nothing is deleted before all are.

@@ -69,6 +69,9 @@ func nodeSubject(name string) string { return "node " + name }
 
 // diagnose reports problems that do not follow from a single record.
 func diagnose(in Inputs, topo topology, found *problems) {
+	if checkCopies(topo, found) {
+		return // whatever else is observed follows from it
+	}
 	checkReachability(in, topo, found)
 	checkCandidates(in, topo, found)
 	checkMTU(in, found)
@@ -78,6 +81,24 @@ func diagnose(in Inputs, topo topology, found *problems) {
 	checkClock(in, topo, found)
 	checkVersions(topo, found)
 	checkDrain(in, topo, found)
+}
+
+// checkCopies reports gateways that two hosts run, and returns whether this is one
+// of the hosts. Both have the same key, so each packet may reach either of them.
+func checkCopies(topo topology, found *problems) (self bool) {
+	const remedy = "stop meshd on the host that is the copy, remove its dataDir, and let it join as a gateway of its own"
+	for _, p := range topo.peers() {
+		self = self || p.session.SelfCopied
+		if p.session.PeerCopied {
+			found.addError("gateway-copied", gatewaySubject(p.ID()),
+				fmt.Sprintf("two hosts run gateway %s with the same key, so that its packets reach the wrong one at times", p.ID()), remedy)
+		}
+	}
+	if self {
+		found.addError("gateway-copied", gatewaySubject(topo.self.ID()),
+			fmt.Sprintf("another host runs this gateway, %s, with the same key, so that packets reach the wrong one at times", topo.self.ID()), remedy)
+	}
+	return self
 }
 
 // checkDrain reports a drained gateway, so that it is not forgotten.
@@ -105,8 +126,8 @@ func checkReachability(in Inputs, topo topology, found *problems) {
 			reportGatewaysDown(in, topo, dc, found)
 			continue
 		}
-		if !slices.ContainsFunc(dc.gateways, func(p peer) bool { return otherFamilies(in, topo, p) == "" }) {
-			continue // checkCandidates reports the cause
+		if !slices.ContainsFunc(dc.gateways, func(p peer) bool { return !explained(in, topo, p) }) {
+			continue
 		}
 		if at.After(since) {
 			since = at
@@ -139,6 +160,11 @@ func checkLivenessPort(in Inputs, topo topology, found *problems) bool {
 	return false
 }
 
+// explained reports whether another problem is the cause of a tunnel that is down.
+func explained(in Inputs, topo topology, p peer) bool {
+	return p.session.PeerCopied || otherFamilies(in, topo, p) != ""
+}
+
 // downSince reports whether all gateways of a datacenter are down, and since
 // when the last of them is.
 func downSince(dc remoteDatacenter) (since time.Time, all bool) {
@@ -157,7 +183,7 @@ func downSince(dc remoteDatacenter) (since time.Time, all bool) {
 // is reachable.
 func reportGatewaysDown(in Inputs, topo topology, dc remoteDatacenter, found *problems) {
 	for _, p := range dc.gateways {
-		if p.state == down && otherFamilies(in, topo, p) == "" {
+		if p.state == down && !explained(in, topo, p) {
 			found.addWarning("gateway-unreachable", gatewaySubject(p.ID()),
 				fmt.Sprintf("the tunnel to gateway %s %s; traffic uses the other gateways",
 					p.ID(), sinceText(p.session.Since, "is down", "has been down")),

@@ -224,3 +224,39 @@ func TestGatewaysBehindNATsThatPreservePortsFindEachOther(t *testing.T) {
 	requireTraffic(t, east, west)
 	requireTraffic(t, west, east)
 }
+
+// copyGateway copies the configuration and the data directory of a gateway to the
+// host of another datacenter, as a cloned virtual machine has them.
+func copyGateway(t *testing.T, from, to *harness.Datacenter) {
+	t.Helper()
+	archive, err := from.Gateway.Exec(t.Context(), "sh", "-c", "tar -C /var/lib -c meshway | base64")
+	require.NoError(t, err)
+	_, err = to.Gateway.ExecInput(t.Context(), archive, "sh", "-c", "base64 -d | tar -C /var/lib -x")
+	require.NoError(t, err)
+	require.NoError(t, to.Configure(from.Config("gateway: "+from.Name)))
+}
+
+func TestGatewayThatTwoHostsRunIsReportedByAll(t *testing.T) {
+	topology := newTopology(t, "east", "west", "copy")
+	east, west, other := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
+	federate(t, east, west)
+	require.NoError(t, topology.Cut(t.Context(), west, other)) // otherwise the copy does not start
+	copyGateway(t, west, other)
+	require.NoError(t, other.Run(within(t, timeout), binaries))
+	start := time.Now()
+	for dc, subject := range map[*harness.Datacenter]string{east: "gateway west/west", west: "gateway west/west", other: "gateway west/west"} {
+		eventually(t, timeout, dc.Name+" reports the copy", func(ctx context.Context) error {
+			snapshot, err := dc.Status(ctx)
+			if err != nil {
+				return err
+			}
+			for _, p := range snapshot.Problems {
+				if p.Code == "gateway-copied" && p.Subject == subject {
+					return nil
+				}
+			}
+			return fmt.Errorf("the problems are %v", snapshot.Problems)
+		})
+		t.Logf("%s reports it after %s", dc.Name, time.Since(start).Round(time.Millisecond))
+	}
+}
