@@ -28,7 +28,7 @@ func TestHostsThatRunOneGatewayAreDetected(t *testing.T) {
 		"a peer on two hosts": {peer: true, packets: []packet{
 			{0, 7, local}, {time.Second, 8, local}, {time.Second, 7, local}, {time.Second, 8, local},
 		}},
-		"a peer on two hosts, of which one is heard rarely": {peer: true, packets: []packet{
+		"a peer on two hosts, of which one sends rarely": {peer: true, packets: []packet{
 			{0, 7, local}, {time.Minute, 8, local}, {time.Second, 7, local}, {time.Minute, 8, local},
 		}},
 		"a peer that was on two hosts": {packets: []packet{
