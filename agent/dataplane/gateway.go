@@ -192,6 +192,7 @@ func catalogOf(v *replica.View) plan.Catalog {
 	federation, _ := v.Federation()
 	return plan.Catalog{
 		Federation:   federation,
+		Settings:     v.Settings(),
 		Datacenters:  v.Datacenters(),
 		Gateways:     v.Gateways(),
 		Observations: v.Observations(),

@@ -107,6 +107,7 @@ type Site struct {
 // Catalog is the part of the replicated state that affects routing.
 type Catalog struct {
 	Federation   catalog.Federation
+	Settings     catalog.Settings
 	Datacenters  []catalog.Datacenter
 	Gateways     []catalog.Gateway
 	Observations []catalog.Observation

@@ -80,6 +80,7 @@ func diagnose(in Inputs, topo topology, found *problems) {
 	checkEndpoints(topo, found)
 	checkClock(in, topo, found)
 	checkVersions(topo, found)
+	checkAllowed(in.Catalog, found)
 	checkDrain(in, topo, found)
 }
 
@@ -260,6 +261,30 @@ func checkClock(in Inputs, topo topology, found *problems) {
 				"set the clock (timedatectl status shows it); the tunnels recover by themselves")
 			return
 		}
+	}
+}
+
+// checkAllowed reports prefixes that the catalog would refuse today, and which stay
+// because they were announced before. An earlier build cannot allow them.
+func checkAllowed(c Catalog, found *problems) {
+	if len(c.Datacenters) < 2 || catalog.LevelsOf(c.Gateways).Common < catalog.LevelAllowed {
+		return
+	}
+	for _, dc := range c.Datacenters {
+		var outside []string
+		for _, p := range dc.Prefixes {
+			if c.Settings.CheckAllowed(dc.Name, p.CIDR) != nil {
+				outside = append(outside, p.CIDR.String())
+			}
+		}
+		if len(outside) == 0 {
+			continue
+		}
+		const most = 8
+		list := strings.Join(outside[:min(len(outside), most)], " ")
+		found.addWarning("prefix-not-allowed", datacenterSubject(dc.Name),
+			fmt.Sprintf("%d prefixes of datacenter %s are outside the private ranges, and no other datacenter allows them: %s", len(outside), dc.Name, list),
+			fmt.Sprintf("run meshctl federation allow %s on a gateway of another datacenter, or remove the prefixes in %s", list, dc.Name))
 	}
 }
 

@@ -226,7 +226,7 @@ func (j *judge) absent() {
 
 // catalog returns what the ledger accepts of the records that the catalog has.
 func (j *judge) catalog() plan.Catalog {
-	out := plan.Catalog{Federation: j.have.Federation, Observations: j.have.Observations, Index: j.have.Index}
+	out := plan.Catalog{Federation: j.have.Federation, Settings: j.have.Settings, Observations: j.have.Observations, Index: j.have.Index}
 	out.Federation.ID, out.Federation.Overlay = j.next.FederationID, j.next.Overlay
 	for _, dc := range j.have.Datacenters {
 		is := j.next.Datacenters[dc.Name]

@@ -62,7 +62,7 @@ func TestEveryCommandHasAnExampleAndAGroup(t *testing.T) {
 
 func TestShortHelpIsAnImperativeSentenceWithoutPeriod(t *testing.T) {
 	verbs := []string{
-		"Configure", "Connect", "Create", "Deregister", "Explain", "Inspect", "Join", "List", "Move", "Operate", "Print",
+		"Allow", "Configure", "Connect", "Create", "Deregister", "Explain", "Inspect", "Join", "List", "Move", "Operate", "Print",
 		"Recover", "Register", "Remove", "Replace", "Return", "Revoke", "Save", "Show", "Transfer", "Verify",
 	}
 	eachCommand(func(_, cmd *cobra.Command) {
@@ -90,14 +90,15 @@ func TestFlagsReachMeshd(t *testing.T) {
 		"init":                                 &controlpb.InitFederationRequest{Name: "meshway"},
 		"token create --datacenter west --ttl 15m": &controlpb.CreateTokenRequest{Datacenter: "west", Ttl: durationpb.New(15 * 60e9)},
 		"token revoke 7kq2m4":                      &controlpb.RevokeTokenRequest{Id: "7kq2m4"},
-		"token list":                               &controlpb.ListTokensRequest{Mode: controlpb.ReadMode_READ_MODE_LEASE},
-		"drain":                                    &controlpb.DrainRequest{},
-		"drain --force --for 10m --wait 5s":        &controlpb.DrainRequest{Force: true, For: durationpb.New(10 * time.Minute), Bound: durationpb.New(5 * time.Second)},
-		"undrain":                                  &controlpb.UndrainRequest{},
-		"leave --yes --force":                      &controlpb.LeaveRequest{Force: true},
-		"datacenter remove west --yes":             &controlpb.RemoveDatacenterRequest{Datacenter: "west"},
-		"datacenter remove west --yes --force":     &controlpb.RemoveDatacenterRequest{Datacenter: "west", Force: true},
-		"routes 10.0.0.1":                          &controlpb.RoutesRequest{Destination: "10.0.0.1"},
+		"federation allow 203.0.113.0/24 fd00::/8": &controlpb.AllowPrefixesRequest{Cidrs: []string{"203.0.113.0/24", "fd00::/8"}},
+		"token list":                           &controlpb.ListTokensRequest{Mode: controlpb.ReadMode_READ_MODE_LEASE},
+		"drain":                                &controlpb.DrainRequest{},
+		"drain --force --for 10m --wait 5s":    &controlpb.DrainRequest{Force: true, For: durationpb.New(10 * time.Minute), Bound: durationpb.New(5 * time.Second)},
+		"undrain":                              &controlpb.UndrainRequest{},
+		"leave --yes --force":                  &controlpb.LeaveRequest{Force: true},
+		"datacenter remove west --yes":         &controlpb.RemoveDatacenterRequest{Datacenter: "west"},
+		"datacenter remove west --yes --force": &controlpb.RemoveDatacenterRequest{Datacenter: "west", Force: true},
+		"routes 10.0.0.1":                      &controlpb.RoutesRequest{Destination: "10.0.0.1"},
 		"services web --namespace n --datacenter d --read stale": &controlpb.ListServicesRequest{Name: "web", Namespace: "n", Datacenter: "d", Mode: stale},
 		"services --read consistent":                             &controlpb.ListServicesRequest{Mode: controlpb.ReadMode_READ_MODE_CONSISTENT},
 		"service deregister web --instance b":                    &controlpb.DeregisterServiceRequest{Name: "web", Namespace: "default", Instance: "b"},

@@ -111,6 +111,12 @@ func (o *fakeMeshd) ListTokens(ctx context.Context, r *connect.Request[controlpb
 	return answer(&controlpb.ListTokensResponse{Tokens: tokens(), Freshness: freshness()}, o.record(ctx, r.Msg))
 }
 
+func (o *fakeMeshd) AllowPrefixes(ctx context.Context, r *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error) {
+	return answer(&controlpb.AllowPrefixesResponse{
+		Allowed: []*catalogpb.AllowedPrefix{{Cidr: "203.0.113.0/24", AllowedBy: "east"}},
+	}, o.record(ctx, r.Msg))
+}
+
 func (o *fakeMeshd) RevokeToken(ctx context.Context, r *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error) {
 	return answer(&controlpb.RevokeTokenResponse{}, o.record(ctx, r.Msg))
 }

@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"net/netip"
+
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
@@ -93,6 +95,16 @@ func NewRemoveGateway(id GatewayID) *catalogpb.Command {
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_RemoveGateway{
 		RemoveGateway: &catalogpb.RemoveGateway{Gateway: string(id)},
 	}}
+}
+
+// NewAllowPrefixes lets the datacenters other than the author's announce prefixes inside
+// the ranges.
+func NewAllowPrefixes(ranges []netip.Prefix) *catalogpb.Command {
+	allow := &catalogpb.AllowPrefixes{}
+	for _, p := range ranges {
+		allow.Cidrs = append(allow.Cidrs, p.String())
+	}
+	return &catalogpb.Command{Version: levelAllow, Body: &catalogpb.Command_AllowPrefixes{AllowPrefixes: allow}}
 }
 
 // NewPutServices registers services of the author's datacenter, all or none of

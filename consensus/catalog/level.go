@@ -15,14 +15,18 @@ import (
 // Fields that no rule of Apply reads do not raise it: a build without them drops them,
 // and the other members miss them when they get a record from that build. Signatures are
 // such fields, and the level of a gateway itself.
-const Level = 2
+const Level = 3
 
 // A command carries the level that defined its meaning, so that the leader refuses only
 // what an older member would apply differently.
 const (
 	levelFirst      = 1
 	levelAddGateway = 2 // AddGateway may be repeated, and its author may be the gateway itself
+	levelAllow      = 3 // AllowPrefixes
 )
+
+// LevelAllowed is the level from which the leader refuses prefixes that are not allowed.
+const LevelAllowed = levelAllow
 
 // levelUnstated is the level of the builds whose gateways do not state one.
 const levelUnstated = 2

@@ -42,6 +42,8 @@ const (
 	CodeLastGateway       = "last-gateway"
 	CodePrefixInvalid     = "prefix-invalid"
 	CodePrefixDuplicate   = "prefix-duplicate"
+	CodePrefixNotAllowed  = "prefix-not-allowed" // Judge only: it is public, and no other datacenter allows it
+	CodePrefixLimit       = "prefix-limit"       // a datacenter allows too many
 	CodePrefixOverlap     = "prefix-overlap"
 	CodeOverlayInvalid    = "overlay-invalid"
 	CodeOverlayExhausted  = "overlay-exhausted"

@@ -42,6 +42,21 @@ type Federation struct {
 	NextOrdinal uint32 // ordinal of the next datacenter
 }
 
+// Settings are what the members of a federation agreed on. There are none before the
+// first command of feature level 3.
+type Settings struct {
+	FeatureLevel  uint32 // that the commands so far need
+	Allowed       []AllowedPrefix
+	ModifiedIndex uint64
+}
+
+// AllowedPrefix is a range outside the private ones in which datacenters may announce
+// prefixes.
+type AllowedPrefix struct {
+	CIDR      netip.Prefix
+	AllowedBy DatacenterName // which may not announce them itself
+}
+
 // Datacenter is one member of the federation.
 type Datacenter struct {
 	Name          DatacenterName

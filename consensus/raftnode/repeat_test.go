@@ -43,6 +43,7 @@ func refusedCommands() map[protoreflect.Name]*catalogpb.Command {
 		"put_endpoints":     catalog.NewPutEndpoints([]catalog.EndpointSlice{{EndpointSliceKey: slice}}),
 		"delete_endpoints":  catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{slice}),
 		"remove_datacenter": catalog.NewRemoveDatacenter("dc9", true),
+		"allow_prefixes":    catalog.NewAllowPrefixes([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}),
 	}
 }
 

@@ -153,6 +153,122 @@ func (x *Federation) GetNextOrdinal() uint32 {
 	return 0
 }
 
+// Settings are what the members agreed on, from feature level 3. There are none before
+// the first command of that level.
+type Settings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FeatureLevel  uint32                 `protobuf:"varint,1,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"` // that the commands so far need
+	Allowed       []*AllowedPrefix       `protobuf:"bytes,2,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	ModifiedIndex uint64                 `protobuf:"varint,3,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Settings) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
+func (x *Settings) GetAllowed() []*AllowedPrefix {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
+func (x *Settings) GetModifiedIndex() uint64 {
+	if x != nil {
+		return x.ModifiedIndex
+	}
+	return 0
+}
+
+// AllowedPrefix is a range outside the private ones in which datacenters may announce
+// prefixes.
+type AllowedPrefix struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cidr          string                 `protobuf:"bytes,1,opt,name=cidr,proto3" json:"cidr,omitempty"`
+	AllowedBy     string                 `protobuf:"bytes,2,opt,name=allowed_by,json=allowedBy,proto3" json:"allowed_by,omitempty"` // datacenter, which may not announce them itself
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AllowedPrefix) Reset() {
+	*x = AllowedPrefix{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AllowedPrefix) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AllowedPrefix) ProtoMessage() {}
+
+func (x *AllowedPrefix) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AllowedPrefix.ProtoReflect.Descriptor instead.
+func (*AllowedPrefix) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AllowedPrefix) GetCidr() string {
+	if x != nil {
+		return x.Cidr
+	}
+	return ""
+}
+
+func (x *AllowedPrefix) GetAllowedBy() string {
+	if x != nil {
+		return x.AllowedBy
+	}
+	return ""
+}
+
 type Prefix struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cidr          string                 `protobuf:"bytes,1,opt,name=cidr,proto3" json:"cidr,omitempty"`
@@ -163,7 +279,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[1]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -175,7 +291,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[1]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -188,7 +304,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{1}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Prefix) GetCidr() string {
@@ -220,7 +336,7 @@ type Datacenter struct {
 
 func (x *Datacenter) Reset() {
 	*x = Datacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +348,7 @@ func (x *Datacenter) String() string {
 func (*Datacenter) ProtoMessage() {}
 
 func (x *Datacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +361,7 @@ func (x *Datacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Datacenter.ProtoReflect.Descriptor instead.
 func (*Datacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Datacenter) GetName() string {
@@ -312,7 +428,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +440,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +453,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Signature) GetVersion() uint64 {
@@ -388,7 +504,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +516,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +529,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Gateway) GetDatacenter() string {
@@ -517,7 +633,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +645,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +658,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Token) GetId() string {
@@ -619,7 +735,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +747,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +760,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Port) GetName() string {
@@ -685,7 +801,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +813,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +826,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Service) GetDatacenter() string {
@@ -790,7 +906,7 @@ type Observation struct {
 
 func (x *Observation) Reset() {
 	*x = Observation{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +918,7 @@ func (x *Observation) String() string {
 func (*Observation) ProtoMessage() {}
 
 func (x *Observation) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +931,7 @@ func (x *Observation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observation.ProtoReflect.Descriptor instead.
 func (*Observation) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Observation) GetObserver() string {
@@ -866,7 +982,7 @@ type ExportPort struct {
 
 func (x *ExportPort) Reset() {
 	*x = ExportPort{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +994,7 @@ func (x *ExportPort) String() string {
 func (*ExportPort) ProtoMessage() {}
 
 func (x *ExportPort) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1007,7 @@ func (x *ExportPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportPort.ProtoReflect.Descriptor instead.
 func (*ExportPort) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExportPort) GetName() string {
@@ -948,7 +1064,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1076,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1089,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Export) GetDatacenter() string {
@@ -1101,7 +1217,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1229,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1242,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1180,7 +1296,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1308,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1321,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EndpointSlice) GetDatacenter() string {
@@ -1268,7 +1384,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1396,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1409,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Init) GetFederation() *Federation {
@@ -1326,7 +1442,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1454,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1467,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -1370,7 +1486,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1498,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1511,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -1418,7 +1534,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1546,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +1559,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Join) GetTokenId() string {
@@ -1490,7 +1606,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1618,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1631,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Leave) GetDatacenter() string {
@@ -1536,7 +1652,7 @@ type RemoveDatacenter struct {
 
 func (x *RemoveDatacenter) Reset() {
 	*x = RemoveDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1664,7 @@ func (x *RemoveDatacenter) String() string {
 func (*RemoveDatacenter) ProtoMessage() {}
 
 func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1677,7 @@ func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenter.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveDatacenter) GetDatacenter() string {
@@ -1587,7 +1703,7 @@ type UpdateGateway struct {
 
 func (x *UpdateGateway) Reset() {
 	*x = UpdateGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1715,7 @@ func (x *UpdateGateway) String() string {
 func (*UpdateGateway) ProtoMessage() {}
 
 func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1728,7 @@ func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGateway.ProtoReflect.Descriptor instead.
 func (*UpdateGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UpdateGateway) GetGateway() *Gateway {
@@ -1631,7 +1747,7 @@ type UpdateDatacenter struct {
 
 func (x *UpdateDatacenter) Reset() {
 	*x = UpdateDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1759,7 @@ func (x *UpdateDatacenter) String() string {
 func (*UpdateDatacenter) ProtoMessage() {}
 
 func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1772,7 @@ func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDatacenter.ProtoReflect.Descriptor instead.
 func (*UpdateDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UpdateDatacenter) GetDatacenter() *Datacenter {
@@ -1675,7 +1791,7 @@ type RemoveGateway struct {
 
 func (x *RemoveGateway) Reset() {
 	*x = RemoveGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1803,7 @@ func (x *RemoveGateway) String() string {
 func (*RemoveGateway) ProtoMessage() {}
 
 func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1816,7 @@ func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGateway.ProtoReflect.Descriptor instead.
 func (*RemoveGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RemoveGateway) GetGateway() string {
@@ -1719,7 +1835,7 @@ type AddGateway struct {
 
 func (x *AddGateway) Reset() {
 	*x = AddGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +1847,7 @@ func (x *AddGateway) String() string {
 func (*AddGateway) ProtoMessage() {}
 
 func (x *AddGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +1860,7 @@ func (x *AddGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
 func (*AddGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AddGateway) GetGateway() *Gateway {
@@ -1763,7 +1879,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +1891,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +1904,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -1807,7 +1923,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +1935,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +1948,7 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
@@ -1851,7 +1967,7 @@ type PutExports struct {
 
 func (x *PutExports) Reset() {
 	*x = PutExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +1979,7 @@ func (x *PutExports) String() string {
 func (*PutExports) ProtoMessage() {}
 
 func (x *PutExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +1992,7 @@ func (x *PutExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExports.ProtoReflect.Descriptor instead.
 func (*PutExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PutExports) GetExports() []*Export {
@@ -1895,7 +2011,7 @@ type DeleteExports struct {
 
 func (x *DeleteExports) Reset() {
 	*x = DeleteExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +2023,7 @@ func (x *DeleteExports) String() string {
 func (*DeleteExports) ProtoMessage() {}
 
 func (x *DeleteExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2036,7 @@ func (x *DeleteExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteExports.ProtoReflect.Descriptor instead.
 func (*DeleteExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteExports) GetExports() []*Export {
@@ -1939,7 +2055,7 @@ type PutEndpoints struct {
 
 func (x *PutEndpoints) Reset() {
 	*x = PutEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2067,7 @@ func (x *PutEndpoints) String() string {
 func (*PutEndpoints) ProtoMessage() {}
 
 func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2080,7 @@ func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoints.ProtoReflect.Descriptor instead.
 func (*PutEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutEndpoints) GetSlices() []*EndpointSlice {
@@ -1983,7 +2099,7 @@ type DeleteEndpoints struct {
 
 func (x *DeleteEndpoints) Reset() {
 	*x = DeleteEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2111,7 @@ func (x *DeleteEndpoints) String() string {
 func (*DeleteEndpoints) ProtoMessage() {}
 
 func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,12 +2124,58 @@ func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEndpoints.ProtoReflect.Descriptor instead.
 func (*DeleteEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
 	if x != nil {
 		return x.Slices
+	}
+	return nil
+}
+
+// AllowPrefixes lets the datacenters other than the author's announce prefixes inside
+// these.
+type AllowPrefixes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cidrs         []string               `protobuf:"bytes,1,rep,name=cidrs,proto3" json:"cidrs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AllowPrefixes) Reset() {
+	*x = AllowPrefixes{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AllowPrefixes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AllowPrefixes) ProtoMessage() {}
+
+func (x *AllowPrefixes) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AllowPrefixes.ProtoReflect.Descriptor instead.
+func (*AllowPrefixes) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *AllowPrefixes) GetCidrs() []string {
+	if x != nil {
+		return x.Cidrs
 	}
 	return nil
 }
@@ -2027,7 +2189,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2201,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2214,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -2098,6 +2260,7 @@ type Command struct {
 	//	*Command_PutEndpoints
 	//	*Command_DeleteEndpoints
 	//	*Command_RemoveDatacenter
+	//	*Command_AllowPrefixes
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2105,7 +2268,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2280,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2293,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -2342,6 +2505,15 @@ func (x *Command) GetRemoveDatacenter() *RemoveDatacenter {
 	return nil
 }
 
+func (x *Command) GetAllowPrefixes() *AllowPrefixes {
+	if x != nil {
+		if x, ok := x.Body.(*Command_AllowPrefixes); ok {
+			return x.AllowPrefixes
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -2414,6 +2586,10 @@ type Command_RemoveDatacenter struct {
 	RemoveDatacenter *RemoveDatacenter `protobuf:"bytes,32,opt,name=remove_datacenter,json=removeDatacenter,proto3,oneof"`
 }
 
+type Command_AllowPrefixes struct {
+	AllowPrefixes *AllowPrefixes `protobuf:"bytes,33,opt,name=allow_prefixes,json=allowPrefixes,proto3,oneof"`
+}
+
 func (*Command_Init) isCommand_Body() {}
 
 func (*Command_CreateToken) isCommand_Body() {}
@@ -2448,6 +2624,8 @@ func (*Command_DeleteEndpoints) isCommand_Body() {}
 
 func (*Command_RemoveDatacenter) isCommand_Body() {}
 
+func (*Command_AllowPrefixes) isCommand_Body() {}
+
 // Entry is the data of one raft log entry.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2458,7 +2636,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2648,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2661,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -2506,7 +2684,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2696,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2709,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Refusal) GetCode() string {
@@ -2575,7 +2753,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2765,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2778,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2644,7 +2822,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2834,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2847,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Client) GetId() string {
@@ -2719,7 +2897,7 @@ type StoredResult struct {
 
 func (x *StoredResult) Reset() {
 	*x = StoredResult{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2909,7 @@ func (x *StoredResult) String() string {
 func (*StoredResult) ProtoMessage() {}
 
 func (x *StoredResult) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2922,7 @@ func (x *StoredResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredResult.ProtoReflect.Descriptor instead.
 func (*StoredResult) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StoredResult) GetIndex() uint64 {
@@ -2778,6 +2956,7 @@ type Record struct {
 	//	*Record_Trailer
 	//	*Record_Export
 	//	*Record_EndpointSlice
+	//	*Record_Settings
 	Body          isRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2785,7 +2964,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2976,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +2989,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -2919,6 +3098,15 @@ func (x *Record) GetEndpointSlice() *EndpointSlice {
 	return nil
 }
 
+func (x *Record) GetSettings() *Settings {
+	if x != nil {
+		if x, ok := x.Body.(*Record_Settings); ok {
+			return x.Settings
+		}
+	}
+	return nil
+}
+
 type isRecord_Body interface {
 	isRecord_Body()
 }
@@ -2967,6 +3155,10 @@ type Record_EndpointSlice struct {
 	EndpointSlice *EndpointSlice `protobuf:"bytes,11,opt,name=endpoint_slice,json=endpointSlice,proto3,oneof"`
 }
 
+type Record_Settings struct {
+	Settings *Settings `protobuf:"bytes,12,opt,name=settings,proto3,oneof"`
+}
+
 func (*Record_Header) isRecord_Body() {}
 
 func (*Record_Federation) isRecord_Body() {}
@@ -2989,6 +3181,8 @@ func (*Record_Export) isRecord_Body() {}
 
 func (*Record_EndpointSlice) isRecord_Body() {}
 
+func (*Record_Settings) isRecord_Body() {}
+
 type Header struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // 1
@@ -2999,7 +3193,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3205,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3218,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -3051,7 +3245,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3257,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3270,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -3105,7 +3299,15 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\aoverlay\x18\x03 \x01(\tR\aoverlay\x129\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12!\n" +
-	"\fnext_ordinal\x18\x05 \x01(\rR\vnextOrdinal\"P\n" +
+	"\fnext_ordinal\x18\x05 \x01(\rR\vnextOrdinal\"\x93\x01\n" +
+	"\bSettings\x12#\n" +
+	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x12;\n" +
+	"\aallowed\x18\x02 \x03(\v2!.meshway.catalog.v1.AllowedPrefixR\aallowed\x12%\n" +
+	"\x0emodified_index\x18\x03 \x01(\x04R\rmodifiedIndex\"B\n" +
+	"\rAllowedPrefix\x12\x12\n" +
+	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1d\n" +
+	"\n" +
+	"allowed_by\x18\x02 \x01(\tR\tallowedBy\"P\n" +
 	"\x06Prefix\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x122\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1e.meshway.catalog.v1.PrefixKindR\x04kind\"\xb6\x02\n" +
@@ -3284,9 +3486,11 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\fPutEndpoints\x129\n" +
 	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"L\n" +
 	"\x0fDeleteEndpoints\x129\n" +
-	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"V\n" +
+	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"%\n" +
+	"\rAllowPrefixes\x12\x14\n" +
+	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\"V\n" +
 	"\x0fPutObservations\x12C\n" +
-	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\x9a\v\n" +
+	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xe6\v\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tignorable\x18\x02 \x01(\bR\tignorable\x12\x16\n" +
@@ -3313,7 +3517,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x0edelete_exports\x18\x1d \x01(\v2!.meshway.catalog.v1.DeleteExportsH\x00R\rdeleteExports\x12G\n" +
 	"\rput_endpoints\x18\x1e \x01(\v2 .meshway.catalog.v1.PutEndpointsH\x00R\fputEndpoints\x12P\n" +
 	"\x10delete_endpoints\x18\x1f \x01(\v2#.meshway.catalog.v1.DeleteEndpointsH\x00R\x0fdeleteEndpoints\x12S\n" +
-	"\x11remove_datacenter\x18  \x01(\v2$.meshway.catalog.v1.RemoveDatacenterH\x00R\x10removeDatacenterB\x06\n" +
+	"\x11remove_datacenter\x18  \x01(\v2$.meshway.catalog.v1.RemoveDatacenterH\x00R\x10removeDatacenter\x12J\n" +
+	"\x0eallow_prefixes\x18! \x01(\v2!.meshway.catalog.v1.AllowPrefixesH\x00R\rallowPrefixesB\x06\n" +
 	"\x04body\"@\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"e\n" +
@@ -3340,7 +3545,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2 .meshway.catalog.v1.StoredResultR\x05value:\x028\x01\"g\n" +
 	"\fStoredResult\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x125\n" +
-	"\arefusal\x18\x02 \x01(\v2\x1b.meshway.catalog.v1.RefusalR\arefusalJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"\xa5\x05\n" +
+	"\arefusal\x18\x02 \x01(\v2\x1b.meshway.catalog.v1.RefusalR\arefusalJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"\xe1\x05\n" +
 	"\x06Record\x124\n" +
 	"\x06header\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.HeaderH\x00R\x06header\x12@\n" +
 	"\n" +
@@ -3357,7 +3562,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\atrailer\x18\t \x01(\v2\x1b.meshway.catalog.v1.TrailerH\x00R\atrailer\x124\n" +
 	"\x06export\x18\n" +
 	" \x01(\v2\x1a.meshway.catalog.v1.ExportH\x00R\x06export\x12J\n" +
-	"\x0eendpoint_slice\x18\v \x01(\v2!.meshway.catalog.v1.EndpointSliceH\x00R\rendpointSliceB\x06\n" +
+	"\x0eendpoint_slice\x18\v \x01(\v2!.meshway.catalog.v1.EndpointSliceH\x00R\rendpointSlice\x12:\n" +
+	"\bsettings\x18\f \x01(\v2\x1c.meshway.catalog.v1.SettingsH\x00R\bsettingsB\x06\n" +
 	"\x04body\"8\n" +
 	"\x06Header\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
@@ -3385,131 +3591,137 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
-	(*Prefix)(nil),                // 2: meshway.catalog.v1.Prefix
-	(*Datacenter)(nil),            // 3: meshway.catalog.v1.Datacenter
-	(*Signature)(nil),             // 4: meshway.catalog.v1.Signature
-	(*Gateway)(nil),               // 5: meshway.catalog.v1.Gateway
-	(*Token)(nil),                 // 6: meshway.catalog.v1.Token
-	(*Port)(nil),                  // 7: meshway.catalog.v1.Port
-	(*Service)(nil),               // 8: meshway.catalog.v1.Service
-	(*Observation)(nil),           // 9: meshway.catalog.v1.Observation
-	(*ExportPort)(nil),            // 10: meshway.catalog.v1.ExportPort
-	(*Export)(nil),                // 11: meshway.catalog.v1.Export
-	(*Endpoint)(nil),              // 12: meshway.catalog.v1.Endpoint
-	(*EndpointSlice)(nil),         // 13: meshway.catalog.v1.EndpointSlice
-	(*Init)(nil),                  // 14: meshway.catalog.v1.Init
-	(*CreateToken)(nil),           // 15: meshway.catalog.v1.CreateToken
-	(*RevokeToken)(nil),           // 16: meshway.catalog.v1.RevokeToken
-	(*Join)(nil),                  // 17: meshway.catalog.v1.Join
-	(*Leave)(nil),                 // 18: meshway.catalog.v1.Leave
-	(*RemoveDatacenter)(nil),      // 19: meshway.catalog.v1.RemoveDatacenter
-	(*UpdateGateway)(nil),         // 20: meshway.catalog.v1.UpdateGateway
-	(*UpdateDatacenter)(nil),      // 21: meshway.catalog.v1.UpdateDatacenter
-	(*RemoveGateway)(nil),         // 22: meshway.catalog.v1.RemoveGateway
-	(*AddGateway)(nil),            // 23: meshway.catalog.v1.AddGateway
-	(*PutServices)(nil),           // 24: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 25: meshway.catalog.v1.DeleteServices
-	(*PutExports)(nil),            // 26: meshway.catalog.v1.PutExports
-	(*DeleteExports)(nil),         // 27: meshway.catalog.v1.DeleteExports
-	(*PutEndpoints)(nil),          // 28: meshway.catalog.v1.PutEndpoints
-	(*DeleteEndpoints)(nil),       // 29: meshway.catalog.v1.DeleteEndpoints
-	(*PutObservations)(nil),       // 30: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 31: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 32: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 33: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 34: meshway.catalog.v1.Result
-	(*Client)(nil),                // 35: meshway.catalog.v1.Client
-	(*StoredResult)(nil),          // 36: meshway.catalog.v1.StoredResult
-	(*Record)(nil),                // 37: meshway.catalog.v1.Record
-	(*Header)(nil),                // 38: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 39: meshway.catalog.v1.Trailer
-	nil,                           // 40: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 41: meshway.catalog.v1.Export.LabelsEntry
-	nil,                           // 42: meshway.catalog.v1.Export.AnnotationsEntry
-	nil,                           // 43: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(*Settings)(nil),              // 2: meshway.catalog.v1.Settings
+	(*AllowedPrefix)(nil),         // 3: meshway.catalog.v1.AllowedPrefix
+	(*Prefix)(nil),                // 4: meshway.catalog.v1.Prefix
+	(*Datacenter)(nil),            // 5: meshway.catalog.v1.Datacenter
+	(*Signature)(nil),             // 6: meshway.catalog.v1.Signature
+	(*Gateway)(nil),               // 7: meshway.catalog.v1.Gateway
+	(*Token)(nil),                 // 8: meshway.catalog.v1.Token
+	(*Port)(nil),                  // 9: meshway.catalog.v1.Port
+	(*Service)(nil),               // 10: meshway.catalog.v1.Service
+	(*Observation)(nil),           // 11: meshway.catalog.v1.Observation
+	(*ExportPort)(nil),            // 12: meshway.catalog.v1.ExportPort
+	(*Export)(nil),                // 13: meshway.catalog.v1.Export
+	(*Endpoint)(nil),              // 14: meshway.catalog.v1.Endpoint
+	(*EndpointSlice)(nil),         // 15: meshway.catalog.v1.EndpointSlice
+	(*Init)(nil),                  // 16: meshway.catalog.v1.Init
+	(*CreateToken)(nil),           // 17: meshway.catalog.v1.CreateToken
+	(*RevokeToken)(nil),           // 18: meshway.catalog.v1.RevokeToken
+	(*Join)(nil),                  // 19: meshway.catalog.v1.Join
+	(*Leave)(nil),                 // 20: meshway.catalog.v1.Leave
+	(*RemoveDatacenter)(nil),      // 21: meshway.catalog.v1.RemoveDatacenter
+	(*UpdateGateway)(nil),         // 22: meshway.catalog.v1.UpdateGateway
+	(*UpdateDatacenter)(nil),      // 23: meshway.catalog.v1.UpdateDatacenter
+	(*RemoveGateway)(nil),         // 24: meshway.catalog.v1.RemoveGateway
+	(*AddGateway)(nil),            // 25: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 26: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 27: meshway.catalog.v1.DeleteServices
+	(*PutExports)(nil),            // 28: meshway.catalog.v1.PutExports
+	(*DeleteExports)(nil),         // 29: meshway.catalog.v1.DeleteExports
+	(*PutEndpoints)(nil),          // 30: meshway.catalog.v1.PutEndpoints
+	(*DeleteEndpoints)(nil),       // 31: meshway.catalog.v1.DeleteEndpoints
+	(*AllowPrefixes)(nil),         // 32: meshway.catalog.v1.AllowPrefixes
+	(*PutObservations)(nil),       // 33: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 34: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 35: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 36: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 37: meshway.catalog.v1.Result
+	(*Client)(nil),                // 38: meshway.catalog.v1.Client
+	(*StoredResult)(nil),          // 39: meshway.catalog.v1.StoredResult
+	(*Record)(nil),                // 40: meshway.catalog.v1.Record
+	(*Header)(nil),                // 41: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 42: meshway.catalog.v1.Trailer
+	nil,                           // 43: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 44: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 45: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 46: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	44, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 1: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
-	2,  // 2: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	44, // 3: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	4,  // 4: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
-	4,  // 5: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
-	44, // 6: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	44, // 7: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	44, // 8: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
-	7,  // 9: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	40, // 10: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	44, // 11: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
-	10, // 12: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
-	41, // 13: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
-	42, // 14: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
-	44, // 15: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
-	12, // 16: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
-	10, // 17: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
-	1,  // 18: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 19: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	5,  // 20: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
-	6,  // 21: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
-	3,  // 22: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	5,  // 23: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 24: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	3,  // 25: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	5,  // 26: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	8,  // 27: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
-	8,  // 28: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
-	11, // 29: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
-	11, // 30: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
-	13, // 31: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	13, // 32: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	9,  // 33: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	44, // 34: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
-	14, // 35: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
-	15, // 36: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
-	16, // 37: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
-	17, // 38: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
-	18, // 39: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	20, // 40: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	21, // 41: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	22, // 42: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	24, // 43: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	25, // 44: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	30, // 45: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	23, // 46: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
-	26, // 47: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
-	27, // 48: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
-	28, // 49: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
-	29, // 50: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
-	19, // 51: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
-	31, // 52: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	33, // 53: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	3,  // 54: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	5,  // 55: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	43, // 56: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	44, // 57: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	33, // 58: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
-	38, // 59: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 60: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	3,  // 61: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	5,  // 62: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	6,  // 63: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	8,  // 64: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	9,  // 65: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	35, // 66: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	39, // 67: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	11, // 68: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
-	13, // 69: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
-	36, // 70: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
-	71, // [71:71] is the sub-list for method output_type
-	71, // [71:71] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	47, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	3,  // 1: meshway.catalog.v1.Settings.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	0,  // 2: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
+	4,  // 3: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
+	47, // 4: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	6,  // 5: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
+	6,  // 6: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
+	47, // 7: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	47, // 8: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	47, // 9: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	9,  // 10: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
+	43, // 11: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	47, // 12: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	12, // 13: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
+	44, // 14: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	45, // 15: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	47, // 16: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	14, // 17: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
+	12, // 18: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
+	1,  // 19: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
+	5,  // 20: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	7,  // 21: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
+	8,  // 22: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
+	5,  // 23: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	7,  // 24: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
+	7,  // 25: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	5,  // 26: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	7,  // 27: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	10, // 28: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
+	10, // 29: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
+	13, // 30: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
+	13, // 31: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
+	15, // 32: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	15, // 33: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	11, // 34: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
+	47, // 35: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	16, // 36: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
+	17, // 37: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
+	18, // 38: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
+	19, // 39: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
+	20, // 40: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
+	22, // 41: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	23, // 42: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	24, // 43: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	26, // 44: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	27, // 45: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	33, // 46: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	25, // 47: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	28, // 48: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
+	29, // 49: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
+	30, // 50: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
+	31, // 51: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
+	21, // 52: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
+	32, // 53: meshway.catalog.v1.Command.allow_prefixes:type_name -> meshway.catalog.v1.AllowPrefixes
+	34, // 54: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	36, // 55: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	5,  // 56: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	7,  // 57: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	46, // 58: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	47, // 59: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	36, // 60: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
+	41, // 61: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 62: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	5,  // 63: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	7,  // 64: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	8,  // 65: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	10, // 66: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	11, // 67: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	38, // 68: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	42, // 69: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	13, // 70: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	15, // 71: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	2,  // 72: meshway.catalog.v1.Record.settings:type_name -> meshway.catalog.v1.Settings
+	39, // 73: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -3517,7 +3729,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -3535,8 +3747,9 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_PutEndpoints)(nil),
 		(*Command_DeleteEndpoints)(nil),
 		(*Command_RemoveDatacenter)(nil),
+		(*Command_AllowPrefixes)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -3548,6 +3761,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Record_Trailer)(nil),
 		(*Record_Export)(nil),
 		(*Record_EndpointSlice)(nil),
+		(*Record_Settings)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3555,7 +3769,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   43,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -184,6 +184,7 @@ func (w *writer) leave(req request, body *catalogpb.Leave) (catalog.Result, *cat
 		return catalog.Result{}, nil
 	}
 	removeAll(w.txn, tableTokens, indexID)
+	removeAll(w.txn, tableSettings, indexID)
 	removeAll(w.txn, tableFederation, indexID)
 	return catalog.Result{}, nil
 }
@@ -197,6 +198,9 @@ func (w *writer) deleteDatacenter(dc *catalog.Datacenter) {
 	}
 	removeAll(w.txn, tableExports, indexID, name)
 	removeAll(w.txn, tableEndpoints, indexID, name)
+	if s := settings(w.txn); s != nil {
+		w.setSettings(*s, s.Without(dc.Name))
+	}
 	remove(w.txn, tableDatacenters, dc)
 }
 

@@ -39,6 +39,8 @@ func (d *decoder) record(record *catalogpb.Record) error {
 	switch body := record.GetBody().(type) {
 	case *catalogpb.Record_Federation:
 		return d.federation(body.Federation)
+	case *catalogpb.Record_Settings:
+		return d.settings(body.Settings)
 	case *catalogpb.Record_Datacenter:
 		return d.datacenter(body.Datacenter)
 	case *catalogpb.Record_Gateway:
@@ -66,6 +68,14 @@ func (d *decoder) federation(p *catalogpb.Federation) error {
 		return err
 	}
 	return add(d.txn, tableFederation, &f, federation(d.txn) == nil)
+}
+
+func (d *decoder) settings(p *catalogpb.Settings) error {
+	s, err := catalog.SettingsFromProto(p)
+	if err != nil {
+		return err
+	}
+	return add(d.txn, tableSettings, &s, federation(d.txn) != nil && settings(d.txn) == nil)
 }
 
 func (d *decoder) datacenter(p *catalogpb.Datacenter) error {

@@ -23,6 +23,8 @@ func records(txn *memdb.Txn) iter.Seq[*catalogpb.Record] {
 	return func(yield func(*catalogpb.Record) bool) {
 		_ = eachRecord(txn, tableFederation, yield, func(f *catalog.Federation) *catalogpb.Record {
 			return &catalogpb.Record{Body: &catalogpb.Record_Federation{Federation: f.Proto()}}
+		}) && eachRecord(txn, tableSettings, yield, func(s *catalog.Settings) *catalogpb.Record {
+			return &catalogpb.Record{Body: &catalogpb.Record_Settings{Settings: s.Proto()}}
 		}) && eachRecord(txn, tableDatacenters, yield, func(d *catalog.Datacenter) *catalogpb.Record {
 			return &catalogpb.Record{Body: &catalogpb.Record_Datacenter{Datacenter: d.Proto()}}
 		}) && eachRecord(txn, tableGateways, yield, func(g *catalog.Gateway) *catalogpb.Record {

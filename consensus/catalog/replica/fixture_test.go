@@ -230,6 +230,7 @@ func federationOfThree(t testing.TB) *members {
 // viewContents holds all records of a view.
 type viewContents struct {
 	Federation   catalog.Federation
+	Settings     catalog.Settings
 	Datacenters  []catalog.Datacenter
 	Gateways     []catalog.Gateway
 	Tokens       []catalog.Token
@@ -242,7 +243,7 @@ type viewContents struct {
 func contents(v *replica.View) viewContents {
 	f, _ := v.Federation()
 	return viewContents{
-		Federation: f, Datacenters: v.Datacenters(), Gateways: v.Gateways(), Tokens: v.Tokens(),
+		Federation: f, Settings: v.Settings(), Datacenters: v.Datacenters(), Gateways: v.Gateways(), Tokens: v.Tokens(),
 		Services: v.Services(replica.ServiceFilter{}), Observations: v.Observations(),
 		Exports: v.Exports(replica.ExportFilter{}), Endpoints: v.EndpointSlices(replica.ExportFilter{}),
 	}

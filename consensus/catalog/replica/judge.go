@@ -71,12 +71,16 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	}
 	txn.TrackChanges()
 	cmd = firstSeen(txn, cmd, j.now)
+	notAllowed := checkAllowed(txn, cmd) // compares with the prefixes before cmd
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)
 	changes := txn.Changes()
 	if j.certain && (result.Refusal != nil || !changesRecords(changes)) {
 		result.Index = min(result.Index, j.index)
 		return Verdict{Result: result}
+	}
+	if notAllowed != nil && result.Refusal == nil {
+		return j.refused(notAllowed)
 	}
 	if r := j.count(changes); r != nil {
 		return j.refused(r)
@@ -128,23 +132,6 @@ func check(cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
 		}
 	}
 	return checkClock(cmd, now)
-}
-
-// checkLevel refuses a command that a gateway of the federation does not support: that
-// member would stop. The level of a gateway is in its record, which a member of an
-// earlier build does not store: the copy of a leader that such a member sent a snapshot
-// has the level that is unstated, until the gateway signs its record again.
-func checkLevel(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
-	if cmd.GetVersion() <= 1 {
-		return nil // all builds support the first level
-	}
-	var behind []catalog.GatewayID
-	for g := range each[catalog.Gateway](txn, tableGateways, indexID) {
-		if g.Level() < cmd.GetVersion() {
-			behind = append(behind, g.ID())
-		}
-	}
-	return catalog.HoldBack(cmd.GetVersion(), behind)
 }
 
 // checkClock bounds the time of a command in both directions: tokens and clients

@@ -16,6 +16,7 @@ import (
 const (
 	tableMeta         = "meta"
 	tableFederation   = "federation"
+	tableSettings     = "settings"
 	tableDatacenters  = "datacenters"
 	tableGateways     = "gateways"
 	tableTokens       = "tokens"
@@ -122,6 +123,7 @@ func memberTables() []*memdb.TableSchema {
 	return []*memdb.TableSchema{
 		table(tableMeta, unique(indexID, func(*meta) []byte { return keyOf("") })),
 		table(tableFederation, unique(indexID, func(*catalog.Federation) []byte { return keyOf("") })),
+		table(tableSettings, unique(indexID, func(*catalog.Settings) []byte { return keyOf("") })),
 		table(tableDatacenters, unique(indexID, func(d *catalog.Datacenter) []byte { return keyOf(string(d.Name)) })),
 		table(tableGateways,
 			unique(indexID, func(g *catalog.Gateway) []byte { return keyOf(string(g.Datacenter), g.Name) }),

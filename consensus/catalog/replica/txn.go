@@ -60,6 +60,11 @@ func federation(txn *memdb.Txn) *catalog.Federation {
 	return first[catalog.Federation](txn, tableFederation, indexID, "")
 }
 
+// settings returns nil before the first command that changes them.
+func settings(txn *memdb.Txn) *catalog.Settings {
+	return first[catalog.Settings](txn, tableSettings, indexID, "")
+}
+
 func datacenter(txn *memdb.Txn, name catalog.DatacenterName) *catalog.Datacenter {
 	return first[catalog.Datacenter](txn, tableDatacenters, indexID, string(name))
 }

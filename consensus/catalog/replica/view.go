@@ -18,6 +18,12 @@ func (v *View) Federation() (catalog.Federation, bool) {
 	return found(federation(v.txn), func(f catalog.Federation) catalog.Federation { return f })
 }
 
+// Settings returns what the members agreed on; the zero value before they did.
+func (v *View) Settings() catalog.Settings {
+	s, _ := found(settings(v.txn), catalog.Settings.Clone)
+	return s
+}
+
 // Datacenters returns all datacenters, sorted by name.
 func (v *View) Datacenters() []catalog.Datacenter {
 	var all []catalog.Datacenter

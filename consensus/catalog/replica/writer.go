@@ -104,6 +104,8 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (catalog.Result, 
 		return w.updateDatacenter(req, body.UpdateDatacenter)
 	case *catalogpb.Command_UpdateGateway:
 		return w.updateGateway(req, body.UpdateGateway)
+	case *catalogpb.Command_AllowPrefixes:
+		return w.allowPrefixes(req, body.AllowPrefixes)
 	case *catalogpb.Command_RemoveGateway:
 		return w.removeGateway(req, body.RemoveGateway)
 	case *catalogpb.Command_PutServices:

@@ -67,6 +67,8 @@ const (
 	OperatorListTokensProcedure = "/meshway.control.v1.Operator/ListTokens"
 	// OperatorRevokeTokenProcedure is the fully-qualified name of the Operator's RevokeToken RPC.
 	OperatorRevokeTokenProcedure = "/meshway.control.v1.Operator/RevokeToken"
+	// OperatorAllowPrefixesProcedure is the fully-qualified name of the Operator's AllowPrefixes RPC.
+	OperatorAllowPrefixesProcedure = "/meshway.control.v1.Operator/AllowPrefixes"
 	// OperatorJoinFederationProcedure is the fully-qualified name of the Operator's JoinFederation RPC.
 	OperatorJoinFederationProcedure = "/meshway.control.v1.Operator/JoinFederation"
 	// OperatorLeaveProcedure is the fully-qualified name of the Operator's Leave RPC.
@@ -329,6 +331,8 @@ type OperatorClient interface {
 	CreateToken(context.Context, *connect.Request[controlpb.CreateTokenRequest]) (*connect.Response[controlpb.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[controlpb.ListTokensRequest]) (*connect.Response[controlpb.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error)
+	// AllowPrefixes lets the other datacenters announce prefixes in ranges that are not private.
+	AllowPrefixes(context.Context, *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error)
 	// JoinFederation and Leave stream their steps.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
@@ -402,6 +406,12 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+OperatorRevokeTokenProcedure,
 			connect.WithSchema(operatorMethods.ByName("RevokeToken")),
+			connect.WithClientOptions(opts...),
+		),
+		allowPrefixes: connect.NewClient[controlpb.AllowPrefixesRequest, controlpb.AllowPrefixesResponse](
+			httpClient,
+			baseURL+OperatorAllowPrefixesProcedure,
+			connect.WithSchema(operatorMethods.ByName("AllowPrefixes")),
 			connect.WithClientOptions(opts...),
 		),
 		joinFederation: connect.NewClient[controlpb.JoinFederationRequest, controlpb.Progress](
@@ -506,6 +516,7 @@ type operatorClient struct {
 	createToken       *connect.Client[controlpb.CreateTokenRequest, controlpb.CreateTokenResponse]
 	listTokens        *connect.Client[controlpb.ListTokensRequest, controlpb.ListTokensResponse]
 	revokeToken       *connect.Client[controlpb.RevokeTokenRequest, controlpb.RevokeTokenResponse]
+	allowPrefixes     *connect.Client[controlpb.AllowPrefixesRequest, controlpb.AllowPrefixesResponse]
 	joinFederation    *connect.Client[controlpb.JoinFederationRequest, controlpb.Progress]
 	leave             *connect.Client[controlpb.LeaveRequest, controlpb.Progress]
 	removeDatacenter  *connect.Client[controlpb.RemoveDatacenterRequest, controlpb.RemoveDatacenterResponse]
@@ -556,6 +567,11 @@ func (c *operatorClient) ListTokens(ctx context.Context, req *connect.Request[co
 // RevokeToken calls meshway.control.v1.Operator.RevokeToken.
 func (c *operatorClient) RevokeToken(ctx context.Context, req *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error) {
 	return c.revokeToken.CallUnary(ctx, req)
+}
+
+// AllowPrefixes calls meshway.control.v1.Operator.AllowPrefixes.
+func (c *operatorClient) AllowPrefixes(ctx context.Context, req *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error) {
+	return c.allowPrefixes.CallUnary(ctx, req)
 }
 
 // JoinFederation calls meshway.control.v1.Operator.JoinFederation.
@@ -642,6 +658,8 @@ type OperatorHandler interface {
 	CreateToken(context.Context, *connect.Request[controlpb.CreateTokenRequest]) (*connect.Response[controlpb.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[controlpb.ListTokensRequest]) (*connect.Response[controlpb.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error)
+	// AllowPrefixes lets the other datacenters announce prefixes in ranges that are not private.
+	AllowPrefixes(context.Context, *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error)
 	// JoinFederation and Leave stream their steps.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest], *connect.ServerStream[controlpb.Progress]) error
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest], *connect.ServerStream[controlpb.Progress]) error
@@ -711,6 +729,12 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		OperatorRevokeTokenProcedure,
 		svc.RevokeToken,
 		connect.WithSchema(operatorMethods.ByName("RevokeToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operatorAllowPrefixesHandler := connect.NewUnaryHandler(
+		OperatorAllowPrefixesProcedure,
+		svc.AllowPrefixes,
+		connect.WithSchema(operatorMethods.ByName("AllowPrefixes")),
 		connect.WithHandlerOptions(opts...),
 	)
 	operatorJoinFederationHandler := connect.NewServerStreamHandler(
@@ -819,6 +843,8 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorListTokensHandler.ServeHTTP(w, r)
 		case OperatorRevokeTokenProcedure:
 			operatorRevokeTokenHandler.ServeHTTP(w, r)
+		case OperatorAllowPrefixesProcedure:
+			operatorAllowPrefixesHandler.ServeHTTP(w, r)
 		case OperatorJoinFederationProcedure:
 			operatorJoinFederationHandler.ServeHTTP(w, r)
 		case OperatorLeaveProcedure:
@@ -884,6 +910,10 @@ func (UnimplementedOperatorHandler) ListTokens(context.Context, *connect.Request
 
 func (UnimplementedOperatorHandler) RevokeToken(context.Context, *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.RevokeToken is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) AllowPrefixes(context.Context, *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.AllowPrefixes is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest], *connect.ServerStream[controlpb.Progress]) error {

@@ -1,0 +1,35 @@
+package plan_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+func TestPrefixThatTheCatalogWouldRefuseTodayIsAProblem(t *testing.T) {
+	in := running()
+	reported := func() []string {
+		var subjects []string
+		_, problems := plan.Compute(in)
+		for _, p := range problems {
+			if p.Code == "prefix-not-allowed" {
+				subjects = append(subjects, p.Subject)
+			}
+		}
+		return subjects
+	}
+	public, dc := netip.MustParsePrefix("2001:db8:2::/64"), in.Catalog.Datacenters[1]
+	assert.Empty(t, reported(), "a gateway of an earlier build cannot allow it")
+	for i := range in.Catalog.Gateways {
+		in.Catalog.Gateways[i].FeatureLevel = catalog.LevelAllowed
+	}
+	assert.Equal(t, []string{"datacenter " + string(dc.Name)}, reported())
+	in.Catalog.Settings = catalog.Settings{}.Allow(dc.Name, []netip.Prefix{public})
+	assert.NotEmpty(t, reported(), "a datacenter cannot allow it for itself")
+	in.Catalog.Settings = in.Catalog.Settings.Allow("other", []netip.Prefix{public})
+	assert.Empty(t, reported())
+}

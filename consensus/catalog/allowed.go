@@ -1,0 +1,148 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// MaxAllowedPrefixes is how many ranges a datacenter may allow the others.
+const MaxAllowedPrefixes = 64
+
+// Lengths of the shortest prefixes that a datacenter may announce: a shorter one would
+// take the addresses that others need.
+const (
+	shortestIPv4 = 8
+	shortestIPv6 = 16
+)
+
+// privateRanges returns the ranges that are not routed in the internet: RFC 1918, RFC 6598
+// and RFC 4193.
+func privateRanges() [5]netip.Prefix {
+	ipv4 := func(a, b byte, bits int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{a, b}), bits) }
+	return [...]netip.Prefix{
+		ipv4(10, 0, 8), ipv4(172, 16, 12), ipv4(192, 168, 16), ipv4(100, 64, 10),
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfc}), 7),
+	}
+}
+
+func isPrivate(p netip.Prefix) bool {
+	for _, private := range privateRanges() {
+		if within(p, private) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(p, of netip.Prefix) bool { return of.Bits() <= p.Bits() && of.Contains(p.Addr()) }
+
+// CheckAllowed returns why the catalog refuses that dc announces p, or nil: p must be
+// private, or in a range that another datacenter allows.
+func (s Settings) CheckAllowed(dc DatacenterName, p netip.Prefix) *Refusal {
+	if r := checkLength(p); r != nil {
+		return r
+	}
+	allowed := slices.ContainsFunc(s.Allowed, func(a AllowedPrefix) bool { return a.AllowedBy != dc && within(p, a.CIDR) })
+	if allowed || isPrivate(p) {
+		return nil
+	}
+	return &Refusal{
+		Code:    CodePrefixNotAllowed,
+		Message: fmt.Sprintf("prefix %s is outside the private ranges, and no other datacenter allows it", p),
+		Remedy:  fmt.Sprintf("run meshctl federation allow %s on a gateway of another datacenter, or announce other prefixes", p),
+	}
+}
+
+// CheckAllowable returns why the catalog refuses to allow the ranges, or nil. The field
+// of the refusal is "cidrs[i]".
+func CheckAllowable(ranges []netip.Prefix) *Refusal {
+	for i, p := range ranges {
+		r := checkPrefix(Prefix{CIDR: p, Kind: NodePrefix})
+		if r == nil {
+			r = checkLength(p)
+		}
+		if r != nil {
+			return r.In(At("cidrs", i))
+		}
+	}
+	return nil
+}
+
+func checkLength(p netip.Prefix) *Refusal {
+	shortest := shortestIPv6
+	if p.Addr().Is4() {
+		shortest = shortestIPv4
+	}
+	if p.Bits() >= shortest {
+		return nil
+	}
+	return &Refusal{
+		Code:    CodePrefixInvalid,
+		Message: fmt.Sprintf("prefix %s is too large", p),
+		Remedy:  fmt.Sprintf("use prefixes of length %d or more", shortest),
+	}
+}
+
+// Allow returns s with ranges that dc allows the others, sorted.
+func (s Settings) Allow(dc DatacenterName, ranges []netip.Prefix) Settings {
+	s.Allowed = slices.Clone(s.Allowed)
+	for _, p := range ranges {
+		s.Allowed = append(s.Allowed, AllowedPrefix{CIDR: p, AllowedBy: dc})
+	}
+	slices.SortFunc(s.Allowed, func(a, b AllowedPrefix) int {
+		return cmp.Or(a.CIDR.Compare(b.CIDR), cmp.Compare(a.AllowedBy, b.AllowedBy))
+	})
+	s.Allowed = slices.Compact(s.Allowed)
+	s.FeatureLevel = max(s.FeatureLevel, levelAllow)
+	return s
+}
+
+// Without returns s without what dc allows.
+func (s Settings) Without(dc DatacenterName) Settings {
+	s.Allowed = slices.DeleteFunc(slices.Clone(s.Allowed), func(a AllowedPrefix) bool { return a.AllowedBy == dc })
+	return s
+}
+
+// Clone returns a deep copy of s.
+func (s Settings) Clone() Settings {
+	s.Allowed = slices.Clone(s.Allowed)
+	return s
+}
+
+// Proto returns the wire form.
+func (s Settings) Proto() *catalogpb.Settings {
+	p := &catalogpb.Settings{FeatureLevel: s.FeatureLevel, ModifiedIndex: s.ModifiedIndex}
+	for _, a := range s.Allowed {
+		p.Allowed = append(p.Allowed, &catalogpb.AllowedPrefix{Cidr: prefixText(a.CIDR), AllowedBy: string(a.AllowedBy)})
+	}
+	return p
+}
+
+// SettingsFromProto parses the wire form.
+func SettingsFromProto(p *catalogpb.Settings) (Settings, error) {
+	var read fieldReader
+	s := Settings{FeatureLevel: p.GetFeatureLevel(), ModifiedIndex: p.GetModifiedIndex()}
+	for i, a := range p.GetAllowed() {
+		s.Allowed = append(s.Allowed, AllowedPrefix{
+			CIDR: read.prefix(At("allowed", i), a.GetCidr()), AllowedBy: DatacenterName(a.GetAllowedBy()),
+		})
+	}
+	return s, read.refusal.err()
+}
+
+// AllowablePrefixes parses the ranges in a command.
+func AllowablePrefixes(p *catalogpb.AllowPrefixes) ([]netip.Prefix, *Refusal) {
+	var read fieldReader
+	var ranges []netip.Prefix
+	for i, text := range p.GetCidrs() {
+		ranges = append(ranges, read.prefix(At("cidrs", i), text))
+	}
+	if read.refusal != nil {
+		return nil, read.refusal
+	}
+	return ranges, CheckAllowable(ranges)
+}

@@ -1,0 +1,61 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// checkLevel refuses a command that a gateway of the federation does not support, since
+// that member would stop, and the record of a gateway that does not support what the
+// federation uses.
+//
+// The level of a gateway is in its record, where a member of an earlier build does not
+// store it: the copy of a leader that such a member sent a snapshot has the level that is
+// unstated, until the gateway signs its record again.
+func checkLevel(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
+	if r := catalog.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
+		return r
+	}
+	used, g := settings(txn), gatewayOf(cmd)
+	if used == nil || g == nil || (catalog.Gateway{FeatureLevel: g.GetFeatureLevel()}).Level() >= used.FeatureLevel {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: catalog.CodeFeatureLevel, Field: "gateway.feature_level",
+		Message: fmt.Sprintf("the federation uses feature level %d, which gateway %s does not support",
+			used.FeatureLevel, catalog.Shorten(g.GetName())),
+		Remedy: "upgrade meshd on this gateway, then try again",
+	}
+}
+
+// gatewaysBelow returns the gateways that do not support a level. All builds support the
+// first.
+func gatewaysBelow(txn *memdb.Txn, level uint32) []catalog.GatewayID {
+	if level <= 1 {
+		return nil
+	}
+	var behind []catalog.GatewayID
+	for g := range each[catalog.Gateway](txn, tableGateways, indexID) {
+		if g.Level() < level {
+			behind = append(behind, g.ID())
+		}
+	}
+	return behind
+}
+
+// gatewayOf returns the record of a gateway in cmd, nil if there is none.
+func gatewayOf(cmd *catalogpb.Command) *catalogpb.Gateway {
+	switch body := cmd.GetBody().(type) {
+	case *catalogpb.Command_Join:
+		return body.Join.GetGateway()
+	case *catalogpb.Command_AddGateway:
+		return body.AddGateway.GetGateway()
+	case *catalogpb.Command_UpdateGateway:
+		return body.UpdateGateway.GetGateway()
+	}
+	return nil
+}
