@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
@@ -48,6 +49,7 @@ func (e Enroller) Enrol(ctx context.Context, contacts []Contact, request *contro
 	if err != nil {
 		return nil, err
 	}
+	request = proto.CloneOf(request) // the caller may send one message to several gateways at a time
 	request.FederationId = e.FederationID
 	var admitters []admitter
 	for _, contact := range contacts {

@@ -33,12 +33,14 @@ func (n *Node) announceCommits(ctx context.Context, inst *instance) {
 			if s.ID == raft.ServerID(n.cfg.ID) {
 				continue
 			}
-			if wake[s.ID] == nil {
-				wake[s.ID] = make(chan struct{}, 1)
-				running.Go(func() { n.announceTo(ctx, inst, s.ID, wake[s.ID]) })
+			woken := wake[s.ID]
+			if woken == nil {
+				woken = make(chan struct{}, 1)
+				wake[s.ID] = woken
+				running.Go(func() { n.announceTo(ctx, inst, s.ID, woken) })
 			}
 			select {
-			case wake[s.ID] <- struct{}{}:
+			case woken <- struct{}{}:
 			default:
 			}
 		}
