@@ -26,6 +26,9 @@ const commandLine = "command line"
 type Env struct {
 	Hostname  string    // for the default name of the gateway
 	Overrides Overrides // from the command line; they override the file
+	// Remembered returns the name that the gateway of a data directory has as a member,
+	// which precedes the default; empty: it is no member. nil: nothing is remembered.
+	Remembered func(dataDir, byDefault string) string
 }
 
 // Overrides are the keys that are also flags of meshd. An empty string keeps the
@@ -67,9 +70,10 @@ func Parse(r io.Reader, filename string, env Env) (Config, error) {
 	}
 	raw.override(env.Overrides)
 	v := validator{
-		file:     filename,
-		hostname: env.Hostname,
-		faults:   &found,
+		file:       filename,
+		hostname:   env.Hostname,
+		remembered: env.Remembered,
+		faults:     &found,
 	}
 	c := v.config(raw)
 	if len(found.list) > 0 {
@@ -79,13 +83,14 @@ func Parse(r io.Reader, filename string, env Env) (Config, error) {
 }
 
 // Load parses the file at path with the host name of the system. An empty path
-// means no file: the configuration consists of overrides and defaults.
-func Load(path string, overrides Overrides) (Config, error) {
+// means no file: the configuration consists of overrides and defaults. remembered is
+// Env.Remembered.
+func Load(path string, overrides Overrides, remembered func(dataDir, byDefault string) string) (Config, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "" // Parse then requires the name of the gateway
 	}
-	env := Env{Hostname: hostname, Overrides: overrides}
+	env := Env{Hostname: hostname, Overrides: overrides, Remembered: remembered}
 	if path == "" {
 		return Parse(strings.NewReader(""), commandLine, env)
 	}

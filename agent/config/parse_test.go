@@ -183,21 +183,36 @@ func TestLargeFileIsRefused(t *testing.T) {
 func TestLoadWithAndWithoutAFile(t *testing.T) {
 	overrides := config.Overrides{Gateway: "gw1"} // independent of the host name
 	path := filepath.Join(t.TempDir(), "meshd.yaml")
-	_, err := config.Load(path, overrides)
+	_, err := config.Load(path, overrides, nil)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	assert.ErrorContains(t, err, "--config")
 
 	require.NoError(t, os.WriteFile(path, []byte("datacenter: east\n"), 0o600))
-	c, err := config.Load(path, overrides)
+	c, err := config.Load(path, overrides, nil)
 	require.NoError(t, err)
 	assert.Equal(t, catalog.DatacenterName("east"), c.Datacenter)
 
-	_, err = config.Load("", overrides)
+	_, err = config.Load("", overrides, nil)
 	assert.EqualError(t, err, `command line: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`)
 	overrides.Datacenter = "west"
-	c, err = config.Load("", overrides)
+	c, err = config.Load("", overrides, nil)
 	require.NoError(t, err)
 	assert.Equal(t, catalog.DatacenterName("west"), c.Datacenter)
+}
+
+func TestNameOfAMemberPrecedesThatOfItsHost(t *testing.T) {
+	remembered := func(dataDir, byDefault string) string { return map[string]string{"/data": "old"}[dataDir] }
+	for name, c := range map[string]struct{ source, host, want string }{
+		"renamed host":             {"datacenter: east\ndataDir: /data\n", "new.example.org", "old"},
+		"renamed to no valid name": {"datacenter: east\ndataDir: /data\n", "under_score", "old"},
+		"no member":                {"datacenter: east\n", "new.example.org", "new"},
+		"configured name":          {"datacenter: east\ndataDir: /data\ngateway: gw1\n", "new", "gw1"},
+		"node":                     {"datacenter: east\ndataDir: /data\nkubernetes: {enabled: true, nodeName: node-1}\n", "new", "node-1"},
+	} {
+		c2, err := config.Parse(strings.NewReader(c.source), "meshd.yaml", config.Env{Hostname: c.host, Remembered: remembered})
+		require.NoError(t, err, name)
+		assert.Equal(t, c.want, c2.Gateway, name)
+	}
 }
 
 func TestInvalidHostNameRequiresAGatewayName(t *testing.T) {

@@ -19,9 +19,10 @@ const maxSocketPath = 107
 
 // validator turns a rawConfig into a Config and collects its faults.
 type validator struct {
-	file     string
-	hostname string
-	faults   *faults
+	file       string
+	hostname   string
+	remembered func(dataDir, byDefault string) string // Env.Remembered
+	faults     *faults
 }
 
 // config validates all keys and fills in the defaults, which a test compares with
@@ -29,11 +30,12 @@ type validator struct {
 func (v validator) config(raw rawConfig) Config {
 	kubernetes := v.kubernetes(raw.Kubernetes)
 	datacenter := v.datacenter(raw.Datacenter)
+	dataDir := v.path("dataDir", raw.DataDir.or("/var/lib/meshway"))
 	c := Config{
 		Datacenter: datacenter,
-		Gateway:    v.gateway(raw.Gateway, kubernetes),
+		Gateway:    v.gateway(raw.Gateway, kubernetes, dataDir),
 		Kubernetes: kubernetes,
-		DataDir:    v.path("dataDir", raw.DataDir.or("/var/lib/meshway")),
+		DataDir:    dataDir,
 		Prefixes:   v.prefixes(raw.Prefixes),
 		Control: Control{
 			Listen:    v.listen("control.listen", raw.Control.Listen.or("[::]:7443")),
@@ -154,12 +156,15 @@ func (v validator) datacenter(t *text) catalog.DatacenterName {
 	return catalog.DatacenterName(name.value)
 }
 
-// gateway returns the configured name, or one derived from the name of the host or
-// of the node.
-func (v validator) gateway(t *text, k Kubernetes) string {
+// gateway returns the configured name, the one that a member has, or one derived from
+// the name of the host or of the node.
+func (v validator) gateway(t *text, k Kubernetes, dataDir string) string {
 	first, _, _ := strings.Cut(strings.ToLower(v.hostname), ".")
-	if k.Enabled {
+	switch {
+	case k.Enabled:
 		first = GatewayOfNode(k.NodeName)
+	case v.remembered != nil && (t == nil || t.value == ""):
+		first = cmp.Or(v.remembered(dataDir, first), first)
 	}
 	name := t.or(first)
 	if (t == nil || t.value == "") && catalog.ValidateName(first) != nil {

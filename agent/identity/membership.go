@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"os"
 
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -50,6 +51,22 @@ func (s *Store) Check(m Membership, dc catalog.DatacenterName, gateway string) e
 func (s *Store) Membership() (Membership, bool, error) {
 	stored, ok, err := s.storedMembership()
 	return stored.Membership, ok && !stored.Leaving, err
+}
+
+// StoredGateway returns the name of the gateway whose membership a data directory has;
+// empty: none, or it cannot be read, which Open and Membership report.
+func StoredGateway(dir string) string {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return ""
+	}
+	defer root.Close()
+	s := Store{dir: dir, root: root}
+	m, ok, err := s.Membership()
+	if err != nil || !ok {
+		return ""
+	}
+	return m.Gateway
 }
 
 func (s *Store) storedMembership() (storedMembership, bool, error) {

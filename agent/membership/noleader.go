@@ -27,7 +27,7 @@ type leadership struct {
 	passed  moment
 	expires time.Time // of the CA of this datacenter; zero: not known
 	since   time.Time // of the last message of the leader, or of the start of the agent
-	lost    bool      // an operator has said that voters are lost for good
+	lost    bool      // an operator removes a datacenter that is permanently lost
 }
 
 // moment is a time that has passed.

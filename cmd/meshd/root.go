@@ -108,7 +108,7 @@ func configCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := config.Load(args[0], config.Overrides{}); err != nil {
+			if _, err := config.Load(args[0], config.Overrides{}, nil); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid\n", args[0])

@@ -47,7 +47,8 @@ removes everything from this host.`,
 			if os.Geteuid() != 0 {
 				return errors.New("meshd run needs root: it creates interfaces, routes and firewall rules; run it as root or as a system service")
 			}
-			cfg, err := flags.load()
+			var name hostName
+			cfg, err := flags.load(&name)
 			if err != nil {
 				return err
 			}
@@ -55,7 +56,7 @@ removes everything from this host.`,
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), cfg, log)
+			return run(cmd.Context(), cfg, name, log)
 		},
 	}
 	flags.register(cmd)
@@ -63,14 +64,14 @@ removes everything from this host.`,
 }
 
 // load reads the configuration; the default file only if it exists.
-func (f *configFlags) load() (config.Config, error) {
+func (f *configFlags) load(name *hostName) (config.Config, error) {
 	file := f.file
 	if file == "" {
 		if _, err := os.Stat(DefaultConfigFile); err == nil {
 			file = DefaultConfigFile
 		}
 	}
-	return config.Load(file, f.overrides)
+	return config.Load(file, f.overrides, name.gateway)
 }
 
 // daemon is what every part of meshd is constructed from.
@@ -84,7 +85,7 @@ type daemon struct {
 // agent itself runs, nothing of the host is changed except the data directory, and
 // the firewall after a boot: no packet to another datacenter leaves unencrypted
 // while the agent waits for the catalog or the cluster.
-func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+func run(ctx context.Context, cfg config.Config, name hostName, log *slog.Logger) error {
 	saveMemory()
 	store, err := identity.Open(cfg.DataDir)
 	if err != nil {
@@ -97,6 +98,9 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	defer unlock()
 	log.Info("meshd starts", "version", build.Current().Version, "datacenter", cfg.Datacenter, "gateway", cfg.Gateway, "dataDir", cfg.DataDir)
+	if p := name.renamed; p != nil {
+		log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+	}
 	if err := lastFirewall(cfg.DataDir).Restore(ctx); err != nil {
 		log.Error("failed to guard the prefixes of other datacenters until the agent has planned", "err", err)
 	}
@@ -104,7 +108,7 @@ func run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if cfg.Kubernetes.Enabled {
 		err = d.runInCluster(ctx)
 	} else {
-		err = d.runGateway(ctx, environment{site: dataplane.StaticSite(cfg.Prefixes)})
+		err = d.runGateway(ctx, environment{site: dataplane.StaticSite(cfg.Prefixes), problems: name.problems})
 	}
 	log.Info("meshd ends", "err", err)
 	return err

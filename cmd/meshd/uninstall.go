@@ -48,7 +48,7 @@ func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) err
 	if os.Geteuid() != 0 {
 		return errors.New("meshd uninstall needs root: it removes interfaces, routes and firewall rules")
 	}
-	cfg, err := flags.load()
+	cfg, err := flags.load(new(hostName))
 	if err != nil {
 		return err
 	}
