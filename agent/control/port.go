@@ -48,7 +48,8 @@ type Config struct {
 	// Replicates reports whether a gateway may open and accept streams of raft. It
 	// includes Gateways, and what else a member must reach whose catalog is behind.
 	Replicates func(catalog.GatewayID) bool
-	// Changed returns a channel that is closed at the next change of the catalog.
+	// Changed returns a channel that is closed at the next change of the members in the
+	// catalog.
 	Changed func() <-chan struct{}
 	// Index returns the index of the last command in the catalog. If it is nil,
 	// refused callers cannot learn that their datacenter was removed.

@@ -94,7 +94,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.catchUp(ctx); return nil })
 	group.Go(func() error { g.finishDrains(ctx); return nil })
 	group.Go(func() error {
-		notify.Loop(ctx, g.pass, g.cfg.Catalog.Changed, g.cfg.Trust.Changed, g.cfg.Liveness.Changed, g.cfg.PathMTU.Changed,
+		notify.Loop(ctx, g.pass, g.cfg.Catalog.TopologyChanged, g.cfg.Trust.Changed, g.cfg.Liveness.Changed, g.cfg.PathMTU.Changed,
 			g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
 		return nil
 	})

@@ -25,8 +25,9 @@ type Catalog interface {
 	// View returns the newest local state; after a start without quorum, the
 	// state that was saved last.
 	View() *replica.View
-	// Changed returns a channel that is closed at the next change of View.
-	Changed() <-chan struct{}
+	// TopologyChanged returns a channel that is closed at the next change of the
+	// federation, its datacenters and gateways, or their observations in View.
+	TopologyChanged() <-chan struct{}
 	// Read returns a view that is as current as mode requires.
 	Read(ctx context.Context, mode consensus.ReadMode) (*replica.View, consensus.Freshness, error)
 	// Tune adapts the timers of consensus to the longest round trip between

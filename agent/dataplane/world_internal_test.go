@@ -32,9 +32,9 @@ type fakeCatalog struct {
 	longest time.Duration
 }
 
-func (c *fakeCatalog) View() *replica.View        { return c.state.View() }
-func (c *fakeCatalog) Changed() <-chan struct{}   { return c.changed.Changed() }
-func (c *fakeCatalog) Tune(longest time.Duration) { c.longest = longest }
+func (c *fakeCatalog) View() *replica.View              { return c.state.View() }
+func (c *fakeCatalog) TopologyChanged() <-chan struct{} { return c.changed.Changed() }
+func (c *fakeCatalog) Tune(longest time.Duration)       { c.longest = longest }
 func (c *fakeCatalog) apply(t *testing.T, commands ...*catalogpb.Command) {
 	t.Helper()
 	for _, command := range commands {

@@ -60,7 +60,7 @@ func open(cfg memberConfig) (*Member, error) {
 			return ok
 		},
 		Replicates: func(id catalog.GatewayID) bool { return m.node.Admits(id) },
-		Changed:    m.Changed,
+		Changed:    m.TopologyChanged,
 		Index:      func() uint64 { return m.node.View().Index() },
 		Sockets:    cfg.sockets,
 		Service:    &service{member: m, refuse: cfg.refuse},
@@ -158,6 +158,10 @@ func (m *Member) View() *replica.View { return m.node.View() }
 
 // Changed returns a channel that is closed at the next change of View.
 func (m *Member) Changed() <-chan struct{} { return m.node.Changed() }
+
+// TopologyChanged is Changed for the federation, its datacenters and gateways, and
+// their observations.
+func (m *Member) TopologyChanged() <-chan struct{} { return m.node.TopologyChanged() }
 
 // Status returns the state of the replication.
 func (m *Member) Status() consensus.Status { return m.node.Status() }

@@ -64,7 +64,7 @@ func (r *reconciler) siblingsChanged() <-chan struct{} {
 // catalogChanged returns nil where no shared state follows from the catalog.
 func (r *reconciler) catalogChanged() <-chan struct{} {
 	if m := r.runner.current(); m != nil && r.cfg.Siblings != nil {
-		return m.member.Changed()
+		return m.member.TopologyChanged()
 	}
 	return nil
 }

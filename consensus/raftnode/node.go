@@ -204,6 +204,10 @@ func (n *Node) Changed() <-chan struct{} {
 	return changed
 }
 
+// TopologyChanged is Changed for the federation, its datacenters and gateways, and
+// their observations.
+func (n *Node) TopologyChanged() <-chan struct{} { return n.fsm.TopologyChanged() }
+
 // Seed gives a new member the catalog as the member that admitted it encoded it
 // (View.Encode), so that it has the addresses of the others before they send it
 // the log. It does nothing when the directory holds newer state, and must be

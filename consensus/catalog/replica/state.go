@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-memdb"
@@ -18,15 +19,16 @@ import (
 type State struct {
 	write sync.Mutex // held during Apply and Restore
 
-	mu      sync.RWMutex // guards the following fields
-	db      *memdb.MemDB
-	tally   quota.Tally // of the records in db
-	changed chan struct{}
+	mu       sync.RWMutex // guards the following fields
+	db       *memdb.MemDB
+	tally    quota.Tally // of the records in db
+	changed  chan struct{}
+	topology chan struct{}
 }
 
 // New returns an empty catalog.
 func New() *State {
-	return &State{db: newDB(), tally: quota.NewTally(), changed: make(chan struct{})}
+	return &State{db: newDB(), tally: quota.NewTally(), changed: make(chan struct{}), topology: make(chan struct{})}
 }
 
 // Apply applies one log entry, as encoded by Marshal, and returns a result for each
@@ -80,7 +82,7 @@ func (s *State) Restore(r io.Reader) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.db, s.tally = restored.db, restored.tally
-	s.notify()
+	s.notify(true)
 	return nil
 }
 
@@ -99,6 +101,15 @@ func (s *State) Changed() <-chan struct{} {
 	return s.changed
 }
 
+// TopologyChanged is Changed for the records of a topology: the federation, its
+// datacenters and gateways, and their observations. Most entries change others, which
+// no data plane depends on.
+func (s *State) TopologyChanged() <-chan struct{} {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.topology
+}
+
 func (s *State) current() *memdb.MemDB {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -115,9 +126,18 @@ func (s *State) clients() int {
 func (s *State) commit(txn *memdb.Txn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tally(&s.tally, txn.Changes())
+	changes := txn.Changes()
+	tally(&s.tally, changes)
 	txn.Commit()
-	s.notify()
+	s.notify(slices.ContainsFunc(changes, inTopology))
+}
+
+func inTopology(c memdb.Change) bool {
+	switch c.Table {
+	case tableFederation, tableDatacenters, tableGateways, tableObservations:
+		return true
+	}
+	return false
 }
 
 // tally counts the changes of a transaction.
@@ -127,8 +147,12 @@ func tally(t *quota.Tally, changes memdb.Changes) {
 	}
 }
 
-// notify closes Changed; s.mu is held.
-func (s *State) notify() {
+// notify closes Changed, and TopologyChanged if topology is set; s.mu is held.
+func (s *State) notify(topology bool) {
 	close(s.changed)
 	s.changed = make(chan struct{})
+	if topology {
+		close(s.topology)
+		s.topology = make(chan struct{})
+	}
 }

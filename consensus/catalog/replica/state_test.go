@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -122,6 +123,34 @@ func TestChangedIsClosedByApplyAndRestore(t *testing.T) {
 	require.NoError(t, m.state.Restore(bytes.NewReader(snapshot)))
 	assert.True(t, isClosed(changed))
 	assert.False(t, isClosed(m.state.Changed()))
+}
+
+func TestTopologyChangesWithMembersAndNotWithServices(t *testing.T) {
+	m := federationOfThree(t)
+	snapshot := encode(t, m.state.View())
+	east, _ := m.state.View().Gateway(eastGateway)
+	east.Version = "another"
+	dc, _ := m.state.View().Datacenter("east")
+	dc.Prefixes[0].CIDR = netip.MustParsePrefix("10.77.0.0/16")
+	for _, test := range []struct {
+		name    string
+		command *catalogpb.Command
+		want    bool
+	}{
+		{"nothing", catalog.NewPutServices(nil), false},
+		{"a service", catalog.NewPutServices([]catalog.Service{testService("east", "web", "a", "10.1.0.1")}), false},
+		{"an export", catalog.NewPutExports([]catalog.Export{testExport("east", "web")}), false},
+		{"a gateway", catalog.NewUpdateGateway(east), true},
+		{"a datacenter", catalog.NewUpdateDatacenter(dc), true},
+		{"an observation", catalog.NewPutObservations([]catalog.Observation{{Observer: eastGateway, Peer: westGateway, Endpoint: netip.MustParseAddrPort("192.0.2.9:51820")}}), true},
+	} {
+		changed := m.state.TopologyChanged()
+		m.must(eastGateway, test.command)
+		assert.Equal(t, test.want, isClosed(changed), test.name)
+	}
+	changed := m.state.TopologyChanged()
+	require.NoError(t, m.state.Restore(bytes.NewReader(snapshot)))
+	assert.True(t, isClosed(changed))
 }
 
 func TestViewNeverChanges(t *testing.T) {

@@ -45,6 +45,10 @@ func New(fail func(error)) *Machine {
 // View returns the catalog as it is now.
 func (f *Machine) View() *replica.View { return f.state.View() }
 
+// TopologyChanged returns a channel that is closed at the next change of the topology
+// in View; see replica.State.TopologyChanged.
+func (f *Machine) TopologyChanged() <-chan struct{} { return f.state.TopologyChanged() }
+
 // Judge decides which commands the leader writes; see replica.State.Judge.
 func (f *Machine) Judge(cmds []*catalogpb.Command, limits quota.Limits, now time.Time) []replica.Verdict {
 	return f.state.Judge(cmds, limits, now)
