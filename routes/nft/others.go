@@ -20,50 +20,67 @@ const (
 	// maxOtherChains bounds the chains of other programs that are read. What the
 	// others do is not known then.
 	maxOtherChains = 256
-	// otherShare is the part of the time that reading them may take: programs such
-	// as kube-proxy change their rules often.
+	// otherShare is the inverse of the part of the time that reading them may take:
+	// programs such as kube-proxy change their rules often.
 	otherShare = 20
-	// otherTimeout is how long reading them may take.
-	otherTimeout = 10 * time.Second
+	// otherTimeout is how long reading them may take. Of 10,000 services of kube-proxy
+	// it takes seconds.
+	otherTimeout = time.Minute
 )
 
-// others reads the rules of other programs, once for each generation of nftables.
-// The zero value is ready for use.
+// others reads the rules of other programs, once for each generation of nftables. The
+// zero value is ready for use.
 type others struct {
 	mu         sync.Mutex // guards all following fields
 	generation uint32     // of found; 0: none
 	found      ruleset.Ruleset
+	err        error     // of the last reading
+	reading    bool      // a goroutine reads the rules
 	next       time.Time // before which they are not read again
 }
 
-// Others implements routes.Filter. What it returns is stale if a change follows
-// shortly after another one.
+// Others implements routes.Filter. It does not wait: what it returns is stale until the
+// rules of the current generation have been read.
 func (f *Filter) Others(ctx context.Context) (ruleset.Ruleset, error) {
 	o := &f.others
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	generation, err := generation()
+	current, err := generation()
 	if err != nil {
 		return ruleset.Ruleset{}, err
 	}
-	start := time.Now()
-	if generation == o.generation {
+	if current == o.generation {
 		return o.found, nil
 	}
-	if start.Before(o.next) {
-		stale := o.found
-		stale.Stale = true
-		return stale, nil
+	if !o.reading && !time.Now().Before(o.next) {
+		in, err := currentNamespace()
+		if err != nil {
+			return ruleset.Ruleset{}, err
+		}
+		o.reading = true
+		go o.read(context.WithoutCancel(ctx), in, current)
 	}
+	stale := o.found
+	stale.Stale = true
+	return stale, o.err
+}
+
+// read reads the rules of a generation in a network namespace, which it closes.
+func (o *others) read(ctx context.Context, in *namespace, current uint32) {
 	ctx, cancel := context.WithTimeout(ctx, otherTimeout)
 	defer cancel()
-	found, err := readOthers(ctx)
-	o.next = time.Now().Add(otherShare * time.Since(start))
-	if err != nil {
-		return ruleset.Ruleset{}, err
+	start := time.Now()
+	var found ruleset.Ruleset
+	err := in.enter()
+	if err == nil {
+		found, err = readOthers(ctx)
 	}
-	o.generation, o.found = generation, found
-	return found, nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reading, o.err, o.next = false, err, time.Now().Add(otherShare*time.Since(start))
+	if err == nil {
+		o.generation, o.found = current, found
+	}
 }
 
 // readOthers reads the base chains of other programs that filter, and the chains to

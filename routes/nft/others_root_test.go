@@ -18,8 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/routes/routestest"
+	"github.com/meshway/meshway/routes/ruleset"
 	"github.com/meshway/meshway/routes/ruleset/rulesettest"
 )
 
@@ -32,8 +34,7 @@ func TestRulesOfOtherProgramsAreReadAsTheyAre(t *testing.T) {
 			f := newNamespace(t)
 			require.NoError(t, f.Apply(t.Context(), routestest.SampleFirewall()))
 			load(t, c.File)
-			found, err := f.Others(t.Context())
-			require.NoError(t, err)
+			found := readNow(t, f)
 			if *record {
 				out, err := json.MarshalIndent(found, "", " ")
 				require.NoError(t, err)
@@ -52,28 +53,26 @@ func TestRulesOfOtherProgramsAreReadAsTheyAre(t *testing.T) {
 
 func TestAChangeOfOtherProgramsRulesIsRead(t *testing.T) {
 	f := newNamespace(t)
-	found, err := f.Others(t.Context())
-	require.NoError(t, err)
-	assert.Empty(t, found.Chains)
+	assert.Empty(t, readNow(t, f).Chains)
 	load(t, "forward-policy.nft")
-	awaitChains(t, f, 1)
+	assert.Len(t, readNow(t, f).Chains, 1)
 	out, err := exec.Command("nft", "flush", "ruleset").CombinedOutput()
 	require.NoError(t, err, string(out))
-	awaitChains(t, f, 0)
+	assert.Empty(t, readNow(t, f).Chains)
 }
 
-// awaitChains waits until the chains are read: not at once after the last reading.
-func awaitChains(t *testing.T, f *nft.Filter, want int) {
+// readNow waits until the current rules have been read.
+func readNow(t *testing.T, f *nft.Filter) ruleset.Ruleset {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); ; <-tick.C {
+	for end := time.Now().Add(30 * time.Second); ; <-tick.C {
 		found, err := f.Others(t.Context())
 		require.NoError(t, err)
-		if len(found.Chains) == want {
-			return
+		if !found.Stale {
+			return found
 		}
-		require.True(t, time.Now().Before(end), "%+v", found.Chains)
+		require.True(t, time.Now().Before(end), "the rules are not read")
 	}
 }
 
@@ -81,12 +80,27 @@ func awaitChains(t *testing.T, f *nft.Filter, want int) {
 func TestReadingUnchangedRulesRunsNoProgram(t *testing.T) {
 	f := newNamespace(t)
 	load(t, "ufw.rules")
-	found, err := f.Others(t.Context())
-	require.NoError(t, err)
+	found := readNow(t, f)
 	t.Setenv("PATH", t.TempDir())
 	again, err := f.Others(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, found, again)
+}
+
+// TestTableIsWrittenWithoutTheNamesOfProtocols hides /etc/protocols, which images of
+// containers do not have.
+func TestTableIsWrittenWithoutTheNamesOfProtocols(t *testing.T) {
+	f := newNamespace(t)
+	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS|unix.CLONE_FS))
+	require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	require.NoError(t, unix.Mount("/dev/null", "/etc/protocols", "", unix.MS_BIND, ""))
+	text, err := exec.Command("cat", "/etc/protocols").Output()
+	require.NoError(t, err)
+	require.Empty(t, text, "nft cannot read it")
+	require.NoError(t, f.Apply(t.Context(), routestest.SampleFirewall()))
+	state, err := f.State(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, routes.TableIntact, state)
 }
 
 // newNamespace moves the test's thread into a network namespace of its own.
