@@ -178,3 +178,21 @@ func NewPutObservations(observations []Observation) *catalogpb.Command {
 	}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
 }
+
+// Records returns the records of a datacenter and of a gateway in cmd, nil for one that
+// it does not have.
+func Records(cmd *catalogpb.Command) (*catalogpb.Datacenter, *catalogpb.Gateway) {
+	switch body := cmd.GetBody().(type) {
+	case *catalogpb.Command_Init:
+		return body.Init.GetDatacenter(), body.Init.GetGateway()
+	case *catalogpb.Command_Join:
+		return body.Join.GetDatacenter(), body.Join.GetGateway()
+	case *catalogpb.Command_UpdateDatacenter:
+		return body.UpdateDatacenter.GetDatacenter(), nil
+	case *catalogpb.Command_AddGateway:
+		return nil, body.AddGateway.GetGateway()
+	case *catalogpb.Command_UpdateGateway:
+		return nil, body.UpdateGateway.GetGateway()
+	}
+	return nil, nil
+}

@@ -45,13 +45,8 @@ func (w *writer) setSettings(have, next catalog.Settings) {
 // datacenters may announce prefixes. Those that it has stay allowed. The only datacenter
 // of a federation may announce all.
 func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
-	var body *catalogpb.Datacenter
-	switch b := cmd.GetBody().(type) {
-	case *catalogpb.Command_Join:
-		body = b.Join.GetDatacenter()
-	case *catalogpb.Command_UpdateDatacenter:
-		body = b.UpdateDatacenter.GetDatacenter()
-	default:
+	body, _ := catalog.Records(cmd)
+	if body == nil {
 		return nil
 	}
 	dc, err := catalog.DatacenterFromProto(body)

@@ -86,20 +86,7 @@ func (w *writer) storedResult(stored catalog.StoredResult, cmd *catalogpb.Comman
 // recordsOf returns the datacenter and the gateway that the result of cmd contains;
 // empty if it does not.
 func recordsOf(cmd *catalogpb.Command) (dc catalog.DatacenterName, g catalog.GatewayID) {
-	var d *catalogpb.Datacenter
-	var p *catalogpb.Gateway
-	switch body := cmd.GetBody().(type) {
-	case *catalogpb.Command_Init:
-		d, p = body.Init.GetDatacenter(), body.Init.GetGateway()
-	case *catalogpb.Command_Join:
-		d, p = body.Join.GetDatacenter(), body.Join.GetGateway()
-	case *catalogpb.Command_UpdateDatacenter:
-		d = body.UpdateDatacenter.GetDatacenter()
-	case *catalogpb.Command_AddGateway:
-		p = body.AddGateway.GetGateway()
-	case *catalogpb.Command_UpdateGateway:
-		p = body.UpdateGateway.GetGateway()
-	}
+	d, p := catalog.Records(cmd)
 	dc = catalog.DatacenterName(d.GetName())
 	if p == nil {
 		return dc, ""

@@ -20,7 +20,8 @@ func checkLevel(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if r := catalog.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
 		return r
 	}
-	used, g := settings(txn), gatewayOf(cmd)
+	used := settings(txn)
+	_, g := catalog.Records(cmd)
 	if used == nil || g == nil || (catalog.Gateway{FeatureLevel: g.GetFeatureLevel()}).Level() >= used.FeatureLevel {
 		return nil
 	}
@@ -45,17 +46,4 @@ func gatewaysBelow(txn *memdb.Txn, level uint32) []catalog.GatewayID {
 		}
 	}
 	return behind
-}
-
-// gatewayOf returns the record of a gateway in cmd, nil if there is none.
-func gatewayOf(cmd *catalogpb.Command) *catalogpb.Gateway {
-	switch body := cmd.GetBody().(type) {
-	case *catalogpb.Command_Join:
-		return body.Join.GetGateway()
-	case *catalogpb.Command_AddGateway:
-		return body.AddGateway.GetGateway()
-	case *catalogpb.Command_UpdateGateway:
-		return body.UpdateGateway.GetGateway()
-	}
-	return nil
 }
