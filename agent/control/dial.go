@@ -72,6 +72,19 @@ func (p *Port) dial(ctx context.Context, id catalog.GatewayID, address, protocol
 	return conn, nil
 }
 
+// Answers returns the address, of those given, at which a gateway answers; false if it
+// answers at none until ctx ends. It sends no request.
+func (p *Port) Answers(ctx context.Context, id catalog.GatewayID, addresses []string) (string, bool) {
+	conn, err := dialAny(ctx, id, addresses, func(ctx context.Context, address string) (net.Conn, error) {
+		return p.dial(ctx, id, address, protocolRPC)
+	})
+	if err != nil {
+		return "", false
+	}
+	defer conn.Close() // nothing was sent: an error changes nothing
+	return conn.RemoteAddr().String(), true
+}
+
 // attempt is the result of dialling one address.
 type attempt struct {
 	conn net.Conn

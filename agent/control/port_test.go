@@ -193,6 +193,20 @@ func newCA(t testing.TB, dc catalog.DatacenterName) *identity.CA {
 	return ca
 }
 
+func TestOnlyTheGatewayItselfAnswersForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		address, ok := west.port.Answers(t.Context(), "east/gw1", []string{west.address, east.address})
+		require.True(t, ok)
+		require.Equal(t, east.address, address)
+		_, ok = west.port.Answers(t.Context(), "east/gw2", []string{west.address, east.address})
+		require.False(t, ok)
+		_, ok = west.port.Answers(t.Context(), "east/gw1", nil)
+		require.False(t, ok)
+	})
+}
+
 func TestDialVerifiesTheGatewayThatItDialled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFederation(t)

@@ -30,6 +30,9 @@ type running struct {
 // order of the start: the data plane first, so that it never waits for a
 // catalog that has stopped.
 func (r *running) run(ctx context.Context) error {
+	if err := r.member.RefuseCopy(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	memberCtx, stopMember := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMember()

@@ -236,6 +236,29 @@ func copyGateway(t *testing.T, from, to *harness.Datacenter) {
 	require.NoError(t, to.Configure(from.Config("gateway: "+from.Name)))
 }
 
+func TestCopyOfAGatewayDoesNotStart(t *testing.T) {
+	topology := newTopology(t, "east", "west", "copy")
+	east, west, other := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
+	federate(t, east, west)
+	copyGateway(t, west, other)
+	stream := datagrams(t, east, west)
+	agent, err := other.Gateway.Start("meshd", binaries.Meshd, "run", "--config", harness.ConfigFile)
+	require.NoError(t, err)
+	select {
+	case <-agent.Done():
+	case <-within(t, timeout).Done():
+		require.Fail(t, "the copy runs")
+	}
+	require.Error(t, agent.Err())
+	assert.Contains(t, agent.Log(), "gateway west/west already runs on another host")
+	assert.Contains(t, agent.Log(), west.Underlay.Addr().String())
+	assert.Zero(t, stream.Stop().Lost())
+
+	west.Agent.Kill()
+	require.NoError(t, west.Run(within(t, timeout), binaries), "a restart is no copy")
+	awaitFederation(t, east, west)
+}
+
 func TestGatewayThatTwoHostsRunIsReportedByAll(t *testing.T) {
 	topology := newTopology(t, "east", "west", "copy")
 	east, west, other := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
