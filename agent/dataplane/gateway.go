@@ -125,7 +125,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		p.observeDrops(ctx, g.cfg.Kernel.Firewall, before.drops)
 		p.observePaths(ctx, g.cfg.Kernel.Routes, p.paths())
 		p.observeFilters(ctx, g.cfg.Kernel.Firewall, interference.Filters{
-			Paths: p.paths(), Tunnels: p.desired.Tunnels, Firewall: p.desired.Firewall, Sessions: p.desired.Sessions,
+			Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall, Sessions: p.desired.Sessions,
 		})
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)

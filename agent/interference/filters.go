@@ -18,7 +18,7 @@ const maxFlows = 256
 // Filters determines which packets of Meshway the rules of other programs drop.
 type Filters struct {
 	Paths
-	Tunnels  []tunnel.Config
+	Tunnels  []tunnel.Observed
 	Firewall routes.Firewall
 	Sessions []plan.SessionConfig // of liveness; none on a node
 	Others   ruleset.Ruleset
@@ -177,7 +177,7 @@ func (f Filters) podFlows() []flow {
 }
 
 // tunnelFlows returns the encrypted packets between a lane and a peer's endpoint.
-func (f Filters) tunnelFlows(t tunnel.Config, endpoint netip.AddrPort) []flow {
+func (f Filters) tunnelFlows(t tunnel.Observed, endpoint netip.AddrPort) []flow {
 	peer := endpoint.Addr().Unmap()
 	return []flow{
 		{purpose: tunnelsIn, answers: true, packet: ruleset.Packet{

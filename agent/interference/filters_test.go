@@ -22,9 +22,9 @@ func filters() interference.Filters {
 	p.Config.Liveness.Port = 3784
 	return interference.Filters{
 		Paths: p,
-		Tunnels: []tunnel.Config{{
-			Name: "mesh0", ListenPort: 51820,
-			Peers: []tunnel.Peer{{Endpoint: netip.MustParseAddrPort("198.51.100.2:51820")}},
+		Tunnels: []tunnel.Observed{{
+			Config: tunnel.Config{Name: "mesh0", ListenPort: 51820},
+			Peers:  []tunnel.ObservedPeer{{Peer: tunnel.Peer{Endpoint: netip.MustParseAddrPort("198.51.100.2:51820")}}},
 		}},
 		Firewall: routes.Firewall{
 			Lanes:       []routes.Lane{{Device: "mesh0", Sources: []netip.Prefix{netip.MustParsePrefix("10.3.0.0/16")}}},
