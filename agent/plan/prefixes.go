@@ -51,7 +51,7 @@ func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catal
 		if r.ordinal > routes.MaxOrdinal {
 			found.addError("ordinal-too-large", datacenterSubject(dc.Name),
 				fmt.Sprintf("the prefixes of datacenter %s are not routed: its ordinal %d is greater than %d", dc.Name, dc.Ordinal, routes.MaxOrdinal),
-				"start a new federation; this one has no ordinals left")
+				"upgrade meshd on all gateways, then run meshctl leave in that datacenter and join again with a new token")
 		} else {
 			var more []netip.Prefix
 			distinct := withKinds(acceptPrefixesOf(dc, &taken, found), dc.Prefixes)

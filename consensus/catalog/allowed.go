@@ -97,7 +97,6 @@ func (s Settings) Allow(dc DatacenterName, ranges []netip.Prefix) Settings {
 		return cmp.Or(a.CIDR.Compare(b.CIDR), cmp.Compare(a.AllowedBy, b.AllowedBy))
 	})
 	s.Allowed = slices.Compact(s.Allowed)
-	s.FeatureLevel = max(s.FeatureLevel, levelAllow)
 	return s
 }
 

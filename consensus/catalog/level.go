@@ -15,7 +15,7 @@ import (
 // Fields that no rule of Apply reads do not raise it: a build without them drops them,
 // and the other members miss them when they get a record from that build. Signatures are
 // such fields, and the level of a gateway itself.
-const Level = 3
+const Level = 4
 
 // A command carries the level that defined its meaning, so that the leader refuses only
 // what an older member would apply differently.
@@ -24,6 +24,9 @@ const (
 	levelAddGateway = 2 // AddGateway may be repeated, and its author may be the gateway itself
 	levelAllow      = 3 // AllowPrefixes
 )
+
+// LevelOrdinal is the level from which ordinals are assigned again: a Join may have one.
+const LevelOrdinal = 4
 
 // LevelAllowed is the level from which the leader refuses prefixes that are not allowed.
 const LevelAllowed = levelAllow

@@ -42,6 +42,9 @@ type Federation struct {
 	NextOrdinal uint32 // ordinal of the next datacenter
 }
 
+// MaxOrdinal is the highest ordinal of a datacenter that gateways can route to.
+const MaxOrdinal = 24447
+
 // Settings are what the members of a federation agreed on. There are none before the
 // first command of feature level 3.
 type Settings struct {
@@ -60,7 +63,7 @@ type AllowedPrefix struct {
 // Datacenter is one member of the federation.
 type Datacenter struct {
 	Name          DatacenterName
-	Ordinal       uint32 // assigned by the catalog, never reused
+	Ordinal       uint32 // assigned by the catalog, unique
 	CACertificate []byte // DER
 	Prefixes      []Prefix
 	JoinedAt      time.Time

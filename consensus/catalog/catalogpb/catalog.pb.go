@@ -324,7 +324,7 @@ func (x *Prefix) GetKind() PrefixKind {
 type Datacenter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Ordinal       uint32                 `protobuf:"varint,2,opt,name=ordinal,proto3" json:"ordinal,omitempty"`                                 // never reused in a federation
+	Ordinal       uint32                 `protobuf:"varint,2,opt,name=ordinal,proto3" json:"ordinal,omitempty"`                                 // unique; assigned again only after all others
 	CaCertificate []byte                 `protobuf:"bytes,3,opt,name=ca_certificate,json=caCertificate,proto3" json:"ca_certificate,omitempty"` // DER
 	Prefixes      []*Prefix              `protobuf:"bytes,4,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
 	JoinedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
@@ -1528,6 +1528,7 @@ type Join struct {
 	FederationId  string                 `protobuf:"bytes,3,opt,name=federation_id,json=federationId,proto3" json:"federation_id,omitempty"`
 	Datacenter    *Datacenter            `protobuf:"bytes,4,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
 	Gateway       *Gateway               `protobuf:"bytes,5,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Ordinal       uint32                 `protobuf:"varint,6,opt,name=ordinal,proto3" json:"ordinal,omitempty"` // set by the leader from feature level 4 on; 0: next_ordinal
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1595,6 +1596,13 @@ func (x *Join) GetGateway() *Gateway {
 		return x.Gateway
 	}
 	return nil
+}
+
+func (x *Join) GetOrdinal() uint32 {
+	if x != nil {
+		return x.Ordinal
+	}
+	return 0
 }
 
 type Leave struct {
@@ -3444,7 +3452,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\vCreateToken\x12/\n" +
 	"\x05token\x18\x01 \x01(\v2\x19.meshway.catalog.v1.TokenR\x05token\"\x1d\n" +
 	"\vRevokeToken\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xde\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xf8\x01\n" +
 	"\x04Join\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +
@@ -3453,7 +3461,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\n" +
 	"datacenter\x18\x04 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
 	"datacenter\x125\n" +
-	"\agateway\x18\x05 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\"'\n" +
+	"\agateway\x18\x05 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x18\n" +
+	"\aordinal\x18\x06 \x01(\rR\aordinal\"'\n" +
 	"\x05Leave\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +

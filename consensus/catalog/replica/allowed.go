@@ -16,10 +16,7 @@ func (w *writer) allowPrefixes(req request, body *catalogpb.AllowPrefixes) (cata
 	if r != nil {
 		return catalog.Result{}, r
 	}
-	var have catalog.Settings
-	if s := settings(w.txn); s != nil {
-		have = *s
-	}
+	have := settings(w.txn)
 	next := have.Allow(req.member.Datacenter, ranges)
 	own := len(next.Allowed) - len(next.Without(req.member.Datacenter).Allowed)
 	if own > catalog.MaxAllowedPrefixes {
@@ -53,10 +50,7 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if err != nil || len(gatewaysBelow(txn, catalog.LevelAllowed)) > 0 || isAlone(txn, dc.Name) {
 		return nil
 	}
-	var allowed catalog.Settings
-	if s := settings(txn); s != nil {
-		allowed = *s
-	}
+	allowed := settings(txn)
 	var had []catalog.Prefix
 	if have := datacenter(txn, dc.Name); have != nil {
 		had = have.Prefixes

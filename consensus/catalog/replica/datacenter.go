@@ -75,7 +75,14 @@ func (w *writer) join(req request, body *catalogpb.Join) (catalog.Result, *catal
 			Remedy:  "join under that name, or use another token",
 		}
 	}
-	result, r := w.admit(*f, a, req.at)
+	next := *f
+	if ordinal := body.GetOrdinal(); ordinal != 0 && req.level >= catalog.LevelOrdinal {
+		if ordinal > catalog.MaxOrdinal || ordinals(w.txn)[ordinal] {
+			return catalog.Result{}, catalog.Malformed("ordinal", fmt.Sprintf("ordinal %d is not free", ordinal))
+		}
+		next.NextOrdinal = ordinal
+	}
+	result, r := w.admit(next, a, req.at)
 	if r != nil {
 		return catalog.Result{}, r
 	}
@@ -198,9 +205,8 @@ func (w *writer) deleteDatacenter(dc *catalog.Datacenter) {
 	}
 	removeAll(w.txn, tableExports, indexID, name)
 	removeAll(w.txn, tableEndpoints, indexID, name)
-	if s := settings(w.txn); s != nil {
-		w.setSettings(*s, s.Without(dc.Name))
-	}
+	s := settings(w.txn)
+	w.setSettings(s, s.Without(dc.Name))
 	remove(w.txn, tableDatacenters, dc)
 }
 

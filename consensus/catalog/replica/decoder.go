@@ -75,7 +75,7 @@ func (d *decoder) settings(p *catalogpb.Settings) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableSettings, &s, federation(d.txn) != nil && settings(d.txn) == nil)
+	return add(d.txn, tableSettings, &s, federation(d.txn) != nil && settings(d.txn).FeatureLevel == 0)
 }
 
 func (d *decoder) datacenter(p *catalogpb.Datacenter) error {

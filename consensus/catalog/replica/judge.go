@@ -70,7 +70,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 		return j.refused(r)
 	}
 	txn.TrackChanges()
-	cmd = firstSeen(txn, cmd, j.now)
+	cmd = withOrdinal(txn, firstSeen(txn, cmd, j.now))
 	notAllowed := checkAllowed(txn, cmd) // compares with the prefixes before cmd
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)

@@ -20,17 +20,29 @@ func checkLevel(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if r := catalog.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
 		return r
 	}
-	used := settings(txn)
+	used := settings(txn).FeatureLevel
 	_, g := catalog.Records(cmd)
-	if used == nil || g == nil || (catalog.Gateway{FeatureLevel: g.GetFeatureLevel()}).Level() >= used.FeatureLevel {
+	if g == nil || (catalog.Gateway{FeatureLevel: g.GetFeatureLevel()}).Level() >= used {
 		return nil
 	}
 	return &catalog.Refusal{
 		Code: catalog.CodeFeatureLevel, Field: "gateway.feature_level",
 		Message: fmt.Sprintf("the federation uses feature level %d, which gateway %s does not support",
-			used.FeatureLevel, catalog.Shorten(g.GetName())),
+			used, catalog.Shorten(g.GetName())),
 		Remedy: "upgrade meshd on this gateway, then try again",
 	}
+}
+
+// useLevel stores the level of a command that was applied. Those of the first two are
+// not stored: all members have them, and earlier builds do not have Settings.
+func (w *writer) useLevel(level uint32) {
+	if level < catalog.LevelAllowed {
+		return
+	}
+	have := settings(w.txn)
+	next := have
+	next.FeatureLevel = max(next.FeatureLevel, level)
+	w.setSettings(have, next)
 }
 
 // gatewaysBelow returns the gateways that do not support a level. All builds support the

@@ -46,7 +46,7 @@ func TestNameAndPrefixesOfARemovedDatacenterCanBeReused(t *testing.T) {
 	again := joinRequest(t, "again", "west", "10.2.0.0/16")
 	again.Datacenter.CACertificate = certificate(t, "the new west", true)
 	result := m.must(eastGateway, catalog.NewJoin(again))
-	assert.EqualValues(t, 4, result.Datacenter.Ordinal, "ordinals and overlay addresses are never reused")
+	assert.EqualValues(t, 4, result.Datacenter.Ordinal, "ordinals are not assigned again before all others")
 	assert.Equal(t, "10.2.0.0/16", result.Datacenter.Prefixes[0].CIDR.String())
 }
 

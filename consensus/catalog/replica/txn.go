@@ -60,9 +60,10 @@ func federation(txn *memdb.Txn) *catalog.Federation {
 	return first[catalog.Federation](txn, tableFederation, indexID, "")
 }
 
-// settings returns nil before the first command that changes them.
-func settings(txn *memdb.Txn) *catalog.Settings {
-	return first[catalog.Settings](txn, tableSettings, indexID, "")
+// settings returns the zero value before the first command that changes them.
+func settings(txn *memdb.Txn) catalog.Settings {
+	s, _ := found(first[catalog.Settings](txn, tableSettings, indexID, ""), catalog.Settings.Clone)
+	return s
 }
 
 func datacenter(txn *memdb.Txn, name catalog.DatacenterName) *catalog.Datacenter {

@@ -19,10 +19,7 @@ func (v *View) Federation() (catalog.Federation, bool) {
 }
 
 // Settings returns what the members agreed on; the zero value before they did.
-func (v *View) Settings() catalog.Settings {
-	s, _ := found(settings(v.txn), catalog.Settings.Clone)
-	return s
-}
+func (v *View) Settings() catalog.Settings { return settings(v.txn) }
 
 // Datacenters returns all datacenters, sorted by name.
 func (v *View) Datacenters() []catalog.Datacenter {

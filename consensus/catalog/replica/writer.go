@@ -23,6 +23,7 @@ type request struct {
 	author catalog.GatewayID
 	member *catalog.Gateway // the author, nil if there is no such gateway
 	at     time.Time
+	level  uint32 // of the command
 }
 
 // command applies one command, once per sequence of its client. It returns a
@@ -42,6 +43,7 @@ func (w *writer) command(cmd *catalogpb.Command) catalog.Result {
 		author: catalog.GatewayID(cmd.GetAuthor()),
 		member: gateway(w.txn, catalog.GatewayID(cmd.GetAuthor())),
 		at:     cmd.GetAt().AsTime(),
+		level:  cmd.GetVersion(),
 	}
 	c, stored, r := w.client(req, cmd)
 	if stored != nil {
@@ -62,6 +64,7 @@ func (w *writer) run(req request, cmd *catalogpb.Command) catalog.Result {
 	if r != nil {
 		return w.refused(r)
 	}
+	w.useLevel(cmd.GetVersion())
 	result.Index = w.index
 	return result
 }
