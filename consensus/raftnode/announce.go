@@ -89,8 +89,9 @@ func (n *Node) announcement(inst *instance) *raft.AppendEntriesRequest {
 	}
 	self := []byte(n.cfg.ID)
 	return &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: self, Addr: self},
-		Term:      term, Leader: self,
+		RPCHeader:    raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: self, Addr: self},
+		Term:         term,
+		Leader:       self, //nolint:staticcheck // older raft reads it
 		PrevLogEntry: index, PrevLogTerm: entryTerm, LeaderCommitIndex: index,
 	}
 }

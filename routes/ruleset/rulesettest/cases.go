@@ -11,7 +11,7 @@ import (
 // nft 1.0.6 lists them (.json).
 //
 //go:embed testdata
-var Files embed.FS //nolint:gochecknoglobals // the compiler fills it in
+var Files embed.FS
 
 // Case is a set of rules, and the base chains that drop each packet.
 type Case struct {

@@ -57,7 +57,7 @@ func (in *inbound) serve(conn net.Conn, from catalog.GatewayID) {
 	messages := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: only, Timeout: in.cfg.RPCTimeout, Logger: in.cfg.Log, MaxRPCsInFlight: 1,
 	})
-	defer messages.Close() //nolint:errcheck // never fails
+	defer messages.Close()
 	for {
 		select {
 		case rpc := <-messages.Consumer():

@@ -28,7 +28,7 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 		return &raft.AppendEntriesRequest{RPCHeader: headerOf("b/1"), Term: 7, PrevLogEntry: 4, Entries: log}
 	}
 	from := func(id string) *raft.AppendEntriesRequest {
-		return &raft.AppendEntriesRequest{RPCHeader: headerOf(id), Leader: []byte(id), Term: 7}
+		return &raft.AppendEntriesRequest{RPCHeader: headerOf(id), Leader: []byte(id), Term: 7} //nolint:staticcheck // older raft reads it
 	}
 	alone := raft.EncodeConfiguration(configuration("b/1"))
 	tests := map[string]struct {
@@ -46,7 +46,7 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 		"a gateway that the joiner knows":    {joined, "f/1", from("f/1"), ""},
 		"one that the joiner does not know":  {joined, "b/1", from("b/1"), consensus.CodeNotAVoter},
 		"the name of another":                {member, "c/1", from("b/1"), consensus.CodeSenderDiffers},
-		"another name in the body":           {member, "b/1", &raft.AppendEntriesRequest{RPCHeader: headerOf("b/1"), Leader: []byte("c/1"), Term: 7}, consensus.CodeSenderDiffers},
+		"another name in the body":           {member, "b/1", &raft.AppendEntriesRequest{RPCHeader: headerOf("b/1"), Leader: []byte("c/1"), Term: 7}, consensus.CodeSenderDiffers}, //nolint:staticcheck // as above
 		"no name":                            {member, "b/1", &raft.AppendEntriesRequest{Term: 7}, consensus.CodeSenderDiffers},
 		"a term at the limit":                {member, "b/1", &raft.RequestVoteRequest{RPCHeader: headerOf("b/1"), Term: 7 + maxTermLead}, ""},
 		"a term beyond the limit":            {member, "b/1", &raft.RequestVoteRequest{RPCHeader: headerOf("b/1"), Term: 8 + maxTermLead}, consensus.CodeTermAhead},
