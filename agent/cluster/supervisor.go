@@ -21,12 +21,16 @@ const (
 	roleTimeout = 10 * time.Second
 	// demoteTimeout is shorter than the grace period of a pod that is deleted.
 	demoteTimeout = 20 * time.Second
+	// readTimeout bounds the reading of the role when the agent ends.
+	readTimeout = 2 * time.Second
 )
 
 // Roles reports whether this node is a gateway (kube.RoleWatcher).
 type Roles interface {
 	Current() kube.Role
 	Changed() <-chan struct{} // closed at the next change of Current
+	// Read reads the role now.
+	Read(ctx context.Context) (kube.Role, error)
 }
 
 // Uninstallation reports whether the chart is being uninstalled
@@ -84,16 +88,24 @@ func (s *Supervisor) Run(ctx context.Context) error {
 
 // followRole runs the role of the node. When the role changes, demote is called,
 // and the former role ends before the next one starts. The data plane stays
-// meanwhile and is adopted by what runs next.
+// meanwhile and is adopted by what runs next. A role runs until demote has returned
+// even if ctx ends: Kubernetes deletes the pod of a gateway whose label is removed,
+// possibly before the change of the role is observed.
 func followRole(ctx context.Context, roles Roles, demote func(context.Context, kube.Role), run func(context.Context, kube.Role) error) error {
 	for ctx.Err() == nil {
 		changed, role := roles.Changed(), roles.Current()
-		roleCtx, stop := context.WithCancel(ctx)
+		roleCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 		ended := make(chan error, 1)
 		go func() { ended <- run(roleCtx, role) }()
 		select {
+		case <-ctx.Done():
+			if role == kube.RoleGateway {
+				demote(roleCtx, readRole(roleCtx, roles, role))
+			}
+			stop()
+			return <-ended
 		case <-changed:
-			demote(ctx, roles.Current())
+			demote(roleCtx, roles.Current())
 			stop()
 			if err := <-ended; err != nil {
 				return err
@@ -104,6 +116,17 @@ func followRole(ctx context.Context, roles Roles, demote func(context.Context, k
 		}
 	}
 	return nil
+}
+
+// readRole reads the role, or returns a default if that fails.
+func readRole(ctx context.Context, roles Roles, fallback kube.Role) kube.Role {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	role, err := roles.Read(ctx)
+	if err != nil {
+		return fallback
+	}
+	return role
 }
 
 // runRole runs a role until ctx ends, or returns errUninstalled when the chart

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -60,6 +61,16 @@ type testSupervisor struct {
 type roles struct{ *notify.Latest[kube.Role] }
 
 func (r roles) Current() kube.Role { return r.Get() }
+
+func (r roles) Read(context.Context) (kube.Role, error) { return r.Get(), nil }
+
+// unnoticed is a role that the watch has not delivered yet.
+type unnoticed struct {
+	roles
+	role kube.Role
+}
+
+func (u unnoticed) Read(context.Context) (kube.Role, error) { return u.role, nil }
 
 type uninstallation struct{ *notify.Latest[bool] }
 
@@ -122,6 +133,67 @@ func TestRoleIsFollowedWithoutARestart(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, []string{"gateway ends", "node"}, s.take(), "one role ends before the next one starts")
 	})
+}
+
+// Kubernetes deletes the pod of a gateway as soon as its label is removed.
+func TestGatewayRunsUntilItIsRemovedFromTheCatalog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var role notify.Latest[kube.Role]
+		role.Set(kube.RoleGateway)
+		ctx, cancel := context.WithCancel(t.Context())
+		var events journal
+		demote := func(ctx context.Context, next kube.Role) {
+			cancel()
+			time.Sleep(time.Second)
+			events.add(fmt.Sprintf("demoted to %s: %v", next, ctx.Err()))
+		}
+		ended := make(chan error, 1)
+		go func() {
+			ended <- followRole(ctx, roles{&role}, demote, func(ctx context.Context, role kube.Role) error {
+				<-ctx.Done()
+				events.add(string(role) + " ends")
+				return nil
+			})
+		}()
+		synctest.Wait()
+		role.Set(kube.RoleNode)
+		require.NoError(t, <-ended)
+		assert.Equal(t, []string{"demoted to node: <nil>", "gateway ends"}, events.take())
+	})
+}
+
+func TestGatewayThatEndsReadsWhetherItIsStillOne(t *testing.T) {
+	for _, next := range []kube.Role{kube.RoleGateway, kube.RoleNode} {
+		synctest.Test(t, func(t *testing.T) {
+			var role notify.Latest[kube.Role]
+			role.Set(kube.RoleGateway)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			var demoted kube.Role
+			demote := func(ctx context.Context, next kube.Role) {
+				assert.NoError(t, ctx.Err())
+				demoted = next
+			}
+			err := followRole(ctx, &unnoticed{roles{&role}, next}, demote, func(ctx context.Context, _ kube.Role) error {
+				<-ctx.Done()
+				return nil
+			})
+			require.NoError(t, err)
+			assert.Empty(t, demoted, "nothing ran")
+			ctx, cancel = context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				ended <- followRole(ctx, &unnoticed{roles{&role}, next}, demote, func(ctx context.Context, _ kube.Role) error {
+					<-ctx.Done()
+					return nil
+				})
+			}()
+			synctest.Wait()
+			cancel()
+			require.NoError(t, <-ended)
+			assert.Equal(t, next, demoted)
+		})
+	}
 }
 
 func TestUninstallationCleansUpAndCanBeCancelled(t *testing.T) {

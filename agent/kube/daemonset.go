@@ -20,19 +20,26 @@ const (
 	stopMinimumWait = 5 * time.Second
 )
 
-// AwaitAgentsStopped waits until no agent of a DaemonSet is ready: an agent that
-// has cleaned up its node keeps running, but is no longer ready.
+// nodesSuffix is appended to the name of the DaemonSet of the gateways in the name of
+// that of the other nodes.
+const nodesSuffix = "-node"
+
+// AwaitAgentsStopped waits until no agent of the chart is ready: an agent that has
+// cleaned up its node keeps running, but is no longer ready. daemonset is that of the
+// gateways.
 func AwaitAgentsStopped(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) error {
 	start := time.Now()
 	var ready int32
 	var err error
 	if notify.LoopUntil(ctx, stopPollInterval, func(ctx context.Context) bool {
-		ready, err = readyAgents(ctx, client, namespace, daemonset)
+		gateways, gatewaysErr := readyAgents(ctx, client, namespace, daemonset)
+		nodes, nodesErr := readyAgents(ctx, client, namespace, daemonset+nodesSuffix)
+		ready, err = gateways+nodes, errors.Join(gatewaysErr, nodesErr)
 		return err == nil && ready == 0 && time.Since(start) >= stopMinimumWait
 	}) {
 		return nil
 	}
-	return errors.Join(fmt.Errorf("%d agents are still running; run kubectl -n %s logs daemonset/%s --prefix --all-pods", ready, namespace, daemonset), err)
+	return errors.Join(fmt.Errorf("%d agents are still running; run kubectl -n %s logs --selector meshway.io/agent --prefix", ready, namespace), err)
 }
 
 func readyAgents(ctx context.Context, client kubernetes.Interface, namespace, daemonset string) (int32, error) {

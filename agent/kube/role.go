@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -91,10 +92,7 @@ func (w *RoleWatcher) refresh() {
 		return
 	}
 	w.checkAnnotation(n)
-	role := RoleNode
-	if nodeOf(n, w.cfg.Kubernetes.GatewayLabel).Gateway {
-		role = RoleGateway
-	}
+	role := w.roleOf(n)
 	if role == w.latest.Get() {
 		return
 	}
@@ -103,6 +101,30 @@ func (w *RoleWatcher) refresh() {
 	if err := w.cache.Save(role); err != nil {
 		w.cfg.Log.Warn("failed to cache the role of this node; the next start needs the API server", "err", err)
 	}
+}
+
+func (w *RoleWatcher) roleOf(n *corev1.Node) Role {
+	if nodeOf(n, w.cfg.Kubernetes.GatewayLabel).Gateway {
+		return RoleGateway
+	}
+	return RoleNode
+}
+
+// Read reads the role from the API server. Unlike Current it does not depend on when
+// the watch delivers a change.
+func (w *RoleWatcher) Read(ctx context.Context) (Role, error) {
+	options := metav1.ListOptions{}
+	named(w.cfg.Kubernetes.NodeName)(&options)
+	nodes, err := w.cfg.Client.CoreV1().Nodes().List(ctx, options)
+	if err != nil {
+		return RoleUnknown, fmt.Errorf("read node %s: %w", w.cfg.Kubernetes.NodeName, err)
+	}
+	for i := range nodes.Items {
+		if nodes.Items[i].Name == w.cfg.Kubernetes.NodeName {
+			return w.roleOf(&nodes.Items[i]), nil
+		}
+	}
+	return RoleUnknown, nil
 }
 
 // ownNode returns the Node of this host. It returns false if the cluster has none or

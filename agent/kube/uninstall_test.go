@@ -111,9 +111,14 @@ func TestAwaitAgentsStoppedWaitsUntilNoAgentIsReady(t *testing.T) {
 		objects []runtime.Object
 		want    string
 	}{
-		"no agent is ready":    {[]runtime.Object{agents(0)}, ""},
-		"no DaemonSet":         {nil, ""},
-		"an agent stays ready": {[]runtime.Object{agents(1)}, "1 agents are still running"},
+		"no agent is ready":     {[]runtime.Object{agents(0)}, ""},
+		"no DaemonSet":          {nil, ""},
+		"a gateway stays ready": {[]runtime.Object{agents(1)}, "1 agents are still running"},
+		"a node stays ready": {[]runtime.Object{agents(0), func() runtime.Object {
+			nodes := agents(1)
+			nodes.Name = "meshway-node"
+			return nodes
+		}()}, "1 agents are still running"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -77,7 +77,7 @@ func configurationText(t *testing.T, r rendering) string {
 	return objectsOf[*corev1.ConfigMap](objects(t, r.template(t)))[agentDaemonSet(t, r).Name].Data["meshd.yaml"]
 }
 
-// agentDaemonSet returns the DaemonSet of the agent.
+// agentDaemonSet returns the DaemonSet of the gateways.
 func agentDaemonSet(t *testing.T, r rendering) *appsv1.DaemonSet {
 	t.Helper()
 	for _, d := range objectsOf[*appsv1.DaemonSet](objects(t, r.template(t))) {
@@ -85,7 +85,7 @@ func agentDaemonSet(t *testing.T, r rendering) *appsv1.DaemonSet {
 			return d
 		}
 	}
-	require.Fail(t, "there is no DaemonSet of the agent")
+	require.Fail(t, "there is no DaemonSet of the gateways")
 	return nil
 }
 
@@ -121,14 +121,12 @@ func checkPod(t *testing.T, name string, pod corev1.PodSpec) {
 }
 
 func TestRolesHaveNoWildcardsAndOneSecretByName(t *testing.T) {
-	roles, secrets := 0, 0
-	check := func(name string, rules []rbacv1.PolicyRule) {
-		roles++
+	for name, rules := range rules(t, renderingOf("east")) {
 		for _, rule := range rules {
 			words := slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs)
 			assert.NotContains(t, words, "*", name)
 			if slices.Contains(rule.Resources, "secrets") {
-				secrets++
+				assert.Equal(t, "meshway-system/meshway-gateway", name)
 				assert.Equal(t, []string{"meshway-identity"}, rule.ResourceNames, name)
 				assert.Equal(t, []string{"get", "list", "watch", "update"}, rule.Verbs, name)
 				assert.Equal(t, []string{"secrets"}, rule.Resources, name)
@@ -138,16 +136,72 @@ func TestRolesHaveNoWildcardsAndOneSecretByName(t *testing.T) {
 			}
 		}
 	}
-	for _, object := range objects(t, renderingOf("east").template(t)) {
+}
+
+// rules returns the rules of all roles, by namespace and name.
+func rules(t *testing.T, r rendering) map[string][]rbacv1.PolicyRule {
+	t.Helper()
+	found := map[string][]rbacv1.PolicyRule{}
+	for _, object := range objects(t, r.template(t)) {
 		switch role := object.(type) {
 		case *rbacv1.ClusterRole:
-			check(role.Name, role.Rules)
+			found["/"+role.Name] = role.Rules
 		case *rbacv1.Role:
-			check(role.Namespace+"/"+role.Name, role.Rules)
+			found[role.Namespace+"/"+role.Name] = role.Rules
 		}
 	}
-	assert.Equal(t, 3, roles)
-	assert.Equal(t, 1, secrets)
+	require.Len(t, found, 5)
+	return found
+}
+
+// An intruder on a node can use the service accounts of all pods on it.
+func TestPodsOnNodesUseNoServiceAccountOrSecretOfGateways(t *testing.T) {
+	for _, r := range renderings() {
+		list := objects(t, r.template(t))
+		accounts := map[string]string{}
+		for name, set := range objectsOf[*appsv1.DaemonSet](list) {
+			accounts[name] = set.Spec.Template.Spec.ServiceAccountName
+			secrets := slices.ContainsFunc(set.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Secret != nil })
+			assert.False(t, secrets && name != agentDaemonSet(t, r).Name, "%s: %s", r.name, name)
+		}
+		gateways := agentDaemonSet(t, r).Name
+		gateway := accounts[gateways]
+		delete(accounts, gateways)
+		require.NotEmpty(t, accounts, r.name)
+		for name, account := range accounts {
+			assert.NotEqual(t, gateway, account, "%s: %s", r.name, name)
+		}
+	}
+	for name, rules := range rules(t, renderingOf("east")) {
+		if strings.HasSuffix(name, "/meshway-gateway") {
+			continue
+		}
+		for _, rule := range rules {
+			if !slices.Equal(rule.Resources, []string{"meshnodes"}) { // an admission policy restricts them
+				assert.Subset(t, []string{"get", "list", "watch"}, rule.Verbs, "%s: %s", name, rule.Resources)
+			}
+		}
+	}
+}
+
+func TestEachNodeHasOneAgent(t *testing.T) {
+	for _, r := range renderings() {
+		sets := objectsOf[*appsv1.DaemonSet](objects(t, r.template(t)))
+		key, value, _ := strings.Cut(configuration(t, r).Kubernetes.GatewayLabel, "=")
+		gateways := agentDaemonSet(t, r)
+		assert.Equal(t, value, gateways.Spec.Template.Spec.NodeSelector[key], r.name)
+		require.Contains(t, sets, gateways.Name+"-node")
+		nodes := sets[gateways.Name+"-node"].Spec.Template.Spec
+		assert.NotContains(t, nodes.NodeSelector, key, r.name)
+		terms := nodes.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+		require.NotEmpty(t, terms, r.name)
+		for _, term := range terms { // a node has to match one of them
+			assert.Contains(t, term.MatchExpressions, corev1.NodeSelectorRequirement{
+				Key: key, Operator: corev1.NodeSelectorOpNotIn, Values: []string{value},
+			}, r.name)
+		}
+		assert.NotEqual(t, gateways.Spec.Selector, sets[gateways.Name+"-node"].Spec.Selector, r.name)
+	}
 }
 
 func TestIdentitySecretIsRenderedWithoutData(t *testing.T) {

@@ -89,9 +89,9 @@ func (tb *testbed) testFaultyAPIServer(t *testing.T, node client, good string) {
 // proxy.
 func (tb *testbed) useAPIProxy(t *testing.T, c *cluster.Cluster, proxy *cluster.APIProxy) {
 	t.Helper()
-	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "set", "env", "daemonset/meshway",
+	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "set", "env", "daemonset/meshway", "daemonset/meshway-node",
 		"KUBERNETES_SERVICE_HOST="+proxy.Address.Addr().String(), fmt.Sprint("KUBERNETES_SERVICE_PORT=", proxy.Address.Port()))
-	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
+	require.NoError(t, tb.AwaitRollout(within(t, 2*timeout), c))
 	require.NoError(t, tb.AwaitAgent(within(t, timeout), c))
 	assert.Contains(t, strings.TrimSpace(tb.status(t.Context(), c)), "member of federation")
 }

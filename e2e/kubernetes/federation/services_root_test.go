@@ -124,8 +124,8 @@ func (tb *testbed) testRollingUpdate(t *testing.T, all map[*cluster.Cluster]work
 	first, other := tb.clusters[0], tb.clusters[1]
 	stop := tb.startRequests(t, all[other].clients[0], all[first].targets[0].url)
 	for _, c := range []*cluster.Cluster{first, other} {
-		tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "restart", "daemonset/meshway")
-		tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
+		tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "restart", "daemonset/meshway", "daemonset/meshway-node")
+		require.NoError(t, tb.AwaitRollout(within(t, 2*timeout), c))
 	}
 	assert.Empty(t, stop(), "a rolling update of the agents loses no request")
 }

@@ -96,10 +96,10 @@ func (tb *testbed) awaitNothingLeft(t *testing.T, c, other *cluster.Cluster) {
 	})
 }
 
-// testDeletingAgentsChangesNothing deletes the agents and their DaemonSet, as in a
+// testDeletingAgentsChangesNothing deletes the agents and their DaemonSets, as in a
 // repair. The datacenter stays a member, and its nodes keep their routes.
 func (tb *testbed) testDeletingAgentsChangesNothing(t *testing.T, c *cluster.Cluster) {
-	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "delete", "daemonset", "meshway", "--cascade=foreground")
+	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "delete", "daemonset", "meshway", "meshway-node", "--cascade=foreground")
 	for _, node := range c.Nodes() {
 		found := tb.traces(within(t, timeout), t, node)
 		assert.Contains(t, found, "proto 157", node.Name)
@@ -108,7 +108,7 @@ func (tb *testbed) testDeletingAgentsChangesNothing(t *testing.T, c *cluster.Clu
 	arguments, err := install.ChartArguments(t.Context(), c)
 	require.NoError(t, err)
 	tb.exec(t, append([]string{"helm", "upgrade"}, arguments...)...)
-	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
+	require.NoError(t, tb.AwaitRollout(within(t, 2*timeout), c))
 	tb.exec(t, "kubectl", "--context", c.Name(), "wait", "datacenter/"+tb.clusters[0].Name(), "--for=condition=Ready", "--timeout=60s")
 }
 

@@ -114,14 +114,21 @@ func (f *Federation) federate(ctx context.Context) error {
 		}
 	}
 	for _, c := range f.Clusters {
-		err := f.run(ctx, []string{
-			"kubectl", "--context", c.Name(), "-n", Namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s",
-		})
-		if err != nil {
+		if err := f.AwaitRollout(ctx, c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// AwaitRollout waits until the agents on all nodes of a cluster are up to date and
+// ready.
+func (f *Federation) AwaitRollout(ctx context.Context, c *cluster.Cluster) error {
+	var commands [][]string
+	for _, set := range []string{"daemonset/meshway", "daemonset/meshway-node"} {
+		commands = append(commands, []string{"kubectl", "--context", c.Name(), "-n", Namespace, "rollout", "status", set, "--timeout=90s"})
+	}
+	return f.run(ctx, commands...)
 }
 
 // AwaitAgent waits until an agent of the cluster answers meshctl.

@@ -9,8 +9,13 @@
 {{- end }}
 {{- end }}
 
+{{/* Of the agents on nodes that are no gateways, and of the data plane. */}}
 {{- define "meshway.serviceAccount" -}}
 {{ .Values.serviceAccount.name | default (include "meshway.fullname" .) }}
+{{- end }}
+
+{{- define "meshway.gatewayServiceAccount" -}}
+{{ .Values.serviceAccount.gatewayName | default (printf "%s-gateway" (include "meshway.fullname" .)) }}
 {{- end }}
 
 {{/* Secret with the shared state of the gateways. */}}
