@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,9 +30,12 @@ type app struct {
 	// a Kubernetes cluster.
 	dialSocket  func(socket string) controlpbconnect.OperatorClient
 	dialCluster func(kubectl.Cluster) controlpbconnect.OperatorClient
-	kubectl     func(ctx context.Context, c kubectl.Cluster, in string, args ...string) (string, error)
-	execute     func(ctx context.Context, a *app, name string, args ...string) error
-	options     options
+	// gatewayNodes lists the nodes of a cluster that are gateways.
+	gatewayNodes func(context.Context, kubectl.Cluster) ([]string, error)
+	kubectl      func(ctx context.Context, c kubectl.Cluster, in string, args ...string) (string, error)
+	lookupTXT    func(ctx context.Context, c kubectl.Cluster, pod, port, name string) ([]string, error)
+	execute      func(ctx context.Context, a *app, name string, args ...string) error
+	options      options
 }
 
 // options are the global flags.
@@ -50,16 +54,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 
 func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 	return &app{
-		in:          in,
-		out:         out,
-		err:         err,
-		getenv:      getenv,
-		now:         time.Now,
-		dialSocket:  adminclient.Dial,
-		dialCluster: kubectl.Cluster.Client,
-		kubectl:     kubectl.Run,
-		execute:     execute,
-		options:     options{output: formatTable, color: colorAuto},
+		in:           in,
+		out:          out,
+		err:          err,
+		getenv:       getenv,
+		now:          time.Now,
+		dialSocket:   adminclient.Dial,
+		dialCluster:  kubectl.Cluster.Client,
+		gatewayNodes: func(ctx context.Context, c kubectl.Cluster) ([]string, error) { return c.Gateways(ctx) },
+		kubectl:      kubectl.Run,
+		lookupTXT:    kubectl.LookupTXT,
+		execute:      execute,
+		options:      options{output: formatTable, color: colorAuto},
 	}
 }
 
@@ -125,13 +131,16 @@ func terminal(v any) (width int, ok bool) {
 	return width, true
 }
 
+// defaultWidth is the width in columns of output that is not for a terminal.
+const defaultWidth = 80
+
 // width returns the greatest width of tables in columns; 0 is no limit.
 func (a *app) width() int {
 	if a.options.output == formatWide {
 		return 0
 	}
 	width, _ := terminal(a.out)
-	return width
+	return cmp.Or(width, defaultWidth)
 }
 
 // paint returns the painter for w, according to --color, NO_COLOR

@@ -30,9 +30,9 @@ kubernetes plugin of the Corefile and permits CoreDNS to read ServiceImports. It
 uses kubectl with your permissions and needs CoreDNS 1.12.2 or newer. Running it
 again changes nothing. For GitOps, --dry-run prints the changes.
 
-The command returns after all CoreDNS pods have read the new Corefile. CoreDNS
-reloads it within two minutes; --restart replaces the pods one by one, which is
-faster.`,
+The command returns when all CoreDNS pods answer for the zone, to requests
+through kubectl port-forward. CoreDNS reloads the Corefile within two minutes;
+--restart replaces the pods one by one, which is faster.`,
 		Example: `  meshctl dns enable --context east
   meshctl dns enable --context east --restart
   meshctl dns enable --context east --dry-run`,
@@ -66,6 +66,9 @@ func withDNSFlags(a *app, cmd *cobra.Command, change coredns.Change) *cobra.Comm
 			Context: at.Context,
 			Kubectl: func(ctx context.Context, in string, args ...string) (string, error) {
 				return a.kubectl(ctx, at, in, args...)
+			},
+			LookupTXT: func(ctx context.Context, pod, port, name string) ([]string, error) {
+				return a.lookupTXT(ctx, at, pod, port, name)
 			},
 			Out:  a.out,
 			Hint: a.hint,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,18 +29,36 @@ type dnsCluster struct {
 	granted  bool
 	reload   time.Duration // time after which both pods read a new Corefile; 0: never
 	rejects  bool          // CoreDNS rejects the new Corefile
+	read     string        // the Corefile that the pods use
 	written  time.Time
 	calls    []string
+	onPatch  func()
+	// interrupt is whether meshctl is interrupted while it writes the Corefile.
+	interrupt bool
 }
 
-func (d *dnsCluster) kubectl(_ context.Context, c kubectl.Cluster, in string, args ...string) (string, error) {
+// lookupTXT answers as the pods do.
+func (d *dnsCluster) lookupTXT(_ context.Context, _ kubectl.Cluster, _, port, name string) ([]string, error) {
+	if port != "53" || name != "dns-version.clusterset.local" {
+		return nil, errors.New("not the record of the zone")
+	}
+	if d.reload > 0 && time.Since(d.written) >= d.reload && !d.rejects {
+		d.read = d.corefile
+	}
+	if strings.Contains(d.read, "clusterset.local") {
+		return []string{"1.1.0"}, nil
+	}
+	return nil, nil
+}
+
+func (d *dnsCluster) kubectl(ctx context.Context, c kubectl.Cluster, in string, args ...string) (string, error) {
 	if args[0] != "logs" && args[1] != "pods" {
 		d.calls = append(d.calls, c.Context+" "+args[0])
 	}
 	switch args[0] {
 	case "get":
 		if args[1] == "pods" {
-			return "coredns-1\ncoredns-2\n", nil
+			return "coredns-1/53\ncoredns-2/\n", nil
 		}
 	case "patch":
 		var patch struct{ Data map[string]string }
@@ -47,6 +66,12 @@ func (d *dnsCluster) kubectl(_ context.Context, c kubectl.Cluster, in string, ar
 			return "", err
 		}
 		d.corefile, d.written = patch.Data["Corefile"], time.Now()
+		if d.onPatch != nil {
+			d.onPatch()
+			return "", fmt.Errorf("kubectl patch: %w", ctx.Err()) // as the process that is killed
+		}
+	case "rollout":
+		d.read = d.corefile
 	case "logs":
 		return d.logs(), nil
 	case "apply", "delete":
@@ -65,16 +90,21 @@ func (d *dnsCluster) logs() string {
 	case d.rejects:
 		return "[ERROR] plugin/reload: Corefile changed but reload failed: unknown property 'multicluster'\n"
 	}
-	return "[INFO] plugin/reload: Running configuration SHA512 = 07\n"
+	return ""
 }
 
 func (d *dnsCluster) run(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	a := newApp(func(string) string { return "" }, strings.NewReader(""), &stdout, &stderr)
-	a.kubectl = d.kubectl
+	a.kubectl, a.lookupTXT = d.kubectl, d.lookupTXT
 	d.calls = nil
-	code = a.main(t.Context(), append([]string{"dns", "--context", "east"}, args...))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if d.interrupt {
+		d.onPatch = cancel
+	}
+	code = a.main(ctx, append([]string{"dns", "--context", "east"}, args...))
 	return stdout.String() + stderr.String(), code
 }
 
@@ -90,6 +120,10 @@ func TestDNSEnableIsIdempotent(t *testing.T) {
 	require.Equal(t, fault.ExitOK, code, out)
 	assert.Equal(t, []string{"east get", "east apply", "east patch"}, d.calls)
 	assert.Contains(t, out, "rollout restart", "the Corefile has no reload plugin")
+	out, code = d.run(t, "enable")
+	require.Equal(t, fault.ExitOK, code, out)
+	assert.Contains(t, out, "rollout restart", "CoreDNS does not use it yet")
+	d.read = d.corefile
 
 	out, code = d.run(t, "enable")
 	require.Equal(t, fault.ExitOK, code, out)
@@ -117,11 +151,11 @@ func TestDNSEnableReturnsWhenCoreDNSHasReloaded(t *testing.T) {
 		code      int
 		want, not string
 	}{
-		"CoreDNS reloads":        {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, fault.ExitOK, "pod coredns-1 has reloaded\npod coredns-2 has reloaded", ""},
+		"CoreDNS reloads":        {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, fault.ExitOK, "pod coredns-1 uses the Corefile\npod coredns-2 uses the Corefile", ""},
 		"without waiting":        {dnsCluster{reload: 100 * time.Second}, []string{"--wait=false"}, 0, fault.ExitOK, "within two minutes", "waiting"},
 		"with a restart":         {dnsCluster{}, []string{"--restart"}, 0, fault.ExitOK, "CoreDNS answers", "reload"},
 		"CoreDNS rejects it":     {dnsCluster{reload: time.Second, rejects: true}, nil, 0, fault.ExitRefused, "unknown property", "CoreDNS answers"},
-		"CoreDNS never reloads":  {dnsCluster{}, nil, longTimeout, fault.ExitNoLeader, "2 CoreDNS pods have not reloaded it yet", "CoreDNS answers"},
+		"CoreDNS never reloads":  {dnsCluster{}, nil, longTimeout, fault.ExitNoLeader, "2 CoreDNS pods do not use it yet", "CoreDNS answers"},
 		"--timeout passes first": {dnsCluster{reload: 100 * time.Second}, []string{"--timeout", "10s"}, 10 * time.Second, fault.ExitNoLeader, "rollout restart", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,6 +172,40 @@ func TestDNSEnableReturnsWhenCoreDNSHasReloaded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// CoreDNS logs no reload of a Corefile that it has already.
+func TestDNSEnableAfterAnInterruptedDisableWaitsForNoReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dnsCluster{corefile: reloadCorefile, reload: time.Minute}
+		out, code := d.run(t, "enable")
+		require.Equal(t, fault.ExitOK, code, out)
+		d.interrupt = true
+		out, code = d.run(t, "disable")
+		assert.Equal(t, fault.ExitInterrupted, code, out)
+		assert.Contains(t, out, "interrupted: the Corefile may be written already\n")
+		assert.Contains(t, out, "run meshctl dns disable --context east again")
+		d.interrupt, d.onPatch = false, nil
+		begun := time.Now()
+		out, code = d.run(t, "enable")
+		assert.Equal(t, fault.ExitOK, code, out)
+		assert.Less(t, time.Since(begun), time.Second)
+	})
+}
+
+// The first run did not wait until CoreDNS uses the Corefile.
+func TestDNSEnableAfterAnInterruptedEnableWaitsForCoreDNS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dnsCluster{corefile: reloadCorefile, reload: time.Minute, interrupt: true}
+		out, code := d.run(t, "enable")
+		require.Equal(t, fault.ExitInterrupted, code, out)
+		d.interrupt, d.onPatch = false, nil
+		begun := time.Now()
+		out, code = d.run(t, "enable")
+		assert.Equal(t, fault.ExitOK, code, out)
+		assert.GreaterOrEqual(t, time.Since(begun), time.Minute)
+		assert.Contains(t, out, "CoreDNS answers for clusterset.local")
+	})
 }
 
 func TestDNSEnableRefusesAnotherDNSServer(t *testing.T) {

@@ -1,23 +1,30 @@
 package coredns
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/meshway/meshway/cmd/meshctl/internal/corefile"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 )
 
 const (
 	selector = "k8s-app=kube-dns" // of the pods, for kubeadm and most installers
-	// reloadInterval is the time between two checks of the logs of CoreDNS.
+	// reloadInterval is the time between two requests to CoreDNS.
 	reloadInterval = 2 * time.Second
-	// Messages that CoreDNS logs after it has read its Corefile, or has rejected it.
-	reloadDone   = "Running configuration"
+	// lookupTimeout bounds such a request.
+	lookupTimeout = 5 * time.Second
+	// zoneRecord is a name of TXT records that CoreDNS has in each zone of its kubernetes
+	// plugin.
+	zoneRecord = "dns-version." + corefile.Zone
+	// reloadFailed is in the message that CoreDNS logs after it has rejected its Corefile.
 	reloadFailed = "reload failed"
 )
 
@@ -27,8 +34,11 @@ type Server struct {
 	// Kubectl runs in Namespace of the cluster and returns its output; in is its
 	// input.
 	Kubectl func(ctx context.Context, in string, args ...string) (string, error)
-	Out     io.Writer                        // changes and their result
-	Hint    func(format string, args ...any) // what the command waits for
+	// LookupTXT requests TXT records from the pod of a DNS server, which listens on port.
+	// It returns none if the server has no such name.
+	LookupTXT func(ctx context.Context, pod, port, name string) ([]string, error)
+	Out       io.Writer                        // changes and their result
+	Hint      func(format string, args ...any) // what the command waits for
 }
 
 // updateRBAC runs kubectl with args and rbac as its input. With nil args it
@@ -61,34 +71,59 @@ func (c Server) restart(ctx context.Context, wait bool) error {
 	return err
 }
 
-// awaitReload returns after every pod has logged that it read its Corefile. It
-// passes the time waited so far to the kubelet, so that clocks need not agree.
-func (c Server) awaitReload(ctx context.Context) error {
-	begun, tick := time.Now(), time.NewTicker(reloadInterval)
+// wait is the wait until all pods answer for corefile.Zone, or none does.
+type wait struct {
+	server  Server
+	answers bool // what is awaited
+	begun   time.Time
+	done    map[string]bool // pods
+	last    error           // of the last request that failed
+}
+
+func (c Server) newWait(answers bool) *wait {
+	return &wait{server: c, answers: answers, begun: time.Now(), done: map[string]bool{}}
+}
+
+// awaitReload returns after every pod answers for corefile.Zone, or no longer does. It
+// sends each pod a request: the log of CoreDNS does not show what it read before.
+func (c Server) awaitReload(ctx context.Context, answers bool) error {
+	w := c.newWait(answers)
+	tick := time.NewTicker(reloadInterval)
 	defer tick.Stop()
-	c.Hint("waiting up to two minutes for CoreDNS to reload (--restart is faster)")
-	reported := map[string]bool{}
-	for {
-		waiting, err := c.pending(ctx, time.Since(begun), reported)
-		if err != nil || waiting == 0 {
+	for hinted := false; ; hinted = true {
+		waiting, err := w.pending(ctx)
+		switch {
+		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+			return w.timeout(max(waiting, 1))
+		case err != nil || waiting == 0:
 			return err
+		case !hinted:
+			c.Hint("waiting up to two minutes for CoreDNS to reload (--restart is faster)")
 		}
 		select {
 		case <-ctx.Done():
-			return &fault.Fault{
-				Code:    fault.ExitNoLeader,
-				Message: fmt.Sprintf("the Corefile is written, but %d CoreDNS pods have not reloaded it yet", waiting),
-				Remedy:  fmt.Sprintf("run kubectl --context %s -n %s rollout restart deployment/%s", c.Context, Namespace, name),
-			}
 		case <-tick.C:
 		}
 	}
 }
 
-// pending counts the pods that have not read their Corefile within since, and
-// prints the others once; reported holds those already printed.
-func (c Server) pending(ctx context.Context, since time.Duration, reported map[string]bool) (waiting int, err error) {
-	list, err := c.Kubectl(ctx, "", "get", "pods", "-l", selector, "-o", `jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}`)
+func (w *wait) timeout(waiting int) error {
+	f := &fault.Fault{
+		Code:    fault.ExitNoLeader,
+		Message: fmt.Sprintf("the Corefile is written, but %d CoreDNS pods do not use it yet", waiting),
+		Remedy:  fmt.Sprintf("run kubectl --context %s -n %s rollout restart deployment/%s", w.server.Context, Namespace, name),
+	}
+	if w.last != nil {
+		f.Message += ": " + w.last.Error()
+		f.Remedy = fmt.Sprintf("check kubectl --context %s -n %s get pods -l %s, and that you may use kubectl port-forward", w.server.Context, Namespace, selector)
+	}
+	return f
+}
+
+// pending counts the pods that do not use the Corefile yet, and prints the others once.
+func (w *wait) pending(ctx context.Context) (waiting int, err error) {
+	list, err := w.server.Kubectl(ctx, "", "get", "pods", "-l", selector, "-o",
+		`jsonpath={range .items[*]}{.metadata.name}/{.spec.containers[*].ports[?(@.name=="dns-tcp")].containerPort}{"\n"}{end}`)
 	if err != nil {
 		return 0, err
 	}
@@ -101,28 +136,48 @@ func (c Server) pending(ctx context.Context, since time.Duration, reported map[s
 		}
 	}
 	slices.Sort(pods)
-	for _, pod := range pods {
-		if reported[pod] {
+	w.last = nil
+	for _, entry := range pods {
+		pod, port, _ := strings.Cut(entry, "/")
+		if w.done[pod] {
 			continue
 		}
-		log, err := c.Kubectl(ctx, "", "logs", pod, fmt.Sprintf("--since=%ds", int(since.Seconds())+1))
-		switch {
-		case err != nil: // the pod is starting or stopping
-			waiting++
-		case strings.Contains(log, reloadFailed):
-			return 0, &fault.Fault{
-				Code:    fault.ExitRefused,
-				Message: fmt.Sprintf("CoreDNS rejected the new Corefile and continues with the previous one: %s", lineWith(log, reloadFailed)),
-				Remedy:  "use CoreDNS 1.12.2 or newer, or undo the change with `meshctl dns disable`",
-			}
-		case strings.Contains(log, reloadDone):
-			reported[pod] = true
-			c.Hint("pod %s has reloaded", pod)
-		default:
-			waiting++
+		uses, err := w.uses(ctx, pod, cmp.Or(port, "53"))
+		if err != nil {
+			return 0, err
 		}
+		if !uses {
+			waiting++
+			continue
+		}
+		w.done[pod] = true
+		w.server.Hint("pod %s uses the Corefile", pod)
 	}
 	return waiting, nil
+}
+
+// uses reports whether a pod uses the Corefile. It returns an error if the pod has
+// rejected it. The log is read from the time of the kubelet, so that clocks need not
+// agree.
+func (w *wait) uses(ctx context.Context, pod, port string) (bool, error) {
+	lookup, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	records, err := w.server.LookupTXT(lookup, pod, port, zoneRecord)
+	if err == nil && (len(records) > 0) == w.answers {
+		return true, nil
+	}
+	if err != nil { // the pod is starting or stopping
+		w.last = err
+	}
+	log, err := w.server.Kubectl(ctx, "", "logs", pod, fmt.Sprintf("--since=%ds", int(time.Since(w.begun).Seconds())+1))
+	if err == nil && strings.Contains(log, reloadFailed) {
+		return false, &fault.Fault{
+			Code:    fault.ExitRefused,
+			Message: fmt.Sprintf("CoreDNS rejected the new Corefile and continues with the previous one: %s", lineWith(log, reloadFailed)),
+			Remedy:  "use CoreDNS 1.12.2 or newer, or undo the change with `meshctl dns disable`",
+		}
+	}
+	return false, nil
 }
 
 // lineWith returns the first line of text that contains part.

@@ -20,7 +20,7 @@ const (
 	ChartNamespace  = "meshway-system"
 	defaultLabel    = "meshway.io/gateway=true"
 	labelAnnotation = `meshway\.io/gateway-label` // of an agent's pod: the label of gateways, for jsonpath
-	agentSelector   = "app.kubernetes.io/name=meshway,app.kubernetes.io/component=agent"
+	agentSelector   = "app.kubernetes.io/name=meshway,app.kubernetes.io/component in (agent,node)"
 	agentContainer  = "meshd"
 )
 
@@ -103,6 +103,31 @@ func gatewayLabelOf(agents []agent) string {
 	return defaultLabel
 }
 
+// Gateways returns the names of the nodes that are gateways, sorted.
+func (c Cluster) Gateways(ctx context.Context) ([]string, error) {
+	pods, err := c.agents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.gateways(ctx, gatewayLabelOf(pods))
+}
+
+func (c Cluster) gateways(ctx context.Context, label string) ([]string, error) {
+	names, err := c.list(ctx, "nodes", label, "{.metadata.name}")
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, &fault.Fault{
+			Code:    fault.ExitUnreachable,
+			Message: fmt.Sprintf("cluster %s has no gateway", c.Context),
+			Remedy:  fmt.Sprintf("run kubectl --context %s label node NODE %s", c.Context, label),
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // gatewayPod returns the name of the agent's pod on the first gateway by name,
 // preferring a pod that is ready.
 func (c Cluster) gatewayPod(ctx context.Context) (string, error) {
@@ -110,19 +135,10 @@ func (c Cluster) gatewayPod(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	label := gatewayLabelOf(pods)
-	gateways, err := c.list(ctx, "nodes", label, "{.metadata.name}")
+	gateways, err := c.gateways(ctx, gatewayLabelOf(pods))
 	if err != nil {
 		return "", err
 	}
-	if len(gateways) == 0 {
-		return "", &fault.Fault{
-			Code:    fault.ExitUnreachable,
-			Message: fmt.Sprintf("cluster %s has no gateway", c.Context),
-			Remedy:  fmt.Sprintf("run kubectl --context %s label node NODE %s", c.Context, label),
-		}
-	}
-	slices.Sort(gateways)
 	if pod, ok := agentOn(gateways, pods); ok {
 		return pod, nil
 	}
@@ -196,6 +212,8 @@ func Run(ctx context.Context, c Cluster, in string, args ...string) (string, err
 	cmd.Stdin, cmd.Stderr = strings.NewReader(in), &stderr
 	out, err := cmd.Output()
 	switch {
+	case interrupted(ctx, err) != nil:
+		return "", fmt.Errorf("kubectl %s: %w", args[0], interrupted(ctx, err))
 	case errors.Is(err, exec.ErrNotFound):
 		return "", &fault.Fault{
 			Code:    fault.ExitUnreachable,
