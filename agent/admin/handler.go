@@ -317,58 +317,6 @@ func (h Handler) PlanRestore(_ context.Context, r *connect.Request[controlpb.Pla
 	return connect.NewResponse(response), nil
 }
 
-// ListPeers lists the raft peers.
-func (h Handler) ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {
-	federation, err := h.Agent.Member()
-	if err != nil {
-		return nil, err
-	}
-	state, err := h.Agent.Peers()
-	if err != nil {
-		return nil, err
-	}
-	response := &controlpb.ListPeersResponse{Freshness: &controlpb.Freshness{
-		Index: state.AppliedIndex, Leader: string(state.Leader), LastContact: durationpb.New(state.LastContact),
-	}}
-	for _, p := range state.Peers {
-		suffrage := "nonvoter"
-		if p.Voter {
-			suffrage = "voter"
-		}
-		peer := &controlpb.RaftPeer{
-			Id: string(p.ID), Suffrage: suffrage, Leader: p.ID == state.Leader, Healthy: p.Healthy, LastIndex: p.LastIndex,
-		}
-		if p.LastContact >= 0 {
-			peer.LastContact = durationpb.New(p.LastContact)
-		}
-		if g, ok := federation.View().Gateway(p.ID); ok {
-			peer.Address = g.Overlay.String()
-		}
-		response.Peers = append(response.Peers, peer)
-	}
-	return connect.NewResponse(response), nil
-}
-
-// Operate transfers the leadership or removes a raft peer.
-func (h Handler) Operate(ctx context.Context, r *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error) {
-	federation, err := h.Agent.Member()
-	if err != nil {
-		return nil, err
-	}
-	switch op := r.Msg.GetOperation().(type) {
-	case *controlpb.OperateRequest_TransferLeader:
-		err = federation.TransferLeader(ctx, catalog.GatewayID(op.TransferLeader.GetTo()))
-	case *controlpb.OperateRequest_RemovePeer:
-		err = federation.RemovePeer(ctx, catalog.GatewayID(op.RemovePeer.GetId()))
-	default:
-		err = invalid("operation", "the request names no operation", "use a meshctl of the same version as meshd")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(&controlpb.OperateResponse{}), nil
-}
-
 func (h Handler) read(ctx context.Context, mode controlpb.ReadMode) (*replica.View, *controlpb.Freshness, error) {
 	federation, err := h.Agent.Member()
 	if err != nil {

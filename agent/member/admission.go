@@ -247,6 +247,14 @@ func (a *Admission) openMember(federationID string, overlay func() netip.Prefix)
 	})
 }
 
+// Recover gives the catalog of this gateway other voters (raftnode.Recover) and
+// returns the directory with a copy of its former state. The member must not run.
+func (a *Admission) Recover(voters []catalog.GatewayID) (backup string, err error) {
+	return raftnode.Recover(raftnode.Recovery{
+		Dir: a.Store.RaftDir(), ID: a.File.GatewayID(), Voters: voters, Now: time.Now(), Log: a.Log,
+	})
+}
+
 // Forget removes the membership and the local copy of the catalog.
 func (a *Admission) Forget() error { return a.Store.ClearMembership() }
 

@@ -201,7 +201,12 @@ func (o *fakeMeshd) ListPeers(ctx context.Context, r *connect.Request[controlpb.
 }
 
 func (o *fakeMeshd) Operate(ctx context.Context, r *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error) {
-	return answer(&controlpb.OperateResponse{}, o.record(ctx, r.Msg))
+	response := &controlpb.OperateResponse{}
+	if r.Msg.GetRecover() != nil {
+		response.FormerVoters = []string{"east/gw1", "west/gw1", "west/gw2"}
+		response.Backup = "/var/lib/meshway/raft/before-recover"
+	}
+	return answer(response, o.record(ctx, r.Msg))
 }
 
 func freshness() *controlpb.Freshness {

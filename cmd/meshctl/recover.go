@@ -17,32 +17,47 @@ import (
 type recovery struct {
 	dataDir, meshd string
 	peers          []string
-	yes            bool
+	yes, dryRun    bool
 }
 
 func newRecoverCommand(a *app) *cobra.Command {
 	var r recovery
 	cmd := &cobra.Command{
-		Use:   "recover --peer ID [--peer ID]…",
+		Use:   "recover [--peer ID]…",
 		Short: "Recover the catalog after its quorum is permanently lost",
 		Long: `Recovers the catalog when most voters are permanently lost and no leader can be
 elected. The catalog of the surviving gateways becomes authoritative, with the
 given gateways as its only voters; writes that only lost voters had are lost.
+The former state is kept in a backup. Try it with --dry-run first.
 
-Stop meshd on all surviving gateways, run this command on each of them with the
-same peers, then start meshd again. The command runs ` + "`meshd recover`" + ` on this
-host, which keeps a backup of the previous state.`,
-		Example: `  systemctl stop meshd
+With --context, the agents on all gateways of that cluster recover the catalog
+while they run; without --peer, these gateways become the voters. It is refused
+while there is a leader, or a voter in another datacenter answers that is not
+named. If gateways of several datacenters survive, name all of them with --peer
+and run the command for each cluster at the same time.
+
+Without --context, stop meshd on all surviving gateways, run this command on
+each of them with the same peers, then start meshd again. The command runs
+` + "`meshd recover`" + ` on this host.`,
+		Example: `  meshctl --context west raft recover --dry-run
+  meshctl --context west raft recover
+  systemctl stop meshd
   meshctl raft recover --peer east/gw1 --peer west/gw1
   systemctl start meshd && meshctl raft list-peers`,
 		Args: noArguments(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return recoverCatalog(cmd, a, r) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.options.cluster.Context != "" {
+				return recoverCluster(cmd, a, r)
+			}
+			return recoverCatalog(cmd, a, r)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.dataDir, "data-dir", "/var/lib/meshway", "data directory of meshd on this host")
 	flags.StringArrayVar(&r.peers, "peer", nil, "id of a gateway that becomes a voter (repeatable)")
 	flags.BoolVar(&r.yes, "yes", false, "skip the confirmation")
-	flags.StringVar(&r.meshd, "meshd", "meshd", "path of the meshd program")
+	flags.BoolVar(&r.dryRun, "dry-run", false, "print what would be done, and change nothing")
+	flags.StringVar(&r.meshd, "meshd", "meshd", "path of the meshd program on this host")
 	return cmd
 }
 
@@ -71,6 +86,9 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
 	}
 	fmt.Fprintf(a.err, "The catalog in %s becomes authoritative, with the voters %s;\nwrites that only lost voters had are lost. This runs: %s %s\n",
 		human.Clean(r.dataDir), human.Clean(strings.Join(r.peers, ", ")), human.Clean(r.meshd), human.Clean(strings.Join(args, " ")))
+	if r.dryRun {
+		return nil
+	}
 	if err := a.confirm(cmd.Context(), r.yes, "recovering the catalog from "+r.dataDir); err != nil {
 		return err
 	}

@@ -3086,6 +3086,7 @@ type OperateRequest struct {
 	//
 	//	*OperateRequest_TransferLeader
 	//	*OperateRequest_RemovePeer
+	//	*OperateRequest_Recover
 	Operation     isOperateRequest_Operation `protobuf_oneof:"operation"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3146,6 +3147,15 @@ func (x *OperateRequest) GetRemovePeer() *RemovePeer {
 	return nil
 }
 
+func (x *OperateRequest) GetRecover() *Recover {
+	if x != nil {
+		if x, ok := x.Operation.(*OperateRequest_Recover); ok {
+			return x.Recover
+		}
+	}
+	return nil
+}
+
 type isOperateRequest_Operation interface {
 	isOperateRequest_Operation()
 }
@@ -3158,19 +3168,81 @@ type OperateRequest_RemovePeer struct {
 	RemovePeer *RemovePeer `protobuf:"bytes,2,opt,name=remove_peer,json=removePeer,proto3,oneof"`
 }
 
+type OperateRequest_Recover struct {
+	Recover *Recover `protobuf:"bytes,3,opt,name=recover,proto3,oneof"`
+}
+
 func (*OperateRequest_TransferLeader) isOperateRequest_Operation() {}
 
 func (*OperateRequest_RemovePeer) isOperateRequest_Operation() {}
 
-type OperateResponse struct {
+func (*OperateRequest_Recover) isOperateRequest_Operation() {}
+
+// Gives the catalog of this gateway other voters after its quorum is lost permanently.
+type Recover struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Voters        []string               `protobuf:"bytes,1,rep,name=voters,proto3" json:"voters,omitempty"`
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // only check it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recover) Reset() {
+	*x = Recover{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recover) ProtoMessage() {}
+
+func (x *Recover) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recover.ProtoReflect.Descriptor instead.
+func (*Recover) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *Recover) GetVoters() []string {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+func (x *Recover) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type OperateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a recovery.
+	FormerVoters  []string `protobuf:"bytes,1,rep,name=former_voters,json=formerVoters,proto3" json:"former_voters,omitempty"`
+	Backup        string   `protobuf:"bytes,2,opt,name=backup,proto3" json:"backup,omitempty"` // directory with a copy of the former state; empty for a dry run
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3254,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3267,21 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *OperateResponse) GetFormerVoters() []string {
+	if x != nil {
+		return x.FormerVoters
+	}
+	return nil
+}
+
+func (x *OperateResponse) GetBackup() string {
+	if x != nil {
+		return x.Backup
+	}
+	return ""
 }
 
 type ShowTrustRequest struct {
@@ -3206,7 +3292,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3304,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3317,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
 }
 
 type ShowTrustResponse struct {
@@ -3243,7 +3329,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3255,7 +3341,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3268,7 +3354,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -3292,7 +3378,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3390,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3403,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -3372,7 +3458,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3470,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3483,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3423,7 +3509,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3435,7 +3521,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3448,7 +3534,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -3468,7 +3554,7 @@ type ElectorateResponse_Voter struct {
 
 func (x *ElectorateResponse_Voter) Reset() {
 	*x = ElectorateResponse_Voter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3566,7 @@ func (x *ElectorateResponse_Voter) String() string {
 func (*ElectorateResponse_Voter) ProtoMessage() {}
 
 func (x *ElectorateResponse_Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,13 +3786,19 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\ahealthy\x18\x05 \x01(\bR\ahealthy\x12<\n" +
 	"\flast_contact\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vlastContact\x12\x1d\n" +
 	"\n" +
-	"last_index\x18\a \x01(\x04R\tlastIndex\"\xaf\x01\n" +
+	"last_index\x18\a \x01(\x04R\tlastIndex\"\xe8\x01\n" +
 	"\x0eOperateRequest\x12M\n" +
 	"\x0ftransfer_leader\x18\x01 \x01(\v2\".meshway.control.v1.TransferLeaderH\x00R\x0etransferLeader\x12A\n" +
 	"\vremove_peer\x18\x02 \x01(\v2\x1e.meshway.control.v1.RemovePeerH\x00R\n" +
-	"removePeerB\v\n" +
-	"\toperation\"\x11\n" +
-	"\x0fOperateResponse\"\x12\n" +
+	"removePeer\x127\n" +
+	"\arecover\x18\x03 \x01(\v2\x1b.meshway.control.v1.RecoverH\x00R\arecoverB\v\n" +
+	"\toperation\":\n" +
+	"\aRecover\x12\x16\n" +
+	"\x06voters\x18\x01 \x03(\tR\x06voters\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"N\n" +
+	"\x0fOperateResponse\x12#\n" +
+	"\rformer_voters\x18\x01 \x03(\tR\fformerVoters\x12\x16\n" +
+	"\x06backup\x18\x02 \x01(\tR\x06backup\"\x12\n" +
 	"\x10ShowTrustRequest\"\\\n" +
 	"\x11ShowTrustResponse\x12G\n" +
 	"\vdatacenters\x18\x01 \x03(\v2%.meshway.control.v1.TrustedDatacenterR\vdatacenters\"\xd9\x01\n" +
@@ -3777,7 +3869,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -3839,126 +3931,128 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*ListPeersResponse)(nil),         // 57: meshway.control.v1.ListPeersResponse
 	(*RaftPeer)(nil),                  // 58: meshway.control.v1.RaftPeer
 	(*OperateRequest)(nil),            // 59: meshway.control.v1.OperateRequest
-	(*OperateResponse)(nil),           // 60: meshway.control.v1.OperateResponse
-	(*ShowTrustRequest)(nil),          // 61: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 62: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 63: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 64: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 65: meshway.control.v1.AcceptTrustResponse
-	(*ElectorateResponse_Voter)(nil),  // 66: meshway.control.v1.ElectorateResponse.Voter
-	(*catalogpb.Datacenter)(nil),      // 67: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 68: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 69: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 70: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 71: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 72: meshway.catalog.v1.Federation
-	(*catalogpb.AllowedPrefix)(nil),   // 73: meshway.catalog.v1.AllowedPrefix
-	(*timestamppb.Timestamp)(nil),     // 74: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 75: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 76: meshway.catalog.v1.Service
-	(*catalogpb.Export)(nil),          // 77: meshway.catalog.v1.Export
+	(*Recover)(nil),                   // 60: meshway.control.v1.Recover
+	(*OperateResponse)(nil),           // 61: meshway.control.v1.OperateResponse
+	(*ShowTrustRequest)(nil),          // 62: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 63: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 64: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 65: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 66: meshway.control.v1.AcceptTrustResponse
+	(*ElectorateResponse_Voter)(nil),  // 67: meshway.control.v1.ElectorateResponse.Voter
+	(*catalogpb.Datacenter)(nil),      // 68: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 69: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 70: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 71: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 72: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 73: meshway.catalog.v1.Federation
+	(*catalogpb.AllowedPrefix)(nil),   // 74: meshway.catalog.v1.AllowedPrefix
+	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 76: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 77: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),          // 78: meshway.catalog.v1.Export
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	67, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	68, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	69, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	68, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	69, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	70, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	69, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	66, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
+	68, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	69, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	70, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	69, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	70, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	71, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	70, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	67, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
 	13, // 8: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	14, // 9: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	15, // 10: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	12, // 11: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	71, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	72, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	73, // 14: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
-	71, // 15: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	74, // 16: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	72, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	73, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	74, // 14: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	72, // 15: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	75, // 16: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 17: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	75, // 18: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	76, // 18: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
 	17, // 19: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	67, // 20: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	71, // 21: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	71, // 22: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	68, // 20: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	72, // 21: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	72, // 22: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
 	0,  // 23: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	76, // 24: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	77, // 24: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
 	17, // 25: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
 	44, // 26: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
-	77, // 27: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	76, // 28: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	78, // 27: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	77, // 28: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
 	0,  // 29: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
 	55, // 30: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
 	58, // 31: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
 	17, // 32: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	71, // 33: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	72, // 33: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
 	13, // 34: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	14, // 35: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	63, // 36: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	1,  // 37: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 38: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 39: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 40: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	11, // 41: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	9,  // 42: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
-	18, // 43: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	20, // 44: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	22, // 45: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	24, // 46: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	28, // 47: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	30, // 48: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	32, // 49: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	26, // 50: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
-	34, // 51: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	35, // 52: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	36, // 53: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	61, // 54: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	64, // 55: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	38, // 56: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	39, // 57: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	42, // 58: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	45, // 59: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	47, // 60: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	49, // 61: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	51, // 62: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	53, // 63: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	56, // 64: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	59, // 65: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 66: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 67: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 68: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 69: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	16, // 70: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	10, // 71: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
-	19, // 72: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	21, // 73: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	23, // 74: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	25, // 75: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	29, // 76: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	31, // 77: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	33, // 78: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	27, // 79: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
-	41, // 80: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	41, // 81: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	37, // 82: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	62, // 83: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	65, // 84: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	41, // 85: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	40, // 86: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	43, // 87: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	46, // 88: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	48, // 89: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	50, // 90: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	52, // 91: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	54, // 92: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	57, // 93: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	60, // 94: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	66, // [66:95] is the sub-list for method output_type
-	37, // [37:66] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	60, // 36: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
+	64, // 37: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	1,  // 38: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 39: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 40: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 41: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	11, // 42: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	9,  // 43: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
+	18, // 44: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	20, // 45: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	22, // 46: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	24, // 47: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	28, // 48: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	30, // 49: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	32, // 50: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	26, // 51: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
+	34, // 52: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	35, // 53: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	36, // 54: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	62, // 55: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	65, // 56: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	38, // 57: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	39, // 58: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	42, // 59: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	45, // 60: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	47, // 61: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	49, // 62: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	51, // 63: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	53, // 64: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	56, // 65: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	59, // 66: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 67: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 68: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 69: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 70: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	16, // 71: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	10, // 72: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
+	19, // 73: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	21, // 74: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	23, // 75: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	25, // 76: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	29, // 77: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	31, // 78: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	33, // 79: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	27, // 80: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
+	41, // 81: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	41, // 82: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	37, // 83: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	63, // 84: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	66, // 85: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	41, // 86: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	40, // 87: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	43, // 88: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	46, // 89: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	48, // 90: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	50, // 91: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	52, // 92: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	54, // 93: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	57, // 94: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	61, // 95: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	67, // [67:96] is the sub-list for method output_type
+	38, // [38:67] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -3975,6 +4069,7 @@ func file_agent_control_controlpb_control_proto_init() {
 	file_agent_control_controlpb_control_proto_msgTypes[58].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
+		(*OperateRequest_Recover)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3982,7 +4077,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   66,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -104,6 +104,6 @@ func (r DatacenterRemoval) refuseVotesNeeded(votes, voters, rest int) *catalog.R
 		Message: fmt.Sprintf("datacenter %s has %d of the %d votes on the catalog, and only %d voters of other datacenters answer: "+
 			"without it they would have no quorum", r.Datacenter, votes, voters, rest),
 		Remedy: "bring back another voter first (meshctl raft list-peers); if the datacenter is running, run meshctl leave on one of its gateways; " +
-			"if the voters are lost permanently, see meshctl raft recover (meshd recover)",
+			"if the voters are lost permanently, see meshctl raft recover --help",
 	}
 }
