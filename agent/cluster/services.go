@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshway/meshway/agent/kube"
@@ -10,6 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
 )
 
 // removeTimeout bounds the removal of the imports after the datacenter has left.
@@ -21,7 +23,23 @@ type Services struct {
 	Controller controller.Config
 	Clients    kube.Clients
 	Agent      *membership.Agent
+	Running    *RunningServices
 	Log        *slog.Logger
+}
+
+// RunningServices has the controller that runs, for the status. The zero value is
+// ready.
+type RunningServices struct {
+	controller atomic.Pointer[controller.Controller] // nil: none runs
+}
+
+// Current returns the state of the services, nil if it is not known.
+func (r *RunningServices) Current() *status.MultiCluster {
+	c := r.controller.Load()
+	if c == nil {
+		return nil
+	}
+	return c.Status()
 }
 
 // Run starts a controller for each membership, until ctx ends.
@@ -45,6 +63,8 @@ func (s Services) serve(ctx context.Context, m *member.Member) error {
 	if err != nil {
 		return err
 	}
+	s.Running.controller.Store(services)
+	defer s.Running.controller.Store(nil)
 	return services.Run(ctx)
 }
 

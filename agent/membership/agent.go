@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -37,9 +38,15 @@ type Config struct {
 	Siblings    Siblings       // nil: this gateway is the only one of its datacenter
 	Services    registrar.Store
 	DrainStore  dataplane.DrainStore   // nil: a drain ends with the agent
-	Problems    func() []plan.Problem  // of the environment, such as the API server; must be fast. nil: none
+	Environment func() Environment     // must be fast. nil: there is none
 	Token       func() (string, error) // to join without an operator; fails while there is none. nil: wait for a command
 	Log         *slog.Logger           // nil: silent
+}
+
+// Environment is what is observed outside of the federation, such as in the cluster.
+type Environment struct {
+	Problems     []plan.Problem
+	MultiCluster *status.MultiCluster // nil: unknown
 }
 
 // Agent keeps one gateway in its federation, if it is in one.

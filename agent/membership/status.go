@@ -30,8 +30,10 @@ func (a *Agent) Status() status.Snapshot {
 	if r := a.runner.current(); r != nil {
 		r.fill(&s)
 	}
-	if a.cfg.Problems != nil {
-		s.Problems = append(s.Problems, a.cfg.Problems()...)
+	if a.cfg.Environment != nil {
+		environment := a.cfg.Environment()
+		s.Problems = append(s.Problems, environment.Problems...)
+		s.MultiCluster = environment.MultiCluster
 	}
 	for _, problem := range []*plan.Problem{a.joinProblem.Load(), a.shared.problem.Load()} {
 		if problem != nil {

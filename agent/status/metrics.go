@@ -42,6 +42,11 @@ const (
 	metricApplyErrors   = "meshway_dataplane_apply_errors"
 	metricQueuePending  = "meshway_queue_pending"
 	metricProblems      = "meshway_problems"
+	metricMCSWriter     = "meshway_services_is_writer"
+	metricMCSExports    = "meshway_services_exports"
+	metricMCSImports    = "meshway_services_imports"
+	metricMCSSlices     = "meshway_services_endpoint_slices"
+	metricMCSErrors     = "meshway_services_write_errors_total"
 )
 
 // Names of the labels.
@@ -105,6 +110,11 @@ func definitions() []definition {
 		{metricApplyErrors, gauge, "Errors in the last pass.", nil},
 		{metricQueuePending, gauge, "Writes that are queued for the catalog.", nil},
 		{metricProblems, gauge, "Problems that meshctl status shows.", []string{labelCode, labelSeverity}},
+		{metricMCSWriter, gauge, "1 while this gateway holds the Lease and writes the multi-cluster services of its cluster.", nil},
+		{metricMCSExports, gauge, "ServiceExports of the cluster.", nil},
+		{metricMCSImports, gauge, "ServiceImports that Meshway wrote.", nil},
+		{metricMCSSlices, gauge, "EndpointSlices that Meshway wrote.", nil},
+		{metricMCSErrors, counter, "Failed tries to write a multi-cluster service.", nil},
 	}
 }
 
@@ -181,6 +191,13 @@ func render(s Snapshot, out emit) {
 	out(metricApplyErrors, float64(len(s.Dataplane.Errors)))
 	out(metricQueuePending, float64(s.Queue.Pending))
 	renderProblems(s.Problems, out)
+	if m := s.MultiCluster; m != nil {
+		out(metricMCSWriter, boolean(m.Writer))
+		out(metricMCSExports, float64(m.Exports))
+		out(metricMCSImports, float64(m.Imports))
+		out(metricMCSSlices, float64(m.EndpointSlices))
+		out(metricMCSErrors, float64(m.WriteErrors))
+	}
 }
 
 // renderDatacenter leaves out reachability for the own datacenter: there is no tunnel to it.

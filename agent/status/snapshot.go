@@ -11,18 +11,19 @@ import (
 // meshctl status and -o json are views of it. The JSON is stable: fields are
 // only added.
 type Snapshot struct {
-	At          time.Time      `json:"at"`
-	Version     string         `json:"version"`
-	State       State          `json:"state"`
-	Self        Self           `json:"self"`
-	Federation  *Federation    `json:"federation,omitempty"`
-	Catalog     Catalog        `json:"catalog"`
-	Datacenters []Datacenter   `json:"datacenters"`
-	Paths       []Path         `json:"ways,omitempty"` // of a node that is no gateway
-	Tunnels     []Tunnel       `json:"tunnels"`
-	Dataplane   Dataplane      `json:"dataplane"`
-	Queue       Queue          `json:"queue"`
-	Problems    []plan.Problem `json:"problems"`
+	At           time.Time      `json:"at"`
+	Version      string         `json:"version"`
+	State        State          `json:"state"`
+	Self         Self           `json:"self"`
+	Federation   *Federation    `json:"federation,omitempty"`
+	Catalog      Catalog        `json:"catalog"`
+	Datacenters  []Datacenter   `json:"datacenters"`
+	Paths        []Path         `json:"ways,omitempty"` // of a node that is no gateway
+	Tunnels      []Tunnel       `json:"tunnels"`
+	Dataplane    Dataplane      `json:"dataplane"`
+	Queue        Queue          `json:"queue"`
+	MultiCluster *MultiCluster  `json:"multiCluster,omitempty"` // of a gateway in a cluster
+	Problems     []plan.Problem `json:"problems"`
 }
 
 // State is the membership state of this host.
@@ -163,6 +164,15 @@ type Dataplane struct {
 type Queue struct {
 	Pending int       `json:"pending"`
 	Since   time.Time `json:"since,omitzero"`
+}
+
+// MultiCluster describes the multi-cluster services of the cluster.
+type MultiCluster struct {
+	Writer         bool   `json:"writer"` // this gateway holds the Lease and writes them
+	Exports        int    `json:"exports"`
+	Imports        int    `json:"imports"`
+	EndpointSlices int    `json:"endpointSlices"` // of imports
+	WriteErrors    uint64 `json:"writeErrors"`    // since the start of the agent
 }
 
 // RoutesReport explains the kernel's routes: which exist, which program added

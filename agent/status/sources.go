@@ -15,19 +15,20 @@ import (
 
 // Sources is everything that Build needs for a snapshot.
 type Sources struct {
-	At          time.Time // start of the last pass; Health compares it with the current time
-	StartedAt   time.Time // of the agent
-	Version     string    // of meshd
-	State       State
-	PublicKey   tunnel.PublicKey
-	Certificate time.Time // expiry of this gateway's certificate; zero: there is none
-	Inputs      plan.Inputs
-	Desired     plan.Desired
-	Problems    []plan.Problem // of the plan and of all other sources
-	Paths       []plan.Path    // of a node that is no gateway
-	Services    map[catalog.DatacenterName]int
-	Consensus   consensus.Status // empty Role: it does not run
-	Queue       Queue
+	At           time.Time // start of the last pass; Health compares it with the current time
+	StartedAt    time.Time // of the agent
+	Version      string    // of meshd
+	State        State
+	PublicKey    tunnel.PublicKey
+	Certificate  time.Time // expiry of this gateway's certificate; zero: there is none
+	Inputs       plan.Inputs
+	Desired      plan.Desired
+	Problems     []plan.Problem // of the plan and of all other sources
+	Paths        []plan.Path    // of a node that is no gateway
+	Services     map[catalog.DatacenterName]int
+	Consensus    consensus.Status // empty Role: it does not run
+	Queue        Queue
+	MultiCluster *MultiCluster // nil: there is no cluster, or its services are not read yet
 	Applied
 }
 
@@ -61,8 +62,9 @@ func Build(s Sources) Snapshot {
 			LastApply:     s.LastApply,
 			Errors:        slices.Clone(s.Errors),
 		},
-		Queue:    s.Queue,
-		Problems: s.problems(),
+		Queue:        s.Queue,
+		MultiCluster: s.MultiCluster,
+		Problems:     s.problems(),
 	}
 }
 

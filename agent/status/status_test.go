@@ -51,7 +51,8 @@ func member() status.Sources {
 				{ID: "east/b", Healthy: true},
 			},
 		},
-		Queue: status.Queue{Pending: 2, Since: now.Add(-time.Minute)},
+		Queue:        status.Queue{Pending: 2, Since: now.Add(-time.Minute)},
+		MultiCluster: &status.MultiCluster{Writer: true, Exports: 3, Imports: 5, EndpointSlices: 8, WriteErrors: 1},
 		Applied: status.Applied{
 			Tunnels:   tunnels,
 			Routes:    routes.Observed{Config: desired.Routes, Foreign: []routes.ForeignRoute{foreignRoute()}, Repaired: 3},

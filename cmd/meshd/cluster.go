@@ -128,8 +128,13 @@ func (d clusterDaemon) runGateway(ctx context.Context, started func(*membership.
 	if err != nil {
 		return err
 	}
-	problems := new(cluster.Problems)
-	env := environment{site: site, problems: problems.All, apiServer: d.clients.Server}
+	problems, services := new(cluster.Problems), new(cluster.RunningServices)
+	env := environment{
+		site: site, apiServer: d.clients.Server,
+		observed: func() membership.Environment {
+			return membership.Environment{Problems: problems.All(), MultiCluster: services.Current()}
+		},
+	}
 	siblings, err := d.newSiblings(discovery)
 	if err != nil {
 		return err
@@ -139,7 +144,7 @@ func (d clusterDaemon) runGateway(ctx context.Context, started func(*membership.
 	}
 	env.alongside = func(ctx context.Context, a *membership.Agent) error {
 		started(a)
-		tasks, err := d.clusterTasks(a, discovery, problems)
+		tasks, err := d.clusterTasks(a, discovery, problems, services)
 		if err != nil {
 			return err
 		}
@@ -174,7 +179,7 @@ func (d clusterDaemon) newSiblings(discovery *kube.Discovery) (*kube.Siblings, e
 }
 
 // clusterTasks constructs what publishes the federation in the cluster.
-func (d clusterDaemon) clusterTasks(a *membership.Agent, discovery *kube.Discovery, problems *cluster.Problems) ([]func(context.Context) error, error) {
+func (d clusterDaemon) clusterTasks(a *membership.Agent, discovery *kube.Discovery, problems *cluster.Problems, running *cluster.RunningServices) ([]func(context.Context) error, error) {
 	key, err := d.store.WireGuardKey()
 	if err != nil {
 		return nil, err
@@ -220,6 +225,7 @@ func (d clusterDaemon) clusterTasks(a *membership.Agent, discovery *kube.Discove
 		},
 		Clients: d.clients,
 		Agent:   a,
+		Running: running,
 		Log:     d.log,
 	}
 	return []func(context.Context) error{prober.Run, events.Run, writer.Run, properties.Run, services.Run}, nil

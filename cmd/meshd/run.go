@@ -26,7 +26,6 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/pathmtu"
-	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -131,8 +130,8 @@ type environment struct {
 	apiServer string              // of the own cluster; empty: there is none
 	// alongside runs as long as the agent; nil: nothing does.
 	alongside func(ctx context.Context, a *membership.Agent) error
-	// problems returns the problems of the environment; nil: there are none.
-	problems func() []plan.Problem
+	// observed returns what is observed outside of the federation; nil: nothing is.
+	observed func() membership.Environment
 }
 
 // runGateway takes part in a federation until ctx ends.
@@ -207,9 +206,9 @@ func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agen
 			What:   "drain",
 			Remedy: "remove the file to take the gateway back into use",
 		},
-		Problems: env.problems,
-		Token:    tokenOf(cfg.Join.TokenFile),
-		Log:      log,
+		Environment: env.observed,
+		Token:       tokenOf(cfg.Join.TokenFile),
+		Log:         log,
 	}), nil
 }
 

@@ -19,6 +19,7 @@ import (
 	mcslisters "sigs.k8s.io/mcs-api/pkg/client/listers/apis/v1beta1"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -242,6 +243,25 @@ func (c *clusterCache) names() []catalog.ServiceName {
 		names = append(names, catalog.ServiceName{Namespace: i.Namespace, Name: i.Name})
 	}
 	return names
+}
+
+// status counts the objects of the cluster that take part in multi-cluster services.
+func (c *clusterCache) status() status.MultiCluster {
+	var s status.MultiCluster
+	exports, _ := c.exports.List(labels.Everything()) // a cache returns no errors
+	s.Exports = len(exports)
+	imports, _ := c.imports.List(labels.Everything())
+	for _, i := range imports {
+		if mcs.IsManaged(i) {
+			s.Imports++
+		}
+	}
+	for _, o := range c.slices.List() {
+		if slice, ok := o.(*discoveryv1.EndpointSlice); ok && mcs.IsManagedSlice(slice) {
+			s.EndpointSlices++
+		}
+	}
+	return s
 }
 
 // orNil returns nil if the object does not exist, which is the only error of a cache.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
@@ -49,6 +50,17 @@ func New(cfg Config) (*Controller, error) {
 	}
 	c.failures = newFailures(c.log)
 	return c, nil
+}
+
+// Status returns the state of the services, nil until the cluster is read.
+func (c *Controller) Status() *status.MultiCluster {
+	cache := c.cache.Load()
+	if cache == nil {
+		return nil
+	}
+	s := cache.status()
+	s.Writer, s.WriteErrors = c.queue.Load() != nil, c.failures.failedWrites()
+	return &s
 }
 
 // Run runs the controller until ctx ends. It then leaves all objects in place, so

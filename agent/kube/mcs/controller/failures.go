@@ -38,6 +38,7 @@ type failures struct {
 	log *slog.Logger
 
 	mu       sync.Mutex // guards all following fields
+	writes   uint64     // of services that failed
 	steps    map[string]failure
 	services map[catalog.ServiceName]*failure // being written, or waiting for the next try
 }
@@ -110,11 +111,21 @@ func (f *failures) begin(name catalog.ServiceName) {
 func (f *failures) end(name catalog.ServiceName, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err != nil && !apierrors.IsConflict(err) {
+		f.writes++
+	}
 	if failed := f.services[name]; failed != nil && err != nil {
 		failed.last, failed.err = time.Now(), err
 		return
 	}
 	delete(f.services, name)
+}
+
+// failedWrites returns the number of writes of services that have failed.
+func (f *failures) failedWrites() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.writes
 }
 
 // clearServices removes all services, when another gateway writes them.

@@ -27,11 +27,12 @@ import (
 // fixture is a cluster, datacenter east, with the controller of its gateway gw0. The
 // other datacenters west, north and far-west exist in the catalog only.
 type fixture struct {
-	t       *testing.T
-	cluster kubetest.Cluster
-	catalog *Catalog
-	ns      string // of the objects of the test
-	stop    func() // stops the controller of gw0
+	t          *testing.T
+	cluster    kubetest.Cluster
+	catalog    *Catalog
+	ns         string                 // of the objects of the test
+	stop       func()                 // stops the controller of gw0
+	controller *controller.Controller // of the gateway that was started last
 
 	mu     sync.Mutex // guards outage
 	outage mcs.Outage
@@ -62,6 +63,7 @@ func (f *fixture) startGateway(identity string) (stop func()) {
 		Lease:      controller.Lease{Duration: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
 	})
 	require.NoError(f.t, err)
+	f.controller = c
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() {
