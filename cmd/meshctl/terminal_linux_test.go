@@ -95,6 +95,11 @@ func TestTablesFitTheTerminal(t *testing.T) {
 			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 72, line)
 		}
 	}
+	for _, args := range [][]string{{"status"}, {"members"}, {"routes"}, {"services"}, {"token", "list"}, {"raft", "list-peers"}} {
+		for line := range strings.Lines(meshctl(t, o(), args...).out) {
+			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), defaultWidth, "%s to a pipe: %s", args, line)
+		}
+	}
 	_, shown := onTerminal(t, o(), 72, nil, "", "services", "-o", "wide")
 	assert.Contains(t, shown, "app=web,version=2", "wide truncates nothing")
 }

@@ -129,12 +129,7 @@ func (d clusterDaemon) runGateway(ctx context.Context, started func(*membership.
 		return err
 	}
 	problems, services := new(cluster.Problems), new(cluster.RunningServices)
-	env := environment{
-		site: site, apiServer: d.clients.Server,
-		observed: func() membership.Environment {
-			return membership.Environment{Problems: problems.All(), MultiCluster: services.Current()}
-		},
-	}
+	env := environment{site: site, problems: problems.All, services: services.Current, apiServer: d.clients.Server}
 	siblings, err := d.newSiblings(discovery)
 	if err != nil {
 		return err

@@ -26,7 +26,9 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/pathmtu"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/state"
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -130,8 +132,22 @@ type environment struct {
 	apiServer string              // of the own cluster; empty: there is none
 	// alongside runs as long as the agent; nil: nothing does.
 	alongside func(ctx context.Context, a *membership.Agent) error
-	// observed returns what is observed outside of the federation; nil: nothing is.
-	observed func() membership.Environment
+	// problems returns the problems of the environment; nil: there are none.
+	problems func() []plan.Problem
+	// services returns the state of multi-cluster services; nil: there is no cluster.
+	services func() *status.MultiCluster
+}
+
+// observed returns what is observed outside of the federation.
+func (e environment) observed() membership.Environment {
+	var observed membership.Environment
+	if e.problems != nil {
+		observed.Problems = e.problems()
+	}
+	if e.services != nil {
+		observed.MultiCluster = e.services()
+	}
+	return observed
 }
 
 // runGateway takes part in a federation until ctx ends.

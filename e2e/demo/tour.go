@@ -172,7 +172,7 @@ func (t *tour) findService(ctx context.Context, dc *harness.Datacenter, address 
 }
 
 func (t *tour) showRoutes(ctx context.Context) error {
-	out, err := t.meshctl(ctx, t.west, "routes")
+	out, err := t.meshctl(ctx, t.west, "routes", "-o", "wide")
 	if err != nil {
 		return err
 	}

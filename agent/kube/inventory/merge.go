@@ -169,8 +169,21 @@ func (s *Status) summarize() {
 			s.Summary.RTT = minRTT(s.Summary.RTT, g.RTT)
 		}
 	}
-	s.Summary.Prefixes = strings.Join(cidrs, ",")
+	s.Summary.Prefixes = summarizePrefixes(cidrs)
 	s.Summary.Gateways = fmt.Sprintf("%d/%d", up, len(s.Gateways))
+}
+
+// maxPrefixesText is the length of the column with which kubectl get datacenters fits
+// 80 columns.
+const maxPrefixesText = 30
+
+// summarizePrefixes joins the first prefixes and counts those that do not fit.
+func summarizePrefixes(cidrs []string) string {
+	text := strings.Join(cidrs, ",")
+	for n := len(cidrs) - 1; n > 0 && len(text) > maxPrefixesText; n-- {
+		text = fmt.Sprintf("%s +%d", strings.Join(cidrs[:n], ","), len(cidrs)-n)
+	}
+	return text
 }
 
 // setConditions sets the conditions. The transition time of a condition changes only

@@ -165,7 +165,7 @@ func (tb *testbed) testStoppedAPIServer(t *testing.T, all map[*cluster.Cluster]w
 	tb.restartAgent(t, west.Nodes()[0], "readyz")
 	tb.restartAgent(t, west.Nodes()[1], "healthz") // a node is not ready before it has read the inventory
 	tb.await(t, "the gateway lists the members again", func(ctx context.Context) error {
-		out, err := west.Nodes()[0].Exec(ctx, tb.meshctl, "members")
+		out, err := west.Nodes()[0].Exec(ctx, tb.meshctl, "members", "-o", "wide")
 		if err == nil && !strings.Contains(out, east.Name()) {
 			err = errors.New(out)
 		}

@@ -112,7 +112,7 @@ func (tb *testbed) upgrade(t *testing.T, c *cluster.Cluster, extra ...string) {
 	arguments, err := install.ChartArguments(within(t, timeout), c)
 	require.NoError(t, err)
 	tb.exec(t, slices.Concat([]string{"helm", "upgrade"}, arguments, []string{"--skip-crds"}, extra)...)
-	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "rollout", "status", "daemonset/meshway", "--timeout=90s")
+	require.NoError(t, tb.AwaitRollout(within(t, 2*timeout), c))
 }
 
 func (tb *testbed) testInvalidCIDR(t *testing.T, c *cluster.Cluster) {
@@ -220,7 +220,7 @@ func (tb *testbed) awaitNoStatus(t *testing.T, c *cluster.Cluster, text string) 
 // status returns the output and the error of meshctl status, which fails if it
 // reports a problem of severity error.
 func (tb *testbed) status(ctx context.Context, c *cluster.Cluster) string {
-	out, err := tb.lab.Exec(ctx, tb.meshctl, "status", "--context", c.Name())
+	out, err := tb.lab.Exec(ctx, tb.meshctl, "status", "-o", "wide", "--context", c.Name())
 	return fmt.Sprintln(out, err)
 }
 

@@ -64,7 +64,7 @@ func (tb *testbed) testNodeStatus(t *testing.T) {
 	meshctl := func(args ...string) string {
 		return tb.exec(t, append([]string{tb.meshctl, "--context", here.Name(), "--node", node}, args...)...)
 	}
-	assert.Contains(t, meshctl("status"), here.Name()+"/"+gateway+"  tunnel mesh0")
+	assert.Contains(t, meshctl("status", "-o", "wide"), here.Name()+"/"+gateway+"  tunnel mesh0")
 	for _, address := range tb.addresses(t, there, "pod", "echo-0", "{.status.podIPs[*].ip}") {
 		assert.Contains(t, meshctl("routes", address.String()), "packets to it go through mesh0 to "+here.Name()+"/"+gateway)
 	}

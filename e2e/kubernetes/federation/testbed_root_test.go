@@ -114,9 +114,9 @@ func (tb *testbed) logState(t *testing.T) {
 	for _, c := range tb.clusters {
 		for _, argv := range [][]string{
 			{"kubectl", "--context", c.Name(), "get", "pods", "-A", "-o", "wide"},
-			{"kubectl", "--context", c.Name(), "-n", namespace, "logs", "-l", "app.kubernetes.io/component=agent", "--tail=40", "--prefix"},
+			{"kubectl", "--context", c.Name(), "-n", namespace, "logs", "-l", "meshway.io/agent", "--tail=40", "--prefix"},
 			{"kubectl", "--context", c.Name(), "get", "datacenters", "-o", "wide"},
-			{tb.meshctl, "--context", c.Name(), "status"},
+			{tb.meshctl, "--context", c.Name(), "status", "-o", "wide"},
 		} {
 			out, err := tb.lab.Exec(ctx, argv...)
 			t.Logf("%s (%v)\n%s", argv, err, out)
