@@ -13,15 +13,15 @@ import (
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
-// recovery holds the flags of recover.
-type recovery struct {
+// recoverFlags holds the flags of recover.
+type recoverFlags struct {
 	dataDir, meshd string
 	peers          []string
 	yes, dryRun    bool
 }
 
 func newRecoverCommand(a *app) *cobra.Command {
-	var r recovery
+	var r recoverFlags
 	cmd := &cobra.Command{
 		Use:   "recover [--peer ID]…",
 		Short: "Recover the catalog after its quorum is permanently lost",
@@ -61,7 +61,7 @@ each of them with the same peers, then start meshd again. The command runs
 	return cmd
 }
 
-func recoverCatalog(cmd *cobra.Command, a *app, r recovery) error {
+func recoverCatalog(cmd *cobra.Command, a *app, r recoverFlags) error {
 	switch {
 	case r.dataDir == "":
 		return &fault.Fault{

@@ -147,7 +147,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/commandtest"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/recovery"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

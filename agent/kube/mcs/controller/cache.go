@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -74,8 +73,10 @@ func newClusterCache(cfg Config, served api, on callbacks) (*clusterCache, error
 	onName := handler(changed)
 	onService := handler(func(object metav1.Object) {
 		changed(object)
-		for _, n := range c.possibleMirrors(object) {
-			on.changed(n)
+		for _, n := range mcs.MirroredNames(object.GetNamespace(), object.GetName()) {
+			if c.serviceImport(n) != nil { // its mirror may wait for the name
+				on.changed(n)
+			}
 		}
 	})
 	onNamespace := handler(func(object metav1.Object) { on.namespaceChanged(object.GetName()) })
@@ -147,14 +148,6 @@ func (c *clusterCache) relevant(object metav1.Object, name catalog.ServiceName) 
 		return mcs.IsManagedSlice(object) || c.export(name) != nil
 	}
 	return true
-}
-
-// possibleMirrors returns the imported names of which a Service can be the mirror, or
-// whose mirror waits for its name.
-func (c *clusterCache) possibleMirrors(service metav1.Object) []catalog.ServiceName {
-	return slices.DeleteFunc(mcs.MirroredNames(service.GetNamespace(), service.GetName()), func(n catalog.ServiceName) bool {
-		return c.serviceImport(n) == nil
-	})
 }
 
 // start starts the informers and returns when their caches are filled. It reports

@@ -59,7 +59,7 @@ func (c *Controller) Status() *status.MultiCluster {
 		return nil
 	}
 	s := cache.status()
-	s.Writer, s.WriteErrors = c.queue.Load() != nil, c.failures.failedWrites()
+	s.Writer, s.WriteErrors = c.queue.Load() != nil, c.failures.writes.Load()
 	return &s
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,10 +36,10 @@ const (
 // failures records what fails until it succeeds: requests to the API server, by
 // step, and writes of services, by name. Its methods are safe for concurrent use.
 type failures struct {
-	log *slog.Logger
+	log    *slog.Logger
+	writes atomic.Uint64 // of services that failed
 
 	mu       sync.Mutex // guards all following fields
-	writes   uint64     // of services that failed
 	steps    map[string]failure
 	services map[catalog.ServiceName]*failure // being written, or waiting for the next try
 }
@@ -112,20 +113,13 @@ func (f *failures) end(name catalog.ServiceName, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil && !apierrors.IsConflict(err) {
-		f.writes++
+		f.writes.Add(1)
 	}
 	if failed := f.services[name]; failed != nil && err != nil {
 		failed.last, failed.err = time.Now(), err
 		return
 	}
 	delete(f.services, name)
-}
-
-// failedWrites returns the number of writes of services that have failed.
-func (f *failures) failedWrites() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.writes
 }
 
 // clearServices removes all services, when another gateway writes them.
