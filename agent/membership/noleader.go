@@ -73,7 +73,7 @@ func (l leadership) problems() []plan.Problem {
 		p.Remedy = "start meshd on them, and restore the network between them and this gateway, until most voters (meshctl raft list-peers) are reached"
 	}
 	if !wrong && (l.lost || l.now.Sub(l.since) >= lostAfter) {
-		p.Remedy += "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover (meshd recover)"
+		p.Remedy += "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover --help, in Kubernetes with the --context of this cluster"
 	}
 	return append(out, p)
 }

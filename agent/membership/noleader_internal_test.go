@@ -52,7 +52,7 @@ func TestDataIsGivenUpOnlyAfterEveryOtherCauseIsExcluded(t *testing.T) {
 		"a long outage": {
 			leadership: leadership{status: consensus.Status{Peers: voters(false, false)}, since: now.Add(-2 * time.Hour)},
 			codes:      []string{"no-leader"},
-			remedy:     start + "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover (meshd recover)",
+			remedy:     start + "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover --help, in Kubernetes with the --context of this cluster",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
