@@ -17,6 +17,15 @@ type Status struct {
 	Timers       string // name of the timers in use: lan, wan
 	Peers        []Peer // all members, sorted by id; nil: not running
 	Refused      []Refused
+	// RefusedCommands are those that this member refused as leader, since its start.
+	RefusedCommands []RefusedCommands
+}
+
+// RefusedCommands counts the commands of one author that were refused for one reason.
+type RefusedCommands struct {
+	Author catalog.GatewayID
+	Code   string
+	Count  uint64
 }
 
 // Refused counts the messages of raft of one gateway that were refused for one reason

@@ -34,6 +34,7 @@ const (
 	metricLastContact   = "meshway_catalog_last_contact_seconds"
 	metricVoters        = "meshway_catalog_voters"
 	metricHealthyVoters = "meshway_catalog_healthy_voters"
+	metricRefused       = "meshway_catalog_refused_commands_total"
 	metricRoutes        = "meshway_dataplane_routes"
 	metricForeignRoutes = "meshway_dataplane_foreign_routes"
 	metricRepaired      = "meshway_dataplane_repaired_total"
@@ -56,6 +57,7 @@ const (
 	labelTunnel     = "interface"
 	labelState      = "state"
 	labelCode       = "code"
+	labelAuthor     = "author"
 	labelSeverity   = "severity"
 	labelVersion    = "version"
 	labelReason     = "reason"
@@ -102,6 +104,7 @@ func definitions() []definition {
 		{metricLastContact, gauge, "Time since the last message of the leader; 0 on the leader.", nil},
 		{metricVoters, gauge, "Voters of the catalog.", nil},
 		{metricHealthyVoters, gauge, "Voters that this gateway considers healthy; most accurate on the leader.", nil},
+		{metricRefused, counter, "Commands that this gateway refused as the leader of the catalog.", []string{labelAuthor, labelCode}},
 		{metricRoutes, gauge, "Routes of Meshway in the kernel.", nil},
 		{metricForeignRoutes, gauge, "Routes of other programs in Meshway's table.", nil},
 		{metricRepaired, counter, "Kernel entries restored after another program changed or deleted them.", nil},
@@ -230,6 +233,9 @@ func renderCatalog(c Catalog, out emit) {
 	out(metricLastContact, c.LastContact.Seconds())
 	out(metricVoters, float64(c.Voters))
 	out(metricHealthyVoters, float64(c.HealthyVoters))
+	for _, r := range c.Refused {
+		out(metricRefused, float64(r.Count), r.Author, r.Code)
+	}
 }
 
 // renderProblems counts by code; the number of subjects has no bound.

@@ -95,6 +95,15 @@ type Catalog struct {
 	Voters        int           `json:"voters"`
 	HealthyVoters int           `json:"healthyVoters"` // from the view of this gateway; most accurate on the leader
 	Timers        string        `json:"timers"`
+	// Refused are the commands that this gateway refused as leader, since its start.
+	Refused []RefusedCommands `json:"refusedCommands,omitempty"`
+}
+
+// RefusedCommands counts the commands of one gateway that were refused for one reason.
+type RefusedCommands struct {
+	Author string `json:"author"`
+	Code   string `json:"code"`
+	Count  uint64 `json:"count"`
 }
 
 // Datacenter is one member from the view of this gateway.

@@ -115,6 +115,9 @@ func (s Sources) catalog() Catalog {
 		LastContact:  s.Consensus.LastContact,
 		Timers:       s.Consensus.Timers,
 	}
+	for _, r := range s.Consensus.RefusedCommands {
+		c.Refused = append(c.Refused, RefusedCommands{Author: string(r.Author), Code: r.Code, Count: r.Count})
+	}
 	for _, p := range s.Consensus.Peers {
 		if p.Voter {
 			c.Voters++

@@ -25,6 +25,8 @@ func TestOutputMatchesTheGoldenFiles(t *testing.T) {
 		"services":          {"services"},
 		"services-json":     {"services", "-o", "json"},
 		"services-yaml":     {"services", "-o", "yaml"},
+		"events":            {"events"},
+		"events-json":       {"events", "-o", "json"},
 		"tokens":            {"token", "list"},
 		"tokens-json":       {"token", "list", "-o", "json"},
 		"peers":             {"raft", "list-peers"},

@@ -53,7 +53,7 @@ meshd of this host or, with --context, to a meshd of a Kubernetes cluster.`,
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
 	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a), newDatacenterCommand(a), newFederationCommand(a), newTrustCommand(a))
-	addGrouped(root, groupInspect, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a))
+	addGrouped(root, groupInspect, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a), newEventsCommand(a))
 	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
 	addGrouped(root, groupGateway, newDrainCommand(a), newUndrainCommand(a))
 	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))

@@ -48,7 +48,7 @@ type Node struct {
 
 // guard limits what a single member can do to the others.
 type guard struct {
-	senders  senders
+	senders  *transport.Senders
 	requests quorum.Requests
 }
 
@@ -88,7 +88,7 @@ func openNode(cfg Config) (*Node, error) {
 		session:         newSession(cfg.ID, time.Now()),
 		batcher:         newBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
-		guard:           guard{senders: newSenders()},
+		guard:           guard{senders: transport.NewSenders()},
 		timersChanged:   make(chan struct{}, 1),
 		reconfiguration: newChanMutex(),
 	}

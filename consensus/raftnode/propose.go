@@ -196,5 +196,10 @@ func (n *Node) judge(cmds []*catalogpb.Command, sent *attempt) (judged, error) {
 			return judged{}, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 		}
 	}
+	for i, r := range w.results {
+		if r.Refusal != nil {
+			n.guard.requests.CountRefusal(catalog.GatewayID(cmds[i].GetAuthor()), r.Refusal.Code)
+		}
+	}
 	return w, nil
 }

@@ -2,10 +2,7 @@ package raftnode
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,99 +13,19 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
-const (
-	// namedLifetime is how long the report of other members about the voters counts.
-	namedLifetime = time.Minute
-	// refusedLogInterval limits the log of refused messages of one gateway.
-	refusedLogInterval = time.Minute
-)
-
-// senders is what this member has learned, beside raft's configuration, of the members
-// that may send it messages of raft, and what it has refused.
-type senders struct {
-	ask chan struct{} // size 1: an unknown sender; see inquire
-
-	mu      sync.Mutex // guards all following fields
-	named   consensus.Electorate
-	namedAt time.Time
-	refused map[refusedKey]*consensus.Refused
-}
-
-type refusedKey struct {
-	gateway catalog.GatewayID
-	code    string
-}
-
-func newSenders() senders {
-	return senders{ask: make(chan struct{}, 1), refused: make(map[refusedKey]*consensus.Refused)}
-}
-
-// later returns the voters of a later configuration that other members have reported.
-func (s *senders) later(now time.Time) consensus.Electorate {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Sub(s.namedAt) > namedLifetime {
-		return consensus.Electorate{}
-	}
-	return s.named
-}
-
-func (s *senders) setLater(e consensus.Electorate, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.named, s.namedAt = e, now
-}
-
-// count counts a refused message. It reports whether it should be logged.
-func (s *senders) count(from catalog.GatewayID, why *transport.Refusal, now time.Time) (log bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := refusedKey{from, why.Code}
-	r := s.refused[key]
-	if r == nil {
-		r = &consensus.Refused{Gateway: from, Code: why.Code}
-		s.refused[key] = r
-	}
-	log = now.Sub(r.Last) >= refusedLogInterval
-	r.Count, r.Last, r.Message = r.Count+1, now, why.Error()
-	return log
-}
-
-// list returns what was refused, sorted.
-func (s *senders) list() []consensus.Refused {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []consensus.Refused
-	for _, r := range s.refused {
-		all = append(all, *r)
-	}
-	slices.SortFunc(all, func(a, b consensus.Refused) int {
-		return cmp.Or(cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Code, b.Code))
-	})
-	return all
-}
-
-// unknown makes inquire run: a sender is not a voter in the configuration.
-func (s *senders) unknown() {
-	select {
-	case s.ask <- struct{}{}:
-	default:
-	}
-}
-
 // refused records a message of raft that was not passed to it.
 func (n *Node) refused(from catalog.GatewayID, why *transport.Refusal) {
 	if why.Code == consensus.CodeNotAVoter {
-		n.guard.senders.unknown()
+		n.guard.senders.Unknown()
 	}
-	if n.guard.senders.count(from, why, time.Now()) {
+	if n.guard.senders.Count(from, why, time.Now()) {
 		n.log.Warn("refused a message of raft", "gateway", from, "code", why.Code, "err", why)
 	}
 }
 
 // knowledge returns by what this member judges the messages that it receives.
 func (n *Node) knowledge(inst *instance) transport.Knowledge {
-	later := n.guard.senders.later(time.Now())
+	later := n.guard.senders.Later(time.Now())
 	k := transport.Knowledge{
 		Term:          max(inst.raft.CurrentTerm(), later.Term),
 		Leader:        inst.leader(),
@@ -141,24 +58,24 @@ func (n *Node) Admits(id catalog.GatewayID) bool {
 			}
 		}
 	}
-	for _, v := range n.guard.senders.later(time.Now()).Voters {
+	for _, v := range n.guard.senders.Later(time.Now()).Voters {
 		if v.ID == id {
 			return true
 		}
 	}
-	n.guard.senders.unknown()
+	n.guard.senders.Unknown()
 	return false
 }
 
 // CA returns the certificate (DER) of the CA of a datacenter that is not in the local
 // copy of the catalog but has a vote, as other members report it.
 func (n *Node) CA(dc catalog.DatacenterName) ([]byte, bool) {
-	for _, v := range n.guard.senders.later(time.Now()).Voters {
+	for _, v := range n.guard.senders.Later(time.Now()).Voters {
 		if v.ID.Datacenter() == dc && len(v.CA) > 0 {
 			return v.CA, true
 		}
 	}
-	n.guard.senders.unknown()
+	n.guard.senders.Unknown()
 	return nil, false
 }
 

@@ -2900,6 +2900,195 @@ func (x *RestoreChange) GetWhat() string {
 	return ""
 }
 
+type ListEventsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`  // only events with a higher index
+	Author        string                 `protobuf:"bytes,2,opt,name=author,proto3" json:"author,omitempty"` // gateway id or name of a datacenter; empty: any
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`  // only the newest; 0: 100
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListEventsRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListEventsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`       // oldest first
+	Freshness     *Freshness             `protobuf:"bytes,2,opt,name=freshness,proto3" json:"freshness,omitempty"` // of the local copy, whose log it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ListEventsResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListEventsResponse) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+// Event is one command in the log.
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`           // by the clock of the author
+	Author        string                 `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`   // gateway id
+	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`       // "join"
+	Subject       string                 `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"` // "datacenter west"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Event) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Event) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Event) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *Event) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Event) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
 type ListPeersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2908,7 +3097,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +3109,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +3122,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 type ListPeersResponse struct {
@@ -2946,7 +3135,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3147,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3160,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -3003,7 +3192,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3204,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3217,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -3094,7 +3283,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3106,7 +3295,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3119,7 +3308,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -3189,7 +3378,7 @@ type Recover struct {
 
 func (x *Recover) Reset() {
 	*x = Recover{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3390,7 @@ func (x *Recover) String() string {
 func (*Recover) ProtoMessage() {}
 
 func (x *Recover) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3403,7 @@ func (x *Recover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recover.ProtoReflect.Descriptor instead.
 func (*Recover) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Recover) GetVoters() []string {
@@ -3242,7 +3431,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3254,7 +3443,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3267,7 +3456,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *OperateResponse) GetFormerVoters() []string {
@@ -3292,7 +3481,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3493,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3506,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
 }
 
 type ShowTrustResponse struct {
@@ -3329,7 +3518,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3341,7 +3530,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3354,7 +3543,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -3378,7 +3567,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3390,7 +3579,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3403,7 +3592,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -3458,7 +3647,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3659,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3672,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3509,7 +3698,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3521,7 +3710,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3534,7 +3723,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -3554,7 +3743,7 @@ type ElectorateResponse_Voter struct {
 
 func (x *ElectorateResponse_Voter) Reset() {
 	*x = ElectorateResponse_Voter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3566,7 +3755,7 @@ func (x *ElectorateResponse_Voter) String() string {
 func (*ElectorateResponse_Voter) ProtoMessage() {}
 
 func (x *ElectorateResponse_Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3962,20 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\achanges\x18\x01 \x03(\v2!.meshway.control.v1.RestoreChangeR\achanges\"=\n" +
 	"\rRestoreChange\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
-	"\x04what\x18\x02 \x01(\tR\x04what\"\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\"W\n" +
+	"\x11ListEventsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
+	"\x06author\x18\x02 \x01(\tR\x06author\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x84\x01\n" +
+	"\x12ListEventsResponse\x121\n" +
+	"\x06events\x18\x01 \x03(\v2\x19.meshway.control.v1.EventR\x06events\x12;\n" +
+	"\tfreshness\x18\x02 \x01(\v2\x1d.meshway.control.v1.FreshnessR\tfreshness\"\x8f\x01\n" +
+	"\x05Event\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06author\x18\x03 \x01(\tR\x06author\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\"\x12\n" +
 	"\x10ListPeersRequest\"\x84\x01\n" +
 	"\x11ListPeersResponse\x122\n" +
 	"\x05peers\x18\x01 \x03(\v2\x1c.meshway.control.v1.RaftPeerR\x05peers\x12;\n" +
@@ -3829,7 +4031,7 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
 	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse\x12[\n" +
 	"\n" +
-	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse2\xe2\x10\n" +
+	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse2\xbf\x11\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -3852,7 +4054,9 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x11DeregisterService\x12,.meshway.control.v1.DeregisterServiceRequest\x1a-.meshway.control.v1.DeregisterServiceResponse\x12a\n" +
 	"\fSaveSnapshot\x12'.meshway.control.v1.SaveSnapshotRequest\x1a(.meshway.control.v1.SaveSnapshotResponse\x12R\n" +
 	"\aRestore\x12\".meshway.control.v1.RestoreRequest\x1a#.meshway.control.v1.RestoreResponse\x12^\n" +
-	"\vPlanRestore\x12&.meshway.control.v1.PlanRestoreRequest\x1a'.meshway.control.v1.PlanRestoreResponse\x12X\n" +
+	"\vPlanRestore\x12&.meshway.control.v1.PlanRestoreRequest\x1a'.meshway.control.v1.PlanRestoreResponse\x12[\n" +
+	"\n" +
+	"ListEvents\x12%.meshway.control.v1.ListEventsRequest\x1a&.meshway.control.v1.ListEventsResponse\x12X\n" +
 	"\tListPeers\x12$.meshway.control.v1.ListPeersRequest\x1a%.meshway.control.v1.ListPeersResponse\x12R\n" +
 	"\aOperate\x12\".meshway.control.v1.OperateRequest\x1a#.meshway.control.v1.OperateResponseB4Z2github.com/meshway/meshway/agent/control/controlpbb\x06proto3"
 
@@ -3869,7 +4073,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -3927,132 +4131,140 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*PlanRestoreRequest)(nil),        // 53: meshway.control.v1.PlanRestoreRequest
 	(*PlanRestoreResponse)(nil),       // 54: meshway.control.v1.PlanRestoreResponse
 	(*RestoreChange)(nil),             // 55: meshway.control.v1.RestoreChange
-	(*ListPeersRequest)(nil),          // 56: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 57: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 58: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 59: meshway.control.v1.OperateRequest
-	(*Recover)(nil),                   // 60: meshway.control.v1.Recover
-	(*OperateResponse)(nil),           // 61: meshway.control.v1.OperateResponse
-	(*ShowTrustRequest)(nil),          // 62: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 63: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 64: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 65: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 66: meshway.control.v1.AcceptTrustResponse
-	(*ElectorateResponse_Voter)(nil),  // 67: meshway.control.v1.ElectorateResponse.Voter
-	(*catalogpb.Datacenter)(nil),      // 68: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 69: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 70: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 71: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 72: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 73: meshway.catalog.v1.Federation
-	(*catalogpb.AllowedPrefix)(nil),   // 74: meshway.catalog.v1.AllowedPrefix
-	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 76: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 77: meshway.catalog.v1.Service
-	(*catalogpb.Export)(nil),          // 78: meshway.catalog.v1.Export
+	(*ListEventsRequest)(nil),         // 56: meshway.control.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 57: meshway.control.v1.ListEventsResponse
+	(*Event)(nil),                     // 58: meshway.control.v1.Event
+	(*ListPeersRequest)(nil),          // 59: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 60: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 61: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 62: meshway.control.v1.OperateRequest
+	(*Recover)(nil),                   // 63: meshway.control.v1.Recover
+	(*OperateResponse)(nil),           // 64: meshway.control.v1.OperateResponse
+	(*ShowTrustRequest)(nil),          // 65: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 66: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 67: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 68: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 69: meshway.control.v1.AcceptTrustResponse
+	(*ElectorateResponse_Voter)(nil),  // 70: meshway.control.v1.ElectorateResponse.Voter
+	(*catalogpb.Datacenter)(nil),      // 71: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 72: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 73: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 74: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 75: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 76: meshway.catalog.v1.Federation
+	(*catalogpb.AllowedPrefix)(nil),   // 77: meshway.catalog.v1.AllowedPrefix
+	(*timestamppb.Timestamp)(nil),     // 78: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 79: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 80: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),          // 81: meshway.catalog.v1.Export
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	68, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	69, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	70, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	69, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	70, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	71, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	70, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	67, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
+	71, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	72, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	73, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	72, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	73, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	74, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	73, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	70, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
 	13, // 8: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	14, // 9: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	15, // 10: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	12, // 11: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	72, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	73, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	74, // 14: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
-	72, // 15: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	75, // 16: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	75, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	76, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	77, // 14: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	75, // 15: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	78, // 16: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 17: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	76, // 18: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	79, // 18: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
 	17, // 19: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	68, // 20: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	72, // 21: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	72, // 22: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	71, // 20: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	75, // 21: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	75, // 22: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
 	0,  // 23: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	77, // 24: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	80, // 24: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
 	17, // 25: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
 	44, // 26: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
-	78, // 27: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	77, // 28: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	81, // 27: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	80, // 28: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
 	0,  // 29: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
 	55, // 30: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
-	58, // 31: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	17, // 32: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	72, // 33: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	13, // 34: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	14, // 35: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	60, // 36: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
-	64, // 37: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	1,  // 38: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 39: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 40: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 41: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	11, // 42: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	9,  // 43: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
-	18, // 44: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	20, // 45: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	22, // 46: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	24, // 47: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	28, // 48: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	30, // 49: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	32, // 50: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	26, // 51: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
-	34, // 52: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	35, // 53: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	36, // 54: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	62, // 55: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	65, // 56: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	38, // 57: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	39, // 58: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	42, // 59: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	45, // 60: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	47, // 61: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	49, // 62: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	51, // 63: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	53, // 64: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	56, // 65: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	59, // 66: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 67: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 68: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 69: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 70: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	16, // 71: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	10, // 72: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
-	19, // 73: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	21, // 74: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	23, // 75: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	25, // 76: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	29, // 77: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	31, // 78: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	33, // 79: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	27, // 80: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
-	41, // 81: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	41, // 82: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	37, // 83: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	63, // 84: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	66, // 85: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	41, // 86: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	40, // 87: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	43, // 88: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	46, // 89: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	48, // 90: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	50, // 91: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	52, // 92: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	54, // 93: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	57, // 94: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	61, // 95: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	67, // [67:96] is the sub-list for method output_type
-	38, // [38:67] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	58, // 31: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
+	17, // 32: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
+	78, // 33: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
+	61, // 34: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	17, // 35: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	75, // 36: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	13, // 37: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	14, // 38: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	63, // 39: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
+	67, // 40: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	1,  // 41: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	3,  // 42: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	5,  // 43: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	7,  // 44: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	11, // 45: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	9,  // 46: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
+	18, // 47: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	20, // 48: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	22, // 49: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	24, // 50: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	28, // 51: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	30, // 52: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	32, // 53: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	26, // 54: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
+	34, // 55: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	35, // 56: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	36, // 57: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	65, // 58: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	68, // 59: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	38, // 60: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	39, // 61: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	42, // 62: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	45, // 63: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	47, // 64: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	49, // 65: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	51, // 66: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	53, // 67: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	56, // 68: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
+	59, // 69: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	62, // 70: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 71: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 72: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 73: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 74: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	16, // 75: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	10, // 76: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
+	19, // 77: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	21, // 78: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	23, // 79: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	25, // 80: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	29, // 81: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	31, // 82: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	33, // 83: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	27, // 84: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
+	41, // 85: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	41, // 86: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	37, // 87: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	66, // 88: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	69, // 89: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	41, // 90: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	40, // 91: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	43, // 92: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	46, // 93: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	48, // 94: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	50, // 95: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	52, // 96: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	54, // 97: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	57, // 98: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
+	60, // 99: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	64, // 100: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	71, // [71:101] is the sub-list for method output_type
+	41, // [41:71] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -4066,7 +4278,7 @@ func file_agent_control_controlpb_control_proto_init() {
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[58].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[61].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 		(*OperateRequest_Recover)(nil),
@@ -4077,7 +4289,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   67,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

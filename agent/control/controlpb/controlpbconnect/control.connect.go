@@ -98,6 +98,8 @@ const (
 	OperatorRestoreProcedure = "/meshway.control.v1.Operator/Restore"
 	// OperatorPlanRestoreProcedure is the fully-qualified name of the Operator's PlanRestore RPC.
 	OperatorPlanRestoreProcedure = "/meshway.control.v1.Operator/PlanRestore"
+	// OperatorListEventsProcedure is the fully-qualified name of the Operator's ListEvents RPC.
+	OperatorListEventsProcedure = "/meshway.control.v1.Operator/ListEvents"
 	// OperatorListPeersProcedure is the fully-qualified name of the Operator's ListPeers RPC.
 	OperatorListPeersProcedure = "/meshway.control.v1.Operator/ListPeers"
 	// OperatorOperateProcedure is the fully-qualified name of the Operator's Operate RPC.
@@ -351,6 +353,8 @@ type OperatorClient interface {
 	SaveSnapshot(context.Context, *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error)
 	Restore(context.Context, *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error)
 	PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error)
+	// ListEvents lists the newest commands in the log of the catalog.
+	ListEvents(context.Context, *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error)
 	ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error)
 	Operate(context.Context, *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error)
 }
@@ -492,6 +496,12 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(operatorMethods.ByName("PlanRestore")),
 			connect.WithClientOptions(opts...),
 		),
+		listEvents: connect.NewClient[controlpb.ListEventsRequest, controlpb.ListEventsResponse](
+			httpClient,
+			baseURL+OperatorListEventsProcedure,
+			connect.WithSchema(operatorMethods.ByName("ListEvents")),
+			connect.WithClientOptions(opts...),
+		),
 		listPeers: connect.NewClient[controlpb.ListPeersRequest, controlpb.ListPeersResponse](
 			httpClient,
 			baseURL+OperatorListPeersProcedure,
@@ -530,6 +540,7 @@ type operatorClient struct {
 	saveSnapshot      *connect.Client[controlpb.SaveSnapshotRequest, controlpb.SaveSnapshotResponse]
 	restore           *connect.Client[controlpb.RestoreRequest, controlpb.RestoreResponse]
 	planRestore       *connect.Client[controlpb.PlanRestoreRequest, controlpb.PlanRestoreResponse]
+	listEvents        *connect.Client[controlpb.ListEventsRequest, controlpb.ListEventsResponse]
 	listPeers         *connect.Client[controlpb.ListPeersRequest, controlpb.ListPeersResponse]
 	operate           *connect.Client[controlpb.OperateRequest, controlpb.OperateResponse]
 }
@@ -639,6 +650,11 @@ func (c *operatorClient) PlanRestore(ctx context.Context, req *connect.Request[c
 	return c.planRestore.CallUnary(ctx, req)
 }
 
+// ListEvents calls meshway.control.v1.Operator.ListEvents.
+func (c *operatorClient) ListEvents(ctx context.Context, req *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error) {
+	return c.listEvents.CallUnary(ctx, req)
+}
+
 // ListPeers calls meshway.control.v1.Operator.ListPeers.
 func (c *operatorClient) ListPeers(ctx context.Context, req *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {
 	return c.listPeers.CallUnary(ctx, req)
@@ -678,6 +694,8 @@ type OperatorHandler interface {
 	SaveSnapshot(context.Context, *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error)
 	Restore(context.Context, *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error)
 	PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error)
+	// ListEvents lists the newest commands in the log of the catalog.
+	ListEvents(context.Context, *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error)
 	ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error)
 	Operate(context.Context, *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error)
 }
@@ -815,6 +833,12 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(operatorMethods.ByName("PlanRestore")),
 		connect.WithHandlerOptions(opts...),
 	)
+	operatorListEventsHandler := connect.NewUnaryHandler(
+		OperatorListEventsProcedure,
+		svc.ListEvents,
+		connect.WithSchema(operatorMethods.ByName("ListEvents")),
+		connect.WithHandlerOptions(opts...),
+	)
 	operatorListPeersHandler := connect.NewUnaryHandler(
 		OperatorListPeersProcedure,
 		svc.ListPeers,
@@ -871,6 +895,8 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorRestoreHandler.ServeHTTP(w, r)
 		case OperatorPlanRestoreProcedure:
 			operatorPlanRestoreHandler.ServeHTTP(w, r)
+		case OperatorListEventsProcedure:
+			operatorListEventsHandler.ServeHTTP(w, r)
 		case OperatorListPeersProcedure:
 			operatorListPeersHandler.ServeHTTP(w, r)
 		case OperatorOperateProcedure:
@@ -966,6 +992,10 @@ func (UnimplementedOperatorHandler) Restore(context.Context, *connect.Request[co
 
 func (UnimplementedOperatorHandler) PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.PlanRestore is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) ListEvents(context.Context, *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.ListEvents is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error) {

@@ -1,7 +1,9 @@
 package quorum
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,9 +44,15 @@ func (k RequestKind) interval() time.Duration {
 // may make and that concern others. One that makes them in a loop would keep the others
 // from writing, or remove one after the other. The next leader counts from zero.
 type Requests struct {
-	mu    sync.Mutex                // guards all following fields
-	spent map[requestsKey]time.Time // when all requests that were made are paid for
-	first map[catalog.DatacenterName]removalRequest
+	mu      sync.Mutex                // guards all following fields
+	spent   map[requestsKey]time.Time // when all requests that were made are paid for
+	first   map[catalog.DatacenterName]removalRequest
+	refused map[refusedKey]uint64
+}
+
+type refusedKey struct {
+	author catalog.GatewayID
+	code   string
 }
 
 type requestsKey struct {
@@ -119,4 +127,28 @@ func (r *Requests) Confirmed(by, of catalog.DatacenterName, now time.Time) bool 
 	}
 	r.first[of] = removalRequest{by, now}
 	return false
+}
+
+// CountRefusal counts a command that was refused.
+func (r *Requests) CountRefusal(author catalog.GatewayID, code string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refused == nil {
+		r.refused = make(map[refusedKey]uint64)
+	}
+	r.refused[refusedKey{author, code}]++
+}
+
+// Refused returns the numbers of refused commands, sorted by author and code.
+func (r *Requests) Refused() []consensus.RefusedCommands {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []consensus.RefusedCommands
+	for key, count := range r.refused {
+		all = append(all, consensus.RefusedCommands{Author: key.author, Code: key.code, Count: count})
+	}
+	slices.SortFunc(all, func(a, b consensus.RefusedCommands) int {
+		return cmp.Or(cmp.Compare(a.Author, b.Author), cmp.Compare(a.Code, b.Code))
+	})
+	return all
 }

@@ -1,0 +1,66 @@
+package consensus
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+)
+
+// Describe returns the kind of a command, "put-services", and what it changes,
+// "services: 1". It never contains a secret.
+func Describe(cmd *catalogpb.Command) (kind, subject string) {
+	message := cmd.ProtoReflect()
+	field := message.WhichOneof(message.Descriptor().Oneofs().ByName("body"))
+	if field == nil {
+		return "unknown", ""
+	}
+	return strings.ReplaceAll(string(field.Name()), "_", "-"), subjectOf(cmd)
+}
+
+func subjectOf(cmd *catalogpb.Command) string {
+	switch body := cmd.GetBody().(type) {
+	case *catalogpb.Command_Init:
+		return "federation " + body.Init.GetFederation().GetName()
+	case *catalogpb.Command_CreateToken:
+		return "token " + body.CreateToken.GetToken().GetId()
+	case *catalogpb.Command_RevokeToken:
+		return "token " + body.RevokeToken.GetId()
+	case *catalogpb.Command_Join:
+		return "datacenter " + body.Join.GetDatacenter().GetName()
+	case *catalogpb.Command_Leave:
+		return "datacenter " + body.Leave.GetDatacenter()
+	case *catalogpb.Command_UpdateDatacenter:
+		return "datacenter " + body.UpdateDatacenter.GetDatacenter().GetName()
+	case *catalogpb.Command_RemoveDatacenter:
+		return "datacenter " + body.RemoveDatacenter.GetDatacenter()
+	case *catalogpb.Command_AddGateway:
+		return gatewaySubject(body.AddGateway.GetGateway())
+	case *catalogpb.Command_UpdateGateway:
+		return gatewaySubject(body.UpdateGateway.GetGateway())
+	case *catalogpb.Command_RemoveGateway:
+		return "gateway " + body.RemoveGateway.GetGateway()
+	case *catalogpb.Command_PutServices:
+		return counted("services", len(body.PutServices.GetServices()))
+	case *catalogpb.Command_DeleteServices:
+		return counted("services", len(body.DeleteServices.GetServices()))
+	case *catalogpb.Command_PutExports:
+		return counted("exports", len(body.PutExports.GetExports()))
+	case *catalogpb.Command_DeleteExports:
+		return counted("exports", len(body.DeleteExports.GetExports()))
+	case *catalogpb.Command_PutEndpoints:
+		return counted("endpoint slices", len(body.PutEndpoints.GetSlices()))
+	case *catalogpb.Command_DeleteEndpoints:
+		return counted("endpoint slices", len(body.DeleteEndpoints.GetSlices()))
+	case *catalogpb.Command_PutObservations:
+		return counted("observations", len(body.PutObservations.GetObservations()))
+	}
+	return ""
+}
+
+func gatewaySubject(g *catalogpb.Gateway) string {
+	return "gateway " + string(catalog.NewGatewayID(catalog.DatacenterName(g.GetDatacenter()), g.GetName()))
+}
+
+func counted(what string, n int) string { return fmt.Sprintf("%s: %d", what, n) }

@@ -1,0 +1,34 @@
+package consensus
+
+import (
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Event is one command in the log: its author, time and content in brief.
+type Event struct {
+	Index   uint64
+	At      time.Time // by the clock of the author, which the leader bounds
+	Author  catalog.GatewayID
+	Kind    string // "join"
+	Subject string // "datacenter west"
+}
+
+// EventQuery selects events. The zero value selects all.
+type EventQuery struct {
+	After  uint64 // only events with a higher index
+	Author string // a gateway id or the name of a datacenter; empty: any
+	Limit  int    // only the newest; 0: DefaultEvents
+}
+
+// DefaultEvents and MaxEvents bound the events that one query returns.
+const (
+	DefaultEvents = 100
+	MaxEvents     = 10_000
+)
+
+// Matches reports whether q selects an author.
+func (q EventQuery) Matches(author catalog.GatewayID) bool {
+	return q.Author == "" || q.Author == string(author) || q.Author == string(author.Datacenter())
+}

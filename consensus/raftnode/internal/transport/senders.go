@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+const (
+	// namedLifetime is how long the report of other members about the voters counts.
+	namedLifetime = time.Minute
+	// refusedLogInterval limits the log of refused messages of one gateway.
+	refusedLogInterval = time.Minute
+)
+
+// Senders is what this member has learned, beside raft's configuration, of the members
+// that may send it messages of raft, and what it has refused.
+type Senders struct {
+	Ask chan struct{} // size 1: an unknown sender; see Unknown
+
+	mu      sync.Mutex // guards all following fields
+	named   consensus.Electorate
+	namedAt time.Time
+	refused map[refusedKey]*consensus.Refused
+}
+
+type refusedKey struct {
+	gateway catalog.GatewayID
+	code    string
+}
+
+// NewSenders returns a Senders that has learned nothing.
+func NewSenders() *Senders {
+	return &Senders{Ask: make(chan struct{}, 1), refused: make(map[refusedKey]*consensus.Refused)}
+}
+
+// Later returns the voters of a later configuration that other members have reported.
+func (s *Senders) Later(now time.Time) consensus.Electorate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.namedAt) > namedLifetime {
+		return consensus.Electorate{}
+	}
+	return s.named
+}
+
+// SetLater records voters that other members have reported.
+func (s *Senders) SetLater(e consensus.Electorate, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.named, s.namedAt = e, now
+}
+
+// Count counts a refused message. It reports whether it should be logged.
+func (s *Senders) Count(from catalog.GatewayID, why *Refusal, now time.Time) (log bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := refusedKey{from, why.Code}
+	r := s.refused[key]
+	if r == nil {
+		r = &consensus.Refused{Gateway: from, Code: why.Code}
+		s.refused[key] = r
+	}
+	log = now.Sub(r.Last) >= refusedLogInterval
+	r.Count, r.Last, r.Message = r.Count+1, now, why.Error()
+	return log
+}
+
+// Refused returns what was refused, sorted.
+func (s *Senders) Refused() []consensus.Refused {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []consensus.Refused
+	for _, r := range s.refused {
+		all = append(all, *r)
+	}
+	slices.SortFunc(all, func(a, b consensus.Refused) int {
+		return cmp.Or(cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Code, b.Code))
+	})
+	return all
+}
+
+// Unknown makes the member inquire: a sender is not a voter in the configuration.
+func (s *Senders) Unknown() {
+	select {
+	case s.Ask <- struct{}{}:
+	default:
+	}
+}
