@@ -15,8 +15,9 @@ import (
 // Status returns this member's view of the replication. It does not block.
 func (n *Node) Status() consensus.Status {
 	index, _ := n.fsm.Applied()
-	s := consensus.Status{AppliedIndex: index, LastContact: -1, Timers: n.timers.Load().Name, Refused: n.guard.senders.Refused(),
-		RefusedCommands: n.guard.requests.Refused(),
+	s := consensus.Status{
+		AppliedIndex: index, LastContact: -1, Timers: n.timers.Load().Name,
+		Refused: n.guard.senders.Refused(), RefusedCommands: n.guard.requests.Refused(),
 	}
 	inst, lead := n.serving()
 	if inst == nil {
