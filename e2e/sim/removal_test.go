@@ -167,7 +167,7 @@ func TestRemovalWithoutQuorumNamesTheRecoveryCommand(t *testing.T) {
 		east.crash() // the only voter
 		time.Sleep(longTime)
 		err := west.remove("east", true)
-		require.ErrorContains(t, err, "meshd recover")
+		require.ErrorContains(t, err, "meshctl raft recover")
 	})
 }
 
