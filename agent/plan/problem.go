@@ -270,10 +270,14 @@ func checkAllowed(c Catalog, found *problems) {
 	if len(c.Datacenters) < 2 || catalog.LevelsOf(c.Gateways).Common < catalog.LevelAllowed {
 		return
 	}
+	gateways := map[catalog.DatacenterName][]catalog.Gateway{}
+	for _, g := range c.Gateways {
+		gateways[g.Datacenter] = append(gateways[g.Datacenter], g)
+	}
 	for _, dc := range c.Datacenters {
 		var outside []string
 		for _, p := range dc.Prefixes {
-			if c.Settings.CheckAllowed(dc.Name, p.CIDR) != nil {
+			if c.Settings.CheckAllowed(dc.Name, gateways[dc.Name], p) != nil {
 				outside = append(outside, p.CIDR.String())
 			}
 		}

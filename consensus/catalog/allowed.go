@@ -40,14 +40,16 @@ func isPrivate(p netip.Prefix) bool {
 
 func within(p, of netip.Prefix) bool { return of.Bits() <= p.Bits() && of.Contains(p.Addr()) }
 
-// CheckAllowed returns why the catalog refuses that dc announces p, or nil: p must be
-// private, or in a range that another datacenter allows.
-func (s Settings) CheckAllowed(dc DatacenterName, p netip.Prefix) *Refusal {
+// CheckAllowed returns why the catalog refuses that dc, with these gateways, announces
+// p, or nil: p must be private, in a range that another datacenter allows, or of nodes
+// in the network of a gateway.
+func (s Settings) CheckAllowed(dc DatacenterName, gateways []Gateway, announced Prefix) *Refusal {
+	p := announced.CIDR
 	if r := checkLength(p); r != nil {
 		return r
 	}
 	allowed := slices.ContainsFunc(s.Allowed, func(a AllowedPrefix) bool { return a.AllowedBy != dc && within(p, a.CIDR) })
-	if allowed || isPrivate(p) {
+	if allowed || isPrivate(p) || announced.Kind == NodePrefix && isNearGateway(p, gateways) {
 		return nil
 	}
 	return &Refusal{
@@ -55,6 +57,34 @@ func (s Settings) CheckAllowed(dc DatacenterName, p netip.Prefix) *Refusal {
 		Message: fmt.Sprintf("prefix %s is outside the private ranges, and no other datacenter allows it", p),
 		Remedy:  fmt.Sprintf("run meshctl federation allow %s on a gateway of another datacenter, or announce other prefixes", p),
 	}
+}
+
+// Lengths of the network around the endpoint of a gateway in which its datacenter may
+// announce nodes. Hosts with public addresses are often in one such network.
+const (
+	networkIPv4 = 24
+	networkIPv6 = 48
+)
+
+// isNearGateway reports whether p is in the network of an address at which a gateway is
+// reached.
+func isNearGateway(p netip.Prefix, gateways []Gateway) bool {
+	bits := networkIPv6
+	if p.Addr().Is4() {
+		bits = networkIPv4
+	}
+	for _, g := range gateways {
+		for _, endpoint := range g.Endpoints {
+			at, err := netip.ParseAddrPort(endpoint)
+			if err != nil || at.Addr().Is4() != p.Addr().Is4() {
+				continue
+			}
+			if network, err := at.Addr().Prefix(bits); err == nil && within(p, network) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // CheckAllowable returns why the catalog refuses to allow the ranges, or nil. The field

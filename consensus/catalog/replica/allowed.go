@@ -42,7 +42,7 @@ func (w *writer) setSettings(have, next catalog.Settings) {
 // datacenters may announce prefixes. Those that it has stay allowed. The only datacenter
 // of a federation may announce all.
 func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
-	body, _ := catalog.Records(cmd)
+	body, host := catalog.Records(cmd)
 	if body == nil {
 		return nil
 	}
@@ -51,6 +51,13 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 		return nil
 	}
 	allowed := settings(txn)
+	var gateways []catalog.Gateway
+	for g := range each[catalog.Gateway](txn, tableGateways, indexID, string(dc.Name)) {
+		gateways = append(gateways, *g)
+	}
+	if g, err := catalog.GatewayFromProto(host); host != nil && err == nil {
+		gateways = append(gateways, g)
+	}
 	var had []catalog.Prefix
 	if have := datacenter(txn, dc.Name); have != nil {
 		had = have.Prefixes
@@ -59,7 +66,7 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 		if slices.ContainsFunc(had, func(h catalog.Prefix) bool { return h.CIDR == p.CIDR }) {
 			continue
 		}
-		if r := allowed.CheckAllowed(dc.Name, p.CIDR); r != nil {
+		if r := allowed.CheckAllowed(dc.Name, gateways, p); r != nil {
 			return r.In(catalog.At("prefixes", i))
 		}
 	}

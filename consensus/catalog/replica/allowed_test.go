@@ -45,6 +45,23 @@ func (m *members) announce(cidrs ...string) replica.Verdict {
 	return m.judge(m.sign(westGateway, catalog.NewUpdateDatacenter(testDatacenter(m.t, "west", cidrs...))))[0]
 }
 
+// The endpoint of west's gateway is 192.0.2.1.
+func TestNodesInTheNetworkOfAGatewayNeedNoPermission(t *testing.T) {
+	m := upgraded(t)
+	announce := func(kind catalog.PrefixKind, cidr string) replica.Verdict {
+		dc := testDatacenter(t, "west", "10.2.0.0/16")
+		dc.Prefixes = append(dc.Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix(cidr), Kind: kind})
+		return m.judge(m.sign(westGateway, catalog.NewUpdateDatacenter(dc)))[0]
+	}
+	for _, near := range []string{"192.0.2.0/24", "192.0.2.64/29", "192.0.2.200/32"} {
+		assert.NotNil(t, announce(catalog.NodePrefix, near).Command, near)
+		m.notWritten(announce(catalog.PodPrefix, near), catalog.CodePrefixNotAllowed)
+	}
+	for _, far := range []string{"192.0.2.0/23", "192.0.3.1/32", "2001:db8::/64"} {
+		m.notWritten(announce(catalog.NodePrefix, far), catalog.CodePrefixNotAllowed)
+	}
+}
+
 func TestLeaderRefusesPrefixesThatAreNeitherPrivateNorAllowedByAnotherDatacenter(t *testing.T) {
 	m := upgraded(t)
 	for _, private := range []string{"10.9.0.0/16", "172.20.0.0/16", "192.168.0.0/16", "100.64.0.0/10", "fd00:9::/64"} {
