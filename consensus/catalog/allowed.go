@@ -59,26 +59,13 @@ func (s Settings) CheckAllowed(dc DatacenterName, gateways []Gateway, announced 
 	}
 }
 
-// Lengths of the network around the endpoint of a gateway in which its datacenter may
-// announce nodes. Hosts with public addresses are often in one such network.
-const (
-	networkIPv4 = 24
-	networkIPv6 = 48
-)
-
-// isNearGateway reports whether p is in the network of an address at which a gateway is
-// reached.
+// isNearGateway reports whether p is in the network (/24, or /48 in IPv6) of an address at
+// which a gateway is reached. Hosts with public addresses are often in one such network.
 func isNearGateway(p netip.Prefix, gateways []Gateway) bool {
-	bits := networkIPv6
-	if p.Addr().Is4() {
-		bits = networkIPv4
-	}
+	bits := map[bool]int{true: 24, false: 48}[p.Addr().Is4()]
 	for _, g := range gateways {
 		for _, endpoint := range g.Endpoints {
-			at, err := netip.ParseAddrPort(endpoint)
-			if err != nil || at.Addr().Is4() != p.Addr().Is4() {
-				continue
-			}
+			at, _ := netip.ParseAddrPort(endpoint) // not valid: a name
 			if network, err := at.Addr().Prefix(bits); err == nil && within(p, network) {
 				return true
 			}
