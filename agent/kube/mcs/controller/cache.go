@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -181,6 +182,14 @@ func (c *clusterCache) export(name catalog.ServiceName) *mcsv1.ServiceExport {
 func (c *clusterCache) serviceImport(name catalog.ServiceName) *mcsv1.ServiceImport {
 	i, err := c.imports.ServiceImports(name.Namespace).Get(name.Name)
 	return orNil(i, err)
+}
+
+// hasAddress reports whether a Service has one of these cluster IPs.
+func (c *clusterCache) hasAddress(ips []string) bool {
+	all, _ := c.services.List(labels.Everything()) // a cache returns no errors
+	return slices.ContainsFunc(all, func(s *corev1.Service) bool {
+		return slices.ContainsFunc(s.Spec.ClusterIPs, func(ip string) bool { return slices.Contains(ips, ip) })
+	})
 }
 
 func (c *clusterCache) service(namespace, name string) *corev1.Service {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -18,13 +18,17 @@ import (
 
 // service writes the derived Service, or deletes it if want is nil. One that another
 // program deleted gets the addresses of the import again: clients may have them cached.
-// If they are no longer available, the API server assigns others.
+// If another Service has them, or the API server refuses them for another reason, it
+// assigns others.
 func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcsv1.ServiceImport) (*corev1.Service, error) {
 	if want == nil {
 		return nil, w.deleteService(ctx)
 	}
-	if same := withAddresses(want, imported); same != nil && w.cache.service(want.Namespace, want.Name) == nil {
+	if same := mcs.WithAddresses(want, imported); same != nil && w.cache.service(want.Namespace, want.Name) == nil {
 		created, err := w.putService(ctx, "derived Service", same)
+		if isAllocated(err) && !w.cache.hasAddress(same.Spec.ClusterIPs) {
+			return nil, fmt.Errorf("%w: %w", errAddressHeld, err)
+		}
 		if !apierrors.IsInvalid(err) {
 			return created, err
 		}
@@ -32,22 +36,14 @@ func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcs
 	return w.putService(ctx, "derived Service", want)
 }
 
-// withAddresses returns s with the addresses of the import, or nil if the import has
-// none, or none of the families of s.
-func withAddresses(s *corev1.Service, imported *mcsv1.ServiceImport) *corev1.Service {
-	ips, families := imported.Spec.IPs, imported.Spec.IPFamilies
-	if len(ips) == 0 || len(families) > 0 && len(families) != len(ips) {
-		return nil
-	}
-	if len(s.Spec.IPFamilies) > 0 && len(families) > 0 && !slices.Equal(s.Spec.IPFamilies, families) {
-		return nil
-	}
-	s = s.DeepCopy()
-	s.Spec.ClusterIP, s.Spec.ClusterIPs = ips[0], ips
-	if len(families) > 0 {
-		s.Spec.IPFamilies = families
-	}
-	return s
+// errAddressHeld is returned until the API server releases the addresses of a Service
+// that was deleted, which it does some time after the deletion.
+var errAddressHeld = errors.New("the API server has not released the addresses of the deleted Service")
+
+// isAllocated reports whether the API server refused an address that it has allocated
+// (pkg/registry/core/service/ipallocator: ErrAllocated).
+func isAllocated(err error) bool {
+	return apierrors.IsInvalid(err) && strings.Contains(err.Error(), "already allocated")
 }
 
 // putService creates a Service or updates it to want. kind names it in errors.
