@@ -5,18 +5,17 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
+	"github.com/meshway/meshway/cmd/meshctl/internal/output"
 )
 
 // app holds what commands work with: streams, clock, connections and global
@@ -42,8 +41,8 @@ type app struct {
 type options struct {
 	socket  string
 	cluster kubectl.Cluster // of --context and --node; without a context meshd is on this host
-	output  outputFormat
-	color   colorMode
+	output  output.Format
+	color   output.Color
 	timeout time.Duration
 }
 
@@ -65,7 +64,7 @@ func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 		kubectl:      kubectl.Run,
 		lookupTXT:    kubectl.LookupTXT,
 		execute:      execute,
-		options:      options{output: formatTable, color: colorAuto},
+		options:      options{output: output.Table, color: output.ColorAuto},
 	}
 }
 
@@ -117,29 +116,15 @@ func (a *app) client(c kubectl.Cluster) controlpbconnect.OperatorClient {
 	return a.dialCluster(c)
 }
 
-// terminal reports whether v is a terminal, and its width in columns, 0 if
-// unknown.
-func terminal(v any) (width int, ok bool) {
-	file, isFile := v.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) {
-		return 0, false
-	}
-	width, _, err := term.GetSize(int(file.Fd()))
-	if err != nil {
-		return 0, true
-	}
-	return width, true
-}
-
 // defaultWidth is the width in columns of output that is not for a terminal.
 const defaultWidth = 80
 
 // width returns the greatest width of tables in columns; 0 is no limit.
 func (a *app) width() int {
-	if a.options.output == formatWide {
+	if a.options.output == output.Wide {
 		return 0
 	}
-	width, _ := terminal(a.out)
+	width, _ := output.Terminal(a.out)
 	return cmp.Or(width, defaultWidth)
 }
 
@@ -147,12 +132,12 @@ func (a *app) width() int {
 // (no-color.org) and TERM.
 func (a *app) paint(w io.Writer) human.Painter {
 	switch a.options.color {
-	case colorAlways:
+	case output.ColorAlways:
 		return true
-	case colorNever:
+	case output.ColorNever:
 		return false
 	default:
-		_, ok := terminal(w)
+		_, ok := output.Terminal(w)
 		return human.Painter(ok && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb")
 	}
 }

@@ -14,7 +14,9 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/output"
 	"github.com/meshway/meshway/cmd/meshctl/internal/render"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
@@ -26,7 +28,7 @@ func newDatacenterCommand(a *app) *cobra.Command {
 		Example: `  meshctl datacenter remove west`,
 	}
 	cmd.AddCommand(newRemoveDatacenterCommand(a))
-	return asParent(cmd)
+	return command.Parent(cmd)
 }
 
 func newRemoveDatacenterCommand(a *app) *cobra.Command {
@@ -49,7 +51,7 @@ meshd stops when it receives it.`,
 		Example: `  meshctl datacenter remove west
   meshctl datacenter remove west --yes
   meshctl datacenter remove west --yes --force    # although it is reachable`,
-		Args:              positional(1, 1, "the name of a datacenter"),
+		Args:              command.Positional(1, 1, "the name of a datacenter"),
 		ValidArgsFunction: a.completeOtherDatacenters,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.confirmRemoval(cmd, yes, args[0]); err != nil {
@@ -79,7 +81,7 @@ meshd stops when it receives it.`,
 // confirmation.
 func (a *app) confirmRemoval(cmd *cobra.Command, yes bool, name string) error {
 	action := "removing datacenter " + name + " from the federation"
-	if _, interactive := terminal(a.in); interactive && !yes {
+	if _, interactive := output.Terminal(a.in); interactive && !yes {
 		err := a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 			snapshot, _, err := fetchStatus(ctx, client)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/coredns"
 	"github.com/meshway/meshway/cmd/meshctl/internal/corefile"
 	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
@@ -17,7 +18,7 @@ func newDNSCommand(a *app) *cobra.Command {
 		Example: `  meshctl dns enable --context east`,
 	}
 	cmd.AddCommand(newDNSEnableCommand(a), newDNSDisableCommand(a))
-	return asParent(cmd)
+	return command.Parent(cmd)
 }
 
 func newDNSEnableCommand(a *app) *cobra.Command {
@@ -53,7 +54,7 @@ permission to read ServiceImports.`,
 }
 
 func withDNSFlags(a *app, cmd *cobra.Command, change coredns.Change) *cobra.Command {
-	cmd.Args = positional(0, 0, "no arguments")
+	cmd.Args = command.Positional(0, 0, "no arguments")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		limit := longTimeout
 		if cmd.Flags().Changed("timeout") {

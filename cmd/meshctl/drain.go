@@ -2,29 +2,23 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/meshway/meshway/agent/admin/adminclient"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
-	"github.com/meshway/meshway/agent/rpc"
-	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
+	"github.com/meshway/meshway/cmd/meshctl/internal/retry"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
-	"github.com/meshway/meshway/consensus/catalog"
 )
-
-// retryPause is the time between two attempts of a drain.
-const retryPause = 250 * time.Millisecond
 
 func newDrainCommand(a *app) *cobra.Command {
 	var force bool
 	var drainFor, wait time.Duration
-	var limits retryLimits
+	var limits retry.Limits
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Move traffic from this gateway to the others",
@@ -38,7 +32,7 @@ ends it.`,
   meshctl drain --retry 10s             # retry while an upgrade replaces meshd
   meshctl drain --turn 1m               # wait for another drained gateway
   meshctl drain --force                 # even the only gateway of a datacenter`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			request := &controlpb.DrainRequest{Force: force}
 			if drainFor != 0 {
@@ -48,7 +42,7 @@ ends it.`,
 				request.Bound = durationpb.New(wait)
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				return limits.retry(ctx, func() error {
+				return limits.Do(ctx, func() error {
 					return a.follow(ctx, "draining", func() (*connect.ServerStreamForClient[controlpb.Progress], error) {
 						return client.Drain(ctx, connect.NewRequest(request))
 					})
@@ -59,52 +53,9 @@ ends it.`,
 	cmd.Flags().BoolVar(&force, "force", false, "drain even the only gateway of a datacenter; traffic keeps flowing through it")
 	cmd.Flags().DurationVar(&drainFor, "for", 0, "end the drain after this time (default: never)")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "maximum time to wait for traffic to end (default 30s)")
-	cmd.Flags().DurationVar(&limits.restart, "retry", 0, "how long to retry while meshd restarts (default: no retry)")
-	cmd.Flags().DurationVar(&limits.siblings, "turn", 0, "how long to retry while all other gateways are drained (default: no retry)")
+	cmd.Flags().DurationVar(&limits.Restart, "retry", 0, "how long to retry while meshd restarts (default: no retry)")
+	cmd.Flags().DurationVar(&limits.Siblings, "turn", 0, "how long to retry while all other gateways are drained (default: no retry)")
 	return cmd
-}
-
-// retryLimits holds how long to retry for each temporary failure.
-type retryLimits struct {
-	restart  time.Duration // meshd is stopped or has not read its membership yet
-	siblings time.Duration // all other gateways are drained
-}
-
-// retry repeats do while it fails for a temporary reason and the limit of that
-// reason has not passed.
-func (l retryLimits) retry(ctx context.Context, do func() error) error {
-	begun := time.Now()
-	for {
-		err := do()
-		if err == nil || time.Since(begun) >= l.limit(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(retryPause):
-		}
-	}
-}
-
-// limit returns how long to retry after err; 0 is not at all.
-func (l retryLimits) limit(err error) time.Duration {
-	if _, ok := errors.AsType[*adminclient.SocketError](err); ok {
-		return l.restart
-	}
-	if refusal, ok := errors.AsType[*catalog.Refusal](rpc.FromConnect(err)); ok {
-		switch refusal.Code {
-		case "not-a-member":
-			return l.restart
-		case "siblings-drained":
-			return l.siblings
-		}
-		return 0
-	}
-	if rpc, ok := errors.AsType[*connect.Error](err); ok && fault.ConnectionBroken(rpc) {
-		return l.restart
-	}
-	return 0
 }
 
 func newUndrainCommand(a *app) *cobra.Command {
@@ -114,7 +65,7 @@ func newUndrainCommand(a *app) *cobra.Command {
 		Long: `Ends the drain of this gateway: it carries traffic again. A gateway that is not
 drained is not changed.`,
 		Example: `  meshctl undrain`,
-		Args:    noArguments(),
+		Args:    command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				if _, err := client.Undrain(ctx, connect.NewRequest(&controlpb.UndrainRequest{})); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
@@ -30,7 +31,7 @@ meshway_catalog_refused_commands_total of the leader counts them.`,
 		Example: `  meshctl events
   meshctl events --author west --limit 20
   meshctl events --watch -o json`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if request.Limit == 0 || request.Limit > maxEvents {
 				return &fault.Fault{Code: fault.ExitUsage, Message: "the limit must be between 1 and 10000", Field: "--limit"}

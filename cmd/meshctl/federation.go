@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
@@ -19,7 +20,7 @@ func newFederationCommand(a *app) *cobra.Command {
 		Example: `  meshctl federation allow 203.0.113.0/24`,
 	}
 	cmd.AddCommand(newAllowCommand(a))
-	return asParent(cmd)
+	return command.Parent(cmd)
 }
 
 func newAllowCommand(a *app) *cobra.Command {
@@ -35,7 +36,7 @@ All gateways must run a version of meshd that supports the command; otherwise it
 is refused, and names those that do not.`,
 		Example: `  meshctl federation allow 203.0.113.0/24
   meshctl federation allow 198.51.100.0/24 2001:db8:7::/48`,
-		Args: positional(1, 64, "a prefix"),
+		Args: command.Positional(1, 64, "a prefix"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				response, err := client.AllowPrefixes(ctx, connect.NewRequest(&controlpb.AllowPrefixesRequest{Cidrs: args}))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
@@ -20,7 +21,7 @@ func newInitCommand(a *app) *cobra.Command {
 join it with a token: see ` + "`meshctl token create`.",
 		Example: `  meshctl init
   meshctl init --name prod --overlay fd5e:1f0c:77aa::/48`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				return initFederation(ctx, a, client, request)

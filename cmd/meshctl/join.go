@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -14,8 +12,10 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
+	"github.com/meshway/meshway/cmd/meshctl/internal/output"
 )
 
 func newJoinCommand(a *app) *cobra.Command {
@@ -32,7 +32,7 @@ nothing on either side.`,
   meshctl join --token-file /run/secrets/meshway-token
   meshctl token create | ssh gateway.west meshctl join -
   meshctl join --context west --via east`,
-		Args: positional(0, 1, "one token"),
+		Args: command.Positional(0, 1, "one token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, revoke, err := a.joinToken(cmd, args, file, via)
 			if err != nil {
@@ -111,7 +111,7 @@ func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, 
 	case file != "":
 		text, err = os.ReadFile(file)
 	case args[0] == "-":
-		text, err = a.readStdin(cmd.Context(), "paste the token, then Enter: ")
+		text, err = output.Read(cmd.Context(), a.in, a.err, "paste the token, then Enter: ")
 	default:
 		text = []byte(args[0])
 	}
@@ -125,58 +125,18 @@ func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, 
 	return token, nil
 }
 
-// maxInput limits what is read from stdin, in bytes.
-const maxInput = 64 << 10
-
-// readStdin reads one line from a terminal, or everything from another stdin.
-// The read cannot be interrupted: if ctx ends first, its goroutine stays until
-// the process ends.
-func (a *app) readStdin(ctx context.Context, prompt string) ([]byte, error) {
-	_, interactive := terminal(a.in)
-	if interactive {
-		fmt.Fprint(a.err, prompt)
-	}
-	type result struct {
-		text []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		text, err := readInput(a.in, interactive)
-		done <- result{text, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, fault.ErrInterrupted
-	case r := <-done:
-		return r.text, r.err
-	}
-}
-
-func readInput(in io.Reader, interactive bool) ([]byte, error) {
-	in = io.LimitReader(in, maxInput)
-	if !interactive {
-		return io.ReadAll(in)
-	}
-	text, err := bufio.NewReader(in).ReadBytes('\n')
-	if err == io.EOF {
-		err = nil
-	}
-	return text, err
-}
-
 // confirm requires the user to type yes before a destructive action, described
 // by a phrase such as "removing x"; with yes it returns at once.
 func (a *app) confirm(ctx context.Context, yes bool, action string) error {
 	if yes {
 		return nil
 	}
-	if _, interactive := terminal(a.in); !interactive {
+	if _, interactive := output.Terminal(a.in); !interactive {
 		f := fault.Usagef("%s needs confirmation, and stdin is not a terminal", action)
 		f.Remedy = "add --yes"
 		return f
 	}
-	text, err := a.readStdin(ctx, action+": type yes to continue: ")
+	text, err := output.Read(ctx, a.in, a.err, action+": type yes to continue: ")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 )
 
 func newLeaveCommand(a *app) *cobra.Command {
@@ -22,7 +23,7 @@ be reached.`,
 		Example: `  meshctl leave
   meshctl leave --yes
   meshctl leave --yes --force           # the federation cannot be reached`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.confirm(cmd.Context(), yes, "removing this datacenter from its federation"); err != nil {
 				return err

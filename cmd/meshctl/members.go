@@ -7,6 +7,8 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
+	"github.com/meshway/meshway/cmd/meshctl/internal/output"
 	"github.com/meshway/meshway/cmd/meshctl/internal/render"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
@@ -18,7 +20,7 @@ func newMembersCommand(a *app) *cobra.Command {
 		Long:  `Lists the members of the federation from this gateway's copy of the catalog.`,
 		Example: `  meshctl members
   meshctl members -o json | jq -r '.datacenters[].name'`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				snapshot, _, err := fetchStatus(ctx, client)
@@ -29,7 +31,7 @@ func newMembersCommand(a *app) *cobra.Command {
 				if view.Datacenters == nil {
 					view.Datacenters = []status.Datacenter{}
 				}
-				table := render.MembersTable(snapshot, a.options.output == formatWide)
+				table := render.MembersTable(snapshot, a.options.output == output.Wide)
 				return a.print(view, a.table(table, "no members: this gateway is in no federation"))
 			})
 		},

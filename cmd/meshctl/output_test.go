@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/output"
 )
 
 func TestOutputMatchesTheGoldenFiles(t *testing.T) {
@@ -113,7 +114,7 @@ func TestEmptyListIsEmptyInJSONAndASentenceInATable(t *testing.T) {
 
 func TestUnknownFieldsOfANewerMeshdSurvive(t *testing.T) {
 	a := newApp(func(string) string { return "" }, nil, new(strings.Builder), nil)
-	a.options.output = formatJSON
+	a.options.output = output.JSON
 	require.NoError(t, a.printJSON([]byte(`{"later":18446744073709551615,"at":"<now>"}`)))
 	assert.Equal(t, "{\n  \"later\": 18446744073709551615,\n  \"at\": \"<now>\"\n}\n", a.out.(*strings.Builder).String())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
 )
 
@@ -14,7 +15,7 @@ func newDialStdioCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     kubectl.DialStdio,
 		Hidden:  true,
-		Args:    noArguments(),
+		Args:    command.NoArguments(),
 		GroupID: groupOther,
 		Short:   "Connect stdin and stdout to the socket of meshd",
 		Long: `Copies stdin to the socket of meshd, and the answers of meshd to stdout. meshctl

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
@@ -21,7 +22,7 @@ func newRaftCommand(a *app) *cobra.Command {
   meshctl raft remove-peer north/gw1`,
 	}
 	cmd.AddCommand(newListPeersCommand(a), newTransferCommand(a), newRemovePeerCommand(a), newRecoverCommand(a))
-	return asParent(cmd)
+	return command.Parent(cmd)
 }
 
 func newListPeersCommand(a *app) *cobra.Command {
@@ -33,7 +34,7 @@ func newListPeersCommand(a *app) *cobra.Command {
 health. Only the leader measures LAST CONTACT: run the command there to see it.`,
 		Example: `  meshctl raft list-peers
   meshctl raft list-peers -o json`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				response, err := client.ListPeers(ctx, connect.NewRequest(&controlpb.ListPeersRequest{}))
@@ -55,7 +56,7 @@ func newTransferCommand(a *app) *cobra.Command {
 most up to date.`,
 		Example: `  meshctl raft transfer-leader
   meshctl raft transfer-leader west/gw1`,
-		Args:              positional(0, 1, "one gateway id"),
+		Args:              command.Positional(0, 1, "one gateway id"),
 		ValidArgsFunction: a.completePeers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			transfer := &controlpb.TransferLeader{}
@@ -77,7 +78,7 @@ func newRemovePeerCommand(a *app) *cobra.Command {
 For a datacenter that still runs, use ` + "`meshctl leave`" + ` there.`,
 		Example: `  meshctl raft remove-peer north/gw1
   meshctl raft remove-peer north/gw1 --yes`,
-		Args:              positional(1, 1, "a gateway id"),
+		Args:              command.Positional(1, 1, "a gateway id"),
 		ValidArgsFunction: a.completePeers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.confirm(cmd.Context(), yes, "removing "+args[0]+" from the catalog"); err != nil {

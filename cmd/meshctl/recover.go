@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
@@ -44,7 +45,7 @@ each of them with the same peers, then start meshd again. The command runs
   systemctl stop meshd
   meshctl raft recover --peer east/gw1 --peer west/gw1
   systemctl start meshd && meshctl raft list-peers`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.options.cluster.Context != "" {
 				return recoverCluster(cmd, a, r)

@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/render"
 )
@@ -26,7 +27,7 @@ that created it. With an address, shows the kernel's route to that address.`,
 		Example: `  meshctl routes
   meshctl routes 10.42.0.17
   meshctl routes -o json | jq '.routes[] | select(.state != "installed")'`,
-		Args: positional(0, 1, "one address"),
+		Args: command.Positional(0, 1, "one address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &controlpb.RoutesRequest{}
 			if len(args) == 1 {

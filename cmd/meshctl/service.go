@@ -3,17 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"strconv"
-	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/registration"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -28,18 +27,11 @@ func newServiceCommand(a *app) *cobra.Command {
   meshctl service deregister web`,
 	}
 	cmd.AddCommand(newRegisterCommand(a), newDeregisterCommand(a))
-	return asParent(cmd)
-}
-
-// registration holds the flags of register.
-type registration struct {
-	namespace, instance, address string
-	ports                        []string
-	labels                       map[string]string
+	return command.Parent(cmd)
 }
 
 func newRegisterCommand(a *app) *cobra.Command {
-	var r registration
+	var r registration.Flags
 	cmd := &cobra.Command{
 		Use:   "register NAME --address ADDRESS --port PORT",
 		Short: "Register an instance of a service",
@@ -49,9 +41,9 @@ keeps the registration on disk and writes it when a leader is elected.`,
 		Example: `  meshctl service register web --address 10.1.0.5 --port 80/tcp
   meshctl service register dns --address 10.1.0.9 --port a:53/udp --port b:53
   meshctl service register web --instance b --address 10.1.0.6 --port 80`,
-		Args: positional(1, 1, "the name of a service"),
+		Args: command.Positional(1, 1, "the name of a service"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			service, err := r.service(args[0])
+			service, err := r.Service(args[0])
 			if err != nil {
 				return err
 			}
@@ -61,77 +53,12 @@ keeps the registration on disk and writes it when a leader is elected.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&r.address, "address", "", "IP address of the instance, in one of this datacenter's prefixes")
-	flags.StringArrayVar(&r.ports, "port", nil, "[NAME:]PORT[/tcp|udp], such as 80, 53/udp or http:80/tcp (repeatable)")
-	flags.StringVar(&r.namespace, "namespace", defaultNamespace, "namespace of the service")
-	flags.StringVar(&r.instance, "instance", "", "name of the instance, unique in the service")
-	flags.StringToStringVar(&r.labels, "label", nil, "label, key=value (repeatable)")
+	flags.StringVar(&r.Address, "address", "", "IP address of the instance, in one of this datacenter's prefixes")
+	flags.StringArrayVar(&r.Ports, "port", nil, "[NAME:]PORT[/tcp|udp], such as 80, 53/udp or http:80/tcp (repeatable)")
+	flags.StringVar(&r.Namespace, "namespace", defaultNamespace, "namespace of the service")
+	flags.StringVar(&r.Instance, "instance", "", "name of the instance, unique in the service")
+	flags.StringToStringVar(&r.Labels, "label", nil, "label, key=value (repeatable)")
 	return cmd
-}
-
-func (r registration) service(name string) (*catalogpb.Service, error) {
-	address, err := netip.ParseAddr(r.address)
-	if err != nil {
-		return nil, &fault.Fault{
-			Code:    fault.ExitUsage,
-			Message: fmt.Sprintf("%q is not an IP address", r.address),
-			Field:   "--address",
-			Remedy:  "give the address of the service, such as 10.1.0.5",
-		}
-	}
-	if len(r.ports) == 0 {
-		return nil, &fault.Fault{
-			Code:    fault.ExitUsage,
-			Message: "a service needs a port",
-			Field:   "--port",
-			Remedy:  "give one or more, such as --port 80/tcp",
-		}
-	}
-	service := &catalogpb.Service{
-		Namespace: r.namespace,
-		Name:      name,
-		Instance:  r.instance,
-		Address:   address.String(),
-		Labels:    r.labels,
-	}
-	for _, text := range r.ports {
-		port, err := parsePort(text)
-		if err != nil {
-			return nil, err
-		}
-		service.Ports = append(service.Ports, port)
-	}
-	return service, nil
-}
-
-// parsePort parses [name:]number[/protocol]; the default protocol is tcp.
-func parsePort(text string) (*catalogpb.Port, error) {
-	wrong := &fault.Fault{
-		Code:    fault.ExitUsage,
-		Message: fmt.Sprintf("%q is not a port", text),
-		Field:   "--port",
-		Remedy:  "write [name:]number[/tcp|udp] with a number from 1 to 65535, such as http:80/tcp",
-	}
-	rest, name := text, ""
-	if before, after, named := strings.Cut(text, ":"); named {
-		name, rest = before, after
-		if name == "" {
-			return nil, wrong
-		}
-	}
-	digits, protocol, given := strings.Cut(rest, "/")
-	if !given {
-		protocol = "tcp"
-	}
-	number, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil || number == 0 || (protocol != "tcp" && protocol != "udp") {
-		return nil, wrong
-	}
-	return &catalogpb.Port{
-		Name:     name,
-		Protocol: protocol,
-		Number:   uint32(number),
-	}, nil
 }
 
 func register(ctx context.Context, a *app, client controlpbconnect.OperatorClient, service *catalogpb.Service) error {
@@ -155,7 +82,7 @@ func newDeregisterCommand(a *app) *cobra.Command {
 --instance one of them.`,
 		Example: `  meshctl service deregister web
   meshctl service deregister web --instance b`,
-		Args:              positional(1, 1, "the name of a service"),
+		Args:              command.Positional(1, 1, "the name of a service"),
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Name = args[0]

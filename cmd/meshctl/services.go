@@ -8,12 +8,13 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 func newServicesCommand(a *app) *cobra.Command {
 	request := &controlpb.ListServicesRequest{}
-	mode := readLease
+	mode := command.ReadLease
 	cmd := &cobra.Command{
 		Use:   "services [NAME]",
 		Short: "List the services of the federation",
@@ -23,10 +24,10 @@ export: for these, ADDRESS is the number of ready endpoints.`,
   meshctl services web --datacenter east
   meshctl services --read stale         # without a leader, from the local copy
   meshctl services --read consistent -o yaml`,
-		Args:              positional(0, 1, "one name"),
+		Args:              command.Positional(0, 1, "one name"),
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request.Mode = mode.proto()
+			request.Mode = mode.Proto()
 			if len(args) == 1 {
 				request.Name = args[0]
 			}
@@ -37,7 +38,7 @@ export: for these, ADDRESS is the number of ready endpoints.`,
 	}
 	cmd.Flags().StringVar(&request.Namespace, "namespace", "", "list only services of this namespace (default: all)")
 	cmd.Flags().StringVar(&request.Datacenter, "datacenter", "", "list only services of this datacenter (default: all)")
-	mode.flag(cmd)
+	mode.Flag(cmd)
 	return cmd
 }
 

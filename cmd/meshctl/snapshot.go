@@ -2,21 +2,22 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"io"
 
 	"connectrpc.com/connect"
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/output"
+	"github.com/meshway/meshway/cmd/meshctl/internal/render"
+	"github.com/meshway/meshway/cmd/meshctl/internal/snapshotfile"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
+	"github.com/meshway/meshway/consensus/archive"
 )
 
 func newSnapshotCommand(a *app) *cobra.Command {
@@ -28,11 +29,11 @@ func newSnapshotCommand(a *app) *cobra.Command {
   meshctl snapshot restore backup.snap`,
 	}
 	cmd.AddCommand(newSaveCommand(a), newRestoreCommand(a), newInspectCommand(a))
-	return asParent(cmd)
+	return command.Parent(cmd)
 }
 
 func newSaveCommand(a *app) *cobra.Command {
-	mode := readConsistent
+	mode := command.ReadConsistent
 	cmd := &cobra.Command{
 		Use:   "save FILE|-",
 		Short: "Save the catalog to a file",
@@ -42,17 +43,17 @@ private keys.`,
 		Example: `  meshctl snapshot save backup.snap
   meshctl snapshot save - | age -r KEY > backup.age
   meshctl snapshot save --read stale last-copy.snap    # without a leader`,
-		Args: positional(1, 1, "the name of a file"),
+		Args: command.Positional(1, 1, "the name of a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, live := terminal(a.out); live && args[0] == "-" {
+			if _, live := output.Terminal(a.out); live && args[0] == "-" {
 				return fault.Usagef("a snapshot is binary: redirect stdout or name a file")
 			}
 			return a.callLong(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				return saveSnapshot(ctx, a, client, args[0], mode.proto())
+				return saveSnapshot(ctx, a, client, args[0], mode.Proto())
 			})
 		},
 	}
-	mode.flag(cmd)
+	mode.Flag(cmd)
 	return cmd
 }
 
@@ -66,7 +67,7 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		_, err := a.out.Write(archive)
 		return err
 	}
-	if err := writePrivate(file, archive); err != nil {
+	if err := snapshotfile.Write(file, archive); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
 	view := views.Saved{
@@ -75,20 +76,6 @@ func saveSnapshot(ctx context.Context, a *app, client controlpbconnect.OperatorC
 		Bytes: len(archive),
 	}
 	return a.print(view, line("catalog at index %d saved to %s, %s", view.Index, file, human.Bytes(uint64(len(archive)))))
-}
-
-// writePrivate replaces a file atomically. The mode is 0600, also if the former file
-// had another one, which renameio.WriteFile would keep.
-func writePrivate(file string, content []byte) error {
-	pending, err := renameio.NewPendingFile(file, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(file)))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = pending.Cleanup() }() // does nothing after the replacement
-	if _, err := pending.Write(content); err != nil {
-		return err
-	}
-	return pending.CloseAtomicallyReplace()
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
@@ -108,7 +95,7 @@ connect. So is one that no gateway of the federation has signed, unless
   meshctl snapshot restore backup.snap
   meshctl snapshot restore backup.snap --yes
   meshctl snapshot restore old.snap --accept-unsigned`,
-		Args: positional(1, 1, "the name of a file"),
+		Args: command.Positional(1, 1, "the name of a file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return restoreSnapshot(cmd, a, args[0], r) },
 	}
 	cmd.Flags().BoolVar(&r.yes, "yes", false, "skip the confirmation")
@@ -121,17 +108,17 @@ connect. So is one that no gateway of the federation has signed, unless
 type restoration struct{ yes, dryRun, acceptUnsigned bool }
 
 func restoreSnapshot(cmd *cobra.Command, a *app, file string, r restoration) error {
-	archive, err := readArchive(file)
+	archive, err := snapshotfile.Read(file)
 	if err != nil {
 		return err
 	}
-	info, err := inspect(file, archive)
+	info, err := snapshotfile.Inspect(file, archive)
 	if err != nil {
 		return err
 	}
 	action := fmt.Sprintf("replacing the catalog of all datacenters with %s (index %d, saved %s)",
 		file, info.Index, human.Ago(a.now(), info.SavedAt))
-	if _, interactive := terminal(a.in); !interactive && !r.yes && !r.dryRun {
+	if _, interactive := output.Terminal(a.in); !interactive && !r.yes && !r.dryRun {
 		return a.confirm(cmd.Context(), r.yes, action) // refuses
 	}
 	if err := a.planRestore(cmd, archive, r); err != nil || r.dryRun {
@@ -166,39 +153,29 @@ func (a *app) planRestore(cmd *cobra.Command, archive []byte, r restoration) err
 	})
 }
 
-func readArchive(file string) ([]byte, error) {
-	archive, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &fault.Fault{
-			Code:    fault.ExitFailure,
-			Message: "no such file: " + file,
-			Field:   "FILE",
-			Remedy:  "create a snapshot with `meshctl snapshot save FILE`",
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read snapshot: %w", err)
-	}
-	return archive, nil
-}
-
 func newInspectCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "inspect FILE",
 		Short:   "Verify a snapshot file and show its contents",
 		Long:    `Verifies a snapshot file and shows its contents. It works without meshd.`,
 		Example: `  meshctl snapshot inspect backup.snap`,
-		Args:    positional(1, 1, "the name of a file"),
+		Args:    command.Positional(1, 1, "the name of a file"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			content, err := readArchive(args[0])
+			content, err := snapshotfile.Read(args[0])
 			if err != nil {
 				return err
 			}
-			info, err := inspect(args[0], content)
+			info, err := snapshotfile.Inspect(args[0], content)
 			if err != nil {
 				return err
 			}
 			return printInfo(a, info)
 		},
 	}
+}
+
+// printInfo prints the description of a snapshot; the structured form is
+// archive.Info.
+func printInfo(a *app, info archive.Info) error {
+	return a.print(info, func(w io.Writer) error { return render.Archive(w, a.paint(w), info, a.now()) })
 }

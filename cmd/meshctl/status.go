@@ -13,7 +13,9 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/output"
 	"github.com/meshway/meshway/cmd/meshctl/internal/render"
 )
 
@@ -32,7 +34,7 @@ The exit code is 3 if there is a problem of severity error, 0 otherwise.`,
   meshctl status --watch
   meshctl status -o wide
   meshctl status -o json | jq '.problems'`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if watch {
 				return watchStatus(cmd, a, interval)
@@ -84,7 +86,7 @@ func printStatus(a *app, snapshot status.Snapshot, document []byte) error {
 	view := render.Status{
 		Snapshot: snapshot,
 		Width:    a.width(),
-		Wide:     a.options.output == formatWide,
+		Wide:     a.options.output == output.Wide,
 		Paint:    a.paint(a.out),
 	}
 	if err := view.Fprint(&screen); err != nil {
@@ -107,7 +109,7 @@ func watchStatus(cmd *cobra.Command, a *app, interval time.Duration) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		if _, live := terminal(a.out); live && !a.structured() {
+		if _, live := output.Terminal(a.out); live && !a.structured() {
 			fmt.Fprint(a.out, "\x1b[H\x1b[2J\x1b[3J")
 		}
 		err := a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
@@ -117,7 +119,7 @@ func watchStatus(cmd *cobra.Command, a *app, interval time.Duration) error {
 			return nil
 		}
 		a.report(err)
-		if a.structured() && a.options.output == formatYAML {
+		if a.structured() && a.options.output == output.YAML {
 			fmt.Fprintln(a.out, "---")
 		} else if !a.structured() {
 			fmt.Fprintln(a.out)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
@@ -26,7 +27,7 @@ func newTokenCommand(a *app) *cobra.Command {
   meshctl token revoke ID`,
 	}
 	cmd.AddCommand(newTokenCreateCommand(a), newTokenListCommand(a), newTokenRevokeCommand(a))
-	return asParent(cmd)
+	return command.Parent(cmd)
 }
 
 func newTokenCreateCommand(a *app) *cobra.Command {
@@ -40,7 +41,7 @@ token is a secret and cannot be shown again: the catalog stores only its hash.`,
 		Example: `  meshctl token create
   meshctl token create --datacenter west --ttl 15m
   meshctl token create | ssh gateway.west meshctl join -`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ttl <= 0 {
 				return &fault.Fault{
@@ -83,17 +84,17 @@ func createToken(ctx context.Context, a *app, client controlpbconnect.OperatorCl
 }
 
 func newTokenListCommand(a *app) *cobra.Command {
-	mode := readLease
+	mode := command.ReadLease
 	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List join tokens and their use",
 		Example: `  meshctl token list
   meshctl token list -o json`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				response, err := client.ListTokens(ctx, connect.NewRequest(&controlpb.ListTokensRequest{Mode: mode.proto()}))
+				response, err := client.ListTokens(ctx, connect.NewRequest(&controlpb.ListTokensRequest{Mode: mode.Proto()}))
 				if err != nil {
 					return err
 				}
@@ -102,7 +103,7 @@ func newTokenListCommand(a *app) *cobra.Command {
 			})
 		},
 	}
-	mode.flag(cmd)
+	mode.Flag(cmd)
 	return cmd
 }
 
@@ -111,7 +112,7 @@ func newTokenRevokeCommand(a *app) *cobra.Command {
 		Use:               "revoke ID",
 		Short:             "Revoke a token before it expires",
 		Example:           `  meshctl token revoke 7kq2m4`,
-		Args:              positional(1, 1, "the id of a token"),
+		Args:              command.Positional(1, 1, "the id of a token"),
 		ValidArgsFunction: a.completeTokens,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {

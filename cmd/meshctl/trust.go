@@ -1,17 +1,16 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
-	"github.com/meshway/meshway/cmd/meshctl/internal/human"
+	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
 func newTrustCommand(a *app) *cobra.Command {
@@ -25,7 +24,7 @@ that this CA did not sign.`,
   meshctl trust accept west --fingerprint SHA256`,
 	}
 	cmd.AddCommand(newTrustShowCommand(a), newTrustAcceptCommand(a))
-	return asParent(cmd)
+	return command.Parent(cmd)
 }
 
 func newTrustShowCommand(a *app) *cobra.Command {
@@ -34,15 +33,15 @@ func newTrustShowCommand(a *app) *cobra.Command {
 		Short: "Show the CA of each datacenter and whether its records are signed",
 		Example: `  meshctl trust show
   meshctl trust show -o json`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				response, err := client.ShowTrust(ctx, connect.NewRequest(&controlpb.ShowTrustRequest{}))
 				if err != nil {
 					return err
 				}
-				view := newTrustView(response.Msg)
-				if err := a.print(view, a.table(trustTable(view.Datacenters), "no datacenters")); err != nil {
+				view := views.NewTrust(response.Msg)
+				if err := a.print(view, a.table(views.TrustTable(view.Datacenters), "no datacenters")); err != nil {
 					return err
 				}
 				for _, dc := range view.Datacenters {
@@ -70,7 +69,7 @@ Compare the fingerprint with the operator of the datacenter first. There,
 ` + "`meshctl trust show`" + ` prints it. The holder of the CA receives the traffic to the
 prefixes of the datacenter.`,
 		Example:           `  meshctl trust accept west --fingerprint 5f1c9a…`,
-		Args:              positional(1, 1, "the name of a datacenter"),
+		Args:              command.Positional(1, 1, "the name of a datacenter"),
 		ValidArgsFunction: a.completeTrustedDatacenters,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if fingerprint == "" {
@@ -87,7 +86,7 @@ prefixes of the datacenter.`,
 				if err != nil {
 					return err
 				}
-				view := acceptedTrustView{
+				view := views.AcceptedTrust{
 					Datacenter: args[0], Fingerprint: fingerprint, FormerFingerprint: response.Msg.GetFormerFingerprint(),
 				}
 				if err := a.print(view, line("this gateway trusts the CA %s of datacenter %s", fingerprint, args[0])); err != nil {
@@ -101,67 +100,6 @@ prefixes of the datacenter.`,
 	cmd.Flags().StringVar(&fingerprint, "fingerprint", "", "SHA-256 of the public key of the CA, in hexadecimal")
 	_ = cmd.RegisterFlagCompletionFunc("fingerprint", cobra.NoFileCompletions)
 	return cmd
-}
-
-type trustView struct {
-	Datacenters []trustedDatacenterView `json:"datacenters"`
-}
-
-type trustedDatacenterView struct {
-	Name               string   `json:"name"`
-	Fingerprint        string   `json:"fingerprint"`                  // of the CA that is trusted
-	CatalogFingerprint string   `json:"catalogFingerprint,omitempty"` // absent: the datacenter is not in the catalog
-	State              string   `json:"state"`                        // signed, unsigned, broken or absent
-	Version            uint64   `json:"version,omitempty"`            // of the newest signed record
-	UnsignedGateways   []string `json:"unsignedGateways"`
-}
-
-type acceptedTrustView struct {
-	Datacenter        string `json:"datacenter"`
-	Fingerprint       string `json:"fingerprint"`
-	FormerFingerprint string `json:"formerFingerprint,omitempty"`
-}
-
-func newTrustView(r *controlpb.ShowTrustResponse) trustView {
-	view := trustView{Datacenters: []trustedDatacenterView{}}
-	for _, dc := range r.GetDatacenters() {
-		view.Datacenters = append(view.Datacenters, trustedDatacenterView{
-			Name: dc.GetName(), Fingerprint: dc.GetFingerprint(), CatalogFingerprint: dc.GetCatalogFingerprint(),
-			State: trustState(dc), Version: dc.GetVersion(), UnsignedGateways: append([]string{}, dc.GetUnsignedGateways()...),
-		})
-	}
-	return view
-}
-
-func trustState(dc *controlpb.TrustedDatacenter) string {
-	switch {
-	case dc.GetCatalogFingerprint() == "":
-		return "absent"
-	case dc.GetCatalogFingerprint() != dc.GetFingerprint():
-		return "broken"
-	case !dc.GetSigned() || len(dc.GetUnsignedGateways()) > 0:
-		return "unsigned"
-	}
-	return "signed"
-}
-
-func trustTable(datacenters []trustedDatacenterView) human.Table {
-	table := human.Table{Columns: []human.Column{
-		{Title: "DATACENTER", Min: 10}, {Title: "STATE"}, {Title: "FINGERPRINT", Min: 64}, {Title: "UNSIGNED", Drop: 1},
-	}}
-	for _, dc := range datacenters {
-		color := human.Dim
-		switch dc.State {
-		case "signed":
-			color = human.Good
-		case "broken":
-			color = human.Bad
-		}
-		table.Rows = append(table.Rows, []human.Cell{
-			{Text: dc.Name}, {Text: dc.State, Color: color}, {Text: dc.Fingerprint}, {Text: cmp.Or(strings.Join(dc.UnsignedGateways, ", "), "-")},
-		})
-	}
-	return table
 }
 
 // completeTrustedDatacenters offers the datacenters whose CA is remembered.

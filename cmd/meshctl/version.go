@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
@@ -18,7 +19,7 @@ func newVersionCommand(a *app) *cobra.Command {
 		Short: "Print the versions of meshctl and meshd",
 		Example: `  meshctl version
   meshctl version --client -o json`,
-		Args: noArguments(),
+		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			view := views.Version{Client: views.ClientBuild()}
 			if clientOnly {

@@ -94,15 +94,20 @@ func TestImportDirections(t *testing.T) {
 				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status",
 				"consensus", "consensus/catalog", "consensus/catalog/replica",
 			},
-			"agent/admin/adminclient":       {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
-			"cmd/meshctl/internal/corefile": {},
-			"cmd/meshctl/internal/coredns":  {"cmd/meshctl/internal/corefile", "cmd/meshctl/internal/fault"},
-			"cmd/meshctl/internal/fault":    {"agent/admin/adminclient", "agent/rpc", "consensus/catalog"},
-			"cmd/meshctl/internal/human":    {},
-			"cmd/meshctl/internal/kubectl":  {"agent/admin/adminclient", "agent/control/controlpb/controlpbconnect", "cmd/meshctl/internal/fault"},
-			"cmd/meshctl/internal/progress": {"agent/control/controlpb", "cmd/meshctl/internal/human", "cmd/meshctl/internal/views"},
-			"cmd/meshctl/internal/render":   {"agent/plan", "agent/status", "cmd/meshctl/internal/human", "consensus/archive", "routes"},
-			"cmd/meshctl/internal/views":    {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
+			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
+			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/corefile":     {},
+			"cmd/meshctl/internal/coredns":      {"cmd/meshctl/internal/corefile", "cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/fault":        {"agent/admin/adminclient", "agent/rpc", "consensus/catalog"},
+			"cmd/meshctl/internal/human":        {},
+			"cmd/meshctl/internal/kubectl":      {"agent/admin/adminclient", "agent/control/controlpb/controlpbconnect", "cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/output":       {"cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/progress":     {"agent/control/controlpb", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/human", "cmd/meshctl/internal/views"},
+			"cmd/meshctl/internal/registration": {"cmd/meshctl/internal/fault", "consensus/catalog/catalogpb"},
+			"cmd/meshctl/internal/retry":        {"agent/admin/adminclient", "agent/rpc", "cmd/meshctl/internal/fault", "consensus/catalog"},
+			"cmd/meshctl/internal/snapshotfile": {"cmd/meshctl/internal/fault", "consensus/archive"},
+			"cmd/meshctl/internal/render":       {"agent/plan", "agent/status", "cmd/meshctl/internal/human", "consensus/archive", "routes"},
+			"cmd/meshctl/internal/views":        {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
 			"agent/control": {
 				"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
 				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb",
@@ -146,8 +151,8 @@ func TestImportDirections(t *testing.T) {
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
-			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/commandtest"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/recovery"},
+			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/commandtest"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

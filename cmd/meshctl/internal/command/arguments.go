@@ -1,0 +1,98 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/meshway/meshway/agent/suggest"
+	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+)
+
+// Parent makes cmd a command that only groups others: without arguments it
+// prints its help, an unknown subcommand is an error with a suggestion. (cobra
+// checks the root only, and its message has four lines.)
+func Parent(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		f := fault.Usagef("unknown command %q of %s", args[0], cmd.CommandPath())
+		if near, ok := nearestCommand(cmd, args[0]); ok {
+			f.Remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
+		}
+		f.Usage = cmd.CommandPath() + " --help"
+		return f
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	return cmd
+}
+
+// Positional checks the number of arguments; what describes them in the error.
+// The error never repeats an argument, which may be a token.
+func Positional(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		var f *fault.Fault
+		switch {
+		case len(args) < least:
+			f = fault.Usagef("%s needs %s", cmd.CommandPath(), what)
+		case len(args) > most && most == 0:
+			f = fault.Usagef("%s takes no arguments, %d given", cmd.CommandPath(), len(args))
+		case len(args) > most:
+			f = fault.Usagef("%s takes only %s, %d arguments given", cmd.CommandPath(), what, len(args))
+		default:
+			return nil
+		}
+		f.Usage = cmd.UseLine()
+		return f
+	}
+}
+
+// NoArguments refuses all arguments.
+func NoArguments() cobra.PositionalArgs { return Positional(0, 0, "no arguments") }
+
+// FlagError turns an error of pflag into a fault with a suggestion.
+func FlagError(cmd *cobra.Command, err error) error {
+	f := fault.Usagef("%s", err.Error())
+	f.Usage = cmd.UseLine()
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		f.Message = "unknown flag --" + unknown.GetSpecifiedName()
+		if shorts := unknown.GetSpecifiedShortnames(); shorts != "" {
+			f.Message = "unknown flag -" + unknown.GetSpecifiedName()
+		} else if near, ok := nearestFlag(cmd, unknown.GetSpecifiedName()); ok {
+			f.Remedy = "did you mean --" + near + "?"
+		}
+	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f.Field = "--" + invalid.GetFlag().Name
+		f.Message = fmt.Sprintf("invalid value %q: %s", invalid.GetValue(), strings.TrimPrefix(invalid.Unwrap().Error(), "time: "))
+	}
+	return f
+}
+
+// nearestCommand returns the subcommand that resembles word most of those that
+// cobra suggests, or cobra's first one: a subcommand that word is a prefix of,
+// or that lists it in SuggestFor.
+func nearestCommand(cmd *cobra.Command, word string) (string, bool) {
+	suggestions := cmd.SuggestionsFor(word)
+	if nearest, ok := suggest.Nearest(word, suggestions); ok {
+		return nearest, true
+	}
+	if len(suggestions) == 0 {
+		return "", false
+	}
+	return suggestions[0], true
+}
+
+// nearestFlag returns the flag of cmd that resembles word most.
+func nearestFlag(cmd *cobra.Command, word string) (string, bool) {
+	var names []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
+	return suggest.Nearest(word, names)
+}

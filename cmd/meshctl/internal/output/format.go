@@ -1,0 +1,102 @@
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Format is a value of --output. It implements pflag.Value.
+type Format string
+
+// The output formats: wide is the table with all columns and nothing truncated.
+const (
+	Table Format = "table"
+	Wide  Format = "wide"
+	JSON  Format = "json"
+	YAML  Format = "yaml"
+)
+
+// Formats lists the output formats.
+func Formats() []string {
+	return []string{string(Table), string(Wide), string(JSON), string(YAML)}
+}
+
+// String implements pflag.Value.
+func (f *Format) String() string { return string(*f) }
+
+// Type implements pflag.Value.
+func (f *Format) Type() string { return strings.Join(Formats(), "|") }
+
+// Set implements pflag.Value.
+func (f *Format) Set(s string) error { return setOneOf((*string)(f), s, Formats()) }
+
+// Structured reports whether the format is for programs.
+func (f *Format) Structured() bool { return *f == JSON || *f == YAML }
+
+// Encode writes a value in a structured format.
+func (f *Format) Encode(w io.Writer, view any) error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(view); err != nil {
+		return fmt.Errorf("encode output: %w", err)
+	}
+	return f.Write(w, b.Bytes())
+}
+
+// Write writes a JSON document: indented, or as YAML with the same keys in the same
+// order.
+func (f *Format) Write(w io.Writer, document []byte) error {
+	if *f == YAML {
+		text, err := yaml.JSONToYAML(document)
+		if err != nil {
+			return fmt.Errorf("encode output as yaml: %w", err)
+		}
+		_, err = w.Write(text)
+		return err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace(document), "", "  "); err != nil {
+		return fmt.Errorf("encode output as json: %w", err)
+	}
+	_, err := fmt.Fprintln(w, b.String())
+	return err
+}
+
+// Color is a value of --color. It implements pflag.Value.
+type Color string
+
+// The colour modes: auto is colour on a terminal, unless NO_COLOR is set.
+const (
+	ColorAuto   Color = "auto"
+	ColorAlways Color = "always"
+	ColorNever  Color = "never"
+)
+
+// Colors lists the colour modes.
+func Colors() []string {
+	return []string{string(ColorAuto), string(ColorAlways), string(ColorNever)}
+}
+
+// String implements pflag.Value.
+func (m *Color) String() string { return string(*m) }
+
+// Type implements pflag.Value.
+func (m *Color) Type() string { return strings.Join(Colors(), "|") }
+
+// Set implements pflag.Value.
+func (m *Color) Set(s string) error { return setOneOf((*string)(m), s, Colors()) }
+
+func setOneOf(target *string, s string, allowed []string) error {
+	if !slices.Contains(allowed, s) {
+		return fmt.Errorf("must be one of %s", strings.Join(allowed, ", "))
+	}
+	*target = s
+	return nil
+}
