@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -28,7 +29,26 @@ const (
 	MaxEvents     = 10_000
 )
 
-// Matches reports whether q selects an author.
-func (q EventQuery) Matches(author catalog.GatewayID) bool {
+// matches reports whether q selects an author.
+func (q EventQuery) matches(author catalog.GatewayID) bool {
 	return q.Author == "" || q.Author == string(author) || q.Author == string(author.Datacenter())
+}
+
+// Select returns the events of the log entry with that index, newest first.
+func (q EventQuery) Select(index uint64, entry []byte) []Event {
+	cmds, err := catalog.Unmarshal(entry)
+	if err != nil {
+		return nil // Apply has reported it
+	}
+	var events []Event
+	for _, cmd := range slices.Backward(cmds) {
+		author := catalog.GatewayID(cmd.GetAuthor())
+		if !q.matches(author) {
+			continue
+		}
+		e := Event{Index: index, At: cmd.GetAt().AsTime(), Author: author}
+		e.Kind, e.Subject = Describe(cmd)
+		events = append(events, e)
+	}
+	return events
 }

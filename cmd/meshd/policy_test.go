@@ -55,6 +55,8 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/replica"},
 			"consensus/raftnode/internal/hclogger":  {},
 			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog"}, // the rules; raftnode judges and executes
+			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/raftnode/internal/voting":    {"consensus/catalog"},
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
 			"agent/config":                          {"agent/suggest", "consensus/catalog"},
 			"agent/suggest":                         {},

@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 // Config configures a Node. ID, Dir, Network and Remote are required.
@@ -60,7 +61,7 @@ func (c Config) withDefaults() Config {
 		c.Limits = quota.DefaultLimits()
 	}
 	if c.Clock == nil {
-		c.Clock = newClock()
+		c.Clock = transport.NewClock()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -7,7 +7,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/meshway/meshway/consensus"
-	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // Events returns the newest commands in the log of this member that a query selects,
@@ -29,29 +28,10 @@ func (n *Node) Events(q consensus.EventQuery) ([]consensus.Event, error) {
 			break // the log begins after it
 		}
 		if entry.Type == raft.LogCommand {
-			events = append(events, eventsOf(entry, q)...)
+			events = append(events, q.Select(entry.Index, entry.Data)...)
 		}
 	}
 	events = events[:min(len(events), q.Limit)]
 	slices.Reverse(events)
 	return events, nil
-}
-
-// eventsOf returns the events of an entry, newest first.
-func eventsOf(entry raft.Log, q consensus.EventQuery) []consensus.Event {
-	cmds, err := catalog.Unmarshal(entry.Data)
-	if err != nil {
-		return nil // Apply has reported it
-	}
-	var events []consensus.Event
-	for _, cmd := range slices.Backward(cmds) {
-		author := catalog.GatewayID(cmd.GetAuthor())
-		if !q.Matches(author) {
-			continue
-		}
-		e := consensus.Event{Index: entry.Index, At: cmd.GetAt().AsTime(), Author: author}
-		e.Kind, e.Subject = consensus.Describe(cmd)
-		events = append(events, e)
-	}
-	return events
 }

@@ -1,6 +1,10 @@
 package raftnode
 
-import "time"
+import (
+	"time"
+
+	"github.com/meshway/meshway/consensus/raftnode/internal/proposals"
+)
 
 // WriteRaw writes an entry to the log as a leader of another version could.
 func (n *Node) WriteRaw(data []byte) error {
@@ -20,4 +24,4 @@ func (n *Node) HeartbeatTimeout() time.Duration {
 func (n *Node) ConfirmByRaftAlone() error { return n.instance.Load().raft.VerifyLeader().Error() }
 
 // StartedAt makes the commands of n those of a process that started at t.
-func (n *Node) StartedAt(t time.Time) { n.session = newSession(n.cfg.ID, t) }
+func (n *Node) StartedAt(t time.Time) { n.session = proposals.NewSession(n.cfg.ID, t) }

@@ -17,18 +17,11 @@ import (
 // timeout a leader steps down repeatedly.
 type instance struct {
 	raft      *raft.Raft
-	transport link
+	transport transport.Link
 	timers    Timers
 	pending   sync.WaitGroup // entries handed to raft whose outcome is awaited
-	inFlight  atomic.Int64   // their number
-	committed chan struct{}  // size 1: an entry has an outcome; see announceCommits
-	noLease   atomic.Int64   // until when the leader has no lease, on the clock of contacts; see transferTo
-}
-
-// link is the part of the transport that is used beside raft.
-type link interface {
-	AppendEntries(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error
-	Close() error
+	announcer *transport.Announcer
+	noLease   atomic.Int64 // until when the leader has no lease, on the clock of contacts; see transferTo
 }
 
 // start creates a raft instance.
@@ -47,7 +40,8 @@ func (n *Node) start(incoming <-chan transport.Stream) (*instance, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start raft: %w", err), trans.Close())
 	}
-	inst := &instance{raft: r, transport: trans, timers: timers, committed: make(chan struct{}, 1)}
+	inst := &instance{raft: r, transport: trans, timers: timers}
+	inst.announcer = transport.NewAnnouncer(n.cfg.ID, r, trans, n.contacts, n.fsm.Last)
 	trans.Receive(func() transport.Knowledge { return n.knowledge(inst) })
 	return inst, nil
 }

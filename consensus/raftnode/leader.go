@@ -82,7 +82,7 @@ func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
 		n.log.Debug("leadership of the catalog ended before its first barrier", "term", term, "err", err)
 		return
 	}
-	inst.notifyCommitted()
+	inst.announcer.Committed()
 	lead := &leadership{
 		node:       n,
 		inst:       inst,

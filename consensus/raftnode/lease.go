@@ -2,12 +2,8 @@ package raftnode
 
 import (
 	"math"
-	"slices"
 	"time"
 
-	"github.com/hashicorp/raft"
-
-	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
@@ -21,7 +17,7 @@ import (
 func (l *leadership) holdsLease() bool {
 	contacts, _ := l.node.contacts.All()
 	now := l.node.contacts.Now()
-	acknowledged := quorumContact(l.inst.servers(), l.node.cfg.ID, contacts, l.term, now)
+	acknowledged := transport.QuorumContact(l.inst.servers(), l.node.cfg.ID, contacts, l.term, now)
 	return now-acknowledged < l.inst.timers.Lease && int64(now) >= l.inst.noLease.Load()
 }
 
@@ -30,7 +26,7 @@ func (l *leadership) holdsLease() bool {
 func (n *Node) leaseOverdue(i *instance) time.Duration {
 	contacts, _ := n.contacts.All()
 	now := n.contacts.Now()
-	acknowledged := quorumContact(i.servers(), n.cfg.ID, contacts, i.raft.CurrentTerm(), now)
+	acknowledged := transport.QuorumContact(i.servers(), n.cfg.ID, contacts, i.raft.CurrentTerm(), now)
 	if acknowledged < 0 || now-acknowledged < i.timers.Lease {
 		return 0
 	}
@@ -46,33 +42,4 @@ func (l *leadership) suspendLease() (resume func()) {
 	return func() {
 		l.inst.noLease.Store(int64(l.node.contacts.Now() + l.inst.timers.HeartbeatTimeout + l.inst.timers.ElectionTimeout))
 	}
-}
-
-// quorumContact returns the newest time such that a majority of the voters
-// acknowledged term in messages that were sent then or later; negative: there is
-// none. The member self acknowledges now.
-func quorumContact(servers []raft.Server, self catalog.GatewayID, contacts map[raft.ServerID]transport.Contact,
-	term uint64, now time.Duration,
-) time.Duration {
-	const never = math.MinInt64 / 2
-	var sent []time.Duration
-	for _, s := range servers {
-		if s.Suffrage != raft.Voter {
-			continue
-		}
-		c, answered := contacts[s.ID]
-		switch {
-		case s.ID == raft.ServerID(self):
-			sent = append(sent, now)
-		case answered && c.Term == term:
-			sent = append(sent, c.Sent)
-		default:
-			sent = append(sent, never)
-		}
-	}
-	if len(sent) == 0 {
-		return never
-	}
-	slices.Sort(sent)
-	return sent[(len(sent)-1)/2]
 }

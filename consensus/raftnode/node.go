@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 	"github.com/meshway/meshway/consensus/raftnode/internal/hclogger"
+	"github.com/meshway/meshway/consensus/raftnode/internal/proposals"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
@@ -30,9 +31,9 @@ type Node struct {
 	store    *disk.Store
 	fsm      *fsm.Machine
 	contacts *transport.Contacts
-	session  *session
-	batcher  *batcher
-	sent     attempts
+	session  *proposals.Session
+	batcher  *proposals.Batcher
+	sent     proposals.Attempts
 	guard    guard
 	life     lifecycle
 
@@ -85,8 +86,8 @@ func openNode(cfg Config) (*Node, error) {
 		cfg:             cfg,
 		log:             cfg.Log,
 		contacts:        transport.NewContacts(cfg.Clock),
-		session:         newSession(cfg.ID, time.Now()),
-		batcher:         newBatcher(),
+		session:         proposals.NewSession(cfg.ID, time.Now()),
+		batcher:         proposals.NewBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
 		guard:           guard{senders: transport.NewSenders()},
 		timersChanged:   make(chan struct{}, 1),

@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/raftnode/internal/proposals"
 )
 
 // Propose writes commands to the catalog, in order. It may be called on any
@@ -52,7 +53,7 @@ func (n *Node) Submit(ctx context.Context, cmds ...*catalogpb.Command) ([]catalo
 
 func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
 	var results []catalog.Result
-	for _, piece := range splitCommands(cmds) {
+	for _, piece := range proposals.Split(cmds) {
 		r, err := n.writeThroughLeader(ctx, piece)
 		results = append(results, r...)
 		if err != nil {
@@ -76,7 +77,7 @@ func (n *Node) writeThroughLeader(ctx context.Context, cmds []*catalogpb.Command
 	if err != nil || !slices.ContainsFunc(results, isStale) {
 		return results, err
 	}
-	n.session.renew(client)
+	n.session.Renew(client)
 	results, _, err = n.writeStamped(ctx, cmds)
 	return results, err
 }
@@ -88,7 +89,7 @@ func isStale(r catalog.Result) bool {
 }
 
 func (n *Node) writeStamped(ctx context.Context, cmds []*catalogpb.Command) (results []catalog.Result, client string, err error) {
-	stamped, release := n.session.stamp(cmds, time.Now())
+	stamped, release := n.session.Stamp(cmds, time.Now())
 	defer release()
 	err = n.callLeader(ctx, leaderCall{
 		local: func(ctx context.Context) (err error) {
@@ -118,8 +119,8 @@ func (n *Node) ApplyForwarded(ctx context.Context, cmds []*catalogpb.Command) ([
 			return nil, fmt.Errorf("%w: command %d has no client or sequence", consensus.ErrRejected, i)
 		}
 	}
-	if sizeOf(cmds) > maxEntry && len(cmds) > 1 {
-		return nil, fmt.Errorf("%w: %d commands exceed %d bytes: send fewer at once", consensus.ErrRejected, len(cmds), maxEntry)
+	if proposals.Size(cmds) > proposals.MaxEntry && len(cmds) > 1 {
+		return nil, fmt.Errorf("%w: %d commands exceed %d bytes: send fewer at once", consensus.ErrRejected, len(cmds), proposals.MaxEntry)
 	}
 	return n.writeAsLeader(ctx, cmds)
 }
@@ -132,26 +133,26 @@ func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]
 	if lead == nil {
 		return nil, consensus.ErrNotLeader
 	}
-	sent := n.sent.enter(cmds)
+	sent := n.sent.Enter(cmds)
 	w, err := n.judge(cmds, sent)
 	if err != nil || len(w.passed) == 0 {
-		sent.leave()
+		sent.Leave()
 	}
 	if err != nil {
 		return nil, err
 	}
 	if len(w.passed) < len(cmds) {
 		if err := lead.confirm(ctx); err != nil {
-			sent.leave()
+			sent.Leave()
 			return nil, err
 		}
 	}
 	if len(w.passed) == 0 {
 		return w.results, nil
 	}
-	p := newProposal(w.passed)
-	p.resolved = sent.leave
-	written, err := n.batcher.propose(ctx, p, n.life.done)
+	p := proposals.New(w.passed)
+	p.Resolved = sent.Leave
+	written, err := n.batcher.Propose(ctx, p, n.life.done)
 	if err != nil {
 		return nil, err
 	}
@@ -172,11 +173,11 @@ type judged struct {
 // judge decides which commands are written. One of which an earlier attempt is in
 // the log, but not in the state, has to be written again: its result is that of the
 // first.
-func (n *Node) judge(cmds []*catalogpb.Command, sent *attempt) (judged, error) {
+func (n *Node) judge(cmds []*catalogpb.Command, sent *proposals.Attempt) (judged, error) {
 	w := judged{results: make([]catalog.Result, len(cmds))}
 	now := time.Now()
 	for i, v := range n.fsm.Judge(cmds, n.cfg.Limits, now) {
-		if v.Command == nil && sent.before[i] {
+		if v.Command == nil && sent.Before[i] {
 			v.Command = cmds[i]
 		}
 		if v.Command == nil {
@@ -203,3 +204,7 @@ func (n *Node) judge(cmds []*catalogpb.Command, sent *attempt) (judged, error) {
 	}
 	return w, nil
 }
+
+// FirstSequence returns a sequence that is higher than all that a client used in a
+// process that started earlier.
+func FirstSequence(now time.Time) uint64 { return proposals.FirstSequence(now) }

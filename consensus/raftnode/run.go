@@ -32,7 +32,7 @@ func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { n.accept(ctx, incoming) })
-	wg.Go(func() { (&marker{store: n.store, fsm: n.fsm, log: n.log}).run(ctx) })
+	wg.Go(func() { n.store.KeepAppliedMark(ctx, n.fsm.Applied, n.log) })
 	err := n.runInstances(ctx, incoming)
 	cancel()
 	// Accept ends only when the network is closed, and the mark is written to
@@ -63,8 +63,8 @@ func (n *Node) runInstance(ctx context.Context, inst *instance) (again bool, err
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	n.instance.Store(inst)
-	wg.Go(func() { n.batcher.run(running, inst) })
-	wg.Go(func() { n.announceCommits(running, inst) })
+	wg.Go(func() { n.batcher.Run(running, inst) })
+	wg.Go(func() { inst.announcer.Run(running) })
 	wg.Go(func() { n.watchLeadership(running, inst) })
 	wg.Go(func() { n.inquire(running, inst) })
 	again, err = n.awaitEnd(ctx, inst)

@@ -21,10 +21,10 @@ func (noNetwork) Accept() (net.Conn, catalog.GatewayID, error) { return nil, "",
 func (noNetwork) Close() error                                 { return nil }
 
 // brokenTransport fails to close, after it has closed.
-type brokenTransport struct{ link }
+type brokenTransport struct{ transport.Link }
 
 func (b brokenTransport) Close() error {
-	return errors.Join(b.link.Close(), errors.New("close failed"))
+	return errors.Join(b.Link.Close(), errors.New("close failed"))
 }
 
 func TestRaftIsNotStartedAgainBesideAnInstanceThatDidNotStop(t *testing.T) {

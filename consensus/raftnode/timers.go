@@ -22,7 +22,7 @@ type Timers struct {
 	// CommitInterval is how often the leader repeats the commit index to each
 	// follower, even if idle, and how soon it retries after an error; raft makes
 	// it up to twice as long at random. New commits do not wait for it, see
-	// Node.announce.
+	// transport.Announcer.
 	CommitInterval time.Duration
 	// MaxAppendEntries bounds the entries of one replication message, and thereby
 	// the entries that a follower receives in one round trip.

@@ -2,10 +2,14 @@ package transport
 
 import (
 	"maps"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // Contact is the last answer with which a peer acknowledged this member as the
@@ -70,4 +74,33 @@ func (c *Contacts) All() (map[raft.ServerID]Contact, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.byPeer), c.changed
+}
+
+// QuorumContact returns the newest time such that a majority of the voters
+// acknowledged term in messages that were sent then or later; negative: there is
+// none. The member self acknowledges now.
+func QuorumContact(servers []raft.Server, self catalog.GatewayID, contacts map[raft.ServerID]Contact,
+	term uint64, now time.Duration,
+) time.Duration {
+	const never = math.MinInt64 / 2
+	var sent []time.Duration
+	for _, s := range servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		c, answered := contacts[s.ID]
+		switch {
+		case s.ID == raft.ServerID(self):
+			sent = append(sent, now)
+		case answered && c.Term == term:
+			sent = append(sent, c.Sent)
+		default:
+			sent = append(sent, never)
+		}
+	}
+	if len(sent) == 0 {
+		return never
+	}
+	slices.Sort(sent)
+	return sent[(len(sent)-1)/2]
 }

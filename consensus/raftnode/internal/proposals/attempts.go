@@ -1,4 +1,4 @@
-package raftnode
+package proposals
 
 import (
 	"sync"
@@ -6,9 +6,9 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// attempts contains the commands that this leader is writing: an attempt begins
+// Attempts contains the commands that this leader is writing: an attempt begins
 // before a command is judged, and ends when its outcome is known.
-type attempts struct {
+type Attempts struct {
 	mu      sync.Mutex // guards running
 	running map[commandID]int
 }
@@ -18,14 +18,14 @@ type commandID struct {
 	sequence       uint64
 }
 
-// attempt is one attempt to write the commands of one call.
-type attempt struct {
-	leave  func()
-	before []bool // whether an earlier attempt of the command is running
+// Attempt is one attempt to write the commands of one call.
+type Attempt struct {
+	Leave  func()
+	Before []bool // whether an earlier attempt of the command is running
 }
 
-// enter begins an attempt. leave may be called more than once.
-func (a *attempts) enter(cmds []*catalogpb.Command) *attempt {
+// Enter begins an attempt. Leave may be called more than once.
+func (a *Attempts) Enter(cmds []*catalogpb.Command) *Attempt {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.running == nil {
@@ -38,10 +38,10 @@ func (a *attempts) enter(cmds []*catalogpb.Command) *attempt {
 		before[i] = a.running[ids[i]] > 0
 		a.running[ids[i]]++
 	}
-	return &attempt{before: before, leave: sync.OnceFunc(func() { a.end(ids) })}
+	return &Attempt{Before: before, Leave: sync.OnceFunc(func() { a.end(ids) })}
 }
 
-func (a *attempts) end(ids []commandID) {
+func (a *Attempts) end(ids []commandID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, id := range ids {

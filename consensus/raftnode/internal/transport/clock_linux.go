@@ -1,4 +1,4 @@
-package raftnode
+package transport
 
 import (
 	"time"

@@ -1,4 +1,4 @@
-package raftnode
+package proposals
 
 import (
 	"crypto/sha256"
@@ -15,13 +15,13 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// session stamps commands so that a command that is retried is applied once: the
+// Session stamps commands so that a command that is retried is applied once: the
 // catalog keeps the result of each (client, sequence) until the client has
 // acknowledged it. A gateway is one client, however often it starts, so that its
 // datacenter does not exceed the limit of clients: the sequences of a process begin
 // at the time of its start, and acknowledge the results of the process before,
 // which no longer needs them. Nothing is kept on disk.
-type session struct {
+type Session struct {
 	author catalog.GatewayID
 
 	mu           sync.Mutex // guards all following fields
@@ -38,9 +38,10 @@ func clientOf(id catalog.GatewayID) string {
 	return "gateway#" + hex.EncodeToString(sum[:8])
 }
 
-func newSession(id catalog.GatewayID, now time.Time) *session {
+// NewSession returns the session of a process that starts now.
+func NewSession(id catalog.GatewayID, now time.Time) *Session {
 	first := FirstSequence(now)
-	return &session{
+	return &Session{
 		author: id, client: clientOf(id), last: first, acknowledged: first,
 		outstanding: make(map[uint64]struct{}),
 	}
@@ -54,10 +55,10 @@ func FirstSequence(now time.Time) uint64 {
 	return uint64(now.UnixMicro())<<randomBits | rand.Uint64N(1<<randomBits) //nolint:gosec // after 1970
 }
 
-// renew makes the session another client, which has no results yet. It is for a
+// Renew makes the session another client, which has no results yet. It is for a
 // gateway whose clock was ahead in an earlier process: the sequences of this one
 // are acknowledged already. Nothing changes if client is not that of the session.
-func (s *session) renew(client string) {
+func (s *Session) Renew(client string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == client {
@@ -65,9 +66,9 @@ func (s *session) renew(client string) {
 	}
 }
 
-// stamp returns copies of cmds that may be sent any number of times, and a
+// Stamp returns copies of cmds that may be sent any number of times, and a
 // function to be called when they will not be sent again.
-func (s *session) stamp(cmds []*catalogpb.Command, now time.Time) (stamped []*catalogpb.Command, release func()) {
+func (s *Session) Stamp(cmds []*catalogpb.Command, now time.Time) (stamped []*catalogpb.Command, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.last + 1
@@ -88,7 +89,7 @@ func (s *session) stamp(cmds []*catalogpb.Command, now time.Time) (stamped []*ca
 	return stamped, func() { s.release(first, last) }
 }
 
-func (s *session) release(first, last uint64) {
+func (s *Session) release(first, last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for seq := first; seq <= last; seq++ {

@@ -1,4 +1,4 @@
-package raftnode
+package proposals
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ import (
 func TestAGatewayWithTheLongestLegalNamesCanWrite(t *testing.T) {
 	id := catalog.NewGatewayID(catalog.DatacenterName(strings.Repeat("d", 63)), strings.Repeat("g", 63))
 	now := time.Now()
-	stamped, _ := newSession(id, now).stamp([]*catalogpb.Command{catalog.NewLeave("east")}, now)
+	stamped, _ := NewSession(id, now).Stamp([]*catalogpb.Command{catalog.NewLeave("east")}, now)
 	verdict := replica.New().Judge(stamped, quota.DefaultLimits(), now)[0]
 	require.NotNil(t, verdict.Result.Refusal)
 	assert.Equal(t, catalog.CodeNotInitialized, verdict.Result.Refusal.Code, verdict.Result.Refusal.Message)
@@ -29,9 +29,9 @@ func TestAGatewayIsOneClientHoweverOftenItRestarts(t *testing.T) {
 	now := time.Now()
 	var last *catalogpb.Command
 	for range 3 {
-		s := newSession("east/gw0", now)
+		s := NewSession("east/gw0", now)
 		for range 10 {
-			stamped, release := s.stamp([]*catalogpb.Command{catalog.NewLeave("east")}, now)
+			stamped, release := s.Stamp([]*catalogpb.Command{catalog.NewLeave("east")}, now)
 			if last != nil {
 				assert.Equal(t, last.GetClient(), stamped[0].GetClient())
 				assert.Greater(t, stamped[0].GetSequence(), last.GetSequence())
@@ -47,8 +47,8 @@ func TestAGatewayIsOneClientHoweverOftenItRestarts(t *testing.T) {
 // Results that a process did not acknowledge are those of the process before.
 func TestANewProcessAcknowledgesTheResultsOfTheOneBefore(t *testing.T) {
 	now := time.Now()
-	before, _ := newSession("east/gw0", now).stamp([]*catalogpb.Command{{}, {}, {}}, now)
-	after, _ := newSession("east/gw0", now.Add(time.Second)).stamp([]*catalogpb.Command{{}}, now)
+	before, _ := NewSession("east/gw0", now).Stamp([]*catalogpb.Command{{}, {}, {}}, now)
+	after, _ := NewSession("east/gw0", now.Add(time.Second)).Stamp([]*catalogpb.Command{{}}, now)
 	for _, c := range before {
 		assert.LessOrEqual(t, c.GetSequence(), after[0].GetAcknowledged())
 	}

@@ -1,10 +1,10 @@
-package raftnode
+package transport
 
 import "time"
 
-// newClock returns a clock that counts the time in which the host is suspended,
+// NewClock returns a clock that counts the time in which the host is suspended,
 // other than the monotonic clock of Go.
-func newClock() func() time.Duration {
+func NewClock() func() time.Duration {
 	began, before := time.Now(), suspended()
 	return func() time.Duration { return time.Since(began) + suspended() - before }
 }
