@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/ruleset"
 	"github.com/meshway/meshway/tunnel"
@@ -161,7 +162,7 @@ func (f Filters) podFlows() []flow {
 		seen := map[routes.Family]bool{}
 		for _, prefix := range dc.Prefixes {
 			family, remote := routes.FamilyOf(prefix.CIDR.Addr()), inside(prefix.CIDR)
-			i := slices.IndexFunc(f.Firewall.Lanes, func(l routes.Lane) bool { return covers(l.Sources, prefix.CIDR) })
+			i := slices.IndexFunc(f.Firewall.Lanes, func(l routes.Lane) bool { return prefixset.Covers(l.Sources, prefix.CIDR) })
 			device, pod, ok := f.pod(family)
 			if seen[family] || i < 0 || !ok {
 				continue

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -39,7 +40,9 @@ func (p Paths) Queries() []PathQuery {
 	var out []PathQuery
 	for _, dc := range p.Datacenters {
 		for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-			if i := slices.IndexFunc(dc.Prefixes, func(c catalog.Prefix) bool { return routes.FamilyOf(c.CIDR.Addr()) == f && covers(p.Routed, c.CIDR) }); i >= 0 {
+			if i := slices.IndexFunc(dc.Prefixes, func(c catalog.Prefix) bool {
+				return routes.FamilyOf(c.CIDR.Addr()) == f && prefixset.Covers(p.Routed, c.CIDR)
+			}); i >= 0 {
 				out = append(out, p.queries(dc.Name, inside(dc.Prefixes[i].CIDR))...)
 			}
 		}
@@ -76,7 +79,7 @@ func (p Paths) narrow(to, from netip.Prefix, in string) []PathQuery {
 			} else if to.IsValid() || from.IsValid() && routes.FamilyOf(from.Addr()) != routes.FamilyOf(own.CIDR.Addr()) {
 				continue
 			}
-			if !covers(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
+			if !prefixset.Covers(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
 				continue
 			}
 			out := p.queries(dc.Name, address)
@@ -169,11 +172,6 @@ func inside(p netip.Prefix) netip.Addr {
 		return a
 	}
 	return p.Masked().Addr()
-}
-
-// covers reports whether one of the ranges contains p.
-func covers(ranges []netip.Prefix, p netip.Prefix) bool {
-	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr()) })
 }
 
 func longer(a, b netip.Prefix) netip.Prefix {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -14,7 +15,7 @@ import (
 // datacenters that it connects, and other devices accept none of them.
 func firewall(in Inputs, topo topology) routes.Firewall {
 	fw := routes.Firewall{
-		Local:       aggregate(topo.own.accepted),
+		Local:       prefixset.Aggregate(topo.own.accepted),
 		ControlPort: in.Config.Control.Listen.Port(),
 		Mark:        in.Config.Routing.Mark,
 	}
@@ -59,16 +60,16 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 // remoteOnly aggregates prefixes of other datacenters without the ranges that
 // stay local. The overlay addresses of gateways stay in.
 func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
-	all := aggregate(prefixes)
-	out := subtract(all, topo.local)
+	all := prefixset.Aggregate(prefixes)
+	out := prefixset.Subtract(all, topo.local)
 	if len(topo.local) > 0 {
 		for _, p := range topo.peers() {
-			if covers(all, hostPrefix(p.Overlay)) {
-				out = append(out, hostPrefix(p.Overlay))
+			if prefixset.Covers(all, prefixset.Host(p.Overlay)) {
+				out = append(out, prefixset.Host(p.Overlay))
 			}
 		}
 	}
-	return aggregate(out)
+	return prefixset.Aggregate(out)
 }
 
 // remotePrefixes returns the prefixes of all other datacenters and the overlay,
@@ -78,7 +79,7 @@ func (topo topology) remotePrefixes(in Inputs) []netip.Prefix {
 	for _, dc := range topo.others {
 		remote = append(remote, dc.prefixes...)
 	}
-	return aggregate(remote)
+	return prefixset.Aggregate(remote)
 }
 
 // peerControlPorts returns the control ports of peers that differ from the own

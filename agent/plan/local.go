@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -128,7 +129,7 @@ func (l *localRanges) addAddress(a netip.Addr, name string, needed bool) {
 	if a = a.Unmap().WithZone(""); !a.IsValid() || a.IsLoopback() || a.IsLinkLocalUnicast() {
 		return
 	}
-	l.sorted = append(l.sorted, localRange{prefix: hostPrefix(a), name: name, needed: needed})
+	l.sorted = append(l.sorted, localRange{prefix: prefixset.Host(a), name: name, needed: needed})
 }
 
 // within returns the ranges that stay local although a remote prefix contains
@@ -137,7 +138,7 @@ func (l localRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts 
 	for bits := p.CIDR.Bits() - 1; bits > 0 && len(l.networks) > 0; bits-- {
 		n, ok := l.networks[netip.PrefixFrom(p.CIDR.Addr(), bits).Masked()]
 		node := p.Kind == catalog.NodePrefix && p.CIDR.IsSingleIP()
-		if ok && !covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.shares(dc, n.prefix)) {
+		if ok && !prefixset.Covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.shares(dc, n.prefix)) {
 			return nil, &n
 		}
 	}
@@ -159,12 +160,7 @@ func (l localRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts 
 }
 
 func (l localRanges) yields(r localRange) bool {
-	return !r.needed && covers(l.cfg.Routing.Yield, r.prefix)
-}
-
-// covers reports whether one of the ranges contains all of p.
-func covers(ranges []netip.Prefix, p netip.Prefix) bool {
-	return slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr()) })
+	return !r.needed && prefixset.Covers(l.cfg.Routing.Yield, r.prefix)
 }
 
 // judge returns the prefixes that are routed to another datacenter, and the
@@ -265,7 +261,7 @@ func accepted(cfg config.Config, dc catalog.DatacenterName, prefixes []catalog.P
 	}
 	var out []catalog.Prefix
 	for _, p := range prefixes {
-		if covers(ranges, p.CIDR) {
+		if prefixset.Covers(ranges, p.CIDR) {
 			out = append(out, p)
 			continue
 		}
@@ -277,38 +273,4 @@ func accepted(cfg config.Config, dc catalog.DatacenterName, prefixes []catalog.P
 	}
 	slices.SortFunc(out, func(a, b catalog.Prefix) int { return a.CIDR.Compare(b.CIDR) })
 	return slices.CompactFunc(out, func(a, b catalog.Prefix) bool { return a.CIDR == b.CIDR })
-}
-
-// subtract returns prefixes that cover the given ones without the holes. Both
-// are aggregated, as is the result.
-func subtract(prefixes, holes []netip.Prefix) []netip.Prefix {
-	if len(holes) == 0 {
-		return prefixes
-	}
-	var out []netip.Prefix
-	for _, p := range prefixes {
-		i, found := slices.BinarySearchFunc(holes, p, netip.Prefix.Compare)
-		if found || i > 0 && holes[i-1].Overlaps(p) {
-			continue // a hole covers it
-		}
-		end := i
-		for end < len(holes) && p.Contains(holes[end].Addr()) {
-			end++
-		}
-		if end == i {
-			out = append(out, p)
-			continue
-		}
-		lower, upper := halves(p)
-		out = append(out, subtract([]netip.Prefix{lower, upper}, holes[i:end])...)
-	}
-	return out
-}
-
-// halves splits a prefix that has more than one address.
-func halves(p netip.Prefix) (lower, upper netip.Prefix) {
-	bytes := p.Addr().AsSlice()
-	bytes[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
-	second, _ := netip.AddrFromSlice(bytes)
-	return netip.PrefixFrom(p.Addr(), p.Bits()+1), netip.PrefixFrom(second, p.Bits()+1)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -174,7 +175,7 @@ func (n node) routing(found *problems) routes.Config {
 		n.reportNoGateway(c.Routes[before:], f, found)
 	}
 	addLocal(&c, n.local)
-	addGuards(&c, aggregate(n.remotePrefixes()))
+	addGuards(&c, prefixset.Aggregate(n.remotePrefixes()))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
@@ -234,14 +235,14 @@ func (n node) reportNoGateway(needed []routes.Route, f routes.Family, found *pro
 // devices through which gateways send.
 func (n node) firewall() routes.Firewall {
 	fw := routes.Firewall{
-		Local:          aggregate(n.own.accepted),
-		Remote:         subtract(aggregate(n.remotePrefixes()), n.local),
+		Local:          prefixset.Aggregate(n.own.accepted),
+		Remote:         prefixset.Subtract(prefixset.Aggregate(n.remotePrefixes()), n.local),
 		TrustedDevices: n.trustedIngressDevices(),
 		NodePortSNAT:   nodePortSNAT(n.own.servicePrefixes(), func(f routes.Family) netip.Addr { return n.own.sourceAddress(n.in.Host, f) }),
 	}
 	for _, g := range n.reached {
 		if g.tunnel {
-			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: subtract(aggregate(n.allowedIPs(g)), n.local)})
+			fw.Lanes = append(fw.Lanes, routes.Lane{Device: g.device, Sources: prefixset.Subtract(prefixset.Aggregate(n.allowedIPs(g)), n.local)})
 		}
 	}
 	for _, h := range n.nexthops {

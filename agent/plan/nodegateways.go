@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -133,9 +134,9 @@ func (n node) tunnels() []tunnel.Config {
 // tunnel: those of other datacenters, and its own, which are the source of
 // packets that it has translated for a Service (routes.Transit).
 func (n node) allowedIPs(g reachedGateway) []netip.Prefix {
-	out := append(n.remotePrefixes(), hostPrefix(tunnelAddress(g.PublicKey)))
+	out := append(n.remotePrefixes(), prefixset.Host(tunnelAddress(g.PublicKey)))
 	for _, a := range g.Addresses {
-		out = append(out, hostPrefix(a))
+		out = append(out, prefixset.Host(a))
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)

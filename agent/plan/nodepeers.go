@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -95,7 +96,7 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 // nodeAllowedIPs returns the addresses of a node, of its pods and of its end
 // of the tunnel, sorted.
 func nodeAllowedIPs(n NodePeer) []netip.Prefix {
-	out := append(nodePrefixes(n), hostPrefix(tunnelAddress(n.PublicKey)))
+	out := append(nodePrefixes(n), prefixset.Host(tunnelAddress(n.PublicKey)))
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }
@@ -104,7 +105,7 @@ func nodeAllowedIPs(n NodePeer) []netip.Prefix {
 func nodePrefixes(n NodePeer) []netip.Prefix {
 	out := slices.Clone(n.PodCIDRs)
 	for _, a := range n.Addresses {
-		out = append(out, hostPrefix(a))
+		out = append(out, prefixset.Host(a))
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
@@ -161,7 +162,7 @@ func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
 	for _, n := range topo.nodes {
 		sources = append(sources, nodeAllowedIPs(n)...)
 	}
-	return routes.Lane{Device: LaneDevice(in.Config, nodeLane), Sources: aggregate(sources)}, len(topo.nodes) > 0
+	return routes.Lane{Device: LaneDevice(in.Config, nodeLane), Sources: prefixset.Aggregate(sources)}, len(topo.nodes) > 0
 }
 
 // setInternalEndpoint sets the endpoint of a peer within the datacenter, given the

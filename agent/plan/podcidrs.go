@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -26,11 +27,11 @@ func localPodCIDRs(h Host, announced []catalog.Prefix) []netip.Prefix {
 		if via := r.Via; via.IsValid() {
 			local = local && slices.Contains(h.Addresses, via) && r.Prefix.Contains(via)
 		}
-		if local && slices.ContainsFunc(announced, func(p catalog.Prefix) bool { return p.Kind == catalog.PodPrefix && isSubrange(r.Prefix, p.CIDR) }) {
+		if local && slices.ContainsFunc(announced, func(p catalog.Prefix) bool { return p.Kind == catalog.PodPrefix && prefixset.IsPart(r.Prefix, p.CIDR) }) {
 			out = append(out, r.Prefix)
 		}
 	}
-	return aggregate(out)
+	return prefixset.Aggregate(out)
 }
 
 // egressDevices are the devices through which other hosts are reached. A
@@ -46,18 +47,6 @@ func egressDevices(h Host) []string {
 	return devices
 }
 
-// isSubrange reports whether p is a part of another prefix, but not all of it.
-func isSubrange(p, of netip.Prefix) bool {
-	return p.Bits() > of.Bits() && of.Contains(p.Addr())
-}
-
-// allCovered reports whether each prefix is contained in one of the others.
-func allCovered(prefixes, by []netip.Prefix) bool {
-	return !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
-		return !slices.ContainsFunc(by, func(larger netip.Prefix) bool { return larger.Bits() <= p.Bits() && larger.Contains(p.Addr()) })
-	})
-}
-
 // resolvePodCIDRs decides which pods are on which node. Node.spec.podCIDRs is
 // correct unless the CNI plugin assigns addresses itself. That is the case if
 // the pods of this host are outside its own Node.spec.podCIDRs; only then do
@@ -65,7 +54,7 @@ func allCovered(prefixes, by []netip.Prefix) bool {
 // ranges of others to receive their packets.
 func resolvePodCIDRs(in Inputs, topo topology, found *problems) {
 	local := localPodCIDRs(in.Host, topo.own.Prefixes)
-	assignedByCNI := !allCovered(local, in.Site.Nodes.PodCIDRs)
+	assignedByCNI := !prefixset.AllCovered(local, in.Site.Nodes.PodCIDRs)
 	check := newReportCheck(in, topo, local)
 	for i := range topo.nodes {
 		n := &topo.nodes[i]

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -60,7 +61,7 @@ func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catal
 		}
 		out = append(out, r)
 	}
-	return local, out, aggregate(kept)
+	return local, out, prefixset.Aggregate(kept)
 }
 
 // withKinds returns ranges with their kinds in a record.
@@ -101,19 +102,6 @@ func acceptPrefixesOf(dc catalog.Datacenter, accepted *[]ownedPrefix, found *pro
 	return out
 }
 
-// aggregate returns the prefixes sorted, without those that another one
-// contains: nftables sets of intervals accept no overlaps.
-func aggregate(in []netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range slices.SortedFunc(slices.Values(in), netip.Prefix.Compare) {
-		// A prefix sorts after those that contain it, with only their other parts in between.
-		if len(out) == 0 || !out[len(out)-1].Overlaps(p) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 // sortedPrefixes returns the distinct ranges of a datacenter.
 func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
 	var out []netip.Prefix
@@ -123,9 +111,6 @@ func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
-
-// hostPrefix returns the prefix that contains only a.
-func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // sourceAddress returns the lowest address of this host in a pod or node
 // prefix of its datacenter, or the zero Addr. Other datacenters accept packets
@@ -152,7 +137,7 @@ func (dc ownDatacenter) ownsHostAddress(a netip.Addr) bool {
 // contains p and is larger.
 func (dc ownDatacenter) ownsPodPrefix(p netip.Prefix) bool {
 	return slices.ContainsFunc(dc.Prefixes, func(own catalog.Prefix) bool {
-		return own.Kind == catalog.PodPrefix && slices.Contains(dc.accepted, own.CIDR) && isSubrange(p, own.CIDR)
+		return own.Kind == catalog.PodPrefix && slices.Contains(dc.accepted, own.CIDR) && prefixset.IsPart(p, own.CIDR)
 	})
 }
 
@@ -164,5 +149,5 @@ func (dc ownDatacenter) servicePrefixes() []netip.Prefix {
 			out = append(out, p.CIDR)
 		}
 	}
-	return aggregate(out)
+	return prefixset.Aggregate(out)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -237,5 +238,5 @@ func addHostRoute(c *routes.Config, lane int, device string, remote, local netip
 	if !slices.Contains(c.Nexthops, nexthop) {
 		c.Nexthops = append(c.Nexthops, nexthop)
 	}
-	c.Routes = append(c.Routes, routes.Route{Prefix: hostPrefix(remote), Nexthop: nexthop.ID, Source: local})
+	c.Routes = append(c.Routes, routes.Route{Prefix: prefixset.Host(remote), Nexthop: nexthop.ID, Source: local})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -63,15 +64,15 @@ func tunnels(in Inputs, topo topology) []tunnel.Config {
 // source, no network has it, and no program takes it for an address of the host.
 // Of 192.0.0.8 (RFC 7600) only the first is true: routers without an IPv4 address
 // send ICMP errors from it, and this host would drop those as its own.
-func unusedIPv4() netip.Prefix { return hostPrefix(netip.AddrFrom4([4]byte{127, 77, 87, 1})) }
+func unusedIPv4() netip.Prefix { return prefixset.Host(netip.AddrFrom4([4]byte{127, 77, 87, 1})) }
 
 // laneAddresses returns the addresses of a lane, sorted, given that of this host
 // inside its tunnels.
 func laneAddresses(own netip.Addr) []netip.Prefix {
 	if own.Is4() {
-		return []netip.Prefix{hostPrefix(own)}
+		return []netip.Prefix{prefixset.Host(own)}
 	}
-	return []netip.Prefix{unusedIPv4(), hostPrefix(own)}
+	return []netip.Prefix{unusedIPv4(), prefixset.Host(own)}
 }
 
 func tunnelPeer(in Inputs, topo topology, dc remoteDatacenter, p peer) tunnel.Peer {
@@ -87,7 +88,7 @@ func tunnelPeer(in Inputs, topo topology, dc remoteDatacenter, p peer) tunnel.Pe
 // allowedIPs returns the addresses that a gateway may send from and receives
 // packets for: the prefixes of its datacenter and its overlay address.
 func allowedIPs(dc remoteDatacenter, p peer) []netip.Prefix {
-	out := append(slices.Clone(dc.prefixes), hostPrefix(p.Overlay))
+	out := append(slices.Clone(dc.prefixes), prefixset.Host(p.Overlay))
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }

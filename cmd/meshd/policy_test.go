@@ -64,8 +64,9 @@ func TestImportDirections(t *testing.T) {
 			"agent/notify":                          {},
 			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
 			"routes/ruleset":                        {},
-			"agent/interference":                    {"agent/config", "agent/plan", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
-			"agent/plan":                            {"agent/config", "consensus/catalog", "routes", "tunnel"},
+			"agent/interference":                    {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
+			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "consensus/catalog", "routes", "tunnel"},
+			"agent/plan/prefixset":                  {},
 			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                                 {}, // documentation
 			"agent/state":                           {},
@@ -132,6 +133,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/snapshot":         append(io, "crypto/rand", "log/slog"),
 			"agent/interference":                 append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
+			"agent/plan/prefixset":               append(io, "crypto/rand", "log/slog", "context"),
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
 			"tunnel":                             io, // makes keys; hands the context to its Device
 			"routes":                             io,
@@ -259,7 +261,7 @@ func violations(path string, file *ast.File) []violation {
 	var found []violation
 	inBubble := hasBubbles(filepath.Dir(path)) && strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, "_root_test.go")
 	pure := false
-	for _, dir := range []string{"consensus/catalog", "consensus/catalog/replica", "consensus/raftnode/internal/quorum", "agent/interference", "agent/plan", "tunnel", "routes"} {
+	for _, dir := range []string{"consensus/catalog", "consensus/catalog/replica", "consensus/raftnode/internal/quorum", "agent/interference", "agent/plan", "agent/plan/prefixset", "tunnel", "routes"} {
 		pure = pure || filepath.Dir(path) == filepath.Join(root, dir) && !strings.HasSuffix(path, "_test.go")
 	}
 	ast.Inspect(file, func(node ast.Node) bool {
