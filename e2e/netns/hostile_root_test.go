@@ -1,0 +1,231 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/e2e/harness"
+)
+
+// attacks are what a member tries with the keys of its own datacenter.
+var attacks = []struct {
+	name string
+	run  func(t *testing.T, h *hostile)
+}{
+	{"it sends messages of raft without a vote, with a term that ends elections", func(t *testing.T, h *hostile) {
+		h.forge(t, h.id, 1<<64-2)
+	}},
+	{"it sends messages of raft in the name of a voter", func(t *testing.T, h *hostile) {
+		h.forge(t, h.ids[h.honest()[1]], 1<<40)
+	}},
+	{"it sends messages of raft as a gateway that the catalog does not contain", func(t *testing.T, h *hostile) {
+		member := h.id
+		h.as(t, catalog.NewGatewayID(h.id.Datacenter(), "ghost"))
+		h.forge(t, h.id, 1<<40)
+		h.as(t, member)
+	}},
+	{"it restores a snapshot without a federation", func(t *testing.T, h *hostile) {
+		var empty bytes.Buffer
+		require.NoError(t, replica.New().View().Encode(&empty))
+		h.operate(t, &controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_RestoreSnapshot{
+			RestoreSnapshot: &controlpb.RestoreSnapshot{Archive: empty.Bytes()},
+		}})
+	}},
+	{"it writes the records of other gateways and datacenters", func(t *testing.T, h *hostile) {
+		for _, dc := range h.honest() {
+			name := catalog.DatacenterName(dc.Name)
+			_, gateway, _ := strings.Cut(string(h.ids[dc]), "/")
+			forged := catalog.Gateway{
+				Datacenter: name, Name: gateway, PublicKey: catalog.Key{66}, Version: "devel",
+				Endpoints: []string{"203.0.113.66:51820"}, Controls: []string{"203.0.113.66:7443"},
+			}
+			taken := h.datacenter(dc.Pods)
+			taken.Name = name
+			for _, command := range []*catalogpb.Command{
+				catalog.NewUpdateGateway(forged), catalog.NewAddGateway(forged), catalog.NewUpdateDatacenter(taken),
+				catalog.NewRemoveGateway(h.ids[dc]), catalog.NewLeave(name),
+			} {
+				h.apply(t, command)
+			}
+		}
+	}},
+	{"it announces prefixes that cover the underlay and the others", func(t *testing.T, h *hostile) {
+		for _, cidr := range []string{"0.0.0.0/1", "192.0.0.0/4", "203.0.113.0/24", "198.51.100.0/24", "10.0.0.0/8", "10.11.1.0/24", "fd00::/8"} {
+			h.apply(t, catalog.NewUpdateDatacenter(h.datacenter(netip.MustParsePrefix(cidr))))
+		}
+	}},
+	{"it joins another datacenter with the stored hash of a token", func(t *testing.T, h *hostile) {
+		ca, err := identity.NewCA("ghost", time.Now())
+		require.NoError(t, err)
+		h.apply(t, catalog.NewJoin(catalog.JoinRequest{
+			TokenID: h.token, SecretHash: h.secret.Hash(), FederationID: h.federation,
+			Datacenter: catalog.Datacenter{
+				Name: "ghost", CACertificate: ca.Certificate(),
+				Prefixes: []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.66.0.0/16"), Kind: catalog.PodPrefix}},
+			},
+			Gateway: catalog.Gateway{
+				Datacenter: "ghost", Name: "gw", PublicKey: catalog.Key{66}, Version: "devel",
+				Endpoints: []string{"203.0.113.66:51820"}, Controls: []string{"203.0.113.66:7443"},
+			},
+		}))
+	}},
+	{"it fills its quota of services", func(t *testing.T, h *hostile) {
+		for i := range 20 {
+			var services []catalog.Service
+			for k := range 500 {
+				services = append(services, catalog.Service{
+					ServiceKey: catalog.ServiceKey{Datacenter: h.id.Datacenter(), Namespace: "default", Name: fmt.Sprintf("s-%d-%d", i, k), Instance: "a"},
+					Owner:      h.id, Address: h.dc.Workloads[0].Service, Ports: []catalog.Port{{Protocol: "tcp", Number: 80}},
+				})
+			}
+			h.apply(t, catalog.NewPutServices(services))
+		}
+	}},
+	{"it holds 2,000 silent connections", func(t *testing.T, h *hostile) {
+		for _, dc := range h.honest()[:2] {
+			h.hold(t, dc, 1000)
+		}
+	}},
+	{"it updates its datacenter 1,024 times without an acknowledgement", func(t *testing.T, h *hostile) {
+		for range 16 {
+			var batch []*catalogpb.Command
+			for range 64 {
+				command := catalog.NewUpdateDatacenter(h.datacenter(h.dc.Pods))
+				command.Client = fmt.Sprintf("%s#%d", h.id, h.commands+uint64(len(batch)))
+				batch = append(batch, command)
+			}
+			h.apply(t, batch...)
+		}
+	}},
+	{"it removes datacenters in a loop", func(t *testing.T, h *hostile) {
+		for range 10 {
+			for _, dc := range h.honest() {
+				h.apply(t, catalog.NewRemoveDatacenter(catalog.DatacenterName(dc.Name), true))
+			}
+		}
+	}},
+	{"it removes peers and transfers the leadership in a loop", func(t *testing.T, h *hostile) {
+		for range 10 {
+			for _, dc := range h.honest() {
+				h.operate(t, &controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_RemovePeer{
+					RemovePeer: &controlpb.RemovePeer{Id: string(h.ids[dc])},
+				}})
+			}
+			h.operate(t, &controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_TransferLeader{
+				TransferLeader: &controlpb.TransferLeader{To: string(h.id)},
+			}})
+		}
+	}},
+}
+
+// datacenter returns a record of the program's own datacenter with one prefix.
+func (h *hostile) datacenter(cidr netip.Prefix) catalog.Datacenter {
+	return catalog.Datacenter{
+		Name: h.id.Datacenter(), CACertificate: h.ca.Certificate(), Prefixes: []catalog.Prefix{{CIDR: cidr, Kind: catalog.PodPrefix}},
+	}
+}
+
+// records describes what a gateway has of the honest datacenters: their records, the CAs
+// that it trusts, and the destinations that it routes.
+func (h *hostile) records(ctx context.Context, at *harness.Datacenter) (string, error) {
+	snapshot, err := at.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	for _, dc := range snapshot.Datacenters {
+		if dc.Name == h.dc.Name {
+			continue
+		}
+		fmt.Fprintln(&text, dc.Name, dc.Ordinal, dc.Prefixes, dc.JoinedAt)
+		for _, g := range dc.Gateways {
+			fmt.Fprintln(&text, g.ID, g.Overlay, g.Version, g.Endpoints, g.Controls)
+		}
+	}
+	out, err := at.Gateway.Exec(ctx, "ip", "-o", "route", "show", "table", "7117")
+	if err != nil {
+		return "", err
+	}
+	var destinations []string
+	for line := range strings.Lines(out) {
+		if destination, _, _ := strings.Cut(line, " "); !strings.HasPrefix(destination, h.dc.Pods.Addr().String()) {
+			destinations = append(destinations, destination)
+		}
+	}
+	slices.Sort(destinations)
+	fmt.Fprintln(&text, slices.Compact(destinations))
+	trusted, err := at.Meshctl(ctx, "trust", "show")
+	text.WriteString(trusted)
+	return text.String(), err
+}
+
+// TestAHostileMemberHarmsOnlyItself runs all attacks one after another against a
+// federation under traffic. The hostile datacenter has no vote.
+func TestAHostileMemberHarmsOnlyItself(t *testing.T) {
+	topology := newTopology(t, "east", "west", "north", "south")
+	honest, south := topology.Datacenters[:3], topology.Datacenters[3]
+	federate(t, honest...)
+	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, honest...))
+	runAgent(t, south) // after the others have the votes
+	meshctl(t, south, "join", token(t, honest[0]))
+	awaitFederation(t, topology.Datacenters...)
+	h := newHostile(t, topology)
+	requireNoVote(t, h)
+	before := map[*harness.Datacenter]string{}
+	for _, dc := range honest {
+		var err error
+		before[dc], err = h.records(t.Context(), dc)
+		require.NoError(t, err)
+	}
+	streams := []*harness.Traffic{datagrams(t, honest[0], honest[1]), datagrams(t, honest[1], honest[2]), datagrams(t, honest[2], honest[0])}
+	for i, attack := range attacks {
+		t.Run(attack.name, func(t *testing.T) {
+			h.answered = 0
+			attack.run(t, h)
+			assert.NotZero(t, h.answered, "the attack reaches a gateway")
+			for k, dc := range honest {
+				meshctl(t, dc, "service", "register", fmt.Sprintf("after-%d-%d", i, k), "--address", dc.Workloads[0].Service.String(), "--port", "8080")
+				after, err := h.records(t.Context(), dc)
+				require.NoError(t, err)
+				assert.Equal(t, before[dc], after, "on %s", dc.Name)
+			}
+			for k, stream := range streams {
+				report := stream.Report()
+				t.Logf("stream %d: %d sent, %d without an answer yet, %v at most", k, report.Sent, report.Lost(), report.MaxLatency)
+			}
+		})
+	}
+	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, honest...))
+	for _, stream := range streams {
+		requireNoneLost(t, stream)
+	}
+}
+
+func requireNoVote(t *testing.T, h *hostile) {
+	t.Helper()
+	snapshot, err := h.honest()[0].Status(t.Context())
+	require.NoError(t, err)
+	for _, dc := range snapshot.Datacenters {
+		for _, g := range dc.Gateways {
+			if g.ID == string(h.id) {
+				require.NotEqual(t, "voter", g.Role)
+			}
+		}
+	}
+}

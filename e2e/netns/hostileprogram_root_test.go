@@ -1,0 +1,225 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/e2e/harness"
+)
+
+// hostile is a program with the CA key of one datacenter, on the host of its gateway.
+// It can issue a certificate for any gateway of that datacenter.
+type hostile struct {
+	dc         *harness.Datacenter
+	ca         *identity.CA
+	id         catalog.GatewayID // in the certificate
+	port       *control.Port
+	commands   uint64 // sent so far
+	secret     identity.Secret
+	token      string // the id of an unused token
+	topology   *harness.Topology
+	ids        map[*harness.Datacenter]catalog.GatewayID
+	cas        map[catalog.DatacenterName][]byte
+	answered   int // calls that reached a gateway
+	federation string
+}
+
+// sockets opens the connections of the program on its host.
+type sockets struct{ host *harness.Host }
+
+func (sockets) Listen(context.Context, netip.AddrPort, control.Path) (net.Listener, error) {
+	return nil, errors.ErrUnsupported // the program accepts nothing
+}
+
+func (s sockets) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return s.host.DialContext(ctx, "tcp", address)
+}
+
+func controlOf(dc *harness.Datacenter) string {
+	return net.JoinHostPort(dc.Underlay.Addr().String(), "7443")
+}
+
+// newHostile reads the keys of the last datacenter from the files of its agent.
+func newHostile(t *testing.T, topology *harness.Topology) *hostile {
+	t.Helper()
+	h := &hostile{
+		dc: topology.Datacenters[len(topology.Datacenters)-1], topology: topology,
+		ids: map[*harness.Datacenter]catalog.GatewayID{}, cas: map[catalog.DatacenterName][]byte{},
+	}
+	for _, dc := range topology.Datacenters {
+		snapshot, err := dc.Status(t.Context())
+		require.NoError(t, err)
+		h.ids[dc] = catalog.GatewayID(snapshot.Self.ID)
+		ca := caOf(t, dc)
+		h.cas[catalog.DatacenterName(dc.Name)] = ca.Certificate()
+		if dc == h.dc {
+			h.ca = ca
+		}
+	}
+	text, err := identity.ParseToken(token(t, topology.Datacenters[0]))
+	require.NoError(t, err)
+	h.token, h.secret, h.federation = text.ID, text.Secret, text.FederationID
+	h.as(t, h.ids[h.dc])
+	return h
+}
+
+func caOf(t *testing.T, dc *harness.Datacenter) *identity.CA {
+	t.Helper()
+	certificate, err := dc.Gateway.ReadFile("/var/lib/meshway/ca.crt")
+	require.NoError(t, err)
+	key, err := dc.Gateway.ReadFile("/var/lib/meshway/ca.key")
+	require.NoError(t, err)
+	ca, err := identity.DecodeCA(catalog.DatacenterName(dc.Name), certificate, key)
+	require.NoError(t, err)
+	return ca
+}
+
+// as makes the program act as a gateway of its datacenter.
+func (h *hostile) as(t *testing.T, id catalog.GatewayID) {
+	t.Helper()
+	peer, err := identity.ParsePeer(id)
+	require.NoError(t, err)
+	certifier := identity.NewCertifier(h.ca, peer.Gateway, nil)
+	certifier.SetFederation(h.federation)
+	always := func(catalog.GatewayID) bool { return true }
+	h.id = id
+	h.port = control.New(control.Config{
+		Certifier: certifier, Sockets: sockets{h.dc.Gateway}, Gateways: always, Replicates: always,
+		CAs: func(dc catalog.DatacenterName) ([]byte, bool) {
+			ca, ok := h.cas[dc]
+			return ca, ok
+		},
+		Addresses: func(to catalog.GatewayID) []string {
+			return []string{controlOf(h.topology.Datacenter(string(to.Datacenter())))}
+		},
+	})
+}
+
+// honest returns the other datacenters.
+func (h *hostile) honest() []*harness.Datacenter {
+	return h.topology.Datacenters[:len(h.topology.Datacenters)-1]
+}
+
+// count records the result of a call, of which the test needs one that reached a gateway.
+func (h *hostile) count(err error) {
+	if unreachable, ok := errors.AsType[*control.UnreachableError](err); !ok || unreachable == nil {
+		h.answered++
+	}
+}
+
+// apply sends commands to each honest gateway.
+func (h *hostile) apply(t *testing.T, commands ...*catalogpb.Command) {
+	t.Helper()
+	for _, dc := range h.honest() {
+		for _, c := range commands {
+			h.commands++
+			c.Author, c.At = string(h.id), timestamppb.Now()
+			if c.GetClient() == "" {
+				c.Client = string(h.id) + "#hostile"
+			}
+			c.Sequence = h.commands
+		}
+		_, err := h.port.Client().Apply(within(t, timeout), h.ids[dc], commands)
+		h.count(err)
+	}
+}
+
+// operate sends an operation of the leader to each honest gateway.
+func (h *hostile) operate(t *testing.T, operation *controlpb.LeaderOperationRequest) {
+	t.Helper()
+	for _, dc := range h.honest() {
+		h.count(h.port.Client().LeaderOperation(within(t, timeout), h.ids[dc], operation))
+	}
+}
+
+// raftStreams dials the control ports of honest gateways with the program's certificate.
+type raftStreams struct {
+	of   *hostile
+	done chan struct{}
+}
+
+func (s raftStreams) Dial(to raft.ServerAddress, _ time.Duration) (net.Conn, error) {
+	id := catalog.GatewayID(to)
+	return s.of.port.Raft().Dial(context.Background(), id, controlOf(s.of.topology.Datacenter(string(id.Datacenter()))))
+}
+
+func (s raftStreams) Accept() (net.Conn, error) {
+	<-s.done
+	return nil, net.ErrClosed
+}
+
+func (s raftStreams) Close() error {
+	close(s.done)
+	return nil
+}
+
+func (s raftStreams) Addr() net.Addr { return &net.UnixAddr{Name: string(s.of.id)} }
+
+// forge sends raft messages to each honest gateway in the name of a gateway.
+func (h *hostile) forge(t *testing.T, name catalog.GatewayID, term uint64) {
+	t.Helper()
+	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: raftStreams{h, make(chan struct{})}, Timeout: 5 * time.Second, Logger: hclog.NewNullLogger(), MaxRPCsInFlight: 1,
+	})
+	defer func() {
+		transport.CloseStreams()
+		assert.NoError(t, transport.Close())
+	}()
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(name), Addr: []byte(name)}
+	var empty bytes.Buffer
+	require.NoError(t, replica.New().View().Encode(&empty))
+	alone := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(name), Address: raft.ServerAddress(name)}}})
+	for _, dc := range h.honest() {
+		id, at := raft.ServerID(h.ids[dc]), raft.ServerAddress(h.ids[dc])
+		appended := &raft.AppendEntriesRequest{RPCHeader: header, Leader: []byte(name), Term: term} //nolint:staticcheck // as raft sends it
+		vote := &raft.RequestVoteRequest{RPCHeader: header, Term: term, LastLogIndex: 1 << 40, LastLogTerm: term, LeadershipTransfer: true}
+		snapshot := &raft.InstallSnapshotRequest{
+			RPCHeader: header, SnapshotVersion: raft.SnapshotVersionMax, Term: term, Leader: []byte(name), LastLogIndex: 1 << 40,
+			LastLogTerm: term, Configuration: alone, ConfigurationIndex: 1 << 40, Size: int64(empty.Len()),
+		}
+		for kind, err := range map[string]error{
+			"AppendEntries":   transport.AppendEntries(id, at, appended, new(raft.AppendEntriesResponse)),
+			"RequestVote":     transport.RequestVote(id, at, vote, new(raft.RequestVoteResponse)),
+			"TimeoutNow":      transport.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: header}, new(raft.TimeoutNowResponse)),
+			"InstallSnapshot": transport.InstallSnapshot(id, at, snapshot, new(raft.InstallSnapshotResponse), bytes.NewReader(empty.Bytes())),
+		} {
+			assert.Error(t, err, "%s of %s in the name of %s", kind, h.id, name)
+			h.answered++
+		}
+	}
+}
+
+// hold opens silent connections to a control port, half of them with a handshake.
+func (h *hostile) hold(t *testing.T, to *harness.Datacenter, n int) {
+	t.Helper()
+	for i := range n {
+		conn, err := h.dc.Gateway.DialContext(within(t, timeout), "tcp", controlOf(to))
+		if err != nil {
+			continue // the port is full for this source
+		}
+		h.answered++
+		t.Cleanup(func() { _ = conn.Close() })
+		if i%2 == 1 { // the first bytes of a handshake, which is then not continued
+			_, _ = conn.Write([]byte{22, 3, 1})
+		}
+	}
+}
