@@ -93,7 +93,7 @@ func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *p
 		if reason := invalidReason(in, g, taken); reason != "" {
 			found.addError("gateway-invalid", gatewaySubject(g.ID()),
 				fmt.Sprintf("no tunnel is created to gateway %s: %s", g.ID(), reason),
-				fmt.Sprintf("remove it with meshctl raft remove-peer %s and let its datacenter join again", g.ID()))
+				fmt.Sprintf("run meshctl leave in %s, or meshctl datacenter remove %s if it is lost, and let it join again", g.Datacenter, g.Datacenter))
 			continue
 		}
 		topo.others[i].gateways = append(topo.others[i].gateways, newPeer(in, g))

@@ -109,17 +109,13 @@ func (l *leadership) reject(err error) error {
 	return fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 }
 
-// removeMember removes any member but the leader, which transfers leadership and
-// lets its successor do it.
+// removeMember removes a member that does not answer.
 func (l *leadership) removeMember(id catalog.GatewayID) error {
-	if id == l.node.cfg.ID {
-		if err := l.transfer(""); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: transferred leadership to remove %s", consensus.ErrNotLeader, id)
-	}
 	l.node.reconfiguration.lock()
 	defer l.node.reconfiguration.unlock()
+	if time.Since(l.began) < l.inst.timers.contactThreshold() { // the health of the others is not known yet
+		return fmt.Errorf("%w for long enough to remove %s", consensus.ErrNotLeader, id)
+	}
 	if err := quorum.CheckRemoval(l.members(), id); err != nil {
 		return l.reject(err)
 	}

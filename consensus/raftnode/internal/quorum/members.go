@@ -76,12 +76,17 @@ func CheckSuccessor(members []Member, to catalog.GatewayID) error {
 	return notMember(to)
 }
 
-// CheckRemoval returns the reason why the member cannot be removed; nil: it
-// can.
+// CheckRemoval returns the reason why the member cannot be removed on request; nil: it
+// can. One that answers stays: otherwise any member could take the votes of all others.
 func CheckRemoval(members []Member, id catalog.GatewayID) error {
 	rest := without(members, id)
 	if len(rest) == len(members) {
 		return notMember(id)
+	}
+	for _, m := range members {
+		if m.ID == id && m.Healthy {
+			return fmt.Errorf("%s answers: only a member that is permanently lost is removed; run meshctl leave there instead", id)
+		}
 	}
 	if lacksQuorum(rest) {
 		return fmt.Errorf("without %s the remaining voters have no quorum: bring another voter back first", id)
