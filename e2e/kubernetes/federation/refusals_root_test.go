@@ -306,13 +306,13 @@ func (tb *testbed) testNamespace(t *testing.T) {
 	tb.awaitNoStatus(t, west, "namespace elsewhere")
 }
 
-// testPermissions removes the rule for EndpointSlices from the agent's role and
+// testPermissions removes the rule for EndpointSlices from the role of gateways and
 // restores it.
 func (tb *testbed) testPermissions(t *testing.T) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	roles := west.Client().RbacV1().ClusterRoles()
 	setRules := func(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule { // nil: all but that for EndpointSlices
-		role, err := roles.Get(within(t, timeout), "meshway", metav1.GetOptions{})
+		role, err := roles.Get(within(t, timeout), "meshway-gateway", metav1.GetOptions{})
 		require.NoError(t, err)
 		before := role.Rules
 		if rules == nil {
