@@ -239,6 +239,10 @@ func (n node) firewall() routes.Firewall {
 		Remote:         prefixset.Subtract(prefixset.Aggregate(n.remotePrefixes()), n.local),
 		TrustedDevices: n.trustedIngressDevices(),
 		NodePortSNAT:   nodePortSNAT(n.own.servicePrefixes(), func(f routes.Family) netip.Addr { return n.own.sourceAddress(n.in.Host, f) }),
+		// A node that becomes a gateway keeps this table until it has the catalog, which
+		// the leader sends to its control port.
+		ControlPort: n.in.Config.Control.Listen.Port(),
+		Mark:        n.in.Config.Routing.Mark,
 	}
 	for _, g := range n.reached {
 		if g.tunnel {
