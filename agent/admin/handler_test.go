@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/rpc"
@@ -22,12 +23,18 @@ import (
 	"github.com/meshway/meshway/routes/routestest"
 )
 
-func handler() admin.Handler {
-	return admin.Handler{Agent: membership.New(membership.Config{File: config.Config{Datacenter: "east", Gateway: "gw"}})}
+func handler(t *testing.T) admin.Handler {
+	t.Helper()
+	store, err := identity.Open(filepath.Join(t.TempDir(), "data"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, store.Close()) })
+	return admin.Handler{Agent: membership.New(membership.Config{
+		File: config.Config{Datacenter: "east", Gateway: "gw"}, Identity: store,
+	})}
 }
 
 func TestInvalidArgumentIsRefusedWithFieldAndRemedy(t *testing.T) {
-	h, ctx := handler(), t.Context()
+	h, ctx := handler(t), t.Context()
 	for field, call := range map[string]func() error{
 		"name": func() error {
 			_, err := h.InitFederation(ctx, connect.NewRequest(&controlpb.InitFederationRequest{Name: "No_Label"}))
@@ -52,7 +59,7 @@ func TestInvalidArgumentIsRefusedWithFieldAndRemedy(t *testing.T) {
 }
 
 func TestCallsThatNeedAFederationAreRefusedWithoutOne(t *testing.T) {
-	h, ctx := handler(), t.Context()
+	h, ctx := handler(t), t.Context()
 	for name, call := range map[string]func() error{
 		"create token": func() error {
 			_, err := h.CreateToken(ctx, connect.NewRequest(&controlpb.CreateTokenRequest{}))

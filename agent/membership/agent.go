@@ -157,7 +157,7 @@ func (a *Agent) open() (*running, error) {
 func (a *Agent) Member() (*member.Member, error) {
 	r := a.runner.current()
 	if r == nil {
-		return nil, notMember()
+		return nil, a.notMember()
 	}
 	return r.member, nil
 }
@@ -167,7 +167,7 @@ func (a *Agent) Member() (*member.Member, error) {
 func (a *Agent) Registrar() (*registrar.Registrar, error) {
 	r := a.runner.current()
 	if r == nil {
-		return nil, notMember()
+		return nil, a.notMember()
 	}
 	return r.registrar, nil
 }

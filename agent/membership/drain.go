@@ -31,7 +31,7 @@ type DrainRequest struct {
 func (a *Agent) Drain(ctx context.Context, request DrainRequest, progress member.Progress) error {
 	r := a.runner.current()
 	if r == nil {
-		return notMember()
+		return a.notMember()
 	}
 	if err := a.beginDrain(ctx, r, request); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (a *Agent) awaitDrain(ctx context.Context, bound time.Duration, progress me
 // Undrain takes this gateway back into use. It is idempotent.
 func (a *Agent) Undrain() error {
 	if a.runner.current() == nil {
-		return notMember()
+		return a.notMember()
 	}
 	return a.drain.End()
 }

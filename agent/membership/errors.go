@@ -15,9 +15,19 @@ const (
 	codeSharedStateUnknown = "siblings-unknown"
 	codeLocked             = "being-founded"
 	codeBusy               = "busy"
+	codeStarting           = "starting"
 )
 
-func notMember() error {
+// notMember returns why a command needs a membership that does not run: there is none,
+// or the agent has just been started and has not opened it.
+func (a *Agent) notMember() error {
+	if _, found, err := a.cfg.Identity.Membership(); err == nil && found {
+		return &catalog.Refusal{
+			Code:    codeStarting,
+			Message: "the agent is starting and has not opened the catalog of its federation",
+			Remedy:  "try again in a few seconds; if this lasts, read the log of meshd",
+		}
+	}
 	return &catalog.Refusal{
 		Code:    "not-a-member",
 		Message: "this gateway is in no federation",

@@ -24,7 +24,7 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress member.Progress)
 	defer a.runner.command.Unlock()
 	r := a.runner.current()
 	if r == nil {
-		return notMember()
+		return a.notMember()
 	}
 	if err := a.shared.lockForLeave(ctx, force); err != nil {
 		return err

@@ -28,7 +28,7 @@ type Recovery struct {
 func (a *Agent) Recover(ctx context.Context, request RecoverRequest) (Recovery, error) {
 	r := a.runner.current()
 	if r == nil {
-		return Recovery{}, notMember()
+		return Recovery{}, a.notMember()
 	}
 	if !a.runner.command.TryLock() {
 		return Recovery{}, busy()

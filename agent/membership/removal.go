@@ -29,7 +29,7 @@ type RemovedDatacenter struct {
 func (a *Agent) RemoveDatacenter(ctx context.Context, name catalog.DatacenterName, force bool) (RemovedDatacenter, error) {
 	r := a.runner.current()
 	if r == nil {
-		return RemovedDatacenter{}, notMember()
+		return RemovedDatacenter{}, a.notMember()
 	}
 	view := r.member.View()
 	var gateways []catalog.GatewayID

@@ -157,7 +157,7 @@ func refusedProblem(r consensus.Refused) plan.Problem {
 func (a *Agent) Peers() (consensus.Status, error) {
 	r := a.runner.current()
 	if r == nil {
-		return consensus.Status{}, notMember()
+		return consensus.Status{}, a.notMember()
 	}
 	return judgePeers(r.member.Status(), a.cfg.File.GatewayID(), r.gateway.Sessions()), nil
 }

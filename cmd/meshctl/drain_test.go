@@ -65,7 +65,8 @@ func TestDrainRetriesOnlyTemporaryFailures(t *testing.T) {
 		attempts int
 	}{
 		"meshd is stopped":                   {absent, []string{"--retry=10s"}, fault.ExitOK, 2},
-		"meshd has not read its membership":  {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, fault.ExitOK, 2},
+		"meshd has not read its membership":  {refusedAs(t, "starting"), []string{"--retry=10s"}, fault.ExitOK, 2},
+		"the same, of an earlier release":    {refusedAs(t, "not-a-member"), []string{"--retry=10s"}, fault.ExitOK, 2},
 		"the last gateway":                   {refusedAs(t, "last-gateway"), []string{"--retry=10s", "--turn=10s"}, fault.ExitRefused, 1},
 		"another gateway is drained":         {refusedAs(t, "siblings-drained"), []string{"--turn=10s"}, fault.ExitOK, 2},
 		"another is drained, without --turn": {refusedAs(t, "siblings-drained"), []string{"--retry=10s"}, fault.ExitRefused, 1},

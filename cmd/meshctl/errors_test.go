@@ -64,6 +64,7 @@ func TestEachOutcomeHasItsExitCode(t *testing.T) {
 		"problems":           {fakeMeshd{snapshot: withProblems()}, "status", fault.ExitProblems, nil},
 		"problems in json":   {fakeMeshd{snapshot: withProblems()}, "status -o json", fault.ExitProblems, nil},
 		"refused":            {fakeMeshd{err: refused()}, "init", fault.ExitRefused, []string{"error: 10.1.0.0/16 overlaps 10.1.0.0/16 of east\n  field: prefixes.pods[0]\n  remedy: choose prefixes that no other datacenter owns\n"}},
+		"meshd starts":       {fakeMeshd{err: refusedAs(t, "starting")}, "services", fault.ExitNoLeader, nil},
 		"refused join":       {fakeMeshd{err: refused(), steps: joinSteps()[:1]}, "join x", fault.ExitRefused, []string{"field: prefixes.pods[0]"}},
 		"refused by raft":    {fakeMeshd{err: connect.NewError(connect.CodeFailedPrecondition, errors.New("north/gw1 is not a member"))}, "raft remove-peer north/gw1 --yes", fault.ExitRefused, []string{"error: north/gw1 is not a member\n"}},
 		"no leader":          {fakeMeshd{err: connect.NewError(connect.CodeUnavailable, errors.New("no leader"))}, "services", fault.ExitNoLeader, []string{"error: no leader\n", "remedy: "}},

@@ -62,8 +62,12 @@ func Explain(err error) *Fault {
 	}
 	var refusal *catalog.Refusal
 	if errors.As(rpc.FromConnect(err), &refusal) {
+		code := ExitRefused
+		if refusal.Code == "starting" {
+			code = ExitNoLeader // retrying succeeds
+		}
 		return &Fault{
-			Code:    ExitRefused,
+			Code:    code,
 			Message: refusal.Message,
 			Field:   refusal.Field,
 			Remedy:  refusal.Remedy,

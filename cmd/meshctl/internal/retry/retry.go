@@ -47,7 +47,7 @@ func (l Limits) limit(err error) time.Duration {
 	}
 	if refusal, ok := errors.AsType[*catalog.Refusal](rpc.FromConnect(err)); ok {
 		switch refusal.Code {
-		case "not-a-member":
+		case "starting", "not-a-member": // the latter by a meshd of an earlier release
 			return l.Restart
 		case "siblings-drained":
 			return l.Siblings
