@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -39,7 +40,6 @@ type hostile struct {
 	topology   *harness.Topology
 	ids        map[*harness.Datacenter]catalog.GatewayID
 	cas        map[catalog.DatacenterName][]byte
-	answered   int // calls that reached a gateway
 	federation string
 }
 
@@ -119,17 +119,11 @@ func (h *hostile) honest() []*harness.Datacenter {
 	return h.topology.Datacenters[:len(h.topology.Datacenters)-1]
 }
 
-// count records the result of a call, of which the test needs one that reached a gateway.
-func (h *hostile) count(err error) {
-	if unreachable, ok := errors.AsType[*control.UnreachableError](err); !ok || unreachable == nil {
-		h.answered++
-	}
-}
-
-// apply sends commands to each honest gateway.
-func (h *hostile) apply(t *testing.T, commands ...*catalogpb.Command) {
+// apply sends commands to the honest gateways until the leader has answered, and returns
+// its results.
+func (h *hostile) apply(t *testing.T, commands ...*catalogpb.Command) (results []catalog.Result, refused error) {
 	t.Helper()
-	for _, dc := range h.honest() {
+	refused = h.callLeader(t, func(ctx context.Context, to catalog.GatewayID) (err error) {
 		for _, c := range commands {
 			h.commands++
 			c.Author, c.At = string(h.id), timestamppb.Now()
@@ -138,17 +132,53 @@ func (h *hostile) apply(t *testing.T, commands ...*catalogpb.Command) {
 			}
 			c.Sequence = h.commands
 		}
-		_, err := h.port.Client().Apply(within(t, timeout), h.ids[dc], commands)
-		h.count(err)
+		results, err = h.port.Client().Apply(ctx, to, commands)
+		return err
+	})
+	return results, refused
+}
+
+// requireRefused sends commands, of which the leader must refuse each.
+func (h *hostile) requireRefused(t *testing.T, commands ...*catalogpb.Command) {
+	t.Helper()
+	results, refused := h.apply(t, commands...)
+	if refused != nil {
+		return // the whole call
+	}
+	for i, r := range results {
+		assert.NotNil(t, r.Refusal, "%T was accepted", commands[i].GetBody())
 	}
 }
 
-// operate sends an operation of the leader to each honest gateway.
-func (h *hostile) operate(t *testing.T, operation *controlpb.LeaderOperationRequest) {
+// requireRejected sends an operation of the leader, which must reject it.
+func (h *hostile) requireRejected(t *testing.T, operation *controlpb.LeaderOperationRequest) {
 	t.Helper()
-	for _, dc := range h.honest() {
-		h.count(h.port.Client().LeaderOperation(within(t, timeout), h.ids[dc], operation))
-	}
+	assert.Error(t, h.callLeader(t, func(ctx context.Context, to catalog.GatewayID) error {
+		return h.port.Client().LeaderOperation(ctx, to, operation)
+	}), "%T was executed", operation.GetOperation())
+}
+
+// callLeader calls the honest gateways in turn until one has answered as the leader, and
+// returns its error.
+func (h *hostile) callLeader(t *testing.T, call func(ctx context.Context, to catalog.GatewayID) error) error {
+	t.Helper()
+	var answer error
+	eventually(t, timeout, "the leader answers", func(ctx context.Context) error {
+		err := errors.New("there is no honest gateway")
+		for _, dc := range h.honest() {
+			answer = call(ctx, h.ids[dc])
+			if err = answer; !errors.Is(err, consensus.ErrNotLeader) && !isUnreachable(err) {
+				return nil
+			}
+		}
+		return err
+	})
+	return answer
+}
+
+func isUnreachable(err error) bool {
+	_, ok := errors.AsType[*control.UnreachableError](err)
+	return ok
 }
 
 // raftStreams dials the control ports of honest gateways with the program's certificate.
@@ -203,23 +233,24 @@ func (h *hostile) forge(t *testing.T, name catalog.GatewayID, term uint64) {
 			"InstallSnapshot": transport.InstallSnapshot(id, at, snapshot, new(raft.InstallSnapshotResponse), bytes.NewReader(empty.Bytes())),
 		} {
 			assert.Error(t, err, "%s of %s in the name of %s", kind, h.id, name)
-			h.answered++
 		}
 	}
 }
 
-// hold opens silent connections to a control port, half of them with a handshake.
-func (h *hostile) hold(t *testing.T, to *harness.Datacenter, n int) {
+// hold opens silent connections to a control port, half of them with a handshake, and
+// returns how many the host has accepted.
+func (h *hostile) hold(t *testing.T, to *harness.Datacenter, n int) (held int) {
 	t.Helper()
 	for i := range n {
 		conn, err := h.dc.Gateway.DialContext(within(t, timeout), "tcp", controlOf(to))
 		if err != nil {
 			continue // the port is full for this source
 		}
-		h.answered++
+		held++
 		t.Cleanup(func() { _ = conn.Close() })
 		if i%2 == 1 { // the first bytes of a handshake, which is then not continued
 			_, _ = conn.Write([]byte{22, 3, 1})
 		}
 	}
+	return held
 }
