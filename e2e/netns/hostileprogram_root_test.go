@@ -3,7 +3,6 @@
 package netns_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -23,7 +20,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/raftnode/raftnodetest"
 	"github.com/meshway/meshway/e2e/harness"
 )
 
@@ -181,58 +178,16 @@ func isUnreachable(err error) bool {
 	return ok
 }
 
-// raftStreams dials the control ports of honest gateways with the program's certificate.
-type raftStreams struct {
-	of   *hostile
-	done chan struct{}
-}
-
-func (s raftStreams) Dial(to raft.ServerAddress, _ time.Duration) (net.Conn, error) {
-	id := catalog.GatewayID(to)
-	return s.of.port.Raft().Dial(context.Background(), id, controlOf(s.of.topology.Datacenter(string(id.Datacenter()))))
-}
-
-func (s raftStreams) Accept() (net.Conn, error) {
-	<-s.done
-	return nil, net.ErrClosed
-}
-
-func (s raftStreams) Close() error {
-	close(s.done)
-	return nil
-}
-
-func (s raftStreams) Addr() net.Addr { return &net.UnixAddr{Name: string(s.of.id)} }
-
 // forge sends raft messages to each honest gateway in the name of a gateway.
 func (h *hostile) forge(t *testing.T, name catalog.GatewayID, term uint64) {
 	t.Helper()
-	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: raftStreams{h, make(chan struct{})}, Timeout: 5 * time.Second, Logger: hclog.NewNullLogger(), MaxRPCsInFlight: 1,
+	forger := raftnodetest.NewForger(name, 5*time.Second, func(ctx context.Context, to catalog.GatewayID) (net.Conn, error) {
+		return h.port.Raft().Dial(ctx, to, controlOf(h.topology.Datacenter(string(to.Datacenter()))))
 	})
-	defer func() {
-		transport.CloseStreams()
-		assert.NoError(t, transport.Close())
-	}()
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(name), Addr: []byte(name)}
-	var empty bytes.Buffer
-	require.NoError(t, replica.New().View().Encode(&empty))
-	alone := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(name), Address: raft.ServerAddress(name)}}})
-	for _, dc := range h.honest() {
-		id, at := raft.ServerID(h.ids[dc]), raft.ServerAddress(h.ids[dc])
-		appended := &raft.AppendEntriesRequest{RPCHeader: header, Leader: []byte(name), Term: term} //nolint:staticcheck // as raft sends it
-		vote := &raft.RequestVoteRequest{RPCHeader: header, Term: term, LastLogIndex: 1 << 40, LastLogTerm: term, LeadershipTransfer: true}
-		snapshot := &raft.InstallSnapshotRequest{
-			RPCHeader: header, SnapshotVersion: raft.SnapshotVersionMax, Term: term, Leader: []byte(name), LastLogIndex: 1 << 40,
-			LastLogTerm: term, Configuration: alone, ConfigurationIndex: 1 << 40, Size: int64(empty.Len()),
-		}
-		for kind, err := range map[string]error{
-			"AppendEntries":   transport.AppendEntries(id, at, appended, new(raft.AppendEntriesResponse)),
-			"RequestVote":     transport.RequestVote(id, at, vote, new(raft.RequestVoteResponse)),
-			"TimeoutNow":      transport.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: header}, new(raft.TimeoutNowResponse)),
-			"InstallSnapshot": transport.InstallSnapshot(id, at, snapshot, new(raft.InstallSnapshotResponse), bytes.NewReader(empty.Bytes())),
-		} {
-			assert.Error(t, err, "%s of %s in the name of %s", kind, h.id, name)
+	defer func() { assert.NoError(t, forger.Close()) }()
+	for kind, send := range forger.Forgeries(term) {
+		for _, dc := range h.honest() {
+			assert.Error(t, send(h.ids[dc]), "%s of %s in the name of %s", kind, h.id, name)
 		}
 	}
 }
