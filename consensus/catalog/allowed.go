@@ -12,13 +12,6 @@ import (
 // MaxAllowedPrefixes is how many ranges a datacenter may allow the others.
 const MaxAllowedPrefixes = 64
 
-// Lengths of the shortest prefixes that a datacenter may announce: a shorter one would
-// take the addresses that others need.
-const (
-	shortestIPv4 = 8
-	shortestIPv6 = 16
-)
-
 // privateRanges returns the ranges that are not routed in the internet: RFC 1918, RFC 6598
 // and RFC 4193.
 func privateRanges() [5]netip.Prefix {
@@ -36,6 +29,13 @@ func isPrivate(p netip.Prefix) bool {
 		}
 	}
 	return false
+}
+
+func byFamily(p netip.Prefix, ipv4, ipv6 int) int {
+	if p.Addr().Is4() {
+		return ipv4
+	}
+	return ipv6
 }
 
 func within(p, of netip.Prefix) bool { return of.Bits() <= p.Bits() && of.Contains(p.Addr()) }
@@ -62,7 +62,7 @@ func (s Settings) CheckAllowed(dc DatacenterName, gateways []Gateway, announced 
 // isNearGateway reports whether p is in the network (/24, or /48 in IPv6) of an address at
 // which a gateway is reached. Hosts with public addresses are often in one such network.
 func isNearGateway(p netip.Prefix, gateways []Gateway) bool {
-	bits := map[bool]int{true: 24, false: 48}[p.Addr().Is4()]
+	bits := byFamily(p, 24, 48)
 	for _, g := range gateways {
 		for _, endpoint := range g.Endpoints {
 			at, _ := netip.ParseAddrPort(endpoint) // not valid: a name
@@ -89,11 +89,10 @@ func CheckAllowable(ranges []netip.Prefix) *Refusal {
 	return nil
 }
 
+// checkLength refuses prefixes that are so short that they take the addresses that
+// others need.
 func checkLength(p netip.Prefix) *Refusal {
-	shortest := shortestIPv6
-	if p.Addr().Is4() {
-		shortest = shortestIPv4
-	}
+	shortest := byFamily(p, 8, 16)
 	if p.Bits() >= shortest {
 		return nil
 	}
