@@ -2,7 +2,6 @@ package registrar
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -89,7 +88,7 @@ func (w writing) keys() map[catalog.ServiceKey]bool {
 		return nil
 	}
 	set := make(map[catalog.ServiceKey]bool, len(w))
-	for key := range maps.Keys(w) {
+	for key := range w {
 		set[key] = true
 	}
 	return set
