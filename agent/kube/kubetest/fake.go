@@ -25,8 +25,9 @@ import (
 // NewFake returns a cluster in memory with a release of the CRDs of the Multi-Cluster
 // Services API and with the other custom resources of Meshway. Unlike the fake clients
 // of client-go it sets the UID, creation time and generation of objects and the
-// addresses of Services, refuses updates of outdated Secrets, and prunes ServiceExports
-// and ServiceImports to the fields of their CRDs.
+// addresses of Services, which it releases some time after their deletion, refuses
+// updates of outdated Secrets, and prunes ServiceExports and ServiceImports to the
+// fields of their CRDs.
 func NewFake(t testing.TB, release Release) Cluster { return Fakes(t, release)(t) }
 
 // Fakes returns a function that returns a new cluster at each call, see NewFake. It
@@ -60,6 +61,8 @@ func newFake(t testing.TB, release Release, s schemas) Cluster {
 	}
 	detectConflicts(core)
 	core.PrependReactor("create", "*", onCreate)
+	released := &releases{tracker: core.Tracker()}
+	core.PrependReactor("*", "services", released.react)
 	crds := &fakeCRDs{t: t, tracker: mcs.Tracker(), create: onCreate}
 	crds.install(s)
 	mcs.PrependReactor("*", "serviceexports", crds.react)
@@ -130,23 +133,5 @@ func lists() map[schema.GroupVersionResource]string {
 		{Group: "about.k8s.io", Version: "v1alpha1", Resource: "clusterproperties"}: "ClusterPropertyList",
 		kube.Kind[any]{Plural: "datacenters"}.Resource():                            "DatacenterList",
 		kube.Kind[any]{Plural: "meshnodes"}.Resource():                              "MeshNodeList",
-	}
-}
-
-// allocate sets the addresses of a Service.
-func allocate(s *corev1.Service, n int64) {
-	if s.Spec.Type == corev1.ServiceTypeExternalName {
-		return
-	}
-	if len(s.Spec.IPFamilies) == 0 {
-		s.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
-	}
-	if s.Spec.ClusterIP == "" {
-		s.Spec.ClusterIP = fmt.Sprintf("10.96.%d.%d", n/250, n%250+1)
-	}
-	s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
-	if p := s.Spec.IPFamilyPolicy; p != nil && *p == corev1.IPFamilyPolicyPreferDualStack {
-		s.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol}
-		s.Spec.ClusterIPs = append(s.Spec.ClusterIPs, fmt.Sprintf("fd00:96::%x", n))
 	}
 }

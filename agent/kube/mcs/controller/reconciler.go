@@ -146,7 +146,7 @@ func (r *reconciler) writeImport(ctx context.Context, name catalog.ServiceName, 
 	derived, serviceErr := w.service(ctx, plan.Service, owner)
 	all := slices.Concat(plan.Slices, plan.MirrorSlices)
 	var serviceProblem, mirrorProblem error // that need an action of the user
-	if apierrors.IsInvalid(serviceErr) || errors.Is(serviceErr, errNotManaged) {
+	if apierrors.IsInvalid(serviceErr) && !errors.Is(serviceErr, errAddressHeld) || errors.Is(serviceErr, errNotManaged) {
 		serviceProblem = serviceErr
 	}
 	if errors.Is(mirrorErr, errNotManaged) || errors.Is(mirrorErr, errNameTaken) {
