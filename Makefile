@@ -12,7 +12,7 @@ FUZZTIME ?= 30s
 TEST_TIMEOUT ?= 20m
 MODULE = github.com/meshway/meshway
 # The packages with tests for root.
-ROOT_PACKAGES = $(shell find . -path ./e2e/kubernetes -prune -o -name '*_root_test.go' -printf '%h\n' | sort -u)
+ROOT_PACKAGES = $(shell find . \( -path ./e2e/kubernetes -o -path ./e2e/bench \) -prune -o -name '*_root_test.go' -printf '%h\n' | sort -u)
 
 .PHONY: help
 help: ## list the tasks
@@ -99,6 +99,20 @@ bench-kubernetes: ## measure two real clusters, one line of JSON on stdout (root
 	@.ci/setup e2e-kubernetes
 	@go build -C e2e/kubernetes -o ../../bin/bench ./cmd/bench
 	@cd e2e/kubernetes && exec ../../bin/bench $(if $(filter-out 0 no,$(keep)),-keep) $(if $(only),-only $(only))
+
+# A separate module, because of etcd. Takes about 7 minutes. keep=1, rounds=3,
+# only=lan,wan,cost,restart,socket, profile=DIR.
+.PHONY: bench-catalog
+bench-catalog: ## measure the catalog beside etcd, one line of JSON on stdout (root)
+	@.ci/setup $@
+	@go build -o bin/ ./cmd/meshd ./cmd/meshctl
+	@go build -C e2e/bench -o ../../bin/catalog ./cmd/catalog
+	@exec bin/catalog -rounds $(or $(rounds),3) $(if $(filter-out 0 no,$(keep)),-keep) $(if $(only),-only $(only)) \
+	  $(if $(profile),-profile "$(abspath $(profile))")
+
+.PHONY: vet-bench
+vet-bench: ## vet and test the programs of bench-catalog
+	cd e2e/bench && go vet ./... && go test -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: test-kernel
 test-kernel: ## run the kernel tests: WireGuard of the kernel, in a virtual machine (qemu; no root)
