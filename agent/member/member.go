@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
@@ -155,6 +156,9 @@ func (m *Member) addresses(id catalog.GatewayID) []string {
 // View returns the newest local state of the catalog; after a start without
 // quorum, the state that was saved last.
 func (m *Member) View() *replica.View { return m.node.View() }
+
+// Feed returns the latest changes of the services in View.
+func (m *Member) Feed() *feed.Feed { return m.node.Feed() }
 
 // Changed returns a channel that is closed at the next change of View.
 func (m *Member) Changed() <-chan struct{} { return m.node.Changed() }

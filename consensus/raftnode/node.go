@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
@@ -197,6 +198,9 @@ func (n *Node) closeNetwork() error {
 
 // View returns the current local copy of the catalog.
 func (n *Node) View() *replica.View { return n.fsm.View() }
+
+// Feed returns the latest changes of the services in View.
+func (n *Node) Feed() *feed.Feed { return n.fsm.Feed() }
 
 // Changed returns a channel that is closed at the next change of View. A caller
 // that gets the channel before the view misses no change.

@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 
@@ -17,7 +18,8 @@ import (
 // member. Only the code that runs raft calls Apply and Restore. All methods may be
 // called concurrently.
 type State struct {
-	write sync.Mutex // held during Apply and Restore
+	write    sync.Mutex // held during Apply and Restore
+	observer Observer   // nil: none
 
 	mu       sync.RWMutex // guards the following fields
 	db       *memdb.MemDB
@@ -30,6 +32,14 @@ type State struct {
 func New() *State {
 	return &State{db: newDB(), tally: quota.NewTally(), changed: make(chan struct{}), topology: make(chan struct{})}
 }
+
+// Observer is called with each change of a state, in order: with the views before and
+// after it, and what was stored in place of what, as pointers to records that must not
+// be modified; nil stands for no record. After Restore, changes is nil.
+type Observer func(before, after *View, changes iter.Seq2[any, any])
+
+// Observe sets the observer. It must be called before the first change.
+func (s *State) Observe(o Observer) { s.observer = o }
 
 // Apply applies one log entry, as encoded by Marshal, and returns a result for each
 // of its commands. A command that breaks a rule has a Refusal in its result and
@@ -81,7 +91,9 @@ func (s *State) Restore(r io.Reader) error {
 	defer s.write.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := &View{txn: s.db.Txn(false)}
 	s.db, s.tally = restored.db, restored.tally
+	s.observe(before, nil)
 	s.notify(true)
 	return nil
 }
@@ -128,8 +140,23 @@ func (s *State) commit(txn *memdb.Txn) {
 	defer s.mu.Unlock()
 	changes := txn.Changes()
 	tally(&s.tally, changes)
+	before := &View{txn: s.db.Txn(false)}
 	txn.Commit()
+	s.observe(before, func(yield func(before, after any) bool) {
+		for _, c := range changes {
+			if !yield(c.Before, c.After) {
+				return
+			}
+		}
+	})
 	s.notify(slices.ContainsFunc(changes, inTopology))
+}
+
+// observe calls the observer; s.mu is held, so that no reader is ahead of it.
+func (s *State) observe(before *View, changes iter.Seq2[any, any]) {
+	if s.observer != nil {
+		s.observer(before, &View{txn: s.db.Txn(false)}, changes)
+	}
 }
 
 func inTopology(c memdb.Change) bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
@@ -25,6 +26,7 @@ import (
 // never goes back.
 type Machine struct {
 	state *replica.State
+	feed  *feed.Feed
 	fail  func(error)
 
 	mu      sync.Mutex // guards all following fields
@@ -39,8 +41,13 @@ var _ raft.FSM = (*Machine)(nil)
 // New returns a machine with an empty catalog. It calls fail when an entry cannot
 // be applied.
 func New(fail func(error)) *Machine {
-	return &Machine{state: replica.New(), fail: fail, changed: make(chan struct{})}
+	f := &Machine{state: replica.New(), feed: feed.New(), fail: fail, changed: make(chan struct{})}
+	f.state.Observe(f.feed.Observe)
+	return f
 }
+
+// Feed returns the latest changes of the services in View.
+func (f *Machine) Feed() *feed.Feed { return f.feed }
 
 // View returns the catalog as it is now.
 func (f *Machine) View() *replica.View { return f.state.View() }
