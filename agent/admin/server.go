@@ -36,6 +36,7 @@ type Config struct {
 	Handler   controlpbconnect.OperatorHandler
 	Refuse    func(procedure string) error // returns an error for procedures that Handler does not serve; nil: it serves all
 	Sentinels rpc.Sentinels                // errors of Handler that keep their identity
+	Also      http.Handler                 // serves every other path; nil: none is served
 	Log       *slog.Logger                 // nil: no log
 }
 
@@ -59,8 +60,14 @@ func NewServer(cfg Config) *Server {
 	mux.Handle(controlpbconnect.NewOperatorHandler(cfg.Handler,
 		connect.WithReadMaxBytes(rpc.MaxArchive), connect.WithInterceptors(rpc.NewInterceptor(cfg.Sentinels, cfg.Refuse)),
 		connect.WithCompression("gzip", nil, nil))) // none: the socket is on this host
+	if cfg.Also != nil {
+		mux.Handle("/", cfg.Also)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // programs have many calls in progress
 	return &Server{cfg: cfg, log: log, http: &http.Server{
-		Handler: mux, ReadHeaderTimeout: readHeaderTimeout, MaxHeaderBytes: 16 << 10,
+		Handler: mux, Protocols: protocols, ReadHeaderTimeout: readHeaderTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
 }

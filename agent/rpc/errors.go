@@ -67,7 +67,13 @@ func NewNamedError(code connect.Code, name string, err error) *connect.Error {
 func NameOf(err *connect.Error) string { return err.Meta().Get(errorHeader) }
 
 func refusalToConnect(refusal *catalog.Refusal) error {
-	e := connect.NewError(connect.CodeFailedPrecondition, refusal)
+	return NewRefusal(connect.CodeFailedPrecondition, refusal)
+}
+
+// NewRefusal returns an error of a handler that has a refusal as its detail, and another
+// code than failed_precondition.
+func NewRefusal(code connect.Code, refusal *catalog.Refusal) error {
+	e := connect.NewError(code, refusal)
 	detail, err := connect.NewErrorDetail(refusal.Proto())
 	if err != nil {
 		return connect.NewError(connect.CodeInternal, errors.Join(refusal, err))

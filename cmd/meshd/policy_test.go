@@ -50,9 +50,10 @@ func TestImportDirections(t *testing.T) {
 				"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/replica/internal/keys",
 				"consensus/catalog/snapshot",
 			}, // the state: pure
+			"consensus/catalog/feed":                {"consensus/catalog", "consensus/catalog/replica"},
 			"consensus":                             {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
 			"consensus/raftnode/internal/disk":      {"consensus/catalog"},
-			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/replica"},
+			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/quota", "consensus/catalog/replica"},
 			"consensus/raftnode/internal/hclogger":  {},
 			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog"}, // the rules; raftnode judges and executes
 			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
@@ -81,7 +82,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/member": {
 				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",
 				"agent/state", "agent/trust",
-				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/raftnode",
+				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/replica", "consensus/raftnode",
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
@@ -96,6 +97,10 @@ func TestImportDirections(t *testing.T) {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
 				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status",
 				"consensus", "consensus/catalog", "consensus/catalog/replica",
+			},
+			"agent/api": {
+				"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc",
+				"consensus", "consensus/catalog", "consensus/catalog/feed", "consensus/catalog/replica",
 			},
 			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/meshctl/internal/fault"},
@@ -156,7 +161,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/commandtest"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

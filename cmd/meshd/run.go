@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent/admin"
+	"github.com/meshway/meshway/agent/api"
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control"
@@ -160,6 +162,7 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	}
 	server := admin.NewServer(admin.Config{
 		Socket: d.cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: member.Sentinels(), Log: d.log,
+		Also: d.programs(ctx, a),
 	})
 	if err := server.Listen(ctx); err != nil {
 		return err
@@ -172,6 +175,18 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 		group.Go(func() error { return env.alongside(ctx, a) })
 	}
 	return group.Wait()
+}
+
+// programs returns what serves programs until ctx ends.
+func (d daemon) programs(ctx context.Context, a *membership.Agent) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(api.New(api.Config{
+		Datacenter: d.cfg.Datacenter,
+		Member:     func() (api.Member, error) { return a.Member() },
+		Ended:      ctx.Done(),
+		Sentinels:  member.Sentinels(),
+	}))
+	return mux
 }
 
 func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agent, error) {

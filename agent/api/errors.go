@@ -1,0 +1,58 @@
+package api
+
+import (
+	"fmt"
+
+	"connectrpc.com/connect"
+
+	"github.com/meshway/meshway/agent/rpc"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/feed"
+)
+
+// Codes of the refusals of this package. They are stable.
+const (
+	CodeInvalidArgument = "invalid-argument"
+	CodeUnknownService  = "unknown-service"
+	CodeHistoryLost     = "history-lost" // the changes since an index are no longer known
+	CodeIndexAhead      = "index-ahead"  // the catalog has not reached that index
+	CodeEnded           = "ended"        // meshd ends, or this gateway has left the federation
+)
+
+func invalid(field, message, remedy string) error {
+	return rpc.NewRefusal(connect.CodeInvalidArgument, &catalog.Refusal{
+		Code: CodeInvalidArgument, Field: field, Message: message, Remedy: remedy,
+	})
+}
+
+func unknownService(k feed.Key) error {
+	what := fmt.Sprintf("datacenter %s exports no service %s/%s", k.Datacenter, k.Namespace, k.Name)
+	if k.Instance != "" {
+		what = fmt.Sprintf("datacenter %s has no instance %s of service %s/%s", k.Datacenter, k.Instance, k.Namespace, k.Name)
+	}
+	return rpc.NewRefusal(connect.CodeNotFound, &catalog.Refusal{
+		Code: CodeUnknownService, Field: "name", Message: what, Remedy: "list the services to see their names",
+	})
+}
+
+func historyLost(lost *feed.LostError) error {
+	return rpc.NewRefusal(connect.CodeOutOfRange, &catalog.Refusal{
+		Code: CodeHistoryLost, Field: "index", Message: lost.Error(),
+		Remedy: "watch again without an index, which sends the present state first",
+	})
+}
+
+func indexAhead(index, have uint64) error {
+	return rpc.NewRefusal(connect.CodeOutOfRange, &catalog.Refusal{
+		Code: CodeIndexAhead, Field: "index",
+		Message: fmt.Sprintf("the catalog has reached index %d, not yet %d", have, index),
+		Remedy:  "try again with read set to lease; if that fails, the index is of another federation: watch again without an index",
+	})
+}
+
+func errEnded() error {
+	return rpc.NewRefusal(connect.CodeUnavailable, &catalog.Refusal{
+		Code: CodeEnded, Message: "meshd ends, or this gateway has left the federation",
+		Remedy: "connect again, and continue from the last index",
+	})
+}

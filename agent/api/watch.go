@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/meshway/meshway/agent/api/apipb"
+	"github.com/meshway/meshway/consensus/catalog/feed"
+)
+
+const (
+	// bookmarkInterval is the time between bookmarks while nothing is sent that the
+	// program selects.
+	bookmarkInterval = 10 * time.Second
+	// sendTimeout is how long a program may not read what is sent to it.
+	sendTimeout = 30 * time.Second
+	// maxChanges is how many changes one response has.
+	maxChanges = 256
+)
+
+// Watch sends the first state, unless the program continues from an index, and then the
+// changes. It holds the response that it sends, and no others.
+func (s *server) Watch(ctx context.Context, r *connect.Request[apipb.WatchRequest], stream *connect.ServerStream[apipb.WatchResponse]) error {
+	filter, err := filterOf(r.Msg)
+	if err != nil {
+		return err
+	}
+	mode, err := modeOf(r.Msg.GetRead())
+	if err != nil {
+		return err
+	}
+	member, err := s.cfg.Member()
+	if err != nil {
+		return err
+	}
+	view, _, err := member.Read(ctx, mode)
+	if err != nil {
+		return err
+	}
+	from := r.Msg.GetIndex()
+	if from > view.Index() {
+		return indexAhead(from, view.Index())
+	}
+	out := sender{stream: stream, response: responseOf(ctx)}
+	if from == 0 {
+		from = view.Index()
+		if err := out.state(feed.List(view, filter), from); err != nil {
+			return err
+		}
+	}
+	watcher, err := member.Feed().Watch(filter, from)
+	if err != nil {
+		return lostOr(err)
+	}
+	defer watcher.Close()
+	return s.follow(ctx, member, watcher, out)
+}
+
+// follow sends what watcher reads until the call, the membership or meshd ends.
+func (s *server) follow(ctx context.Context, member Member, watcher *feed.Watcher, out sender) error {
+	bookmarks := time.NewTicker(s.cfg.Bookmarks)
+	defer bookmarks.Stop()
+	due := false
+	for {
+		batch, err := watcher.Next()
+		if err != nil {
+			return lostOr(err)
+		}
+		if len(batch.Events) > 0 || due {
+			if err := out.changes(batch); err != nil {
+				return err
+			}
+			due = false
+			continue
+		}
+		select {
+		case <-watcher.Changed():
+		case <-bookmarks.C:
+			if now, err := s.cfg.Member(); err != nil || now != member {
+				return errEnded()
+			}
+			due = true
+		case <-s.cfg.Ended:
+			return errEnded()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// lostOr converts a *feed.LostError.
+func lostOr(err error) error {
+	if lost, ok := errors.AsType[*feed.LostError](err); ok {
+		return historyLost(lost)
+	}
+	return err
+}
+
+// sender sends responses, each within sendTimeout.
+type sender struct {
+	stream   *connect.ServerStream[apipb.WatchResponse]
+	response *http.ResponseController // nil: without a timeout
+}
+
+// state sends the first state.
+func (s sender) state(items []*feed.Item, index uint64) error {
+	changes := make([]*apipb.Change, 0, min(len(items), maxChanges))
+	for i, item := range items {
+		changes = append(changes, &apipb.Change{Item: itemProto(item)})
+		if len(changes) == maxChanges && i+1 < len(items) {
+			if err := s.send(&apipb.WatchResponse{Changes: changes, State: true}); err != nil {
+				return err
+			}
+			changes = changes[:0]
+		}
+	}
+	return s.send(&apipb.WatchResponse{Changes: changes, State: true, Index: index})
+}
+
+// changes sends a batch; without events, it is a bookmark.
+func (s sender) changes(b feed.Batch) error {
+	var changes []*apipb.Change
+	for i, e := range b.Events {
+		changes = append(changes, changeProto(e))
+		if len(changes) == maxChanges && i+1 < len(b.Events) {
+			if err := s.send(&apipb.WatchResponse{Changes: changes}); err != nil {
+				return err
+			}
+			changes = changes[:0]
+		}
+	}
+	return s.send(&apipb.WatchResponse{Changes: changes, Index: b.Index})
+}
+
+func (s sender) send(response *apipb.WatchResponse) error {
+	if s.response != nil {
+		// A connection without deadlines is that of a test.
+		_ = s.response.SetWriteDeadline(time.Now().Add(sendTimeout))
+	}
+	return s.stream.Send(response)
+}
+
+// responseKey is the key of the *http.ResponseController of a call in its context.
+type responseKey struct{}
+
+// bounded gives the calls of handler access to the deadline of their connection, which
+// Connect hides.
+func bounded(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), responseKey{}, control)))
+		_ = control.SetWriteDeadline(time.Time{}) // the connection may carry other calls
+	})
+}
+
+func responseOf(ctx context.Context) *http.ResponseController {
+	control, _ := ctx.Value(responseKey{}).(*http.ResponseController)
+	return control
+}
