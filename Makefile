@@ -72,6 +72,12 @@ test-root: ## run the namespace tests: netlink, nft, TUN and processes (root)
 	@.ci/setup $@
 	go test -tags root -p 1 -count=1 -timeout $(TEST_TIMEOUT) $(ROOT_PACKAGES)
 
+# from= is a revision; the default is the oldest one that has to run together with this one.
+.PHONY: test-upgrade
+test-upgrade: ## upgrade a federation under traffic from an older build and back (root; from=REV)
+	@.ci/setup $@
+	go test -tags root -count=1 -timeout $(TEST_TIMEOUT) -v ./e2e/upgrade $(if $(from),-from=$(from))
+
 # A separate module, so that the product has few dependencies. clusters=3, keep=1.
 .PHONY: e2e-kubernetes
 e2e-kubernetes: ## test on real Kubernetes clusters (root; keep=1: only install and keep them)
