@@ -11,23 +11,20 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// maxObserved bounds the candidates at which others observe a gateway: behind a
-// router that assigns a port for each destination, every observer sees another one.
-const maxObserved = 4
-
 // candidates are the endpoints of a gateway that are worth trying, best first:
 // those that it advertises, then those at which it is observed. The addresses of
 // this host are none of another one's, and what this host cannot send to is left out.
 func candidates(in Inputs, topo topology, p peer) []netip.AddrPort {
-	list := append(advertised(in, topo, p), observed(in, topo, p)...)
-	families := familiesOf(in.Host, in.Site.Prefixes)
-	list = slices.DeleteFunc(list, func(e netip.AddrPort) bool {
-		return !usableEndpoint(in, e) || slices.Contains(in.Host.Addresses, e.Addr()) || families[routes.FamilyOf(e.Addr())] == 0
-	})
+	var list []netip.AddrPort
+	for _, e := range append(advertised(in, topo, p), topo.seen.Of(p.ID())...) {
+		if usableEndpoint(in, e) && !topo.addresses[e.Addr()] && topo.reach[routes.FamilyOf(e.Addr())] != 0 && !slices.Contains(list, e) {
+			list = append(list, e)
+		}
+	}
 	slices.SortStableFunc(list, func(a, b netip.AddrPort) int {
-		return cmp.Compare(families[routes.FamilyOf(b.Addr())], families[routes.FamilyOf(a.Addr())])
+		return cmp.Compare(topo.reach[routes.FamilyOf(b.Addr())], topo.reach[routes.FamilyOf(a.Addr())])
 	})
-	return deduplicate(list)
+	return list
 }
 
 // familiesOf returns how well this host reaches the addresses of each family: 0 not
@@ -63,50 +60,6 @@ func advertised(in Inputs, topo topology, p peer) []netip.AddrPort {
 	return out
 }
 
-// observed returns the endpoints at which a gateway was seen: last by this one, then
-// by others, the newest ones first.
-func observed(in Inputs, topo topology, p peer) []netip.AddrPort {
-	var out []netip.AddrPort
-	if own := ownObservation(in, p).Endpoint; own.IsValid() {
-		out = append(out, netip.AddrPortFrom(own.Addr().Unmap(), own.Port()))
-	}
-	for _, o := range sortedObservations(in.Catalog.Observations) {
-		if o.Peer != p.ID() || o.Observer == in.Self {
-			continue
-		}
-		if e := observedBy(in, topo, p, o); e.IsValid() {
-			out = append(out, e)
-		}
-	}
-	out = deduplicate(out)
-	return out[:min(len(out), maxObserved)]
-}
-
-// observedBy returns the endpoint of a gateway that follows from the observation of
-// another one; zero if none does. An observer with our index sees the same socket
-// that we need, including the port that a NAT assigned to it. Another observer sees
-// the socket of its own lane; unless a NAT translated that port, ours differs from it
-// by the difference of the indices.
-func observedBy(in Inputs, topo topology, p peer, o catalog.Observation) netip.AddrPort {
-	i := slices.IndexFunc(in.Catalog.Gateways, func(g catalog.Gateway) bool { return g.ID() == o.Observer })
-	if i < 0 {
-		return netip.AddrPort{} // the observer has left; its observation may be obsolete
-	}
-	seen := netip.AddrPortFrom(o.Endpoint.Addr().Unmap(), o.Endpoint.Port())
-	theirs := in.Catalog.Gateways[i].Index
-	if theirs == topo.self.Index {
-		return seen
-	}
-	translated := !slices.ContainsFunc(in.Endpoints[p.ID()], func(e netip.AddrPort) bool {
-		return uint32(e.Port())+theirs == uint32(seen.Port())
-	})
-	port := uint32(seen.Port()) - theirs + topo.self.Index
-	if translated || port > 65535 {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(seen.Addr(), uint16(port))
-}
-
 // usableEndpoint reports whether e can be an endpoint. One in the overlay
 // would route the tunnel's packets through the tunnel.
 func usableEndpoint(in Inputs, e netip.AddrPort) bool {
@@ -115,28 +68,11 @@ func usableEndpoint(in Inputs, e netip.AddrPort) bool {
 		!in.Catalog.Federation.Overlay.Contains(a)
 }
 
-func sortedObservations(in []catalog.Observation) []catalog.Observation {
-	return slices.SortedFunc(slices.Values(in), func(a, b catalog.Observation) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Observer, b.Observer), cmp.Compare(a.Peer, b.Peer))
-	})
-}
-
-// deduplicate keeps the first of equal endpoints.
-func deduplicate(in []netip.AddrPort) []netip.AddrPort {
-	var out []netip.AddrPort
-	for _, e := range in {
-		if !slices.Contains(out, e) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
 // checkCandidates reports the gateways that this host cannot connect to. Those that
 // have no address of a family that this host has never answer, however long it tries.
 func checkCandidates(in Inputs, topo topology, found *problems) {
 	for _, p := range topo.peers() {
-		if p.tunnel.Endpoint.IsValid() && p.live(in.Now) || len(candidates(in, topo, p)) > 0 {
+		if p.tunnel.Endpoint.IsValid() && p.live(in.Now) || len(p.candidates) > 0 {
 			continue
 		}
 		if theirs := otherFamilies(in, topo, p); theirs != "" {
@@ -157,11 +93,10 @@ func checkCandidates(in Inputs, topo topology, found *problems) {
 // otherFamilies returns the family of the endpoints of a gateway if this host has
 // none of that family, else "".
 func otherFamilies(in Inputs, topo topology, p peer) string {
-	families := familiesOf(in.Host, in.Site.Prefixes)
 	var names []string
 	for _, e := range advertised(in, topo, p) {
 		f := routes.FamilyOf(e.Addr())
-		if families[f] > 0 {
+		if topo.reach[f] > 0 {
 			return ""
 		}
 		names = append(names, fmt.Sprintf("IPv%d", f))

@@ -34,12 +34,12 @@ const (
 // WireGuard sends at most one handshake in 5 s, to the endpoint that the peer has
 // then. So that each candidate gets one in its turn, the peer is renewed with the
 // new endpoint, unless it may still have a session.
-func setEndpoint(in Inputs, topo topology, p peer, t *tunnel.Peer) {
+func setEndpoint(in Inputs, p peer, t *tunnel.Peer) {
 	current := p.tunnel.Endpoint
 	if current.IsValid() && p.live(in.Now) {
 		return
 	}
-	list := candidates(in, topo, p)
+	list := p.candidates
 	if len(list) == 0 {
 		return
 	}
@@ -111,22 +111,11 @@ func observations(in Inputs, topo topology) []catalog.Observation {
 			continue
 		}
 		seen = netip.AddrPortFrom(seen.Addr().Unmap(), seen.Port())
-		recorded := ownObservation(in, p).Endpoint
+		recorded := topo.seen.Own(p.ID())
 		if recorded == seen || !recorded.IsValid() && slices.Contains(advertised(in, topo, p), seen) {
 			continue
 		}
 		out = append(out, catalog.Observation{Observer: in.Self, Peer: p.ID(), Endpoint: seen, At: in.Now})
 	}
 	return out
-}
-
-// ownObservation returns this gateway's observation of a peer in the catalog,
-// or the zero Observation.
-func ownObservation(in Inputs, p peer) catalog.Observation {
-	for _, o := range in.Catalog.Observations {
-		if o.Observer == in.Self && o.Peer == p.ID() {
-			return o
-		}
-	}
-	return catalog.Observation{}
 }

@@ -42,9 +42,9 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 	if l, ok := nodeFirewallLane(in, topo); ok {
 		fw.Lanes = append(fw.Lanes, l)
 	}
-	fw.Remote = topo.remoteOnly(topo.remotePrefixes(in))
+	fw.Remote = topo.remoteOnly(topo.remote)
 	for _, f := range families() {
-		for _, n := range newSiblingNexthops(in, topo, f).nexthops {
+		for _, n := range newSiblingNexthops(topo, f).nexthops {
 			fw.Hops = append(fw.Hops, routes.Hop{Device: n.Device, Address: n.Via})
 		}
 	}
@@ -64,7 +64,7 @@ func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
 	out := prefixset.Subtract(all, topo.local)
 	if len(topo.local) > 0 {
 		for _, p := range topo.peers() {
-			if prefixset.Covers(all, prefixset.Host(p.Overlay)) {
+			if prefixset.CoveredBy(all, prefixset.Host(p.Overlay)) {
 				out = append(out, prefixset.Host(p.Overlay))
 			}
 		}

@@ -32,6 +32,7 @@ type localRange struct {
 type localRanges struct {
 	sorted   []localRange
 	networks map[netip.Prefix]localRange
+	lengths  []int // of networks, ascending
 	cfg      config.Config
 	host     string // for messages
 	// shares reports whether a datacenter has a gateway on the link with this
@@ -53,7 +54,10 @@ func newLocalRanges(cfg config.Config, h Host, more []Need) localRanges {
 	}
 	for _, n := range l.networks {
 		l.sorted = append(l.sorted, n)
+		l.lengths = append(l.lengths, n.prefix.Bits())
 	}
+	slices.Sort(l.lengths)
+	l.lengths = slices.Compact(l.lengths)
 	for _, a := range h.Addresses {
 		l.addAddress(a, "an address of the host", false)
 	}
@@ -94,13 +98,16 @@ func localRangesOf(in Inputs) localRanges {
 		}
 	}
 	l := newLocalRanges(in.Config, in.Host, more)
+	// A datacenter could advertise any address. A handshake proves that the gateway is
+	// there.
+	reached, observed := map[catalog.DatacenterName][]netip.Addr{}, newObserved(in)
+	for _, g := range in.Catalog.Gateways {
+		if seen := observed.tunnel(in, g); !seen.LastHandshake.IsZero() {
+			reached[g.Datacenter] = append(reached[g.Datacenter], seen.Endpoint.Addr().Unmap())
+		}
+	}
 	l.shares = func(dc catalog.DatacenterName, network netip.Prefix) bool {
-		return slices.ContainsFunc(in.Catalog.Gateways, func(g catalog.Gateway) bool {
-			// A datacenter could advertise any address. A handshake proves that the
-			// gateway is there.
-			seen := observedPeer(in, g)
-			return g.Datacenter == dc && !seen.LastHandshake.IsZero() && network.Contains(seen.Endpoint.Addr().Unmap())
-		})
+		return slices.ContainsFunc(reached[dc], network.Contains)
 	}
 	return l
 }
@@ -135,7 +142,10 @@ func (l *localRanges) addAddress(a netip.Addr, name string, needed bool) {
 // within returns the ranges that stay local although a remote prefix contains
 // them, and a range that keeps all of the prefix local, if there is one.
 func (l localRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts []localRange, all *localRange) {
-	for bits := p.CIDR.Bits() - 1; bits > 0 && len(l.networks) > 0; bits-- {
+	for _, bits := range slices.Backward(l.lengths) {
+		if bits >= p.CIDR.Bits() || bits == 0 {
+			continue
+		}
 		n, ok := l.networks[netip.PrefixFrom(p.CIDR.Addr(), bits).Masked()]
 		node := p.Kind == catalog.NodePrefix && p.CIDR.IsSingleIP()
 		if ok && !prefixset.Covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.shares(dc, n.prefix)) {

@@ -175,10 +175,10 @@ func (n node) routing(found *problems) routes.Config {
 		n.reportNoGateway(c.Routes[before:], f, found)
 	}
 	addLocal(&c, n.local)
-	addGuards(&c, prefixset.Aggregate(n.remotePrefixes()))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
+	c.Routes = withGuards(c.Routes, prefixset.Aggregate(n.remotePrefixes()))
 	return c
 }
 

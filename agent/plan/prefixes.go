@@ -40,8 +40,8 @@ type ownedPrefix struct {
 // host reaches otherwise. The ranges that stay local for that reason are
 // returned aggregated.
 func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, host localRanges, found *problems) (ownDatacenter, []remoteDatacenter, []netip.Prefix) {
-	taken := []ownedPrefix{{"the overlay", overlay}}
-	local := ownDatacenter{Datacenter: own, accepted: acceptPrefixesOf(own, &taken, found)}
+	taken := newAcceptance(overlay, append(others[:len(others):len(others)], own))
+	local := ownDatacenter{Datacenter: own, accepted: taken.of(own, found)}
 	kept := host.judgeOverlay(overlay, found)
 	var out []remoteDatacenter
 	for i, dc := range others {
@@ -55,7 +55,7 @@ func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catal
 				"upgrade meshd on all gateways, then run meshctl leave in that datacenter and join again with a new token")
 		} else {
 			var more []netip.Prefix
-			distinct := withKinds(acceptPrefixesOf(dc, &taken, found), dc.Prefixes)
+			distinct := withKinds(taken.of(dc, found), dc.Prefixes)
 			r.prefixes, more = host.judge(dc.Name, accepted(host.cfg, dc.Name, distinct), found)
 			kept = append(kept, more...)
 		}
@@ -77,12 +77,37 @@ func withKinds(ranges []netip.Prefix, record []catalog.Prefix) []catalog.Prefix 
 	return out
 }
 
-// acceptPrefixesOf returns the prefixes of one datacenter that overlap none of
-// accepted, and adds them to it. Within one datacenter they may overlap: node
-// addresses are often part of a larger range.
-func acceptPrefixesOf(dc catalog.Datacenter, accepted *[]ownedPrefix, found *problems) []netip.Prefix {
+// acceptance has the prefixes that were accepted, by their number in the index.
+type acceptance struct {
+	accepted []ownedPrefix
+	index    *prefixset.Index
+}
+
+// newAcceptance returns the acceptance of the overlay, for the prefixes of datacenters.
+func newAcceptance(overlay netip.Prefix, datacenters []catalog.Datacenter) *acceptance {
+	all := []netip.Prefix{overlay}
+	for _, dc := range datacenters {
+		for _, p := range dc.Prefixes {
+			all = append(all, p.CIDR)
+		}
+	}
+	a := &acceptance{index: prefixset.NewIndex(all)}
+	a.add(ownedPrefix{"the overlay", overlay.Masked()})
+	return a
+}
+
+func (a *acceptance) add(p ownedPrefix) {
+	if p.prefix.IsValid() {
+		a.index.Add(p.prefix)
+		a.accepted = append(a.accepted, p)
+	}
+}
+
+// of returns the prefixes of one datacenter that overlap none of those accepted
+// before, and accepts them. Within one datacenter they may overlap: node addresses are
+// often part of a larger range.
+func (a *acceptance) of(dc catalog.Datacenter, found *problems) []netip.Prefix {
 	var out []netip.Prefix
-	before := *accepted
 	for _, p := range sortedPrefixes(dc.Prefixes) {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
 			found.addError("prefix-invalid", datacenterSubject(dc.Name),
@@ -90,14 +115,16 @@ func acceptPrefixesOf(dc catalog.Datacenter, accepted *[]ownedPrefix, found *pro
 				fmt.Sprintf("correct the prefixes in the configuration of %s", dc.Name))
 			continue
 		}
-		if i := slices.IndexFunc(before, func(o ownedPrefix) bool { return o.prefix.Overlaps(p) }); i >= 0 {
+		if i, ok := a.index.First(p); ok {
 			found.addError("prefix-overlap", datacenterSubject(dc.Name),
-				fmt.Sprintf("prefix %v of datacenter %s is not used: it overlaps %v of %s", p, dc.Name, before[i].prefix, before[i].owner),
+				fmt.Sprintf("prefix %v of datacenter %s is not used: it overlaps %v of %s", p, dc.Name, a.accepted[i].prefix, a.accepted[i].owner),
 				fmt.Sprintf("assign other addresses to %s, or remove the prefix from its configuration", dc.Name))
 			continue
 		}
-		*accepted = append(*accepted, ownedPrefix{datacenterSubject(dc.Name), p})
 		out = append(out, p)
+	}
+	for _, p := range out {
+		a.add(ownedPrefix{datacenterSubject(dc.Name), p})
 	}
 	return out
 }

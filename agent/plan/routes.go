@@ -25,7 +25,7 @@ func routing(in Inputs, topo topology) routes.Config {
 		for n, name := range devices {
 			c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(n, f), Family: f, Device: name})
 		}
-		siblings := newSiblingNexthops(in, topo, f)
+		siblings := newSiblingNexthops(topo, f)
 		c.Nexthops = append(c.Nexthops, siblings.nexthops...)
 		source := topo.sourceAddress(in.Host, f)
 		for _, dc := range topo.others {
@@ -37,11 +37,11 @@ func routing(in Inputs, topo topology) routes.Config {
 	addOverlay(&c, in, topo)
 	addNodeRoutes(&c, in, topo, devices)
 	addLocal(&c, topo.local)
-	addGuards(&c, topo.remotePrefixes(in))
 	c.Sysctls = in.Host.sysctls(sysctls(in, topo, devices))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, compareRoutes)
+	c.Routes = withGuards(c.Routes, topo.remote)
 	return c
 }
 
@@ -74,12 +74,10 @@ func (h Host) sysctls(settings []routes.Sysctl) []routes.Sysctl {
 func routesPeers(in Inputs, topo topology) bool {
 	covered := func(e netip.AddrPort) bool {
 		a := e.Addr().Unmap()
-		return a.Is4() && slices.ContainsFunc(topo.others, func(dc remoteDatacenter) bool {
-			return slices.ContainsFunc(dc.prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
-		})
+		return a.Is4() && prefixset.CoveredBy(topo.remote, prefixset.Host(a))
 	}
 	return slices.ContainsFunc(topo.peers(), func(p peer) bool {
-		return covered(p.tunnel.Endpoint) || slices.ContainsFunc(candidates(in, topo, p), covered)
+		return covered(p.tunnel.Endpoint) || slices.ContainsFunc(p.candidates, covered)
 	})
 }
 
@@ -101,13 +99,20 @@ func compareRoutes(a, b routes.Route) int {
 	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Kind.Metric(), b.Kind.Metric()))
 }
 
-// addGuards adds a route that needs no device for each remote prefix, because the
-// kernel deletes the others with the devices of the lanes. Packets would follow the
-// default route then.
-func addGuards(c *routes.Config, remote []netip.Prefix) {
+// withGuards adds to sorted routes one that needs no device for each remote prefix,
+// because the kernel deletes the others with the devices of the lanes. Packets would
+// follow the default route then.
+func withGuards(sorted []routes.Route, remote []netip.Prefix) []routes.Route {
+	out := make([]routes.Route, 0, len(sorted)+len(remote))
 	for _, p := range remote {
-		c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Guard})
+		guard := routes.Route{Prefix: p, Kind: routes.Guard}
+		n := 0
+		for n < len(sorted) && compareRoutes(sorted[n], guard) <= 0 {
+			n++
+		}
+		out, sorted = append(append(out, sorted[:n]...), guard), sorted[n:]
 	}
+	return append(out, sorted...)
 }
 
 // addStandby routes the prefixes of the other datacenters to the siblings for the
@@ -154,9 +159,16 @@ func addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family, sourc
 // addLocal leaves ranges to the rules after Meshway's. Addresses in the overlay
 // that have a route keep it.
 func addLocal(c *routes.Config, local []netip.Prefix) {
+	if len(local) == 0 {
+		return
+	}
+	routed := make(map[netip.Prefix]bool, len(c.Routes))
+	for _, r := range c.Routes {
+		routed[r.Prefix] = routed[r.Prefix] || !r.ToNode
+	}
 	for _, p := range local {
 		ruled := slices.ContainsFunc(c.Rules, func(r routes.Rule) bool { return r.Family == routes.FamilyOf(p.Addr()) })
-		if ruled && !slices.ContainsFunc(c.Routes, func(r routes.Route) bool { return r.Prefix == p && !r.ToNode }) {
+		if ruled && !routed[p] {
 			c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Throw})
 		}
 	}

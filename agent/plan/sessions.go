@@ -10,7 +10,7 @@ import (
 // sessions are the liveness sessions, one for every remote gateway.
 func sessions(in Inputs, topo topology) []SessionConfig {
 	var out []SessionConfig
-	alone := len(siblings(in, topo)) == 0
+	alone := len(topo.siblings) == 0
 	for _, dc := range topo.others {
 		for _, p := range dc.gateways {
 			out = append(out, SessionConfig{

@@ -21,11 +21,12 @@ type linkAddress struct {
 	address netip.Addr
 }
 
-// siblings returns the other gateways of this datacenter, by index.
-func siblings(in Inputs, topo topology) []sibling {
+// siblings returns the other gateways of this datacenter, by index, given all sorted
+// by ID.
+func siblings(in Inputs, gateways []catalog.Gateway) []sibling {
 	var out []sibling
-	for _, g := range sortedGateways(in.Catalog.Gateways) {
-		if g.Datacenter != topo.own.Name || g.ID() == in.Self {
+	for _, g := range gateways {
+		if g.Datacenter != in.Self.Datacenter() || g.ID() == in.Self {
 			continue
 		}
 		s := sibling{Gateway: g}
@@ -50,7 +51,7 @@ func siblings(in Inputs, topo topology) []sibling {
 // reaches this host through routers, by any underlay device.
 func trustedIngressDevices(in Inputs, topo topology) []string {
 	var devices []string
-	for _, s := range siblings(in, topo) {
+	for _, s := range topo.siblings {
 		devices = append(devices, in.Host.Overlays...)
 		for _, l := range s.links {
 			devices = append(devices, l.device)
@@ -101,9 +102,9 @@ type siblingNexthops struct {
 // newSiblingNexthops returns the nexthops that pods of this host use while no
 // own lane to a datacenter works. Whether the lanes of a sibling work is not
 // known here; a sibling drops what it cannot forward (routes.Transit).
-func newSiblingNexthops(in Inputs, topo topology, f routes.Family) siblingNexthops {
+func newSiblingNexthops(topo topology, f routes.Family) siblingNexthops {
 	var out siblingNexthops
-	for _, s := range siblings(in, topo) {
+	for _, s := range topo.siblings {
 		i := slices.IndexFunc(s.links, func(l linkAddress) bool { return routes.FamilyOf(l.address) == f })
 		id := routes.SiblingNexthopID(int(s.Index), f)
 		taken := slices.ContainsFunc(out.nexthops, func(n routes.Nexthop) bool { return n.ID == id })

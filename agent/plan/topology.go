@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan/sighting"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -29,6 +30,12 @@ type topology struct {
 	others []remoteDatacenter // sorted by name
 	nodes  []NodePeer         // of the own datacenter, behind tunnels, sorted by name
 	local  []netip.Prefix     // ranges that stay local although a remote prefix overlaps them, aggregated
+
+	remote    []netip.Prefix // of all other datacenters, and the overlay, aggregated
+	siblings  []sibling      // by index
+	seen      sighting.Sightings
+	reach     map[routes.Family]int // see familiesOf
+	addresses map[netip.Addr]bool   // of this host
 }
 
 // peer is a remote gateway with what is observed of it.
@@ -37,6 +44,8 @@ type peer struct {
 	session Session             // of liveness; zero while there is none
 	tunnel  tunnel.ObservedPeer // of the data plane; zero while there is none
 	state   liveness
+
+	candidates []netip.AddrPort // endpoints that are worth trying, best first
 }
 
 // liveness is the verdict on one remote gateway.
@@ -72,7 +81,14 @@ func newTopology(in Inputs, found *problems) (topology, bool) {
 	}
 	own := datacenters[i]
 	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == own.Name })
+	topo.siblings = siblings(in, gateways)
+	topo.seen = sighting.Find(sighting.View{Self: topo.self, Gateways: gateways, Advertised: in.Endpoints}, in.Catalog.Observations)
+	topo.reach, topo.addresses = familiesOf(in.Host, in.Site.Prefixes), map[netip.Addr]bool{}
+	for _, a := range in.Host.Addresses {
+		topo.addresses[a] = true
+	}
 	topo.own, topo.others, topo.local = acceptPrefixes(in.Catalog.Federation.Overlay, own, others, localRangesOf(in), found)
+	topo.remote = topo.remotePrefixes(in)
 	addGateways(in, &topo, gateways, found)
 	topo.nodes = acceptNodes(in, topo, found)
 	resolvePodCIDRs(in, topo, found)
@@ -82,6 +98,7 @@ func newTopology(in Inputs, found *problems) (topology, bool) {
 // addGateways adds the gateways to their datacenters. Of two with the same
 // key, overlay address or lane, the first by name wins.
 func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *problems) {
+	observed := newObserved(in)
 	taken := map[any]catalog.GatewayID{topo.self.PublicKey: topo.self.ID(), topo.self.Overlay: topo.self.ID()}
 	for _, g := range gateways {
 		i, known := slices.BinarySearchFunc(topo.others, g.Datacenter, func(r remoteDatacenter, name catalog.DatacenterName) int {
@@ -96,7 +113,9 @@ func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *p
 				fmt.Sprintf("run meshctl leave in %s, or meshctl datacenter remove %s if it is lost, and let it join again", g.Datacenter, g.Datacenter))
 			continue
 		}
-		topo.others[i].gateways = append(topo.others[i].gateways, newPeer(in, g))
+		p := observed.peer(in, g)
+		p.candidates = candidates(in, *topo, p)
+		topo.others[i].gateways = append(topo.others[i].gateways, p)
 	}
 	for _, dc := range topo.others {
 		slices.SortFunc(dc.gateways, func(a, b peer) int { return cmp.Compare(a.Index, b.Index) })
@@ -134,37 +153,52 @@ func invalidReason(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID
 	return ""
 }
 
-// newPeer returns a gateway with its liveness and its state in the data plane.
-func newPeer(in Inputs, g catalog.Gateway) peer {
-	p := peer{Gateway: g, tunnel: observedPeer(in, g)}
+// observed finds what the data plane and liveness report of a gateway.
+type observed struct {
+	sessions map[catalog.GatewayID]Session
+	peers    map[deviceKey]*tunnel.ObservedPeer
+}
+
+// deviceKey identifies a peer in an interface.
+type deviceKey struct {
+	device string
+	key    tunnel.PublicKey
+}
+
+func newObserved(in Inputs) observed {
+	o := observed{sessions: map[catalog.GatewayID]Session{}, peers: map[deviceKey]*tunnel.ObservedPeer{}}
 	for _, s := range in.Observed.Sessions {
-		if s.Gateway != g.ID() {
-			continue
+		o.sessions[s.Gateway] = s
+	}
+	for _, t := range in.Observed.Tunnels {
+		for i := range t.Peers {
+			o.peers[deviceKey{t.Name, t.Peers[i].PublicKey}] = &t.Peers[i]
 		}
-		p.session = s
-		switch {
-		case s.Up:
-			p.state = up
-		case s.Draining:
-			p.state = drained
-		case !s.Undecided:
-			p.state = down
-		}
+	}
+	return o
+}
+
+// peer returns a gateway with its liveness and its state in the data plane.
+func (o observed) peer(in Inputs, g catalog.Gateway) peer {
+	p := peer{Gateway: g, tunnel: o.tunnel(in, g)}
+	s, ok := o.sessions[g.ID()]
+	p.session = s
+	switch {
+	case !ok:
+	case s.Up:
+		p.state = up
+	case s.Draining:
+		p.state = drained
+	case !s.Undecided:
+		p.state = down
 	}
 	return p
 }
 
-// observedPeer returns a gateway's state in the data plane, in its lane.
-func observedPeer(in Inputs, g catalog.Gateway) tunnel.ObservedPeer {
-	for _, t := range in.Observed.Tunnels {
-		if t.Name != LaneDevice(in.Config, g.Index) {
-			continue
-		}
-		for _, p := range t.Peers {
-			if p.PublicKey == tunnel.PublicKey(g.PublicKey) {
-				return p
-			}
-		}
+// tunnel returns a gateway's state in the data plane, in its lane.
+func (o observed) tunnel(in Inputs, g catalog.Gateway) tunnel.ObservedPeer {
+	if p := o.peers[deviceKey{LaneDevice(in.Config, g.Index), tunnel.PublicKey(g.PublicKey)}]; p != nil {
+		return *p
 	}
 	return tunnel.ObservedPeer{}
 }
@@ -241,6 +275,20 @@ func sortedDatacenters(in []catalog.Datacenter) []catalog.Datacenter {
 	})
 }
 
+// sortedGateways sorts by ID, which is made of two names, once for each record.
 func sortedGateways(in []catalog.Gateway) []catalog.Gateway {
-	return slices.SortedFunc(slices.Values(in), func(a, b catalog.Gateway) int { return cmp.Compare(a.ID(), b.ID()) })
+	type identified struct {
+		id catalog.GatewayID
+		at int
+	}
+	ids := make([]identified, len(in))
+	for i, g := range in {
+		ids[i] = identified{g.ID(), i}
+	}
+	slices.SortFunc(ids, func(a, b identified) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.at, b.at)) })
+	out := make([]catalog.Gateway, len(in))
+	for i, id := range ids {
+		out[i] = in[id.at]
+	}
+	return out
 }

@@ -42,7 +42,7 @@ func tunnels(in Inputs, topo topology) []tunnel.Config {
 		for _, dc := range topo.others {
 			for _, p := range dc.gateways {
 				if p.Index == n {
-					c.Peers = append(c.Peers, tunnelPeer(in, topo, dc, p))
+					c.Peers = append(c.Peers, tunnelPeer(in, dc, p))
 				}
 			}
 		}
@@ -75,22 +75,22 @@ func laneAddresses(own netip.Addr) []netip.Prefix {
 	return []netip.Prefix{unusedIPv4(), prefixset.Host(own)}
 }
 
-func tunnelPeer(in Inputs, topo topology, dc remoteDatacenter, p peer) tunnel.Peer {
+func tunnelPeer(in Inputs, dc remoteDatacenter, p peer) tunnel.Peer {
 	t := tunnel.Peer{
 		PublicKey:  tunnel.PublicKey(p.PublicKey),
 		AllowedIPs: allowedIPs(dc, p),
 		Keepalive:  in.Config.WireGuard.Keepalive,
 	}
-	setEndpoint(in, topo, p, &t)
+	setEndpoint(in, p, &t)
 	return t
 }
 
 // allowedIPs returns the addresses that a gateway may send from and receives
 // packets for: the prefixes of its datacenter and its overlay address.
 func allowedIPs(dc remoteDatacenter, p peer) []netip.Prefix {
-	out := append(slices.Clone(dc.prefixes), prefixset.Host(p.Overlay))
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return out
+	own := prefixset.Host(p.Overlay)
+	i, _ := slices.BinarySearchFunc(dc.prefixes, own, netip.Prefix.Compare)
+	return slices.Insert(slices.Clone(dc.prefixes), i, own)
 }
 
 // mtu returns the MTU of all lanes, bytes.

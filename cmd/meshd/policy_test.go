@@ -66,8 +66,9 @@ func TestImportDirections(t *testing.T) {
 			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
 			"routes/ruleset":                        {},
 			"agent/interference":                    {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
-			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "consensus/catalog", "routes", "tunnel"},
+			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "agent/plan/sighting", "consensus/catalog", "routes", "tunnel"},
 			"agent/plan/prefixset":                  {},
+			"agent/plan/sighting":                   {"consensus/catalog"},
 			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                                 {}, // documentation
 			"agent/state":                           {},
@@ -139,6 +140,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/interference":                 append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/prefixset":               append(io, "crypto/rand", "log/slog", "context"),
+			"agent/plan/sighting":                append(io, "crypto/rand", "log/slog", "context"),
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
 			"tunnel":                             io, // makes keys; hands the context to its Device
 			"routes":                             io,
@@ -152,8 +154,8 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("libraries stay with their owners", func(t *testing.T) {
 		for library, owners := range map[string][]string{
-			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                         // and raft-boltdb, raft-autopilot
-			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/"}, // all others use the contract
+			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                                      // and raft-boltdb, raft-autopilot
+			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/", "e2e/scale"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode/internal/disk"},
 			"github.com/hashicorp/go-memdb":  {"consensus/catalog/replica/"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "agent/host", "e2e/harness"},

@@ -9,8 +9,13 @@ import (
 // Aggregate returns the prefixes sorted, without those that another one
 // contains: nftables sets of intervals accept no overlaps.
 func Aggregate(in []netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range slices.SortedFunc(slices.Values(in), netip.Prefix.Compare) {
+	if len(in) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(in)
+	slices.SortFunc(sorted, netip.Prefix.Compare)
+	out := sorted[:0]
+	for _, p := range sorted {
 		// A prefix sorts after those that contain it, with only their other parts in between.
 		if len(out) == 0 || !out[len(out)-1].Overlaps(p) {
 			out = append(out, p)
