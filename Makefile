@@ -120,6 +120,13 @@ bench-catalog: ## measure the catalog beside etcd, one line of JSON on stdout (r
 vet-bench: ## vet and test the programs of bench-catalog
 	cd e2e/bench && go vet ./... && go test -timeout $(TEST_TIMEOUT) ./...
 
+# Takes about 5 minutes. only=plan,status,commit,routes,gateway,restart,snapshot; rounds=5.
+.PHONY: bench-scale
+bench-scale: ## measure what a large federation costs an agent, one line of JSON on stdout (root)
+	@.ci/setup $@
+	@go build -o bin/scale ./e2e/scale
+	@exec bin/scale $(if $(only),-only $(only)) $(if $(rounds),-rounds $(rounds))
+
 .PHONY: test-kernel
 test-kernel: ## run the kernel tests: WireGuard of the kernel, in a virtual machine (qemu; no root)
 	@.ci/setup $@

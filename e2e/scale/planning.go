@@ -1,0 +1,35 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
+)
+
+func (b *bench) measurePlan(context.Context) (err error) {
+	up, down := b.size.Inputs(true), b.size.Inputs(false)
+	if b.result.Plan, err = b.median("plan, all tunnels up", timed(func() { plan.Compute(up) })); err != nil {
+		return err
+	}
+	b.result.PlanAllDown, err = b.median("plan, all tunnels down", timed(func() { plan.Compute(down) }))
+	return err
+}
+
+// measureStatus measures the status of an agent, with what it reads of the catalog.
+func (b *bench) measureStatus(context.Context) (err error) {
+	replica, err := newReplica(b.size)
+	if err != nil {
+		return err
+	}
+	sources, own := b.size.Sources(), replica.desired()
+	b.result.Status, err = b.median("status", timed(func() {
+		view := replica.state.View()
+		sources.Services = countServices(view)
+		sources.Queue.Pending = len(own.Missing(view, noneUnsigned()))
+		status.Build(sources)
+	}))
+	return err
+}
