@@ -52,7 +52,8 @@ func TestImportDirections(t *testing.T) {
 			}, // the state: pure
 			"consensus/catalog/feed":                {"consensus/catalog", "consensus/catalog/replica"},
 			"consensus":                             {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
-			"consensus/raftnode/internal/disk":      {"consensus/catalog"},
+			"consensus/raftnode/logstore":           {},
+			"consensus/raftnode/internal/disk":      {"consensus/catalog", "consensus/raftnode/logstore"},
 			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/quota", "consensus/catalog/replica"},
 			"consensus/raftnode/internal/hclogger":  {},
 			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog"}, // the rules; raftnode judges and executes

@@ -21,6 +21,7 @@ type Options struct {
 	Timers            raftnode.Timers
 	SnapshotThreshold uint64
 	ProposeTimeout    time.Duration
+	LogStore          raftnode.LogStore                            // empty: the default
 	PerDatacenter     int                                          // gateways in each datacenter; 0: 1
 	Clock             func(catalog.GatewayID) func() time.Duration // of each node; nil: the default
 	Log               *slog.Logger
@@ -137,7 +138,7 @@ func (m *Member) Config() raftnode.Config {
 		log = log.With("gateway", m.ID)
 	}
 	cfg := raftnode.Config{
-		ID: m.ID, Dir: m.Dir, Timers: o.Timers, SnapshotThreshold: o.SnapshotThreshold,
+		ID: m.ID, Dir: m.Dir, LogStore: o.LogStore, Timers: o.Timers, SnapshotThreshold: o.SnapshotThreshold,
 		ProposeTimeout: o.ProposeTimeout, Network: n.Host(m.ID), Remote: n.Remote(m.ID),
 		Addresses: Addresses, Log: log,
 	}

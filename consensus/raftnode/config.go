@@ -10,15 +10,17 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
 )
 
 // Config configures a Node. ID, Dir, Network and Remote are required.
 type Config struct {
 	ID         catalog.GatewayID
-	Federation string // id; if set, Open refuses the directory of another federation
-	Dir        string // holds raft.db, snapshots/ and identity.json; created if missing
-	Timers     Timers // zero: LAN
+	Federation string   // id; if set, Open refuses the directory of another federation
+	Dir        string   // holds log/, raft.db, snapshots/ and identity.json; created if missing
+	LogStore   LogStore // Open converts a log that is elsewhere; empty: as it is, and WAL in a new directory
+	Timers     Timers   // zero: LAN
 	// SnapshotThreshold is the number of log entries after which raft takes the
 	// next snapshot; zero: 16384.
 	SnapshotThreshold uint64
@@ -41,6 +43,15 @@ type Config struct {
 	Limits      quota.Limits // of each datacenter, which this member applies as leader; zero: the default
 	Log         *slog.Logger // nil: silent
 }
+
+// LogStore is where the entries of the log are.
+type LogStore = disk.Kind
+
+// The stores of the log.
+const (
+	WAL  = disk.WAL
+	Bolt = disk.Bolt
+)
 
 const (
 	defaultSnapshotThreshold = 16384

@@ -23,9 +23,19 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
+// withEachStore runs a test with each store of the log.
+func withEachStore(t *testing.T, test func(t *testing.T, store raftnode.LogStore)) {
+	t.Helper()
+	for _, store := range []raftnode.LogStore{raftnode.WAL, raftnode.Bolt} {
+		t.Run(string(store), func(t *testing.T) {
+			bubble(t, func(t *testing.T) { test(t, store) })
+		})
+	}
+}
+
 func TestWritesSurviveARestartOfAllMembers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 3, consensustest.Options{})
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
+		c := consensustest.New(t, 3, consensustest.Options{LogStore: store})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 		write(t, c.Members[2], key, "kept")
 		for _, m := range c.Members {
@@ -44,8 +54,8 @@ func TestWritesSurviveARestartOfAllMembers(t *testing.T) {
 // Raft alone would serve its last snapshot. A small federation has none: the
 // tunnels would be removed.
 func TestAMemberThatStartsWithoutQuorumServesItsLastState(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 3, consensustest.Options{})
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
+		c := consensustest.New(t, 3, consensustest.Options{LogStore: store})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 		write(t, c.Members[2], key, "known")
 		c.WaitEqual()
@@ -75,10 +85,10 @@ func TestAMemberThatStartsWithoutQuorumServesItsLastState(t *testing.T) {
 }
 
 func TestALaggingMemberReceivesASnapshot(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
 		timers := raftnode.LAN()
 		timers.SnapshotInterval, timers.TrailingLogs = time.Second, 4
-		c := consensustest.New(t, 3, consensustest.Options{Timers: timers, SnapshotThreshold: 8})
+		c := consensustest.New(t, 3, consensustest.Options{Timers: timers, SnapshotThreshold: 8, LogStore: store})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 		lagging := others(c, c.Leader())[0]
 		lagging.Kill()
@@ -101,8 +111,8 @@ func TestALaggingMemberReceivesASnapshot(t *testing.T) {
 }
 
 func TestASnapshotIsRestoredAndWritesContinue(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 3, consensustest.Options{})
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
+		c := consensustest.New(t, 3, consensustest.Options{LogStore: store})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 		write(t, c.Members[0], key, "saved")
 		data, info, err := c.Members[1].Node.SaveSnapshot(context.Background(), consensus.ConsistentRead)
@@ -204,8 +214,8 @@ func archiveWithOtherCA(t *testing.T, view *replica.View) []byte {
 }
 
 func TestALostFederationIsRestoredFromASnapshot(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		lost := consensustest.New(t, 3, consensustest.Options{})
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
+		lost := consensustest.New(t, 3, consensustest.Options{LogStore: store})
 		key := consensustest.Key{Owner: lost.Members[0].ID, Name: "web"}
 		write(t, lost.Members[0], key, "saved")
 		data, _, err := lost.Members[0].Node.SaveSnapshot(context.Background(), consensus.LeaseRead)
@@ -230,8 +240,8 @@ func TestALostFederationIsRestoredFromASnapshot(t *testing.T) {
 }
 
 func TestRecoverGivesTheCatalogNewVoters(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 3, consensustest.Options{})
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
+		c := consensustest.New(t, 3, consensustest.Options{LogStore: store})
 		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 		write(t, c.Members[0], key, "kept")
 		c.WaitEqual()
@@ -258,8 +268,13 @@ func TestRecoverGivesTheCatalogNewVoters(t *testing.T) {
 		}
 		backup, err := raftnode.Recover(recovery)
 		require.NoError(t, err)
-		_, err = os.Stat(filepath.Join(backup, "raft.db"))
-		require.NoError(t, err)
+		for _, name := range []string{"raft.db", "snapshots"} {
+			_, err = os.Stat(filepath.Join(backup, name))
+			require.NoError(t, err)
+		}
+		if store == raftnode.WAL {
+			require.FileExists(t, segment(t, backup))
+		}
 		left.Restart()
 		write(t, left, key, "goes on")
 		c.WaitVoters(1)
@@ -294,6 +309,32 @@ func TestAnUnknownCommandIsNotWrittenToTheLog(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, catalog.CodeUnknownCommand, results[0].Refusal.Code)
 		write(t, c.Members[0], consensustest.Key{Owner: c.Members[0].ID, Name: "web"}, "x")
+	})
+}
+
+// A directory of a build that had the log in raft.db is converted when it is opened,
+// and back.
+func TestMembersWithDifferentStoresAreOneCatalogAndChangeThem(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{LogStore: raftnode.Bolt})
+		key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
+		for round, store := range []raftnode.LogStore{raftnode.WAL, raftnode.WAL, raftnode.Bolt, raftnode.WAL} {
+			for i, m := range c.Members {
+				value := fmt.Sprint(round, i)
+				write(t, c.Leader(), key, value)
+				m.Stop()
+				cfg := m.Config()
+				cfg.LogStore = store
+				node, err := raftnode.Open(cfg)
+				require.NoError(t, err)
+				m.Node = node
+				m.Start()
+				c.Network.Rejoin(m.ID)
+				c.WaitEqual()
+				require.Equal(t, value, key.Get(m.Node.View()))
+			}
+		}
+		c.WaitVoters(3)
 	})
 }
 

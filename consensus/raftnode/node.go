@@ -96,7 +96,7 @@ func openNode(cfg Config) (*Node, error) {
 	}
 	n.timers.Store(&cfg.Timers)
 	n.fsm = fsm.New(n.fail)
-	s, err := disk.Open(cfg.Dir, hclogger.New(cfg.Log))
+	s, err := disk.Open(cfg.Dir, cfg.LogStore, hclogger.New(cfg.Log))
 	if err != nil {
 		return nil, err
 	}

@@ -19,12 +19,21 @@ func (s *Store) copyTo(to string) error {
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(s.dir, logFile))
+	data, err := os.ReadFile(filepath.Join(s.dir, boltFile))
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(to, logFile), data, 0o600, renameio.WithTempDir(to)); err != nil {
+	if err := renameio.WriteFile(filepath.Join(to, boltFile), data, 0o600, renameio.WithTempDir(to)); err != nil {
 		return err
 	}
-	return os.CopyFS(filepath.Join(to, snapshotsDir), os.DirFS(filepath.Join(s.dir, snapshotsDir)))
+	copied := []string{snapshotsDir}
+	if s.wal != nil {
+		copied = append(copied, walDir)
+	}
+	for _, name := range copied {
+		if err := os.CopyFS(filepath.Join(to, name), os.DirFS(filepath.Join(s.dir, name))); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,19 +2,18 @@ package disk
 
 import (
 	"errors"
-	"path/filepath"
 
 	"github.com/hashicorp/raft"
 )
 
 // Entry returns one entry of the log; false: the log does not have it.
 func (s *Store) Entry(index uint64) (entry raft.Log, found bool, err error) {
-	err = s.bolt.GetLog(index, &entry)
+	err = s.logs().GetLog(index, &entry)
 	if errors.Is(err, raft.ErrLogNotFound) {
 		return raft.Log{}, false, nil
 	}
 	if err != nil {
-		return raft.Log{}, false, explain(filepath.Join(s.dir, logFile), err)
+		return raft.Log{}, false, explain(s.logPath(), err)
 	}
 	return entry, true, nil
 }

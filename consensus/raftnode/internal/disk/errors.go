@@ -7,13 +7,18 @@ import (
 	"syscall"
 
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/meshway/meshway/consensus/raftnode/logstore"
 )
 
 // explain adds path and a remedy to an error of a file or directory.
 func explain(path string, err error) error {
 	remedy := ""
+	var damage *logstore.DamageError
 	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
+	case errors.As(err, &damage):
+		return corrupt(path, err)
+	case errors.Is(err, bolterrors.ErrTimeout), errors.Is(err, logstore.ErrLocked):
 		remedy = "another process has it open: stop the other meshd, or give this one its own data directory"
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		remedy = "the disk is full: free space there and start again; nothing is lost"

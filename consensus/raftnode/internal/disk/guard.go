@@ -2,7 +2,6 @@ package disk
 
 import (
 	"fmt"
-	"path/filepath"
 	"runtime"
 
 	"github.com/hashicorp/raft"
@@ -15,17 +14,25 @@ import (
 type guard struct {
 	raft.LogStore
 	raft.StableStore
-	path string
+	path string // of the log
 	fail func(error)
 }
 
 var (
-	_ raft.LogStore    = (*guard)(nil)
-	_ raft.StableStore = (*guard)(nil)
+	_ raft.MonotonicLogStore = (*guard)(nil)
+	_ raft.LogStore          = (*guard)(nil)
+	_ raft.StableStore       = (*guard)(nil)
 )
 
 func newGuard(s *Store, logs raft.LogStore, fail func(error)) *guard {
-	return &guard{LogStore: logs, StableStore: s.bolt, path: filepath.Join(s.dir, logFile), fail: fail}
+	return &guard{LogStore: logs, StableStore: s.bolt, path: s.logPath(), fail: fail}
+}
+
+// IsMonotonic implements raft.MonotonicLogStore: raft deletes a log that accepts no
+// gap when it restores a snapshot.
+func (g *guard) IsMonotonic() bool {
+	monotonic, ok := g.LogStore.(raft.MonotonicLogStore)
+	return ok && monotonic.IsMonotonic()
 }
 
 // GetLog implements raft.LogStore. Raft expects that an entry can be missing; any

@@ -31,11 +31,11 @@ func (s *Store) Replay(f raft.FSM) error {
 	}
 	for index := from + 1; index <= mark; index++ {
 		var entry raft.Log
-		if err := s.bolt.GetLog(index, &entry); err != nil {
+		if err := s.logs().GetLog(index, &entry); err != nil {
 			if errors.Is(err, raft.ErrLogNotFound) { // the mark can be older than a restored snapshot
 				break
 			}
-			return corrupt(filepath.Join(s.dir, logFile), err)
+			return corrupt(s.logPath(), err)
 		}
 		if entry.Type != raft.LogCommand {
 			continue
@@ -43,6 +43,9 @@ func (s *Store) Replay(f raft.FSM) error {
 		if err, ok := f.Apply(&entry).(error); ok {
 			return err
 		}
+	}
+	if err := s.dropOther(); err != nil {
+		return explain(s.dir, err)
 	}
 	return nil
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/meshway/meshway/consensus/raftnode/logstore"
 )
 
 const (
-	logFile          = "raft.db"
+	boltFile         = "raft.db"
 	snapshotsDir     = "snapshots" // created by raft's FileSnapshotStore
 	retainSnapshots  = 2
 	logCacheSize     = 512
@@ -28,21 +30,24 @@ const (
 
 // Store is an open data directory.
 type Store struct {
-	dir   string
-	bolt  *raftboltdb.BoltStore
-	snaps *raft.FileSnapshotStore
+	dir       string
+	bolt      *raftboltdb.BoltStore // the term and the vote, and the log of kind Bolt
+	wal       *logstore.Store       // nil with kind Bolt
+	converted bool                  // the log was copied when it was opened
+	snaps     *raft.FileSnapshotStore
 }
 
-// Open opens dir, and creates it if missing. Errors contain the path and the
-// remedy.
-func Open(dir string, log hclog.Logger) (*Store, error) {
+// Open opens dir, and creates it if missing. kind is that of its log, which is
+// converted if it is another; empty: it stays as it is, and WAL in a new directory.
+// Errors contain the path and the remedy.
+func Open(dir string, kind Kind, log hclog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, explain(dir, err)
 	}
 	if err := probe(dir); err != nil {
 		return nil, explain(dir, err)
 	}
-	path := filepath.Join(dir, logFile)
+	path := filepath.Join(dir, boltFile)
 	if err := verifyFile(path); err != nil {
 		return nil, err
 	}
@@ -54,13 +59,23 @@ func Open(dir string, log hclog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(explain(filepath.Join(dir, snapshotsDir), err), bolt.Close())
 	}
-	return &Store{dir: dir, bolt: bolt, snaps: snaps}, nil
+	s := &Store{dir: dir, bolt: bolt, snaps: snaps}
+	if err := s.openLog(kind); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
-// Close closes the log.
-func (s *Store) Close() error { return s.bolt.Close() }
+// Close closes the directory.
+func (s *Store) Close() error {
+	err := s.bolt.Close()
+	if s.wal != nil {
+		err = errors.Join(s.wal.Close(), err)
+	}
+	return err
+}
 
-// openBolt opens a log file. It returns a panic of bbolt, which some corruptions
+// openBolt opens raft.db. It returns a panic of bbolt, which some corruptions
 // cause, as an error.
 func openBolt(path string, readOnly bool) (bolt *raftboltdb.BoltStore, err error) {
 	defer func() {
@@ -96,28 +111,6 @@ func probe(dir string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// verifyLog reads every entry after the snapshot. Raft does the same when it
-// starts, and panics if an entry is missing or unreadable.
-func (s *Store) verifyLog(snapshotIndex uint64) (err error) {
-	path := filepath.Join(s.dir, logFile)
-	defer func() {
-		if r := recover(); r != nil {
-			err = corrupt(path, fmt.Errorf("%v", r))
-		}
-	}()
-	last, err := s.bolt.LastIndex()
-	if err != nil {
-		return corrupt(path, err)
-	}
-	for index := snapshotIndex + 1; index <= last; index++ {
-		var entry raft.Log
-		if err := s.bolt.GetLog(index, &entry); err != nil {
-			return corrupt(path, fmt.Errorf("read entry %d of %d: %w", index, last, err))
-		}
-	}
-	return nil
-}
-
 // newestSnapshot returns the metadata of the newest snapshot, or nil if there is
 // none.
 func (s *Store) newestSnapshot() (*raft.SnapshotMeta, error) {
@@ -136,7 +129,7 @@ func (s *Store) newestSnapshot() (*raft.SnapshotMeta, error) {
 func (s *Store) appliedMark() (uint64, error) {
 	mark, err := s.bolt.GetUint64([]byte(appliedMarkKey))
 	if err != nil && err.Error() != raftboltdb.ErrKeyNotFound.Error() {
-		return 0, corrupt(filepath.Join(s.dir, logFile), err)
+		return 0, corrupt(filepath.Join(s.dir, boltFile), err)
 	}
 	return mark, nil
 }
@@ -148,7 +141,7 @@ func (s *Store) SetAppliedMark(index uint64) error {
 
 // Bootstrap writes the first configuration of raft. The store must be empty.
 func (s *Store) Bootstrap(cfg *raft.Config, trans raft.Transport, servers raft.Configuration) error {
-	if err := raft.BootstrapCluster(cfg, s.bolt, s.bolt, s.snaps, trans, servers); err != nil {
+	if err := raft.BootstrapCluster(cfg, s.logs(), s.bolt, s.snaps, trans, servers); err != nil {
 		return explain(s.dir, err)
 	}
 	return nil
@@ -157,12 +150,12 @@ func (s *Store) Bootstrap(cfg *raft.Config, trans raft.Transport, servers raft.C
 // Recover replaces the configuration of raft; machine is left with the content
 // of the store.
 func (s *Store) Recover(cfg *raft.Config, machine raft.FSM, trans raft.Transport, servers raft.Configuration) error {
-	return raft.RecoverCluster(cfg, machine, s.bolt, s.bolt, s.snaps, trans, servers)
+	return raft.RecoverCluster(cfg, machine, s.logs(), s.bolt, s.snaps, trans, servers)
 }
 
 // StartRaft starts raft on the store. It calls fail when the disk fails later.
 func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transport, fail func(error)) (*raft.Raft, error) {
-	cache, err := raft.NewLogCache(logCacheSize, s.bolt)
+	cache, err := raft.NewLogCache(logCacheSize, s.logs())
 	if err != nil {
 		return nil, err
 	}
@@ -193,45 +186,9 @@ func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transpo
 
 // HasState reports whether raft has anything in the store.
 func (s *Store) HasState() (bool, error) {
-	has, err := raft.HasExistingState(s.bolt, s.bolt, s.snaps)
+	has, err := raft.HasExistingState(s.logs(), s.bolt, s.snaps)
 	if err != nil {
 		return false, corrupt(s.dir, err)
 	}
 	return has, nil
-}
-
-// HasState reports whether dir holds the state of a catalog: a log, a term or a
-// snapshot. It changes nothing. It fails while a Node has dir open.
-func HasState(dir string) (bool, error) {
-	path := filepath.Join(dir, logFile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return hasSnapshots(dir)
-	}
-	if err := verifyFile(path); err != nil {
-		return false, err
-	}
-	bolt, err := openBolt(path, true)
-	if err != nil {
-		return false, err
-	}
-	defer bolt.Close()
-	last, err := bolt.LastIndex()
-	if err != nil {
-		return false, corrupt(path, err)
-	}
-	if last > 0 {
-		return true, nil
-	}
-	if term, err := bolt.GetUint64([]byte("CurrentTerm")); err == nil && term > 0 {
-		return true, nil
-	}
-	return hasSnapshots(dir)
-}
-
-func hasSnapshots(dir string) (bool, error) {
-	found, err := filepath.Glob(filepath.Join(dir, snapshotsDir, "*", "meta.json"))
-	if err != nil {
-		return false, explain(dir, err)
-	}
-	return len(found) > 0, nil
 }
