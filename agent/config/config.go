@@ -87,6 +87,7 @@ type Liveness struct {
 type Raft struct {
 	Timers            string // "auto", "lan" or "wan"
 	SnapshotThreshold uint64 // log entries between snapshots
+	Store             string // of the log: "wal" or "bolt"
 }
 
 // Join configures joining without meshctl.

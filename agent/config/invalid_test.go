@@ -109,9 +109,10 @@ var invalid = []struct {
 		`meshd.yaml:2:22: liveness.interval: 1ms is out of range; use 50ms to 10s`,
 		`meshd.yaml:3:24: wireguard.keepalive: 1.5s is not a whole number of seconds; WireGuard supports no fractions`,
 	}},
-	{name: "unknown choices", source: "wireguard: {dataplane: kernal}\nraft: {timers: slow}\nlog: {level: trace, format: xml}\n", want: []string{
+	{name: "unknown choices", source: "wireguard: {dataplane: kernal}\nraft: {timers: slow, store: memory}\nlog: {level: trace, format: xml}\n", want: []string{
 		`meshd.yaml:2:24: wireguard.dataplane: "kernal" is unknown: did you mean "kernel"?`,
 		`meshd.yaml:3:16: raft.timers: "slow" is unknown; use one of auto, lan, wan`,
+		`meshd.yaml:3:29: raft.store: "memory" is unknown; use one of wal, bolt`,
 		`meshd.yaml:4:14: log.level: "trace" is unknown; use one of debug, info, warn, error`,
 		`meshd.yaml:4:29: log.format: "xml" is unknown; use one of text, json`,
 	}},

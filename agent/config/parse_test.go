@@ -34,7 +34,7 @@ func TestAbsentKeysHaveDefaults(t *testing.T) {
 		WireGuard:  config.WireGuard{Dataplane: "auto", Interface: "mesh", Port: 51820, Keepalive: 25 * time.Second},
 		Routing:    config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20, Confine: true},
 		Liveness:   config.Liveness{Interval: 100 * time.Millisecond, Multiplier: 4, Port: 3784},
-		Raft:       config.Raft{Timers: "auto", SnapshotThreshold: 16384},
+		Raft:       config.Raft{Timers: "auto", SnapshotThreshold: 16384, Store: "wal"},
 		Admin:      config.Admin{Socket: "/run/meshway/meshd.sock"},
 		Metrics:    config.Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9443")},
 		Log:        config.Log{Level: "info", Format: "text"},
@@ -88,7 +88,7 @@ control: {listen: "192.0.2.1:7000", advertise: ["gw.example.org:7000", "[2001:db
 wireguard: {dataplane: userspace, interface: wan-x, port: 4000, advertise: ["192.0.2.1:4000"], mtu: 1380, keepalive: 0s}
 routing: {table: 7000, rulePriority: 100, mark: 0x40, confine: false, accept: {east: [10.7.0.0/16, 10.6.0.0/16], north: []}, yield: [10.8.0.0/16]}
 liveness: {interval: 1s, multiplier: 3, port: 4784}
-raft: {timers: wan, snapshotThreshold: 100}
+raft: {timers: wan, snapshotThreshold: 100, store: bolt}
 join: {tokenFile: /etc/meshway/token}
 services:
   - {name: db, address: 10.3.0.9, ports: [{name: sql, port: 5432}, {name: dns, protocol: udp, port: 53}]}
@@ -121,7 +121,7 @@ log: {level: debug, format: json}
 			Yield: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16")},
 		},
 		Liveness: config.Liveness{Interval: time.Second, Multiplier: 3, Port: 4784},
-		Raft:     config.Raft{Timers: "wan", SnapshotThreshold: 100},
+		Raft:     config.Raft{Timers: "wan", SnapshotThreshold: 100, Store: "bolt"},
 		Join:     config.Join{TokenFile: "/etc/meshway/token"},
 		Services: []catalog.Service{{
 			ServiceKey: catalog.ServiceKey{Namespace: "default", Name: "db", Instance: "gw7"},

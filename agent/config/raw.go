@@ -69,6 +69,7 @@ type rawLiveness struct {
 type rawRaft struct {
 	Timers            *text   `yaml:"timers"`
 	SnapshotThreshold *number `yaml:"snapshotThreshold"`
+	Store             *text   `yaml:"store"`
 }
 
 type rawJoin struct {

@@ -47,6 +47,7 @@ func (v validator) config(raw rawConfig) Config {
 		Raft: Raft{
 			Timers:            v.oneOf("raft.timers", raw.Raft.Timers.or("auto"), "auto", "lan", "wan"),
 			SnapshotThreshold: uint64(v.within("raft.snapshotThreshold", raw.Raft.SnapshotThreshold.or(16384), 64, 1<<24)), //nolint:gosec // not negative
+			Store:             v.oneOf("raft.store", raw.Raft.Store.or("wal"), "wal", "bolt"),
 		},
 		Admin:   Admin{Socket: v.socket("admin.socket", raw.Admin.Socket.or("/run/meshway/meshd.sock"))},
 		Metrics: Metrics{Listen: v.metrics("metrics.listen", raw.Metrics.Listen.or("127.0.0.1:9443"))},

@@ -74,6 +74,7 @@ func open(cfg memberConfig) (*Member, error) {
 		ID:                cfg.file.GatewayID(),
 		Federation:        cfg.federationID,
 		Dir:               cfg.dir,
+		LogStore:          raftnode.LogStore(cfg.file.Raft.Store),
 		Timers:            initialTimers(cfg.file.Raft),
 		SnapshotThreshold: cfg.file.Raft.SnapshotThreshold,
 		Network:           m.port.Raft(),

@@ -53,6 +53,7 @@ func TestAgentAcceptsTheRenderedConfiguration(t *testing.T) {
 				assert.Equal(t, "kernel", cfg.WireGuard.Dataplane)
 				assert.EqualValues(t, 0x40, cfg.Routing.Mark)
 				assert.EqualValues(t, 16777216, cfg.Raft.SnapshotThreshold)
+				assert.Equal(t, "bolt", cfg.Raft.Store)
 				assert.Equal(t, "192.0.2.1:9500", cfg.Metrics.Listen.String())
 			}
 		})
