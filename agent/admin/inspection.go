@@ -26,7 +26,10 @@ type inspection struct{ agent inspected }
 // Version returns the build of meshd.
 func (inspection) Version(context.Context, *connect.Request[controlpb.VersionRequest]) (*connect.Response[controlpb.VersionResponse], error) {
 	info := build.Current()
-	return connect.NewResponse(&controlpb.VersionResponse{Version: info.Version, Commit: info.Commit, Go: info.Go}), nil
+	return connect.NewResponse(&controlpb.VersionResponse{
+		Version: info.Version, Commit: info.Commit, Go: info.Go,
+		FeatureLevel: info.FeatureLevel, ControlProtocol: info.ControlProtocol,
+	}), nil
 }
 
 // Status returns the newest snapshot.

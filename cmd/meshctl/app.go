@@ -21,6 +21,7 @@ import (
 // app holds what commands work with: streams, clock, connections and global
 // flags. Tests replace its functions.
 type app struct {
+	name     string // of the program in its help
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
@@ -46,13 +47,9 @@ type options struct {
 	timeout time.Duration
 }
 
-// run runs meshctl with args and returns its exit code.
-func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out, err io.Writer) int {
-	return newApp(getenv, in, out, err).main(ctx, args)
-}
-
 func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 	return &app{
+		name:         programName,
 		in:           in,
 		out:          out,
 		err:          err,

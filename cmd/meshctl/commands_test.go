@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -300,6 +301,37 @@ func TestVersionOfTheClientIsPrintedWithoutMeshd(t *testing.T) {
 	assert.True(t, strings.HasPrefix(r.out, "meshctl "), r.out)
 	assert.Equal(t, fault.ExitOK, runAt(t.Context(), none, "", "version", "--client", "--socket", missing).code)
 	assert.Contains(t, meshctl(t, &fakeMeshd{}, "version").out, "meshd   v0.1.0 (commit 0123456789ab, go1.26.8)\n")
+}
+
+func TestPluginOfKubectlNamesItselfKubectlMeshway(t *testing.T) {
+	for file, want := range map[string]string{
+		"meshctl":                            "meshctl",
+		"/usr/bin/meshctl":                   "meshctl",
+		"/root/.krew/bin/kubectl-meshway":    "kubectl meshway",
+		`C:\Users\o\bin\kubectl-meshway.exe`: "kubectl meshway",
+	} {
+		assert.Equal(t, want, displayName(file), file)
+	}
+	var out bytes.Buffer
+	a := newApp(func(string) string { return "" }, strings.NewReader(""), &out, io.Discard)
+	a.name = "kubectl meshway"
+	assert.Equal(t, fault.ExitOK, a.main(t.Context(), []string{"token", "create", "--help"}))
+	assert.Contains(t, out.String(), "Usage:\n  kubectl meshway token create [flags]")
+	assert.Contains(t, out.String(), "  kubectl meshway token create")
+	assert.NotContains(t, out.String(), "  meshctl ")
+}
+
+func TestVersionStatesFeatureLevelAndControlProtocol(t *testing.T) {
+	r := runAt(t.Context(), func(string) string { return "" }, "", "version", "--client", "-o", "json")
+	var printed struct {
+		Client struct {
+			FeatureLevel    int
+			ControlProtocol string
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.out), &printed))
+	assert.Positive(t, printed.Client.FeatureLevel)
+	assert.Equal(t, "v1", printed.Client.ControlProtocol)
 }
 
 func TestCompletionOffersNamesFromMeshd(t *testing.T) {

@@ -172,6 +172,6 @@ func TestSocketComesFromTheEnvironment(t *testing.T) {
 	socket := serve(t, &fakeMeshd{snapshot: healthy()})
 	getenv := func(name string) string { return map[string]string{"MESHWAY_SOCKET": socket}[name] }
 	var out, errs strings.Builder
-	assert.Equal(t, fault.ExitOK, run(t.Context(), []string{"status"}, getenv, strings.NewReader(""), &out, &errs), errs.String())
+	assert.Equal(t, fault.ExitOK, newApp(getenv, strings.NewReader(""), &out, &errs).main(t.Context(), []string{"status"}), errs.String())
 	assert.Contains(t, out.String(), "east/gw1 is a member of federation prod")
 }

@@ -9,7 +9,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	a := newApp(os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	a.name = displayName(os.Args[0])
+	code := a.main(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshway/meshway/cmd/manual"
 	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
 	"github.com/meshway/meshway/cmd/meshctl/internal/output"
@@ -55,14 +56,45 @@ meshd of this host or, with --context, to a meshd of a Kubernetes cluster.`,
 	addGrouped(root, groupGateway, newDrainCommand(a), newUndrainCommand(a))
 	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))
 	addGrouped(root, groupOther, newVersionCommand(a))
-	root.AddCommand(newExitCodesTopic(), newDialStdioCommand(a))
+	root.AddCommand(newExitCodesTopic(), newDialStdioCommand(a), manual.Command())
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	globalFlags(a, root)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	command.Parent(root)
 	root.SetFlagErrorFunc(command.FlagError)
+	if a.name != programName {
+		rename(root, a.name)
+	}
 	return root
+}
+
+const (
+	programName = "meshctl"
+	// pluginFile is the name of the program as a plugin of kubectl, which runs it for
+	// `kubectl meshway`.
+	pluginFile = "kubectl-meshway"
+)
+
+// displayName returns the name of the program in its help, for the file that was
+// started.
+func displayName(file string) string {
+	base := file[strings.LastIndexAny(file, `/\`)+1:]
+	if strings.TrimSuffix(base, ".exe") == pluginFile {
+		return "kubectl meshway"
+	}
+	return programName
+}
+
+// rename changes the name of the program in the help of cmd and of its subcommands.
+func rename(cmd *cobra.Command, name string) {
+	if !cmd.HasParent() {
+		cmd.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: name}
+	}
+	cmd.Example = strings.ReplaceAll(cmd.Example, "  "+programName+" ", "  "+name+" ")
+	for _, sub := range cmd.Commands() {
+		rename(sub, name)
+	}
 }
 
 func addGrouped(root *cobra.Command, group string, commands ...*cobra.Command) {

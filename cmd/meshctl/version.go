@@ -6,6 +6,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/cmd/meshctl/internal/command"
@@ -21,7 +22,7 @@ func newVersionCommand(a *app) *cobra.Command {
   meshctl version --client -o json`,
 		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			view := views.Version{Client: views.ClientBuild()}
+			view := views.Version{Client: build.Current()}
 			if clientOnly {
 				return a.print(view, view.Fprint)
 			}
@@ -30,10 +31,12 @@ func newVersionCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				view.Server = &views.Build{
-					Version: response.Msg.GetVersion(),
-					Commit:  response.Msg.GetCommit(),
-					Go:      response.Msg.GetGo(),
+				view.Server = &build.Info{
+					Version:         response.Msg.GetVersion(),
+					Commit:          response.Msg.GetCommit(),
+					Go:              response.Msg.GetGo(),
+					FeatureLevel:    response.Msg.GetFeatureLevel(),
+					ControlProtocol: response.Msg.GetControlProtocol(),
 				}
 				return nil
 			})

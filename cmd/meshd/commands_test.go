@@ -33,6 +33,8 @@ func TestWrongUsageExitsWith2AndOtherErrorsWith1(t *testing.T) {
 		text string
 	}{
 		{"version", 0, ""},
+		{"version -o json", 0, ""},
+		{"version -o yaml", 2, `--output "yaml" is not text or json; see meshd version --help`},
 		{"", 0, ""},
 		{"nonsense", 2, `unknown command "nonsense" for "meshd"; see meshd --help`},
 		{"config nonsense", 2, `unknown command "nonsense" for "meshd config"; see meshd config --help`},

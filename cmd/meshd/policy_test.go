@@ -163,7 +163,7 @@ func TestImportDirections(t *testing.T) {
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
-			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/commandtest"},
+			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/manual", "cmd/commandtest"},
 			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {

@@ -1,14 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/cmd/manual"
 )
 
 // DefaultConfigFile is read when --config is not given and the file exists.
@@ -26,7 +27,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
@@ -81,14 +82,22 @@ func checkUsage(cmd *cobra.Command) {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var output string
+	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version of this build", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			info := build.Current()
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.Join([]string{"meshd", info.Version, info.Commit, info.Go}, " "))
-			return err
+			switch output {
+			case "text":
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "meshd", build.Current())
+				return err
+			case "json":
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(build.Current())
+			}
+			return usageError{fmt.Errorf("--output %q is not text or json; see %s --help", output, cmd.CommandPath())}
 		},
 	}
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
 }
 
 func configCommand() *cobra.Command {

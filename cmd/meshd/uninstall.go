@@ -15,7 +15,7 @@ import (
 
 func uninstallCommand() *cobra.Command {
 	var flags configFlags
-	var force, purge, cluster bool
+	var force, keep, purge, cluster bool
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Remove everything that Meshway created on this host",
@@ -23,8 +23,9 @@ func uninstallCommand() *cobra.Command {
 firewall table from this host, and nothing else. The agent must be stopped.
 
 It refuses while the gateway is in a federation: run meshctl leave first, which
-removes the gateway from the catalog. --force uninstalls regardless. --purge also
-deletes the data directory with the keys of the datacenter.
+removes the gateway from the catalog. --force uninstalls regardless. --keep-membership
+does, too, and the next meshd run continues in the federation. --purge also deletes the
+data directory with the keys of the datacenter.
 
 With --cluster it is the pre-delete hook of the Helm chart: it waits until all agents
 of the cluster have left the federation and cleaned up their nodes, and deletes the
@@ -34,17 +35,22 @@ API objects that they created.`,
 			if cluster {
 				return uninstallCluster(cmd.Context(), cmd.OutOrStdout())
 			}
-			return uninstallHost(cmd, flags, force, purge)
+			return uninstallHost(cmd, flags, uninstallOptions{force: force, keep: keep, purge: purge})
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "uninstall even if this gateway is in a federation")
+	cmd.Flags().BoolVar(&keep, "keep-membership", false, "uninstall even if this gateway is in a federation, and stay in it")
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "uninstall the whole cluster of this pod instead")
 	cmd.Flags().BoolVar(&purge, "purge", false, "also delete the data directory with the keys")
+	cmd.MarkFlagsMutuallyExclusive("keep-membership", "force")
+	cmd.MarkFlagsMutuallyExclusive("keep-membership", "purge")
 	return cmd
 }
 
-func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) error {
+type uninstallOptions struct{ force, keep, purge bool }
+
+func uninstallHost(cmd *cobra.Command, flags configFlags, options uninstallOptions) error {
 	if os.Geteuid() != 0 {
 		return errors.New("meshd uninstall needs root: it removes interfaces, routes and firewall rules")
 	}
@@ -63,8 +69,10 @@ func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) err
 		return err
 	}
 	defer unlock()
-	if err := dropMembership(store, force); err != nil {
-		return err
+	if !options.keep {
+		if err := dropMembership(store, options.force); err != nil {
+			return err
+		}
 	}
 	kernel, err := dataplaneToRemove(cmd.Context(), cfg, log)
 	if err != nil {
@@ -73,7 +81,7 @@ func uninstallHost(cmd *cobra.Command, flags configFlags, force, purge bool) err
 	if err := dataplane.CleanUp(cmd.Context(), kernel, cfg.Routing.Table); err != nil {
 		return err
 	}
-	return finish(cmd.OutOrStdout(), cfg.DataDir, purge)
+	return finish(cmd.OutOrStdout(), cfg.DataDir, options.purge)
 }
 
 func dropMembership(store *identity.Store, force bool) error {

@@ -1045,12 +1045,14 @@ func (*VersionRequest) Descriptor() ([]byte, []int) {
 }
 
 type VersionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Commit        string                 `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
-	Go            string                 `protobuf:"bytes,3,opt,name=go,proto3" json:"go,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Version         string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Commit          string                 `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	Go              string                 `protobuf:"bytes,3,opt,name=go,proto3" json:"go,omitempty"`
+	FeatureLevel    uint32                 `protobuf:"varint,4,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`         // of the catalog; 0: not stated
+	ControlProtocol string                 `protobuf:"bytes,5,opt,name=control_protocol,json=controlProtocol,proto3" json:"control_protocol,omitempty"` // empty: not stated
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VersionResponse) Reset() {
@@ -1100,6 +1102,20 @@ func (x *VersionResponse) GetCommit() string {
 func (x *VersionResponse) GetGo() string {
 	if x != nil {
 		return x.Go
+	}
+	return ""
+}
+
+func (x *VersionResponse) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
+func (x *VersionResponse) GetControlProtocol() string {
+	if x != nil {
+		return x.ControlProtocol
 	}
 	return ""
 }
@@ -3848,11 +3864,13 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12<\n" +
 	"\flast_contact\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vlastContact\"\x10\n" +
-	"\x0eVersionRequest\"S\n" +
+	"\x0eVersionRequest\"\xa3\x01\n" +
 	"\x0fVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x0e\n" +
-	"\x02go\x18\x03 \x01(\tR\x02go\"\x0f\n" +
+	"\x02go\x18\x03 \x01(\tR\x02go\x12#\n" +
+	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\x12)\n" +
+	"\x10control_protocol\x18\x05 \x01(\tR\x0fcontrolProtocol\"\x0f\n" +
 	"\rStatusRequest\"5\n" +
 	"\x0eStatusResponse\x12#\n" +
 	"\rsnapshot_json\x18\x01 \x01(\fR\fsnapshotJson\"1\n" +

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/cmd/meshctl/internal/human"
@@ -16,15 +17,8 @@ import (
 
 // Version is the document of version.
 type Version struct {
-	Client Build  `json:"client"`
-	Server *Build `json:"server,omitempty"`
-}
-
-// Build is one program.
-type Build struct {
-	Version string `json:"version"`
-	Commit  string `json:"commit,omitempty"`
-	Go      string `json:"go"`
+	Client build.Info  `json:"client"`
+	Server *build.Info `json:"server,omitempty"`
 }
 
 // Federation is a federation without its members.
