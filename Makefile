@@ -138,6 +138,23 @@ test-fresh: ## run make demo and make test in a bare Debian system (root, deboot
 	@.ci/setup $@
 	@.ci/fresh $(or $(only),demo test)
 
+# Makes dist/ from the commit that is checked out. platforms=linux/amd64,darwin/arm64
+# for some of them.
+.PHONY: release
+release: ## make the files of a release in dist/ (VERSION=v0.2.0)
+	@.ci/setup $@
+	@go run -C .ci/release . make -repository "$(CURDIR)" -output "$(CURDIR)/dist" -version "$(VERSION)" -platforms "$(platforms)"
+
+.PHONY: release-verify
+release-verify: ## build a release twice, in different directories, and compare the bytes (VERSION=v0.2.0)
+	@.ci/setup $@
+	@go run -C .ci/release . verify -repository "$(CURDIR)" -version "$(VERSION)" -platforms "$(platforms)"
+
+.PHONY: test-release
+test-release: ## test the program that makes releases (no root)
+	@.ci/setup $@
+	cd .ci/release && go vet ./... && go test ./...
+
 .PHONY: lint
 lint: ## run golangci-lint at the version of .ci/tools/go.mod
 	.ci/tool golangci-lint run ./...
@@ -162,4 +179,4 @@ ci: ## run the stages of CI, and install what is missing (root)
 
 .PHONY: clean
 clean: ## remove build results
-	rm -rf bin
+	rm -rf bin dist

@@ -14,15 +14,16 @@ import (
 // Section is the section of the pages: commands of the system administrator.
 const Section = "8"
 
-// Command returns a hidden command, for packaging, that writes a manual page for each
-// command of the program that it is added to. The pages have the date of
+// Command returns a hidden command of a program, for packaging, that writes a manual
+// page for each command. The pages have the date of
 // SOURCE_DATE_EPOCH, or of today.
-func Command() *cobra.Command {
+func Command(program string) *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIRECTORY",
-		Short:  "Write the manual pages into a directory",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:     "man DIRECTORY",
+		Short:   "Save the manual pages in a directory",
+		Example: "  " + program + " man man8",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("create directory of the manual pages: %w", err)

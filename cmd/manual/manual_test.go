@@ -19,7 +19,7 @@ func TestEachVisibleCommandHasAPageWithTheDateOfTheSource(t *testing.T) {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		&cobra.Command{Use: "join TOKEN", Short: "Join a mesh", Run: func(*cobra.Command, []string) {}},
-		manual.Command(),
+		manual.Command("mesh"),
 	)
 	root.SetArgs([]string{"man", dir})
 	require.NoError(t, root.Execute())

@@ -27,7 +27,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command())
+	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command("meshd"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})

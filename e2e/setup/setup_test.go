@@ -63,7 +63,7 @@ func TestListHasEachToolThatTheTestsStart(t *testing.T) {
 
 func TestListNamesOnlyTargetsOfTheMakefile(t *testing.T) {
 	makefile := read(t, "Makefile")
-	row := regexp.MustCompile(`(?m)^\S+ +\| ((?:(?:any|demo|generate|test-[a-z]+|e2e-[a-z]+) )+)`)
+	row := regexp.MustCompile(`(?m)^\S+ +\| ((?:(?:any|demo|generate|release|release-[a-z]+|test-[a-z]+|e2e-[a-z]+) )+)`)
 	rows := row.FindAllStringSubmatch(read(t, ".ci/setup"), -1)
 	require.Greater(t, len(rows), 10)
 	for _, match := range rows {
