@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 )
 
 // AllowPrefixes lets the other datacenters announce prefixes in the ranges.
@@ -25,7 +26,7 @@ func (h Handler) AllowPrefixes(ctx context.Context, r *connect.Request[controlpb
 		}
 		ranges = append(ranges, p)
 	}
-	if refusal := catalog.CheckAllowable(ranges); refusal != nil {
+	if refusal := allowlist.CheckAllowable(ranges); refusal != nil {
 		return nil, refusal
 	}
 	results, err := federation.Propose(ctx, catalog.NewAllowPrefixes(ranges))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 )
 
 // Severity is the severity of a problem.
@@ -277,7 +278,7 @@ func checkAllowed(c Catalog, found *problems) {
 	for _, dc := range c.Datacenters {
 		var outside []string
 		for _, p := range dc.Prefixes {
-			if c.Settings.CheckAllowed(dc.Name, gateways[dc.Name], p) != nil {
+			if allowlist.Check(c.Settings, dc.Name, gateways[dc.Name], p) != nil {
 				outside = append(outside, p.CIDR.String())
 			}
 		}

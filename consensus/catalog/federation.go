@@ -29,7 +29,7 @@ func checkOverlay(field string, p netip.Prefix) *Refusal {
 			Remedy: "use a ULA /48 such as fd12:3456:789a::/48, or a private IPv4 prefix that no datacenter uses",
 		}
 	}
-	if r := checkPrefix(Prefix{CIDR: p, Kind: NodePrefix}); r != nil {
+	if r := CheckPrefix(Prefix{CIDR: p, Kind: NodePrefix}); r != nil {
 		return refuse(r.Message)
 	}
 	if p.Bits() < leastBits || p.Addr().BitLen()-p.Bits() < leastHostBits {

@@ -19,7 +19,7 @@ func CheckPrefixes(prefixes []Prefix) *Refusal {
 	const field = "prefixes"
 	seen := make(map[netip.Prefix]int, len(prefixes))
 	for i, p := range prefixes {
-		if r := checkPrefix(p); r != nil {
+		if r := CheckPrefix(p); r != nil {
 			return r.In(At(field, i))
 		}
 		if first, twice := seen[p.CIDR]; twice {
@@ -34,7 +34,8 @@ func CheckPrefixes(prefixes []Prefix) *Refusal {
 	return nil
 }
 
-func checkPrefix(p Prefix) *Refusal {
+// CheckPrefix returns why the catalog refuses a prefix apart from all others, or nil.
+func CheckPrefix(p Prefix) *Refusal {
 	invalid := func(message, remedy string) *Refusal {
 		return &Refusal{Code: CodePrefixInvalid, Message: message, Remedy: remedy}
 	}

@@ -7,12 +7,16 @@ import (
 	"github.com/hashicorp/go-memdb"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // allowPrefixes stores ranges that the author's datacenter allows the others.
 func (w *writer) allowPrefixes(req request, body *catalogpb.AllowPrefixes) (catalog.Result, *catalog.Refusal) {
 	ranges, r := catalog.AllowablePrefixes(body)
+	if r == nil {
+		r = allowlist.CheckAllowable(ranges)
+	}
 	if r != nil {
 		return catalog.Result{}, r
 	}
@@ -66,7 +70,7 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 		if slices.ContainsFunc(had, func(h catalog.Prefix) bool { return h.CIDR == p.CIDR }) {
 			continue
 		}
-		if r := allowed.CheckAllowed(dc.Name, gateways, p); r != nil {
+		if r := allowlist.Check(allowed, dc.Name, gateways, p); r != nil {
 			return r.In(catalog.At("prefixes", i))
 		}
 	}
