@@ -44,10 +44,14 @@ func TestImportDirections(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"consensus/catalog":                       {"consensus/catalog/catalogpb"}, // records and commands: pure
 			"consensus/catalog/quota":                 {"consensus/catalog"},
+			"consensus/catalog/allowlist":             {"consensus/catalog"},
+			"consensus/catalog/succession":            {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/rotation":                          {"agent/identity", "consensus/catalog", "consensus/catalog/succession"},
 			"consensus/catalog/snapshot":              {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/catalog/replica/internal/keys": {},
 			"consensus/catalog/replica": {
-				"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/replica/internal/keys",
+				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/quota",
+				"consensus/catalog/replica/internal/keys", "consensus/catalog/succession",
 				"consensus/catalog/snapshot",
 			}, // the state: pure
 			"consensus/catalog/feed":                {"consensus/catalog", "consensus/catalog/replica"},
@@ -67,7 +71,7 @@ func TestImportDirections(t *testing.T) {
 			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
 			"routes/ruleset":                        {},
 			"agent/interference":                    {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
-			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "agent/plan/sighting", "consensus/catalog", "routes", "tunnel"},
+			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "agent/plan/sighting", "consensus/catalog", "consensus/catalog/allowlist", "routes", "tunnel"},
 			"agent/plan/prefixset":                  {},
 			"agent/plan/sighting":                   {"consensus/catalog"},
 			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
@@ -84,21 +88,22 @@ func TestImportDirections(t *testing.T) {
 			"agent/member": {
 				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",
 				"agent/state", "agent/trust",
-				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/replica", "consensus/raftnode",
+				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed",
+				"consensus/catalog/replica", "consensus/catalog/succession", "consensus/raftnode",
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
-				"agent/notify", "agent/plan", "agent/registrar", "agent/status", "agent/suggest",
-				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "tunnel",
+				"agent/notify", "agent/plan", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
+				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/rpc":   {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"agent/trust": {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica"},
+			"agent/trust": {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession"},
 			// The calls of meshctl and those of other gateways are apart: neither
 			// server imports the other.
 			"agent/admin": {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
 				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status",
-				"consensus", "consensus/catalog", "consensus/catalog/replica",
+				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/replica",
 			},
 			"agent/api": {
 				"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc",

@@ -14,6 +14,10 @@ func (d Datacenter) Clone() Datacenter {
 	d.CACertificate = bytes.Clone(d.CACertificate)
 	d.Prefixes = slices.Clone(d.Prefixes)
 	d.Signature = d.Signature.Clone()
+	d.Successions = slices.Clone(d.Successions)
+	for i, s := range d.Successions {
+		d.Successions[i].Predecessor, d.Successions[i].Certificate = bytes.Clone(s.Predecessor), bytes.Clone(s.Certificate)
+	}
 	return d
 }
 

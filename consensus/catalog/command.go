@@ -89,6 +89,12 @@ func NewUpdateDatacenter(dc Datacenter) *catalogpb.Command {
 	}}
 }
 
+// NewReplaceCA replaces the CA of the author's datacenter by the one that follows in the
+// last of its successions, or retires its predecessor.
+func NewReplaceCA(dc Datacenter) *catalogpb.Command {
+	return &catalogpb.Command{Version: LevelSuccession, Body: NewUpdateDatacenter(dc).GetBody()}
+}
+
 // NewRemoveGateway removes a gateway of the author's datacenter with its services
 // and observations. The last gateway cannot be removed: it leaves by NewLeave.
 func NewRemoveGateway(id GatewayID) *catalogpb.Command {

@@ -45,6 +45,11 @@ func (d Datacenter) Proto() *catalogpb.Datacenter {
 			Cidr: prefixText(prefix.CIDR), Kind: kindProto(prefix.Kind),
 		})
 	}
+	for _, s := range d.Successions {
+		p.Successions = append(p.Successions, &catalogpb.Succession{
+			Predecessor: bytes.Clone(s.Predecessor), Certificate: bytes.Clone(s.Certificate), Retired: s.Retired,
+		})
+	}
 	return p
 }
 
@@ -61,6 +66,11 @@ func DatacenterFromProto(p *catalogpb.Datacenter) (Datacenter, error) {
 		field := At("prefixes", i)
 		d.Prefixes = append(d.Prefixes, Prefix{
 			CIDR: read.prefix(field, prefix.GetCidr()), Kind: read.kind(field, prefix.GetKind()),
+		})
+	}
+	for _, s := range p.GetSuccessions() {
+		d.Successions = append(d.Successions, Succession{
+			Predecessor: bytes.Clone(s.GetPredecessor()), Certificate: bytes.Clone(s.GetCertificate()), Retired: s.GetRetired(),
 		})
 	}
 	return d, read.refusal.err()

@@ -15,7 +15,7 @@ import (
 // Fields that no rule of Apply reads do not raise it: a build without them drops them,
 // and the other members miss them when they get a record from that build. Signatures are
 // such fields, and the level of a gateway itself.
-const Level = 4
+const Level = 5
 
 // A command carries the level that defined its meaning, so that the leader refuses only
 // what an older member would apply differently.
@@ -27,6 +27,9 @@ const (
 
 // LevelOrdinal is the level from which ordinals are assigned again: a Join may have one.
 const LevelOrdinal = 4
+
+// LevelSuccession is the level from which UpdateDatacenter may replace the CA.
+const LevelSuccession = 5
 
 // LevelAllowed is the level from which the leader refuses prefixes that are not allowed.
 const LevelAllowed = levelAllow

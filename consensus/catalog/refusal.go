@@ -50,6 +50,7 @@ const (
 	CodeCertificate       = "certificate-invalid"
 	CodeCertificateTaken  = "certificate-taken"
 	CodeCertificateFixed  = "certificate-fixed" // a member cannot change it
+	CodeCASuccession      = "ca-succession"     // it does not follow the CA of the datacenter
 	CodePublicKeyInvalid  = "public-key-invalid"
 	CodePublicKeyTaken    = "public-key-taken"
 	CodeEndpointInvalid   = "endpoint-invalid"

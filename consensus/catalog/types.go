@@ -69,6 +69,15 @@ type Datacenter struct {
 	JoinedAt      time.Time
 	ModifiedIndex uint64    // raft index of the last change
 	Signature     Signature // by a gateway of the datacenter
+	Successions   []Succession
+}
+
+// Succession is the replacement of a CA of a datacenter. The CA that follows is the
+// predecessor of the next succession, or that of the datacenter.
+type Succession struct {
+	Predecessor []byte // DER
+	Certificate []byte // DER: the key of the CA that follows, signed by the predecessor
+	Retired     bool   // the predecessor is no longer trusted; false only in the last succession
 }
 
 // Signature proves that a gateway of the datacenter wrote a record. The catalog

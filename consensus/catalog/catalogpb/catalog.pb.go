@@ -329,7 +329,8 @@ type Datacenter struct {
 	Prefixes      []*Prefix              `protobuf:"bytes,4,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
 	JoinedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
 	ModifiedIndex uint64                 `protobuf:"varint,6,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
-	Signature     *Signature             `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"` // by a gateway of the datacenter
+	Signature     *Signature             `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"`     // by a gateway of the datacenter
+	Successions   []*Succession          `protobuf:"bytes,8,rep,name=successions,proto3" json:"successions,omitempty"` // oldest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -413,6 +414,74 @@ func (x *Datacenter) GetSignature() *Signature {
 	return nil
 }
 
+func (x *Datacenter) GetSuccessions() []*Succession {
+	if x != nil {
+		return x.Successions
+	}
+	return nil
+}
+
+// Succession is the replacement of a CA of a datacenter.
+type Succession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Predecessor   []byte                 `protobuf:"bytes,1,opt,name=predecessor,proto3" json:"predecessor,omitempty"` // the former CA, DER
+	Certificate   []byte                 `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"` // DER: the key of the CA that follows, signed by the predecessor
+	Retired       bool                   `protobuf:"varint,3,opt,name=retired,proto3" json:"retired,omitempty"`        // the predecessor is no longer trusted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Succession) Reset() {
+	*x = Succession{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Succession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Succession) ProtoMessage() {}
+
+func (x *Succession) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Succession.ProtoReflect.Descriptor instead.
+func (*Succession) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Succession) GetPredecessor() []byte {
+	if x != nil {
+		return x.Predecessor
+	}
+	return nil
+}
+
+func (x *Succession) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *Succession) GetRetired() bool {
+	if x != nil {
+		return x.Retired
+	}
+	return false
+}
+
 // Signature proves that a gateway of the datacenter wrote a record. No rule of the
 // catalog depends on it: the agents verify it. A member that does not know it
 // drops it.
@@ -428,7 +497,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +509,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +522,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Signature) GetVersion() uint64 {
@@ -504,7 +573,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +585,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +598,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Gateway) GetDatacenter() string {
@@ -633,7 +702,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +714,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +727,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Token) GetId() string {
@@ -735,7 +804,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +816,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +829,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Port) GetName() string {
@@ -801,7 +870,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +882,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +895,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Service) GetDatacenter() string {
@@ -906,7 +975,7 @@ type Observation struct {
 
 func (x *Observation) Reset() {
 	*x = Observation{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +987,7 @@ func (x *Observation) String() string {
 func (*Observation) ProtoMessage() {}
 
 func (x *Observation) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1000,7 @@ func (x *Observation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observation.ProtoReflect.Descriptor instead.
 func (*Observation) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Observation) GetObserver() string {
@@ -982,7 +1051,7 @@ type ExportPort struct {
 
 func (x *ExportPort) Reset() {
 	*x = ExportPort{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1063,7 @@ func (x *ExportPort) String() string {
 func (*ExportPort) ProtoMessage() {}
 
 func (x *ExportPort) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1076,7 @@ func (x *ExportPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportPort.ProtoReflect.Descriptor instead.
 func (*ExportPort) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExportPort) GetName() string {
@@ -1064,7 +1133,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1145,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1158,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Export) GetDatacenter() string {
@@ -1217,7 +1286,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1298,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1311,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1296,7 +1365,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1377,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1390,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EndpointSlice) GetDatacenter() string {
@@ -1384,7 +1453,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1465,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1478,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Init) GetFederation() *Federation {
@@ -1442,7 +1511,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1523,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1536,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -1486,7 +1555,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1567,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1580,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -1535,7 +1604,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1616,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1629,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Join) GetTokenId() string {
@@ -1614,7 +1683,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +1695,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +1708,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Leave) GetDatacenter() string {
@@ -1660,7 +1729,7 @@ type RemoveDatacenter struct {
 
 func (x *RemoveDatacenter) Reset() {
 	*x = RemoveDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1741,7 @@ func (x *RemoveDatacenter) String() string {
 func (*RemoveDatacenter) ProtoMessage() {}
 
 func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1754,7 @@ func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenter.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveDatacenter) GetDatacenter() string {
@@ -1711,7 +1780,7 @@ type UpdateGateway struct {
 
 func (x *UpdateGateway) Reset() {
 	*x = UpdateGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1792,7 @@ func (x *UpdateGateway) String() string {
 func (*UpdateGateway) ProtoMessage() {}
 
 func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1805,7 @@ func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGateway.ProtoReflect.Descriptor instead.
 func (*UpdateGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UpdateGateway) GetGateway() *Gateway {
@@ -1755,7 +1824,7 @@ type UpdateDatacenter struct {
 
 func (x *UpdateDatacenter) Reset() {
 	*x = UpdateDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1836,7 @@ func (x *UpdateDatacenter) String() string {
 func (*UpdateDatacenter) ProtoMessage() {}
 
 func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1849,7 @@ func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDatacenter.ProtoReflect.Descriptor instead.
 func (*UpdateDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateDatacenter) GetDatacenter() *Datacenter {
@@ -1799,7 +1868,7 @@ type RemoveGateway struct {
 
 func (x *RemoveGateway) Reset() {
 	*x = RemoveGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1880,7 @@ func (x *RemoveGateway) String() string {
 func (*RemoveGateway) ProtoMessage() {}
 
 func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1893,7 @@ func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGateway.ProtoReflect.Descriptor instead.
 func (*RemoveGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RemoveGateway) GetGateway() string {
@@ -1843,7 +1912,7 @@ type AddGateway struct {
 
 func (x *AddGateway) Reset() {
 	*x = AddGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1924,7 @@ func (x *AddGateway) String() string {
 func (*AddGateway) ProtoMessage() {}
 
 func (x *AddGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1937,7 @@ func (x *AddGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
 func (*AddGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AddGateway) GetGateway() *Gateway {
@@ -1887,7 +1956,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +1968,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +1981,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -1931,7 +2000,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2012,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2025,7 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
@@ -1975,7 +2044,7 @@ type PutExports struct {
 
 func (x *PutExports) Reset() {
 	*x = PutExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2056,7 @@ func (x *PutExports) String() string {
 func (*PutExports) ProtoMessage() {}
 
 func (x *PutExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2069,7 @@ func (x *PutExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExports.ProtoReflect.Descriptor instead.
 func (*PutExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PutExports) GetExports() []*Export {
@@ -2019,7 +2088,7 @@ type DeleteExports struct {
 
 func (x *DeleteExports) Reset() {
 	*x = DeleteExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2100,7 @@ func (x *DeleteExports) String() string {
 func (*DeleteExports) ProtoMessage() {}
 
 func (x *DeleteExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2113,7 @@ func (x *DeleteExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteExports.ProtoReflect.Descriptor instead.
 func (*DeleteExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeleteExports) GetExports() []*Export {
@@ -2063,7 +2132,7 @@ type PutEndpoints struct {
 
 func (x *PutEndpoints) Reset() {
 	*x = PutEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2144,7 @@ func (x *PutEndpoints) String() string {
 func (*PutEndpoints) ProtoMessage() {}
 
 func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2157,7 @@ func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoints.ProtoReflect.Descriptor instead.
 func (*PutEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutEndpoints) GetSlices() []*EndpointSlice {
@@ -2107,7 +2176,7 @@ type DeleteEndpoints struct {
 
 func (x *DeleteEndpoints) Reset() {
 	*x = DeleteEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2188,7 @@ func (x *DeleteEndpoints) String() string {
 func (*DeleteEndpoints) ProtoMessage() {}
 
 func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2201,7 @@ func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEndpoints.ProtoReflect.Descriptor instead.
 func (*DeleteEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
@@ -2153,7 +2222,7 @@ type AllowPrefixes struct {
 
 func (x *AllowPrefixes) Reset() {
 	*x = AllowPrefixes{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2234,7 @@ func (x *AllowPrefixes) String() string {
 func (*AllowPrefixes) ProtoMessage() {}
 
 func (x *AllowPrefixes) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2247,7 @@ func (x *AllowPrefixes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowPrefixes.ProtoReflect.Descriptor instead.
 func (*AllowPrefixes) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AllowPrefixes) GetCidrs() []string {
@@ -2197,7 +2266,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2278,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2291,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -2276,7 +2345,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2357,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2370,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -2644,7 +2713,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2725,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2738,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -2692,7 +2761,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2773,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2786,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Refusal) GetCode() string {
@@ -2761,7 +2830,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +2842,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +2855,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2830,7 +2899,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +2911,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +2924,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Client) GetId() string {
@@ -2905,7 +2974,7 @@ type StoredResult struct {
 
 func (x *StoredResult) Reset() {
 	*x = StoredResult{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +2986,7 @@ func (x *StoredResult) String() string {
 func (*StoredResult) ProtoMessage() {}
 
 func (x *StoredResult) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +2999,7 @@ func (x *StoredResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredResult.ProtoReflect.Descriptor instead.
 func (*StoredResult) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StoredResult) GetIndex() uint64 {
@@ -2972,7 +3041,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2984,7 +3053,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2997,7 +3066,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{39}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -3201,7 +3270,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3213,7 +3282,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3226,7 +3295,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{40}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -3253,7 +3322,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3334,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3347,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{41}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -3318,7 +3387,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"allowed_by\x18\x02 \x01(\tR\tallowedBy\"P\n" +
 	"\x06Prefix\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x122\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x1e.meshway.catalog.v1.PrefixKindR\x04kind\"\xb6\x02\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1e.meshway.catalog.v1.PrefixKindR\x04kind\"\xf8\x02\n" +
 	"\n" +
 	"Datacenter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -3327,7 +3396,13 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\bprefixes\x18\x04 \x03(\v2\x1a.meshway.catalog.v1.PrefixR\bprefixes\x127\n" +
 	"\tjoined_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinedAt\x12%\n" +
 	"\x0emodified_index\x18\x06 \x01(\x04R\rmodifiedIndex\x12;\n" +
-	"\tsignature\x18\a \x01(\v2\x1d.meshway.catalog.v1.SignatureR\tsignature\"s\n" +
+	"\tsignature\x18\a \x01(\v2\x1d.meshway.catalog.v1.SignatureR\tsignature\x12@\n" +
+	"\vsuccessions\x18\b \x03(\v2\x1e.meshway.catalog.v1.SuccessionR\vsuccessions\"j\n" +
+	"\n" +
+	"Succession\x12 \n" +
+	"\vpredecessor\x18\x01 \x01(\fR\vpredecessor\x12 \n" +
+	"\vcertificate\x18\x02 \x01(\fR\vcertificate\x12\x18\n" +
+	"\aretired\x18\x03 \x01(\bR\aretired\"s\n" +
 	"\tSignature\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\rR\x05level\x12 \n" +
@@ -3600,7 +3675,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
@@ -3608,129 +3683,131 @@ var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(*AllowedPrefix)(nil),         // 3: meshway.catalog.v1.AllowedPrefix
 	(*Prefix)(nil),                // 4: meshway.catalog.v1.Prefix
 	(*Datacenter)(nil),            // 5: meshway.catalog.v1.Datacenter
-	(*Signature)(nil),             // 6: meshway.catalog.v1.Signature
-	(*Gateway)(nil),               // 7: meshway.catalog.v1.Gateway
-	(*Token)(nil),                 // 8: meshway.catalog.v1.Token
-	(*Port)(nil),                  // 9: meshway.catalog.v1.Port
-	(*Service)(nil),               // 10: meshway.catalog.v1.Service
-	(*Observation)(nil),           // 11: meshway.catalog.v1.Observation
-	(*ExportPort)(nil),            // 12: meshway.catalog.v1.ExportPort
-	(*Export)(nil),                // 13: meshway.catalog.v1.Export
-	(*Endpoint)(nil),              // 14: meshway.catalog.v1.Endpoint
-	(*EndpointSlice)(nil),         // 15: meshway.catalog.v1.EndpointSlice
-	(*Init)(nil),                  // 16: meshway.catalog.v1.Init
-	(*CreateToken)(nil),           // 17: meshway.catalog.v1.CreateToken
-	(*RevokeToken)(nil),           // 18: meshway.catalog.v1.RevokeToken
-	(*Join)(nil),                  // 19: meshway.catalog.v1.Join
-	(*Leave)(nil),                 // 20: meshway.catalog.v1.Leave
-	(*RemoveDatacenter)(nil),      // 21: meshway.catalog.v1.RemoveDatacenter
-	(*UpdateGateway)(nil),         // 22: meshway.catalog.v1.UpdateGateway
-	(*UpdateDatacenter)(nil),      // 23: meshway.catalog.v1.UpdateDatacenter
-	(*RemoveGateway)(nil),         // 24: meshway.catalog.v1.RemoveGateway
-	(*AddGateway)(nil),            // 25: meshway.catalog.v1.AddGateway
-	(*PutServices)(nil),           // 26: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 27: meshway.catalog.v1.DeleteServices
-	(*PutExports)(nil),            // 28: meshway.catalog.v1.PutExports
-	(*DeleteExports)(nil),         // 29: meshway.catalog.v1.DeleteExports
-	(*PutEndpoints)(nil),          // 30: meshway.catalog.v1.PutEndpoints
-	(*DeleteEndpoints)(nil),       // 31: meshway.catalog.v1.DeleteEndpoints
-	(*AllowPrefixes)(nil),         // 32: meshway.catalog.v1.AllowPrefixes
-	(*PutObservations)(nil),       // 33: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 34: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 35: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 36: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 37: meshway.catalog.v1.Result
-	(*Client)(nil),                // 38: meshway.catalog.v1.Client
-	(*StoredResult)(nil),          // 39: meshway.catalog.v1.StoredResult
-	(*Record)(nil),                // 40: meshway.catalog.v1.Record
-	(*Header)(nil),                // 41: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 42: meshway.catalog.v1.Trailer
-	nil,                           // 43: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 44: meshway.catalog.v1.Export.LabelsEntry
-	nil,                           // 45: meshway.catalog.v1.Export.AnnotationsEntry
-	nil,                           // 46: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
+	(*Succession)(nil),            // 6: meshway.catalog.v1.Succession
+	(*Signature)(nil),             // 7: meshway.catalog.v1.Signature
+	(*Gateway)(nil),               // 8: meshway.catalog.v1.Gateway
+	(*Token)(nil),                 // 9: meshway.catalog.v1.Token
+	(*Port)(nil),                  // 10: meshway.catalog.v1.Port
+	(*Service)(nil),               // 11: meshway.catalog.v1.Service
+	(*Observation)(nil),           // 12: meshway.catalog.v1.Observation
+	(*ExportPort)(nil),            // 13: meshway.catalog.v1.ExportPort
+	(*Export)(nil),                // 14: meshway.catalog.v1.Export
+	(*Endpoint)(nil),              // 15: meshway.catalog.v1.Endpoint
+	(*EndpointSlice)(nil),         // 16: meshway.catalog.v1.EndpointSlice
+	(*Init)(nil),                  // 17: meshway.catalog.v1.Init
+	(*CreateToken)(nil),           // 18: meshway.catalog.v1.CreateToken
+	(*RevokeToken)(nil),           // 19: meshway.catalog.v1.RevokeToken
+	(*Join)(nil),                  // 20: meshway.catalog.v1.Join
+	(*Leave)(nil),                 // 21: meshway.catalog.v1.Leave
+	(*RemoveDatacenter)(nil),      // 22: meshway.catalog.v1.RemoveDatacenter
+	(*UpdateGateway)(nil),         // 23: meshway.catalog.v1.UpdateGateway
+	(*UpdateDatacenter)(nil),      // 24: meshway.catalog.v1.UpdateDatacenter
+	(*RemoveGateway)(nil),         // 25: meshway.catalog.v1.RemoveGateway
+	(*AddGateway)(nil),            // 26: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 27: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 28: meshway.catalog.v1.DeleteServices
+	(*PutExports)(nil),            // 29: meshway.catalog.v1.PutExports
+	(*DeleteExports)(nil),         // 30: meshway.catalog.v1.DeleteExports
+	(*PutEndpoints)(nil),          // 31: meshway.catalog.v1.PutEndpoints
+	(*DeleteEndpoints)(nil),       // 32: meshway.catalog.v1.DeleteEndpoints
+	(*AllowPrefixes)(nil),         // 33: meshway.catalog.v1.AllowPrefixes
+	(*PutObservations)(nil),       // 34: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 35: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 36: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 37: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 38: meshway.catalog.v1.Result
+	(*Client)(nil),                // 39: meshway.catalog.v1.Client
+	(*StoredResult)(nil),          // 40: meshway.catalog.v1.StoredResult
+	(*Record)(nil),                // 41: meshway.catalog.v1.Record
+	(*Header)(nil),                // 42: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 43: meshway.catalog.v1.Trailer
+	nil,                           // 44: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 45: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 46: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 47: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	47, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	48, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
 	3,  // 1: meshway.catalog.v1.Settings.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
 	0,  // 2: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
 	4,  // 3: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	47, // 4: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	6,  // 5: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
-	6,  // 6: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
-	47, // 7: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	47, // 8: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	47, // 9: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
-	9,  // 10: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	43, // 11: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	47, // 12: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
-	12, // 13: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
-	44, // 14: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
-	45, // 15: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
-	47, // 16: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
-	14, // 17: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
-	12, // 18: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
-	1,  // 19: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
-	5,  // 20: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	7,  // 21: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
-	8,  // 22: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
-	5,  // 23: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	7,  // 24: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
-	7,  // 25: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 26: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	7,  // 27: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	10, // 28: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
-	10, // 29: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
-	13, // 30: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
-	13, // 31: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
-	15, // 32: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	15, // 33: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	11, // 34: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	47, // 35: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
-	16, // 36: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
-	17, // 37: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
-	18, // 38: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
-	19, // 39: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
-	20, // 40: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	22, // 41: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	23, // 42: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	24, // 43: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	26, // 44: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	27, // 45: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	33, // 46: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	25, // 47: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
-	28, // 48: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
-	29, // 49: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
-	30, // 50: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
-	31, // 51: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
-	21, // 52: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
-	32, // 53: meshway.catalog.v1.Command.allow_prefixes:type_name -> meshway.catalog.v1.AllowPrefixes
-	34, // 54: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	36, // 55: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	5,  // 56: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	7,  // 57: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	46, // 58: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	47, // 59: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	36, // 60: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
-	41, // 61: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 62: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	5,  // 63: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	7,  // 64: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	8,  // 65: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	10, // 66: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	11, // 67: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	38, // 68: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	42, // 69: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	13, // 70: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
-	15, // 71: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
-	2,  // 72: meshway.catalog.v1.Record.settings:type_name -> meshway.catalog.v1.Settings
-	39, // 73: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
-	74, // [74:74] is the sub-list for method output_type
-	74, // [74:74] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	48, // 4: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	7,  // 5: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
+	6,  // 6: meshway.catalog.v1.Datacenter.successions:type_name -> meshway.catalog.v1.Succession
+	7,  // 7: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
+	48, // 8: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	48, // 9: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	48, // 10: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	10, // 11: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
+	44, // 12: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	48, // 13: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	13, // 14: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
+	45, // 15: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	46, // 16: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	48, // 17: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	15, // 18: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
+	13, // 19: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
+	1,  // 20: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
+	5,  // 21: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	8,  // 22: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
+	9,  // 23: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
+	5,  // 24: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	8,  // 25: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
+	8,  // 26: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	5,  // 27: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	8,  // 28: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	11, // 29: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
+	11, // 30: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
+	14, // 31: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
+	14, // 32: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
+	16, // 33: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	16, // 34: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	12, // 35: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
+	48, // 36: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	17, // 37: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
+	18, // 38: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
+	19, // 39: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
+	20, // 40: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
+	21, // 41: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
+	23, // 42: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	24, // 43: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	25, // 44: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	27, // 45: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	28, // 46: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	34, // 47: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	26, // 48: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	29, // 49: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
+	30, // 50: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
+	31, // 51: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
+	32, // 52: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
+	22, // 53: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
+	33, // 54: meshway.catalog.v1.Command.allow_prefixes:type_name -> meshway.catalog.v1.AllowPrefixes
+	35, // 55: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	37, // 56: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	5,  // 57: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	8,  // 58: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	47, // 59: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	48, // 60: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	37, // 61: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
+	42, // 62: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 63: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	5,  // 64: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	8,  // 65: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	9,  // 66: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	11, // 67: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	12, // 68: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	39, // 69: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	43, // 70: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	14, // 71: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	16, // 72: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	2,  // 73: meshway.catalog.v1.Record.settings:type_name -> meshway.catalog.v1.Settings
+	40, // 74: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -3738,7 +3815,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -3758,7 +3835,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_RemoveDatacenter)(nil),
 		(*Command_AllowPrefixes)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -3778,7 +3855,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

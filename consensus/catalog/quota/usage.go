@@ -96,6 +96,9 @@ func costOf(record any) (owner catalog.DatacenterName, u usage, ok bool) {
 	case *catalog.Datacenter:
 		u[resourcePrefixes] = len(r.Prefixes)
 		u[resourceMemory] += len(r.CACertificate) + prefixMemory*len(r.Prefixes)
+		for _, s := range r.Successions {
+			u[resourceMemory] += len(s.Predecessor) + len(s.Certificate)
+		}
 		return r.Name, u, true
 	case *catalog.Gateway:
 		u[resourceGateways] = 1

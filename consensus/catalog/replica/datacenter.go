@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
 // firstOrdinal is 1 because 0 means that no ordinal is assigned.
@@ -126,7 +127,7 @@ func admissionFromProto(d *catalogpb.Datacenter, g *catalogpb.Gateway) (admissio
 	if gw.Datacenter != "" && gw.Datacenter != dc.Name {
 		return admission{}, catalog.Malformed("gateway.datacenter", "the gateway is not of the datacenter that joins")
 	}
-	gw.Datacenter = dc.Name
+	gw.Datacenter, dc.Successions = dc.Name, nil // a CA is first seen without them
 	return admission{dc, gw}, nil
 }
 
@@ -210,7 +211,7 @@ func (w *writer) deleteDatacenter(dc *catalog.Datacenter) {
 	remove(w.txn, tableDatacenters, dc)
 }
 
-// updateDatacenter replaces the prefixes. It deletes services and endpoint slices
+// updateDatacenter replaces the prefixes, and from LevelSuccession on the CA. It deletes services and endpoint slices
 // with an address outside the new prefixes, because no packet can reach it.
 func (w *writer) updateDatacenter(req request, body *catalogpb.UpdateDatacenter) (catalog.Result, *catalog.Refusal) {
 	want, err := catalog.DatacenterFromProto(body.GetDatacenter())
@@ -221,11 +222,12 @@ func (w *writer) updateDatacenter(req request, body *catalogpb.UpdateDatacenter)
 		return catalog.Result{}, r
 	}
 	have := datacenter(w.txn, want.Name)
-	if len(want.CACertificate) > 0 && !bytes.Equal(want.CACertificate, have.CACertificate) {
-		return catalog.Result{}, &catalog.Refusal{
-			Code: catalog.CodeCertificateFixed, Field: "ca_certificate", Message: "the CA certificate of a member cannot change",
-			Remedy: "leave the federation and join it again with the new certificate",
-		}
+	replaced, r := succession.Check(req.level, *have, &want)
+	if r == nil && replaced {
+		r = w.checkCertificate(want.CACertificate)
+	}
+	if r != nil {
+		return catalog.Result{}, r
 	}
 	if r := catalog.CheckPrefixes(want.Prefixes); r != nil {
 		return catalog.Result{}, r
@@ -236,11 +238,12 @@ func (w *writer) updateDatacenter(req request, body *catalogpb.UpdateDatacenter)
 	if r := want.Signature.Check(); r != nil {
 		return catalog.Result{}, r
 	}
-	if slices.Equal(want.Prefixes, have.Prefixes) && want.Signature.Equal(have.Signature) {
+	if slices.Equal(want.Prefixes, have.Prefixes) && want.Signature.Equal(have.Signature) && succession.Same(want, *have) {
 		return catalog.Result{Datacenter: have.Clone()}, nil
 	}
 	next := *have
 	next.Prefixes, next.Signature, next.ModifiedIndex = want.Prefixes, want.Signature, w.index
+	next.CACertificate, next.Successions = want.CACertificate, want.Successions
 	insert(w.txn, tableDatacenters, &next)
 	for s := range each[catalog.Service](w.txn, tableServices, indexID, string(next.Name)) {
 		if !next.Contains(s.Address) {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
 // Verdict is what a leader does with a command.
@@ -71,7 +73,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	}
 	txn.TrackChanges()
 	cmd = withOrdinal(txn, firstSeen(txn, cmd, j.now))
-	notAllowed := checkAllowed(txn, cmd) // compares with the prefixes before cmd
+	notAllowed := cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd)) // compare with the records before cmd
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)
 	changes := txn.Changes()

@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
 // record writes the log and the snapshot of this build to a new directory. Those of
@@ -45,6 +46,10 @@ func everyCommand(t testing.TB) *members {
 	}
 	m.must("south/gw0", catalog.NewLeave("south"))
 	m.must(eastGateway, catalog.NewRemoveDatacenter("gone", false))
+	have, _ := m.state.View().Datacenter("west")
+	m.must(westGateway, catalog.NewReplaceCA(replaced(t, have, "west", "west 2")))
+	have, _ = m.state.View().Datacenter("west")
+	m.must(westGateway, catalog.NewReplaceCA(succession.Retire(have)))
 	return m
 }
 
