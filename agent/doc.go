@@ -59,5 +59,6 @@
 //   - Sibling: another gateway of the same datacenter.
 //   - Site: a datacenter without Kubernetes; in code also the prefixes and addresses that a datacenter owns.
 //   - Standby: a route to the siblings that applies while a prefix has no other route, because the devices of the lanes are gone.
+//   - Succession: the replacement of a CA of a datacenter by one that the former CA has signed.
 //   - Underlay: the network between the gateways that carries the tunnels.
 package agent

@@ -141,6 +141,20 @@ func (h Handler) AcceptTrust(_ context.Context, r *connect.Request[controlpb.Acc
 	return connect.NewResponse(response), nil
 }
 
+// RotateCA replaces the CA of this datacenter and streams the steps.
+func (h Handler) RotateCA(ctx context.Context, r *connect.Request[controlpb.RotateCARequest], stream *connect.ServerStream[controlpb.Progress]) error {
+	ctx = context.WithoutCancel(ctx)
+	request := membership.RotateRequest{DryRun: r.Msg.GetDryRun(), Again: r.Msg.GetAgain()}
+	if err := h.Agent.RotateCA(ctx, request, sendTo(stream)); err != nil {
+		return err
+	}
+	message := "the CA is replaced"
+	if request.DryRun {
+		message = "nothing was changed"
+	}
+	return stream.Send(&controlpb.Progress{Step: "done", Message: message, Done: true})
+}
+
 // Drain drains this gateway and streams the steps.
 func (h Handler) Drain(ctx context.Context, r *connect.Request[controlpb.DrainRequest], stream *connect.ServerStream[controlpb.Progress]) error {
 	// The drain goes on if the caller disconnects: it must not stop halfway.

@@ -40,7 +40,8 @@ type federation struct {
 	t      *testing.T
 	fabric *controltest.Fabric
 
-	mu          sync.Mutex // guards all following fields
+	mu          sync.Mutex                          // guards all following fields
+	former      map[catalog.DatacenterName][][]byte // CAs that are still trusted
 	cas         map[catalog.DatacenterName][]byte
 	away        map[catalog.GatewayID]bool // each datacenter has gateway gw1, but these
 	changed     chan struct{}
@@ -59,11 +60,13 @@ func newFederation(t *testing.T) *federation {
 	}
 }
 
-func (f *federation) find(dc catalog.DatacenterName) ([]byte, bool) {
+func (f *federation) find(dc catalog.DatacenterName) [][]byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ca, ok := f.cas[dc]
-	return ca, ok
+	if ca, ok := f.cas[dc]; ok {
+		return append([][]byte{ca}, f.former[dc]...)
+	}
+	return nil
 }
 
 // has reports whether the catalog has a gateway.

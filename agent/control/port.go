@@ -43,6 +43,9 @@ type Config struct {
 	Listen    netip.AddrPort      // control.listen
 	Certifier *identity.Certifier // whose federation is set
 	CAs       identity.CAs        // of the catalog; called at each handshake and each call
+	// CAsChanged returns a channel that is closed at the next change of CAs that is none
+	// of the catalog; nil: there is none.
+	CAsChanged func() <-chan struct{}
 	// Gateways reports whether the catalog contains a gateway, called as CAs is.
 	Gateways func(catalog.GatewayID) bool
 	// Replicates reports whether a gateway may open and accept streams of raft. It
@@ -280,6 +283,10 @@ func (p *Port) handshake(ctx context.Context, under net.Conn) (*tls.Conn, proof,
 func (p *Port) watchTrust(ctx context.Context) error {
 	for {
 		changed := p.cfg.Changed() // before the check, so that no change is missed
+		var replaced <-chan struct{}
+		if p.cfg.CAsChanged != nil {
+			replaced = p.cfg.CAsChanged()
+		}
 		remaining := time.Duration(0)
 		n := p.sessions.closeIf(func(s *session) bool {
 			closeNow, grace := p.expired(s)
@@ -295,6 +302,7 @@ func (p *Port) watchTrust(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-replaced:
 		case <-graceEnds:
 		case <-ctx.Done():
 			return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/agent/identity"
@@ -31,28 +32,29 @@ type proof struct {
 	chain      []*x509.Certificate
 	peer       identity.Peer // zero unless member
 	member     bool
-	replicates bool   // the connection is one of raft or was dialled
-	ca         []byte // DER, of the peer's datacenter in the catalog
-	federation string // id of the federation of this gateway
+	replicates bool      // the connection is one of raft or was dialled
+	cas        [][]byte  // DER, that were trusted for the peer's datacenter
+	at         time.Time // of the handshake
+	federation string    // id of the federation of this gateway
 }
 
 // prove verifies the peer of a connection; replicates: one of raft or that was
 // dialled. If it is not a member, prove returns an error and a proof that peer can
 // verify again.
 func (t trust) prove(state tls.ConnectionState, replicates bool) (proof, error) {
-	p := proof{chain: state.PeerCertificates, federation: t.certifier.Federation(), replicates: replicates}
-	peer, err := identity.VerifyMember(p.chain, p.federation, t.cas, t.now())
+	p := proof{chain: state.PeerCertificates, federation: t.certifier.Federation(), replicates: replicates, at: t.now()}
+	cas := identity.CAs(func(dc catalog.DatacenterName) [][]byte {
+		p.cas = t.cas(dc)
+		return p.cas
+	})
+	peer, err := identity.VerifyMember(p.chain, p.federation, cas, p.at)
 	if err != nil {
 		return p, err
-	}
-	ca, ok := t.cas(peer.Datacenter)
-	if !ok { // it left the catalog after VerifyMember
-		return p, fmt.Errorf("verify %s: datacenter %s is %w", peer, peer.Datacenter, identity.ErrNotMember)
 	}
 	if !t.known(peer, replicates) {
 		return p, fmt.Errorf("verify %s: %w", peer, errNotEnrolled)
 	}
-	p.peer, p.member, p.ca = peer, true, ca
+	p.peer, p.member = peer, true
 	return p, nil
 }
 
@@ -64,15 +66,20 @@ func (t trust) known(peer identity.Peer, replicates bool) bool {
 	return t.calls(peer.ID())
 }
 
-// holds reports whether a member is still one: it is in the catalog, its datacenter
-// has the same CA, and this gateway is in the same federation. It does not check the
-// dates of the certificate: they limit handshakes, not open connections.
+// holds reports whether a member is still one: it is in the catalog, a CA of its
+// datacenter has issued its certificate, and this gateway is in the same federation. It
+// does not check the dates of the certificate: they limit handshakes, not open
+// connections.
 func (t trust) holds(p proof) bool {
 	if !p.member || p.federation != t.certifier.Federation() || !t.known(p.peer, p.replicates) {
 		return false
 	}
-	ca, ok := t.cas(p.peer.Datacenter)
-	return ok && bytes.Equal(ca, p.ca)
+	cas := t.cas(p.peer.Datacenter)
+	if len(cas) > 0 && slices.EqualFunc(cas, p.cas, bytes.Equal) {
+		return true
+	}
+	_, err := identity.VerifyMember(p.chain, p.federation, func(catalog.DatacenterName) [][]byte { return cas }, p.at)
+	return err == nil
 }
 
 // peer returns the member that calls on a connection with this proof. It verifies

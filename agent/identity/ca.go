@@ -24,8 +24,8 @@ import (
 
 const (
 	caLife = 10 * 365 * 24 * time.Hour
-	// caBackdate makes a CA valid for peers whose clocks are behind ours.
-	caBackdate = 24 * time.Hour
+	// CABackdate makes a CA valid for peers whose clocks are behind ours.
+	CABackdate = 24 * time.Hour
 
 	certificateLife = 24 * time.Hour
 	// certificateBackdate is the tolerated clock difference between peers.
@@ -80,7 +80,7 @@ func selfSign(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA,
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{Organization: []string{"Meshway"}, CommonName: string(dc)},
-		NotBefore:             now.Add(-caBackdate),
+		NotBefore:             now.Add(-CABackdate),
 		NotAfter:              now.Add(caLife),
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,

@@ -1,10 +1,14 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // ErrNoFederation reports that this gateway is not a member of a federation, so that
@@ -16,11 +20,13 @@ var ErrNoFederation = errors.New("this gateway is not a member of a federation")
 // at a handshake, instead of by a timer, so that a host that was suspended or whose
 // clock jumped never presents an expired certificate. It is safe for concurrent use.
 type Certifier struct {
-	ca      *CA
-	gateway string
-	now     func() time.Time
+	datacenter catalog.DatacenterName
+	gateway    string
+	now        func() time.Time
 
 	mu         sync.Mutex // guards the following fields
+	ca         *CA
+	chain      [][]byte // that proves the successions of ca
 	federation string
 	current    *tls.Certificate
 }
@@ -31,7 +37,17 @@ func NewCertifier(ca *CA, gateway string, now func() time.Time) *Certifier {
 	if now == nil {
 		now = time.Now
 	}
-	return &Certifier{ca: ca, gateway: gateway, now: now}
+	return &Certifier{ca: ca, datacenter: ca.Datacenter(), gateway: gateway, now: now}
+}
+
+// Use sets the CA that signs the certificates, and the chain that proves that it follows
+// former ones (see Chain). It applies to certificates from the next handshake on.
+func (c *Certifier) Use(ca *CA, chain [][]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ca.Equal(ca) || !slices.EqualFunc(c.chain, chain, bytes.Equal) {
+		c.ca, c.chain, c.current = ca, chain, nil
+	}
 }
 
 // SetFederation sets the id of the federation that the gateway is a member of, empty
@@ -52,10 +68,14 @@ func (c *Certifier) Federation() string {
 }
 
 // Self returns the gateway that the certificates identify.
-func (c *Certifier) Self() Peer { return Peer{Datacenter: c.ca.Datacenter(), Gateway: c.gateway} }
+func (c *Certifier) Self() Peer { return Peer{Datacenter: c.datacenter, Gateway: c.gateway} }
 
 // CA returns the CA that signs the certificates.
-func (c *Certifier) CA() *CA { return c.ca }
+func (c *Certifier) CA() *CA {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ca
+}
 
 // Certificate returns the current certificate and renews it when necessary. The error
 // is ErrNoFederation if no federation is set.
@@ -73,6 +93,7 @@ func (c *Certifier) Certificate() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	issued.Certificate = append(issued.Certificate, c.chain...)
 	c.current = issued
 	return issued, nil
 }

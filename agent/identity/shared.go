@@ -28,6 +28,8 @@ type SharedState struct {
 	Version     string // of the stored content; a save replaces this version only
 	Certificate []byte // of the CA, PEM; empty: there is no CA yet
 	Key         CAKey
+	NextCert    []byte // of the CA that is to follow, PEM; empty: none was prepared
+	NextKey     CAKey
 	Lock        *MembershipLock       // nil: no gateway changes the membership
 	Membership  *DatacenterMembership // nil: the datacenter is in no federation
 	Left        string                // id of the federation that the datacenter left last
@@ -59,6 +61,7 @@ type Contact struct {
 // Equal reports whether both have the same content, in any version.
 func (s SharedState) Equal(o SharedState) bool {
 	return bytes.Equal(s.Certificate, o.Certificate) && bytes.Equal(s.Key, o.Key) && s.Left == o.Left &&
+		bytes.Equal(s.NextCert, o.NextCert) && bytes.Equal(s.NextKey, o.NextKey) &&
 		reflect.DeepEqual(s.Lock, o.Lock) && reflect.DeepEqual(s.Membership, o.Membership)
 }
 

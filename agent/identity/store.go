@@ -14,8 +14,10 @@ import (
 
 // The files of a data directory.
 const (
-	caKeyFile         = "ca.key"          // PEM, PKCS #8
-	caCertificateFile = "ca.crt"          // PEM
+	caKeyFile         = "ca.key"      // PEM, PKCS #8
+	caCertificateFile = "ca.crt"      // PEM
+	nextKeyFile       = "ca.next.key" // of the CA that is to follow; see NextCA
+	nextCertFile      = "ca.next.crt"
 	wireguardKeyFile  = "wireguard.key"   // base64, as wg genkey prints it
 	membershipFile    = "federation.json" // see Membership
 	raftDir           = "raft"            // the local copy of the catalog
@@ -169,6 +171,11 @@ func (s *Store) AdoptCA(ca *CA) error {
 	if member {
 		return fmt.Errorf("adopt CA in %s: the gateway is a member with another CA; run \"meshctl leave\" first", s.dir)
 	}
+	return s.writeCA(ca)
+}
+
+// writeCA replaces the CA.
+func (s *Store) writeCA(ca *CA) error {
 	text, err := encodeKey(ca.key)
 	if err != nil {
 		return err

@@ -21,14 +21,16 @@ var (
 	ErrPin = errors.New("the CA of the peer does not match the pin of the token")
 )
 
-// CAs returns the CA certificate (DER) of a datacenter in the catalog, false if it is
-// not a member. A CA is trusted only while its datacenter is in the catalog.
-type CAs func(catalog.DatacenterName) ([]byte, bool)
+// CAs returns the CA certificates (DER) of a datacenter in the catalog, none if it is
+// not a member: its CA, and the former one until it is retired. A CA is trusted only
+// while its datacenter is in the catalog.
+type CAs func(catalog.DatacenterName) [][]byte
 
-// VerifyMember returns the gateway that a certificate chain identifies. The CA that
-// the catalog holds for the datacenter of this gateway must have signed the
-// certificate, so that a datacenter cannot impersonate another one. Errors include
-// ErrNotMember and ErrOtherFederation.
+// VerifyMember returns the gateway that a certificate chain identifies. A CA that is
+// trusted for the datacenter of this gateway must have signed the certificate, so that a
+// datacenter cannot impersonate another one; or one that follows such a CA, as the chain
+// proves: the own copy of the catalog may be behind. Errors include ErrNotMember and
+// ErrOtherFederation.
 func VerifyMember(chain []*x509.Certificate, federation string, cas CAs, now time.Time) (Peer, error) {
 	if len(chain) == 0 {
 		return Peer{}, errors.New("verify peer: the peer sent no certificate")
@@ -37,14 +39,32 @@ func VerifyMember(chain []*x509.Certificate, federation string, cas CAs, now tim
 	if err != nil {
 		return Peer{}, err
 	}
-	der, ok := cas(claimed.Datacenter)
-	if !ok {
+	trusted := cas(claimed.Datacenter)
+	if len(trusted) == 0 {
 		return Peer{}, fmt.Errorf("verify %s: datacenter %s is %w", claimed, claimed.Datacenter, ErrNotMember)
 	}
-	peer, err := VerifyPossession(chain, der, federation, now)
+	var authorities []*x509.Certificate
+	for _, der := range trusted {
+		parsed, err := ParseCA(der)
+		if err != nil {
+			return Peer{}, err
+		}
+		authorities = append(authorities, parsed)
+	}
+	peer, err := verifyAny(chain, successors(authorities, chain, federation, claimed.Datacenter), federation, now)
 	if _, foreign := errors.AsType[x509.UnknownAuthorityError](err); foreign {
-		// A member's CA never changes: the peer is another datacenter of that name.
 		return Peer{}, fmt.Errorf("verify %s: the datacenter %s that issued the certificate is %w: %w", claimed, claimed.Datacenter, ErrNotMember, err)
+	}
+	return peer, err
+}
+
+// verifyAny is verify with the first authority that issued the certificate.
+func verifyAny(chain, authorities []*x509.Certificate, federation string, now time.Time) (peer Peer, err error) {
+	for _, ca := range authorities {
+		peer, err = verify(chain, ca, federation, now)
+		if _, foreign := errors.AsType[x509.UnknownAuthorityError](err); !foreign {
+			break
+		}
 	}
 	return peer, err
 }
@@ -61,8 +81,8 @@ func VerifyPossession(chain []*x509.Certificate, ca []byte, federation string, n
 }
 
 // VerifyPinned returns the gateway that a certificate chain identifies. The chain must
-// contain the certificate of its CA, with a key that matches pin. Errors include ErrPin
-// and ErrOtherFederation.
+// contain the certificate of its CA, with a key that matches pin, or prove that this CA
+// follows one that does. Errors include ErrPin and ErrOtherFederation.
 func VerifyPinned(chain []*x509.Certificate, pin Pin, federation string, now time.Time) (Peer, error) {
 	if len(chain) == 0 {
 		return Peer{}, errors.New("verify peer: the peer sent no certificate")
@@ -70,10 +90,22 @@ func VerifyPinned(chain []*x509.Certificate, pin Pin, federation string, now tim
 	for _, candidate := range chain[1:] {
 		got := pinOf(candidate)
 		if subtle.ConstantTimeCompare(got[:], pin[:]) == 1 {
-			return VerifyPossession(chain, candidate.Raw, federation, now)
+			return verifyPinned(chain, candidate.Raw, federation, now)
 		}
 	}
 	return Peer{}, fmt.Errorf("verify peer: %w", ErrPin)
+}
+
+func verifyPinned(chain []*x509.Certificate, ca []byte, federation string, now time.Time) (Peer, error) {
+	claimed, _, err := peerOf(chain[0])
+	if err != nil {
+		return Peer{}, err
+	}
+	parsed, err := ParseCA(ca)
+	if err != nil {
+		return Peer{}, err
+	}
+	return verifyAny(chain, successors([]*x509.Certificate{parsed}, chain, federation, claimed.Datacenter), federation, now)
 }
 
 // Signer is a gateway whose certificate was verified.

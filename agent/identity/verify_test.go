@@ -70,13 +70,14 @@ func forged(t testing.TB, ca *CA, change func(*x509.Certificate)) []*x509.Certif
 }
 
 func catalogOf(cas ...*CA) CAs {
-	return func(dc catalog.DatacenterName) ([]byte, bool) {
+	return func(dc catalog.DatacenterName) [][]byte {
+		var trusted [][]byte
 		for _, ca := range cas {
 			if ca.Datacenter() == dc {
-				return ca.Certificate(), true
+				trusted = append(trusted, ca.Certificate())
 			}
 		}
-		return nil, false
+		return trusted
 	}
 }
 

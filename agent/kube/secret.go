@@ -19,6 +19,9 @@ const (
 	keyCertificate = "ca.crt"
 	keyKey         = "ca.key"
 	keyMembership  = "membership.json"
+	// Of the CA that is to follow, while it is replaced.
+	keyNextCertificate = "ca.next.crt"
+	keyNextKey         = "ca.next.key"
 )
 
 // formatVersion is the version of the format of membership.
@@ -52,7 +55,10 @@ type contact struct {
 
 // decodeSecret decodes a Secret. An error does not quote its content.
 func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
-	shared := identity.SharedState{Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey]}
+	shared := identity.SharedState{
+		Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey],
+		NextCert: s.Data[keyNextCertificate], NextKey: s.Data[keyNextKey],
+	}
 	text := s.Data[keyMembership]
 	if len(text) == 0 {
 		return shared, nil
@@ -99,5 +105,10 @@ func encodeSecret(c identity.SharedState, secret *corev1.Secret) error {
 	}
 	secret.Data[keyCertificate], secret.Data[keyKey] = c.Certificate, c.Key
 	secret.Data[keyMembership] = append(text, '\n')
+	delete(secret.Data, keyNextCertificate)
+	delete(secret.Data, keyNextKey)
+	if len(c.NextKey) > 0 {
+		secret.Data[keyNextCertificate], secret.Data[keyNextKey] = c.NextCert, c.NextKey
+	}
 	return nil
 }

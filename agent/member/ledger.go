@@ -50,14 +50,24 @@ func initialLedger(handover []byte, v *replica.View, bind binding) (trust.Ledger
 	return bind(ledger, v)
 }
 
+// pinIs reports whether a datacenter has a CA with a pin.
+func pinIs(dc catalog.Datacenter, pin identity.Pin) bool {
+	found, err := identity.PinOf(dc.CACertificate)
+	return err == nil && found == pin
+}
+
 // pinInviter binds the pin of a token to the datacenter that has this CA, which the
 // catalog must contain.
 func pinInviter(pin identity.Pin) binding {
 	return func(ledger trust.Ledger, v *replica.View) (trust.Ledger, error) {
 		for _, dc := range v.Datacenters() {
-			if found, err := identity.PinOf(dc.CACertificate); err == nil && found == pin {
-				return ledger.WithPins(map[catalog.DatacenterName]identity.Pin{dc.Name: pin}), nil
+			if _, err := identity.Follow(pin, ledger.FederationID, dc); err != nil {
+				continue
 			}
+			if is, known := ledger.Datacenters[dc.Name]; known && pinIs(dc, is.Pin) {
+				return ledger, nil
+			}
+			return ledger.WithPins(map[catalog.DatacenterName]identity.Pin{dc.Name: pin}), nil
 		}
 		return trust.Ledger{}, errors.New("read the catalog of the federation: it does not contain the CA of the datacenter that created the token")
 	}

@@ -53,9 +53,10 @@ func open(cfg memberConfig) (*Member, error) {
 	}
 	m := &Member{file: cfg.file, certifier: cfg.certifier, trust: guard, log: cfg.log}
 	m.port = control.New(control.Config{
-		Listen:    cfg.file.Control.Listen,
-		Certifier: cfg.certifier,
-		CAs:       m.authority,
+		Listen:     cfg.file.Control.Listen,
+		Certifier:  cfg.certifier,
+		CAs:        m.authorities,
+		CAsChanged: guard.Changed,
 		Gateways: func(id catalog.GatewayID) bool {
 			_, ok := m.node.View().Gateway(id)
 			return ok
@@ -88,6 +89,7 @@ func open(cfg memberConfig) (*Member, error) {
 		return nil, err
 	}
 	m.node = node
+	m.PresentChain()
 	return m, nil
 }
 
@@ -118,17 +120,17 @@ func (m *Member) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// authority returns the CA of a datacenter that is a member now. A leader that
-// replaces it in the catalog does not change which one is trusted.
-func (m *Member) authority(dc catalog.DatacenterName) ([]byte, bool) {
+// authorities returns the CAs of a datacenter that is a member now. A leader that
+// replaces them in the catalog does not change which ones are trusted.
+func (m *Member) authorities(dc catalog.DatacenterName) [][]byte {
 	found, ok := m.node.View().Datacenter(dc)
 	if !ok {
 		// The local copy may be so far behind that the leader's datacenter is new.
 		if found.CACertificate, ok = m.node.CA(dc); !ok {
-			return nil, false
+			return nil
 		}
 	}
-	return m.trust.CA(dc, found.CACertificate)
+	return m.trust.CAs(dc, found.CACertificate)
 }
 
 // Trust returns what this gateway remembers of the records of the others.
@@ -293,11 +295,11 @@ func (m *Member) SharedState() (identity.SharedState, bool, error) {
 	}
 	membership := &identity.DatacenterMembership{FederationID: federation.ID, FederationName: federation.Name, Overlay: federation.Overlay}
 	for _, g := range view.Gateways() {
-		authority, ok := m.authority(g.Datacenter)
-		if !ok {
+		authorities := m.authorities(g.Datacenter)
+		if len(authorities) == 0 {
 			continue // not the CA that this gateway has seen
 		}
-		pin, err := identity.PinOf(authority)
+		pin, err := identity.PinOf(authorities[0])
 		if err != nil {
 			return identity.SharedState{}, false, fmt.Errorf("read the CA of %s: %w", g.Datacenter, err)
 		}

@@ -61,9 +61,8 @@ func (r *reconciler) siblingsChanged() <-chan struct{} {
 	return r.cfg.Siblings.Changed()
 }
 
-// catalogChanged returns nil where no shared state follows from the catalog.
 func (r *reconciler) catalogChanged() <-chan struct{} {
-	if m := r.runner.current(); m != nil && r.cfg.Siblings != nil {
+	if m := r.runner.current(); m != nil {
 		return m.member.TopologyChanged()
 	}
 	return nil
@@ -76,7 +75,11 @@ func (r *reconciler) pass(ctx context.Context) time.Duration {
 		return 0
 	}
 	m := r.runner.current()
-	return r.reconcileIn(ctx, m, r.gather(m))
+	s := r.gather(m)
+	if m != nil {
+		r.followCA(ctx, m, s.shared)
+	}
+	return r.reconcileIn(ctx, m, s)
 }
 
 // reconcileIn decides in situation s and executes the decision. m is nil outside

@@ -77,15 +77,18 @@ func (s *sharedState) publish(ctx context.Context, r *running) error {
 // determine.
 func keepStored(have, want identity.SharedState) identity.SharedState {
 	want.Version = have.Version
-	if len(have.Certificate) > 0 {
+	switch {
+	case bytes.Equal(have.NextKey, want.Key): // it is the CA of the datacenter now
+	case len(have.Certificate) > 0:
 		want.Certificate = have.Certificate // it may have been signed again with the same key
+		want.NextCert, want.NextKey = have.NextCert, have.NextKey
 	}
 	return want
 }
 
 func (s *sharedState) sameCA(have identity.SharedState) bool {
 	_, key, err := s.admission.Authority()
-	return err == nil && bytes.Equal(key, have.Key)
+	return err == nil && (bytes.Equal(key, have.Key) || bytes.Equal(key, have.NextKey))
 }
 
 // setProblem reports err, which has persisted since a time, in the status; nil

@@ -212,6 +212,9 @@ func (r *Registrar) Queue() (pending int, since time.Time, refused []plan.Proble
 	return pending, r.pending, r.problems
 }
 
+// SignAgain compares the signatures with the CA of the datacenter, which was replaced.
+func (r *Registrar) SignAgain() { r.wake.Notify() }
+
 // Set replaces what the catalog should contain about the gateway, other than its
 // services. While the record of the gateway is not known, the former one stays.
 func (r *Registrar) Set(desired plan.Registration) {

@@ -32,6 +32,7 @@ type Guard struct {
 	verdict Verdict
 	since   map[Finding]time.Time // first seen; without detail
 	signed  map[catalog.GatewayID]catalog.Signature
+	issuer  identity.Pin // of the CA that signed them
 }
 
 // Open returns the guard of the gateway and the federation of a certifier. Another
@@ -44,10 +45,7 @@ func Open(store Store, certifier *identity.Certifier) (*Guard, error) {
 	if federation := certifier.Federation(); !found || ledger.FederationID != federation {
 		ledger = Ledger{FederationID: federation}
 	}
-	ca := certifier.CA()
-	if own, known := ledger.Datacenters[ca.Datacenter()]; !known || own.Pin != ca.Pin() {
-		ledger = ledger.WithPin(ca.Datacenter(), ca.Pin())
-	}
+	ledger = ledger.withOwnCA(certifier.CA())
 	return &Guard{
 		store: store, certifier: certifier, ledger: ledger,
 		since: map[Finding]time.Time{}, signed: map[catalog.GatewayID]catalog.Signature{},
@@ -61,6 +59,9 @@ func (g *Guard) Verify(have plan.Catalog, now time.Time) (plan.Catalog, []plan.P
 	defer g.mu.Unlock()
 	if g.verdict.Catalog.Index != have.Index || have.Index == 0 {
 		g.verdict = Judge(g.certifier.Self().ID(), g.ledger, have)
+		if !sameCAs(g.ledger, g.verdict.Ledger) {
+			defer g.changed.Notify() // the control port closes connections of a retired CA
+		}
 		g.ledger, g.dirty = g.verdict.Ledger, g.dirty || g.verdict.Changed
 	}
 	return g.verdict.Catalog, g.problems(now)
@@ -92,6 +93,8 @@ func (f Finding) grace() time.Duration {
 		return 10 * time.Second
 	case Unsigned:
 		return time.Minute
+	case CAUnknown:
+		return time.Minute // siblings receive the key from the shared state
 	case PinBroken, SignatureInvalid, SignatureOutdated, RecordConflict, FederationChanged:
 	}
 	return 0
@@ -117,20 +120,22 @@ func (g *Guard) problems(now time.Time) []plan.Problem {
 	return problems
 }
 
-// CA returns the certificate of a datacenter's CA that is trusted, given the one in
-// the catalog (both DER).
-func (g *Guard) CA(dc catalog.DatacenterName, der []byte) ([]byte, bool) {
+// CAs returns the CAs of a datacenter that are trusted, given the one in the catalog
+// (all DER).
+func (g *Guard) CAs(dc catalog.DatacenterName, der []byte) [][]byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	is, known := g.ledger.Datacenters[dc]
 	switch {
 	case !known:
-		return der, true // first sight
+		return [][]byte{der} // first sight
 	case is.Record != nil:
-		return slices.Clone(is.Record.CACertificate), true
+		return trusted(is, slices.Clone(is.Record.CACertificate))
 	}
-	pin, err := identity.PinOf(der)
-	return der, err == nil && pin == is.Pin
+	if pin, err := identity.PinOf(der); err != nil || pin != is.Pin {
+		return nil
+	}
+	return trusted(is, der)
 }
 
 // Ledger returns what is remembered.

@@ -8,6 +8,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
 // Verdict is the result of Judge.
@@ -89,18 +90,11 @@ func (j *judge) federation() {
 // it from now on. Nothing changes in a datacenter whose CA is not the pinned one.
 func (j *judge) datacenter(dc catalog.Datacenter) (Datacenter, bool) {
 	was, known := j.before.Datacenters[dc.Name]
-	if was.Record == nil || !bytes.Equal(was.Record.CACertificate, dc.CACertificate) {
-		authority, err := j.signers.authority(dc.CACertificate)
-		if err != nil {
-			j.report(SignatureInvalid, dc.Name, "", err.Error())
+	if was.Record == nil || !succession.Same(*was.Record, dc) {
+		var ok bool
+		if was, ok = j.authority(was, known, dc); !ok {
 			return was, known
 		}
-		pin := identity.PinOfCA(authority)
-		if known && pin != was.Pin {
-			j.report(PinBroken, dc.Name, "", pin.String())
-			return was, known
-		}
-		was.Pin = pin
 	}
 	j.changed = j.changed || !known
 	next := was
@@ -108,12 +102,53 @@ func (j *judge) datacenter(dc catalog.Datacenter) (Datacenter, bool) {
 	next.Gateways = map[string]Gateway{}
 	for _, g := range j.gateways[dc.Name] {
 		is, remembered := was.Gateways[g.Name]
-		if j.acceptGateway(&is, next, dc.CACertificate, g) || remembered {
+		if j.acceptGateway(&is, next, trusted(next, dc.CACertificate), g) || remembered {
 			next.Gateways[g.Name] = is
 		}
 	}
 	j.forgetGateways(&next, was)
 	return next, true
+}
+
+// authority returns was with the CA of dc, if that is the pinned one or follows from it.
+// The own datacenter follows only a CA whose key this gateway has: Open pins it.
+func (j *judge) authority(was Datacenter, known bool, dc catalog.Datacenter) (Datacenter, bool) {
+	authority, err := j.signers.authority(dc.CACertificate)
+	if err != nil {
+		j.report(SignatureInvalid, dc.Name, "", err.Error())
+		return was, false
+	}
+	pin := identity.PinOfCA(authority)
+	if !known {
+		was.Pin = pin
+	}
+	former, err := identity.Follow(was.Pin, j.before.FederationID, dc)
+	switch own := dc.Name == j.self.Datacenter(); {
+	case own && bytes.Equal(was.Former, dc.CACertificate): // the copy is behind the key that this gateway has
+	case own && pin != was.Pin && err == nil:
+		j.report(CAUnknown, dc.Name, "", pin.String())
+		return was, false
+	case pin != was.Pin && err != nil:
+		j.report(PinBroken, dc.Name, "", pin.String())
+		return was, false
+	case !known:
+		was.Former = former
+	case pin != was.Pin || former == nil && was.Former != nil: // what is retired is not trusted again
+		if err := j.signers.VerifyDatacenter(dc); err != nil {
+			j.report(SignatureInvalid, dc.Name, "", err.Error())
+			return was, false
+		}
+		was.Pin, was.Former, j.changed = pin, former, true
+	}
+	return was, true
+}
+
+// trusted returns the CAs of a datacenter, given the present one.
+func trusted(dc Datacenter, ca []byte) [][]byte {
+	if dc.Former == nil {
+		return [][]byte{ca}
+	}
+	return [][]byte{ca, dc.Former}
 }
 
 // acceptDatacenter replaces the record in next if dc is accepted.
@@ -139,7 +174,7 @@ func (j *judge) acceptDatacenter(next *Datacenter, dc catalog.Datacenter) {
 
 // acceptGateway replaces the record in is if g is accepted, and reports whether it
 // was.
-func (j *judge) acceptGateway(is *Gateway, dc Datacenter, ca []byte, g catalog.Gateway) bool {
+func (j *judge) acceptGateway(is *Gateway, dc Datacenter, cas [][]byte, g catalog.Gateway) bool {
 	same := is.Record != nil && sameGateway(*is.Record, g)
 	if same && !g.Signature.IsZero() {
 		return true
@@ -147,7 +182,7 @@ func (j *judge) acceptGateway(is *Gateway, dc Datacenter, ca []byte, g catalog.G
 	kind, detail := Unsigned, ""
 	if !same {
 		seen := seen{version: is.Version, floor: dc.Floor, signed: dc.Signed || is.Version > 0, record: is.Record != nil}
-		kind, detail = seen.judge(g.Signature, func() error { return j.signers.VerifyGateway(ca, g) })
+		kind, detail = seen.judge(g.Signature, func() error { return j.signers.VerifyGateway(cas, g) })
 	}
 	if kind == Unsigned {
 		detail = g.Version

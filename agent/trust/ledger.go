@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"maps"
 	"net/netip"
 
@@ -20,7 +21,8 @@ type Ledger struct {
 // Datacenter is what is remembered of one datacenter. The pin stays when it leaves
 // the catalog, so that no other one can take its name.
 type Datacenter struct {
-	Pin      identity.Pin        // of the CA at first sight
+	Pin      identity.Pin        // of the CA at first sight, or of one that followed
+	Former   []byte              `json:",omitempty"` // the CA (DER) before it, until it is retired
 	Signed   bool                // a signed record was seen: records without a signature are refused
 	Floor    uint64              // the highest version of a record that was removed
 	Version  uint64              // of the newest signed record that was seen
@@ -53,11 +55,16 @@ func (l Ledger) Handover() Ledger {
 // WithPin returns the ledger with the pin of a datacenter, of which nothing else is
 // remembered after it.
 func (l Ledger) WithPin(name catalog.DatacenterName, pin identity.Pin) Ledger {
+	return l.with(name, func(Datacenter) Datacenter { return Datacenter{Pin: pin} })
+}
+
+// with returns the ledger with a change of what is remembered of a datacenter.
+func (l Ledger) with(name catalog.DatacenterName, change func(Datacenter) Datacenter) Ledger {
 	l.Datacenters = maps.Clone(l.Datacenters)
 	if l.Datacenters == nil {
 		l.Datacenters = map[catalog.DatacenterName]Datacenter{}
 	}
-	l.Datacenters[name] = Datacenter{Pin: pin}
+	l.Datacenters[name] = change(l.Datacenters[name])
 	return l
 }
 
@@ -70,6 +77,28 @@ func (l Ledger) WithPins(pins map[catalog.DatacenterName]identity.Pin) Ledger {
 		}
 	}
 	return l
+}
+
+// withOwnCA returns the ledger with the CA whose key this gateway has. What is remembered
+// stays if that is the former one: this gateway has not received the key of the present
+// one yet.
+func (l Ledger) withOwnCA(ca *identity.CA) Ledger {
+	own, known := l.Datacenters[ca.Datacenter()]
+	if known && (own.Pin == ca.Pin() || bytes.Equal(own.Former, ca.Certificate())) {
+		return l
+	}
+	return l.WithPin(ca.Datacenter(), ca.Pin())
+}
+
+// sameCAs reports whether both ledgers trust the same CAs of the datacenters that the
+// first one has.
+func sameCAs(before, after Ledger) bool {
+	for name, dc := range before.Datacenters {
+		if now := after.Datacenters[name]; dc.Pin != now.Pin || !bytes.Equal(dc.Former, now.Former) {
+			return false
+		}
+	}
+	return true
 }
 
 // removed returns what stays of a datacenter that has left the catalog.

@@ -14,6 +14,7 @@ type Kind string
 // The kinds.
 const (
 	PinBroken         Kind = "trust-pin-broken"
+	CAUnknown         Kind = "trust-ca-unknown" // the own datacenter has a CA whose key this gateway does not have
 	SignatureMissing  Kind = "signature-missing"
 	SignatureInvalid  Kind = "signature-invalid"
 	SignatureOutdated Kind = "signature-outdated"
@@ -56,6 +57,9 @@ func (f Finding) problem(pin string) plan.Problem {
 	case PinBroken:
 		p.Message = fmt.Sprintf("%s has a CA in the catalog with fingerprint %s, but this gateway has seen %s%s", p.Subject, f.Detail, pin, kept)
 		p.Remedy = fmt.Sprintf("compare the fingerprint with the operator of %s (meshctl trust show on its gateway); if it is right, run meshctl trust accept %s --fingerprint %s on each gateway", f.Datacenter, f.Datacenter, f.Detail)
+	case CAUnknown:
+		p.Message = fmt.Sprintf("%s has a new CA in the catalog with fingerprint %s, which its former CA announced, and whose key this gateway does not have%s", p.Subject, f.Detail, kept)
+		p.Remedy = "wait for the key if a gateway of this datacenter runs meshctl ca rotate; otherwise the key of the former CA was stolen: leave with meshctl leave --force, and let another datacenter run meshctl datacenter remove " + string(f.Datacenter)
 	case SignatureMissing:
 		p.Message = fmt.Sprintf("the record of %s is not signed, although it was before%s", p.Subject, kept)
 		p.Remedy = fmt.Sprintf("run a version of meshd that signs records on all gateways of %s; to accept records that are not signed, run meshctl trust accept %s --fingerprint %s", f.Datacenter, f.Datacenter, pin)

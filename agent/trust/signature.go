@@ -79,9 +79,15 @@ func NewSigners(federation string) *Signers {
 }
 
 // VerifyGateway verifies that the gateway g itself signed its record, with a
-// certificate of ca (DER).
-func (s *Signers) VerifyGateway(ca []byte, g catalog.Gateway) error {
-	signer, err := s.verify(ca, g.Signature, gatewayStatement(s.federation, g))
+// certificate of one of the CAs (DER).
+func (s *Signers) VerifyGateway(cas [][]byte, g catalog.Gateway) error {
+	var signer identity.Peer
+	err := errors.New("no CA is trusted")
+	for _, ca := range cas {
+		if signer, err = s.verify(ca, g.Signature, gatewayStatement(s.federation, g)); err == nil {
+			break
+		}
+	}
 	if err == nil && signer.ID() != g.ID() {
 		err = fmt.Errorf("gateway %s signed the record of %s", signer, g.ID())
 	}

@@ -32,6 +32,8 @@ func change(t *testing.T, field reflect.Value) {
 		field.Set(reflect.ValueOf(append([]string{"192.0.2.66:1"}, value...)))
 	case []catalog.Prefix:
 		field.Set(reflect.ValueOf(append([]catalog.Prefix{{CIDR: netip.MustParsePrefix("10.66.0.0/16"), Kind: catalog.PodPrefix}}, value...)))
+	case []catalog.Succession:
+		field.Set(reflect.ValueOf(append([]catalog.Succession{{Predecessor: []byte("a")}}, value...)))
 	case bool:
 		field.SetBool(!value)
 	default:
@@ -67,7 +69,7 @@ func TestChangeOfAnyFieldIsDetected(t *testing.T) {
 		}
 	}
 	g := west.gateway
-	gateway := func() error { return NewSigners(federationID).VerifyGateway(ca, g) }
+	gateway := func() error { return NewSigners(federationID).VerifyGateway([][]byte{ca}, g) }
 	tamper(reflect.ValueOf(&g).Elem(), gateway)
 	tamper(reflect.ValueOf(&g.Signature).Elem(), gateway)
 	dc := west.datacenter
@@ -95,19 +97,19 @@ func TestRecordIsSignedByItsOwner(t *testing.T) {
 	require.NoError(t, err)
 	ca := west.ca.Certificate()
 	signers := NewSigners(federationID)
-	require.NoError(t, signers.VerifyGateway(ca, gateway(west, "gw")))
+	require.NoError(t, signers.VerifyGateway([][]byte{ca}, gateway(west, "gw")))
 	require.NoError(t, signers.VerifyDatacenter(datacenter(west)))
 	for name, err := range map[string]error{
-		"a sibling signed":                    signers.VerifyGateway(ca, gateway(west, "gw2")),
-		"another datacenter signed a gateway": signers.VerifyGateway(ca, gateway(east, "gw")),
-		"another CA":                          signers.VerifyGateway(east.ca.Certificate(), gateway(west, "gw")),
+		"a sibling signed":                    signers.VerifyGateway([][]byte{ca}, gateway(west, "gw2")),
+		"another datacenter signed a gateway": signers.VerifyGateway([][]byte{ca}, gateway(east, "gw")),
+		"another CA":                          signers.VerifyGateway([][]byte{east.ca.Certificate()}, gateway(west, "gw")),
 		"another datacenter signed":           signers.VerifyDatacenter(datacenter(east)),
 		"another datacenter under its own CA": signers.VerifyDatacenter(forged),
-		"another federation":                  NewSigners("other").VerifyGateway(ca, gateway(west, "gw")),
+		"another federation":                  NewSigners("other").VerifyGateway([][]byte{ca}, gateway(west, "gw")),
 		"the record of a datacenter, as that of a gateway": func() error {
 			g := west.gateway
 			g.Signature = west.datacenter.Signature
-			return signers.VerifyGateway(ca, g)
+			return signers.VerifyGateway([][]byte{ca}, g)
 		}(),
 	} {
 		assert.Error(t, err, name)
@@ -123,7 +125,7 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, certificate, value []byte) {
 		g := west.gateway.Clone()
 		g.Signature.Certificate, g.Signature.Value = certificate, value
-		if err := NewSigners(federationID).VerifyGateway(ca, g); err == nil {
+		if err := NewSigners(federationID).VerifyGateway([][]byte{ca}, g); err == nil {
 			require.Equal(t, west.gateway.Signature.Certificate, certificate, "a certificate that the CA did not issue")
 		}
 	})

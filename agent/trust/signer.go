@@ -24,10 +24,14 @@ func (g *Guard) Unsigned(v *replica.View) (gateway, datacenter bool) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	ca := g.certifier.CA()
+	if pin := ca.Pin(); g.issuer != pin { // what the former CA signed is signed again
+		g.signed, g.issuer = map[catalog.GatewayID]catalog.Signature{}, pin
+	}
 	own := g.ledger.Datacenters[self.Datacenter]
 	signers := NewSigners(g.ledger.FederationID)
 	gateway = !g.current(record.ID(), record.Signature, max(own.Gateways[record.Name].Version, own.Floor), func() error {
-		return signers.VerifyGateway(g.certifier.CA().Certificate(), record)
+		return signers.VerifyGateway([][]byte{ca.Certificate()}, record)
 	})
 	datacenter = g.maySign(v, dc) && !g.current(catalog.GatewayID(dc.Name), dc.Signature, max(own.Version, own.Floor), func() error {
 		return signers.VerifyDatacenter(dc)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -34,11 +35,12 @@ func checkSnapshot(own catalog.DatacenterName, l Ledger, local, sent plan.Catalo
 			continue
 		}
 		seen++
-		pinned := pinText(dc.record.CACertificate) == is.Pin.String()
-		if name == own && !pinned {
+		former, err := identity.Follow(is.Pin, l.FederationID, dc.record)
+		pinned := err == nil
+		if name == own && !pinned && !bytes.Equal(is.Former, dc.record.CACertificate) {
 			return fmt.Errorf("it has another CA for the own datacenter %s", own)
 		}
-		if !c.honest(name, pinned) {
+		if !c.honest(name, pinned, trusted(Datacenter{Former: former}, dc.record.CACertificate)) {
 			forged++
 		}
 	}
@@ -75,7 +77,7 @@ func byName(c plan.Catalog) map[catalog.DatacenterName]records {
 
 // honest reports whether the records of a datacenter verify, as far as they are signed
 // and the local copy, which follows the log, does not have the same.
-func (c snapshotCheck) honest(name catalog.DatacenterName, pinned bool) bool {
+func (c snapshotCheck) honest(name catalog.DatacenterName, pinned bool, cas [][]byte) bool {
 	dc, have := c.sent[name], c.local[name]
 	if !pinned {
 		return bytes.Equal(have.record.CACertificate, dc.record.CACertificate)
@@ -84,7 +86,7 @@ func (c snapshotCheck) honest(name catalog.DatacenterName, pinned bool) bool {
 		return false
 	}
 	for name, g := range dc.gateways {
-		if !g.Signature.IsZero() && !sameGateway(have.gateways[name], g) && c.signers.VerifyGateway(dc.record.CACertificate, g) != nil {
+		if !g.Signature.IsZero() && !sameGateway(have.gateways[name], g) && c.signers.VerifyGateway(cas, g) != nil {
 			return false
 		}
 	}

@@ -83,5 +83,10 @@ func datacenterStatement(federation string, dc catalog.Datacenter) []byte {
 	}
 	b.number(uint64(dc.JoinedAt.Unix()))
 	b.number(uint64(dc.JoinedAt.Nanosecond()))
+	for _, s := range dc.Successions { // none in a federation that has builds without them
+		b.text(string(s.Predecessor))
+		b.text(string(s.Certificate))
+		b.flag(s.Retired)
+	}
 	return b
 }

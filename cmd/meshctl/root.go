@@ -50,7 +50,7 @@ meshd of this host or, with --context, to a meshd of a Kubernetes cluster.`,
 		&cobra.Group{ID: groupCatalog, Title: "Maintain the catalog:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
-	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a), newDatacenterCommand(a), newFederationCommand(a), newTrustCommand(a))
+	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a), newDatacenterCommand(a), newFederationCommand(a), newTrustCommand(a), newCACommand(a))
 	addGrouped(root, groupInspect, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a), newEventsCommand(a))
 	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
 	addGrouped(root, groupGateway, newDrainCommand(a), newUndrainCommand(a))

@@ -101,10 +101,7 @@ func (h *hostile) as(t *testing.T, id catalog.GatewayID) {
 	h.id = id
 	h.port = control.New(control.Config{
 		Certifier: certifier, Sockets: sockets{h.dc.Gateway}, Gateways: always, Replicates: always,
-		CAs: func(dc catalog.DatacenterName) ([]byte, bool) {
-			ca, ok := h.cas[dc]
-			return ca, ok
-		},
+		CAs: func(dc catalog.DatacenterName) [][]byte { return [][]byte{h.cas[dc]} },
 		Addresses: func(to catalog.GatewayID) []string {
 			return []string{controlOf(h.topology.Datacenter(string(to.Datacenter())))}
 		},

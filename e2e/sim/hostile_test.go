@@ -55,9 +55,9 @@ func replaceByHostile(t *testing.T, g *gateway) *hostile {
 	h := &hostile{}
 	h.port = control.New(control.Config{
 		Listen: g.cfg.Control.Listen, Certifier: certifier, Sockets: g.host, Service: h, Addresses: addresses,
-		CAs: func(dc catalog.DatacenterName) ([]byte, bool) {
-			found, ok := view.Datacenter(dc)
-			return found.CACertificate, ok
+		CAs: func(dc catalog.DatacenterName) [][]byte {
+			found, _ := view.Datacenter(dc)
+			return [][]byte{found.CACertificate}
 		},
 		Gateways:   func(catalog.GatewayID) bool { return true },
 		Replicates: func(catalog.GatewayID) bool { return true },

@@ -3489,6 +3489,58 @@ func (x *OperateResponse) GetBackup() string {
 	return ""
 }
 
+type RotateCARequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DryRun        bool                   `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // only check and describe it
+	Again         bool                   `protobuf:"varint,2,opt,name=again,proto3" json:"again,omitempty"`                 // also if it was replaced within the last hour
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateCARequest) Reset() {
+	*x = RotateCARequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateCARequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateCARequest) ProtoMessage() {}
+
+func (x *RotateCARequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateCARequest.ProtoReflect.Descriptor instead.
+func (*RotateCARequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *RotateCARequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *RotateCARequest) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 type ShowTrustRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3497,7 +3549,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3561,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3574,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 type ShowTrustResponse struct {
@@ -3534,7 +3586,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3598,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3611,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -3583,7 +3635,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3595,7 +3647,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3608,7 +3660,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{66}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -3663,7 +3715,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3675,7 +3727,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3688,7 +3740,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{67}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3714,7 +3766,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3726,7 +3778,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3739,7 +3791,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{68}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -3759,7 +3811,7 @@ type ElectorateResponse_Voter struct {
 
 func (x *ElectorateResponse_Voter) Reset() {
 	*x = ElectorateResponse_Voter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +3823,7 @@ func (x *ElectorateResponse_Voter) String() string {
 func (*ElectorateResponse_Voter) ProtoMessage() {}
 
 func (x *ElectorateResponse_Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4018,7 +4070,10 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"N\n" +
 	"\x0fOperateResponse\x12#\n" +
 	"\rformer_voters\x18\x01 \x03(\tR\fformerVoters\x12\x16\n" +
-	"\x06backup\x18\x02 \x01(\tR\x06backup\"\x12\n" +
+	"\x06backup\x18\x02 \x01(\tR\x06backup\"@\n" +
+	"\x0fRotateCARequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05again\x18\x02 \x01(\bR\x05again\"\x12\n" +
 	"\x10ShowTrustRequest\"\\\n" +
 	"\x11ShowTrustResponse\x12G\n" +
 	"\vdatacenters\x18\x01 \x03(\v2%.meshway.control.v1.TrustedDatacenterR\vdatacenters\"\xd9\x01\n" +
@@ -4049,7 +4104,7 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
 	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse\x12[\n" +
 	"\n" +
-	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse2\xbf\x11\n" +
+	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse2\x90\x12\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -4064,7 +4119,8 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x05Leave\x12 .meshway.control.v1.LeaveRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12m\n" +
 	"\x10RemoveDatacenter\x12+.meshway.control.v1.RemoveDatacenterRequest\x1a,.meshway.control.v1.RemoveDatacenterResponse\x12X\n" +
 	"\tShowTrust\x12$.meshway.control.v1.ShowTrustRequest\x1a%.meshway.control.v1.ShowTrustResponse\x12^\n" +
-	"\vAcceptTrust\x12&.meshway.control.v1.AcceptTrustRequest\x1a'.meshway.control.v1.AcceptTrustResponse\x12I\n" +
+	"\vAcceptTrust\x12&.meshway.control.v1.AcceptTrustRequest\x1a'.meshway.control.v1.AcceptTrustResponse\x12O\n" +
+	"\bRotateCA\x12#.meshway.control.v1.RotateCARequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12I\n" +
 	"\x05Drain\x12 .meshway.control.v1.DrainRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12R\n" +
 	"\aUndrain\x12\".meshway.control.v1.UndrainRequest\x1a#.meshway.control.v1.UndrainResponse\x12a\n" +
 	"\fListServices\x12'.meshway.control.v1.ListServicesRequest\x1a(.meshway.control.v1.ListServicesResponse\x12j\n" +
@@ -4091,7 +4147,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
@@ -4158,66 +4214,67 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*OperateRequest)(nil),            // 62: meshway.control.v1.OperateRequest
 	(*Recover)(nil),                   // 63: meshway.control.v1.Recover
 	(*OperateResponse)(nil),           // 64: meshway.control.v1.OperateResponse
-	(*ShowTrustRequest)(nil),          // 65: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 66: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 67: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 68: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 69: meshway.control.v1.AcceptTrustResponse
-	(*ElectorateResponse_Voter)(nil),  // 70: meshway.control.v1.ElectorateResponse.Voter
-	(*catalogpb.Datacenter)(nil),      // 71: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 72: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 73: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 74: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 75: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 76: meshway.catalog.v1.Federation
-	(*catalogpb.AllowedPrefix)(nil),   // 77: meshway.catalog.v1.AllowedPrefix
-	(*timestamppb.Timestamp)(nil),     // 78: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 79: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 80: meshway.catalog.v1.Service
-	(*catalogpb.Export)(nil),          // 81: meshway.catalog.v1.Export
+	(*RotateCARequest)(nil),           // 65: meshway.control.v1.RotateCARequest
+	(*ShowTrustRequest)(nil),          // 66: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 67: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 68: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 69: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 70: meshway.control.v1.AcceptTrustResponse
+	(*ElectorateResponse_Voter)(nil),  // 71: meshway.control.v1.ElectorateResponse.Voter
+	(*catalogpb.Datacenter)(nil),      // 72: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 73: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 74: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 75: meshway.catalog.v1.Command
+	(*durationpb.Duration)(nil),       // 76: google.protobuf.Duration
+	(*catalogpb.Federation)(nil),      // 77: meshway.catalog.v1.Federation
+	(*catalogpb.AllowedPrefix)(nil),   // 78: meshway.catalog.v1.AllowedPrefix
+	(*timestamppb.Timestamp)(nil),     // 79: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 80: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 81: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),          // 82: meshway.catalog.v1.Export
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	71, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	72, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	73, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	72, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	73, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	74, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	73, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	70, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
+	72, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	73, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	74, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	73, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	74, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	75, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	74, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	71, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
 	13, // 8: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	14, // 9: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	15, // 10: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	12, // 11: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	75, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	76, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	77, // 14: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
-	75, // 15: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	78, // 16: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	76, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	77, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	78, // 14: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	76, // 15: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	79, // 16: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 17: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	79, // 18: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	80, // 18: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
 	17, // 19: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	71, // 20: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	75, // 21: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	75, // 22: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	72, // 20: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	76, // 21: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	76, // 22: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
 	0,  // 23: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	80, // 24: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	81, // 24: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
 	17, // 25: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
 	44, // 26: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
-	81, // 27: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	80, // 28: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	82, // 27: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	81, // 28: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
 	0,  // 29: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
 	55, // 30: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
 	58, // 31: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
 	17, // 32: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
-	78, // 33: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
+	79, // 33: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
 	61, // 34: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
 	17, // 35: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	75, // 36: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	76, // 36: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
 	13, // 37: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	14, // 38: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	63, // 39: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
-	67, // 40: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	68, // 40: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
 	1,  // 41: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
 	3,  // 42: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
 	5,  // 43: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
@@ -4235,51 +4292,53 @@ var file_agent_control_controlpb_control_proto_depIdxs = []int32{
 	34, // 55: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
 	35, // 56: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
 	36, // 57: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	65, // 58: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	68, // 59: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	38, // 60: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	39, // 61: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	42, // 62: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	45, // 63: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	47, // 64: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	49, // 65: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	51, // 66: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	53, // 67: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	56, // 68: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
-	59, // 69: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	62, // 70: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 71: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 72: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 73: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 74: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	16, // 75: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	10, // 76: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
-	19, // 77: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	21, // 78: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	23, // 79: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	25, // 80: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	29, // 81: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	31, // 82: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	33, // 83: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	27, // 84: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
-	41, // 85: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	41, // 86: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	37, // 87: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	66, // 88: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	69, // 89: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	41, // 90: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	40, // 91: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	43, // 92: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	46, // 93: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	48, // 94: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	50, // 95: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	52, // 96: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	54, // 97: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	57, // 98: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
-	60, // 99: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	64, // 100: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	71, // [71:101] is the sub-list for method output_type
-	41, // [41:71] is the sub-list for method input_type
+	66, // 58: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	69, // 59: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	65, // 60: meshway.control.v1.Operator.RotateCA:input_type -> meshway.control.v1.RotateCARequest
+	38, // 61: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	39, // 62: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	42, // 63: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	45, // 64: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	47, // 65: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	49, // 66: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	51, // 67: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	53, // 68: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	56, // 69: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
+	59, // 70: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	62, // 71: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	2,  // 72: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	4,  // 73: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	6,  // 74: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	8,  // 75: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	16, // 76: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	10, // 77: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
+	19, // 78: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	21, // 79: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	23, // 80: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	25, // 81: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	29, // 82: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	31, // 83: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	33, // 84: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	27, // 85: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
+	41, // 86: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	41, // 87: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	37, // 88: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	67, // 89: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	70, // 90: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	41, // 91: meshway.control.v1.Operator.RotateCA:output_type -> meshway.control.v1.Progress
+	41, // 92: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	40, // 93: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	43, // 94: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	46, // 95: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	48, // 96: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	50, // 97: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	52, // 98: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	54, // 99: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	57, // 100: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
+	60, // 101: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	64, // 102: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	72, // [72:103] is the sub-list for method output_type
+	41, // [41:72] is the sub-list for method input_type
 	41, // [41:41] is the sub-list for extension type_name
 	41, // [41:41] is the sub-list for extension extendee
 	0,  // [0:41] is the sub-list for field type_name
@@ -4307,7 +4366,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   70,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -80,6 +80,8 @@ const (
 	OperatorShowTrustProcedure = "/meshway.control.v1.Operator/ShowTrust"
 	// OperatorAcceptTrustProcedure is the fully-qualified name of the Operator's AcceptTrust RPC.
 	OperatorAcceptTrustProcedure = "/meshway.control.v1.Operator/AcceptTrust"
+	// OperatorRotateCAProcedure is the fully-qualified name of the Operator's RotateCA RPC.
+	OperatorRotateCAProcedure = "/meshway.control.v1.Operator/RotateCA"
 	// OperatorDrainProcedure is the fully-qualified name of the Operator's Drain RPC.
 	OperatorDrainProcedure = "/meshway.control.v1.Operator/Drain"
 	// OperatorUndrainProcedure is the fully-qualified name of the Operator's Undrain RPC.
@@ -344,6 +346,8 @@ type OperatorClient interface {
 	// them, on this gateway only.
 	ShowTrust(context.Context, *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error)
 	AcceptTrust(context.Context, *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error)
+	// RotateCA replaces the CA of the own datacenter.
+	RotateCA(context.Context, *connect.Request[controlpb.RotateCARequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	// Drain drains this gateway and streams its steps. Undrain ends the drain.
 	Drain(context.Context, *connect.Request[controlpb.DrainRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
@@ -448,6 +452,12 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(operatorMethods.ByName("AcceptTrust")),
 			connect.WithClientOptions(opts...),
 		),
+		rotateCA: connect.NewClient[controlpb.RotateCARequest, controlpb.Progress](
+			httpClient,
+			baseURL+OperatorRotateCAProcedure,
+			connect.WithSchema(operatorMethods.ByName("RotateCA")),
+			connect.WithClientOptions(opts...),
+		),
 		drain: connect.NewClient[controlpb.DrainRequest, controlpb.Progress](
 			httpClient,
 			baseURL+OperatorDrainProcedure,
@@ -532,6 +542,7 @@ type operatorClient struct {
 	removeDatacenter  *connect.Client[controlpb.RemoveDatacenterRequest, controlpb.RemoveDatacenterResponse]
 	showTrust         *connect.Client[controlpb.ShowTrustRequest, controlpb.ShowTrustResponse]
 	acceptTrust       *connect.Client[controlpb.AcceptTrustRequest, controlpb.AcceptTrustResponse]
+	rotateCA          *connect.Client[controlpb.RotateCARequest, controlpb.Progress]
 	drain             *connect.Client[controlpb.DrainRequest, controlpb.Progress]
 	undrain           *connect.Client[controlpb.UndrainRequest, controlpb.UndrainResponse]
 	listServices      *connect.Client[controlpb.ListServicesRequest, controlpb.ListServicesResponse]
@@ -610,6 +621,11 @@ func (c *operatorClient) AcceptTrust(ctx context.Context, req *connect.Request[c
 	return c.acceptTrust.CallUnary(ctx, req)
 }
 
+// RotateCA calls meshway.control.v1.Operator.RotateCA.
+func (c *operatorClient) RotateCA(ctx context.Context, req *connect.Request[controlpb.RotateCARequest]) (*connect.ServerStreamForClient[controlpb.Progress], error) {
+	return c.rotateCA.CallServerStream(ctx, req)
+}
+
 // Drain calls meshway.control.v1.Operator.Drain.
 func (c *operatorClient) Drain(ctx context.Context, req *connect.Request[controlpb.DrainRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error) {
 	return c.drain.CallServerStream(ctx, req)
@@ -685,6 +701,8 @@ type OperatorHandler interface {
 	// them, on this gateway only.
 	ShowTrust(context.Context, *connect.Request[controlpb.ShowTrustRequest]) (*connect.Response[controlpb.ShowTrustResponse], error)
 	AcceptTrust(context.Context, *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error)
+	// RotateCA replaces the CA of the own datacenter.
+	RotateCA(context.Context, *connect.Request[controlpb.RotateCARequest], *connect.ServerStream[controlpb.Progress]) error
 	// Drain drains this gateway and streams its steps. Undrain ends the drain.
 	Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error
 	Undrain(context.Context, *connect.Request[controlpb.UndrainRequest]) (*connect.Response[controlpb.UndrainResponse], error)
@@ -785,6 +803,12 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(operatorMethods.ByName("AcceptTrust")),
 		connect.WithHandlerOptions(opts...),
 	)
+	operatorRotateCAHandler := connect.NewServerStreamHandler(
+		OperatorRotateCAProcedure,
+		svc.RotateCA,
+		connect.WithSchema(operatorMethods.ByName("RotateCA")),
+		connect.WithHandlerOptions(opts...),
+	)
 	operatorDrainHandler := connect.NewServerStreamHandler(
 		OperatorDrainProcedure,
 		svc.Drain,
@@ -879,6 +903,8 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorShowTrustHandler.ServeHTTP(w, r)
 		case OperatorAcceptTrustProcedure:
 			operatorAcceptTrustHandler.ServeHTTP(w, r)
+		case OperatorRotateCAProcedure:
+			operatorRotateCAHandler.ServeHTTP(w, r)
 		case OperatorDrainProcedure:
 			operatorDrainHandler.ServeHTTP(w, r)
 		case OperatorUndrainProcedure:
@@ -960,6 +986,10 @@ func (UnimplementedOperatorHandler) ShowTrust(context.Context, *connect.Request[
 
 func (UnimplementedOperatorHandler) AcceptTrust(context.Context, *connect.Request[controlpb.AcceptTrustRequest]) (*connect.Response[controlpb.AcceptTrustResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.AcceptTrust is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) RotateCA(context.Context, *connect.Request[controlpb.RotateCARequest], *connect.ServerStream[controlpb.Progress]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.RotateCA is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) Drain(context.Context, *connect.Request[controlpb.DrainRequest], *connect.ServerStream[controlpb.Progress]) error {
