@@ -57,6 +57,20 @@ func Check(s catalog.Settings, dc catalog.DatacenterName, gateways []catalog.Gat
 	}
 }
 
+// CheckNew is Check for the prefixes of dc that it did not have. The field of the refusal
+// is "prefixes[i]".
+func CheckNew(s catalog.Settings, dc catalog.Datacenter, gateways []catalog.Gateway, had []catalog.Prefix) *catalog.Refusal {
+	for i, p := range dc.Prefixes {
+		if slices.ContainsFunc(had, func(h catalog.Prefix) bool { return h.CIDR == p.CIDR }) {
+			continue
+		}
+		if r := Check(s, dc.Name, gateways, p); r != nil {
+			return r.In(catalog.At("prefixes", i))
+		}
+	}
+	return nil
+}
+
 // isNearGateway reports whether p is in the network (/24, or /48 in IPv6) of an address at
 // which a gateway is reached. Hosts with public addresses are often in one such network.
 func isNearGateway(p netip.Prefix, gateways []catalog.Gateway) bool {

@@ -66,15 +66,7 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if have := datacenter(txn, dc.Name); have != nil {
 		had = have.Prefixes
 	}
-	for i, p := range dc.Prefixes {
-		if slices.ContainsFunc(had, func(h catalog.Prefix) bool { return h.CIDR == p.CIDR }) {
-			continue
-		}
-		if r := allowlist.Check(allowed, dc.Name, gateways, p); r != nil {
-			return r.In(catalog.At("prefixes", i))
-		}
-	}
-	return nil
+	return allowlist.CheckNew(allowed, dc, gateways, had)
 }
 
 // isAlone reports whether no datacenter but name is a member.
