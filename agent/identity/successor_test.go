@@ -48,7 +48,7 @@ func TestPinFollowsOnlyWhatTheFormerCASigned(t *testing.T) {
 		federation string
 		dc         catalog.Datacenter
 	}{
-		"a CA that was not announced":           {first.Pin(), federationID, stolen},
+		"a CA that was not announced":          {first.Pin(), federationID, stolen},
 		"a succession that another CA signed":  {first.Pin(), federationID, unsigned},
 		"back to the first CA":                 {third.Pin(), federationID, rotated(t, first)},
 		"back by a replay of the succession":   {third.Pin(), federationID, rotated(t, first, second)},

@@ -100,7 +100,7 @@ func TestHostileRotationChangesNothing(t *testing.T) {
 		forged *member
 		want   []Kind
 	}{
-		"with neither key":                        {before, byNobody.signedBy(stranger.ca, 8), []Kind{PinBroken}},
+		"with neither key":                                {before, byNobody.signedBy(stranger.ca, 8), []Kind{PinBroken}},
 		"to a CA whose key the author does not have":      {before, unsigned, []Kind{SignatureInvalid}},
 		"back to the former records":                      {after, west, []Kind{PinBroken}},
 		"records that the former CA signs after it":       {after, retired.signedBy(west.ca, 11), []Kind{SignatureInvalid, SignatureInvalid}},
