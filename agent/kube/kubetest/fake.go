@@ -26,8 +26,8 @@ import (
 // Services API and with the other custom resources of Meshway. Unlike the fake clients
 // of client-go it sets the UID, creation time and generation of objects and the
 // addresses of Services, which it releases some time after their deletion, refuses
-// updates of outdated Secrets, and prunes ServiceExports and ServiceImports to the
-// fields of their CRDs.
+// updates of outdated Secrets, ServiceExports and ServiceImports, and prunes the latter
+// two to the fields of their CRDs.
 func NewFake(t testing.TB, release Release) Cluster { return Fakes(t, release)(t) }
 
 // Fakes returns a function that returns a new cluster at each call, see NewFake. It

@@ -3,7 +3,9 @@ package kubetest
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -22,6 +24,9 @@ type fakeCRDs struct {
 	t       testing.TB
 	tracker clienttesting.ObjectTracker
 	create  clienttesting.ReactionFunc // called for a created object as it is stored
+
+	writing sync.Mutex   // serializes writes
+	version atomic.Int64 // the last resource version
 
 	mu      sync.Mutex // guards all following fields
 	schemas schemas
@@ -51,15 +56,14 @@ func (c *fakeCRDs) react(action clienttesting.Action) (bool, runtime.Object, err
 		a.Resource.Version = beta
 		if a.Object, err = c.store(a.Object, version); err == nil {
 			_, _, err = c.create(a)
+			c.stamp(a.Object)
 		}
 		action = a
 	case clienttesting.UpdateActionImpl:
+		c.writing.Lock()
+		defer c.writing.Unlock()
 		a.Resource.Version = beta
-		if a.Object, err = c.store(a.Object, version); err == nil && c.has(a) {
-			action = clienttesting.NewGetAction(a.Resource, a.Namespace, name(a.Object)) // no event for an update without a change
-			break
-		}
-		action = a
+		action, err = c.update(a, version)
 	case clienttesting.GetActionImpl:
 		a.Resource.Version = beta
 		action = a
@@ -80,18 +84,40 @@ func (c *fakeCRDs) react(action clienttesting.Action) (bool, runtime.Object, err
 	return true, object, err
 }
 
-// has reports whether the object of an update is stored without a difference.
-func (c *fakeCRDs) has(a clienttesting.UpdateActionImpl) bool {
-	have, err := c.tracker.Get(a.Resource, a.Namespace, name(a.Object))
-	return err == nil && equality.Semantic.DeepEqual(have, a.Object)
+// update returns the action that carries out an update: one of an outdated version is a
+// conflict, and one without a change only reads, since it causes no event.
+func (c *fakeCRDs) update(a clienttesting.UpdateActionImpl, version string) (clienttesting.Action, error) {
+	var err error
+	if a.Object, err = c.store(a.Object, version); err != nil {
+		return nil, err
+	}
+	have, err := c.tracker.Get(a.Resource, a.Namespace, accessor(a.Object).GetName())
+	if err != nil {
+		return nil, err
+	}
+	next := accessor(a.Object).GetResourceVersion()
+	switch {
+	case next != "" && next != accessor(have).GetResourceVersion():
+		return nil, apierrors.NewConflict(a.Resource.GroupResource(), accessor(a.Object).GetName(), nil)
+	case equality.Semantic.DeepEqual(have, a.Object):
+		return clienttesting.NewGetAction(a.Resource, a.Namespace, accessor(a.Object).GetName()), nil
+	}
+	c.stamp(a.Object)
+	return a, nil
 }
 
-func name(object runtime.Object) string {
+// stamp gives an object a new resource version.
+func (c *fakeCRDs) stamp(object runtime.Object) {
+	accessor(object).SetResourceVersion(strconv.FormatInt(c.version.Add(1), 10))
+}
+
+// accessor returns the metadata of an object of the API.
+func accessor(object runtime.Object) metav1.Object {
 	m, err := meta.Accessor(object)
 	if err != nil {
-		return ""
+		panic(err) // not an object of the API
 	}
-	return m.GetName()
+	return m
 }
 
 // store returns the stored object for one that is written in a version.
