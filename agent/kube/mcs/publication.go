@@ -3,6 +3,7 @@ package mcs
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -134,23 +136,38 @@ func newExport(dc catalog.DatacenterName, export *mcsv1.ServiceExport, service *
 }
 
 // addSlice appends the endpoints of s that other datacenters can reach, in records
-// of at most catalog.MaxSliceEndpoints. It skips slices that Meshway wrote.
+// of at most catalog.MaxSliceEndpoints. It skips slices that Meshway wrote, and those
+// whose ports the Service does not have.
 func (p *Publication) addSlice(dc catalog.Datacenter, s *discoveryv1.EndpointSlice) {
 	if s.AddressType != discoveryv1.AddressTypeIPv4 && s.AddressType != discoveryv1.AddressTypeIPv6 || IsManagedSlice(s) {
 		return
 	}
-	ports, endpoints := slicePorts(s), p.endpoints(dc, s)
+	ports, used := slicePorts(s, p.Export.Ports)
+	if !used {
+		return
+	}
+	endpoints := p.endpoints(dc, s)
 	for i, part := 0, 1; i < len(endpoints); i, part = i+catalog.MaxSliceEndpoints, part+1 {
-		name := s.Name
-		if part > 1 {
-			name = fmt.Sprintf("%s:%d", s.Name, part) // unique: names in Kubernetes have no colon
-		}
+		key := catalog.EndpointSliceKey{ExportKey: p.Export.ExportKey, Slice: recordName(s.Name, part)}
 		p.Slices = append(p.Slices, catalog.EndpointSlice{
-			EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: p.Export.ExportKey, Slice: name},
+			EndpointSliceKey: key,
 			Endpoints:        slices.Clone(endpoints[i:min(i+catalog.MaxSliceEndpoints, len(endpoints))]),
 			Ports:            ports,
 		})
 	}
+}
+
+// recordName returns the name of a part of a slice. It differs from that of each other
+// slice, because names in Kubernetes have no colon.
+func recordName(slice string, part int) string {
+	if part == 1 {
+		return slice
+	}
+	suffix := fmt.Sprintf(":%d", part)
+	if len(slice)+len(suffix) > validation.DNS1123SubdomainMaxLength {
+		slice = "long:" + hash(slice)
+	}
+	return slice + suffix
 }
 
 // endpoints returns the endpoints of s with the first address of each: consumers
@@ -174,7 +191,7 @@ func (p *Publication) endpoints(dc catalog.Datacenter, s *discoveryv1.EndpointSl
 		}
 		list = append(list, catalog.Endpoint{
 			Address: a, Ready: ready(e.Conditions), Terminating: !ready(e.Conditions) && terminating(e.Conditions),
-			Hostname: value(e.Hostname), Zone: value(e.Zone),
+			Hostname: value(e.Hostname), Zone: acceptedZone(value(e.Zone)),
 		})
 	}
 	slices.SortFunc(list, func(a, b catalog.Endpoint) int { return a.Address.Compare(b.Address) })
@@ -189,21 +206,39 @@ func terminating(c discoveryv1.EndpointConditions) bool {
 	return value(c.Terminating) && value(c.Serving)
 }
 
-// slicePorts returns the ports of s. It skips a port without a number, which means
-// all ports: a Service cannot express that.
-func slicePorts(s *discoveryv1.EndpointSlice) []catalog.ExportPort {
+// maxAppProtocols is up to how many bytes of application protocols a record has, so that
+// it fits into a command with the most endpoints.
+const maxAppProtocols = 8 << 10
+
+// slicePorts returns the ports of s that a Service with the ports exported has: there
+// is no way to another one. It skips a port without a number, which means all ports,
+// since a Service cannot express that, and one whose number is not valid, which the API
+// of EndpointSlice permits. It reports false if that leaves none of its ports.
+func slicePorts(s *discoveryv1.EndpointSlice, exported []catalog.ExportPort) ([]catalog.ExportPort, bool) {
 	var ports []catalog.ExportPort
+	numbered, size := 0, 0
 	for _, p := range s.Ports {
 		if p.Port == nil {
 			continue
 		}
+		numbered++
+		named := func(o catalog.ExportPort) bool { return o.Name == value(p.Name) }
+		if *p.Port < 1 || *p.Port > math.MaxUint16 || !slices.ContainsFunc(exported, named) {
+			continue
+		}
+		size += len(value(p.AppProtocol))
 		ports = append(ports, catalog.ExportPort{
 			Name: value(p.Name), Protocol: protocol(corev1.Protocol(value(p.Protocol))),
 			Number: uint16(*p.Port), AppProtocol: value(p.AppProtocol),
 		})
 	}
+	if size > maxAppProtocols {
+		for i := range ports {
+			ports[i].AppProtocol = ""
+		}
+	}
 	slices.SortFunc(ports, func(a, b catalog.ExportPort) int { return cmp.Compare(a.Name, b.Name) })
-	return ports
+	return ports, len(ports) > 0 || numbered == 0
 }
 
 // protocol returns the catalog's spelling of p; the API's default is TCP.

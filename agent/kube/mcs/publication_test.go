@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -181,4 +182,36 @@ func TestLargeSliceIsSplit(t *testing.T) {
 	assert.Equal(t, "web-abc", p.Slices[0].Slice)
 	assert.Equal(t, "web-abc:3", p.Slices[2].Slice)
 	assert.Len(t, p.Slices[2].Endpoints, 50)
+}
+
+// A record that is larger than a command would hold back all services of the cluster.
+func TestLargestSliceFitsInACommand(t *testing.T) {
+	s := source()
+	s.Service.Spec.Ports = nil
+	var addresses []string
+	for i := range 1000 {
+		addresses = append(addresses, fmt.Sprintf("10.1.%d.%d", 100+i/250, i%250))
+	}
+	large := slice("web-abc", addresses...)
+	large.Ports = nil
+	for i := range 1000 {
+		name := fmt.Sprintf("%063d", i)
+		large.Ports = append(large.Ports, discoveryv1.EndpointPort{
+			Name: &name, Port: to(int32(i + 1)), AppProtocol: to(strings.Repeat("a", 63)),
+		})
+		if i < 250 {
+			s.Service.Spec.Ports = append(s.Service.Spec.Ports, corev1.ServicePort{Name: name, Port: int32(i + 1)})
+		}
+	}
+	for i := range large.Endpoints {
+		large.Endpoints[i].Hostname, large.Endpoints[i].Zone = to(strings.Repeat("h", 63)), to(strings.Repeat("z", 63))
+	}
+	s.Slices = []*discoveryv1.EndpointSlice{large}
+	p := mcs.Publish(east(), s)
+	require.Equal(t, "Valid", p.Valid.Reason)
+	require.Len(t, p.Slices, 5)
+	for _, r := range p.Slices {
+		assert.Nil(t, r.Check(east()))
+		assert.Less(t, proto.Size(catalog.NewPutEndpoints([]catalog.EndpointSlice{r})), catalog.MaxCommandSize-1<<10)
+	}
 }

@@ -2,6 +2,7 @@ package mcstest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -25,6 +27,23 @@ func testInvalidContent(_ *testing.T, f *fixture) {
 	f.eventually(f.published("bad"), "none")
 	f.setPorts("bad", 100)
 	f.eventually(f.condition("bad", mcsv1.ServiceExportConditionReady), "True Exported")
+	if f.cluster.Release == kubetest.Oldest {
+		return // its CRDs drop exported labels and annotations
+	}
+	labels := make(map[string]string)
+	for i := range 70 {
+		labels[fmt.Sprint("label-", i)] = "x"
+	}
+	for name, spec := range map[string]mcsv1.ServiceExportSpec{
+		"labels":      {ExportedLabels: labels},
+		"annotations": {ExportedAnnotations: map[string]string{"a": strings.Repeat("x", 5000)}},
+	} {
+		f.createService(name, nil, "10.1.0.3")
+		f.createExport(name, func(e *mcsv1.ServiceExport) { e.Spec = spec })
+		f.eventually(f.condition(name, mcsv1.ServiceExportConditionValid), "False InvalidContent")
+		f.eventually(f.condition(name, mcsv1.ServiceExportConditionReady), "False Failed")
+		f.eventually(f.published(name), "none")
+	}
 }
 
 // setPorts replaces the ports of a Service.

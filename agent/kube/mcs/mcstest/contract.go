@@ -40,6 +40,10 @@ func contract() kubetest.Contract[*fixture] {
 		"ImportIsUsableUntilTheLastExportIsDeleted":    testImport,
 		"HeadlessImportHasNoAddress":                   testHeadless,
 		"UnreadyEndpointsAreRemoved":                   testUnreadyEndpoints,
+		"TerminatingEndpointsAreUsedAsAReserve":        testTerminatingEndpoints,
+		"EndpointSlicesOfAnyShapeAreExported":          testSliceShapes,
+		"ServiceOf100PortsIsImported":                  testManyPorts,
+		"PreferenceRequiresEnoughHealthyEndpoints":     testMinimumHealthy,
 		"ConflictIsReportedWhileItLasts":               testConflict,
 		"ImportWaitsForItsNamespace":                   testMissingNamespace,
 		"EndpointsOfAnUnreachableDatacenterAreRemoved": testUnreachable,
@@ -193,19 +197,6 @@ func testHeadless(t *testing.T, f *fixture) {
 	f.eventually(f.imported(f.ns, "db"), "none")
 }
 
-func testUnreadyEndpoints(_ *testing.T, f *fixture) {
-	f.createService("web", nil, "10.1.0.1")
-	f.createExport("web", func(e *mcsv1.ServiceExport) { e.Annotations = map[string]string{mcs.AffinityAnnotation: "local"} })
-	f.exportFrom("west", f.ns, "web", younger, nil, "10.2.0.1", "10.2.0.2")
-	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.1.0.1")
-	f.setEndpoints("web", "!10.1.0.1")
-	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.2.0.1 10.2.0.2")
-	f.exportFrom("west", f.ns, "web", younger, nil, "!10.2.0.1", "10.2.0.2")
-	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.2.0.2")
-	f.setEndpoints("web", "10.1.0.1")
-	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.1.0.1")
-}
-
 func testConflict(t *testing.T, f *fixture) {
 	f.createService("web", nil, "10.1.0.1")
 	f.createExport("web")
@@ -252,28 +243,6 @@ func testCutOff(_ *testing.T, f *fixture) {
 	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.1.0.1")
 	f.setOutage(mcs.Outage{})
 	f.eventually(f.imported(f.ns, "web"), "ClusterSetIP east west | 10.1.0.1 10.2.0.1")
-}
-
-func testAffinity(_ *testing.T, f *fixture) {
-	west := []catalog.DatacenterName{"west"}
-	outages := map[string]mcs.Outage{"none": {}, "withdrawn": {Withdrawn: west}, "cut off": {Doubtful: west}}
-	const local, remote = "10.1.0.1", "10.2.0.1"
-	want := map[string]map[string]string{ // by affinity and outage
-		"local":  {"none": local, "withdrawn": local, "cut off": local},
-		"remote": {"none": remote, "withdrawn": local, "cut off": local},
-		"none":   {"none": local + " " + remote, "withdrawn": local, "cut off": local},
-	}
-	for affinity := range want {
-		f.createService(affinity, nil, local)
-		f.createExport(affinity, func(e *mcsv1.ServiceExport) { e.Annotations = map[string]string{mcs.AffinityAnnotation: affinity} })
-		f.exportFrom("west", f.ns, affinity, younger, nil, remote)
-	}
-	for outage, o := range outages {
-		f.setOutage(o)
-		for affinity := range want {
-			f.eventually(f.imported(f.ns, affinity), "ClusterSetIP east west | "+want[affinity][outage])
-		}
-	}
 }
 
 // The deletion of the slice makes the controller reconcile the name while the export of
@@ -369,27 +338,4 @@ func testRemoval(t *testing.T, f *fixture) {
 	require.NoError(t, err)
 	_, err = f.cluster.Kubernetes.DiscoveryV1().EndpointSlices(f.ns).Get(t.Context(), "web-1", metav1.GetOptions{})
 	require.NoError(t, err)
-}
-
-func testBurst(t *testing.T, f *fixture) {
-	const services, size = 50, 100
-	start := time.Now()
-	for i := range services {
-		var addresses []string
-		for j := range size {
-			addresses = append(addresses, fmt.Sprintf("10.2.%d.%d", i, j+1))
-		}
-		f.exportFrom("west", f.ns, fmt.Sprint("s", i), 0, nil, addresses...)
-	}
-	// Requests must not be throttled or lost. The speed is measured by make bench-kubernetes.
-	kubetest.AwaitValue(t, time.Minute, func() string {
-		list, err := f.cluster.Kubernetes.DiscoveryV1().EndpointSlices(f.ns).List(t.Context(), metav1.ListOptions{})
-		require.NoError(t, err)
-		count := 0
-		for _, s := range list.Items {
-			count += len(s.Endpoints)
-		}
-		return fmt.Sprint(count)
-	}, fmt.Sprint(services*size))
-	t.Logf("%d endpoints in %s", services*size, time.Since(start))
 }
