@@ -184,6 +184,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 		PublicKey: g.publicKey,
 		Version:   build.Current().Version,
 		Now:       p.at,
+		Before:    before.at,
 	}
 	return errors.Join(listErr, err)
 }

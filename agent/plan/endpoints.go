@@ -24,7 +24,8 @@ const (
 //	the peer is  data plane has   choice
 //	live         an endpoint      as it is: WireGuard has it from an authentic packet
 //	anything     nothing          the first candidate
-//	undecided    an endpoint      as it is while it is a candidate
+//	undecided    an endpoint      as it is while it is a candidate, if there ever was
+//	                              a handshake, else as of a peer that is down
 //	down         an endpoint      as it is for one turn while it is a candidate, then
 //	                              the candidates in turn
 //
@@ -33,7 +34,8 @@ const (
 //
 // WireGuard sends at most one handshake in 5 s, to the endpoint that the peer has
 // then. So that each candidate gets one in its turn, the peer is renewed with the
-// new endpoint, unless it may still have a session.
+// new endpoint, unless it may still have a session. A lone candidate gets one in each
+// short turn too: the first one is lost if the peer does not have this gateway yet.
 func setEndpoint(in Inputs, p peer, t *tunnel.Peer) {
 	current := p.tunnel.Endpoint
 	if current.IsValid() && p.live(in.Now) {
@@ -51,8 +53,10 @@ func setEndpoint(in Inputs, p peer, t *tunnel.Peer) {
 	if turn == 0 && slices.Contains(list, current) {
 		return
 	}
-	if next := list[turn%len(list)]; next != current {
-		t.Endpoint, t.Renew = next, in.Now.Sub(p.lastReceived()) >= silenceLimit
+	next, silent := list[turn%len(list)], in.Now.Sub(p.lastReceived()) >= silenceLimit
+	again := silent && turn < shortTurns && !in.Before.IsZero() && turns(p, in.Before) < turn
+	if next != current || again {
+		t.Endpoint, t.Renew = next, silent
 	}
 }
 
@@ -82,10 +86,13 @@ func (p peer) lastReceived() time.Time {
 	return p.session.LastPacket
 }
 
-// turns counts the turns since the session went down.
+// turns counts the turns since the session went down, or since a session without a
+// verdict began if there never was a handshake.
 func turns(p peer, now time.Time) int {
-	switch since := p.session.Since; {
-	case p.state != down || now.Before(since):
+	since := p.session.Since
+	silent := p.state == undecided && !since.IsZero() && p.tunnel.LastHandshake.IsZero()
+	switch {
+	case p.state != down && !silent || now.Before(since):
 		return 0
 	case since.IsZero(): // never up, start not known
 		return clockTurns(now)

@@ -103,6 +103,43 @@ func TestLiveEndpointIsKeptAndOthersRotate(t *testing.T) {
 	}
 }
 
+// The first handshake is lost if the peer does not have this gateway yet, and WireGuard
+// repeats it only after 5 s.
+func TestLoneCandidateGetsAHandshakeInEachTurn(t *testing.T) {
+	for name, c := range map[string]struct {
+		down, before time.Duration // before: since the last pass; 0: there was none
+		heard        time.Duration // ago; 0: never
+		undecided    bool
+		renewed      bool
+	}{
+		"the turn of the first handshake":      {down: 900 * time.Millisecond, before: 100 * time.Millisecond},
+		"a new turn":                           {down: 1100 * time.Millisecond, before: 200 * time.Millisecond, renewed: true},
+		"the pass before was in the same turn": {down: 1900 * time.Millisecond, before: 200 * time.Millisecond},
+		"the pass before was before it":        {down: 1900 * time.Millisecond, before: time.Minute, renewed: true},
+		"the first pass of an agent":           {down: 1100 * time.Millisecond},
+		"the peer may have a session":          {down: 4 * time.Second, before: time.Second, heard: 10 * time.Second},
+		"no verdict yet":                       {down: 1100 * time.Millisecond, before: 200 * time.Millisecond, undecided: true, renewed: true},
+		"no verdict yet, a session":            {down: 20 * time.Second, before: time.Second, heard: 19 * time.Second, undecided: true},
+		"after a minute WireGuard repeats it":  {down: 66 * time.Second, before: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := running()
+			in.Endpoints["north/a"] = endpoints("192.0.2.2:51820")
+			setEndpoint(&in, "192.0.2.2:51820")
+			fail(&in, "north/a")
+			sessionOf(&in, "north/a").Since, sessionOf(&in, "north/a").Undecided = now.Add(-c.down), c.undecided
+			if c.before != 0 {
+				in.Before = now.Add(-c.before)
+			}
+			if c.heard != 0 {
+				in.Observed.Tunnels[0].Peers[0].LastHandshake = now.Add(-c.heard)
+			}
+			d, _ := plan.Compute(in)
+			assert.Equal(t, c.renewed, d.Tunnels[0].Peers[0].Renew)
+		})
+	}
+}
+
 func sessionOf(in *plan.Inputs, id catalog.GatewayID) *plan.Session {
 	for i := range in.Observed.Sessions {
 		if in.Observed.Sessions[i].Gateway == id {

@@ -28,6 +28,7 @@ type Inputs struct {
 	PublicKey tunnel.PublicKey // of this gateway
 	Version   string           // of meshd
 	Now       time.Time
+	Before    time.Time // Now of the pass before; zero: there was none
 }
 
 // Drain is the drain state of this gateway.

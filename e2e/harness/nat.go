@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 )
@@ -53,4 +54,46 @@ table ip nat {
 		return fmt.Errorf("forget the connections of %s: %w", dc.Name, err)
 	}
 	return nil
+}
+
+// Loss loses packets that a datacenter sends.
+type Loss struct{ dc *Datacenter }
+
+// NewLoss returns a Loss that has not started.
+func NewLoss(dc *Datacenter) Loss { return Loss{dc} }
+
+// Start drops UDP packets of the datacenter to a port until Stop.
+func (l Loss) Start(ctx context.Context, port uint16) error {
+	rules := fmt.Sprintf(`table ip loss {
+	counter lost { }
+	chain forward {
+		type filter hook forward priority filter - 1
+		iifname %q udp dport %d counter name lost drop
+	}
+}
+`, interfaceName(l.dc.Gateway), port)
+	if _, err := l.dc.router.ExecInput(ctx, rules, "nft", "-f", "-"); err != nil {
+		return fmt.Errorf("lose packets of %s: %w", l.dc.Name, err)
+	}
+	return nil
+}
+
+// Count returns how many packets are lost.
+func (l Loss) Count(ctx context.Context) (int, error) {
+	text, err := l.dc.router.Exec(ctx, "nft", "list", "counter", "ip", "loss", "lost")
+	if err != nil {
+		return 0, fmt.Errorf("count lost packets of %s: %w", l.dc.Name, err)
+	}
+	var packets int
+	_, after, _ := strings.Cut(text, "packets ")
+	if _, err := fmt.Sscan(after, &packets); err != nil {
+		return 0, fmt.Errorf("count lost packets of %s: %w", l.dc.Name, err)
+	}
+	return packets, nil
+}
+
+// Stop ends the loss.
+func (l Loss) Stop(ctx context.Context) error {
+	_, err := l.dc.router.Exec(ctx, "nft", "delete", "table", "ip", "loss")
+	return err
 }

@@ -225,6 +225,37 @@ func TestGatewaysBehindNATsThatPreservePortsFindEachOther(t *testing.T) {
 	requireTraffic(t, west, east)
 }
 
+// TestLostFirstHandshakeIsRepeatedWithinASecond joins a gateway behind NAT, so that only
+// its own handshakes arrive, and loses the first one. WireGuard repeats it after 5 s.
+func TestLostFirstHandshakeIsRepeatedWithinASecond(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	require.NoError(t, topology.Translate(t.Context(), west, 0))
+	runAgent(t, east)
+	runAgent(t, west)
+	meshctl(t, east, "init")
+	lose := harness.NewLoss(west)
+	require.NoError(t, lose.Start(t.Context(), 51820))
+	secret, joined := token(t, east), make(chan error, 1)
+	go func() {
+		_, err := west.Meshctl(within(t, timeout), "join", secret)
+		joined <- err
+	}()
+	eventually(t, timeout, "the first handshake is lost", func(ctx context.Context) error {
+		lost, err := lose.Count(ctx)
+		if err == nil && lost == 0 {
+			err = errors.New("none was sent")
+		}
+		return err
+	})
+	require.NoError(t, lose.Stop(t.Context()))
+	start := time.Now()
+	require.NoError(t, <-joined, "join waits for a tunnel")
+	took := time.Since(start)
+	t.Logf("found %s after the loss", took.Round(time.Millisecond))
+	assert.Less(t, took, 4*time.Second)
+}
+
 // copyGateway copies the configuration and the data directory of a gateway to the
 // host of another datacenter, as a cloned virtual machine has them.
 func copyGateway(t *testing.T, from, to *harness.Datacenter) {
