@@ -1,10 +1,13 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 
 	"connectrpc.com/connect"
 
+	"github.com/meshway/meshway/agent/api/apipb"
+	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/feed"
@@ -14,9 +17,11 @@ import (
 const (
 	CodeInvalidArgument = "invalid-argument"
 	CodeUnknownService  = "unknown-service"
-	CodeHistoryLost     = "history-lost" // the changes since an index are no longer known
-	CodeIndexAhead      = "index-ahead"  // the catalog has not reached that index
-	CodeEnded           = "ended"        // meshd ends, or this gateway has left the federation
+	CodeHistoryLost     = "history-lost"   // the changes since an index are no longer known
+	CodeIndexAhead      = "index-ahead"    // the catalog has not reached that index
+	CodeConflict        = "conflict"       // the instance has changed since if_index
+	CodeRequestReused   = "request-reused" // another request had this request_id
+	CodeEnded           = "ended"          // meshd ends, or this gateway has left the federation
 )
 
 func invalid(field, message, remedy string) error {
@@ -47,6 +52,25 @@ func indexAhead(index, have uint64) error {
 		Code: CodeIndexAhead, Field: "index",
 		Message: fmt.Sprintf("the catalog has reached index %d, not yet %d", have, index),
 		Remedy:  "try again with read set to lease; if that fails, the index is of another federation: watch again without an index",
+	})
+}
+
+// conflictOr converts a *registrar.ConflictError.
+func conflictOr(err error) error {
+	conflict, ok := errors.AsType[*registrar.ConflictError](err)
+	if !ok {
+		return err
+	}
+	return rpc.NewRefusal(connect.CodeAborted, &catalog.Refusal{
+		Code: CodeConflict, Field: "if_index", Message: conflict.Error(),
+		Remedy: "get the instance, and write again with its modified_index",
+	}, &apipb.Conflict{Index: conflict.Index})
+}
+
+func requestReused(id string) error {
+	return rpc.NewRefusal(connect.CodeInvalidArgument, &catalog.Refusal{
+		Code: CodeRequestReused, Field: "request_id", Message: fmt.Sprintf("another request had the id %q", catalog.Shorten(id)),
+		Remedy: "use a new id for each write, such as a UUID",
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 
 	"github.com/meshway/meshway/agent/api"
 	"github.com/meshway/meshway/agent/api/apipb/apipbconnect"
+	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
@@ -36,7 +39,12 @@ func serve(t testing.TB, m *consensustest.Member, ended chan struct{}) *door {
 
 func serveWith(t testing.TB, m *consensustest.Member, ended chan struct{}, bookmarks time.Duration) *door {
 	t.Helper()
+	reg, err := registrar.Open(registrar.Config{
+		File: config.Config{Datacenter: m.ID.Datacenter(), Gateway: m.ID.Name()}, Catalog: m.Node, Store: &memoryStore{},
+	})
+	require.NoError(t, err)
 	path, handler := api.New(api.Config{
+		Registrar:  func() (api.Registrar, error) { return reg, nil },
 		Datacenter: m.ID.Datacenter(),
 		Member:     func() (api.Member, error) { return m.Node, nil },
 		Ended:      ended,
@@ -46,6 +54,21 @@ func serveWith(t testing.TB, m *consensustest.Member, ended chan struct{}, bookm
 	mux := http.NewServeMux()
 	mux.Handle(path, handler)
 	return serveHandler(t, mux)
+}
+
+// memoryStore is a registrar.Store in memory.
+type memoryStore struct {
+	mu       sync.Mutex
+	services []catalog.Service
+}
+
+func (s *memoryStore) Load() ([]catalog.Service, bool, error) { return nil, false, nil }
+
+func (s *memoryStore) Save(services []catalog.Service) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services = services
+	return nil
 }
 
 func serveHandler(t testing.TB, handler http.Handler) *door {

@@ -25,6 +25,21 @@ type Member interface {
 	Feed() *feed.Feed
 }
 
+// Registrar is the part of the registrar of a gateway that programs use.
+type Registrar interface {
+	// Register registers a service; without a leader, queued is true.
+	Register(ctx context.Context, s catalog.Service) (index uint64, queued bool, err error)
+	// RegisterIf registers a service whose instance was last changed at index.
+	RegisterIf(ctx context.Context, s catalog.Service, index uint64) (uint64, error)
+	// Deregister removes instances; an empty instance matches all.
+	Deregister(ctx context.Context, namespace, name, instance string) (removed int, queued bool, err error)
+	// DeregisterIf removes an instance that was last changed at index.
+	DeregisterIf(ctx context.Context, key catalog.ServiceKey, index uint64) error
+	// Instance returns the record of a service that was registered, false if the catalog
+	// does not have it yet.
+	Instance(s catalog.Service) (catalog.Service, bool)
+}
+
 // maxRequest bounds a request in bytes.
 const maxRequest = 1 << 20
 
@@ -38,9 +53,10 @@ const (
 type Config struct {
 	Datacenter catalog.DatacenterName
 	Member     func() (Member, error) // returns an error while this gateway is in no federation
-	Ended      <-chan struct{}        // ends all that waits; nil: never
-	Sentinels  rpc.Sentinels          // errors of Member that keep their identity
-	Bookmarks  time.Duration          // between bookmarks; 0: 10 s
+	Registrar  func() (Registrar, error)
+	Ended      <-chan struct{} // ends all that waits; nil: never
+	Sentinels  rpc.Sentinels   // errors of Member that keep their identity
+	Bookmarks  time.Duration   // between bookmarks; 0: 10 s
 }
 
 // New returns the handler of service Catalog, for its path.
@@ -48,13 +64,16 @@ func New(cfg Config) (path string, handler http.Handler) {
 	if cfg.Bookmarks == 0 {
 		cfg.Bookmarks = bookmarkInterval
 	}
-	path, handler = apipbconnect.NewCatalogHandler(&server{cfg},
+	path, handler = apipbconnect.NewCatalogHandler(&server{cfg: cfg, requests: newRequests(time.Now)},
 		connect.WithReadMaxBytes(maxRequest), connect.WithInterceptors(rpc.NewInterceptor(cfg.Sentinels, nil)), codecs(),
 		connect.WithCompression("gzip", nil, nil)) // none: programs are on this host
 	return path, bounded(handler)
 }
 
-type server struct{ cfg Config }
+type server struct {
+	cfg      Config
+	requests *requests
+}
 
 var _ apipbconnect.CatalogHandler = (*server)(nil)
 

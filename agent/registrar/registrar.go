@@ -39,6 +39,8 @@ type Catalog interface {
 	View() *replica.View
 	// Changed returns a channel that is closed at the next change of View.
 	Changed() <-chan struct{}
+	// Read returns a view that is as current as mode requires.
+	Read(ctx context.Context, mode consensus.ReadMode) (*replica.View, consensus.Freshness, error)
 	// Propose writes commands; errors.Is(err, consensus.ErrNoLeader) if no leader
 	// was found in time.
 	Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error)
@@ -76,6 +78,8 @@ type Registrar struct {
 	wake   notify.Signal
 	saves  saves
 
+	sections *sections
+
 	former      []*catalogpb.Command // without effect in the last write, or all of it; only pass uses it
 	retryFormer time.Time            // when they are written again; only pass uses it
 
@@ -89,7 +93,7 @@ type Registrar struct {
 
 // Open returns a registrar with the services that the store holds.
 func Open(cfg Config) (*Registrar, error) {
-	r := &Registrar{cfg: cfg, wake: notify.NewSignal()}
+	r := &Registrar{cfg: cfg, wake: notify.NewSignal(), sections: newSections()}
 	for _, s := range cfg.File.Services {
 		r.static = append(r.static, r.complete(s))
 	}
@@ -236,6 +240,11 @@ func (r *Registrar) Set(desired plan.Registration) {
 // *catalog.Refusal and changes nothing.
 func (r *Registrar) Register(ctx context.Context, service catalog.Service) (index uint64, queued bool, err error) {
 	service = r.complete(service)
+	leave, err := r.sections.enter(ctx, service.Namespace, service.Name, shared)
+	if err != nil {
+		return 0, false, err
+	}
+	defer leave()
 	end := r.beginWrite(service.ServiceKey)
 	var former []catalog.Service // that the service replaces; empty: it is new
 	err = r.replace(func(services []catalog.Service) []catalog.Service {
@@ -284,6 +293,11 @@ func indexOf(services []catalog.Service, key catalog.ServiceKey) int {
 // many instances that were; an empty instance matches all.
 func (r *Registrar) Deregister(ctx context.Context, namespace, name, instance string) (removed int, queued bool, err error) {
 	key := r.complete(catalog.Service{ServiceKey: catalog.ServiceKey{Namespace: namespace, Name: name}}).ServiceKey
+	leave, err := r.sections.enter(ctx, key.Namespace, key.Name, shared)
+	if err != nil {
+		return 0, false, err
+	}
+	defer leave()
 	var obsolete []catalog.ServiceKey
 	err = r.replace(func(services []catalog.Service) []catalog.Service {
 		return slices.DeleteFunc(services, func(s catalog.Service) bool {

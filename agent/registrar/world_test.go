@@ -52,6 +52,10 @@ func (c *fakeCatalog) View() *replica.View {
 
 func (c *fakeCatalog) Changed() <-chan struct{} { return c.changed.Changed() }
 
+func (c *fakeCatalog) Read(context.Context, consensus.ReadMode) (*replica.View, consensus.Freshness, error) {
+	return c.View(), consensus.Freshness{}, nil
+}
+
 func (c *fakeCatalog) Propose(ctx context.Context, commands ...*catalogpb.Command) ([]catalog.Result, error) {
 	if c.before != nil {
 		c.before(commands[0])

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -70,15 +71,17 @@ func refusalToConnect(refusal *catalog.Refusal) error {
 	return NewRefusal(connect.CodeFailedPrecondition, refusal)
 }
 
-// NewRefusal returns an error of a handler that has a refusal as its detail, and another
-// code than failed_precondition.
-func NewRefusal(code connect.Code, refusal *catalog.Refusal) error {
+// NewRefusal returns an error of a handler that has a refusal as its first detail,
+// followed by others, and another code than failed_precondition.
+func NewRefusal(code connect.Code, refusal *catalog.Refusal, others ...proto.Message) error {
 	e := connect.NewError(code, refusal)
-	detail, err := connect.NewErrorDetail(refusal.Proto())
-	if err != nil {
-		return connect.NewError(connect.CodeInternal, errors.Join(refusal, err))
+	for _, m := range append([]proto.Message{refusal.Proto()}, others...) {
+		detail, err := connect.NewErrorDetail(m)
+		if err != nil {
+			return connect.NewError(connect.CodeInternal, errors.Join(refusal, err))
+		}
+		e.AddDetail(detail)
 	}
-	e.AddDetail(detail)
 	return e
 }
 

@@ -703,6 +703,304 @@ func (x *Change) GetItem() *Item {
 	return nil
 }
 
+type RegisterRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *catalogpb.Service     `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"` // datacenter and owner are those of this gateway; namespace and instance have defaults
+	// Only if the instance was last changed at this index (modified_index); 0: only if it
+	// does not exist. Otherwise the code is aborted, with a Refusal and a Conflict.
+	IfIndex *uint64 `protobuf:"varint,2,opt,name=if_index,json=ifIndex,proto3,oneof" json:"if_index,omitempty"`
+	// A request that is repeated with the same id within ten minutes, at the same gateway,
+	// gets the result of the first. Empty: it is done again, which changes nothing unless
+	// another write came in between.
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterRequest) Reset() {
+	*x = RegisterRequest{}
+	mi := &file_agent_api_apipb_api_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterRequest) ProtoMessage() {}
+
+func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_api_apipb_api_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
+func (*RegisterRequest) Descriptor() ([]byte, []int) {
+	return file_agent_api_apipb_api_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RegisterRequest) GetService() *catalogpb.Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *RegisterRequest) GetIfIndex() uint64 {
+	if x != nil && x.IfIndex != nil {
+		return *x.IfIndex
+	}
+	return 0
+}
+
+func (x *RegisterRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type RegisterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`   // of the last change of the instance, for if_index; 0: queued
+	Queued        bool                   `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"` // there is no leader; meshd registers it when there is one
+	Instance      string                 `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterResponse) Reset() {
+	*x = RegisterResponse{}
+	mi := &file_agent_api_apipb_api_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterResponse) ProtoMessage() {}
+
+func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_api_apipb_api_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
+func (*RegisterResponse) Descriptor() ([]byte, []int) {
+	return file_agent_api_apipb_api_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RegisterResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RegisterResponse) GetQueued() bool {
+	if x != nil {
+		return x.Queued
+	}
+	return false
+}
+
+func (x *RegisterResponse) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+type DeregisterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty: default
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Instance      string                 `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`                     // empty: all
+	IfIndex       *uint64                `protobuf:"varint,4,opt,name=if_index,json=ifIndex,proto3,oneof" json:"if_index,omitempty"` // as of RegisterRequest; only with instance
+	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`  // as of RegisterRequest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeregisterRequest) Reset() {
+	*x = DeregisterRequest{}
+	mi := &file_agent_api_apipb_api_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeregisterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeregisterRequest) ProtoMessage() {}
+
+func (x *DeregisterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_api_apipb_api_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeregisterRequest.ProtoReflect.Descriptor instead.
+func (*DeregisterRequest) Descriptor() ([]byte, []int) {
+	return file_agent_api_apipb_api_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeregisterRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *DeregisterRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeregisterRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *DeregisterRequest) GetIfIndex() uint64 {
+	if x != nil && x.IfIndex != nil {
+		return *x.IfIndex
+	}
+	return 0
+}
+
+func (x *DeregisterRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type DeregisterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Removed       uint32                 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"` // instances
+	Queued        bool                   `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeregisterResponse) Reset() {
+	*x = DeregisterResponse{}
+	mi := &file_agent_api_apipb_api_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeregisterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeregisterResponse) ProtoMessage() {}
+
+func (x *DeregisterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_api_apipb_api_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeregisterResponse.ProtoReflect.Descriptor instead.
+func (*DeregisterResponse) Descriptor() ([]byte, []int) {
+	return file_agent_api_apipb_api_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeregisterResponse) GetRemoved() uint32 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *DeregisterResponse) GetQueued() bool {
+	if x != nil {
+		return x.Queued
+	}
+	return false
+}
+
+// Conflict is the second detail of the error of a write whose if_index differs.
+type Conflict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // of the last change of the instance; 0: it does not exist
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conflict) Reset() {
+	*x = Conflict{}
+	mi := &file_agent_api_apipb_api_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conflict) ProtoMessage() {}
+
+func (x *Conflict) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_api_apipb_api_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
+func (*Conflict) Descriptor() ([]byte, []int) {
+	return file_agent_api_apipb_api_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Conflict) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 var File_agent_api_apipb_api_proto protoreflect.FileDescriptor
 
 const file_agent_api_apipb_api_proto_rawDesc = "" +
@@ -761,11 +1059,37 @@ const file_agent_api_apipb_api_proto_rawDesc = "" +
 	"\x05state\x18\x03 \x01(\bR\x05state\"P\n" +
 	"\x06Change\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\bR\adeleted\x12,\n" +
-	"\x04item\x18\x02 \x01(\v2\x18.meshway.catalog.v1.ItemR\x04item2\xf6\x01\n" +
+	"\x04item\x18\x02 \x01(\v2\x18.meshway.catalog.v1.ItemR\x04item\"\x94\x01\n" +
+	"\x0fRegisterRequest\x125\n" +
+	"\aservice\x18\x01 \x01(\v2\x1b.meshway.catalog.v1.ServiceR\aservice\x12\x1e\n" +
+	"\bif_index\x18\x02 \x01(\x04H\x00R\aifIndex\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestIdB\v\n" +
+	"\t_if_index\"\\\n" +
+	"\x10RegisterResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06queued\x18\x02 \x01(\bR\x06queued\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\tR\binstance\"\xad\x01\n" +
+	"\x11DeregisterRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\tR\binstance\x12\x1e\n" +
+	"\bif_index\x18\x04 \x01(\x04H\x00R\aifIndex\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestIdB\v\n" +
+	"\t_if_index\"F\n" +
+	"\x12DeregisterResponse\x12\x18\n" +
+	"\aremoved\x18\x01 \x01(\rR\aremoved\x12\x16\n" +
+	"\x06queued\x18\x02 \x01(\bR\x06queued\" \n" +
+	"\bConflict\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index2\xaa\x03\n" +
 	"\aCatalog\x12N\n" +
 	"\x04List\x12\x1f.meshway.catalog.v1.ListRequest\x1a .meshway.catalog.v1.ListResponse\"\x03\x90\x02\x01\x12K\n" +
 	"\x03Get\x12\x1e.meshway.catalog.v1.GetRequest\x1a\x1f.meshway.catalog.v1.GetResponse\"\x03\x90\x02\x01\x12N\n" +
-	"\x05Watch\x12 .meshway.catalog.v1.WatchRequest\x1a!.meshway.catalog.v1.WatchResponse0\x01B,Z*github.com/meshway/meshway/agent/api/apipbb\x06proto3"
+	"\x05Watch\x12 .meshway.catalog.v1.WatchRequest\x1a!.meshway.catalog.v1.WatchResponse0\x01\x12U\n" +
+	"\bRegister\x12#.meshway.catalog.v1.RegisterRequest\x1a$.meshway.catalog.v1.RegisterResponse\x12[\n" +
+	"\n" +
+	"Deregister\x12%.meshway.catalog.v1.DeregisterRequest\x1a&.meshway.catalog.v1.DeregisterResponseB,Z*github.com/meshway/meshway/agent/api/apipbb\x06proto3"
 
 var (
 	file_agent_api_apipb_api_proto_rawDescOnce sync.Once
@@ -779,7 +1103,7 @@ func file_agent_api_apipb_api_proto_rawDescGZIP() []byte {
 	return file_agent_api_apipb_api_proto_rawDescData
 }
 
-var file_agent_api_apipb_api_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_agent_api_apipb_api_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_agent_api_apipb_api_proto_goTypes = []any{
 	(*Freshness)(nil),               // 0: meshway.catalog.v1.Freshness
 	(*Item)(nil),                    // 1: meshway.catalog.v1.Item
@@ -791,35 +1115,45 @@ var file_agent_api_apipb_api_proto_goTypes = []any{
 	(*WatchRequest)(nil),            // 7: meshway.catalog.v1.WatchRequest
 	(*WatchResponse)(nil),           // 8: meshway.catalog.v1.WatchResponse
 	(*Change)(nil),                  // 9: meshway.catalog.v1.Change
-	(*durationpb.Duration)(nil),     // 10: google.protobuf.Duration
-	(*catalogpb.Service)(nil),       // 11: meshway.catalog.v1.Service
-	(*catalogpb.Export)(nil),        // 12: meshway.catalog.v1.Export
-	(*catalogpb.EndpointSlice)(nil), // 13: meshway.catalog.v1.EndpointSlice
+	(*RegisterRequest)(nil),         // 10: meshway.catalog.v1.RegisterRequest
+	(*RegisterResponse)(nil),        // 11: meshway.catalog.v1.RegisterResponse
+	(*DeregisterRequest)(nil),       // 12: meshway.catalog.v1.DeregisterRequest
+	(*DeregisterResponse)(nil),      // 13: meshway.catalog.v1.DeregisterResponse
+	(*Conflict)(nil),                // 14: meshway.catalog.v1.Conflict
+	(*durationpb.Duration)(nil),     // 15: google.protobuf.Duration
+	(*catalogpb.Service)(nil),       // 16: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),        // 17: meshway.catalog.v1.Export
+	(*catalogpb.EndpointSlice)(nil), // 18: meshway.catalog.v1.EndpointSlice
 }
 var file_agent_api_apipb_api_proto_depIdxs = []int32{
-	10, // 0: meshway.catalog.v1.Freshness.age:type_name -> google.protobuf.Duration
-	11, // 1: meshway.catalog.v1.Item.service:type_name -> meshway.catalog.v1.Service
+	15, // 0: meshway.catalog.v1.Freshness.age:type_name -> google.protobuf.Duration
+	16, // 1: meshway.catalog.v1.Item.service:type_name -> meshway.catalog.v1.Service
 	2,  // 2: meshway.catalog.v1.Item.export:type_name -> meshway.catalog.v1.ExportedService
-	12, // 3: meshway.catalog.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	13, // 4: meshway.catalog.v1.ExportedService.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	10, // 5: meshway.catalog.v1.ListRequest.wait:type_name -> google.protobuf.Duration
+	17, // 3: meshway.catalog.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	18, // 4: meshway.catalog.v1.ExportedService.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	15, // 5: meshway.catalog.v1.ListRequest.wait:type_name -> google.protobuf.Duration
 	1,  // 6: meshway.catalog.v1.ListResponse.items:type_name -> meshway.catalog.v1.Item
 	0,  // 7: meshway.catalog.v1.ListResponse.freshness:type_name -> meshway.catalog.v1.Freshness
 	1,  // 8: meshway.catalog.v1.GetResponse.item:type_name -> meshway.catalog.v1.Item
 	0,  // 9: meshway.catalog.v1.GetResponse.freshness:type_name -> meshway.catalog.v1.Freshness
 	9,  // 10: meshway.catalog.v1.WatchResponse.changes:type_name -> meshway.catalog.v1.Change
 	1,  // 11: meshway.catalog.v1.Change.item:type_name -> meshway.catalog.v1.Item
-	3,  // 12: meshway.catalog.v1.Catalog.List:input_type -> meshway.catalog.v1.ListRequest
-	5,  // 13: meshway.catalog.v1.Catalog.Get:input_type -> meshway.catalog.v1.GetRequest
-	7,  // 14: meshway.catalog.v1.Catalog.Watch:input_type -> meshway.catalog.v1.WatchRequest
-	4,  // 15: meshway.catalog.v1.Catalog.List:output_type -> meshway.catalog.v1.ListResponse
-	6,  // 16: meshway.catalog.v1.Catalog.Get:output_type -> meshway.catalog.v1.GetResponse
-	8,  // 17: meshway.catalog.v1.Catalog.Watch:output_type -> meshway.catalog.v1.WatchResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	16, // 12: meshway.catalog.v1.RegisterRequest.service:type_name -> meshway.catalog.v1.Service
+	3,  // 13: meshway.catalog.v1.Catalog.List:input_type -> meshway.catalog.v1.ListRequest
+	5,  // 14: meshway.catalog.v1.Catalog.Get:input_type -> meshway.catalog.v1.GetRequest
+	7,  // 15: meshway.catalog.v1.Catalog.Watch:input_type -> meshway.catalog.v1.WatchRequest
+	10, // 16: meshway.catalog.v1.Catalog.Register:input_type -> meshway.catalog.v1.RegisterRequest
+	12, // 17: meshway.catalog.v1.Catalog.Deregister:input_type -> meshway.catalog.v1.DeregisterRequest
+	4,  // 18: meshway.catalog.v1.Catalog.List:output_type -> meshway.catalog.v1.ListResponse
+	6,  // 19: meshway.catalog.v1.Catalog.Get:output_type -> meshway.catalog.v1.GetResponse
+	8,  // 20: meshway.catalog.v1.Catalog.Watch:output_type -> meshway.catalog.v1.WatchResponse
+	11, // 21: meshway.catalog.v1.Catalog.Register:output_type -> meshway.catalog.v1.RegisterResponse
+	13, // 22: meshway.catalog.v1.Catalog.Deregister:output_type -> meshway.catalog.v1.DeregisterResponse
+	18, // [18:23] is the sub-list for method output_type
+	13, // [13:18] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_agent_api_apipb_api_proto_init() }
@@ -831,13 +1165,15 @@ func file_agent_api_apipb_api_proto_init() {
 		(*Item_Service)(nil),
 		(*Item_Export)(nil),
 	}
+	file_agent_api_apipb_api_proto_msgTypes[10].OneofWrappers = []any{}
+	file_agent_api_apipb_api_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_api_apipb_api_proto_rawDesc), len(file_agent_api_apipb_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -42,6 +42,10 @@ const (
 	CatalogGetProcedure = "/meshway.catalog.v1.Catalog/Get"
 	// CatalogWatchProcedure is the fully-qualified name of the Catalog's Watch RPC.
 	CatalogWatchProcedure = "/meshway.catalog.v1.Catalog/Watch"
+	// CatalogRegisterProcedure is the fully-qualified name of the Catalog's Register RPC.
+	CatalogRegisterProcedure = "/meshway.catalog.v1.Catalog/Register"
+	// CatalogDeregisterProcedure is the fully-qualified name of the Catalog's Deregister RPC.
+	CatalogDeregisterProcedure = "/meshway.catalog.v1.Catalog/Deregister"
 )
 
 // CatalogClient is a client for the meshway.catalog.v1.Catalog service.
@@ -55,6 +59,11 @@ type CatalogClient interface {
 	// order. It ends with code out_of_range and the refusal history-lost if the changes
 	// since the last index are no longer known: then watch from the start.
 	Watch(context.Context, *connect.Request[apipb.WatchRequest]) (*connect.ServerStreamForClient[apipb.WatchResponse], error)
+	// Register adds or replaces an instance of a service of this datacenter, and keeps it
+	// registered. Without a leader it is queued, unless if_index is set.
+	Register(context.Context, *connect.Request[apipb.RegisterRequest]) (*connect.Response[apipb.RegisterResponse], error)
+	// Deregister removes instances that this gateway registered.
+	Deregister(context.Context, *connect.Request[apipb.DeregisterRequest]) (*connect.Response[apipb.DeregisterResponse], error)
 }
 
 // NewCatalogClient constructs a client for the meshway.catalog.v1.Catalog service. By default, it
@@ -88,14 +97,28 @@ func NewCatalogClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithSchema(catalogMethods.ByName("Watch")),
 			connect.WithClientOptions(opts...),
 		),
+		register: connect.NewClient[apipb.RegisterRequest, apipb.RegisterResponse](
+			httpClient,
+			baseURL+CatalogRegisterProcedure,
+			connect.WithSchema(catalogMethods.ByName("Register")),
+			connect.WithClientOptions(opts...),
+		),
+		deregister: connect.NewClient[apipb.DeregisterRequest, apipb.DeregisterResponse](
+			httpClient,
+			baseURL+CatalogDeregisterProcedure,
+			connect.WithSchema(catalogMethods.ByName("Deregister")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // catalogClient implements CatalogClient.
 type catalogClient struct {
-	list  *connect.Client[apipb.ListRequest, apipb.ListResponse]
-	get   *connect.Client[apipb.GetRequest, apipb.GetResponse]
-	watch *connect.Client[apipb.WatchRequest, apipb.WatchResponse]
+	list       *connect.Client[apipb.ListRequest, apipb.ListResponse]
+	get        *connect.Client[apipb.GetRequest, apipb.GetResponse]
+	watch      *connect.Client[apipb.WatchRequest, apipb.WatchResponse]
+	register   *connect.Client[apipb.RegisterRequest, apipb.RegisterResponse]
+	deregister *connect.Client[apipb.DeregisterRequest, apipb.DeregisterResponse]
 }
 
 // List calls meshway.catalog.v1.Catalog.List.
@@ -113,6 +136,16 @@ func (c *catalogClient) Watch(ctx context.Context, req *connect.Request[apipb.Wa
 	return c.watch.CallServerStream(ctx, req)
 }
 
+// Register calls meshway.catalog.v1.Catalog.Register.
+func (c *catalogClient) Register(ctx context.Context, req *connect.Request[apipb.RegisterRequest]) (*connect.Response[apipb.RegisterResponse], error) {
+	return c.register.CallUnary(ctx, req)
+}
+
+// Deregister calls meshway.catalog.v1.Catalog.Deregister.
+func (c *catalogClient) Deregister(ctx context.Context, req *connect.Request[apipb.DeregisterRequest]) (*connect.Response[apipb.DeregisterResponse], error) {
+	return c.deregister.CallUnary(ctx, req)
+}
+
 // CatalogHandler is an implementation of the meshway.catalog.v1.Catalog service.
 type CatalogHandler interface {
 	// List returns the services that the request selects. With wait_index it answers
@@ -124,6 +157,11 @@ type CatalogHandler interface {
 	// order. It ends with code out_of_range and the refusal history-lost if the changes
 	// since the last index are no longer known: then watch from the start.
 	Watch(context.Context, *connect.Request[apipb.WatchRequest], *connect.ServerStream[apipb.WatchResponse]) error
+	// Register adds or replaces an instance of a service of this datacenter, and keeps it
+	// registered. Without a leader it is queued, unless if_index is set.
+	Register(context.Context, *connect.Request[apipb.RegisterRequest]) (*connect.Response[apipb.RegisterResponse], error)
+	// Deregister removes instances that this gateway registered.
+	Deregister(context.Context, *connect.Request[apipb.DeregisterRequest]) (*connect.Response[apipb.DeregisterResponse], error)
 }
 
 // NewCatalogHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -153,6 +191,18 @@ func NewCatalogHandler(svc CatalogHandler, opts ...connect.HandlerOption) (strin
 		connect.WithSchema(catalogMethods.ByName("Watch")),
 		connect.WithHandlerOptions(opts...),
 	)
+	catalogRegisterHandler := connect.NewUnaryHandler(
+		CatalogRegisterProcedure,
+		svc.Register,
+		connect.WithSchema(catalogMethods.ByName("Register")),
+		connect.WithHandlerOptions(opts...),
+	)
+	catalogDeregisterHandler := connect.NewUnaryHandler(
+		CatalogDeregisterProcedure,
+		svc.Deregister,
+		connect.WithSchema(catalogMethods.ByName("Deregister")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meshway.catalog.v1.Catalog/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CatalogListProcedure:
@@ -161,6 +211,10 @@ func NewCatalogHandler(svc CatalogHandler, opts ...connect.HandlerOption) (strin
 			catalogGetHandler.ServeHTTP(w, r)
 		case CatalogWatchProcedure:
 			catalogWatchHandler.ServeHTTP(w, r)
+		case CatalogRegisterProcedure:
+			catalogRegisterHandler.ServeHTTP(w, r)
+		case CatalogDeregisterProcedure:
+			catalogDeregisterHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -180,4 +234,12 @@ func (UnimplementedCatalogHandler) Get(context.Context, *connect.Request[apipb.G
 
 func (UnimplementedCatalogHandler) Watch(context.Context, *connect.Request[apipb.WatchRequest], *connect.ServerStream[apipb.WatchResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("meshway.catalog.v1.Catalog.Watch is not implemented"))
+}
+
+func (UnimplementedCatalogHandler) Register(context.Context, *connect.Request[apipb.RegisterRequest]) (*connect.Response[apipb.RegisterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.catalog.v1.Catalog.Register is not implemented"))
+}
+
+func (UnimplementedCatalogHandler) Deregister(context.Context, *connect.Request[apipb.DeregisterRequest]) (*connect.Response[apipb.DeregisterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.catalog.v1.Catalog.Deregister is not implemented"))
 }
