@@ -23,6 +23,7 @@ type Config struct {
 	Services   []catalog.Service // static registrations; Owner and Datacenter are filled in by the agent
 	Admin      Admin
 	Metrics    Metrics
+	Catalog    Catalog
 	Log        Log
 }
 
@@ -100,6 +101,12 @@ type Admin struct{ Socket string }
 
 // Metrics configures the HTTP endpoint of /metrics, /healthz and /readyz.
 type Metrics struct{ Listen netip.AddrPort } // zero port: off
+
+// Catalog configures the port on which programs of this host use the catalog.
+type Catalog struct {
+	Listen netip.AddrPort // of a loopback interface; zero port: off
+	Tokens string         // path of the file with the tokens of the programs
+}
 
 // Log configures logging.
 type Log struct {

@@ -34,6 +34,16 @@ var invalid = []struct {
 	{name: "metrics on the control port", source: "metrics: {listen: \"127.0.0.1:7443\"}\n", want: []string{
 		`meshd.yaml:2:19: metrics.listen: 127.0.0.1:7443 is also the port of control.listen [::]:7443; use another one`,
 	}},
+	{name: "the catalog on the network", source: "catalog: {listen: \":8443\", tokens: t}\n", want: []string{
+		`meshd.yaml:2:19: catalog.listen: [::]:8443 is not an address of the loopback interface; use one, such as 127.0.0.1:8443`,
+		`meshd.yaml:2:36: catalog.tokens: "t" is not an absolute path; begin it with /`,
+	}},
+	{name: "the catalog without tokens", source: "catalog: {listen: \"127.0.0.1:8443\"}\n", want: []string{
+		`meshd.yaml:2:19: catalog.listen: it needs catalog.tokens; write "tokens: /etc/meshway/catalog-tokens"`,
+	}},
+	{name: "the catalog on the port of the metrics", source: "catalog: {listen: \"127.0.0.1:9443\", tokens: /t}\n", want: []string{
+		`meshd.yaml:2:19: catalog.listen: 127.0.0.1:9443 is also the port of metrics.listen 127.0.0.1:9443; use another one`,
+	}},
 	{name: "empty name", source: "datacenter: ''\n", want: []string{
 		`meshd.yaml:1:13: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
 	}},
@@ -49,7 +59,7 @@ var invalid = []struct {
 	{name: "several unknown keys, in nested lists", source: "services:\n  - name: a\n    adddress: x\n    ports:\n      - numbr: 1\nfoo: 1\n", want: []string{
 		`meshd.yaml:4:5: unknown key "services.adddress": did you mean "address"?`,
 		`meshd.yaml:6:9: unknown key "services.ports.numbr"; use one of name, protocol, port`,
-		`meshd.yaml:7:1: unknown key "foo"; use one of datacenter, gateway, dataDir, prefixes, kubernetes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, log`,
+		`meshd.yaml:7:1: unknown key "foo"; use one of datacenter, gateway, dataDir, prefixes, kubernetes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, catalog, log`,
 	}},
 	{name: "duplicate keys", source: "log: {level: info}\nrouting: {table: 1, table: 2}\nlog: {level: info}\n", want: []string{
 		`meshd.yaml:3:21: duplicate key "routing.table": it is already in line 3; remove one`,

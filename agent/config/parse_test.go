@@ -95,6 +95,7 @@ services:
   - {name: db, namespace: prod, address: "2001:db8::9", instance: two, ports: [{port: 5432}], labels: {a: b, empty: }}
 admin: {socket: /run/x.sock}
 metrics: {listen: off}
+catalog: {listen: "[::1]:8443", tokens: /etc/tokens}
 log: {level: debug, format: json}
 `)
 	require.NoError(t, err)
@@ -133,8 +134,9 @@ log: {level: debug, format: json}
 			Ports:      []catalog.Port{{Protocol: "tcp", Number: 5432}},
 			Labels:     map[string]string{"a": "b"},
 		}},
-		Admin: config.Admin{Socket: "/run/x.sock"},
-		Log:   config.Log{Level: "debug", Format: "json"},
+		Admin:   config.Admin{Socket: "/run/x.sock"},
+		Catalog: config.Catalog{Listen: netip.MustParseAddrPort("[::1]:8443"), Tokens: "/etc/tokens"},
+		Log:     config.Log{Level: "debug", Format: "json"},
 	}, c)
 }
 

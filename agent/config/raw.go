@@ -17,6 +17,7 @@ type rawConfig struct {
 	Services   []rawService  `yaml:"services"`
 	Admin      rawAdmin      `yaml:"admin"`
 	Metrics    rawMetrics    `yaml:"metrics"`
+	Catalog    rawCatalog    `yaml:"catalog"`
 	Log        rawLog        `yaml:"log"`
 }
 
@@ -99,6 +100,11 @@ type rawAdmin struct {
 
 type rawMetrics struct {
 	Listen *text `yaml:"listen"`
+}
+
+type rawCatalog struct {
+	Listen *text `yaml:"listen"`
+	Tokens *text `yaml:"tokens"`
 }
 
 type rawLog struct {

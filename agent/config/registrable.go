@@ -57,9 +57,19 @@ func (v validator) distinctPorts(raw rawConfig, c Config) {
 			"liveness.port: %d is a port of the tunnels, which use UDP %d to %d from wireguard.port on; use another one",
 			port, c.WireGuard.Port, uint32(c.WireGuard.Port)+lanePorts-1)
 	}
-	if overlap(c.Control.Listen, c.Metrics.Listen) {
-		v.faults.add(at(cmp.Or(textPosition(raw.Metrics.Listen), textPosition(raw.Control.Listen))),
-			"metrics.listen: %v is also the port of control.listen %v; use another one", c.Metrics.Listen, c.Control.Listen)
+	for _, p := range []struct {
+		key, other         string
+		leaf, otherLeaf    *text
+		listen, otherPlace netip.AddrPort
+	}{
+		{"metrics.listen", "control.listen", raw.Metrics.Listen, raw.Control.Listen, c.Metrics.Listen, c.Control.Listen},
+		{"catalog.listen", "control.listen", raw.Catalog.Listen, raw.Control.Listen, c.Catalog.Listen, c.Control.Listen},
+		{"catalog.listen", "metrics.listen", raw.Catalog.Listen, raw.Metrics.Listen, c.Catalog.Listen, c.Metrics.Listen},
+	} {
+		if overlap(p.listen, p.otherPlace) {
+			v.faults.add(at(cmp.Or(textPosition(p.leaf), textPosition(p.otherLeaf))),
+				"%s: %v is also the port of %s %v; use another one", p.key, p.listen, p.other, p.otherPlace)
+		}
 	}
 }
 

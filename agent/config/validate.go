@@ -50,7 +50,8 @@ func (v validator) config(raw rawConfig) Config {
 			Store:             v.oneOf("raft.store", raw.Raft.Store.or("wal"), "wal", "bolt"),
 		},
 		Admin:   Admin{Socket: v.socket("admin.socket", raw.Admin.Socket.or("/run/meshway/meshd.sock"))},
-		Metrics: Metrics{Listen: v.metrics("metrics.listen", raw.Metrics.Listen.or("127.0.0.1:9443"))},
+		Metrics: Metrics{Listen: v.listenOrOff("metrics.listen", raw.Metrics.Listen.or("127.0.0.1:9443"))},
+		Catalog: v.catalog(raw.Catalog),
 		Log: Log{
 			Level:  v.oneOf("log.level", raw.Log.Level.or("info"), "debug", "info", "warn", "error"),
 			Format: v.oneOf("log.format", raw.Log.Format.or("text"), "text", "json"),
@@ -63,6 +64,25 @@ func (v validator) config(raw rawConfig) Config {
 	if len(v.faults.list) == 0 { // the rest would repeat them
 		v.registrable(raw, c)
 		v.distinctPorts(raw, c)
+	}
+	return c
+}
+
+// catalog validates the port for programs. Their tokens would pass a network in clear
+// text.
+func (v validator) catalog(raw rawCatalog) Catalog {
+	var c Catalog
+	if file := raw.Tokens.or(""); file.value != "" {
+		c.Tokens = v.path("catalog.tokens", file)
+	}
+	listen := raw.Listen.or("off")
+	c.Listen = v.listenOrOff("catalog.listen", listen)
+	switch {
+	case c.Listen.Port() == 0:
+	case !c.Listen.Addr().Unmap().IsLoopback():
+		v.faults.add(listen.at, "catalog.listen: %v is not an address of the loopback interface; use one, such as 127.0.0.1:8443", c.Listen)
+	case c.Tokens == "":
+		v.faults.add(listen.at, "catalog.listen: it needs catalog.tokens; write \"tokens: /etc/meshway/catalog-tokens\"")
 	}
 	return c
 }

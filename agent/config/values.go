@@ -60,8 +60,8 @@ func (v validator) listen(key string, t text) netip.AddrPort {
 	return ap
 }
 
-// metrics is listen, with the zero AddrPort for "off".
-func (v validator) metrics(key string, t text) netip.AddrPort {
+// listenOrOff is listen, with the zero AddrPort for "off".
+func (v validator) listenOrOff(key string, t text) netip.AddrPort {
 	if t.value == "off" {
 		return netip.AddrPort{}
 	}

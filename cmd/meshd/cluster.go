@@ -85,9 +85,9 @@ func (d daemon) runInCluster(ctx context.Context) error {
 			DataDir: d.cfg.DataDir,
 		},
 		ServeUninstalled: func(ctx context.Context) error {
-			return newMetrics(d.cfg.Metrics.Listen, d.log).serve(ctx, func() status.Snapshot {
+			return newMetrics(d.cfg.Metrics.Listen, d.log).serve(ctx, metricsOf(func() status.Snapshot {
 				return status.Snapshot{At: time.Now(), State: stateUninstalled}
-			})
+			}))
 		},
 		Node:  d.cfg.Kubernetes.NodeName,
 		Label: d.cfg.Kubernetes.GatewayLabel,
@@ -269,7 +269,7 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 	for _, run := range []func(context.Context) error{server.Run, reader.Run, node.Run, writer.Run} {
 		group.Go(func() error { return run(ctx) })
 	}
-	group.Go(func() error { return metrics.serve(ctx, node.Status) })
+	group.Go(func() error { return metrics.serve(ctx, metricsOf(node.Status)) })
 	return group.Wait()
 }
 

@@ -28,7 +28,7 @@ func TestMetricsPortInUseIsAProblemUntilItIsFree(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- m.serve(ctx, func() status.Snapshot { return status.Snapshot{At: time.Now()} })
+		ended <- m.serve(ctx, metricsOf(func() status.Snapshot { return status.Snapshot{At: time.Now()} }))
 	}()
 	require.Eventually(t, func() bool { return len(problems()) == 2 }, 10*time.Second, time.Millisecond)
 	p := problems()[1]
@@ -37,7 +37,7 @@ func TestMetricsPortInUseIsAProblemUntilItIsFree(t *testing.T) {
 	assert.Empty(t, ended, "the agent runs on")
 
 	require.NoError(t, taken.Close())
-	require.Eventually(t, func() bool { return len(problems()) == 1 }, 3*metricsRetry, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(problems()) == 1 }, 3*portRetry, 10*time.Millisecond)
 	answer, err := http.Get("http://" + taken.Addr().String() + "/healthz")
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())

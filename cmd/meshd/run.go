@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshway/meshway/agent/admin"
-	"github.com/meshway/meshway/agent/api"
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/control"
@@ -155,14 +153,16 @@ func (e environment) observed() membership.Environment {
 // runGateway takes part in a federation until ctx ends.
 func (d daemon) runGateway(ctx context.Context, env environment) error {
 	metrics := newMetrics(d.cfg.Metrics.Listen, d.log)
-	env.problems = metrics.problems(env.problems)
+	programs := newPrograms(d.cfg.Catalog, d.log)
+	env.problems = programs.problems(metrics.problems(env.problems))
 	a, err := d.newAgent(ctx, env)
 	if err != nil {
 		return err
 	}
+	catalog := newCatalog(ctx, d.cfg.Datacenter, a)
 	server := admin.NewServer(admin.Config{
 		Socket: d.cfg.Admin.Socket, Handler: admin.Handler{Agent: a}, Sentinels: member.Sentinels(), Log: d.log,
-		Also: d.programs(ctx, a),
+		Also: catalog,
 	})
 	if err := server.Listen(ctx); err != nil {
 		return err
@@ -170,23 +170,12 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return server.Run(ctx) })
-	group.Go(func() error { return metrics.serve(ctx, a.Status) })
+	group.Go(func() error { return metrics.serve(ctx, metricsOf(a.Status)) })
+	group.Go(func() error { return programs.serve(ctx, catalog) })
 	if env.alongside != nil {
 		group.Go(func() error { return env.alongside(ctx, a) })
 	}
 	return group.Wait()
-}
-
-// programs returns what serves programs until ctx ends.
-func (d daemon) programs(ctx context.Context, a *membership.Agent) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(api.New(api.Config{
-		Datacenter: d.cfg.Datacenter,
-		Member:     func() (api.Member, error) { return a.Member() },
-		Ended:      ctx.Done(),
-		Sentinels:  member.Sentinels(),
-	}))
-	return mux
 }
 
 func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agent, error) {
