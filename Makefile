@@ -160,7 +160,7 @@ lint: ## run golangci-lint at the version of .ci/tools/go.mod
 	.ci/tool golangci-lint run ./...
 
 .PHONY: generate
-generate: ## generate code from the protobuf files (protoc)
+generate: ## generate code from the protobuf files (protoc), and the references in deploy
 	@.ci/setup $@
 	.ci/generate
 

@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshway/meshway/agent/notify"
@@ -51,4 +52,17 @@ func readyAgents(ctx context.Context, client kubernetes.Interface, namespace, da
 		return 0, fmt.Errorf("get daemonset %s/%s: %w", namespace, daemonset, err)
 	}
 	return set.Status.NumberReady, nil
+}
+
+// ExtendUninstallation sets the deadline of the Job of the chart's pre-delete hook,
+// counted from its start. The chart sets a short one, so that a Job whose pod cannot
+// start fails soon.
+func ExtendUninstallation(ctx context.Context, client kubernetes.Interface, namespace, daemonset string, deadline time.Duration) error {
+	name := daemonset + uninstallSuffix
+	patch := fmt.Appendf(nil, `{"spec":{"activeDeadlineSeconds":%d}}`, int64(deadline.Seconds()))
+	_, err := client.BatchV1().Jobs(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		return fmt.Errorf("extend the deadline of job %s/%s: %w", namespace, name, err)
+	}
+	return nil
 }

@@ -136,3 +136,14 @@ func TestAwaitAgentsStoppedWaitsUntilNoAgentIsReady(t *testing.T) {
 		})
 	}
 }
+
+func TestUninstallationThatHasStartedGetsALongerDeadline(t *testing.T) {
+	started := job("meshway-uninstall", installed)
+	client := fake.NewClientset(started)
+	require.NoError(t, ExtendUninstallation(t.Context(), client, "meshway-system", "meshway", 4*time.Minute))
+	got, err := client.BatchV1().Jobs("meshway-system").Get(t.Context(), "meshway-uninstall", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, int64(240), *got.Spec.ActiveDeadlineSeconds)
+	err = ExtendUninstallation(t.Context(), fake.NewClientset(), "meshway-system", "meshway", time.Minute)
+	assert.ErrorContains(t, err, "extend the deadline of job meshway-system/meshway-uninstall")
+}

@@ -13,9 +13,14 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 )
 
-// agentsTimeout is how long the agents have to leave the federation and to clean
-// up their nodes; the chart's Job has more.
-const agentsTimeout = 2 * time.Minute
+const (
+	// agentsTimeout is how long the agents have to leave the federation and to clean
+	// up their nodes.
+	agentsTimeout = 2 * time.Minute
+	// uninstallDeadline is that of the chart's Job. It is less than the default timeout
+	// of helm, 5 minutes.
+	uninstallDeadline = 4 * time.Minute
+)
 
 // uninstallCluster is the pre-delete hook of the chart. The agents find its Job
 // and clean up their nodes; then it deletes what they wrote into the API, while
@@ -30,6 +35,9 @@ func uninstallCluster(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	namespace := ownNamespace()
+	if err := kube.ExtendUninstallation(ctx, clients.Kubernetes, namespace, daemonset, uninstallDeadline); err != nil {
+		fmt.Fprintln(w, err) // roles that the chart did not create may lack the permission; the agents may be fast
+	}
 	fmt.Fprintln(w, "waiting for the agents to leave the federation and to clean up their nodes")
 	waiting, cancel := context.WithTimeout(ctx, agentsTimeout)
 	defer cancel()

@@ -221,10 +221,25 @@ func TestUninstallJobIsAHookOfHelmUninstallOnly(t *testing.T) {
 	jobs := objectsOf[*batchv1.Job](objects(t, r.template(t)))
 	require.Contains(t, jobs, "meshway-uninstall")
 	assert.Equal(t, "pre-delete", jobs["meshway-uninstall"].Annotations["helm.sh/hook"])
+	assert.LessOrEqual(t, *jobs["meshway-uninstall"].Spec.ActiveDeadlineSeconds, int64(60), "a pod that cannot start fails soon")
 	assert.Contains(t, agentDaemonSet(t, r).Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "MESHWAY_DAEMONSET", Value: "meshway"})
 	out, err := helm(t, "template", "meshway", chartDir, "--set", "datacenter.name=east,uninstall.enabled=false")
 	require.NoError(t, err)
-	assert.NotContains(t, out, "kind: Job")
+	assert.NotContains(t, objectsOf[*batchv1.Job](objects(t, out)), "meshway-uninstall")
+}
+
+func TestImageIsCheckedBeforeAnInstallationAndAnUpgrade(t *testing.T) {
+	job := objectsOf[*batchv1.Job](objects(t, renderingOf("east").template(t)))["meshway-image-check"]
+	require.NotNil(t, job)
+	assert.Equal(t, "pre-install,pre-upgrade", job.Annotations["helm.sh/hook"])
+	assert.Equal(t, int64(60), *job.Spec.ActiveDeadlineSeconds)
+	pod := job.Spec.Template.Spec
+	assert.Equal(t, agentDaemonSet(t, renderingOf("east")).Spec.Template.Spec.Containers[0].Image, pod.Containers[0].Image)
+	assert.Empty(t, pod.ServiceAccountName, "that of the release does not exist yet")
+	assert.Empty(t, pod.Volumes)
+	out, err := helm(t, "template", "meshway", chartDir, "--set", "datacenter.name=east,preflight.enabled=false")
+	require.NoError(t, err)
+	assert.NotContains(t, objectsOf[*batchv1.Job](objects(t, out)), "meshway-image-check")
 }
 
 func TestRollingUpdateDrainsOneGatewayAtATime(t *testing.T) {

@@ -35,6 +35,8 @@ func TestInvalidValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 		{"an invalid port", []string{"metrics.port=70000"}, "at '/metrics/port': maximum: got 70,000, want 65,535"},
 		{"an invalid duration", []string{"config.liveness.interval=200"}, "at '/config/liveness/interval': got number, want string"},
 		{"a label without a value", []string{"gateways.label=gateway"}, "at '/gateways/label': 'gateway' does not match pattern"},
+		{"a variable of the chart", []string{"agent.extraEnv[0].name=MESHWAY_LANES"}, "at '/agent/extraEnv/0/name': 'not' failed"},
+		{"a time that is too short", []string{"preflight.timeoutSeconds=1"}, "at '/preflight/timeoutSeconds': minimum: got 1, want 5"},
 		{"two monitors", []string{"podMonitor.enabled=true", "serviceMonitor.enabled=true"}, "enable only one of them"},
 		{"a monitor that cannot reach the metrics", []string{"podMonitor.enabled=true", "metrics.address=127.0.0.1"}, "metrics.address 127.0.0.1: Prometheus cannot reach it"},
 	} {
@@ -53,6 +55,7 @@ func TestInvalidValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 // schema has the fields of a JSON schema that the tests use.
 type schema struct {
 	Ref                  string            `json:"$ref"`
+	Description          string            `json:"description"`
 	Properties           map[string]schema `json:"properties"`
 	AdditionalProperties any               `json:"additionalProperties"`
 	Definitions          map[string]schema `json:"definitions"`
@@ -80,6 +83,25 @@ func compareKeys(t *testing.T, root, s schema, values map[string]any, path strin
 		if below, ok := value.(map[string]any); ok {
 			compareKeys(t, root, s.Properties[key], below, path+"."+key)
 		}
+	}
+}
+
+func TestSchemaDescribesEachKeyAndRefusesUnknownOnes(t *testing.T) {
+	root := readSchema(t)
+	requireDescriptions(t, root, "values")
+	for name, definition := range root.Definitions {
+		requireDescriptions(t, definition, name)
+	}
+}
+
+func requireDescriptions(t *testing.T, s schema, path string) {
+	t.Helper()
+	if len(s.Properties) > 0 {
+		assert.Equal(t, false, s.AdditionalProperties, "%s accepts unknown keys", path)
+	}
+	for key, below := range s.Properties {
+		assert.NotEmpty(t, below.Description, "%s.%s", path, key)
+		requireDescriptions(t, below, path+"."+key)
 	}
 }
 

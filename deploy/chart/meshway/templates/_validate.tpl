@@ -14,6 +14,8 @@
 {{- include "meshway.validateCIDR" (list "discovery.serviceCIDRs" .) }}
 {{- end }}
 {{- include "meshway.validateNamespace" . }}
+{{- include "meshway.validateCluster" . }}
+{{- include "meshway.validateCRDs" . }}
 {{- $monitored := or .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 {{- fail "podMonitor.enabled and serviceMonitor.enabled: both would scrape all metrics twice; enable only one of them" }}
@@ -62,6 +64,39 @@
 {{- end }}
 {{- if mod $address $size }}
 {{- fail (printf "%s: %q has host bits after its /%d; write the first address of the range" $key $cidr $bits) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Errors of a wrong kubectl context: Meshway in the cluster is another release or datacenter.
+     lookup returns nothing without access to a cluster. */}}
+{{- define "meshway.validateCluster" -}}
+{{- range (lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "" | default dict).items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $annotations := .metadata.annotations | default dict }}
+{{- $release := get $annotations "meta.helm.sh/release-name" }}
+{{- $namespace := get $annotations "meta.helm.sh/release-namespace" }}
+{{- if and $release (eq (get $labels "app.kubernetes.io/name") "meshway") (ne (printf "%s/%s" $namespace $release) (printf "%s/%s" $.Release.Namespace $.Release.Name)) }}
+{{- fail (printf "release %s in namespace %s has Meshway in this cluster already, and a cluster has one: check the kubectl context, or upgrade that release" $release $namespace) }}
+{{- end }}
+{{- end }}
+{{- $map := lookup "v1" "ConfigMap" .Release.Namespace (include "meshway.fullname" .) | default dict }}
+{{- $before := get (dig "data" "meshd.yaml" "{}" $map | fromYaml) "datacenter" | default .Values.datacenter.name }}
+{{- $identity := lookup "v1" "Secret" .Release.Namespace (include "meshway.identitySecret" .) | default dict }}
+{{- $membership := dig "data" "membership.json" "" $identity | b64dec | default "{}" | fromJson }}
+{{- if and (ne $before .Values.datacenter.name) (get $membership "federation") }}
+{{- fail (printf "datacenter.name %q: this cluster is the datacenter %s of a federation; check the kubectl context, or run meshctl leave there first" .Values.datacenter.name $before) }}
+{{- end }}
+{{- end }}
+
+{{/* Helm installs custom resource definitions, but never upgrades them. */}}
+{{- define "meshway.validateCRDs" -}}
+{{- range $path, $_ := .Files.Glob "crds/*.meshway.io.yaml" }}
+{{- $name := trimSuffix ".yaml" (base $path) }}
+{{- $version := dig "metadata" "annotations" "meshway.io/version" "0" ($.Files.Get $path | fromYaml) | int }}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name | default dict }}
+{{- if and $found (lt (dig "metadata" "annotations" "meshway.io/version" "0" $found | int) $version) }}
+{{- fail (printf "the custom resource definition %s in this cluster is that of an older chart, and Helm does not upgrade it; run helm show crds CHART | kubectl apply --server-side --force-conflicts -l app.kubernetes.io/part-of=meshway -f -" $name) }}
 {{- end }}
 {{- end }}
 {{- end }}
