@@ -109,6 +109,7 @@ func TestImportDirections(t *testing.T) {
 				"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/registrar", "agent/rpc",
 				"consensus", "consensus/catalog", "consensus/catalog/feed", "consensus/catalog/replica",
 			},
+			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect"},
 			"agent/api/access":                  {"agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},
 			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/meshctl/internal/fault"},
@@ -170,7 +171,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/manual", "cmd/commandtest"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/access", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/access", "agent/api/apiclient", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

@@ -1,0 +1,142 @@
+package apiclient
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/agent/api/apipb"
+)
+
+// Bounds of the time between two attempts to connect.
+const (
+	minRetry = 100 * time.Millisecond
+	maxRetry = 5 * time.Second
+)
+
+// Event is a change of one service, or a service of the first state.
+type Event struct {
+	Index   uint64 // of the catalog; that of the first state is the index at which it was read
+	Deleted bool   // Item is the last one
+	Item    *apipb.Item
+}
+
+// Follow calls handle with the services that request selects, and then with each of
+// their changes, once and in order, until handle returns an error, ctx ends or a retry
+// cannot help. It connects again when the connection or meshd ends, and continues where
+// it was. If the history does not reach back, it compares the state with what it has, so
+// that handle gets what has changed, and no deletion is missed. retry is called with the
+// error before each further attempt; it may be nil.
+func (c *Client) Follow(ctx context.Context, request *apipb.WatchRequest, handle func(Event) error, retry func(error)) error {
+	f := &follower{request: proto.CloneOf(request), handle: handle, known: map[key]*apipb.Item{}}
+	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+		before := f.request.GetIndex()
+		err := f.connect(ctx, c)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case f.failed != nil:
+			return f.failed
+		case connect.CodeOf(err) == connect.CodeOutOfRange && before > 0:
+			f.request.Index = 0
+			continue
+		case isFinal(err):
+			return err
+		case f.request.GetIndex() > before:
+			pause = minRetry
+		}
+		if retry != nil {
+			retry(err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// isFinal reports whether another attempt would fail in the same way.
+func isFinal(err error) bool {
+	return slices.Contains([]connect.Code{
+		connect.CodeInvalidArgument, connect.CodeUnauthenticated, connect.CodePermissionDenied, connect.CodeUnimplemented,
+	}, connect.CodeOf(err))
+}
+
+// key identifies a service of one datacenter.
+type key struct{ namespace, name, datacenter, instance string }
+
+func keyOf(i *apipb.Item) key {
+	if s := i.GetService(); s != nil {
+		return key{s.GetNamespace(), s.GetName(), s.GetDatacenter(), s.GetInstance()}
+	}
+	e := i.GetExport().GetExport()
+	return key{e.GetNamespace(), e.GetName(), e.GetDatacenter(), ""}
+}
+
+// follower is the state of Follow.
+type follower struct {
+	request *apipb.WatchRequest // index: all before it was handled
+	handle  func(Event) error
+	known   map[key]*apipb.Item
+	seen    map[key]bool // items of the state that is being received
+	failed  error        // of handle
+}
+
+// connect receives until the stream ends or handle fails.
+func (f *follower) connect(ctx context.Context, c *Client) error {
+	stream, err := c.Watch(ctx, connect.NewRequest(f.request))
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	f.seen = map[key]bool{}
+	for stream.Receive() {
+		if f.failed = f.receive(stream.Msg()); f.failed != nil {
+			return f.failed
+		}
+	}
+	if err := stream.Err(); err != nil {
+		return err
+	}
+	return errors.New("the stream ended")
+}
+
+func (f *follower) receive(r *apipb.WatchResponse) error {
+	for _, c := range r.GetChanges() {
+		k := keyOf(c.GetItem())
+		f.seen[k] = true
+		have := f.known[k]
+		switch {
+		case c.GetDeleted() && have == nil, // it was handled before the connection ended
+			!c.GetDeleted() && have.GetModifiedIndex() == c.GetItem().GetModifiedIndex() && proto.Equal(have, c.GetItem()):
+			continue
+		case c.GetDeleted():
+			delete(f.known, k)
+		default:
+			f.known[k] = c.GetItem()
+		}
+		if err := f.handle(Event{Index: max(r.GetIndex(), c.GetItem().GetModifiedIndex()), Deleted: c.GetDeleted(), Item: c.GetItem()}); err != nil {
+			return err
+		}
+	}
+	if r.GetState() && r.GetIndex() > 0 {
+		for k, item := range f.known {
+			if f.seen[k] {
+				continue
+			}
+			delete(f.known, k)
+			if err := f.handle(Event{Index: r.GetIndex(), Deleted: true, Item: item}); err != nil {
+				return err
+			}
+		}
+	}
+	if r.GetIndex() > 0 {
+		f.request.Index = r.GetIndex()
+	}
+	return nil
+}
