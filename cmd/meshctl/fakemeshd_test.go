@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meshway/meshway/agent/api/apipb/apipbconnect"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/agent/status"
@@ -44,6 +45,7 @@ type fakeMeshd struct {
 	onStatus func(calls int)
 	onStream func()
 	statuses int
+	catalog  apipbconnect.CatalogHandler
 }
 
 // record stores a request and returns the error of the call.
@@ -231,7 +233,13 @@ func serve(t *testing.T, o *fakeMeshd) (socket string) {
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle(controlpbconnect.NewOperatorHandler(o))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	if o.catalog != nil {
+		mux.Handle(apipbconnect.NewCatalogHandler(o.catalog))
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Handler: mux, Protocols: protocols, ReadHeaderTimeout: time.Minute}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {

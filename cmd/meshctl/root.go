@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
 	"github.com/meshway/meshway/cmd/meshctl/internal/output"
+	"github.com/meshway/meshway/cmd/meshctl/internal/stdio"
 )
 
 const (
@@ -52,11 +53,11 @@ meshd of this host or, with --context, to a meshd of a Kubernetes cluster.`,
 	)
 	addGrouped(root, groupFederation, newInitCommand(a), newTokenCommand(a), newJoinCommand(a), newLeaveCommand(a), newDatacenterCommand(a), newFederationCommand(a), newTrustCommand(a), newCACommand(a))
 	addGrouped(root, groupInspect, newStatusCommand(a), newMembersCommand(a), newRoutesCommand(a), newEventsCommand(a))
-	addGrouped(root, groupServices, newServicesCommand(a), newServiceCommand(a), newDNSCommand(a))
+	addGrouped(root, groupServices, newServicesCommand(a), a.watchCommand(), newServiceCommand(a), newDNSCommand(a))
 	addGrouped(root, groupGateway, newDrainCommand(a), newUndrainCommand(a))
 	addGrouped(root, groupCatalog, newSnapshotCommand(a), newRaftCommand(a))
-	addGrouped(root, groupOther, newVersionCommand(a), manual.Command(programName))
-	root.AddCommand(newExitCodesTopic(), newDialStdioCommand(a))
+	addGrouped(root, groupOther, newVersionCommand(a), manual.Command(programName), stdio.Command(&a.options.socket, a.in, a.out))
+	root.AddCommand(command.ExitCodes())
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	globalFlags(a, root)

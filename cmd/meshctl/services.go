@@ -6,15 +6,20 @@ import (
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/meshway/meshway/agent/admin/adminclient"
+	"github.com/meshway/meshway/agent/api/apiclient"
+	"github.com/meshway/meshway/agent/api/apipb"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
+	"github.com/meshway/meshway/cmd/meshctl/internal/watch"
 )
 
 func newServicesCommand(a *app) *cobra.Command {
 	request := &controlpb.ListServicesRequest{}
 	mode := command.ReadLease
+	var follow bool
 	cmd := &cobra.Command{
 		Use:   "services [NAME]",
 		Short: "List the services of the federation",
@@ -23,13 +28,19 @@ export: for these, ADDRESS is the number of ready endpoints.`,
 		Example: `  meshctl services
   meshctl services web --datacenter east
   meshctl services --read stale         # without a leader, from the local copy
-  meshctl services --read consistent -o yaml`,
+  meshctl services --read consistent -o yaml
+  meshctl services --watch              # and then each change; see watch`,
 		Args:              command.Positional(0, 1, "one name"),
 		ValidArgsFunction: a.completeServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.Mode = mode.Proto()
 			if len(args) == 1 {
 				request.Name = args[0]
+			}
+			if follow {
+				return a.watcher().Run(cmd.Context(), &apipb.WatchRequest{
+					Name: request.GetName(), Namespace: request.GetNamespace(), Datacenter: request.GetDatacenter(), Read: mode.String(),
+				})
 			}
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
 				return listServices(ctx, a, client, request)
@@ -38,7 +49,27 @@ export: for these, ADDRESS is the number of ready endpoints.`,
 	}
 	cmd.Flags().StringVar(&request.Namespace, "namespace", "", "list only services of this namespace (default: all)")
 	cmd.Flags().StringVar(&request.Datacenter, "datacenter", "", "list only services of this datacenter (default: all)")
+	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "print the services and then their changes until Ctrl-C")
 	mode.Flag(cmd)
+	return cmd
+}
+
+// watcher returns what follows services at the meshd of the global flags.
+func (a *app) watcher() *watch.Watcher {
+	return &watch.Watcher{
+		Out: a.out, Format: &a.options.output, Retry: func(err error) { a.report(err) },
+		Client: func() *apiclient.Client {
+			if c := a.options.cluster; c.Context != "" {
+				return apiclient.New(c.Dial)
+			}
+			return apiclient.New(adminclient.Dialer(a.options.socket))
+		},
+	}
+}
+
+func (a *app) watchCommand() *cobra.Command {
+	cmd := a.watcher().Command()
+	cmd.ValidArgsFunction = a.completeServices
 	return cmd
 }
 

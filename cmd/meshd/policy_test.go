@@ -124,7 +124,12 @@ func TestImportDirections(t *testing.T) {
 			"cmd/meshctl/internal/retry":        {"agent/admin/adminclient", "agent/rpc", "cmd/meshctl/internal/fault", "consensus/catalog"},
 			"cmd/meshctl/internal/snapshotfile": {"cmd/meshctl/internal/fault", "consensus/archive"},
 			"cmd/meshctl/internal/render":       {"agent/plan", "agent/status", "cmd/meshctl/internal/human", "consensus/archive", "routes"},
-			"cmd/meshctl/internal/views":        {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
+			"cmd/meshctl/internal/stdio":        {"cmd/meshctl/internal/command", "cmd/meshctl/internal/kubectl"},
+			"cmd/meshctl/internal/watch": {
+				"agent/api/apiclient", "agent/api/apipb", "agent/control/controlpb", "cmd/meshctl/internal/command", "cmd/meshctl/internal/human",
+				"cmd/meshctl/internal/output", "cmd/meshctl/internal/views", "consensus/catalog/catalogpb",
+			},
+			"cmd/meshctl/internal/views": {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
 			"agent/control": {
 				"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
 				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb",
@@ -170,7 +175,7 @@ func TestImportDirections(t *testing.T) {
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
-			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/manual", "cmd/commandtest"},
+			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/meshctl/internal/stdio", "cmd/meshctl/internal/watch", "cmd/manual", "cmd/commandtest"},
 			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/access", "agent/api/apiclient", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {

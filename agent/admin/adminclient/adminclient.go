@@ -55,15 +55,19 @@ func (e *SocketError) Unwrap() error { return e.Err }
 // Dial returns a client of the meshd that listens on a unix socket. Each call
 // connects; errors.As finds a *SocketError in its error if that fails. The caller
 // converts other errors with rpc.FromConnect.
-func Dial(socket string) controlpbconnect.OperatorClient {
-	return New(func(ctx context.Context) (net.Conn, error) {
+func Dial(socket string) controlpbconnect.OperatorClient { return New(Dialer(socket)) }
+
+// Dialer returns what connects to the meshd that listens on a unix socket. Its errors are
+// *SocketErrors.
+func Dialer(socket string) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
 		var dialer net.Dialer
 		conn, err := dialer.DialContext(ctx, "unix", socket)
 		if err != nil {
 			return nil, &SocketError{Socket: socket, Err: err}
 		}
 		return conn, nil
-	})
+	}
 }
 
 // New returns a client of the meshd that dial connects to.

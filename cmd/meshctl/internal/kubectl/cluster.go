@@ -35,14 +35,17 @@ type Cluster struct {
 // Client returns a client of the meshd on c.node, or on one of the cluster's
 // gateways.
 func (c Cluster) Client() controlpbconnect.OperatorClient {
-	return adminclient.New(func(ctx context.Context) (net.Conn, error) {
-		pod, err := c.agentPod(ctx)
-		if err != nil {
-			return nil, err
-		}
-		// The process outlives the context of the dial and ends with the connection.
-		return startPipe(c.kubectl(context.WithoutCancel(ctx), "exec", "-i", pod, "-c", agentContainer, "--", "meshctl", DialStdio))
-	})
+	return adminclient.New(c.Dial)
+}
+
+// Dial connects to the meshd on c.Node, or on one of the cluster's gateways.
+func (c Cluster) Dial(ctx context.Context) (net.Conn, error) {
+	pod, err := c.agentPod(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The process outlives the context of the dial and ends with the connection.
+	return startPipe(c.kubectl(context.WithoutCancel(ctx), "exec", "-i", pod, "-c", agentContainer, "--", "meshctl", DialStdio))
 }
 
 func (c Cluster) kubectl(ctx context.Context, args ...string) *exec.Cmd {

@@ -1,11 +1,9 @@
-package main
+package command
 
-import (
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
-// newExitCodesTopic returns the help topic `meshctl help exit-codes`.
-func newExitCodesTopic() *cobra.Command {
+// ExitCodes returns the help topic `meshctl help exit-codes`.
+func ExitCodes() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
 		Short: "Explain the exit codes",
