@@ -365,3 +365,8 @@ func TestCommandsNamedInTheRepositoryExist(t *testing.T) {
 	root.InitDefaultCompletionCmd()
 	assert.Greater(t, commandtest.Check(t, "../..", root), 100)
 }
+
+func TestReferenceInTheDocumentationIsCurrent(t *testing.T) {
+	root := newRootCommand(newApp(func(string) string { return "" }, nil, nil, nil))
+	commandtest.CheckReference(t, "../../deploy/docs/meshctl.md", root, *update)
+}

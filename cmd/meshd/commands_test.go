@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"io"
 	"strings"
 	"testing"
@@ -55,4 +56,10 @@ func TestWrongUsageExitsWith2AndOtherErrorsWith1(t *testing.T) {
 			}
 		})
 	}
+}
+
+var update = flag.Bool("update", false, "write the reference in the documentation")
+
+func TestReferenceInTheDocumentationIsCurrent(t *testing.T) {
+	commandtest.CheckReference(t, root+"/deploy/docs/meshd.md", rootCommand(), *update)
 }
