@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -37,6 +38,9 @@ type Client struct {
 	transport *http.Transport
 	http      *http.Client
 	sentinels rpc.Sentinels
+
+	mu      sync.Mutex // guards callees
+	callees map[catalog.GatewayID]*callee
 }
 
 type dialFunc func(ctx context.Context, id catalog.GatewayID, address, protocol string) (net.Conn, error)
@@ -51,7 +55,7 @@ func newClient(dial dialFunc, addresses func(catalog.GatewayID) []string, sentin
 			return dial(ctx, id, address, protocolRPC)
 		})
 	})
-	return &Client{transport: transport, http: &http.Client{Transport: transport}, sentinels: sentinels}
+	return &Client{transport: transport, http: &http.Client{Transport: transport}, sentinels: sentinels, callees: make(map[catalog.GatewayID]*callee)}
 }
 
 // newTransport returns an HTTP/2 transport for connections whose TLS handshake is
@@ -91,53 +95,53 @@ func gatewayOf(hostPort string) (catalog.GatewayID, error) {
 	return catalog.NewGatewayID(catalog.DatacenterName(dc), gateway), nil
 }
 
-func (c *Client) to(id catalog.GatewayID) (controlpbconnect.FederationClient, error) {
+func (c *Client) to(id catalog.GatewayID) (*callee, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.callees[id]; known != nil {
+		return known, nil
+	}
 	url, err := urlOf(id)
 	if err != nil {
 		return nil, err
 	}
-	return controlpbconnect.NewFederationClient(c.http, url, connect.WithReadMaxBytes(maxApply)), nil
+	made := newCallee(id, controlpbconnect.NewFederationClient(c.http, url, connect.WithReadMaxBytes(maxApply)))
+	c.callees[id] = made
+	return made, nil
 }
 
 // Apply writes to the catalog through another gateway, which sets the author of
-// each command to the name in the certificate of this one.
+// each command to the name in the certificate of this one. Concurrent calls share
+// messages.
 func (c *Client) Apply(ctx context.Context, to catalog.GatewayID, commands []*catalogpb.Command) ([]catalog.Result, error) {
 	ctx, cancel := withDeadline(ctx, callTimeout)
 	defer cancel()
-	client, err := c.to(to)
+	callee, err := c.to(to)
 	if err != nil {
 		return nil, err
 	}
-	response, err := client.Apply(ctx, connect.NewRequest(&controlpb.ApplyRequest{Commands: commands}))
-	if err != nil {
-		return nil, c.explain(err)
+	outcome, err := callee.apply.Call(ctx, commands, weightOf(commands))
+	if err == nil {
+		err = outcome.err
 	}
-	if got := len(response.Msg.GetResults()); got != len(commands) {
-		return nil, fmt.Errorf("apply on %s: %d results for %d commands", to, got, len(commands))
-	}
-	results := make([]catalog.Result, len(commands))
-	for i, result := range response.Msg.GetResults() {
-		if results[i], err = catalog.ResultFromProto(result); err != nil {
-			return nil, fmt.Errorf("apply on %s: result %d: %w", to, i, err)
-		}
-	}
-	return results, nil
+	return outcome.results, c.explain(err)
 }
 
 // ReadIndex returns the index that a read has to wait for, as another gateway
-// reports it.
+// reports it. Concurrent calls share messages, which are sent after the calls began.
 func (c *Client) ReadIndex(ctx context.Context, to catalog.GatewayID, lease bool) (uint64, error) {
 	ctx, cancel := withDeadline(ctx, callTimeout)
 	defer cancel()
-	client, err := c.to(to)
+	callee, err := c.to(to)
 	if err != nil {
 		return 0, err
 	}
-	response, err := client.ReadIndex(ctx, connect.NewRequest(&controlpb.ReadIndexRequest{Lease: lease}))
-	if err != nil {
-		return 0, c.explain(err)
+	reads := &callee.confirmed
+	if lease {
+		reads = &callee.leased
 	}
-	return response.Msg.GetIndex(), nil
+	index, err := reads.Call(ctx, struct{}{}, 0)
+	return index, c.explain(err)
 }
 
 // Electorate returns the gateways that vote, as another gateway has them.

@@ -39,6 +39,43 @@ func TestForwardedWriteCarriesTheAuthorOfItsCertificate(t *testing.T) {
 	})
 }
 
+func TestConcurrentWritesShareMessagesAndARejectedOneFailsOnlyItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		_, err := west.port.Client().Apply(t.Context(), "east/gw1", []*catalogpb.Command{{}}) // connects
+		require.NoError(t, err)
+		const callers = 100
+		write := func(number int, client string) {
+			commands := make([]*catalogpb.Command, 1+number%3)
+			for i := range commands {
+				commands[i] = &catalogpb.Command{Client: client}
+			}
+			results, err := west.port.Client().Apply(t.Context(), "east/gw1", commands)
+			if client == rejectedClient {
+				_, refused := errors.AsType[*catalog.Refusal](err)
+				assert.True(t, refused)
+				return
+			}
+			assert.NoError(t, err)
+			assert.Len(t, results, len(commands))
+		}
+		for number := range callers {
+			go write(number, "accepted")
+		}
+		synctest.Wait()
+		assert.Less(t, east.service.messages, callers/4)
+		for number := range callers {
+			client := "accepted"
+			if number == callers/2 {
+				client = rejectedClient
+			}
+			go write(number, client)
+		}
+		synctest.Wait()
+	})
+}
+
 func TestMembersCanCallEveryProcedure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFederation(t)

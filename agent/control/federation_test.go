@@ -176,14 +176,15 @@ func (g *gateway) run() {
 
 // service records its calls.
 type service struct {
-	mu      sync.Mutex // guards all following fields
-	authors []string
-	joins   []string
-	overlay string // in the response to a preview; empty: there are no previews
-	from    []catalog.GatewayID
-	enrols  []catalog.GatewayID
-	lease   bool
-	answer  error
+	mu       sync.Mutex // guards all following fields
+	authors  []string
+	joins    []string
+	overlay  string // in the response to a preview; empty: there are no previews
+	from     []catalog.GatewayID
+	enrols   []catalog.GatewayID
+	lease    bool
+	answer   error
+	messages int // of Apply
 }
 
 func (s *service) set(err error) {
@@ -212,8 +213,12 @@ func (s *service) Enrol(_ context.Context, g catalog.Gateway, lookupOnly bool) (
 func (s *service) Apply(_ context.Context, commands []*catalogpb.Command) ([]catalog.Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.messages++
 	results := make([]catalog.Result, len(commands))
 	for i, command := range commands {
+		if command.GetClient() == rejectedClient {
+			return nil, &catalog.Refusal{Code: "rejected", Message: "the command is rejected"}
+		}
 		s.authors = append(s.authors, command.GetAuthor())
 		results[i].Index = uint64(i + 1)
 	}
@@ -237,6 +242,9 @@ func (s *service) LeaderOperation(_ context.Context, from catalog.GatewayID, _ *
 	s.from = append(s.from, from)
 	return s.answer
 }
+
+// rejectedClient is the client of a command for which a service rejects its message.
+const rejectedClient = "rejected"
 
 // calls returns the number of calls.
 func (s *service) calls() int {

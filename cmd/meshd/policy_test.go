@@ -54,6 +54,7 @@ func TestImportDirections(t *testing.T) {
 				"consensus/catalog/replica/internal/keys", "consensus/catalog/succession",
 				"consensus/catalog/snapshot",
 			}, // the state: pure
+			"consensus/together":                    {},
 			"consensus/catalog/feed":                {"consensus/catalog", "consensus/catalog/replica"},
 			"consensus":                             {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
 			"consensus/raftnode/logstore":           {},
@@ -132,7 +133,7 @@ func TestImportDirections(t *testing.T) {
 			"cmd/meshctl/internal/views": {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
 			"agent/control": {
 				"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
-				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb",
+				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/together",
 			},
 		} {
 			for _, imported := range find(t, packages, name).Imports {

@@ -10,7 +10,12 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
+	"github.com/meshway/meshway/consensus/together"
 )
+
+// roundsAtOnce is more than one, so that on a long path a reader does not wait for the
+// whole round of others.
+const roundsAtOnce = 4
 
 // leadership is one term in which this member leads.
 type leadership struct {
@@ -20,7 +25,8 @@ type leadership struct {
 	began      time.Time
 	firstIndex uint64 // a member whose log reaches this index has entries of this term
 	autopilot  *autopilot.Autopilot
-	check      chan struct{} // size 1; see checkMembership
+	check      chan struct{}                      // size 1; see checkMembership
+	rounds     together.Calls[struct{}, struct{}] // see confirm
 
 	mu         sync.Mutex                           // guards all following fields
 	abstaining map[catalog.DatacenterName]time.Time // until when
@@ -91,6 +97,7 @@ func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
 		firstIndex: inst.raft.LastIndex(),
 		check:      make(chan struct{}, 1),
 	}
+	lead.rounds.Do, lead.rounds.AtOnce = lead.confirmTogether, roundsAtOnce
 	lead.autopilot = newAutopilot(lead)
 	n.leadership.Store(lead)
 	defer n.leadership.Store(nil)

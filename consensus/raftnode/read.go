@@ -80,7 +80,23 @@ func (n *Node) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
 // members without a vote could confirm a leader on the wrong side of a partition.
 // The answers of voters to messages that were sent after the call are therefore
 // counted here.
+//
+// The callers that wait share a round, which begins after they called.
 func (l *leadership) confirm(ctx context.Context) error {
+	_, err := l.rounds.Call(ctx, struct{}{}, 0)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: no quorum answers: %w", consensus.ErrNotLeader, err)
+	}
+	return err
+}
+
+// confirmTogether makes one round for several callers of confirm.
+func (l *leadership) confirmTogether(ctx context.Context, callers []struct{}) ([]struct{}, error) {
+	return callers, l.round(ctx)
+}
+
+// round waits until a quorum has answered messages that are sent from now on.
+func (l *leadership) round(ctx context.Context) error {
 	contacts := l.node.contacts
 	round := contacts.NextRound()
 	if err := l.inst.raft.VerifyLeader().Error(); err != nil {
@@ -90,7 +106,7 @@ func (l *leadership) confirm(ctx context.Context) error {
 	defer cancel()
 	for {
 		all, changed := contacts.All()
-		if quorumAnswered(l.inst.servers(), l.node.cfg.ID, all, l.term, round) {
+		if transport.QuorumAnswered(l.inst.servers(), l.node.cfg.ID, all, l.term, round) {
 			return nil
 		}
 		select {
@@ -101,23 +117,6 @@ func (l *leadership) confirm(ctx context.Context) error {
 			return consensus.ErrClosed
 		}
 	}
-}
-
-// quorumAnswered reports whether a majority of the voters acknowledged term in
-// round or later. The member self counts as one that did.
-func quorumAnswered(servers []raft.Server, self catalog.GatewayID, contacts map[raft.ServerID]transport.Contact, term, round uint64) bool {
-	voters, answered := 0, 0
-	for _, s := range servers {
-		if s.Suffrage != raft.Voter {
-			continue
-		}
-		voters++
-		c := contacts[s.ID]
-		if s.ID == raft.ServerID(self) || (c.Term == term && c.Round >= round) {
-			answered++
-		}
-	}
-	return answered > voters/2
 }
 
 func (n *Node) freshness(view *replica.View) consensus.Freshness {

@@ -104,3 +104,20 @@ func QuorumContact(servers []raft.Server, self catalog.GatewayID, contacts map[r
 	slices.Sort(sent)
 	return sent[(len(sent)-1)/2]
 }
+
+// QuorumAnswered reports whether a majority of the voters acknowledged term in
+// round or later. The member self counts as one that did.
+func QuorumAnswered(servers []raft.Server, self catalog.GatewayID, contacts map[raft.ServerID]Contact, term, round uint64) bool {
+	voters, answered := 0, 0
+	for _, s := range servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		c := contacts[s.ID]
+		if s.ID == raft.ServerID(self) || (c.Term == term && c.Round >= round) {
+			answered++
+		}
+	}
+	return answered > voters/2
+}
