@@ -71,9 +71,10 @@ func (c *Client) With(r StoredResult, acknowledged uint64, seen time.Time) *Clie
 	if seen.After(c.LastSeen) {
 		next.LastSeen = seen
 	}
-	next.Results = slices.Clone(c.Unacknowledged(next.Acknowledged))
-	i, _ := slices.BinarySearchFunc(next.Results, r.Sequence, bySequence)
-	next.Results = slices.Insert(next.Results, i, r)
+	kept := c.Unacknowledged(next.Acknowledged)
+	i, _ := slices.BinarySearchFunc(kept, r.Sequence, bySequence)
+	next.Results = make([]StoredResult, 0, len(kept)+1)
+	next.Results = append(append(append(next.Results, kept[:i]...), r), kept[i:]...)
 	return next
 }
 
