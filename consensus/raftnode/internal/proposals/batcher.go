@@ -3,6 +3,8 @@ package proposals
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -17,6 +19,13 @@ const (
 	// maxInFlight bounds the entries whose outcome is awaited; raft would keep
 	// any number of them in memory.
 	maxInFlight = 64
+	// longPath is how long an entry takes to be decided if the round trip to the
+	// quorum, and not the disks, takes most of it.
+	longPath = 20 * time.Millisecond
+	// On a long path, the next entry waits for the lingerPart-th part of that time, at
+	// most for maxLinger.
+	lingerPart = 20
+	maxLinger  = 5 * time.Millisecond
 )
 
 // Proposal contains the commands of one caller; they stay together in one entry.
@@ -103,15 +112,35 @@ type Log interface {
 }
 
 // Run hands the proposals to log until ctx ends.
+//
+// On a long path, where an entry is decided only after longPath or more, the next
+// entries wait until those before are decided: a follower is sent a message only when
+// it has answered the one before, so that an entry which is written meanwhile takes
+// two round trips. And after an entry of several commands they wait a little longer,
+// in which the callers that were released together call again. So all callers share
+// the messages of one round trip, instead of waiting in turns.
 func (b *Batcher) Run(ctx context.Context, log Log) {
-	slots := make(chan struct{}, maxInFlight)
-	var next *Proposal // did not fit into the previous entry
+	slots, freed := make(chan struct{}, maxInFlight), make(chan struct{}, 1)
+	var took atomic.Int64 // until the last entry was decided, in ns
+	var next *Proposal    // did not fit into the previous entry
+	several := false      // commands were in the previous entry
 	for {
+		for time.Duration(took.Load()) >= longPath && next == nil && len(slots) > 0 && ctx.Err() == nil {
+			select {
+			case <-freed:
+			case <-ctx.Done():
+			}
+		}
+		var pause time.Duration
+		if last := time.Duration(took.Load()); several && last >= longPath {
+			pause = min(last/lingerPart, maxLinger)
+		}
 		var entry []*Proposal
-		entry, next = b.collect(ctx, next)
+		entry, next = b.collect(ctx, next, pause)
 		if len(entry) == 0 {
 			return
 		}
+		several = len(entry) > 1 || len(entry[0].Commands) > 1
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -121,13 +150,21 @@ func (b *Batcher) Run(ctx context.Context, log Log) {
 			}
 			return
 		}
-		log.Write(entry, func() { <-slots })
+		written := time.Now()
+		log.Write(entry, func() {
+			took.Store(int64(time.Since(written)))
+			<-slots
+			select {
+			case freed <- struct{}{}:
+			default: // one is enough: Run looks at slots
+			}
+		})
 	}
 }
 
-// collect waits for a proposal, and takes those that wait as well. It returns no
-// entry when ctx ended.
-func (b *Batcher) collect(ctx context.Context, first *Proposal) (entry []*Proposal, next *Proposal) {
+// collect waits for a proposal, and takes those that wait as well or arrive within
+// pause. It returns no entry when ctx ended.
+func (b *Batcher) collect(ctx context.Context, first *Proposal, pause time.Duration) (entry []*Proposal, next *Proposal) {
 	if first == nil {
 		select {
 		case first = <-b.queue:
@@ -136,17 +173,40 @@ func (b *Batcher) collect(ctx context.Context, first *Proposal) (entry []*Propos
 		}
 	}
 	entry, size := []*Proposal{first}, first.size
+	var over <-chan time.Time // nil: nothing is awaited
+	if pause > 0 {
+		over = time.After(pause)
+	}
 	for {
-		select {
-		case p := <-b.queue:
-			if size+p.size > MaxEntry {
-				return entry, p
-			}
-			entry, size = append(entry, p), size+p.size
-		default:
+		p := b.another(ctx, over)
+		if p == nil {
 			return entry, nil
 		}
+		if size+p.size > MaxEntry {
+			return entry, p
+		}
+		entry, size = append(entry, p), size+p.size
 	}
+}
+
+// another returns a proposal that waits or arrives before over; nil if there is none.
+// With a nil over it does not wait.
+func (b *Batcher) another(ctx context.Context, over <-chan time.Time) *Proposal {
+	select {
+	case p := <-b.queue:
+		return p
+	default:
+	}
+	if over == nil {
+		return nil
+	}
+	select {
+	case p := <-b.queue:
+		return p
+	case <-over:
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // refuse ends proposals that were never handed to raft.
