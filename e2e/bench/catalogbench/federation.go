@@ -76,6 +76,11 @@ func (f *federation) start(ctx context.Context, o federationOptions) error {
 			return fmt.Errorf("join member %d: %w", i, err)
 		}
 	}
+	for _, call := range f.calls {
+		if err := call.Call("Member.Tune", 2*o.delay, &Nothing{}); err != nil {
+			return err
+		}
+	}
 	if err := f.settle(ctx); err != nil {
 		return err
 	}
@@ -86,7 +91,7 @@ func (f *federation) start(ctx context.Context, o federationOptions) error {
 
 func (f *federation) configure(i int, o federationOptions) error {
 	cfg := memberConfig{
-		Number: i, Dir: filepath.Join(f.dir, nameOf(i)), SnapshotThreshold: o.snapshotThreshold, Timers: "lan", CountSyncs: o.countSyncs,
+		Number: i, Dir: filepath.Join(f.dir, nameOf(i)), SnapshotThreshold: o.snapshotThreshold, CountSyncs: o.countSyncs,
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("create directory: %w", err)
@@ -97,7 +102,6 @@ func (f *federation) configure(i int, o federationOptions) error {
 	}
 	cfg.Advertise = cfg.Listen.String()
 	if o.delay > 0 {
-		cfg.Timers = "wan"
 		p, err := newProxy(cfg.Advertise, o.delay)
 		if err != nil {
 			return err

@@ -34,7 +34,6 @@ type memberConfig struct {
 	Listen            netip.AddrPort
 	Advertise         string // where the others reach it; differs from Listen behind a delay
 	SnapshotThreshold uint64
-	Timers            string
 	CountSyncs        bool
 }
 
@@ -48,7 +47,7 @@ func (c memberConfig) file() config.Config {
 	return config.Config{
 		Datacenter: catalog.DatacenterName(nameOf(c.Number)), Gateway: gatewayName,
 		Control: config.Control{Listen: c.Listen, Advertise: []string{c.Advertise}},
-		Raft:    config.Raft{Timers: c.Timers, SnapshotThreshold: c.SnapshotThreshold},
+		Raft:    config.Raft{Timers: "auto", SnapshotThreshold: c.SnapshotThreshold},
 	}
 }
 
@@ -199,6 +198,12 @@ func (m *Member) State(_ Nothing, s *State) error {
 	if m.syncs != nil {
 		s.Syncs = m.syncs.calls.Load()
 	}
+	return nil
+}
+
+// Tune adapts the member to the longest round trip between members, as its agent does.
+func (m *Member) Tune(longest time.Duration, _ *Nothing) error {
+	m.member.Tune(longest)
 	return nil
 }
 
