@@ -72,6 +72,9 @@ func (d directory) open(name string, flags int) (file, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := readByPage(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	return osFile{f}, nil
 }
 

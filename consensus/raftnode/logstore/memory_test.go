@@ -74,6 +74,9 @@ func (m *memory) Create(name string) (file, error) {
 		m.failNew = nil
 		return nil, err
 	}
+	if _, ok := m.contents[name]; ok {
+		return nil, os.ErrExist
+	}
 	half, err := m.step()
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ const (
 	segmentHeader = 64
 	segmentSize   = 4 << 20
 	maxSegment    = 1 << 30
+	pageSize      = 4096
 	suffix        = ".log"
 	unfinished    = ".tmp"
 )
@@ -95,18 +96,27 @@ func createSegment(dir files, number uint64, previous, size, need int) (*segment
 		return nil, err
 	}
 	s.file = f
-	content := make([]byte, s.capacity)
-	copy(content, s.header())
-	if _, err := f.WriteAt(content, 0); err != nil {
-		return nil, abandon(dir, f, temporary, err)
-	}
-	if err := f.Sync(); err != nil {
+	if err := s.allocate(); err != nil {
 		return nil, abandon(dir, f, temporary, err)
 	}
 	if err := dir.Rename(temporary, s.name()); err != nil {
 		return nil, abandon(dir, f, temporary, err)
 	}
 	return s, nil
+}
+
+// allocate writes the header and zeros, page by page: the kernel keeps what is written
+// at once together in memory, and would count all of it as changed by each small write.
+func (s *segment) allocate() error {
+	page := make([]byte, pageSize)
+	copy(page, s.header())
+	for offset := 0; offset < s.capacity; offset += pageSize {
+		if _, err := s.file.WriteAt(page[:min(pageSize, s.capacity-offset)], int64(offset)); err != nil {
+			return err
+		}
+		clear(page)
+	}
+	return s.file.Sync()
 }
 
 // abandon removes a segment that was not finished. Its errors add nothing to err: the
