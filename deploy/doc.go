@@ -1,3 +1,3 @@
-// Package deploy tests the files with which Meshway is deployed: the systemd unit and
-// the example configurations.
+// Package deploy tests the files with which Meshway is deployed: the systemd unit,
+// the example configurations, the changelog and the workflows of a release.
 package deploy

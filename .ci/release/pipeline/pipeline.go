@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshway/meshway/release/archive"
 	"github.com/meshway/meshway/release/checksums"
+	"github.com/meshway/meshway/release/krew"
 	"github.com/meshway/meshway/release/packages"
 	"github.com/meshway/meshway/release/programs"
 	"github.com/meshway/meshway/release/source"
@@ -93,6 +94,12 @@ func (p Pipeline) build(ctx context.Context, dir string, env []string) error {
 		if err := pack(work, src, platform); err != nil {
 			return err
 		}
+	}
+	if err := p.packImage(ctx, work, src); err != nil {
+		return err
+	}
+	if err := krew.Write(work.files, src); err != nil {
+		return err
 	}
 	return checksums.Write(work.files)
 }

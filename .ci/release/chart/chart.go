@@ -1,0 +1,55 @@
+// Package chart packs the Helm chart of a release.
+package chart
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/meshway/meshway/release/archive"
+	"github.com/meshway/meshway/release/source"
+)
+
+// Write writes the chart into output, with the version of the release and with the
+// digest of its image, so that no other image runs.
+func Write(output string, src source.Source, digest string) error {
+	dir := filepath.Join(src.Dir, "deploy/chart/meshway")
+	files, err := archive.Tree(dir, "meshway/")
+	if err != nil {
+		return err
+	}
+	for i := range files {
+		var edits map[string]string
+		switch files[i].Path {
+		case "meshway/Chart.yaml":
+			edits = map[string]string{`(?m)^version: .*$`: "version: " + src.Number(), `(?m)^appVersion: .*$`: "appVersion: " + src.Number()}
+		case "meshway/values.yaml":
+			edits = map[string]string{`(?m)^(image:\n(?:  .*\n)*?  digest:) ""$`: `${1} "` + digest + `"`}
+		default:
+			continue
+		}
+		if files[i].Text, err = edit(files[i].Source, edits); err != nil {
+			return err
+		}
+		files[i].Source = ""
+	}
+	return archive.Write(filepath.Join(output, "meshway-"+src.Number()+".tgz"), files, src.Time)
+}
+
+// edit returns the text of a file in which each pattern is replaced. A pattern that is
+// not there once is an error: the chart would have the version of another release.
+func edit(file string, edits map[string]string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read chart: %w", err)
+	}
+	for pattern, replacement := range edits {
+		expression := regexp.MustCompile(pattern)
+		if found := len(expression.FindAll(text, -1)); found != 1 {
+			return "", fmt.Errorf("%s has %d places like %s, not one", file, found, pattern)
+		}
+		text = expression.ReplaceAll(text, []byte(replacement))
+	}
+	return string(text), nil
+}

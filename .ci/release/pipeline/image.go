@@ -1,0 +1,85 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/meshway/meshway/release/chart"
+	"github.com/meshway/meshway/release/debian"
+	"github.com/meshway/meshway/release/image"
+	"github.com/meshway/meshway/release/programs"
+	"github.com/meshway/meshway/release/source"
+	"github.com/meshway/meshway/release/statement"
+)
+
+// packImage writes the image of all processors with Linux, the chart with its digest,
+// the bills of materials, and the provenance of all files.
+func (p Pipeline) packImage(ctx context.Context, work workspace, src source.Source) error {
+	images := map[string]v1.Image{}
+	for _, platform := range p.Platforms {
+		built := work.programs(platform)
+		bill := func(program string, packages []debian.Package) error {
+			b, err := statement.NewBill(filepath.Join(built, platform.File(program)), src)
+			if err != nil {
+				return err
+			}
+			b.Add(packages)
+			return b.Write(filepath.Join(work.files, fmt.Sprintf("%s_%s_%s.cdx.json", program, src.Number(), platform)))
+		}
+		if err := bill("meshctl", nil); err != nil {
+			return err
+		}
+		if platform.OS != "linux" {
+			continue
+		}
+		options, err := imageOptions(src, platform, built)
+		if err != nil {
+			return err
+		}
+		packages, err := debian.List(options.Packages, platform.Arch)
+		if err != nil {
+			return err
+		}
+		if images[platform.Arch], err = image.Build(ctx, options); err != nil {
+			return err
+		}
+		// The image has meshd and the packages.
+		if err := bill("meshd", packages); err != nil {
+			return err
+		}
+	}
+	if len(images) == 0 {
+		return statement.WriteProvenance(work.files, src, statement.Artefact{})
+	}
+	index := image.Index(images)
+	digest, err := index.Digest()
+	if err != nil {
+		return fmt.Errorf("compute digest of the image: %w", err)
+	}
+	archive := filepath.Join(work.files, "meshway_"+src.Number()+"_image.tar")
+	err = errors.Join(
+		image.WriteArchive(archive, index, image.Repository, src.Number()),
+		chart.Write(work.files, src, digest.String()),
+	)
+	if err != nil {
+		return err
+	}
+	return statement.WriteProvenance(work.files, src, statement.Image(image.Repository, digest.String()))
+}
+
+func imageOptions(src source.Source, platform programs.Platform, built string) (image.Options, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return image.Options{}, fmt.Errorf("find cache: %w", err)
+	}
+	return image.Options{
+		Arch: platform.Arch, Programs: built,
+		Packages: filepath.Join(src.Dir, "deploy/image/packages"), Cache: filepath.Join(cache, "meshway", "debian"),
+		Version: src.Number(), Commit: src.Commit, Time: src.Time,
+	}, nil
+}

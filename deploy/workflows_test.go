@@ -1,0 +1,91 @@
+package deploy_test
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// workflow is the part of a workflow of GitHub that the tests read.
+type workflow struct {
+	Permissions any
+	Jobs        map[string]struct {
+		Permissions    map[string]string
+		TimeoutMinutes int `yaml:"timeout-minutes"`
+		Steps          []struct{ Uses, Run string }
+	}
+}
+
+func workflows(t *testing.T) map[string]workflow {
+	t.Helper()
+	files, err := filepath.Glob("../.github/workflows/*.yml")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 3)
+	parsed := map[string]workflow{}
+	for _, file := range files {
+		var w workflow
+		require.NoError(t, yaml.Unmarshal([]byte(read(t, file)), &w), file)
+		parsed[filepath.Base(file)] = w
+	}
+	return parsed
+}
+
+func TestWorkflowsUseActionsByCommitAndHaveFewRights(t *testing.T) {
+	pinned := regexp.MustCompile(`^[a-z-]+/[a-z-]+@[0-9a-f]{40}$`)
+	for file, w := range workflows(t) {
+		assert.NotNil(t, w.Permissions, "%s has all rights", file)
+		for name, job := range w.Jobs {
+			assert.Positive(t, job.TimeoutMinutes, "job %s of %s", name, file)
+			for _, step := range job.Steps {
+				if step.Uses != "" {
+					assert.Regexp(t, pinned, step.Uses, file)
+				}
+				assert.NotContains(t, step.Run, "${{", "%s: text of others would run as a command", file)
+			}
+		}
+	}
+}
+
+// What writes runs no code of a dependency, and what runs it cannot write.
+func TestReleaseIsBuiltWithoutTheRightToPublish(t *testing.T) {
+	release := workflows(t)["release.yml"]
+	assert.Equal(t, map[string]string{"contents": "read"}, release.Jobs["build"].Permissions)
+	for _, step := range release.Jobs["publish"].Steps {
+		assert.False(t, strings.Contains(step.Run, "make ") || strings.Contains(step.Run, "go "), step.Run)
+	}
+}
+
+func TestTargetsOfWorkflowsAreInTheMakefile(t *testing.T) {
+	makefile := read(t, "../Makefile")
+	target := regexp.MustCompile(`\bmake ([a-z][a-z-]*)`)
+	found := 0
+	for file, w := range workflows(t) {
+		for _, job := range w.Jobs {
+			for _, step := range job.Steps {
+				for _, match := range target.FindAllStringSubmatch(step.Run, -1) {
+					found++
+					assert.Contains(t, makefile, "\n"+match[1]+":", file)
+				}
+			}
+		}
+	}
+	assert.Positive(t, found)
+}
+
+func TestChangelogHasTheFormatOfKeepAChangelog(t *testing.T) {
+	kinds := regexp.MustCompile(`(?m)^### (.*)$`)
+	for _, match := range kinds.FindAllStringSubmatch(read(t, "CHANGELOG.md"), -1) {
+		assert.Contains(t, []string{"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, match[1])
+	}
+	releases := regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(read(t, "CHANGELOG.md"), -1)
+	require.NotEmpty(t, releases)
+	assert.Equal(t, "[Unreleased]", releases[0][1])
+	for _, release := range releases[1:] {
+		assert.Regexp(t, `^\[\d+\.\d+\.\d+[^]]*\] - \d{4}-\d\d-\d\d$`, release[1])
+	}
+}
