@@ -7,17 +7,27 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"sync"
 )
 
 // Applier applies Configs to a Kernel. It keeps what it last observed, to
-// distinguish repairs from new configurations. It must not be used concurrently.
+// distinguish repairs from new configurations. Only Regroup may be called while
+// another method runs.
 type Applier struct {
 	Kernel Kernel
 	Log    *slog.Logger // nil: discard
+	// Groups returns the groups of a configuration as they should be now, because
+	// their members change faster than other entries. All members must be nexthops
+	// of the configuration. Nil: the groups are as they should be.
+	Groups func(Config) []Group
 
-	last     Config // observed at the end of the last Apply
 	repaired uint64
 	failed   []Change // by the last Apply; they have been logged and are tried again
+
+	mu        sync.Mutex // held while the kernel is written; guards all following
+	last      Observed   // at the end of the last call
+	known     bool       // the kernel has what is in last, unless another program has changed it
+	regrouped []Group    // since the kernel was last observed
 }
 
 // Apply changes the kernel's state to want and returns the state as observed
@@ -26,29 +36,44 @@ type Applier struct {
 func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed, error) {
 	logged := a.failed
 	a.failed = nil
-	have, err := observe(ctx, a.Kernel, want)
+	have, err := a.observe(ctx, want)
 	if err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.known = false
 		return Observed{Repaired: a.repaired}, err
 	}
-	change := Diff(want, have, prune)
+	change, applied := a.change(ctx, want, have, prune, logged)
 	conflicts := conflictErrors(change)
 	if change.Empty() {
-		return a.record(have), conflicts
+		return a.record(have, conflicts == nil && prune), conflicts
 	}
-	repairs := countRepairs(change, a.last)
-	applied := a.write(ctx, change, repairs, logged)
-	if applied == nil {
-		a.repaired += repairs
-	}
-	after, err := observe(ctx, a.Kernel, want)
+	after, err := a.observe(ctx, want)
 	if err != nil {
 		// The state before the change is the last one observed.
-		return a.record(have), errors.Join(conflicts, applied, err)
+		return a.record(have, false), errors.Join(conflicts, applied, err)
 	}
 	if applied != nil {
 		after, err = a.applyFallback(ctx, want, after, logged)
 	}
-	return a.record(after), errors.Join(conflicts, applied, err)
+	err = errors.Join(conflicts, applied, err)
+	return a.record(after, err == nil && prune), err
+}
+
+// change writes what turns have into want.
+func (a *Applier) change(ctx context.Context, want Config, have Observed, prune bool, logged []Change) (Change, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change := Diff(a.newest(want), withGroups(have, a.regrouped), prune)
+	if change.Empty() {
+		return change, nil
+	}
+	repairs := countRepairs(change, a.last.Config)
+	applied := a.write(ctx, change, repairs, logged)
+	if applied == nil {
+		a.repaired += repairs
+	}
+	return change, applied
 }
 
 // applyFallback ensures that every prefix has a route after a failed write, at
@@ -58,8 +83,10 @@ func (a *Applier) applyFallback(ctx context.Context, want Config, have Observed,
 	if change.Empty() {
 		return have, nil
 	}
+	a.mu.Lock()
 	applied := a.write(ctx, change, 0, logged)
-	after, err := observe(ctx, a.Kernel, want)
+	a.mu.Unlock()
+	after, err := a.observe(ctx, want)
 	if err != nil {
 		return have, errors.Join(applied, err)
 	}
@@ -79,10 +106,22 @@ func (a *Applier) write(ctx context.Context, c Change, repairs uint64, logged []
 	return err
 }
 
-func (a *Applier) record(o Observed) Observed {
-	a.last = o.Config
+// record keeps what was observed. It is known if an Update may begin with it.
+func (a *Applier) record(o Observed, known bool) Observed {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o = withGroups(o, a.regrouped)
 	o.Repaired = a.repaired
+	a.last, a.known = o, known
 	return o
+}
+
+// observe reads the state. What Regroup writes meanwhile may be missing in it.
+func (a *Applier) observe(ctx context.Context, want Config) (Observed, error) {
+	a.mu.Lock()
+	a.regrouped = nil
+	a.mu.Unlock()
+	return observe(ctx, a.Kernel, want)
 }
 
 // log logs a change: the entries if they are few, else only their number.

@@ -1,8 +1,10 @@
 package routes
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +15,14 @@ func FamilyOf(a netip.Addr) Family {
 		return IPv4
 	}
 	return IPv6
+}
+
+// HasNexthops reports whether a configuration has all nexthops with the ids.
+func (c Config) HasNexthops(ids []uint32) bool {
+	return !slices.ContainsFunc(ids, func(id uint32) bool {
+		_, ok := slices.BinarySearchFunc(c.Nexthops, id, func(n Nexthop, id uint32) int { return cmp.Compare(n.ID, id) })
+		return !ok
+	})
 }
 
 // String returns the setting as an argument of sysctl(8).

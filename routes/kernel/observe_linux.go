@@ -149,8 +149,14 @@ func collect[T any](parse func([]byte) (T, error), list *[]T) func([]byte) error
 func sortObserved(o *routes.Observed) {
 	slices.SortFunc(o.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortFunc(o.Routes, func(a, b routes.Route) int {
-		return cmp.Or(compareBool(a.ToNode, b.ToNode), a.Prefix.Compare(b.Prefix), cmp.Compare(a.Kind.Metric(), b.Kind.Metric()), cmp.Compare(a.Nexthop, b.Nexthop))
+	slices.SortFunc(o.Routes, func(a, b routes.Route) int { // of 100 000: it computes only what it compares
+		if c := compareBool(a.ToNode, b.ToNode); c != 0 {
+			return c
+		}
+		if c := a.Prefix.Compare(b.Prefix); c != 0 {
+			return c
+		}
+		return cmp.Or(cmp.Compare(a.Kind.Metric(), b.Kind.Metric()), cmp.Compare(a.Nexthop, b.Nexthop))
 	})
 	slices.SortFunc(o.Foreign, func(a, b routes.ForeignRoute) int {
 		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Device, b.Device))

@@ -20,32 +20,51 @@ const ipv6Metric = 1024
 
 var errTruncated = errors.New("netlink message is too short")
 
-// attrs has the attributes of one message by type.
-type attrs map[uint16][]byte
+// attrs has the well-formed attributes of one message. There are few in a message and
+// up to 100 000 messages in a dump, so that no index is made.
+type attrs []byte
 
+// parseAttrs returns those before the first that is not well-formed.
 func parseAttrs(b []byte) (attrs, error) {
-	found := attrs{}
-	for len(b) >= unix.SizeofRtAttr {
-		length := int(native.Uint16(b))
-		if length < unix.SizeofRtAttr || length > len(b) {
-			return found, errTruncated
+	rest := b
+	for len(rest) >= unix.SizeofRtAttr {
+		length := int(native.Uint16(rest))
+		if length < unix.SizeofRtAttr || length > len(rest) {
+			return b[:len(b)-len(rest)], errTruncated
 		}
-		found[native.Uint16(b[2:])&typeMask] = b[unix.SizeofRtAttr:length]
-		b = b[min((length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(b)):]
+		rest = rest[aligned(length, len(rest)):]
 	}
-	return found, nil
+	return b[:len(b)-len(rest)], nil
+}
+
+// aligned returns where the attribute after one of a length begins.
+func aligned(length, end int) int {
+	return min((length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), end)
+}
+
+// value returns the value of the last attribute of a type, nil if there is none.
+func (a attrs) value(typ uint16) []byte {
+	var found []byte
+	for len(a) >= unix.SizeofRtAttr {
+		length := int(native.Uint16(a))
+		if native.Uint16(a[2:])&typeMask == typ {
+			found = a[unix.SizeofRtAttr:length]
+		}
+		a = a[aligned(length, len(a)):]
+	}
+	return found
 }
 
 // u32 returns 0 if the attribute is missing.
 func (a attrs) u32(typ uint16) uint32 {
-	if v := a[typ]; len(v) >= 4 {
+	if v := a.value(typ); len(v) >= 4 {
 		return native.Uint32(v)
 	}
 	return 0
 }
 
 func (a attrs) addr(typ uint16) netip.Addr {
-	addr, _ := netip.AddrFromSlice(a[typ]) // zero when missing
+	addr, _ := netip.AddrFromSlice(a.value(typ)) // zero when missing
 	return addr
 }
 
@@ -53,7 +72,7 @@ func (a attrs) addr(typ uint16) netip.Addr {
 // RTA_VIA is a router of another family than the route's, preceded by its family.
 func (a attrs) router() netip.Addr {
 	const familySize = 2 // struct rtvia
-	if via := a[unix.RTA_VIA]; len(via) > familySize {
+	if via := a.value(unix.RTA_VIA); len(via) > familySize {
 		addr, _ := netip.AddrFromSlice(via[familySize:])
 		return addr
 	}
@@ -61,7 +80,7 @@ func (a attrs) router() netip.Addr {
 }
 
 func (a attrs) text(typ uint16) string {
-	text, _, _ := bytes.Cut(a[typ], []byte{0})
+	text, _, _ := bytes.Cut(a.value(typ), []byte{0})
 	return string(text)
 }
 
@@ -103,7 +122,7 @@ func parseNexthop(b []byte) (nexthop, error) {
 		ifindex:  int(a.u32(unix.NHA_OIF)),
 		via:      a.addr(unix.NHA_GATEWAY),
 	}
-	for group := a[unix.NHA_GROUP]; len(group) >= unix.SizeofNexthopGrp; group = group[unix.SizeofNexthopGrp:] {
+	for group := a.value(unix.NHA_GROUP); len(group) >= unix.SizeofNexthopGrp; group = group[unix.SizeofNexthopGrp:] {
 		n.members = append(n.members, native.Uint32(group))
 	}
 	slices.Sort(n.members)
@@ -150,7 +169,7 @@ func parseRoute(b []byte) (route, error) {
 	r.Nexthop = a.u32(rtaNexthopID)
 	r.Source = a.addr(unix.RTA_PREFSRC)
 	r.via = a.router()
-	if metrics, err := parseAttrs(a[unix.RTA_METRICS]); err == nil {
+	if metrics, err := parseAttrs(a.value(unix.RTA_METRICS)); err == nil {
 		r.MTU = int(metrics.u32(unix.RTAX_MTU))
 	}
 	if r.kind == unix.RTN_THROW {
@@ -195,7 +214,7 @@ func parseRule(b []byte) (rule, error) {
 	r.Family = family(h[0])
 	r.Priority = int(a.u32(unix.FRA_PRIORITY))
 	r.Mark = a.u32(unix.FRA_FWMARK)
-	if p := a[unix.FRA_PROTOCOL]; len(p) == 1 {
+	if p := a.value(unix.FRA_PROTOCOL); len(p) == 1 {
 		r.protocol = int(p[0])
 	}
 	r.In = a.text(unix.FRA_IIFNAME)
@@ -221,7 +240,7 @@ func (a attrs) selective() bool {
 	// FRA_L3MDEV … FRA_DPORT_RANGE (linux/fib_rules.h): not all in package unix
 	const l3mdev, uidRange, ipProto, sports, dports = 0x13, 0x14, 0x16, 0x17, 0x18
 	for _, typ := range []uint16{unix.FRA_OIFNAME, l3mdev, uidRange, ipProto, sports, dports} {
-		if _, ok := a[typ]; ok {
+		if a.value(typ) != nil {
 			return true
 		}
 	}
