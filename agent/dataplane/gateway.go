@@ -58,6 +58,8 @@ type Gateway struct {
 	synced        atomic.Bool  // the local copy of the catalog has caught up since the start
 	lastFullApply atomic.Int64 // time of the last pass without error, Unix ns; 0: none yet
 	last          atomic.Pointer[pass]
+	planned       atomic.Pointer[plan.Inputs] // of the routes that are applied now, or were last
+	routesChanged atomic.Bool                 // another program may have changed routes since they were read
 }
 
 // pass is one turn of the loop, from what went in to what came out. What the
@@ -66,7 +68,8 @@ type pass struct {
 	outcome
 	inputs     plan.Inputs
 	desired    plan.Desired
-	adopted    bool // the tunnels that an earlier agent left have been listed
+	adopted    bool      // the tunnels that an earlier agent left have been listed
+	lookedAt   time.Time // when the routes of the kernel were read; zero: not since an error
 	departures departures
 	roundTrips roundTrips
 }
@@ -74,13 +77,15 @@ type pass struct {
 // NewGateway returns a gateway loop; Run starts it.
 func NewGateway(cfg GatewayConfig) *Gateway {
 	wake := notify.NewSignal()
-	return &Gateway{
+	g := &Gateway{
 		cfg:       cfg,
 		publicKey: cfg.Key.Public(),
 		resolver:  newResolver(cfg.Host, cfg.Log, wake),
 		routes:    routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log},
 		wake:      wake,
 	}
+	g.routes.Groups = g.newestGroups
+	return g
 }
 
 // Run makes passes until ctx ends, and leaves the data plane as it is.
@@ -89,10 +94,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return stopped(ctx, g.cfg.Liveness.Run(ctx)) })
 	group.Go(func() error { return stopped(ctx, g.cfg.PathMTU.Run(ctx)) })
 	group.Go(func() error { g.resolver.run(ctx); return nil })
-	group.Go(func() error { return stopped(ctx, g.cfg.Kernel.Routes.Watch(ctx, g.wake.Notify)) })
+	group.Go(func() error { return stopped(ctx, g.cfg.Kernel.Routes.Watch(ctx, g.kernelChanged)) })
 	group.Go(func() error { g.countActivity(ctx); return nil })
 	group.Go(func() error { g.catchUp(ctx); return nil })
 	group.Go(func() error { g.finishDrains(ctx); return nil })
+	group.Go(func() error { notify.Loop(ctx, g.regroup, g.cfg.Liveness.Changed); return nil })
 	group.Go(func() error {
 		notify.Loop(ctx, g.pass, g.cfg.Catalog.TopologyChanged, g.cfg.Trust.Changed, g.cfg.Liveness.Changed, g.cfg.PathMTU.Changed,
 			g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
@@ -109,6 +115,9 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		before = *last
 	}
 	p := &pass{outcome: outcome{at: time.Now()}, adopted: before.adopted, departures: before.departures}
+	if len(before.errors) == 0 {
+		p.lookedAt = before.lookedAt
+	}
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(g.gather(ctx, p, verified, site, before))
@@ -213,8 +222,7 @@ func (g *Gateway) apply(ctx context.Context, p *pass) {
 	g.cfg.Liveness.Set(d.Sessions)
 	g.cfg.PathMTU.Set(d.Sessions, d.Tunnels[0].MTU)
 	g.reportActivity(p.tunnels)
-	p.routes, err = g.routes.Apply(ctx, d.Routes, d.Prune)
-	p.add(err)
+	p.add(g.applyRoutes(ctx, p))
 	if len(p.errors) == 0 {
 		g.lastFullApply.Store(p.at.UnixNano())
 	}

@@ -177,7 +177,7 @@ func (n node) routing(found *problems) routes.Config {
 	addLocal(&c, n.local)
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortFunc(c.Routes, compareRoutes)
+	slices.SortFunc(c.Routes, routes.CompareRoutes)
 	c.Routes = withGuards(c.Routes, prefixset.Aggregate(n.remotePrefixes()))
 	return c
 }

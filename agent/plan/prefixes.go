@@ -44,10 +44,7 @@ func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catal
 	local := ownDatacenter{Datacenter: own, accepted: taken.of(own, found)}
 	kept := host.judgeOverlay(overlay, found)
 	var out []remoteDatacenter
-	for i, dc := range others {
-		if i > 0 && others[i-1].Name == dc.Name {
-			continue // the catalog's key is the name, so a second record is invalid
-		}
+	for _, dc := range others {
 		r := remoteDatacenter{name: dc.Name, ordinal: dc.Ordinal}
 		if r.ordinal > routes.MaxOrdinal {
 			found.addError("ordinal-too-large", datacenterSubject(dc.Name),

@@ -40,7 +40,7 @@ func routing(in Inputs, topo topology) routes.Config {
 	c.Sysctls = in.Host.sysctls(sysctls(in, topo, devices))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortFunc(c.Routes, compareRoutes)
+	slices.SortFunc(c.Routes, routes.CompareRoutes)
 	c.Routes = withGuards(c.Routes, topo.remote)
 	return c
 }
@@ -88,17 +88,6 @@ func (h Host) strict(devices []string) []string {
 	return slices.DeleteFunc(slices.Clone(devices), func(d string) bool { return !slices.Contains(h.Strict, d) })
 }
 
-// compareRoutes orders routes as routes.Config documents.
-func compareRoutes(a, b routes.Route) int {
-	if a.ToNode != b.ToNode {
-		if b.ToNode {
-			return -1
-		}
-		return 1
-	}
-	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Kind.Metric(), b.Kind.Metric()))
-}
-
 // withGuards adds to sorted routes one that needs no device for each remote prefix,
 // because the kernel deletes the others with the devices of the lanes. Packets would
 // follow the default route then.
@@ -107,7 +96,7 @@ func withGuards(sorted []routes.Route, remote []netip.Prefix) []routes.Route {
 	for _, p := range remote {
 		guard := routes.Route{Prefix: p, Kind: routes.Guard}
 		n := 0
-		for n < len(sorted) && compareRoutes(sorted[n], guard) <= 0 {
+		for n < len(sorted) && routes.CompareRoutes(sorted[n], guard) <= 0 {
 			n++
 		}
 		out, sorted = append(append(out, sorted[:n]...), guard), sorted[n:]

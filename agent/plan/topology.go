@@ -61,15 +61,34 @@ const (
 // newTopology validates the catalog. It fails only if the records of this
 // gateway or of its datacenter are missing.
 func newTopology(in Inputs, found *problems) (topology, bool) {
-	var topo topology
+	topo, gateways, others, ok := identify(in, found)
+	if !ok {
+		return topo, false
+	}
+	topo.seen = sighting.Find(sighting.View{Self: topo.self, Gateways: gateways, Advertised: in.Endpoints}, in.Catalog.Observations)
+	topo.reach, topo.addresses = familiesOf(in.Host, in.Site.Prefixes), map[netip.Addr]bool{}
+	for _, a := range in.Host.Addresses {
+		topo.addresses[a] = true
+	}
+	topo.own, topo.others, topo.local = acceptPrefixes(in.Catalog.Federation.Overlay, topo.own.Datacenter, others, localRangesOf(in), found)
+	topo.remote = topo.remotePrefixes(in)
+	addGateways(in, &topo, gateways, found)
+	topo.nodes = acceptNodes(in, topo, found)
+	resolvePodCIDRs(in, topo, found)
+	return topo, true
+}
+
+// identify finds this gateway, its datacenter and its siblings, and returns all
+// gateways and the other datacenters, sorted.
+func identify(in Inputs, found *problems) (topo topology, gateways []catalog.Gateway, others []catalog.Datacenter, ok bool) {
 	datacenters := sortedDatacenters(in.Catalog.Datacenters)
-	gateways := sortedGateways(in.Catalog.Gateways)
+	gateways = sortedGateways(in.Catalog.Gateways)
 	self := slices.IndexFunc(gateways, func(g catalog.Gateway) bool { return g.ID() == in.Self })
 	if self < 0 || !gateways[self].Overlay.IsValid() {
 		found.addError("not-in-catalog", gatewaySubject(in.Self),
 			fmt.Sprintf("this gateway, %s, is not in the catalog; its tunnels and routes stay unchanged", in.Self),
 			"run meshctl members in another datacenter; if they list this gateway, check that its control port is reachable there; a removal is reported as a problem of its own")
-		return topo, false
+		return topo, nil, nil, false
 	}
 	topo.self = gateways[self]
 	i := slices.IndexFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.self.Datacenter })
@@ -77,22 +96,12 @@ func newTopology(in Inputs, found *problems) (topology, bool) {
 		found.addError("not-in-catalog", datacenterSubject(topo.self.Datacenter),
 			fmt.Sprintf("datacenter %s of this gateway is not in the catalog; tunnels and routes stay unchanged", topo.self.Datacenter),
 			"run meshctl members in another datacenter; if they list this datacenter, check that its control port is reachable there; a removal is reported as a problem of its own")
-		return topo, false
+		return topo, nil, nil, false
 	}
-	own := datacenters[i]
-	others := slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == own.Name })
-	topo.siblings = siblings(in, gateways)
-	topo.seen = sighting.Find(sighting.View{Self: topo.self, Gateways: gateways, Advertised: in.Endpoints}, in.Catalog.Observations)
-	topo.reach, topo.addresses = familiesOf(in.Host, in.Site.Prefixes), map[netip.Addr]bool{}
-	for _, a := range in.Host.Addresses {
-		topo.addresses[a] = true
-	}
-	topo.own, topo.others, topo.local = acceptPrefixes(in.Catalog.Federation.Overlay, own, others, localRangesOf(in), found)
-	topo.remote = topo.remotePrefixes(in)
-	addGateways(in, &topo, gateways, found)
-	topo.nodes = acceptNodes(in, topo, found)
-	resolvePodCIDRs(in, topo, found)
-	return topo, true
+	topo.own.Datacenter, topo.siblings = datacenters[i], siblings(in, gateways)
+	others = slices.DeleteFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.self.Datacenter })
+	// The catalog's key is the name, so a second record is invalid.
+	return topo, gateways, slices.CompactFunc(others, func(a, b catalog.Datacenter) bool { return a.Name == b.Name }), true
 }
 
 // addGateways adds the gateways to their datacenters. Of two with the same
@@ -275,20 +284,6 @@ func sortedDatacenters(in []catalog.Datacenter) []catalog.Datacenter {
 	})
 }
 
-// sortedGateways sorts by ID, which is made of two names, once for each record.
 func sortedGateways(in []catalog.Gateway) []catalog.Gateway {
-	type identified struct {
-		id catalog.GatewayID
-		at int
-	}
-	ids := make([]identified, len(in))
-	for i, g := range in {
-		ids[i] = identified{g.ID(), i}
-	}
-	slices.SortFunc(ids, func(a, b identified) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.at, b.at)) })
-	out := make([]catalog.Gateway, len(in))
-	for i, id := range ids {
-		out[i] = in[id.at]
-	}
-	return out
+	return slices.SortedFunc(slices.Values(in), func(a, b catalog.Gateway) int { return cmp.Compare(a.ID(), b.ID()) })
 }
