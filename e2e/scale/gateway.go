@@ -27,9 +27,6 @@ import (
 	"github.com/meshway/meshway/tunnel/tunneltest"
 )
 
-// quiet is how long the agent makes no pass before the next measurement.
-const quiet = 1500 * time.Millisecond
-
 // environment is what surrounds the data plane of a gateway: the kernel has its
 // routes, everything else is in memory.
 type environment struct {
@@ -120,7 +117,7 @@ func (b *bench) measureGatewayLost(ctx context.Context) error {
 		return err
 	}
 	size := b.size
-	size.Prefixes = routeCount / 2 // each has a route to its group and a guard
+	size.Prefixes = routeCount / 3 // each has a route to its group, a standby and a guard
 	e := &environment{topology: size.Catalog(), host: size.Host()}
 	e.topology.Observations = nil
 	k := kernel.New(kernel.Options{DevicePrefix: "mesh"})
@@ -132,7 +129,7 @@ func (b *bench) measureGatewayLost(ctx context.Context) error {
 		Kernel:  dataplane.Kernel{Tunnels: tunneltest.NewFake(), Routes: k, Firewall: routestest.NewFilter()},
 		Catalog: e, Trust: verified{e.topology}, Registrar: noRegistrar{}, Liveness: liveness, PathMTU: paths{},
 		Host: host{e.host}, Site: dataplane.StaticSite(size.PrefixesOf(0)), Drain: dataplane.NewDrain(nil),
-		Published: published.Notify, Log: slog.New(slog.DiscardHandler),
+		Published: published.Notify, Log: slog.New(slog.NewTextHandler(b.progress, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	running, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -150,9 +147,13 @@ func (b *bench) gatewayLost(ctx context.Context, liveness verdicts, published no
 		return err
 	}
 	defer unix.Close(events)
-	awaitQuiet(ctx, published)
+	awaitPass(ctx, published) // the sessions are known only then
+	liveness.changed.Notify()
+	awaitPass(ctx, published)
 	lost := liveness.topology.Gateways[len(liveness.topology.Gateways)-1].ID()
 	b.result.GatewayLost, err = b.median("gateway lost, 100 000 routes", func() (time.Duration, error) {
+		liveness.changed.Notify() // causes a pass, in which nothing changes
+		awaitPass(ctx, published)
 		if err := discard(events); err != nil {
 			return 0, err
 		}
@@ -163,20 +164,16 @@ func (b *bench) gatewayLost(ctx context.Context, liveness verdicts, published no
 		}
 		took := time.Since(start)
 		liveness.decide("")
-		awaitQuiet(ctx, published)
 		return took, ctx.Err()
 	})
 	return err
 }
 
-// awaitQuiet waits until no pass has been made for a while.
-func awaitQuiet(ctx context.Context, published notify.Signal) {
-	<-published.Changed()
-	for {
+// awaitPass waits until a pass has ended that began after the call.
+func awaitPass(ctx context.Context, published notify.Signal) {
+	for range 2 {
 		select {
 		case <-published.Changed():
-		case <-time.After(quiet):
-			return
 		case <-ctx.Done():
 			return
 		}
