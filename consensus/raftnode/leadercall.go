@@ -29,14 +29,15 @@ func (n *Node) callLeader(ctx context.Context, call leaderCall) error {
 	uncertain := false
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		err := n.tryLeader(ctx, call)
-		if err == nil || errors.Is(err, consensus.ErrRejected) || errors.Is(err, consensus.ErrClosed) {
+		switch {
+		case err == nil, errors.Is(err, consensus.ErrRejected): // also of earlier attempts
 			return err
-		}
-		if !hadNoEffect(err) {
+		case errors.Is(err, consensus.ErrClosed):
+			return markUncertain(err, uncertain)
+		case !hadNoEffect(err) && call.once:
+			return markUncertain(err, true)
+		case !hadNoEffect(err):
 			uncertain = true
-			if call.once {
-				return markUncertain(err)
-			}
 		}
 		// Half of the pause is random, so that members that lost the same leader
 		// do not all call the next one at the same moment.
@@ -46,8 +47,8 @@ func (n *Node) callLeader(ctx context.Context, call leaderCall) error {
 	}
 }
 
-func markUncertain(err error) error {
-	if errors.Is(err, consensus.ErrUncertain) {
+func markUncertain(err error, uncertain bool) error {
+	if !uncertain || errors.Is(err, consensus.ErrUncertain) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
@@ -59,10 +60,7 @@ func exhausted(ctx context.Context, last error, uncertain bool) error {
 	if !errors.Is(err, consensus.ErrNoLeader) {
 		err = fmt.Errorf("%w: %w", consensus.ErrNoLeader, err)
 	}
-	if uncertain {
-		err = markUncertain(err)
-	}
-	return err
+	return markUncertain(err, uncertain)
 }
 
 // tryLeader makes one attempt.

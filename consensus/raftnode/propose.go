@@ -20,8 +20,8 @@ import (
 //
 // It retries when the leader changes, until ctx or Config.ProposeTimeout ends; a
 // command is applied at most once, however often it was sent. It fails with
-// consensus.ErrNoLeader (which also matches ErrUncertain if something was sent),
-// ErrRejected, ErrClosed or, with results, ErrBehind. The commands are not
+// consensus.ErrNoLeader or ErrClosed (which also match ErrUncertain if something was
+// sent), ErrRejected or, with results, ErrBehind. The commands are not
 // modified.
 func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catalog.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
