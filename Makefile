@@ -127,6 +127,13 @@ bench-scale: ## measure what a large federation costs an agent, one line of JSON
 	@go build -o bin/scale ./e2e/scale
 	@exec bin/scale $(if $(only),-only $(only)) $(if $(rounds),-rounds $(rounds))
 
+# A seed that failed reproduces: go test ./e2e/history -first SEED -seeds 1. minutes=10, seeds=3000.
+.PHONY: check-history
+check-history: ## inject faults into the catalog, and check what its clients got (root; minutes=60)
+	@.ci/setup test-root
+	go test -count=1 -timeout 0 -run TestHistoriesAre ./e2e/history -seeds $(or $(seeds),3000)
+	go test -tags root -count=1 -timeout 0 -run TestHistoriesOfProcesses -v ./e2e/history -minutes $(or $(minutes),10)
+
 .PHONY: test-kernel
 test-kernel: ## run the kernel tests: WireGuard of the kernel, in a virtual machine (qemu; no root)
 	@.ci/setup $@

@@ -168,8 +168,8 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("libraries stay with their owners", func(t *testing.T) {
 		for library, owners := range map[string][]string{
-			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                                      // and raft-boltdb, raft-autopilot
-			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/", "e2e/scale"}, // all others use the contract
+			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                                 // and raft-boltdb, raft-autopilot
+			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/", "e2e/"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode/internal/disk"},
 			"github.com/hashicorp/go-memdb":  {"consensus/catalog/replica/"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "agent/host", "e2e/harness"},

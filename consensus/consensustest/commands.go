@@ -96,6 +96,13 @@ func (k Key) Set(value string) Command {
 	return cmd
 }
 
+// Delete returns the command that deletes a register. Any member may propose it.
+func (k Key) Delete() Command {
+	cmd := catalog.NewDeleteServices([]catalog.ServiceKey{k.service()})
+	cmd.Author = string(k.Owner)
+	return cmd
+}
+
 // Get returns the value of the register; empty: never set.
 func (k Key) Get(view *replica.View) string {
 	key := k.service()
