@@ -21,6 +21,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/catalog/succession"
 	"github.com/meshway/meshway/e2e/harness"
 )
 
@@ -87,7 +88,8 @@ var attacks = []struct {
 		}))
 	}},
 	{"it fills its quota of services", func(t *testing.T, h *hostile) {
-		for i := range 20 {
+		for i := 0; ; i++ {
+			require.Less(t, i, 40, "20,000 services were accepted")
 			var services []catalog.Service
 			for k := range 500 {
 				services = append(services, catalog.Service{
@@ -95,25 +97,64 @@ var attacks = []struct {
 					Owner:      h.id, Address: h.dc.Workloads[0].Service, Ports: []catalog.Port{{Protocol: "tcp", Number: 80}},
 				})
 			}
-			_, err := h.apply(t, catalog.NewPutServices(services))
+			results, err := h.apply(t, catalog.NewPutServices(services))
 			require.NoError(t, err)
+			if refusal := results[0].Refusal; refusal != nil {
+				assert.Equal(t, catalog.CodeQuota, refusal.Code, refusal.Message)
+				return
+			}
 		}
 	}},
 	{"it holds 2,000 silent connections", func(t *testing.T, h *hostile) {
 		for _, dc := range h.honest()[:2] {
-			assert.NotZero(t, h.hold(t, dc, 1000))
+			held := h.hold(t, dc, 1000)
+			require.NotEmpty(t, held)
+			eventually(t, timeout, dc.Name+" has closed most of the connections", func(context.Context) error {
+				if open := stillOpen(held); open > 64 {
+					return fmt.Errorf("%d of %d are open", open, len(held))
+				}
+				return nil
+			})
 		}
 	}},
 	{"it updates its datacenter 1,024 times without an acknowledgement", func(t *testing.T, h *hostile) {
+		refused := 0
+		address := h.dc.Pods.Addr()
 		for range 16 {
 			var batch []*catalogpb.Command
 			for range 64 {
-				command := catalog.NewUpdateDatacenter(h.datacenter(h.dc.Pods))
+				address = address.Next() // each command changes the record, by another client
+				record := h.datacenter(h.dc.Pods)
+				record.Prefixes = append(record.Prefixes, catalog.Prefix{CIDR: netip.PrefixFrom(address, address.BitLen()), Kind: catalog.PodPrefix})
+				command := catalog.NewUpdateDatacenter(record)
 				command.Client = fmt.Sprintf("%s#%d", h.id, h.commands+uint64(len(batch)))
 				batch = append(batch, command)
 			}
-			_, err := h.apply(t, batch...)
+			results, err := h.apply(t, batch...)
 			require.NoError(t, err)
+			for _, r := range results {
+				if r.Refusal != nil {
+					assert.Equal(t, catalog.CodeQuota, r.Refusal.Code, r.Refusal.Message)
+					refused++
+				}
+			}
+		}
+		assert.NotZero(t, refused, "no limit was reached")
+	}},
+	{"it replaces the CA of others, and its own without the former key", func(t *testing.T, h *hostile) {
+		stranger, err := identity.NewCA(h.id.Datacenter(), time.Now())
+		require.NoError(t, err)
+		for _, dc := range h.topology.Datacenters {
+			name := catalog.DatacenterName(dc.Name)
+			record := h.datacenter(dc.Pods)
+			record.Name, record.CACertificate = name, h.cas[name]
+			next, err := identity.NewCA(name, time.Now())
+			require.NoError(t, err)
+			certificate, err := stranger.Succeed(next, h.federation, time.Now())
+			require.NoError(t, err)
+			h.requireRefused(t, catalog.NewReplaceCA(succession.With(record, next.Certificate(), certificate)))
+			record.CACertificate = next.Certificate()
+			h.requireRefused(t, catalog.NewReplaceCA(record), catalog.NewUpdateDatacenter(record))
 		}
 	}},
 	{"it removes datacenters in a loop", func(t *testing.T, h *hostile) {

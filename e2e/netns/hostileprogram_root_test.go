@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -190,19 +191,30 @@ func (h *hostile) forge(t *testing.T, name catalog.GatewayID, term uint64) {
 }
 
 // hold opens silent connections to a control port, half of them with a handshake, and
-// returns how many the host has accepted.
-func (h *hostile) hold(t *testing.T, to *harness.Datacenter, n int) (held int) {
+// returns those that the host has accepted.
+func (h *hostile) hold(t *testing.T, to *harness.Datacenter, n int) (held []net.Conn) {
 	t.Helper()
 	for i := range n {
 		conn, err := h.dc.Gateway.DialContext(within(t, timeout), "tcp", controlOf(to))
 		if err != nil {
 			continue // the port is full for this source
 		}
-		held++
+		held = append(held, conn)
 		t.Cleanup(func() { _ = conn.Close() })
 		if i%2 == 1 { // the first bytes of a handshake, which is then not continued
 			_, _ = conn.Write([]byte{22, 3, 1})
 		}
 	}
 	return held
+}
+
+// stillOpen returns how many of the connections the other end has not closed.
+func stillOpen(held []net.Conn) (open int) {
+	for _, conn := range held {
+		_ = conn.SetReadDeadline(time.Now().Add(time.Microsecond))
+		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+			open++
+		}
+	}
+	return open
 }
