@@ -59,6 +59,10 @@ func (h Handler) InitFederation(ctx context.Context, r *connect.Request[controlp
 		}
 		options.Overlay = overlay
 	}
+	var err error
+	if options.Allow, err = allowable("allow", r.Msg.GetAllow()); err != nil {
+		return nil, err
+	}
 	federation, err := h.Agent.Init(ctx, options)
 	if err != nil {
 		return nil, err

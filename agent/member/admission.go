@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
@@ -86,7 +87,11 @@ func (a *Admission) Init(ctx context.Context, options InitOptions, request JoinR
 		Name: a.File.Datacenter, CACertificate: ca.Certificate(), Prefixes: request.Prefixes,
 		JoinedAt: federation.CreatedAt,
 	}
-	gateway, err := a.bootstrap(ctx, federation, datacenter, request.Gateway)
+	commands := []*catalogpb.Command{catalog.NewInit(federation, datacenter, request.Gateway)}
+	if len(options.Allow) > 0 {
+		commands = append(commands, catalog.NewAllowPrefixes(options.Allow))
+	}
+	gateway, err := a.bootstrap(ctx, federation, commands)
 	if err != nil {
 		return errors.Join(err, a.Store.DiscardRaft())
 	}
@@ -94,8 +99,8 @@ func (a *Admission) Init(ctx context.Context, options InitOptions, request JoinR
 }
 
 // bootstrap runs the new catalog, with this gateway only, until it contains its
-// first command.
-func (a *Admission) bootstrap(ctx context.Context, f catalog.Federation, dc catalog.Datacenter, g catalog.Gateway) (catalog.Gateway, error) {
+// first commands. It returns the gateway that the first one has created.
+func (a *Admission) bootstrap(ctx context.Context, f catalog.Federation, commands []*catalogpb.Command) (catalog.Gateway, error) {
 	member, err := a.openMember(f.ID, func() netip.Prefix { return f.Overlay })
 	if err != nil {
 		return catalog.Gateway{}, err
@@ -106,13 +111,15 @@ func (a *Admission) bootstrap(ctx context.Context, f catalog.Federation, dc cata
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- member.Run(running) }()
-	results, err := member.Propose(ctx, catalog.NewInit(f, dc, g))
+	results, err := member.Propose(ctx, commands...)
 	stop()
 	if err := errors.Join(err, <-ended); err != nil {
 		return catalog.Gateway{}, fmt.Errorf("initialize the federation: %w", err)
 	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return catalog.Gateway{}, refusal
+	for _, result := range results {
+		if result.Refusal != nil {
+			return catalog.Gateway{}, result.Refusal
+		}
 	}
 	return results[0].Gateway, nil
 }

@@ -9,7 +9,8 @@ import (
 // InitOptions are the properties of a new federation.
 type InitOptions struct {
 	Name    string
-	Overlay netip.Prefix // zero: a random ULA /48 (RFC 4193)
+	Overlay netip.Prefix   // zero: a random ULA /48 (RFC 4193)
+	Allow   []netip.Prefix // besides the private ranges, for the datacenters that join
 }
 
 // JoinRequest is what a datacenter brings into a federation.

@@ -145,6 +145,10 @@ func (o *fakeMeshd) Undrain(ctx context.Context, r *connect.Request[controlpb.Un
 	return answer(&controlpb.UndrainResponse{}, o.record(ctx, r.Msg))
 }
 
+func (o *fakeMeshd) RotateCA(ctx context.Context, r *connect.Request[controlpb.RotateCARequest], stream *connect.ServerStream[controlpb.Progress]) error {
+	return o.stream(ctx, r.Msg, stream)
+}
+
 func (o *fakeMeshd) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRequest], stream *connect.ServerStream[controlpb.Progress]) error {
 	return o.stream(ctx, r.Msg, stream)
 }

@@ -24,27 +24,39 @@ func newFederationCommand(a *app) *cobra.Command {
 }
 
 func newAllowCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "allow PREFIX...",
+	var remove bool
+	cmd := &cobra.Command{
+		Use:   "allow [PREFIX...]",
 		Short: "Allow other datacenters to announce prefixes that are not private",
-		Long: `Allows the other datacenters to announce prefixes inside the given ranges. The
-catalog accepts other new prefixes in the private ranges only (10.0.0.0/8,
-172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 and fc00::/7), so that no member
-takes addresses of the internet. A datacenter cannot allow ranges for itself.
-
-All gateways must run a version of meshd that supports the command; otherwise it
-is refused, and names those that do not.`,
-		Example: `  meshctl federation allow 203.0.113.0/24
-  meshctl federation allow 198.51.100.0/24 2001:db8:7::/48`,
-		Args: command.Positional(1, 64, "a prefix"),
+		Long: `Allows the other datacenters to announce prefixes inside the given ranges, or
+lists all ranges that are allowed. The catalog accepts other new prefixes in the
+private ranges only (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10
+and fc00::/7), so that no member takes addresses of the internet. A datacenter
+cannot allow ranges for itself, and only the one that allows a range removes it.
+Prefixes that were announced in it stay, and the status reports them.
+It is refused, with their names, while gateways do not support it.`,
+		Example: `  meshctl federation allow                # list the ranges
+  meshctl federation allow 198.51.100.0/24 2001:db8:7::/48
+  meshctl federation allow --remove 198.51.100.0/24`,
+		Args: command.Positional(0, 64, "a prefix"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			request, message := &controlpb.AllowPrefixesRequest{Cidrs: args}, "other datacenters may announce prefixes in %s"
+			if remove {
+				request.Removed, request.Cidrs, message = args, nil, "this datacenter no longer allows prefixes in %s"
+			}
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
-				response, err := client.AllowPrefixes(ctx, connect.NewRequest(&controlpb.AllowPrefixesRequest{Cidrs: args}))
+				response, err := client.AllowPrefixes(ctx, connect.NewRequest(request))
 				if err != nil {
 					return err
 				}
-				return a.print(views.NewAllowed(response.Msg), line("other datacenters may announce prefixes in %s", strings.Join(args, ", ")))
+				view := views.NewAllowed(response.Msg)
+				if len(args) == 0 {
+					return a.print(view, a.table(views.AllowedTable(view), "only the private ranges"))
+				}
+				return a.print(view, line(message, strings.Join(args, ", ")))
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&remove, "remove", false, "remove ranges that this datacenter allows")
+	return cmd
 }

@@ -20,7 +20,8 @@ func newInitCommand(a *app) *cobra.Command {
 		Long: `Creates a federation whose first member is this datacenter. Other datacenters
 join it with a token: see ` + "`meshctl token create`.",
 		Example: `  meshctl init
-  meshctl init --name prod --overlay fd5e:1f0c:77aa::/48`,
+  meshctl init --name prod --overlay fd5e:1f0c:77aa::/48
+  meshctl init --allow 198.18.0.0/15    # the others may announce prefixes in it`,
 		Args: command.NoArguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
@@ -30,6 +31,7 @@ join it with a token: see ` + "`meshctl token create`.",
 	}
 	cmd.Flags().StringVar(&request.Name, "name", "meshway", "name of the federation, a DNS label")
 	cmd.Flags().StringVar(&request.Overlay, "overlay", "", "CIDR of the overlay addresses of gateways (default: a random ULA /48)")
+	cmd.Flags().StringSliceVar(&request.Allow, "allow", nil, "ranges in which datacenters that join may announce prefixes, besides the private ones; see meshctl federation allow")
 	return cmd
 }
 

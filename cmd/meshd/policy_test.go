@@ -104,7 +104,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/admin": {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
 				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status",
-				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/replica",
+				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/replica",
 			},
 			"agent/api": {
 				"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/registrar", "agent/rpc",

@@ -24,6 +24,14 @@ func (s Settings) Allow(dc DatacenterName, ranges []netip.Prefix) Settings {
 	return s
 }
 
+// Disallow returns s without ranges that dc allowed the others.
+func (s Settings) Disallow(dc DatacenterName, ranges []netip.Prefix) Settings {
+	s.Allowed = slices.DeleteFunc(slices.Clone(s.Allowed), func(a AllowedPrefix) bool {
+		return a.AllowedBy == dc && slices.Contains(ranges, a.CIDR)
+	})
+	return s
+}
+
 // Without returns s without what dc allows.
 func (s Settings) Without(dc DatacenterName) Settings {
 	s.Allowed = slices.DeleteFunc(slices.Clone(s.Allowed), func(a AllowedPrefix) bool { return a.AllowedBy == dc })
@@ -57,12 +65,14 @@ func SettingsFromProto(p *catalogpb.Settings) (Settings, error) {
 	return s, read.refusal.err()
 }
 
-// AllowablePrefixes parses the ranges in a command.
-func AllowablePrefixes(p *catalogpb.AllowPrefixes) ([]netip.Prefix, *Refusal) {
+// AllowablePrefixes parses the ranges in a command, and those that it removes.
+func AllowablePrefixes(p *catalogpb.AllowPrefixes) (ranges, removed []netip.Prefix, r *Refusal) {
 	var read fieldReader
-	var ranges []netip.Prefix
 	for i, text := range p.GetCidrs() {
 		ranges = append(ranges, read.prefix(At("cidrs", i), text))
 	}
-	return ranges, read.refusal
+	for i, text := range p.GetRemoved() {
+		removed = append(removed, read.prefix(At("removed", i), text))
+	}
+	return ranges, removed, read.refusal
 }

@@ -113,6 +113,13 @@ func NewAllowPrefixes(ranges []netip.Prefix) *catalogpb.Command {
 	return &catalogpb.Command{Version: levelAllow, Body: &catalogpb.Command_AllowPrefixes{AllowPrefixes: allow}}
 }
 
+// NewDisallowPrefixes removes ranges that the author's datacenter allowed the others. It
+// ignores those that it did not. Prefixes that were announced in them stay.
+func NewDisallowPrefixes(ranges []netip.Prefix) *catalogpb.Command {
+	removed := NewAllowPrefixes(ranges).GetAllowPrefixes().GetCidrs()
+	return &catalogpb.Command{Version: levelDisallow, Body: &catalogpb.Command_AllowPrefixes{AllowPrefixes: &catalogpb.AllowPrefixes{Removed: removed}}}
+}
+
 // NewPutServices registers services of the author's datacenter, all or none of
 // them. The command must not exceed MaxCommandSize.
 func NewPutServices(services []Service) *catalogpb.Command {

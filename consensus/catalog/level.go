@@ -23,6 +23,7 @@ const (
 	levelFirst      = 1
 	levelAddGateway = 2 // AddGateway may be repeated, and its author may be the gateway itself
 	levelAllow      = 3 // AllowPrefixes
+	levelDisallow   = 5 // AllowPrefixes may remove ranges
 )
 
 // LevelOrdinal is the level from which ordinals are assigned again: a Join may have one.

@@ -1294,6 +1294,7 @@ type InitFederationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`       // of the federation; default "meshway"
 	Overlay       string                 `protobuf:"bytes,2,opt,name=overlay,proto3" json:"overlay,omitempty"` // CIDR; empty: a random ULA /48
+	Allow         []string               `protobuf:"bytes,3,rep,name=allow,proto3" json:"allow,omitempty"`     // ranges in which datacenters that join may announce prefixes, besides the private ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1340,6 +1341,13 @@ func (x *InitFederationRequest) GetOverlay() string {
 		return x.Overlay
 	}
 	return ""
+}
+
+func (x *InitFederationRequest) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
 }
 
 type InitFederationResponse struct {
@@ -1405,6 +1413,7 @@ func (x *InitFederationResponse) GetOverlayAddress() string {
 type AllowPrefixesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cidrs         []string               `protobuf:"bytes,1,rep,name=cidrs,proto3" json:"cidrs,omitempty"`
+	Removed       []string               `protobuf:"bytes,2,rep,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1442,6 +1451,13 @@ func (*AllowPrefixesRequest) Descriptor() ([]byte, []int) {
 func (x *AllowPrefixesRequest) GetCidrs() []string {
 	if x != nil {
 		return x.Cidrs
+	}
+	return nil
+}
+
+func (x *AllowPrefixesRequest) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
 	}
 	return nil
 }
@@ -3930,18 +3946,20 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\vdestination\x18\x01 \x01(\tR\vdestination\"1\n" +
 	"\x0eRoutesResponse\x12\x1f\n" +
 	"\vreport_json\x18\x01 \x01(\fR\n" +
-	"reportJson\"E\n" +
+	"reportJson\"[\n" +
 	"\x15InitFederationRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aoverlay\x18\x02 \x01(\tR\aoverlay\"\x9b\x01\n" +
+	"\aoverlay\x18\x02 \x01(\tR\aoverlay\x12\x14\n" +
+	"\x05allow\x18\x03 \x03(\tR\x05allow\"\x9b\x01\n" +
 	"\x16InitFederationResponse\x12>\n" +
 	"\n" +
 	"federation\x18\x01 \x01(\v2\x1e.meshway.catalog.v1.FederationR\n" +
 	"federation\x12\x18\n" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12'\n" +
-	"\x0foverlay_address\x18\x03 \x01(\tR\x0eoverlayAddress\",\n" +
+	"\x0foverlay_address\x18\x03 \x01(\tR\x0eoverlayAddress\"F\n" +
 	"\x14AllowPrefixesRequest\x12\x14\n" +
-	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\"T\n" +
+	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\x12\x18\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\"T\n" +
 	"\x15AllowPrefixesResponse\x12;\n" +
 	"\aallowed\x18\x01 \x03(\v2!.meshway.catalog.v1.AllowedPrefixR\aallowed\"a\n" +
 	"\x12CreateTokenRequest\x12\x1e\n" +

@@ -101,6 +101,25 @@ func CheckAllowable(ranges []netip.Prefix) *catalog.Refusal {
 	return nil
 }
 
+// CheckRemovable returns why dc cannot remove ranges, or nil: it must have allowed them.
+// The field of the refusal is "removed[i]".
+func CheckRemovable(s catalog.Settings, dc catalog.DatacenterName, ranges []netip.Prefix) *catalog.Refusal {
+	for i, p := range ranges {
+		if slices.Contains(s.Allowed, catalog.AllowedPrefix{CIDR: p, AllowedBy: dc}) {
+			continue
+		}
+		r := &catalog.Refusal{
+			Code: catalog.CodePrefixNotAllowed, Field: catalog.At("removed", i),
+			Message: fmt.Sprintf("datacenter %s does not allow %s", dc, p), Remedy: "list the ranges with meshctl federation allow",
+		}
+		if by := slices.IndexFunc(s.Allowed, func(a catalog.AllowedPrefix) bool { return a.CIDR == p }); by >= 0 {
+			r.Remedy = fmt.Sprintf("run the command on a gateway of datacenter %s, which allows it", s.Allowed[by].AllowedBy)
+		}
+		return r
+	}
+	return nil
+}
+
 // checkLength refuses prefixes that are so short that they take the addresses that
 // others need.
 func checkLength(p netip.Prefix) *catalog.Refusal {

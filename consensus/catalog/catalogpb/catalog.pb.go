@@ -2216,6 +2216,7 @@ func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
 type AllowPrefixes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cidrs         []string               `protobuf:"bytes,1,rep,name=cidrs,proto3" json:"cidrs,omitempty"`
+	Removed       []string               `protobuf:"bytes,2,rep,name=removed,proto3" json:"removed,omitempty"` // that the author's datacenter no longer allows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2253,6 +2254,13 @@ func (*AllowPrefixes) Descriptor() ([]byte, []int) {
 func (x *AllowPrefixes) GetCidrs() []string {
 	if x != nil {
 		return x.Cidrs
+	}
+	return nil
+}
+
+func (x *AllowPrefixes) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
 	}
 	return nil
 }
@@ -3570,9 +3578,10 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\fPutEndpoints\x129\n" +
 	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"L\n" +
 	"\x0fDeleteEndpoints\x129\n" +
-	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"%\n" +
+	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"?\n" +
 	"\rAllowPrefixes\x12\x14\n" +
-	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\"V\n" +
+	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\x12\x18\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\"V\n" +
 	"\x0fPutObservations\x12C\n" +
 	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xe6\v\n" +
 	"\aCommand\x12\x18\n" +

@@ -13,7 +13,7 @@ import (
 
 // allowPrefixes stores ranges that the author's datacenter allows the others.
 func (w *writer) allowPrefixes(req request, body *catalogpb.AllowPrefixes) (catalog.Result, *catalog.Refusal) {
-	ranges, r := catalog.AllowablePrefixes(body)
+	ranges, removed, r := catalog.AllowablePrefixes(body)
 	if r == nil {
 		r = allowlist.CheckAllowable(ranges)
 	}
@@ -21,7 +21,7 @@ func (w *writer) allowPrefixes(req request, body *catalogpb.AllowPrefixes) (cata
 		return catalog.Result{}, r
 	}
 	have := settings(w.txn)
-	next := have.Allow(req.member.Datacenter, ranges)
+	next := have.Disallow(req.member.Datacenter, removed).Allow(req.member.Datacenter, ranges)
 	own := len(next.Allowed) - len(next.Without(req.member.Datacenter).Allowed)
 	if own > catalog.MaxAllowedPrefixes {
 		return catalog.Result{}, &catalog.Refusal{

@@ -137,6 +137,18 @@ func TestRangesOfADatacenterThatLeavesAreAllowedNoLonger(t *testing.T) {
 	assert.Equal(t, catalog.Settings{}, m.state.View().Settings())
 }
 
+func TestDatacenterRemovesOnlyRangesThatItAllows(t *testing.T) {
+	m := upgraded(t)
+	m.must(eastGateway, catalog.NewAllowPrefixes(ranges("203.0.113.0/24")))
+	m.must(northGateway, catalog.NewAllowPrefixes(ranges("203.0.113.0/24", "198.51.100.0/24")))
+	m.must(northGateway, catalog.NewDisallowPrefixes(ranges("203.0.113.0/24", "192.0.2.0/24")))
+	assert.Equal(t, []catalog.AllowedPrefix{
+		{CIDR: netip.MustParsePrefix("198.51.100.0/24"), AllowedBy: "north"},
+		{CIDR: netip.MustParsePrefix("203.0.113.0/24"), AllowedBy: "east"},
+	}, m.state.View().Settings().Allowed)
+	m.refused("west/unknown", catalog.NewDisallowPrefixes(ranges("203.0.113.0/24")), catalog.CodeUnknownAuthor)
+}
+
 func TestSettingsAreInSnapshots(t *testing.T) {
 	m := upgraded(t)
 	m.must(eastGateway, catalog.NewAllowPrefixes(ranges("203.0.113.0/24", "2001:db8::/32")))

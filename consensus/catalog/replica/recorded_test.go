@@ -31,6 +31,8 @@ func everyCommand(t testing.TB) *members {
 	t.Helper()
 	m := populated(t)
 	m.must(westGateway, catalog.NewAllowPrefixes(ranges("203.0.113.0/24")))
+	m.must(westGateway, catalog.NewAllowPrefixes(ranges("198.51.100.0/24")))
+	m.must(westGateway, catalog.NewDisallowPrefixes(ranges("198.51.100.0/24")))
 	m.must(eastGateway, catalog.NewRevokeToken("open"))
 	m.must(westGateway, catalog.NewAddGateway(testGateway("west", "gw1")))
 	m.must(westGateway, catalog.NewAddGateway(testGateway("west", "gw2")))
