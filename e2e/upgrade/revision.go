@@ -36,6 +36,11 @@ func (r Repository) Resolve(ctx context.Context, revision string) (string, error
 	return "", fmt.Errorf("the repository has no revision %s: fetch it, or set another one with make test-upgrade from=REVISION", revision)
 }
 
+// First returns the hash of the first commit that the clone has.
+func (r Repository) First(ctx context.Context) (string, error) {
+	return r.git(ctx, "rev-list", "--max-parents=0", "--max-count=1", "HEAD")
+}
+
 // Build builds meshd and meshctl of a revision, given by its full hash, and returns the
 // directory with them. Builds are kept in the user's cache.
 func (r Repository) Build(ctx context.Context, hash string) (string, error) {

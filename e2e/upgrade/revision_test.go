@@ -57,6 +57,17 @@ func TestARevisionIsResolvedToItsHash(t *testing.T) {
 	assert.Len(t, byTag, 40)
 }
 
+func TestTheFirstCommitOfAShallowCloneIsTheOneItHas(t *testing.T) {
+	dir := newRepository(t)
+	shallow := filepath.Join(t.TempDir(), "clone")
+	git(t, dir, "clone", "--quiet", "--depth=1", "file://"+dir, shallow)
+	first, err := upgrade.Repository{Dir: shallow}.First(t.Context())
+	require.NoError(t, err)
+	head, err := upgrade.Repository{Dir: dir}.Resolve(t.Context(), "HEAD")
+	require.NoError(t, err)
+	assert.Equal(t, head, first)
+}
+
 func TestABuildThatFailsLeavesNothingInTheCache(t *testing.T) {
 	dir, cache := newRepository(t), t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)
