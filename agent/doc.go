@@ -13,6 +13,7 @@
 //	dataplane    the loop of a gateway, and that of a node
 //	registrar    what the catalog should contain about this gateway, minus what it contains
 //	admin        what meshctl sends to the agent
+//	api          the catalog for programs
 //	control      what gateways send to each other
 //	liveness     whether a tunnel works (BFD, RFC 5880)
 //	pathmtu      the largest packet that passes a tunnel (RFC 8899)

@@ -55,6 +55,7 @@ func TestAgentAcceptsTheRenderedConfiguration(t *testing.T) {
 				assert.EqualValues(t, 16777216, cfg.Raft.SnapshotThreshold)
 				assert.Equal(t, "bolt", cfg.Raft.Store)
 				assert.Equal(t, "192.0.2.1:9500", cfg.Metrics.Listen.String())
+				assert.Equal(t, "127.0.0.1:8500", cfg.Catalog.Listen.String())
 			}
 		})
 	}

@@ -54,6 +54,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $config "datacenter" .Values.datacenter.name }}
 {{- $_ := set $config "wireguard" (merge (dict "dataplane" .Values.dataplane) (get $config "wireguard" | default dict)) }}
 {{- $_ := set $config "metrics" (dict "listen" (include "meshway.metricsListen" .)) }}
+{{- if .Values.catalog.tokensSecret.name }}
+{{- $_ := set $config "catalog" (dict "listen" (printf "127.0.0.1:%d" (int .Values.catalog.port)) "tokens" "/run/secrets/meshway-catalog/tokens") }}
+{{- end }}
 {{- if .Values.join.tokenSecret.name }}
 {{- $_ := set $config "join" (dict "tokenFile" "/run/secrets/meshway/token") }}
 {{- end }}
