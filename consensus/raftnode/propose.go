@@ -30,7 +30,7 @@ func (n *Node) Propose(ctx context.Context, cmds ...*catalogpb.Command) ([]catal
 	if err != nil {
 		return results, err
 	}
-	if removes(cmds, n.cfg.ID) {
+	if proposals.Removes(cmds, n.cfg.ID) {
 		return results, nil
 	}
 	var index uint64
@@ -61,14 +61,6 @@ func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog
 		}
 	}
 	return results, nil
-}
-
-// removes reports whether a command removes the member id: then it is not sent the
-// log, and its local copy never has the command.
-func removes(cmds []*catalogpb.Command, id catalog.GatewayID) bool {
-	return slices.ContainsFunc(cmds, func(c *catalogpb.Command) bool {
-		return c.GetLeave().GetDatacenter() == string(id.Datacenter()) || c.GetRemoveGateway().GetGateway() == string(id)
-	})
 }
 
 // writeThroughLeader writes the commands of one entry.

@@ -3,6 +3,7 @@ package proposals
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -71,6 +72,14 @@ func Split(cmds []*catalogpb.Command) [][]*catalogpb.Command {
 		size += s
 	}
 	return pieces
+}
+
+// Removes reports whether a command removes the member id: then it is not sent the
+// log, and its local copy never has the command.
+func Removes(cmds []*catalogpb.Command, id catalog.GatewayID) bool {
+	return slices.ContainsFunc(cmds, func(c *catalogpb.Command) bool {
+		return c.GetLeave().GetDatacenter() == string(id.Datacenter()) || c.GetRemoveGateway().GetGateway() == string(id)
+	})
 }
 
 // Batcher packs proposals into log entries. While raft accepts one entry, the
