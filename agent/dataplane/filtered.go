@@ -24,5 +24,15 @@ func (o *outcome) observeFilters(ctx context.Context, firewall routes.Filter, fi
 		return
 	}
 	o.stale = filters.Others.Stale
+	if filters.Others.Unread != "" {
+		o.problems = append(o.problems, plan.Problem{
+			Code:     "legacy-filters-unknown",
+			Severity: plan.Warning,
+			Subject:  "this host",
+			Message:  "this host's rules of iptables-legacy cannot be read, so that those which drop packets of Meshway are not reported: " + filters.Others.Unread,
+			Remedy: "install iptables-legacy-save and ip6tables-legacy-save (package iptables) where the agent runs, " +
+				"or run iptables-legacy -S and ip6tables-legacy -S on the host to check the rules",
+		})
+	}
 	o.problems = append(o.problems, filters.Problems()...)
 }

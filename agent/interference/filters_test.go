@@ -103,10 +103,17 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 			Message: `chain PREROUTING of table "ip raw" drops WireGuard packets of other gateways: the cause is the rule "udp dport 51820 drop"`,
 			Remedy:  "run iptables -t raw -I PREROUTING -p udp -m multiport --dports 51820 -j ACCEPT" + boot,
 		}},
+		"docker.legacy": {{
+			Code: "traffic-filtered", Severity: plan.Error, Subject: `chain FORWARD of table "ip filter of iptables-legacy"`,
+			Message: `chain FORWARD of table "ip filter of iptables-legacy" drops packets of pods to other datacenters and packets of other datacenters to pods: ` +
+				`the cause is its policy drop`,
+			Remedy: "run iptables-legacy -I DOCKER-USER -o mesh+ -j ACCEPT && iptables-legacy -I DOCKER-USER -i mesh+ -j ACCEPT" + boot,
+		}},
 		"docker-accepting.rules": nil,
 		"ufw-accepting.rules":    nil,
 		"kube-proxy.rules":       nil,
 		"kube-proxy.nft":         nil,
+		"kube-proxy.legacy":      nil,
 		"cilium.rules":           nil,
 		"unknown.nft":            nil,
 	} {

@@ -99,6 +99,9 @@ func (f Filters) iptables(d filtered, chain string) string {
 	if d.chain.Table.Family == "ip6" {
 		program = "ip6tables"
 	}
+	if d.chain.Table.Legacy {
+		program += "-legacy"
+	}
 	if d.chain.Table.Name != "filter" {
 		program += " -t " + d.chain.Table.Name
 	}

@@ -31,8 +31,10 @@ const (
 // others reads the rules of other programs, once for each generation of nftables. The
 // zero value is ready for use.
 type others struct {
-	mu         sync.Mutex // guards all following fields
-	generation uint32     // of found; 0: none
+	mu         sync.Mutex      // guards all following fields
+	generation uint32          // of found; 0: none
+	legacy     []ruleset.Table // of iptables-legacy in found
+	at         time.Time       // of found
 	found      ruleset.Ruleset
 	err        error     // of the last reading
 	reading    bool      // a goroutine reads the rules
@@ -49,7 +51,12 @@ func (f *Filter) Others(ctx context.Context) (ruleset.Ruleset, error) {
 	if err != nil {
 		return ruleset.Ruleset{}, err
 	}
-	if current == o.generation {
+	legacy, err := legacyTables()
+	if err != nil {
+		return ruleset.Ruleset{}, err
+	}
+	known := current == o.generation && slices.Equal(legacy, o.legacy)
+	if known && (len(legacy) == 0 || time.Since(o.at) < legacyInterval) {
 		return o.found, nil
 	}
 	if !o.reading && !time.Now().Before(o.next) {
@@ -58,15 +65,15 @@ func (f *Filter) Others(ctx context.Context) (ruleset.Ruleset, error) {
 			return ruleset.Ruleset{}, err
 		}
 		o.reading = true
-		go o.read(context.WithoutCancel(ctx), in, current)
+		go o.read(context.WithoutCancel(ctx), in, current, legacy)
 	}
 	stale := o.found
-	stale.Stale = true
+	stale.Stale = !known
 	return stale, o.err
 }
 
 // read reads the rules of a generation in a network namespace, which it closes.
-func (o *others) read(ctx context.Context, in *namespace, current uint32) {
+func (o *others) read(ctx context.Context, in *namespace, current uint32, legacy []ruleset.Table) {
 	ctx, cancel := context.WithTimeout(ctx, otherTimeout)
 	defer cancel()
 	start := time.Now()
@@ -75,11 +82,14 @@ func (o *others) read(ctx context.Context, in *namespace, current uint32) {
 	if err == nil {
 		found, err = readOthers(ctx)
 	}
+	if err == nil {
+		addLegacy(ctx, legacy, &found)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.reading, o.err, o.next = false, err, time.Now().Add(otherShare*time.Since(start))
 	if err == nil {
-		o.generation, o.found = current, found
+		o.generation, o.legacy, o.found, o.at = current, legacy, found, start
 	}
 }
 
@@ -128,7 +138,39 @@ func readOthers(ctx context.Context) (ruleset.Ruleset, error) {
 			}
 		}
 	}
+	addSets(ctx, &out)
 	return out, nil
+}
+
+// maxSets bounds the named sets of other programs that are read.
+const maxSets = 64
+
+// addSets adds the named sets that the chains of out compare with. What is in a set that
+// cannot be read is not known.
+func addSets(ctx context.Context, out *ruleset.Ruleset) {
+	out.Sets = map[string][]any{}
+	read := map[string]bool{}
+	for _, c := range out.Chains {
+		for _, name := range c.NamedSets() {
+			key := c.Table.String() + " " + name
+			if read[key] || len(read) >= maxSets || ctx.Err() != nil {
+				continue
+			}
+			read[key] = true
+			list := []string{"list", "set", c.Table.Family, c.Table.Name, name}
+			text, err := nftOutput(ctx, append([]string{"--terse"}, list...)...)
+			if err != nil {
+				continue
+			}
+			listing, err := nftOutput(ctx, append([]string{"--json"}, list...)...)
+			if err != nil {
+				continue
+			}
+			if elements, ok := ruleset.ParseSet(listing, string(text)); ok {
+				out.Sets[key] = elements
+			}
+		}
+	}
 }
 
 // readChain reads the rules of a chain.

@@ -61,6 +61,33 @@ func TestAChangeOfOtherProgramsRulesIsRead(t *testing.T) {
 	assert.Empty(t, readNow(t, f).Chains)
 }
 
+// TestRulesOfIptablesLegacyAreReadAgainWhenTheyAppear starts without any: the kernel has
+// no generation for them.
+func TestRulesOfIptablesLegacyAreReadAgainWhenTheyAppear(t *testing.T) {
+	f := newNamespace(t)
+	assert.Empty(t, readNow(t, f).Chains)
+	load(t, "docker.legacy")
+	found := readNow(t, f)
+	assert.NotEmpty(t, found.Drops(rulesettest.Packets()["from pods"]))
+	assert.Contains(t, found.Names["ip filter of iptables-legacy"], "DOCKER-USER")
+	assert.Empty(t, found.Unread)
+}
+
+// TestMissingProgramOfIptablesLegacyIsReported hides it; the rules of nftables are read.
+func TestMissingProgramOfIptablesLegacyIsReported(t *testing.T) {
+	f := newNamespace(t)
+	load(t, "docker.legacy")
+	load(t, "forward-policy.nft")
+	path, err := exec.LookPath("nft")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(path, filepath.Join(dir, "nft")))
+	t.Setenv("PATH", dir)
+	found := readNow(t, f)
+	assert.Contains(t, found.Unread, "iptables-legacy-save")
+	assert.Len(t, found.Drops(rulesettest.Packets()["from pods"]), 1)
+}
+
 // readNow waits until the current rules have been read.
 func readNow(t *testing.T, f *nft.Filter) ruleset.Ruleset {
 	t.Helper()
@@ -118,8 +145,11 @@ func load(t *testing.T, file string) {
 	rules, err := rulesettest.Files.ReadFile("testdata/" + file)
 	require.NoError(t, err)
 	program := []string{"nft", "-f", "-"}
-	if strings.HasSuffix(file, ".rules") {
+	switch filepath.Ext(file) {
+	case ".rules":
 		program = []string{"iptables-nft-restore"}
+	case ".legacy":
+		program = []string{"iptables-legacy-restore"}
 	}
 	cmd := exec.Command(program[0], program[1:]...)
 	cmd.Stdin = strings.NewReader(string(rules))

@@ -16,14 +16,14 @@ const (
 	yes
 )
 
-// matches reports whether all conditions of a rule apply to the packet.
-func (w walk) matches(r Rule) truth {
+// matches reports whether all conditions of a rule of a table apply to the packet.
+func (w walk) matches(t Table, r Rule) truth {
 	result := yes
 	for _, s := range r.Statements {
 		switch kind, content := s.kind(); kind {
 		case "match":
 			op, _ := member(content, "op").(string)
-			result = min(result, w.packet.compare(member(content, "left"), op, member(content, "right")))
+			result = min(result, w.packet.compare(member(content, "left"), op, w.resolve(t, member(content, "right"))))
 		case "limit", "quota", "meter", "ct count":
 			result = min(result, maybe)
 		case "set": // "update @s { … limit … }" ends the rule when the limit is exceeded
@@ -35,6 +35,16 @@ func (w walk) matches(r Rule) truth {
 		}
 	}
 	return result
+}
+
+// resolve returns a set with the elements of the named set to which right refers, as
+// far as they are known.
+func (w walk) resolve(t Table, right any) any {
+	name, _ := right.(string)
+	if elements, known := w.sets[t.String()+" "+strings.TrimPrefix(name, "@")]; known && strings.HasPrefix(name, "@") {
+		return map[string]any{"set": elements}
+	}
+	return right
 }
 
 // compare reports whether a field of the packet compares to a value. A packet that
@@ -233,7 +243,7 @@ func equals(value string, right any) truth {
 // name. Numbers may be named, as ports are.
 func equalsText(value, right string) truth {
 	if strings.HasPrefix(right, "@") {
-		return maybe // a named set, which is not read
+		return maybe // a named set that is not known
 	}
 	if prefix, ok := strings.CutSuffix(right, "*"); ok {
 		return truthOf(strings.HasPrefix(value, prefix))

@@ -23,6 +23,7 @@ type object struct {
 		Handle               int
 		Expr                 []Statement
 	}
+	Set *struct{ Elem []any }
 }
 
 func parse(listing []byte) ([]object, error) {
@@ -45,7 +46,7 @@ func ParseChains(listing []byte) ([]Chain, error) {
 		switch {
 		case o.Chain != nil:
 			out = append(out, Chain{
-				Table: Table{o.Chain.Family, o.Chain.Table}, Name: o.Chain.Name,
+				Table: Table{Family: o.Chain.Family, Name: o.Chain.Table}, Name: o.Chain.Name,
 				Type: o.Chain.Type, Hook: o.Chain.Hook, Policy: o.Chain.Policy,
 			})
 		case o.Rule != nil && len(out) > 0:
@@ -68,10 +69,26 @@ func ParseFlagged(listing []byte) ([]Table, error) {
 	var out []Table
 	for _, o := range objects {
 		if o.Table != nil && o.Table.Flags != nil {
-			out = append(out, Table{o.Table.Family, o.Table.Name})
+			out = append(out, Table{Family: o.Table.Family, Name: o.Table.Name})
 		}
 	}
 	return out, nil
+}
+
+// ParseSet returns the elements of the set in a listing. It reports false if there is
+// none, or if packets change the set, which only the listing as text shows in every
+// version of nft: what it has when it is read is not what it has for a packet.
+func ParseSet(listing []byte, text string) ([]any, bool) {
+	objects, err := parse(listing)
+	if err != nil || regexp.MustCompile(`(?m)^\s*flags [a-z,]*(dynamic|timeout)`).MatchString(text) {
+		return nil, false
+	}
+	for _, o := range objects {
+		if o.Set != nil {
+			return o.Set.Elem, true
+		}
+	}
+	return nil, false
 }
 
 // Dormant reports whether a table, as nft prints it as text, is switched off.

@@ -3,6 +3,7 @@ package ruleset
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Ruleset is the part of the rules of other programs that may drop packets: base
@@ -12,15 +13,28 @@ type Ruleset struct {
 	// Names are the names of all chains of each table, by Table.String, as far as they are known,
 	// also of those that are not in Chains. They show which program owns a table.
 	Names map[string][]string
+	// Sets are the elements of named sets, as nft prints them as JSON, by the table and
+	// name: "ip filter blocked". One that packets change, or that is not read, is missing.
+	Sets map[string][]any `json:",omitempty"`
+	// Unread is why rules of iptables-legacy are missing; empty: none are.
+	Unread string `json:",omitempty"`
 	// Stale is set if the rules have changed since they were read.
 	Stale bool
 }
 
-// Table is a table of nftables.
-type Table struct{ Family, Name string }
+// Table is a table of nftables, or of iptables before it used nftables.
+type Table struct {
+	Family, Name string
+	Legacy       bool `json:",omitempty"` // of iptables-legacy
+}
 
 // String returns the table as nft has it in its commands: "ip filter".
-func (t Table) String() string { return t.Family + " " + t.Name }
+func (t Table) String() string {
+	if t.Legacy {
+		return t.Family + " " + t.Name + " of iptables-legacy"
+	}
+	return t.Family + " " + t.Name
+}
 
 // Chain is a chain with its rules.
 type Chain struct {
@@ -68,6 +82,20 @@ func (c Chain) Targets() []string {
 	for _, r := range c.Rules {
 		for _, s := range r.Statements {
 			out = append(out, targets(s)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// NamedSets returns the names of the sets that the chain's rules compare with.
+func (c Chain) NamedSets() []string {
+	var out []string
+	for _, r := range c.Rules {
+		for _, s := range r.Statements {
+			if name, ok := member(s["match"], "right").(string); ok && strings.HasPrefix(name, "@") {
+				out = append(out, name[1:])
+			}
 		}
 	}
 	slices.Sort(out)

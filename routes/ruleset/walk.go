@@ -1,6 +1,9 @@
 package ruleset
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Packet is a packet that another program's rules may drop. A zero field is not
 // known.
@@ -17,7 +20,7 @@ type Packet struct {
 
 // Drops returns the base chains that certainly drop a packet.
 func (r Ruleset) Drops(p Packet) []Drop {
-	w := walk{packet: p, chains: make(map[string]Chain, len(r.Chains)), outcomes: map[string]outcome{}}
+	w := walk{packet: p, sets: r.Sets, chains: make(map[string]Chain, len(r.Chains)), outcomes: map[string]outcome{}}
 	for _, c := range r.Chains {
 		w.chains[c.String()] = c
 	}
@@ -70,6 +73,7 @@ func unknown() outcome { return outcome{accept: true, drop: true, next: true} }
 // walk follows one packet.
 type walk struct {
 	packet   Packet
+	sets     map[string][]any
 	chains   map[string]Chain
 	outcomes map[string]outcome // of chains, by String; of one that is being walked: unknown
 }
@@ -95,7 +99,7 @@ func (w walk) chain(c Chain) outcome {
 	w.outcomes[name] = unknown()
 	var out outcome
 	for _, r := range c.Rules {
-		matches := w.matches(r)
+		matches := w.matches(c.Table, r)
 		if matches == no {
 			continue
 		}
@@ -198,12 +202,20 @@ func xtables(content any) outcome {
 	if kind := member(content, "type"); kind == "match" {
 		return outcome{next: true}
 	}
-	switch member(content, "name") {
-	case "REJECT", "DROP":
+	name, _ := member(content, "name").(string)
+	switch {
+	case name == "REJECT" || name == "DROP":
 		return outcome{drop: true}
-	case "LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "CT", "TRACE", "SET", "CLASSIFY", "DSCP", "TTL", "HL", "CHECKSUM", "SECMARK", "CONNSECMARK", "NOTRACK":
+	case slices.Contains(passingTargets(), name):
 		return outcome{next: true}
 	default:
 		return unknown()
+	}
+}
+
+// passingTargets are the extensions of iptables after which the next rule follows.
+func passingTargets() []string {
+	return []string{
+		"LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "CT", "TRACE", "SET", "CLASSIFY", "DSCP", "TTL", "HL", "CHECKSUM", "SECMARK", "CONNSECMARK", "NOTRACK",
 	}
 }

@@ -3,12 +3,14 @@ package rulesettest
 import (
 	"embed"
 	"net/netip"
+	"slices"
 
 	"github.com/meshway/meshway/routes/ruleset"
 )
 
-// Files has the rules, as input of iptables-restore (.rules) or nft (.nft), and how
-// nft 1.0.6 lists them (.json).
+// Files has the rules, as input of iptables-restore (.rules), iptables-legacy-restore
+// (.legacy) or nft (.nft), and how nft 1.0.6 and iptables-legacy-save 1.8.9 list them
+// (.json).
 //
 //go:embed testdata
 var Files embed.FS
@@ -20,7 +22,41 @@ type Case struct {
 }
 
 // Cases returns all cases.
-func Cases() []Case {
+func Cases() []Case { return slices.Concat(nftCases(), setAndLegacyCases()) }
+
+// setAndLegacyCases returns the rules with named sets, and those of iptables-legacy.
+func setAndLegacyCases() []Case {
+	const chain = "ip filter of iptables-legacy "
+	return []Case{
+		{"sets.nft", map[string][]string{
+			"to pods":                   {`inet fw in: the rule "ip saddr @blocked drop"`},
+			"WireGuard in":              {`inet fw local: the rule "ip saddr != @peers udp dport 51820 drop"`},
+			"WireGuard in, established": {`inet fw local: the rule "ip saddr != @peers udp dport 51820 drop"`},
+		}},
+		{"docker.legacy", map[string][]string{
+			"from pods": {chain + "FORWARD: its policy drop"}, "to pods": {chain + "FORWARD: its policy drop"},
+			"from pods, established": {chain + "FORWARD: its policy drop"}, "from pods, to a high port": {chain + "FORWARD: its policy drop"},
+		}},
+		{"ufw.legacy", map[string][]string{
+			"from pods": {chain + "FORWARD: its policy drop"}, "to pods": {chain + "FORWARD: its policy drop"},
+			"from pods, to a high port": {chain + "FORWARD: its policy drop"},
+			"WireGuard in":              {chain + "INPUT: its policy drop"}, "liveness in": {chain + "INPUT: its policy drop"},
+		}},
+		{"kube-proxy.legacy", nil},
+		{"options.legacy", map[string][]string{
+			"from pods":                 {chain + `FORWARD: the rule "-d 10.12.0.0/16 -j DROP" of chain no-mesh`},
+			"from pods, to a high port": {chain + `FORWARD: the rule "-d 10.12.0.0/16 -j DROP" of chain no-mesh`},
+			"WireGuard in":              {chain + `INPUT: the rule "! -s 10.0.0.0/8 -p udp -m multiport --dports 53,51000:51999 -j REJECT --reject-with icmp-port-unreachable"`},
+		}},
+		{"raw.nft", map[string][]string{
+			"WireGuard in":              {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
+			"WireGuard in, established": {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
+			"from pods, IPv6":           {`ip6 mangle POSTROUTING: the rule "oifname \"mesh0\" ip6 nexthdr tcp drop"`},
+		}},
+	}
+}
+
+func nftCases() []Case {
 	const policy = "ip filter FORWARD: its policy drop"
 	return []Case{
 		{"docker.rules", map[string][]string{
@@ -59,11 +95,6 @@ func Cases() []Case {
 			`inet fw forward: the rule "ip daddr 10.12.0.0-10.12.255.255 drop" of chain last`,
 		}}},
 		{"unknown.nft", nil},
-		{"raw.nft", map[string][]string{
-			"WireGuard in":              {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
-			"WireGuard in, established": {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
-			"from pods, IPv6":           {`ip6 mangle POSTROUTING: the rule "oifname \"mesh0\" ip6 nexthdr tcp drop"`},
-		}},
 	}
 }
 

@@ -1,0 +1,205 @@
+package ruleset
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ParseLegacy returns the chains of a table in the output of iptables-legacy-save, with
+// the statements that nft has for the same rules. A match that has none may or may not
+// apply.
+func ParseLegacy(t Table, listing string) []Chain {
+	var out []Chain
+	index := map[string]int{}
+	for line := range strings.Lines(listing) {
+		line = strings.TrimSpace(line)
+		if declared, ok := strings.CutPrefix(line, ":"); ok {
+			words := strings.Fields(declared)
+			if len(words) < 2 {
+				continue
+			}
+			c := Chain{Table: t, Name: words[0]}
+			if words[1] != "-" {
+				c.Type, c.Hook, c.Policy = "filter", strings.ToLower(words[0]), strings.ToLower(words[1])
+			}
+			index[c.Name] = len(out)
+			out = append(out, c)
+			continue
+		}
+		added, ok := strings.CutPrefix(line, "-A ")
+		name, text, _ := strings.Cut(added, " ")
+		if i, declared := index[name]; ok && declared {
+			out[i].Rules = append(out[i].Rules, Rule{Text: text, Statements: legacyRule(text)})
+		}
+	}
+	return out
+}
+
+// legacyRule returns the statements of a rule.
+func legacyRule(text string) []Statement {
+	var out []Statement
+	words := quotedWords(text)
+	for len(words) > 0 {
+		op := "=="
+		if words[0] == "!" && len(words) > 1 {
+			op, words = "!=", words[1:]
+		}
+		option := words[0]
+		n := slices.IndexFunc(words[1:], func(w string) bool { return w == "!" || strings.HasPrefix(w, "-") }) + 1
+		if n == 0 || option == "--comment" { // its text may look like an option
+			n = len(words)
+		}
+		if option == "--comment" {
+			n = min(2, n)
+		}
+		values := words[1:n]
+		switch {
+		case option == "-j" || option == "-g":
+			return append(out, legacyTarget(option, values))
+		case option == "-m" && len(values) == 1 && slices.Contains(legacyMatches(), values[0]), option == "--comment":
+		default:
+			out = append(out, legacyMatch(option, op, values))
+		}
+		words = words[n:]
+	}
+	return out
+}
+
+// legacyMatches are the extensions that have no effect without their options.
+func legacyMatches() []string {
+	return []string{"tcp", "udp", "multiport", "conntrack", "state", "comment", "addrtype"}
+}
+
+// legacyMatch returns the statement for an option that is not a target.
+func legacyMatch(option, op string, values []string) Statement {
+	meta := func(key string) any { return map[string]any{"meta": map[string]any{"key": key}} }
+	payload := func(protocol, field string) any {
+		return map[string]any{"payload": map[string]any{"protocol": protocol, "field": field}}
+	}
+	unknown := Statement{"xt": map[string]any{"type": "match", "name": option}}
+	if len(values) != 1 {
+		return unknown
+	}
+	var left, right any
+	switch value := values[0]; option {
+	case "-i":
+		left, right = meta("iifname"), wildcard(value)
+	case "-o":
+		left, right = meta("oifname"), wildcard(value)
+	case "-p":
+		left, right = meta("l4proto"), value
+	case "-s", "-d":
+		prefix, err := netip.ParsePrefix(value)
+		if err != nil {
+			return unknown
+		}
+		left = payload(familyName(prefix.Addr()), map[string]string{"-s": "saddr", "-d": "daddr"}[option])
+		right = map[string]any{"prefix": map[string]any{"addr": prefix.Addr().String(), "len": float64(prefix.Bits())}}
+	case "--sport", "--sports":
+		left, right = payload("th", "sport"), legacyPorts(value)
+	case "--dport", "--dports":
+		left, right = payload("th", "dport"), legacyPorts(value)
+	case "--ctstate", "--state":
+		left, right = map[string]any{"ct": map[string]any{"key": "state"}}, elements(strings.ToLower(value))
+	case "--dst-type":
+		left = map[string]any{"fib": map[string]any{"result": "type", "flags": []any{"daddr"}}}
+		right = elements(strings.ToLower(value))
+	default:
+		return unknown
+	}
+	return Statement{"match": map[string]any{"op": op, "left": left, "right": right}}
+}
+
+func familyName(a netip.Addr) string {
+	if a.Is6() {
+		return "ip6"
+	}
+	return "ip"
+}
+
+// wildcard returns the name of a device in the form of nft, which has * for any rest.
+func wildcard(device string) string {
+	if prefix, ok := strings.CutSuffix(device, "+"); ok {
+		return prefix + "*"
+	}
+	return device
+}
+
+func elements(list string) map[string]any {
+	var set []any
+	for word := range strings.SplitSeq(list, ",") {
+		set = append(set, word)
+	}
+	return map[string]any{"set": set}
+}
+
+// legacyPorts returns the set of ports in a list of numbers and ranges.
+func legacyPorts(list string) map[string]any {
+	var set []any
+	for word := range strings.SplitSeq(list, ",") {
+		low, high, isRange := strings.Cut(word, ":")
+		first, err := strconv.ParseFloat(low, 64)
+		if err != nil {
+			set = append(set, map[string]any{}) // not known
+			continue
+		}
+		last, err := strconv.ParseFloat(high, 64)
+		switch {
+		case isRange && err == nil:
+			set = append(set, map[string]any{"range": []any{first, last}})
+		case isRange:
+			set = append(set, map[string]any{})
+		default:
+			set = append(set, first)
+		}
+	}
+	return map[string]any{"set": set}
+}
+
+func legacyTarget(option string, values []string) Statement {
+	if len(values) == 0 {
+		return Statement{"unknown": nil}
+	}
+	switch target := values[0]; {
+	case option == "-g":
+		return Statement{"goto": map[string]any{"target": target}}
+	case target == "ACCEPT" || target == "DROP" || target == "REJECT" || target == "RETURN":
+		return Statement{strings.ToLower(target): nil}
+	case slices.Contains(passingTargets(), target):
+		return Statement{"xt": map[string]any{"type": "target", "name": target}}
+	default:
+		return Statement{"jump": map[string]any{"target": target}} // unknown, if it is an extension
+	}
+}
+
+// quotedWords splits a rule into words as iptables-restore does.
+func quotedWords(text string) []string {
+	var out []string
+	var word strings.Builder
+	quoted, escaped, some := false, false, false
+	for _, r := range text {
+		switch {
+		case escaped:
+			word.WriteRune(r)
+			escaped = false
+		case r == '\\' && quoted:
+			escaped = true
+		case r == '"':
+			quoted, some = !quoted, true
+		case r == ' ' && !quoted:
+			if some || word.Len() > 0 {
+				out = append(out, word.String())
+			}
+			word.Reset()
+			some = false
+		default:
+			word.WriteRune(r)
+		}
+	}
+	if some || word.Len() > 0 {
+		out = append(out, word.String())
+	}
+	return out
+}
