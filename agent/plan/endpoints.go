@@ -89,9 +89,8 @@ func (p peer) lastReceived() time.Time {
 // turns counts the turns since the session went down, or since a session without a
 // verdict began if there never was a handshake.
 func turns(p peer, now time.Time) int {
-	since := p.session.Since
-	silent := p.state == undecided && !since.IsZero() && p.tunnel.LastHandshake.IsZero()
-	switch {
+	silent := p.state == undecided && !p.session.Since.IsZero() && p.tunnel.LastHandshake.IsZero()
+	switch since := p.session.Since; {
 	case p.state != down && !silent || now.Before(since):
 		return 0
 	case since.IsZero(): // never up, start not known
