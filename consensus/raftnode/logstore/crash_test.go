@@ -176,7 +176,7 @@ func (m *model) matches(s *Store, want *raft.InmemStore, n int) error {
 // Each run crashes at one operation of the file system, and continues after it.
 func TestNothingAcknowledgedIsLostByACrashAtAnyWriteOrSync(t *testing.T) {
 	t.Parallel()
-	for run := range uint64(800) {
+	for run := range uint64(500) {
 		seed := fmt.Sprintf("run %d", run)
 		rng := rand.New(rand.NewPCG(run, 1))
 		m := newModel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -114,7 +115,8 @@ func (m *memory) change(do func()) error {
 // part of what was not synced is lost, also parts of sectors.
 func (m *memory) restart(powerLost bool) *memory {
 	next := newMemory(m.rng)
-	for name, f := range m.contents {
+	for _, name := range slices.Sorted(maps.Keys(m.contents)) { // in one order: a seed reproduces
+		f := m.contents[name]
 		if powerLost {
 			next.contents[name] = f.lose(m.rng)
 			continue
@@ -135,8 +137,8 @@ func (f *memoryFile) lose(rng *rand.Rand) *memoryFile {
 			case 0: // lost
 			case 1: // a part of the sector
 				copy(disk[from:to], f.seen[from:from+rng.IntN(to-from+1)])
-			case 2: // garbage, where nothing was
-				if isZero(f.disk, from, to) {
+			case 2: // garbage, behind what was synced
+				if isZero(f.disk, from, len(f.disk)) {
 					for i := from; i < to; i++ {
 						disk[i] = byte(rng.Uint32())
 					}
