@@ -31,7 +31,12 @@ func subjectOf(cmd *catalogpb.Command) string {
 		return "datacenter " + body.Join.GetDatacenter().GetName()
 	case *catalogpb.Command_Leave:
 		return "datacenter " + body.Leave.GetDatacenter()
+	case *catalogpb.Command_AllowPrefixes:
+		return rangesSubject(body.AllowPrefixes)
 	case *catalogpb.Command_UpdateDatacenter:
+		if cmd.GetVersion() >= catalog.LevelSuccession {
+			return "CA of datacenter " + body.UpdateDatacenter.GetDatacenter().GetName()
+		}
 		return "datacenter " + body.UpdateDatacenter.GetDatacenter().GetName()
 	case *catalogpb.Command_RemoveDatacenter:
 		return "datacenter " + body.RemoveDatacenter.GetDatacenter()
@@ -57,6 +62,25 @@ func subjectOf(cmd *catalogpb.Command) string {
 		return counted("observations", len(body.PutObservations.GetObservations()))
 	}
 	return ""
+}
+
+// rangesSubject returns "ranges 203.0.113.0/24, without 198.51.100.0/24". It lists the
+// first ones of each.
+func rangesSubject(body *catalogpb.AllowPrefixes) string {
+	const most = 4
+	list := func(ranges []string) string {
+		if n := len(ranges) - most; n > 0 {
+			return fmt.Sprintf("%s and %d more", strings.Join(ranges[:most], " "), n)
+		}
+		return strings.Join(ranges, " ")
+	}
+	switch {
+	case len(body.GetRemoved()) == 0:
+		return "ranges " + list(body.GetCidrs())
+	case len(body.GetCidrs()) == 0:
+		return "without ranges " + list(body.GetRemoved())
+	}
+	return "ranges " + list(body.GetCidrs()) + ", without " + list(body.GetRemoved())
 }
 
 func gatewaySubject(g *catalogpb.Gateway) string {
