@@ -276,12 +276,7 @@ func checkAllowed(c Catalog, found *problems) {
 		gateways[g.Datacenter] = append(gateways[g.Datacenter], g)
 	}
 	for _, dc := range c.Datacenters {
-		var outside []string
-		for _, p := range dc.Prefixes {
-			if allowlist.Check(c.Settings, dc.Name, gateways[dc.Name], p) != nil {
-				outside = append(outside, p.CIDR.String())
-			}
-		}
+		outside := allowlist.Outside(c.Settings, dc, gateways[dc.Name])
 		if len(outside) == 0 {
 			continue
 		}

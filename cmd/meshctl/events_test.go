@@ -16,14 +16,17 @@ import (
 
 func TestWatchedEventsContinueAfterTheLastOne(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
-	o := &fakeMeshd{received: func(requests int) {
-		if requests == 2 {
-			interrupt()
+	o := &fakeMeshd{hang: make(chan struct{})}
+	go func() {
+		defer interrupt()
+		for range 2 { // each call receives once
+			o.hang <- struct{}{}
 		}
-	}}
+	}()
 	r := runAt(ctx, func(string) string { return "" }, "", "events", "--watch", "--author", "west", "--limit", "5", "--socket", serve(t, o))
 	assert.Equal(t, fault.ExitOK, r.code, r.err)
 	require.Len(t, o.requests, 2)
+	o.hang = nil
 	shown, err := o.ListEvents(t.Context(), connect.NewRequest(&controlpb.ListEventsRequest{}))
 	require.NoError(t, err)
 	events := shown.Msg.GetEvents()

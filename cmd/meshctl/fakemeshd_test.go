@@ -42,7 +42,6 @@ type fakeMeshd struct {
 	removed  uint32
 	queued   bool
 	requests []proto.Message
-	received func(requests int)
 	onStatus func(calls int)
 	onStream func()
 	statuses int
@@ -52,9 +51,6 @@ type fakeMeshd struct {
 // record stores a request and returns the error of the call.
 func (o *fakeMeshd) record(ctx context.Context, request proto.Message) error {
 	o.requests = append(o.requests, request)
-	if o.received != nil {
-		o.received(len(o.requests))
-	}
 	if o.hang != nil {
 		select {
 		case <-o.hang:

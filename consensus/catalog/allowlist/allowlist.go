@@ -71,6 +71,17 @@ func CheckNew(s catalog.Settings, dc catalog.Datacenter, gateways []catalog.Gate
 	return nil
 }
 
+// Outside returns the prefixes that dc has and could not announce today.
+func Outside(s catalog.Settings, dc catalog.Datacenter, gateways []catalog.Gateway) []string {
+	var outside []string
+	for _, p := range dc.Prefixes {
+		if Check(s, dc.Name, gateways, p) != nil {
+			outside = append(outside, p.CIDR.String())
+		}
+	}
+	return outside
+}
+
 // isNearGateway reports whether p is in the network (/24, or /48 in IPv6) of an address at
 // which a gateway is reached. Hosts with public addresses are often in one such network.
 func isNearGateway(p netip.Prefix, gateways []catalog.Gateway) bool {
