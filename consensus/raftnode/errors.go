@@ -21,12 +21,10 @@ func translate(err error) error {
 	return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
 }
 
-// notLeader marks err as the error of an operation that had no effect and can be
-// sent to another leader.
+// notLeader marks err as that of an operation without effect, for another leader.
 func notLeader(err error) error { return fmt.Errorf("%w: %w", consensus.ErrNotLeader, err) }
 
-// hadNoEffect reports whether the operation that returned err is known to have
-// had no effect.
+// hadNoEffect reports whether the operation that returned err certainly had no effect.
 func hadNoEffect(err error) bool {
 	return errors.Is(err, consensus.ErrNotLeader) || errors.Is(err, consensus.ErrNoLeader) || errors.Is(err, consensus.ErrRejected)
 }
