@@ -140,7 +140,7 @@ func TestWatchesEndWhenMeshdEnds(t *testing.T) {
 	s := serve(t, c.Members[0], ended).watch(&apipb.WatchRequest{})
 	s.next()
 	close(ended)
-	for s.stream.Receive() { //nolint:revive // bookmarks
+	for s.stream.Receive() { // bookmarks
 	}
 	code, r := refusal(t, s.stream.Err())
 	assert.Equal(t, connect.CodeUnavailable, code)
