@@ -28,7 +28,7 @@ type client struct {
 }
 
 func newClient(as memberConfig, all [members]memberConfig) (*client, error) {
-	cas := make(map[catalog.DatacenterName][]byte)
+	cas := make(map[catalog.DatacenterName][][]byte)
 	addresses := make(map[catalog.GatewayID][]string)
 	var own *identity.CA
 	var federation string
@@ -48,7 +48,7 @@ func newClient(as memberConfig, all [members]memberConfig) (*client, error) {
 			return nil, err
 		}
 		federation = membership.FederationID
-		cas[name], addresses[catalog.NewGatewayID(name, gatewayName)] = ca.Certificate(), []string{cfg.Listen.String()}
+		cas[name], addresses[catalog.NewGatewayID(name, gatewayName)] = [][]byte{ca.Certificate()}, []string{cfg.Listen.String()}
 		if cfg.Number == as.Number {
 			own = ca
 		}
@@ -58,7 +58,7 @@ func newClient(as memberConfig, all [members]memberConfig) (*client, error) {
 	anyGateway := func(catalog.GatewayID) bool { return true }
 	port := control.New(control.Config{
 		Listen: as.Listen, Certifier: certifier, Gateways: anyGateway, Replicates: anyGateway, Sockets: loopback{}, Sentinels: member.Sentinels(),
-		CAs:       func(dc catalog.DatacenterName) ([]byte, bool) { ca, ok := cas[dc]; return ca, ok },
+		CAs:       func(dc catalog.DatacenterName) [][]byte { return cas[dc] },
 		Addresses: func(id catalog.GatewayID) []string { return addresses[id] },
 		Changed:   func() <-chan struct{} { return nil },
 	})
