@@ -227,9 +227,13 @@ func stateOf(t *testing.T, members []*harness.Datacenter) map[*harness.Datacente
 	t.Helper()
 	states := map[*harness.Datacenter]string{}
 	for _, dc := range members {
-		text, err := readState(t.Context(), dc)
-		require.NoError(t, err)
-		states[dc] = text
+		require.NoError(t, harness.Wait(within(t), dc.Name+" has a signature of each record", func(ctx context.Context) (err error) {
+			states[dc], err = readState(ctx, dc)
+			if err == nil && strings.Contains(states[dc], "unsigned") { // a member signs after its join
+				err = errors.New(states[dc])
+			}
+			return err
+		}))
 	}
 	return states
 }
