@@ -40,7 +40,7 @@ check: vet lint ## run vet, lint and the unit tests without the race detector: a
 .PHONY: vet
 vet: ## run go vet, including tests with build tags
 	go vet ./...
-	go vet -tags root,kernel,vm ./...
+	go vet -tags root,kernel,vm,packages ./...
 
 # Left out: vet, which is a target, and debug information. The race detector does not
 # instrument the arithmetic of crypto, a quarter of the time of e2e/sim, which shares no
@@ -161,6 +161,11 @@ release-verify: ## build a release twice, in different directories, and compare 
 test-release: ## test the program that makes releases (no root)
 	@.ci/setup $@
 	cd .ci/release && go vet ./... && go test ./...
+
+.PHONY: test-packages
+test-packages: ## install, upgrade and purge the deb of a release in a bare Debian system (root, debootstrap)
+	@.ci/setup $@
+	@.ci/packages
 
 .PHONY: lint
 lint: ## run golangci-lint at the version of .ci/tools/go.mod
