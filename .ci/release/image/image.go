@@ -183,6 +183,8 @@ func mode(name string) int64 {
 	switch {
 	case name == "/tmp/":
 		return 0o1777
+	case name[len(name)-1] == '/':
+		return 0o755
 	case path.Dir(name) == "/etc", path.Ext(name) == ".crt":
 		return 0o644
 	}

@@ -40,6 +40,7 @@ func TestImageHasProgramsNftItsLibrariesAndCertificates(t *testing.T) {
 		files := contents(t, built)
 		assert.Equal(t, "program meshd", files["usr/bin/meshd"])
 		assert.Equal(t, "-> /run", files["var/run"])
+		assert.Equal(t, "-rwxr-xr-x", files["etc/"], "the agent has no capability to read what root may not")
 		assert.Contains(t, files["etc/ssl/certs/ca-certificates.crt"], "BEGIN CERTIFICATE")
 		assert.Contains(t, files, "usr/sbin/nft")
 		assert.Contains(t, files, interpreter)
@@ -115,6 +116,9 @@ func read(t *testing.T, archive io.Reader) map[string]string {
 		text, err := io.ReadAll(reader)
 		require.NoError(t, err)
 		files[header.Name] = string(text)
+		if header.Typeflag == tar.TypeDir {
+			files[header.Name] = os.FileMode(header.Mode).String()
+		}
 		if header.Linkname != "" {
 			files[header.Name] = "-> " + header.Linkname
 		}
