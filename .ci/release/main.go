@@ -2,6 +2,7 @@
 //
 //	release make -version v0.2.0 -output dist     all files
 //	release verify -version v0.2.0                builds them twice and compares
+//	release image -programs bin -output FILE      an archive of the image alone, for tests
 //
 // It reads the commit that is checked out in the directory of the flag -repository.
 package main
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/meshway/meshway/release/image"
 	"github.com/meshway/meshway/release/pipeline"
 	"github.com/meshway/meshway/release/programs"
 	"github.com/meshway/meshway/release/source"
@@ -35,7 +37,10 @@ func main() {
 
 func run(ctx context.Context, args []string, log io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("name what to do: make or verify")
+		return errors.New("name what to do: make, verify or image")
+	}
+	if args[0] == "image" {
+		return writeImage(ctx, args[1:], log)
 	}
 	flags := flag.NewFlagSet("release "+args[0], flag.ContinueOnError)
 	flags.SetOutput(log)
@@ -70,5 +75,24 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	case "verify":
 		return p.Verify(ctx)
 	}
-	return fmt.Errorf("unknown command %q: the commands are make and verify", args[0])
+	return fmt.Errorf("unknown command %q: the commands are make, verify and image", args[0])
+}
+
+// writeImage writes the image of programs that are built, for the processor of this
+// machine.
+func writeImage(ctx context.Context, args []string, log io.Writer) error {
+	flags := flag.NewFlagSet("release image", flag.ContinueOnError)
+	flags.SetOutput(log)
+	repository := flags.String("repository", ".", "`directory` of the repository")
+	built := flags.String("programs", "bin", "`directory` of meshd and meshctl")
+	output := flags.String("output", "", "`file` of the archive (required)")
+	name := flags.String("name", image.Repository, "repository of the image")
+	tag := flags.String("tag", "latest", "tag of the image")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *output == "" {
+		return errors.New("-output is missing: name the file of the archive")
+	}
+	return pipeline.WriteImage(ctx, *repository, *built, *output, *name, *tag)
 }

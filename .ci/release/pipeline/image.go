@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -82,4 +84,19 @@ func imageOptions(src source.Source, platform programs.Platform, built string) (
 		Packages: filepath.Join(src.Dir, "deploy/image/packages"), Cache: filepath.Join(cache, "meshway", "debian"),
 		Version: src.Number(), Commit: src.Commit, Time: src.Time,
 	}, nil
+}
+
+// WriteImage writes an archive with the image of the programs in the directory built, for
+// the processor of this machine, as a release has it.
+func WriteImage(ctx context.Context, repository, built, output, name, tag string) error {
+	host := programs.Platform{OS: "linux", Arch: runtime.GOARCH}
+	options, err := imageOptions(source.Source{Dir: repository, Version: tag, Time: time.Unix(0, 0).UTC()}, host, built)
+	if err != nil {
+		return err
+	}
+	agent, err := image.Build(ctx, options)
+	if err != nil {
+		return err
+	}
+	return image.WriteArchive(output, image.Index(map[string]v1.Image{host.Arch: agent}), name, tag)
 }

@@ -7,42 +7,41 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"github.com/meshway/meshway/e2e/kubernetes/images"
 )
 
-// AgentImage is the repository and tag of the agent's image in tests.
-const AgentImage = "meshway.test/meshway:1"
+// The repository and the tag of the agent's image in tests.
+const (
+	imageRepository = "meshway.test/meshway"
+	imageTag        = "1"
+
+	AgentImage = imageRepository + ":" + imageTag
+)
 
 const product = "github.com/meshway/meshway"
 
-// certificates is Debian's file with the certificates of public authorities.
-const certificates = "/etc/ssl/certs/ca-certificates.crt"
-
-// Image returns an image with the files of deploy/image/Dockerfile, including this
-// machine's nft. It compiles meshd and meshctl into dir, which must exist until the
-// image is written.
-func Image(ctx context.Context, name, dir string) (images.Image, error) {
-	if err := compile(ctx, dir); err != nil {
-		return images.Image{}, err
-	}
-	files, err := images.Program(ctx, "nft")
+// WriteImage compiles meshd and meshctl into dir, and writes an archive with the image
+// AgentImage as a release builds it, also with its packages of Debian.
+func WriteImage(ctx context.Context, dir, archive string) error {
+	root, err := Root(ctx)
 	if err != nil {
-		return images.Image{}, fmt.Errorf("add nft (apt-get install nftables): %w", err)
+		return err
 	}
-	files = append(files,
-		images.File{Path: "/usr/bin/meshd", Source: filepath.Join(dir, "meshd")},
-		images.File{Path: "/usr/bin/meshctl", Source: filepath.Join(dir, "meshctl")},
-		images.File{Path: "/etc/passwd", Text: "root:x:0:0:root:/:/sbin/nologin\n"},
-		images.File{Path: "/run/"},
-		images.File{Path: "/var/run", Link: "/run"},
-		images.File{Path: "/tmp/", Mode: 0o1777},
-	)
-	// No test requires the certificates, and they may be missing on this machine.
-	if _, err := os.Stat(certificates); err == nil {
-		files = append(files, images.File{Path: certificates, Source: certificates, Mode: 0o644})
+	if err := compile(ctx, root, dir); err != nil {
+		return err
 	}
-	return images.Image{Name: name, Files: files, Entrypoint: []string{"/usr/bin/meshd"}}, nil
+	paths := []string{dir, archive}
+	for i := range paths {
+		if paths[i], err = filepath.Abs(paths[i]); err != nil {
+			return fmt.Errorf("find directory: %w", err)
+		}
+	}
+	build := exec.CommandContext(ctx, "go", "run", ".", "image", "-repository", root, "-programs", paths[0],
+		"-output", paths[1], "-name", imageRepository, "-tag", imageTag)
+	build.Dir = filepath.Join(root, ".ci/release")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build image: %w: %s", err, out)
+	}
+	return nil
 }
 
 // Root returns the directory of the product's module, which has the chart in
@@ -56,12 +55,8 @@ func Root(ctx context.Context) (string, error) {
 }
 
 // compile builds the programs in the product's module, with the module's versions.
-func compile(ctx context.Context, dir string) error {
-	root, err := Root(ctx)
-	if err != nil {
-		return err
-	}
-	dir, err = filepath.Abs(dir)
+func compile(ctx context.Context, root, dir string) error {
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return fmt.Errorf("find directory: %w", err)
 	}

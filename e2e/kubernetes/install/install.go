@@ -12,7 +12,6 @@ import (
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/meshway/meshway/e2e/kubernetes/chart"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
-	"github.com/meshway/meshway/e2e/kubernetes/images"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -32,17 +31,13 @@ type Federation struct {
 // Clusters starts clusters and loads the agent's image on their nodes. It
 // creates files in dir, which must exist as long as the federation is in use.
 func Clusters(ctx context.Context, lab *cluster.Lab, dir string, options ...cluster.Options) (*Federation, error) {
-	image, err := chart.Image(ctx, chart.AgentImage, dir)
-	if err != nil {
-		return nil, err
-	}
 	archive := filepath.Join(dir, "meshway.tar")
-	if err := images.WriteFile(archive, image); err != nil {
+	if err := chart.WriteImage(ctx, dir, archive); err != nil {
 		return nil, err
 	}
 	f := &Federation{
 		Clusters: make([]*cluster.Cluster, len(options)),
-		Meshctl:  filepath.Join(dir, "meshctl"), // built by chart.Image
+		Meshctl:  filepath.Join(dir, "meshctl"), // built by chart.WriteImage
 		lab:      lab,
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -1,5 +1,5 @@
-// Command image writes the agent's image as an archive in the format of `docker
-// save`:
+// Command image writes the agent's image, as a release builds it, as an archive of an OCI
+// image layout:
 //
 //	go run ./chart/image meshway.tar
 //	ctr -n k8s.io images import meshway.tar
@@ -8,43 +8,31 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 
 	"github.com/meshway/meshway/e2e/kubernetes/chart"
-	"github.com/meshway/meshway/e2e/kubernetes/images"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	name := flag.String("name", chart.AgentImage, "repository:tag of the image")
-	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: image [-name REPOSITORY:TAG] ARCHIVE")
-		flag.PrintDefaults()
-	}
-	flag.Parse()
-	if flag.NArg() != 1 {
-		flag.Usage()
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: image ARCHIVE")
 		os.Exit(2)
 	}
-	if err := write(ctx, *name, flag.Arg(0)); err != nil {
+	if err := write(ctx, os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
 }
 
-func write(ctx context.Context, name, archive string) (err error) {
+func write(ctx context.Context, archive string) (err error) {
 	dir, err := os.MkdirTemp("", "meshway-image-")
 	if err != nil {
 		return fmt.Errorf("create directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	image, err := chart.Image(ctx, name, dir)
-	if err != nil {
-		return err
-	}
-	return images.WriteFile(archive, image)
+	return chart.WriteImage(ctx, dir, archive)
 }
