@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, lab.Close()) }()
 	started := time.Now()
-	if err := start(ctx, lab, s); err != nil {
+	if err := start(ctx, lab, s, progress{out}); err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted by the user
 		}
@@ -95,18 +95,34 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return nil
 }
 
-func start(ctx context.Context, lab *cluster.Lab, s settings) error {
+func start(ctx context.Context, lab *cluster.Lab, s settings, p progress) error {
 	if s.meshway {
-		return federate(ctx, lab, s.options())
+		return federate(ctx, lab, s.options(), p)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, options := range s.options() {
 		group.Go(func() error {
-			_, err := lab.New(ctx, options)
-			return err
+			return p.step(ctx, "start cluster "+options.Name, func(ctx context.Context) error {
+				_, err := lab.New(ctx, options)
+				return err
+			})
 		})
 	}
 	return group.Wait()
+}
+
+// progress prints the steps, which take minutes on a small machine.
+type progress struct{ out io.Writer }
+
+// step runs a step, and prints its name before and how long it took afterwards.
+func (p progress) step(ctx context.Context, name string, run func(context.Context) error) error {
+	fmt.Fprintf(p.out, "%s …\n", name)
+	started := time.Now()
+	err := run(ctx)
+	if err == nil {
+		fmt.Fprintf(p.out, "%s: done in %.1f s\n", name, time.Since(started).Seconds())
+	}
+	return err
 }
 
 func (s settings) options() []cluster.Options {
@@ -124,17 +140,33 @@ func (s settings) options() []cluster.Options {
 
 // federate starts clusters and performs the steps of the README's section about
 // Kubernetes.
-func federate(ctx context.Context, lab *cluster.Lab, options []cluster.Options) error {
-	f, err := install.Clusters(ctx, lab, lab.Programs(), options...)
+func federate(ctx context.Context, lab *cluster.Lab, options []cluster.Options, p progress) error {
+	var f *install.Federation
+	err := p.step(ctx, fmt.Sprintf("start %d clusters", len(options)), func(ctx context.Context) error {
+		var err error
+		f, err = install.Clusters(ctx, lab, lab.Programs(), options...)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{f.Install, f.EnableDNS, f.CreateShop, f.Export} {
-		if err := step(ctx); err != nil {
+	for _, s := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"install and federate Meshway", f.Install},
+		{"enable DNS", f.EnableDNS},
+		{"create the service shop/web", f.CreateShop},
+		{"export it", f.Export},
+		{"wait until the last cluster reaches it", func(ctx context.Context) error {
+			return f.AwaitShop(ctx, f.Clusters[len(f.Clusters)-1])
+		}},
+	} {
+		if err := p.step(ctx, s.name, s.run); err != nil {
 			return err
 		}
 	}
-	return f.AwaitShop(ctx, f.Clusters[len(f.Clusters)-1])
+	return nil
 }
 
 // printUsage prints commands that use the clusters.
