@@ -13,7 +13,6 @@ import (
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Status returns the status of this gateway. It does not block.
@@ -68,7 +67,7 @@ func (r *running) fill(s *status.Sources) {
 	r.gateway.Fill(s)
 	s.Certificate = r.member.CertificateEnd()
 	s.Consensus = judgePeers(r.member.Status(), self, r.gateway.Sessions())
-	s.Services = countServices(r.member.View())
+	s.Services = r.member.View().CountServices()
 	pending, since, refused := r.registrar.Queue()
 	s.Queue = status.Queue{Pending: pending, Since: since}
 	s.Problems = append(slices.Clip(s.Problems), refused...)
@@ -94,14 +93,6 @@ func judgePeers(s consensus.Status, self catalog.GatewayID, sessions []plan.Sess
 		})
 	}
 	return s
-}
-
-func countServices(v *replica.View) map[catalog.DatacenterName]int {
-	count := map[catalog.DatacenterName]int{}
-	for _, s := range v.Services(replica.ServiceFilter{}) {
-		count[s.Datacenter]++
-	}
-	return count
 }
 
 // leadership returns what is known about the leader of the catalog.

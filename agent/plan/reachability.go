@@ -70,15 +70,14 @@ func (dc DatacenterReachability) LastReachable() time.Time {
 // name, with its prefixes sorted by CIDR.
 func Reach(in Inputs) []DatacenterReachability {
 	var out []DatacenterReachability
+	gateways, observed := map[catalog.DatacenterName][]GatewayReachability{}, newObserved(Inputs{Observed: Observed{Sessions: in.Observed.Sessions}})
+	for _, g := range in.Catalog.Gateways {
+		gateways[g.Datacenter] = append(gateways[g.Datacenter], observed.reach(in, g))
+	}
 	for _, record := range in.Catalog.Datacenters {
-		dc := DatacenterReachability{Datacenter: record, Self: record.Name == in.Self.Datacenter()}
+		dc := DatacenterReachability{Datacenter: record, Self: record.Name == in.Self.Datacenter(), Gateways: gateways[record.Name]}
 		dc.Prefixes = slices.SortedFunc(slices.Values(record.Prefixes), func(a, b catalog.Prefix) int { return a.CIDR.Compare(b.CIDR) })
 		dc.Reachable = dc.Self
-		for _, g := range in.Catalog.Gateways {
-			if g.Datacenter == record.Name {
-				dc.Gateways = append(dc.Gateways, reachGateway(in, g, dc.Self))
-			}
-		}
 		slices.SortFunc(dc.Gateways, func(a, b GatewayReachability) int {
 			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID(), b.ID()))
 		})
@@ -91,15 +90,10 @@ func Reach(in Inputs) []DatacenterReachability {
 	return out
 }
 
-func reachGateway(in Inputs, record catalog.Gateway, sibling bool) GatewayReachability {
-	g := GatewayReachability{Gateway: record, Draining: sibling && record.Draining}
-	if record.ID() == in.Self {
-		return g
-	}
-	for _, session := range in.Observed.Sessions {
-		if session.Gateway == record.ID() {
-			g.Session, g.Draining = session, session.Draining
-		}
+func (o observed) reach(in Inputs, record catalog.Gateway) GatewayReachability {
+	g := GatewayReachability{Gateway: record, Draining: record.Datacenter == in.Self.Datacenter() && record.Draining}
+	if session, ok := o.sessions[record.ID()]; ok && record.ID() != in.Self {
+		g.Session, g.Draining = session, session.Draining
 	}
 	return g
 }

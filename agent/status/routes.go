@@ -63,6 +63,16 @@ func carrying(list []routes.Route) []routes.Route {
 	return slices.DeleteFunc(slices.Clone(list), func(r routes.Route) bool { return r.Kind.Metric() != 0 })
 }
 
+func countCarrying(list []routes.Route) int {
+	n := 0
+	for _, r := range list {
+		if r.Kind.Metric() == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // rules returns the desired rules and the existing ones.
 func (s RouteSources) rules() []Rule {
 	out := []Rule{}

@@ -55,7 +55,7 @@ func Build(s Sources) Snapshot {
 		Paths:       s.paths(),
 		Tunnels:     s.tunnels(),
 		Dataplane: Dataplane{
-			Routes:        len(carrying(s.Routes.Routes)),
+			Routes:        countCarrying(s.Routes.Routes),
 			ForeignRoutes: len(s.Routes.Foreign),
 			Repaired:      s.Routes.Repaired,
 			Dropped:       s.dropped(),
@@ -131,7 +131,7 @@ func (s Sources) catalog() Catalog {
 
 // datacenters returns the members, by name, with their gateways by index.
 func (s Sources) datacenters() []Datacenter {
-	out := []Datacenter{}
+	out, seen := []Datacenter{}, s.newSeen()
 	for _, reach := range plan.Reach(s.Inputs) {
 		dc := Datacenter{
 			Name:      string(reach.Name),
@@ -147,7 +147,7 @@ func (s Sources) datacenters() []Datacenter {
 			dc.Prefixes = append(dc.Prefixes, Prefix{CIDR: p.CIDR, Kind: string(p.Kind)})
 		}
 		for _, g := range reach.Gateways {
-			dc.Gateways = append(dc.Gateways, s.gateway(g, dc.Self))
+			dc.Gateways = append(dc.Gateways, s.gateway(g, dc.Self, seen))
 		}
 		out = append(out, dc)
 	}
@@ -157,7 +157,7 @@ func (s Sources) datacenters() []Datacenter {
 // gateway combines what is observed of one gateway with the data plane and
 // consensus. There is no tunnel between siblings; a sibling is up if consensus
 // has a recent message of it.
-func (s Sources) gateway(reach plan.GatewayReachability, sibling bool) Gateway {
+func (s Sources) gateway(reach plan.GatewayReachability, sibling bool, seen seen) Gateway {
 	session := reach.Session
 	g := Gateway{
 		ID:         string(reach.ID()),
@@ -175,10 +175,7 @@ func (s Sources) gateway(reach plan.GatewayReachability, sibling bool) Gateway {
 		RTT:        session.RTT,
 		Loss:       session.Loss,
 	}
-	for _, p := range s.Consensus.Peers {
-		if p.ID != reach.ID() {
-			continue
-		}
+	if p, ok := seen.members[reach.ID()]; ok {
 		g.Role = "nonvoter"
 		if p.Voter {
 			g.Role = "voter"
@@ -189,22 +186,33 @@ func (s Sources) gateway(reach plan.GatewayReachability, sibling bool) Gateway {
 		g.Up = true
 		return g
 	}
-	s.addTunnel(&g, reach.Gateway)
+	for _, p := range seen.peers[tunnel.PublicKey(reach.PublicKey)] {
+		g.LastHandshake, g.ReceivedBytes, g.SentBytes = p.LastHandshake, p.ReceivedBytes, p.TransmittedBytes
+		if p.Endpoint.IsValid() {
+			g.Endpoint = p.Endpoint.String()
+		}
+	}
 	return g
 }
 
-func (s Sources) addTunnel(g *Gateway, record catalog.Gateway) {
+// seen finds gateways in the data plane and in consensus.
+type seen struct {
+	peers   map[tunnel.PublicKey][]*tunnel.ObservedPeer
+	members map[catalog.GatewayID]consensus.Peer
+}
+
+func (s Sources) newSeen() seen {
+	found := seen{peers: map[tunnel.PublicKey][]*tunnel.ObservedPeer{}, members: map[catalog.GatewayID]consensus.Peer{}}
 	for _, t := range s.Tunnels {
-		for _, p := range t.Peers {
-			if p.PublicKey != tunnel.PublicKey(record.PublicKey) {
-				continue
-			}
-			g.LastHandshake, g.ReceivedBytes, g.SentBytes = p.LastHandshake, p.ReceivedBytes, p.TransmittedBytes
-			if p.Endpoint.IsValid() {
-				g.Endpoint = p.Endpoint.String()
-			}
+		for i := range t.Peers {
+			p := &t.Peers[i]
+			found.peers[p.PublicKey] = append(found.peers[p.PublicKey], p)
 		}
 	}
+	for _, p := range s.Consensus.Peers {
+		found.members[p.ID] = p
+	}
+	return found
 }
 
 // paths returns the paths of a node with the results of its liveness probes.

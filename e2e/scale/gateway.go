@@ -147,13 +147,9 @@ func (b *bench) gatewayLost(ctx context.Context, liveness verdicts, published no
 		return err
 	}
 	defer unix.Close(events)
-	awaitPass(ctx, published) // the sessions are known only then
-	liveness.changed.Notify()
-	awaitPass(ctx, published)
+	awaitQuiet(ctx, published)
 	lost := liveness.topology.Gateways[len(liveness.topology.Gateways)-1].ID()
 	b.result.GatewayLost, err = b.median("gateway lost, 100 000 routes", func() (time.Duration, error) {
-		liveness.changed.Notify() // causes a pass, in which nothing changes
-		awaitPass(ctx, published)
 		if err := discard(events); err != nil {
 			return 0, err
 		}
@@ -164,18 +160,24 @@ func (b *bench) gatewayLost(ctx context.Context, liveness verdicts, published no
 		}
 		took := time.Since(start)
 		liveness.decide("")
+		awaitQuiet(ctx, published)
 		return took, ctx.Err()
 	})
 	return err
 }
 
-// awaitPass waits until a pass has ended that began after the call.
-func awaitPass(ctx context.Context, published notify.Signal) {
-	for range 2 {
+// awaitQuiet waits until no pass has ended for a while, but for one at least.
+func awaitQuiet(ctx context.Context, published notify.Signal) {
+	select {
+	case <-published.Changed():
+	case <-ctx.Done():
+	}
+	for ctx.Err() == nil {
 		select {
 		case <-published.Changed():
-		case <-ctx.Done():
+		case <-time.After(300 * time.Millisecond):
 			return
+		case <-ctx.Done():
 		}
 	}
 }

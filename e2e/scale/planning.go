@@ -27,7 +27,7 @@ func (b *bench) measureStatus(context.Context) (err error) {
 	sources, own := b.size.Sources(), replica.desired()
 	b.result.Status, err = b.median("status", timed(func() {
 		view := replica.state.View()
-		sources.Services = countServices(view)
+		sources.Services = view.CountServices()
 		sources.Queue.Pending = len(own.Missing(view, noneUnsigned()))
 		status.Build(sources)
 	}))

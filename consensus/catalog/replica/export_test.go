@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"net/netip"
@@ -177,6 +178,42 @@ func TestHashOfExportedNameChangesWithTheExport(t *testing.T) {
 
 	m.must(westGateway, catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{slice.EndpointSliceKey}))
 	assert.NotEqual(t, after[web], m.state.View().ExportedNames(seed)[web])
+}
+
+func TestTheIndexOfExportsChangesWithThemAndWithNothingElse(t *testing.T) {
+	m := federationOfThree(t)
+	last := m.state.View().ExportsIndex()
+	changes := func() bool {
+		before := last
+		last = m.state.View().ExportsIndex()
+		return last != before
+	}
+	m.must(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "web", "a", "10.2.0.1")}))
+	assert.False(t, changes(), "a service is no export")
+	putWest(testExport("west", "web"))(m)
+	assert.True(t, changes())
+	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{testSlice("west", "web", "a", "10.2.0.1")}))
+	assert.True(t, changes())
+	var stream bytes.Buffer
+	require.NoError(t, m.state.View().Encode(&stream))
+	assert.False(t, changes())
+	require.NoError(t, m.state.Restore(&stream))
+	assert.True(t, changes(), "a snapshot may have others")
+	m.must(westGateway, catalog.NewLeave("west"))
+	assert.True(t, changes())
+}
+
+func TestServicesAreFoundByTheirOwner(t *testing.T) {
+	m := federationOfThree(t)
+	for _, name := range []string{"b", "a"} {
+		m.must(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", name, "i", "10.2.0.1")}))
+	}
+	view := m.state.View()
+	all := view.Services(replica.ServiceFilter{Datacenter: "west"})
+	require.Len(t, all, 2)
+	assert.Equal(t, all, view.Services(replica.ServiceFilter{Owner: westGateway}))
+	assert.Empty(t, view.Services(replica.ServiceFilter{Owner: "west/other"}))
+	assert.Equal(t, map[catalog.DatacenterName]int{"west": 2}, view.CountServices())
 }
 
 func TestSplitEndpointsFitsCommands(t *testing.T) {

@@ -24,6 +24,7 @@ type State struct {
 	mu       sync.RWMutex // guards the following fields
 	db       *memdb.MemDB
 	tally    quota.Tally // of the records in db
+	exports  uint64      // see View.ExportsIndex
 	changed  chan struct{}
 	topology chan struct{}
 }
@@ -91,8 +92,9 @@ func (s *State) Restore(r io.Reader) error {
 	defer s.write.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := &View{txn: s.db.Txn(false)}
+	before := s.view()
 	s.db, s.tally = restored.db, restored.tally
+	s.exports = max(s.exports+1, appliedIndex(s.db.Txn(false)))
 	s.observe(before, nil)
 	s.notify(true)
 	return nil
@@ -101,8 +103,13 @@ func (s *State) Restore(r io.Reader) error {
 // View returns an immutable view of the current state. Taking and keeping a view is
 // cheap.
 func (s *State) View() *View {
-	return &View{txn: s.current().Txn(false)}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.view()
 }
+
+// view returns a view; s.mu is held.
+func (s *State) view() *View { return &View{txn: s.db.Txn(false), exports: s.exports} }
 
 // Changed returns a channel that is closed when the next entry is applied or a
 // snapshot is restored after this call. Call it before View, otherwise a change
@@ -140,7 +147,10 @@ func (s *State) commit(txn *memdb.Txn) {
 	defer s.mu.Unlock()
 	changes := txn.Changes()
 	tally(&s.tally, changes)
-	before := &View{txn: s.db.Txn(false)}
+	before := s.view()
+	if slices.ContainsFunc(changes, inExports) {
+		s.exports = max(s.exports+1, appliedIndex(txn))
+	}
 	txn.Commit()
 	s.observe(before, func(yield func(before, after any) bool) {
 		for _, c := range changes {
@@ -155,7 +165,7 @@ func (s *State) commit(txn *memdb.Txn) {
 // observe calls the observer; s.mu is held, so that no reader is ahead of it.
 func (s *State) observe(before *View, changes iter.Seq2[any, any]) {
 	if s.observer != nil {
-		s.observer(before, &View{txn: s.db.Txn(false)}, changes)
+		s.observer(before, s.view(), changes)
 	}
 }
 
@@ -166,6 +176,8 @@ func inTopology(c memdb.Change) bool {
 	}
 	return false
 }
+
+func inExports(c memdb.Change) bool { return c.Table == tableExports || c.Table == tableEndpoints }
 
 // tally counts the changes of a transaction.
 func tally(t *quota.Tally, changes memdb.Changes) {

@@ -8,7 +8,10 @@ import (
 
 // View is the state at one raft index. It is immutable and safe for concurrent use.
 // Lists are sorted by key, and the caller may modify all returned values.
-type View struct{ txn *memdb.Txn }
+type View struct {
+	txn     *memdb.Txn
+	exports uint64
+}
 
 // Index returns the raft index of the last entry in the view, 0 if there is none.
 func (v *View) Index() uint64 { return appliedIndex(v.txn) }
@@ -83,7 +86,7 @@ type ServiceFilter struct {
 
 // Services returns the services that f selects, sorted by namespace, name,
 // datacenter and instance. It uses an index for the namespace, with or without the
-// name, or else for the datacenter, and compares the other fields.
+// name, or else for the datacenter or the owner, and compares the other fields.
 func (v *View) Services(f ServiceFilter) []catalog.Service {
 	index, parts := indexName, []any(nil)
 	switch {
@@ -93,6 +96,8 @@ func (v *View) Services(f ServiceFilter) []catalog.Service {
 		parts = []any{f.Namespace}
 	case f.Datacenter != "": // in one datacenter both indexes have the same order
 		index, parts = indexID, []any{string(f.Datacenter)}
+	case f.Owner != "": // it is in one datacenter, too
+		index, parts = indexOwner, []any{string(f.Owner)}
 	}
 	var selected []catalog.Service
 	for s := range each[catalog.Service](v.txn, tableServices, index, parts...) {
@@ -101,6 +106,16 @@ func (v *View) Services(f ServiceFilter) []catalog.Service {
 		}
 	}
 	return selected
+}
+
+// CountServices returns the number of services of each datacenter that has any. It
+// copies no records.
+func (v *View) CountServices() map[catalog.DatacenterName]int {
+	count := map[catalog.DatacenterName]int{}
+	for s := range each[catalog.Service](v.txn, tableServices, indexID) {
+		count[s.Datacenter]++
+	}
+	return count
 }
 
 func (f ServiceFilter) selects(s *catalog.Service) bool {

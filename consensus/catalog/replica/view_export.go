@@ -52,10 +52,15 @@ func (v *View) EndpointSlices(f ExportFilter) []catalog.EndpointSlice {
 	return selected
 }
 
+// ExportsIndex returns the index of the last entry that changed exports or endpoints,
+// or a later one. Of two views of one State with the same value, both have the same
+// ExportedNames.
+func (v *View) ExportsIndex() uint64 { return v.exports }
+
 // ExportedNames returns the names of all exports, each with a hash that changes when
 // an export of that name or its endpoints change. Hashes with the same seed are
 // comparable. It copies no records, so that a reader can call it at each change of
-// the catalog to find the names it has to read again.
+// ExportsIndex to find the names it has to read again.
 func (v *View) ExportedNames(seed maphash.Seed) map[catalog.ServiceName]uint64 {
 	hashes := make(map[catalog.ServiceName]uint64)
 	type part struct {

@@ -46,7 +46,7 @@ func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
 	notify.LoopBatched(ctx, coalesce, func(context.Context) time.Duration {
 		now := observeNow(c.cfg)
 		now.stamps = last.stamps
-		if now.view.Index() != last.view.Index() { // most passes find no change
+		if now.view.ExportsIndex() != last.view.ExportsIndex() { // most passes find no change
 			now.stamps = now.view.ExportedNames(seed)
 		}
 		r.observed.Store(&now)
