@@ -81,10 +81,8 @@ func (d Desired) missingServices(v *replica.View) []*catalogpb.Command {
 
 func (d Desired) missingObservations(v *replica.View) []*catalogpb.Command {
 	have := map[catalog.GatewayID]catalog.Observation{}
-	for _, o := range v.Observations() {
-		if o.Observer == d.Gateway.ID() {
-			have[o.Peer] = o
-		}
+	for _, o := range v.ObservationsBy(d.Gateway.ID()) {
+		have[o.Peer] = o
 	}
 	var changed []catalog.Observation
 	for _, o := range d.Observations {

@@ -43,6 +43,7 @@ func TestImportDirections(t *testing.T) {
 	t.Run("packages import only those below", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"consensus/catalog":                       {"consensus/catalog/catalogpb"}, // records and commands: pure
+			"consensus/catalog/overlay":               {"consensus/catalog"},
 			"consensus/catalog/quota":                 {"consensus/catalog"},
 			"consensus/catalog/allowlist":             {"consensus/catalog"},
 			"consensus/catalog/succession":            {"consensus/catalog", "consensus/catalog/catalogpb"},
@@ -148,6 +149,7 @@ func TestImportDirections(t *testing.T) {
 		io := []string{"os", "os/exec", "net", "net/http", "syscall", "math/rand", "math/rand/v2"}
 		for name, banned := range map[string][]string{
 			"consensus/catalog":                  append(io, "crypto/rand", "log/slog"),
+			"consensus/catalog/overlay":          append(io, "crypto/rand", "log/slog"),
 			"consensus/catalog/quota":            append(io, "crypto/rand", "log/slog"),
 			"consensus/catalog/replica":          append(io, "crypto/rand", "log/slog"),
 			"consensus/catalog/snapshot":         append(io, "crypto/rand", "log/slog"),

@@ -3,6 +3,8 @@ package catalog
 import (
 	"crypto/x509"
 	"fmt"
+
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 const maxCertificateSize = 16 << 10 // bytes of DER
@@ -27,4 +29,16 @@ func ParseCA(der []byte) (*x509.Certificate, *Refusal) {
 		return refuse(CodeCertificate, "the certificate is not a CA certificate")
 	}
 	return ca, nil
+}
+
+// CertificateOf returns the CA certificate in cmd and reports whether commands of
+// its kind have one.
+func CertificateOf(cmd *catalogpb.Command) ([]byte, bool) {
+	switch body := cmd.GetBody().(type) {
+	case *catalogpb.Command_Init:
+		return body.Init.GetDatacenter().GetCaCertificate(), true
+	case *catalogpb.Command_Join:
+		return body.Join.GetDatacenter().GetCaCertificate(), true
+	}
+	return nil, false
 }

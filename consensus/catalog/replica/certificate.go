@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // checkCertificate refuses a CA certificate whose key another datacenter has: two
@@ -36,16 +35,4 @@ func (w *writer) checkCertificate(der []byte) *catalog.Refusal {
 		}
 	}
 	return nil
-}
-
-// certificateOf returns the CA certificate in cmd and reports whether commands of
-// its kind have one.
-func certificateOf(cmd *catalogpb.Command) ([]byte, bool) {
-	switch body := cmd.GetBody().(type) {
-	case *catalogpb.Command_Init:
-		return body.Init.GetDatacenter().GetCaCertificate(), true
-	case *catalogpb.Command_Join:
-		return body.Join.GetDatacenter().GetCaCertificate(), true
-	}
-	return nil, false
 }

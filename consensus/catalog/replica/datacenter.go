@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/overlay"
 	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
@@ -140,11 +141,11 @@ func (w *writer) admit(f catalog.Federation, a admission, at time.Time) (catalog
 	dc, g := a.datacenter, a.gateway
 	dc.Ordinal, dc.JoinedAt, dc.ModifiedIndex = f.NextOrdinal, at, w.index
 	g.Index, g.ModifiedIndex = 0, w.index
-	overlay, r := w.overlayAddress(f.Overlay, dc.Ordinal, g.Index)
+	address, r := overlay.Address(f.Overlay, dc.Ordinal, g.Index, w.overlayAddresses())
 	if r != nil {
 		return catalog.Result{}, r
 	}
-	g.Overlay = overlay
+	g.Overlay = address
 	f.NextOrdinal++
 	insert(w.txn, tableFederation, &f)
 	insert(w.txn, tableDatacenters, &dc)

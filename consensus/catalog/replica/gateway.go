@@ -2,10 +2,13 @@ package replica
 
 import (
 	"fmt"
+	"iter"
+	"net/netip"
 	"slices"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/overlay"
 )
 
 // addGateway adds a gateway. A gateway that exists has returned, possibly with a
@@ -25,11 +28,11 @@ func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (catalog.Re
 		return w.replaceGateway(have, g), nil
 	}
 	g.Index, g.ModifiedIndex = w.freeIndex(g.Datacenter), w.index
-	overlay, r := w.overlayAddress(federation(w.txn).Overlay, datacenter(w.txn, g.Datacenter).Ordinal, g.Index)
+	address, r := overlay.Address(federation(w.txn).Overlay, datacenter(w.txn, g.Datacenter).Ordinal, g.Index, w.overlayAddresses())
 	if r != nil {
 		return catalog.Result{}, r
 	}
-	g.Overlay = overlay
+	g.Overlay = address
 	insert(w.txn, tableGateways, &g)
 	return catalog.Result{Gateway: g.Clone()}, nil
 }
@@ -158,5 +161,16 @@ func unknownGateway(field string, id catalog.GatewayID) *catalog.Refusal {
 	return &catalog.Refusal{
 		Code: catalog.CodeUnknownGateway, Field: field, Message: fmt.Sprintf("there is no gateway %q", catalog.Shorten(string(id))),
 		Remedy: "run meshctl members to list the gateways",
+	}
+}
+
+// overlayAddresses returns the overlay addresses of all gateways, ascending.
+func (w *writer) overlayAddresses() iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for g := range each[catalog.Gateway](w.txn, tableGateways, indexOverlay) {
+			if !yield(g.Overlay) {
+				return
+			}
+		}
 	}
 }

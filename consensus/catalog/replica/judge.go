@@ -128,7 +128,7 @@ func check(cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
 	if r := catalog.CheckEnvelope(cmd); r != nil {
 		return r
 	}
-	if der, ok := certificateOf(cmd); ok {
+	if der, ok := catalog.CertificateOf(cmd); ok {
 		if _, r := catalog.ParseCA(der); r != nil {
 			return r
 		}

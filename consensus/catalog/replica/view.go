@@ -76,6 +76,15 @@ func (v *View) Observations() []catalog.Observation {
 	return all
 }
 
+// ObservationsBy returns the observations of one gateway, sorted by peer.
+func (v *View) ObservationsBy(observer catalog.GatewayID) []catalog.Observation {
+	var all []catalog.Observation
+	for o := range each[catalog.Observation](v.txn, tableObservations, indexID, string(observer)) {
+		all = append(all, *o)
+	}
+	return all
+}
+
 // ServiceFilter selects services; an empty field selects all.
 type ServiceFilter struct {
 	Namespace  string
