@@ -51,7 +51,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/snapshot":              {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/catalog/replica/internal/keys": {},
 			"consensus/catalog/replica": {
-				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/quota",
+				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/overlay", "consensus/catalog/quota",
 				"consensus/catalog/replica/internal/keys", "consensus/catalog/succession",
 				"consensus/catalog/snapshot",
 			}, // the state: pure
