@@ -127,7 +127,7 @@ func (h *History) Check(limit time.Duration) error {
 			problems = append(problems, err)
 		}
 	}
-	switch porcupine.CheckOperationsTimeout(register(), h.operations, limit) {
+	switch porcupine.CheckOperationsTimeout(register(), bounded(h.operations), limit) {
 	case porcupine.Illegal:
 		problems = append(problems, errors.New("no order of the operations explains what the reads returned"))
 	case porcupine.Unknown:

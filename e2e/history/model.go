@@ -49,3 +49,31 @@ func register() porcupine.Model {
 		},
 	}
 }
+
+// bounded returns the operations with what is known of writes of unknown outcome, so
+// that their search is short: one took effect before the first read of its value ended,
+// and one whose value was never read changes nothing. Values are written once.
+func bounded(all []porcupine.Operation) []porcupine.Operation {
+	type value struct{ key, value string }
+	read := make(map[value]int64) // when the first read of it ended
+	for _, o := range all {
+		if input := o.Input.(operation); input.kind == Read {
+			v := value{input.key, o.Output.(string)}
+			if ended, ok := read[v]; !ok || o.Return < ended {
+				read[v] = o.Return
+			}
+		}
+	}
+	var kept []porcupine.Operation
+	for _, o := range all {
+		if input := o.Input.(operation); input.kind == Put && o.Return == never {
+			ended, ok := read[value{input.key, input.value}]
+			if !ok {
+				continue
+			}
+			o.Return = max(ended, o.Call)
+		}
+		kept = append(kept, o)
+	}
+	return kept
+}
