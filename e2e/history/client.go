@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/meshway/meshway/consensus"
@@ -31,15 +33,36 @@ type Member interface {
 	Read(ctx context.Context, key string, mode consensus.ReadMode) (value string, index uint64, err error)
 }
 
+// Keys are the services that clients read. They may grow.
+type Keys struct {
+	mu  sync.Mutex // guards all
+	all []string
+}
+
+// Add adds a service.
+func (k *Keys) Add(key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.all = append(k.all, key)
+}
+
+// All returns the services.
+func (k *Keys) All() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.all)
+}
+
 // Client calls random members.
 type Client struct {
 	History *History
 	Number  int // unique in the history
 	Random  *rand.Rand
-	Keys    []string // that are read
+	Keys    *Keys    // that are read
 	Own     []string // that are written, through Writers
 	Writers []Member
 	Members []Member      // that are read
+	Repairs bool          // writers repeat a write of unknown outcome on their own
 	Leases  bool          // reads with a lease are linearizable as well: no member restarts
 	Timeout time.Duration // of a call
 	Pause   time.Duration // at most, between two calls
@@ -59,7 +82,7 @@ func (c *Client) Run(ctx context.Context, steps int) {
 func (c *Client) step(ctx context.Context, step int) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	key, own := one(c.Random, c.Keys), one(c.Random, c.Own)
+	key, own := one(c.Random, c.Keys.All()), one(c.Random, c.Own)
 	switch n := c.Random.IntN(10); {
 	case n < 4:
 		c.put(ctx, own, fmt.Sprintf("%d-%d", c.Number, step))
@@ -97,8 +120,19 @@ func (c *Client) wrote(o operation, call int64, index uint64, outcome Outcome) {
 		c.History.record(c.Number, o, call, "", c.History.now())
 	case Unknown:
 		c.History.record(c.Number, o, call, "", never)
+		if c.Repairs {
+			c.replace(o.key)
+		}
 	case NotDone:
 	}
+}
+
+// replace writes another service from now on. A writer that repairs its registration
+// after a later write is no operation of a client.
+func (c *Client) replace(key string) {
+	i := slices.Index(c.Own, key)
+	c.Own[i] = fmt.Sprintf("%s-%d", key, len(c.Keys.All()))
+	c.Keys.Add(c.Own[i])
 }
 
 // ReadLinear reads in a mode that is linearizable, and reports whether the read

@@ -127,12 +127,14 @@ func (h *History) Check(limit time.Duration) error {
 			problems = append(problems, err)
 		}
 	}
-	switch porcupine.CheckOperationsTimeout(register(), bounded(h.operations), limit) {
-	case porcupine.Illegal:
-		problems = append(problems, errors.New("no order of the operations explains what the reads returned"))
-	case porcupine.Unknown:
-		problems = append(problems, fmt.Errorf("%d operations could not be checked within %s: use fewer per service", len(h.operations), limit))
-	case porcupine.Ok:
+	for _, part := range byKey(bounded(h.operations)) {
+		switch porcupine.CheckOperationsTimeout(register(), part, limit) {
+		case porcupine.Illegal:
+			problems = append(problems, fmt.Errorf("no order of the operations explains what the reads returned: %s", describe(part)))
+		case porcupine.Unknown:
+			problems = append(problems, fmt.Errorf("%d operations could not be checked within %s: use fewer per service", len(part), limit))
+		case porcupine.Ok:
+		}
 	}
 	return errors.Join(problems...)
 }

@@ -1,6 +1,12 @@
 package history
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/anishathalye/porcupine"
 )
 
@@ -14,6 +20,9 @@ const (
 	Delete
 )
 
+// String returns the name of the operation.
+func (k Kind) String() string { return [...]string{"read", "put", "delete"}[k] }
+
 // never is when an operation of unknown outcome ends.
 const never = int64(1) << 62
 
@@ -24,21 +33,9 @@ type operation struct {
 	value string
 }
 
-// register is the model of the services: each has a value, empty without a registration.
+// register is the model of one service: its value, empty without a registration.
 func register() porcupine.Model {
 	return porcupine.Model{
-		Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
-			byKey := make(map[string][]porcupine.Operation)
-			for _, o := range all {
-				key := o.Input.(operation).key
-				byKey[key] = append(byKey[key], o)
-			}
-			var parts [][]porcupine.Operation
-			for _, part := range byKey {
-				parts = append(parts, part)
-			}
-			return parts
-		},
 		Init: func() any { return "" },
 		Step: func(state, input, output any) (bool, any) {
 			o := input.(operation)
@@ -48,6 +45,30 @@ func register() porcupine.Model {
 			return output.(string) == state.(string), state
 		},
 	}
+}
+
+// byKey returns the operations of each service, by call.
+func byKey(all []porcupine.Operation) [][]porcupine.Operation {
+	parts := make(map[string][]porcupine.Operation)
+	for _, o := range slices.SortedFunc(slices.Values(all), func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) }) {
+		key := o.Input.(operation).key
+		parts[key] = append(parts[key], o)
+	}
+	return slices.Collect(maps.Values(parts))
+}
+
+// describe returns the operations of one service, one on a line.
+func describe(part []porcupine.Operation) string {
+	var b strings.Builder
+	for _, o := range part {
+		input := o.Input.(operation)
+		ended := fmt.Sprint(o.Return)
+		if o.Return == never {
+			ended = "?"
+		}
+		fmt.Fprintf(&b, "\n%6d to %6s client %d: %s %s %s%s", o.Call, ended, o.ClientId, input.kind, input.key, input.value, o.Output)
+	}
+	return b.String()
 }
 
 // bounded returns the operations with what is known of writes of unknown outcome, so

@@ -33,6 +33,10 @@ func RunSeed(t *testing.T, seed uint64, h *History) {
 		nodes, all = append(nodes, n), append(all, n)
 	}
 	keys := []string{"web0", "web1"}
+	shared := &Keys{}
+	for _, key := range keys {
+		shared.Add(key)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	watching, stop := context.WithCancel(t.Context())
 	var users, others, watches sync.WaitGroup
@@ -46,7 +50,7 @@ func RunSeed(t *testing.T, seed uint64, h *History) {
 	}
 	for i := range seedClients {
 		c := &Client{
-			History: h, Number: i, Random: random(seed, uint64(i)), Keys: keys, Own: keys, Writers: all, Members: all,
+			History: h, Number: i, Random: random(seed, uint64(i)), Keys: shared, Own: keys, Writers: all, Members: all,
 			Leases: !restarts, Timeout: 2 * time.Second, Pause: 400 * time.Millisecond,
 		}
 		users.Go(func() { c.Run(ctx, seedSteps) })
