@@ -24,7 +24,7 @@ type Calls[A, R any] struct {
 }
 
 type caller[A, R any] struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // of the call in progress, whose values the shared one has
 	argument A
 	weight   int
 	outcome  chan outcome[R] // size 1

@@ -12,7 +12,6 @@ import (
 	"github.com/meshway/meshway/e2e/history"
 )
 
-//nolint:gochecknoglobals // flags of go test
 var (
 	seeds = flag.Uint64("seeds", 18, "how many histories in memory")
 	first = flag.Uint64("first", 0, "seed of the first of them")

@@ -26,7 +26,6 @@ const (
 	writers   = 3           // at each agent, each with services of its own
 )
 
-//nolint:gochecknoglobals // a flag of go test
 var minutes = flag.Int("minutes", 0, "how long processes run with faults; 0: one round")
 
 func TestMain(m *testing.M) {

@@ -4,6 +4,7 @@ package netns_test
 
 import (
 	"context"
+	"errors"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -75,7 +76,7 @@ func TestRotatingACALosesNoPacketAlsoIfTheAgentIsKilled(t *testing.T) {
 		for _, other := range all {
 			eventually(t, timeout, other.Name+" trusts the new CA", func(ctx context.Context) error {
 				if now, err := fingerprint(ctx, other, dc.Name); err != nil || now != after {
-					return fmt.Errorf("it trusts %q (%v)", now, err)
+					return errors.Join(fmt.Errorf("it trusts %q", now), err)
 				}
 				return nil
 			})

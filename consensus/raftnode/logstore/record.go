@@ -30,7 +30,8 @@ type record struct {
 	log    raft.Log
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli returns the table, which the library makes once.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // checksum returns the checksum of a record. It covers the place of the record: a
 // copy of a record elsewhere, for example in the data of an entry, is none. salt is
@@ -39,7 +40,7 @@ func checksum(salt uint64, offset int, data []byte) uint32 {
 	var place [12]byte
 	binary.LittleEndian.PutUint64(place[:], salt)
 	binary.LittleEndian.PutUint32(place[8:], uint32(offset)) //nolint:gosec // below maxSegment
-	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, data)
+	return crc32.Update(crc32.Checksum(place[:], castagnoli()), castagnoli(), data)
 }
 
 // sizeOf returns the size of the record of an entry.

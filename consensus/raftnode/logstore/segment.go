@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -19,7 +18,7 @@ const (
 	unfinished    = ".tmp"
 )
 
-var magic = [8]byte{'m', 'w', 'r', 'l', 'o', 'g', 0, 1}
+const magic = "mwrlog\x00\x01"
 
 // segment is one file. It is written from its beginning to its end, and allocated when
 // it is created, so that a later write needs no space and changes no metadata.
@@ -52,12 +51,12 @@ func (s *segment) name() string { return segmentName(s.number) }
 // header returns the content of the segment's header.
 func (s *segment) header() []byte {
 	b, le := make([]byte, segmentHeader), binary.LittleEndian
-	copy(b, magic[:])
+	copy(b, magic)
 	le.PutUint64(b[8:], s.number)
 	le.PutUint64(b[16:], s.salt)
 	le.PutUint32(b[24:], uint32(s.capacity)) //nolint:gosec // below maxSegment
 	le.PutUint32(b[28:], uint32(s.previous)) //nolint:gosec // below maxSegment
-	le.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
+	le.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli()))
 	return b
 }
 
@@ -67,7 +66,7 @@ func parseHeader(data []byte) (*segment, error) {
 		return nil, fmt.Errorf("the file has %d bytes", len(data))
 	}
 	le := binary.LittleEndian
-	if le.Uint32(data[60:]) != crc32.Checksum(data[:60], castagnoli) || !bytes.Equal(data[:8], magic[:]) {
+	if le.Uint32(data[60:]) != crc32.Checksum(data[:60], castagnoli()) || string(data[:8]) != magic {
 		return nil, errors.New("the header is not valid")
 	}
 	s := &segment{

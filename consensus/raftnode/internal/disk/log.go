@@ -16,6 +16,7 @@ import (
 // Kind is where the entries of the log are.
 type Kind string
 
+// The stores.
 const (
 	WAL  Kind = "wal"  // in segments (logstore)
 	Bolt Kind = "bolt" // in raft.db, as builds before the write-ahead log had them
