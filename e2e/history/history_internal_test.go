@@ -37,7 +37,7 @@ func TestWhatBreaksAPromiseIsFound(t *testing.T) {
 			h.record(1, read, 2, "a", 3)
 			h.record(1, read, 4, "", 5)
 		}, "no order of the operations"},
-		"a value that nobody wrote": {func(h *History) {
+		"a value without a write": {func(h *History) {
 			h.record(1, read, 1, "a", 2)
 		}, "no order of the operations"},
 		"a write that took effect twice": {func(h *History) {
