@@ -238,10 +238,6 @@ func (r *Registrar) Set(desired plan.Registration) {
 // Register adds or replaces a service of this gateway and returns the index of
 // the write. Without a leader the write is queued. A refusal is returned as
 // *catalog.Refusal and changes nothing.
-//
-// The store and the catalog are written at the same time, and both have the service
-// when Register returns nil. If the store fails, the next pass removes the service
-// from the catalog.
 func (r *Registrar) Register(ctx context.Context, service catalog.Service) (index uint64, queued bool, err error) {
 	service = r.complete(service)
 	leave, err := r.sections.enter(ctx, service.Namespace, service.Name, shared)
@@ -251,27 +247,23 @@ func (r *Registrar) Register(ctx context.Context, service catalog.Service) (inde
 	defer leave()
 	end := r.beginWrite(service.ServiceKey)
 	var former []catalog.Service // that the service replaces; empty: it is new
-	saved := make(chan error, 1)
-	go func() { // ends before Register does: its result is received
-		saved <- r.replace(func(services []catalog.Service) []catalog.Service {
-			i := indexOf(services, service.ServiceKey)
-			if i < 0 {
-				return append(services, service)
-			}
-			former = []catalog.Service{services[i]}
-			services[i] = service
-			return services
-		})
-	}()
+	err = r.replace(func(services []catalog.Service) []catalog.Service {
+		i := indexOf(services, service.ServiceKey)
+		if i < 0 {
+			return append(services, service)
+		}
+		former = []catalog.Service{services[i]}
+		services[i] = service
+		return services
+	})
+	if err != nil {
+		end()
+		return 0, false, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
 	defer cancel()
 	results, err := r.cfg.Catalog.Propose(ctx, catalog.NewPutServices([]catalog.Service{service}))
-	notSaved := <-saved
 	end()
-	if notSaved != nil {
-		r.wake.Notify()
-		return 0, false, notSaved
-	}
 	if err != nil {
 		return 0, true, r.queued(err)
 	}
