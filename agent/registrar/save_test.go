@@ -78,3 +78,18 @@ func registerAll(t *testing.T, w *world, n int) {
 	callers.Wait()
 	synctest.Wait()
 }
+
+// What the catalog has and the store does not would be undone after a restart, though
+// others have read it.
+func TestTheCatalogGetsAServiceAfterTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run(t)
+		w.store.delay = time.Minute
+		go func() { _, _, _ = w.Register(t.Context(), service("web", "10.1.0.10")) }()
+		time.Sleep(50 * time.Second)
+		assert.Empty(t, w.catalog.services())
+		time.Sleep(20 * time.Second)
+		assert.Equal(t, []string{"web"}, w.catalog.services())
+	})
+}
