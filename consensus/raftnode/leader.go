@@ -84,9 +84,16 @@ func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
 // announced, because it commits the last entries of the earlier leaders: the
 // followers have them without having learned of their commit.
 func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
-	if err := inst.raft.Barrier(inst.timers.ElectionTimeout).Error(); err != nil {
-		n.log.Debug("leadership of the catalog ended before its first barrier", "term", term, "err", err)
-		return
+	for {
+		err := inst.raft.Barrier(inst.timers.ElectionTimeout).Error()
+		if err == nil {
+			break
+		}
+		// Raft refuses it also while it ends an earlier transfer, or if its queue is full.
+		if inst.raft.State() != raft.Leader || inst.raft.CurrentTerm() != term || !sleep(ctx, minBackoff) {
+			n.log.Debug("leadership of the catalog ended before its first barrier", "term", term, "err", err)
+			return
+		}
 	}
 	inst.announcer.Committed()
 	lead := &leadership{

@@ -175,6 +175,19 @@ func TestLeadershipIsTransferredOnRequest(t *testing.T) {
 	})
 }
 
+// Raft ends a transfer some time after the other member leads. A member that leads again
+// before that refuses entries for a moment.
+func TestALeaderServesThatTransferredLeadershipAMomentAgo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		for range 1000 {
+			leader := c.Leader()
+			require.NoError(t, leader.Node.TransferLeader(context.Background(), others(c, leader)[0].ID))
+		}
+		c.Leader()
+	})
+}
+
 func TestRemovePeerRemovesOnlyDeadVotersAndKeepsAQuorum(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 5, consensustest.Options{})
