@@ -61,7 +61,7 @@ func Describe(dc catalog.DatacenterName, gateways []catalog.Gateway, ca *identit
 			own = append(own, g.Name)
 		}
 	}
-	return fmt.Sprintf("would replace the CA of datacenter %s with fingerprint %s; its gateways (%s) sign their records again, then the former CA is no longer trusted",
+	return fmt.Sprintf("would replace the CA of datacenter %s, whose fingerprint is %s, by a new one; its gateways (%s) sign their records again, then the former CA is no longer trusted",
 		dc, ca.Pin(), strings.Join(own, ", "))
 }
 

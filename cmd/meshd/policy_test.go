@@ -111,7 +111,7 @@ func TestImportDirections(t *testing.T) {
 				"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/registrar", "agent/rpc",
 				"consensus", "consensus/catalog", "consensus/catalog/feed", "consensus/catalog/replica",
 			},
-			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect"},
+			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},
 			"agent/api/access":                  {"agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},
 			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/meshctl/internal/fault"},

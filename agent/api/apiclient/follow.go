@@ -10,6 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/agent/api/apipb"
+	"github.com/meshway/meshway/agent/rpc"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // Bounds of the time between two attempts to connect.
@@ -29,10 +31,11 @@ type Event struct {
 // their changes, once and in order, until handle returns an error, ctx ends or a retry
 // cannot help. It connects again when the connection or meshd ends, and continues where
 // it was. If the history does not reach back, it compares the state with what it has, so
-// that handle gets what has changed, and no deletion is missed. retry is called with the
-// error before each further attempt; it may be nil.
+// that handle gets what has changed, and no deletion is missed of an item that handle
+// got: of a request with an index, items from before it are not known. retry is called
+// with the error before each further attempt; it may be nil.
 func (c *Client) Follow(ctx context.Context, request *apipb.WatchRequest, handle func(Event) error, retry func(error)) error {
-	f := &follower{request: proto.CloneOf(request), handle: handle, known: map[key]*apipb.Item{}}
+	f := &follower{request: proto.CloneOf(request), handle: handle, known: map[key]*apipb.Item{}, deleted: map[key]bool{}}
 	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
 		before := f.request.GetIndex()
 		err := f.connect(ctx, c)
@@ -41,7 +44,7 @@ func (c *Client) Follow(ctx context.Context, request *apipb.WatchRequest, handle
 			return ctx.Err()
 		case f.failed != nil:
 			return f.failed
-		case connect.CodeOf(err) == connect.CodeOutOfRange && before > 0:
+		case isHistoryLost(err) && before > 0:
 			f.request.Index = 0
 			continue
 		case isFinal(err):
@@ -58,6 +61,13 @@ func (c *Client) Follow(ctx context.Context, request *apipb.WatchRequest, handle
 		case <-time.After(pause):
 		}
 	}
+}
+
+// isHistoryLost reports whether meshd no longer has the changes since the index. A meshd
+// that has not reached the index refuses it with the same code of Connect.
+func isHistoryLost(err error) bool {
+	refusal, ok := errors.AsType[*catalog.Refusal](rpc.FromConnect(err))
+	return ok && refusal.Code == "history-lost"
 }
 
 // isFinal reports whether another attempt would fail in the same way.
@@ -83,6 +93,7 @@ type follower struct {
 	request *apipb.WatchRequest // index: all before it was handled
 	handle  func(Event) error
 	known   map[key]*apipb.Item
+	deleted map[key]bool // whose deletion after the index was handled
 	seen    map[key]bool // items of the state that is being received
 	failed  error        // of handle
 }
@@ -112,13 +123,15 @@ func (f *follower) receive(r *apipb.WatchResponse) error {
 		f.seen[k] = true
 		have := f.known[k]
 		switch {
-		case c.GetDeleted() && have == nil, // it was handled before the connection ended
+		case c.GetDeleted() && f.deleted[k], // it was handled before the connection ended
 			!c.GetDeleted() && have.GetModifiedIndex() == c.GetItem().GetModifiedIndex() && proto.Equal(have, c.GetItem()):
 			continue
 		case c.GetDeleted():
 			delete(f.known, k)
+			f.deleted[k] = true
 		default:
 			f.known[k] = c.GetItem()
+			delete(f.deleted, k)
 		}
 		if err := f.handle(Event{Index: max(r.GetIndex(), c.GetItem().GetModifiedIndex()), Deleted: c.GetDeleted(), Item: c.GetItem()}); err != nil {
 			return err
@@ -137,6 +150,7 @@ func (f *follower) receive(r *apipb.WatchResponse) error {
 	}
 	if r.GetIndex() > 0 {
 		f.request.Index = r.GetIndex()
+		clear(f.deleted)
 	}
 	return nil
 }

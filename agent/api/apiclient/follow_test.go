@@ -40,13 +40,13 @@ func key(name string) catalog.ServiceKey {
 	return catalog.ServiceKey{Datacenter: "dc0", Namespace: "test", Name: name, Instance: "one"}
 }
 
-// follow sends the events of Follow, "web=1" or "-web", until the test ends.
-func follow(t *testing.T, client *apiclient.Client) <-chan string {
+// follow sends the events of Follow after an index, "web=1" or "-web", until the test ends.
+func follow(t *testing.T, client *apiclient.Client, index uint64) <-chan string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	events, ended := make(chan string, 100), make(chan error, 1)
 	go func() {
-		ended <- client.Follow(ctx, &apipb.WatchRequest{}, func(e apiclient.Event) error {
+		ended <- client.Follow(ctx, &apipb.WatchRequest{Index: index}, func(e apiclient.Event) error {
 			s := e.Item.GetService()
 			if e.Deleted {
 				events <- "-" + s.GetName()
@@ -66,7 +66,7 @@ func follow(t *testing.T, client *apiclient.Client) <-chan string {
 func TestFollowContinuesWhenMeshdIsStartedAgain(t *testing.T) {
 	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
 	stop := serve(socket, l.handler())
-	events := follow(t, apiclient.Socket(socket))
+	events := follow(t, apiclient.Socket(socket), 0)
 	l.put("web", "1")
 	assert.Equal(t, "web=1", <-events)
 	l.put("web", "2")
@@ -85,7 +85,7 @@ func TestFollowContinuesWhenMeshdIsStartedAgain(t *testing.T) {
 func TestFollowMissesNothingWhenTheHistoryIsLost(t *testing.T) {
 	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
 	stop := serve(socket, l.handler())
-	events := follow(t, apiclient.Socket(socket))
+	events := follow(t, apiclient.Socket(socket), 0)
 	for i, name := range []string{"kept", "changed", "deleted"} {
 		l.put(name, "1")
 		assert.Equal(t, name+"=1", <-events, i)
@@ -102,6 +102,28 @@ func TestFollowMissesNothingWhenTheHistoryIsLost(t *testing.T) {
 	assert.ElementsMatch(t, []string{"changed=2", "new=1", "-deleted"}, got)
 	l.put("kept", "2")
 	assert.Equal(t, "kept=2", <-events)
+}
+
+func TestFollowFromAnIndexGetsDeletionsOfEarlierItems(t *testing.T) {
+	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
+	l.put("web", "1")
+	defer serve(socket, l.handler())()
+	events := follow(t, apiclient.Socket(socket), l.View().Index())
+	l.remove("web")
+	assert.Equal(t, "-web", <-events)
+	l.put("web", "2")
+	assert.Equal(t, "web=2", <-events)
+}
+
+func TestFollowWaitsForAMeshdThatHasNotReachedItsIndex(t *testing.T) {
+	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
+	l.put("old", "1")
+	defer serve(socket, l.handler())()
+	events := follow(t, apiclient.Socket(socket), l.View().Index()+2)
+	for _, value := range []string{"1", "2", "3"} {
+		l.put("web", value)
+	}
+	assert.Equal(t, "web=3", <-events, "the state is not sent again")
 }
 
 func TestFollowEndsWithAnErrorThatARetryCannotHelp(t *testing.T) {

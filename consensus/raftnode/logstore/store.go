@@ -259,7 +259,7 @@ func (s *Store) truncate(last uint64) error {
 // reserve returns the segment that the next batch of size bytes is written to.
 func (s *Store) reserve(size int) (*segment, error) {
 	if s.failed != nil {
-		return nil, fmt.Errorf("the log is closed by an earlier error: %w", s.failed)
+		return nil, fmt.Errorf("the log accepts no write after an earlier error: %w", s.failed)
 	}
 	if size > maxSegment/2 {
 		return nil, fmt.Errorf("store log entries of %d bytes: they exceed %d", size, maxSegment/2)

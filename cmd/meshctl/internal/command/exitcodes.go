@@ -15,7 +15,8 @@ func ExitCodes() *cobra.Command {
     3  status: at least one problem of severity error
     4  refused by the federation; stderr names the field and the remedy
     5  meshd cannot be reached at its socket
-    6  no leader, or no answer in time: retrying may succeed
+    6  no leader, no answer in time, or meshd is still starting: retrying
+       may succeed
   130  interrupted (Ctrl-C)`,
 	}
 }
