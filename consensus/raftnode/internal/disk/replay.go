@@ -25,6 +25,9 @@ func (s *Store) Replay(f raft.FSM) error {
 	if err := s.verifyLog(from); err != nil {
 		return err
 	}
+	if err := s.dropReplaced(from); err != nil {
+		return explain(s.logPath(), err)
+	}
 	mark, err := s.appliedMark()
 	if err != nil {
 		return err
@@ -48,6 +51,24 @@ func (s *Store) Replay(f raft.FSM) error {
 		return explain(s.dir, err)
 	}
 	return nil
+}
+
+// dropReplaced deletes the entries of a log that ends before the snapshot does, which
+// accepts no gap. Raft deletes them after it has stored the snapshot of a leader or of a
+// restore; the process may have ended between the two, or the log may be one of raft.db.
+func (s *Store) dropReplaced(snapshotIndex uint64) error {
+	if s.wal == nil {
+		return nil
+	}
+	first, err := s.wal.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.wal.LastIndex()
+	if err != nil || last == 0 || last >= snapshotIndex {
+		return err
+	}
+	return s.wal.DeleteRange(first, last)
 }
 
 func (s *Store) loadSnapshot(meta *raft.SnapshotMeta, f raft.FSM) error {
