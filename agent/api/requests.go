@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"sync"
 	"time"
 
@@ -27,12 +29,23 @@ type requests struct {
 }
 
 type request struct {
-	id      string
-	at      time.Time
-	message proto.Message
-	done    chan struct{} // closed when the result is there
-	result  any
-	err     error
+	id     string
+	at     time.Time
+	digest digest        // of the message, which may be large
+	done   chan struct{} // closed when the result is there
+	result any
+	err    error
+}
+
+type digest [sha256.Size]byte
+
+// digestOf returns the same for equal messages of one build.
+func digestOf(message proto.Message) (digest, error) {
+	content, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	if err != nil {
+		return digest{}, fmt.Errorf("encode a request: %w", err)
+	}
+	return sha256.Sum256(append([]byte(message.ProtoReflect().Descriptor().FullName()+"\n"), content...)), nil
 }
 
 func newRequests(now func() time.Time) *requests {
@@ -49,9 +62,13 @@ func once[T any](ctx context.Context, rs *requests, id string, message proto.Mes
 	if len(id) > maxID {
 		return nil, invalid("request_id", "the id is longer than 128 bytes", "use a short one, such as a UUID")
 	}
-	r, first := rs.begin(id, message)
+	content, err := digestOf(message)
+	if err != nil {
+		return nil, err
+	}
+	r, first := rs.begin(id, content)
 	if !first {
-		if !proto.Equal(r.message, message) {
+		if r.digest != content {
 			return nil, requestReused(id)
 		}
 		select {
@@ -79,7 +96,7 @@ func respond[T any](result *T, err error) (*connect.Response[T], error) {
 }
 
 // begin returns the request with an id, and whether it is new.
-func (rs *requests) begin(id string, message proto.Message) (r *request, first bool) {
+func (rs *requests) begin(id string, content digest) (r *request, first bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	now := rs.now()
@@ -93,7 +110,7 @@ func (rs *requests) begin(id string, message proto.Message) (r *request, first b
 	if r := rs.byID[id]; r != nil {
 		return r, false
 	}
-	r = &request{id: id, at: now, message: message, done: make(chan struct{})}
+	r = &request{id: id, at: now, digest: content, done: make(chan struct{})}
 	rs.byID[id] = r
 	rs.order = append(rs.order, r)
 	return r, true

@@ -174,6 +174,9 @@ func (r *reconciler) useCA(m *running, shared identity.SharedState) error {
 	ca := rotation.Choose(dc, rotation.Keys{Own: m.member.CA(), Prepared: prepared, Shared: shared, Federation: m.membership.FederationID})
 	if ca == nil {
 		m.member.PresentChain()
+		if prepared != nil && prepared.Equal(m.member.CA()) { // a crash left its files
+			return r.cfg.Identity.ReplaceCA(prepared)
+		}
 		return nil
 	}
 	if err := m.member.UseCA(r.cfg.Identity, ca); err != nil {

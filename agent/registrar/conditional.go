@@ -17,6 +17,10 @@ import (
 // another gateway registered.
 const CodeNotOwner = "instance-of-another-gateway"
 
+// CodeConfigured is the code of the refusal to deregister a service of the configuration
+// file, which would be registered again at once.
+const CodeConfigured = "instance-of-the-configuration"
+
 // ConflictError reports that an instance has changed since the index of a conditional
 // write, which changed nothing.
 type ConflictError struct {
@@ -92,6 +96,13 @@ func (r *Registrar) RegisterIf(ctx context.Context, service catalog.Service, ind
 // registers one.
 func (r *Registrar) DeregisterIf(ctx context.Context, key catalog.ServiceKey, index uint64) error {
 	key = r.complete(catalog.Service{ServiceKey: key}).ServiceKey
+	if indexOf(r.static, key) >= 0 {
+		return &catalog.Refusal{
+			Code: CodeConfigured, Field: "instance",
+			Message: fmt.Sprintf("instance %s of service %s/%s is in the configuration file of gateway %s", key.Instance, key.Namespace, key.Name, r.cfg.File.GatewayID()),
+			Remedy:  "remove it from the configuration file, and restart meshd",
+		}
+	}
 	remove := catalog.NewDeleteServices([]catalog.ServiceKey{key})
 	_, err := r.writeIf(ctx, key, index, remove, func(services []catalog.Service) []catalog.Service {
 		if i := indexOf(services, key); i >= 0 {

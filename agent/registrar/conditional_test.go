@@ -42,6 +42,19 @@ func TestAConditionalWriteIsDoneOnlyIfTheInstanceIsUnchanged(t *testing.T) {
 	assert.Zero(t, conflict.Index)
 }
 
+func TestAServiceOfTheConfigurationIsNotDeregistered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, service("web", "10.1.0.2"))
+		w.run(t)
+		all := w.catalog.View().Services(replica.ServiceFilter{})
+		require.Len(t, all, 1)
+		var refusal *catalog.Refusal
+		require.ErrorAs(t, w.DeregisterIf(t.Context(), all[0].ServiceKey, all[0].ModifiedIndex), &refusal)
+		assert.Equal(t, registrar.CodeConfigured, refusal.Code)
+		assert.Equal(t, all, w.catalog.View().Services(replica.ServiceFilter{}), "nothing has changed")
+	})
+}
+
 func TestOfConcurrentConditionalWritesOneIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -161,7 +161,7 @@ type world struct {
 	gateway catalog.Gateway
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, configured ...catalog.Service) *world {
 	t.Helper()
 	now := time.Now()
 	ca, err := identity.NewCA("east", now)
@@ -189,7 +189,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w := &world{catalog: c, store: &memoryStore{}, gateway: gateway}
 	w.Registrar, err = registrar.Open(registrar.Config{
-		File:    config.Config{Datacenter: "east", Gateway: "gw"},
+		File:    config.Config{Datacenter: "east", Gateway: "gw", Services: configured},
 		Catalog: c,
 		Signer:  signer,
 		Store:   w.store,
