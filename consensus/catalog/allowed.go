@@ -65,11 +65,15 @@ func SettingsFromProto(p *catalogpb.Settings) (Settings, error) {
 	return s, read.refusal.err()
 }
 
-// AllowablePrefixes parses the ranges in a command, and those that it removes.
-func AllowablePrefixes(p *catalogpb.AllowPrefixes) (ranges, removed []netip.Prefix, r *Refusal) {
+// AllowablePrefixes parses the ranges in a command of a feature level, and those that it
+// removes. Builds below levelDisallow ignore the latter.
+func AllowablePrefixes(p *catalogpb.AllowPrefixes, level uint32) (ranges, removed []netip.Prefix, r *Refusal) {
 	var read fieldReader
 	for i, text := range p.GetCidrs() {
 		ranges = append(ranges, read.prefix(At("cidrs", i), text))
+	}
+	if level < levelDisallow {
+		return ranges, nil, read.refusal
 	}
 	for i, text := range p.GetRemoved() {
 		removed = append(removed, read.prefix(At("removed", i), text))

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 18, "how many histories in memory")
+	seeds = flag.Uint64("seeds", 12, "how many histories in memory")
 	first = flag.Uint64("first", 0, "seed of the first of them")
 )
 

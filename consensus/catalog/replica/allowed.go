@@ -13,7 +13,7 @@ import (
 
 // allowPrefixes stores ranges that the author's datacenter allows the others.
 func (w *writer) allowPrefixes(req request, body *catalogpb.AllowPrefixes) (catalog.Result, *catalog.Refusal) {
-	ranges, removed, r := catalog.AllowablePrefixes(body)
+	ranges, removed, r := catalog.AllowablePrefixes(body, req.level)
 	if r == nil {
 		r = allowlist.CheckAllowable(ranges)
 	}

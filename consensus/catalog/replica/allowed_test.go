@@ -149,6 +149,15 @@ func TestDatacenterRemovesOnlyRangesThatItAllows(t *testing.T) {
 	m.refused("west/unknown", catalog.NewDisallowPrefixes(ranges("203.0.113.0/24")), catalog.CodeUnknownAuthor)
 }
 
+func TestRangesAreNotRemovedByACommandThatOtherBuildsReadWithoutThem(t *testing.T) {
+	m := upgraded(t)
+	m.must(eastGateway, catalog.NewAllowPrefixes(ranges("203.0.113.0/24")))
+	forged := catalog.NewDisallowPrefixes(ranges("203.0.113.0/24"))
+	forged.Version = catalog.LevelAllowed
+	m.must(eastGateway, forged)
+	assert.Len(t, m.state.View().Settings().Allowed, 1)
+}
+
 func TestSettingsAreInSnapshots(t *testing.T) {
 	m := upgraded(t)
 	m.must(eastGateway, catalog.NewAllowPrefixes(ranges("203.0.113.0/24", "2001:db8::/32")))
