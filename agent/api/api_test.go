@@ -28,6 +28,7 @@ func refusal(t testing.TB, err error) (connect.Code, *catalog.Refusal) {
 }
 
 func TestListAnswersInEachReadModeWithIndexAndAge(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 3, consensustest.Options{})
 	key := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 	for i, m := range c.Members {
@@ -56,6 +57,7 @@ func TestListAnswersInEachReadModeWithIndexAndAge(t *testing.T) {
 }
 
 func TestProgramsUseJSONOverHTTP(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	d := serve(t, c.Members[0], nil)
 	for _, name := range []string{"web", "api"} {
@@ -96,6 +98,7 @@ func TestProgramsUseJSONOverHTTP(t *testing.T) {
 }
 
 func TestListWaitsForAChangeOfWhatItSelects(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	ended := make(chan struct{})
 	d := serve(t, c.Members[0], ended)

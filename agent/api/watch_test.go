@@ -66,6 +66,7 @@ func (s *stream) until(last string) []string {
 }
 
 func TestWatchSendsTheStateAndThenEachChangeOnce(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 3, consensustest.Options{})
 	web := consensustest.Key{Owner: c.Members[0].ID, Name: "web"}
 	db := consensustest.Key{Owner: c.Members[0].ID, Name: "db"}
@@ -89,6 +90,7 @@ func TestWatchSendsTheStateAndThenEachChangeOnce(t *testing.T) {
 }
 
 func TestBookmarksRiseWithTheCatalog(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	s := serve(t, c.Members[0], nil).watch(&apipb.WatchRequest{Name: "none", Namespace: "test"})
 	assert.Empty(t, s.next(), "the state is empty")
@@ -100,6 +102,7 @@ func TestBookmarksRiseWithTheCatalog(t *testing.T) {
 }
 
 func TestALargeStateIsSentInParts(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	for i := range 600 {
 		write(t, c.Members[0], consensustest.Key{Owner: c.Members[0].ID, Name: fmt.Sprintf("web%03d", i)}.Set("1"))
@@ -113,6 +116,7 @@ func TestALargeStateIsSentInParts(t *testing.T) {
 }
 
 func TestWatchIsRefusedWhereItCannotContinue(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	d := serve(t, c.Members[0], nil)
 	for name, test := range map[string]struct {
@@ -135,6 +139,7 @@ func TestWatchIsRefusedWhereItCannotContinue(t *testing.T) {
 }
 
 func TestWatchesEndWhenMeshdEnds(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	ended := make(chan struct{})
 	s := serve(t, c.Members[0], ended).watch(&apipb.WatchRequest{})

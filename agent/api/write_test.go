@@ -32,6 +32,7 @@ func (d *door) register(r *apipb.RegisterRequest) (*apipb.RegisterResponse, erro
 }
 
 func TestAWriteIsDoneOnlyIfTheInstanceIsUnchanged(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 3, consensustest.Options{})
 	d := serve(t, c.Members[1], nil)
 	r := registration("10.1.0.1")
@@ -73,6 +74,7 @@ func TestAWriteIsDoneOnlyIfTheInstanceIsUnchanged(t *testing.T) {
 }
 
 func TestARepeatedRequestGetsTheResultOfTheFirst(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	d := serve(t, c.Members[0], nil)
 	r := registration("10.0.0.1")
@@ -101,6 +103,7 @@ func TestARepeatedRequestGetsTheResultOfTheFirst(t *testing.T) {
 }
 
 func TestAFailedRequestIsDoneAgain(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	d := serve(t, c.Members[0], nil)
 	r := registration("10.0.0.1")
@@ -115,6 +118,7 @@ func TestAFailedRequestIsDoneAgain(t *testing.T) {
 }
 
 func TestWritesAreRefusedWithFieldAndRemedy(t *testing.T) {
+	t.Parallel()
 	c := consensustest.New(t, 1, consensustest.Options{})
 	d := serve(t, c.Members[0], nil)
 	for body, want := range map[string]struct {
