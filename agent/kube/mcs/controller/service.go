@@ -24,7 +24,20 @@ func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcs
 	if want == nil {
 		return nil, w.deleteService(ctx)
 	}
-	if same := mcs.WithAddresses(want, imported); same != nil && w.cache.service(want.Namespace, want.Name) == nil {
+	if w.cache.service(want.Namespace, want.Name) != nil {
+		return w.putService(ctx, "derived Service", want)
+	}
+	// The cache may have the deletion of the Service and not yet the addresses of the import.
+	current, err := w.api.imports(imported.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + imported.Name})
+	if err != nil {
+		return nil, fmt.Errorf("read ServiceImport: %w", err)
+	}
+	for i := range current.Items {
+		if current.Items[i].UID == imported.UID {
+			imported = &current.Items[i]
+		}
+	}
+	if same := mcs.WithAddresses(want, imported); same != nil {
 		created, err := w.putService(ctx, "derived Service", same)
 		if isAllocated(err) && !w.cache.hasAddress(same.Spec.ClusterIPs) {
 			return nil, fmt.Errorf("%w: %w", errAddressHeld, err)
@@ -73,7 +86,7 @@ func (w writer) putService(ctx context.Context, kind string, want *corev1.Servic
 	}
 	next := have.DeepCopy()
 	next.Labels, next.OwnerReferences = want.Labels, want.OwnerReferences
-	mergeSpec(&next.Spec, want.Spec)
+	mcs.MergeSpec(&next.Spec, want.Spec)
 	if equality.Semantic.DeepEqual(have, next) {
 		return have, nil
 	}
@@ -87,23 +100,6 @@ func (w writer) putService(ctx context.Context, kind string, want *corev1.Servic
 var errBeingReplaced = errors.New("the headless Service of that name is being replaced")
 
 func headless(s *corev1.Service) bool { return s.Spec.ClusterIP == corev1.ClusterIPNone }
-
-// mergeSpec sets the fields of next that Meshway computes, and keeps those that
-// the API server assigns.
-func mergeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
-	next.Ports, next.SessionAffinity = want.Ports, want.SessionAffinity
-	next.SessionAffinityConfig, next.TrafficDistribution = want.SessionAffinityConfig, want.TrafficDistribution
-	if want.InternalTrafficPolicy != nil {
-		next.InternalTrafficPolicy = want.InternalTrafficPolicy
-	}
-	next.IPFamilyPolicy = want.IPFamilyPolicy
-	if len(want.IPFamilies) > 0 {
-		next.IPFamilies = want.IPFamilies
-		if len(next.ClusterIPs) > len(want.IPFamilies) {
-			next.ClusterIPs = next.ClusterIPs[:len(want.IPFamilies)]
-		}
-	}
-}
 
 func (w writer) deleteService(ctx context.Context) error {
 	have := w.cache.service(w.name.Namespace, mcs.DerivedName(w.name))

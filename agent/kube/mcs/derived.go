@@ -24,3 +24,20 @@ func WithAddresses(s *corev1.Service, imported *mcsv1.ServiceImport) *corev1.Ser
 	}
 	return s
 }
+
+// MergeSpec sets the fields of next that Meshway computes, and keeps those that
+// the API server assigns.
+func MergeSpec(next *corev1.ServiceSpec, want corev1.ServiceSpec) {
+	next.Ports, next.SessionAffinity = want.Ports, want.SessionAffinity
+	next.SessionAffinityConfig, next.TrafficDistribution = want.SessionAffinityConfig, want.TrafficDistribution
+	if want.InternalTrafficPolicy != nil {
+		next.InternalTrafficPolicy = want.InternalTrafficPolicy
+	}
+	next.IPFamilyPolicy = want.IPFamilyPolicy
+	if len(want.IPFamilies) > 0 {
+		next.IPFamilies = want.IPFamilies
+		if len(next.ClusterIPs) > len(want.IPFamilies) {
+			next.ClusterIPs = next.ClusterIPs[:len(want.IPFamilies)]
+		}
+	}
+}
