@@ -2,6 +2,7 @@ package trust
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -81,6 +83,43 @@ func TestGatewaySignsWhatIsNotSignedAndRenewsIt(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		gateway, datacenter = guard.Unsigned(view)
 		assert.True(t, gateway && datacenter, "the certificate of the signer has expired")
+	})
+}
+
+// A version is a time in milliseconds: the clocks of two gateways can agree.
+func TestADatacenterThatTwoGatewaysSignedWithOneVersionIsSignedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		east := newMember(t, "east", 1)
+		ca, err := identity.NewCA("east", time.Now())
+		require.NoError(t, err)
+		east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
+		guard, sibling := guardOf(t, east, &memory{}), guardOf(t, east, &memory{})
+		view := viewOf(t, east)
+		record, _ := view.Gateway("east/gw")
+		dc, _ := view.Datacenter("east")
+		signed := func(by *Guard, v *replica.View) []*catalogpb.Command {
+			commands := []*catalogpb.Command{catalog.NewUpdateGateway(record), catalog.NewUpdateDatacenter(dc)}
+			require.NoError(t, by.Sign(v, commands))
+			return commands
+		}
+		verify := func(v *replica.View) []plan.Problem {
+			last, _ := v.Datacenter("east")
+			own, _ := v.Gateway("east/gw")
+			c := catalogOf(v.Index())
+			c.Datacenters, c.Gateways = []catalog.Datacenter{last}, []catalog.Gateway{own}
+			_, problems := guard.Verify(c, time.Now())
+			return problems
+		}
+		first, second := signed(guard, view), signed(sibling, view)
+		verify(viewOf(t, east, first...))
+		view = viewOf(t, east, slices.Concat(first, second)...)
+		assert.NotEmpty(t, verify(view))
+		gateway, datacenter := guard.Unsigned(view)
+		assert.True(t, gateway && datacenter)
+		view = viewOf(t, east, slices.Concat(first, second, signed(guard, view))...)
+		assert.Empty(t, verify(view))
+		gateway, datacenter = guard.Unsigned(view)
+		assert.False(t, gateway || datacenter)
 	})
 }
 

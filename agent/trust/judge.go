@@ -212,6 +212,11 @@ type seen struct {
 	record  bool // a record was accepted, which differs
 }
 
+// outdated reports whether a record with a signature is older than what was seen.
+func (s seen) outdated(signature catalog.Signature) bool {
+	return signature.Version < s.version || signature.Version == s.version && s.record || signature.Version <= s.floor
+}
+
 // judge returns what is wrong with a record that differs from the one that was
 // accepted last; nothing if it is signed and newer.
 func (s seen) judge(signature catalog.Signature, verify func() error) (kind Kind, detail string) {
@@ -220,7 +225,7 @@ func (s seen) judge(signature catalog.Signature, verify func() error) (kind Kind
 		return SignatureMissing, ""
 	case signature.IsZero():
 		return Unsigned, ""
-	case signature.Version < s.version, signature.Version == s.version && s.record, signature.Version <= s.floor:
+	case s.outdated(signature):
 		return SignatureOutdated, ""
 	}
 	if err := verify(); err != nil {

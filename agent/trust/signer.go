@@ -30,19 +30,23 @@ func (g *Guard) Unsigned(v *replica.View) (gateway, datacenter bool) {
 	}
 	own := g.ledger.Datacenters[self.Datacenter]
 	signers := NewSigners(g.ledger.FederationID)
-	gateway = !g.current(record.ID(), record.Signature, max(own.Gateways[record.Name].Version, own.Floor), func() error {
+	last := own.Gateways[record.Name]
+	differs := last.Record != nil && !sameGateway(*last.Record, record)
+	gateway = !g.current(record.ID(), record.Signature, seen{version: last.Version, floor: own.Floor, record: differs}, func() error {
 		return signers.VerifyGateway([][]byte{ca.Certificate()}, record)
 	})
-	datacenter = g.maySign(v, dc) && !g.current(catalog.GatewayID(dc.Name), dc.Signature, max(own.Version, own.Floor), func() error {
+	differs = own.Record != nil && !sameDatacenter(*own.Record, dc)
+	datacenter = g.maySign(v, dc) && !g.current(catalog.GatewayID(dc.Name), dc.Signature, seen{version: own.Version, floor: own.Floor, record: differs}, func() error {
 		return signers.VerifyDatacenter(dc)
 	})
 	return gateway, datacenter
 }
 
 // current reports whether a signature is valid and does not have to be renewed. It
-// verifies a signature once.
-func (g *Guard) current(record catalog.GatewayID, s catalog.Signature, seen uint64, verify func() error) bool {
-	if s.IsZero() || s.Version < seen {
+// verifies a signature once. A record that others find outdated has to be signed again:
+// two gateways of a datacenter may have signed it with the same version.
+func (g *Guard) current(record catalog.GatewayID, s catalog.Signature, last seen, verify func() error) bool {
+	if s.IsZero() || last.outdated(s) {
 		return false
 	}
 	if !g.signed[record].Equal(s) {
