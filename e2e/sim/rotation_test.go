@@ -106,10 +106,17 @@ func TestSiblingsFollowTheRotationOfTheirCA(t *testing.T) {
 			pin, former := p.west.pinOf(t, "east")
 			return pin == second && !former
 		})
+		for _, g := range []*gateway{p.a, p.b, p.west} {
+			await(t, g.name()+" reports no problem", func() bool { return len(g.agent.Status().Problems) == 0 })
+		}
 		shared, _ := p.shared.Current()
 		ca, err := identity.DecodeCA("east", shared.Certificate, shared.Key)
 		require.NoError(t, err)
 		assert.Equal(t, second, ca.Pin())
 		assert.Empty(t, shared.NextKey)
+		requireServiceReplicated(t, p.b, p.west, "of-b")
+		p.shared.setGateways("a", "b", "c")
+		c := sim.gateway("east", 1, "c", 12, p.shared)
+		p.awaitGateways(t, "a,b,c", c, p.a, p.west)
 	})
 }
