@@ -26,6 +26,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/meshway/meshway/e2e/benchmark"
 	"github.com/meshway/meshway/e2e/scale/workload"
 )
 
@@ -165,8 +166,12 @@ func measure(ctx context.Context, s settings, out, progress io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	machine, err := benchmark.Machine()
+	if err != nil {
+		return err
+	}
 	b := &bench{settings: s, size: workload.Full(), dir: dir, progress: progress}
-	b.result = Result{Bench: "scale", Rounds: s.rounds, Machine: machine()}
+	b.result = Result{Bench: "scale", Rounds: s.rounds, Machine: machine}
 	var failed error
 	for _, m := range measurements() {
 		if ctx.Err() != nil || len(s.only) > 0 && !slices.Contains(s.only, m.name) {
@@ -201,8 +206,8 @@ func (b *bench) median(what string, round func() (time.Duration, error)) (*float
 		}
 	}
 	slices.Sort(values)
-	b.note("%s: %.3f ms, of %d rounds between %.3f and %.3f", what, middle(values), len(values), values[0], values[len(values)-1])
-	return rounded(middle(values)), nil
+	b.note("%s: %.3f ms, of %d rounds between %.3f and %.3f", what, benchmark.Median(values), len(values), values[0], values[len(values)-1])
+	return rounded(benchmark.Median(values)), nil
 }
 
 // timed returns how long f takes.

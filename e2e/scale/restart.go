@@ -23,6 +23,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 	"github.com/meshway/meshway/consensus/raftnode"
+	"github.com/meshway/meshway/e2e/benchmark"
 	"github.com/meshway/meshway/e2e/scale/workload"
 	"github.com/meshway/meshway/routes"
 )
@@ -174,7 +175,7 @@ func (b *bench) measureRestart(ctx context.Context) error {
 	}
 	slices.Sort(times)
 	slices.Sort(sizes)
-	b.result.Restart, b.result.Memory = rounded(middle(times)), rounded(middle(sizes))
+	b.result.Restart, b.result.Memory = rounded(benchmark.Median(times)), rounded(benchmark.Median(sizes))
 	return nil
 }
 
@@ -261,7 +262,7 @@ func stall(ctx context.Context, m *member, size workload.Size, dir string) (time
 		}
 		if !slices.Equal(before, now) {
 			slices.Sort(took)
-			return time.Duration(took[len(took)-1] - middle(took)), nil
+			return time.Duration(took[len(took)-1] - benchmark.Median(took)), nil
 		}
 	}
 }

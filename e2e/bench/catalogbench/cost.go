@@ -74,7 +74,7 @@ func (b *Bench) countCost(prefix string, op operation, read func() (cost, error)
 	if err != nil {
 		return err
 	}
-	writes := s.PerSecond * b.cfg.Span.Seconds() * members
+	writes := float64(s.Count) * members
 	syncs, bytes := (after.syncs-before.syncs)/writes, (after.bytes-before.bytes)/writes
 	b.result.add(prefix+"fsyncs_per_write", syncs)
 	b.result.add(prefix+"bytes_per_write", bytes)
@@ -103,8 +103,12 @@ func (b *Bench) measureRestart(ctx context.Context, dir string) (err error) {
 		if s.Index >= entries {
 			break
 		}
-		if s, err := f.run(leading, Load{Kind: "write", Clients: 4, Span: 5 * time.Second}); err != nil || s.Err != "" {
-			return errors.Join(err, errors.New(s.Err))
+		written, err := f.run(leading, Load{Kind: "write", Clients: 4, Span: 5 * time.Second})
+		if err == nil && written.Err != "" {
+			err = errors.New(written.Err)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for range b.cfg.Rounds {

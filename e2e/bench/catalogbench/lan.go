@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/e2e/benchmark"
 )
 
 // measureLAN measures writes and reads without a delay between the members.
@@ -116,8 +117,8 @@ func (b *Bench) measureVisible(ctx context.Context, f *federation) error {
 		if len(delays) < visibleWrites/2 {
 			return errors.New("less than half of the changes arrived at all members")
 		}
-		b.result.add("visible_ms_median", median(delays))
-		b.logf("  %-34s %10d %11.3f ms", "visible_ms_median", len(delays), median(delays))
+		b.result.add("visible_ms_median", benchmark.Median(delays))
+		b.logf("  %-34s %10d %11.3f ms", "visible_ms_median", len(delays), benchmark.Median(delays))
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/meshway/meshway/e2e/benchmark"
 )
 
 // operation is one call of a client. n is its number, counted over all clients.
@@ -11,6 +13,7 @@ type operation func(ctx context.Context, client, n int) error
 
 // Sample is what a load measured.
 type Sample struct {
+	Count     int     // calls that succeeded
 	PerSecond float64 // calls
 	Median    float64 // latency, in ms
 	Err       string  // of the first call that failed; empty: none
@@ -48,8 +51,8 @@ func load(ctx context.Context, clients int, span time.Duration, op operation) Sa
 			sample.Err = o.err.Error()
 		}
 	}
-	if len(all) > 0 {
-		sample.PerSecond, sample.Median = float64(len(all))/took, median(all)
+	if sample.Count = len(all); sample.Count > 0 {
+		sample.PerSecond, sample.Median = float64(len(all))/took, benchmark.Median(all)
 	}
 	return sample
 }

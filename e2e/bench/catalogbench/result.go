@@ -6,6 +6,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"github.com/meshway/meshway/e2e/benchmark"
 )
 
 // keys are those of a result, each of which is null unless it was measured.
@@ -51,7 +53,7 @@ func (r *Result) JSON() ([]byte, error) {
 		line[key] = nil
 	}
 	for key, values := range r.rounds {
-		line[key] = rounded(median(values))
+		line[key] = rounded(benchmark.Median(values))
 	}
 	text, err := json.Marshal(line)
 	if err != nil {
@@ -71,12 +73,6 @@ func (r *Result) Rounds() string {
 		text += "\n"
 	}
 	return text
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	last := len(sorted) - 1
-	return (sorted[last/2] + sorted[len(sorted)/2]) / 2
 }
 
 func rounded(value float64) float64 { return math.Round(value*1000) / 1000 }

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/e2e/bench/catalogbench"
+	"github.com/meshway/meshway/e2e/benchmark"
 	"github.com/meshway/meshway/e2e/harness"
 )
 
@@ -67,7 +68,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	machine, err := catalogbench.Machine()
+	machine, err := benchmark.Machine()
 	if err != nil {
 		return err
 	}

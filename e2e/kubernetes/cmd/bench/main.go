@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"strings"
 
+	"github.com/meshway/meshway/e2e/benchmark"
 	"github.com/meshway/meshway/e2e/kubernetes/bench"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 	"github.com/meshway/meshway/e2e/kubernetes/install"
@@ -67,7 +68,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	machine, err := bench.Machine()
+	machine, err := benchmark.Machine()
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,23 @@
 //go:build linux
 
-package catalogbench
+// Package benchmark has what the benchmarks share: medians, and a description of the
+// machine. Product code never imports it.
+package benchmark
 
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
+
+// Median returns the median of values, of which there must be at least one.
+func Median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	last := len(sorted) - 1
+	return (sorted[last/2] + sorted[len(sorted)/2]) / 2
+}
 
 // Machine describes the processors, memory and kernel of this machine, and its load,
 // which shows whether results are affected by other programs.
