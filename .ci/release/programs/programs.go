@@ -22,11 +22,11 @@ type Platform struct{ OS, Arch string }
 func (p Platform) String() string { return p.OS + "_" + p.Arch }
 
 // Platforms returns the platforms of a release. All have meshctl, Linux has meshd too.
-// Windows is missing: renameio, with which meshctl writes snapshots, does not support it.
 func Platforms() []Platform {
 	return []Platform{
 		{"linux", "amd64"}, {"linux", "arm64"},
 		{"darwin", "amd64"}, {"darwin", "arm64"},
+		{"windows", "amd64"}, {"windows", "arm64"},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 func TestUnknownPlatformIsRefused(t *testing.T) {
 	all, err := programs.ParsePlatforms("")
 	require.NoError(t, err)
-	assert.Len(t, all, 4)
+	assert.Len(t, all, 6)
 	some, err := programs.ParsePlatforms("linux/amd64,darwin/arm64")
 	require.NoError(t, err)
 	assert.Equal(t, []programs.Platform{{OS: "linux", Arch: "amd64"}, {OS: "darwin", Arch: "arm64"}}, some)

@@ -8,24 +8,30 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/consensus/archive"
 )
 
-// Write replaces a file atomically. The mode is 0600, also if the former file
-// had another one, which renameio.WriteFile would keep.
-func Write(file string, content []byte) error {
-	pending, err := renameio.NewPendingFile(file, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(file)))
+// Write replaces a file atomically. The mode is 0600, also if the former file had
+// another one. renameio, which meshd uses, does not support Windows.
+func Write(file string, content []byte) (err error) {
+	pending, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // its mode is 0600
 	if err != nil {
 		return err
 	}
-	defer func() { _ = pending.Cleanup() }() // does nothing after the replacement
-	if _, err := pending.Write(content); err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(pending.Name()))
+		}
+	}()
+	_, err = pending.Write(content)
+	if err == nil {
+		err = pending.Sync()
+	}
+	if err := errors.Join(err, pending.Close()); err != nil {
 		return err
 	}
-	return pending.CloseAtomicallyReplace()
+	return os.Rename(pending.Name(), file)
 }
 
 // Read returns the content of a file.
