@@ -108,6 +108,7 @@ func (s *server) List(ctx context.Context, r *connect.Request[apipb.ListRequest]
 	for _, item := range feed.List(view, filter) {
 		response.Items = append(response.Items, itemProto(item))
 	}
+	limitSending(responseOf(ctx))
 	return connect.NewResponse(response), nil
 }
 

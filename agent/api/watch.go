@@ -137,11 +137,16 @@ func (s sender) changes(b feed.Batch) error {
 }
 
 func (s sender) send(response *apipb.WatchResponse) error {
-	if s.response != nil {
-		// A connection without deadlines is that of a test.
-		_ = s.response.SetWriteDeadline(time.Now().Add(sendTimeout))
-	}
+	limitSending(s.response)
 	return s.stream.Send(response)
+}
+
+// limitSending ends the connection of a program that does not read the next answer. A
+// response without deadlines, or nil, is that of a test.
+func limitSending(response *http.ResponseController) {
+	if response != nil {
+		_ = response.SetWriteDeadline(time.Now().Add(sendTimeout))
+	}
 }
 
 // responseKey is the key of the *http.ResponseController of a call in its context.

@@ -21,6 +21,10 @@ const CodeNotOwner = "instance-of-another-gateway"
 // file, which would be registered again at once.
 const CodeConfigured = "instance-of-the-configuration"
 
+// CodeQueued is the code of the refusal of a conditional write of an instance of which an
+// unconditional one is not in the catalog yet.
+const CodeQueued = "instance-queued"
+
 // ConflictError reports that an instance has changed since the index of a conditional
 // write, which changed nothing.
 type ConflictError struct {
@@ -123,6 +127,15 @@ func (r *Registrar) writeIf(ctx context.Context, key catalog.ServiceKey, index u
 		return 0, err
 	}
 	defer leave()
+	end := r.beginWrite(key)
+	defer r.wake.Notify() // what was written but not stored is reverted
+	defer end()
+	select { // a pass that began before may write the key
+	case r.passing <- struct{}{}:
+		<-r.passing
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
 	view, _, err := r.cfg.Catalog.Read(ctx, consensus.ConsistentRead)
 	if err != nil {
 		return 0, err
@@ -130,9 +143,6 @@ func (r *Registrar) writeIf(ctx context.Context, key catalog.ServiceKey, index u
 	if err := r.checkUnchanged(view, key, index); err != nil {
 		return 0, err
 	}
-	end := r.beginWrite(key)
-	defer r.wake.Notify() // what was written but not stored is reverted
-	defer end()
 	results, err := r.cfg.Catalog.Propose(ctx, command)
 	if err != nil {
 		return 0, err
@@ -155,7 +165,17 @@ func (r *Registrar) checkUnchanged(view *replica.View, key catalog.ServiceKey, i
 			Remedy:  fmt.Sprintf("send the conditional write to meshd of gateway %s", have.Owner),
 		}
 	}
-	return nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := indexOf(r.want.Services, key)
+	if (i >= 0) == found && (!found || sameService(r.want.Services[i], have)) {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: CodeQueued, Field: "instance",
+		Message: fmt.Sprintf("an earlier write of instance %s of service %s/%s is queued: the catalog does not have it yet", key.Instance, key.Namespace, key.Name),
+		Remedy:  "try again when the catalog has a leader",
+	}
 }
 
 // instance returns the record of an instance, false if there is none.

@@ -55,6 +55,38 @@ func TestAServiceOfTheConfigurationIsNotDeregistered(t *testing.T) {
 	})
 }
 
+// The index is that of the catalog, which does not have a queued write yet.
+func TestAConditionalWriteIsRefusedWhileAnEarlierWriteIsQueued(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	index, _, err := w.Register(ctx, service("web", "10.1.0.2"))
+	require.NoError(t, err)
+	queue := func(write func() (queued bool, err error)) {
+		t.Helper()
+		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
+		queued, err := write()
+		require.NoError(t, err)
+		require.True(t, queued)
+		w.catalog.set(func() { w.catalog.err = nil })
+	}
+	var refusal *catalog.Refusal
+	queue(func() (bool, error) {
+		_, queued, err := w.Register(ctx, service("web", "10.1.0.3"))
+		return queued, err
+	})
+	_, err = w.RegisterIf(ctx, service("web", "10.1.0.4"), index)
+	require.ErrorAs(t, err, &refusal)
+	assert.Equal(t, registrar.CodeQueued, refusal.Code)
+	queue(func() (bool, error) {
+		_, queued, err := w.Deregister(ctx, "default", "web", "a")
+		return queued, err
+	})
+	_, err = w.RegisterIf(ctx, service("web", "10.1.0.4"), index)
+	require.ErrorAs(t, err, &refusal)
+	assert.Equal(t, registrar.CodeQueued, refusal.Code)
+	assert.Empty(t, w.store.services, "nothing is registered again")
+}
+
 func TestOfConcurrentConditionalWritesOneIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -79,6 +79,7 @@ type Registrar struct {
 	saves  saves
 
 	sections *sections
+	passing  chan struct{} // size 1; full while a pass runs
 
 	former      []*catalogpb.Command // without effect in the last write, or all of it; only pass uses it
 	retryFormer time.Time            // when they are written again; only pass uses it
@@ -93,7 +94,7 @@ type Registrar struct {
 
 // Open returns a registrar with the services that the store holds.
 func Open(cfg Config) (*Registrar, error) {
-	r := &Registrar{cfg: cfg, wake: notify.NewSignal(), sections: newSections()}
+	r := &Registrar{cfg: cfg, wake: notify.NewSignal(), sections: newSections(), passing: make(chan struct{}, 1)}
 	for _, s := range cfg.File.Services {
 		r.static = append(r.static, r.complete(s))
 	}
@@ -114,6 +115,8 @@ func (r *Registrar) Run(ctx context.Context) error {
 
 // pass writes what is missing and returns the time until the next comparison.
 func (r *Registrar) pass(ctx context.Context) time.Duration {
+	r.passing <- struct{}{}
+	defer func() { <-r.passing }()
 	r.mu.Lock()
 	want := r.want
 	want.Writing = r.writing.keys()
