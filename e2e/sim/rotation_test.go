@@ -81,6 +81,31 @@ func TestEveryMemberFollowsTheRotationOfACA(t *testing.T) {
 	})
 }
 
+// A crash between the replacement of the CA and the removal of the files from which it was
+// made leaves these.
+func TestACAIsRotatedAgainAfterACrashThatLeftTheFilesOfTheLastRotation(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		east, west := sim.datacenter("east", 1), sim.datacenter("west", 2)
+		federate(t, east, west)
+		await(t, "all records are signed", func() bool { return east.signed(t) && west.signed(t) })
+		_, err := east.rotate(t, membership.RotateRequest{})
+		require.NoError(t, err)
+		first, _ := east.pinOf(t, "east")
+		east.stop()
+		store, err := identity.Open(east.cfg.DataDir)
+		require.NoError(t, err)
+		ca, err := store.CA("east", time.Now())
+		require.NoError(t, err)
+		require.NoError(t, store.SaveNextCA(ca))
+		require.NoError(t, store.Close())
+		east.start()
+		await(t, "east is a member after a restart", func() bool { return east.agent.Status().Catalog.Leader != "" })
+		_, err = east.rotate(t, membership.RotateRequest{Again: true})
+		require.NoError(t, err)
+		await(t, "west trusts another CA", func() bool { pin, former := west.pinOf(t, "east"); return pin != first && !former })
+	})
+}
+
 func TestSiblingsFollowTheRotationOfTheirCA(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		p := newPair(t, sim)

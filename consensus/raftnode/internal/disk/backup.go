@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -35,5 +37,20 @@ func (s *Store) copyTo(to string) error {
 			return err
 		}
 	}
-	return nil
+	return syncTree(to)
+}
+
+// syncTree syncs all files and directories: what a backup is made for overwrites the
+// original.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
 }
