@@ -19,6 +19,10 @@
 //	pathmtu      the largest packet that passes a tunnel (RFC 8899)
 //	kube         the cluster: node roles, prefixes, siblings, multi-cluster services
 //	trust        which records of the catalog are verified and used
+//	rotation     the stages in which a datacenter replaces its CA
+//	host         what the host has: links, addresses, routes, sysctls
+//	interference rules of other programs that keep packets from the tunnels
+//	cluster      the agent of a Kubernetes node: a gateway or not, and its removal
 //	identity     keys, CA, certificates, tokens, the membership on disk
 //	config       the configuration file
 //	status       the view of all this for operators

@@ -49,7 +49,7 @@ func (p programs) serve(ctx context.Context, handler http.Handler) error {
 	if p.tokens == nil {
 		return nil
 	}
-	return p.port.serve(ctx, p.tokens.Guard(handler))
+	return p.port.serve(ctx, p.tokens.Require(handler))
 }
 
 // problems returns the problems of the port and of the tokens, after others.

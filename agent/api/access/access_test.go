@@ -35,7 +35,7 @@ func TestOnlyProgramsWithATokenAreServed(t *testing.T) {
 	tokens := access.NewTokens(file(t, "# programs\nscraper read "+readToken+"\n\ndeployer  write\t"+writeToken+"\n", 0o600),
 		slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, tokens.Check())
-	handler := tokens.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	handler := tokens.Require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	for _, test := range []struct {
 		authorization, procedure string
 		status                   int

@@ -19,9 +19,9 @@ const (
 	CodeReadOnly        = "read-only"
 )
 
-// Guard returns a handler that passes on the calls with a valid token in the header
+// Require returns a handler that passes on the calls with a valid token in the header
 // Authorization, as a bearer token (RFC 6750), that permits them.
-func (t *Tokens) Guard(handler http.Handler) http.Handler {
+func (t *Tokens) Require(handler http.Handler) http.Handler {
 	errors := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := t.authorize(r); err != nil {

@@ -155,7 +155,7 @@ func TestAPortNeedsItsToken(t *testing.T) {
 	var listen net.ListenConfig
 	listener, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer serveOn(listener, access.NewTokens(path, slog.New(slog.DiscardHandler)).Guard(newLocal().handler()))()
+	defer serveOn(listener, access.NewTokens(path, slog.New(slog.DiscardHandler)).Require(newLocal().handler()))()
 	url := "http://" + listener.Addr().String()
 	_, err = apiclient.Port(url, token).List(t.Context(), connect.NewRequest(&apipb.ListRequest{}))
 	require.NoError(t, err)
