@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/e2e/scale/workload"
 )
 
 func (b *bench) measurePlan(context.Context) (err error) {
@@ -20,15 +21,15 @@ func (b *bench) measurePlan(context.Context) (err error) {
 
 // measureStatus measures the status of an agent, with what it reads of the catalog.
 func (b *bench) measureStatus(context.Context) (err error) {
-	replica, err := newReplica(b.size)
+	own, err := workload.NewCopy(b.size)
 	if err != nil {
 		return err
 	}
-	sources, own := b.size.Sources(), replica.desired()
+	sources, desired := b.size.Sources(), own.Desired()
 	b.result.Status, err = b.median("status", timed(func() {
-		view := replica.state.View()
+		view := own.View()
 		sources.Services = view.CountServices()
-		sources.Queue.Pending = len(own.Missing(view, noneUnsigned()))
+		sources.Queue.Pending = len(desired.Missing(view, noneUnsigned()))
 		status.Build(sources)
 	}))
 	return err

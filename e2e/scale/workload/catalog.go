@@ -89,6 +89,18 @@ func (s Size) Change(n int) *catalogpb.Command {
 	return written(gatewayID(dc, 0), catalog.NewPutServices([]catalog.Service{s.Service(dc, 0, fmt.Sprint("write", n))}))
 }
 
+// MoreOfOthers returns the commands that give each other datacenter twice as many services.
+func (s Size) MoreOfOthers() []*catalogpb.Command {
+	var out []*catalogpb.Command
+	each := s.Services / s.Datacenters
+	for dc := 1; dc < s.Datacenters; dc++ {
+		for i := range each {
+			out = append(out, written(gatewayID(dc, 0), catalog.NewPutServices([]catalog.Service{s.Service(dc, each+i, "one")})))
+		}
+	}
+	return out
+}
+
 // export returns export i of a datacenter, with its endpoints in one slice.
 func export(dc, i, endpoints int) (catalog.Export, catalog.EndpointSlice) {
 	name, namespace := fmt.Sprintf("web-%d-%d", dc, i), "default"

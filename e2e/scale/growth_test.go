@@ -1,0 +1,76 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestCostsGrowAtMostLinearly counts statements instead of time, which depends on the
+// machine: twice as much may cost 2.3 times as much, for what is sorted.
+func TestCostsGrowAtMostLinearly(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "operations")
+	const module = "github.com/meshway/meshway/"
+	build := exec.CommandContext(t.Context(), "go", "build", "-cover", "-covermode=atomic", "-coverpkg="+module+"agent/...,"+module+"consensus/catalog/...,"+module+"routes,"+module+"tunnel,"+module+"e2e/scale/operations",
+		"-o", program, "./operations")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	for operation, limit := range map[string]float64{
+		"plan: prefixes":                2.3,
+		"plan: datacenters up":          2.3,
+		"plan: datacenters down":        2.3,
+		"status: prefixes":              2.3,
+		"status: datacenters":           2.3,
+		"routes: all":                   2.3,
+		"routes: unchanged":             2.3,
+		"tunnels: all":                  2.3,
+		"registrar: own services":       2.3,
+		"registrar: services of others": 1.1, // what others register costs nothing
+	} {
+		t.Run(operation, func(t *testing.T) {
+			once, twice := statements(t, program, operation, 1), statements(t, program, operation, 2)
+			t.Logf("%.0f and %.0f statements: %.2f", once, twice, twice/once)
+			assert.Greater(t, once, 100.0, "the counters are those of the operation")
+			assert.LessOrEqual(t, twice/once, limit)
+		})
+	}
+}
+
+// statements returns how many statements an operation executes.
+func statements(t *testing.T, program, operation string, factor int) float64 {
+	t.Helper()
+	dir := t.TempDir()
+	run := exec.CommandContext(t.Context(), program, operation, strconv.Itoa(factor), dir)
+	run.Env = append(os.Environ(), "GOCOVERDIR="+t.TempDir()) // what is written at the end is not read
+	out, err := run.CombinedOutput()
+	require.NoError(t, err, string(out))
+	text := filepath.Join(dir, "profile")
+	out, err = exec.CommandContext(t.Context(), "go", "tool", "covdata", "textfmt", "-i="+dir, "-o="+text).CombinedOutput()
+	require.NoError(t, err, string(out))
+	file, err := os.Open(text)
+	require.NoError(t, err)
+	defer file.Close()
+	sum := 0.0
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		// FILE:BEGIN,END STATEMENTS COUNT
+		fields := strings.Fields(lines.Text())
+		if len(fields) != 3 {
+			continue // the first line
+		}
+		number, err := strconv.ParseFloat(fields[1], 64)
+		require.NoError(t, err)
+		count, err := strconv.ParseFloat(fields[2], 64)
+		require.NoError(t, err)
+		sum += number * count
+	}
+	return sum
+}

@@ -1,0 +1,107 @@
+// The program operations counts the statements that one operation of an agent executes
+// for a federation of a size. It is built with go build -cover -covermode=atomic.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/coverage"
+	"strconv"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/e2e/scale/workload"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/tunnel"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "operations:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes the counters of the operation args[0] at factor args[1] into the directory
+// args[2].
+func run(args []string) error {
+	if len(args) != 3 {
+		return errors.New("expected OPERATION FACTOR DIRECTORY")
+	}
+	factor, err := strconv.Atoi(args[1])
+	if err != nil {
+		return fmt.Errorf("read the factor: %w", err)
+	}
+	operation, err := prepare(args[0], factor)
+	if err != nil {
+		return err
+	}
+	if err := coverage.ClearCounters(); err != nil {
+		return err
+	}
+	operation()
+	if err := coverage.WriteCountersDir(args[2]); err != nil {
+		return err
+	}
+	return coverage.WriteMetaDir(args[2])
+}
+
+// small returns a federation whose cost is measured at it and at twice the one number
+// that an operation is about.
+func small() workload.Size {
+	return workload.Size{Datacenters: 16, Gateways: 2, Prefixes: 640, Services: 320, Endpoints: 1600}
+}
+
+func prepare(operation string, factor int) (func(), error) {
+	size := small()
+	switch operation {
+	case "plan: prefixes", "status: prefixes", "routes: all", "routes: unchanged":
+		size.Prefixes *= factor
+	case "plan: datacenters up", "plan: datacenters down", "status: datacenters", "tunnels: all":
+		size.Datacenters *= factor
+		size.Prefixes *= factor
+	case "registrar: own services":
+		size.Services *= factor
+		size.Endpoints *= factor
+	case "registrar: services of others":
+	default:
+		return nil, fmt.Errorf("unknown operation %q", operation)
+	}
+	return closure(operation, size, factor)
+}
+
+func closure(operation string, size workload.Size, factor int) (func(), error) {
+	in := size.Inputs(operation != "plan: datacenters down")
+	// As many observations for each gateway, however many observe it.
+	in.Catalog.Observations = in.Catalog.Observations[:4*len(in.Catalog.Gateways)-4*size.Gateways]
+	desired, _ := plan.Compute(in)
+	switch operation {
+	case "status: prefixes", "status: datacenters":
+		sources := size.Sources()
+		sources.Inputs.Catalog.Observations = in.Catalog.Observations
+		return func() { status.Build(sources) }, nil
+	case "routes: all":
+		return func() { routes.Diff(desired.Routes, routes.Observed{}, true) }, nil
+	case "routes: unchanged":
+		have := routes.Observed{Config: desired.Routes}
+		return func() { routes.Diff(desired.Routes, have, true) }, nil
+	case "tunnels: all":
+		return func() { tunnel.Diff(desired.Tunnels[0], tunnel.Observed{}, tunnel.PrivateKey{}) }, nil
+	case "registrar: own services", "registrar: services of others":
+		c, err := workload.NewCopy(size)
+		if err != nil {
+			return nil, err
+		}
+		own := c.Desired()
+		if operation == "registrar: services of others" && factor > 1 {
+			if err := c.Apply(size.MoreOfOthers()...); err != nil {
+				return nil, err
+			}
+		}
+		view := c.View()
+		return func() { own.Missing(view, registrar.Unsigned{}) }, nil
+	}
+	return func() { plan.Compute(in) }, nil
+}
