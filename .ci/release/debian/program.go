@@ -10,11 +10,31 @@ import (
 	"strings"
 )
 
-// Program returns a program, its interpreter and its libraries, with the paths at which
-// the interpreter searches for them.
-func (f Files) Program(name string) (map[string][]byte, error) {
+// Programs returns programs or libraries, their interpreter and their libraries, with the
+// paths at which the interpreter searches for them.
+func (f Files) Programs(names ...string) (map[string][]byte, error) {
 	found := map[string][]byte{}
-	return found, f.addProgram(name, found)
+	for _, name := range names {
+		if err := f.addProgram(name, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// Extensions returns the libraries that iptables loads for the matches and targets of
+// rules for IPv4 and IPv6, sorted.
+func (f Files) Extensions() []string {
+	var out []string
+	for file := range f.names() {
+		for _, family := range []string{"xt", "ipt", "ip6t"} {
+			if matched, err := path.Match("/usr/lib/*-linux-gnu/xtables/lib"+family+"_*.so", file); err == nil && matched {
+				out = append(out, file)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func (f Files) addProgram(name string, found map[string][]byte) error {

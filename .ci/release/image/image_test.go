@@ -51,7 +51,7 @@ func TestImageHasProgramsNftItsLibrariesAndCertificates(t *testing.T) {
 			}
 			assert.NotContains(t, name, "bin/sh", "there is no shell")
 		}
-		assert.Equal(t, 12, libraries, "the interpreter, libc and those of nft")
+		assert.Equal(t, 17, libraries, "the interpreter, libc, those of nft and of iptables-legacy-save")
 
 		config, err := built.ConfigFile()
 		require.NoError(t, err)

@@ -40,6 +40,30 @@ func TestImageHasAllFilesThatItsProgramsUse(t *testing.T) {
 	}
 }
 
+// TestImageListsTheRulesOfIptablesLegacy loads them with the programs of this machine, in
+// a network namespace that ends with the command.
+func TestImageListsTheRulesOfIptablesLegacy(t *testing.T) {
+	archive := filepath.Join(t.TempDir(), "meshway.tar")
+	require.NoError(t, chart.WriteImage(t.Context(), t.TempDir(), archive))
+	root := t.TempDir()
+	unpack(t, archive, root)
+	for _, program := range []string{"iptables", "ip6tables"} {
+		rules := "*filter\n:FORWARD DROP\n" +
+			"-A FORWARD -p tcp -m multiport --dports 80,443 -m conntrack --ctstate NEW -m limit --limit 5/sec -j ACCEPT\n" +
+			"-A FORWARD -m statistic --mode random --probability 0.5 -m mark --mark 0x1 -j REJECT\nCOMMIT\n"
+		cmd := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c",
+			program+`-legacy-restore && exec chroot "$1" `+program+`-legacy-save -t filter`, "sh", root)
+		cmd.Stdin = strings.NewReader(rules)
+		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		assert.Contains(t, string(out), ":FORWARD DROP")
+		assert.Contains(t, string(out), "-A FORWARD -p tcp -m multiport --dports 80,443 -m conntrack --ctstate NEW -m limit --limit 5/sec -j ACCEPT")
+		assert.Contains(t, string(out), "-A FORWARD -m statistic --mode random")
+		assert.Contains(t, string(out), "-j REJECT --reject-with")
+	}
+}
+
 // chrootOutput runs a program with root as its root directory and returns its
 // output.
 func chrootOutput(t *testing.T, root string, command ...string) (string, error) {
