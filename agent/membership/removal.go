@@ -42,8 +42,8 @@ func (a *Agent) RemoveDatacenter(ctx context.Context, name catalog.DatacenterNam
 	if errors.Is(err, consensus.ErrNoLeader) {
 		self := a.cfg.File.GatewayID()
 		l := r.leadership(self, judgePeers(r.member.Status(), self, r.gateway.Sessions()), a.startedAt)
-		l.lost = true
-		for _, p := range l.problems() {
+		l.Lost = true
+		for _, p := range l.Problems() {
 			err = fmt.Errorf("%w; %s", err, p.Remedy)
 		}
 		return RemovedDatacenter{}, fmt.Errorf("remove datacenter %s: %w", name, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/membership/internal/noleader"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
@@ -75,7 +76,7 @@ func (r *running) fill(s *status.Sources) {
 		s.Problems = append(s.Problems, *removed)
 		return
 	}
-	s.Problems = append(s.Problems, r.leadership(self, s.Consensus, s.StartedAt).problems()...)
+	s.Problems = append(s.Problems, r.leadership(self, s.Consensus, s.StartedAt).Problems()...)
 	s.Problems = append(s.Problems, refusedProblems(s.Consensus, s.At)...)
 }
 
@@ -96,21 +97,21 @@ func judgePeers(s consensus.Status, self catalog.GatewayID, sessions []plan.Sess
 }
 
 // leadership returns what is known about the leader of the catalog.
-func (r *running) leadership(self catalog.GatewayID, s consensus.Status, started time.Time) leadership {
+func (r *running) leadership(self catalog.GatewayID, s consensus.Status, started time.Time) noleader.Leadership {
 	begin, end := r.member.CAValidity()
-	passed := []moment{
-		{begin, fmt.Sprintf("the CA of datacenter %s was created", self.Datacenter())},
-		{build.Current().Time, "the source of this meshd was committed"},
+	passed := []noleader.Moment{
+		{At: begin, What: fmt.Sprintf("the CA of datacenter %s was created", self.Datacenter())},
+		{At: build.Current().Time, What: "the source of this meshd was committed"},
 	}
 	for _, dc := range r.member.View().Datacenters() {
-		passed = append(passed, moment{dc.JoinedAt, fmt.Sprintf("datacenter %s joined", dc.Name)})
+		passed = append(passed, noleader.Moment{At: dc.JoinedAt, What: fmt.Sprintf("datacenter %s joined", dc.Name)})
 	}
 	now := time.Now()
 	since := started
 	if s.LastContact >= 0 {
 		since = now.Add(-s.LastContact)
 	}
-	return leadership{self: self, now: now, status: s, passed: latest(passed...), expires: end, since: since}
+	return noleader.Leadership{Self: self, Now: now, Status: s, Passed: noleader.Latest(passed...), Expires: end, Since: since}
 }
 
 func refusedProblems(s consensus.Status, now time.Time) []plan.Problem {

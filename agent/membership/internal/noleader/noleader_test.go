@@ -1,4 +1,4 @@
-package membership
+package noleader_test
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/meshway/meshway/agent/membership/internal/noleader"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus"
 )
@@ -22,51 +23,51 @@ func TestDataIsGivenUpOnlyAfterEveryOtherCauseIsExcluded(t *testing.T) {
 	const clock = "set the clock of this host (timedatectl status shows it); the rest recovers by itself"
 	const start = "start meshd on them, and restore the network between them and this gateway, until most voters (meshctl raft list-peers) are reached"
 	for name, c := range map[string]struct {
-		leadership
+		noleader.Leadership
 		codes  []string
 		remedy string // of the last problem
 	}{
-		"a leader": {leadership: leadership{status: consensus.Status{Leader: "west/a", Peers: voters(true, true)}}},
+		"a leader": {Leadership: noleader.Leadership{Status: consensus.Status{Leader: "west/a", Peers: voters(true, true)}}},
 		"clock at boot": {
-			leadership: leadership{now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), status: consensus.Status{Peers: voters(false, false)}, since: now.Add(-2 * time.Hour)},
+			Leadership: noleader.Leadership{Now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), Status: consensus.Status{Peers: voters(false, false)}, Since: now.Add(-2 * time.Hour)},
 			codes:      []string{"clock-wrong", "no-leader"}, remedy: clock,
 		},
 		"clock at boot, of the leader": {
-			leadership: leadership{now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), status: consensus.Status{Leader: "east/a"}},
+			Leadership: noleader.Leadership{Now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), Status: consensus.Status{Leader: "east/a"}},
 			codes:      []string{"clock-wrong"}, remedy: clock,
 		},
 		"expired CA": {
-			leadership: leadership{expires: now.Add(-time.Minute), status: consensus.Status{Peers: voters(true, true)}},
+			Leadership: noleader.Leadership{Expires: now.Add(-time.Minute), Status: consensus.Status{Peers: voters(true, true)}},
 			codes:      []string{"certificate-expired", "no-leader"},
 			remedy: "check the clock of this host first (timedatectl status shows it); " +
 				"if it is right, let the datacenter leave and join it again (meshctl leave, meshctl join), one datacenter at a time",
 		},
 		"control ports": {
-			leadership: leadership{status: consensus.Status{Peers: voters(true, false)}}, codes: []string{"no-leader"},
+			Leadership: noleader.Leadership{Status: consensus.Status{Peers: voters(true, false)}}, codes: []string{"no-leader"},
 			remedy: "check on the voters (meshctl raft list-peers) that meshd runs, that TCP to their control ports passes through and outside of the tunnels, and that their clocks are right",
 		},
 		"an outage": {
-			leadership: leadership{status: consensus.Status{Peers: voters(false, false)}},
+			Leadership: noleader.Leadership{Status: consensus.Status{Peers: voters(false, false)}},
 			codes:      []string{"no-leader"}, remedy: start,
 		},
 		"a long outage": {
-			leadership: leadership{status: consensus.Status{Peers: voters(false, false)}, since: now.Add(-2 * time.Hour)},
+			Leadership: noleader.Leadership{Status: consensus.Status{Peers: voters(false, false)}, Since: now.Add(-2 * time.Hour)},
 			codes:      []string{"no-leader"},
 			remedy:     start + "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover --help, in Kubernetes with the --context of this cluster",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := c.leadership
-			l.self, l.passed = "east/a", moment{now.AddDate(0, -1, 0), "the CA of datacenter east was created"}
-			if l.now.IsZero() {
-				l.now = now
+			l := c.Leadership
+			l.Self, l.Passed = "east/a", noleader.Moment{now.AddDate(0, -1, 0), "the CA of datacenter east was created"}
+			if l.Now.IsZero() {
+				l.Now = now
 			}
-			if l.since.IsZero() {
-				l.since = now
+			if l.Since.IsZero() {
+				l.Since = now
 			}
 			var codes []string
 			remedy := ""
-			for _, p := range l.problems() {
+			for _, p := range l.Problems() {
 				codes, remedy = append(codes, p.Code), p.Remedy
 			}
 			assert.Equal(t, c.codes, codes)
@@ -76,7 +77,7 @@ func TestDataIsGivenUpOnlyAfterEveryOtherCauseIsExcluded(t *testing.T) {
 }
 
 func TestAnUnreachableVoterIsNamed(t *testing.T) {
-	l := leadership{self: "east/a", status: consensus.Status{Peers: []consensus.Peer{{ID: "east/a", Voter: true}, {ID: "west/a", Voter: true}}}}
+	l := noleader.Leadership{Self: "east/a", Status: consensus.Status{Peers: []consensus.Peer{{ID: "east/a", Voter: true}, {ID: "west/a", Voter: true}}}}
 	assert.Equal(t, "the catalog has no leader, because this gateway cannot reach its voters west/a: nothing can be written; traffic is not affected",
-		l.problems()[0].Message)
+		l.Problems()[0].Message)
 }

@@ -1,4 +1,6 @@
-package membership
+// Package noleader judges why the catalog has no leader, and returns the problems, whose
+// remedy gives up data only after every other cause is excluded.
+package noleader
 
 import (
 	"fmt"
@@ -19,38 +21,38 @@ const (
 	lostAfter = time.Hour
 )
 
-// leadership is what is known when the catalog has no leader.
-type leadership struct {
-	self    catalog.GatewayID
-	now     time.Time
-	status  consensus.Status // with the peers that are healthy as seen from here
-	passed  moment
-	expires time.Time // of the CA of this datacenter; zero: not known
-	since   time.Time // of the last message of the leader, or of the start of the agent
-	lost    bool      // an operator removes a datacenter that is permanently lost
+// Leadership is what is known when the catalog has no leader.
+type Leadership struct {
+	Self    catalog.GatewayID
+	Now     time.Time
+	Status  consensus.Status // with the peers that are healthy as seen from here
+	Passed  Moment
+	Expires time.Time // of the CA of this datacenter; zero: not known
+	Since   time.Time // of the last message of the leader, or of the start of the agent
+	Lost    bool      // an operator removes a datacenter that is permanently lost
 }
 
-// moment is a time that has passed.
-type moment struct {
-	at   time.Time
-	what string
+// Moment is a time that has passed.
+type Moment struct {
+	At   time.Time
+	What string
 }
 
-// latest returns the latest of some moments; zero times are not known.
-func latest(moments ...moment) moment {
-	return slices.MaxFunc(moments, func(a, b moment) int { return a.at.Compare(b.at) })
+// Latest returns the latest of some moments; zero times are not known.
+func Latest(moments ...Moment) Moment {
+	return slices.MaxFunc(moments, func(a, b Moment) int { return a.At.Compare(b.At) })
 }
 
-// problems returns the problem of the clock, and that of a catalog without a leader.
+// Problems returns the problem of the clock, and that of a catalog without a leader.
 // Only the second one may have a remedy that gives up data, and only if the first one
 // and all others are excluded.
-func (l leadership) problems() []plan.Problem {
+func (l Leadership) Problems() []plan.Problem {
 	var out []plan.Problem
 	clock, wrong := l.clock()
 	if wrong {
 		out = append(out, clock)
 	}
-	if l.status.Leader != "" {
+	if l.Status.Leader != "" {
 		return out
 	}
 	p := plan.Problem{
@@ -72,7 +74,7 @@ func (l leadership) problems() []plan.Problem {
 		p.Message = fmt.Sprintf("the catalog has no leader, because this gateway cannot reach its voters %s: nothing can be written; traffic is not affected", strings.Join(ids(unreachable), ", "))
 		p.Remedy = "start meshd on them, and restore the network between them and this gateway, until most voters (meshctl raft list-peers) are reached"
 	}
-	if !wrong && (l.lost || l.now.Sub(l.since) >= lostAfter) {
+	if !wrong && (l.Lost || l.Now.Sub(l.Since) >= lostAfter) {
 		p.Remedy += "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover --help, in Kubernetes with the --context of this cluster"
 	}
 	return append(out, p)
@@ -80,23 +82,23 @@ func (l leadership) problems() []plan.Problem {
 
 // clock reports whether the clock of this host is certainly wrong, so that gateways
 // refuse each other's certificates.
-func (l leadership) clock() (plan.Problem, bool) {
+func (l Leadership) clock() (plan.Problem, bool) {
 	p := plan.Problem{
 		Code:     "clock-wrong",
 		Severity: plan.Error,
-		Subject:  "gateway " + string(l.self),
+		Subject:  "gateway " + string(l.Self),
 		Remedy:   "set the clock of this host (timedatectl status shows it); the rest recovers by itself",
 	}
 	const consequence = "the gateways refuse each other's certificates"
 	switch {
-	case !l.passed.at.IsZero() && l.now.Add(clockTolerance).Before(l.passed.at):
+	case !l.Passed.At.IsZero() && l.Now.Add(clockTolerance).Before(l.Passed.At):
 		p.Message = fmt.Sprintf("the clock of gateway %s shows a time before %s, when %s: %s",
-			l.self, l.passed.at.UTC().Format(time.RFC3339), l.passed.what, consequence)
+			l.Self, l.Passed.At.UTC().Format(time.RFC3339), l.Passed.What, consequence)
 		return p, true
-	case !l.expires.IsZero() && l.now.After(l.expires):
+	case !l.Expires.IsZero() && l.Now.After(l.Expires):
 		p.Code = "certificate-expired"
 		p.Message = fmt.Sprintf("the certificate of the CA of datacenter %s expired at %s by the clock of this host: %s",
-			l.self.Datacenter(), l.expires.UTC().Format(time.RFC3339), consequence)
+			l.Self.Datacenter(), l.Expires.UTC().Format(time.RFC3339), consequence)
 		p.Remedy = "check the clock of this host first (timedatectl status shows it); " +
 			"if it is right, let the datacenter leave and join it again (meshctl leave, meshctl join), one datacenter at a time"
 		return p, true
@@ -106,13 +108,13 @@ func (l leadership) clock() (plan.Problem, bool) {
 
 // unreachable returns the voters that this gateway does not reach, and whether those
 // that it reaches, with itself, are a quorum.
-func (l leadership) unreachable() (voters []catalog.GatewayID, quorum bool) {
+func (l Leadership) unreachable() (voters []catalog.GatewayID, quorum bool) {
 	all, reached := 0, 0
-	for _, p := range l.status.Peers {
+	for _, p := range l.Status.Peers {
 		switch {
 		case !p.Voter:
 			continue
-		case p.ID == l.self || p.Healthy:
+		case p.ID == l.Self || p.Healthy:
 			reached++
 		default:
 			voters = append(voters, p.ID)
