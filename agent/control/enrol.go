@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -43,7 +44,8 @@ type Enroller struct {
 // Enrol sends the request to one contact after the other until one returns the
 // answer of the catalog. It sets the federation of the request. A refusal of the
 // catalog is a *catalog.Refusal and ends the search; if no contact returned an
-// answer, the error is an *AdmissionError.
+// answer, the error is an *AdmissionError. errors.Is finds identity.ErrNotMember if
+// the catalog of a contact does not contain the datacenter.
 func (e Enroller) Enrol(ctx context.Context, contacts []Contact, request *controlpb.EnrolRequest) (*controlpb.EnrolResponse, error) {
 	certificate, err := e.CA.Issue(request.GetGateway().GetName(), e.FederationID, time.Now())
 	if err != nil {
@@ -61,7 +63,8 @@ func (e Enroller) Enrol(ctx context.Context, contacts []Contact, request *contro
 			})
 		}
 	}
-	r := requester{certificate: certificate, dial: e.dial, sentinels: e.Sentinels}
+	sentinels := append(slices.Clip(e.Sentinels), rpc.Sentinel{Name: notMemberName, Err: identity.ErrNotMember, Code: connect.CodePermissionDenied})
+	r := requester{certificate: certificate, dial: e.dial, sentinels: sentinels}
 	return requestAdmission(ctx, r, admitters, func(ctx context.Context, conn admissionConn) (*controlpb.EnrolResponse, error) {
 		return messageOf(conn.Enrol(ctx, connect.NewRequest(request)))
 	}, noContact)

@@ -3,6 +3,8 @@ package member
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -44,39 +46,77 @@ func (a *Admission) Listed(ctx context.Context, shared identity.SharedState) (bo
 		})
 	}
 	_ = requests.Wait() // no request returns an error
-	return judgeListings(a.File.Datacenter, ids, answers)
+	return judgeListings(a.File.GatewayID(), recordsRemoval(*shared.Membership, a.File.GatewayID()), ids, answers)
 }
 
-// judgeListings returns whether the catalog has a gateway of the datacenter own,
-// according to the answers of its contacts. The answer of another gateway of its own
-// datacenter suffices, since both have the CA key. Without one, more than half of the
-// other datacenters, and at least two, must agree: a gateway that is not in the catalog
-// deletes its copy, and no single datacenter may cause that.
-func judgeListings(own catalog.DatacenterName, contacts []catalog.GatewayID, answers map[catalog.GatewayID]bool) (listed bool, err error) {
-	others := make(map[catalog.DatacenterName]bool)
-	agree := map[bool]map[catalog.DatacenterName]bool{true: {}, false: {}}
+// UndecidedError reports that too few gateways answer to decide whether the catalog
+// has a gateway.
+type UndecidedError struct {
+	Denied    []catalog.GatewayID      // one of each other datacenter that reports that it does not
+	Confirmed int                      // other datacenters that report that it does
+	Silent    []catalog.DatacenterName // other datacenters of which no gateway answers
+}
+
+// Error implements error.
+func (e *UndecidedError) Error() string {
+	return fmt.Sprintf("check whether the catalog has this gateway: %d other datacenters report that it has, %d that it does not, %d do not answer, and none of the own datacenter answers",
+		e.Confirmed, len(e.Denied), len(e.Silent))
+}
+
+// recordsRemoval reports whether the gateways of a datacenter have recorded that the
+// catalog has some of them, but not the gateway self.
+func recordsRemoval(shared identity.DatacenterMembership, self catalog.GatewayID) bool {
+	sibling := false
+	for _, c := range shared.Contacts {
+		if c.Gateway == self {
+			return false
+		}
+		sibling = sibling || c.Gateway.Datacenter() == self.Datacenter()
+	}
+	return sibling
+}
+
+// judgeListings returns whether the catalog has the gateway self, according to the
+// answers of its contacts. The answer of another gateway of its own datacenter suffices,
+// since both have the CA key. Without one, more than half of the other datacenters, and
+// at least two, must agree: a gateway that is not in the catalog deletes its copy, and no
+// single datacenter may cause that. If the own datacenter has recorded the removal, in
+// the shared state that only its gateways write, it is one of those that agree.
+func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.GatewayID, answers map[catalog.GatewayID]bool) (listed bool, err error) {
+	others := make(map[catalog.DatacenterName]bool) // whether one of its gateways answers
+	agree := map[bool]map[catalog.DatacenterName]catalog.GatewayID{true: {}, false: {}}
 	sibling := false
 	for _, id := range contacts {
 		known, answered := answers[id]
 		dc := id.Datacenter()
-		if dc == own {
+		if dc == self.Datacenter() {
 			sibling, listed = sibling || answered, listed || answered && known
 			continue
 		}
-		others[dc] = true
+		others[dc] = others[dc] || answered
 		if answered {
-			agree[known][dc] = true
+			agree[known][dc] = id
 		}
 	}
 	if sibling {
 		return listed, nil
 	}
 	needed := max(len(others)/2+1, 2)
-	for _, known := range []bool{true, false} {
-		if len(agree[known]) >= needed {
-			return known, nil
+	if len(agree[true]) >= needed {
+		return true, nil
+	}
+	denials := len(agree[false])
+	if recorded && denials > 0 && len(agree[true]) == 0 {
+		denials++
+	}
+	if denials >= needed {
+		return false, nil
+	}
+	undecided := &UndecidedError{Denied: slices.Sorted(maps.Values(agree[false])), Confirmed: len(agree[true])}
+	for _, dc := range slices.Sorted(maps.Keys(others)) {
+		if !others[dc] {
+			undecided.Silent = append(undecided.Silent, dc)
 		}
 	}
-	return false, fmt.Errorf("check whether the catalog has this gateway: %d of %d other datacenters report that it has, %d that it does not, and none of the own datacenter answers",
-		len(agree[true]), len(others), len(agree[false]))
+	return false, undecided
 }

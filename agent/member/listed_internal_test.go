@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -15,29 +16,52 @@ func TestOneForeignDatacenterDoesNotMakeAGatewayDeleteItsCatalog(t *testing.T) {
 	tests := map[string]struct {
 		contacts []catalog.GatewayID
 		answers  answers
+		recorded bool // the own datacenter has recorded the removal
 		listed   bool
-		unknown  bool
+		unknown  *UndecidedError
 	}{
-		"no answer":                          {contacts: all, unknown: true},
-		"one foreign gateway denies":         {contacts: all, answers: answers{"east/a": false}, unknown: true},
-		"all gateways of one foreign one":    {contacts: all, answers: answers{"east/a": false, "east/b": false}, unknown: true},
-		"most other datacenters deny":        {contacts: all, answers: answers{"east/a": false, "north/a": false}},
-		"half of the other datacenters deny": {contacts: append(all, "mars/a"), answers: answers{"east/a": false, "north/a": false}, unknown: true},
-		"most confirm":                       {contacts: all, answers: answers{"east/a": false, "north/a": true, "south/a": true}, listed: true},
-		"a gateway of the own one denies":    {contacts: all, answers: answers{"west/b": false, "east/a": true}},
-		"a gateway of the own one confirms":  {contacts: all, answers: answers{"west/b": true, "east/a": false, "north/a": false}, listed: true},
-		"the only other datacenter denies":   {contacts: []catalog.GatewayID{"east/a", "east/b"}, answers: answers{"east/a": false, "east/b": false}, unknown: true},
+		"no answer":                                       {contacts: all, unknown: &UndecidedError{Silent: []catalog.DatacenterName{"east", "north", "south"}}},
+		"one foreign gateway denies":                      {contacts: all, answers: answers{"east/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a"}, Silent: []catalog.DatacenterName{"north", "south"}}},
+		"all gateways of one foreign one":                 {contacts: all, answers: answers{"east/a": false, "east/b": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/b"}, Silent: []catalog.DatacenterName{"north", "south"}}},
+		"most other datacenters deny":                     {contacts: all, answers: answers{"east/a": false, "north/a": false}},
+		"half of the other datacenters deny":              {contacts: append(all, "mars/a"), answers: answers{"east/a": false, "north/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a", "north/a"}, Silent: []catalog.DatacenterName{"mars", "south"}}},
+		"most confirm":                                    {contacts: all, answers: answers{"east/a": false, "north/a": true, "south/a": true}, listed: true},
+		"a gateway of the own one denies":                 {contacts: all, answers: answers{"west/b": false, "east/a": true}},
+		"a gateway of the own one confirms":               {contacts: all, answers: answers{"west/b": true, "east/a": false, "north/a": false}, listed: true},
+		"the only other datacenter denies":                {contacts: all[1:3], answers: answers{"east/a": false, "east/b": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/b"}}},
+		"the only other one, and the own record, deny":    {contacts: all[1:3], recorded: true, answers: answers{"east/a": false, "east/b": false}},
+		"the own record alone":                            {contacts: all[1:3], recorded: true, unknown: &UndecidedError{Silent: []catalog.DatacenterName{"east"}}},
+		"the own record, and the only other one confirms": {contacts: all[1:3], recorded: true, answers: answers{"east/a": true}, unknown: &UndecidedError{Confirmed: 1}},
+		"one of three others, and the own record, deny":   {contacts: all, recorded: true, answers: answers{"east/a": false}},
+		"one denies, one confirms, and the own record":    {contacts: all, recorded: true, answers: answers{"east/a": false, "north/a": true}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a"}, Confirmed: 1, Silent: []catalog.DatacenterName{"south"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			listed, err := judgeListings("west", test.contacts, test.answers)
-			if test.unknown {
-				require.Error(t, err)
+			listed, err := judgeListings("west/a", test.recorded, test.contacts, test.answers)
+			if test.unknown != nil {
+				assert.Equal(t, test.unknown, err)
 				return
 			}
 			require.NoError(t, err)
 			assert.Equal(t, test.listed, listed)
 		})
+	}
+}
+
+func TestOnlyAnotherGatewayOfTheDatacenterRecordsARemoval(t *testing.T) {
+	for name, c := range map[string]struct {
+		contacts []catalog.GatewayID
+		want     bool
+	}{
+		"itself":                       {[]catalog.GatewayID{"west/a", "west/b", "east/a"}, false},
+		"a sibling":                    {[]catalog.GatewayID{"west/b", "east/a"}, true},
+		"no gateway of its datacenter": {[]catalog.GatewayID{"east/a"}, false},
+	} {
+		var shared identity.DatacenterMembership
+		for _, id := range c.contacts {
+			shared.Contacts = append(shared.Contacts, identity.Contact{Gateway: id})
+		}
+		assert.Equal(t, c.want, recordsRemoval(shared, "west/a"), name)
 	}
 }
 

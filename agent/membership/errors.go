@@ -51,6 +51,14 @@ func alreadyMember(m identity.Membership) error {
 	}
 }
 
+func notEnrolled(m identity.DatacenterMembership, dc catalog.DatacenterName) error {
+	return &catalog.Refusal{
+		Code:    "not-enrolled",
+		Message: fmt.Sprintf("datacenter %s is in federation %s, but this gateway has not enrolled in it", dc, m.FederationName),
+		Remedy:  "wait until it has, or read in meshctl status why it cannot; meshctl leave --force ends the membership of the whole datacenter on this side only",
+	}
+}
+
 func busy() error {
 	return &catalog.Refusal{
 		Code:    codeBusy,

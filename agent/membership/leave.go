@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -16,8 +17,12 @@ const transferTimeout = 20 * time.Second
 
 // Leave removes this datacenter from its federation, and everything that belongs
 // to the federation from this host. With force it does so even if the catalog or the
-// other gateways of the datacenter cannot be notified.
+// other gateways of the datacenter cannot be notified. A gateway that alone was removed
+// only forgets its membership with force, and enrols again.
 func (a *Agent) Leave(ctx context.Context, force bool, progress member.Progress) error {
+	if m := a.notEnrolled(); m != nil {
+		return a.leaveUnenrolled(ctx, *m, force, progress)
+	}
 	if !a.runner.command.TryLock() {
 		return busy()
 	}
@@ -25,6 +30,10 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress member.Progress)
 	r := a.runner.current()
 	if r == nil {
 		return a.notMember()
+	}
+	if p := r.removed.Load(); force && p != nil && p.Code == codeGatewayRemoved {
+		progress("forgotten", "the federation removed this gateway before, but not its datacenter: this gateway enrols again")
+		return a.runner.change(ctx, status.Leaving, a.admission.Forget)
 	}
 	if err := a.shared.lockForLeave(ctx, force); err != nil {
 		return err
@@ -38,6 +47,33 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress member.Progress)
 		progress("siblings-not-told", "failed to notify the other gateways of this datacenter ("+err.Error()+"): run meshctl leave --force on each of them")
 	}
 	return a.dismantle(ctx, progress)
+}
+
+// notEnrolled returns the membership of the datacenter if this gateway has none; nil
+// otherwise.
+func (a *Agent) notEnrolled() *identity.DatacenterMembership {
+	if a.cfg.Siblings == nil || a.runner.current() != nil {
+		return nil
+	}
+	shared, err := a.cfg.Siblings.Current()
+	if err != nil {
+		return nil
+	}
+	return shared.Membership
+}
+
+// leaveUnenrolled ends a membership that this gateway is not enrolled in, such as that
+// of a datacenter that was removed, after the disk was replaced. It does not wait for an
+// attempt to enrol: a gateway that enrols meanwhile reads that the datacenter has left.
+func (a *Agent) leaveUnenrolled(ctx context.Context, m identity.DatacenterMembership, force bool, progress member.Progress) error {
+	if !force {
+		return notEnrolled(m, a.cfg.File.Datacenter)
+	}
+	if err := a.shared.recordLeave(ctx, m.FederationID); err != nil {
+		return err
+	}
+	progress("recorded", "the gateways of this datacenter end their membership; a member that keeps the datacenter removes it with meshctl datacenter remove "+string(a.cfg.File.Datacenter))
+	return nil
 }
 
 // leaveCatalog removes the datacenter from the catalog, and waits until its

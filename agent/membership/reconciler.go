@@ -165,10 +165,12 @@ func (r *reconciler) executeInside(ctx context.Context, m *running, s situation,
 		r.followLeave(ctx)
 		return
 	case doConfirm:
-		if listed, err := r.remote.listed(ctx, s.shared); err == nil && !listed {
+		listed, err := r.remote.listed(ctx, s.shared)
+		if err == nil && !listed {
 			r.enrolAgain(ctx)
 			return
 		}
+		r.reportUndecided(m, err)
 	case doPublishState:
 	default:
 		return
@@ -203,7 +205,7 @@ func (r *reconciler) enrol(ctx context.Context, shared identity.SharedState) boo
 		err = r.runner.change(ctx, status.Joining, func() error { return r.remote.enrol(ctx, shared, request, r.logStep) })
 	}
 	if err != nil && ctx.Err() == nil {
-		problem := enrolProblem(err)
+		problem := r.enrolProblem(err)
 		r.setJoinProblem(&problem)
 	}
 	return err == nil
@@ -211,7 +213,10 @@ func (r *reconciler) enrol(ctx context.Context, shared identity.SharedState) boo
 
 func (r *reconciler) logStep(step, message string) { r.cfg.Log.Info(message, "step", step) }
 
-func enrolProblem(err error) plan.Problem {
+func (r *reconciler) enrolProblem(err error) plan.Problem {
+	if errors.Is(err, identity.ErrNotMember) {
+		return removedOutside(r.cfg.File.Datacenter, err)
+	}
 	p := plan.Problem{
 		Code:     "enrolment-failed",
 		Severity: plan.Error,

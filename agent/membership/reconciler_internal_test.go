@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
@@ -159,6 +162,33 @@ func TestGatewayThatWasRemovedEnrolsAgain(t *testing.T) {
 		w.inside(t, removed)
 		assert.Equal(t, []string{"listed"}, w.take())
 		assert.False(t, isMember())
+	})
+}
+
+func TestTooFewReportsOfARemovalAreAProblemAndDeleteNothing(t *testing.T) {
+	simulate(t, nil, func(t *testing.T, w *reconcilerWorld) {
+		w.siblings.state = w.shared()
+		require.NoError(t, w.store.SaveMembership(w.membership()))
+		report := func(err error) *plan.Problem {
+			w.listedErr, w.listedOK = err, true
+			w.inside(t, func(s *situation) { s.member.listed, s.member.leader, s.member.cutOff = false, false, true })
+			_, stored, err := w.store.Membership()
+			require.NoError(t, err)
+			assert.True(t, stored)
+			return w.member.removed.Load()
+		}
+		denied := []catalog.GatewayID{"west/gw"}
+		assert.Nil(t, report(&member.UndecidedError{Silent: []catalog.DatacenterName{"west"}}), "no gateway answers")
+		p := report(&member.UndecidedError{Denied: denied})
+		require.NotNil(t, p)
+		assert.Equal(t, "gateway-removed", p.Code)
+		assert.True(t, strings.HasPrefix(p.Remedy, "run meshctl leave --force on this host"), p.Remedy)
+		p = report(&member.UndecidedError{Denied: denied, Silent: []catalog.DatacenterName{"north", "south"}})
+		assert.True(t, strings.HasPrefix(p.Remedy, "start the gateways of north, south, whose reports decide; only if they are permanently lost, run meshctl leave"), p.Remedy)
+		assert.NotNil(t, report(&member.UndecidedError{Silent: []catalog.DatacenterName{"west"}}), "an earlier report stays valid")
+		assert.Nil(t, report(&member.UndecidedError{Denied: denied, Confirmed: 1}))
+		report(&member.UndecidedError{Denied: denied})
+		assert.Nil(t, report(nil))
 	})
 }
 

@@ -19,7 +19,7 @@ func newLeaveCommand(a *app) *cobra.Command {
 		Long: `Removes this datacenter from its federation: the catalog deletes it, the other
 members stop trusting it at once, and the tunnels, routes and firewall rules of
 Meshway on this host are removed. With --force it leaves even if no leader can
-be reached.`,
+be reached; if only this gateway was removed, it enrols again instead.`,
 		Example: `  meshctl leave
   meshctl leave --yes
   meshctl leave --yes --force           # the federation cannot be reached`,
