@@ -57,6 +57,27 @@ func (h Host) encapsulating(list []netDevice) []string {
 	return names
 }
 
+// bridgePorts returns the names of the interfaces of which bridges consist, sorted, by the
+// name of the bridge.
+func bridgePorts(list []netDevice) map[string][]string {
+	bridges := map[int]string{}
+	for _, d := range list {
+		if d.kind == "bridge" {
+			bridges[d.index] = d.name
+		}
+	}
+	ports := map[string][]string{}
+	for _, d := range list {
+		if bridge, ok := bridges[d.master]; ok {
+			ports[bridge] = append(ports[bridge], d.name)
+		}
+	}
+	for _, names := range ports {
+		slices.Sort(names)
+	}
+	return ports
+}
+
 // virtual returns the names of the devices that connect this host to no other host:
 // bridges without a physical port, and devices of containers and of other VPNs.
 func virtual(list []netDevice) map[string]bool {

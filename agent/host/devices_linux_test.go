@@ -90,6 +90,7 @@ func TestVirtualDevicesConnectToNoOtherHost(t *testing.T) {
 		{index: 18, name: "kube-ipvs0", kind: "dummy"},
 		{index: 19, name: "tailscale0", kind: "tun"},
 	}
+	assert.Equal(t, map[string][]string{"br0": {"eth1"}, "docker0": {"veth1"}, "virbr0": {"vnet0"}, "br7": {"bond0"}}, bridgePorts(list))
 	names := slices.Sorted(maps.Keys(virtual(list)))
 	assert.Equal(t, []string{"docker0", "kube-ipvs0", "tailscale0", "veth1", "virbr0", "vnet0"}, names)
 }

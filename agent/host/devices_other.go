@@ -15,6 +15,8 @@ func devices() ([]netDevice, error) { return nil, nil }
 
 func (Host) encapsulating([]netDevice) []string { return nil }
 
+func bridgePorts([]netDevice) map[string][]string { return nil }
+
 func virtual([]netDevice) map[string]bool { return nil }
 
 func unstable() (map[netip.Addr]bool, error) { return nil, nil }

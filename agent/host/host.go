@@ -52,6 +52,9 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 		return plan.Host{}, err
 	}
 	observed := h.describe(links)
+	for i, ports := 0, bridgePorts(list); i < len(observed.Links); i++ {
+		observed.Links[i].Ports = ports[observed.Links[i].Device]
+	}
 	observed.Overlays, observed.Places = h.encapsulating(list), places(links, virtual(list), avoid)
 	observed.Strict = strict(filteredDevices(observed))
 	if h.Routes != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/agent/host"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -22,6 +23,7 @@ func TestObserveDistinguishesUnderlayAndOverlaysFromPodDevices(t *testing.T) {
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET), "this test needs root")
 	for _, command := range []string{
 		"ip link add cni0 type bridge", "ip addr add 10.1.0.1/24 dev cni0", "ip link set cni0 up",
+		"ip link add veth1 type veth peer name pod1", "ip link set veth1 master cni0",
 		"ip link add eth0 type veth peer name other", "ip addr add 192.0.2.1/24 dev eth0", "ip link set eth0 up",
 		"ip link add flannel.1 type vxlan id 1 dstport 8472 dev eth0", "ip link set flannel.1 up",
 		"ip link add idle type vxlan id 2 dstport 8473 dev eth0",
@@ -35,5 +37,6 @@ func TestObserveDistinguishesUnderlayAndOverlaysFromPodDevices(t *testing.T) {
 	observed, err := host.Host{TunnelPrefix: "mesh", Prefixes: func() []catalog.Prefix { return pods }}.Observe(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"eth0"}, observed.Underlay)
+	assert.Contains(t, observed.Links, plan.Link{Device: "cni0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Ports: []string{"veth1"}})
 	assert.Equal(t, []string{"flannel.1"}, observed.Overlays, "neither Meshway's own nor one that is down")
 }

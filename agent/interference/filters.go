@@ -169,9 +169,11 @@ func (f Filters) podFlows() []flow {
 			}
 			seen[family] = true
 			hooks, lane := []string{"prerouting", "forward", "postrouting"}, f.Firewall.Lanes[i].Device
+			link := []string{device}
+			ports := f.bridgePorts(link)
 			out = append(out,
-				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: []string{device}, Out: []string{lane}, Source: pod, Destination: remote, Protocol: "tcp", States: states}},
-				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Out: []string{device}, Source: remote, Destination: pod, Protocol: "tcp", States: states}})
+				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{lane}, Source: pod, Destination: remote, Protocol: "tcp", States: states}},
+				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Out: link, OutPorts: ports, Source: remote, Destination: pod, Protocol: "tcp", States: states}})
 		}
 	}
 	return out
@@ -180,16 +182,46 @@ func (f Filters) podFlows() []flow {
 // tunnelFlows returns the encrypted packets between a lane and a peer's endpoint.
 func (f Filters) tunnelFlows(t tunnel.Observed, endpoint netip.AddrPort) []flow {
 	peer := endpoint.Addr().Unmap()
+	uplinks := f.uplinks(peer)
+	ports := f.bridgePorts(uplinks)
 	return []flow{
 		{purpose: tunnelsIn, answers: true, packet: ruleset.Packet{
-			Hooks: []string{"prerouting", "input"}, In: f.Host.Underlay, Source: peer, Here: true,
+			Hooks: []string{"prerouting", "input"}, In: uplinks, InPorts: ports, Source: peer, Here: true,
 			Protocol: "udp", DestinationPort: t.ListenPort, States: []string{"new"},
 		}},
 		{purpose: tunnelsOut, answers: true, packet: ruleset.Packet{
-			Hooks: []string{"output", "postrouting"}, Out: f.Host.Underlay, Destination: peer,
+			Hooks: []string{"output", "postrouting"}, Out: uplinks, OutPorts: ports, Destination: peer,
 			Protocol: "udp", SourcePort: t.ListenPort, DestinationPort: endpoint.Port(), States: []string{"new"},
 		}},
 	}
+}
+
+// uplinks returns the devices by which packets to and from an address may pass: those of
+// the underlay with a route to it, or all of them if none has.
+func (f Filters) uplinks(to netip.Addr) []string {
+	var out []string
+	for _, device := range f.Host.Underlay {
+		if slices.ContainsFunc(f.Host.Routes, func(r routes.HostRoute) bool { return r.Device == device && r.Prefix.Contains(to) }) {
+			out = append(out, device)
+		}
+	}
+	if len(out) == 0 {
+		return f.Host.Underlay
+	}
+	return out
+}
+
+// bridgePorts returns the interfaces of which the devices consist, if all are bridges.
+func (f Filters) bridgePorts(devices []string) []string {
+	var out []string
+	for _, device := range devices {
+		i := slices.IndexFunc(f.Host.Links, func(l plan.Link) bool { return l.Device == device })
+		if i < 0 || len(f.Host.Links[i].Ports) == 0 {
+			return nil
+		}
+		out = append(out, f.Host.Links[i].Ports...)
+	}
+	return out
 }
 
 // sessionFlows returns the packets of liveness and of the catalog inside a tunnel.

@@ -11,6 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
 	"github.com/meshway/meshway/routes/ruleset/rulesettest"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -109,6 +110,38 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 				`the cause is its policy drop`,
 			Remedy: "run iptables-legacy -I DOCKER-USER -o mesh+ -j ACCEPT && iptables-legacy -I DOCKER-USER -i mesh+ -j ACCEPT" + boot,
 		}},
+		"devices.nft": {
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain lane of table "netdev edge"`,
+				Message: `chain lane of table "netdev edge" drops packets of other datacenters to pods, liveness packets from the tunnels and ` +
+					`connections from the tunnels to the control port: the cause is its policy drop`,
+				Remedy: `run nft insert rule netdev edge lane 'iifname "mesh*" accept'` + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain both of table "netdev edge"`,
+				Message: `chain both of table "netdev edge" drops WireGuard packets of other gateways: the cause is the rule "udp dport vmap { 53 : accept, 51820 : drop }"`,
+				Remedy:  "run nft insert rule netdev edge both 'udp dport { 51820 } accept'" + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain out of table "netdev edge"`,
+				Message: `chain out of table "netdev edge" drops WireGuard packets to other gateways: the cause is the rule "ip daddr 198.51.100.0/24 udp sport 51820 drop"`,
+				Remedy:  "run nft insert rule netdev edge out 'udp sport { 51820 } accept'" + boot,
+			},
+		},
+		"vmaps.nft": {
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain output of table "inet fw"`,
+				Message: `chain output of table "inet fw" drops WireGuard packets to other gateways: ` +
+					`the cause is the rule "ip daddr . udp dport vmap { 198.51.100.2 . 51820 : drop, 198.51.100.3 . 51820 : accept }"`,
+				Remedy: "run nft insert rule inet fw output 'udp sport { 51820 } accept'" + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain input of table "inet fw"`,
+				Message: `chain input of table "inet fw" drops liveness packets from the tunnels: the cause is the rule "udp dport vmap { 51820 : accept, * : drop }"`,
+				Remedy:  `run nft insert rule inet fw input 'iifname "mesh*" accept'` + boot,
+			},
+		},
+		"bridge.nft":             nil,
 		"docker-accepting.rules": nil,
 		"ufw-accepting.rules":    nil,
 		"kube-proxy.rules":       nil,
@@ -123,4 +156,49 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 		require.NoError(t, json.Unmarshal(recorded, &f.Others))
 		assert.Equal(t, want, f.Problems(), file)
 	}
+}
+
+// TestPacketsOfPodsPassTheRulesOfTheirBridge has a bridge with the ports of pods. Its
+// packets for other hosts are not forwarded by the bridge itself.
+func TestPacketsOfPodsPassTheRulesOfTheirBridge(t *testing.T) {
+	base := func(name, hook string) ruleset.Chain {
+		return ruleset.Chain{Table: ruleset.Table{Family: "bridge", Name: "filter"}, Name: name, Type: "filter", Hook: hook, Policy: "drop"}
+	}
+	f := filters()
+	f.Firewall.Remote = append(f.Firewall.Remote, netip.MustParsePrefix("fd00:3::/48"))
+	f.Others.Chains = []ruleset.Chain{base("INPUT", "input"), base("FORWARD", "forward"), base("OUTPUT", "output")}
+	assert.Empty(t, f.Problems(), "the link of the pods is no bridge")
+
+	f.Host.Links[0].Ports = []string{"veth1", "veth2"}
+	var remedies []string
+	for _, p := range f.Problems() {
+		remedies = append(remedies, p.Subject+": "+p.Remedy)
+	}
+	const boot = ", and add the same to what loads these rules at boot"
+	assert.Equal(t, []string{
+		`chain INPUT of table "bridge filter": run nft insert rule bridge filter INPUT 'ip daddr { 10.3.0.0/16 } accept' && ` +
+			`nft insert rule bridge filter INPUT 'ip6 daddr { fd00:3::/48 } accept'` + boot,
+		`chain OUTPUT of table "bridge filter": run nft insert rule bridge filter OUTPUT 'ip saddr { 10.3.0.0/16 } accept' && ` +
+			`nft insert rule bridge filter OUTPUT 'ip6 saddr { fd00:3::/48 } accept'` + boot,
+	}, remedies)
+}
+
+// TestChainsOfOtherDevicesAreIgnored has several devices outside of the pods' networks, of
+// which one has a route to the peer.
+func TestChainsOfOtherDevicesAreIgnored(t *testing.T) {
+	f := filters()
+	f.Host.Underlay = []string{"docker0", "eth0"}
+	f.Host.Routes = []routes.HostRoute{
+		{Prefix: netip.MustParsePrefix("172.17.0.0/16"), Device: "docker0"},
+		{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Device: "eth0", Via: addresses("192.0.2.1")[0]},
+	}
+	on := func(device string) []ruleset.Chain {
+		return []ruleset.Chain{{Table: ruleset.Table{Family: "netdev", Name: "t"}, Name: "c", Type: "filter", Hook: "ingress", Policy: "drop", Devices: []string{device}}}
+	}
+	f.Others.Chains = on("docker0")
+	assert.Empty(t, f.Problems())
+	f.Others.Chains = on("eth*")
+	assert.Len(t, f.Problems(), 1)
+	f.Host.Routes = nil
+	assert.Empty(t, f.Problems(), "each of the devices may carry the packets")
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
 )
 
 // passing returns the commands that let the packets pass that a chain drops: those
@@ -32,7 +33,7 @@ func (f Filters) passing(d filtered) string {
 
 // isIptables reports whether iptables can change a chain: it has fixed names.
 func isIptables(d filtered) bool {
-	return d.chain.Table.Family != "inet" && d.chain.Name == strings.ToUpper(d.chain.Hook) &&
+	return (d.chain.Table.Family == "ip" || d.chain.Table.Family == "ip6") && d.chain.Name == strings.ToUpper(d.chain.Hook) &&
 		slices.Contains([]string{"filter", "mangle", "raw", "security"}, d.chain.Table.Name)
 }
 
@@ -128,26 +129,44 @@ func (f Filters) iptables(d filtered, chain string) string {
 func (f Filters) nft(d filtered) string {
 	var commands []string
 	for _, p := range d.purposes {
-		match := fmt.Sprintf(`iifname "%s*"`, f.Config.WireGuard.Interface)
-		keyword := "ip"
-		if d.chain.Table.Family == "ip6" {
-			keyword = "ip6"
+		for _, match := range f.nftMatches(d.chain, p) {
+			commands = append(commands, fmt.Sprintf("nft insert rule %s '%s accept'", d.chain, match))
 		}
-		switch {
-		case p == tunnelsIn:
-			match = "udp dport { " + strings.TrimSuffix(f.ports("%d, "), ", ") + " }"
-		case p == tunnelsOut:
-			match = "udp sport { " + strings.TrimSuffix(f.ports("%d, "), ", ") + " }"
-		case p.out() && d.chain.Hook == "prerouting":
-			match = fmt.Sprintf("%s daddr { %s }", keyword, f.remote(keyword, ", "))
-		case p.out():
-			match = fmt.Sprintf(`oifname "%s*"`, f.Config.WireGuard.Interface)
-		case d.chain.Hook == "postrouting":
-			match = fmt.Sprintf("%s saddr { %s }", keyword, f.remote(keyword, ", "))
-		}
-		commands = append(commands, fmt.Sprintf("nft insert rule %s '%s accept'", d.chain, match))
 	}
 	return strings.Join(distinct(commands), " && ")
+}
+
+// nftMatches returns the matches for the packets of a purpose in a base chain: one, or one
+// for each family of addresses where no lane is a device of the chain's packets.
+func (f Filters) nftMatches(c ruleset.Chain, p purpose) []string {
+	ofBridge, arriving, leaving := c.Table.Family == "bridge", c.Hook == "ingress" || c.Hook == "prerouting", c.Hook == "egress" || c.Hook == "postrouting"
+	switch {
+	case p == tunnelsIn:
+		return []string{"udp dport { " + strings.TrimSuffix(f.ports("%d, "), ", ") + " }"}
+	case p == tunnelsOut:
+		return []string{"udp sport { " + strings.TrimSuffix(f.ports("%d, "), ", ") + " }"}
+	case p.out() && (ofBridge || arriving):
+		return f.addressed(c.Table.Family, "daddr")
+	case p.out():
+		return []string{fmt.Sprintf(`oifname "%s*"`, f.Config.WireGuard.Interface)}
+	case ofBridge || leaving:
+		return f.addressed(c.Table.Family, "saddr")
+	default:
+		return []string{fmt.Sprintf(`iifname "%s*"`, f.Config.WireGuard.Interface)}
+	}
+}
+
+// addressed returns the matches for the addresses of other datacenters, of the families
+// that a table has.
+func (f Filters) addressed(table, field string) []string {
+	var out []string
+	for _, family := range []string{"ip", "ip6"} {
+		prefixes := f.remote(family, ", ")
+		if prefixes != "" && (table == family || table != "ip" && table != "ip6") {
+			out = append(out, fmt.Sprintf("%s %s { %s }", family, field, prefixes))
+		}
+	}
+	return out
 }
 
 // ports returns the ports of the lanes, each with a format.

@@ -94,6 +94,7 @@ type Need struct {
 type Link struct {
 	Device   string
 	Prefixes []netip.Prefix // sorted
+	Ports    []string       // of a bridge: the interfaces of which it consists, sorted
 }
 
 // Site describes the own datacenter, from the configuration or from its cluster.

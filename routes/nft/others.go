@@ -108,7 +108,7 @@ func readOthers(ctx context.Context) (ruleset.Ruleset, error) {
 	if err != nil {
 		return ruleset.Ruleset{}, err
 	}
-	out := ruleset.Ruleset{Names: map[string][]string{}}
+	out := ruleset.Ruleset{Names: map[string][]string{}, Sets: map[string][]any{}}
 	byName := map[string]ruleset.Chain{}
 	var queue []ruleset.Chain
 	for _, c := range all {
@@ -120,6 +120,7 @@ func readOthers(ctx context.Context) (ruleset.Ruleset, error) {
 			delete(byName, c.String())
 		}
 	}
+	sets := setReader{out: &out, read: map[string]bool{}}
 	for len(queue) > 0 && len(out.Chains) < maxOtherChains {
 		c, err := readChain(ctx, queue[0])
 		queue = queue[1:]
@@ -130,7 +131,8 @@ func readOthers(ctx context.Context) (ruleset.Ruleset, error) {
 			continue // deleted in the meantime; what it does is not known
 		}
 		out.Chains = append(out.Chains, c)
-		for _, name := range c.Targets() {
+		sets.add(ctx, c)
+		for _, name := range out.Targets(c) {
 			target := ruleset.Chain{Table: c.Table, Name: name}
 			if t, ok := byName[target.String()]; ok {
 				queue = append(queue, t)
@@ -138,38 +140,46 @@ func readOthers(ctx context.Context) (ruleset.Ruleset, error) {
 			}
 		}
 	}
-	addSets(ctx, &out)
 	return out, nil
 }
 
-// maxSets bounds the named sets of other programs that are read.
+// maxSets bounds the named sets and maps of other programs that are read.
 const maxSets = 64
 
-// addSets adds the named sets that the chains of out compare with. What is in a set that
-// cannot be read is not known.
-func addSets(ctx context.Context, out *ruleset.Ruleset) {
-	out.Sets = map[string][]any{}
-	read := map[string]bool{}
-	for _, c := range out.Chains {
-		for _, name := range c.NamedSets() {
-			key := c.Table.String() + " " + name
-			if read[key] || len(read) >= maxSets || ctx.Err() != nil {
-				continue
-			}
-			read[key] = true
-			list := []string{"list", "set", c.Table.Family, c.Table.Name, name}
-			text, err := nftOutput(ctx, append([]string{"--terse"}, list...)...)
-			if err != nil {
-				continue
-			}
-			listing, err := nftOutput(ctx, append([]string{"--json"}, list...)...)
-			if err != nil {
-				continue
-			}
-			if elements, ok := ruleset.ParseSet(listing, string(text)); ok {
-				out.Sets[key] = elements
-			}
-		}
+// setReader reads named sets and maps, each once.
+type setReader struct {
+	out  *ruleset.Ruleset
+	read map[string]bool // by the keys of out.Sets
+}
+
+// add adds the named sets and maps of a chain. What is in one that cannot be read is not
+// known.
+func (r setReader) add(ctx context.Context, c ruleset.Chain) {
+	for _, name := range c.NamedSets() {
+		r.addOne(ctx, "set", c.Table, name)
+	}
+	for _, name := range c.NamedMaps() {
+		r.addOne(ctx, "map", c.Table, name)
+	}
+}
+
+func (r setReader) addOne(ctx context.Context, kind string, t ruleset.Table, name string) {
+	key := t.String() + " " + name
+	if r.read[key] || len(r.read) >= maxSets || ctx.Err() != nil {
+		return
+	}
+	r.read[key] = true
+	list := []string{"list", kind, t.Family, t.Name, name}
+	text, err := nftOutput(ctx, append([]string{"--terse"}, list...)...)
+	if err != nil {
+		return
+	}
+	listing, err := nftOutput(ctx, append([]string{"--json"}, list...)...)
+	if err != nil {
+		return
+	}
+	if elements, ok := ruleset.ParseSet(listing, string(text)); ok {
+		r.out.Sets[key] = elements
 	}
 }
 
@@ -184,7 +194,7 @@ func readChain(ctx context.Context, c ruleset.Chain) (ruleset.Chain, error) {
 	if err != nil || len(chains) != 1 {
 		return c, errors.Join(err, fmt.Errorf("chain %v is not in the output of nft", c))
 	}
-	if len(chains[0].Rules) == 0 {
+	if len(chains[0].Rules) == 0 && !chains[0].OfDevices() {
 		return chains[0], nil
 	}
 	text, err := nftOutput(ctx, append([]string{"--handle", "--terse"}, name...)...)

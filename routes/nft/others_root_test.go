@@ -33,6 +33,7 @@ func TestRulesOfOtherProgramsAreReadAsTheyAre(t *testing.T) {
 		t.Run(c.File, func(t *testing.T) {
 			f := newNamespace(t)
 			require.NoError(t, f.Apply(t.Context(), routestest.SampleFirewall()))
+			addDevices(t)
 			load(t, c.File)
 			found := readNow(t, f)
 			if *record {
@@ -137,6 +138,15 @@ func newNamespace(t *testing.T) *nft.Filter {
 	runtime.LockOSThread() // never unlocked: thread and namespace end with the test
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
 	return nft.New()
+}
+
+// addDevices adds the devices of rulesettest, to which chains of devices refer.
+func addDevices(t *testing.T) {
+	t.Helper()
+	for _, device := range rulesettest.Devices() {
+		out, err := exec.Command("ip", "link", "add", device, "type", "bridge").CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
 }
 
 // load loads rules of rulesettest.

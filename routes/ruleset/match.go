@@ -50,13 +50,18 @@ func (w walk) resolve(t Table, right any) any {
 // compare reports whether a field of the packet compares to a value. A packet that
 // does not have the field never matches, with any operator.
 func (p Packet) compare(left any, op string, right any) truth {
-	have, present := p.field(left)
-	if !present {
-		return no
+	fields, ok := member(left, "concat").([]any)
+	if !ok {
+		fields = []any{left}
 	}
-	result := equalsAll(have, right)
-	if len(have) == 0 {
-		result = within(right, func(element any) truth { return min(maybe, truthOf(!slices.Contains(p.never(left), element))) })
+	for _, f := range fields {
+		if _, present := p.field(f); !present {
+			return no
+		}
+	}
+	result := p.equals(left, right)
+	if ok {
+		result = within(right, func(element any) truth { return p.equalsEach(fields, element) })
 	}
 	switch op {
 	case "==", "in":
@@ -66,6 +71,30 @@ func (p Packet) compare(left any, op string, right any) truth {
 	default:
 		return maybe
 	}
+}
+
+// equals reports whether a field that the packet has equals right.
+func (p Packet) equals(left, right any) truth {
+	if have, _ := p.field(left); len(have) > 0 {
+		return equalsAll(have, right)
+	}
+	return within(right, func(element any) truth { return min(maybe, truthOf(!slices.Contains(p.never(left), element))) })
+}
+
+// equalsEach reports whether all fields of a concatenation equal those of an element.
+func (p Packet) equalsEach(fields []any, element any) truth {
+	if element == "*" {
+		return yes
+	}
+	values, ok := member(element, "concat").([]any)
+	if !ok || len(values) != len(fields) {
+		return maybe
+	}
+	result := yes
+	for i, f := range fields {
+		result = min(result, p.equals(f, values[i]))
+	}
+	return result
 }
 
 // field returns the values of which a field of the packet has one; none: it is not
@@ -154,6 +183,11 @@ func (p Packet) payload(protocol, field any) (have []string, present bool) {
 			return knownPort(p.SourcePort), true
 		case "dport":
 			return knownPort(p.DestinationPort), true
+		}
+		return nil, true
+	case "ether":
+		if field == "type" && p.ethernet {
+			return p.meta("protocol"), true
 		}
 		return nil, true
 	case "icmp", "icmpv6", "sctp", "dccp", "udplite", "ah", "esp", "igmp", "gre", "arp", "vlan":

@@ -23,7 +23,7 @@ type object struct {
 		Handle               int
 		Expr                 []Statement
 	}
-	Set *struct{ Elem []any }
+	Set, Map *struct{ Elem []any }
 }
 
 func parse(listing []byte) ([]object, error) {
@@ -75,8 +75,11 @@ func ParseFlagged(listing []byte) ([]Table, error) {
 	return out, nil
 }
 
-// ParseSet returns the elements of the set in a listing. It reports false if there is
-// none, or if packets change the set, which only the listing as text shows in every
+// maxElements bounds the elements of a set: each packet is compared with all of them.
+const maxElements = 4096
+
+// ParseSet returns the elements of the set or map in a listing. It reports false if there
+// is none, if it is too large, or if packets change the set, which only the listing as text shows in every
 // version of nft: what it has when it is read is not what it has for a packet.
 func ParseSet(listing []byte, text string) ([]any, bool) {
 	objects, err := parse(listing)
@@ -84,8 +87,12 @@ func ParseSet(listing []byte, text string) ([]any, bool) {
 		return nil, false
 	}
 	for _, o := range objects {
-		if o.Set != nil {
-			return o.Set.Elem, true
+		set := o.Set
+		if set == nil {
+			set = o.Map
+		}
+		if set != nil {
+			return set.Elem, len(set.Elem) <= maxElements
 		}
 	}
 	return nil, false
@@ -105,9 +112,15 @@ func Dormant(listing string) bool {
 }
 
 // WithText returns the chain with the texts of its rules, from the output of
-// nft --handle. It completes what nft does not print as JSON: the states of a match of
-// the xtables extension conntrack.
+// nft --handle. It completes what nft does not print as JSON: the devices, and the states
+// of a match of the xtables extension conntrack.
 func (c Chain) WithText(listing string) Chain {
+	header := regexp.MustCompile(`(?m)^\s*type .* hook (?:ingress|egress) devices? (?:= \{([^}]*)\}|(\S+))`)
+	if m := header.FindStringSubmatch(listing); m != nil {
+		for name := range strings.SplitSeq(m[1]+m[2], ",") {
+			c.Devices = append(c.Devices, strings.Trim(name, ` "`))
+		}
+	}
 	handle := regexp.MustCompile(`^\s*(.+) # handle (\d+)$`)
 	counters := regexp.MustCompile(`counter packets \d+ bytes \d+ `) // change with each packet
 	texts := map[int]string{}

@@ -13,8 +13,8 @@ type Ruleset struct {
 	// Names are the names of all chains of each table, by Table.String, as far as they are known,
 	// also of those that are not in Chains. They show which program owns a table.
 	Names map[string][]string
-	// Sets are the elements of named sets, as nft prints them as JSON, by the table and
-	// name: "ip filter blocked". One that packets change, or that is not read, is missing.
+	// Sets are the elements of named sets and maps, as nft prints them as JSON, by the table
+	// and name: "ip filter blocked". One that packets change, or that is not read, is missing.
 	Sets map[string][]any `json:",omitempty"`
 	// Unread is why rules of iptables-legacy are missing; empty: none are.
 	Unread string `json:",omitempty"`
@@ -43,7 +43,10 @@ type Chain struct {
 	Type   string // of a base chain: "filter"
 	Hook   string // of a base chain: "forward"; empty: it is none
 	Policy string // of a base chain: "accept" or "drop"
-	Rules  []Rule
+	// Devices are those of a base chain of hook ingress or egress, as far as they are known;
+	// a name may end with *.
+	Devices []string `json:",omitempty"`
+	Rules   []Rule
 }
 
 // String returns the chain as nft has it in its commands: "ip filter FORWARD".
@@ -52,10 +55,21 @@ func (c Chain) String() string { return c.Table.String() + " " + c.Name }
 // Filters reports whether the chain is a base chain that may drop packets to, from
 // or through the host.
 func (c Chain) Filters() bool {
-	return (c.Type == "filter" || c.Type == "route") &&
-		slices.Contains([]string{"prerouting", "input", "forward", "output", "postrouting"}, c.Hook) &&
-		slices.Contains([]string{"ip", "ip6", "inet"}, c.Table.Family)
+	if c.Type != "filter" && c.Type != "route" {
+		return false
+	}
+	switch c.Table.Family {
+	case "netdev":
+		return c.OfDevices()
+	case "ip", "ip6", "inet", "bridge":
+		return c.Hook == "ingress" || slices.Contains([]string{"prerouting", "input", "forward", "output", "postrouting"}, c.Hook)
+	default:
+		return false
+	}
 }
+
+// OfDevices reports whether the chain is a base chain of certain devices.
+func (c Chain) OfDevices() bool { return c.Hook == "ingress" || c.Hook == "egress" }
 
 // Rule is a rule of a chain.
 type Rule struct {
@@ -76,24 +90,34 @@ func (s Statement) kind() (string, any) {
 	return "", nil
 }
 
-// Targets returns the names of the chains to which the chain's rules lead.
-func (c Chain) Targets() []string {
+// Targets returns the names of the chains to which a chain leads by its rules and its
+// verdict maps, as far as these are in Sets.
+func (r Ruleset) Targets(c Chain) []string {
 	var out []string
-	for _, r := range c.Rules {
-		for _, s := range r.Statements {
+	for _, rule := range c.Rules {
+		for _, s := range rule.Statements {
 			out = append(out, targets(s)...)
 		}
+	}
+	for _, name := range c.NamedMaps() {
+		out = append(out, targets(r.Sets[c.Table.String()+" "+name])...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// NamedSets returns the names of the sets that the chain's rules compare with.
-func (c Chain) NamedSets() []string {
+// NamedSets returns the names of the sets that the chain's rules compare with, sorted.
+func (c Chain) NamedSets() []string { return c.named("match", "right") }
+
+// NamedMaps returns the names of the verdict maps of the chain's rules, sorted.
+func (c Chain) NamedMaps() []string { return c.named("vmap", "data") }
+
+// named returns what a member of statements of a kind refers to.
+func (c Chain) named(kind, in string) []string {
 	var out []string
 	for _, r := range c.Rules {
 		for _, s := range r.Statements {
-			if name, ok := member(s["match"], "right").(string); ok && strings.HasPrefix(name, "@") {
+			if name, ok := member(s[kind], in).(string); ok && strings.HasPrefix(name, "@") {
 				out = append(out, name[1:])
 			}
 		}

@@ -3,53 +3,95 @@ package ruleset
 import (
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Packet is a packet that another program's rules may drop. A zero field is not
 // known.
 type Packet struct {
-	Hooks               []string // that it passes, in any order
-	In, Out             []string // devices, one of which applies
+	Hooks   []string // of IP that it passes, in any order
+	In, Out []string // devices, one of which applies
+	// InPorts and OutPorts are the devices of which bridges In and Out consist, one of which
+	// applies; empty: they are no bridges.
+	InPorts, OutPorts   []string
 	Source, Destination netip.Addr
 	Here                bool   // the destination is an address of this host
 	Protocol            string // "tcp" or "udp"
 	SourcePort          uint16
 	DestinationPort     uint16
 	States              []string // of its connection, one of which applies: "new", "untracked"
+	ethernet            bool     // it certainly has a header of Ethernet
 }
 
 // Drops returns the base chains that certainly drop a packet.
 func (r Ruleset) Drops(p Packet) []Drop {
-	w := walk{packet: p, sets: r.Sets, chains: make(map[string]Chain, len(r.Chains)), outcomes: map[string]outcome{}}
+	chains := make(map[string]Chain, len(r.Chains))
 	for _, c := range r.Chains {
-		w.chains[c.String()] = c
+		chains[c.String()] = c
 	}
+	views := map[string]walk{} // what a packet has differs by hook and device
 	var out []Drop
 	for _, c := range r.Chains {
-		if c.Filters() && p.passes(c) {
-			if by, dropped := w.drops(c); dropped {
-				out = append(out, Drop{Chain: c, By: by})
-			}
+		seen, passes := p.at(c)
+		if !c.Filters() || !passes {
+			continue
+		}
+		view := c.Hook + " " + strings.Join(seen.In, " ") + ">" + strings.Join(seen.Out, " ")
+		w, ok := views[view]
+		if !ok {
+			w = walk{packet: seen, sets: r.Sets, chains: chains, outcomes: map[string]outcome{}}
+			views[view] = w
+		}
+		if by, dropped := w.drops(c); dropped {
+			out = append(out, Drop{Chain: c, By: by})
 		}
 	}
 	return out
 }
 
-// passes reports whether a packet comes to a base chain.
-func (p Packet) passes(c Chain) bool {
-	family := "ip"
-	if p.Source.Is6() || p.Destination.Is6() {
-		family = "ip6"
+// at returns the packet as a base chain sees it. It reports whether the packet certainly
+// comes there. Devices that have not been chosen yet, and connections that are not
+// tracked there, are not known.
+func (p Packet) at(c Chain) (Packet, bool) {
+	if family := c.Table.Family; family == "ip" && p.is6() || family == "ip6" && !p.is6() {
+		return p, false
 	}
-	if c.Table.Family != "inet" && c.Table.Family != family {
-		return false
+	switch {
+	case c.Hook == "ingress":
+		p.In, p.Out, p.States = c.among(p.In, p.InPorts), nil, nil
+		return p, len(p.In) > 0
+	case c.Hook == "egress":
+		p.In, p.Out, p.States = nil, c.among(p.Out, p.OutPorts), nil
+		return p, len(p.Out) > 0
+	case c.Table.Family != "bridge":
+		if c.Hook == "prerouting" {
+			p.Out = nil
+		}
+		return p, slices.Contains(p.Hooks, c.Hook)
 	}
-	for _, hook := range p.Hooks {
-		if hook == c.Hook {
-			return true
+	p.States, p.ethernet = nil, true
+	switch c.Hook {
+	case "prerouting", "input": // of the bridge itself
+		p.In, p.Out = p.InPorts, nil
+		return p, len(p.In) > 0
+	case "output", "postrouting":
+		p.In, p.Out = nil, p.OutPorts
+		return p, len(p.Out) > 0
+	default: // from a port to another one
+		return p, false
+	}
+}
+
+// among returns the first of the lists of devices of which each one has the chain, or nil.
+func (c Chain) among(lists ...[]string) []string {
+	for _, devices := range lists {
+		if len(devices) > 0 && !slices.ContainsFunc(devices, func(d string) bool {
+			return !slices.ContainsFunc(c.Devices, func(pattern string) bool { return equalsText(d, pattern) == yes })
+		}) {
+			return devices
 		}
 	}
-	return false
+	return nil
 }
 
 // outcome is what may happen to a packet in a chain or at a rule. Several of its
@@ -165,12 +207,12 @@ func (w walk) statement(in Chain, kind string, content any) outcome {
 
 // verdictMap returns the outcome of a map from matches to verdicts.
 func (w walk) verdictMap(in Chain, content any) outcome {
-	elements, ok := member(member(content, "data"), "set").([]any)
+	elements, ok := member(w.resolve(in.Table, member(content, "data")), "set").([]any)
 	if !ok {
-		return unknown() // a named map, which is not read
+		return unknown() // a named map that is not read
 	}
 	var out outcome
-	for _, e := range elements {
+	for _, e := range wildcardLast(elements) {
 		pair, ok := e.([]any)
 		if !ok || len(pair) != 2 {
 			return unknown()
@@ -195,6 +237,19 @@ func (w walk) verdictMap(in Chain, content any) outcome {
 	}
 	out.next = true
 	return out
+}
+
+// wildcardLast returns the elements of a map with that for all other keys at the end.
+func wildcardLast(elements []any) []any {
+	isWildcard := func(e any) bool {
+		pair, ok := e.([]any)
+		return ok && len(pair) > 0 && pair[0] == "*"
+	}
+	i := slices.IndexFunc(elements, isWildcard)
+	if i < 0 {
+		return elements
+	}
+	return append(slices.Delete(slices.Clone(elements), i, i+1), elements[i])
 }
 
 // xtables returns the outcome of an extension of iptables.

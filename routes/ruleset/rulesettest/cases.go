@@ -22,7 +22,46 @@ type Case struct {
 }
 
 // Cases returns all cases.
-func Cases() []Case { return slices.Concat(nftCases(), setAndLegacyCases()) }
+func Cases() []Case { return slices.Concat(nftCases(), setAndLegacyCases(), mapAndDeviceCases()) }
+
+// mapAndDeviceCases returns the rules with verdict maps, and those of devices and bridges.
+func mapAndDeviceCases() []Case {
+	const (
+		refused   = `inet fw forward: the rule "reject" of chain refused`
+		toPeer    = `inet fw output: the rule "ip daddr . udp dport vmap { 198.51.100.2 . 51820 : drop, 198.51.100.3 . 51820 : accept }"`
+		fromPort  = `netdev edge pods: the rule "iifname \"veth*\" ip daddr 10.12.0.0/16 drop"`
+		atUplinks = `netdev edge both: the rule "udp dport vmap { 53 : accept, 51820 : drop }"`
+		byUplink  = `netdev edge out: the rule "ip daddr 198.51.100.0/24 udp sport 51820 drop"`
+		ofBridge  = `bridge fw first: the rule "ip daddr 10.12.0.0/16 drop"`
+	)
+	return []Case{
+		{"vmaps.nft", map[string][]string{
+			"from pods": {refused}, "from pods, to a high port": {refused},
+			"to pods":       {`inet fw forward: the rule "ip saddr . meta l4proto vmap { 10.12.0.1 . tcp : drop, 10.12.0.1 . udp : accept }" of chain from-mesh`},
+			"WireGuard out": {toPeer}, "WireGuard out, established": {toPeer},
+			"liveness in": {`inet fw input: the rule "udp dport vmap { 51820 : accept, * : drop }"`},
+		}},
+		{"devices.nft", map[string][]string{
+			"from pods": {fromPort}, "from pods, established": {fromPort},
+			"from pods, to a high port": {fromPort, `netdev edge lane-out: the rule "tcp dport 8080 drop"`},
+			"to pods": {
+				`netdev edge to-pods: the rule "ip saddr 10.12.0.0/16 drop"`,
+				`inet edge lane: the rule "ip saddr 10.12.0.0/16 meta l4proto tcp drop"`,
+			},
+			"WireGuard in": {atUplinks}, "WireGuard in, established": {atUplinks},
+			"WireGuard out": {byUplink}, "WireGuard out, established": {byUplink},
+			"liveness in": {"netdev edge lane: its policy drop"},
+		}},
+		{"bridge.nft", map[string][]string{
+			"from pods": {ofBridge}, "from pods, established": {ofBridge}, "from pods, to a high port": {ofBridge},
+			"from pods, IPv6": {"bridge fw in: its policy drop"},
+			"to pods":         {`bridge fw out: the rule "oifname \"veth*\" ip saddr 10.12.0.0/16 drop"`},
+		}},
+	}
+}
+
+// Devices are those of the packets and of the rules.
+func Devices() []string { return []string{"eth0", "eth1", "mesh0", "cali0123", "veth1", "veth2"} }
 
 // setAndLegacyCases returns the rules with named sets, and those of iptables-legacy.
 func setAndLegacyCases() []Case {
@@ -104,20 +143,22 @@ func Packets() map[string]ruleset.Packet {
 	fresh, established := []string{"new"}, []string{"established"}
 	through, in, out := []string{"prerouting", "forward", "postrouting"}, []string{"prerouting", "input"}, []string{"output", "postrouting"}
 	pod := ruleset.Packet{
-		Hooks: through, In: []string{"cali0123"}, Out: []string{"mesh0"}, Source: address("10.11.1.2"), Destination: address("10.12.0.1"), Protocol: "tcp", States: fresh,
+		Hooks: through, In: []string{"cali0123"}, InPorts: []string{"veth1", "veth2"}, Out: []string{"mesh0"}, Source: address("10.11.1.2"), Destination: address("10.12.0.1"), Protocol: "tcp", States: fresh,
 	}
 	with := func(p ruleset.Packet, change func(*ruleset.Packet)) ruleset.Packet {
 		change(&p)
 		return p
 	}
 	wireGuardIn := ruleset.Packet{Hooks: in, In: []string{"eth0", "eth1"}, Source: address("198.51.100.2"), Here: true, Protocol: "udp", DestinationPort: 51820, States: fresh}
-	wireGuardOut := ruleset.Packet{Hooks: out, Destination: address("198.51.100.2"), Protocol: "udp", SourcePort: 51820, DestinationPort: 51820, States: fresh}
+	wireGuardOut := ruleset.Packet{Hooks: out, Out: []string{"eth0"}, Destination: address("198.51.100.2"), Protocol: "udp", SourcePort: 51820, DestinationPort: 51820, States: fresh}
 	return map[string]ruleset.Packet{
-		"from pods":                  pod,
-		"from pods, established":     with(pod, func(p *ruleset.Packet) { p.States = established }),
-		"from pods, to a high port":  with(pod, func(p *ruleset.Packet) { p.DestinationPort = 8080 }),
-		"from pods, IPv6":            with(pod, func(p *ruleset.Packet) { p.Source, p.Destination = address("fd00:11::2"), address("fd00:12::1") }),
-		"to pods":                    with(pod, func(p *ruleset.Packet) { p.In, p.Out, p.Source, p.Destination = p.Out, p.In, p.Destination, p.Source }),
+		"from pods":                 pod,
+		"from pods, established":    with(pod, func(p *ruleset.Packet) { p.States = established }),
+		"from pods, to a high port": with(pod, func(p *ruleset.Packet) { p.DestinationPort = 8080 }),
+		"from pods, IPv6":           with(pod, func(p *ruleset.Packet) { p.Source, p.Destination = address("fd00:11::2"), address("fd00:12::1") }),
+		"to pods": with(pod, func(p *ruleset.Packet) {
+			p.In, p.Out, p.InPorts, p.OutPorts, p.Source, p.Destination = p.Out, p.In, nil, p.InPorts, p.Destination, p.Source
+		}),
 		"WireGuard in":               wireGuardIn,
 		"WireGuard in, established":  with(wireGuardIn, func(p *ruleset.Packet) { p.States = established }),
 		"WireGuard out":              wireGuardOut,
