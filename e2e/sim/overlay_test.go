@@ -19,15 +19,20 @@ type overlay struct {
 // Listen implements liveness.Network.
 func (o overlay) Listen(ctx context.Context, local netip.AddrPort, device string) (liveness.PacketConn, error) {
 	o.gateway.host.SetOverlay(local.Addr())
-	conn, err := o.sim.overlayNet.Listen(ctx, local, device)
+	conn, err := o.sim.overlayNet.Listen(ctx, local, o.link(device))
 	return overlayConn{conn, o}, err
 }
 
 // ListenEcho implements liveness.Network.
 func (o overlay) ListenEcho(ctx context.Context, local netip.Addr, device string) (liveness.PacketConn, error) {
-	conn, err := o.sim.overlayNet.ListenEcho(ctx, local, device)
+	conn, err := o.sim.overlayNet.ListenEcho(ctx, local, o.link(device))
 	return overlayConn{conn, o}, err
 }
+
+// link returns the name of a device of this gateway in the overlay network. Two hosts
+// that join at the same time may check the same overlay address before one of them is
+// refused; neither has the port of the other in use.
+func (o overlay) link(device string) string { return o.gateway.name() + "/" + device }
 
 // overlayConn is a connection on the overlay.
 type overlayConn struct {
