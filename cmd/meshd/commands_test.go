@@ -40,6 +40,7 @@ func TestWrongUsageExitsWith2AndOtherErrorsWith1(t *testing.T) {
 		{"nonsense", 2, `unknown command "nonsense" for "meshd"; see meshd --help`},
 		{"config nonsense", 2, `unknown command "nonsense" for "meshd config"; see meshd config --help`},
 		{"run --nonsense", 2, "unknown flag: --nonsense; see meshd run --help"},
+		{"uninstall --purge=maybe", 2, `--purge: invalid value "maybe": must be true or false; see meshd uninstall --help`},
 		{"uninstall all", 2, "meshd uninstall --help"},
 		{"config check", 2, "needs the path of one configuration file"},
 		{"recover", 2, "peer"},

@@ -116,7 +116,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},
 			"agent/api/access":                  {"agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},
 			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
-			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/flagvalue", "cmd/meshctl/internal/fault"},
 			"cmd/meshctl/internal/corefile":     {},
 			"cmd/meshctl/internal/coredns":      {"cmd/meshctl/internal/corefile", "cmd/meshctl/internal/fault"},
 			"cmd/meshctl/internal/fault":        {"agent/admin/adminclient", "agent/rpc", "consensus/catalog"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/cmd/flagvalue"
 	"github.com/meshway/meshway/cmd/manual"
 )
 
@@ -29,6 +30,9 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command("meshd"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if flag, message, ok := flagvalue.Error(err); ok {
+			err = fmt.Errorf("%s: %s", flag, message)
+		}
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	asParent(root)

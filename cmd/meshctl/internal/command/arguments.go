@@ -3,12 +3,12 @@ package command
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/meshway/meshway/agent/suggest"
+	"github.com/meshway/meshway/cmd/flagvalue"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 )
 
@@ -68,10 +68,8 @@ func FlagError(cmd *cobra.Command, err error) error {
 			f.Remedy = "did you mean --" + near + "?"
 		}
 	}
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
-		f.Field = "--" + invalid.GetFlag().Name
-		f.Message = fmt.Sprintf("invalid value %q: %s", invalid.GetValue(), strings.TrimPrefix(invalid.Unwrap().Error(), "time: "))
+	if flag, message, ok := flagvalue.Error(err); ok {
+		f.Field, f.Message = flag, message
 	}
 	return f
 }
