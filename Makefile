@@ -146,16 +146,24 @@ test-fresh: ## run make demo and make test in a bare Debian system (root, deboot
 	@.ci/fresh $(or $(only),demo test)
 
 # Makes dist/ from the commit that is checked out. platforms=linux/amd64,darwin/arm64
-# for some of them.
+# for some of them; IMAGE=ghcr.io/OWNER/meshway if the image is pushed to another
+# repository than the chart in the source tree names.
 .PHONY: release
 release: ## make the files of a release in dist/ (VERSION=v0.2.0)
 	@.ci/setup $@
-	@go run -C .ci/release . make -repository "$(CURDIR)" -output "$(CURDIR)/dist" -version "$(VERSION)" -platforms "$(platforms)"
+	@go run -C .ci/release . make -repository "$(CURDIR)" -output "$(CURDIR)/dist" -version "$(VERSION)" $(if $(IMAGE),-image "$(IMAGE)") -platforms "$(platforms)"
+
+# To try the chart of the source tree: push the image, or load it on the nodes.
+.PHONY: image
+image: ## build the image for the processor of this machine, as an OCI archive bin/image.tar
+	@.ci/setup release
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/meshd ./cmd/meshctl
+	@go run -C .ci/release . image -repository "$(CURDIR)" -programs "$(CURDIR)/bin" -output "$(CURDIR)/bin/image.tar" -tag dev $(if $(IMAGE),-name "$(IMAGE)")
 
 .PHONY: release-verify
 release-verify: ## build a release twice, in different directories, and compare the bytes (VERSION=v0.2.0)
 	@.ci/setup $@
-	@go run -C .ci/release . verify -repository "$(CURDIR)" -version "$(VERSION)" -platforms "$(platforms)"
+	@go run -C .ci/release . verify -repository "$(CURDIR)" -version "$(VERSION)" $(if $(IMAGE),-image "$(IMAGE)") -platforms "$(platforms)"
 
 .PHONY: test-release
 test-release: ## test the program that makes releases (no root)

@@ -22,8 +22,9 @@ func readmeCommands() map[string][2]string {
 		"meshctl join -":       {"../e2e/netns/join_root_test.go", `"join"`},
 		"meshctl status":       {"../e2e/harness/gateway.go", `"status"`},
 
-		"helm install meshway deploy/chart/meshway -n meshway-system --create-namespace --set datacenter.name=east": {install, `"helm", "install"`},
-		"kubectl --context east label node NODE meshway.io/gateway=true":                                            {install, `"label", "node"`},
+		"make image": {"../.ci/run", "make image"},
+		"helm install meshway deploy/chart/meshway -n meshway-system --create-namespace --set datacenter.name=east --set image.repository=REGISTRY/meshway --set image.tag=dev": {install, `"helm", "install"`},
+		"kubectl --context east label node NODE meshway.io/gateway=true":                {install, `"label", "node"`},
 		"meshctl init --context east":                                                   {install, `"init", "--context"`},
 		"meshctl join --context west --via east":                                        {install, `"join", "--context"`},
 		"meshctl dns enable --context west":                                             {dns, `"dns", "enable"`},
@@ -34,7 +35,8 @@ func readmeCommands() map[string][2]string {
 func TestEachCommandInTheReadmeIsRunByATest(t *testing.T) {
 	prompt := regexp.MustCompile(`^[a-z]+# +`)
 	found := map[string]bool{}
-	for line := range strings.Lines(read(t, "../README.md")) {
+	text := regexp.MustCompile(` *\\\n +`).ReplaceAllString(read(t, "../README.md"), " ") // a command in several lines
+	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(line, "    ") {
 			continue
 		}

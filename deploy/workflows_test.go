@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,9 +18,11 @@ type workflow struct {
 	Jobs        map[string]struct {
 		Permissions    map[string]string
 		TimeoutMinutes int `yaml:"timeout-minutes"`
-		Steps          []struct{ Uses, Run string }
+		Steps          []step
 	}
 }
+
+type step struct{ Uses, Run string }
 
 func workflows(t *testing.T) map[string]workflow {
 	t.Helper()
@@ -58,6 +61,21 @@ func TestReleaseIsBuiltWithoutTheRightToPublish(t *testing.T) {
 	for _, step := range release.Jobs["publish"].Steps {
 		assert.False(t, strings.Contains(step.Run, "make ") || strings.Contains(step.Run, "go "), step.Run)
 	}
+}
+
+// The chart of a release is pinned to the repository and the digest of its image.
+func TestReleasedChartNamesTheRepositoryToWhichTheWorkflowPushes(t *testing.T) {
+	const repository = `"ghcr.io/${OWNER,,}/meshway"` // registries know lower case only
+	release := workflows(t)["release.yml"]
+	steps := func(job, part string) int {
+		return len(slices.DeleteFunc(slices.Clone(release.Jobs[job].Steps), func(s step) bool { return !strings.Contains(s.Run, part) }))
+	}
+	assert.Equal(t, 1, steps("build", "make release VERSION=\"$VERSION\" IMAGE="+repository))
+	assert.Equal(t, 1, steps("publish", "image="+repository+"\n"))
+	assert.Equal(t, 1, steps("publish", `skopeo copy --all --preserve-digests --digestfile image.digest "oci-archive:dist/meshway_${number}_image.tar" "docker://$image:$number"`))
+	assert.Equal(t, 1, steps("publish", `grep --quiet --line-regexp --fixed-strings "  repository: $image"`))
+	assert.Contains(t, read(t, "../Makefile"), `$(if $(IMAGE),-image "$(IMAGE)")`)
+	assert.Contains(t, read(t, "chart/meshway/values.yaml"), "\n  repository: ghcr.io/meshway/meshway\n")
 }
 
 func TestTargetsOfWorkflowsAreInTheMakefile(t *testing.T) {

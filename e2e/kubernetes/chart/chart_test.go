@@ -224,7 +224,7 @@ func TestUninstallJobIsAHookOfHelmUninstallOnly(t *testing.T) {
 	assert.Equal(t, "pre-delete", jobs["meshway-uninstall"].Annotations["helm.sh/hook"])
 	assert.LessOrEqual(t, *jobs["meshway-uninstall"].Spec.ActiveDeadlineSeconds, int64(60), "a pod that cannot start fails soon")
 	assert.Contains(t, agentDaemonSet(t, r).Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "MESHWAY_DAEMONSET", Value: "meshway"})
-	out, err := helm(t, "template", "meshway", chartDir, "--set", "datacenter.name=east,uninstall.enabled=false")
+	out, err := helm(t, "template", "meshway", chartDir, imageFlag, "--set", "datacenter.name=east,uninstall.enabled=false")
 	require.NoError(t, err)
 	assert.NotContains(t, objectsOf[*batchv1.Job](objects(t, out)), "meshway-uninstall")
 }
@@ -238,7 +238,7 @@ func TestImageIsCheckedBeforeAnInstallationAndAnUpgrade(t *testing.T) {
 	assert.Equal(t, agentDaemonSet(t, renderingOf("east")).Spec.Template.Spec.Containers[0].Image, pod.Containers[0].Image)
 	assert.Empty(t, pod.ServiceAccountName, "that of the release does not exist yet")
 	assert.Empty(t, pod.Volumes)
-	out, err := helm(t, "template", "meshway", chartDir, "--set", "datacenter.name=east,preflight.enabled=false")
+	out, err := helm(t, "template", "meshway", chartDir, imageFlag, "--set", "datacenter.name=east,preflight.enabled=false")
 	require.NoError(t, err)
 	assert.NotContains(t, objectsOf[*batchv1.Job](objects(t, out)), "meshway-image-check")
 }

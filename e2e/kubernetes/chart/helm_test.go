@@ -53,8 +53,11 @@ func (r rendering) template(t *testing.T) string {
 	return out
 }
 
+// imageFlag names the image, for which the values of a rendering may set another one.
+const imageFlag = "--values=testdata/values/image.yaml"
+
 func (r rendering) flags() []string {
-	var flags []string
+	flags := []string{imageFlag}
 	for _, file := range r.values {
 		flags = append(flags, "--values", file)
 	}

@@ -20,6 +20,7 @@ func TestInvalidValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 		want string
 	}{
 		{"no name", []string{"datacenter.name="}, "datacenter.name is missing: set a name for this cluster"},
+		{"no image", []string{"image.tag="}, "image.tag is missing: no image is published for the chart of the source tree; install the chart of a release, or run make image"},
 		{"a name with capitals", []string{"datacenter.name=East"}, "at '/datacenter/name': 'East' does not match pattern"},
 		{"a name that ends with a dash", []string{"datacenter.name=east-"}, `datacenter.name "east-": the name must begin and end with a letter or a digit`},
 		{"a name that is a number", []string{"datacenter.name=7"}, "at '/datacenter/name': got number, want string"},
@@ -41,7 +42,7 @@ func TestInvalidValuesAreRefusedWithTheirKeyAndAReason(t *testing.T) {
 		{"a monitor that cannot reach the metrics", []string{"podMonitor.enabled=true", "metrics.address=127.0.0.1"}, "metrics.address 127.0.0.1: Prometheus cannot reach it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			args := []string{"template", "meshway", chartDir, "--set", "datacenter.name=east"}
+			args := []string{"template", "meshway", chartDir, imageFlag, "--set", "datacenter.name=east"}
 			for _, set := range c.set {
 				args = append(args, "--set", set)
 			}

@@ -7,6 +7,9 @@
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $name) }}
 {{- fail (printf "datacenter.name %q: the name must begin and end with a letter or a digit" $name) }}
 {{- end }}
+{{- if not (or .Values.image.tag .Values.image.digest) }}
+{{- fail "image.tag is missing: no image is published for the chart of the source tree; install the chart of a release, or run make image, push bin/image.tar or load it on the nodes, and set image.repository and image.tag" }}
+{{- end }}
 {{- range .Values.discovery.podCIDRs }}
 {{- include "meshway.validateCIDR" (list "discovery.podCIDRs" .) }}
 {{- end }}
