@@ -38,6 +38,7 @@ func TestClusterWithSeveralGateways(t *testing.T) {
 	t.Run("the credentials of a node that is no gateway permit no more than its routes", func(t *testing.T) { tb.testRogueNode(t) })
 	t.Run("removing and adding the label of a gateway loses no request", func(t *testing.T) { tb.testLabelRemoved(t, all) })
 	t.Run("the other gateway carries all traffic while a gateway is disconnected", func(t *testing.T) { tb.testOutage(t, all) })
+	t.Run("replacing the CA of each cluster loses no request", func(t *testing.T) { tb.testRotation(t, all) })
 	t.Run("helm uninstall leaves nothing on any gateway", func(t *testing.T) {
 		east, west := tb.clusters[0], tb.clusters[1]
 		tb.exec(t, "helm", "uninstall", "meshway", "--kube-context", east.Name(), "-n", namespace, "--wait")
