@@ -22,7 +22,8 @@ type Input struct {
 	Exports    []catalog.Export       // of the name, of all datacenters
 	Rivals     []catalog.Export       // of other names, see Rivals
 	Slices     []catalog.EndpointSlice
-	Own        Publication // of this cluster; may be newer than its records in the catalog
+	Registered []catalog.Service // of the name, of the datacenters from which the namespace imports, see Registered
+	Own        Publication       // of this cluster; may be newer than its records in the catalog
 	Preference Preference
 	Outage     Outage
 	Namespace  bool // the namespace exists in this cluster and is not being deleted
@@ -38,11 +39,12 @@ type Import struct {
 	MirrorSlices  []*discoveryv1.EndpointSlice
 	Refused       []RefusedMirror  // mirrors whose name belongs to another exported name
 	Conflict      metav1.Condition // for this cluster's ServiceExport
+	Notice        string           // about registered instances that are not used, for the condition Ready
 }
 
 // Plan computes the objects that this cluster should have for one exported name.
 func Plan(in Input) Import {
-	in = in.withOwn()
+	in, notice := in.withOwn().withRegistered()
 	merged, exported := Merge(in.Exports)
 	if !exported {
 		return Import{}
@@ -50,7 +52,7 @@ func Plan(in Input) Import {
 	if !in.Namespace {
 		return Import{Conflict: merged.Conflict}
 	}
-	i := Import{ServiceImport: in.serviceImport(merged), Conflict: merged.Conflict}
+	i := Import{ServiceImport: in.serviceImport(merged), Conflict: merged.Conflict, Notice: notice}
 	if merged.Spec.Type == mcsv1.ClusterSetIP {
 		i.Service = in.derivedService(merged)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
@@ -32,8 +33,10 @@ type Catalog struct {
 
 // commandLog applies commands in sequence.
 type commandLog struct {
-	mu     sync.Mutex
-	state  *replica.State
+	state *replica.State
+	feed  *feed.Feed // of state
+
+	mu     sync.Mutex // guards all following
 	index  uint64
 	closed bool   // no leader
 	refuse string // name of the exports that are refused; empty: none
@@ -49,7 +52,8 @@ func (ErrNoLeader) Error() string { return "no leader" }
 // first.
 func NewCatalog(t testing.TB, first catalog.DatacenterName, others ...catalog.DatacenterName) *Catalog {
 	t.Helper()
-	c := &Catalog{shared: &commandLog{state: replica.New()}, author: catalog.NewGatewayID(first, "gw0")}
+	c := &Catalog{shared: &commandLog{state: replica.New(), feed: feed.New()}, author: catalog.NewGatewayID(first, "gw0")}
+	c.shared.state.Observe(c.shared.feed.Observe)
 	c.must(t, catalog.NewInit(
 		catalog.Federation{ID: federationID, Name: "test", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48")},
 		datacenter(t, first, 1), gateway(first)))
@@ -104,6 +108,9 @@ func (c *Catalog) At(dc catalog.DatacenterName) *Catalog {
 
 // View returns the current state.
 func (c *Catalog) View() *replica.View { return c.shared.state.View() }
+
+// Feed returns the changes of View.
+func (c *Catalog) Feed() *feed.Feed { return c.shared.feed }
 
 // Changed returns a channel that is closed at the next change.
 func (c *Catalog) Changed() <-chan struct{} { return c.shared.state.Changed() }
@@ -171,6 +178,26 @@ func (c *Catalog) Put(t testing.TB, e catalog.Export, slices ...catalog.Endpoint
 func (c *Catalog) Delete(t testing.TB, key catalog.ExportKey) {
 	t.Helper()
 	c.must(t, catalog.NewDeleteExports([]catalog.ExportKey{key}))
+}
+
+// Register registers an instance of a service of the datacenter, named after its address
+// and with port http.
+func (c *Catalog) Register(t testing.TB, namespace, name, address string) {
+	t.Helper()
+	c.must(t, catalog.NewPutServices([]catalog.Service{{
+		ServiceKey: c.instance(namespace, name, address), Address: netip.MustParseAddr(address),
+		Ports: []catalog.Port{{Name: "http", Protocol: "tcp", Number: 80}},
+	}}))
+}
+
+// Deregister deletes an instance that Register wrote.
+func (c *Catalog) Deregister(t testing.TB, namespace, name, address string) {
+	t.Helper()
+	c.must(t, catalog.NewDeleteServices([]catalog.ServiceKey{c.instance(namespace, name, address)}))
+}
+
+func (c *Catalog) instance(namespace, name, address string) catalog.ServiceKey {
+	return catalog.ServiceKey{Datacenter: c.author.Datacenter(), Namespace: namespace, Name: name, Instance: address}
 }
 
 func (c *Catalog) must(t testing.TB, cmd *catalogpb.Command) {
