@@ -40,7 +40,7 @@
 //   - Datacenter: a cluster or a site that is a member of a federation.
 //   - Drain: taking a gateway out of use. It is active, draining, or drained.
 //   - Endpoint: host:port on the underlay where a gateway receives WireGuard packets; for services, an address that serves.
-//   - Export, import: a service that a cluster offers to others, and the service as they see it (KEP-1645).
+//   - Export, import: a service that a cluster offers to others, and the service as they see it (KEP-1645); a cluster also imports registered services on request.
 //   - Federation: the datacenters that share one catalog.
 //   - Gateway: a host of a datacenter that runs tunnels and takes part in the catalog. Its id is datacenter/name, its index the number of its lane.
 //   - Guard: what keeps packets to other datacenters from leaving a host unencrypted: a chain of the firewall, and blackhole routes that need no device.

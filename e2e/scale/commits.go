@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"time"
 
 	"github.com/meshway/meshway/agent/registrar"
@@ -15,13 +14,18 @@ import (
 func noneUnsigned() registrar.Unsigned { return registrar.Unsigned{} }
 
 // measureCommit measures what the write of a service by another datacenter costs:
-// the local copy, the registrar's comparison, and the search for changed exports.
+// the local copy, the registrar's comparison, and the changes of services.
 func (b *bench) measureCommit(context.Context) (err error) {
 	c, err := workload.NewCopy(b.size)
 	if err != nil {
 		return err
 	}
-	own, seed, n, exports := c.Desired(), maphash.MakeSeed(), 0, c.View().ExportsIndex()
+	own, n := c.Desired(), 0
+	watcher, err := c.Watch()
+	if err != nil {
+		return err
+	}
+	defer watcher.Close()
 	if missing := own.Missing(c.View(), noneUnsigned()); len(missing) > 0 {
 		return fmt.Errorf("the catalog lacks %d records of this gateway", len(missing))
 	}
@@ -34,9 +38,8 @@ func (b *bench) measureCommit(context.Context) (err error) {
 		}
 		view := c.View()
 		own.Missing(view, noneUnsigned())
-		if at := view.ExportsIndex(); at != exports { // as the controller of multi-cluster services does
-			view.ExportedNames(seed)
-			exports = at
+		if _, err := watcher.Next(); err != nil { // as the controller of multi-cluster services does
+			return 0, err
 		}
 		return time.Since(start), nil
 	})

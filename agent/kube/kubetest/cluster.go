@@ -43,6 +43,11 @@ func (c Cluster) CreateNamespace(t testing.TB, name string) {
 	t.Cleanup(func() { _ = client.Delete(context.Background(), name, metav1.DeleteOptions{}) }) // the cluster may be closed
 }
 
+// AnnotateNamespace sets an annotation of a namespace.
+func (c Cluster) AnnotateNamespace(ctx context.Context, name, key, value string) error {
+	return annotate(ctx, c.Kubernetes.CoreV1().Namespaces(), name, key, value)
+}
+
 // LeaseHolder returns the holder of a Lease, empty if there is none.
 func (c Cluster) LeaseHolder(t testing.TB, namespace, name string) string {
 	t.Helper()

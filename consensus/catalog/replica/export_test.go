@@ -1,9 +1,7 @@
 package replica_test
 
 import (
-	"bytes"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"strings"
 	"testing"
@@ -154,53 +152,6 @@ func TestRemovingAPrefixDeletesItsEndpoints(t *testing.T) {
 	left := m.state.View().EndpointSlices(replica.ExportFilter{})
 	require.Len(t, left, 1)
 	assert.Equal(t, "a", left[0].Slice)
-}
-
-func TestHashOfExportedNameChangesWithTheExport(t *testing.T) {
-	m := federationOfThree(t)
-	putWest(testExport("west", "web"), testExport("west", "api"))(m)
-	slice := testSlice("west", "web", "a", "10.2.0.1")
-	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{slice}))
-	seed := maphash.MakeSeed()
-	web, api := catalog.ServiceName{Namespace: "default", Name: "web"}, catalog.ServiceName{Namespace: "default", Name: "api"}
-	before := m.state.View().ExportedNames(seed)
-	require.Len(t, before, 2)
-
-	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{slice}))
-	putWest(testExport("west", "web"))(m)
-	assert.Equal(t, before, m.state.View().ExportedNames(seed), "equal records change nothing")
-
-	slice.Endpoints[0].Ready = false
-	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{slice}))
-	after := m.state.View().ExportedNames(seed)
-	assert.NotEqual(t, before[web], after[web])
-	assert.Equal(t, before[api], after[api])
-
-	m.must(westGateway, catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{slice.EndpointSliceKey}))
-	assert.NotEqual(t, after[web], m.state.View().ExportedNames(seed)[web])
-}
-
-func TestTheIndexOfExportsChangesWithThemAndWithNothingElse(t *testing.T) {
-	m := federationOfThree(t)
-	last := m.state.View().ExportsIndex()
-	changes := func() bool {
-		before := last
-		last = m.state.View().ExportsIndex()
-		return last != before
-	}
-	m.must(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "web", "a", "10.2.0.1")}))
-	assert.False(t, changes(), "a service is no export")
-	putWest(testExport("west", "web"))(m)
-	assert.True(t, changes())
-	m.must(westGateway, catalog.NewPutEndpoints([]catalog.EndpointSlice{testSlice("west", "web", "a", "10.2.0.1")}))
-	assert.True(t, changes())
-	var stream bytes.Buffer
-	require.NoError(t, m.state.View().Encode(&stream))
-	assert.False(t, changes())
-	require.NoError(t, m.state.Restore(&stream))
-	assert.True(t, changes(), "a snapshot may have others")
-	m.must(westGateway, catalog.NewLeave("west"))
-	assert.True(t, changes())
 }
 
 func TestServicesAreFoundByTheirOwner(t *testing.T) {

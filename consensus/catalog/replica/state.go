@@ -24,7 +24,6 @@ type State struct {
 	mu       sync.RWMutex // guards the following fields
 	db       *memdb.MemDB
 	tally    quota.Tally // of the records in db
-	exports  uint64      // see View.ExportsIndex
 	changed  chan struct{}
 	topology chan struct{}
 }
@@ -94,7 +93,6 @@ func (s *State) Restore(r io.Reader) error {
 	defer s.mu.Unlock()
 	before := s.view()
 	s.db, s.tally = restored.db, restored.tally
-	s.exports = max(s.exports+1, appliedIndex(s.db.Txn(false)))
 	s.observe(before, nil)
 	s.notify(true)
 	return nil
@@ -109,7 +107,7 @@ func (s *State) View() *View {
 }
 
 // view returns a view; s.mu is held.
-func (s *State) view() *View { return &View{txn: s.db.Txn(false), exports: s.exports} }
+func (s *State) view() *View { return &View{txn: s.db.Txn(false)} }
 
 // Changed returns a channel that is closed when the next entry is applied or a
 // snapshot is restored after this call. Call it before View, otherwise a change
@@ -148,9 +146,6 @@ func (s *State) commit(txn *memdb.Txn) {
 	changes := txn.Changes()
 	tally(&s.tally, changes)
 	before := s.view()
-	if slices.ContainsFunc(changes, inExports) {
-		s.exports = max(s.exports+1, appliedIndex(txn))
-	}
 	txn.Commit()
 	s.observe(before, func(yield func(before, after any) bool) {
 		for _, c := range changes {
@@ -176,8 +171,6 @@ func inTopology(c memdb.Change) bool {
 	}
 	return false
 }
-
-func inExports(c memdb.Change) bool { return c.Table == tableExports || c.Table == tableEndpoints }
 
 // tally counts the changes of a transaction.
 func tally(t *quota.Tally, changes memdb.Changes) {

@@ -9,8 +9,7 @@ import (
 // View is the state at one raft index. It is immutable and safe for concurrent use.
 // Lists are sorted by key, and the caller may modify all returned values.
 type View struct {
-	txn     *memdb.Txn
-	exports uint64
+	txn *memdb.Txn
 }
 
 // Index returns the raft index of the last entry in the view, 0 if there is none.

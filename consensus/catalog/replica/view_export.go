@@ -1,10 +1,6 @@
 package replica
 
-import (
-	"hash/maphash"
-
-	"github.com/meshway/meshway/consensus/catalog"
-)
+import "github.com/meshway/meshway/consensus/catalog"
 
 // ExportFilter selects exports or endpoint slices; an empty field selects all.
 // Namespace and Name must be set together.
@@ -50,29 +46,4 @@ func (v *View) EndpointSlices(f ExportFilter) []catalog.EndpointSlice {
 		selected = append(selected, s.Clone())
 	}
 	return selected
-}
-
-// ExportsIndex returns the index of the last entry that changed exports or endpoints,
-// or a later one. Of two views of one State with the same value, both have the same
-// ExportedNames.
-func (v *View) ExportsIndex() uint64 { return v.exports }
-
-// ExportedNames returns the names of all exports, each with a hash that changes when
-// an export of that name or its endpoints change. Hashes with the same seed are
-// comparable. It copies no records, so that a reader can call it at each change of
-// ExportsIndex to find the names it has to read again.
-func (v *View) ExportedNames(seed maphash.Seed) map[catalog.ServiceName]uint64 {
-	hashes := make(map[catalog.ServiceName]uint64)
-	type part struct {
-		datacenter catalog.DatacenterName
-		slice      string
-		index      uint64
-	}
-	for e := range each[catalog.Export](v.txn, tableExports, indexName) {
-		hashes[catalog.ServiceName{Namespace: e.Namespace, Name: e.Name}] += maphash.Comparable(seed, part{e.Datacenter, "", e.ModifiedIndex})
-	}
-	for s := range each[catalog.EndpointSlice](v.txn, tableEndpoints, indexName) {
-		hashes[catalog.ServiceName{Namespace: s.Namespace, Name: s.Name}] += maphash.Comparable(seed, part{s.Datacenter, s.Slice, s.ModifiedIndex})
-	}
-	return hashes
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
@@ -13,12 +14,14 @@ import (
 type Copy struct {
 	size  Size
 	state *replica.State
+	feed  *feed.Feed // of state
 	index uint64
 }
 
 // NewCopy returns a copy that has all of the federation.
 func NewCopy(size Size) (*Copy, error) {
-	c := &Copy{size: size, state: replica.New()}
+	c := &Copy{size: size, state: replica.New(), feed: feed.New()}
+	c.state.Observe(c.feed.Observe)
 	if err := c.Apply(size.Init()); err != nil {
 		return nil, err
 	}
@@ -53,6 +56,9 @@ func (c *Copy) Apply(commands ...*catalogpb.Command) error {
 
 // View returns the contents.
 func (c *Copy) View() *replica.View { return c.state.View() }
+
+// Watch returns a watcher of all later changes of services.
+func (c *Copy) Watch() (*feed.Watcher, error) { return c.feed.Watch(feed.Filter{}, c.index) }
 
 // Desired returns what the catalog should contain about this gateway, which is what
 // it contains.

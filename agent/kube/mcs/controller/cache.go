@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -208,6 +209,24 @@ func (c *clusterCache) mirrors(name catalog.ServiceName) []*corev1.Service {
 func (c *clusterCache) namespace(name string) bool {
 	n, err := c.namespaces.Get(name)
 	return err == nil && n.DeletionTimestamp == nil && n.Status.Phase != corev1.NamespaceTerminating
+}
+
+// origins returns from which datacenters a namespace imports registered services.
+func (c *clusterCache) origins(namespace string) mcs.Origins {
+	n, err := c.namespaces.Get(namespace)
+	if err != nil {
+		return mcs.Origins{}
+	}
+	origins, _ := mcs.OriginsOf(n.Annotations)
+	return origins
+}
+
+// annotated returns the namespaces with mcs.ImportAnnotation, sorted by name.
+func (c *clusterCache) annotated() []*corev1.Namespace {
+	all, _ := c.namespaces.List(labels.Everything()) // a cache returns no errors
+	all = slices.DeleteFunc(all, func(n *corev1.Namespace) bool { return n.Annotations[mcs.ImportAnnotation] == "" })
+	slices.SortFunc(all, func(a, b *corev1.Namespace) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // endpointSlices returns the slices of name in an index.

@@ -14,6 +14,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
@@ -24,6 +25,8 @@ const LeaseName = "meshway-mcs"
 type Catalog interface {
 	// View returns the local copy of the catalog, without a request to a leader.
 	View() *replica.View
+	// Feed has the changes of View.
+	Feed() *feed.Feed
 	// Changed is closed at the next change of View after this call.
 	Changed() <-chan struct{}
 	// Propose writes commands. When it returns, View contains their effect.

@@ -13,7 +13,6 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
@@ -195,14 +194,15 @@ func (c *Controller) enqueue(name catalog.ServiceName) {
 	}
 }
 
-// enqueueNamespace queues all names that are exported from a namespace.
+// enqueueNamespace queues all names of a namespace.
 func (c *Controller) enqueueNamespace(namespace string) {
-	if c.queue.Load() == nil {
+	cache := c.cache.Load()
+	if c.queue.Load() == nil || cache == nil {
 		return
 	}
-	for _, e := range c.cfg.Catalog.View().Exports(replica.ExportFilter{}) {
-		if e.Namespace == namespace {
-			c.enqueue(catalog.ServiceName{Namespace: e.Namespace, Name: e.Name})
+	for _, name := range allNames(c.cfg.Catalog.View(), cache) {
+		if name.Namespace == namespace {
+			c.enqueue(name)
 		}
 	}
 }

@@ -1,14 +1,15 @@
 package controller
 
 import (
+	"cmp"
 	"context"
-	"hash/maphash"
 	"slices"
 	"time"
 
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
@@ -23,12 +24,10 @@ const (
 // observation is the state of the catalog and the data plane at one time.
 type observation struct {
 	view     *replica.View
-	stamps   map[catalog.ServiceName]uint64 // see replica.View.ExportedNames; expensive
 	prefixes []catalog.Prefix
 	outage   mcs.Outage
 }
 
-// observeNow returns an observation without stamps.
 func observeNow(cfg Config) observation {
 	view := cfg.Catalog.View()
 	dc, _ := view.Datacenter(cfg.Datacenter)
@@ -37,20 +36,21 @@ func observeNow(cfg Config) observation {
 
 // observe queues the names that change outside of this cluster, until ctx ends.
 func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
-	seed := maphash.MakeSeed()
 	last := *r.observed.Load()
-	last.stamps = last.view.ExportedNames(seed)
-	for name := range last.stamps {
-		q.Add(name)
-	}
+	changes := feedReader{feed: c.cfg.Catalog.Feed()}
+	defer changes.close()
 	notify.LoopBatched(ctx, coalesce, func(context.Context) time.Duration {
+		events, known := changes.next() // before the view, which has all that they report
 		now := observeNow(c.cfg)
-		now.stamps = last.stamps
-		if now.view.ExportsIndex() != last.view.ExportsIndex() { // most passes find no change
-			now.stamps = now.view.ExportedNames(seed)
+		r.observed.Store(&now) // before the annotations of namespaces are read
+		if !known {
+			changes.start(now.view.Index())
 		}
-		r.observed.Store(&now)
-		for _, name := range last.changedNames(now, r.cache.names) {
+		names := last.changedNames(now, events, r.cache)
+		if !known || !last.outage.Equal(now.outage) {
+			names = slices.Concat(names, allNames(now.view, r.cache))
+		}
+		for _, name := range names {
 			q.Add(name)
 		}
 		last = now
@@ -58,38 +58,88 @@ func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
 	}, c.cfg.Catalog.Changed)
 }
 
-// changedNames returns the names to reconcile after a change from o to now. Other
+// changedNames returns the names to reconcile after events from o to now. Other
 // prefixes change what this cluster publishes, so they include all names of the
 // cluster.
-func (o observation) changedNames(now observation, cluster func() []catalog.ServiceName) []catalog.ServiceName {
-	all := !o.outage.Equal(now.outage)
+func (o observation) changedNames(now observation, events []feed.Event, cache *clusterCache) []catalog.ServiceName {
+	exports := map[catalog.ServiceName]bool{}
 	var names []catalog.ServiceName
-	for name, stamp := range now.stamps {
-		if old, known := o.stamps[name]; all || !known || old != stamp {
+	for _, e := range events {
+		item := cmp.Or(e.After, e.Before)
+		key := item.Key()
+		name := catalog.ServiceName{Namespace: key.Namespace, Name: key.Name}
+		if item.Export != nil {
+			exports[name] = true
+		} else if !cache.origins(name.Namespace).None() {
 			names = append(names, name)
 		}
 	}
-	for name := range o.stamps {
-		if _, exported := now.stamps[name]; !exported {
-			names = append(names, name)
-		}
+	for name := range exports {
+		names = append(names, name)
+		names = append(names, o.contenders(now, name)...)
 	}
 	if !slices.Equal(o.prefixes, now.prefixes) {
-		names = append(names, cluster()...)
+		names = append(names, cache.names()...)
 	}
-	return append(names, o.contenders(now, names)...)
+	return names
 }
 
-// contenders returns the exported names whose mirrors a change of names from o to now
-// can affect: two mirrors can have one name.
-func (o observation) contenders(now observation, names []catalog.ServiceName) []catalog.ServiceName {
-	var contenders []catalog.ServiceName
-	for _, name := range names {
-		for _, n := range slices.Concat(mcs.Contenders(o.view, name), mcs.Contenders(now.view, name)) {
-			if _, exported := now.stamps[n]; exported {
-				contenders = append(contenders, n)
-			}
+// contenders returns the exported names whose mirrors a change of an export from o to
+// now can affect: two mirrors can have one name.
+func (o observation) contenders(now observation, name catalog.ServiceName) []catalog.ServiceName {
+	all := slices.Concat(mcs.Contenders(o.view, name), mcs.Contenders(now.view, name))
+	return slices.DeleteFunc(all, func(n catalog.ServiceName) bool {
+		return len(now.view.Exports(replica.ExportFilter{Namespace: n.Namespace, Name: n.Name})) == 0
+	})
+}
+
+// allNames returns the names that are exported, that are registered in a namespace which
+// imports them, and that have objects in this cluster; some of them repeatedly.
+func allNames(view *replica.View, cache *clusterCache) []catalog.ServiceName {
+	names := cache.names()
+	for _, e := range view.Exports(replica.ExportFilter{}) {
+		names = append(names, catalog.ServiceName{Namespace: e.Namespace, Name: e.Name})
+	}
+	for _, n := range cache.annotated() {
+		if cache.origins(n.Name).None() {
+			continue
+		}
+		for _, s := range view.Services(replica.ServiceFilter{Namespace: n.Name}) {
+			names = append(names, catalog.ServiceName{Namespace: s.Namespace, Name: s.Name})
 		}
 	}
-	return contenders
+	return names
+}
+
+// feedReader reads the changes of the catalog, each once.
+type feedReader struct {
+	feed    *feed.Feed
+	watcher *feed.Watcher // nil: the changes are not known
+}
+
+// start makes next return the changes after an index.
+func (r *feedReader) start(index uint64) {
+	r.watcher, _ = r.feed.Watch(feed.Filter{}, index) // nil if they are lost already
+}
+
+// next returns the changes since the last call, or reports false if they are not known.
+func (r *feedReader) next() (events []feed.Event, known bool) {
+	for r.watcher != nil {
+		batch, err := r.watcher.Next()
+		switch {
+		case err != nil:
+			r.close()
+		case len(batch.Events) == 0:
+			return events, true
+		}
+		events = append(events, batch.Events...)
+	}
+	return nil, false
+}
+
+func (r *feedReader) close() {
+	if r.watcher != nil {
+		r.watcher.Close()
+		r.watcher = nil
+	}
 }

@@ -73,6 +73,7 @@ func (r *reconciler) reconcile(ctx context.Context, name catalog.ServiceName) er
 		Exports:    view.Exports(filter),
 		Rivals:     rivals,
 		Slices:     view.EndpointSlices(filter),
+		Registered: mcs.Registered(view, name, r.cache.origins(name.Namespace)),
 		Own:        own,
 		Preference: preference(source.Export, r.cache.serviceImport(name)),
 		Outage:     now.outage,
@@ -155,7 +156,7 @@ func (r *reconciler) writeImport(ctx context.Context, name catalog.ServiceName, 
 	if derived == nil && serviceErr != nil && serviceProblem == nil {
 		return errors.Join(serviceErr, mirrorErr, w.slices(ctx, all)) // the IPs are unknown until the next try
 	}
-	next := completeImport(owner, plan.ServiceImport, derived, serviceProblem, mirrorProblem)
+	next := completeImport(owner, plan, derived, serviceProblem, mirrorProblem)
 	statusErr := w.writeImportStatus(ctx, owner, next)
 	if statusErr == nil {
 		r.warnImport(owner, next, serviceProblem, mirrorProblem)
@@ -165,11 +166,11 @@ func (r *reconciler) writeImport(ctx context.Context, name catalog.ServiceName, 
 
 // completeImport returns owner with the IPs of its derived Service and with the status of
 // plan. The problems, nil for none, are those of the derived Service and of a mirror.
-func completeImport(owner, plan *mcsv1.ServiceImport, derived *corev1.Service, serviceProblem, mirrorProblem error) *mcsv1.ServiceImport {
+func completeImport(owner *mcsv1.ServiceImport, plan mcs.Import, derived *corev1.Service, serviceProblem, mirrorProblem error) *mcsv1.ServiceImport {
 	next := owner.DeepCopy()
-	next.Spec.IPs, next.Spec.IPFamilies = nil, plan.Spec.IPFamilies
-	next.Status.Clusters = plan.Status.Clusters
-	next.Status.EndpointSliceObjects = plan.Status.EndpointSliceObjects
+	next.Spec.IPs, next.Spec.IPFamilies = nil, plan.ServiceImport.Spec.IPFamilies
+	next.Status.Clusters = plan.ServiceImport.Status.Clusters
+	next.Status.EndpointSliceObjects = plan.ServiceImport.Status.EndpointSliceObjects
 	text := ""
 	if serviceProblem != nil {
 		text = serviceProblem.Error()
@@ -177,6 +178,9 @@ func completeImport(owner, plan *mcsv1.ServiceImport, derived *corev1.Service, s
 	mcs.CompleteImport(next, derived, text)
 	if mirrorProblem != nil {
 		mcs.AppendProblem(next, mirrorProblem.Error())
+	}
+	if plan.Notice != "" {
+		mcs.AppendProblem(next, plan.Notice)
 	}
 	conditions := next.Status.Conditions
 	next.Status.Conditions = slices.Clone(owner.Status.Conditions)

@@ -71,6 +71,8 @@ func contract() kubetest.Contract[*fixture] {
 		"StatusCountsTheObjects":                       testStatus,
 		"BurstIsWritten":                               testBurst,
 		"ImportHasTheAddressesOfItsDerivedService":     testImportAddresses,
+		"RegisteredServiceIsImportedOnRequest":         testRegistered,
+		"ExportTakesPrecedenceOverRegistrations":       testRegisteredAndExported,
 	}}
 }
 

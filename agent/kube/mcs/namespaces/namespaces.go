@@ -1,25 +1,29 @@
-package controller
+// Package namespaces finds what is wrong with the namespaces of a cluster into which
+// services are imported.
+package namespaces
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
 
+	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 const (
-	codeNamespaceMissing = "namespace-missing"
-	// maxMissingNamespaces limits the problems about missing namespaces: a cluster
+	codeMissing = "namespace-missing"
+	// maxMissing limits the problems about missing namespaces: a cluster
 	// may have none of the namespaces of another one.
-	maxMissingNamespaces = 8
+	maxMissing = 8
 )
 
-// missingNamespaces finds the namespaces of other datacenters' exports that this
-// cluster does not have. It keeps the list of namespaces for one index of the catalog.
-type missingNamespaces struct {
+// Missing finds the namespaces of other datacenters' exports that this cluster does not
+// have. It keeps the list of namespaces for one index of the catalog. The zero value is
+// ready.
+type Missing struct {
 	view *replica.View
 	all  []exportingNamespace // of other datacenters, sorted by name
 }
@@ -31,9 +35,9 @@ type exportingNamespace struct {
 	first    catalog.ExportKey
 }
 
-// problems returns the problems of the namespaces for which exists is false: their
+// Problems returns the problems of the namespaces for which exists is false: their
 // services are not imported, and there is no object that can show it.
-func (m *missingNamespaces) problems(view *replica.View, own catalog.DatacenterName, exists func(string) bool) []plan.Problem {
+func (m *Missing) Problems(view *replica.View, own catalog.DatacenterName, exists func(string) bool) []plan.Problem {
 	if m.view == nil || m.view.Index() != view.Index() {
 		m.view, m.all = view, exportingNamespaces(view, own)
 	}
@@ -42,7 +46,7 @@ func (m *missingNamespaces) problems(view *replica.View, own catalog.DatacenterN
 	for _, n := range m.all {
 		switch {
 		case exists(n.name):
-		case len(problems) == maxMissingNamespaces:
+		case len(problems) == maxMissing:
 			further++
 		default:
 			problems = append(problems, n.problem())
@@ -50,7 +54,7 @@ func (m *missingNamespaces) problems(view *replica.View, own catalog.DatacenterN
 	}
 	if further > 0 {
 		problems = append(problems, plan.Problem{
-			Code:     codeNamespaceMissing,
+			Code:     codeMissing,
 			Severity: plan.Warning,
 			Subject:  fmt.Sprintf("%d further namespaces", further),
 			Message:  fmt.Sprintf("%d further namespaces from which other datacenters export services do not exist in this cluster", further),
@@ -66,7 +70,7 @@ func (n exportingNamespace) problem() plan.Problem {
 		services = fmt.Sprintf("%d services are", n.services)
 	}
 	return plan.Problem{
-		Code:     codeNamespaceMissing,
+		Code:     codeMissing,
 		Severity: plan.Warning,
 		Subject:  "namespace " + n.name,
 		Message: fmt.Sprintf("namespace %s does not exist in this cluster, so %s not imported, such as %s of datacenter %s",
@@ -95,4 +99,18 @@ func exportingNamespaces(view *replica.View, own catalog.DatacenterName) []expor
 	}
 	slices.SortFunc(all, func(a, b exportingNamespace) int { return cmp.Compare(a.name, b.name) })
 	return all
+}
+
+// InvalidImport returns the problem of a namespace that has mcs.ImportAnnotation with a
+// value that is not valid.
+func InvalidImport(namespace, value string) plan.Problem {
+	return plan.Problem{
+		Code:     "import-annotation",
+		Severity: plan.Warning,
+		Subject:  "namespace " + namespace,
+		Message: fmt.Sprintf("namespace %s has the annotation %s with the value %q, which is not valid, so no registered services are imported",
+			namespace, mcs.ImportAnnotation, catalog.Shorten(value)),
+		Remedy: fmt.Sprintf("run kubectl annotate --overwrite namespace %s %s=true, or use names of datacenters separated by commas",
+			namespace, mcs.ImportAnnotation),
+	}
 }
