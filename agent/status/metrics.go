@@ -21,6 +21,7 @@ const (
 	metricPeerUp        = "meshway_peer_up"
 	metricPeerRTT       = "meshway_peer_rtt_seconds"
 	metricPeerLoss      = "meshway_peer_loss_ratio"
+	metricPeerPathMTU   = "meshway_peer_path_mtu_bytes"
 	metricPeerPacket    = "meshway_peer_last_packet_timestamp_seconds"
 	metricPeerHandshake = "meshway_peer_last_handshake_timestamp_seconds"
 	metricPeerReceived  = "meshway_peer_receive_bytes_total"
@@ -91,6 +92,7 @@ func definitions() []definition {
 		{metricPeerUp, gauge, "1 while the tunnel to the gateway works.", peer},
 		{metricPeerRTT, gauge, "Round trip through the tunnel.", peer},
 		{metricPeerLoss, gauge, "Share of the last liveness packets that were lost, 0 to 1.", peer},
+		{metricPeerPathMTU, gauge, "Size of the largest packet that reaches the gateway through the tunnel and returns.", peer},
 		{metricPeerPacket, gauge, "When an authenticated packet last came from the gateway, Unix time.", peer},
 		{metricPeerHandshake, gauge, "When the last WireGuard handshake was, Unix time.", peer},
 		{metricPeerReceived, counter, "Bytes that came out of the tunnel from the gateway.", peer},
@@ -218,6 +220,9 @@ func renderDatacenter(dc Datacenter, out emit) {
 		out(metricPeerSent, float64(g.SentBytes), labels...)
 		if g.RTT > 0 {
 			out(metricPeerRTT, g.RTT.Seconds(), labels...)
+		}
+		if g.PathMTU > 0 {
+			out(metricPeerPathMTU, float64(g.PathMTU), labels...)
 		}
 		out.time(metricPeerPacket, g.LastPacket, labels...)
 		out.time(metricPeerHandshake, g.LastHandshake, labels...)

@@ -174,6 +174,7 @@ func (s Sources) gateway(reach plan.GatewayReachability, sibling bool, seen seen
 		LastPacket: session.LastPacket,
 		RTT:        session.RTT,
 		Loss:       session.Loss,
+		PathMTU:    s.Inputs.Observed.PathMTUs[reach.ID()],
 	}
 	if p, ok := seen.members[reach.ID()]; ok {
 		g.Role = "nonvoter"

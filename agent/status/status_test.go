@@ -89,7 +89,7 @@ func inputs() plan.Inputs {
 			{Gateway: "west/b", Since: now.Add(-time.Minute), LastPacket: now.Add(-time.Minute), Loss: 1},
 			{Gateway: "west/a", Up: true, Since: now.Add(-time.Hour), LastPacket: now, RTT: 20 * time.Millisecond, Loss: 0.25},
 			{Gateway: "north/a", Since: now.Add(-time.Hour)},
-		}},
+		}, PathMTUs: map[catalog.GatewayID]int{"west/a": 1340}},
 		Synced: plan.Synced{Catalog: true, Host: true},
 		Now:    now,
 	}

@@ -40,7 +40,7 @@ func healthy() status.Snapshot {
 			datacenter("north", "10.3.0.0/16", status.Gateway{
 				Overlay: "fd5e:1f0c:77aa:2::1", Role: "voter", Up: true, LastPacket: before(210 * time.Millisecond),
 				LastHandshake: before(74 * time.Second), RTT: 12400 * time.Microsecond, Endpoint: "192.0.2.130:51820",
-				ReceivedBytes: 7 << 20, SentBytes: 3 << 30,
+				PathMTU: 1420, ReceivedBytes: 7 << 20, SentBytes: 3 << 30,
 			}),
 			datacenter("west", "10.2.0.0/16", status.Gateway{
 				Overlay: "fd5e:1f0c:77aa:1::1", Role: "voter", Leader: true, Up: true, LastPacket: before(90 * time.Millisecond),
@@ -74,6 +74,7 @@ func withProblems() status.Snapshot {
 	west.Reachable = false
 	west.Gateways[0].Up, west.Gateways[0].Leader = false, false
 	west.Gateways[0].LastPacket, west.Gateways[0].LastHandshake = before(3*time.Minute), before(4*time.Minute)
+	s.Datacenters[1].Gateways[0].PathMTU = 1340
 	west.Gateways[0].Loss, west.Gateways[0].RTT = 1, 0
 	s.Datacenters[1].Gateways[0].Loss = 0.05
 	s.Queue = status.Queue{Pending: 2, Since: before(40 * time.Second)}

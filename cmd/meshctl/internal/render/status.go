@@ -230,7 +230,7 @@ func (s Status) datacenters() human.Table {
 	}
 	if s.Wide {
 		columns = append(columns, []human.Column{
-			{Title: "OVERLAY"}, {Title: "ROLE"}, {Title: "LANE"}, {Title: "RECEIVED"}, {Title: "SENT"}, {Title: "VERSION"},
+			{Title: "OVERLAY"}, {Title: "ROLE"}, {Title: "LANE"}, {Title: "PATH MTU"}, {Title: "RECEIVED"}, {Title: "SENT"}, {Title: "VERSION"},
 		}...)
 	}
 	table := human.Table{Columns: columns}
@@ -305,7 +305,11 @@ func (s Status) handshake(g status.Gateway) human.Cell {
 }
 
 func wideCells(g status.Gateway) []human.Cell {
-	return human.Text(g.Overlay, Role(g), strconv.FormatUint(uint64(g.Index), 10),
+	mtu := "-"
+	if g.PathMTU > 0 {
+		mtu = strconv.Itoa(g.PathMTU)
+	}
+	return human.Text(g.Overlay, Role(g), strconv.FormatUint(uint64(g.Index), 10), mtu,
 		human.Bytes(g.ReceivedBytes), human.Bytes(g.SentBytes), g.Version)
 }
 
