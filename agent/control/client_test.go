@@ -200,7 +200,8 @@ func rawClient(t testing.TB, g *gateway, certificate *tls.Certificate) *http.Cli
 func TestNonMembersCanCallOnlyJoin(t *testing.T) {
 	procedures := []string{
 		controlpbconnect.FederationApplyProcedure, controlpbconnect.FederationReadIndexProcedure,
-		controlpbconnect.FederationLeaderOperationProcedure, controlpbconnect.FederationElectorateProcedure, controlpbconnect.OperatorStatusProcedure,
+		controlpbconnect.FederationLeaderOperationProcedure, controlpbconnect.FederationElectorateProcedure,
+		controlpbconnect.FederationIdentifyProcedure, controlpbconnect.FederationFindCopiesProcedure, controlpbconnect.OperatorStatusProcedure,
 		controlpbconnect.OperatorCreateTokenProcedure, "/", "/metrics", "/debug/pprof/", "/meshway.control.v1.Federation/",
 		controlpbconnect.FederationJoinProcedure + "/", "/x/.." + controlpbconnect.FederationJoinProcedure,
 	}

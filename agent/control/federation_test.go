@@ -236,6 +236,17 @@ func (s *service) Electorate() (*controlpb.ElectorateResponse, error) {
 	return &controlpb.ElectorateResponse{Term: 7, Voters: []*controlpb.ElectorateResponse_Voter{{Gateway: "west/gw1"}}}, nil
 }
 
+func (s *service) Identify(challenge []byte) (*controlpb.IdentifyResponse, error) {
+	return &controlpb.IdentifyResponse{Process: []byte("process"), Signature: challenge}, nil
+}
+
+func (s *service) FindCopies(_ context.Context, from catalog.GatewayID, r *controlpb.FindCopiesRequest) (*controlpb.FindCopiesResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.from = append(s.from, from)
+	return &controlpb.FindCopiesResponse{Copies: []*controlpb.FindCopiesResponse_Copy{{Identity: &controlpb.IdentifyResponse{Process: r.GetProcess()}}}}, nil
+}
+
 func (s *service) LeaderOperation(_ context.Context, from catalog.GatewayID, _ *controlpb.LeaderOperationRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

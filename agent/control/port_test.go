@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -204,6 +205,29 @@ func TestOnlyTheGatewayItselfAnswersForIt(t *testing.T) {
 		require.False(t, ok)
 		_, ok = west.port.Answers(t.Context(), "east/gw1", nil)
 		require.False(t, ok)
+	})
+}
+
+func TestProcessThatRunsAGatewayIsIdentifiedAtEachAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		answer, err := west.port.Identify(t.Context(), "east/gw1", east.address, []byte("challenge"))
+		require.NoError(t, err)
+		require.Equal(t, []byte("challenge"), answer.GetSignature())
+		_, err = west.port.Identify(t.Context(), "east/gw1", west.address, []byte("challenge"))
+		require.ErrorIs(t, err, control.ErrWrongPeer)
+	})
+}
+
+func TestGatewaySearchesForCopiesOfItsCallerOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t)
+		east, west := f.member("east", eastIP), f.member("west", westIP)
+		found, err := west.port.Client().FindCopies(t.Context(), east.id, &controlpb.FindCopiesRequest{Process: []byte("own")})
+		require.NoError(t, err)
+		require.Equal(t, []byte("own"), found.GetCopies()[0].GetIdentity().GetProcess())
+		require.Equal(t, []catalog.GatewayID{west.id}, east.service.from)
 	})
 }
 

@@ -22,6 +22,7 @@ const maxCommands = 4096
 // Service serves the calls of other gateways.
 type Service interface {
 	Admissions
+	Copies
 	// Apply writes on behalf of another member, the author of each command.
 	Apply(ctx context.Context, commands []*catalogpb.Command) ([]catalog.Result, error)
 	// ReadIndex returns the index that a read has to wait for: that of the leader's

@@ -24,6 +24,15 @@ func CleanUp(ctx context.Context, k Kernel, table int) error {
 	return nil
 }
 
+// StopTunnels removes the tunnels of a gateway that does not run. What keeps packets to
+// other datacenters from leaving unencrypted stays.
+func (g *Gateway) StopTunnels(ctx context.Context) error {
+	if err := removeTunnels(context.WithoutCancel(ctx), g.cfg.Kernel.Tunnels); err != nil {
+		return fmt.Errorf("remove the tunnels: %w", err)
+	}
+	return nil
+}
+
 func removeTunnels(ctx context.Context, device tunnel.Device) error {
 	tunnels, err := device.List(ctx)
 	for _, t := range tunnels {

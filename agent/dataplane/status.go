@@ -58,6 +58,11 @@ func (g *Gateway) RefuseDatacenter(dc catalog.Datacenter, first catalog.Gateway)
 // Sessions returns the liveness sessions with the remote gateways.
 func (g *Gateway) Sessions() []plan.Session { return g.cfg.Liveness.Sessions() }
 
+// Copied reports whether there are signs that another host runs this gateway.
+func (g *Gateway) Copied() bool {
+	return slices.ContainsFunc(g.Sessions(), func(s plan.Session) bool { return s.SelfCopied })
+}
+
 // Connected reports whether the last pass applied everything and a tunnel is
 // up. It is also true of a datacenter that is alone.
 func (g *Gateway) Connected() bool {

@@ -34,6 +34,7 @@ type Admission struct {
 	File    config.Config
 	Store   *identity.Store
 	Sockets func(overlay func() netip.Prefix) control.Sockets
+	Process Process // that runs the gateway
 	// Refuse returns why this host cannot be in a federation with a datacenter
 	// that requests admission, or nil.
 	Refuse func(dc catalog.Datacenter, first catalog.Gateway) error
@@ -250,7 +251,7 @@ func (a *Admission) openMember(federationID string, overlay func() netip.Prefix)
 	certifier.SetFederation(federationID)
 	return open(memberConfig{
 		file: a.File, federationID: federationID, dir: a.Store.RaftDir(), certifier: certifier,
-		sockets: a.Sockets(overlay), refuse: a.Refuse, log: a.Log,
+		sockets: a.Sockets(overlay), process: a.Process, refuse: a.Refuse, log: a.Log,
 	})
 }
 

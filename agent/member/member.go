@@ -33,6 +33,7 @@ type Member struct {
 	trust     *trust.Guard
 	port      *control.Port
 	node      *raftnode.Node
+	process   Process
 	log       *slog.Logger
 }
 
@@ -42,6 +43,7 @@ type memberConfig struct {
 	dir          string // of raft
 	certifier    *identity.Certifier
 	sockets      control.Sockets
+	process      Process
 	refuse       func(catalog.Datacenter, catalog.Gateway) error
 	log          *slog.Logger
 }
@@ -51,7 +53,7 @@ func open(cfg memberConfig) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{file: cfg.file, certifier: cfg.certifier, trust: guard, log: cfg.log}
+	m := &Member{file: cfg.file, certifier: cfg.certifier, trust: guard, process: cfg.process, log: cfg.log}
 	m.port = control.New(control.Config{
 		Listen:     cfg.file.Control.Listen,
 		Certifier:  cfg.certifier,

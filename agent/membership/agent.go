@@ -76,7 +76,7 @@ func New(cfg Config) *Agent {
 		cfg:       cfg,
 		startedAt: time.Now(),
 		publicKey: cfg.Key.Public(),
-		admission: &member.Admission{File: cfg.File, Store: cfg.Identity, Sockets: cfg.Sockets, Log: cfg.Log},
+		admission: &member.Admission{File: cfg.File, Store: cfg.Identity, Sockets: cfg.Sockets, Process: member.NewProcess(), Log: cfg.Log},
 		drain:     dataplane.NewDrain(cfg.DrainStore),
 		reconcile: notify.NewSignal(),
 	}

@@ -28,15 +28,25 @@ type running struct {
 
 // run takes part in the federation until ctx ends. It stops in the reverse
 // order of the start: the data plane first, so that it never waits for a
-// catalog that has stopped.
+// catalog that has stopped. If another host runs this gateway, tunnels of this one would
+// take its packets.
 func (r *running) run(ctx context.Context) error {
-	if err := r.member.RefuseCopy(ctx); err != nil {
-		return err
+	err := r.member.RefuseCopy(ctx)
+	if err == nil {
+		err = r.runParts(ctx)
 	}
+	if _, isCopy := errors.AsType[*member.CopyError](err); isCopy {
+		err = errors.Join(err, r.gateway.StopTunnels(ctx))
+	}
+	return err
+}
+
+func (r *running) runParts(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	memberCtx, stopMember := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopMember()
 	group.Go(func() error { return r.member.Run(memberCtx) })
+	group.Go(func() error { return r.member.AwaitCopy(ctx, r.gateway.Copied) })
 	group.Go(func() error {
 		defer stopMember()
 		inner, ctx := errgroup.WithContext(ctx)

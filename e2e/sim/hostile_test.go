@@ -130,6 +130,14 @@ func (h *hostile) Electorate() (*controlpb.ElectorateResponse, error) {
 	return nil, consensus.ErrRejected
 }
 
+func (h *hostile) Identify([]byte) (*controlpb.IdentifyResponse, error) {
+	return nil, consensus.ErrRejected
+}
+
+func (h *hostile) FindCopies(context.Context, catalog.GatewayID, *controlpb.FindCopiesRequest) (*controlpb.FindCopiesResponse, error) {
+	return nil, consensus.ErrRejected
+}
+
 // noRemote is a consensus.Remote without calls: the hostile program is the leader.
 type noRemote struct{}
 

@@ -81,6 +81,214 @@ func (ReadMode) EnumDescriptor() ([]byte, []int) {
 	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{0}
 }
 
+type IdentifyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Challenge     []byte                 `protobuf:"bytes,1,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentifyRequest) Reset() {
+	*x = IdentifyRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentifyRequest) ProtoMessage() {}
+
+func (x *IdentifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentifyRequest.ProtoReflect.Descriptor instead.
+func (*IdentifyRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *IdentifyRequest) GetChallenge() []byte {
+	if x != nil {
+		return x.Challenge
+	}
+	return nil
+}
+
+type IdentifyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Process       []byte                 `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`         // random, chosen at its start
+	Age           *durationpb.Duration   `protobuf:"bytes,2,opt,name=age,proto3" json:"age,omitempty"`                 // since its start, by its monotonic clock
+	Certificate   []byte                 `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"` // DER, of the gateway
+	Signature     []byte                 `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`     // of the challenge and the fields above, by the key of the certificate
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentifyResponse) Reset() {
+	*x = IdentifyResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentifyResponse) ProtoMessage() {}
+
+func (x *IdentifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentifyResponse.ProtoReflect.Descriptor instead.
+func (*IdentifyResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *IdentifyResponse) GetProcess() []byte {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *IdentifyResponse) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+func (x *IdentifyResponse) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *IdentifyResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+type FindCopiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Challenge     []byte                 `protobuf:"bytes,1,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	Process       []byte                 `protobuf:"bytes,2,opt,name=process,proto3" json:"process,omitempty"` // of the caller
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindCopiesRequest) Reset() {
+	*x = FindCopiesRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindCopiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindCopiesRequest) ProtoMessage() {}
+
+func (x *FindCopiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindCopiesRequest.ProtoReflect.Descriptor instead.
+func (*FindCopiesRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FindCopiesRequest) GetChallenge() []byte {
+	if x != nil {
+		return x.Challenge
+	}
+	return nil
+}
+
+func (x *FindCopiesRequest) GetProcess() []byte {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+type FindCopiesResponse struct {
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Copies        []*FindCopiesResponse_Copy `protobuf:"bytes,1,rep,name=copies,proto3" json:"copies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindCopiesResponse) Reset() {
+	*x = FindCopiesResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindCopiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindCopiesResponse) ProtoMessage() {}
+
+func (x *FindCopiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindCopiesResponse.ProtoReflect.Descriptor instead.
+func (*FindCopiesResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *FindCopiesResponse) GetCopies() []*FindCopiesResponse_Copy {
+	if x != nil {
+		return x.Copies
+	}
+	return nil
+}
+
 type JoinRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	TokenId      string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
@@ -97,7 +305,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[0]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -109,7 +317,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[0]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -122,7 +330,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{0}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *JoinRequest) GetTokenId() string {
@@ -179,7 +387,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[1]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +399,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[1]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +412,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{1}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *JoinResponse) GetResult() *catalogpb.Result {
@@ -246,7 +454,7 @@ type EnrolRequest struct {
 
 func (x *EnrolRequest) Reset() {
 	*x = EnrolRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -258,7 +466,7 @@ func (x *EnrolRequest) String() string {
 func (*EnrolRequest) ProtoMessage() {}
 
 func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[2]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -271,7 +479,7 @@ func (x *EnrolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrolRequest.ProtoReflect.Descriptor instead.
 func (*EnrolRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{2}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EnrolRequest) GetFederationId() string {
@@ -307,7 +515,7 @@ type EnrolResponse struct {
 
 func (x *EnrolResponse) Reset() {
 	*x = EnrolResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +527,7 @@ func (x *EnrolResponse) String() string {
 func (*EnrolResponse) ProtoMessage() {}
 
 func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[3]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +540,7 @@ func (x *EnrolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrolResponse.ProtoReflect.Descriptor instead.
 func (*EnrolResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{3}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EnrolResponse) GetResult() *catalogpb.Result {
@@ -372,7 +580,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +592,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[4]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +605,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{4}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApplyRequest) GetCommands() []*catalogpb.Command {
@@ -416,7 +624,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +636,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[5]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +649,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{5}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApplyResponse) GetResults() []*catalogpb.Result {
@@ -460,7 +668,7 @@ type ReadIndexRequest struct {
 
 func (x *ReadIndexRequest) Reset() {
 	*x = ReadIndexRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +680,7 @@ func (x *ReadIndexRequest) String() string {
 func (*ReadIndexRequest) ProtoMessage() {}
 
 func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +693,7 @@ func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
 func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{6}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadIndexRequest) GetLease() bool {
@@ -504,7 +712,7 @@ type ReadIndexResponse struct {
 
 func (x *ReadIndexResponse) Reset() {
 	*x = ReadIndexResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +724,7 @@ func (x *ReadIndexResponse) String() string {
 func (*ReadIndexResponse) ProtoMessage() {}
 
 func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[7]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +737,7 @@ func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
 func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{7}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReadIndexResponse) GetIndex() uint64 {
@@ -547,7 +755,7 @@ type ElectorateRequest struct {
 
 func (x *ElectorateRequest) Reset() {
 	*x = ElectorateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +767,7 @@ func (x *ElectorateRequest) String() string {
 func (*ElectorateRequest) ProtoMessage() {}
 
 func (x *ElectorateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +780,7 @@ func (x *ElectorateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ElectorateRequest.ProtoReflect.Descriptor instead.
 func (*ElectorateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{8}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 type ElectorateResponse struct {
@@ -585,7 +793,7 @@ type ElectorateResponse struct {
 
 func (x *ElectorateResponse) Reset() {
 	*x = ElectorateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +805,7 @@ func (x *ElectorateResponse) String() string {
 func (*ElectorateResponse) ProtoMessage() {}
 
 func (x *ElectorateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +818,7 @@ func (x *ElectorateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ElectorateResponse.ProtoReflect.Descriptor instead.
 func (*ElectorateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ElectorateResponse) GetTerm() uint64 {
@@ -642,7 +850,7 @@ type LeaderOperationRequest struct {
 
 func (x *LeaderOperationRequest) Reset() {
 	*x = LeaderOperationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +862,7 @@ func (x *LeaderOperationRequest) String() string {
 func (*LeaderOperationRequest) ProtoMessage() {}
 
 func (x *LeaderOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +875,7 @@ func (x *LeaderOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderOperationRequest.ProtoReflect.Descriptor instead.
 func (*LeaderOperationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{10}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeaderOperationRequest) GetOperation() isLeaderOperationRequest_Operation {
@@ -751,7 +959,7 @@ type Abstain struct {
 
 func (x *Abstain) Reset() {
 	*x = Abstain{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +971,7 @@ func (x *Abstain) String() string {
 func (*Abstain) ProtoMessage() {}
 
 func (x *Abstain) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +984,7 @@ func (x *Abstain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Abstain.ProtoReflect.Descriptor instead.
 func (*Abstain) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{11}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 type TransferLeader struct {
@@ -788,7 +996,7 @@ type TransferLeader struct {
 
 func (x *TransferLeader) Reset() {
 	*x = TransferLeader{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +1008,7 @@ func (x *TransferLeader) String() string {
 func (*TransferLeader) ProtoMessage() {}
 
 func (x *TransferLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +1021,7 @@ func (x *TransferLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeader.ProtoReflect.Descriptor instead.
 func (*TransferLeader) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{12}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TransferLeader) GetTo() string {
@@ -832,7 +1040,7 @@ type RemovePeer struct {
 
 func (x *RemovePeer) Reset() {
 	*x = RemovePeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +1052,7 @@ func (x *RemovePeer) String() string {
 func (*RemovePeer) ProtoMessage() {}
 
 func (x *RemovePeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +1065,7 @@ func (x *RemovePeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeer.ProtoReflect.Descriptor instead.
 func (*RemovePeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RemovePeer) GetId() string {
@@ -876,7 +1084,7 @@ type RestoreSnapshot struct {
 
 func (x *RestoreSnapshot) Reset() {
 	*x = RestoreSnapshot{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1096,7 @@ func (x *RestoreSnapshot) String() string {
 func (*RestoreSnapshot) ProtoMessage() {}
 
 func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1109,7 @@ func (x *RestoreSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreSnapshot.ProtoReflect.Descriptor instead.
 func (*RestoreSnapshot) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RestoreSnapshot) GetArchive() []byte {
@@ -919,7 +1127,7 @@ type LeaderOperationResponse struct {
 
 func (x *LeaderOperationResponse) Reset() {
 	*x = LeaderOperationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1139,7 @@ func (x *LeaderOperationResponse) String() string {
 func (*LeaderOperationResponse) ProtoMessage() {}
 
 func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1152,7 @@ func (x *LeaderOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderOperationResponse.ProtoReflect.Descriptor instead.
 func (*LeaderOperationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 // Freshness is the age of the data in a response.
@@ -959,7 +1167,7 @@ type Freshness struct {
 
 func (x *Freshness) Reset() {
 	*x = Freshness{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1179,7 @@ func (x *Freshness) String() string {
 func (*Freshness) ProtoMessage() {}
 
 func (x *Freshness) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1192,7 @@ func (x *Freshness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
 func (*Freshness) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Freshness) GetIndex() uint64 {
@@ -1016,7 +1224,7 @@ type VersionRequest struct {
 
 func (x *VersionRequest) Reset() {
 	*x = VersionRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1236,7 @@ func (x *VersionRequest) String() string {
 func (*VersionRequest) ProtoMessage() {}
 
 func (x *VersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1249,7 @@ func (x *VersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRequest.ProtoReflect.Descriptor instead.
 func (*VersionRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 type VersionResponse struct {
@@ -1057,7 +1265,7 @@ type VersionResponse struct {
 
 func (x *VersionResponse) Reset() {
 	*x = VersionResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1277,7 @@ func (x *VersionResponse) String() string {
 func (*VersionResponse) ProtoMessage() {}
 
 func (x *VersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1290,7 @@ func (x *VersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionResponse.ProtoReflect.Descriptor instead.
 func (*VersionResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VersionResponse) GetVersion() string {
@@ -1128,7 +1336,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1348,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1361,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 // StatusResponse carries the JSON of Go type agent/status.Snapshot, whose schema is stable.
@@ -1166,7 +1374,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1386,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1399,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatusResponse) GetSnapshotJson() []byte {
@@ -1210,7 +1418,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1430,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1443,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RoutesRequest) GetDestination() string {
@@ -1255,7 +1463,7 @@ type RoutesResponse struct {
 
 func (x *RoutesResponse) Reset() {
 	*x = RoutesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1475,7 @@ func (x *RoutesResponse) String() string {
 func (*RoutesResponse) ProtoMessage() {}
 
 func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1488,7 @@ func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesResponse.ProtoReflect.Descriptor instead.
 func (*RoutesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RoutesResponse) GetReportJson() []byte {
@@ -1301,7 +1509,7 @@ type InitFederationRequest struct {
 
 func (x *InitFederationRequest) Reset() {
 	*x = InitFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1521,7 @@ func (x *InitFederationRequest) String() string {
 func (*InitFederationRequest) ProtoMessage() {}
 
 func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1534,7 @@ func (x *InitFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationRequest.ProtoReflect.Descriptor instead.
 func (*InitFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InitFederationRequest) GetName() string {
@@ -1361,7 +1569,7 @@ type InitFederationResponse struct {
 
 func (x *InitFederationResponse) Reset() {
 	*x = InitFederationResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1581,7 @@ func (x *InitFederationResponse) String() string {
 func (*InitFederationResponse) ProtoMessage() {}
 
 func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1594,7 @@ func (x *InitFederationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederationResponse.ProtoReflect.Descriptor instead.
 func (*InitFederationResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InitFederationResponse) GetFederation() *catalogpb.Federation {
@@ -1420,7 +1628,7 @@ type AllowPrefixesRequest struct {
 
 func (x *AllowPrefixesRequest) Reset() {
 	*x = AllowPrefixesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1640,7 @@ func (x *AllowPrefixesRequest) String() string {
 func (*AllowPrefixesRequest) ProtoMessage() {}
 
 func (x *AllowPrefixesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1653,7 @@ func (x *AllowPrefixesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowPrefixesRequest.ProtoReflect.Descriptor instead.
 func (*AllowPrefixesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AllowPrefixesRequest) GetCidrs() []string {
@@ -1471,7 +1679,7 @@ type AllowPrefixesResponse struct {
 
 func (x *AllowPrefixesResponse) Reset() {
 	*x = AllowPrefixesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1691,7 @@ func (x *AllowPrefixesResponse) String() string {
 func (*AllowPrefixesResponse) ProtoMessage() {}
 
 func (x *AllowPrefixesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1704,7 @@ func (x *AllowPrefixesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowPrefixesResponse.ProtoReflect.Descriptor instead.
 func (*AllowPrefixesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AllowPrefixesResponse) GetAllowed() []*catalogpb.AllowedPrefix {
@@ -1516,7 +1724,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1736,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1749,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateTokenRequest) GetDatacenter() string {
@@ -1570,7 +1778,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1790,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1803,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -1635,7 +1843,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +1855,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +1868,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListTokensRequest) GetMode() ReadMode {
@@ -1680,7 +1888,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1900,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1913,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListTokensResponse) GetTokens() []*catalogpb.Token {
@@ -1731,7 +1939,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +1951,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +1964,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -1774,7 +1982,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1994,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +2007,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 type JoinFederationRequest struct {
@@ -1811,7 +2019,7 @@ type JoinFederationRequest struct {
 
 func (x *JoinFederationRequest) Reset() {
 	*x = JoinFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +2031,7 @@ func (x *JoinFederationRequest) String() string {
 func (*JoinFederationRequest) ProtoMessage() {}
 
 func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +2044,7 @@ func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinFederationRequest.ProtoReflect.Descriptor instead.
 func (*JoinFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *JoinFederationRequest) GetToken() string {
@@ -1855,7 +2063,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +2075,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +2088,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LeaveRequest) GetForce() bool {
@@ -1900,7 +2108,7 @@ type RemoveDatacenterRequest struct {
 
 func (x *RemoveDatacenterRequest) Reset() {
 	*x = RemoveDatacenterRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2120,7 @@ func (x *RemoveDatacenterRequest) String() string {
 func (*RemoveDatacenterRequest) ProtoMessage() {}
 
 func (x *RemoveDatacenterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2133,7 @@ func (x *RemoveDatacenterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenterRequest.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenterRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RemoveDatacenterRequest) GetDatacenter() string {
@@ -1953,7 +2161,7 @@ type RemoveDatacenterResponse struct {
 
 func (x *RemoveDatacenterResponse) Reset() {
 	*x = RemoveDatacenterResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2173,7 @@ func (x *RemoveDatacenterResponse) String() string {
 func (*RemoveDatacenterResponse) ProtoMessage() {}
 
 func (x *RemoveDatacenterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2186,7 @@ func (x *RemoveDatacenterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenterResponse.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenterResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveDatacenterResponse) GetDatacenter() *catalogpb.Datacenter {
@@ -2013,7 +2221,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2233,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2246,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DrainRequest) GetForce() bool {
@@ -2070,7 +2278,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2290,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2303,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 type UndrainResponse struct {
@@ -2106,7 +2314,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2326,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2339,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 type Progress struct {
@@ -2145,7 +2353,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2365,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2378,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Progress) GetStep() string {
@@ -2206,7 +2414,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2426,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2439,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListServicesRequest) GetMode() ReadMode {
@@ -2273,7 +2481,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2493,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2506,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListServicesResponse) GetServices() []*catalogpb.Service {
@@ -2333,7 +2541,7 @@ type ExportedService struct {
 
 func (x *ExportedService) Reset() {
 	*x = ExportedService{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2553,7 @@ func (x *ExportedService) String() string {
 func (*ExportedService) ProtoMessage() {}
 
 func (x *ExportedService) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2566,7 @@ func (x *ExportedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedService.ProtoReflect.Descriptor instead.
 func (*ExportedService) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExportedService) GetExport() *catalogpb.Export {
@@ -2391,7 +2599,7 @@ type RegisterServiceRequest struct {
 
 func (x *RegisterServiceRequest) Reset() {
 	*x = RegisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2611,7 @@ func (x *RegisterServiceRequest) String() string {
 func (*RegisterServiceRequest) ProtoMessage() {}
 
 func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2624,7 @@ func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RegisterServiceRequest) GetService() *catalogpb.Service {
@@ -2436,7 +2644,7 @@ type RegisterServiceResponse struct {
 
 func (x *RegisterServiceResponse) Reset() {
 	*x = RegisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2656,7 @@ func (x *RegisterServiceResponse) String() string {
 func (*RegisterServiceResponse) ProtoMessage() {}
 
 func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2669,7 @@ func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RegisterServiceResponse) GetIndex() uint64 {
@@ -2489,7 +2697,7 @@ type DeregisterServiceRequest struct {
 
 func (x *DeregisterServiceRequest) Reset() {
 	*x = DeregisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2709,7 @@ func (x *DeregisterServiceRequest) String() string {
 func (*DeregisterServiceRequest) ProtoMessage() {}
 
 func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2722,7 @@ func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DeregisterServiceRequest) GetNamespace() string {
@@ -2548,7 +2756,7 @@ type DeregisterServiceResponse struct {
 
 func (x *DeregisterServiceResponse) Reset() {
 	*x = DeregisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2768,7 @@ func (x *DeregisterServiceResponse) String() string {
 func (*DeregisterServiceResponse) ProtoMessage() {}
 
 func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2781,7 @@ func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DeregisterServiceResponse) GetRemoved() uint32 {
@@ -2599,7 +2807,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2819,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2832,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SaveSnapshotRequest) GetMode() ReadMode {
@@ -2644,7 +2852,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2864,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2877,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SaveSnapshotResponse) GetArchive() []byte {
@@ -2696,7 +2904,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2916,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +2929,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RestoreRequest) GetArchive() []byte {
@@ -2747,7 +2955,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +2967,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +2980,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -2792,7 +3000,7 @@ type PlanRestoreRequest struct {
 
 func (x *PlanRestoreRequest) Reset() {
 	*x = PlanRestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2804,7 +3012,7 @@ func (x *PlanRestoreRequest) String() string {
 func (*PlanRestoreRequest) ProtoMessage() {}
 
 func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2817,7 +3025,7 @@ func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreRequest.ProtoReflect.Descriptor instead.
 func (*PlanRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PlanRestoreRequest) GetArchive() []byte {
@@ -2843,7 +3051,7 @@ type PlanRestoreResponse struct {
 
 func (x *PlanRestoreResponse) Reset() {
 	*x = PlanRestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3063,7 @@ func (x *PlanRestoreResponse) String() string {
 func (*PlanRestoreResponse) ProtoMessage() {}
 
 func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3076,7 @@ func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreResponse.ProtoReflect.Descriptor instead.
 func (*PlanRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PlanRestoreResponse) GetChanges() []*RestoreChange {
@@ -2890,7 +3098,7 @@ type RestoreChange struct {
 
 func (x *RestoreChange) Reset() {
 	*x = RestoreChange{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3110,7 @@ func (x *RestoreChange) String() string {
 func (*RestoreChange) ProtoMessage() {}
 
 func (x *RestoreChange) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3123,7 @@ func (x *RestoreChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreChange.ProtoReflect.Descriptor instead.
 func (*RestoreChange) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RestoreChange) GetSubject() string {
@@ -2943,7 +3151,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2955,7 +3163,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3176,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListEventsRequest) GetAfter() uint64 {
@@ -3002,7 +3210,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3222,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3235,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -3058,7 +3266,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3278,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3291,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -3129,7 +3337,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3349,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3362,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
 }
 
 type ListPeersResponse struct {
@@ -3167,7 +3375,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3387,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3400,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -3224,7 +3432,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3444,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3457,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -3315,7 +3523,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3327,7 +3535,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3340,7 +3548,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -3410,7 +3618,7 @@ type Recover struct {
 
 func (x *Recover) Reset() {
 	*x = Recover{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3630,7 @@ func (x *Recover) String() string {
 func (*Recover) ProtoMessage() {}
 
 func (x *Recover) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3643,7 @@ func (x *Recover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recover.ProtoReflect.Descriptor instead.
 func (*Recover) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Recover) GetVoters() []string {
@@ -3463,7 +3671,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +3683,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3696,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *OperateResponse) GetFormerVoters() []string {
@@ -3515,7 +3723,7 @@ type RotateCARequest struct {
 
 func (x *RotateCARequest) Reset() {
 	*x = RotateCARequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3527,7 +3735,7 @@ func (x *RotateCARequest) String() string {
 func (*RotateCARequest) ProtoMessage() {}
 
 func (x *RotateCARequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3540,7 +3748,7 @@ func (x *RotateCARequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCARequest.ProtoReflect.Descriptor instead.
 func (*RotateCARequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RotateCARequest) GetDryRun() bool {
@@ -3565,7 +3773,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +3785,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +3798,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{69}
 }
 
 type ShowTrustResponse struct {
@@ -3602,7 +3810,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3614,7 +3822,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3627,7 +3835,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{66}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -3651,7 +3859,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3663,7 +3871,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3676,7 +3884,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{67}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -3731,7 +3939,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3951,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3964,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{68}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3782,7 +3990,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3794,7 +4002,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3807,7 +4015,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{69}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -3815,6 +4023,58 @@ func (x *AcceptTrustResponse) GetFormerFingerprint() string {
 		return x.FormerFingerprint
 	}
 	return ""
+}
+
+type FindCopiesResponse_Copy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // host:port at which it answers
+	Identity      *IdentifyResponse      `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindCopiesResponse_Copy) Reset() {
+	*x = FindCopiesResponse_Copy{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindCopiesResponse_Copy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindCopiesResponse_Copy) ProtoMessage() {}
+
+func (x *FindCopiesResponse_Copy) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindCopiesResponse_Copy.ProtoReflect.Descriptor instead.
+func (*FindCopiesResponse_Copy) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{3, 0}
+}
+
+func (x *FindCopiesResponse_Copy) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *FindCopiesResponse_Copy) GetIdentity() *IdentifyResponse {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
 }
 
 type ElectorateResponse_Voter struct {
@@ -3827,7 +4087,7 @@ type ElectorateResponse_Voter struct {
 
 func (x *ElectorateResponse_Voter) Reset() {
 	*x = ElectorateResponse_Voter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4099,7 @@ func (x *ElectorateResponse_Voter) String() string {
 func (*ElectorateResponse_Voter) ProtoMessage() {}
 
 func (x *ElectorateResponse_Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4112,7 @@ func (x *ElectorateResponse_Voter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ElectorateResponse_Voter.ProtoReflect.Descriptor instead.
 func (*ElectorateResponse_Voter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{9, 0}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *ElectorateResponse_Voter) GetGateway() string {
@@ -3873,7 +4133,22 @@ var File_agent_control_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
-	"%agent/control/controlpb/control.proto\x12\x12meshway.control.v1\x1a)consensus/catalog/catalogpb/catalog.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x01\n" +
+	"%agent/control/controlpb/control.proto\x12\x12meshway.control.v1\x1a)consensus/catalog/catalogpb/catalog.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n" +
+	"\x0fIdentifyRequest\x12\x1c\n" +
+	"\tchallenge\x18\x01 \x01(\fR\tchallenge\"\x99\x01\n" +
+	"\x10IdentifyResponse\x12\x18\n" +
+	"\aprocess\x18\x01 \x01(\fR\aprocess\x12+\n" +
+	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"K\n" +
+	"\x11FindCopiesRequest\x12\x1c\n" +
+	"\tchallenge\x18\x01 \x01(\fR\tchallenge\x12\x18\n" +
+	"\aprocess\x18\x02 \x01(\fR\aprocess\"\xbd\x01\n" +
+	"\x12FindCopiesResponse\x12C\n" +
+	"\x06copies\x18\x01 \x03(\v2+.meshway.control.v1.FindCopiesResponse.CopyR\x06copies\x1ab\n" +
+	"\x04Copy\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12@\n" +
+	"\bidentity\x18\x02 \x01(\v2$.meshway.control.v1.IdentifyResponseR\bidentity\"\xf6\x01\n" +
 	"\vJoinRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12#\n" +
@@ -4113,7 +4388,7 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x15READ_MODE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREAD_MODE_STALE\x10\x01\x12\x13\n" +
 	"\x0fREAD_MODE_LEASE\x10\x02\x12\x18\n" +
-	"\x14READ_MODE_CONSISTENT\x10\x032\x96\x04\n" +
+	"\x14READ_MODE_CONSISTENT\x10\x032\xca\x05\n" +
 	"\n" +
 	"Federation\x12I\n" +
 	"\x04Join\x12\x1f.meshway.control.v1.JoinRequest\x1a .meshway.control.v1.JoinResponse\x12L\n" +
@@ -4122,7 +4397,10 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\tReadIndex\x12$.meshway.control.v1.ReadIndexRequest\x1a%.meshway.control.v1.ReadIndexResponse\x12j\n" +
 	"\x0fLeaderOperation\x12*.meshway.control.v1.LeaderOperationRequest\x1a+.meshway.control.v1.LeaderOperationResponse\x12[\n" +
 	"\n" +
-	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse2\x90\x12\n" +
+	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse\x12U\n" +
+	"\bIdentify\x12#.meshway.control.v1.IdentifyRequest\x1a$.meshway.control.v1.IdentifyResponse\x12[\n" +
+	"\n" +
+	"FindCopies\x12%.meshway.control.v1.FindCopiesRequest\x1a&.meshway.control.v1.FindCopiesResponse2\x90\x12\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -4165,201 +4443,213 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
-	(*JoinRequest)(nil),               // 1: meshway.control.v1.JoinRequest
-	(*JoinResponse)(nil),              // 2: meshway.control.v1.JoinResponse
-	(*EnrolRequest)(nil),              // 3: meshway.control.v1.EnrolRequest
-	(*EnrolResponse)(nil),             // 4: meshway.control.v1.EnrolResponse
-	(*ApplyRequest)(nil),              // 5: meshway.control.v1.ApplyRequest
-	(*ApplyResponse)(nil),             // 6: meshway.control.v1.ApplyResponse
-	(*ReadIndexRequest)(nil),          // 7: meshway.control.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil),         // 8: meshway.control.v1.ReadIndexResponse
-	(*ElectorateRequest)(nil),         // 9: meshway.control.v1.ElectorateRequest
-	(*ElectorateResponse)(nil),        // 10: meshway.control.v1.ElectorateResponse
-	(*LeaderOperationRequest)(nil),    // 11: meshway.control.v1.LeaderOperationRequest
-	(*Abstain)(nil),                   // 12: meshway.control.v1.Abstain
-	(*TransferLeader)(nil),            // 13: meshway.control.v1.TransferLeader
-	(*RemovePeer)(nil),                // 14: meshway.control.v1.RemovePeer
-	(*RestoreSnapshot)(nil),           // 15: meshway.control.v1.RestoreSnapshot
-	(*LeaderOperationResponse)(nil),   // 16: meshway.control.v1.LeaderOperationResponse
-	(*Freshness)(nil),                 // 17: meshway.control.v1.Freshness
-	(*VersionRequest)(nil),            // 18: meshway.control.v1.VersionRequest
-	(*VersionResponse)(nil),           // 19: meshway.control.v1.VersionResponse
-	(*StatusRequest)(nil),             // 20: meshway.control.v1.StatusRequest
-	(*StatusResponse)(nil),            // 21: meshway.control.v1.StatusResponse
-	(*RoutesRequest)(nil),             // 22: meshway.control.v1.RoutesRequest
-	(*RoutesResponse)(nil),            // 23: meshway.control.v1.RoutesResponse
-	(*InitFederationRequest)(nil),     // 24: meshway.control.v1.InitFederationRequest
-	(*InitFederationResponse)(nil),    // 25: meshway.control.v1.InitFederationResponse
-	(*AllowPrefixesRequest)(nil),      // 26: meshway.control.v1.AllowPrefixesRequest
-	(*AllowPrefixesResponse)(nil),     // 27: meshway.control.v1.AllowPrefixesResponse
-	(*CreateTokenRequest)(nil),        // 28: meshway.control.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 29: meshway.control.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),         // 30: meshway.control.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),        // 31: meshway.control.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),        // 32: meshway.control.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),       // 33: meshway.control.v1.RevokeTokenResponse
-	(*JoinFederationRequest)(nil),     // 34: meshway.control.v1.JoinFederationRequest
-	(*LeaveRequest)(nil),              // 35: meshway.control.v1.LeaveRequest
-	(*RemoveDatacenterRequest)(nil),   // 36: meshway.control.v1.RemoveDatacenterRequest
-	(*RemoveDatacenterResponse)(nil),  // 37: meshway.control.v1.RemoveDatacenterResponse
-	(*DrainRequest)(nil),              // 38: meshway.control.v1.DrainRequest
-	(*UndrainRequest)(nil),            // 39: meshway.control.v1.UndrainRequest
-	(*UndrainResponse)(nil),           // 40: meshway.control.v1.UndrainResponse
-	(*Progress)(nil),                  // 41: meshway.control.v1.Progress
-	(*ListServicesRequest)(nil),       // 42: meshway.control.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),      // 43: meshway.control.v1.ListServicesResponse
-	(*ExportedService)(nil),           // 44: meshway.control.v1.ExportedService
-	(*RegisterServiceRequest)(nil),    // 45: meshway.control.v1.RegisterServiceRequest
-	(*RegisterServiceResponse)(nil),   // 46: meshway.control.v1.RegisterServiceResponse
-	(*DeregisterServiceRequest)(nil),  // 47: meshway.control.v1.DeregisterServiceRequest
-	(*DeregisterServiceResponse)(nil), // 48: meshway.control.v1.DeregisterServiceResponse
-	(*SaveSnapshotRequest)(nil),       // 49: meshway.control.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),      // 50: meshway.control.v1.SaveSnapshotResponse
-	(*RestoreRequest)(nil),            // 51: meshway.control.v1.RestoreRequest
-	(*RestoreResponse)(nil),           // 52: meshway.control.v1.RestoreResponse
-	(*PlanRestoreRequest)(nil),        // 53: meshway.control.v1.PlanRestoreRequest
-	(*PlanRestoreResponse)(nil),       // 54: meshway.control.v1.PlanRestoreResponse
-	(*RestoreChange)(nil),             // 55: meshway.control.v1.RestoreChange
-	(*ListEventsRequest)(nil),         // 56: meshway.control.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 57: meshway.control.v1.ListEventsResponse
-	(*Event)(nil),                     // 58: meshway.control.v1.Event
-	(*ListPeersRequest)(nil),          // 59: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 60: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 61: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 62: meshway.control.v1.OperateRequest
-	(*Recover)(nil),                   // 63: meshway.control.v1.Recover
-	(*OperateResponse)(nil),           // 64: meshway.control.v1.OperateResponse
-	(*RotateCARequest)(nil),           // 65: meshway.control.v1.RotateCARequest
-	(*ShowTrustRequest)(nil),          // 66: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 67: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 68: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 69: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 70: meshway.control.v1.AcceptTrustResponse
-	(*ElectorateResponse_Voter)(nil),  // 71: meshway.control.v1.ElectorateResponse.Voter
-	(*catalogpb.Datacenter)(nil),      // 72: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 73: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 74: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 75: meshway.catalog.v1.Command
-	(*durationpb.Duration)(nil),       // 76: google.protobuf.Duration
-	(*catalogpb.Federation)(nil),      // 77: meshway.catalog.v1.Federation
-	(*catalogpb.AllowedPrefix)(nil),   // 78: meshway.catalog.v1.AllowedPrefix
-	(*timestamppb.Timestamp)(nil),     // 79: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 80: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 81: meshway.catalog.v1.Service
-	(*catalogpb.Export)(nil),          // 82: meshway.catalog.v1.Export
+	(*IdentifyRequest)(nil),           // 1: meshway.control.v1.IdentifyRequest
+	(*IdentifyResponse)(nil),          // 2: meshway.control.v1.IdentifyResponse
+	(*FindCopiesRequest)(nil),         // 3: meshway.control.v1.FindCopiesRequest
+	(*FindCopiesResponse)(nil),        // 4: meshway.control.v1.FindCopiesResponse
+	(*JoinRequest)(nil),               // 5: meshway.control.v1.JoinRequest
+	(*JoinResponse)(nil),              // 6: meshway.control.v1.JoinResponse
+	(*EnrolRequest)(nil),              // 7: meshway.control.v1.EnrolRequest
+	(*EnrolResponse)(nil),             // 8: meshway.control.v1.EnrolResponse
+	(*ApplyRequest)(nil),              // 9: meshway.control.v1.ApplyRequest
+	(*ApplyResponse)(nil),             // 10: meshway.control.v1.ApplyResponse
+	(*ReadIndexRequest)(nil),          // 11: meshway.control.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil),         // 12: meshway.control.v1.ReadIndexResponse
+	(*ElectorateRequest)(nil),         // 13: meshway.control.v1.ElectorateRequest
+	(*ElectorateResponse)(nil),        // 14: meshway.control.v1.ElectorateResponse
+	(*LeaderOperationRequest)(nil),    // 15: meshway.control.v1.LeaderOperationRequest
+	(*Abstain)(nil),                   // 16: meshway.control.v1.Abstain
+	(*TransferLeader)(nil),            // 17: meshway.control.v1.TransferLeader
+	(*RemovePeer)(nil),                // 18: meshway.control.v1.RemovePeer
+	(*RestoreSnapshot)(nil),           // 19: meshway.control.v1.RestoreSnapshot
+	(*LeaderOperationResponse)(nil),   // 20: meshway.control.v1.LeaderOperationResponse
+	(*Freshness)(nil),                 // 21: meshway.control.v1.Freshness
+	(*VersionRequest)(nil),            // 22: meshway.control.v1.VersionRequest
+	(*VersionResponse)(nil),           // 23: meshway.control.v1.VersionResponse
+	(*StatusRequest)(nil),             // 24: meshway.control.v1.StatusRequest
+	(*StatusResponse)(nil),            // 25: meshway.control.v1.StatusResponse
+	(*RoutesRequest)(nil),             // 26: meshway.control.v1.RoutesRequest
+	(*RoutesResponse)(nil),            // 27: meshway.control.v1.RoutesResponse
+	(*InitFederationRequest)(nil),     // 28: meshway.control.v1.InitFederationRequest
+	(*InitFederationResponse)(nil),    // 29: meshway.control.v1.InitFederationResponse
+	(*AllowPrefixesRequest)(nil),      // 30: meshway.control.v1.AllowPrefixesRequest
+	(*AllowPrefixesResponse)(nil),     // 31: meshway.control.v1.AllowPrefixesResponse
+	(*CreateTokenRequest)(nil),        // 32: meshway.control.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 33: meshway.control.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),         // 34: meshway.control.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),        // 35: meshway.control.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),        // 36: meshway.control.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),       // 37: meshway.control.v1.RevokeTokenResponse
+	(*JoinFederationRequest)(nil),     // 38: meshway.control.v1.JoinFederationRequest
+	(*LeaveRequest)(nil),              // 39: meshway.control.v1.LeaveRequest
+	(*RemoveDatacenterRequest)(nil),   // 40: meshway.control.v1.RemoveDatacenterRequest
+	(*RemoveDatacenterResponse)(nil),  // 41: meshway.control.v1.RemoveDatacenterResponse
+	(*DrainRequest)(nil),              // 42: meshway.control.v1.DrainRequest
+	(*UndrainRequest)(nil),            // 43: meshway.control.v1.UndrainRequest
+	(*UndrainResponse)(nil),           // 44: meshway.control.v1.UndrainResponse
+	(*Progress)(nil),                  // 45: meshway.control.v1.Progress
+	(*ListServicesRequest)(nil),       // 46: meshway.control.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),      // 47: meshway.control.v1.ListServicesResponse
+	(*ExportedService)(nil),           // 48: meshway.control.v1.ExportedService
+	(*RegisterServiceRequest)(nil),    // 49: meshway.control.v1.RegisterServiceRequest
+	(*RegisterServiceResponse)(nil),   // 50: meshway.control.v1.RegisterServiceResponse
+	(*DeregisterServiceRequest)(nil),  // 51: meshway.control.v1.DeregisterServiceRequest
+	(*DeregisterServiceResponse)(nil), // 52: meshway.control.v1.DeregisterServiceResponse
+	(*SaveSnapshotRequest)(nil),       // 53: meshway.control.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),      // 54: meshway.control.v1.SaveSnapshotResponse
+	(*RestoreRequest)(nil),            // 55: meshway.control.v1.RestoreRequest
+	(*RestoreResponse)(nil),           // 56: meshway.control.v1.RestoreResponse
+	(*PlanRestoreRequest)(nil),        // 57: meshway.control.v1.PlanRestoreRequest
+	(*PlanRestoreResponse)(nil),       // 58: meshway.control.v1.PlanRestoreResponse
+	(*RestoreChange)(nil),             // 59: meshway.control.v1.RestoreChange
+	(*ListEventsRequest)(nil),         // 60: meshway.control.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 61: meshway.control.v1.ListEventsResponse
+	(*Event)(nil),                     // 62: meshway.control.v1.Event
+	(*ListPeersRequest)(nil),          // 63: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 64: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 65: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 66: meshway.control.v1.OperateRequest
+	(*Recover)(nil),                   // 67: meshway.control.v1.Recover
+	(*OperateResponse)(nil),           // 68: meshway.control.v1.OperateResponse
+	(*RotateCARequest)(nil),           // 69: meshway.control.v1.RotateCARequest
+	(*ShowTrustRequest)(nil),          // 70: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 71: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 72: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 73: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 74: meshway.control.v1.AcceptTrustResponse
+	(*FindCopiesResponse_Copy)(nil),   // 75: meshway.control.v1.FindCopiesResponse.Copy
+	(*ElectorateResponse_Voter)(nil),  // 76: meshway.control.v1.ElectorateResponse.Voter
+	(*durationpb.Duration)(nil),       // 77: google.protobuf.Duration
+	(*catalogpb.Datacenter)(nil),      // 78: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 79: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 80: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 81: meshway.catalog.v1.Command
+	(*catalogpb.Federation)(nil),      // 82: meshway.catalog.v1.Federation
+	(*catalogpb.AllowedPrefix)(nil),   // 83: meshway.catalog.v1.AllowedPrefix
+	(*timestamppb.Timestamp)(nil),     // 84: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 85: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 86: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),          // 87: meshway.catalog.v1.Export
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	72, // 0: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	73, // 1: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	74, // 2: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	73, // 3: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	74, // 4: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	75, // 5: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	74, // 6: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	71, // 7: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
-	13, // 8: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	14, // 9: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	15, // 10: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
-	12, // 11: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	76, // 12: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	77, // 13: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	78, // 14: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
-	76, // 15: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	79, // 16: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 17: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	80, // 18: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
-	17, // 19: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	72, // 20: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	76, // 21: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	76, // 22: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
-	0,  // 23: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	81, // 24: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
-	17, // 25: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	44, // 26: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
-	82, // 27: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	81, // 28: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 29: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	55, // 30: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
-	58, // 31: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
-	17, // 32: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
-	79, // 33: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
-	61, // 34: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	17, // 35: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	76, // 36: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	13, // 37: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	14, // 38: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	63, // 39: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
-	68, // 40: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	1,  // 41: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	3,  // 42: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	5,  // 43: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	7,  // 44: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	11, // 45: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	9,  // 46: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
-	18, // 47: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	20, // 48: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	22, // 49: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	24, // 50: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	28, // 51: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	30, // 52: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	32, // 53: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	26, // 54: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
-	34, // 55: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	35, // 56: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	36, // 57: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	66, // 58: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	69, // 59: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	65, // 60: meshway.control.v1.Operator.RotateCA:input_type -> meshway.control.v1.RotateCARequest
-	38, // 61: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	39, // 62: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	42, // 63: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	45, // 64: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	47, // 65: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	49, // 66: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	51, // 67: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	53, // 68: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	56, // 69: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
-	59, // 70: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	62, // 71: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	2,  // 72: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	4,  // 73: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	6,  // 74: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	8,  // 75: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	16, // 76: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	10, // 77: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
-	19, // 78: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	21, // 79: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	23, // 80: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	25, // 81: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	29, // 82: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	31, // 83: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	33, // 84: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	27, // 85: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
-	41, // 86: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	41, // 87: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	37, // 88: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	67, // 89: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	70, // 90: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	41, // 91: meshway.control.v1.Operator.RotateCA:output_type -> meshway.control.v1.Progress
-	41, // 92: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	40, // 93: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	43, // 94: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	46, // 95: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	48, // 96: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	50, // 97: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	52, // 98: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	54, // 99: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	57, // 100: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
-	60, // 101: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	64, // 102: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	72, // [72:103] is the sub-list for method output_type
-	41, // [41:72] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	77, // 0: meshway.control.v1.IdentifyResponse.age:type_name -> google.protobuf.Duration
+	75, // 1: meshway.control.v1.FindCopiesResponse.copies:type_name -> meshway.control.v1.FindCopiesResponse.Copy
+	78, // 2: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	79, // 3: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	80, // 4: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	79, // 5: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	80, // 6: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	81, // 7: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	80, // 8: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	76, // 9: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
+	17, // 10: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	18, // 11: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	19, // 12: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
+	16, // 13: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
+	77, // 14: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	82, // 15: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	83, // 16: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	77, // 17: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	84, // 18: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 19: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
+	85, // 20: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	21, // 21: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
+	78, // 22: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	77, // 23: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	77, // 24: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	0,  // 25: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
+	86, // 26: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	21, // 27: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
+	48, // 28: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
+	87, // 29: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	86, // 30: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 31: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	59, // 32: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
+	62, // 33: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
+	21, // 34: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
+	84, // 35: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
+	65, // 36: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	21, // 37: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	77, // 38: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	17, // 39: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	18, // 40: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	67, // 41: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
+	72, // 42: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	2,  // 43: meshway.control.v1.FindCopiesResponse.Copy.identity:type_name -> meshway.control.v1.IdentifyResponse
+	5,  // 44: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	7,  // 45: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	9,  // 46: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	11, // 47: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	15, // 48: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	13, // 49: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
+	1,  // 50: meshway.control.v1.Federation.Identify:input_type -> meshway.control.v1.IdentifyRequest
+	3,  // 51: meshway.control.v1.Federation.FindCopies:input_type -> meshway.control.v1.FindCopiesRequest
+	22, // 52: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	24, // 53: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	26, // 54: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	28, // 55: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	32, // 56: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	34, // 57: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	36, // 58: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 59: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
+	38, // 60: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	39, // 61: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	40, // 62: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	70, // 63: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	73, // 64: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	69, // 65: meshway.control.v1.Operator.RotateCA:input_type -> meshway.control.v1.RotateCARequest
+	42, // 66: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	43, // 67: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	46, // 68: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	49, // 69: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	51, // 70: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	53, // 71: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	55, // 72: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	57, // 73: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	60, // 74: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
+	63, // 75: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	66, // 76: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	6,  // 77: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	8,  // 78: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	10, // 79: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	12, // 80: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	20, // 81: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	14, // 82: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
+	2,  // 83: meshway.control.v1.Federation.Identify:output_type -> meshway.control.v1.IdentifyResponse
+	4,  // 84: meshway.control.v1.Federation.FindCopies:output_type -> meshway.control.v1.FindCopiesResponse
+	23, // 85: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	25, // 86: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	27, // 87: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	29, // 88: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	33, // 89: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	35, // 90: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	37, // 91: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	31, // 92: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
+	45, // 93: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	45, // 94: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	41, // 95: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	71, // 96: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	74, // 97: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	45, // 98: meshway.control.v1.Operator.RotateCA:output_type -> meshway.control.v1.Progress
+	45, // 99: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	44, // 100: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	47, // 101: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	50, // 102: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	52, // 103: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	54, // 104: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	56, // 105: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	58, // 106: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	61, // 107: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
+	64, // 108: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	68, // 109: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	77, // [77:110] is the sub-list for method output_type
+	44, // [44:77] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -4367,13 +4657,13 @@ func file_agent_control_controlpb_control_proto_init() {
 	if File_agent_control_controlpb_control_proto != nil {
 		return
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[10].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[14].OneofWrappers = []any{
 		(*LeaderOperationRequest_TransferLeader)(nil),
 		(*LeaderOperationRequest_RemovePeer)(nil),
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[61].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[65].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 		(*OperateRequest_Recover)(nil),
@@ -4384,7 +4674,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   71,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

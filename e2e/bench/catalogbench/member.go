@@ -104,6 +104,7 @@ func runMember(text string) error {
 	m.admission = &member.Admission{
 		File: m.cfg.file(), Store: store, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Sockets: func(func() netip.Prefix) control.Sockets { return loopback{} },
+		Process: member.NewProcess(),
 		Refuse:  func(catalog.Datacenter, catalog.Gateway) error { return nil },
 	}
 	server := rpc.NewServer()

@@ -53,6 +53,10 @@ const (
 	FederationLeaderOperationProcedure = "/meshway.control.v1.Federation/LeaderOperation"
 	// FederationElectorateProcedure is the fully-qualified name of the Federation's Electorate RPC.
 	FederationElectorateProcedure = "/meshway.control.v1.Federation/Electorate"
+	// FederationIdentifyProcedure is the fully-qualified name of the Federation's Identify RPC.
+	FederationIdentifyProcedure = "/meshway.control.v1.Federation/Identify"
+	// FederationFindCopiesProcedure is the fully-qualified name of the Federation's FindCopies RPC.
+	FederationFindCopiesProcedure = "/meshway.control.v1.Federation/FindCopies"
 	// OperatorVersionProcedure is the fully-qualified name of the Operator's Version RPC.
 	OperatorVersionProcedure = "/meshway.control.v1.Operator/Version"
 	// OperatorStatusProcedure is the fully-qualified name of the Operator's Status RPC.
@@ -125,6 +129,12 @@ type FederationClient interface {
 	LeaderOperation(context.Context, *connect.Request[controlpb.LeaderOperationRequest]) (*connect.Response[controlpb.LeaderOperationResponse], error)
 	// Electorate returns the gateways that vote, as the gateway that answers has them.
 	Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error)
+	// Identify returns which process runs the gateway that answers.
+	Identify(context.Context, *connect.Request[controlpb.IdentifyRequest]) (*connect.Response[controlpb.IdentifyResponse], error)
+	// FindCopies returns the processes that answer at the addresses of the calling
+	// gateway, except the one that calls. The gateway that answers only conveys what
+	// they have signed.
+	FindCopies(context.Context, *connect.Request[controlpb.FindCopiesRequest]) (*connect.Response[controlpb.FindCopiesResponse], error)
 }
 
 // NewFederationClient constructs a client for the meshway.control.v1.Federation service. By
@@ -174,6 +184,18 @@ func NewFederationClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(federationMethods.ByName("Electorate")),
 			connect.WithClientOptions(opts...),
 		),
+		identify: connect.NewClient[controlpb.IdentifyRequest, controlpb.IdentifyResponse](
+			httpClient,
+			baseURL+FederationIdentifyProcedure,
+			connect.WithSchema(federationMethods.ByName("Identify")),
+			connect.WithClientOptions(opts...),
+		),
+		findCopies: connect.NewClient[controlpb.FindCopiesRequest, controlpb.FindCopiesResponse](
+			httpClient,
+			baseURL+FederationFindCopiesProcedure,
+			connect.WithSchema(federationMethods.ByName("FindCopies")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -185,6 +207,8 @@ type federationClient struct {
 	readIndex       *connect.Client[controlpb.ReadIndexRequest, controlpb.ReadIndexResponse]
 	leaderOperation *connect.Client[controlpb.LeaderOperationRequest, controlpb.LeaderOperationResponse]
 	electorate      *connect.Client[controlpb.ElectorateRequest, controlpb.ElectorateResponse]
+	identify        *connect.Client[controlpb.IdentifyRequest, controlpb.IdentifyResponse]
+	findCopies      *connect.Client[controlpb.FindCopiesRequest, controlpb.FindCopiesResponse]
 }
 
 // Join calls meshway.control.v1.Federation.Join.
@@ -217,6 +241,16 @@ func (c *federationClient) Electorate(ctx context.Context, req *connect.Request[
 	return c.electorate.CallUnary(ctx, req)
 }
 
+// Identify calls meshway.control.v1.Federation.Identify.
+func (c *federationClient) Identify(ctx context.Context, req *connect.Request[controlpb.IdentifyRequest]) (*connect.Response[controlpb.IdentifyResponse], error) {
+	return c.identify.CallUnary(ctx, req)
+}
+
+// FindCopies calls meshway.control.v1.Federation.FindCopies.
+func (c *federationClient) FindCopies(ctx context.Context, req *connect.Request[controlpb.FindCopiesRequest]) (*connect.Response[controlpb.FindCopiesResponse], error) {
+	return c.findCopies.CallUnary(ctx, req)
+}
+
 // FederationHandler is an implementation of the meshway.control.v1.Federation service.
 type FederationHandler interface {
 	// Join admits a datacenter. It is the only procedure for a caller whose
@@ -234,6 +268,12 @@ type FederationHandler interface {
 	LeaderOperation(context.Context, *connect.Request[controlpb.LeaderOperationRequest]) (*connect.Response[controlpb.LeaderOperationResponse], error)
 	// Electorate returns the gateways that vote, as the gateway that answers has them.
 	Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error)
+	// Identify returns which process runs the gateway that answers.
+	Identify(context.Context, *connect.Request[controlpb.IdentifyRequest]) (*connect.Response[controlpb.IdentifyResponse], error)
+	// FindCopies returns the processes that answer at the addresses of the calling
+	// gateway, except the one that calls. The gateway that answers only conveys what
+	// they have signed.
+	FindCopies(context.Context, *connect.Request[controlpb.FindCopiesRequest]) (*connect.Response[controlpb.FindCopiesResponse], error)
 }
 
 // NewFederationHandler builds an HTTP handler from the service implementation. It returns the path
@@ -279,6 +319,18 @@ func NewFederationHandler(svc FederationHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(federationMethods.ByName("Electorate")),
 		connect.WithHandlerOptions(opts...),
 	)
+	federationIdentifyHandler := connect.NewUnaryHandler(
+		FederationIdentifyProcedure,
+		svc.Identify,
+		connect.WithSchema(federationMethods.ByName("Identify")),
+		connect.WithHandlerOptions(opts...),
+	)
+	federationFindCopiesHandler := connect.NewUnaryHandler(
+		FederationFindCopiesProcedure,
+		svc.FindCopies,
+		connect.WithSchema(federationMethods.ByName("FindCopies")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meshway.control.v1.Federation/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case FederationJoinProcedure:
@@ -293,6 +345,10 @@ func NewFederationHandler(svc FederationHandler, opts ...connect.HandlerOption) 
 			federationLeaderOperationHandler.ServeHTTP(w, r)
 		case FederationElectorateProcedure:
 			federationElectorateHandler.ServeHTTP(w, r)
+		case FederationIdentifyProcedure:
+			federationIdentifyHandler.ServeHTTP(w, r)
+		case FederationFindCopiesProcedure:
+			federationFindCopiesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -324,6 +380,14 @@ func (UnimplementedFederationHandler) LeaderOperation(context.Context, *connect.
 
 func (UnimplementedFederationHandler) Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Federation.Electorate is not implemented"))
+}
+
+func (UnimplementedFederationHandler) Identify(context.Context, *connect.Request[controlpb.IdentifyRequest]) (*connect.Response[controlpb.IdentifyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Federation.Identify is not implemented"))
+}
+
+func (UnimplementedFederationHandler) FindCopies(context.Context, *connect.Request[controlpb.FindCopiesRequest]) (*connect.Response[controlpb.FindCopiesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Federation.FindCopies is not implemented"))
 }
 
 // OperatorClient is a client for the meshway.control.v1.Operator service.
