@@ -23,11 +23,16 @@ const maxCommands = 4096
 type Service interface {
 	Admissions
 	Copies
+	Leadership
 	// Apply writes on behalf of another member, the author of each command.
 	Apply(ctx context.Context, commands []*catalogpb.Command) ([]catalog.Result, error)
 	// ReadIndex returns the index that a read has to wait for: that of the leader's
 	// lease, or of a round of the quorum unless lease.
 	ReadIndex(ctx context.Context, lease bool) (uint64, error)
+}
+
+// Leadership serves what concerns the leader of the catalog and its election.
+type Leadership interface {
 	// LeaderOperation runs an operation of the leader for the member from.
 	LeaderOperation(ctx context.Context, from catalog.GatewayID, operation *controlpb.LeaderOperationRequest) error
 	// Electorate returns the gateways that vote.

@@ -138,7 +138,7 @@ type Gateway struct {
 	LastHandshake time.Time     `json:"lastHandshake,omitzero"`
 	RTT           time.Duration `json:"rttNs,omitempty"`
 	Loss          float64       `json:"loss"`
-	PathMTU       int           `json:"pathMTU,omitempty"` // found in its tunnel, bytes; unset: not known
+	PathMTU       int           `json:"pathMTU,omitempty"`  // found in its tunnel, bytes; unset: not known
 	Endpoint      string        `json:"endpoint,omitempty"` // in use now
 	Endpoints     []string      `json:"endpoints"`          // advertised
 	Controls      []string      `json:"controls"`
