@@ -27,6 +27,7 @@ type leadership struct {
 	autopilot  *autopilot.Autopilot
 	check      chan struct{}                      // size 1; see checkMembership
 	rounds     together.Calls[struct{}, struct{}] // see confirm
+	moves      time.Time                          // not before; used by maintainMembership only
 
 	mu         sync.Mutex                           // guards all following fields
 	abstaining map[catalog.DatacenterName]time.Time // until when

@@ -17,6 +17,10 @@ import (
 // maxTrailing is how many entries a healthy member may lack.
 const maxTrailing = 1000
 
+// moveInterval is the number of election timeouts between two attempts of a leader to
+// transfer leadership to one that reaches more members.
+const moveInterval = 10
+
 // members judges all members as of now. They are sorted by id.
 func (l *leadership) members() []quorum.Member {
 	contacts, _ := l.node.contacts.All()
@@ -25,7 +29,7 @@ func (l *leadership) members() []quorum.Member {
 	for _, s := range l.inst.servers() {
 		m := quorum.Member{ID: catalog.GatewayID(s.ID), Voter: s.Suffrage == raft.Voter, LastIndex: last}
 		gateway, ok := view.Gateway(m.ID)
-		m.InCatalog, m.Datacenter = ok, gateway.Datacenter
+		m.InCatalog, m.Datacenter, m.Families = ok, gateway.Datacenter, quorum.FamiliesOf(gateway)
 		m.Abstains = l.abstains(m.ID, now)
 		if m.ID == l.node.cfg.ID {
 			m.Leader, m.Healthy = true, true
@@ -90,9 +94,16 @@ func (l *leadership) reconcileMembership(ctx context.Context) {
 	for _, id := range plan.Deferred {
 		l.node.log.Warn("a gateway that left the catalog keeps its vote for now: without it the other voters have no quorum", "gateway", id)
 	}
-	if plan.LeaderLeaves && len(plan.Remove) == 0 {
+	switch {
+	case plan.LeaderLeaves && len(plan.Remove) == 0:
 		if err := l.transferTo(quorum.Successor(members)); err != nil {
 			l.node.log.Info("this leader of the catalog leaves and cannot transfer leadership yet", "err", err)
+		}
+	case plan.Better != "" && !time.Now().Before(l.moves):
+		l.moves = time.Now().Add(moveInterval * timeout) // matters if the transfer fails
+		l.node.log.Info("this leader of the catalog has no address family in common with a gateway that another voter reaches", "gateway", plan.Better)
+		if err := l.transferTo(plan.Better); err != nil {
+			l.node.log.Warn("failed to transfer the leadership of the catalog; will retry", "err", err)
 		}
 	}
 }

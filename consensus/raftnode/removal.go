@@ -9,7 +9,6 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
 
@@ -17,27 +16,13 @@ import (
 // leader has observed, or that a member of an earlier build does not have. Errors are
 // those of checkRemoval.
 func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
-	if join := cmd.GetJoin(); join != nil {
-		if refusal := checkInviter(n.View(), join.GetTokenId(), catalog.GatewayID(cmd.GetAuthor())); refusal != nil {
+	// The catalog refuses a join without a token.
+	if t, ok := n.View().Token(cmd.GetJoin().GetTokenId()); ok && cmd.GetJoin() != nil {
+		if refusal := quorum.CheckInviter(t, catalog.GatewayID(cmd.GetAuthor())); refusal != nil {
 			return refusal
 		}
 	}
 	return n.checkRemoval(cmd, now)
-}
-
-// checkInviter refuses a join through another datacenter than the one that created the
-// token. A gateway of that one has received the secret; the others can read its hash in
-// the catalog. It does not check that the token exists, which the catalog does.
-func checkInviter(view *replica.View, token string, author catalog.GatewayID) *catalog.Refusal {
-	t, ok := view.Token(token)
-	if !ok || t.CreatedBy.Datacenter() == author.Datacenter() {
-		return nil
-	}
-	return &catalog.Refusal{
-		Code: consensus.CodeNotTheInviter, Field: "token",
-		Message: fmt.Sprintf("gateway %s created the token, and gateway %s of another datacenter requests a join with it", t.CreatedBy, author),
-		Remedy:  "join with a token of that datacenter: create one there with meshctl token create",
-	}
 }
 
 // checkRemoval checks a removal of a datacenter before it is in the log: after

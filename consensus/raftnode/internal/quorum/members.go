@@ -23,6 +23,7 @@ type Member struct {
 	Healthy    bool // answers and is nearly up to date
 	Stable     bool // has been healthy for the stabilization time
 	LastIndex  uint64
+	Families   Families // of its addresses
 }
 
 // lacksQuorum reports whether too few voters are healthy to commit an entry.
@@ -46,14 +47,16 @@ func without(members []Member, id catalog.GatewayID) []Member {
 }
 
 // Successor returns the member to lead next: of the healthy voters in the
-// catalog, the one with the most entries. Empty: there is none.
+// catalog, the one that reaches the most members, then the one with the most entries.
+// Empty: there is none.
 func Successor(members []Member) catalog.GatewayID {
+	all := newCensus(members)
 	var best Member
 	for _, m := range members {
 		if !m.Voter || !m.Healthy || !m.InCatalog || m.Leader || m.Abstains {
 			continue
 		}
-		if best.ID == "" || m.LastIndex > best.LastIndex {
+		if best.ID == "" || all.compare(m, best) < 0 {
 			best = m
 		}
 	}
@@ -69,6 +72,9 @@ func CheckSuccessor(members []Member, to catalog.GatewayID) error {
 			return fmt.Errorf("%s has no vote: choose a voter", to)
 		case !m.Healthy:
 			return fmt.Errorf("%s does not answer or its log lags: choose a healthy voter", to)
+		case cutOffBy(members, m) != "":
+			return fmt.Errorf("%s has no address family in common with %s, to which it would send the catalog: "+
+				"give one of them an address of the other family", to, cutOffBy(members, m))
 		default:
 			return nil
 		}
@@ -105,6 +111,7 @@ type MemberPlan struct {
 	Remove       []catalog.GatewayID
 	Deferred     []catalog.GatewayID // to be removed when the others have a quorum without them
 	LeaderLeaves bool                // the leader has left the catalog or abstains: another member must lead
+	Better       catalog.GatewayID   // the voter that should lead instead (see betterLeader); empty: none
 }
 
 // PlanMembers compares the members with the gateways of the catalog. Without
@@ -114,6 +121,7 @@ func PlanMembers(members []Member, gateways []catalog.GatewayID) MemberPlan {
 	if len(gateways) == 0 {
 		return plan
 	}
+	plan.Better = betterLeader(members, func(m Member) bool { return m.Voter })
 	present := make(map[catalog.GatewayID]bool, len(members))
 	for _, m := range members {
 		present[m.ID] = true
@@ -149,6 +157,9 @@ func PlanMembers(members []Member, gateways []catalog.GatewayID) MemberPlan {
 // demoted on one side could not replace the other side if that is lost. It loses
 // its vote only when its gateway leaves the catalog or is about to. While a voter
 // does not answer or is about to be removed, no voter is demoted.
+//
+// A member that should lead instead (see betterLeader) votes, too, even if there are
+// two voters until it leads.
 func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 	leaderLeaves, mayDemote := false, true
 	var eligible []Member
@@ -167,7 +178,11 @@ func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 	if target%2 == 0 {
 		target--
 	}
-	chosen := chooseVoters(eligible, target)
+	better := betterLeader(members, func(m Member) bool { return m.Voter || m.Stable })
+	if better != "" {
+		target = max(target, 2)
+	}
+	chosen := chooseVoters(eligible, target, better)
 	for _, m := range members {
 		switch {
 		case chosen[m.ID] && !m.Voter:
@@ -182,18 +197,22 @@ func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 	return promote, demote
 }
 
-// chooseVoters picks count members one by one: the leader first, then always one
-// of a datacenter with the fewest picked so far, voters before non-voters, then
-// in the order of ids.
-func chooseVoters(eligible []Member, count int) map[catalog.GatewayID]bool {
+// chooseVoters picks count members one by one: the leader first, then the one that
+// should lead instead, then always one of a datacenter with the fewest picked so far,
+// those that reach more members first, voters before non-voters, then in the order of
+// ids.
+func chooseVoters(eligible []Member, count int, better catalog.GatewayID) map[catalog.GatewayID]bool {
 	chosen := make(map[catalog.GatewayID]bool)
 	perDatacenter := make(map[catalog.DatacenterName]int)
 	rest := slices.Clone(eligible)
+	all := newCensus(eligible)
 	for len(chosen) < count {
 		best := slices.MinFunc(rest, func(a, b Member) int {
 			return cmp.Or(
 				-compareBool(a.Leader, b.Leader),
+				-compareBool(a.ID == better, b.ID == better),
 				cmp.Compare(perDatacenter[a.Datacenter], perDatacenter[b.Datacenter]),
+				cmp.Compare(all.cutOff(a.Families), all.cutOff(b.Families)),
 				-compareBool(a.Voter, b.Voter),
 				cmp.Compare(a.ID, b.ID),
 			)

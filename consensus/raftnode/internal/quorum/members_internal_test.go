@@ -11,7 +11,8 @@ import (
 
 // parseMembers reads "east/a:V west/a:vs …": the datacenter is before the slash,
 // and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g not in
-// the catalog, l about to leave. Leaders are healthy, and voters unless dead.
+// the catalog, l about to leave, 4 with IPv4 addresses only, 6 with IPv6 addresses
+// only. Leaders are healthy, and voters unless dead.
 func parseMembers(text string) []Member {
 	var members []Member
 	for word := range strings.FieldsSeq(text) {
@@ -23,6 +24,12 @@ func parseMembers(text string) []Member {
 		}
 		if m.InCatalog {
 			m.Datacenter = m.ID.Datacenter()
+		}
+		switch {
+		case has("4"):
+			m.Families = ipv4
+		case has("6"):
+			m.Families = ipv6
 		}
 		members = append(members, m)
 	}
@@ -66,6 +73,14 @@ func TestVotersAreOddAndSpreadAndKeptWhileUnreachable(t *testing.T) {
 		{"five lose two datacenters", "a/1:V b/1:v c/1:v d/1:vg e/1:vg f/1:s", "", ""},
 		{"two of them are removed", "a/1:V b/1:v c/1:v f/1:s g/1:s", "f/1 g/1", ""},
 		{"a dead member gets no vote", "a/1:V b/1:d c/1:s d/1:d", "", ""},
+		{"the leader does not reach one: another that does gets a vote", "a/1:V4 b/1:s c/1:d6", "b/1", ""},
+		{"the leader does not reach one: not before it is stable", "a/1:V4 b/1:h c/1:d6", "", ""},
+		{"the leader does not reach one: it keeps its vote until it has handed over", "a/1:V4 b/1:v c/1:d6", "", ""},
+		{"the leader does not reach one: it has handed over", "a/1:v4 b/1:V c/1:s6", "c/1", ""},
+		{"the leader does not reach one: nor does any other", "a/1:V4 b/1:s4 c/1:d6", "", ""},
+		{"the leader does not reach one: the sixth does", "a/1:V4 b/1:v4 c/1:v4 d/1:v4 e/1:v4 f/1:s g/1:d6", "f/1", ""},
+		{"the leader does not reach one: the sixth votes instead", "a/1:V4 b/1:v4 c/1:v4 d/1:v4 e/1:v4 f/1:v g/1:d6", "", "e/1"},
+		{"three of four: those that reach more", "a/1:V b/1:s6 c/1:s4 d/1:s4", "c/1 d/1", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			promote, demote := PlanVoters(parseMembers(tc.members))
@@ -113,4 +128,76 @@ func TestTheSuccessorIsTheMostCurrentHealthyVoter(t *testing.T) {
 	members[2].LastIndex = 7
 	assert.Equal(t, catalog.GatewayID("c/1"), Successor(members))
 	assert.Empty(t, Successor(parseMembers("a/1:V b/1:s c/1:vd")))
+}
+
+func TestAVoterThatReachesMoreMembersShouldLead(t *testing.T) {
+	for _, tc := range []struct{ name, members, better string }{
+		{"all have both families", "a/1:V b/1:v c/1:d", ""},
+		{"one family in common", "a/1:V4 b/1:v4 c/1:d4", ""},
+		{"the leader does not reach one", "a/1:V4 b/1:v c/1:d6", "b/1"},
+		{"the same with the families exchanged", "a/1:V6 b/1:v c/1:d4", "b/1"},
+		{"it answers nevertheless", "a/1:V4 b/1:v c/1:h6", ""},
+		{"it has left the catalog", "a/1:V4 b/1:v c/1:d6g", ""},
+		{"the other has no vote yet", "a/1:V4 b/1:s c/1:d6", ""},
+		{"the other does not answer", "a/1:V4 b/1:vd c/1:d6", ""},
+		{"the other is about to leave", "a/1:V4 b/1:vl c/1:d6", ""},
+		{"the other has left", "a/1:V4 b/1:vg c/1:d6", ""},
+		{"the other does not reach it either", "a/1:V4 b/1:v4 c/1:d6", ""},
+		{"the other reaches as few", "a/1:V4 b/1:v6 c/1:d6 d/1:h4", ""},
+		{"the leader is about to leave: that comes first", "a/1:Vl4 b/1:v c/1:d6", ""},
+		{"a leader that reaches all keeps it", "a/1:v4 b/1:V c/1:d6", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			plan := PlanMembers(parseMembers(tc.members), []catalog.GatewayID{"a/1"})
+			assert.Equal(t, tc.better, string(plan.Better))
+		})
+	}
+}
+
+func TestTheSuccessorReachesAsManyMembersAsPossible(t *testing.T) {
+	members := parseMembers("a/1:V b/1:v4 c/1:v d/1:v6 e/1:v6")
+	members[1].LastIndex = 7
+	assert.Equal(t, catalog.GatewayID("c/1"), Successor(members))
+	members = parseMembers("a/1:V b/1:v4 d/1:v6 e/1:v6")
+	assert.Equal(t, catalog.GatewayID("d/1"), Successor(members), "of those without the other family, one of the more frequent family")
+}
+
+func TestLeadershipIsNotTransferredToOneThatReachesFewer(t *testing.T) {
+	for _, tc := range []struct{ name, members, want string }{
+		{"as many", "a/1:V b/1:v c/1:v6", ""},
+		{"fewer", "a/1:V b/1:v4 c/1:v6", "b/1 has no address family in common with c/1"},
+		{"fewer, and that one does not answer", "a/1:V b/1:v4 c/1:vd6", "b/1 has no address family in common with c/1"},
+		{"other ones, and as many", "a/1:V4 b/1:v6 c/1:v", ""},
+		{"more", "a/1:V4 b/1:v c/1:d6", ""},
+		{"it has left the catalog", "a/1:V b/1:v4 c/1:v6g", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := CheckSuccessor(parseMembers(tc.members), "b/1")
+			if tc.want == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestFamiliesAreThoseOfTheAddressesThatAGatewayAdvertises(t *testing.T) {
+	for _, tc := range []struct {
+		name                string
+		endpoints, controls []string
+		want                Families
+	}{
+		{"none", nil, nil, 0},
+		{"IPv4", []string{"192.0.2.1:51820"}, []string{"192.0.2.1:7443"}, ipv4},
+		{"IPv6", []string{"[2001:db8::1]:51820"}, []string{"[2001:db8::1]:7443"}, ipv6},
+		{"IPv4 in IPv6", []string{"[::ffff:192.0.2.1]:51820"}, nil, ipv4},
+		{"both", []string{"192.0.2.1:51820", "[2001:db8::1]:51820"}, nil, anyFamily},
+		{"one for each port", []string{"192.0.2.1:51820"}, []string{"[2001:db8::1]:7443"}, anyFamily},
+		{"a name", []string{"gw.example.org:51820"}, []string{"192.0.2.1:7443"}, anyFamily},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			assert.Equal(t, tc.want, FamiliesOf(catalog.Gateway{Endpoints: tc.endpoints, Controls: tc.controls}))
+		})
+	}
 }
