@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -22,6 +25,7 @@ import (
 const (
 	CodeUnreachable = "federation-unreachable" // no endpoint of the token returned an answer
 	CodePin         = "token-pin"              // an endpoint has another CA than the token's pin names
+	CodeFamily      = "no-common-family"       // all endpoints are of an address family that this host does not have
 )
 
 // Joiner requests that a federation admits a datacenter.
@@ -99,12 +103,44 @@ func unreachable(token identity.Token, tried []error) *catalog.Refusal {
 		Message: fmt.Sprintf("no endpoint of federation %s admitted this datacenter: %s", token.FederationName, inOneLine(tried)),
 		Remedy:  "check that meshd runs at those endpoints and that this host reaches their control ports over TCP",
 	}
+	if theirs, ours := familyMissing(token.Endpoints, tried); theirs != "" {
+		refusal.Code = CodeFamily
+		refusal.Message = fmt.Sprintf("no endpoint of federation %s admitted this datacenter: the token has %s addresses only (%s), and this host has no %s address that reaches them",
+			token.FederationName, theirs, strings.Join(token.Endpoints, ", "), theirs)
+		refusal.Remedy = fmt.Sprintf("give this host an %s address; or give the gateway that created the token an %s address, "+
+			"add it to wireguard.advertise and control.advertise there if these are set, and create a new token; "+
+			"or use a token of a gateway that has addresses of both families", theirs, ours)
+	}
 	if errors.Is(errors.Join(tried...), identity.ErrPin) {
 		refusal.Code = CodePin
 		refusal.Remedy = "create a new token with \"meshctl token create\" if the datacenter that created this one was initialized again; " +
 			"otherwise find out which host answers at that address"
 	}
 	return refusal
+}
+
+// familyMissing returns the only address family of the endpoints, and the other one, if
+// this host has nothing with which it could send to any of them; else "".
+func familyMissing(endpoints []string, tried []error) (theirs, ours string) {
+	families := make(map[bool]bool)
+	for _, endpoint := range endpoints {
+		address, err := netip.ParseAddrPort(endpoint)
+		if err != nil {
+			return "", "" // a name
+		}
+		families[address.Addr().Unmap().Is4()] = true
+	}
+	cannotSend := func(err error) bool {
+		return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
+	}
+	switch {
+	case len(families) != 1 || slices.ContainsFunc(tried, func(err error) bool { return !cannotSend(err) }):
+		return "", ""
+	case families[true]:
+		return "IPv4", "IPv6"
+	default:
+		return "IPv6", "IPv4"
+	}
 }
 
 func (j Joiner) dial(ctx context.Context, endpoint string) (net.Conn, error) {

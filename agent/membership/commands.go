@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/agent/build"
@@ -114,7 +115,27 @@ func (a *Agent) awaitUsable(ctx context.Context, progress member.Progress) error
 		}
 	}
 	progress("catalog-synced", "the catalog is up to date")
+	if r := a.runner.current(); r != nil {
+		var reached plan.Reachability
+		r.gateway.Reach(&reached)
+		if text := unreachableForever(reached.Problems); text != "" {
+			progress(plan.CodeNoCommonFamily, text)
+		}
+	}
 	return nil
+}
+
+// unreachableForever returns the report of the gateways to which this one can have no
+// tunnel; empty: there are none.
+func unreachableForever(problems []plan.Problem) string {
+	found := slices.DeleteFunc(slices.Clone(problems), func(p plan.Problem) bool { return p.Code != plan.CodeNoCommonFamily })
+	switch len(found) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("%s: %s", found[0].Message, found[0].Remedy)
+	}
+	return fmt.Sprintf("%s: %s; meshctl status lists %d such gateways", found[0].Message, found[0].Remedy, len(found))
 }
 
 func (a *Agent) hasLeader(r *running) bool {

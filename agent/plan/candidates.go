@@ -11,6 +11,9 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
+// CodeNoCommonFamily is the code of the problem that no tunnel to a gateway is possible.
+const CodeNoCommonFamily = "no-common-family"
+
 // candidates are the endpoints of a gateway that are worth trying, best first:
 // those that it advertises, then those at which it is observed. The addresses of
 // this host are none of another one's, and what this host cannot send to is left out.
@@ -76,9 +79,12 @@ func checkCandidates(in Inputs, topo topology, found *problems) {
 			continue
 		}
 		if theirs := otherFamilies(in, topo, p); theirs != "" {
-			found.addError("no-common-family", gatewaySubject(p.ID()),
-				fmt.Sprintf("no tunnel to gateway %s is possible: it advertises %s only, and this host has no address of that family", p.ID(), theirs),
-				fmt.Sprintf("give this host an %s address, or give %s one of the other family and list it in wireguard.advertise there", theirs, p.ID()))
+			ours := map[string]string{"IPv4": "IPv6", "IPv6": "IPv4"}[theirs] // an address of either family reaches one of them
+			found.addError(CodeNoCommonFamily, gatewaySubject(p.ID()),
+				fmt.Sprintf("no tunnel is possible between gateway %s, which has %s addresses only, and gateway %s, which advertises %s addresses only",
+					in.Self, ours, p.ID(), theirs),
+				fmt.Sprintf("give %s an %s address, or %s an %s address; where wireguard.advertise and control.advertise are set, add the address to them",
+					in.Self, theirs, p.ID(), ours))
 			continue
 		}
 		if p.tunnel.Endpoint.IsValid() {

@@ -256,7 +256,11 @@ func TestGatewaysWithoutACommonFamilyAreReportedAndNotTried(t *testing.T) {
 			}
 			switch c.want {
 			case "no-common-family":
-				assert.Equal(t, []string{c.want}, codes, "one cause is one problem")
+				require.Equal(t, []string{c.want}, codes, "one cause is one problem")
+				for _, part := range []string{"gateway east/a, which has", "gateway north/a, which advertises", "IPv4", "IPv6"} {
+					assert.Contains(t, problems[0].Message, part)
+				}
+				assert.Contains(t, problems[0].Remedy, "wireguard.advertise and control.advertise")
 			case "endpoint-missing":
 				assert.ElementsMatch(t, []string{c.want, "datacenter-unreachable"}, codes)
 			default:
