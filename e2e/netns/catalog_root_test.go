@@ -118,13 +118,7 @@ func openClients(t *testing.T, dc *harness.Datacenter, n int) []controlpbconnect
 func requireLeader(t *testing.T, dc *harness.Datacenter) {
 	t.Helper()
 	meshctl(t, dc, "raft", "transfer-leader", dc.Name+"/"+dc.Name)
-	eventually(t, timeout, dc.Name+" is the leader", func(ctx context.Context) error {
-		snapshot, err := dc.Status(ctx)
-		if err == nil && snapshot.Catalog.Role != "leader" {
-			err = fmt.Errorf("its role is %s", snapshot.Catalog.Role)
-		}
-		return err
-	})
+	requireLeads(t, dc)
 }
 
 // TestLastRemainingGatewayRecoversTheCatalog loses the quorum permanently.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,30 +49,69 @@ func TestEndpointOfAGatewayBehindNATIsTheOneThatItUses(t *testing.T) {
 	}
 }
 
-// TestGatewaysWithACommonFamilyFindEachOtherWithinSeconds joins a datacenter with
-// IPv6 only and one with IPv4 only to one with both.
+// TestGatewaysWithACommonFamilyFindEachOtherWithinSeconds joins datacenters with both
+// families, IPv6 only and IPv4 only through the one with both. The founder leads the
+// catalog: one without the family of the last joiner must hand over.
 func TestGatewaysWithACommonFamilyFindEachOtherWithinSeconds(t *testing.T) {
-	topology := newTopology(t, "dual", "six", "four")
-	dual, six, four := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
-	require.NoError(t, topology.RouteIPv6())
-	require.NoError(t, topology.AddIPv6(dual))
-	require.NoError(t, topology.AddIPv6(six))
-	require.NoError(t, topology.RemoveIPv4(six))
-	runAgent(t, dual)
-	meshctl(t, dual, "init")
-	for _, joiner := range []*harness.Datacenter{six, four} {
-		runAgent(t, joiner)
-		secret := token(t, dual)
-		start := time.Now()
-		meshctl(t, joiner, "join", secret)
-		awaitReachable(t, joiner, dual)
-		awaitReachable(t, dual, joiner)
-		t.Logf("%s found after %s", joiner.Name, time.Since(start).Round(time.Millisecond))
-		requireTraffic(t, dual, joiner)
-		requireTraffic(t, joiner, dual)
+	for _, order := range [][]string{{"dual", "six", "four"}, {"four", "dual", "six"}, {"six", "dual", "four"}} {
+		t.Run(strings.Join(order, " "), func(t *testing.T) {
+			topology := newTopology(t, order...)
+			dual, six, four := topology.Datacenter("dual"), topology.Datacenter("six"), topology.Datacenter("four")
+			require.NoError(t, topology.RouteIPv6())
+			require.NoError(t, topology.AddIPv6(dual))
+			require.NoError(t, topology.AddIPv6(six))
+			require.NoError(t, topology.RemoveIPv4(six))
+			founder := topology.Datacenters[0]
+			runAgent(t, founder)
+			meshctl(t, founder, "init")
+			var joined string // what the last join reports
+			for _, joiner := range topology.Datacenters[1:] {
+				runAgent(t, joiner)
+				inviter := dual
+				if joiner == dual {
+					inviter = founder
+				} else if founder != dual {
+					requireNoFamily(t, founder, joiner)
+				}
+				secret := token(t, inviter)
+				start := time.Now()
+				joined = meshctl(t, joiner, "join", secret)
+				awaitReachable(t, joiner, inviter)
+				awaitReachable(t, inviter, joiner)
+				t.Logf("%s found after %s", joiner.Name, time.Since(start).Round(time.Millisecond))
+				requireTraffic(t, inviter, joiner)
+				requireTraffic(t, joiner, inviter)
+			}
+			assert.Contains(t, joined, "no tunnel is possible between gateway", "the join names the one that it does not reach")
+			awaitProblems(t, six, "no-common-family")
+			awaitProblems(t, four, "no-common-family")
+			awaitProblems(t, dual)
+			requireLeads(t, dual)
+			assert.Contains(t, register(t, six, "web"), "registered at index")
+			assert.Contains(t, register(t, four, "web"), "registered at index")
+		})
 	}
-	awaitProblems(t, six, "no-common-family")
-	awaitProblems(t, four, "no-common-family")
+}
+
+// requireNoFamily requires that a datacenter cannot join through one without a common
+// family.
+func requireNoFamily(t *testing.T, inviter, joiner *harness.Datacenter) {
+	t.Helper()
+	_, err := joiner.Meshctl(within(t, timeout), "join", token(t, inviter))
+	assert.Equal(t, exitRefused, harness.ExitCode(err))
+	require.ErrorContains(t, err, "address that reaches them")
+}
+
+// requireLeads waits until a gateway leads the catalog.
+func requireLeads(t *testing.T, dc *harness.Datacenter) {
+	t.Helper()
+	eventually(t, timeout, dc.Name+" leads", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		if err == nil && snapshot.Catalog.Role != "leader" {
+			err = fmt.Errorf("its role is %s", snapshot.Catalog.Role)
+		}
+		return err
+	})
 }
 
 // awaitReachable waits until a datacenter reaches another one.
