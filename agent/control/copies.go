@@ -22,11 +22,7 @@ type Copies interface {
 
 // Identify implements controlpbconnect.FederationHandler.
 func (h *federationHandler) Identify(_ context.Context, request *connect.Request[controlpb.IdentifyRequest]) (*connect.Response[controlpb.IdentifyResponse], error) {
-	response, err := h.service.Identify(request.Msg.GetChallenge())
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(response), nil
+	return responseOf(h.service.Identify(request.Msg.GetChallenge()))
 }
 
 // FindCopies implements controlpbconnect.FederationHandler.
@@ -35,11 +31,7 @@ func (h *federationHandler) FindCopies(ctx context.Context, request *connect.Req
 	if err != nil {
 		return nil, err
 	}
-	response, err := h.service.FindCopies(ctx, peer.ID(), request.Msg)
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(response), nil
+	return responseOf(h.service.FindCopies(ctx, peer.ID(), request.Msg))
 }
 
 // FindCopies calls another gateway, which searches at the addresses of this one.

@@ -151,11 +151,7 @@ func (h *federationHandler) Enrol(ctx context.Context, request *connect.Request[
 		return nil, err
 	}
 	gateway.Datacenter = peer.Datacenter
-	response, err := h.service.Enrol(ctx, gateway, request.Msg.GetAsk())
-	if err != nil {
-		return nil, err
-	}
-	return connect.NewResponse(response), nil
+	return responseOf(h.service.Enrol(ctx, gateway, request.Msg.GetAsk()))
 }
 
 // Apply implements controlpbconnect.FederationHandler.
@@ -193,13 +189,17 @@ func (h *federationHandler) ReadIndex(ctx context.Context, request *connect.Requ
 	return connect.NewResponse(&controlpb.ReadIndexResponse{Index: index}), nil
 }
 
-// Electorate implements controlpbconnect.FederationHandler.
-func (h *federationHandler) Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error) {
-	response, err := h.service.Electorate()
+// responseOf returns the response with a message.
+func responseOf[M any](message *M, err error) (*connect.Response[M], error) {
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(response), nil
+	return connect.NewResponse(message), nil
+}
+
+// Electorate implements controlpbconnect.FederationHandler.
+func (h *federationHandler) Electorate(context.Context, *connect.Request[controlpb.ElectorateRequest]) (*connect.Response[controlpb.ElectorateResponse], error) {
+	return responseOf(h.service.Electorate())
 }
 
 // LeaderOperation implements controlpbconnect.FederationHandler.
