@@ -47,6 +47,7 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	version := flags.String("version", "", "version of the release, such as v0.2.0")
 	repository := flags.String("repository", ".", "`directory` of the repository")
 	output := flags.String("output", "dist", "`directory` of the files; one of an earlier release is replaced")
+	images := flags.String("image", image.Repository, "`repository` to which the image is pushed, with its registry")
 	list := flags.String("platforms", "", "comma-separated platforms such as linux/amd64 (default all)")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -58,10 +59,10 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(source.CheckVersion(*version), source.CheckTools()); err != nil {
+	if err := errors.Join(source.CheckVersion(*version), image.CheckRepository(*images), source.CheckTools()); err != nil {
 		return err
 	}
-	p := pipeline.Pipeline{Repository: *repository, Version: *version, Platforms: platforms, Log: log}
+	p := pipeline.Pipeline{Repository: *repository, Version: *version, Image: *images, Platforms: platforms, Log: log}
 	switch args[0] {
 	case "make":
 		if err := source.CheckClean(ctx, *repository); err != nil {
@@ -94,5 +95,12 @@ func writeImage(ctx context.Context, args []string, log io.Writer) error {
 	if *output == "" {
 		return errors.New("-output is missing: name the file of the archive")
 	}
-	return pipeline.WriteImage(ctx, *repository, *built, *output, *name, *tag)
+	if err := image.CheckRepository(*name); err != nil {
+		return err
+	}
+	if err := pipeline.WriteImage(ctx, *repository, *built, *output, *name, *tag); err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "%s has the image %s:%s\n", *output, *name, *tag)
+	return nil
 }

@@ -17,12 +17,15 @@ func TestBadInputIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 	dirty, err := exec.CommandContext(t.Context(), "touch", filepath.Join(repository, "new")).CombinedOutput()
 	require.NoError(t, err, "%s", dirty)
 	for want, args := range map[string][]string{
-		"name what to do: make, verify or image": nil,
-		`unknown command "publish"`:              {"publish", "-version", "v0.2.0"},
-		"VERSION is missing":                     {"make"},
-		`VERSION "2" is no semantic version`:     {"make", "-version", "2"},
-		`unknown platform "linux/mips"`:          {"make", "-version", "v0.2.0", "-platforms", "linux/mips"},
-		"unknown argument now":                   {"make", "-version", "v0.2.0", "now"},
+		"name what to do: make, verify or image":                                           nil,
+		`unknown command "publish"`:                                                        {"publish", "-version", "v0.2.0"},
+		"VERSION is missing":                                                               {"make"},
+		`VERSION "2" is no semantic version`:                                               {"make", "-version", "2"},
+		`unknown platform "linux/mips"`:                                                    {"make", "-version", "v0.2.0", "-platforms", "linux/mips"},
+		`IMAGE "ghcr.io/Meshway/meshway" is no repository of images`:                       {"make", "-version", "v0.2.0", "-image", "ghcr.io/Meshway/meshway"},
+		`IMAGE "meshway" is no repository of images`:                                       {"make", "-version", "v0.2.0", "-image", "meshway"},
+		`IMAGE "ghcr.io/meshway/meshway:1" is no`:                                          {"make", "-version", "v0.2.0", "-image", "ghcr.io/meshway/meshway:1"},
+		"unknown argument now":                                                             {"make", "-version", "v0.2.0", "now"},
 		"the tree has changes that are not committed: commit them, or remove them: ?? new": {"make", "-version", "v0.2.0", "-repository", repository},
 	} {
 		output := filepath.Join(t.TempDir(), "dist")

@@ -11,9 +11,9 @@ import (
 	"github.com/meshway/meshway/release/source"
 )
 
-// Write writes the chart into output, with the version of the release and with the
-// digest of its image, so that no other image runs.
-func Write(output string, src source.Source, digest string) error {
+// Write writes the chart into output, with the version of the release, and with the
+// repository and the digest of its image, so that no other image runs.
+func Write(output string, src source.Source, repository, digest string) error {
 	dir := filepath.Join(src.Dir, "deploy/chart/meshway")
 	files, err := archive.Tree(dir, "meshway/")
 	if err != nil {
@@ -25,7 +25,10 @@ func Write(output string, src source.Source, digest string) error {
 		case "meshway/Chart.yaml":
 			edits = map[string]string{`(?m)^version: .*$`: "version: " + src.Number(), `(?m)^appVersion: .*$`: "appVersion: " + src.Number()}
 		case "meshway/values.yaml":
-			edits = map[string]string{`(?m)^(image:\n(?:  .*\n)*?  digest:) ""$`: `${1} "` + digest + `"`}
+			edits = map[string]string{
+				`(?m)^(image:\n(?:  .*\n)*?  repository:) .*$`: `${1} ` + repository,
+				`(?m)^(image:\n(?:  .*\n)*?  digest:) ""$`:     `${1} "` + digest + `"`,
+			}
 		default:
 			continue
 		}

@@ -52,9 +52,34 @@ func List(file, arch string) ([]Package, error) {
 	return packages, nil
 }
 
-// Fetch returns the content of a package, from the directory cache if it is there. Its
-// checksum is that of the list.
-func (p Package) Fetch(ctx context.Context, cache string) ([]byte, error) {
+// errGone is the error of a package that the mirror no longer has.
+var errGone = errors.New("is gone from the mirror")
+
+// FetchAll returns the contents of packages, from the directory cache where it has them.
+// One error names all packages that the mirror no longer has: Debian keeps the newest
+// version only.
+func FetchAll(ctx context.Context, packages []Package, cache string) ([][]byte, error) {
+	var contents [][]byte
+	var gone []string
+	for _, p := range packages {
+		content, err := p.fetch(ctx, cache)
+		switch {
+		case errors.Is(err, errGone):
+			gone = append(gone, fmt.Sprintf("%s %s (%s)", p.Name, p.Version, p.Arch))
+		case err != nil:
+			return nil, err
+		}
+		contents = append(contents, content)
+	}
+	if len(gone) > 0 {
+		return nil, fmt.Errorf("the mirror of Debian no longer has %s, because newer versions replaced them: run deploy/image/update, which renews deploy/image/packages, and commit that file",
+			strings.Join(gone, ", "))
+	}
+	return contents, nil
+}
+
+// fetch returns the content of a package, whose checksum is that of the list.
+func (p Package) fetch(ctx context.Context, cache string) ([]byte, error) {
 	file := filepath.Join(cache, p.SHA256+".deb")
 	if content, err := os.ReadFile(file); err == nil && p.matches(content) {
 		return content, nil
@@ -68,15 +93,19 @@ func (p Package) Fetch(ctx context.Context, cache string) ([]byte, error) {
 		return nil, fmt.Errorf("download %s: %w", p.Name, err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("download %s: %s is gone (%s): run deploy/image/update", p.Name, p.URL, response.Status)
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusGone:
+		return nil, fmt.Errorf("%s %w", p.URL, errGone)
+	default:
+		return nil, fmt.Errorf("download %s: %s: the mirror answered %s: try again later", p.Name, p.URL, response.Status)
 	}
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxPackage))
 	if err != nil {
 		return nil, fmt.Errorf("download %s: %w", p.Name, err)
 	}
 	if !p.matches(content) {
-		return nil, fmt.Errorf("download %s: %s has not the checksum of the list", p.Name, p.URL)
+		return nil, fmt.Errorf("download %s: the mirror has another file at %s than deploy/image/packages, whose SHA-256 is %s: check the network for a proxy that changes files", p.Name, p.URL, p.SHA256)
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, fmt.Errorf("create cache: %w", err)

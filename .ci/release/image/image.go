@@ -28,6 +28,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -38,8 +39,17 @@ import (
 	"github.com/meshway/meshway/release/debian"
 )
 
-// Repository is the repository of the image: the default of the chart.
-const Repository = "meshway/meshway"
+// Repository is the repository of the image: the default of the chart, to which
+// .github/workflows/release.yml pushes in the repository of the project.
+const Repository = "ghcr.io/meshway/meshway"
+
+// CheckRepository returns an error unless name is the whole name of a repository.
+func CheckRepository(repository string) error {
+	if _, err := name.NewRepository(repository, name.StrictValidation); err != nil {
+		return fmt.Errorf("IMAGE %q is no repository of images: name one with its registry, in lower case and without a tag, such as IMAGE=%s", repository, Repository)
+	}
+	return nil
+}
 
 // legacyProgram is what its name, such as iptables-legacy-save, makes of it.
 const legacyProgram = "/usr/sbin/xtables-legacy-multi"
@@ -116,14 +126,14 @@ func Base(ctx context.Context, o Options) (map[string]File, error) {
 	if err != nil {
 		return nil, err
 	}
+	contents, err := debian.FetchAll(ctx, packages, o.Cache)
+	if err != nil {
+		return nil, err
+	}
 	all := debian.Files{Content: map[string][]byte{}, Links: map[string]string{}}
-	for _, p := range packages {
-		content, err := p.Fetch(ctx, o.Cache)
-		if err != nil {
-			return nil, err
-		}
+	for i, content := range contents {
 		if err := all.Add(content); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.Name, err)
+			return nil, fmt.Errorf("%s: %w", packages[i].Name, err)
 		}
 	}
 	programs, err := all.Programs(slices.Concat([]string{"/usr/sbin/nft", legacyProgram}, all.Extensions())...)

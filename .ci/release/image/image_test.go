@@ -72,7 +72,7 @@ func TestArchiveIsAnImageLayoutWithOneIndexAndIsReproducible(t *testing.T) {
 			require.NoError(t, err)
 		}
 		archives[i] = filepath.Join(t.TempDir(), "image.tar")
-		require.NoError(t, image.WriteArchive(archives[i], image.Index(images), "meshway/meshway", "0.2.0"))
+		require.NoError(t, image.WriteArchive(archives[i], image.Index(images), image.Repository, "0.2.0"))
 	}
 	first, second := untar(t, archives[0]), untar(t, archives[1])
 	assert.True(t, assert.ObjectsAreEqual(first, second), "the bytes differ")
@@ -80,7 +80,7 @@ func TestArchiveIsAnImageLayoutWithOneIndexAndIsReproducible(t *testing.T) {
 	var index v1.IndexManifest
 	require.NoError(t, json.Unmarshal([]byte(first["index.json"]), &index))
 	require.Len(t, index.Manifests, 1)
-	assert.Equal(t, "meshway/meshway:0.2.0", index.Manifests[0].Annotations["io.containerd.image.name"])
+	assert.Equal(t, "ghcr.io/meshway/meshway:0.2.0", index.Manifests[0].Annotations["io.containerd.image.name"])
 	var platforms v1.IndexManifest
 	require.NoError(t, json.Unmarshal([]byte(first["blobs/sha256/"+index.Manifests[0].Digest.Hex]), &platforms))
 	require.Len(t, platforms.Manifests, 2)

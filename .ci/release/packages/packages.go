@@ -39,7 +39,10 @@ func Write(output string, src source.Source, arch, programs, described string) e
 		for _, script := range []*string{&info.Scripts.PostInstall, &info.Scripts.PreRemove, &info.Scripts.PostRemove} {
 			*script = filepath.Join(src.Dir, *script)
 		}
-		if err := write(filepath.Join(output, packager.ConventionalFileName(info)), packager, info); err != nil {
+		// GitHub changes "~" in the name of a file of a release, which would then have
+		// another name than in the checksums.
+		name := strings.ReplaceAll(packager.ConventionalFileName(info), "~", "-")
+		if err := write(filepath.Join(output, name), packager, info); err != nil {
 			return err
 		}
 	}

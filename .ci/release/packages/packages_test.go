@@ -52,7 +52,8 @@ func TestPackageHasProgramsUnitManualAndCompletions(t *testing.T) {
 
 func TestPreviewIsOlderThanItsRelease(t *testing.T) {
 	dir := writePackages(t, "v0.2.0-rc.1")
-	content := unpack(t, filepath.Join(dir, "meshway_0.2.0~rc.1_amd64.deb"))
+	content := unpack(t, filepath.Join(dir, "meshway_0.2.0-rc.1_amd64.deb"))
+	assert.FileExists(t, filepath.Join(dir, "meshway-0.2.0-rc.1-1.x86_64.rpm"))
 	assert.Contains(t, content["control ./control"], "Version: 0.2.0~rc.1\n")
 }
 

@@ -19,6 +19,29 @@ import (
 	"github.com/meshway/meshway/release/statement"
 )
 
+// fetchPackages fetches the packages of the image into the cache, since one that is gone
+// is an error before the minutes of building.
+func (p Pipeline) fetchPackages(ctx context.Context, src source.Source) error {
+	var all []debian.Package
+	cache := ""
+	for _, platform := range p.Platforms {
+		if platform.OS != "linux" {
+			continue
+		}
+		options, err := imageOptions(src, platform, "")
+		if err != nil {
+			return err
+		}
+		packages, err := debian.List(options.Packages, platform.Arch)
+		if err != nil {
+			return err
+		}
+		all, cache = append(all, packages...), options.Cache
+	}
+	_, err := debian.FetchAll(ctx, all, cache)
+	return err
+}
+
 // packImage writes the image of all processors with Linux, the chart with its digest,
 // the bills of materials, and the provenance of all files.
 func (p Pipeline) packImage(ctx context.Context, work workspace, src source.Source) error {
@@ -65,13 +88,13 @@ func (p Pipeline) packImage(ctx context.Context, work workspace, src source.Sour
 	}
 	archive := filepath.Join(work.files, "meshway_"+src.Number()+"_image.tar")
 	err = errors.Join(
-		image.WriteArchive(archive, index, image.Repository, src.Number()),
-		chart.Write(work.files, src, digest.String()),
+		image.WriteArchive(archive, index, p.Image, src.Number()),
+		chart.Write(work.files, src, p.Image, digest.String()),
 	)
 	if err != nil {
 		return err
 	}
-	return statement.WriteProvenance(work.files, src, statement.Image(image.Repository, digest.String()))
+	return statement.WriteProvenance(work.files, src, statement.Image(p.Image, digest.String()))
 }
 
 func imageOptions(src source.Source, platform programs.Platform, built string) (image.Options, error) {

@@ -23,6 +23,7 @@ import (
 type Pipeline struct {
 	Repository string // the commit that is checked out here is released
 	Version    string
+	Image      string // the repository to which the image is pushed
 	Platforms  []programs.Platform
 	Log        io.Writer // progress
 }
@@ -77,6 +78,9 @@ func (p Pipeline) build(ctx context.Context, dir string, env []string) error {
 	}
 	src, err := source.Clone(ctx, p.Repository, filepath.Join(dir, "source"), p.Version)
 	if err != nil {
+		return err
+	}
+	if err := p.fetchPackages(ctx, src); err != nil {
 		return err
 	}
 	for _, platform := range p.allPlatforms() {

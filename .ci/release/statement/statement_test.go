@@ -48,7 +48,7 @@ func TestProvenanceNamesEachFileTheImageAndTheCommit(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.deb"), []byte("a"), 0o644))
 	src := source.Source{Version: "v0.2.0", Commit: strings.Repeat("c", 40)}
-	require.NoError(t, statement.WriteProvenance(dir, src, statement.Image("meshway/meshway", "sha256:"+strings.Repeat("d", 64))))
+	require.NoError(t, statement.WriteProvenance(dir, src, statement.Image("ghcr.io/meshway/meshway", "sha256:"+strings.Repeat("d", 64))))
 
 	type artefact struct {
 		Name, URI string
@@ -67,7 +67,7 @@ func TestProvenanceNamesEachFileTheImageAndTheCommit(t *testing.T) {
 	assert.Equal(t, "https://slsa.dev/provenance/v1", written.PredicateType)
 	assert.Equal(t, []artefact{
 		{Name: "a.deb", Digest: map[string]string{"sha256": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"}},
-		{Name: "meshway/meshway", Digest: map[string]string{"sha256": strings.Repeat("d", 64)}},
+		{Name: "ghcr.io/meshway/meshway", Digest: map[string]string{"sha256": strings.Repeat("d", 64)}},
 	}, written.Subject)
 	assert.Equal(t, []artefact{{
 		URI: "git+https://github.com/meshway/meshway@refs/tags/v0.2.0", Digest: map[string]string{"gitCommit": src.Commit},
