@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/config/configtest"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -164,15 +165,11 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 }
 
 func TestInvalidConfigurationIsReportedWithPositionAndRemedy(t *testing.T) {
-	for _, c := range invalid {
-		t.Run(c.name, func(t *testing.T) {
-			source := c.source
-			if !strings.Contains(source, "datacenter") && !c.bare {
-				source = "datacenter: east\n" + source
-			}
-			_, err := parse(t, source)
+	for _, c := range configtest.InvalidConfigurations() {
+		t.Run(c.Name, func(t *testing.T) {
+			_, err := parse(t, c.Text())
 			require.Error(t, err)
-			assert.Equal(t, strings.Join(c.want, "\n"), err.Error())
+			assert.Equal(t, strings.Join(c.Want, "\n"), err.Error())
 		})
 	}
 }
@@ -228,8 +225,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(config.Reference())
 	f.Add("datacenter: east\n")
 	f.Add("a: &a [*a]\n<<: *a\n? x\n: y\n--- !!map {}\n")
-	for _, c := range invalid {
-		f.Add(c.source)
+	for _, c := range configtest.InvalidConfigurations() {
+		f.Add(c.Source)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
 		first, err := config.Parse(strings.NewReader(source), "f", env)

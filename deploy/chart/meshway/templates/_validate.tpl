@@ -10,12 +10,9 @@
 {{- if not (or .Values.image.tag .Values.image.digest) }}
 {{- fail "image.tag is missing: no image is published for the chart of the source tree; install the chart of a release, or run make image, push bin/image.tar or load it on the nodes, and set image.repository and image.tag" }}
 {{- end }}
-{{- range .Values.discovery.podCIDRs }}
-{{- include "meshway.validateCIDR" (list "discovery.podCIDRs" .) }}
-{{- end }}
-{{- range .Values.discovery.serviceCIDRs }}
-{{- include "meshway.validateCIDR" (list "discovery.serviceCIDRs" .) }}
-{{- end }}
+{{- include "meshway.validateCIDRs" (list "discovery.podCIDRs" .Values.discovery.podCIDRs) }}
+{{- include "meshway.validateCIDRs" (list "discovery.serviceCIDRs" .Values.discovery.serviceCIDRs) }}
+{{- include "meshway.validateConfig" . }}
 {{- include "meshway.validateNamespace" . }}
 {{- include "meshway.validateCluster" . }}
 {{- include "meshway.validateCRDs" . }}
@@ -42,32 +39,19 @@
 {{- end }}
 {{- end }}
 
-{{/* Validates an IPv4 CIDR; the argument is (list key CIDR). The agent validates all CIDRs. */}}
-{{- define "meshway.validateCIDR" -}}
+{{/* Validates CIDRs that must not overlap; the argument is (list key CIDRs). */}}
+{{- define "meshway.validateCIDRs" -}}
 {{- $key := first . }}
-{{- $cidr := last . }}
-{{- if not (contains ":" $cidr) }}
-{{- if not (regexMatch "^[0-9]{1,3}([.][0-9]{1,3}){3}/[0-9]{1,2}$" $cidr) }}
-{{- fail (printf "%s: %q is not a CIDR; write address/length, such as 10.1.0.0/16" $key $cidr) }}
+{{- $before := list }}
+{{- range last . }}
+{{- $cidr := . }}
+{{- $bits := include "meshway.ownCIDR" (list $key .) }}
+{{- range $before }}
+{{- if or (hasPrefix . $bits) (hasPrefix $bits .) }}
+{{- fail (printf "%s: %q overlaps another CIDR of the list; list each range once" $key $cidr) }}
 {{- end }}
-{{- $bits := splitList "/" $cidr | last | int }}
-{{- if or (lt $bits 1) (gt $bits 32) }}
-{{- fail (printf "%s: %q must have a length of 1 to 32; a cluster cannot own all addresses" $key $cidr) }}
 {{- end }}
-{{- $address := 0 }}
-{{- range splitList "/" $cidr | first | splitList "." }}
-{{- if gt (int .) 255 }}
-{{- fail (printf "%s: %q has %s in place of a number up to 255" $key $cidr .) }}
-{{- end }}
-{{- $address = add (mul $address 256) (int .) }}
-{{- end }}
-{{- $size := 1 }}
-{{- range until (int (sub 32 $bits)) }}
-{{- $size = mul $size 2 }}
-{{- end }}
-{{- if mod $address $size }}
-{{- fail (printf "%s: %q has host bits after its /%d; write the first address of the range" $key $cidr $bits) }}
-{{- end }}
+{{- $before = append $before $bits }}
 {{- end }}
 {{- end }}
 
