@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/ruleset"
 	"github.com/meshway/meshway/tunnel"
@@ -157,26 +158,39 @@ func (f Filters) podFlows() []flow {
 	if len(f.Firewall.Transit.Devices) > 0 {
 		states = []string{"new", "untracked"}
 	}
+	hooks, from := []string{"prerouting", "forward", "postrouting"}, f.pods()
 	var out []flow
 	for _, dc := range f.Datacenters {
-		seen := map[routes.Family]bool{}
-		for _, prefix := range dc.Prefixes {
-			family, remote := routes.FamilyOf(prefix.CIDR.Addr()), inside(prefix.CIDR)
-			i := slices.IndexFunc(f.Firewall.Lanes, func(l routes.Lane) bool { return prefixset.Covers(l.Sources, prefix.CIDR) })
-			device, pod, ok := f.pod(family)
-			if seen[family] || i < 0 || !ok {
+		for _, family := range []routes.Family{routes.IPv4, routes.IPv6} {
+			own, here := from[family]
+			lane, remote, ok := f.accepted(dc, family)
+			if !here || !ok {
 				continue
 			}
-			seen[family] = true
-			hooks, lane := []string{"prerouting", "forward", "postrouting"}, f.Firewall.Lanes[i].Device
-			link := []string{device}
+			link := []string{own.device}
 			ports := f.bridgePorts(link)
 			out = append(out,
-				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{lane}, Source: pod, Destination: remote, Protocol: "tcp", States: states}},
-				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Out: link, OutPorts: ports, Source: remote, Destination: pod, Protocol: "tcp", States: states}})
+				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{lane}, Source: own.address, Destination: remote, Protocol: "tcp", States: states}},
+				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Out: link, OutPorts: ports, Source: remote, Destination: own.address, Protocol: "tcp", States: states}})
 		}
 	}
 	return out
+}
+
+// accepted returns an address of a datacenter whose packets are accepted from a lane,
+// and the device of the lane.
+func (f Filters) accepted(dc catalog.Datacenter, family routes.Family) (device string, address netip.Addr, ok bool) {
+	for _, prefix := range dc.Prefixes {
+		if routes.FamilyOf(prefix.CIDR.Addr()) != family {
+			continue
+		}
+		for _, lane := range f.Firewall.Lanes {
+			if prefixset.CoveredBy(lane.Sources, prefix.CIDR) {
+				return lane.Device, inside(prefix.CIDR), true
+			}
+		}
+	}
+	return "", netip.Addr{}, false
 }
 
 // tunnelFlows returns the encrypted packets between a lane and a peer's endpoint.

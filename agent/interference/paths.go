@@ -23,7 +23,7 @@ type Paths struct {
 	Host        plan.Host
 	Own         []catalog.Prefix     // of the own datacenter
 	Datacenters []catalog.Datacenter // the others
-	Routed      []netip.Prefix       // routes.Firewall.Remote
+	Routed      []netip.Prefix       // routes.Firewall.Remote, which is aggregated
 	Observed    routes.Observed
 }
 
@@ -33,44 +33,69 @@ type PathQuery struct {
 	routes.Query
 }
 
+// pods has a pod of this host of each family, if there is one.
+type pods map[routes.Family]pod
+
+type pod struct {
+	device  string // to the pod
+	address netip.Addr
+}
+
+func (p Paths) pods() pods {
+	out := pods{}
+	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
+		if device, address, ok := p.pod(f); ok {
+			out[f] = pod{device, address}
+		}
+	}
+	return out
+}
+
 // Queries returns two lookups for each datacenter and family, for a packet of a
 // pod and one of this host, and those for which a rule or route of another program
 // may apply although it does not to these.
 func (p Paths) Queries() []PathQuery {
+	from := p.pods()
 	var out []PathQuery
 	for _, dc := range p.Datacenters {
 		for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
 			if i := slices.IndexFunc(dc.Prefixes, func(c catalog.Prefix) bool {
-				return routes.FamilyOf(c.CIDR.Addr()) == f && prefixset.Covers(p.Routed, c.CIDR)
+				return routes.FamilyOf(c.CIDR.Addr()) == f && prefixset.CoveredBy(p.Routed, c.CIDR)
 			}); i >= 0 {
-				out = append(out, p.queries(dc.Name, inside(dc.Prefixes[i].CIDR))...)
+				out = append(out, from.queries(dc.Name, inside(dc.Prefixes[i].CIDR))...)
 			}
 		}
 	}
 	bound := len(out) + maxRuleQueries
 	for _, r := range p.Observed.Foreign {
-		out = append(out, p.narrow(r.Prefix, netip.Prefix{}, "")...)
+		if len(out) >= bound {
+			break
+		}
+		out = append(out, p.narrow(from, r.Prefix, netip.Prefix{}, "")...)
 	}
 	for _, r := range p.Observed.ForeignRules {
+		if len(out) >= bound {
+			break
+		}
 		if p.precedes(r) && (r.To.IsValid() || r.From.IsValid() || r.In != "") {
-			out = append(out, p.narrow(r.To, r.From, r.In)...)
+			out = append(out, p.narrow(from, r.To, r.From, r.In)...)
 		}
 	}
 	return out[:min(len(out), bound)]
 }
 
 // queries returns the lookups to one address.
-func (p Paths) queries(dc catalog.DatacenterName, to netip.Addr) []PathQuery {
+func (p pods) queries(dc catalog.DatacenterName, to netip.Addr) []PathQuery {
 	out := []PathQuery{{dc, routes.Query{Destination: to}}}
-	if device, from, ok := p.pod(routes.FamilyOf(to)); ok {
-		out = append(out, PathQuery{dc, routes.Query{Destination: to, Source: from, In: device}})
+	if from, ok := p[routes.FamilyOf(to)]; ok {
+		out = append(out, PathQuery{dc, routes.Query{Destination: to, Source: from.address, In: from.device}})
 	}
 	return out
 }
 
 // narrow returns the lookups within the selectors of a rule or route. Those that
 // are zero are not restricted.
-func (p Paths) narrow(to, from netip.Prefix, in string) []PathQuery {
+func (p Paths) narrow(pods pods, to, from netip.Prefix, in string) []PathQuery {
 	for _, dc := range p.Datacenters {
 		for _, own := range dc.Prefixes {
 			address := inside(own.CIDR)
@@ -79,19 +104,19 @@ func (p Paths) narrow(to, from netip.Prefix, in string) []PathQuery {
 			} else if to.IsValid() || from.IsValid() && routes.FamilyOf(from.Addr()) != routes.FamilyOf(own.CIDR.Addr()) {
 				continue
 			}
-			if !prefixset.Covers(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
+			if !prefixset.CoveredBy(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
 				continue
 			}
-			out := p.queries(dc.Name, address)
-			device, source, ok := p.pod(routes.FamilyOf(address))
+			out := pods.queries(dc.Name, address)
+			here, ok := pods[routes.FamilyOf(address)]
 			if ok && (from.IsValid() || in != "") {
-				if from.IsValid() && !from.Contains(source) {
-					source = inside(from)
+				if from.IsValid() && !from.Contains(here.address) {
+					here.address = inside(from)
 				}
 				if in != "" {
-					device = in
+					here.device = in
 				}
-				out = append(out, PathQuery{dc.Name, routes.Query{Destination: address, Source: source, In: device}})
+				out = append(out, PathQuery{dc.Name, routes.Query{Destination: address, Source: here.address, In: here.device}})
 			}
 			return out
 		}
