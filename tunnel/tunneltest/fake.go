@@ -286,10 +286,14 @@ func configurePeer(o *tunnel.Observed, i int, pc tunnel.PeerChange) {
 	if pc.Keepalive != nil {
 		o.Peers[i].Keepalive = *pc.Keepalive
 	}
+	added := make(map[netip.Prefix]bool, len(pc.AddAllowedIPs))
 	for _, ip := range pc.AddAllowedIPs {
-		for j := range o.Peers { // cryptokey routing: a prefix belongs to one peer
-			o.Peers[j].AllowedIPs = slices.DeleteFunc(o.Peers[j].AllowedIPs, func(p netip.Prefix) bool { return p == ip })
-		}
+		added[ip] = true
+	}
+	for j := range o.Peers { // cryptokey routing: a prefix belongs to one peer
+		o.Peers[j].AllowedIPs = slices.DeleteFunc(o.Peers[j].AllowedIPs, func(p netip.Prefix) bool { return added[p] })
+	}
+	for ip := range added {
 		o.Peers[i].AllowedIPs = append(o.Peers[i].AllowedIPs, ip)
 	}
 	slices.SortFunc(o.Peers[i].AllowedIPs, netip.Prefix.Compare)
