@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -131,59 +134,71 @@ func (b *bench) measureGatewayLost(ctx context.Context) error {
 		Host: host{e.host}, Site: dataplane.StaticSite(size.PrefixesOf(0)), Drain: dataplane.NewDrain(nil),
 		Published: published.Notify, Log: slog.New(slog.NewTextHandler(b.progress, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
+	events, err := subscribeNexthops()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(events)
 	running, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(running) }() // it is awaited below
-	err := b.gatewayLost(ctx, liveness, published)
+	err = b.gatewayLost(ctx, e, events, func(at time.Time) error { return awaitPass(ctx, g, published, at) })
 	cancel()
 	err = errors.Join(err, <-ended)
 	_, removed := routes.Remove(ctx, k, routes.DefaultTable)
 	return errors.Join(err, removed)
 }
 
-func (b *bench) gatewayLost(ctx context.Context, liveness verdicts, published notify.Signal) error {
-	events, err := subscribeNexthops()
-	if err != nil {
+// gatewayLost measures the changes of the group of the last datacenter, which has two
+// gateways. The function passed waits for a pass with the verdicts of a time.
+func (b *bench) gatewayLost(ctx context.Context, e *environment, events int, passed func(time.Time) error) (err error) {
+	liveness := verdicts{e}
+	lost := e.topology.Gateways[len(e.topology.Gateways)-1].ID()
+	ordinal := e.topology.Datacenters[len(e.topology.Datacenters)-1].Ordinal
+	group := routes.GroupID(int(ordinal), routes.IPv4)
+	// decide returns how long the kernel takes to have a number of members.
+	decide := func(down catalog.GatewayID, members int) (time.Duration, error) {
+		start := time.Now()
+		liveness.decide(down)
+		err := awaitMembers(events, group, members)
+		took := time.Since(start)
+		return took, errors.Join(err, passed(start), ctx.Err())
+	}
+	if err := awaitMembers(events, group, 2); err != nil {
 		return err
 	}
-	defer unix.Close(events)
-	awaitQuiet(ctx, published)
-	lost := liveness.topology.Gateways[len(liveness.topology.Gateways)-1].ID()
+	if err := passed(time.Now()); err != nil {
+		return err
+	}
 	b.result.GatewayLost, err = b.median("gateway lost, 100 000 routes", func() (time.Duration, error) {
-		if err := discard(events); err != nil {
+		took, err := decide(lost, 1)
+		if err != nil {
 			return 0, err
 		}
-		start := time.Now()
-		liveness.decide(lost)
-		if err := awaitEvent(events); err != nil {
-			return 0, err
-		}
-		took := time.Since(start)
-		liveness.decide("")
-		awaitQuiet(ctx, published)
-		return took, ctx.Err()
+		_, err = decide("", 2)
+		return took, err
 	})
 	return err
 }
 
-// awaitQuiet waits until no pass has ended for a while, but for one at least.
-func awaitQuiet(ctx context.Context, published notify.Signal) {
-	select {
-	case <-published.Changed():
-	case <-ctx.Done():
-	}
-	for ctx.Err() == nil {
+// awaitPass waits for a pass that began after a time, so that the next measurement
+// does not share the processor with it.
+func awaitPass(ctx context.Context, g *dataplane.Gateway, published notify.Signal, at time.Time) error {
+	for {
+		var last status.RouteSources
+		if g.FillRoutes(&last); last.Inputs.Now.After(at) {
+			return nil
+		}
 		select {
 		case <-published.Changed():
-		case <-time.After(300 * time.Millisecond):
-			return
 		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
 
 // eventTimeout bounds the time to wait for the kernel.
-const eventTimeout = 30 // seconds
+const eventTimeout = 120 // seconds: 100 000 routes are written first
 
 // subscribeNexthops returns a socket that receives changes of nexthop objects.
 func subscribeNexthops() (int, error) {
@@ -196,23 +211,47 @@ func subscribeNexthops() (int, error) {
 		unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: eventTimeout}))
 }
 
-func awaitEvent(socket int) error {
-	var message [1 << 12]byte
-	if _, _, err := unix.Recvfrom(socket, message[:], 0); err != nil {
-		return fmt.Errorf("await the change of a nexthop group: %w", err)
-	}
-	return nil
-}
-
-// discard reads the events so far.
-func discard(socket int) error {
-	var message [1 << 12]byte
+// awaitMembers waits until the kernel reports that a group has a number of members.
+func awaitMembers(socket int, group uint32, members int) error {
+	var buffer [1 << 15]byte
 	for {
-		switch _, _, err := unix.Recvfrom(socket, message[:], unix.MSG_DONTWAIT); {
-		case errors.Is(err, unix.EAGAIN):
-			return nil
-		case err != nil:
-			return err
+		n, _, err := unix.Recvfrom(socket, buffer[:], 0)
+		if errors.Is(err, unix.EINTR) { // a signal of the scheduler; the kernel repeats no call with a timeout
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("await a group of %d nexthops: %w", members, err)
+		}
+		messages, err := syscall.ParseNetlinkMessage(buffer[:n])
+		if err != nil {
+			return fmt.Errorf("read the change of a nexthop: %w", err)
+		}
+		for _, m := range messages {
+			if id, has := parseGroup(m); id == group && has == members {
+				return nil
+			}
 		}
 	}
+}
+
+// parseGroup returns the id of a nexthop and the number of its members.
+func parseGroup(m syscall.NetlinkMessage) (id uint32, members int) {
+	if m.Header.Type != unix.RTM_NEWNEXTHOP || len(m.Data) < unix.SizeofNhmsg {
+		return 0, 0
+	}
+	for rest := m.Data[unix.SizeofNhmsg:]; len(rest) >= unix.SizeofRtAttr; {
+		length := int(binary.NativeEndian.Uint16(rest))
+		if length < unix.SizeofRtAttr || length > len(rest) {
+			break
+		}
+		value := rest[unix.SizeofRtAttr:length]
+		switch binary.NativeEndian.Uint16(rest[2:]) {
+		case unix.NHA_ID:
+			id = binary.NativeEndian.Uint32(value)
+		case unix.NHA_GROUP:
+			members = len(value) / unix.SizeofNexthopGrp
+		}
+		rest = rest[min((length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(rest)):]
+	}
+	return id, members
 }

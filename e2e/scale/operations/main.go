@@ -5,10 +5,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime/coverage"
+	"slices"
 	"strconv"
 
+	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/status"
@@ -57,9 +60,9 @@ func small() workload.Size {
 func prepare(operation string, factor int) (func(), error) {
 	size := small()
 	switch operation {
-	case "plan: prefixes", "status: prefixes", "routes: all", "routes: unchanged":
+	case "plan: prefixes", "status: prefixes", "routes: all", "routes: unchanged", "interference: prefixes":
 		size.Prefixes *= factor
-	case "plan: datacenters up", "plan: datacenters down", "status: datacenters", "tunnels: all":
+	case "plan: datacenters up", "plan: datacenters down", "status: datacenters", "tunnels: all", "interference: datacenters":
 		size.Datacenters *= factor
 		size.Prefixes *= factor
 	case "registrar: own services":
@@ -87,6 +90,8 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 	case "routes: unchanged":
 		have := routes.Observed{Config: desired.Routes}
 		return func() { routes.Diff(desired.Routes, have, true) }, nil
+	case "interference: prefixes", "interference: datacenters":
+		return func() { interferences(in, desired) }, nil
 	case "tunnels: all":
 		return func() { tunnel.Diff(desired.Tunnels[0], tunnel.Observed{}, tunnel.PrivateKey{}) }, nil
 	case "registrar: own services", "registrar: services of others":
@@ -104,4 +109,17 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 		return func() { own.Missing(view, registrar.Unsigned{}) }, nil
 	}
 	return func() { plan.Compute(in) }, nil
+}
+
+// interferences is what a pass calculates to find programs that drop or divert packets.
+func interferences(in plan.Inputs, desired plan.Desired) {
+	own := in.Catalog.Datacenters[0].Prefixes
+	in.Host.Links = append(slices.Clone(in.Host.Links), plan.Link{Device: "pods", Prefixes: []netip.Prefix{own[0].CIDR}})
+	paths := interference.Paths{
+		Config: in.Config, Host: in.Host, Own: own,
+		Datacenters: in.Catalog.Datacenters[1:], Routed: desired.Firewall.Remote,
+	}
+	paths.Queries()
+	filters := interference.Filters{Paths: paths, Tunnels: in.Observed.Tunnels, Firewall: desired.Firewall, Sessions: desired.Sessions}
+	filters.Problems()
 }
