@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/api"
 	"github.com/meshway/meshway/agent/api/apipb"
 	"github.com/meshway/meshway/agent/api/apipb/apipbconnect"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
@@ -205,4 +206,29 @@ func BenchmarkOneChangeFor10000Watchers(b *testing.B) {
 			b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "median-ms")
 		})
 	}
+}
+
+func TestAnExportIsListedAndWatchedWithItsDatacenter(t *testing.T) {
+	t.Parallel()
+	c := consensustest.New(t, 1, consensustest.Options{})
+	dc := c.Members[0].ID.Datacenter()
+	export := catalog.Export{
+		ExportKey: catalog.ExportKey{Datacenter: dc, Namespace: "shop", Name: "cart"}, Type: catalog.ClusterSetIP,
+		Ports:           []catalog.ExportPort{{Name: "http", Protocol: "tcp", Number: 80}},
+		SessionAffinity: catalog.NoSessionAffinity, Affinity: catalog.AffinityNone, CreatedAt: time.Now(),
+	}
+	d := serve(t, c.Members[0], nil)
+	changes := d.watch(&apipb.WatchRequest{Namespace: "shop"})
+	assert.Empty(t, changes.next(), "the state")
+	write(t, c.Members[0], catalog.NewPutExports([]catalog.Export{export}))
+	listed, err := d.catalog().List(t.Context(), connect.NewRequest(&apipb.ListRequest{Namespace: "shop"}))
+	require.NoError(t, err)
+	require.Len(t, listed.Msg.GetItems(), 1)
+	assert.Equal(t, string(dc), listed.Msg.GetItems()[0].GetExport().GetExport().GetDatacenter())
+	for len(changes.next()) == 0 { // a bookmark
+	}
+	watched := changes.stream.Msg().GetChanges()
+	require.Len(t, watched, 1)
+	assert.Equal(t, "cart", watched[0].GetItem().GetExport().GetExport().GetName())
+	assert.Equal(t, string(dc), watched[0].GetItem().GetExport().GetExport().GetDatacenter())
 }
