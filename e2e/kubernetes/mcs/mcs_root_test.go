@@ -78,7 +78,7 @@ func applyCRDs(t *testing.T, c *cluster.Cluster) {
 }
 
 // testCoreDNS enables the zone with meshctl and resolves the names of services that
-// west exports.
+// west exports or registers.
 func testCoreDNS(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, clients kubetest.Cluster) {
 	meshctl := filepath.Join(t.TempDir(), "meshctl")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", meshctl, "./cmd/meshctl")
@@ -105,6 +105,7 @@ func testCoreDNS(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, clients kub
 	}
 	for question, want := range map[string]string{
 		"web.default.svc.clusterset.local":          imports.address(t, "web"),
+		"site.default.svc.clusterset.local":         imports.address(t, "site"),
 		"db.default.svc.clusterset.local":           "10.2.0.1 10.2.0.2",
 		"db-0.west.db.default.svc.clusterset.local": "10.2.0.1",
 		"west.db.default.svc.clusterset.local":      "",
@@ -120,7 +121,8 @@ func testCoreDNS(t *testing.T, lab *cluster.Lab, c *cluster.Cluster, clients kub
 // imports are the ServiceImports that a controller creates for exports of west.
 type imports struct{ cluster kubetest.Cluster }
 
-// importFromWest runs a controller with a catalog that has two exports of west.
+// importFromWest runs a controller with a catalog that has two exports and a registered
+// service of west.
 func importFromWest(t *testing.T, clients kubetest.Cluster) imports {
 	t.Helper()
 	federation := mcstest.NewCatalog(t, "east", "west")
@@ -140,6 +142,8 @@ func importFromWest(t *testing.T, clients kubetest.Cluster) imports {
 			},
 		})
 	}
+	federation.At("west").Register(t, "default", "site", "10.2.0.4")
+	require.NoError(t, clients.AnnotateNamespace(t.Context(), "default", promises.ImportAnnotation, "west"))
 	run, err := controller.New(controller.Config{
 		Datacenter: "east", Identity: "gw0", Namespace: "default", Catalog: federation,
 		Outage: func() promises.Outage { return promises.Outage{} }, Kubernetes: clients.Kubernetes, MCS: clients.MCS,
