@@ -55,7 +55,7 @@ RACE_FLAGS = -race $(ARITHMETIC:%=-gcflags=crypto/internal/fips140/%=-race=false
 # them, too.
 SERIAL = agent/config agent/interference agent/kube/mcs agent/plan agent/rotation agent/rpc agent/state agent/suggest \
   cmd/meshctl/internal/corefile cmd/meshctl/internal/human \
-  consensus/archive consensus/catalog consensus/catalog/quota consensus/catalog/replica consensus/catalog/snapshot \
+  consensus/archive consensus/catalog consensus/catalog/budget consensus/catalog/quota consensus/catalog/replica consensus/catalog/snapshot \
   consensus/raftnode/internal/quorum deploy routes tunnel tunnel/tunneltest
 
 .PHONY: test-unit

@@ -1,7 +1,9 @@
 package consensus
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -33,6 +35,12 @@ func subjectOf(cmd *catalogpb.Command) string {
 		return "datacenter " + body.Leave.GetDatacenter()
 	case *catalogpb.Command_AllowPrefixes:
 		return rangesSubject(body.AllowPrefixes)
+	case *catalogpb.Command_SetLimits:
+		return limitsSubject(body.SetLimits.GetLimits())
+	case *catalogpb.Command_TransferLeader:
+		return "leadership to " + cmp.Or(body.TransferLeader.GetTo(), "a gateway that the leader chooses")
+	case *catalogpb.Command_RemovePeer:
+		return "raft peer " + body.RemovePeer.GetId()
 	case *catalogpb.Command_UpdateDatacenter:
 		if cmd.GetVersion() >= catalog.LevelSuccession {
 			return "CA of datacenter " + body.UpdateDatacenter.GetDatacenter().GetName()
@@ -81,6 +89,19 @@ func rangesSubject(body *catalogpb.AllowPrefixes) string {
 		return "without ranges " + list(body.GetRemoved())
 	}
 	return "ranges " + list(body.GetCidrs()) + ", without " + list(body.GetRemoved())
+}
+
+// limitsSubject returns "limits services 20000, memory default".
+func limitsSubject(limits []*catalogpb.Limit) string {
+	var texts []string
+	for _, l := range limits {
+		most := "default"
+		if l.GetMost() > 0 {
+			most = strconv.FormatUint(l.GetMost(), 10)
+		}
+		texts = append(texts, l.GetResource()+" "+most)
+	}
+	return "limits " + strings.Join(texts, ", ")
 }
 
 func gatewaySubject(g *catalogpb.Gateway) string {

@@ -51,3 +51,20 @@ type LeaderOperation struct {
 	Target catalog.GatewayID
 	From   catalog.GatewayID
 }
+
+// OperationCommand returns the command by which the catalog records an operation of the
+// leader, nil for one that concerns only the datacenter that requests it.
+func OperationCommand(op LeaderOperation) *catalogpb.Command {
+	switch op.Kind {
+	case TransferLeadership:
+		return &catalogpb.Command{Version: catalog.LevelLimits, Body: &catalogpb.Command_TransferLeader{
+			TransferLeader: &catalogpb.TransferLeader{To: string(op.Target)},
+		}}
+	case RemoveMember:
+		return &catalogpb.Command{Version: catalog.LevelLimits, Body: &catalogpb.Command_RemovePeer{
+			RemovePeer: &catalogpb.RemovePeer{Id: string(op.Target)},
+		}}
+	case Abstain:
+	}
+	return nil
+}

@@ -28,8 +28,8 @@ func TestPrefixThatTheCatalogWouldRefuseTodayIsAProblem(t *testing.T) {
 		in.Catalog.Gateways[i].FeatureLevel = catalog.LevelAllowed
 	}
 	assert.Equal(t, []string{"datacenter " + string(dc.Name)}, reported())
-	in.Catalog.Settings = catalog.Settings{}.Allow(dc.Name, []netip.Prefix{public})
+	in.Catalog.Settings = catalog.Settings{Allowed: []catalog.AllowedPrefix{{CIDR: public, AllowedBy: dc.Name}}}
 	assert.NotEmpty(t, reported(), "a datacenter cannot allow it for itself")
-	in.Catalog.Settings = in.Catalog.Settings.Allow("other", []netip.Prefix{public})
+	in.Catalog.Settings.Allowed = append(in.Catalog.Settings.Allowed, catalog.AllowedPrefix{CIDR: public, AllowedBy: "other"})
 	assert.Empty(t, reported())
 }

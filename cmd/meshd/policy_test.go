@@ -42,16 +42,20 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("packages import only those below", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
-			"consensus/catalog":                       {"consensus/catalog/catalogpb"}, // records and commands: pure
-			"consensus/catalog/overlay":               {"consensus/catalog"},
-			"consensus/catalog/quota":                 {"consensus/catalog"},
-			"consensus/catalog/allowlist":             {"consensus/catalog"},
+			"consensus/catalog":           {"consensus/catalog/catalogpb"}, // records and commands: pure
+			"consensus/catalog/overlay":   {"consensus/catalog"},
+			"consensus/catalog/quota":     {"consensus/catalog"},
+			"consensus/catalog/budget":    {"consensus/catalog"},
+			"consensus/catalog/allowlist": {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/catalog/agreement": {
+				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/quota",
+			},
 			"consensus/catalog/succession":            {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"agent/rotation":                          {"agent/identity", "consensus/catalog", "consensus/catalog/succession"},
 			"consensus/catalog/snapshot":              {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/catalog/replica/internal/keys": {},
 			"consensus/catalog/replica": {
-				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/overlay", "consensus/catalog/quota",
+				"consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/overlay", "consensus/catalog/quota",
 				"consensus/catalog/replica/internal/keys", "consensus/catalog/succession",
 				"consensus/catalog/snapshot",
 			}, // the state: pure
@@ -62,7 +66,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/disk":      {"consensus/catalog", "consensus/raftnode/logstore"},
 			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/quota", "consensus/catalog/replica"},
 			"consensus/raftnode/internal/hclogger":  {},
-			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog"}, // the rules; raftnode judges and executes
+			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog", "consensus/catalog/budget"}, // the rules; raftnode judges and executes
 			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/voting":    {"consensus/catalog"},
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
@@ -107,7 +111,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/admin": {
 				"agent/build", "agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "agent/dataplane",
 				"agent/identity", "agent/member", "agent/membership", "agent/notify", "agent/rpc", "agent/status",
-				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/replica",
+				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/replica",
 			},
 			"agent/api": {
 				"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/registrar", "agent/rpc",
@@ -181,7 +185,7 @@ func TestImportDirections(t *testing.T) {
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
 			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/meshctl/internal/stdio", "cmd/meshctl/internal/watch", "cmd/manual", "cmd/commandtest"},
-			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/access", "agent/api/apiclient", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
+			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/access", "agent/api/apiclient", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/completion", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {
 			for _, p := range packages {

@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -11,36 +10,9 @@ import (
 // MaxAllowedPrefixes is how many ranges a datacenter may allow the others.
 const MaxAllowedPrefixes = 64
 
-// Allow returns s with ranges that dc allows the others, sorted.
-func (s Settings) Allow(dc DatacenterName, ranges []netip.Prefix) Settings {
-	s.Allowed = slices.Clone(s.Allowed)
-	for _, p := range ranges {
-		s.Allowed = append(s.Allowed, AllowedPrefix{CIDR: p, AllowedBy: dc})
-	}
-	slices.SortFunc(s.Allowed, func(a, b AllowedPrefix) int {
-		return cmp.Or(a.CIDR.Compare(b.CIDR), cmp.Compare(a.AllowedBy, b.AllowedBy))
-	})
-	s.Allowed = slices.Compact(s.Allowed)
-	return s
-}
-
-// Disallow returns s without ranges that dc allowed the others.
-func (s Settings) Disallow(dc DatacenterName, ranges []netip.Prefix) Settings {
-	s.Allowed = slices.DeleteFunc(slices.Clone(s.Allowed), func(a AllowedPrefix) bool {
-		return a.AllowedBy == dc && slices.Contains(ranges, a.CIDR)
-	})
-	return s
-}
-
-// Without returns s without what dc allows.
-func (s Settings) Without(dc DatacenterName) Settings {
-	s.Allowed = slices.DeleteFunc(slices.Clone(s.Allowed), func(a AllowedPrefix) bool { return a.AllowedBy == dc })
-	return s
-}
-
 // Clone returns a deep copy of s.
 func (s Settings) Clone() Settings {
-	s.Allowed = slices.Clone(s.Allowed)
+	s.Allowed, s.Limits, s.Budgets = slices.Clone(s.Allowed), slices.Clone(s.Limits), slices.Clone(s.Budgets)
 	return s
 }
 
@@ -50,19 +22,38 @@ func (s Settings) Proto() *catalogpb.Settings {
 	for _, a := range s.Allowed {
 		p.Allowed = append(p.Allowed, &catalogpb.AllowedPrefix{Cidr: prefixText(a.CIDR), AllowedBy: string(a.AllowedBy)})
 	}
+	for _, l := range s.Limits {
+		p.Limits = append(p.Limits, &catalogpb.Limit{Resource: l.Resource, Most: l.Most, SetBy: string(l.SetBy)})
+	}
+	for _, b := range s.Budgets {
+		p.Budgets = append(p.Budgets, &catalogpb.Budget{Datacenter: string(b.Datacenter), Kind: b.Kind, Until: timeProto(b.Until)})
+	}
 	return p
 }
 
 // SettingsFromProto parses the wire form.
 func SettingsFromProto(p *catalogpb.Settings) (Settings, error) {
 	var read fieldReader
-	s := Settings{FeatureLevel: p.GetFeatureLevel(), ModifiedIndex: p.GetModifiedIndex()}
+	s := Settings{FeatureLevel: p.GetFeatureLevel(), ModifiedIndex: p.GetModifiedIndex(), Limits: LimitsFromProto(p.GetLimits())}
 	for i, a := range p.GetAllowed() {
 		s.Allowed = append(s.Allowed, AllowedPrefix{
 			CIDR: read.prefix(At("allowed", i), a.GetCidr()), AllowedBy: DatacenterName(a.GetAllowedBy()),
 		})
 	}
+	for i, b := range p.GetBudgets() {
+		s.Budgets = append(s.Budgets, Budget{
+			Datacenter: DatacenterName(b.GetDatacenter()), Kind: b.GetKind(), Until: read.time(At("budgets", i), b.GetUntil()),
+		})
+	}
 	return s, read.refusal.err()
+}
+
+// LimitsFromProto parses the wire form.
+func LimitsFromProto(limits []*catalogpb.Limit) (list []Limit) {
+	for _, l := range limits {
+		list = append(list, Limit{Resource: l.GetResource(), Most: l.GetMost(), SetBy: DatacenterName(l.GetSetBy())})
+	}
+	return list
 }
 
 // AllowablePrefixes parses the ranges in a command of a feature level, and those that it

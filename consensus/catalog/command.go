@@ -120,6 +120,12 @@ func NewDisallowPrefixes(ranges []netip.Prefix) *catalogpb.Command {
 	return &catalogpb.Command{Version: levelDisallow, Body: &catalogpb.Command_AllowPrefixes{AllowPrefixes: &catalogpb.AllowPrefixes{Removed: removed}}}
 }
 
+// NewSetLimits sets limits for the datacenters other than the author's; 0 is the default.
+func NewSetLimits(limits []Limit) *catalogpb.Command {
+	body := &catalogpb.SetLimits{Limits: Settings{Limits: limits}.Proto().GetLimits()}
+	return &catalogpb.Command{Version: LevelLimits, Body: &catalogpb.Command_SetLimits{SetLimits: body}}
+}
+
 // NewPutServices registers services of the author's datacenter, all or none of
 // them. The command must not exceed MaxCommandSize.
 func NewPutServices(services []Service) *catalogpb.Command {

@@ -50,7 +50,24 @@ const MaxOrdinal = 24447
 type Settings struct {
 	FeatureLevel  uint32 // that the commands so far need
 	Allowed       []AllowedPrefix
+	Limits        []Limit  // sorted by resource and SetBy
+	Budgets       []Budget // sorted by datacenter and kind
 	ModifiedIndex uint64
+}
+
+// Limit is how much of a resource the datacenters other than SetBy may have: see package
+// quota.
+type Limit struct {
+	Resource string
+	Most     uint64
+	SetBy    DatacenterName
+}
+
+// Budget is what a datacenter has used up of a kind of requests: see package budget.
+type Budget struct {
+	Datacenter DatacenterName
+	Kind       string
+	Until      time.Time // when all requests that were made are paid for
 }
 
 // AllowedPrefix is a range outside the private ones in which datacenters may announce

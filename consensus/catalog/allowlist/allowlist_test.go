@@ -13,7 +13,7 @@ import (
 
 func TestRemovalOfARangeThatIsNotAllowedNamesTheDatacenterThatAllowsIt(t *testing.T) {
 	mine, other := netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.51.100.0/24")
-	settings := catalog.Settings{}.Allow("east", []netip.Prefix{mine}).Allow("west", []netip.Prefix{other})
+	settings := catalog.Settings{Allowed: []catalog.AllowedPrefix{{CIDR: other, AllowedBy: "west"}, {CIDR: mine, AllowedBy: "east"}}}
 	require.Nil(t, allowlist.CheckRemovable(settings, "east", []netip.Prefix{mine}))
 	refusal := allowlist.CheckRemovable(settings, "east", []netip.Prefix{mine, other})
 	require.NotNil(t, refusal)

@@ -160,6 +160,8 @@ type Settings struct {
 	FeatureLevel  uint32                 `protobuf:"varint,1,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"` // that the commands so far need
 	Allowed       []*AllowedPrefix       `protobuf:"bytes,2,rep,name=allowed,proto3" json:"allowed,omitempty"`
 	ModifiedIndex uint64                 `protobuf:"varint,3,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
+	Limits        []*Limit               `protobuf:"bytes,4,rep,name=limits,proto3" json:"limits,omitempty"`
+	Budgets       []*Budget              `protobuf:"bytes,5,rep,name=budgets,proto3" json:"budgets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -215,6 +217,143 @@ func (x *Settings) GetModifiedIndex() uint64 {
 	return 0
 }
 
+func (x *Settings) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Settings) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+// Limit is how much of a resource the datacenters other than set_by may have, as set_by
+// set it.
+type Limit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Resource      string                 `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"` // "services"
+	Most          uint64                 `protobuf:"varint,2,opt,name=most,proto3" json:"most,omitempty"`
+	SetBy         string                 `protobuf:"bytes,3,opt,name=set_by,json=setBy,proto3" json:"set_by,omitempty"` // datacenter
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Limit) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Limit) GetMost() uint64 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+func (x *Limit) GetSetBy() string {
+	if x != nil {
+		return x.SetBy
+	}
+	return ""
+}
+
+// Budget is what a datacenter has used up of the requests that it may make.
+type Budget struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`   // of the requests
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"` // when all that were made are paid for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Budget) Reset() {
+	*x = Budget{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Budget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Budget) ProtoMessage() {}
+
+func (x *Budget) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Budget.ProtoReflect.Descriptor instead.
+func (*Budget) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Budget) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
+	}
+	return ""
+}
+
+func (x *Budget) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Budget) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 // AllowedPrefix is a range outside the private ones in which datacenters may announce
 // prefixes.
 type AllowedPrefix struct {
@@ -227,7 +366,7 @@ type AllowedPrefix struct {
 
 func (x *AllowedPrefix) Reset() {
 	*x = AllowedPrefix{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +378,7 @@ func (x *AllowedPrefix) String() string {
 func (*AllowedPrefix) ProtoMessage() {}
 
 func (x *AllowedPrefix) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[2]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +391,7 @@ func (x *AllowedPrefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowedPrefix.ProtoReflect.Descriptor instead.
 func (*AllowedPrefix) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{2}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AllowedPrefix) GetCidr() string {
@@ -279,7 +418,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +430,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[3]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +443,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{3}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Prefix) GetCidr() string {
@@ -337,7 +476,7 @@ type Datacenter struct {
 
 func (x *Datacenter) Reset() {
 	*x = Datacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +488,7 @@ func (x *Datacenter) String() string {
 func (*Datacenter) ProtoMessage() {}
 
 func (x *Datacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +501,7 @@ func (x *Datacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Datacenter.ProtoReflect.Descriptor instead.
 func (*Datacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Datacenter) GetName() string {
@@ -433,7 +572,7 @@ type Succession struct {
 
 func (x *Succession) Reset() {
 	*x = Succession{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +584,7 @@ func (x *Succession) String() string {
 func (*Succession) ProtoMessage() {}
 
 func (x *Succession) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +597,7 @@ func (x *Succession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Succession.ProtoReflect.Descriptor instead.
 func (*Succession) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Succession) GetPredecessor() []byte {
@@ -497,7 +636,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +648,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +661,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Signature) GetVersion() uint64 {
@@ -573,7 +712,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +724,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +737,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Gateway) GetDatacenter() string {
@@ -702,7 +841,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +853,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +866,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Token) GetId() string {
@@ -804,7 +943,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +955,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +968,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Port) GetName() string {
@@ -870,7 +1009,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1021,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1034,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Service) GetDatacenter() string {
@@ -975,7 +1114,7 @@ type Observation struct {
 
 func (x *Observation) Reset() {
 	*x = Observation{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1126,7 @@ func (x *Observation) String() string {
 func (*Observation) ProtoMessage() {}
 
 func (x *Observation) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1139,7 @@ func (x *Observation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observation.ProtoReflect.Descriptor instead.
 func (*Observation) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Observation) GetObserver() string {
@@ -1051,7 +1190,7 @@ type ExportPort struct {
 
 func (x *ExportPort) Reset() {
 	*x = ExportPort{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1202,7 @@ func (x *ExportPort) String() string {
 func (*ExportPort) ProtoMessage() {}
 
 func (x *ExportPort) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1215,7 @@ func (x *ExportPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportPort.ProtoReflect.Descriptor instead.
 func (*ExportPort) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExportPort) GetName() string {
@@ -1133,7 +1272,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1284,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1297,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Export) GetDatacenter() string {
@@ -1286,7 +1425,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1437,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1450,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1365,7 +1504,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1516,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1529,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndpointSlice) GetDatacenter() string {
@@ -1453,7 +1592,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1604,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1617,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Init) GetFederation() *Federation {
@@ -1511,7 +1650,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1662,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1675,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -1555,7 +1694,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1706,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1719,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -1604,7 +1743,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1755,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1768,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Join) GetTokenId() string {
@@ -1683,7 +1822,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +1834,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +1847,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Leave) GetDatacenter() string {
@@ -1729,7 +1868,7 @@ type RemoveDatacenter struct {
 
 func (x *RemoveDatacenter) Reset() {
 	*x = RemoveDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1880,7 @@ func (x *RemoveDatacenter) String() string {
 func (*RemoveDatacenter) ProtoMessage() {}
 
 func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1893,7 @@ func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenter.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RemoveDatacenter) GetDatacenter() string {
@@ -1780,7 +1919,7 @@ type UpdateGateway struct {
 
 func (x *UpdateGateway) Reset() {
 	*x = UpdateGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1931,7 @@ func (x *UpdateGateway) String() string {
 func (*UpdateGateway) ProtoMessage() {}
 
 func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1944,7 @@ func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGateway.ProtoReflect.Descriptor instead.
 func (*UpdateGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateGateway) GetGateway() *Gateway {
@@ -1824,7 +1963,7 @@ type UpdateDatacenter struct {
 
 func (x *UpdateDatacenter) Reset() {
 	*x = UpdateDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1975,7 @@ func (x *UpdateDatacenter) String() string {
 func (*UpdateDatacenter) ProtoMessage() {}
 
 func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1988,7 @@ func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDatacenter.ProtoReflect.Descriptor instead.
 func (*UpdateDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateDatacenter) GetDatacenter() *Datacenter {
@@ -1868,7 +2007,7 @@ type RemoveGateway struct {
 
 func (x *RemoveGateway) Reset() {
 	*x = RemoveGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +2019,7 @@ func (x *RemoveGateway) String() string {
 func (*RemoveGateway) ProtoMessage() {}
 
 func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2032,7 @@ func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGateway.ProtoReflect.Descriptor instead.
 func (*RemoveGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveGateway) GetGateway() string {
@@ -1912,7 +2051,7 @@ type AddGateway struct {
 
 func (x *AddGateway) Reset() {
 	*x = AddGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2063,7 @@ func (x *AddGateway) String() string {
 func (*AddGateway) ProtoMessage() {}
 
 func (x *AddGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2076,7 @@ func (x *AddGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
 func (*AddGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AddGateway) GetGateway() *Gateway {
@@ -1956,7 +2095,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2107,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2120,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -2000,7 +2139,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2151,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2164,7 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
@@ -2044,7 +2183,7 @@ type PutExports struct {
 
 func (x *PutExports) Reset() {
 	*x = PutExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2195,7 @@ func (x *PutExports) String() string {
 func (*PutExports) ProtoMessage() {}
 
 func (x *PutExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2208,7 @@ func (x *PutExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExports.ProtoReflect.Descriptor instead.
 func (*PutExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutExports) GetExports() []*Export {
@@ -2088,7 +2227,7 @@ type DeleteExports struct {
 
 func (x *DeleteExports) Reset() {
 	*x = DeleteExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2239,7 @@ func (x *DeleteExports) String() string {
 func (*DeleteExports) ProtoMessage() {}
 
 func (x *DeleteExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2252,7 @@ func (x *DeleteExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteExports.ProtoReflect.Descriptor instead.
 func (*DeleteExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeleteExports) GetExports() []*Export {
@@ -2132,7 +2271,7 @@ type PutEndpoints struct {
 
 func (x *PutEndpoints) Reset() {
 	*x = PutEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2283,7 @@ func (x *PutEndpoints) String() string {
 func (*PutEndpoints) ProtoMessage() {}
 
 func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2296,7 @@ func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoints.ProtoReflect.Descriptor instead.
 func (*PutEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutEndpoints) GetSlices() []*EndpointSlice {
@@ -2176,7 +2315,7 @@ type DeleteEndpoints struct {
 
 func (x *DeleteEndpoints) Reset() {
 	*x = DeleteEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2327,7 @@ func (x *DeleteEndpoints) String() string {
 func (*DeleteEndpoints) ProtoMessage() {}
 
 func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2340,7 @@ func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEndpoints.ProtoReflect.Descriptor instead.
 func (*DeleteEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
@@ -2223,7 +2362,7 @@ type AllowPrefixes struct {
 
 func (x *AllowPrefixes) Reset() {
 	*x = AllowPrefixes{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2374,7 @@ func (x *AllowPrefixes) String() string {
 func (*AllowPrefixes) ProtoMessage() {}
 
 func (x *AllowPrefixes) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2387,7 @@ func (x *AllowPrefixes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowPrefixes.ProtoReflect.Descriptor instead.
 func (*AllowPrefixes) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AllowPrefixes) GetCidrs() []string {
@@ -2265,6 +2404,140 @@ func (x *AllowPrefixes) GetRemoved() []string {
 	return nil
 }
 
+// SetLimits sets limits for the datacenters other than the author's.
+type SetLimits struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        []*Limit               `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLimits) Reset() {
+	*x = SetLimits{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLimits) ProtoMessage() {}
+
+func (x *SetLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLimits.ProtoReflect.Descriptor instead.
+func (*SetLimits) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SetLimits) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// TransferLeader and RemovePeer record what the leader did on request of the author.
+type TransferLeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	To            string                 `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeader) Reset() {
+	*x = TransferLeader{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeader) ProtoMessage() {}
+
+func (x *TransferLeader) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeader.ProtoReflect.Descriptor instead.
+func (*TransferLeader) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *TransferLeader) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type RemovePeer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePeer) Reset() {
+	*x = RemovePeer{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePeer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePeer) ProtoMessage() {}
+
+func (x *RemovePeer) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePeer.ProtoReflect.Descriptor instead.
+func (*RemovePeer) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RemovePeer) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type PutObservations struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Observations  []*Observation         `protobuf:"bytes,1,rep,name=observations,proto3" json:"observations,omitempty"`
@@ -2274,7 +2547,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2559,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2572,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -2346,6 +2619,9 @@ type Command struct {
 	//	*Command_DeleteEndpoints
 	//	*Command_RemoveDatacenter
 	//	*Command_AllowPrefixes
+	//	*Command_SetLimits
+	//	*Command_TransferLeader
+	//	*Command_RemovePeer
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2353,7 +2629,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2641,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2654,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -2599,6 +2875,33 @@ func (x *Command) GetAllowPrefixes() *AllowPrefixes {
 	return nil
 }
 
+func (x *Command) GetSetLimits() *SetLimits {
+	if x != nil {
+		if x, ok := x.Body.(*Command_SetLimits); ok {
+			return x.SetLimits
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetTransferLeader() *TransferLeader {
+	if x != nil {
+		if x, ok := x.Body.(*Command_TransferLeader); ok {
+			return x.TransferLeader
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemovePeer() *RemovePeer {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemovePeer); ok {
+			return x.RemovePeer
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -2675,6 +2978,18 @@ type Command_AllowPrefixes struct {
 	AllowPrefixes *AllowPrefixes `protobuf:"bytes,33,opt,name=allow_prefixes,json=allowPrefixes,proto3,oneof"`
 }
 
+type Command_SetLimits struct {
+	SetLimits *SetLimits `protobuf:"bytes,34,opt,name=set_limits,json=setLimits,proto3,oneof"`
+}
+
+type Command_TransferLeader struct {
+	TransferLeader *TransferLeader `protobuf:"bytes,35,opt,name=transfer_leader,json=transferLeader,proto3,oneof"`
+}
+
+type Command_RemovePeer struct {
+	RemovePeer *RemovePeer `protobuf:"bytes,36,opt,name=remove_peer,json=removePeer,proto3,oneof"`
+}
+
 func (*Command_Init) isCommand_Body() {}
 
 func (*Command_CreateToken) isCommand_Body() {}
@@ -2711,6 +3026,12 @@ func (*Command_RemoveDatacenter) isCommand_Body() {}
 
 func (*Command_AllowPrefixes) isCommand_Body() {}
 
+func (*Command_SetLimits) isCommand_Body() {}
+
+func (*Command_TransferLeader) isCommand_Body() {}
+
+func (*Command_RemovePeer) isCommand_Body() {}
+
 // Entry is the data of one raft log entry.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2721,7 +3042,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +3054,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +3067,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -2769,7 +3090,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +3102,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +3115,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Refusal) GetCode() string {
@@ -2838,7 +3159,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +3171,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +3184,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2907,7 +3228,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3240,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3253,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Client) GetId() string {
@@ -2982,7 +3303,7 @@ type StoredResult struct {
 
 func (x *StoredResult) Reset() {
 	*x = StoredResult{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3315,7 @@ func (x *StoredResult) String() string {
 func (*StoredResult) ProtoMessage() {}
 
 func (x *StoredResult) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3328,7 @@ func (x *StoredResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredResult.ProtoReflect.Descriptor instead.
 func (*StoredResult) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{39}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StoredResult) GetIndex() uint64 {
@@ -3049,7 +3370,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3382,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3395,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{40}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -3278,7 +3599,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3611,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3624,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{41}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -3330,7 +3651,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3663,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3676,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{42}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -3384,11 +3705,23 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\aoverlay\x18\x03 \x01(\tR\aoverlay\x129\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12!\n" +
-	"\fnext_ordinal\x18\x05 \x01(\rR\vnextOrdinal\"\x93\x01\n" +
+	"\fnext_ordinal\x18\x05 \x01(\rR\vnextOrdinal\"\xfc\x01\n" +
 	"\bSettings\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x12;\n" +
 	"\aallowed\x18\x02 \x03(\v2!.meshway.catalog.v1.AllowedPrefixR\aallowed\x12%\n" +
-	"\x0emodified_index\x18\x03 \x01(\x04R\rmodifiedIndex\"B\n" +
+	"\x0emodified_index\x18\x03 \x01(\x04R\rmodifiedIndex\x121\n" +
+	"\x06limits\x18\x04 \x03(\v2\x19.meshway.catalog.v1.LimitR\x06limits\x124\n" +
+	"\abudgets\x18\x05 \x03(\v2\x1a.meshway.catalog.v1.BudgetR\abudgets\"N\n" +
+	"\x05Limit\x12\x1a\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12\x12\n" +
+	"\x04most\x18\x02 \x01(\x04R\x04most\x12\x15\n" +
+	"\x06set_by\x18\x03 \x01(\tR\x05setBy\"n\n" +
+	"\x06Budget\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"B\n" +
 	"\rAllowedPrefix\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1d\n" +
 	"\n" +
@@ -3581,9 +3914,16 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x06slices\x18\x01 \x03(\v2!.meshway.catalog.v1.EndpointSliceR\x06slices\"?\n" +
 	"\rAllowPrefixes\x12\x14\n" +
 	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\x12\x18\n" +
-	"\aremoved\x18\x02 \x03(\tR\aremoved\"V\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\">\n" +
+	"\tSetLimits\x121\n" +
+	"\x06limits\x18\x01 \x03(\v2\x19.meshway.catalog.v1.LimitR\x06limits\" \n" +
+	"\x0eTransferLeader\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\tR\x02to\"\x1c\n" +
+	"\n" +
+	"RemovePeer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"V\n" +
 	"\x0fPutObservations\x12C\n" +
-	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xe6\v\n" +
+	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xb8\r\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tignorable\x18\x02 \x01(\bR\tignorable\x12\x16\n" +
@@ -3611,7 +3951,12 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\rput_endpoints\x18\x1e \x01(\v2 .meshway.catalog.v1.PutEndpointsH\x00R\fputEndpoints\x12P\n" +
 	"\x10delete_endpoints\x18\x1f \x01(\v2#.meshway.catalog.v1.DeleteEndpointsH\x00R\x0fdeleteEndpoints\x12S\n" +
 	"\x11remove_datacenter\x18  \x01(\v2$.meshway.catalog.v1.RemoveDatacenterH\x00R\x10removeDatacenter\x12J\n" +
-	"\x0eallow_prefixes\x18! \x01(\v2!.meshway.catalog.v1.AllowPrefixesH\x00R\rallowPrefixesB\x06\n" +
+	"\x0eallow_prefixes\x18! \x01(\v2!.meshway.catalog.v1.AllowPrefixesH\x00R\rallowPrefixes\x12>\n" +
+	"\n" +
+	"set_limits\x18\" \x01(\v2\x1d.meshway.catalog.v1.SetLimitsH\x00R\tsetLimits\x12M\n" +
+	"\x0ftransfer_leader\x18# \x01(\v2\".meshway.catalog.v1.TransferLeaderH\x00R\x0etransferLeader\x12A\n" +
+	"\vremove_peer\x18$ \x01(\v2\x1e.meshway.catalog.v1.RemovePeerH\x00R\n" +
+	"removePeerB\x06\n" +
 	"\x04body\"@\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"e\n" +
@@ -3684,139 +4029,151 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
 	(*Settings)(nil),              // 2: meshway.catalog.v1.Settings
-	(*AllowedPrefix)(nil),         // 3: meshway.catalog.v1.AllowedPrefix
-	(*Prefix)(nil),                // 4: meshway.catalog.v1.Prefix
-	(*Datacenter)(nil),            // 5: meshway.catalog.v1.Datacenter
-	(*Succession)(nil),            // 6: meshway.catalog.v1.Succession
-	(*Signature)(nil),             // 7: meshway.catalog.v1.Signature
-	(*Gateway)(nil),               // 8: meshway.catalog.v1.Gateway
-	(*Token)(nil),                 // 9: meshway.catalog.v1.Token
-	(*Port)(nil),                  // 10: meshway.catalog.v1.Port
-	(*Service)(nil),               // 11: meshway.catalog.v1.Service
-	(*Observation)(nil),           // 12: meshway.catalog.v1.Observation
-	(*ExportPort)(nil),            // 13: meshway.catalog.v1.ExportPort
-	(*Export)(nil),                // 14: meshway.catalog.v1.Export
-	(*Endpoint)(nil),              // 15: meshway.catalog.v1.Endpoint
-	(*EndpointSlice)(nil),         // 16: meshway.catalog.v1.EndpointSlice
-	(*Init)(nil),                  // 17: meshway.catalog.v1.Init
-	(*CreateToken)(nil),           // 18: meshway.catalog.v1.CreateToken
-	(*RevokeToken)(nil),           // 19: meshway.catalog.v1.RevokeToken
-	(*Join)(nil),                  // 20: meshway.catalog.v1.Join
-	(*Leave)(nil),                 // 21: meshway.catalog.v1.Leave
-	(*RemoveDatacenter)(nil),      // 22: meshway.catalog.v1.RemoveDatacenter
-	(*UpdateGateway)(nil),         // 23: meshway.catalog.v1.UpdateGateway
-	(*UpdateDatacenter)(nil),      // 24: meshway.catalog.v1.UpdateDatacenter
-	(*RemoveGateway)(nil),         // 25: meshway.catalog.v1.RemoveGateway
-	(*AddGateway)(nil),            // 26: meshway.catalog.v1.AddGateway
-	(*PutServices)(nil),           // 27: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 28: meshway.catalog.v1.DeleteServices
-	(*PutExports)(nil),            // 29: meshway.catalog.v1.PutExports
-	(*DeleteExports)(nil),         // 30: meshway.catalog.v1.DeleteExports
-	(*PutEndpoints)(nil),          // 31: meshway.catalog.v1.PutEndpoints
-	(*DeleteEndpoints)(nil),       // 32: meshway.catalog.v1.DeleteEndpoints
-	(*AllowPrefixes)(nil),         // 33: meshway.catalog.v1.AllowPrefixes
-	(*PutObservations)(nil),       // 34: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 35: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 36: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 37: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 38: meshway.catalog.v1.Result
-	(*Client)(nil),                // 39: meshway.catalog.v1.Client
-	(*StoredResult)(nil),          // 40: meshway.catalog.v1.StoredResult
-	(*Record)(nil),                // 41: meshway.catalog.v1.Record
-	(*Header)(nil),                // 42: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 43: meshway.catalog.v1.Trailer
-	nil,                           // 44: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 45: meshway.catalog.v1.Export.LabelsEntry
-	nil,                           // 46: meshway.catalog.v1.Export.AnnotationsEntry
-	nil,                           // 47: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*Limit)(nil),                 // 3: meshway.catalog.v1.Limit
+	(*Budget)(nil),                // 4: meshway.catalog.v1.Budget
+	(*AllowedPrefix)(nil),         // 5: meshway.catalog.v1.AllowedPrefix
+	(*Prefix)(nil),                // 6: meshway.catalog.v1.Prefix
+	(*Datacenter)(nil),            // 7: meshway.catalog.v1.Datacenter
+	(*Succession)(nil),            // 8: meshway.catalog.v1.Succession
+	(*Signature)(nil),             // 9: meshway.catalog.v1.Signature
+	(*Gateway)(nil),               // 10: meshway.catalog.v1.Gateway
+	(*Token)(nil),                 // 11: meshway.catalog.v1.Token
+	(*Port)(nil),                  // 12: meshway.catalog.v1.Port
+	(*Service)(nil),               // 13: meshway.catalog.v1.Service
+	(*Observation)(nil),           // 14: meshway.catalog.v1.Observation
+	(*ExportPort)(nil),            // 15: meshway.catalog.v1.ExportPort
+	(*Export)(nil),                // 16: meshway.catalog.v1.Export
+	(*Endpoint)(nil),              // 17: meshway.catalog.v1.Endpoint
+	(*EndpointSlice)(nil),         // 18: meshway.catalog.v1.EndpointSlice
+	(*Init)(nil),                  // 19: meshway.catalog.v1.Init
+	(*CreateToken)(nil),           // 20: meshway.catalog.v1.CreateToken
+	(*RevokeToken)(nil),           // 21: meshway.catalog.v1.RevokeToken
+	(*Join)(nil),                  // 22: meshway.catalog.v1.Join
+	(*Leave)(nil),                 // 23: meshway.catalog.v1.Leave
+	(*RemoveDatacenter)(nil),      // 24: meshway.catalog.v1.RemoveDatacenter
+	(*UpdateGateway)(nil),         // 25: meshway.catalog.v1.UpdateGateway
+	(*UpdateDatacenter)(nil),      // 26: meshway.catalog.v1.UpdateDatacenter
+	(*RemoveGateway)(nil),         // 27: meshway.catalog.v1.RemoveGateway
+	(*AddGateway)(nil),            // 28: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 29: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 30: meshway.catalog.v1.DeleteServices
+	(*PutExports)(nil),            // 31: meshway.catalog.v1.PutExports
+	(*DeleteExports)(nil),         // 32: meshway.catalog.v1.DeleteExports
+	(*PutEndpoints)(nil),          // 33: meshway.catalog.v1.PutEndpoints
+	(*DeleteEndpoints)(nil),       // 34: meshway.catalog.v1.DeleteEndpoints
+	(*AllowPrefixes)(nil),         // 35: meshway.catalog.v1.AllowPrefixes
+	(*SetLimits)(nil),             // 36: meshway.catalog.v1.SetLimits
+	(*TransferLeader)(nil),        // 37: meshway.catalog.v1.TransferLeader
+	(*RemovePeer)(nil),            // 38: meshway.catalog.v1.RemovePeer
+	(*PutObservations)(nil),       // 39: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 40: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 41: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 42: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 43: meshway.catalog.v1.Result
+	(*Client)(nil),                // 44: meshway.catalog.v1.Client
+	(*StoredResult)(nil),          // 45: meshway.catalog.v1.StoredResult
+	(*Record)(nil),                // 46: meshway.catalog.v1.Record
+	(*Header)(nil),                // 47: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 48: meshway.catalog.v1.Trailer
+	nil,                           // 49: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 50: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 51: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 52: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	48, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
-	3,  // 1: meshway.catalog.v1.Settings.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
-	0,  // 2: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
-	4,  // 3: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	48, // 4: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	7,  // 5: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
-	6,  // 6: meshway.catalog.v1.Datacenter.successions:type_name -> meshway.catalog.v1.Succession
-	7,  // 7: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
-	48, // 8: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	48, // 9: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	48, // 10: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
-	10, // 11: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	44, // 12: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	48, // 13: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
-	13, // 14: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
-	45, // 15: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
-	46, // 16: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
-	48, // 17: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
-	15, // 18: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
-	13, // 19: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
-	1,  // 20: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
-	5,  // 21: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	8,  // 22: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
-	9,  // 23: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
-	5,  // 24: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	8,  // 25: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
-	8,  // 26: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	5,  // 27: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	8,  // 28: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	11, // 29: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
-	11, // 30: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
-	14, // 31: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
-	14, // 32: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
-	16, // 33: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	16, // 34: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	12, // 35: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	48, // 36: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
-	17, // 37: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
-	18, // 38: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
-	19, // 39: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
-	20, // 40: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
-	21, // 41: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	23, // 42: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	24, // 43: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	25, // 44: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	27, // 45: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	28, // 46: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	34, // 47: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	26, // 48: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
-	29, // 49: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
-	30, // 50: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
-	31, // 51: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
-	32, // 52: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
-	22, // 53: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
-	33, // 54: meshway.catalog.v1.Command.allow_prefixes:type_name -> meshway.catalog.v1.AllowPrefixes
-	35, // 55: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	37, // 56: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	5,  // 57: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	8,  // 58: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	47, // 59: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	48, // 60: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	37, // 61: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
-	42, // 62: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 63: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	5,  // 64: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	8,  // 65: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	9,  // 66: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	11, // 67: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	12, // 68: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	39, // 69: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	43, // 70: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	14, // 71: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
-	16, // 72: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
-	2,  // 73: meshway.catalog.v1.Record.settings:type_name -> meshway.catalog.v1.Settings
-	40, // 74: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	53, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	5,  // 1: meshway.catalog.v1.Settings.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	3,  // 2: meshway.catalog.v1.Settings.limits:type_name -> meshway.catalog.v1.Limit
+	4,  // 3: meshway.catalog.v1.Settings.budgets:type_name -> meshway.catalog.v1.Budget
+	53, // 4: meshway.catalog.v1.Budget.until:type_name -> google.protobuf.Timestamp
+	0,  // 5: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
+	6,  // 6: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
+	53, // 7: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	9,  // 8: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
+	8,  // 9: meshway.catalog.v1.Datacenter.successions:type_name -> meshway.catalog.v1.Succession
+	9,  // 10: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
+	53, // 11: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	53, // 12: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	53, // 13: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	12, // 14: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
+	49, // 15: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	53, // 16: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	15, // 17: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
+	50, // 18: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	51, // 19: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	53, // 20: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	17, // 21: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
+	15, // 22: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
+	1,  // 23: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
+	7,  // 24: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	10, // 25: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
+	11, // 26: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
+	7,  // 27: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	10, // 28: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
+	10, // 29: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	7,  // 30: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	10, // 31: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	13, // 32: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
+	13, // 33: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
+	16, // 34: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
+	16, // 35: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
+	18, // 36: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	18, // 37: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	3,  // 38: meshway.catalog.v1.SetLimits.limits:type_name -> meshway.catalog.v1.Limit
+	14, // 39: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
+	53, // 40: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	19, // 41: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
+	20, // 42: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
+	21, // 43: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
+	22, // 44: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
+	23, // 45: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
+	25, // 46: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	26, // 47: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	27, // 48: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	29, // 49: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	30, // 50: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	39, // 51: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	28, // 52: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	31, // 53: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
+	32, // 54: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
+	33, // 55: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
+	34, // 56: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
+	24, // 57: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
+	35, // 58: meshway.catalog.v1.Command.allow_prefixes:type_name -> meshway.catalog.v1.AllowPrefixes
+	36, // 59: meshway.catalog.v1.Command.set_limits:type_name -> meshway.catalog.v1.SetLimits
+	37, // 60: meshway.catalog.v1.Command.transfer_leader:type_name -> meshway.catalog.v1.TransferLeader
+	38, // 61: meshway.catalog.v1.Command.remove_peer:type_name -> meshway.catalog.v1.RemovePeer
+	40, // 62: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	42, // 63: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	7,  // 64: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	10, // 65: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	52, // 66: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	53, // 67: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	42, // 68: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
+	47, // 69: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 70: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	7,  // 71: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	10, // 72: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	11, // 73: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	13, // 74: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	14, // 75: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	44, // 76: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	48, // 77: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	16, // 78: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	18, // 79: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	2,  // 80: meshway.catalog.v1.Record.settings:type_name -> meshway.catalog.v1.Settings
+	45, // 81: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
+	82, // [82:82] is the sub-list for method output_type
+	82, // [82:82] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -3824,7 +4181,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -3843,8 +4200,11 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_DeleteEndpoints)(nil),
 		(*Command_RemoveDatacenter)(nil),
 		(*Command_AllowPrefixes)(nil),
+		(*Command_SetLimits)(nil),
+		(*Command_TransferLeader)(nil),
+		(*Command_RemovePeer)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -3864,7 +4224,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   47,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

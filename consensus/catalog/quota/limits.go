@@ -26,7 +26,7 @@ type Limits struct {
 	Memory       int // estimated bytes on each member
 }
 
-// DefaultLimits returns the limits of a federation. They are several times what a
+// DefaultLimits returns the limits of a federation whose members set no others. They are several times what a
 // cluster of 5,000 nodes needs.
 func DefaultLimits() Limits {
 	return Limits{
@@ -36,12 +36,13 @@ func DefaultLimits() Limits {
 }
 
 // Check returns why a change of more is refused, or nil: of the datacenters in more,
-// none may exceed a limit, unless it uses no more of it than in before.
-func (l Limits) Check(before, more Tally) *catalog.Refusal {
+// none may exceed the limits that of returns for it, unless it uses no more than in
+// before.
+func Check(before, more Tally, of func(catalog.DatacenterName) Limits) *catalog.Refusal {
 	for dc, change := range more.of {
 		after := before.of[dc]
 		after.add(change, 1)
-		if r := l.check(dc, before.of[dc], after); r != nil {
+		if r := of(dc).check(dc, before.of[dc], after); r != nil {
 			return r
 		}
 	}

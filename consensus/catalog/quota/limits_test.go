@@ -24,9 +24,10 @@ func gateways(n int, of ...catalog.DatacenterName) quota.Tally {
 func TestChangeIsRefusedForTheDatacenterThatExceedsALimitOnly(t *testing.T) {
 	limits := quota.DefaultLimits()
 	limits.Gateways = 2
+	of := func(catalog.DatacenterName) quota.Limits { return limits }
 	before := gateways(2, "west")
-	require.Nil(t, limits.Check(before, gateways(1, "east")))
-	refusal := limits.Check(before, gateways(1, "east", "west"))
+	require.Nil(t, quota.Check(before, gateways(1, "east"), of))
+	refusal := quota.Check(before, gateways(1, "east", "west"), of)
 	require.NotNil(t, refusal)
 	assert.Equal(t, catalog.CodeQuota, refusal.Code)
 	assert.Equal(t, "gateways", refusal.Field)
@@ -35,7 +36,7 @@ func TestChangeIsRefusedForTheDatacenterThatExceedsALimitOnly(t *testing.T) {
 	before.Add(gateways(1, "west")) // more than the limit, by an earlier build
 	change := quota.NewTally()
 	change.Replace(&catalog.Gateway{Datacenter: "west"}, &catalog.Gateway{Datacenter: "west", Version: "v2"})
-	assert.Nil(t, limits.Check(before, change))
+	assert.Nil(t, quota.Check(before, change, of))
 }
 
 func TestTallyCountsClientsOfAllDatacenters(t *testing.T) {

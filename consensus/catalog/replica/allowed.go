@@ -1,41 +1,26 @@
 package replica
 
 import (
-	"fmt"
-	"slices"
-
 	"github.com/hashicorp/go-memdb"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// allowPrefixes stores ranges that the author's datacenter allows the others.
-func (w *writer) allowPrefixes(req request, body *catalogpb.AllowPrefixes) (catalog.Result, *catalog.Refusal) {
-	ranges, removed, r := catalog.AllowablePrefixes(body, req.level)
-	if r == nil {
-		r = allowlist.CheckAllowable(ranges)
-	}
-	if r != nil {
-		return catalog.Result{}, r
-	}
+// changeSettings stores what a command changes in the settings.
+func (w *writer) changeSettings(req request, cmd *catalogpb.Command) (catalog.Result, *catalog.Refusal) {
 	have := settings(w.txn)
-	next := have.Disallow(req.member.Datacenter, removed).Allow(req.member.Datacenter, ranges)
-	own := len(next.Allowed) - len(next.Without(req.member.Datacenter).Allowed)
-	if own > catalog.MaxAllowedPrefixes {
-		return catalog.Result{}, &catalog.Refusal{
-			Code: catalog.CodePrefixLimit, Field: "cidrs",
-			Message: fmt.Sprintf("datacenter %q would allow %d ranges, the maximum is %d", req.member.Datacenter, own, catalog.MaxAllowedPrefixes),
-			Remedy:  "allow one range in place of several",
-		}
+	next, r := agreement.After(have, req.member.Datacenter, cmd)
+	if r == nil {
+		w.setSettings(have, next)
 	}
-	w.setSettings(have, next)
-	return catalog.Result{}, nil
+	return catalog.Result{}, r
 }
 
 func (w *writer) setSettings(have, next catalog.Settings) {
-	if slices.Equal(have.Allowed, next.Allowed) && have.FeatureLevel == next.FeatureLevel {
+	if agreement.Equal(have, next) {
 		return
 	}
 	next.ModifiedIndex = w.index
@@ -51,7 +36,7 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 		return nil
 	}
 	dc, err := catalog.DatacenterFromProto(body)
-	if err != nil || len(gatewaysBelow(txn, catalog.LevelAllowed)) > 0 || isAlone(txn, dc.Name) {
+	if err != nil || len(gatewaysBelow(txn, catalog.LevelAllowed)) > 0 || countDatacenters(txn, dc.Name) == 0 {
 		return nil
 	}
 	allowed := settings(txn)
@@ -69,12 +54,12 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	return allowlist.CheckNew(allowed, dc, gateways, had)
 }
 
-// isAlone reports whether no datacenter but name is a member.
-func isAlone(txn *memdb.Txn, name catalog.DatacenterName) bool {
+// countDatacenters returns the number of members besides one.
+func countDatacenters(txn *memdb.Txn, besides catalog.DatacenterName) (n int) {
 	for dc := range each[catalog.Datacenter](txn, tableDatacenters, indexID) {
-		if dc.Name != name {
-			return false
+		if dc.Name != besides {
+			n++
 		}
 	}
-	return true
+	return n
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/overlay"
 	"github.com/meshway/meshway/consensus/catalog/succession"
@@ -208,7 +209,7 @@ func (w *writer) deleteDatacenter(dc *catalog.Datacenter) {
 	removeAll(w.txn, tableExports, indexID, name)
 	removeAll(w.txn, tableEndpoints, indexID, name)
 	s := settings(w.txn)
-	w.setSettings(s, s.Without(dc.Name))
+	w.setSettings(s, agreement.Without(s, dc.Name))
 	remove(w.txn, tableDatacenters, dc)
 }
 

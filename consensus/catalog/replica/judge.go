@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/succession"
@@ -73,6 +74,9 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	}
 	txn.TrackChanges()
 	cmd = withOrdinal(txn, firstSeen(txn, cmd, j.now))
+	if len(gatewaysBelow(txn, catalog.LevelLimits)) == 0 {
+		cmd = agreement.WithBudget(cmd)
+	}
 	notAllowed := cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd)) // compare with the records before cmd
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)
@@ -84,7 +88,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	if notAllowed != nil && result.Refusal == nil {
 		return j.refused(notAllowed)
 	}
-	if r := j.count(changes); r != nil {
+	if r := j.count(txn, changes); r != nil {
 		return j.refused(r)
 	}
 	txn.Commit()
@@ -96,10 +100,17 @@ func (j *judge) refused(r *catalog.Refusal) Verdict {
 }
 
 // count adds changes to the tally, unless a datacenter would exceed a limit.
-func (j *judge) count(changes memdb.Changes) *catalog.Refusal {
+func (j *judge) count(txn *memdb.Txn, changes memdb.Changes) *catalog.Refusal {
 	more := quota.NewTally()
 	tally(&more, changes)
-	if r := j.limits.Check(j.tally, more); r != nil {
+	set := settings(txn)
+	of := func(dc catalog.DatacenterName) quota.Limits {
+		if len(set.Limits) == 0 {
+			return j.limits
+		}
+		return j.limits.Of(set, dc, countDatacenters(txn, dc))
+	}
+	if r := quota.Check(j.tally, more, of); r != nil {
 		return r
 	}
 	j.tally.Add(more)

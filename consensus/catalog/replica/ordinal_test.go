@@ -86,7 +86,7 @@ func TestJoinWithAnOrdinalThatIsTakenIsRefused(t *testing.T) {
 
 // An ordinal is assigned again only after all others. Each join uses a token, which the
 // catalog keeps for a week after it expired, by clocks that the leader bounds: so the
-// number of joins in a week, and the time of a round, are bounded, whoever joins.
+// number of joins in a week, and the time of a round, are bounded for all members together.
 func TestMemberCannotHurryThroughTheOrdinals(t *testing.T) {
 	m := upgraded(t)
 	const week = 7 * 24 * time.Hour

@@ -13,7 +13,9 @@ import (
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/catalog/succession"
@@ -47,11 +49,14 @@ func everyCommand(t testing.TB) *members {
 		m.must(eastGateway, catalog.NewJoin(joinRequest(t, "token-"+name, name, fmt.Sprintf("10.%d.0.0/16", 10+len(name)))))
 	}
 	m.must("south/gw0", catalog.NewLeave("south"))
-	m.must(eastGateway, catalog.NewRemoveDatacenter("gone", false))
+	m.must(eastGateway, agreement.WithBudget(catalog.NewRemoveDatacenter("gone", false)))
 	have, _ := m.state.View().Datacenter("west")
 	m.must(westGateway, catalog.NewReplaceCA(replaced(t, have, "west", "west 2")))
 	have, _ = m.state.View().Datacenter("west")
 	m.must(westGateway, catalog.NewReplaceCA(succession.Retire(have)))
+	m.must(westGateway, catalog.NewSetLimits([]catalog.Limit{{Resource: "services", Most: 20_000}, {Resource: "memory", Most: 96 << 20}}))
+	m.must(westGateway, consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.TransferLeadership, Target: westGateway}))
+	m.must(eastGateway, consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: westGateway}))
 	return m
 }
 

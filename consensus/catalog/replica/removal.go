@@ -11,8 +11,8 @@ import (
 // itself because it is gone. Any member may do so, as any member may admit a
 // datacenter; consensus/DESIGN.md has the reasons. The author's datacenter stays,
 // so that the federation never becomes empty.
-func (w *writer) removeDatacenter(req request, body *catalogpb.RemoveDatacenter) (catalog.Result, *catalog.Refusal) {
-	name := catalog.DatacenterName(body.GetDatacenter())
+func (w *writer) removeDatacenter(req request, cmd *catalogpb.Command) (catalog.Result, *catalog.Refusal) {
+	name := catalog.DatacenterName(cmd.GetRemoveDatacenter().GetDatacenter())
 	if name == req.member.Datacenter {
 		return catalog.Result{}, ownDatacenter(name)
 	}
@@ -23,7 +23,8 @@ func (w *writer) removeDatacenter(req request, body *catalogpb.RemoveDatacenter)
 	gone := dc.Clone()
 	w.deleteDatacenter(dc)
 	w.revokeTokensOf(name)
-	return catalog.Result{Datacenter: gone}, nil
+	_, r := w.changeSettings(req, cmd)
+	return catalog.Result{Datacenter: gone}, r
 }
 
 // revokeTokensOf revokes the unused tokens that gateways of dc created. If dc is

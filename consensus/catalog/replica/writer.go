@@ -102,13 +102,13 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (catalog.Result, 
 	case *catalogpb.Command_Leave:
 		return w.leave(req, body.Leave)
 	case *catalogpb.Command_RemoveDatacenter:
-		return w.removeDatacenter(req, body.RemoveDatacenter)
+		return w.removeDatacenter(req, cmd)
 	case *catalogpb.Command_UpdateDatacenter:
 		return w.updateDatacenter(req, body.UpdateDatacenter)
 	case *catalogpb.Command_UpdateGateway:
 		return w.updateGateway(req, body.UpdateGateway)
-	case *catalogpb.Command_AllowPrefixes:
-		return w.allowPrefixes(req, body.AllowPrefixes)
+	case *catalogpb.Command_AllowPrefixes, *catalogpb.Command_SetLimits, *catalogpb.Command_TransferLeader, *catalogpb.Command_RemovePeer:
+		return w.changeSettings(req, cmd)
 	case *catalogpb.Command_RemoveGateway:
 		return w.removeGateway(req, body.RemoveGateway)
 	case *catalogpb.Command_PutServices:

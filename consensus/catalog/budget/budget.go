@@ -1,0 +1,81 @@
+// Package budget bounds the requests of a datacenter that concern others: removals of
+// datacenters, and what the leader does on request. One that makes them in a loop would
+// keep the others from writing, or remove one after the other. It is pure.
+package budget
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// Kind is a kind of requests whose number is limited for each datacenter.
+type Kind string
+
+// The kinds of requests.
+const (
+	Operations Kind = "leader operations"
+	Removals   Kind = "removals of datacenters"
+)
+
+// Burst returns how many requests a datacenter may make at once.
+func (k Kind) Burst() int {
+	if k == Removals {
+		return 3
+	}
+	return 5
+}
+
+// Interval returns how often a datacenter may make another one.
+func (k Kind) Interval() time.Duration {
+	if k == Removals {
+		return 10 * time.Minute
+	}
+	return time.Minute
+}
+
+// Allows reports whether a datacenter that has requests to pay for until a time may make
+// another one now.
+func (k Kind) Allows(until, now time.Time) bool {
+	return until.Sub(now) <= time.Duration(k.Burst()-1)*k.Interval()
+}
+
+// After returns until when a datacenter has requests to pay for, after one more at a
+// time.
+func (k Kind) After(until, at time.Time) time.Time {
+	if until.Before(at) {
+		until = at
+	}
+	return until.Add(k.Interval())
+}
+
+// Until returns until when a datacenter has requests to pay for, as the catalog has it.
+func Until(s catalog.Settings, kind Kind, dc catalog.DatacenterName) time.Time {
+	for _, b := range s.Budgets {
+		if b.Datacenter == dc && b.Kind == string(kind) {
+			return b.Until
+		}
+	}
+	return time.Time{}
+}
+
+// Spend returns s after one more request of dc, at the time of its command. It drops what
+// has been paid for longer ago than clocks may differ, so that what it returns does not
+// grow with the datacenters that were members.
+func Spend(s catalog.Settings, kind Kind, dc catalog.DatacenterName, at time.Time) catalog.Settings {
+	until := kind.After(Until(s, kind, dc), at)
+	// The requests of the leader's own datacenter are not limited, see raftnode.
+	if most := at.Add(catalog.MaxClockSkew + time.Duration(kind.Burst())*kind.Interval()); until.After(most) {
+		until = most
+	}
+	s.Budgets = slices.DeleteFunc(slices.Clone(s.Budgets), func(b catalog.Budget) bool {
+		return b.Datacenter == dc && b.Kind == string(kind) || at.Sub(b.Until) > 2*catalog.MaxClockSkew
+	})
+	s.Budgets = append(s.Budgets, catalog.Budget{Datacenter: dc, Kind: string(kind), Until: until.UTC()})
+	slices.SortFunc(s.Budgets, func(a, b catalog.Budget) int {
+		return cmp.Or(cmp.Compare(a.Datacenter, b.Datacenter), cmp.Compare(a.Kind, b.Kind))
+	})
+	return s
+}

@@ -1,0 +1,97 @@
+package quota_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+)
+
+// settings returns settings with limits of services that datacenters have set.
+func settings(t *testing.T, by map[catalog.DatacenterName]uint64) (s catalog.Settings) {
+	t.Helper()
+	for dc, most := range by {
+		var r *catalog.Refusal
+		s, r = quota.Set(s, dc, []catalog.Limit{{Resource: "services", Most: most}})
+		require.Nil(t, r)
+	}
+	return s
+}
+
+func TestLimitOfADatacenterIsTheHighestThatAnotherOneHasSet(t *testing.T) {
+	const standard = 10_000
+	type set = map[catalog.DatacenterName]uint64
+	for name, c := range map[string]struct {
+		set    set
+		others int
+		want   int
+	}{
+		"none":                                {nil, 2, standard},
+		"raised by another":                   {set{"east": 20_000}, 2, 20_000},
+		"raised by two":                       {set{"east": 20_000, "north": 30_000}, 2, 30_000},
+		"raised by itself":                    {set{"west": 20_000}, 2, standard},
+		"lowered by one of two others":        {set{"east": 100}, 2, standard},
+		"lowered by both others":              {set{"east": 100, "north": 200}, 2, 200},
+		"lowered by one, raised by the other": {set{"east": 100, "north": 30_000}, 2, 30_000},
+		"lowered by the only other":           {set{"east": 100}, 1, 100},
+		"lowered by itself":                   {set{"west": 100}, 1, standard},
+		"alone":                               {set{"west": 100}, 0, standard},
+		"default again":                       {set{"east": 0}, 1, standard},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := quota.DefaultLimits().Of(settings(t, c.set), "west", c.others)
+			assert.Equal(t, c.want, limits.Services)
+			limits.Services = standard
+			assert.Equal(t, quota.DefaultLimits(), limits, "the others are as they were")
+		})
+	}
+}
+
+func TestEveryLimitThatIsListedIsSetAndBounded(t *testing.T) {
+	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, "west", 1) {
+		assert.Equal(t, listed.Default, listed.Most, listed.Resource)
+		for most, refused := range map[int]bool{listed.Highest: false, listed.Highest + 1: true} {
+			s, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: listed.Resource, Most: uint64(most)}})
+			if refused {
+				require.NotNil(t, r, listed.Resource)
+				assert.Equal(t, "limits[0].most", r.Field)
+				assert.Contains(t, r.Remedy, fmt.Sprint(listed.Highest))
+				assert.Empty(t, s.Limits)
+				continue
+			}
+			require.Nil(t, r, listed.Resource)
+			for _, after := range quota.DefaultLimits().Settings(s, "west", 1) {
+				want, set := after.Default, 0
+				if after.Resource == listed.Resource {
+					want, set = listed.Highest, 1
+				}
+				assert.Equal(t, want, after.Most, after.Resource)
+				assert.Len(t, after.Set, set)
+			}
+		}
+	}
+}
+
+func TestLimitThatDoesNotExistIsRefused(t *testing.T) {
+	for _, resource := range []string{"", "tokens", "clients", "observations", "unknown"} {
+		_, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: "services", Most: 1}, {Resource: resource, Most: 1}})
+		require.NotNil(t, r, resource)
+		assert.Equal(t, "limits[1].resource", r.Field)
+	}
+}
+
+func TestNumberOfLimitsThatAreSetIsBounded(t *testing.T) {
+	var s catalog.Settings
+	var refusal *catalog.Refusal
+	for i := 0; refusal == nil; i++ {
+		require.Less(t, i, 5000)
+		s, refusal = quota.Set(s, catalog.DatacenterName(fmt.Sprint("dc", i)), []catalog.Limit{{Resource: "services", Most: 7}})
+	}
+	assert.Equal(t, catalog.CodeQuota, refusal.Code)
+	_, refusal = quota.Set(s, "dc0", []catalog.Limit{{Resource: "services"}})
+	assert.Nil(t, refusal, "limits can be returned to the default")
+}

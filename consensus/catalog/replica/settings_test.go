@@ -1,0 +1,115 @@
+package replica_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/budget"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica"
+)
+
+func limit(resource string, most uint64) []catalog.Limit {
+	return []catalog.Limit{{Resource: resource, Most: most}}
+}
+
+func TestAnotherDatacenterRaisesAndAllOthersLowerTheLimits(t *testing.T) {
+	m := upgraded(t)
+	gateways := func(n int) (list []catalog.Gateway) {
+		for i := range n {
+			list = append(list, current(catalog.NewGatewayID("west", fmt.Sprint("gw", i+1))))
+		}
+		return list
+	}
+	standard := quota.DefaultLimits().Gateways
+	for _, g := range gateways(standard - 1) {
+		m.must(westGateway, catalog.NewAddGateway(g))
+	}
+	add := func() replica.Verdict {
+		return m.judge(m.sign(westGateway, catalog.NewAddGateway(gateways(standard)[standard-1])))[0]
+	}
+	m.notWritten(add(), catalog.CodeQuota)
+	m.must(westGateway, catalog.NewSetLimits(limit("gateways", 63)))
+	m.notWritten(add(), catalog.CodeQuota) // by itself
+	m.must(eastGateway, catalog.NewSetLimits(limit("gateways", 63)))
+	require.NotNil(t, add().Command)
+	m.must(eastGateway, catalog.NewSetLimits(limit("gateways", 2)))
+	m.notWritten(add(), catalog.CodeQuota)
+	assert.Contains(t, m.notWritten(add(), catalog.CodeQuota).Message, "maximum is 60", "one of two others does not lower it")
+	m.must(northGateway, catalog.NewSetLimits(limit("gateways", 3)))
+	assert.Contains(t, m.notWritten(add(), catalog.CodeQuota).Message, "maximum is 3")
+	m.must(northGateway, catalog.NewLeave("north"))
+	assert.Contains(t, m.notWritten(add(), catalog.CodeQuota).Message, "maximum is 2", "what a datacenter has set ends with it")
+}
+
+func TestLimitsAreNotSetWhileAGatewayDoesNotSupportIt(t *testing.T) {
+	m := upgraded(t)
+	old := testGateway("north", "gw0")
+	old.FeatureLevel = catalog.LevelLimits - 1
+	m.must(northGateway, catalog.NewUpdateGateway(old))
+	set := catalog.NewSetLimits(limit("services", 20_000))
+	assert.Contains(t, m.notWritten(m.judge(m.sign(eastGateway, set))[0], catalog.CodeFeatureLevel).Message, "north/gw0")
+	record := consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.TransferLeadership, Target: eastGateway})
+	m.notWritten(m.judge(m.sign(eastGateway, record))[0], catalog.CodeFeatureLevel)
+	removal := m.judge(m.sign(eastGateway, catalog.NewRemoveDatacenter("west", false)))[0]
+	assert.EqualValues(t, 1, removal.Command.GetVersion(), "north applies it")
+
+	old.FeatureLevel = catalog.Level
+	m.must(northGateway, catalog.NewUpdateGateway(old))
+	require.NotNil(t, m.judge(m.sign(eastGateway, set))[0].Command)
+	removal = m.judge(m.sign(eastGateway, catalog.NewRemoveDatacenter("west", false)))[0]
+	assert.EqualValues(t, catalog.LevelLimits, removal.Command.GetVersion())
+}
+
+func TestCatalogHasWhatADatacenterUsedUpOfItsRequests(t *testing.T) {
+	m := upgraded(t)
+	until := func(kind budget.Kind) bool {
+		restored, err := replica.Decode(bytes.NewReader(encode(t, m.state.View())))
+		require.NoError(t, err)
+		require.Equal(t, m.state.View().Settings(), restored.View().Settings())
+		return kind.Allows(budget.Until(restored.View().Settings(), kind, "east"), m.now)
+	}
+	for i := range budget.Operations.Burst() {
+		require.True(t, until(budget.Operations), i)
+		m.must(eastGateway, consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: westGateway}))
+	}
+	assert.False(t, until(budget.Operations))
+	require.True(t, until(budget.Removals))
+	for _, dc := range []catalog.DatacenterName{"west", "north"} {
+		m.must(eastGateway, m.judge(m.sign(eastGateway, catalog.NewRemoveDatacenter(dc, false)))[0].Command)
+	}
+	assert.Equal(t, m.now.Add(2*budget.Removals.Interval()), budget.Until(m.state.View().Settings(), budget.Removals, "east"))
+}
+
+// The settings are one record: of all members, with the most that each may set.
+func TestLargestSettingsAreKeptBySnapshots(t *testing.T) {
+	m := upgraded(t)
+	var s catalog.Settings
+	const datacenters = 1024
+	for i := range datacenters {
+		name := catalog.DatacenterName(fmt.Sprintf("%04d", i) + strings.Repeat("n", 59))
+		var set []catalog.Limit
+		for _, l := range quota.DefaultLimits().Settings(catalog.Settings{}, name, 1)[:4] {
+			set = append(set, catalog.Limit{Resource: l.Resource, Most: uint64(l.Highest)})
+		}
+		var r *catalog.Refusal
+		s, r = quota.Set(s, name, set)
+		require.Nil(t, r)
+		s = budget.Spend(budget.Spend(s, budget.Operations, name, m.now), budget.Removals, name, m.now)
+		for j := range catalog.MaxAllowedPrefixes {
+			s.Allowed = append(s.Allowed, catalog.AllowedPrefix{CIDR: ranges(fmt.Sprintf("2001:db8:%x:%x::/127", i, j))[0], AllowedBy: name})
+		}
+	}
+	assert.Less(t, proto.Size(s.Proto()), catalog.MaxRecordSize/4)
+	again, err := catalog.SettingsFromProto(s.Proto())
+	require.NoError(t, err)
+	assert.Equal(t, s, again)
+}
