@@ -48,7 +48,7 @@ func (n *Node) Abstain(ctx context.Context) error {
 	defer cancel()
 	own := n.cfg.ID.Datacenter()
 	for hasOthers(n.View(), own) && hasVotes(n.Status(), own) {
-		err := n.operate(ctx, consensus.LeaderOperation{Kind: consensus.Abstain, Target: n.cfg.ID}, false)
+		err := n.operate(ctx, consensus.LeaderOperation{Kind: consensus.Abstain, Target: n.cfg.ID})
 		if err != nil {
 			return err
 		}

@@ -7,15 +7,18 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/budget"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
 
 // LeaderOperation is the leader's side of consensus.Remote.LeaderOperation. It
 // fails with consensus.ErrNotLeader or ErrRejected when it had no effect.
-func (n *Node) LeaderOperation(_ context.Context, op consensus.LeaderOperation) error {
+func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation) error {
 	_, lead := n.serving()
 	if lead == nil {
 		return consensus.ErrNotLeader
@@ -24,22 +27,22 @@ func (n *Node) LeaderOperation(_ context.Context, op consensus.LeaderOperation) 
 		lead.abstain(op.Target, time.Now())
 		return nil
 	}
-	if err := n.guard.requests.Operation(n.cfg.ID, op, time.Now()); err != nil {
+	if err := n.guard.requests.Operation(n.cfg.ID, n.View().Settings(), op, time.Now()); err != nil {
 		return err
 	}
 	var err error
 	switch op.Kind {
 	case consensus.TransferLeadership:
-		err = lead.transfer(op.Target)
+		err = lead.transfer(ctx, op)
 	case consensus.RemoveMember:
-		err = lead.removeMember(op.Target)
+		err = lead.removeMember(ctx, op)
 	default:
 		err = fmt.Errorf("%w: unknown operation %q: the leader runs an older version", consensus.ErrRejected, op.Kind)
 	}
 	// To remove the leader begins with a transfer, after which it is not the leader.
 	_, still := n.serving()
 	if err == nil || errors.Is(err, consensus.ErrUncertain) || still == nil {
-		n.guard.requests.Spend(quorum.Operations, op.From.Datacenter(), time.Now())
+		n.guard.requests.Spend(budget.Operations, op.From.Datacenter(), time.Now())
 		n.log.Warn("ran a leader operation that a gateway requested", "operation", op.Kind, "target", op.Target, "gateway", op.From, "err", err)
 	}
 	return err
@@ -48,22 +51,21 @@ func (n *Node) LeaderOperation(_ context.Context, op consensus.LeaderOperation) 
 // TransferLeader makes the gateway to the leader; empty: a healthy voter that the
 // leader chooses. It may be called on any member.
 func (n *Node) TransferLeader(ctx context.Context, to catalog.GatewayID) error {
-	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.TransferLeadership, Target: to}, false)
+	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.TransferLeadership, Target: to})
 }
 
 // RemovePeer removes a member from raft's configuration. It is for a member that
 // is dead and whose vote blocks the others. While its gateway is in the catalog
 // it is added again as a non-voter, and gets a vote only if it answers again.
 func (n *Node) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
-	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: id}, false)
+	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: id})
 }
 
 // operate executes op on the leader, which may be this member.
-func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation, once bool) error {
+func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
 	err := n.callLeader(ctx, leaderCall{
-		once: once,
 		local: func(ctx context.Context) error {
 			op.From = n.cfg.ID
 			return n.LeaderOperation(ctx, op)
@@ -78,9 +80,24 @@ func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation, once b
 	return nil
 }
 
-// transfer transfers leadership to a healthy voter; to is empty if any will do.
-func (l *leadership) transfer(to catalog.GatewayID) error {
-	members := l.members()
+// record writes an operation to the catalog before it is executed, if all gateways support
+// it: for the events of every member, and for the budget of the next leader.
+func (l *leadership) record(ctx context.Context, op consensus.LeaderOperation) error {
+	if catalog.LevelsOf(l.node.View().Gateways()).Common < catalog.LevelLimits {
+		return nil
+	}
+	cmd := consensus.OperationCommand(op)
+	cmd.Author, cmd.At = string(op.From), timestamppb.Now()
+	results, err := l.node.writeAsLeader(ctx, []*catalogpb.Command{cmd})
+	if err == nil && results[0].Refusal != nil {
+		err = fmt.Errorf("%w: %w", consensus.ErrRejected, results[0].Refusal)
+	}
+	return err
+}
+
+// transfer transfers leadership to op.Target, a healthy voter; empty: any.
+func (l *leadership) transfer(ctx context.Context, op consensus.LeaderOperation) error {
+	members, to := l.members(), op.Target
 	if to == l.node.cfg.ID {
 		return nil // it leads already
 	}
@@ -93,15 +110,18 @@ func (l *leadership) transfer(to catalog.GatewayID) error {
 	if err := quorum.CheckSuccessor(members, to); err != nil {
 		return l.reject(err)
 	}
+	op.Target = to
+	if err := l.record(ctx, op); err != nil {
+		return err
+	}
 	if err := l.transferTo(to); err != nil {
 		return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
 	}
 	return nil
 }
 
-// reject returns the error of an operation that must not be executed. A leader
-// that is new does not have the health of all members yet, so that the caller
-// has to retry.
+// reject returns the error of an operation that must not be executed. A leader that is
+// new does not have the health of all members yet, so that the caller has to retry.
 func (l *leadership) reject(err error) error {
 	if time.Since(l.began) < l.inst.timers.contactThreshold() {
 		return fmt.Errorf("%w for long enough: %w", consensus.ErrNotLeader, err)
@@ -110,22 +130,25 @@ func (l *leadership) reject(err error) error {
 }
 
 // removeMember removes a member that does not answer.
-func (l *leadership) removeMember(id catalog.GatewayID) error {
+func (l *leadership) removeMember(ctx context.Context, op consensus.LeaderOperation) error {
 	l.node.reconfiguration.lock()
 	defer l.node.reconfiguration.unlock()
 	if time.Since(l.began) < l.inst.timers.contactThreshold() { // the health of the others is not known yet
-		return fmt.Errorf("%w for long enough to remove %s", consensus.ErrNotLeader, id)
+		return fmt.Errorf("%w for long enough to remove %s", consensus.ErrNotLeader, op.Target)
 	}
-	if err := quorum.CheckRemoval(l.members(), id); err != nil {
+	if err := quorum.CheckRemoval(l.members(), op.Target); err != nil {
 		return l.reject(err)
 	}
-	err := l.inst.raft.RemoveServer(raft.ServerID(id), 0, l.inst.timers.ElectionTimeout).Error()
+	if err := l.record(ctx, op); err != nil {
+		return err
+	}
+	err := l.inst.raft.RemoveServer(raft.ServerID(op.Target), 0, l.inst.timers.ElectionTimeout).Error()
 	if err == nil {
-		l.node.log.Info("changed raft's members on request", "change", "remove", "gateway", id)
+		l.node.log.Info("changed raft's members on request", "change", "remove", "gateway", op.Target)
 		return nil
 	}
 	if errors.Is(err, raft.ErrNotLeader) {
 		return translate(err)
 	}
-	return fmt.Errorf("remove %s: %w", id, translate(err))
+	return fmt.Errorf("remove %s: %w", op.Target, translate(err))
 }

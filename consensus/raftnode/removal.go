@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/budget"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
@@ -16,11 +17,13 @@ import (
 // leader has observed, or that a member of an earlier build does not have. Errors are
 // those of checkRemoval.
 func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
-	// The catalog refuses a join without a token.
 	if t, ok := n.View().Token(cmd.GetJoin().GetTokenId()); ok && cmd.GetJoin() != nil {
 		if refusal := quorum.CheckInviter(t, catalog.GatewayID(cmd.GetAuthor())); refusal != nil {
 			return refusal
 		}
+	}
+	if operation := cmd.GetTransferLeader() != nil || cmd.GetRemovePeer() != nil; operation && cmd.GetClient() != "" {
+		return catalog.Malformed("body", "only the leader records its operations")
 	}
 	return n.checkRemoval(cmd, now)
 }
@@ -51,15 +54,14 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 		return refusal
 	}
 	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
-	if refusal := n.guard.requests.Removal(author, r.Datacenter, now); refusal != nil {
+	if refusal := n.guard.requests.Removal(author, r.Datacenter, n.View().Settings(), now); refusal != nil {
 		return refusal
 	}
 	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.guard.requests.Confirmed(author, r.Datacenter, now) {
-		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too",
-			"datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
+		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
 		return r.RefuseUnconfirmed(author)
 	}
-	n.guard.requests.Spend(quorum.Removals, author, now)
+	n.guard.requests.Spend(budget.Removals, author, now)
 	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/consensustest"
@@ -44,6 +45,9 @@ func refusedCommands() map[protoreflect.Name]*catalogpb.Command {
 		"delete_endpoints":  catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{slice}),
 		"remove_datacenter": catalog.NewRemoveDatacenter("dc9", true),
 		"allow_prefixes":    catalog.NewAllowPrefixes([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}),
+		"set_limits":        catalog.NewSetLimits([]catalog.Limit{{Resource: "none", Most: 1}}),
+		"transfer_leader":   consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.TransferLeadership}),
+		"remove_peer":       consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: "dc2/gw0"}),
 	}
 }
 

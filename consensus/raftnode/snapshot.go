@@ -120,7 +120,7 @@ func (l *leadership) restore(ctx context.Context, data []byte) error {
 	// must have the same index: copies wait for the indexes of commands, and
 	// their own must not decrease.
 	at := max(l.inst.raft.LastIndex(), n.View().Index(), archived.Index) + restoreMargin
-	stream, err = reindex(stream, at+1)
+	stream, err = archive.Reindex(stream, at+1)
 	if err != nil {
 		return fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 	}
@@ -138,25 +138,4 @@ func (l *leadership) restore(ctx context.Context, data []byte) error {
 	}
 	n.log.Info("restored the catalog from a snapshot", "index", at+1)
 	return nil
-}
-
-// reindex gives a catalog stream another index, by applying an entry without
-// commands.
-func reindex(stream []byte, index uint64) ([]byte, error) {
-	state, err := replica.Decode(bytes.NewReader(stream))
-	if err != nil {
-		return nil, fmt.Errorf("reindex the catalog: %w", err)
-	}
-	nothing, err := catalog.Marshal()
-	if err != nil {
-		return nil, fmt.Errorf("reindex the catalog: %w", err)
-	}
-	if _, err := state.Apply(index, nothing); err != nil {
-		return nil, fmt.Errorf("reindex the catalog: %w", err)
-	}
-	var out bytes.Buffer
-	if err := state.View().Encode(&out); err != nil {
-		return nil, fmt.Errorf("reindex the catalog: %w", err)
-	}
-	return out.Bytes(), nil
 }

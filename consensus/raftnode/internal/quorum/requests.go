@@ -9,40 +9,17 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/budget"
 )
 
 // confirmationTime is how long the first request to remove a datacenter that is alive
 // waits for the second.
 const confirmationTime = 10 * time.Minute
 
-// RequestKind is a kind of request whose number is limited for each datacenter.
-type RequestKind string
-
-// The kinds of requests.
-const (
-	Operations RequestKind = "leader operations"
-	Removals   RequestKind = "removals of datacenters"
-)
-
-// burst returns how many requests of a kind a datacenter may make at once.
-func (k RequestKind) burst() int {
-	if k == Removals {
-		return 3
-	}
-	return 5
-}
-
-// interval returns how often a datacenter may make another one.
-func (k RequestKind) interval() time.Duration {
-	if k == Removals {
-		return 10 * time.Minute
-	}
-	return time.Minute
-}
-
 // Requests is what a member remembers, as leader, of the requests that any member
-// may make and that concern others. One that makes them in a loop would keep the others
-// from writing, or remove one after the other. The next leader counts from zero.
+// may make and that concern others (package budget). The catalog has them too, so that
+// the next leader does not count from zero: from catalog.LevelLimits on, and as soon as
+// their entries are applied.
 type Requests struct {
 	mu      sync.Mutex                // guards all following fields
 	spent   map[requestsKey]time.Time // when all requests that were made are paid for
@@ -56,7 +33,7 @@ type refusedKey struct {
 }
 
 type requestsKey struct {
-	kind RequestKind
+	kind budget.Kind
 	by   catalog.DatacenterName
 }
 
@@ -66,49 +43,45 @@ type removalRequest struct {
 }
 
 // allows reports whether a datacenter may make a request now; r.mu is held.
-func (r *Requests) allows(kind RequestKind, by catalog.DatacenterName, now time.Time) bool {
-	return r.spent[requestsKey{kind, by}].Sub(now) <= time.Duration(kind.burst()-1)*kind.interval()
+func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, have catalog.Settings, now time.Time) bool {
+	return kind.Allows(r.spent[requestsKey{kind, by}], now) && kind.Allows(budget.Until(have, kind, by), now)
 }
 
 // Spend records a request that was executed.
-func (r *Requests) Spend(kind RequestKind, by catalog.DatacenterName, now time.Time) {
+func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.spent == nil {
 		r.spent = make(map[requestsKey]time.Time)
 	}
 	key := requestsKey{kind, by}
-	from := r.spent[key]
-	if from.Before(now) {
-		from = now
-	}
-	r.spent[key] = from.Add(kind.interval())
+	r.spent[key] = kind.After(r.spent[key], now)
 }
 
 // Operation rejects an operation of a gateway whose datacenter has requested too many.
 // The own datacenter is not limited: it can end its leadership in any case.
-func (r *Requests) Operation(own catalog.GatewayID, op consensus.LeaderOperation, now time.Time) error {
+func (r *Requests) Operation(own catalog.GatewayID, have catalog.Settings, op consensus.LeaderOperation, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	by := op.From.Datacenter()
-	if by == own.Datacenter() || r.allows(Operations, by, now) {
+	if by == own.Datacenter() || r.allows(budget.Operations, by, have, now) {
 		return nil
 	}
 	return fmt.Errorf("%w: datacenter %s has requested %s %d times within minutes: wait %s",
-		consensus.ErrRejected, by, Operations, Operations.burst(), Operations.interval())
+		consensus.ErrRejected, by, budget.Operations, budget.Operations.Burst(), budget.Operations.Interval())
 }
 
 // Removal refuses a removal by a datacenter that has removed too many.
-func (r *Requests) Removal(by, of catalog.DatacenterName, now time.Time) *catalog.Refusal {
+func (r *Requests) Removal(by, of catalog.DatacenterName, have catalog.Settings, now time.Time) *catalog.Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.allows(Removals, by, now) {
+	if r.allows(budget.Removals, by, have, now) {
 		return nil
 	}
 	return &catalog.Refusal{
 		Code: consensus.CodeTooManyRequests, Field: "datacenter",
-		Message: fmt.Sprintf("datacenter %s has removed %d datacenters within minutes, and %s would be another one", by, Removals.burst(), of),
-		Remedy:  fmt.Sprintf("wait %s, or run the command in another datacenter", Removals.interval()),
+		Message: fmt.Sprintf("datacenter %s has removed %d datacenters within minutes, and %s would be another one", by, budget.Removals.Burst(), of),
+		Remedy:  fmt.Sprintf("wait %s, or run the command in another datacenter", budget.Removals.Interval()),
 	}
 }
 

@@ -1,0 +1,29 @@
+package archive
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
+)
+
+// Reindex gives a catalog stream another index, by applying an entry without commands.
+func Reindex(stream []byte, index uint64) ([]byte, error) {
+	state, err := replica.Decode(bytes.NewReader(stream))
+	if err != nil {
+		return nil, fmt.Errorf("reindex the catalog: %w", err)
+	}
+	nothing, err := catalog.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("reindex the catalog: %w", err)
+	}
+	if _, err := state.Apply(index, nothing); err != nil {
+		return nil, fmt.Errorf("reindex the catalog: %w", err)
+	}
+	var out bytes.Buffer
+	if err := state.View().Encode(&out); err != nil {
+		return nil, fmt.Errorf("reindex the catalog: %w", err)
+	}
+	return out.Bytes(), nil
+}
