@@ -129,6 +129,15 @@ func (o *fakeMeshd) AllowPrefixes(ctx context.Context, r *connect.Request[contro
 	}, o.record(ctx, r.Msg))
 }
 
+func (o *fakeMeshd) SetLimits(ctx context.Context, r *connect.Request[controlpb.SetLimitsRequest]) (*connect.Response[controlpb.SetLimitsResponse], error) {
+	return answer(&controlpb.SetLimitsResponse{Limits: []*controlpb.ResourceLimit{
+		{Resource: "services", Most: 20_000, Default: 10_000, Highest: 40_000, Set: []*catalogpb.Limit{
+			{Resource: "services", Most: 20_000, SetBy: "east"}, {Resource: "services", Most: 15_000, SetBy: "north"},
+		}},
+		{Resource: "memory", Most: 48 << 20, Default: 48 << 20, Highest: 192 << 20},
+	}}, o.record(ctx, r.Msg))
+}
+
 func (o *fakeMeshd) RevokeToken(ctx context.Context, r *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error) {
 	return answer(&controlpb.RevokeTokenResponse{}, o.record(ctx, r.Msg))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/cmd/meshctl/internal/command"
+	"github.com/meshway/meshway/cmd/meshctl/internal/limits"
 	"github.com/meshway/meshway/cmd/meshctl/internal/views"
 )
 
@@ -19,7 +20,7 @@ func newFederationCommand(a *app) *cobra.Command {
 		Short:   "Configure what the members of the federation agree on",
 		Example: `  meshctl federation allow 203.0.113.0/24`,
 	}
-	cmd.AddCommand(newAllowCommand(a))
+	cmd.AddCommand(newAllowCommand(a), newLimitsCommand(a))
 	return command.Parent(cmd)
 }
 
@@ -58,5 +59,28 @@ It is refused, with their names, while gateways do not support it.`,
 		},
 	}
 	cmd.Flags().BoolVar(&remove, "remove", false, "remove ranges that this datacenter allows")
+	return cmd
+}
+
+func newLimitsCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "limits", Short: "List or set how much other datacenters may have in the catalog", Long: limits.Help,
+		Example: "  meshctl federation limits               # list them\n  meshctl federation limits --services 20000 --memory 96\n  meshctl federation limits --services 0",
+		Args:    command.NoArguments(),
+	}
+	request := limits.Flags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.call(cmd, func(ctx context.Context, client controlpbconnect.OperatorClient) error {
+			response, err := client.SetLimits(ctx, connect.NewRequest(request()))
+			if err != nil {
+				return err
+			}
+			view := views.NewLimits(response.Msg)
+			if text := limits.Text(request()); text != "" {
+				return a.print(view, line("set the limits of the other datacenters: %s", text))
+			}
+			return a.print(view, a.table(views.LimitsTable(view), ""))
+		})
+	}
 	return cmd
 }

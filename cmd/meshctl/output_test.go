@@ -35,6 +35,8 @@ func TestOutputMatchesTheGoldenFiles(t *testing.T) {
 		"init-json":         {"init", "--name", "prod", "-o", "json"},
 		"token-create-json": {"token", "create", "-o", "json"},
 		"allow-json":        {"federation", "allow", "203.0.113.0/24", "-o", "json"},
+		"limits":            {"federation", "limits"},
+		"limits-json":       {"federation", "limits", "--services", "15000", "-o", "json"},
 		"register-json":     {"service", "register", "web", "--address", "10.1.0.5", "--port", "80", "-o", "json"},
 		"transfer-yaml":     {"raft", "transfer-leader", "-o", "yaml"},
 		"removal":           {"datacenter", "remove", "west", "--yes"},

@@ -73,6 +73,8 @@ const (
 	OperatorRevokeTokenProcedure = "/meshway.control.v1.Operator/RevokeToken"
 	// OperatorAllowPrefixesProcedure is the fully-qualified name of the Operator's AllowPrefixes RPC.
 	OperatorAllowPrefixesProcedure = "/meshway.control.v1.Operator/AllowPrefixes"
+	// OperatorSetLimitsProcedure is the fully-qualified name of the Operator's SetLimits RPC.
+	OperatorSetLimitsProcedure = "/meshway.control.v1.Operator/SetLimits"
 	// OperatorJoinFederationProcedure is the fully-qualified name of the Operator's JoinFederation RPC.
 	OperatorJoinFederationProcedure = "/meshway.control.v1.Operator/JoinFederation"
 	// OperatorLeaveProcedure is the fully-qualified name of the Operator's Leave RPC.
@@ -401,6 +403,8 @@ type OperatorClient interface {
 	RevokeToken(context.Context, *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error)
 	// AllowPrefixes lets the other datacenters announce prefixes in ranges that are not private.
 	AllowPrefixes(context.Context, *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error)
+	// SetLimits sets limits for the other datacenters, and returns those that can be set.
+	SetLimits(context.Context, *connect.Request[controlpb.SetLimitsRequest]) (*connect.Response[controlpb.SetLimitsResponse], error)
 	// JoinFederation and Leave stream their steps.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest]) (*connect.ServerStreamForClient[controlpb.Progress], error)
@@ -484,6 +488,12 @@ func NewOperatorClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+OperatorAllowPrefixesProcedure,
 			connect.WithSchema(operatorMethods.ByName("AllowPrefixes")),
+			connect.WithClientOptions(opts...),
+		),
+		setLimits: connect.NewClient[controlpb.SetLimitsRequest, controlpb.SetLimitsResponse](
+			httpClient,
+			baseURL+OperatorSetLimitsProcedure,
+			connect.WithSchema(operatorMethods.ByName("SetLimits")),
 			connect.WithClientOptions(opts...),
 		),
 		joinFederation: connect.NewClient[controlpb.JoinFederationRequest, controlpb.Progress](
@@ -601,6 +611,7 @@ type operatorClient struct {
 	listTokens        *connect.Client[controlpb.ListTokensRequest, controlpb.ListTokensResponse]
 	revokeToken       *connect.Client[controlpb.RevokeTokenRequest, controlpb.RevokeTokenResponse]
 	allowPrefixes     *connect.Client[controlpb.AllowPrefixesRequest, controlpb.AllowPrefixesResponse]
+	setLimits         *connect.Client[controlpb.SetLimitsRequest, controlpb.SetLimitsResponse]
 	joinFederation    *connect.Client[controlpb.JoinFederationRequest, controlpb.Progress]
 	leave             *connect.Client[controlpb.LeaveRequest, controlpb.Progress]
 	removeDatacenter  *connect.Client[controlpb.RemoveDatacenterRequest, controlpb.RemoveDatacenterResponse]
@@ -658,6 +669,11 @@ func (c *operatorClient) RevokeToken(ctx context.Context, req *connect.Request[c
 // AllowPrefixes calls meshway.control.v1.Operator.AllowPrefixes.
 func (c *operatorClient) AllowPrefixes(ctx context.Context, req *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error) {
 	return c.allowPrefixes.CallUnary(ctx, req)
+}
+
+// SetLimits calls meshway.control.v1.Operator.SetLimits.
+func (c *operatorClient) SetLimits(ctx context.Context, req *connect.Request[controlpb.SetLimitsRequest]) (*connect.Response[controlpb.SetLimitsResponse], error) {
+	return c.setLimits.CallUnary(ctx, req)
 }
 
 // JoinFederation calls meshway.control.v1.Operator.JoinFederation.
@@ -756,6 +772,8 @@ type OperatorHandler interface {
 	RevokeToken(context.Context, *connect.Request[controlpb.RevokeTokenRequest]) (*connect.Response[controlpb.RevokeTokenResponse], error)
 	// AllowPrefixes lets the other datacenters announce prefixes in ranges that are not private.
 	AllowPrefixes(context.Context, *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error)
+	// SetLimits sets limits for the other datacenters, and returns those that can be set.
+	SetLimits(context.Context, *connect.Request[controlpb.SetLimitsRequest]) (*connect.Response[controlpb.SetLimitsResponse], error)
 	// JoinFederation and Leave stream their steps.
 	JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest], *connect.ServerStream[controlpb.Progress]) error
 	Leave(context.Context, *connect.Request[controlpb.LeaveRequest], *connect.ServerStream[controlpb.Progress]) error
@@ -835,6 +853,12 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 		OperatorAllowPrefixesProcedure,
 		svc.AllowPrefixes,
 		connect.WithSchema(operatorMethods.ByName("AllowPrefixes")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operatorSetLimitsHandler := connect.NewUnaryHandler(
+		OperatorSetLimitsProcedure,
+		svc.SetLimits,
+		connect.WithSchema(operatorMethods.ByName("SetLimits")),
 		connect.WithHandlerOptions(opts...),
 	)
 	operatorJoinFederationHandler := connect.NewServerStreamHandler(
@@ -957,6 +981,8 @@ func NewOperatorHandler(svc OperatorHandler, opts ...connect.HandlerOption) (str
 			operatorRevokeTokenHandler.ServeHTTP(w, r)
 		case OperatorAllowPrefixesProcedure:
 			operatorAllowPrefixesHandler.ServeHTTP(w, r)
+		case OperatorSetLimitsProcedure:
+			operatorSetLimitsHandler.ServeHTTP(w, r)
 		case OperatorJoinFederationProcedure:
 			operatorJoinFederationHandler.ServeHTTP(w, r)
 		case OperatorLeaveProcedure:
@@ -1030,6 +1056,10 @@ func (UnimplementedOperatorHandler) RevokeToken(context.Context, *connect.Reques
 
 func (UnimplementedOperatorHandler) AllowPrefixes(context.Context, *connect.Request[controlpb.AllowPrefixesRequest]) (*connect.Response[controlpb.AllowPrefixesResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.AllowPrefixes is not implemented"))
+}
+
+func (UnimplementedOperatorHandler) SetLimits(context.Context, *connect.Request[controlpb.SetLimitsRequest]) (*connect.Response[controlpb.SetLimitsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meshway.control.v1.Operator.SetLimits is not implemented"))
 }
 
 func (UnimplementedOperatorHandler) JoinFederation(context.Context, *connect.Request[controlpb.JoinFederationRequest], *connect.ServerStream[controlpb.Progress]) error {
