@@ -236,7 +236,7 @@ func TestHostileLeaderCannotReplaceADatacenterByItsOwn(t *testing.T) {
 			TokenID: "forged", SecretHash: secret.Hash(), FederationID: federation.ID,
 			Datacenter: catalog.Datacenter{Name: "north", CACertificate: ca.Certificate(), Prefixes: former.Prefixes},
 			Gateway: catalog.Gateway{
-				Datacenter: "north", Name: "gw", PublicKey: catalog.Key{66}, Version: "devel",
+				Datacenter: "north", Name: "gw", PublicKey: catalog.Key{66}, Version: "devel", FeatureLevel: catalog.Level,
 				Endpoints: []string{"203.0.113.66:51820"}, Controls: []string{"203.0.113.66:7443"},
 			},
 		})).Refusal)
