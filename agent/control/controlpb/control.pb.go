@@ -1714,6 +1714,170 @@ func (x *AllowPrefixesResponse) GetAllowed() []*catalogpb.AllowedPrefix {
 	return nil
 }
 
+type SetLimitsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        []*catalogpb.Limit     `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLimitsRequest) Reset() {
+	*x = SetLimitsRequest{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLimitsRequest) ProtoMessage() {}
+
+func (x *SetLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLimitsRequest.ProtoReflect.Descriptor instead.
+func (*SetLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SetLimitsRequest) GetLimits() []*catalogpb.Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+type SetLimitsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        []*ResourceLimit       `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLimitsResponse) Reset() {
+	*x = SetLimitsResponse{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLimitsResponse) ProtoMessage() {}
+
+func (x *SetLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLimitsResponse.ProtoReflect.Descriptor instead.
+func (*SetLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SetLimitsResponse) GetLimits() []*ResourceLimit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+type ResourceLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Resource      string                 `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	Most          uint64                 `protobuf:"varint,2,opt,name=most,proto3" json:"most,omitempty"` // that the own datacenter may have
+	Default       uint64                 `protobuf:"varint,3,opt,name=default,proto3" json:"default,omitempty"`
+	Highest       uint64                 `protobuf:"varint,4,opt,name=highest,proto3" json:"highest,omitempty"` // that can be set
+	Set           []*catalogpb.Limit     `protobuf:"bytes,5,rep,name=set,proto3" json:"set,omitempty"`          // by each datacenter for the others
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResourceLimit) Reset() {
+	*x = ResourceLimit{}
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResourceLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResourceLimit) ProtoMessage() {}
+
+func (x *ResourceLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResourceLimit.ProtoReflect.Descriptor instead.
+func (*ResourceLimit) Descriptor() ([]byte, []int) {
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ResourceLimit) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *ResourceLimit) GetMost() uint64 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+func (x *ResourceLimit) GetDefault() uint64 {
+	if x != nil {
+		return x.Default
+	}
+	return 0
+}
+
+func (x *ResourceLimit) GetHighest() uint64 {
+	if x != nil {
+		return x.Highest
+	}
+	return 0
+}
+
+func (x *ResourceLimit) GetSet() []*catalogpb.Limit {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
 type CreateTokenRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"` // only datacenter that may use it; empty: any
@@ -1724,7 +1888,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1900,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1913,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CreateTokenRequest) GetDatacenter() string {
@@ -1778,7 +1942,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1954,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1967,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -1843,7 +2007,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +2019,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +2032,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListTokensRequest) GetMode() ReadMode {
@@ -1888,7 +2052,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2064,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2077,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListTokensResponse) GetTokens() []*catalogpb.Token {
@@ -1939,7 +2103,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2115,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2128,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -1982,7 +2146,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2158,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2171,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 type JoinFederationRequest struct {
@@ -2019,7 +2183,7 @@ type JoinFederationRequest struct {
 
 func (x *JoinFederationRequest) Reset() {
 	*x = JoinFederationRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2195,7 @@ func (x *JoinFederationRequest) String() string {
 func (*JoinFederationRequest) ProtoMessage() {}
 
 func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2208,7 @@ func (x *JoinFederationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinFederationRequest.ProtoReflect.Descriptor instead.
 func (*JoinFederationRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *JoinFederationRequest) GetToken() string {
@@ -2063,7 +2227,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2239,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2252,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LeaveRequest) GetForce() bool {
@@ -2108,7 +2272,7 @@ type RemoveDatacenterRequest struct {
 
 func (x *RemoveDatacenterRequest) Reset() {
 	*x = RemoveDatacenterRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2284,7 @@ func (x *RemoveDatacenterRequest) String() string {
 func (*RemoveDatacenterRequest) ProtoMessage() {}
 
 func (x *RemoveDatacenterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2297,7 @@ func (x *RemoveDatacenterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenterRequest.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenterRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveDatacenterRequest) GetDatacenter() string {
@@ -2161,7 +2325,7 @@ type RemoveDatacenterResponse struct {
 
 func (x *RemoveDatacenterResponse) Reset() {
 	*x = RemoveDatacenterResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2337,7 @@ func (x *RemoveDatacenterResponse) String() string {
 func (*RemoveDatacenterResponse) ProtoMessage() {}
 
 func (x *RemoveDatacenterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2350,7 @@ func (x *RemoveDatacenterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenterResponse.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenterResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveDatacenterResponse) GetDatacenter() *catalogpb.Datacenter {
@@ -2221,7 +2385,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2397,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[41]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2410,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DrainRequest) GetForce() bool {
@@ -2278,7 +2442,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2454,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[42]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2467,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 type UndrainResponse struct {
@@ -2314,7 +2478,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2490,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[43]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2503,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 type Progress struct {
@@ -2353,7 +2517,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2529,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[44]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2542,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{44}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Progress) GetStep() string {
@@ -2414,7 +2578,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2590,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2603,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListServicesRequest) GetMode() ReadMode {
@@ -2481,7 +2645,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2657,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2670,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListServicesResponse) GetServices() []*catalogpb.Service {
@@ -2541,7 +2705,7 @@ type ExportedService struct {
 
 func (x *ExportedService) Reset() {
 	*x = ExportedService{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2717,7 @@ func (x *ExportedService) String() string {
 func (*ExportedService) ProtoMessage() {}
 
 func (x *ExportedService) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2730,7 @@ func (x *ExportedService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedService.ProtoReflect.Descriptor instead.
 func (*ExportedService) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ExportedService) GetExport() *catalogpb.Export {
@@ -2599,7 +2763,7 @@ type RegisterServiceRequest struct {
 
 func (x *RegisterServiceRequest) Reset() {
 	*x = RegisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2775,7 @@ func (x *RegisterServiceRequest) String() string {
 func (*RegisterServiceRequest) ProtoMessage() {}
 
 func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2788,7 @@ func (x *RegisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*RegisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RegisterServiceRequest) GetService() *catalogpb.Service {
@@ -2644,7 +2808,7 @@ type RegisterServiceResponse struct {
 
 func (x *RegisterServiceResponse) Reset() {
 	*x = RegisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2820,7 @@ func (x *RegisterServiceResponse) String() string {
 func (*RegisterServiceResponse) ProtoMessage() {}
 
 func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2833,7 @@ func (x *RegisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*RegisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RegisterServiceResponse) GetIndex() uint64 {
@@ -2697,7 +2861,7 @@ type DeregisterServiceRequest struct {
 
 func (x *DeregisterServiceRequest) Reset() {
 	*x = DeregisterServiceRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2873,7 @@ func (x *DeregisterServiceRequest) String() string {
 func (*DeregisterServiceRequest) ProtoMessage() {}
 
 func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2886,7 @@ func (x *DeregisterServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeregisterServiceRequest) GetNamespace() string {
@@ -2756,7 +2920,7 @@ type DeregisterServiceResponse struct {
 
 func (x *DeregisterServiceResponse) Reset() {
 	*x = DeregisterServiceResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2932,7 @@ func (x *DeregisterServiceResponse) String() string {
 func (*DeregisterServiceResponse) ProtoMessage() {}
 
 func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2945,7 @@ func (x *DeregisterServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterServiceResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeregisterServiceResponse) GetRemoved() uint32 {
@@ -2807,7 +2971,7 @@ type SaveSnapshotRequest struct {
 
 func (x *SaveSnapshotRequest) Reset() {
 	*x = SaveSnapshotRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2983,7 @@ func (x *SaveSnapshotRequest) String() string {
 func (*SaveSnapshotRequest) ProtoMessage() {}
 
 func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2996,7 @@ func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SaveSnapshotRequest) GetMode() ReadMode {
@@ -2852,7 +3016,7 @@ type SaveSnapshotResponse struct {
 
 func (x *SaveSnapshotResponse) Reset() {
 	*x = SaveSnapshotResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2864,7 +3028,7 @@ func (x *SaveSnapshotResponse) String() string {
 func (*SaveSnapshotResponse) ProtoMessage() {}
 
 func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2877,7 +3041,7 @@ func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SaveSnapshotResponse) GetArchive() []byte {
@@ -2904,7 +3068,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3080,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3093,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RestoreRequest) GetArchive() []byte {
@@ -2955,7 +3119,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3131,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[55]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3144,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{55}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -3000,7 +3164,7 @@ type PlanRestoreRequest struct {
 
 func (x *PlanRestoreRequest) Reset() {
 	*x = PlanRestoreRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3176,7 @@ func (x *PlanRestoreRequest) String() string {
 func (*PlanRestoreRequest) ProtoMessage() {}
 
 func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[56]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3189,7 @@ func (x *PlanRestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreRequest.ProtoReflect.Descriptor instead.
 func (*PlanRestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{56}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PlanRestoreRequest) GetArchive() []byte {
@@ -3051,7 +3215,7 @@ type PlanRestoreResponse struct {
 
 func (x *PlanRestoreResponse) Reset() {
 	*x = PlanRestoreResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3227,7 @@ func (x *PlanRestoreResponse) String() string {
 func (*PlanRestoreResponse) ProtoMessage() {}
 
 func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[57]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3240,7 @@ func (x *PlanRestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRestoreResponse.ProtoReflect.Descriptor instead.
 func (*PlanRestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{57}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PlanRestoreResponse) GetChanges() []*RestoreChange {
@@ -3098,7 +3262,7 @@ type RestoreChange struct {
 
 func (x *RestoreChange) Reset() {
 	*x = RestoreChange{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3110,7 +3274,7 @@ func (x *RestoreChange) String() string {
 func (*RestoreChange) ProtoMessage() {}
 
 func (x *RestoreChange) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[58]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3123,7 +3287,7 @@ func (x *RestoreChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreChange.ProtoReflect.Descriptor instead.
 func (*RestoreChange) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{58}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RestoreChange) GetSubject() string {
@@ -3151,7 +3315,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +3327,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[59]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3176,7 +3340,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{59}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListEventsRequest) GetAfter() uint64 {
@@ -3210,7 +3374,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3386,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[60]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3399,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{60}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -3266,7 +3430,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3442,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[61]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3455,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{61}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -3337,7 +3501,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3513,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[62]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3526,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{62}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
 }
 
 type ListPeersResponse struct {
@@ -3375,7 +3539,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3551,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[63]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3564,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{63}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListPeersResponse) GetPeers() []*RaftPeer {
@@ -3432,7 +3596,7 @@ type RaftPeer struct {
 
 func (x *RaftPeer) Reset() {
 	*x = RaftPeer{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3608,7 @@ func (x *RaftPeer) String() string {
 func (*RaftPeer) ProtoMessage() {}
 
 func (x *RaftPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[64]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3621,7 @@ func (x *RaftPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaftPeer.ProtoReflect.Descriptor instead.
 func (*RaftPeer) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{64}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RaftPeer) GetId() string {
@@ -3523,7 +3687,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3699,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[65]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3712,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{65}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *OperateRequest) GetOperation() isOperateRequest_Operation {
@@ -3618,7 +3782,7 @@ type Recover struct {
 
 func (x *Recover) Reset() {
 	*x = Recover{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3630,7 +3794,7 @@ func (x *Recover) String() string {
 func (*Recover) ProtoMessage() {}
 
 func (x *Recover) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[66]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,7 +3807,7 @@ func (x *Recover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recover.ProtoReflect.Descriptor instead.
 func (*Recover) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{66}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Recover) GetVoters() []string {
@@ -3671,7 +3835,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3683,7 +3847,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[67]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3696,7 +3860,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{67}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *OperateResponse) GetFormerVoters() []string {
@@ -3723,7 +3887,7 @@ type RotateCARequest struct {
 
 func (x *RotateCARequest) Reset() {
 	*x = RotateCARequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +3899,7 @@ func (x *RotateCARequest) String() string {
 func (*RotateCARequest) ProtoMessage() {}
 
 func (x *RotateCARequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[68]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +3912,7 @@ func (x *RotateCARequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCARequest.ProtoReflect.Descriptor instead.
 func (*RotateCARequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{68}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RotateCARequest) GetDryRun() bool {
@@ -3773,7 +3937,7 @@ type ShowTrustRequest struct {
 
 func (x *ShowTrustRequest) Reset() {
 	*x = ShowTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +3949,7 @@ func (x *ShowTrustRequest) String() string {
 func (*ShowTrustRequest) ProtoMessage() {}
 
 func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[69]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +3962,7 @@ func (x *ShowTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustRequest.ProtoReflect.Descriptor instead.
 func (*ShowTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{69}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{72}
 }
 
 type ShowTrustResponse struct {
@@ -3810,7 +3974,7 @@ type ShowTrustResponse struct {
 
 func (x *ShowTrustResponse) Reset() {
 	*x = ShowTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +3986,7 @@ func (x *ShowTrustResponse) String() string {
 func (*ShowTrustResponse) ProtoMessage() {}
 
 func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[70]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +3999,7 @@ func (x *ShowTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowTrustResponse.ProtoReflect.Descriptor instead.
 func (*ShowTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{70}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ShowTrustResponse) GetDatacenters() []*TrustedDatacenter {
@@ -3859,7 +4023,7 @@ type TrustedDatacenter struct {
 
 func (x *TrustedDatacenter) Reset() {
 	*x = TrustedDatacenter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[71]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3871,7 +4035,7 @@ func (x *TrustedDatacenter) String() string {
 func (*TrustedDatacenter) ProtoMessage() {}
 
 func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[71]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3884,7 +4048,7 @@ func (x *TrustedDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustedDatacenter.ProtoReflect.Descriptor instead.
 func (*TrustedDatacenter) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{71}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *TrustedDatacenter) GetName() string {
@@ -3939,7 +4103,7 @@ type AcceptTrustRequest struct {
 
 func (x *AcceptTrustRequest) Reset() {
 	*x = AcceptTrustRequest{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[72]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3951,7 +4115,7 @@ func (x *AcceptTrustRequest) String() string {
 func (*AcceptTrustRequest) ProtoMessage() {}
 
 func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[72]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3964,7 +4128,7 @@ func (x *AcceptTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustRequest.ProtoReflect.Descriptor instead.
 func (*AcceptTrustRequest) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{72}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *AcceptTrustRequest) GetDatacenter() string {
@@ -3990,7 +4154,7 @@ type AcceptTrustResponse struct {
 
 func (x *AcceptTrustResponse) Reset() {
 	*x = AcceptTrustResponse{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[73]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4002,7 +4166,7 @@ func (x *AcceptTrustResponse) String() string {
 func (*AcceptTrustResponse) ProtoMessage() {}
 
 func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[73]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4015,7 +4179,7 @@ func (x *AcceptTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptTrustResponse.ProtoReflect.Descriptor instead.
 func (*AcceptTrustResponse) Descriptor() ([]byte, []int) {
-	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{73}
+	return file_agent_control_controlpb_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *AcceptTrustResponse) GetFormerFingerprint() string {
@@ -4035,7 +4199,7 @@ type FindCopiesResponse_Copy struct {
 
 func (x *FindCopiesResponse_Copy) Reset() {
 	*x = FindCopiesResponse_Copy{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[74]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4211,7 @@ func (x *FindCopiesResponse_Copy) String() string {
 func (*FindCopiesResponse_Copy) ProtoMessage() {}
 
 func (x *FindCopiesResponse_Copy) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[74]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4087,7 +4251,7 @@ type ElectorateResponse_Voter struct {
 
 func (x *ElectorateResponse_Voter) Reset() {
 	*x = ElectorateResponse_Voter{}
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[75]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4099,7 +4263,7 @@ func (x *ElectorateResponse_Voter) String() string {
 func (*ElectorateResponse_Voter) ProtoMessage() {}
 
 func (x *ElectorateResponse_Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_control_controlpb_control_proto_msgTypes[75]
+	mi := &file_agent_control_controlpb_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4236,7 +4400,17 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x05cidrs\x18\x01 \x03(\tR\x05cidrs\x12\x18\n" +
 	"\aremoved\x18\x02 \x03(\tR\aremoved\"T\n" +
 	"\x15AllowPrefixesResponse\x12;\n" +
-	"\aallowed\x18\x01 \x03(\v2!.meshway.catalog.v1.AllowedPrefixR\aallowed\"a\n" +
+	"\aallowed\x18\x01 \x03(\v2!.meshway.catalog.v1.AllowedPrefixR\aallowed\"E\n" +
+	"\x10SetLimitsRequest\x121\n" +
+	"\x06limits\x18\x01 \x03(\v2\x19.meshway.catalog.v1.LimitR\x06limits\"N\n" +
+	"\x11SetLimitsResponse\x129\n" +
+	"\x06limits\x18\x01 \x03(\v2!.meshway.control.v1.ResourceLimitR\x06limits\"\xa0\x01\n" +
+	"\rResourceLimit\x12\x1a\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12\x12\n" +
+	"\x04most\x18\x02 \x01(\x04R\x04most\x12\x18\n" +
+	"\adefault\x18\x03 \x01(\x04R\adefault\x12\x18\n" +
+	"\ahighest\x18\x04 \x01(\x04R\ahighest\x12+\n" +
+	"\x03set\x18\x05 \x03(\v2\x19.meshway.catalog.v1.LimitR\x03set\"a\n" +
 	"\x12CreateTokenRequest\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
@@ -4400,7 +4574,7 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"Electorate\x12%.meshway.control.v1.ElectorateRequest\x1a&.meshway.control.v1.ElectorateResponse\x12U\n" +
 	"\bIdentify\x12#.meshway.control.v1.IdentifyRequest\x1a$.meshway.control.v1.IdentifyResponse\x12[\n" +
 	"\n" +
-	"FindCopies\x12%.meshway.control.v1.FindCopiesRequest\x1a&.meshway.control.v1.FindCopiesResponse2\x90\x12\n" +
+	"FindCopies\x12%.meshway.control.v1.FindCopiesRequest\x1a&.meshway.control.v1.FindCopiesResponse2\xea\x12\n" +
 	"\bOperator\x12R\n" +
 	"\aVersion\x12\".meshway.control.v1.VersionRequest\x1a#.meshway.control.v1.VersionResponse\x12O\n" +
 	"\x06Status\x12!.meshway.control.v1.StatusRequest\x1a\".meshway.control.v1.StatusResponse\x12O\n" +
@@ -4410,7 +4584,8 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
 	"ListTokens\x12%.meshway.control.v1.ListTokensRequest\x1a&.meshway.control.v1.ListTokensResponse\x12^\n" +
 	"\vRevokeToken\x12&.meshway.control.v1.RevokeTokenRequest\x1a'.meshway.control.v1.RevokeTokenResponse\x12d\n" +
-	"\rAllowPrefixes\x12(.meshway.control.v1.AllowPrefixesRequest\x1a).meshway.control.v1.AllowPrefixesResponse\x12[\n" +
+	"\rAllowPrefixes\x12(.meshway.control.v1.AllowPrefixesRequest\x1a).meshway.control.v1.AllowPrefixesResponse\x12X\n" +
+	"\tSetLimits\x12$.meshway.control.v1.SetLimitsRequest\x1a%.meshway.control.v1.SetLimitsResponse\x12[\n" +
 	"\x0eJoinFederation\x12).meshway.control.v1.JoinFederationRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12I\n" +
 	"\x05Leave\x12 .meshway.control.v1.LeaveRequest\x1a\x1c.meshway.control.v1.Progress0\x01\x12m\n" +
 	"\x10RemoveDatacenter\x12+.meshway.control.v1.RemoveDatacenterRequest\x1a,.meshway.control.v1.RemoveDatacenterResponse\x12X\n" +
@@ -4443,7 +4618,7 @@ func file_agent_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_agent_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(ReadMode)(0),                     // 0: meshway.control.v1.ReadMode
 	(*IdentifyRequest)(nil),           // 1: meshway.control.v1.IdentifyRequest
@@ -4477,179 +4652,188 @@ var file_agent_control_controlpb_control_proto_goTypes = []any{
 	(*InitFederationResponse)(nil),    // 29: meshway.control.v1.InitFederationResponse
 	(*AllowPrefixesRequest)(nil),      // 30: meshway.control.v1.AllowPrefixesRequest
 	(*AllowPrefixesResponse)(nil),     // 31: meshway.control.v1.AllowPrefixesResponse
-	(*CreateTokenRequest)(nil),        // 32: meshway.control.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 33: meshway.control.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),         // 34: meshway.control.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),        // 35: meshway.control.v1.ListTokensResponse
-	(*RevokeTokenRequest)(nil),        // 36: meshway.control.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),       // 37: meshway.control.v1.RevokeTokenResponse
-	(*JoinFederationRequest)(nil),     // 38: meshway.control.v1.JoinFederationRequest
-	(*LeaveRequest)(nil),              // 39: meshway.control.v1.LeaveRequest
-	(*RemoveDatacenterRequest)(nil),   // 40: meshway.control.v1.RemoveDatacenterRequest
-	(*RemoveDatacenterResponse)(nil),  // 41: meshway.control.v1.RemoveDatacenterResponse
-	(*DrainRequest)(nil),              // 42: meshway.control.v1.DrainRequest
-	(*UndrainRequest)(nil),            // 43: meshway.control.v1.UndrainRequest
-	(*UndrainResponse)(nil),           // 44: meshway.control.v1.UndrainResponse
-	(*Progress)(nil),                  // 45: meshway.control.v1.Progress
-	(*ListServicesRequest)(nil),       // 46: meshway.control.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),      // 47: meshway.control.v1.ListServicesResponse
-	(*ExportedService)(nil),           // 48: meshway.control.v1.ExportedService
-	(*RegisterServiceRequest)(nil),    // 49: meshway.control.v1.RegisterServiceRequest
-	(*RegisterServiceResponse)(nil),   // 50: meshway.control.v1.RegisterServiceResponse
-	(*DeregisterServiceRequest)(nil),  // 51: meshway.control.v1.DeregisterServiceRequest
-	(*DeregisterServiceResponse)(nil), // 52: meshway.control.v1.DeregisterServiceResponse
-	(*SaveSnapshotRequest)(nil),       // 53: meshway.control.v1.SaveSnapshotRequest
-	(*SaveSnapshotResponse)(nil),      // 54: meshway.control.v1.SaveSnapshotResponse
-	(*RestoreRequest)(nil),            // 55: meshway.control.v1.RestoreRequest
-	(*RestoreResponse)(nil),           // 56: meshway.control.v1.RestoreResponse
-	(*PlanRestoreRequest)(nil),        // 57: meshway.control.v1.PlanRestoreRequest
-	(*PlanRestoreResponse)(nil),       // 58: meshway.control.v1.PlanRestoreResponse
-	(*RestoreChange)(nil),             // 59: meshway.control.v1.RestoreChange
-	(*ListEventsRequest)(nil),         // 60: meshway.control.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),        // 61: meshway.control.v1.ListEventsResponse
-	(*Event)(nil),                     // 62: meshway.control.v1.Event
-	(*ListPeersRequest)(nil),          // 63: meshway.control.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),         // 64: meshway.control.v1.ListPeersResponse
-	(*RaftPeer)(nil),                  // 65: meshway.control.v1.RaftPeer
-	(*OperateRequest)(nil),            // 66: meshway.control.v1.OperateRequest
-	(*Recover)(nil),                   // 67: meshway.control.v1.Recover
-	(*OperateResponse)(nil),           // 68: meshway.control.v1.OperateResponse
-	(*RotateCARequest)(nil),           // 69: meshway.control.v1.RotateCARequest
-	(*ShowTrustRequest)(nil),          // 70: meshway.control.v1.ShowTrustRequest
-	(*ShowTrustResponse)(nil),         // 71: meshway.control.v1.ShowTrustResponse
-	(*TrustedDatacenter)(nil),         // 72: meshway.control.v1.TrustedDatacenter
-	(*AcceptTrustRequest)(nil),        // 73: meshway.control.v1.AcceptTrustRequest
-	(*AcceptTrustResponse)(nil),       // 74: meshway.control.v1.AcceptTrustResponse
-	(*FindCopiesResponse_Copy)(nil),   // 75: meshway.control.v1.FindCopiesResponse.Copy
-	(*ElectorateResponse_Voter)(nil),  // 76: meshway.control.v1.ElectorateResponse.Voter
-	(*durationpb.Duration)(nil),       // 77: google.protobuf.Duration
-	(*catalogpb.Datacenter)(nil),      // 78: meshway.catalog.v1.Datacenter
-	(*catalogpb.Gateway)(nil),         // 79: meshway.catalog.v1.Gateway
-	(*catalogpb.Result)(nil),          // 80: meshway.catalog.v1.Result
-	(*catalogpb.Command)(nil),         // 81: meshway.catalog.v1.Command
-	(*catalogpb.Federation)(nil),      // 82: meshway.catalog.v1.Federation
-	(*catalogpb.AllowedPrefix)(nil),   // 83: meshway.catalog.v1.AllowedPrefix
-	(*timestamppb.Timestamp)(nil),     // 84: google.protobuf.Timestamp
-	(*catalogpb.Token)(nil),           // 85: meshway.catalog.v1.Token
-	(*catalogpb.Service)(nil),         // 86: meshway.catalog.v1.Service
-	(*catalogpb.Export)(nil),          // 87: meshway.catalog.v1.Export
+	(*SetLimitsRequest)(nil),          // 32: meshway.control.v1.SetLimitsRequest
+	(*SetLimitsResponse)(nil),         // 33: meshway.control.v1.SetLimitsResponse
+	(*ResourceLimit)(nil),             // 34: meshway.control.v1.ResourceLimit
+	(*CreateTokenRequest)(nil),        // 35: meshway.control.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 36: meshway.control.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),         // 37: meshway.control.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),        // 38: meshway.control.v1.ListTokensResponse
+	(*RevokeTokenRequest)(nil),        // 39: meshway.control.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),       // 40: meshway.control.v1.RevokeTokenResponse
+	(*JoinFederationRequest)(nil),     // 41: meshway.control.v1.JoinFederationRequest
+	(*LeaveRequest)(nil),              // 42: meshway.control.v1.LeaveRequest
+	(*RemoveDatacenterRequest)(nil),   // 43: meshway.control.v1.RemoveDatacenterRequest
+	(*RemoveDatacenterResponse)(nil),  // 44: meshway.control.v1.RemoveDatacenterResponse
+	(*DrainRequest)(nil),              // 45: meshway.control.v1.DrainRequest
+	(*UndrainRequest)(nil),            // 46: meshway.control.v1.UndrainRequest
+	(*UndrainResponse)(nil),           // 47: meshway.control.v1.UndrainResponse
+	(*Progress)(nil),                  // 48: meshway.control.v1.Progress
+	(*ListServicesRequest)(nil),       // 49: meshway.control.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),      // 50: meshway.control.v1.ListServicesResponse
+	(*ExportedService)(nil),           // 51: meshway.control.v1.ExportedService
+	(*RegisterServiceRequest)(nil),    // 52: meshway.control.v1.RegisterServiceRequest
+	(*RegisterServiceResponse)(nil),   // 53: meshway.control.v1.RegisterServiceResponse
+	(*DeregisterServiceRequest)(nil),  // 54: meshway.control.v1.DeregisterServiceRequest
+	(*DeregisterServiceResponse)(nil), // 55: meshway.control.v1.DeregisterServiceResponse
+	(*SaveSnapshotRequest)(nil),       // 56: meshway.control.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),      // 57: meshway.control.v1.SaveSnapshotResponse
+	(*RestoreRequest)(nil),            // 58: meshway.control.v1.RestoreRequest
+	(*RestoreResponse)(nil),           // 59: meshway.control.v1.RestoreResponse
+	(*PlanRestoreRequest)(nil),        // 60: meshway.control.v1.PlanRestoreRequest
+	(*PlanRestoreResponse)(nil),       // 61: meshway.control.v1.PlanRestoreResponse
+	(*RestoreChange)(nil),             // 62: meshway.control.v1.RestoreChange
+	(*ListEventsRequest)(nil),         // 63: meshway.control.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),        // 64: meshway.control.v1.ListEventsResponse
+	(*Event)(nil),                     // 65: meshway.control.v1.Event
+	(*ListPeersRequest)(nil),          // 66: meshway.control.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),         // 67: meshway.control.v1.ListPeersResponse
+	(*RaftPeer)(nil),                  // 68: meshway.control.v1.RaftPeer
+	(*OperateRequest)(nil),            // 69: meshway.control.v1.OperateRequest
+	(*Recover)(nil),                   // 70: meshway.control.v1.Recover
+	(*OperateResponse)(nil),           // 71: meshway.control.v1.OperateResponse
+	(*RotateCARequest)(nil),           // 72: meshway.control.v1.RotateCARequest
+	(*ShowTrustRequest)(nil),          // 73: meshway.control.v1.ShowTrustRequest
+	(*ShowTrustResponse)(nil),         // 74: meshway.control.v1.ShowTrustResponse
+	(*TrustedDatacenter)(nil),         // 75: meshway.control.v1.TrustedDatacenter
+	(*AcceptTrustRequest)(nil),        // 76: meshway.control.v1.AcceptTrustRequest
+	(*AcceptTrustResponse)(nil),       // 77: meshway.control.v1.AcceptTrustResponse
+	(*FindCopiesResponse_Copy)(nil),   // 78: meshway.control.v1.FindCopiesResponse.Copy
+	(*ElectorateResponse_Voter)(nil),  // 79: meshway.control.v1.ElectorateResponse.Voter
+	(*durationpb.Duration)(nil),       // 80: google.protobuf.Duration
+	(*catalogpb.Datacenter)(nil),      // 81: meshway.catalog.v1.Datacenter
+	(*catalogpb.Gateway)(nil),         // 82: meshway.catalog.v1.Gateway
+	(*catalogpb.Result)(nil),          // 83: meshway.catalog.v1.Result
+	(*catalogpb.Command)(nil),         // 84: meshway.catalog.v1.Command
+	(*catalogpb.Federation)(nil),      // 85: meshway.catalog.v1.Federation
+	(*catalogpb.AllowedPrefix)(nil),   // 86: meshway.catalog.v1.AllowedPrefix
+	(*catalogpb.Limit)(nil),           // 87: meshway.catalog.v1.Limit
+	(*timestamppb.Timestamp)(nil),     // 88: google.protobuf.Timestamp
+	(*catalogpb.Token)(nil),           // 89: meshway.catalog.v1.Token
+	(*catalogpb.Service)(nil),         // 90: meshway.catalog.v1.Service
+	(*catalogpb.Export)(nil),          // 91: meshway.catalog.v1.Export
 }
 var file_agent_control_controlpb_control_proto_depIdxs = []int32{
-	77, // 0: meshway.control.v1.IdentifyResponse.age:type_name -> google.protobuf.Duration
-	75, // 1: meshway.control.v1.FindCopiesResponse.copies:type_name -> meshway.control.v1.FindCopiesResponse.Copy
-	78, // 2: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	79, // 3: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	80, // 4: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	79, // 5: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	80, // 6: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	81, // 7: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	80, // 8: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	76, // 9: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
+	80, // 0: meshway.control.v1.IdentifyResponse.age:type_name -> google.protobuf.Duration
+	78, // 1: meshway.control.v1.FindCopiesResponse.copies:type_name -> meshway.control.v1.FindCopiesResponse.Copy
+	81, // 2: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	82, // 3: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	83, // 4: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
+	82, // 5: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	83, // 6: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	84, // 7: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	83, // 8: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	79, // 9: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
 	17, // 10: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
 	18, // 11: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
 	19, // 12: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
 	16, // 13: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	77, // 14: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	82, // 15: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	83, // 16: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
-	77, // 17: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	84, // 18: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 19: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	85, // 20: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
-	21, // 21: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	78, // 22: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	77, // 23: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	77, // 24: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
-	0,  // 25: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	86, // 26: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
-	21, // 27: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	48, // 28: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
-	87, // 29: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	86, // 30: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 31: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	59, // 32: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
-	62, // 33: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
-	21, // 34: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
-	84, // 35: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
-	65, // 36: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	21, // 37: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	77, // 38: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	17, // 39: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	18, // 40: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	67, // 41: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
-	72, // 42: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	2,  // 43: meshway.control.v1.FindCopiesResponse.Copy.identity:type_name -> meshway.control.v1.IdentifyResponse
-	5,  // 44: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	7,  // 45: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	9,  // 46: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	11, // 47: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	15, // 48: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	13, // 49: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
-	1,  // 50: meshway.control.v1.Federation.Identify:input_type -> meshway.control.v1.IdentifyRequest
-	3,  // 51: meshway.control.v1.Federation.FindCopies:input_type -> meshway.control.v1.FindCopiesRequest
-	22, // 52: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	24, // 53: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	26, // 54: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	28, // 55: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	32, // 56: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	34, // 57: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	36, // 58: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	30, // 59: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
-	38, // 60: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	39, // 61: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	40, // 62: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	70, // 63: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	73, // 64: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	69, // 65: meshway.control.v1.Operator.RotateCA:input_type -> meshway.control.v1.RotateCARequest
-	42, // 66: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	43, // 67: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	46, // 68: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	49, // 69: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	51, // 70: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	53, // 71: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	55, // 72: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	57, // 73: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	60, // 74: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
-	63, // 75: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	66, // 76: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	6,  // 77: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	8,  // 78: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	10, // 79: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	12, // 80: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	20, // 81: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	14, // 82: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
-	2,  // 83: meshway.control.v1.Federation.Identify:output_type -> meshway.control.v1.IdentifyResponse
-	4,  // 84: meshway.control.v1.Federation.FindCopies:output_type -> meshway.control.v1.FindCopiesResponse
-	23, // 85: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	25, // 86: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	27, // 87: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	29, // 88: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	33, // 89: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	35, // 90: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	37, // 91: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	31, // 92: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
-	45, // 93: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	45, // 94: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	41, // 95: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	71, // 96: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	74, // 97: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	45, // 98: meshway.control.v1.Operator.RotateCA:output_type -> meshway.control.v1.Progress
-	45, // 99: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	44, // 100: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	47, // 101: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	50, // 102: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	52, // 103: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	54, // 104: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	56, // 105: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	58, // 106: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	61, // 107: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
-	64, // 108: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	68, // 109: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	77, // [77:110] is the sub-list for method output_type
-	44, // [44:77] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	80, // 14: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	85, // 15: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	86, // 16: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	87, // 17: meshway.control.v1.SetLimitsRequest.limits:type_name -> meshway.catalog.v1.Limit
+	34, // 18: meshway.control.v1.SetLimitsResponse.limits:type_name -> meshway.control.v1.ResourceLimit
+	87, // 19: meshway.control.v1.ResourceLimit.set:type_name -> meshway.catalog.v1.Limit
+	80, // 20: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	88, // 21: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 22: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
+	89, // 23: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	21, // 24: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
+	81, // 25: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	80, // 26: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	80, // 27: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	0,  // 28: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
+	90, // 29: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	21, // 30: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
+	51, // 31: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
+	91, // 32: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	90, // 33: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 34: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	62, // 35: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
+	65, // 36: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
+	21, // 37: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
+	88, // 38: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
+	68, // 39: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	21, // 40: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	80, // 41: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	17, // 42: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	18, // 43: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	70, // 44: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
+	75, // 45: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	2,  // 46: meshway.control.v1.FindCopiesResponse.Copy.identity:type_name -> meshway.control.v1.IdentifyResponse
+	5,  // 47: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	7,  // 48: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	9,  // 49: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	11, // 50: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	15, // 51: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	13, // 52: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
+	1,  // 53: meshway.control.v1.Federation.Identify:input_type -> meshway.control.v1.IdentifyRequest
+	3,  // 54: meshway.control.v1.Federation.FindCopies:input_type -> meshway.control.v1.FindCopiesRequest
+	22, // 55: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	24, // 56: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	26, // 57: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	28, // 58: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	35, // 59: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	37, // 60: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	39, // 61: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 62: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
+	32, // 63: meshway.control.v1.Operator.SetLimits:input_type -> meshway.control.v1.SetLimitsRequest
+	41, // 64: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	42, // 65: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	43, // 66: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	73, // 67: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	76, // 68: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	72, // 69: meshway.control.v1.Operator.RotateCA:input_type -> meshway.control.v1.RotateCARequest
+	45, // 70: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	46, // 71: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	49, // 72: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	52, // 73: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	54, // 74: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	56, // 75: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	58, // 76: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	60, // 77: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	63, // 78: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
+	66, // 79: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	69, // 80: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	6,  // 81: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	8,  // 82: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	10, // 83: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	12, // 84: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	20, // 85: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	14, // 86: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
+	2,  // 87: meshway.control.v1.Federation.Identify:output_type -> meshway.control.v1.IdentifyResponse
+	4,  // 88: meshway.control.v1.Federation.FindCopies:output_type -> meshway.control.v1.FindCopiesResponse
+	23, // 89: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	25, // 90: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	27, // 91: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	29, // 92: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	36, // 93: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	38, // 94: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	40, // 95: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	31, // 96: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
+	33, // 97: meshway.control.v1.Operator.SetLimits:output_type -> meshway.control.v1.SetLimitsResponse
+	48, // 98: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	48, // 99: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	44, // 100: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	74, // 101: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	77, // 102: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	48, // 103: meshway.control.v1.Operator.RotateCA:output_type -> meshway.control.v1.Progress
+	48, // 104: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	47, // 105: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	50, // 106: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	53, // 107: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	55, // 108: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	57, // 109: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	59, // 110: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	61, // 111: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	64, // 112: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
+	67, // 113: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	71, // 114: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	81, // [81:115] is the sub-list for method output_type
+	47, // [47:81] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }
@@ -4663,7 +4847,7 @@ func file_agent_control_controlpb_control_proto_init() {
 		(*LeaderOperationRequest_RestoreSnapshot)(nil),
 		(*LeaderOperationRequest_Abstain)(nil),
 	}
-	file_agent_control_controlpb_control_proto_msgTypes[65].OneofWrappers = []any{
+	file_agent_control_controlpb_control_proto_msgTypes[68].OneofWrappers = []any{
 		(*OperateRequest_TransferLeader)(nil),
 		(*OperateRequest_RemovePeer)(nil),
 		(*OperateRequest_Recover)(nil),
@@ -4674,7 +4858,7 @@ func file_agent_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_control_controlpb_control_proto_rawDesc), len(file_agent_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   76,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
