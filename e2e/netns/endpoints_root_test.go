@@ -350,7 +350,7 @@ func TestNewerOfTwoHostsThatRunAGatewayStops(t *testing.T) {
 	start := time.Now()
 	select {
 	case <-other.Agent.Done():
-	case <-within(t, timeout).Done():
+	case <-within(t, 3*timeout).Done(): // the hosts take the tunnel from each other with each handshake
 		require.Fail(t, "the copy runs")
 	}
 	t.Logf("the copy stopped after %s", time.Since(start).Round(time.Millisecond))
