@@ -98,10 +98,3 @@ func TestEnrolmentInAnotherFederationIsRefused(t *testing.T) {
 		assert.Len(t, east.service.enrols, 1)
 	})
 }
-
-func connectCode(t *testing.T, err error) connect.Code {
-	t.Helper()
-	var rpc *connect.Error
-	require.ErrorAs(t, err, &rpc)
-	return rpc.Code()
-}
