@@ -45,11 +45,13 @@ const (
 )
 
 // LeaderOperation is one request to the leader. Kind determines what Target is. From
-// is the gateway that requests it, which the leader's side sets.
+// is the gateway that requests it, which the leader's side sets. Own is set if the leader
+// executes it for itself only; the catalog does not record that.
 type LeaderOperation struct {
 	Kind   OperationKind
 	Target catalog.GatewayID
 	From   catalog.GatewayID
+	Own    bool
 }
 
 // OperationCommand returns the command by which the catalog records an operation of the

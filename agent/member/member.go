@@ -274,6 +274,10 @@ func (m *Member) TransferLeader(ctx context.Context, to catalog.GatewayID) error
 	return withRemedy(m.node.TransferLeader(ctx, to))
 }
 
+// StepDown transfers the leadership to another gateway, if this one has it. It is not
+// among the events.
+func (m *Member) StepDown(ctx context.Context) error { return withRemedy(m.node.StepDown(ctx)) }
+
 // RemovePeer removes a gateway from the members of raft.
 func (m *Member) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
 	return withRemedy(m.node.RemovePeer(ctx, id))

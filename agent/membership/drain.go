@@ -38,7 +38,7 @@ func (a *Agent) Drain(ctx context.Context, request DrainRequest, progress member
 	}
 	progress("told", "other gateways and the nodes stop sending to this gateway")
 	if r.member.Status().Role == "leader" {
-		if err := r.member.TransferLeader(ctx, ""); err != nil {
+		if err := r.member.StepDown(ctx); err != nil {
 			a.cfg.Log.Warn("failed to transfer the leadership from a drained gateway", "err", err)
 		}
 	}

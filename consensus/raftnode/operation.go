@@ -54,6 +54,12 @@ func (n *Node) TransferLeader(ctx context.Context, to catalog.GatewayID) error {
 	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.TransferLeadership, Target: to})
 }
 
+// StepDown transfers leadership to a healthy voter, if this member has it. The catalog
+// does not record it: an older build could not read that after a drain.
+func (n *Node) StepDown(ctx context.Context) error {
+	return n.operate(ctx, consensus.LeaderOperation{Kind: consensus.TransferLeadership, Own: true})
+}
+
 // RemovePeer removes a member from raft's configuration. It is for a member that
 // is dead and whose vote blocks the others. While its gateway is in the catalog
 // it is added again as a non-voter, and gets a vote only if it answers again.
@@ -65,12 +71,13 @@ func (n *Node) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
 func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
+	op.From = n.cfg.ID
 	err := n.callLeader(ctx, leaderCall{
-		local: func(ctx context.Context) error {
-			op.From = n.cfg.ID
-			return n.LeaderOperation(ctx, op)
-		},
+		local: func(ctx context.Context) error { return n.LeaderOperation(ctx, op) },
 		remote: func(ctx context.Context, leader catalog.GatewayID) error {
+			if op.Own {
+				return nil // another member leads
+			}
 			return n.cfg.Remote.LeaderOperation(ctx, leader, op)
 		},
 	})
@@ -83,7 +90,7 @@ func (n *Node) operate(ctx context.Context, op consensus.LeaderOperation) error 
 // record writes an operation to the catalog before it is executed, if all gateways support
 // it: for the events of every member, and for the budget of the next leader.
 func (l *leadership) record(ctx context.Context, op consensus.LeaderOperation) error {
-	if catalog.LevelsOf(l.node.View().Gateways()).Common < catalog.LevelLimits {
+	if op.Own || catalog.LevelsOf(l.node.View().Gateways()).Common < catalog.LevelLimits {
 		return nil
 	}
 	cmd := consensus.OperationCommand(op)
@@ -97,24 +104,17 @@ func (l *leadership) record(ctx context.Context, op consensus.LeaderOperation) e
 
 // transfer transfers leadership to op.Target, a healthy voter; empty: any.
 func (l *leadership) transfer(ctx context.Context, op consensus.LeaderOperation) error {
-	members, to := l.members(), op.Target
-	if to == l.node.cfg.ID {
+	if op.Target == l.node.cfg.ID {
 		return nil // it leads already
 	}
-	if to == "" {
-		to = quorum.Successor(members)
-	}
-	if to == "" {
-		return l.reject(errors.New("there is no other healthy voter: see meshctl raft list-peers"))
-	}
-	if err := quorum.CheckSuccessor(members, to); err != nil {
+	var err error
+	if op.Target, err = quorum.NextLeader(l.members(), op.Target); err != nil {
 		return l.reject(err)
 	}
-	op.Target = to
 	if err := l.record(ctx, op); err != nil {
 		return err
 	}
-	if err := l.transferTo(to); err != nil {
+	if err := l.transferTo(op.Target); err != nil {
 		return fmt.Errorf("%w: %w", consensus.ErrUncertain, err)
 	}
 	return nil

@@ -51,6 +51,28 @@ func TestOneMemberCannotMoveLeadershipInALoop(t *testing.T) {
 	})
 }
 
+// A drain is a part of going back to an older build, which could not read the record.
+func TestALeaderThatStepsDownLeavesNoRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		upgrade(t, c)
+		leader := c.Leader()
+		require.NoError(t, leader.Node.StepDown(context.Background()))
+		require.Eventually(t, func() bool { next := c.Leader(); return next != nil && next != leader }, time.Minute, time.Second)
+		next := c.Leader()
+		require.NoError(t, leader.Node.StepDown(context.Background()))
+		assert.Equal(t, next, c.Leader(), "the leader is not changed by another member that steps down")
+		c.WaitEqual()
+		events, err := next.Node.Events(consensus.EventQuery{})
+		require.NoError(t, err)
+		assert.False(t, slices.ContainsFunc(events, func(e consensus.Event) bool { return e.Kind == "transfer-leader" }))
+		require.NoError(t, next.Node.TransferLeader(context.Background(), leader.ID))
+		events, err = next.Node.Events(consensus.EventQuery{})
+		require.NoError(t, err)
+		assert.True(t, slices.ContainsFunc(events, func(e consensus.Event) bool { return e.Kind == "transfer-leader" }))
+	})
+}
+
 // upgrade gives the gateways the feature level of this build.
 func upgrade(t *testing.T, c *consensustest.Cluster) {
 	t.Helper()

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -61,6 +62,18 @@ func Successor(members []Member) catalog.GatewayID {
 		}
 	}
 	return best.ID
+}
+
+// NextLeader returns the member to which leadership is transferred on request, which is
+// to, or the Successor if to is empty. It fails if that one cannot lead.
+func NextLeader(members []Member, to catalog.GatewayID) (catalog.GatewayID, error) {
+	if to == "" {
+		to = Successor(members)
+	}
+	if to == "" {
+		return "", errors.New("there is no other healthy voter: see meshctl raft list-peers")
+	}
+	return to, CheckSuccessor(members, to)
 }
 
 // CheckSuccessor returns the reason why to cannot lead; nil: it can.
