@@ -123,7 +123,7 @@ func (tb *testbed) testInvalidCIDR(t *testing.T, c *cluster.Cluster) {
 	arguments, err := install.ChartArguments(within(t, timeout), c)
 	require.NoError(t, err)
 	message := tb.requireFailure(t, slices.Concat([]string{"helm", "upgrade"}, arguments, []string{"--set", "discovery.podCIDRs={10.300.0.0/16}"})...)
-	assert.Contains(t, message, `discovery.podCIDRs: "10.300.0.0/16" has 300 in place of a number up to 255`)
+	assert.Contains(t, message, `discovery.podCIDRs: "10.300.0.0/16" is not a CIDR; write address/length`)
 	assert.Equal(t, before, configuration(), "the configuration is unchanged")
 }
 
