@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/meshway/meshway/agent/control/internal/limit"
 )
 
 // listenOverlay keeps a second listener on the overlay address until ctx ends. One
@@ -36,7 +38,7 @@ func (p *Port) listenOverlay(ctx context.Context) error {
 // acceptOverlay serves l until the overlay address is no longer addr.
 func (p *Port) acceptOverlay(ctx context.Context, l net.Listener, addr netip.Addr) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.accept(gctx, l, func(net.Addr) *budget { return p.budgets.overlay }) })
+	g.Go(func() error { return p.accept(gctx, l, func(net.Addr) *limit.Budget { return p.budgets.Overlay }) })
 	g.Go(func() error {
 		p.awaitOverlayChange(gctx, addr)
 		_ = l.Close() // ends accept

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/meshway/meshway/agent/control/internal/limit"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/rpc"
@@ -76,7 +77,7 @@ type Port struct {
 	trust    trust
 	log      *slog.Logger
 	sessions *sessions
-	budgets  budgets
+	budgets  limit.Budgets
 	rpc      *queue
 	raft     *RaftNetwork
 	client   *Client
@@ -100,7 +101,7 @@ func New(cfg Config) *Port {
 		trust:    trust{certifier: cfg.Certifier, cas: cfg.CAs, calls: cfg.Gateways, replicates: cfg.Replicates, now: cfg.Now},
 		log:      cfg.Log,
 		sessions: newSessions(),
-		budgets:  newBudgets(cfg.Known),
+		budgets:  limit.NewBudgets(cfg.Known),
 	}
 	p.rpc = newQueue(p.Addr)
 	p.raft = &RaftNetwork{queue: newQueue(p.Addr), dial: p.dial}
@@ -170,7 +171,7 @@ func (p *Port) Run(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.accept(ctx, listener, p.budgets.underlay) })
+	g.Go(func() error { return p.accept(ctx, listener, p.budgets.Underlay) })
 	g.Go(func() error { return p.listenOverlay(ctx) })
 	g.Go(func() error { return p.watchTrust(ctx) })
 	g.Go(func() error {
@@ -203,7 +204,7 @@ func (p *Port) shutdown(ctx context.Context) {
 // accept accepts connections until the listener is closed. It serves each in a
 // goroutine that ends when the connection is delivered. budgetOf returns the budget of
 // an address.
-func (p *Port) accept(ctx context.Context, l net.Listener, budgetOf func(net.Addr) *budget) error {
+func (p *Port) accept(ctx context.Context, l net.Listener, budgetOf func(net.Addr) *limit.Budget) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // ends Accept
 	defer stop()
 	var handshakes sync.WaitGroup
@@ -223,8 +224,8 @@ func (p *Port) accept(ctx context.Context, l net.Listener, budgetOf func(net.Add
 			}
 			continue
 		}
-		source := sourceOf(raw.RemoteAddr())
-		slot, ok := budgetOf(raw.RemoteAddr()).take(source, func() { _ = raw.Close() })
+		source := limit.SourceOf(raw.RemoteAddr())
+		slot, ok := budgetOf(raw.RemoteAddr()).Take(source, func() { _ = raw.Close() })
 		if !ok {
 			_ = raw.Close() // an answer would cost more
 			continue
@@ -234,7 +235,7 @@ func (p *Port) accept(ctx context.Context, l net.Listener, budgetOf func(net.Add
 }
 
 // serve completes the handshake of one connection and delivers it to raft or RPC.
-func (p *Port) serve(ctx context.Context, raw net.Conn, slot *slot) {
+func (p *Port) serve(ctx context.Context, raw net.Conn, slot *limit.Slot) {
 	under := p.sessions.accepted(raw, slot)
 	conn, proof, err := p.handshake(ctx, under)
 	if err != nil {
@@ -250,7 +251,7 @@ func (p *Port) serve(ctx context.Context, raw net.Conn, slot *slot) {
 		_ = under.Close()
 		return
 	default:
-		slot.release()
+		slot.Release()
 	}
 	if conn.ConnectionState().NegotiatedProtocol == protocolRaft {
 		p.raft.queue.deliver(ctx, memberStream{conn, proof.peer.ID()})

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/control/internal/limit"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/rpc"
 )
@@ -86,11 +86,11 @@ func (p *Port) connContext(ctx context.Context, conn net.Conn) context.Context {
 
 // authorise refuses calls before the body of the request is read. Members may call
 // every procedure, gateways that are not in the catalog but whose datacenter is only
-// Enrol, and other callers only Join, at the rate of joinRate.
+// Enrol, and other callers only Join, at the rate of limit.JoinRate.
 func (p *Port) authorise(next http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
 	running := new(calls)
-	rate := &joinRate{now: p.cfg.Now, buckets: make(map[netip.Prefix]time.Time)}
+	rate := limit.NewJoinRate(p.cfg.Now)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, ok := sessionFrom(r.Context())
 		if !ok {
@@ -98,13 +98,13 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 			return
 		}
 		if r.URL.Path == controlpbconnect.FederationJoinProcedure {
-			if !rate.allow(sourceOf(s.raw.RemoteAddr())) {
+			if !rate.Allow(limit.SourceOf(s.raw.RemoteAddr())) {
 				_ = refuse.Write(w, r, connect.NewError(connect.CodeResourceExhausted,
 					errors.New("too many attempts to join from this address; wait a few seconds")))
 				return
 			}
 			if s.slot != nil {
-				defer s.slot.call()()
+				defer s.slot.Call()()
 			}
 			next.ServeHTTP(w, r)
 			return

@@ -6,12 +6,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/meshway/meshway/agent/control/internal/limit"
 )
 
 // session is an open connection and the result of its handshake.
 type session struct {
-	raw    net.Conn // below TLS
-	slot   *slot    // of an accepted connection
+	raw    net.Conn    // below TLS
+	slot   *limit.Slot // of an accepted connection
 	proof  proof
 	serves bool      // this gateway serves calls on it and authorises each of them
 	ended  time.Time // when its peer was first seen not to be a member; guarded by sessions.mu
@@ -34,7 +36,7 @@ type trackedConn struct {
 	once    sync.Once
 	onClose func()      // may be nil
 	silence *time.Timer // closes a connection on which nothing arrives; may be nil
-	slot    *slot       // of an accepted connection
+	slot    *limit.Slot // of an accepted connection
 	spoke   atomic.Bool
 }
 
@@ -65,8 +67,8 @@ func (c *trackedConn) Close() error {
 
 // accepted returns an accepted conn as one that add can add to the set. It returns
 // the slot when it is closed, and is closed if nothing arrives for silenceTimeout.
-func (s *sessions) accepted(conn net.Conn, slot *slot) *trackedConn {
-	c := &trackedConn{Conn: conn, set: s, onClose: slot.release, slot: slot}
+func (s *sessions) accepted(conn net.Conn, slot *limit.Slot) *trackedConn {
+	c := &trackedConn{Conn: conn, set: s, onClose: slot.Release, slot: slot}
 	c.silence = time.AfterFunc(silenceTimeout, func() { _ = conn.Close() }) // ends the handshake
 	return c
 }

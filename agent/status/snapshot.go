@@ -126,26 +126,31 @@ type Prefix struct {
 
 // Gateway is one gateway from the view of this gateway.
 type Gateway struct {
-	ID            string        `json:"id"`
-	Name          string        `json:"name"`
-	Index         uint32        `json:"index"`
-	Overlay       string        `json:"overlayAddress"`
-	Version       string        `json:"version"`
-	Up            bool          `json:"up"`
-	Draining      bool          `json:"draining,omitempty"` // takes no new traffic; in another datacenter Up is then false although the tunnel works
-	Since         time.Time     `json:"since,omitzero"`
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Index    uint32 `json:"index"`
+	Overlay  string `json:"overlayAddress"`
+	Version  string `json:"version"`
+	Up       bool   `json:"up"`
+	Draining bool   `json:"draining,omitempty"` // takes no new traffic; in another datacenter Up is then false although the tunnel works
+	TunnelState
+	Endpoints     []string `json:"endpoints"` // advertised
+	Controls      []string `json:"controls"`
+	Role          string   `json:"role"` // voter, nonvoter, or empty
+	Leader        bool     `json:"leader"`
+	ReceivedBytes uint64   `json:"receivedBytes"`
+	SentBytes     uint64   `json:"sentBytes"`
+}
+
+// TunnelState is what is observed of the tunnel to a gateway; zero: there is none.
+type TunnelState struct {
+	Since         time.Time     `json:"since,omitzero"` // since when it is up or down
 	LastPacket    time.Time     `json:"lastPacket,omitzero"`
 	LastHandshake time.Time     `json:"lastHandshake,omitzero"`
 	RTT           time.Duration `json:"rttNs,omitempty"`
 	Loss          float64       `json:"loss"`
-	PathMTU       int           `json:"pathMTU,omitempty"`  // found in its tunnel, bytes; unset: not known
+	PathMTU       int           `json:"pathMTU,omitempty"`  // found in it, bytes; unset: not known
 	Endpoint      string        `json:"endpoint,omitempty"` // in use now
-	Endpoints     []string      `json:"endpoints"`          // advertised
-	Controls      []string      `json:"controls"`
-	Role          string        `json:"role"` // voter, nonvoter, or empty
-	Leader        bool          `json:"leader"`
-	ReceivedBytes uint64        `json:"receivedBytes"`
-	SentBytes     uint64        `json:"sentBytes"`
 }
 
 // Tunnel is one WireGuard interface.

@@ -160,21 +160,23 @@ func (s Sources) datacenters() []Datacenter {
 func (s Sources) gateway(reach plan.GatewayReachability, sibling bool, seen seen) Gateway {
 	session := reach.Session
 	g := Gateway{
-		ID:         string(reach.ID()),
-		Name:       reach.Name,
-		Index:      reach.Index,
-		Overlay:    address(reach.Overlay),
-		Version:    reach.Version,
-		Endpoints:  append([]string{}, reach.Endpoints...),
-		Controls:   append([]string{}, reach.Controls...),
-		Leader:     reach.ID() == s.Consensus.Leader,
-		Up:         session.Up,
-		Draining:   reach.Draining,
-		Since:      session.Since,
-		LastPacket: session.LastPacket,
-		RTT:        session.RTT,
-		Loss:       session.Loss,
-		PathMTU:    s.Inputs.Observed.PathMTUs[reach.ID()],
+		ID:        string(reach.ID()),
+		Name:      reach.Name,
+		Index:     reach.Index,
+		Overlay:   address(reach.Overlay),
+		Version:   reach.Version,
+		Endpoints: append([]string{}, reach.Endpoints...),
+		Controls:  append([]string{}, reach.Controls...),
+		Leader:    reach.ID() == s.Consensus.Leader,
+		Up:        session.Up,
+		Draining:  reach.Draining,
+		TunnelState: TunnelState{
+			Since:      session.Since,
+			LastPacket: session.LastPacket,
+			RTT:        session.RTT,
+			Loss:       session.Loss,
+			PathMTU:    s.Inputs.Observed.PathMTUs[reach.ID()],
+		},
 	}
 	if p, ok := seen.members[reach.ID()]; ok {
 		g.Role = "nonvoter"

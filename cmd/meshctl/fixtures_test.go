@@ -38,14 +38,18 @@ func healthy() status.Snapshot {
 		Datacenters: []status.Datacenter{
 			datacenter("east", "10.1.0.0/16", status.Gateway{Overlay: "fd5e:1f0c:77aa::1", Role: "voter"}),
 			datacenter("north", "10.3.0.0/16", status.Gateway{
-				Overlay: "fd5e:1f0c:77aa:2::1", Role: "voter", Up: true, LastPacket: before(210 * time.Millisecond),
-				LastHandshake: before(74 * time.Second), RTT: 12400 * time.Microsecond, Endpoint: "192.0.2.130:51820",
-				PathMTU: 1420, ReceivedBytes: 7 << 20, SentBytes: 3 << 30,
+				Overlay: "fd5e:1f0c:77aa:2::1", Role: "voter", Up: true, ReceivedBytes: 7 << 20, SentBytes: 3 << 30,
+				TunnelState: status.TunnelState{
+					LastPacket: before(210 * time.Millisecond), LastHandshake: before(74 * time.Second),
+					RTT: 12400 * time.Microsecond, PathMTU: 1420, Endpoint: "192.0.2.130:51820",
+				},
 			}),
 			datacenter("west", "10.2.0.0/16", status.Gateway{
-				Overlay: "fd5e:1f0c:77aa:1::1", Role: "voter", Leader: true, Up: true, LastPacket: before(90 * time.Millisecond),
-				LastHandshake: before(11 * time.Second), RTT: 3100 * time.Microsecond, Endpoint: "[2001:db8:17::5]:51820",
-				ReceivedBytes: 900, SentBytes: 1100,
+				Overlay: "fd5e:1f0c:77aa:1::1", Role: "voter", Leader: true, Up: true, ReceivedBytes: 900, SentBytes: 1100,
+				TunnelState: status.TunnelState{
+					LastPacket: before(90 * time.Millisecond), LastHandshake: before(11 * time.Second),
+					RTT: 3100 * time.Microsecond, Endpoint: "[2001:db8:17::5]:51820",
+				},
 			}),
 		},
 		Tunnels:   []status.Tunnel{{Name: "mesh0", Dataplane: "userspace", Port: 51820, MTU: 1420, Up: true, Peers: 2}},

@@ -1,4 +1,4 @@
-package control
+package limit
 
 import (
 	"container/list"
@@ -7,49 +7,50 @@ import (
 	"sync"
 )
 
-// budgets limit the connections whose peer is not a verified member, separately by
+// Budgets limit the connections whose peer is not a verified member, separately by
 // where they come from: strangers cannot take what members need to connect.
-type budgets struct {
-	overlay   *budget // accepted on the overlay address, which only members reach
-	gateways  *budget // from an address of a gateway in the catalog
-	strangers *budget
+type Budgets struct {
+	Overlay   *Budget // accepted on the overlay address, which only members reach
+	gateways  *Budget // from an address of a gateway in the catalog
+	strangers *Budget
 	known     func(netip.Addr) bool // reports whether a gateway has the address
 }
 
-func newBudgets(known func(netip.Addr) bool) budgets {
+// NewBudgets returns budgets without connections; known may be nil.
+func NewBudgets(known func(netip.Addr) bool) Budgets {
 	if known == nil {
 		known = func(netip.Addr) bool { return false }
 	}
-	return budgets{overlay: newBudget(512, 256), gateways: newBudget(512, 64), strangers: newBudget(512, 16), known: known}
+	return Budgets{Overlay: newBudget(512, 256), gateways: newBudget(512, 64), strangers: newBudget(512, 16), known: known}
 }
 
-// underlay returns the budget of a connection from addr to the underlay address.
-func (b budgets) underlay(addr net.Addr) *budget {
+// Underlay returns the budget of a connection from addr to the underlay address.
+func (b Budgets) Underlay(addr net.Addr) *Budget {
 	if ap, err := netip.ParseAddrPort(addr.String()); err == nil && b.known(ap.Addr().Unmap().WithZone("")) {
 		return b.gateways
 	}
 	return b.strangers
 }
 
-// budget limits connections, in all and from one source. A new connection replaces
+// Budget limits connections, in all and from one source. A new connection replaces
 // the oldest idle one: a caller that holds connections cannot keep others out.
-type budget struct {
+type Budget struct {
 	total, perSource int
 
 	mu       sync.Mutex // guards all following fields and those of the slots
-	bySource map[netip.Prefix][]*slot
+	bySource map[netip.Prefix][]*Slot
 	count    int
-	idle     *list.List // of *slot, the oldest first
+	idle     *list.List // of *Slot, the oldest first
 }
 
-func newBudget(total, perSource int) *budget {
-	return &budget{total: total, perSource: perSource, bySource: make(map[netip.Prefix][]*slot), idle: list.New()}
+func newBudget(total, perSource int) *Budget {
+	return &Budget{total: total, perSource: perSource, bySource: make(map[netip.Prefix][]*Slot), idle: list.New()}
 }
 
-// slot is the share of one connection in a budget. It is idle unless a call on the
+// Slot is the share of one connection in a budget. It is idle unless a call on the
 // connection is in progress.
-type slot struct {
-	budget *budget
+type Slot struct {
+	budget *Budget
 	source netip.Prefix
 	evict  func()        // closes the connection
 	calls  int           // in progress
@@ -57,10 +58,10 @@ type slot struct {
 	taken  bool
 }
 
-// take returns a slot for a new connection, and closes the connection that it
+// Take returns a slot for a new connection, and closes the connection that it
 // replaces with that one's evict. ok is false if there is no room, since all others
 // have a call in progress.
-func (b *budget) take(source netip.Prefix, evict func()) (s *slot, ok bool) {
+func (b *Budget) Take(source netip.Prefix, evict func()) (s *Slot, ok bool) {
 	b.mu.Lock()
 	replaced, full := b.replaceable(source)
 	if full && replaced == nil {
@@ -70,7 +71,7 @@ func (b *budget) take(source netip.Prefix, evict func()) (s *slot, ok bool) {
 	if replaced != nil {
 		b.remove(replaced)
 	}
-	s = &slot{budget: b, source: source, evict: evict, taken: true}
+	s = &Slot{budget: b, source: source, evict: evict, taken: true}
 	s.idle = b.idle.PushBack(s)
 	b.bySource[source] = append(b.bySource[source], s)
 	b.count++
@@ -83,11 +84,11 @@ func (b *budget) take(source netip.Prefix, evict func()) (s *slot, ok bool) {
 
 // replaceable reports whether the budget has no room for source, and returns the
 // oldest idle slot whose removal makes room. The caller holds b.mu.
-func (b *budget) replaceable(source netip.Prefix) (oldest *slot, full bool) {
+func (b *Budget) replaceable(source netip.Prefix) (oldest *Slot, full bool) {
 	same := b.bySource[source]
 	switch {
 	case len(same) >= b.perSource:
-		for _, s := range same { // in the order of take
+		for _, s := range same { // in the order of Take
 			if s.idle != nil {
 				return s, true
 			}
@@ -97,13 +98,13 @@ func (b *budget) replaceable(source netip.Prefix) (oldest *slot, full bool) {
 		return nil, false
 	}
 	if front := b.idle.Front(); front != nil {
-		oldest, _ = front.Value.(*slot)
+		oldest, _ = front.Value.(*Slot)
 	}
 	return oldest, true
 }
 
 // remove takes s out of b. The caller holds b.mu.
-func (b *budget) remove(s *slot) {
+func (b *Budget) remove(s *Slot) {
 	s.taken = false
 	if s.idle != nil {
 		b.idle.Remove(s.idle)
@@ -122,9 +123,9 @@ func (b *budget) remove(s *slot) {
 	}
 }
 
-// release returns the slot: the peer is a member, or the connection is closed. It
+// Release returns the slot: the peer is a member, or the connection is closed. It
 // may be called more than once.
-func (s *slot) release() {
+func (s *Slot) Release() {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
 	if s.taken {
@@ -132,13 +133,13 @@ func (s *slot) release() {
 	}
 }
 
-// call keeps the connection until the returned function is called.
-func (s *slot) call() (done func()) {
+// Call keeps the connection until the returned function is called.
+func (s *Slot) Call() (done func()) {
 	s.count(1)
 	return func() { s.count(-1) }
 }
 
-func (s *slot) count(change int) {
+func (s *Slot) count(change int) {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
 	if s.calls += change; !s.taken {

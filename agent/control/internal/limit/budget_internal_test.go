@@ -1,4 +1,4 @@
-package control
+package limit
 
 import (
 	"fmt"
@@ -13,19 +13,19 @@ import (
 // connections is a budget of 4, 2 for each source, and the names of what was closed.
 type connections struct {
 	t      *testing.T
-	budget *budget
-	slots  map[string]*slot
+	budget *Budget
+	slots  map[string]*Slot
 	closed []string
 }
 
 func newConnections(t *testing.T) *connections {
-	return &connections{t: t, budget: newBudget(4, 2), slots: map[string]*slot{}}
+	return &connections{t: t, budget: newBudget(4, 2), slots: map[string]*Slot{}}
 }
 
 // open opens a connection with the name of its source and a number, such as "a1".
 func (c *connections) open(name string) bool {
 	source := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, name[0]}), 32)
-	s, ok := c.budget.take(source, func() { c.closed = append(c.closed, name) })
+	s, ok := c.budget.Take(source, func() { c.closed = append(c.closed, name) })
 	if ok {
 		c.slots[name] = s
 	}
@@ -54,7 +54,7 @@ func TestNewConnectionReplacesTheOldestIdleOne(t *testing.T) {
 				require.True(t, conns.open(open))
 			}
 			for _, call := range c.calls {
-				_ = conns.slots[call].call() // never ends
+				_ = conns.slots[call].Call() // never ends
 			}
 			assert.Equal(t, c.ok, conns.open(c.more))
 			assert.Equal(t, c.closed, conns.closed)
@@ -71,11 +71,11 @@ func TestBudgetIsEmptyAfterAllReleases(t *testing.T) {
 		}
 	}
 	for _, s := range conns.slots {
-		done := s.call()
+		done := s.Call()
 		done()
-		s.release()
-		s.release()
-		s.call()()
+		s.Release()
+		s.Release()
+		s.Call()()
 	}
 	assert.Zero(t, conns.budget.count)
 	assert.Zero(t, conns.budget.idle.Len())
@@ -84,8 +84,8 @@ func TestBudgetIsEmptyAfterAllReleases(t *testing.T) {
 
 func TestGatewaysInTheCatalogHaveABudgetOfTheirOwn(t *testing.T) {
 	known := netip.MustParseAddr("2001:db8::1")
-	b := newBudgets(func(a netip.Addr) bool { return a == known })
-	assert.Same(t, b.gateways, b.underlay(net.TCPAddrFromAddrPort(netip.AddrPortFrom(known, 1))))
-	assert.Same(t, b.strangers, b.underlay(net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[2001:db8::2]:1"))), "the same /64")
-	assert.Same(t, b.strangers, b.underlay(&net.UnixAddr{}))
+	b := NewBudgets(func(a netip.Addr) bool { return a == known })
+	assert.Same(t, b.gateways, b.Underlay(net.TCPAddrFromAddrPort(netip.AddrPortFrom(known, 1))))
+	assert.Same(t, b.strangers, b.Underlay(net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[2001:db8::2]:1"))), "the same /64")
+	assert.Same(t, b.strangers, b.Underlay(&net.UnixAddr{}))
 }
