@@ -58,7 +58,7 @@ func TestEachOutcomeHasItsExitCode(t *testing.T) {
 		"spare argument":     {fakeMeshd{}, "status now", fault.ExitUsage, []string{"error: meshctl status takes no arguments, 1 given\n"}},
 		"no token":           {fakeMeshd{}, "join", fault.ExitUsage, []string{"remedy: run `meshctl token create`"}},
 		"empty token":        {fakeMeshd{}, "join -", fault.ExitUsage, []string{"the token is empty"}},
-		"bad address":        {fakeMeshd{}, "routes 10.0.0", fault.ExitUsage, []string{"field: ADDRESS"}},
+		"bad address":        {fakeMeshd{}, "routes 10.0.0", fault.ExitUsage, []string{`error: "10.0.0" is not an IP address`, "field: ADDRESS"}},
 		"bad service":        {fakeMeshd{}, "service register web --address x --port 80", fault.ExitUsage, []string{"field: --address"}},
 		"no port":            {fakeMeshd{}, "service register web --address 10.0.0.1", fault.ExitUsage, []string{"field: --port"}},
 		"bad ttl":            {fakeMeshd{}, "token create --ttl 0s", fault.ExitUsage, []string{"field: --ttl"}},

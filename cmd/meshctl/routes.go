@@ -35,7 +35,7 @@ that created it. With an address, shows the kernel's route to that address.`,
 				if err != nil {
 					return &fault.Fault{
 						Code:    fault.ExitUsage,
-						Message: err.Error(),
+						Message: fmt.Sprintf("%q is not an IP address", args[0]),
 						Field:   "ADDRESS",
 						Remedy:  "give one IP address, such as 10.42.0.17",
 						Usage:   cmd.UseLine(),
