@@ -10,7 +10,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/quota"
 )
 
-// SetLimits sets limits of the other datacenters, and returns those that can be set.
+// SetLimits raises limits of the other datacenters, and returns those that can be raised.
 // Without limits it only returns them.
 func (h Handler) SetLimits(ctx context.Context, r *connect.Request[controlpb.SetLimitsRequest]) (*connect.Response[controlpb.SetLimitsResponse], error) {
 	federation, err := h.Agent.Member()
@@ -26,9 +26,9 @@ func (h Handler) SetLimits(ctx context.Context, r *connect.Request[controlpb.Set
 			return nil, refusal
 		}
 	}
-	view, own := federation.View(), federation.CA().Datacenter()
+	settings, own := federation.View().Settings(), federation.CA().Datacenter()
 	response := &controlpb.SetLimitsResponse{}
-	for _, s := range quota.DefaultLimits().Settings(view.Settings(), own, len(view.Datacenters())-1) {
+	for _, s := range quota.DefaultLimits().Settings(settings, own) {
 		response.Limits = append(response.Limits, &controlpb.ResourceLimit{
 			Resource: s.Resource, Most: uint64(s.Most), Default: uint64(s.Default), Highest: uint64(s.Highest), //nolint:gosec // not negative
 			Set: catalog.Settings{Limits: s.Set}.Proto().GetLimits(),

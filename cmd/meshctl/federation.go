@@ -64,9 +64,13 @@ It is refused, with their names, while gateways do not support it.`,
 
 func newLimitsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "limits", Short: "List or set how much other datacenters may have in the catalog", Long: limits.Help,
-		Example: "  meshctl federation limits               # list them\n  meshctl federation limits --services 20000 --memory 96\n  meshctl federation limits --services 0",
-		Args:    command.NoArguments(),
+		Use:   "limits",
+		Short: "List or raise how much other datacenters may have in the catalog",
+		Long:  limits.Help,
+		Example: `  meshctl federation limits               # list them
+  meshctl federation limits --services 20000 --memory 96
+  meshctl federation limits --services 0`,
+		Args: command.NoArguments(),
 	}
 	request := limits.Flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

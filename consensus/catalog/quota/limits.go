@@ -11,7 +11,7 @@ import (
 // Limits bound what the records of one datacenter cost the members of the others.
 // The leader applies them to what would enter the log (replica.State.Judge). Apply does
 // not, so that members with other limits apply the same log. A datacenter above a
-// limit, by an earlier build or by limits that were lowered, keeps its records; it can
+// limit, by an earlier build or because its limit was higher, keeps its records; it can
 // change and remove them, and not add any.
 type Limits struct {
 	Gateways     int

@@ -26,24 +26,18 @@ func TestLimitOfADatacenterIsTheHighestThatAnotherOneHasSet(t *testing.T) {
 	const standard = 10_000
 	type set = map[catalog.DatacenterName]uint64
 	for name, c := range map[string]struct {
-		set    set
-		others int
-		want   int
+		set  set
+		want int
 	}{
-		"none":                                {nil, 2, standard},
-		"raised by another":                   {set{"east": 20_000}, 2, 20_000},
-		"raised by two":                       {set{"east": 20_000, "north": 30_000}, 2, 30_000},
-		"raised by itself":                    {set{"west": 20_000}, 2, standard},
-		"lowered by one of two others":        {set{"east": 100}, 2, standard},
-		"lowered by both others":              {set{"east": 100, "north": 200}, 2, 200},
-		"lowered by one, raised by the other": {set{"east": 100, "north": 30_000}, 2, 30_000},
-		"lowered by the only other":           {set{"east": 100}, 1, 100},
-		"lowered by itself":                   {set{"west": 100}, 1, standard},
-		"alone":                               {set{"west": 100}, 0, standard},
-		"default again":                       {set{"east": 0}, 1, standard},
+		"none":             {nil, standard},
+		"raised by one":    {set{"east": 20_000}, 20_000},
+		"raised by two":    {set{"east": 20_000, "north": 30_000}, 30_000},
+		"raised by itself": {set{"west": 20_000}, standard},
+		"by both":          {set{"west": 30_000, "east": 20_000}, 20_000},
+		"default again":    {set{"east": 0}, standard},
 	} {
 		t.Run(name, func(t *testing.T) {
-			limits := quota.DefaultLimits().Of(settings(t, c.set), "west", c.others)
+			limits := quota.DefaultLimits().Of(settings(t, c.set), "west")
 			assert.Equal(t, c.want, limits.Services)
 			limits.Services = standard
 			assert.Equal(t, quota.DefaultLimits(), limits, "the others are as they were")
@@ -51,8 +45,18 @@ func TestLimitOfADatacenterIsTheHighestThatAnotherOneHasSet(t *testing.T) {
 	}
 }
 
+// A member that lowered the limits of another one would keep it from registering services.
+func TestNoDatacenterLowersTheLimitsOfAnother(t *testing.T) {
+	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, "west") {
+		for most, refused := range map[int]bool{1: true, listed.Default - 1: true, listed.Default: false} {
+			_, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: listed.Resource, Most: uint64(most)}})
+			assert.Equal(t, refused, r != nil, "%d of %s", most, listed.Resource)
+		}
+	}
+}
+
 func TestEveryLimitThatIsListedIsSetAndBounded(t *testing.T) {
-	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, "west", 1) {
+	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, "west") {
 		assert.Equal(t, listed.Default, listed.Most, listed.Resource)
 		for most, refused := range map[int]bool{listed.Highest: false, listed.Highest + 1: true} {
 			s, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: listed.Resource, Most: uint64(most)}})
@@ -64,7 +68,7 @@ func TestEveryLimitThatIsListedIsSetAndBounded(t *testing.T) {
 				continue
 			}
 			require.Nil(t, r, listed.Resource)
-			for _, after := range quota.DefaultLimits().Settings(s, "west", 1) {
+			for _, after := range quota.DefaultLimits().Settings(s, "west") {
 				want, set := after.Default, 0
 				if after.Resource == listed.Resource {
 					want, set = listed.Highest, 1
@@ -77,8 +81,8 @@ func TestEveryLimitThatIsListedIsSetAndBounded(t *testing.T) {
 }
 
 func TestLimitThatDoesNotExistIsRefused(t *testing.T) {
-	for _, resource := range []string{"", "tokens", "clients", "observations", "unknown"} {
-		_, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: "services", Most: 1}, {Resource: resource, Most: 1}})
+	for _, resource := range []string{"", "prefixes", "tokens", "clients", "observations", "unknown"} {
+		_, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: "services", Most: 20_000}, {Resource: resource, Most: 1}})
 		require.NotNil(t, r, resource)
 		assert.Equal(t, "limits[1].resource", r.Field)
 	}
@@ -89,7 +93,7 @@ func TestNumberOfLimitsThatAreSetIsBounded(t *testing.T) {
 	var refusal *catalog.Refusal
 	for i := 0; refusal == nil; i++ {
 		require.Less(t, i, 5000)
-		s, refusal = quota.Set(s, catalog.DatacenterName(fmt.Sprint("dc", i)), []catalog.Limit{{Resource: "services", Most: 7}})
+		s, refusal = quota.Set(s, catalog.DatacenterName(fmt.Sprint("dc", i)), []catalog.Limit{{Resource: "services", Most: 20_000}})
 	}
 	assert.Equal(t, catalog.CodeQuota, refusal.Code)
 	_, refusal = quota.Set(s, "dc0", []catalog.Limit{{Resource: "services"}})

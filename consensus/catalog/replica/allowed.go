@@ -36,7 +36,7 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 		return nil
 	}
 	dc, err := catalog.DatacenterFromProto(body)
-	if err != nil || len(gatewaysBelow(txn, catalog.LevelAllowed)) > 0 || countDatacenters(txn, dc.Name) == 0 {
+	if err != nil || len(gatewaysBelow(txn, catalog.LevelAllowed)) > 0 || isAlone(txn, dc.Name) {
 		return nil
 	}
 	allowed := settings(txn)
@@ -54,12 +54,12 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	return allowlist.CheckNew(allowed, dc, gateways, had)
 }
 
-// countDatacenters returns the number of members besides one.
-func countDatacenters(txn *memdb.Txn, besides catalog.DatacenterName) (n int) {
+// isAlone reports whether no datacenter but name is a member.
+func isAlone(txn *memdb.Txn, name catalog.DatacenterName) bool {
 	for dc := range each[catalog.Datacenter](txn, tableDatacenters, indexID) {
-		if dc.Name != besides {
-			n++
+		if dc.Name != name {
+			return false
 		}
 	}
-	return n
+	return true
 }

@@ -104,12 +104,7 @@ func (j *judge) count(txn *memdb.Txn, changes memdb.Changes) *catalog.Refusal {
 	more := quota.NewTally()
 	tally(&more, changes)
 	set := settings(txn)
-	of := func(dc catalog.DatacenterName) quota.Limits {
-		if len(set.Limits) == 0 {
-			return j.limits
-		}
-		return j.limits.Of(set, dc, countDatacenters(txn, dc))
-	}
+	of := func(dc catalog.DatacenterName) quota.Limits { return j.limits.Of(set, dc) }
 	if r := quota.Check(j.tally, more, of); r != nil {
 		return r
 	}

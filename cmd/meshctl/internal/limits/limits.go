@@ -15,21 +15,19 @@ import (
 const memory, mib = "memory", 1 << 20
 
 // Help is the help of the command.
-const Help = `Sets how much the other datacenters may have in the catalog, each of them, or
-lists the limits. 0 is the default. The limit of a datacenter is the highest
-that another one has set, where one that has set none counts with the default:
-no datacenter raises its own limits, one other raises them, and it takes all
-others to lower them. A datacenter that is above a limit keeps what it has.
-Raise the memory with the others: it is an estimate of what each gateway of the
-federation needs for one datacenter. It is refused, with their names, while
-gateways do not support it.`
+const Help = `Raises how much the other datacenters may have in the catalog, each of them, or
+lists the limits. 0 is the default, below which no limit can be set. The limit
+of a datacenter is the highest that another one has set: none raises its own. A
+datacenter that is above a limit keeps what it has. Raise the memory with the
+others: it is an estimate of what each gateway of the federation needs for one
+datacenter. It is refused, with their names, while gateways do not support it.`
 
 // Flags adds a flag for each limit, and returns a function that returns the request of
 // the flags that were given.
 func Flags(flags *pflag.FlagSet) func() *controlpb.SetLimitsRequest {
 	values := make(map[string]*uint32)
 	var order []string
-	for _, l := range quota.DefaultLimits().Settings(catalog.Settings{}, "", 0) {
+	for _, l := range quota.DefaultLimits().Settings(catalog.Settings{}, "") {
 		usage := "most `number` of " + l.Resource
 		if l.Resource == memory {
 			usage = "most memory of the records, in `MiB`"
