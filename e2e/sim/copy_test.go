@@ -49,7 +49,17 @@ func TestCopyThatOnlyOtherMembersCanCompareDoesNotStart(t *testing.T) {
 		sim.setCut("west", "copy", true)
 
 		other.start()
-		err := <-other.ended
+		t.Cleanup(other.stop)
+		var err error
+		await(t, "the copy stops", func() bool {
+			select {
+			case err = <-other.ended:
+				other.cancel = nil
+				return true
+			default:
+				return false
+			}
+		})
 		copied := (*member.CopyError)(nil)
 		require.ErrorAs(t, err, &copied)
 		assert.Equal(t, "gateway west/gw already runs on another host, which answers gateway east/gw at "+copied.Address+" with the same key; "+
