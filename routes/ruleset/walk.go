@@ -212,7 +212,7 @@ func (w walk) verdictMap(in Chain, content any) outcome {
 		return unknown() // a named map that is not read
 	}
 	var out outcome
-	for _, e := range wildcardLast(elements) {
+	for _, e := range elements { // the kernel lists the one for all other keys last
 		pair, ok := e.([]any)
 		if !ok || len(pair) != 2 {
 			return unknown()
@@ -237,19 +237,6 @@ func (w walk) verdictMap(in Chain, content any) outcome {
 	}
 	out.next = true
 	return out
-}
-
-// wildcardLast returns the elements of a map with that for all other keys at the end.
-func wildcardLast(elements []any) []any {
-	isWildcard := func(e any) bool {
-		pair, ok := e.([]any)
-		return ok && len(pair) > 0 && pair[0] == "*"
-	}
-	i := slices.IndexFunc(elements, isWildcard)
-	if i < 0 {
-		return elements
-	}
-	return append(slices.Delete(slices.Clone(elements), i, i+1), elements[i])
 }
 
 // xtables returns the outcome of an extension of iptables.
