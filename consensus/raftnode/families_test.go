@@ -48,14 +48,20 @@ func threeFamilies(t *testing.T) (c *consensustest.Cluster, four, dual, six *con
 	four, dual = c.Members[0], c.Members[1]
 	require.Equal(t, four, c.Leader())
 	advertise(t, four, dual, onlyIPv4, onlyIPv6)
-	six = c.Add(consensustest.DatacenterName(2), "gw0")
+	return c, four, dual, addIPv6Only(t, c, four)
+}
+
+// addIPv6Only admits and starts a member that four does not reach.
+func addIPv6Only(t *testing.T, c *consensustest.Cluster, four *consensustest.Member) *consensustest.Member {
+	t.Helper()
+	six := c.Add(consensustest.DatacenterName(2), "gw0")
 	separate(c, four, six)
 	c.Admit(six)
 	advertise(t, four, six, onlyIPv6)
 	six.Open()
 	require.NoError(t, six.Node.Seed(four.Node.View())) // of any member
 	six.Start()
-	return c, four, dual, six
+	return six
 }
 
 func TestLeadershipMovesToAVoterThatReachesAllMembers(t *testing.T) {
@@ -115,16 +121,8 @@ func TestNewMemberReceivesALongLogFromALeaderThatItsFirstEntriesDoNotName(t *tes
 		for range 300 {
 			write(t, dual, consensustest.Key{Owner: dual.ID, Name: "web"}, "x")
 		}
-		six := c.Add(consensustest.DatacenterName(2), "gw0")
-		separate(c, four, six)
-		c.Admit(six)
-		advertise(t, four, six, onlyIPv6)
-		six.Open()
-		require.NoError(t, six.Node.Seed(four.Node.View())) // of any member
-		six.Start()
-		start := time.Now()
+		six := addIPv6Only(t, c, four)
 		write(t, six, consensustest.Key{Owner: six.ID, Name: "web"}, "x")
-		t.Logf("after %s", time.Since(start))
 		c.WaitEqual()
 		assert.False(t, slices.ContainsFunc(six.Node.Status().Refused, func(r consensus.Refused) bool { return r.Gateway == dual.ID }))
 	})
