@@ -20,8 +20,8 @@ import (
 //
 // The table is intact if nft lists it exactly as right after the last write,
 // without counter values, so that a change of any chain, rule or element is
-// detected. The first Apply of a process always writes. One transaction replaces
-// the table, so that there is no moment without a table.
+// detected. The first Apply of a process always writes. One transaction updates the
+// table, or replaces it, so that there is no moment without a table.
 type Filter struct {
 	mu       sync.Mutex // guards the fields up to listing
 	nft      knftables.Interface
@@ -50,13 +50,17 @@ func (f *Filter) Apply(ctx context.Context, fw routes.Firewall) error {
 		return err
 	}
 	want := f.nft.NewTransaction()
-	Render(want, fw, nil)
-	if want.String() == f.rendered {
-		if state, err := f.state(ctx); err != nil || state == routes.TableIntact {
-			return err
-		}
+	wanted := Render(want, fw, nil)
+	listing, err := f.listed(ctx)
+	if err != nil || listing != "" && listing == f.listing && want.String() == f.rendered {
+		return err
 	}
-	return f.write(ctx, fw, want.String())
+	f.rendered, f.listing = "", "" // unknown until the table is listed again
+	if listing, err = f.write(ctx, fw, contentsOf(listing), wanted); err != nil {
+		return err
+	}
+	f.rendered, f.listing = want.String(), listing
+	return nil
 }
 
 // State implements routes.Filter.
@@ -96,30 +100,39 @@ func (f *Filter) Counters(ctx context.Context) ([]routes.Counter, error) {
 	return f.counters(ctx)
 }
 
-func (f *Filter) write(ctx context.Context, fw routes.Firewall, rendered string) error {
+// write updates the table with the contents found and returns its listing. What cannot
+// be updated is replaced: another program may have given an object another definition,
+// or added objects of other kinds.
+func (f *Filter) write(ctx context.Context, fw routes.Firewall, found, wanted Contents) (string, error) {
+	tx := f.nft.NewTransaction()
+	RenderUpdate(tx, fw, found, wanted)
+	if f.nft.Run(ctx, tx) == nil {
+		if listing, err := f.listed(ctx); err != nil || contentsOf(listing).equal(wanted) {
+			return listing, err
+		}
+	}
+	return f.replace(ctx, fw)
+}
+
+// replace replaces the table and returns its listing.
+func (f *Filter) replace(ctx context.Context, fw routes.Firewall) (string, error) {
 	counters, err := f.counters(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	tx := f.nft.NewTransaction()
 	Render(tx, fw, counters)
-	f.rendered, f.listing = "", "" // unknown until the table is listed
 	if err := f.nft.Run(ctx, tx); err != nil {
-		return fmt.Errorf("write firewall table %s: %w", routes.FirewallTable, err)
+		return "", fmt.Errorf("write firewall table %s: %w", routes.FirewallTable, err)
 	}
-	listing, err := f.list(ctx)
-	if err != nil {
-		return fmt.Errorf("list firewall table %s: %w", routes.FirewallTable, err)
-	}
-	f.rendered, f.listing = rendered, listing
-	return nil
+	return f.listed(ctx)
 }
 
 func (f *Filter) state(ctx context.Context) (routes.TableState, error) {
-	listing, err := f.list(ctx)
+	listing, err := f.listed(ctx)
 	switch {
 	case err != nil:
-		return routes.TableAbsent, fmt.Errorf("list firewall table %s: %w", routes.FirewallTable, err)
+		return routes.TableAbsent, err
 	case listing == "":
 		return routes.TableAbsent, nil
 	case listing == f.listing:
@@ -127,6 +140,14 @@ func (f *Filter) state(ctx context.Context) (routes.TableState, error) {
 	default:
 		return routes.TableOther, nil
 	}
+}
+
+func (f *Filter) listed(ctx context.Context) (string, error) {
+	listing, err := f.list(ctx)
+	if err != nil {
+		return "", fmt.Errorf("list firewall table %s: %w", routes.FirewallTable, err)
+	}
+	return listing, nil
 }
 
 func (f *Filter) counters(ctx context.Context) ([]routes.Counter, error) {

@@ -35,15 +35,25 @@ const (
 	setClusterIPs = "clusterips"
 )
 
-// Render adds to a transaction the operations that replace Meshway's table by fw.
-// Counters start with the given values, if any. Render is pure.
-func Render(tx *knftables.Transaction, fw routes.Firewall, counters []routes.Counter) {
+// Render adds to a transaction the operations that replace Meshway's table by fw and
+// returns what the table then contains. Counters start with the given values, if any.
+// Render is pure.
+func Render(tx *knftables.Transaction, fw routes.Firewall, counters []routes.Counter) Contents {
 	tx.Add(&knftables.Table{}) // ensures that the deletion succeeds
 	tx.Delete(&knftables.Table{})
-	tx.Add(&knftables.Table{Comment: knftables.PtrTo("managed by Meshway, which restores it when changed")})
-	r := rendering{tx: tx, fw: fw}
+	return render(tx, fw, countersFrom(counters))
+}
+
+// render adds the table and all that is in it. Adding what exists already changes
+// nothing, except that rules and elements are added.
+func render(tx *knftables.Transaction, fw routes.Firewall, counters []*knftables.Counter) Contents {
+	r := rendering{tx: tx, fw: fw, contents: &Contents{}}
+	r.tx.Add(&knftables.Table{Comment: knftables.PtrTo("managed by Meshway, which restores it when changed")})
 	r.sets()
-	r.counters(counters)
+	for _, counter := range counters {
+		r.tx.Add(counter)
+	}
+	r.contents.Counters = routes.Counters()
 	r.clamp()
 	r.noSNAT()
 	r.antispoof()
@@ -56,12 +66,14 @@ func Render(tx *knftables.Transaction, fw routes.Firewall, counters []routes.Cou
 		r.transit()
 		r.handover()
 	}
+	return *r.contents
 }
 
 // rendering renders one Firewall.
 type rendering struct {
-	tx *knftables.Transaction
-	fw routes.Firewall
+	tx       *knftables.Transaction
+	fw       routes.Firewall
+	contents *Contents // what was added so far
 }
 
 // ipFamily has the names of a family in nft.
@@ -80,7 +92,7 @@ func ipFamilies() []ipFamily {
 }
 
 func (r rendering) sets() {
-	r.tx.Add(&knftables.Set{Name: setLanes, Type: "ifname"})
+	r.set(&knftables.Set{Name: setLanes, Type: "ifname"})
 	for _, l := range r.fw.Lanes {
 		r.tx.Add(&knftables.Element{Set: setLanes, Key: []string{strconv.Quote(l.Device)}})
 	}
@@ -103,7 +115,7 @@ func sourcesOf(l routes.Lane) string { return "sources-" + l.Device + "-" }
 func (r rendering) prefixSet(name string, prefixes []netip.Prefix) {
 	for _, f := range ipFamilies() {
 		set := name + f.suffix
-		r.tx.Add(&knftables.Set{Name: set, Type: f.addressType, Flags: []knftables.SetFlag{knftables.IntervalFlag}})
+		r.set(&knftables.Set{Name: set, Type: f.addressType, Flags: []knftables.SetFlag{knftables.IntervalFlag}})
 		for _, p := range disjoint(prefixes) {
 			if routes.FamilyOf(p.Addr()) == f.family {
 				r.tx.Add(&knftables.Element{Set: set, Key: []string{p.String()}})
@@ -112,15 +124,18 @@ func (r rendering) prefixSet(name string, prefixes []netip.Prefix) {
 	}
 }
 
-func (r rendering) counters(former []routes.Counter) {
+// countersFrom returns all counters of the table, which start with the former values.
+func countersFrom(former []routes.Counter) []*knftables.Counter {
+	var counters []*knftables.Counter
 	for _, name := range routes.Counters() {
 		counter := &knftables.Counter{Name: name}
 		i := slices.IndexFunc(former, func(c routes.Counter) bool { return c.Name == name })
 		if i >= 0 && former[i].Packets > 0 {
 			counter.Packets, counter.Bytes = &former[i].Packets, &former[i].Bytes
 		}
-		r.tx.Add(counter)
+		counters = append(counters, counter)
 	}
+	return counters
 }
 
 // clamp lowers the segment size that either end announces to the MTU of the
@@ -237,7 +252,15 @@ func (r rendering) siblings() {
 }
 
 func (r rendering) chain(name string, typ knftables.BaseChainType, hook knftables.BaseChainHook, p knftables.BaseChainPriority) {
-	r.tx.Add(&knftables.Chain{Name: name, Type: &typ, Hook: &hook, Priority: &p})
+	r.contents.Chains = append(r.contents.Chains, name)
+	r.tx.Add(&knftables.Chain{Name: name, Type: &typ, Hook: &hook, Priority: &p, Policy: knftables.PtrTo(knftables.AcceptPolicy)})
+}
+
+// set adds a set. One whose type changes from version to version needs another name:
+// RenderUpdate keeps the sets that it finds.
+func (r rendering) set(set *knftables.Set) {
+	r.contents.Sets = append(r.contents.Sets, set.Name)
+	r.tx.Add(set)
 }
 
 func (r rendering) rule(chain string, words ...string) {

@@ -62,8 +62,8 @@ func firewalls() map[string]routes.Firewall {
 	}
 }
 
-// render returns the transaction and the resulting table.
-func render(t *testing.T, fw routes.Firewall) (string, string) {
+// rendered returns the transaction and the resulting table.
+func rendered(t *testing.T, fw routes.Firewall) (string, string) {
 	t.Helper()
 	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
 	tx := fake.NewTransaction()
@@ -75,7 +75,7 @@ func render(t *testing.T, fw routes.Firewall) (string, string) {
 func TestRulesetMatchesTheGolden(t *testing.T) {
 	for name, fw := range firewalls() {
 		t.Run(name, func(t *testing.T) {
-			got, _ := render(t, fw)
+			got, _ := rendered(t, fw)
 			file := filepath.Join("testdata", name+".nft")
 			if *update {
 				require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
@@ -87,15 +87,28 @@ func TestRulesetMatchesTheGolden(t *testing.T) {
 	}
 }
 
-func TestRenderReplacesTheTable(t *testing.T) {
-	fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
-	for _, name := range []string{"two-lanes", "empty", "two-lanes"} {
-		fw := firewalls()[name]
-		tx := fake.NewTransaction()
-		nft.Render(tx, fw, nil)
-		require.NoError(t, fake.Run(t.Context(), tx))
-		_, want := render(t, fw)
-		assert.Equal(t, want, fake.Dump())
+func TestTableIsThatOfTheLastFirewall(t *testing.T) {
+	renderings := map[string]func(tx *knftables.Transaction, fw routes.Firewall, found nft.Contents) nft.Contents{
+		"replaced": func(tx *knftables.Transaction, fw routes.Firewall, _ nft.Contents) nft.Contents {
+			return nft.Render(tx, fw, nil)
+		},
+		"updated": func(tx *knftables.Transaction, fw routes.Firewall, found nft.Contents) nft.Contents {
+			wanted := nft.Render(knftables.NewFake(knftables.InetFamily, routes.FirewallTable).NewTransaction(), fw, nil)
+			nft.RenderUpdate(tx, fw, found, wanted)
+			return wanted
+		},
+	}
+	for kind, render := range renderings {
+		fake := knftables.NewFake(knftables.InetFamily, routes.FirewallTable)
+		var found nft.Contents
+		for _, name := range []string{"two-lanes", "empty", "two-lanes", "two-gateways", "node"} {
+			fw := firewalls()[name]
+			tx := fake.NewTransaction()
+			found = render(tx, fw, found)
+			require.NoError(t, fake.Run(t.Context(), tx))
+			_, want := rendered(t, fw)
+			assert.Equal(t, want, fake.Dump(), "%s, %s", kind, name)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func (r rendering) hasTransit() bool { return len(r.fw.Transit.Devices) > 0 }
 
 func (r rendering) transitSets() {
-	r.tx.Add(&knftables.Set{Name: setHosts, Type: "ifname"})
+	r.set(&knftables.Set{Name: setHosts, Type: "ifname"})
 	for _, device := range r.fw.Transit.Devices {
 		r.tx.Add(&knftables.Element{Set: setHosts, Key: []string{strconv.Quote(device)}})
 	}

@@ -124,11 +124,8 @@ func (w *world) run(format string, args ...any) string {
 
 func (w *world) Break() { w.run("nft flush chain inet meshway antispoof") }
 
-// Written returns the table's handle, which differs for each new table.
-func (w *world) Written() string {
-	first, _, _ := strings.Cut(w.run("nft -a list table inet meshway"), "\n")
-	return first
-}
+// Written returns the table with its handles. Each write gives the rules new ones.
+func (w *world) Written() string { return w.run("nft --stateless -a list table inet meshway") }
 
 // datagram sends a datagram from one namespace and address to another, and returns
 // the source address with which it arrives; zero if it does not arrive.
