@@ -189,6 +189,26 @@ func TestTrafficCountsLostDatagrams(t *testing.T) {
 	assert.Less(t, report.Lost(), report.Sent/2+20, "%+v", report)
 }
 
+func TestStoppedTrafficHasEveryAnswer(t *testing.T) {
+	topology, err := harness.NewTopology(t.Context(), newLab(t), "east")
+	require.NoError(t, err)
+	east := topology.Datacenters[0]
+	require.NoError(t, east.Gateway.Forward())
+	a, b := east.Workloads[0], east.Workloads[1]
+	for range 100 {
+		datagrams, err := a.Host.Datagrams(t.Context(), harness.At(b.Service), 50*time.Microsecond)
+		require.NoError(t, err)
+		require.NoError(t, harness.Wait(timeout(t), "a datagram is answered", func(context.Context) error {
+			if datagrams.Report().Answered == 0 {
+				return assert.AnError
+			}
+			return nil
+		}))
+		report := datagrams.Stop()
+		require.Zero(t, report.Lost(), "%+v", report)
+	}
+}
+
 const victimArgument = "meshway-harness-victim"
 
 // runVictim starts a host and a process in it, prints "up", and blocks until

@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -50,6 +52,7 @@ type Report struct {
 	Sent, Answered int
 	MaxLatency     time.Duration // of an answer
 	Err            error         // the first one, nil if there was none
+	Unanswered     []time.Time   // when the datagrams were sent that had no answer at the end
 }
 
 // Lost returns how many requests or datagrams were not answered.
@@ -128,36 +131,75 @@ func (h *Host) Datagrams(ctx context.Context, server netip.AddrPort, interval ti
 	t := &Traffic{}
 	sending, cancel := context.WithCancel(ctx)
 	t.cancel = cancel
-	times := &sentTimes{at: make(map[uint32]time.Time)}
+	outstanding := &outstanding{sent: make(map[uint32]time.Time)}
 	t.done.Go(func() {
-		tick(sending, interval, func() { t.sendDatagram(conn, times) })
-		_ = conn.SetReadDeadline(time.Now().Add(echoTimeout)) // fails if the connection is closed already
+		tick(sending, interval, func() { t.sendDatagram(conn, outstanding) })
+		timeout := echoTimeout
+		if outstanding.end() {
+			timeout = 0
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(timeout)) // fails if the connection is closed already
 	})
 	t.done.Go(func() {
 		defer conn.Close()
-		t.receiveDatagrams(sending, conn, times)
+		t.receiveDatagrams(conn, outstanding)
 	})
 	return t, nil
 }
 
-// sentTimes holds when each outstanding datagram was sent.
-type sentTimes struct {
-	mu sync.Mutex // guards all following fields
-	at map[uint32]time.Time
+// outstanding holds the datagrams that are not answered yet.
+type outstanding struct {
+	mu    sync.Mutex           // guards all following fields
+	sent  map[uint32]time.Time // by number
+	ended bool                 // none is added from now on
 }
 
-func (t *Traffic) sendDatagram(conn net.Conn, times *sentTimes) {
+func (o *outstanding) add(number uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sent[number] = time.Now()
+}
+
+// remove returns when a datagram was sent, reports whether it was outstanding,
+// and whether the stream is complete: it has ended and none is outstanding.
+func (o *outstanding) remove(number uint32) (sent time.Time, ok, complete bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sent, ok = o.sent[number]
+	delete(o.sent, number)
+	return sent, ok, o.ended && len(o.sent) == 0
+}
+
+// end states that no datagram follows and reports whether none is outstanding.
+func (o *outstanding) end() (complete bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	return len(o.sent) == 0
+}
+
+// times returns when the outstanding datagrams were sent, in order.
+func (o *outstanding) times() []time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.SortedFunc(maps.Values(o.sent), time.Time.Compare)
+}
+
+func (t *Traffic) sendDatagram(conn net.Conn, outstanding *outstanding) {
 	number := uint32(t.sent())
-	times.mu.Lock()
-	times.at[number] = time.Now()
-	times.mu.Unlock()
+	outstanding.add(number)
 	// Write may return the ICMP error of an earlier datagram and then sends nothing.
 	if _, err := conn.Write(binary.BigEndian.AppendUint32(nil, number)); err != nil {
 		t.answered(0, err)
 	}
 }
 
-func (t *Traffic) receiveDatagrams(sending context.Context, conn net.Conn, times *sentTimes) {
+func (t *Traffic) receiveDatagrams(conn net.Conn, outstanding *outstanding) {
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.report.Unanswered = outstanding.times()
+	}()
 	buffer := make([]byte, 64)
 	for {
 		n, err := conn.Read(buffer)
@@ -167,24 +209,14 @@ func (t *Traffic) receiveDatagrams(sending context.Context, conn net.Conn, times
 		if err != nil || n != 4 {
 			continue // an ICMP error: the datagram stays outstanding and counts as lost
 		}
-		if t.recordEcho(binary.BigEndian.Uint32(buffer), times) && sending.Err() != nil {
+		sent, ok, complete := outstanding.remove(binary.BigEndian.Uint32(buffer))
+		if ok {
+			t.answered(time.Since(sent), nil)
+		}
+		if complete {
 			return
 		}
 	}
-}
-
-// recordEcho counts the first echo of a datagram and reports whether none is
-// outstanding.
-func (t *Traffic) recordEcho(number uint32, times *sentTimes) (complete bool) {
-	times.mu.Lock()
-	sent, ok := times.at[number]
-	delete(times.at, number)
-	complete = len(times.at) == 0
-	times.mu.Unlock()
-	if ok {
-		t.answered(time.Since(sent), nil)
-	}
-	return complete
 }
 
 func isTimeout(err error) bool {

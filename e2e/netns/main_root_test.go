@@ -201,6 +201,6 @@ func datagrams(t *testing.T, from, to *harness.Datacenter) *harness.Traffic {
 func requireNoneLost(t *testing.T, stream *harness.Traffic) {
 	t.Helper()
 	report := stream.Stop()
-	assert.Zero(t, report.Lost(), "of %d datagrams: %v", report.Sent, report.Err)
+	assert.Zero(t, report.Lost(), "of %d datagrams: %v; not answered: those sent at %v", report.Sent, report.Err, report.Unanswered)
 	assert.NotZero(t, report.Sent)
 }
