@@ -35,11 +35,13 @@
 //   - Affinity: which endpoints of an imported service are preferred: local, remote, or none.
 //   - AllowedIPs: the prefixes that WireGuard accepts from a peer and routes to it.
 //   - Catalog: the replicated state: members, prefixes, keys, services. A record is an entry of it; a command is a write to it.
+//   - Change: an item of the catalog that a command stored, replaced or deleted, as a program that watches gets it.
 //   - Contact: a gateway that can admit another one, with its control addresses and the pin of its CA.
 //   - Control address: host:port of a gateway's control port, where gateways send requests to each other.
 //   - Datacenter: a cluster or a site that is a member of a federation.
 //   - Drain: taking a gateway out of use. It is active, draining, or drained.
 //   - Endpoint: host:port on the underlay where a gateway receives WireGuard packets; for services, an address that serves.
+//   - Event: a command in the log, with its author and time, as meshctl events lists it. An Event of Kubernetes has a capital letter.
 //   - Export, import: a service that a cluster offers to others, and the service as they see it (KEP-1645); a cluster also imports registered services on request.
 //   - Federation: the datacenters that share one catalog.
 //   - Gateway: a host of a datacenter that runs tunnels and takes part in the catalog. Its id is datacenter/name, its index the number of its lane.
@@ -47,7 +49,7 @@
 //   - Join token: a secret, valid for one join, that names the federation and the pin of the CA that created it.
 //   - Ledger: what a gateway remembers of the records that it has verified: pins, versions, and the records themselves.
 //   - Lane: the WireGuard interface meshN, with one peer for each other datacenter: its gateway of index N.
-//   - Leader, voter, term, lease: as in Raft.
+//   - Leader, follower, voter, term, lease: as in Raft.
 //   - Membership lock: held by the gateway that changes the membership of its datacenter while its siblings wait.
 //   - Mirror: a plain Service that routes to the endpoints of one exporting datacenter only.
 //   - Nexthop, nexthop group: kernel objects; a route to a remote prefix uses a group of the lanes that work.

@@ -67,13 +67,13 @@ func itemProto(i *feed.Item) *apipb.Item {
 }
 
 // changeProto returns the wire form of a change, which all watchers share.
-func changeProto(e feed.Event) *apipb.Change {
-	form := e.Form(e.Deleted, func() any {
-		item := e.After
-		if e.Deleted {
-			item = e.Before
+func changeProto(c feed.Change) *apipb.Change {
+	form := c.Form(func() any {
+		item := c.After
+		if c.Deleted {
+			item = c.Before
 		}
-		return &apipb.Change{Deleted: e.Deleted, Item: itemProto(item)}
+		return &apipb.Change{Deleted: c.Deleted, Item: itemProto(item)}
 	})
 	change, _ := form.(*apipb.Change)
 	return change

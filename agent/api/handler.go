@@ -135,7 +135,7 @@ func (s *server) await(ctx context.Context, f *feed.Feed, filter feed.Filter, in
 	defer timer.Stop()
 	for {
 		batch, err := watcher.Next()
-		if err != nil || len(batch.Events) > 0 {
+		if err != nil || len(batch.Changes) > 0 {
 			return nil //nolint:nilerr // as above
 		}
 		select {

@@ -70,7 +70,7 @@ func (s *server) follow(ctx context.Context, member Member, watcher *feed.Watche
 		if err != nil {
 			return lostOr(err)
 		}
-		if len(batch.Events) > 0 || due {
+		if len(batch.Changes) > 0 || due {
 			if err := out.changes(batch); err != nil {
 				return err
 			}
@@ -121,12 +121,12 @@ func (s sender) state(items []*feed.Item, index uint64) error {
 	return s.send(&apipb.WatchResponse{Changes: changes, State: true, Index: index})
 }
 
-// changes sends a batch; without events, it is a bookmark.
+// changes sends a batch; without changes, it is a bookmark.
 func (s sender) changes(b feed.Batch) error {
 	var changes []*apipb.Change
-	for i, e := range b.Events {
-		changes = append(changes, changeProto(e))
-		if len(changes) == maxChanges && i+1 < len(b.Events) {
+	for i, c := range b.Changes {
+		changes = append(changes, changeProto(c))
+		if len(changes) == maxChanges && i+1 < len(b.Changes) {
 			if err := s.send(&apipb.WatchResponse{Changes: changes}); err != nil {
 				return err
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"github.com/meshway/meshway/consensus/together"
+	"github.com/meshway/meshway/consensus/sharedcall"
 )
 
 const (
@@ -30,8 +30,8 @@ const (
 type callee struct {
 	controlpbconnect.FederationClient
 	id                catalog.GatewayID
-	apply             together.Calls[[]*catalogpb.Command, applied]
-	confirmed, leased together.Calls[struct{}, uint64] // ReadIndex
+	apply             sharedcall.Group[[]*catalogpb.Command, applied]
+	confirmed, leased sharedcall.Group[struct{}, uint64] // ReadIndex
 }
 
 // applied is the outcome of one caller of Apply.

@@ -30,7 +30,7 @@ import (
 type Member struct {
 	file      config.Config
 	certifier *identity.Certifier
-	trust     *trust.Guard
+	trust     *trust.Authenticator
 	port      *control.Port
 	node      *raftnode.Node
 	process   Process
@@ -49,16 +49,16 @@ type memberConfig struct {
 }
 
 func open(cfg memberConfig) (*Member, error) {
-	guard, err := trust.Open(ledgerFile(cfg.dir), cfg.certifier)
+	authenticator, err := trust.Open(ledgerFile(cfg.dir), cfg.certifier)
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{file: cfg.file, certifier: cfg.certifier, trust: guard, process: cfg.process, log: cfg.log}
+	m := &Member{file: cfg.file, certifier: cfg.certifier, trust: authenticator, process: cfg.process, log: cfg.log}
 	m.port = control.New(control.Config{
 		Listen:     cfg.file.Control.Listen,
 		Certifier:  cfg.certifier,
 		CAs:        m.authorities,
-		CAsChanged: guard.Changed,
+		CAsChanged: authenticator.Changed,
 		Gateways: func(id catalog.GatewayID) bool {
 			_, ok := m.node.View().Gateway(id)
 			return ok
@@ -83,7 +83,7 @@ func open(cfg memberConfig) (*Member, error) {
 		Network:           m.port.Raft(),
 		Remote:            remote{m.port.Client()},
 		Addresses:         m.addresses,
-		Verify:            guard.CheckSnapshot,
+		Verify:            authenticator.CheckSnapshot,
 		SignArchive:       m.signArchive,
 		Log:               cfg.log,
 	})
@@ -136,7 +136,7 @@ func (m *Member) authorities(dc catalog.DatacenterName) [][]byte {
 }
 
 // Trust returns what this gateway remembers of the records of the others.
-func (m *Member) Trust() *trust.Guard { return m.trust }
+func (m *Member) Trust() *trust.Authenticator { return m.trust }
 
 // addresses returns where the control port of a gateway may be reached: through
 // the tunnel, which needs only UDP, then on the underlay. Between gateways of

@@ -36,7 +36,7 @@ func (a *Agent) RotateCA(ctx context.Context, request RotateRequest, progress me
 	if !ok {
 		return a.notMember()
 	}
-	switch rotation.Next(dc, r.member.CA(), request.Again, time.Now()) {
+	switch rotation.StageOf(dc, r.member.CA(), request.Again, time.Now()) {
 	case rotation.Done:
 		progress("unchanged", fmt.Sprintf("the CA of datacenter %s was replaced less than %s ago, by the one with fingerprint %s; --again replaces it once more",
 			dc.Name, rotation.Recent, r.member.CA().Pin()))
@@ -44,11 +44,11 @@ func (a *Agent) RotateCA(ctx context.Context, request RotateRequest, progress me
 	case rotation.Pending:
 		progress("announced", "the catalog has the new CA; the former one is still trusted")
 	case rotation.Due:
-		if err := rotation.Check(r.member.View().Gateways()); err != nil {
+		if err := rotation.CheckLevels(r.member.View().Gateways()); err != nil {
 			return err
 		}
 		if request.DryRun {
-			progress("plan", rotation.Describe(dc.Name, r.member.View().Gateways(), r.member.CA()))
+			progress("plan", rotation.DescribePlan(dc.Name, r.member.View().Gateways(), r.member.CA()))
 			return nil
 		}
 		if err := a.announceCA(ctx, r, progress); err != nil {
@@ -171,7 +171,7 @@ func (r *reconciler) useCA(m *running, shared identity.SharedState) error {
 	if err != nil {
 		return err
 	}
-	ca := rotation.Choose(dc, rotation.Keys{Own: m.member.CA(), Prepared: prepared, Shared: shared, Federation: m.membership.FederationID})
+	ca := rotation.ChooseCA(dc, rotation.Keys{Own: m.member.CA(), Prepared: prepared, Shared: shared, Federation: m.membership.FederationID})
 	if ca == nil {
 		m.member.PresentChain()
 		if prepared != nil && prepared.Equal(m.member.CA()) { // a crash left its files

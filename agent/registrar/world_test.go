@@ -200,14 +200,14 @@ func newWorld(t *testing.T, configured ...catalog.Service) *world {
 	return w
 }
 
-// newSigner returns the guard of gateway east/gw.
-func newSigner(t *testing.T, ca *identity.CA) *trust.Guard {
+// newSigner returns the authenticator of gateway east/gw.
+func newSigner(t *testing.T, ca *identity.CA) *trust.Authenticator {
 	t.Helper()
 	certifier := identity.NewCertifier(ca, "gw", nil)
 	certifier.SetFederation(federationID)
-	guard, err := trust.Open(state.File[trust.Ledger]{Path: filepath.Join(t.TempDir(), "trust.json")}, certifier)
+	authenticator, err := trust.Open(state.File[trust.Ledger]{Path: filepath.Join(t.TempDir(), "trust.json")}, certifier)
 	require.NoError(t, err)
-	return guard
+	return authenticator
 }
 
 // run runs the registrar in the current bubble.

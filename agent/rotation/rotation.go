@@ -25,9 +25,9 @@ const (
 	Done                 // it was replaced a short time ago
 )
 
-// Next returns what a command that replaces the CA continues from. again: a CA is
-// replaced however young it is.
-func Next(dc catalog.Datacenter, own *identity.CA, again bool, now time.Time) Stage {
+// StageOf returns the stage from which a command that replaces the CA of dc continues.
+// again: a CA is replaced however young it is.
+func StageOf(dc catalog.Datacenter, own *identity.CA, again bool, now time.Time) Stage {
 	begin, _ := own.Validity()
 	_, pending := succession.Pending(dc)
 	switch {
@@ -39,8 +39,9 @@ func Next(dc catalog.Datacenter, own *identity.CA, again bool, now time.Time) St
 	return Due
 }
 
-// Check returns why the CA cannot be replaced yet, or nil.
-func Check(gateways []catalog.Gateway) error {
+// CheckLevels returns an error while a gateway runs a version that cannot follow the
+// replacement of a CA.
+func CheckLevels(gateways []catalog.Gateway) error {
 	var behind []catalog.GatewayID
 	for _, g := range gateways {
 		if g.Level() < catalog.LevelSuccession {
@@ -53,8 +54,8 @@ func Check(gateways []catalog.Gateway) error {
 	return nil
 }
 
-// Describe returns what the rotation would do.
-func Describe(dc catalog.DatacenterName, gateways []catalog.Gateway, ca *identity.CA) string {
+// DescribePlan returns what the rotation would do, for a command that changes nothing.
+func DescribePlan(dc catalog.DatacenterName, gateways []catalog.Gateway, ca *identity.CA) string {
 	var own []string
 	for _, g := range gateways {
 		if g.Datacenter == dc {
@@ -73,11 +74,11 @@ type Keys struct {
 	Federation string // that this gateway is a member of
 }
 
-// Choose returns the CA that a gateway is to use in place of its own, nil if it is to
+// ChooseCA returns the CA that a gateway is to use in place of its own, nil if it is to
 // keep that: the one that the catalog has, or a newer one of the shared state. In that
 // case the CA was replaced while this gateway was away, and the other members accept no
 // certificate of the former one.
-func Choose(dc catalog.Datacenter, keys Keys) *identity.CA {
+func ChooseCA(dc catalog.Datacenter, keys Keys) *identity.CA {
 	inCatalog := func(ca *identity.CA) bool { return bytes.Equal(ca.Certificate(), dc.CACertificate) }
 	if inCatalog(keys.Own) {
 		return nil

@@ -39,7 +39,7 @@ func TestInterruptedRotationContinuesAndACompleteOneIsNotRepeated(t *testing.T) 
 		"retired a minute ago, again":      {succession.Retire(announced), true, time.Minute, rotation.Due},
 		"retired long ago":                 {succession.Retire(announced), false, 2 * rotation.Recent, rotation.Due},
 	} {
-		assert.Equal(t, test.want, rotation.Next(test.dc, ca, test.again, noon().Add(test.after)), name)
+		assert.Equal(t, test.want, rotation.StageOf(test.dc, ca, test.again, noon().Add(test.after)), name)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestGatewayUsesTheCAOfTheCatalogOnceItHasTheKey(t *testing.T) {
 		"a CA in the catalog whose key this gateway lacks": {dc(thief), first, second, shared(first, second, "f"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := rotation.Choose(test.dc, rotation.Keys{Own: test.own, Prepared: test.prepared, Shared: test.shared, Federation: "f"})
+			got := rotation.ChooseCA(test.dc, rotation.Keys{Own: test.own, Prepared: test.prepared, Shared: test.shared, Federation: "f"})
 			if test.want == nil {
 				assert.Nil(t, got)
 				return

@@ -27,8 +27,8 @@ type Entry struct {
 }
 
 // Entries returns what is remembered of all datacenters, by name.
-func (g *Guard) Entries(v *replica.View) []Entry {
-	ledger := g.Ledger()
+func (a *Authenticator) Entries(v *replica.View) []Entry {
+	ledger := a.Ledger()
 	var entries []Entry
 	for name, is := range ledger.Datacenters {
 		e := Entry{Datacenter: name, Pin: is.Pin, Signed: is.Signed, Version: is.Version}
@@ -59,8 +59,8 @@ func pinText(ca []byte) string {
 // Accept replaces the pin of a datacenter by that of the CA which its operator has
 // confirmed, and forgets everything else that is remembered of it. It returns the
 // former pin; false: there was none.
-func (g *Guard) Accept(v *replica.View, name catalog.DatacenterName, pin identity.Pin) (former identity.Pin, known bool, err error) {
-	if name == g.certifier.Self().Datacenter {
+func (a *Authenticator) Accept(v *replica.View, name catalog.DatacenterName, pin identity.Pin) (former identity.Pin, known bool, err error) {
+	if name == a.certifier.Self().Datacenter {
 		return former, false, &catalog.Refusal{
 			Code: CodeOwnCA, Field: "datacenter", Message: fmt.Sprintf("datacenter %s is the one of this gateway, whose CA is in its data directory", name),
 			Remedy: "run the command on a gateway of another datacenter",
@@ -73,25 +73,25 @@ func (g *Guard) Accept(v *replica.View, name catalog.DatacenterName, pin identit
 			Remedy:  "compare with the fingerprint that meshctl trust show prints on a gateway of " + string(name) + "; if the catalog has another one, do not accept it",
 		}
 	}
-	g.mu.Lock()
-	before, known := g.ledger.Datacenters[name]
-	g.ledger, g.dirty, g.verdict = g.ledger.WithPin(name, pin), true, Verdict{}
-	g.mu.Unlock()
-	g.changed.Notify()
-	return before.Pin, known, g.Save()
+	a.mu.Lock()
+	before, known := a.ledger.Datacenters[name]
+	a.ledger, a.dirty, a.verdict = a.ledger.WithPin(name, pin), true, Verdict{}
+	a.mu.Unlock()
+	a.changed.Notify()
+	return before.Pin, known, a.Save()
 }
 
 // CheckAdmission refuses the request of a datacenter that has another CA than one of
 // the same name which this gateway remembers.
-func (g *Guard) CheckAdmission(dc catalog.Datacenter) error {
-	is, known := g.Ledger().Datacenters[dc.Name]
+func (a *Authenticator) CheckAdmission(dc catalog.Datacenter) error {
+	is, known := a.Ledger().Datacenters[dc.Name]
 	offered := pinText(dc.CACertificate)
 	if !known || offered == is.Pin.String() {
 		return nil
 	}
 	return &catalog.Refusal{
 		Code: CodePinDiffers, Field: "datacenter",
-		Message: fmt.Sprintf("gateway %s remembers a datacenter %s with another CA, and this one has fingerprint %s", g.certifier.Self(), dc.Name, offered),
+		Message: fmt.Sprintf("gateway %s remembers a datacenter %s with another CA, and this one has fingerprint %s", a.certifier.Self(), dc.Name, offered),
 		Remedy: fmt.Sprintf("choose another name, or, if it replaces the former one, let the operators of the other datacenters run meshctl trust accept %s --fingerprint %s on their gateways",
 			dc.Name, offered),
 	}

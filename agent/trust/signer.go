@@ -15,28 +15,28 @@ import (
 // of its datacenter. A signature is renewed when the certificate of its signer has
 // expired: a member that an older build sent a snapshot, without the signatures, has
 // them again within a day.
-func (g *Guard) Unsigned(v *replica.View) (gateway, datacenter bool) {
-	self := g.certifier.Self()
+func (a *Authenticator) Unsigned(v *replica.View) (gateway, datacenter bool) {
+	self := a.certifier.Self()
 	record, ok := v.Gateway(self.ID())
 	dc, member := v.Datacenter(self.Datacenter)
 	if !ok || !member {
 		return false, false
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	ca := g.certifier.CA()
-	if pin := ca.Pin(); g.issuer != pin { // what the former CA signed is signed again
-		g.signed, g.issuer = map[catalog.GatewayID]catalog.Signature{}, pin
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ca := a.certifier.CA()
+	if pin := ca.Pin(); a.issuer != pin { // what the former CA signed is signed again
+		a.signed, a.issuer = map[catalog.GatewayID]catalog.Signature{}, pin
 	}
-	own := g.ledger.Datacenters[self.Datacenter]
-	signers := NewSigners(g.ledger.FederationID)
+	own := a.ledger.Datacenters[self.Datacenter]
+	signers := NewSigners(a.ledger.FederationID)
 	last := own.Gateways[record.Name]
 	differs := last.Record != nil && !sameGateway(*last.Record, record)
-	gateway = !g.current(record.ID(), record.Signature, seen{version: last.Version, floor: own.Floor, record: differs}, func() error {
+	gateway = !a.current(record.ID(), record.Signature, seen{version: last.Version, floor: own.Floor, record: differs}, func() error {
 		return signers.VerifyGateway([][]byte{ca.Certificate()}, record)
 	})
 	differs = own.Record != nil && !sameDatacenter(*own.Record, dc)
-	datacenter = g.maySign(v, dc) && !g.current(catalog.GatewayID(dc.Name), dc.Signature, seen{version: own.Version, floor: own.Floor, record: differs}, func() error {
+	datacenter = a.maySign(v, dc) && !a.current(catalog.GatewayID(dc.Name), dc.Signature, seen{version: own.Version, floor: own.Floor, record: differs}, func() error {
 		return signers.VerifyDatacenter(dc)
 	})
 	return gateway, datacenter
@@ -45,15 +45,15 @@ func (g *Guard) Unsigned(v *replica.View) (gateway, datacenter bool) {
 // current reports whether a signature is valid and does not have to be renewed. It
 // verifies a signature once. A record that others find outdated has to be signed again:
 // two gateways of a datacenter may have signed it with the same version.
-func (g *Guard) current(record catalog.GatewayID, s catalog.Signature, last seen, verify func() error) bool {
+func (a *Authenticator) current(record catalog.GatewayID, s catalog.Signature, last seen, verify func() error) bool {
 	if s.IsZero() || last.outdated(s) {
 		return false
 	}
-	if !g.signed[record].Equal(s) {
+	if !a.signed[record].Equal(s) {
 		if verify() != nil {
 			return false
 		}
-		g.signed[record] = s
+		a.signed[record] = s
 	}
 	certificate, err := x509.ParseCertificate(s.Certificate)
 	return err == nil && time.Now().Before(certificate.NotAfter)
@@ -61,15 +61,15 @@ func (g *Guard) current(record catalog.GatewayID, s catalog.Signature, last seen
 
 // maySign reports whether this gateway may sign the record of its datacenter, which
 // is a promise that all of its gateways sign theirs: not before all do.
-func (g *Guard) maySign(v *replica.View, dc catalog.Datacenter) bool {
-	if !bytes.Equal(dc.CACertificate, g.certifier.CA().Certificate()) {
+func (a *Authenticator) maySign(v *replica.View, dc catalog.Datacenter) bool {
+	if !bytes.Equal(dc.CACertificate, a.certifier.CA().Certificate()) {
 		return false // forged, or signed again with the same key
 	}
 	if !dc.Signature.IsZero() {
 		return true
 	}
 	for _, other := range v.Gateways() {
-		if other.Datacenter == dc.Name && other.Signature.IsZero() && other.ID() != g.certifier.Self().ID() {
+		if other.Datacenter == dc.Name && other.Signature.IsZero() && other.ID() != a.certifier.Self().ID() {
 			return false
 		}
 	}
@@ -77,14 +77,14 @@ func (g *Guard) maySign(v *replica.View, dc catalog.Datacenter) bool {
 }
 
 // Sign signs the records in the commands of this gateway that replace them.
-func (g *Guard) Sign(v *replica.View, commands []*catalogpb.Command) error {
+func (a *Authenticator) Sign(v *replica.View, commands []*catalogpb.Command) error {
 	for _, command := range commands {
 		var err error
 		switch body := command.GetBody().(type) {
 		case *catalogpb.Command_UpdateGateway:
-			body.UpdateGateway.Gateway, err = g.signGateway(v, body.UpdateGateway.GetGateway())
+			body.UpdateGateway.Gateway, err = a.signGateway(v, body.UpdateGateway.GetGateway())
 		case *catalogpb.Command_UpdateDatacenter:
-			body.UpdateDatacenter.Datacenter, err = g.signDatacenter(v, body.UpdateDatacenter.GetDatacenter())
+			body.UpdateDatacenter.Datacenter, err = a.signDatacenter(v, body.UpdateDatacenter.GetDatacenter())
 		}
 		if err != nil {
 			return err
@@ -93,35 +93,35 @@ func (g *Guard) Sign(v *replica.View, commands []*catalogpb.Command) error {
 	return nil
 }
 
-func (g *Guard) signGateway(v *replica.View, p *catalogpb.Gateway) (*catalogpb.Gateway, error) {
+func (a *Authenticator) signGateway(v *replica.View, p *catalogpb.Gateway) (*catalogpb.Gateway, error) {
 	record, err := catalog.GatewayFromProto(p)
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)
 	}
-	certificate, err := g.certifier.Certificate()
+	certificate, err := a.certifier.Certificate()
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)
 	}
 	have, _ := v.Gateway(record.ID())
-	own := g.Ledger().Datacenters[record.Datacenter]
-	record, err = SignGateway(certificate, g.certifier.Federation(), record, nextVersion(have.Signature.Version, own.Floor, own.Gateways[record.Name].Version))
+	own := a.Ledger().Datacenters[record.Datacenter]
+	record, err = SignGateway(certificate, a.certifier.Federation(), record, nextVersion(have.Signature.Version, own.Floor, own.Gateways[record.Name].Version))
 	return record.Proto(), err
 }
 
-func (g *Guard) signDatacenter(v *replica.View, p *catalogpb.Datacenter) (*catalogpb.Datacenter, error) {
+func (a *Authenticator) signDatacenter(v *replica.View, p *catalogpb.Datacenter) (*catalogpb.Datacenter, error) {
 	record, err := catalog.DatacenterFromProto(p)
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)
 	}
-	if !g.maySign(v, record) {
+	if !a.maySign(v, record) {
 		return p, nil
 	}
-	certificate, err := g.certifier.Certificate()
+	certificate, err := a.certifier.Certificate()
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)
 	}
-	own := g.Ledger().Datacenters[record.Name]
-	record, err = SignDatacenter(certificate, g.certifier.Federation(), record, nextVersion(record.Signature.Version, own.Floor, own.Version))
+	own := a.Ledger().Datacenters[record.Name]
+	record, err = SignDatacenter(certificate, a.certifier.Federation(), record, nextVersion(record.Signature.Version, own.Floor, own.Version))
 	return record.Proto(), err
 }
 

@@ -14,8 +14,8 @@ import (
 // local copy: what is in it cannot come from an honest log. A single foreign record
 // that does not verify is no such reason. Its datacenter may have written it, and then
 // the log has it too: the plan does without it, and this gateway must not fall behind.
-func (g *Guard) CheckSnapshot(local, sent *replica.View) error {
-	return checkSnapshot(g.certifier.Self().Datacenter, g.Ledger(), recordsOf(local), recordsOf(sent))
+func (a *Authenticator) CheckSnapshot(local, sent *replica.View) error {
+	return checkSnapshot(a.certifier.Self().Datacenter, a.Ledger(), recordsOf(local), recordsOf(sent))
 }
 
 func recordsOf(v *replica.View) plan.Catalog {

@@ -59,7 +59,7 @@ func TestImportDirections(t *testing.T) {
 				"consensus/catalog/replica/internal/keys", "consensus/catalog/succession",
 				"consensus/catalog/snapshot",
 			}, // the state: pure
-			"consensus/together":                    {},
+			"consensus/sharedcall":                  {},
 			"consensus/catalog/feed":                {"consensus/catalog", "consensus/catalog/replica"},
 			"consensus":                             {"consensus/catalog", "consensus/catalog/catalogpb"}, // the contract; raftnode implements it
 			"consensus/raftnode/logstore":           {},
@@ -140,7 +140,7 @@ func TestImportDirections(t *testing.T) {
 			"cmd/meshctl/internal/views": {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
 			"agent/control": {
 				"agent/control/controlpb", "agent/control/internal/limit", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
-				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/together",
+				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/sharedcall",
 			},
 		} {
 			for _, imported := range find(t, packages, name).Imports {

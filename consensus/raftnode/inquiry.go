@@ -34,7 +34,7 @@ func (n *Node) inquire(ctx context.Context, inst *instance) {
 	var failing time.Time // since when
 	for {
 		select {
-		case <-n.guard.senders.Ask:
+		case <-n.safeguards.senders.Ask:
 		case <-ctx.Done():
 			return
 		}
@@ -46,7 +46,7 @@ func (n *Node) inquire(ctx context.Context, inst *instance) {
 		switch {
 		case len(later.Voters) > 0:
 			failing = time.Time{}
-			n.guard.senders.SetLater(later, time.Now())
+			n.safeguards.senders.SetLater(later, time.Now())
 			n.log.Info("learned from other members which gateways vote", "voters", len(later.Voters), "term", later.Term)
 		case failing.IsZero():
 			failing = time.Now()

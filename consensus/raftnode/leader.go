@@ -10,7 +10,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
-	"github.com/meshway/meshway/consensus/together"
+	"github.com/meshway/meshway/consensus/sharedcall"
 )
 
 // roundsAtOnce is more than one, so that on a long path a reader does not wait for the
@@ -25,9 +25,9 @@ type leadership struct {
 	began      time.Time
 	firstIndex uint64 // a member whose log reaches this index has entries of this term
 	autopilot  *autopilot.Autopilot
-	check      chan struct{}                      // size 1; see checkMembership
-	rounds     together.Calls[struct{}, struct{}] // see confirm
-	moves      time.Time                          // not before; used by maintainMembership only
+	check      chan struct{}                        // size 1; see checkMembership
+	rounds     sharedcall.Group[struct{}, struct{}] // see confirm
+	moves      time.Time                            // not before; used by maintainMembership only
 
 	mu         sync.Mutex                           // guards all following fields
 	abstaining map[catalog.DatacenterName]time.Time // until when

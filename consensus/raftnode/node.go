@@ -27,16 +27,16 @@ import (
 // Node is one member: its copy of the catalog and its raft. Its methods may be
 // called concurrently.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	store    *disk.Store
-	fsm      *fsm.Machine
-	contacts *transport.Contacts
-	session  *proposals.Session
-	batcher  *proposals.Batcher
-	sent     proposals.Attempts
-	guard    guard
-	life     lifecycle
+	cfg        Config
+	log        *slog.Logger
+	store      *disk.Store
+	fsm        *fsm.Machine
+	contacts   *transport.Contacts
+	session    *proposals.Session
+	batcher    *proposals.Batcher
+	sent       proposals.Attempts
+	safeguards safeguards
+	life       lifecycle
 
 	timers        atomic.Pointer[Timers]
 	timersChanged chan struct{}              // size 1
@@ -48,8 +48,8 @@ type Node struct {
 	reconfiguration chanMutex
 }
 
-// guard limits what a single member can do to the others.
-type guard struct {
+// safeguards limit what a single member can do to the others.
+type safeguards struct {
 	senders  *transport.Senders
 	requests quorum.Requests
 }
@@ -90,7 +90,7 @@ func openNode(cfg Config) (*Node, error) {
 		session:         proposals.NewSession(cfg.ID, time.Now()),
 		batcher:         proposals.NewBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
-		guard:           guard{senders: transport.NewSenders()},
+		safeguards:      safeguards{senders: transport.NewSenders()},
 		timersChanged:   make(chan struct{}, 1),
 		reconfiguration: newChanMutex(),
 	}

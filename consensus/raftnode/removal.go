@@ -54,14 +54,14 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 		return refusal
 	}
 	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
-	if refusal := n.guard.requests.Removal(author, r.Datacenter, n.View().Settings(), now); refusal != nil {
+	if refusal := n.safeguards.requests.Removal(author, r.Datacenter, n.View().Settings(), now); refusal != nil {
 		return refusal
 	}
-	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.guard.requests.Confirmed(author, r.Datacenter, now) {
+	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.safeguards.requests.Confirmed(author, r.Datacenter, now) {
 		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
 		return r.RefuseUnconfirmed(author)
 	}
-	n.guard.requests.Spend(budget.Removals, author, now)
+	n.safeguards.requests.Spend(budget.Removals, author, now)
 	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
 	return nil
 }

@@ -16,16 +16,16 @@ import (
 // refused records a message of raft that was not passed to it.
 func (n *Node) refused(from catalog.GatewayID, why *transport.Refusal) {
 	if why.Code == consensus.CodeNotAVoter {
-		n.guard.senders.Unknown()
+		n.safeguards.senders.Unknown()
 	}
-	if n.guard.senders.Count(from, why, time.Now()) {
+	if n.safeguards.senders.Count(from, why, time.Now()) {
 		n.log.Warn("refused a message of raft", "gateway", from, "code", why.Code, "err", why)
 	}
 }
 
 // knowledge returns by what this member judges the messages that it receives.
 func (n *Node) knowledge(inst *instance) transport.Knowledge {
-	later := n.guard.senders.Later(time.Now())
+	later := n.safeguards.senders.Later(time.Now())
 	k := transport.Knowledge{
 		Term:          max(inst.raft.CurrentTerm(), later.Term),
 		Leader:        inst.leader(),
@@ -58,24 +58,24 @@ func (n *Node) Admits(id catalog.GatewayID) bool {
 			}
 		}
 	}
-	for _, v := range n.guard.senders.Later(time.Now()).Voters {
+	for _, v := range n.safeguards.senders.Later(time.Now()).Voters {
 		if v.ID == id {
 			return true
 		}
 	}
-	n.guard.senders.Unknown()
+	n.safeguards.senders.Unknown()
 	return false
 }
 
 // CA returns the certificate (DER) of the CA of a datacenter that is not in the local
 // copy of the catalog but has a vote, as other members report it.
 func (n *Node) CA(dc catalog.DatacenterName) ([]byte, bool) {
-	for _, v := range n.guard.senders.Later(time.Now()).Voters {
+	for _, v := range n.safeguards.senders.Later(time.Now()).Voters {
 		if v.ID.Datacenter() == dc && len(v.CA) > 0 {
 			return v.CA, true
 		}
 	}
-	n.guard.senders.Unknown()
+	n.safeguards.senders.Unknown()
 	return nil, false
 }
 

@@ -17,7 +17,7 @@ func (n *Node) Status() consensus.Status {
 	index, _ := n.fsm.Applied()
 	s := consensus.Status{
 		AppliedIndex: index, LastContact: -1, Timers: n.timers.Load().Name,
-		Refused: n.guard.senders.Refused(), RefusedCommands: n.guard.requests.Refused(),
+		Refused: n.safeguards.senders.Refused(), RefusedCommands: n.safeguards.requests.Refused(),
 	}
 	inst, lead := n.serving()
 	if inst == nil {

@@ -42,11 +42,11 @@ func RunSeed(t *testing.T, seed uint64, h *History) {
 	var users, others, watches sync.WaitGroup
 	faults := &nemesis{random(seed, 999), cluster, nodes, restarts}
 	others.Go(func() { faults.run(ctx) })
-	var followers []*follower
+	var watchers []*watcher
 	for i := range 2 {
-		f := &follower{history: h, random: random(seed, uint64(500+i)), nodes: nodes, values: map[string]string{}}
-		followers = append(followers, f)
-		watches.Go(func() { f.run(watching) })
+		w := &watcher{history: h, random: random(seed, uint64(500+i)), nodes: nodes, values: map[string]string{}}
+		watchers = append(watchers, w)
+		watches.Go(func() { w.run(watching) })
 	}
 	for i := range seedClients {
 		c := &Client{
@@ -65,7 +65,7 @@ func RunSeed(t *testing.T, seed uint64, h *History) {
 	cluster.WaitEqual()
 	head := nodes[1].current().View().Index()
 	cluster.Until("all watches have the last change", func() bool {
-		return !slices.ContainsFunc(followers, func(f *follower) bool { return f.reached() < head })
+		return !slices.ContainsFunc(watchers, func(w *watcher) bool { return w.reached() < head })
 	})
 	stop()
 	watches.Wait()

@@ -32,9 +32,9 @@ func Example() {
 
 	// Follow the instances of a service until the first is gone.
 	enough := errors.New("enough")
-	err = client.Follow(ctx, &apipb.WatchRequest{Namespace: "default", Name: "web"}, func(e apiclient.Event) error {
-		service := e.Item.GetService()
-		if e.Deleted {
+	err = client.Follow(ctx, &apipb.WatchRequest{Namespace: "default", Name: "web"}, func(c apiclient.Change) error {
+		service := c.Item.GetService()
+		if c.Deleted {
 			fmt.Println("deleted", service.GetInstance())
 			return enough
 		}

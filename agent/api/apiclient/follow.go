@@ -20,8 +20,8 @@ const (
 	maxRetry = 5 * time.Second
 )
 
-// Event is a change of one service, or a service of the first state.
-type Event struct {
+// Change is a change of one service, or a service of the first state.
+type Change struct {
 	Index   uint64 // of the catalog; that of the first state is the index at which it was read
 	Deleted bool   // Item is the last one
 	Item    *apipb.Item
@@ -34,22 +34,22 @@ type Event struct {
 // that handle gets what has changed, and no deletion is missed of an item that handle
 // got: of a request with an index, items from before it are not known. retry is called
 // with the error before each further attempt; it may be nil.
-func (c *Client) Follow(ctx context.Context, request *apipb.WatchRequest, handle func(Event) error, retry func(error)) error {
-	f := &follower{request: proto.CloneOf(request), handle: handle, known: map[key]*apipb.Item{}, deleted: map[key]bool{}}
+func (c *Client) Follow(ctx context.Context, request *apipb.WatchRequest, handle func(Change) error, retry func(error)) error {
+	s := &subscription{request: proto.CloneOf(request), handle: handle, known: map[key]*apipb.Item{}, deleted: map[key]bool{}}
 	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
-		before := f.request.GetIndex()
-		err := f.connect(ctx, c)
+		before := s.request.GetIndex()
+		err := s.connect(ctx, c)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case f.failed != nil:
-			return f.failed
+		case s.failed != nil:
+			return s.failed
 		case isHistoryLost(err) && before > 0:
-			f.request.Index = 0
+			s.request.Index = 0
 			continue
 		case isFinal(err):
 			return err
-		case f.request.GetIndex() > before:
+		case s.request.GetIndex() > before:
 			pause = minRetry
 		}
 		if retry != nil {
@@ -88,10 +88,10 @@ func keyOf(i *apipb.Item) key {
 	return key{e.GetNamespace(), e.GetName(), e.GetDatacenter(), ""}
 }
 
-// follower is the state of Follow.
-type follower struct {
+// subscription is the state of Follow.
+type subscription struct {
 	request *apipb.WatchRequest // index: all before it was handled
-	handle  func(Event) error
+	handle  func(Change) error
 	known   map[key]*apipb.Item
 	deleted map[key]bool // whose deletion after the index was handled
 	seen    map[key]bool // items of the state that is being received
@@ -99,16 +99,16 @@ type follower struct {
 }
 
 // connect receives until the stream ends or handle fails.
-func (f *follower) connect(ctx context.Context, c *Client) error {
-	stream, err := c.Watch(ctx, connect.NewRequest(f.request))
+func (s *subscription) connect(ctx context.Context, c *Client) error {
+	stream, err := c.Watch(ctx, connect.NewRequest(s.request))
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	f.seen = map[key]bool{}
+	s.seen = map[key]bool{}
 	for stream.Receive() {
-		if f.failed = f.receive(stream.Msg()); f.failed != nil {
-			return f.failed
+		if s.failed = s.receive(stream.Msg()); s.failed != nil {
+			return s.failed
 		}
 	}
 	if err := stream.Err(); err != nil {
@@ -117,40 +117,40 @@ func (f *follower) connect(ctx context.Context, c *Client) error {
 	return errors.New("the stream ended")
 }
 
-func (f *follower) receive(r *apipb.WatchResponse) error {
+func (s *subscription) receive(r *apipb.WatchResponse) error {
 	for _, c := range r.GetChanges() {
 		k := keyOf(c.GetItem())
-		f.seen[k] = true
-		have := f.known[k]
+		s.seen[k] = true
+		have := s.known[k]
 		switch {
-		case c.GetDeleted() && f.deleted[k], // it was handled before the connection ended
+		case c.GetDeleted() && s.deleted[k], // it was handled before the connection ended
 			!c.GetDeleted() && have.GetModifiedIndex() == c.GetItem().GetModifiedIndex() && proto.Equal(have, c.GetItem()):
 			continue
 		case c.GetDeleted():
-			delete(f.known, k)
-			f.deleted[k] = true
+			delete(s.known, k)
+			s.deleted[k] = true
 		default:
-			f.known[k] = c.GetItem()
-			delete(f.deleted, k)
+			s.known[k] = c.GetItem()
+			delete(s.deleted, k)
 		}
-		if err := f.handle(Event{Index: max(r.GetIndex(), c.GetItem().GetModifiedIndex()), Deleted: c.GetDeleted(), Item: c.GetItem()}); err != nil {
+		if err := s.handle(Change{Index: max(r.GetIndex(), c.GetItem().GetModifiedIndex()), Deleted: c.GetDeleted(), Item: c.GetItem()}); err != nil {
 			return err
 		}
 	}
 	if r.GetState() && r.GetIndex() > 0 {
-		for k, item := range f.known {
-			if f.seen[k] {
+		for k, item := range s.known {
+			if s.seen[k] {
 				continue
 			}
-			delete(f.known, k)
-			if err := f.handle(Event{Index: r.GetIndex(), Deleted: true, Item: item}); err != nil {
+			delete(s.known, k)
+			if err := s.handle(Change{Index: r.GetIndex(), Deleted: true, Item: item}); err != nil {
 				return err
 			}
 		}
 	}
 	if r.GetIndex() > 0 {
-		f.request.Index = r.GetIndex()
-		clear(f.deleted)
+		s.request.Index = r.GetIndex()
+		clear(s.deleted)
 	}
 	return nil
 }

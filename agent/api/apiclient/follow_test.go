@@ -40,18 +40,18 @@ func key(name string) catalog.ServiceKey {
 	return catalog.ServiceKey{Datacenter: "dc0", Namespace: "test", Name: name, Instance: "one"}
 }
 
-// follow sends the events of Follow after an index, "web=1" or "-web", until the test ends.
+// follow sends the changes of Follow after an index, "web=1" or "-web", until the test ends.
 func follow(t *testing.T, client *apiclient.Client, index uint64) <-chan string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	events, ended := make(chan string, 100), make(chan error, 1)
+	changes, ended := make(chan string, 100), make(chan error, 1)
 	go func() {
-		ended <- client.Follow(ctx, &apipb.WatchRequest{Index: index}, func(e apiclient.Event) error {
-			s := e.Item.GetService()
-			if e.Deleted {
-				events <- "-" + s.GetName()
+		ended <- client.Follow(ctx, &apipb.WatchRequest{Index: index}, func(c apiclient.Change) error {
+			s := c.Item.GetService()
+			if c.Deleted {
+				changes <- "-" + s.GetName()
 			} else {
-				events <- s.GetName() + "=" + s.GetLabels()["value"]
+				changes <- s.GetName() + "=" + s.GetLabels()["value"]
 			}
 			return nil
 		}, nil)
@@ -60,35 +60,35 @@ func follow(t *testing.T, client *apiclient.Client, index uint64) <-chan string 
 		cancel()
 		require.ErrorIs(t, <-ended, context.Canceled)
 	})
-	return events
+	return changes
 }
 
 func TestFollowContinuesWhenMeshdIsStartedAgain(t *testing.T) {
 	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
 	stop := serve(socket, l.handler())
-	events := follow(t, apiclient.Socket(socket), 0)
+	changes := follow(t, apiclient.Socket(socket), 0)
 	l.put("web", "1")
-	assert.Equal(t, "web=1", <-events)
+	assert.Equal(t, "web=1", <-changes)
 	l.put("web", "2")
-	assert.Equal(t, "web=2", <-events)
+	assert.Equal(t, "web=2", <-changes)
 	stop()
 	l.put("web", "3")
 	l.put("db", "1")
 	defer serve(socket, l.handler())()
-	assert.Equal(t, "web=3", <-events)
-	assert.Equal(t, "db=1", <-events)
+	assert.Equal(t, "web=3", <-changes)
+	assert.Equal(t, "db=1", <-changes)
 	l.remove("web")
-	assert.Equal(t, "-web", <-events)
-	assert.Empty(t, events, "each once")
+	assert.Equal(t, "-web", <-changes)
+	assert.Empty(t, changes, "each once")
 }
 
 func TestFollowMissesNothingWhenTheHistoryIsLost(t *testing.T) {
 	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
 	stop := serve(socket, l.handler())
-	events := follow(t, apiclient.Socket(socket), 0)
+	changes := follow(t, apiclient.Socket(socket), 0)
 	for i, name := range []string{"kept", "changed", "deleted"} {
 		l.put(name, "1")
-		assert.Equal(t, name+"=1", <-events, i)
+		assert.Equal(t, name+"=1", <-changes, i)
 	}
 	stop()
 	l.put("changed", "2")
@@ -98,32 +98,32 @@ func TestFollowMissesNothingWhenTheHistoryIsLost(t *testing.T) {
 	require.NoError(t, l.View().Encode(&snapshot))
 	require.NoError(t, l.state.Restore(&snapshot)) // its history begins there
 	defer serve(socket, l.handler())()
-	got := []string{<-events, <-events, <-events}
+	got := []string{<-changes, <-changes, <-changes}
 	assert.ElementsMatch(t, []string{"changed=2", "new=1", "-deleted"}, got)
 	l.put("kept", "2")
-	assert.Equal(t, "kept=2", <-events)
+	assert.Equal(t, "kept=2", <-changes)
 }
 
 func TestFollowFromAnIndexGetsDeletionsOfEarlierItems(t *testing.T) {
 	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
 	l.put("web", "1")
 	defer serve(socket, l.handler())()
-	events := follow(t, apiclient.Socket(socket), l.View().Index())
+	changes := follow(t, apiclient.Socket(socket), l.View().Index())
 	l.remove("web")
-	assert.Equal(t, "-web", <-events)
+	assert.Equal(t, "-web", <-changes)
 	l.put("web", "2")
-	assert.Equal(t, "web=2", <-events)
+	assert.Equal(t, "web=2", <-changes)
 }
 
 func TestFollowWaitsForAMeshdThatHasNotReachedItsIndex(t *testing.T) {
 	l, socket := newLocal(), filepath.Join(consensustest.TempDir(t), "s")
 	l.put("old", "1")
 	defer serve(socket, l.handler())()
-	events := follow(t, apiclient.Socket(socket), l.View().Index()+2)
+	changes := follow(t, apiclient.Socket(socket), l.View().Index()+2)
 	for _, value := range []string{"1", "2", "3"} {
 		l.put("web", value)
 	}
-	assert.Equal(t, "web=3", <-events, "the state is not sent again")
+	assert.Equal(t, "web=3", <-changes, "the state is not sent again")
 }
 
 func TestFollowEndsWithAnErrorThatARetryCannotHelp(t *testing.T) {
@@ -137,7 +137,7 @@ func TestFollowEndsWithAnErrorThatARetryCannotHelp(t *testing.T) {
 	own := filepath.Join(consensustest.TempDir(t), "s")
 	defer serve(own, l.handler())()
 	failed := errors.New("failed")
-	err = apiclient.Socket(own).Follow(t.Context(), &apipb.WatchRequest{}, func(apiclient.Event) error { return failed }, nil)
+	err = apiclient.Socket(own).Follow(t.Context(), &apipb.WatchRequest{}, func(apiclient.Change) error { return failed }, nil)
 	require.ErrorIs(t, err, failed)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -42,10 +42,10 @@ func (j *journal) until(value string) {
 		require.NoError(j.t, err)
 		require.GreaterOrEqual(j.t, b.Index, j.index, "in order")
 		j.index = b.Index
-		for _, e := range b.Events {
-			j.values = append(j.values, e.After.Service.Labels["value"])
+		for _, c := range b.Changes {
+			j.values = append(j.values, c.After.Service.Labels["value"])
 		}
-		if len(b.Events) == 0 {
+		if len(b.Changes) == 0 {
 			<-j.watcher.Changed()
 		}
 	}

@@ -15,12 +15,21 @@ import (
 // many endpoints. It is a few MiB, and the history of a restart of meshd.
 const maxSize = 8192
 
-// Change is one item that an entry of the log stored, replaced or deleted. Changes are
-// shared by all watchers.
+// Change is one item that an entry of the log stored, replaced or deleted, as a watcher
+// gets it.
 type Change struct {
 	Before, After *Item // nil: there is none
-	forms         [2]form
+	Deleted       bool  // the item no longer exists, or the filter no longer selects it
+	forms         *forms
 }
+
+func newChange(before, after *Item) Change {
+	return Change{Before: before, After: after, forms: &forms{}}
+}
+
+// forms are what all watchers of a change share: one form for those to which the item is
+// deleted, and one for the others.
+type forms struct{ deleted, put form }
 
 // form is what watchers derive from a change.
 type form struct {
@@ -28,19 +37,19 @@ type form struct {
 	value any
 }
 
-// Form returns what derive returned at its first call for c, so that all watchers share
-// it. There is one form for the watchers to which the item is deleted, and one for the others.
-func (c *Change) Form(deleted bool, derive func() any) any {
-	f := &c.forms[0]
-	if deleted {
-		f = &c.forms[1]
+// Form returns what derive returned at its first call for the change, so that all
+// watchers to which the item is deleted, or all others, share it.
+func (c Change) Form(derive func() any) any {
+	f := &c.forms.put
+	if c.Deleted {
+		f = &c.forms.deleted
 	}
 	f.once.Do(func() { f.value = derive() })
 	return f.value
 }
 
 // item returns the version of the item that names it.
-func (c *Change) item() *Item {
+func (c Change) item() *Item {
 	if c.After != nil {
 		return c.After
 	}
@@ -50,7 +59,7 @@ func (c *Change) item() *Item {
 // entry is the changes of one entry of the log, or those of a restored snapshot.
 type entry struct {
 	index   uint64
-	changes []*Change
+	changes []Change
 	size    int
 	// The changes of a snapshot are those since an index, each without what was in
 	// between. For a log entry, it is 0.
@@ -104,15 +113,15 @@ func (f *Feed) Observe(before, after *replica.View, changes iter.Seq2[any, any])
 }
 
 // collect returns the changes of services, sorted by key.
-func collect(before, after *replica.View, changes iter.Seq2[any, any]) []*Change {
-	var found []*Change
+func collect(before, after *replica.View, changes iter.Seq2[any, any]) []Change {
+	var found []Change
 	touched := map[catalog.ExportKey]bool{}
 	for old, now := range changes {
 		was, isService := old.(*catalog.Service)
 		is, alsoService := now.(*catalog.Service)
 		switch {
 		case isService || alsoService:
-			found = append(found, &Change{Before: serviceItem(was), After: serviceItem(is)})
+			found = append(found, newChange(serviceItem(was), serviceItem(is)))
 		default:
 			for _, record := range []any{old, now} {
 				if k, ok := exportKey(record); ok {
@@ -122,11 +131,11 @@ func collect(before, after *replica.View, changes iter.Seq2[any, any]) []*Change
 		}
 	}
 	for k := range touched {
-		if c := (&Change{Before: exported(before, k), After: exported(after, k)}); c.item() != nil {
+		if c := newChange(exported(before, k), exported(after, k)); c.item() != nil {
 			found = append(found, c)
 		}
 	}
-	slices.SortFunc(found, func(a, b *Change) int { return a.item().Key().Compare(b.item().Key()) })
+	slices.SortFunc(found, func(a, b Change) int { return a.item().Key().Compare(b.item().Key()) })
 	return found
 }
 
@@ -148,12 +157,12 @@ func exportKey(record any) (catalog.ExportKey, bool) {
 }
 
 // diff returns what differs between two views.
-func diff(before, after *replica.View) []*Change {
+func diff(before, after *replica.View) []Change {
 	old, now := byKey(List(before, Filter{})), byKey(List(after, Filter{}))
-	var found []*Change
+	var found []Change
 	for _, k := range sortedKeys(old, now) {
 		if !equal(old[k], now[k]) {
-			found = append(found, &Change{Before: old[k], After: now[k]})
+			found = append(found, newChange(old[k], now[k]))
 		}
 	}
 	return found

@@ -105,10 +105,10 @@ func putEndpoints(name string, ready bool) consensustest.Command {
 // describe returns the changes of a batch as "5 put web" and "6 del web".
 func describe(b feed.Batch) []string {
 	var texts []string
-	for _, e := range b.Events {
-		what, item := "put", e.After
-		if e.Deleted {
-			what, item = "del", e.Before
+	for _, c := range b.Changes {
+		what, item := "put", c.After
+		if c.Deleted {
+			what, item = "del", c.Before
 		}
 		texts = append(texts, fmt.Sprintf("%d %s %s", b.Index, what, item.Key().Name))
 	}
@@ -122,7 +122,7 @@ func drain(t testing.TB, w *feed.Watcher) []string {
 	for {
 		b, err := w.Next()
 		require.NoError(t, err)
-		if len(b.Events) == 0 {
+		if len(b.Changes) == 0 {
 			return texts
 		}
 		texts = append(texts, describe(b)...)

@@ -25,17 +25,11 @@ type Watcher struct {
 	index uint64 // all changes up to it were read; guarded by feed.mu
 }
 
-// Event is one change as a filter selects it.
-type Event struct {
-	*Change
-	Deleted bool // the item no longer exists, or the filter no longer selects it
-}
-
-// Batch is the changes of one entry of the log. Without events, nothing that the filter
+// Batch is the changes of one entry of the log. Without changes, nothing that the filter
 // selects has changed up to the index.
 type Batch struct {
-	Index  uint64
-	Events []Event
+	Index   uint64
+	Changes []Change
 }
 
 // Watch returns a watcher of the changes after an index. The caller closes it.
@@ -76,7 +70,7 @@ func (w *Watcher) Close() {
 	}
 }
 
-// Changed returns a channel that is ready when Next may return events again.
+// Changed returns a channel that is ready when Next may return changes again.
 func (w *Watcher) Changed() <-chan struct{} { return w.signal }
 
 func (w *Watcher) notify() {
@@ -86,7 +80,7 @@ func (w *Watcher) notify() {
 	}
 }
 
-// Next returns the next batch with events, or one without events if there is none yet.
+// Next returns the next batch with changes, or one without changes if there is none yet.
 // The error is a *LostError, after which the watcher is of no more use.
 func (w *Watcher) Next() (Batch, error) {
 	f := w.feed
@@ -98,30 +92,31 @@ func (w *Watcher) Next() (Batch, error) {
 	for w.next = max(w.next, f.first); w.next < f.first+uint64(len(f.entries)); {
 		e := f.entries[w.next-f.first]
 		w.next++
-		events := w.filter.events(e)
-		if len(events) == 0 || e.index <= w.index {
+		changes := w.filter.changes(e)
+		if len(changes) == 0 || e.index <= w.index {
 			continue
 		}
 		if e.since > 0 && w.index > e.since {
 			return Batch{}, &LostError{After: w.index, Index: f.head}
 		}
 		w.index = e.index
-		return Batch{Index: e.index, Events: events}, nil
+		return Batch{Index: e.index, Changes: changes}, nil
 	}
 	w.index = max(w.index, f.head)
 	return Batch{Index: w.index}, nil
 }
 
-// events returns the changes of e that f selects.
-func (f Filter) events(e entry) []Event {
-	var events []Event
+// changes returns the changes of e that f selects.
+func (f Filter) changes(e entry) []Change {
+	var changes []Change
 	for _, c := range e.changes {
 		switch {
 		case f.Selects(c.After):
-			events = append(events, Event{Change: c})
+			changes = append(changes, c)
 		case f.Selects(c.Before):
-			events = append(events, Event{Change: c, Deleted: true})
+			c.Deleted = true
+			changes = append(changes, c)
 		}
 	}
-	return events
+	return changes
 }

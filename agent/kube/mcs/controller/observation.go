@@ -37,16 +37,16 @@ func observeNow(cfg Config) observation {
 // observe queues the names that change outside of this cluster, until ctx ends.
 func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
 	last := *r.observed.Load()
-	changes := feedReader{feed: c.cfg.Catalog.Feed()}
-	defer changes.close()
+	reader := feedReader{feed: c.cfg.Catalog.Feed()}
+	defer reader.close()
 	notify.LoopBatched(ctx, coalesce, func(context.Context) time.Duration {
-		events, known := changes.next() // before the view, which has all that they report
+		changes, known := reader.next() // before the view, which has all that they report
 		now := observeNow(c.cfg)
 		r.observed.Store(&now) // before the annotations of namespaces are read
 		if !known {
-			changes.start(now.view.Index())
+			reader.start(now.view.Index())
 		}
-		names := last.changedNames(now, events, r.cache)
+		names := last.changedNames(now, changes, r.cache)
 		if !known || !last.outage.Equal(now.outage) {
 			names = slices.Concat(names, allNames(now.view, r.cache))
 		}
@@ -58,14 +58,14 @@ func (c *Controller) observe(ctx context.Context, q queue, r *reconciler) {
 	}, c.cfg.Catalog.Changed)
 }
 
-// changedNames returns the names to reconcile after events from o to now. Other
+// changedNames returns the names to reconcile after changes from o to now. Other
 // prefixes change what this cluster publishes, so they include all names of the
 // cluster.
-func (o observation) changedNames(now observation, events []feed.Event, cache *clusterCache) []catalog.ServiceName {
+func (o observation) changedNames(now observation, changes []feed.Change, cache *clusterCache) []catalog.ServiceName {
 	exports := map[catalog.ServiceName]bool{}
 	var names []catalog.ServiceName
-	for _, e := range events {
-		item := cmp.Or(e.After, e.Before)
+	for _, c := range changes {
+		item := cmp.Or(c.After, c.Before)
 		key := item.Key()
 		name := catalog.ServiceName{Namespace: key.Namespace, Name: key.Name}
 		if item.Export != nil {
@@ -123,16 +123,16 @@ func (r *feedReader) start(index uint64) {
 }
 
 // next returns the changes since the last call, or reports false if they are not known.
-func (r *feedReader) next() (events []feed.Event, known bool) {
+func (r *feedReader) next() (changes []feed.Change, known bool) {
 	for r.watcher != nil {
 		batch, err := r.watcher.Next()
 		switch {
 		case err != nil:
 			r.close()
-		case len(batch.Events) == 0:
-			return events, true
+		case len(batch.Changes) == 0:
+			return changes, true
 		}
-		events = append(events, batch.Events...)
+		changes = append(changes, batch.Changes...)
 	}
 	return nil, false
 }

@@ -83,28 +83,28 @@ type change struct {
 	Export  *views.ExportedService `json:"export,omitempty"`
 }
 
-func (w *Watcher) print(e apiclient.Event) error {
-	list := views.NewServices(listOf(e.Item))
-	c := change{Index: e.Index, Change: "put"}
-	if e.Deleted {
-		c.Change = "delete"
+func (w *Watcher) print(c apiclient.Change) error {
+	list := views.NewServices(listOf(c.Item))
+	document := change{Index: c.Index, Change: "put"}
+	if c.Deleted {
+		document.Change = "delete"
 	}
 	switch {
 	case len(list.Services) > 0:
-		c.Service = &list.Services[0]
+		document.Service = &list.Services[0]
 	case len(list.Exports) > 0:
-		c.Export = &list.Exports[0]
+		document.Export = &list.Exports[0]
 	}
 	switch {
 	case *w.Format == output.JSON: // one line
-		return json.NewEncoder(w.Out).Encode(c)
+		return json.NewEncoder(w.Out).Encode(document)
 	case w.Format.Structured():
 		if _, err := fmt.Fprintln(w.Out, "---"); err != nil {
 			return err
 		}
-		return w.Format.Encode(w.Out, c)
+		return w.Format.Encode(w.Out, document)
 	}
-	words := []string{strconv.FormatUint(c.Index, 10), c.Change}
+	words := []string{strconv.FormatUint(document.Index, 10), document.Change}
 	for _, cell := range views.ServicesTable(list.Services, list.Exports).Rows[0][:6] {
 		words = append(words, human.Clean(cell.Text))
 	}

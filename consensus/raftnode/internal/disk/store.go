@@ -160,7 +160,7 @@ func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transpo
 		return nil, err
 	}
 	failed := make(chan error, 1)
-	disk := newGuard(s, cache, func(err error) {
+	disk := newRaftStore(s, cache, func(err error) {
 		select {
 		case failed <- err:
 		default:
@@ -169,7 +169,7 @@ func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transpo
 	})
 	var started *raft.Raft
 	var wg sync.WaitGroup
-	wg.Go(func() { // a goroutine of its own, which the guard ends if the disk fails
+	wg.Go(func() { // a goroutine of its own, which raftStore ends if the disk fails
 		defer func() {
 			if r := recover(); r != nil {
 				err = corrupt(s.dir, fmt.Errorf("%v", r))

@@ -19,9 +19,9 @@ type Store interface {
 	Save(ledger Ledger) error
 }
 
-// Guard keeps the ledger of one gateway, and signs its records. It is safe for
-// concurrent use.
-type Guard struct {
+// Authenticator verifies the records of the catalog against the ledger of one gateway,
+// and signs those of the gateway. It is safe for concurrent use.
+type Authenticator struct {
 	store     Store
 	certifier *identity.Certifier
 	changed   notify.Broadcast // the verdict may differ although the catalog does not
@@ -35,9 +35,9 @@ type Guard struct {
 	issuer  identity.Pin // of the CA that signed them
 }
 
-// Open returns the guard of the gateway and the federation of a certifier. Another
+// Open returns the authenticator of the gateway and the federation of a certifier. Another
 // CA than the certifier's is never accepted for the gateway's own datacenter.
-func Open(store Store, certifier *identity.Certifier) (*Guard, error) {
+func Open(store Store, certifier *identity.Certifier) (*Authenticator, error) {
 	ledger, found, err := store.Load()
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func Open(store Store, certifier *identity.Certifier) (*Guard, error) {
 		ledger = Ledger{FederationID: federation}
 	}
 	ledger = ledger.withOwnCA(certifier.CA())
-	return &Guard{
+	return &Authenticator{
 		store: store, certifier: certifier, ledger: ledger,
 		since: map[Finding]time.Time{}, signed: map[catalog.GatewayID]catalog.Signature{},
 	}, nil
@@ -54,34 +54,34 @@ func Open(store Store, certifier *identity.Certifier) (*Guard, error) {
 
 // Verify returns what the plan may use of the catalog, and the records that were not
 // accepted or are not signed. It costs next to nothing while the index stays.
-func (g *Guard) Verify(have plan.Catalog, now time.Time) (plan.Catalog, []plan.Problem) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.verdict.Catalog.Index != have.Index || have.Index == 0 {
-		g.verdict = Judge(g.certifier.Self().ID(), g.ledger, have)
-		if !sameCAs(g.ledger, g.verdict.Ledger) {
-			defer g.changed.Notify() // the control port closes connections of a retired CA
+func (a *Authenticator) Verify(have plan.Catalog, now time.Time) (plan.Catalog, []plan.Problem) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.verdict.Catalog.Index != have.Index || have.Index == 0 {
+		a.verdict = Judge(a.certifier.Self().ID(), a.ledger, have)
+		if !sameCAs(a.ledger, a.verdict.Ledger) {
+			defer a.changed.Notify() // the control port closes connections of a retired CA
 		}
-		g.ledger, g.dirty = g.verdict.Ledger, g.dirty || g.verdict.Changed
+		a.ledger, a.dirty = a.verdict.Ledger, a.dirty || a.verdict.Changed
 	}
-	return g.verdict.Catalog, g.problems(now)
+	return a.verdict.Catalog, a.problems(now)
 }
 
 // Changed returns a channel that is closed at the next change of what Verify returns
 // for the same catalog.
-func (g *Guard) Changed() <-chan struct{} { return g.changed.Changed() }
+func (a *Authenticator) Changed() <-chan struct{} { return a.changed.Changed() }
 
 // Save stores the ledger if it has changed.
-func (g *Guard) Save() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.dirty {
+func (a *Authenticator) Save() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.dirty {
 		return nil
 	}
-	if err := g.store.Save(g.ledger); err != nil {
+	if err := a.store.Save(a.ledger); err != nil {
 		return err
 	}
-	g.dirty = false
+	a.dirty = false
 	return nil
 }
 
@@ -101,31 +101,31 @@ func (f Finding) grace() time.Duration {
 }
 
 // problems returns those of the findings that have lasted.
-func (g *Guard) problems(now time.Time) []plan.Problem {
+func (a *Authenticator) problems(now time.Time) []plan.Problem {
 	since := map[Finding]time.Time{}
 	var problems []plan.Problem
-	for _, f := range g.verdict.Findings {
+	for _, f := range a.verdict.Findings {
 		key := f
 		key.Detail = ""
-		first, known := g.since[key]
+		first, known := a.since[key]
 		if !known {
 			first = now
 		}
 		since[key] = first
 		if now.Sub(first) >= f.grace() {
-			problems = append(problems, f.problem(g.ledger.Datacenters[f.Datacenter].Pin.String()))
+			problems = append(problems, f.problem(a.ledger.Datacenters[f.Datacenter].Pin.String()))
 		}
 	}
-	g.since = since
+	a.since = since
 	return problems
 }
 
 // CAs returns the CAs of a datacenter that are trusted, given the one in the catalog
 // (all DER).
-func (g *Guard) CAs(dc catalog.DatacenterName, der []byte) [][]byte {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	is, known := g.ledger.Datacenters[dc]
+func (a *Authenticator) CAs(dc catalog.DatacenterName, der []byte) [][]byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	is, known := a.ledger.Datacenters[dc]
 	switch {
 	case !known:
 		return [][]byte{der} // first sight
@@ -139,8 +139,8 @@ func (g *Guard) CAs(dc catalog.DatacenterName, der []byte) [][]byte {
 }
 
 // Ledger returns what is remembered.
-func (g *Guard) Ledger() Ledger {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.ledger
+func (a *Authenticator) Ledger() Ledger {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ledger
 }

@@ -34,8 +34,8 @@ func (m *memory) Save(l Ledger) error {
 	return m.err
 }
 
-// guardOf returns the guard of a member's gateway.
-func guardOf(t *testing.T, m *member, store Store) *Guard {
+// authenticatorOf returns the authenticator of a member's gateway.
+func authenticatorOf(t *testing.T, m *member, store Store) *Authenticator {
 	t.Helper()
 	certifier := identity.NewCertifier(m.ca, m.gateway.Name, nil)
 	certifier.SetFederation(federationID)
@@ -67,21 +67,21 @@ func TestGatewaySignsWhatIsNotSignedAndRenewsIt(t *testing.T) {
 		ca, err := identity.NewCA("east", time.Now())
 		require.NoError(t, err)
 		east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
-		guard := guardOf(t, east, &memory{})
+		authenticator := authenticatorOf(t, east, &memory{})
 		view := viewOf(t, east)
-		gateway, datacenter := guard.Unsigned(view)
+		gateway, datacenter := authenticator.Unsigned(view)
 		assert.True(t, gateway && datacenter)
 
 		record, _ := view.Gateway("east/gw")
 		dc, _ := view.Datacenter("east")
 		commands := []*catalogpb.Command{catalog.NewUpdateGateway(record), catalog.NewUpdateDatacenter(dc)}
-		require.NoError(t, guard.Sign(view, commands))
+		require.NoError(t, authenticator.Sign(view, commands))
 		view = viewOf(t, east, commands...)
-		gateway, datacenter = guard.Unsigned(view)
+		gateway, datacenter = authenticator.Unsigned(view)
 		assert.False(t, gateway || datacenter)
 
 		time.Sleep(25 * time.Hour)
-		gateway, datacenter = guard.Unsigned(view)
+		gateway, datacenter = authenticator.Unsigned(view)
 		assert.True(t, gateway && datacenter, "the certificate of the signer has expired")
 	})
 }
@@ -93,11 +93,11 @@ func TestADatacenterThatTwoGatewaysSignedWithOneVersionIsSignedAgain(t *testing.
 		ca, err := identity.NewCA("east", time.Now())
 		require.NoError(t, err)
 		east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
-		guard, sibling := guardOf(t, east, &memory{}), guardOf(t, east, &memory{})
+		authenticator, sibling := authenticatorOf(t, east, &memory{}), authenticatorOf(t, east, &memory{})
 		view := viewOf(t, east)
 		record, _ := view.Gateway("east/gw")
 		dc, _ := view.Datacenter("east")
-		signed := func(by *Guard, v *replica.View) []*catalogpb.Command {
+		signed := func(by *Authenticator, v *replica.View) []*catalogpb.Command {
 			commands := []*catalogpb.Command{catalog.NewUpdateGateway(record), catalog.NewUpdateDatacenter(dc)}
 			require.NoError(t, by.Sign(v, commands))
 			return commands
@@ -107,48 +107,48 @@ func TestADatacenterThatTwoGatewaysSignedWithOneVersionIsSignedAgain(t *testing.
 			own, _ := v.Gateway("east/gw")
 			c := catalogOf(v.Index())
 			c.Datacenters, c.Gateways = []catalog.Datacenter{last}, []catalog.Gateway{own}
-			_, problems := guard.Verify(c, time.Now())
+			_, problems := authenticator.Verify(c, time.Now())
 			return problems
 		}
-		first, second := signed(guard, view), signed(sibling, view)
+		first, second := signed(authenticator, view), signed(sibling, view)
 		verify(viewOf(t, east, first...))
 		view = viewOf(t, east, slices.Concat(first, second)...)
 		assert.NotEmpty(t, verify(view))
-		gateway, datacenter := guard.Unsigned(view)
+		gateway, datacenter := authenticator.Unsigned(view)
 		assert.True(t, gateway && datacenter)
-		view = viewOf(t, east, slices.Concat(first, second, signed(guard, view))...)
+		view = viewOf(t, east, slices.Concat(first, second, signed(authenticator, view))...)
 		assert.Empty(t, verify(view))
-		gateway, datacenter = guard.Unsigned(view)
+		gateway, datacenter = authenticator.Unsigned(view)
 		assert.False(t, gateway || datacenter)
 	})
 }
 
 func TestDatacenterIsNotSignedBeforeAllItsGatewaysAre(t *testing.T) {
 	east := newMember(t, "east", 1)
-	guard := guardOf(t, east, &memory{})
+	authenticator := authenticatorOf(t, east, &memory{})
 	sibling := east.gateway.Clone()
 	sibling.Name, sibling.PublicKey = "gw2", catalog.Key{9}
-	_, datacenter := guard.Unsigned(viewOf(t, east, catalog.NewAddGateway(sibling)))
+	_, datacenter := authenticator.Unsigned(viewOf(t, east, catalog.NewAddGateway(sibling)))
 	assert.False(t, datacenter)
 	sibling.Signature = catalog.Signature{Version: 1, Level: 1, Value: []byte("signature")}
-	_, datacenter = guard.Unsigned(viewOf(t, east, catalog.NewAddGateway(sibling)))
+	_, datacenter = authenticator.Unsigned(viewOf(t, east, catalog.NewAddGateway(sibling)))
 	assert.True(t, datacenter)
 }
 
 func TestLedgerIsSavedWhenItHasChanged(t *testing.T) {
 	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2).sign(7)
 	store := &memory{err: nil}
-	guard := guardOf(t, east, store)
-	guard.Verify(catalogOf(10, east, west), start())
+	authenticator := authenticatorOf(t, east, store)
+	authenticator.Verify(catalogOf(10, east, west), start())
 	store.err = errors.New("disk full")
-	require.ErrorIs(t, guard.Save(), store.err)
+	require.ErrorIs(t, authenticator.Save(), store.err)
 	store.err = nil
-	require.NoError(t, guard.Save())
-	require.NoError(t, guard.Save())
+	require.NoError(t, authenticator.Save())
+	require.NoError(t, authenticator.Save())
 	assert.Equal(t, 1, store.saved)
 
 	other := newMember(t, "west", 2).sign(8)
-	restarted := guardOf(t, east, store)
+	restarted := authenticatorOf(t, east, store)
 	_, problems := restarted.Verify(catalogOf(11, east, other), start())
 	require.Len(t, problems, 1)
 	assert.Equal(t, string(PinBroken), problems[0].Code)
@@ -156,12 +156,12 @@ func TestLedgerIsSavedWhenItHasChanged(t *testing.T) {
 
 func TestMissingSignatureIsAProblemOnlyWhenItLasts(t *testing.T) {
 	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2).sign(7)
-	guard := guardOf(t, east, &memory{})
-	guard.Verify(catalogOf(10, east, west), start())
+	authenticator := authenticatorOf(t, east, &memory{})
+	authenticator.Verify(catalogOf(10, east, west), start())
 	west.gateway.Signature = catalog.Signature{}
-	_, problems := guard.Verify(catalogOf(11, east, west), start())
+	_, problems := authenticator.Verify(catalogOf(11, east, west), start())
 	assert.Empty(t, problems)
-	_, problems = guard.Verify(catalogOf(11, east, west), start().Add(11*time.Second))
+	_, problems = authenticator.Verify(catalogOf(11, east, west), start().Add(11*time.Second))
 	require.Len(t, problems, 1)
 	assert.Equal(t, string(SignatureMissing), problems[0].Code)
 }
@@ -169,28 +169,28 @@ func TestMissingSignatureIsAProblemOnlyWhenItLasts(t *testing.T) {
 func TestCAOfADatacenterIsTheOneThatWasSeenFirst(t *testing.T) {
 	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2).sign(7)
 	other := newMember(t, "west", 2)
-	guard := guardOf(t, east, &memory{})
+	authenticator := authenticatorOf(t, east, &memory{})
 	seen, forged := west.ca.Certificate(), other.ca.Certificate()
-	assert.Equal(t, [][]byte{seen}, guard.CAs("west", seen), "first sight")
-	guard.Verify(catalogOf(10, east, west), start())
-	assert.Equal(t, [][]byte{seen}, guard.CAs("west", forged))
-	guard.Verify(catalogOf(11, east), start())
-	assert.Empty(t, guard.CAs("west", forged), "after west has left")
-	assert.Equal(t, [][]byte{seen}, guard.CAs("west", seen))
+	assert.Equal(t, [][]byte{seen}, authenticator.CAs("west", seen), "first sight")
+	authenticator.Verify(catalogOf(10, east, west), start())
+	assert.Equal(t, [][]byte{seen}, authenticator.CAs("west", forged))
+	authenticator.Verify(catalogOf(11, east), start())
+	assert.Empty(t, authenticator.CAs("west", forged), "after west has left")
+	assert.Equal(t, [][]byte{seen}, authenticator.CAs("west", seen))
 }
 
 func TestAcceptedCAReplacesTheOneThatWasSeen(t *testing.T) {
 	east, west := newMember(t, "east", 1).sign(7), newMember(t, "west", 2)
-	guard := guardOf(t, east, &memory{})
-	guard.Verify(catalogOf(10, east, west), start())
+	authenticator := authenticatorOf(t, east, &memory{})
+	authenticator.Verify(catalogOf(10, east, west), start())
 	view := viewOf(t, east)
 	other := newMember(t, "west", 2)
-	require.Error(t, guard.CheckAdmission(other.datacenter))
-	_, _, err := guard.Accept(view, "east", other.ca.Pin())
+	require.Error(t, authenticator.CheckAdmission(other.datacenter))
+	_, _, err := authenticator.Accept(view, "east", other.ca.Pin())
 	require.Error(t, err, "its own datacenter")
-	former, known, err := guard.Accept(view, "west", other.ca.Pin())
+	former, known, err := authenticator.Accept(view, "west", other.ca.Pin())
 	require.NoError(t, err)
 	assert.True(t, known)
 	assert.Equal(t, west.ca.Pin(), former)
-	require.NoError(t, guard.CheckAdmission(other.datacenter))
+	require.NoError(t, authenticator.CheckAdmission(other.datacenter))
 }

@@ -35,19 +35,19 @@ func (d brokenDisk) fail() error {
 func TestABrokenDiskStopsTheNodeAndNotTheProcess(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		disk := brokenDisk{err: syscall.ENOSPC, panic: panics}
-		for name, use := range map[string]func(g *guard){
-			"append": func(g *guard) { _ = g.StoreLog(&raft.Log{}) },
-			"cut":    func(g *guard) { _ = g.DeleteRange(1, 2) },
-			"read":   func(g *guard) { _ = g.GetLog(1, &raft.Log{}) },
-			"vote":   func(g *guard) { _ = g.Set(nil, nil) },
-			"term":   func(g *guard) { _ = g.SetUint64(nil, 1) },
+		for name, use := range map[string]func(s *raftStore){
+			"append": func(s *raftStore) { _ = s.StoreLog(&raft.Log{}) },
+			"cut":    func(s *raftStore) { _ = s.DeleteRange(1, 2) },
+			"read":   func(s *raftStore) { _ = s.GetLog(1, &raft.Log{}) },
+			"vote":   func(s *raftStore) { _ = s.Set(nil, nil) },
+			"term":   func(s *raftStore) { _ = s.SetUint64(nil, 1) },
 		} {
 			var reported error
-			g := &guard{LogStore: disk, StableStore: disk, path: "/data/raft.db", fail: func(err error) { reported = err }}
+			s := &raftStore{LogStore: disk, StableStore: disk, path: "/data/raft.db", fail: func(err error) { reported = err }}
 			went := false
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				use(g)
+				use(s)
 				went = true
 			})
 			wg.Wait()
@@ -59,8 +59,8 @@ func TestABrokenDiskStopsTheNodeAndNotTheProcess(t *testing.T) {
 		}
 	}
 	missing := brokenDisk{err: raft.ErrLogNotFound}
-	g := &guard{LogStore: missing, fail: func(err error) { t.Errorf("a missing entry is not an error: %v", err) }}
-	require.Equal(t, raft.ErrLogNotFound, g.GetLog(1, &raft.Log{}))
+	s := &raftStore{LogStore: missing, fail: func(err error) { t.Errorf("a missing entry is not an error: %v", err) }}
+	require.Equal(t, raft.ErrLogNotFound, s.GetLog(1, &raft.Log{}))
 }
 
 func TestErrorsOfTheStoreNamePathAndRemedy(t *testing.T) {

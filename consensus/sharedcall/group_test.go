@@ -1,4 +1,4 @@
-package together_test
+package sharedcall_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/consensus/together"
+	"github.com/meshway/meshway/consensus/sharedcall"
 )
 
 // function is a function whose calls end when the test lets them.
@@ -36,16 +36,16 @@ func (f *function) do(ctx context.Context, arguments []int) ([]int, error) {
 	}
 }
 
-func newCalls() (*function, *together.Calls[int, int]) {
+func newGroup() (*function, *sharedcall.Group[int, int]) {
 	f := &function{end: make(chan error)}
-	return f, &together.Calls[int, int]{Do: f.do, Limit: 10, AtOnce: 1}
+	return f, &sharedcall.Group[int, int]{Do: f.do, Limit: 10, AtOnce: 1}
 }
 
 func TestCallersThatWaitShareTheNextCallAndGetTheirOwnResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, calls := newCalls()
+		f, group := newGroup()
 		call := func(argument int) {
-			result, err := calls.Call(t.Context(), argument, 1)
+			result, err := group.Call(t.Context(), argument, 1)
 			assert.NoError(t, err)
 			assert.Equal(t, argument, result)
 		}
@@ -66,10 +66,10 @@ func TestCallersThatWaitShareTheNextCallAndGetTheirOwnResults(t *testing.T) {
 
 func TestTheWeightOfACallIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, calls := newCalls()
+		f, group := newGroup()
 		for argument, weight := range []int{1, 6, 5, 99} {
 			go func() {
-				_, err := calls.Call(t.Context(), argument, weight)
+				_, err := group.Call(t.Context(), argument, weight)
 				assert.NoError(t, err)
 			}()
 			synctest.Wait()
@@ -84,11 +84,11 @@ func TestTheWeightOfACallIsLimited(t *testing.T) {
 
 func TestAllCallersOfACallThatFailsGetItsError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, calls := newCalls()
+		f, group := newGroup()
 		failure := errors.New("failed")
 		for range 3 {
 			go func() {
-				_, err := calls.Call(t.Context(), 0, 1)
+				_, err := group.Call(t.Context(), 0, 1)
 				assert.ErrorIs(t, err, failure)
 			}()
 			synctest.Wait()
@@ -102,15 +102,15 @@ func TestAllCallersOfACallThatFailsGetItsError(t *testing.T) {
 
 func TestACallIsCancelledWhenAllItsCallersHaveLeftAndNotBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, calls := newCalls()
-		go func() { _, _ = calls.Call(t.Context(), 0, 1) }()
+		f, group := newGroup()
+		go func() { _, _ = group.Call(t.Context(), 0, 1) }()
 		synctest.Wait()
 		var leave []context.CancelFunc
 		for range 2 {
 			ctx, cancel := context.WithCancel(t.Context())
 			leave = append(leave, cancel)
 			go func() {
-				_, err := calls.Call(ctx, 1, 1)
+				_, err := group.Call(ctx, 1, 1)
 				assert.ErrorIs(t, err, context.Canceled)
 			}()
 		}
@@ -129,17 +129,17 @@ func TestACallIsCancelledWhenAllItsCallersHaveLeftAndNotBefore(t *testing.T) {
 
 func TestNothingIsDoneForACallerThatLeavesWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, calls := newCalls()
-		go func() { _, _ = calls.Call(t.Context(), 0, 1) }()
+		f, group := newGroup()
+		go func() { _, _ = group.Call(t.Context(), 0, 1) }()
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _, _ = calls.Call(ctx, 1, 1) }()
+		go func() { _, _ = group.Call(ctx, 1, 1) }()
 		synctest.Wait()
 		cancel()
 		f.end <- nil
 		synctest.Wait()
 		assert.Equal(t, [][]int{{0}}, f.calls)
-		go func() { _, _ = calls.Call(t.Context(), 2, 1) }()
+		go func() { _, _ = group.Call(t.Context(), 2, 1) }()
 		synctest.Wait()
 		f.end <- nil
 		synctest.Wait()
