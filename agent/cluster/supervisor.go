@@ -38,6 +38,9 @@ type Roles interface {
 type Uninstallation interface {
 	Current() bool
 	Changed() <-chan struct{} // closed at the next change of Current
+	// Acknowledge gives the uninstallation more time to start than a cluster without
+	// agents has. Only gateways have the right to.
+	Acknowledge(ctx context.Context) error
 }
 
 // Config configures a Supervisor. All fields are required.
@@ -156,6 +159,11 @@ func (s *Supervisor) runRole(ctx context.Context, role kube.Role) error {
 	group.Go(func() error {
 		if !awaitUninstallation(ctx, s.cfg.Uninstallation) {
 			return nil
+		}
+		if role == kube.RoleGateway {
+			if err := s.cfg.Uninstallation.Acknowledge(ctx); err != nil {
+				s.cfg.Log.Warn("failed to acknowledge the uninstallation, which may fail although this agent cleans up", "err", err)
+			}
 		}
 		// A gateway that starts during the uninstallation can be a member.
 		select {

@@ -72,9 +72,17 @@ type unnoticed struct {
 
 func (u unnoticed) Read(context.Context) (kube.Role, error) { return u.role, nil }
 
-type uninstallation struct{ *notify.Latest[bool] }
+type uninstallation struct {
+	*notify.Latest[bool]
+	journal *journal
+}
 
 func (u uninstallation) Current() bool { return u.Get() }
+
+func (u uninstallation) Acknowledge(context.Context) error {
+	u.journal.add("acknowledge")
+	return nil
+}
 
 func startSupervisor(t *testing.T) *testSupervisor {
 	t.Helper()
@@ -92,7 +100,7 @@ func startSupervisor(t *testing.T) *testSupervisor {
 	}
 	gateway := block("gateway")
 	supervisor := NewSupervisor(Config{
-		Roles: roles{&s.role}, Uninstallation: uninstallation{&s.uninstall},
+		Roles: roles{&s.role}, Uninstallation: uninstallation{&s.uninstall, &s.journal},
 		Identity: store,
 		RunGateway: func(ctx context.Context, started func(*membership.Agent)) error {
 			select {
@@ -234,7 +242,7 @@ func TestUninstallationWaitsForAGatewayThatStarts(t *testing.T) {
 		synctest.Wait()
 		s.uninstall.Set(true)
 		synctest.Wait()
-		assert.NotContains(t, s.take(), "clean up", "the gateway has not left yet")
+		assert.Equal(t, []string{"acknowledge"}, s.take(), "the gateway has not left yet")
 		time.Sleep(s.startup)
 		synctest.Wait()
 		assert.Equal(t, []string{"gateway"}, s.take(), "it tries to leave the federation")

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -21,6 +23,8 @@ const (
 	uninstallRetryInterval = time.Second
 	// uninstallTimeout is the timeout of such a request.
 	uninstallTimeout = 10 * time.Second
+	// startDeadline is that of the Job in a cluster with an agent, until its pod starts.
+	startDeadline = 45 * time.Second
 )
 
 // UninstallConfig configures an UninstallWatcher.
@@ -95,6 +99,28 @@ func (w *UninstallWatcher) isNewer(ctx context.Context, job *batchv1.Job) (bool,
 		return false, fmt.Errorf("get daemonset %s: %w", w.cfg.DaemonSet, err)
 	}
 	return set.CreationTimestamp.Before(&job.CreationTimestamp), nil
+}
+
+// Acknowledge gives the pod of the Job more time to start than the chart does: the chart
+// sets a deadline for clusters where no agent ever ran, so that helm soon fails there.
+func (w *UninstallWatcher) Acknowledge(ctx context.Context) error {
+	name := w.cfg.DaemonSet + uninstallSuffix
+	for _, job := range Items[*batchv1.Job](w.jobs) {
+		deadline := job.Spec.ActiveDeadlineSeconds
+		if job.Name != name || deadline == nil || *deadline >= int64(startDeadline.Seconds()) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
+		defer cancel()
+		// The test fails if another agent, or the pod, was first.
+		patch := fmt.Appendf(nil, `[{"op":"test","path":%[1]q,"value":%[2]d},{"op":"replace","path":%[1]q,"value":%[3]d}]`,
+			"/spec/activeDeadlineSeconds", *deadline, int64(startDeadline.Seconds()))
+		_, err := w.cfg.Client.BatchV1().Jobs(w.cfg.Namespace).Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
+		if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("extend the deadline of job %s/%s: %w", w.cfg.Namespace, name, err)
+		}
+	}
+	return nil
 }
 
 // Current reports whether the chart is being uninstalled.

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,8 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 )
@@ -95,6 +98,62 @@ func TestFailedRequestsDoNotUninstall(t *testing.T) {
 			available.Store(true)
 			<-w.Changed()
 			assert.True(t, w.Current(), "the request is retried")
+		})
+	})
+}
+
+func TestAgentGivesAnUninstallationMoreTimeToStart(t *testing.T) {
+	for name, test := range map[string]struct{ observed, actual, want int64 }{
+		"as the chart created it":            {15, 15, 45},
+		"another agent was first":            {15, 45, 45},
+		"the pod was first":                  {15, 240, 240},
+		"the pod was first, and is observed": {240, 240, 240},
+		"a chart that gives it more time":    {60, 60, 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				uninstall := job("meshway-uninstall", installed.Add(time.Hour))
+				uninstall.Spec.ActiveDeadlineSeconds = &test.observed
+				client := fake.NewClientset(agents(2), uninstall)
+				client.PrependReactor("patch", "jobs", patchOfJobWithDeadline(client, uninstall, test.actual))
+				watch(t, client, func(w *UninstallWatcher) {
+					require.NoError(t, w.Acknowledge(t.Context()))
+				})
+				got, err := client.BatchV1().Jobs("meshway-system").Get(t.Context(), uninstall.Name, metav1.GetOptions{})
+				require.NoError(t, err)
+				assert.Equal(t, test.want, *got.Spec.ActiveDeadlineSeconds)
+			})
+		})
+	}
+}
+
+// patchOfJobWithDeadline changes the deadline of a Job before it is patched, and returns
+// the error of the API server for a failed test of a JSON patch.
+func patchOfJobWithDeadline(client *fake.Clientset, observed *batchv1.Job, actual int64) clienttesting.ReactionFunc {
+	return func(action clienttesting.Action) (bool, runtime.Object, error) {
+		current := observed.DeepCopy()
+		current.Spec.ActiveDeadlineSeconds = &actual
+		if err := client.Tracker().Update(action.GetResource(), current, current.Namespace); err != nil {
+			return true, nil, err
+		}
+		handled, patched, err := clienttesting.ObjectReaction(client.Tracker())(action)
+		if err != nil {
+			err = apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+		}
+		return handled, patched, err
+	}
+}
+
+func TestAgentThatMayNotAcknowledgeAnUninstallationReturnsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		uninstall := job("meshway-uninstall", installed.Add(time.Hour))
+		uninstall.Spec.ActiveDeadlineSeconds = new(int64(15))
+		client := fake.NewClientset(agents(2), uninstall)
+		client.PrependReactor("patch", "jobs", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(batchv1.Resource("jobs"), uninstall.Name, errors.New("no right"))
+		})
+		watch(t, client, func(w *UninstallWatcher) {
+			require.ErrorContains(t, w.Acknowledge(t.Context()), "extend the deadline of job meshway-system/meshway-uninstall")
 		})
 	})
 }
