@@ -27,12 +27,14 @@ type pair struct {
 	refused        []*Refusal // by either
 	knowledge      Knowledge  // of both
 	verify         error
+	streams        chan Stream // to the server
 }
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{knowledge: Knowledge{Term: 7, Configuration: configuration("a/1", "b/1"), InCatalog: func(catalog.GatewayID) bool { return false }}}
 	streams := make(chan Stream, 1)
+	p.streams = streams
 	config := Config{
 		RPCTimeout: 5 * time.Second, DialTimeout: time.Second, Contacts: NewContacts(func() time.Duration { return 0 }), Log: hclog.NewNullLogger(),
 		Addresses: func(catalog.GatewayID) []string { return []string{"memory"} },
