@@ -47,6 +47,13 @@ const (
 	// with records.
 	maxEarlierClientRecord = 64 << 20
 
+	// MaxCommandRecord is the maximum size of a record that one command has written: all
+	// but those of clients and the settings.
+	MaxCommandRecord = MaxCommandSize + recordGrowth
+
+	// MaxSettings is how many ranges, limits and budgets the settings may have together.
+	MaxSettings = 1 << 18
+
 	// MaxRecordSize is the maximum size of a record of a snapshot.
-	MaxRecordSize = max(MaxCommandSize+recordGrowth, maxClientRecord, maxEarlierClientRecord)
+	MaxRecordSize = max(MaxCommandRecord, maxClientRecord, maxEarlierClientRecord)
 )

@@ -85,6 +85,9 @@ func (d *decoder) next() (*catalogpb.Record, []byte, error) {
 	if _, err := io.CopyN(raw, d.r, int64(size)); err != nil {
 		return nil, nil, truncated(err)
 	}
+	if err := checkSize(raw.Bytes()[header:]); err != nil {
+		return nil, nil, err
+	}
 	record := &catalogpb.Record{}
 	// Unknown fields are those of the stored results of earlier builds, or of newer ones.
 	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw.Bytes()[header:], record); err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // Write writes a snapshot at a raft index. Equal records have equal snapshots. Write
-// holds one record in memory at a time.
+// holds one record in memory at a time, and calls w.Write once for each.
 func Write(w io.Writer, index uint64, records iter.Seq[*catalogpb.Record]) error {
 	e := &encoder{w: w, sum: sha256.New()}
 	e.write(&catalogpb.Record{Body: &catalogpb.Record_Header{Header: &catalogpb.Header{
