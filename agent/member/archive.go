@@ -1,7 +1,6 @@
 package member
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/archive"
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // CodeUnsignedArchive is the code of the refusal of an archive whose origin cannot be
@@ -61,17 +59,17 @@ func (m *Member) Restore(ctx context.Context, content []byte, acceptUnsigned boo
 	return m.node.View().Index(), nil
 }
 
-// origin describes which gateway signed an archive.
+// origin describes which gateway signed an archive, without decoding its catalog.
 func (m *Member) origin(content []byte, acceptUnsigned bool) (string, error) {
-	info, stream, err := archive.Unpack(content)
+	archived, err := archive.Open(content)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 	}
-	archived, err := replica.Decode(bytes.NewReader(stream))
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", consensus.ErrRejected, err)
-	}
-	signer, err := verifyOrigin(info, archived.View(), m.trust.Ledger())
+	return describeOrigin(archived, m.trust.Ledger(), acceptUnsigned)
+}
+
+func describeOrigin(archived *archive.Archive, ledger trust.Ledger, acceptUnsigned bool) (string, error) {
+	signer, err := verifyOrigin(archived.Info(), archived.SignerCA(), ledger)
 	switch {
 	case err == nil:
 		return "was saved and signed by gateway " + string(signer.ID()), nil
@@ -86,7 +84,7 @@ func (m *Member) origin(content []byte, acceptUnsigned bool) (string, error) {
 
 // verifyOrigin returns the gateway that saved and signed an archive. Its CA is that of
 // its datacenter in the archive, which has to be the one that this gateway trusts.
-func verifyOrigin(info archive.Info, archived *replica.View, ledger trust.Ledger) (identity.Peer, error) {
+func verifyOrigin(info archive.Info, ca []byte, ledger trust.Ledger) (identity.Peer, error) {
 	if info.Signature == "" {
 		return identity.Peer{}, errors.New("it is not signed, as those of earlier builds")
 	}
@@ -96,14 +94,13 @@ func verifyOrigin(info archive.Info, archived *replica.View, ledger trust.Ledger
 		return identity.Peer{}, fmt.Errorf("its signature cannot be read: %w", err)
 	}
 	name := catalog.GatewayID(info.Gateway).Datacenter()
-	dc, _ := archived.Datacenter(name)
-	pin, err := identity.PinOf(dc.CACertificate)
+	pin, err := identity.PinOf(ca)
 	if is, known := ledger.Datacenters[name]; err != nil || !known || is.Pin != pin {
-		return identity.Peer{}, fmt.Errorf("it is signed by datacenter %s with a CA that this gateway does not trust", name)
+		return identity.Peer{}, fmt.Errorf("it is signed by datacenter %s with a CA that this gateway does not trust", catalog.Shorten(string(name)))
 	}
-	signer, err := trust.NewSigners(info.Federation).Verify(dc.CACertificate, certificate, info.Statement(), signature)
+	signer, err := trust.NewSigners(info.Federation).Verify(ca, certificate, info.Statement(), signature)
 	if err == nil && string(signer.ID()) != info.Gateway {
-		err = fmt.Errorf("gateway %s signed it in the name of %s", signer.ID(), info.Gateway)
+		err = fmt.Errorf("gateway %s signed it in the name of %s", signer.ID(), catalog.Shorten(info.Gateway))
 	}
 	return signer, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/consensus/archive"
+	"github.com/meshway/meshway/consensus/archive/archivetest"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
@@ -20,7 +21,7 @@ const archivedFederation = "123e4567-e89b-12d3-a456-426614174000"
 
 // archivedBy returns an archive of a catalog in which west has a CA, signed with a
 // certificate of signer for gateway gw.
-func archivedBy(t *testing.T, ca, signer *identity.CA, gateway string) (archive.Info, *replica.View) {
+func archivedBy(t *testing.T, ca, signer *identity.CA, gateway string) (info archive.Info, archivedCA []byte) {
 	t.Helper()
 	state := replica.New()
 	command := catalog.NewInit(
@@ -43,9 +44,9 @@ func archivedBy(t *testing.T, ca, signer *identity.CA, gateway string) (archive.
 		return trust.Sign(issued, statement)
 	})
 	require.NoError(t, err)
-	info, err := archive.Inspect(data)
+	opened, err := archive.Open(data)
 	require.NoError(t, err)
-	return info, state.View()
+	return opened.Info(), opened.SignerCA()
 }
 
 func TestArchiveIsVerifiedByTheGatewayThatSavedIt(t *testing.T) {
@@ -55,8 +56,8 @@ func TestArchiveIsVerifiedByTheGatewayThatSavedIt(t *testing.T) {
 	require.NoError(t, err)
 	ledger := trust.Ledger{FederationID: archivedFederation}.WithPin("west", west.Pin())
 
-	info, view := archivedBy(t, west, west, "gw")
-	signer, err := verifyOrigin(info, view, ledger)
+	info, archivedCA := archivedBy(t, west, west, "gw")
+	signer, err := verifyOrigin(info, archivedCA, ledger)
 	require.NoError(t, err)
 	assert.Equal(t, catalog.GatewayID("west/gw"), signer.ID())
 
@@ -69,7 +70,7 @@ func TestArchiveIsVerifiedByTheGatewayThatSavedIt(t *testing.T) {
 	} {
 		changed := info
 		change(&changed)
-		_, err := verifyOrigin(changed, view, ledger)
+		_, err := verifyOrigin(changed, archivedCA, ledger)
 		require.Error(t, err, name)
 	}
 	for name, test := range map[string]struct {
@@ -81,10 +82,21 @@ func TestArchiveIsVerifiedByTheGatewayThatSavedIt(t *testing.T) {
 		"another gateway of the same CA": {west, west, "other"},
 		"an archive of an earlier build": {west, nil, ""},
 	} {
-		info, view := archivedBy(t, test.ca, test.signer, test.gateway)
-		_, err := verifyOrigin(info, view, ledger)
+		info, archivedCA := archivedBy(t, test.ca, test.signer, test.gateway)
+		_, err := verifyOrigin(info, archivedCA, ledger)
 		require.Error(t, err, name)
 	}
-	_, err = verifyOrigin(info, view, trust.Ledger{FederationID: archivedFederation})
+	_, err = verifyOrigin(info, archivedCA, trust.Ledger{FederationID: archivedFederation})
 	require.Error(t, err, "a datacenter that was never seen")
+}
+
+func TestArchiveOfUnknownOriginIsRefusedBeforeItsCatalogIsDecoded(t *testing.T) {
+	opened, err := archive.Open(archivetest.Forge(t, archive.Info{Federation: archivedFederation, Gateway: "west/gw"}, []byte{1, 0xff}))
+	require.NoError(t, err)
+	_, err = opened.Catalog()
+	require.ErrorIs(t, err, archive.ErrInvalid, "the catalog cannot be decoded")
+	_, err = describeOrigin(opened, trust.Ledger{FederationID: archivedFederation}, false)
+	refusal := catalog.AsRefusal(err)
+	require.NotNil(t, refusal)
+	assert.Equal(t, CodeUnsignedArchive, refusal.Code)
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus/archive"
+	"github.com/meshway/meshway/consensus/archive/archivetest"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
@@ -43,18 +44,41 @@ func pack(t testing.TB) []byte {
 	return data
 }
 
+// unpack returns the description of an archive and its catalog, encoded.
+func unpack(t *testing.T, content []byte) (archive.Info, []byte, error) {
+	t.Helper()
+	opened, err := archive.Open(content)
+	if err != nil {
+		return archive.Info{}, nil, err
+	}
+	state, err := opened.Catalog()
+	if err != nil {
+		return archive.Info{}, nil, err
+	}
+	return opened.Info(), consensustest.Encode(t, state.View()), nil
+}
+
 func TestArchiveContainsAndDescribesTheCatalog(t *testing.T) {
-	info, stream, err := archive.Unpack(pack(t))
+	info, stream, err := unpack(t, pack(t))
 	require.NoError(t, err)
 	require.Equal(t, archive.Info{
 		Version: 1, Index: 2, Term: 3, Federation: consensustest.Federation, FederationName: "test",
 		Gateway: "dc0/gw0", SavedAt: time.Unix(1_800_000_000, 0).UTC(), Size: int64(len(stream)),
 		SHA256: info.SHA256, Datacenters: 1, Gateways: 1, Services: 1,
 	}, info)
-	state, err := replica.Decode(bytes.NewReader(stream))
-	require.NoError(t, err)
-	require.Equal(t, consensustest.Encode(t, newView(t)), consensustest.Encode(t, state.View()))
+	require.Equal(t, consensustest.Encode(t, newView(t)), stream)
 	require.Equal(t, pack(t), pack(t), "the same catalog produces the same bytes")
+}
+
+func TestArchiveHasTheCertificateOfTheDatacenterThatSavedIt(t *testing.T) {
+	opened, err := archive.Open(pack(t))
+	require.NoError(t, err)
+	dc, _ := newView(t).Datacenter("dc0")
+	require.NotEmpty(t, dc.CACertificate)
+	require.Equal(t, dc.CACertificate, opened.SignerCA())
+	opened, err = archive.Open(archivetest.Forge(t, archive.Info{Gateway: "dc1/gw0"}, consensustest.Encode(t, newView(t))))
+	require.NoError(t, err)
+	require.Nil(t, opened.SignerCA())
 }
 
 func TestDamagedArchiveIsRefusedOrReadUnchanged(t *testing.T) {
@@ -63,13 +87,13 @@ func TestDamagedArchiveIsRefusedOrReadUnchanged(t *testing.T) {
 		_, err := archive.Inspect(whole[:n])
 		require.ErrorIs(t, err, archive.ErrInvalid, "cut at %d", n)
 	}
-	wantInfo, wantStream, err := archive.Unpack(whole)
+	wantInfo, wantStream, err := unpack(t, whole)
 	require.NoError(t, err)
 	accepted := 0
 	for i := range whole {
 		bad := bytes.Clone(whole)
 		bad[i] ^= 0x40
-		info, stream, err := archive.Unpack(bad)
+		info, stream, err := unpack(t, bad)
 		if err != nil {
 			require.ErrorIs(t, err, archive.ErrInvalid)
 			continue

@@ -17,6 +17,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/archive"
+	"github.com/meshway/meshway/consensus/archive/archivetest"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
@@ -153,15 +154,21 @@ func TestABadSnapshotChangesNothing(t *testing.T) {
 		forged := archiveWithOtherCA(t, m.Node.View())
 		altered := append([]byte(nil), data...)
 		altered[len(altered)/2] ^= 1
+		federation, _ := m.Node.View().Federation()
+		own := archive.Info{Federation: federation.ID}
 		for name, tc := range map[string]struct {
 			archive []byte
 			text    string
 		}{
-			"truncated": {data[:len(data)/2], "not a valid catalog snapshot"},
-			"altered":   {altered, "not a valid catalog snapshot"},
-			"empty":     {nil, "not a valid catalog snapshot"},
-			"foreign":   {foreign, "is of federation"},
-			"forged":    {forged, "datacenter dc1 has another CA"},
+			"truncated":       {data[:len(data)/2], "not a valid catalog snapshot"},
+			"altered":         {altered, "not a valid catalog snapshot"},
+			"empty":           {nil, "not a valid catalog snapshot"},
+			"foreign":         {foreign, "is of federation"},
+			"forged":          {forged, "datacenter dc1 has another CA"},
+			"records":         {archivetest.Forge(t, own, make([]byte, 2<<20)), "more than 1048576 records"},
+			"trailing":        {append(bytes.Clone(data), data...), "data follows"},
+			"catalog":         {archivetest.Forge(t, own, []byte{1, 0xff}), "not a valid snapshot"},
+			"foreign catalog": {archivetest.Forge(t, archive.Info{Federation: "another"}, []byte{1, 0xff}), "is of federation another"},
 		} {
 			before := consensustest.Encode(t, m.Node.View())
 			err := m.Node.Restore(context.Background(), tc.archive)

@@ -65,62 +65,62 @@ func (n *Node) Restore(ctx context.Context, data []byte) error {
 
 // PlanRestore verifies an archive and returns what Restore would change here.
 func (n *Node) PlanRestore(data []byte) (archive.Plan, error) {
-	_, stream, err := n.openArchive(data)
+	archived, err := n.openArchive(data)
 	if err != nil {
 		return archive.Plan{}, err
-	}
-	archived, err := replica.Decode(bytes.NewReader(stream))
-	if err != nil {
-		return archive.Plan{}, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 	}
 	return archive.Compare(n.View(), archived.View()), nil
 }
 
 // checkPlan rejects an archive that would give a member another CA. That member
 // could no longer connect, and the holder of the other CA could in its place.
-func (n *Node) checkPlan(data []byte) error {
-	plan, err := n.PlanRestore(data)
-	if err != nil || len(plan.OtherCA) == 0 {
-		return err
+func (n *Node) checkPlan(archived *replica.View) error {
+	plan := archive.Compare(n.View(), archived)
+	if len(plan.OtherCA) == 0 {
+		return nil
 	}
 	return fmt.Errorf("%w: datacenter %s has another CA in the snapshot: it left and joined again since, or the snapshot is forged; "+
 		"choose a newer snapshot, or first remove that datacenter with meshctl leave or meshctl datacenter remove",
 		consensus.ErrRejected, plan.OtherCA[0])
 }
 
-// openArchive verifies an archive and returns its catalog stream.
-func (n *Node) openArchive(data []byte) (archive.Info, []byte, error) {
-	info, stream, err := archive.Unpack(data)
+// openArchive verifies an archive and decodes its catalog, in this order.
+func (n *Node) openArchive(data []byte) (*replica.State, error) {
+	opened, err := archive.Open(data)
 	if err != nil {
-		return archive.Info{}, nil, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
+		return nil, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 	}
+	info := opened.Info()
 	if info.Federation == "" {
-		return archive.Info{}, nil, fmt.Errorf("%w: the snapshot contains no federation", consensus.ErrRejected)
+		return nil, fmt.Errorf("%w: the snapshot contains no federation", consensus.ErrRejected)
 	}
 	federation, _ := n.View().Federation()
 	if own := federation.ID; own != "" && own != info.Federation {
-		return archive.Info{}, nil, fmt.Errorf("%w: the snapshot is of federation %s (%s), this is %s: "+
-			"restore it on a gateway that is in no federation yet", consensus.ErrRejected, info.Federation, info.FederationName, own)
+		return nil, fmt.Errorf("%w: the snapshot is of federation %s (%s), this is %s: "+
+			"restore it on a gateway that is in no federation yet", consensus.ErrRejected, catalog.Shorten(info.Federation), catalog.Shorten(info.FederationName), own)
 	}
-	return info, stream, nil
+	archived, err := opened.Catalog()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
+	}
+	return archived, nil
 }
 
 func (l *leadership) restore(ctx context.Context, data []byte) error {
 	n := l.node
 	n.reconfiguration.lock()
 	defer n.reconfiguration.unlock()
-	if err := n.checkPlan(data); err != nil {
-		return err
-	}
-	archived, stream, err := n.openArchive(data)
+	archived, err := n.openArchive(data)
 	if err != nil {
 		return err
 	}
-	// Raft places the snapshot at max(meta.Index, last index)+1. The catalog in it
-	// must have the same index: copies wait for the indexes of commands, and
-	// their own must not decrease.
-	at := max(l.inst.raft.LastIndex(), n.View().Index(), archived.Index) + restoreMargin
-	stream, err = archive.Reindex(stream, at+1)
+	if err := n.checkPlan(archived.View()); err != nil {
+		return err
+	}
+	// Raft places the snapshot at max(meta.Index, last index)+1, and the catalog in it must
+	// have that index: copies wait for indexes of commands, and theirs must not decrease.
+	at := max(l.inst.raft.LastIndex(), n.View().Index(), archived.View().Index()) + restoreMargin
+	stream, err := archive.Reindex(archived, at+1)
 	if err != nil {
 		return fmt.Errorf("%w: %w", consensus.ErrRejected, err)
 	}
