@@ -279,6 +279,17 @@ func TestAlteredSnapshotIsNotRestored(t *testing.T) {
 	}
 }
 
+func TestFileThatIsLargerThanASnapshotIsNotRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "large.snap")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.NoError(t, os.Truncate(file, 1<<40)) // takes no space
+	o := &fakeMeshd{}
+	r := meshctl(t, o, "snapshot", "restore", file, "--yes")
+	assert.Equal(t, fault.ExitFailure, r.code)
+	assert.Contains(t, r.err, "large.snap has 1099511627776 bytes, a snapshot at most 267386880")
+	assert.Empty(t, o.requests)
+}
+
 func TestRecoverRunsMeshdRecover(t *testing.T) {
 	var ran []string
 	var out, errs bytes.Buffer

@@ -34,8 +34,12 @@ func Write(file string, content []byte) (err error) {
 	return os.Rename(pending.Name(), file)
 }
 
-// Read returns the content of a file.
+// Read returns the content of a file, which may have the size of an archive.
 func Read(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && info.Size() > archive.MaxFile {
+		return nil, invalid(fmt.Sprintf("%s has %d bytes, a snapshot at most %d", file, info.Size(), archive.MaxFile))
+	}
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &fault.Fault{
@@ -55,12 +59,16 @@ func Read(file string) ([]byte, error) {
 func Inspect(file string, content []byte) (archive.Info, error) {
 	info, err := archive.Inspect(content)
 	if err != nil {
-		return info, &fault.Fault{
-			Code:    fault.ExitFailure,
-			Message: file + ": " + err.Error(),
-			Field:   "FILE",
-			Remedy:  "use a complete copy of a file written by `meshctl snapshot save`",
-		}
+		return info, invalid(file + ": " + err.Error())
 	}
 	return info, nil
+}
+
+func invalid(message string) error {
+	return &fault.Fault{
+		Code:    fault.ExitFailure,
+		Message: message,
+		Field:   "FILE",
+		Remedy:  "use a complete copy of a file written by `meshctl snapshot save`",
+	}
 }
