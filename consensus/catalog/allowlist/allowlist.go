@@ -112,6 +112,23 @@ func CheckAllowable(ranges []netip.Prefix) *catalog.Refusal {
 	return nil
 }
 
+// maxAllowed is how many ranges all datacenters may allow together, as many as 256 with the
+// most that each may. The ranges are in one record, with which each prefix is compared.
+const maxAllowed = 256 * catalog.MaxAllowedPrefixes
+
+// CheckNumber returns why a change of the settings is refused, or nil: no datacenter may
+// allow a range when there are too many.
+func CheckNumber(before, after catalog.Settings) *catalog.Refusal {
+	if len(after.Allowed) <= max(maxAllowed, len(before.Allowed)) {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: catalog.CodePrefixLimit, Field: "cidrs",
+		Message: fmt.Sprintf("the datacenters would allow %d ranges together, the maximum is %d", len(after.Allowed), maxAllowed),
+		Remedy:  "remove ranges that are no longer needed: meshctl federation allow lists them",
+	}
+}
+
 // CheckRemovable returns why dc cannot remove ranges, or nil: it must have allowed them.
 // The field of the refusal is "removed[i]".
 func CheckRemovable(s catalog.Settings, dc catalog.DatacenterName, ranges []netip.Prefix) *catalog.Refusal {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/agreement"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/succession"
@@ -29,7 +30,7 @@ type Verdict struct {
 //
 // Some rules are of Judge only, because Apply must do the same in all versions of
 // meshd: that all members support the command, the clock of its author, the parsing of
-// certificates, Limits, and that no export is older than those that it conflicts
+// certificates, Limits, the number of ranges that datacenters allow, and that no export is older than those that it conflicts
 // with (see firstSeen).
 //
 // The results are of the current state: a leader must confirm that it still leads
@@ -77,6 +78,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	if len(gatewaysBelow(txn, catalog.LevelLimits)) == 0 {
 		cmd = agreement.WithBudget(cmd)
 	}
+	before := settings(txn)
 	notAllowed := cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd)) // compare with the records before cmd
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)
@@ -85,6 +87,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 		result.Index = min(result.Index, j.index)
 		return Verdict{Result: result}
 	}
+	notAllowed = cmp.Or(notAllowed, allowlist.CheckNumber(before, settings(txn)))
 	if notAllowed != nil && result.Refusal == nil {
 		return j.refused(notAllowed)
 	}
@@ -105,7 +108,7 @@ func (j *judge) count(txn *memdb.Txn, changes memdb.Changes) *catalog.Refusal {
 	tally(&more, changes)
 	set := settings(txn)
 	of := func(dc catalog.DatacenterName) quota.Limits { return j.limits.Of(set, dc) }
-	if r := quota.Check(j.tally, more, of); r != nil {
+	if r := cmp.Or(quota.Check(j.tally, more, of), quota.CheckTokens(j.tally, more)); r != nil {
 		return r
 	}
 	j.tally.Add(more)

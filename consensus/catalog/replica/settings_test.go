@@ -3,6 +3,8 @@ package replica_test
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/budget"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
@@ -110,4 +113,40 @@ func TestLargestSettingsAreKeptBySnapshots(t *testing.T) {
 	again, err := catalog.SettingsFromProto(s.Proto())
 	require.NoError(t, err)
 	assert.Equal(t, s, again)
+}
+
+func TestDatacentersTogetherAllowABoundedNumberOfRanges(t *testing.T) {
+	m := upgraded(t)
+	allowed := func(n int) func([]*catalogpb.Record) []*catalogpb.Record {
+		return func(records []*catalogpb.Record) []*catalogpb.Record {
+			settings := &catalogpb.Settings{}
+			for i := range n {
+				settings.Allowed = append(settings.Allowed, &catalogpb.AllowedPrefix{
+					Cidr: fmt.Sprintf("203.%d.%d.0/24", i/256, i%256), AllowedBy: fmt.Sprint("dc", i/64),
+				})
+			}
+			record := &catalogpb.Record{Body: &catalogpb.Record_Settings{Settings: settings}}
+			records = slices.DeleteFunc(records, func(r *catalogpb.Record) bool { return r.GetSettings() != nil })
+			at := slices.IndexFunc(records, func(r *catalogpb.Record) bool { return r.GetFederation() != nil })
+			return slices.Insert(records, at+1, record)
+		}
+	}
+	restore := func(n int) {
+		require.NoError(t, m.state.Restore(bytes.NewReader(reencode(t, encode(t, m.state.View()), allowed(n)))))
+	}
+	const most = 256 * catalog.MaxAllowedPrefixes
+	allow := func(count int) replica.Verdict {
+		var ranges []netip.Prefix
+		for i := range count {
+			ranges = append(ranges, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i), 0}), 24))
+		}
+		return m.judge(m.sign(eastGateway, catalog.NewAllowPrefixes(ranges)))[0]
+	}
+	restore(most - 2)
+	require.NotNil(t, allow(2).Command)
+	refusal := m.notWritten(allow(3), catalog.CodePrefixLimit)
+	assert.Equal(t, "the datacenters would allow 16385 ranges together, the maximum is 16384", refusal.Message)
+	restore(most + 100) // by an earlier build
+	m.notWritten(allow(1), catalog.CodePrefixLimit)
+	require.NotNil(t, m.judge(m.sign(eastGateway, catalog.NewSetLimits(limit("gateways", 63))))[0].Command, "other settings can be changed")
 }

@@ -7,16 +7,13 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
 )
 
-const (
-	// tokenRetention, in command time, is how long a token is kept after it
-	// expired, so that a refusal distinguishes a used or expired token from an
-	// unknown one.
-	tokenRetention = 7 * 24 * time.Hour
-
-	maxTokens = 1024 // at a time
-)
+// tokenRetention, in command time, is how long a token is kept after it
+// expired, so that a refusal distinguishes a used or expired token from an
+// unknown one.
+const tokenRetention = 7 * 24 * time.Hour
 
 func (w *writer) createToken(req request, body *catalogpb.CreateToken) (catalog.Result, *catalog.Refusal) {
 	t, err := catalog.TokenFromProto(body.GetToken())
@@ -36,7 +33,7 @@ func (w *writer) createToken(req request, body *catalogpb.CreateToken) (catalog.
 	for range each[catalog.Token](w.txn, tableTokens, indexID) {
 		count++
 	}
-	if count >= maxTokens {
+	if count >= quota.MaxTokens {
 		return catalog.Result{}, &catalog.Refusal{
 			Code: catalog.CodeTokenLimit, Message: fmt.Sprintf("the catalog holds %d tokens, the maximum", count),
 			Remedy: "wait until old tokens are deleted, seven days after they expired",

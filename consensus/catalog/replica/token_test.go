@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
 )
 
 func TestCatalogSetsCreatorAndTimeOfToken(t *testing.T) {
@@ -118,4 +120,23 @@ func TestNumberOfTokensIsBounded(t *testing.T) {
 	m.refused(eastGateway, catalog.NewCreateToken(catalog.Token{
 		ID: "more", SecretHash: [32]byte{1}, ExpiresAt: m.now.Add(time.Hour),
 	}), catalog.CodeTokenLimit)
+}
+
+func TestLeaderKeepsTokensForDatacentersWithFew(t *testing.T) {
+	m := upgraded(t)
+	create := func(id string) *catalogpb.Command {
+		return catalog.NewCreateToken(catalog.Token{ID: id, SecretHash: [32]byte{1}, ExpiresAt: m.now.Add(time.Hour)})
+	}
+	for i := range quota.MaxTokens / 4 {
+		m.must(westGateway, create(fmt.Sprint("west", i)))
+		m.must(northGateway, create(fmt.Sprint("north", i)))
+	}
+	m.notWritten(m.judge(m.sign(westGateway, create("more")))[0], catalog.CodeQuota)
+	for i := len(m.state.View().Tokens()) - quota.MaxTokens/2; i < 16; i++ { // some were used to join
+		v := m.judge(m.sign(eastGateway, create(fmt.Sprint("east", i))))[0]
+		require.NotNil(t, v.Command, v.Result.Refusal)
+		m.must(eastGateway, v.Command)
+	}
+	refusal := m.notWritten(m.judge(m.sign(eastGateway, create("more")))[0], catalog.CodeTokenLimit)
+	assert.Contains(t, refusal.Message, "16 of datacenter east")
 }

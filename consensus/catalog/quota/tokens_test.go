@@ -1,0 +1,67 @@
+package quota_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+)
+
+// invite lets a datacenter create tokens until one is refused, and returns how many it
+// created.
+func invite(t *quota.Tally, dc catalog.DatacenterName) (created int, refusal *catalog.Refusal) {
+	one := quota.NewTally()
+	one.Replace(nil, &catalog.Token{CreatedBy: catalog.NewGatewayID(dc, "gw0")})
+	for range quota.MaxTokens + 1 {
+		limits := func(catalog.DatacenterName) quota.Limits { return quota.DefaultLimits() }
+		if refusal = quota.Check(*t, one, limits); refusal == nil {
+			refusal = quota.CheckTokens(*t, one)
+		}
+		if refusal != nil {
+			return created, refusal
+		}
+		t.Add(one)
+		created++
+	}
+	return created, nil
+}
+
+// TestDatacentersThatFillTheCatalogWithTokensKeepNoOtherFromInviting has accomplices that
+// create all tokens that they may, in any number of members.
+func TestDatacentersThatFillTheCatalogWithTokensKeepNoOtherFromInviting(t *testing.T) {
+	for _, test := range []struct{ members, share int }{{2, 16}, {5, 16}, {32, 16}, {100, 5}, {500, 1}} {
+		var members []catalog.DatacenterName
+		for i := range test.members {
+			members = append(members, catalog.DatacenterName(fmt.Sprint("dc", i)))
+		}
+		tally, all := gateways(1, members...), 0
+		for _, dc := range members[1:] {
+			created, refusal := invite(&tally, dc)
+			require.NotNil(t, refusal)
+			assert.GreaterOrEqual(t, created, test.share, "%s of %d", dc, test.members)
+			all += created
+		}
+		created, refusal := invite(&tally, members[0])
+		require.NotNil(t, refusal)
+		assert.GreaterOrEqual(t, created, test.share, "the honest one of %d", test.members)
+		assert.LessOrEqual(t, all+created, quota.MaxTokens)
+	}
+}
+
+func TestTokenIsRefusedWithTheSharesOfBoth(t *testing.T) {
+	tally := gateways(1, "west", "east", "north", "south")
+	for _, dc := range []catalog.DatacenterName{"west", "east"} {
+		created, refusal := invite(&tally, dc)
+		assert.Equal(t, 256, created)
+		assert.NotNil(t, refusal)
+	}
+	created, refusal := invite(&tally, "north")
+	assert.Equal(t, 16, created)
+	require.NotNil(t, refusal)
+	assert.Equal(t, catalog.CodeTokenLimit, refusal.Code)
+	assert.Equal(t, "the catalog holds 528 tokens, 16 of datacenter north; when it holds 512 or more, a datacenter may have 16", refusal.Message)
+}
