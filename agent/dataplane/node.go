@@ -99,7 +99,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	n.last.Store(p)
 	n.published.Notify()
 	sessions := p.inputs.Observed.Sessions
-	if len(p.errors) > 0 || p.stale || anyDown(sessions) || len(sessions) < len(p.desired.Sessions) {
+	if len(p.errors) > 0 || p.stale || anyDown(sessions) || len(sessions) < len(p.desired.Paths) {
 		return retryInterval
 	}
 	return resyncInterval

@@ -1,6 +1,7 @@
 package liveness
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -16,7 +17,7 @@ import (
 
 // Prober detects whether hosts are alive with ICMP echoes, which their kernels
 // answer. Nodes probe the gateways of their datacenter, with which they have no BFD
-// session. A host is down after Multiplier intervals without a reply, and is then
+// session, at each of their addresses. A host is down after Multiplier intervals without a reply, and is then
 // probed once a second. A host that has never replied is undecided for Multiplier
 // seconds.
 type Prober struct {
@@ -84,15 +85,18 @@ func (p *Prober) Set(sessions []plan.SessionConfig) {
 	p.wake.Notify()
 }
 
-// Sessions returns the state of all hosts, sorted by gateway and device.
+// Sessions returns the state of all hosts, sorted by gateway and device. A gateway with
+// several addresses has one session, in the state of the address that works best.
 func (p *Prober) Sessions() []plan.Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	targets := slices.SortedFunc(maps.Values(p.targets), func(a, b *target) int { return compareSessions(a.cfg, b.cfg) })
+	targets := slices.SortedFunc(maps.Values(p.targets), func(a, b *target) int {
+		return cmp.Or(compareSessions(a.cfg, b.cfg), a.cfg.Remote.Compare(b.cfg.Remote))
+	})
 	out := make([]plan.Session, 0, len(targets))
 	for _, t := range targets {
-		out = append(out, plan.Session{
+		s := plan.Session{
 			Gateway:    t.cfg.Gateway,
 			Up:         t.up,
 			Undecided:  t.undecided,
@@ -100,7 +104,13 @@ func (p *Prober) Sessions() []plan.Session {
 			LastPacket: t.lastReply,
 			RTT:        t.quality.rtt,
 			Loss:       t.quality.loss(now),
-		})
+		}
+		switch last := len(out) - 1; {
+		case last < 0 || out[last].Gateway != s.Gateway:
+			out = append(out, s)
+		case s.Up && !out[last].Up, s.Undecided && !out[last].Up && !out[last].Undecided:
+			out[last] = s
+		}
 	}
 	return out
 }

@@ -135,3 +135,22 @@ func TestABrokenEchoSocketIsReopened(t *testing.T) {
 		assert.True(t, p.Sessions()[0].Up)
 	})
 }
+
+func TestAGatewayIsUpWhileOneOfItsAddressesAnswers(t *testing.T) {
+	probe(t, func(t *testing.T, n *livenesstest.Network, p *liveness.Prober) {
+		other := netip.MustParseAddr("192.0.2.2")
+		n.SetHost(addrB, true)
+		p.Set([]plan.SessionConfig{target("east/b", addrB), target("east/b", other), target("east/c", netip.MustParseAddr("192.0.2.3"))})
+		time.Sleep(10 * time.Second)
+		require.Len(t, p.Sessions(), 2, "one for each gateway")
+		assert.True(t, p.Sessions()[0].Up)
+		assert.False(t, p.Sessions()[1].Up)
+		n.SetHost(other, true)
+		n.SetHost(addrB, false)
+		time.Sleep(2 * time.Second)
+		assert.True(t, p.Sessions()[0].Up, "the other address answers")
+		n.SetHost(other, false)
+		assert.LessOrEqual(t, waitForChange(t, p, time.Second), 530*time.Millisecond)
+		assert.False(t, p.Sessions()[0].Up)
+	})
+}

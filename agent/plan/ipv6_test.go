@@ -62,6 +62,33 @@ func TestNodeWithoutIPv6UsesIPv4(t *testing.T) {
 	assert.NotContains(t, d.String(), "rule IPv6")
 }
 
+// TestProbesThroughTunnelsHaveRoutesInEachFamily has no IPv6 but in the tunnels to nodes.
+func TestProbesThroughTunnelsHaveRoutesInEachFamily(t *testing.T) {
+	in := nodeInputs()
+	apart(&in)
+	in.Inventory.Overlay = netip.MustParsePrefix("10.77.0.0/24")
+	in.Inventory.Members = slices.DeleteFunc(in.Inventory.Members, func(m plan.Member) bool { return m.Name == "north" })
+	d, _ := plan.ComputeNode(in)
+	require.Len(t, d.Sessions, 4, "of two gateways in two families")
+	assert.Contains(t, d.String(), "rule IPv4")
+	assert.Contains(t, d.String(), "rule IPv6", "without it the route to the gateway's end is not used")
+	in.Host.NoIPv6 = true
+	d, _ = plan.ComputeNode(in)
+	require.Len(t, d.Sessions, 2)
+	for _, s := range d.Sessions {
+		assert.True(t, s.Local.Is4() && s.Remote.Is4(), s)
+	}
+
+	g := withNodes()
+	g.Catalog.Federation.Overlay = netip.MustParsePrefix("10.77.0.0/24")
+	for i := range g.Catalog.Gateways {
+		g.Catalog.Gateways[i].Overlay = netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)})
+	}
+	g.Catalog.Datacenters = slices.DeleteFunc(g.Catalog.Datacenters, func(dc catalog.Datacenter) bool { return dc.Name == "north" })
+	gd, _ := plan.Compute(g)
+	assert.Contains(t, gd.String(), "rule IPv6 not fwmark")
+}
+
 func TestLinksWithAdvertisedRoutesKeepThemWhileTheHostForwards(t *testing.T) {
 	in := running()
 	in.Host.Advertised = []string{"eth0"}

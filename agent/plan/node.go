@@ -167,7 +167,7 @@ func (n node) routing(found *problems) routes.Config {
 		for _, dc := range others {
 			addDatacenter(&c, dc, f, source, n.groupMembers(dc.name, f), 0)
 		}
-		if len(c.Routes) == before {
+		if len(c.Routes) == before && len(n.tunnelDevices()) == 0 {
 			continue
 		}
 		c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: n.in.Config.Routing.RulePriority, Mark: n.in.Config.Routing.Mark})

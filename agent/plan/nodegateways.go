@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/agent/plan/tunnelend"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -123,7 +124,7 @@ func (n node) tunnels() []tunnel.Config {
 			ListenPort: n.in.Config.WireGuard.Port + uint16(g.Index), //nolint:gosec // below maxLanes
 			Mark:       n.in.Config.Routing.Mark,
 			MTU:        mtu(n.in.Config, n.in.Host),
-			Addresses:  laneAddresses(tunnelAddress(n.in.PublicKey)),
+			Addresses:  n.ends().Prefixes(n.in.PublicKey),
 			Peers:      []tunnel.Peer{n.peer(g)},
 		})
 	}
@@ -134,7 +135,7 @@ func (n node) tunnels() []tunnel.Config {
 // tunnel: those of other datacenters, and its own, which are the source of
 // packets that it has translated for a Service (routes.Transit).
 func (n node) allowedIPs(g reachedGateway) []netip.Prefix {
-	out := append(n.remotePrefixes(), prefixset.Host(tunnelAddress(g.PublicKey)))
+	out := append(n.remotePrefixes(), n.ends().Prefixes(g.PublicKey)...)
 	for _, a := range g.Addresses {
 		out = append(out, prefixset.Host(a))
 	}
@@ -166,33 +167,38 @@ func (n node) tunnelDevices() []string {
 // gateways answer or not. Liveness probes use these routes.
 func (n node) addGatewayRoutes(c *routes.Config) {
 	for _, g := range n.reached {
-		if g.tunnel {
-			addHostRoute(c, int(g.Index), g.device, tunnelAddress(g.PublicKey), tunnelAddress(n.in.PublicKey))
+		for _, p := range n.ends().Pairs(n.in.PublicKey, g.PublicKey) {
+			if g.tunnel {
+				addHostRoute(c, int(g.Index), g.device, p.Remote, p.Local)
+			}
 		}
 	}
 }
 
 // sessions returns the liveness sessions, which probe each gateway on the path
-// that packets to it take. Of several addresses on links the first is probed.
+// that packets to it take. Of several addresses on links the first is probed; through a
+// tunnel, that of each family, because the gateway may lack IPv6.
 func (n node) sessions() []SessionConfig {
 	var out []SessionConfig
 	for _, g := range n.reached {
-		s := SessionConfig{
-			Gateway: g.id,
-			Device:  g.device,
-			Local:   tunnelAddress(n.in.PublicKey),
-			Remote:  tunnelAddress(g.PublicKey),
-			Key:     g.PublicKey,
-		}
+		pairs := n.ends().Pairs(n.in.PublicKey, g.PublicKey)
 		if !g.tunnel {
-			s.Local, s.Remote = n.in.Host.localAddressFor(g.links[0].address), g.links[0].address
+			pairs = []tunnelend.Pair{{Local: n.in.Host.localAddressFor(g.links[0].address), Remote: g.links[0].address}}
 		}
-		if s.Local.IsValid() {
-			out = append(out, s)
+		for _, p := range pairs {
+			if p.Local.IsValid() {
+				out = append(out, SessionConfig{Gateway: g.id, Device: g.device, Local: p.Local, Remote: p.Remote, Key: g.PublicKey})
+			}
 		}
 	}
-	slices.SortFunc(out, func(a, b SessionConfig) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	slices.SortStableFunc(out, func(a, b SessionConfig) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return out
+}
+
+// ends returns the addresses of this node and the gateways in tunnels.
+func (n node) ends() tunnelend.Ends {
+	used := append(n.remotePrefixes(), n.own.accepted...)
+	return tunnelend.Assign(n.in.PublicKey, n.reached, func(g reachedGateway) tunnel.PublicKey { return g.PublicKey }, used...)
 }
 
 // localAddressFor returns the lowest address of this host on a link that a is

@@ -3,7 +3,6 @@ package plan
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/agent/plan/tunnelend"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -22,27 +22,20 @@ const nodeLane = maxLanes
 // NodePort returns the UDP port on which a gateway listens for nodes.
 func NodePort(cfg config.Config) uint16 { return cfg.WireGuard.Port + nodeLane }
 
-// tunnelAddress returns the address of a host in tunnels between nodes and
-// gateways. Only the two ends of a tunnel use it, for liveness probes. It is
-// derived from the key, so that no addresses need to be assigned. The prefix is
-// a ULA (RFC 4193) with a random global id.
-func tunnelAddress(key tunnel.PublicKey) netip.Addr {
-	sum := sha256.Sum256(key[:])
-	a := [16]byte{0xfd, 0x9b, 0x41, 0x7e, 0xc3, 0x05}
-	copy(a[8:], sum[:])
-	return netip.AddrFrom16(a)
-}
+// key returns the key of this gateway.
+func (topo topology) key() tunnel.PublicKey { return tunnel.PublicKey(topo.self.PublicKey) }
 
-// tunnelAddress is this gateway's address in tunnels to nodes.
-func (topo topology) tunnelAddress() netip.Addr {
-	return tunnelAddress(tunnel.PublicKey(topo.self.PublicKey))
+// ends returns the addresses of this gateway and its nodes in the tunnels.
+func (topo topology) ends() tunnelend.Ends {
+	used := slices.Concat(topo.own.accepted, topo.remote)
+	return tunnelend.Assign(topo.key(), topo.nodes, func(n NodePeer) tunnel.PublicKey { return n.PublicKey }, used...)
 }
 
 // acceptNodes returns the nodes that can have a tunnel, by name. Of two with
 // the same key the first wins.
 func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 	var out []NodePeer
-	taken := map[tunnel.PublicKey]string{tunnel.PublicKey(topo.self.PublicKey): "this gateway"}
+	taken := map[tunnel.PublicKey]string{topo.key(): "this gateway"}
 	for _, n := range slices.SortedFunc(slices.Values(in.Site.Nodes.Peers), func(a, b NodePeer) int { return cmp.Compare(a.Name, b.Name) }) {
 		reason := ""
 		port := int(n.Port) + int(topo.self.Index)
@@ -72,20 +65,21 @@ func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 // gateway; false if there are none. Its AllowedIPs are the addresses that the
 // cluster's API has for the nodes, not those that they report.
 func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
+	ends := topo.ends()
 	c := tunnel.Config{
 		Name:       LaneDevice(in.Config, nodeLane),
 		Lane:       nodeLane,
 		ListenPort: NodePort(in.Config),
 		Mark:       in.Config.Routing.Mark,
 		MTU:        mtu(in.Config, in.Host),
-		Addresses:  laneAddresses(topo.tunnelAddress()),
+		Addresses:  ends.Prefixes(topo.key()),
 	}
 	for _, n := range topo.nodes {
 		var candidates []netip.AddrPort
 		for _, a := range n.Addresses {
 			candidates = append(candidates, netip.AddrPortFrom(a, n.Port+uint16(topo.self.Index))) //nolint:gosec // acceptNodes checked the sum
 		}
-		peer := tunnel.Peer{PublicKey: n.PublicKey, AllowedIPs: nodeAllowedIPs(n)}
+		peer := tunnel.Peer{PublicKey: n.PublicKey, AllowedIPs: nodeAllowedIPs(n, ends)}
 		setInternalEndpoint(in.Host, in.Observed.Tunnels, c.Name, candidates, in.Now, &peer)
 		c.Peers = append(c.Peers, peer)
 	}
@@ -95,8 +89,8 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 
 // nodeAllowedIPs returns the addresses of a node, of its pods and of its end
 // of the tunnel, sorted.
-func nodeAllowedIPs(n NodePeer) []netip.Prefix {
-	out := append(nodePrefixes(n), prefixset.Host(tunnelAddress(n.PublicKey)))
+func nodeAllowedIPs(n NodePeer, ends tunnelend.Ends) []netip.Prefix {
+	out := append(nodePrefixes(n), ends.Prefixes(n.PublicKey)...)
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }
@@ -117,7 +111,7 @@ func addNodeRoutes(c *routes.Config, in Inputs, topo topology, lanes []string) {
 	if len(topo.nodes) == 0 {
 		return
 	}
-	name := LaneDevice(in.Config, nodeLane)
+	name, ends := LaneDevice(in.Config, nodeLane), topo.ends()
 	for _, f := range topo.nodeFamilies() {
 		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(nodeLane, f), Family: f, Device: name})
 		for _, lane := range lanes {
@@ -128,7 +122,9 @@ func addNodeRoutes(c *routes.Config, in Inputs, topo topology, lanes []string) {
 		for _, p := range nodePrefixes(n) {
 			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: routes.LaneNexthopID(nodeLane, routes.FamilyOf(p.Addr())), ToNode: true})
 		}
-		addHostRoute(c, nodeLane, name, tunnelAddress(n.PublicKey), topo.tunnelAddress())
+		for _, p := range ends.Pairs(topo.key(), n.PublicKey) {
+			addHostRoute(c, nodeLane, name, p.Remote, p.Local)
+		}
 	}
 	slices.SortFunc(c.Rules, func(a, b routes.Rule) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.In, b.In))
@@ -159,8 +155,9 @@ func hasFamily(prefixes []netip.Prefix, f routes.Family) bool {
 // filtered and clamped like a lane to other datacenters.
 func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
 	var sources []netip.Prefix
+	ends := topo.ends()
 	for _, n := range topo.nodes {
-		sources = append(sources, nodeAllowedIPs(n)...)
+		sources = append(sources, nodeAllowedIPs(n, ends)...)
 	}
 	return routes.Lane{Device: LaneDevice(in.Config, nodeLane), Sources: prefixset.Aggregate(sources)}, len(topo.nodes) > 0
 }

@@ -71,7 +71,7 @@ func TestNodeMaySendFromItsOwnAddressesOnly(t *testing.T) {
 			seen[a] = true
 		}
 	}
-	assert.Len(t, seen, 2+3+2, "pod ranges, node addresses, and the nodes' ends of both tunnels")
+	assert.Len(t, seen, 2+3+2*2, "pod ranges, node addresses, and the nodes' ends of both tunnels in both families")
 }
 
 func TestWorkingEndpointOfANodeIsKept(t *testing.T) {

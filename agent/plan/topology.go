@@ -262,7 +262,8 @@ func (topo topology) families() []routes.Family {
 			used[routes.FamilyOf(p.Addr())] = true
 		}
 	}
-	return slices.DeleteFunc(families(), func(f routes.Family) bool { return !used[f] })
+	// Both ends of a tunnel to a node have addresses of both families.
+	return slices.DeleteFunc(families(), func(f routes.Family) bool { return !used[f] && len(topo.nodes) == 0 })
 }
 
 func families() []routes.Family { return []routes.Family{routes.IPv4, routes.IPv6} }

@@ -77,9 +77,10 @@ func TestImportDirections(t *testing.T) {
 			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
 			"routes/ruleset":                        {},
 			"agent/interference":                    {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
-			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "agent/plan/sighting", "consensus/catalog", "consensus/catalog/allowlist", "routes", "tunnel"},
+			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "agent/plan/sighting", "agent/plan/tunnelend", "consensus/catalog", "consensus/catalog/allowlist", "routes", "tunnel"},
 			"agent/plan/prefixset":                  {},
 			"agent/plan/sighting":                   {"consensus/catalog"},
+			"agent/plan/tunnelend":                  {"tunnel"},
 			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                                 {}, // documentation
 			"agent/state":                           {},
@@ -163,6 +164,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/prefixset":               append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/sighting":                append(io, "crypto/rand", "log/slog", "context"),
+			"agent/plan/tunnelend":               append(io, "crypto/rand", "log/slog", "context"),
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
 			"tunnel":                             io, // makes keys; hands the context to its Device
 			"routes":                             io,

@@ -137,11 +137,15 @@ func address(p netip.Prefix) *netlink.Addr {
 	if p.Addr().Is6() {
 		a.Flags = unix.IFA_F_NODAD // no other host can have it; usable at once
 	}
-	if p.Addr().IsLoopback() {
-		a.Scope = unix.RT_SCOPE_HOST // as ip does; the kernel never chooses it as a source
+	if p.Addr().IsLoopback() || isReserved(p.Addr()) {
+		a.Scope = unix.RT_SCOPE_HOST // as ip does for the former; the kernel never chooses it as a source
 	}
 	return a
 }
+
+// isReserved reports whether an address is of 240.0.0.0/4 (RFC 1112), which only the two
+// ends of a tunnel use: other programs of the host must not send from it.
+func isReserved(a netip.Addr) bool { return a.Is4() && a.As4()[0] >= 240 }
 
 func observeLink(link netlink.Link) tunnel.Observed {
 	a := link.Attrs()
