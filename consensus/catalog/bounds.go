@@ -47,9 +47,10 @@ const (
 	// with records.
 	maxEarlierClientRecord = 64 << 20
 
-	// MaxCommandRecord is the maximum size of a record that one command has written: all
-	// but those of clients and the settings.
-	MaxCommandRecord = MaxCommandSize + recordGrowth
+	// MaxCommandRecord is the maximum size of a record that is written by commands alone:
+	// all but those of clients and the settings. One command has written the prefixes of
+	// a datacenter, another one its successions.
+	MaxCommandRecord = 2*MaxCommandSize + recordGrowth
 
 	// MaxSettings is how many ranges, limits and budgets the settings may have together.
 	MaxSettings = 1 << 18

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"github.com/hashicorp/go-memdb"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -36,7 +38,13 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 		return nil
 	}
 	dc, err := catalog.DatacenterFromProto(body)
-	if err != nil || len(gatewaysBelow(txn, catalog.LevelAllowed)) > 0 || isAlone(txn, dc.Name) {
+	if err != nil || isAlone(txn, dc.Name) {
+		return nil
+	}
+	// No datacenter can allow a range while a gateway does not support it. The level that
+	// the gateways of dc state does not count: a hostile one states a low level.
+	others := slices.DeleteFunc(gatewaysBelow(txn, catalog.LevelAllowed), func(id catalog.GatewayID) bool { return id.Datacenter() == dc.Name })
+	if len(others) > 0 {
 		return nil
 	}
 	allowed := settings(txn)

@@ -101,6 +101,20 @@ func TestPrefixesThatADatacenterHasStayAllowed(t *testing.T) {
 	m.notWritten(m.announce("203.0.113.0/24", "203.0.112.0/24"), catalog.CodePrefixNotAllowed)
 }
 
+// A hostile member states the level of a build without allowed ranges.
+func TestDatacenterTakesNoForeignRangesByStatingALowLevel(t *testing.T) {
+	m := upgraded(t)
+	m.notWritten(m.announce("203.0.113.0/24"), catalog.CodePrefixNotAllowed)
+	low := current(westGateway)
+	low.FeatureLevel = catalog.LevelAllowed - 1
+	m.must(westGateway, catalog.NewUpdateGateway(low))
+	m.notWritten(m.announce("203.0.113.0/24"), catalog.CodePrefixNotAllowed)
+	low = current(northGateway)
+	low.FeatureLevel = catalog.LevelAllowed - 1
+	m.must(northGateway, catalog.NewUpdateGateway(low))
+	require.NotNil(t, m.announce("203.0.113.0/24").Command, "no other datacenter can allow it")
+}
+
 func TestOnlyDatacenterOfAFederationMayAnnounceAnyPrefix(t *testing.T) {
 	m := newMembers(t)
 	m.must(eastGateway, catalog.NewInit(testFederation("fd12:3456:789a::/48"), testDatacenter(t, "east", "203.0.113.0/24"), current(eastGateway)))

@@ -5,12 +5,15 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -124,4 +127,27 @@ func TestCAIsNotReplacedWhileAGatewayHasAnEarlierBuild(t *testing.T) {
 	require.NotNil(t, refusal)
 	assert.Equal(t, catalog.CodeFeatureLevel, refusal.Code)
 	assert.Contains(t, refusal.Message, string(eastGateway))
+}
+
+// One command writes the successions of a datacenter, another one its prefixes, and each of
+// them has the maximum size of a command.
+func TestLargestSuccessionsAndPrefixesAreKeptBySnapshots(t *testing.T) {
+	m := upgraded(t)
+	west, _ := m.state.View().Datacenter("west")
+	for i := range succession.Most + 1 {
+		if i > 0 {
+			m.must(westGateway, catalog.NewReplaceCA(succession.Retire(west)))
+			west, _ = m.state.View().Datacenter("west")
+		}
+		ca := certificateWithKey(t, fmt.Sprint("west ", i), strings.Repeat("west", 1000), true)
+		m.must(westGateway, catalog.NewReplaceCA(succession.With(west, ca, make([]byte, 4<<10))))
+		west, _ = m.state.View().Datacenter("west")
+	}
+	written := proto.Size(west.Proto())
+	require.Greater(t, written, catalog.MaxCommandSize*3/4)
+	m.must(westGateway, catalog.NewUpdateDatacenter(catalog.Datacenter{Name: "west", Prefixes: largestPrefixes(100)}))
+	west, _ = m.state.View().Datacenter("west")
+	require.Greater(t, proto.Size(west.Proto()), written+catalog.MaxCommandSize*3/4)
+	require.Less(t, proto.Size(west.Proto()), catalog.MaxCommandRecord)
+	requireKept(t, m)
 }
