@@ -20,8 +20,8 @@ import (
 // third cluster stay in the import.
 func FuzzPlan(f *testing.F) {
 	f.Add("team", "a", "meshway.io/mirror", "true", "web-http", "http", "http", "tcp", uint16(80), "zone-a", []byte{10, 3, 0, 1}, "", byte(0))
-	f.Add("a/b/c", "ä", "", "\x00", "WEB", "-", "k8s.io/", "sctp", uint16(0), "a b", []byte{0, 0, 0, 0}, "PreferClose", byte(7))
-	f.Add("kubernetes.io/service-name", "other", "x", "y", "web_1", "http", "h2c", "udp", uint16(1), "z", netip.MustParseAddr("::ffff:10.3.0.1").AsSlice(), "Other", byte(2))
+	f.Add("a/b/c", "ä", "", "\x00", "WEB", "a", "k8s.io/", "sctp", uint16(443), "a b", []byte{0, 0, 0, 0}, "PreferClose", byte(7))
+	f.Add("kubernetes.io/service-name", "other", "x", "y", "web_1", "http", "h2c", "udp", uint16(1), "z", netip.MustParseAddr("fd00::1").AsSlice(), "Other", byte(2))
 	f.Fuzz(func(t *testing.T, labelKey, labelValue, annotationKey, annotationValue, sliceName, portName, appProtocol, protocol string,
 		port uint16, zone string, address []byte, distribution string, flags byte,
 	) {
@@ -41,11 +41,8 @@ func FuzzPlan(f *testing.F) {
 			EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: hostile.ExportKey, Slice: sliceName}, Ports: ports,
 			Endpoints: []catalog.Endpoint{{Address: addr, Ready: true, Zone: zone}},
 		}
-		if _, err := catalog.ExportFromProto(hostile.Proto()); err != nil {
+		if hostile.Check() != nil || foreign.Check(everywhere()) != nil {
 			return // no member has it
-		}
-		if _, err := catalog.EndpointSliceFromProto(foreign.Proto()); err != nil {
-			return
 		}
 		in := input([]catalog.Export{hostile, exported("north")}, foreign, endpoints("north", "http", "10.2.0.1"))
 		i := mcs.Plan(in)
@@ -63,6 +60,14 @@ func FuzzPlan(f *testing.F) {
 		}
 		assert.Contains(t, addresses(i), "10.2.0.1")
 	})
+}
+
+// everywhere returns a datacenter in which all addresses are.
+func everywhere() (dc catalog.Datacenter) {
+	for _, half := range []string{"0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"} {
+		dc.Prefixes = append(dc.Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix(half), Kind: catalog.PodPrefix})
+	}
+	return dc
 }
 
 func requireAccepted(t *testing.T, m metav1.ObjectMeta) {
