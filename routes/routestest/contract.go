@@ -14,22 +14,37 @@ import (
 )
 
 // World is a kernel with devices mesh0 and mesh1, each with an address (10.1.0.1
-// and fd00:1::1), and the operations of other programs on it. *Kernel implements
-// World. Each operation makes Watch wake.
+// and fd00:1::1), and the operations of other programs on it, each of which makes Watch
+// wake. *Kernel implements World.
 type World interface {
 	routes.Kernel
+	Devices
+	Tables
+	Nexthops
+}
+
+// Devices are the devices of a host, as other programs change them.
+type Devices interface {
 	// AddLink adds a device with an address.
 	AddLink(device string, prefix netip.Prefix)
 	// DownDevice sets a device down.
 	DownDevice(name string)
+	SetSysctl(s routes.Sysctl)
+}
+
+// Tables are the routing tables and rules of a host, as other programs change them.
+type Tables interface {
 	AddRoute(table int, prefix netip.Prefix, device string, protocol int)
 	DeleteRoute(table int, prefix netip.Prefix)
 	// AddRule adds a rule that looks up the given table.
 	AddRule(lookup int, rule routes.Rule)
 	DeleteRule(table int, rule routes.Rule)
+}
+
+// Nexthops are the nexthops of a host, as other programs change them.
+type Nexthops interface {
 	AddNexthop(id uint32, protocol int)
 	DeleteNexthop(id uint32)
-	SetSysctl(s routes.Sysctl)
 }
 
 const (
