@@ -159,7 +159,7 @@ func (c *contents) addLast(data []byte) error {
 	if err != nil {
 		return err
 	}
-	rest := bytes.TrimRight(data[s.end:], "\x00")
+	rest := trimZeros(data[s.end:])
 	if len(rest) == 0 {
 		c.tail.unproved = data[max(synced, segmentHeader):s.end]
 		return nil
@@ -174,7 +174,7 @@ func (c *contents) addLast(data []byte) error {
 	c.tail.unproved = data[max(synced, later, segmentHeader):s.end]
 	if r, ok := decodeRecord(data[s.end:], s.salt, s.end); ok && r.kind == kindMark {
 		c.tail.marked = true
-		rest = bytes.TrimRight(data[s.end+r.size:], "\x00")
+		rest = trimZeros(data[s.end+r.size:])
 		if len(rest) == 0 {
 			return nil
 		}
@@ -182,6 +182,16 @@ func (c *contents) addLast(data []byte) error {
 	}
 	c.tail.garbage = s.end + len(rest)
 	return nil
+}
+
+// trimZeros returns data without the zeros at its end. These are most of a segment that
+// was just allocated, so they are compared by pages.
+func trimZeros(data []byte) []byte {
+	var zeros [4096]byte
+	for len(data) >= len(zeros) && bytes.Equal(data[len(data)-len(zeros):], zeros[:]) {
+		data = data[:len(data)-len(zeros)]
+	}
+	return bytes.TrimRight(data, "\x00")
 }
 
 func closeAll(segments []*segment) error {
