@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -121,6 +122,24 @@ func TestARecordInTheDataOfAnEntryIsNone(t *testing.T) {
 	s, err = open(dir, testSegment)
 	require.NoError(t, err, "the entry was torn")
 	require.Equal(t, want, entries(t, s))
+}
+
+func TestWhatATornBatchLeftIsErasedHoweverFarItReached(t *testing.T) {
+	const size = 5*pageSize + 100
+	dir := newMemory(rand.New(rand.NewPCG(1, 4)))
+	s, err := create(dir, size)
+	require.NoError(t, err)
+	require.NoError(t, s.StoreLog(&raft.Log{Index: 1, Term: 1, Data: []byte("stored")}))
+	end, want := s.newest().end, entries(t, s)
+	for _, at := range []int{end + recordHeader, pageSize, size - 3*pageSize - 1, size - 3*pageSize, size - pageSize - 1, size - pageSize, size - 1} {
+		torn := dir.restart(false)
+		torn.contents[s.newest().name()].seen[at] = 1
+		opened, err := open(torn, size)
+		require.NoError(t, err)
+		require.Equal(t, want, entries(t, opened))
+		left := torn.contents[s.newest().name()].seen[end+recordHeader:] // behind the mark
+		require.Empty(t, bytes.Trim(left, "\x00"), "byte %d", at)
+	}
 }
 
 func TestALostOrShortenedFileIsRefused(t *testing.T) {

@@ -187,7 +187,7 @@ func (c *contents) addLast(data []byte) error {
 // trimZeros returns data without the zeros at its end. These are most of a segment that
 // was just allocated, so they are compared by pages.
 func trimZeros(data []byte) []byte {
-	var zeros [4096]byte
+	var zeros [pageSize]byte
 	for len(data) >= len(zeros) && bytes.Equal(data[len(data)-len(zeros):], zeros[:]) {
 		data = data[:len(data)-len(zeros)]
 	}
