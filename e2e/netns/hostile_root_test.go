@@ -5,6 +5,7 @@ package netns_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -235,9 +236,13 @@ func TestAHostileMemberHarmsOnlyItself(t *testing.T) {
 	requireNoVote(t, h)
 	before := map[*harness.Datacenter]string{}
 	for _, dc := range honest {
-		var err error
-		before[dc], err = h.records(t.Context(), dc)
-		require.NoError(t, err)
+		eventually(t, timeout, dc.Name+" has verified all datacenters", func(ctx context.Context) (err error) {
+			before[dc], err = h.records(ctx, dc)
+			if err == nil && strings.Contains(before[dc], "unsigned") {
+				return errors.New("a record is unsigned")
+			}
+			return err
+		})
 	}
 	streams := []*harness.Traffic{datagrams(t, honest[0], honest[1]), datagrams(t, honest[1], honest[2]), datagrams(t, honest[2], honest[0])}
 	for i, attack := range attacks {
