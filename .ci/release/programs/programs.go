@@ -40,11 +40,20 @@ func ParsePlatforms(list string) ([]Platform, error) {
 		system, arch, _ := strings.Cut(name, "/")
 		p := Platform{system, arch}
 		if !slices.Contains(Platforms(), p) {
-			return nil, fmt.Errorf("unknown platform %q: the platforms are %v", name, Platforms())
+			return nil, fmt.Errorf("unknown platform %q: name some of %s", name, names(Platforms()))
 		}
 		parsed = append(parsed, p)
 	}
 	return parsed, nil
+}
+
+// names returns a list that ParsePlatforms reads.
+func names(platforms []Platform) string {
+	var list []string
+	for _, p := range platforms {
+		list = append(list, p.OS+"/"+p.Arch)
+	}
+	return strings.Join(list, ",")
 }
 
 // Names returns the programs of a platform.

@@ -1,6 +1,7 @@
 package programs_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,10 @@ func TestUnknownPlatformIsRefused(t *testing.T) {
 	for _, list := range []string{"linux", "linux/riscv64", "linux/amd64,", "plan9/amd64"} {
 		_, err := programs.ParsePlatforms(list)
 		assert.ErrorContains(t, err, "unknown platform", list)
+		_, listed, _ := strings.Cut(err.Error(), "name some of ")
+		known, err := programs.ParsePlatforms(listed)
+		require.NoError(t, err, "the error has a list that is accepted")
+		assert.Equal(t, all, known)
 	}
 }
 
