@@ -171,7 +171,7 @@ test-release: ## test the program that makes releases (no root)
 	cd .ci/release && go vet ./... && go test ./...
 
 .PHONY: test-packages
-test-packages: ## install, upgrade and purge the deb of a release in a bare Debian system (root, debootstrap)
+test-packages: ## install, upgrade and purge the deb and the rpm of a release in a bare Debian system (root, debootstrap)
 	@.ci/setup $@
 	@.ci/packages
 

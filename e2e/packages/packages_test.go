@@ -26,34 +26,47 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// format is a format of packages with its commands, in the bare system.
+type format struct {
+	install, upgrade, remove, purge string
+}
+
+func formats() map[string]format {
+	// Debian's rpm requires a flag to install packages, and has a database without those
+	// of Debian.
+	const rpm = "rpm --force-debian --nodeps "
+	return map[string]format{
+		"deb": {
+			install: "apt-get install -qq -y --no-install-recommends /old.deb", upgrade: "dpkg --install /new.deb",
+			remove: "dpkg --remove meshway", purge: "dpkg --purge meshway",
+		},
+		"rpm": {
+			install: rpm + "--install /old.rpm", upgrade: rpm + "--upgrade /new.rpm",
+			remove: rpm + "--erase meshway", purge: rpm + "--erase meshway && rm -r /etc/meshway /var/lib/meshway /run/meshway",
+		},
+	}
+}
+
 // TestPackageIsInstalledUpgradedAndPurged runs the gateway of one datacenter from a
 // package in a bare Debian system, under traffic from another datacenter.
 func TestPackageIsInstalledUpgradedAndPurged(t *testing.T) {
 	root := bareSystem(t)
-	before := meshwayFiles(t, root)
-	install(t, root, "old")
+	t.Run("deb", func(t *testing.T) { formats()["deb"].test(t, root) })
+	install(t, root, "apt-get install -qq -y --no-install-recommends rpm nftables")
+	t.Run("rpm", func(t *testing.T) { formats()["rpm"].test(t, root) })
+}
 
-	lab, err := harness.NewLab(t.TempDir(), nil)
-	require.NoError(t, err, "this test requires root")
-	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
-	topology, err := harness.NewTopology(t.Context(), lab, "east", "west")
-	require.NoError(t, err)
-	east, west := topology.Datacenters[0], topology.Datacenters[1]
-	packaged := inRoot(t, west.Gateway, root)
-	run(t, east, harness.BinariesIn(filepath.Join(root, "usr/bin")), harness.ConfigFile)
-	run(t, west, packaged, filepath.Join(root, "etc/meshway/meshd.yaml"))
-	exec0(t, east, "init")
-	token, err := east.Token(t.Context())
-	require.NoError(t, err)
-	exec0(t, west, "join", token)
-	require.NoError(t, harness.AwaitFederation(within(t), east, west))
+func (f format) test(t *testing.T, root string) {
+	before := meshwayFiles(t, root)
+	install(t, root, f.install)
+	east, west, packaged := federation(t, root)
 	old := exec0(t, west, "version")
 
 	// The upgrade: the data plane keeps its process, and no request is lost.
 	dataplane := processes(t, west.Gateway)
 	require.NotEmpty(t, dataplane)
 	stream := east.Workloads[0].Host.Requests(t.Context(), harness.At(west.Workloads[0].Pod), 20*time.Millisecond)
-	chroot(t, west.Gateway, root, "dpkg", "--install", "/new.deb")
+	chroot(t, west.Gateway, root, f.upgrade)
 	require.NoError(t, west.Agent.Terminate(within(t))) // systemctl try-restart, where systemd runs
 	require.NoError(t, west.Run(within(t), packaged))
 	require.NoError(t, harness.AwaitFederation(within(t), east, west))
@@ -65,15 +78,16 @@ func TestPackageIsInstalledUpgradedAndPurged(t *testing.T) {
 
 	// A removal ends the data plane; another installation continues in the federation.
 	require.NoError(t, west.Agent.Terminate(within(t)))
-	chroot(t, west.Gateway, root, "dpkg", "--remove", "meshway")
+	chroot(t, west.Gateway, root, f.remove)
 	assert.Empty(t, processes(t, west.Gateway))
-	chroot(t, west.Gateway, root, "dpkg", "--install", "/new.deb")
+	assert.NoFileExists(t, filepath.Join(root, "usr/bin/meshd"))
+	chroot(t, west.Gateway, root, f.upgrade)
 	require.NoError(t, west.Run(within(t), packaged))
 	require.NoError(t, harness.AwaitFederation(within(t), east, west))
 
 	// A purge leaves nothing, neither of files nor in the kernel.
 	require.NoError(t, west.Agent.Terminate(within(t)))
-	chroot(t, west.Gateway, root, "dpkg", "--purge", "meshway")
+	chroot(t, west.Gateway, root, f.purge)
 	assert.Empty(t, processes(t, west.Gateway))
 	assert.Equal(t, before, meshwayFiles(t, root))
 	for _, command := range []string{"ip link", "ip rule", "ip route show table all", "nft list tables"} {
@@ -85,8 +99,29 @@ func TestPackageIsInstalledUpgradedAndPurged(t *testing.T) {
 	}
 }
 
+// federation starts two datacenters, the second one with the programs of the bare system,
+// which it returns.
+func federation(t *testing.T, root string) (east, west *harness.Datacenter, packaged harness.Binaries) {
+	t.Helper()
+	lab, err := harness.NewLab(t.TempDir(), nil)
+	require.NoError(t, err, "this test requires root")
+	t.Cleanup(func() { assert.NoError(t, lab.Close()) })
+	topology, err := harness.NewTopology(t.Context(), lab, "east", "west")
+	require.NoError(t, err)
+	east, west = topology.Datacenters[0], topology.Datacenters[1]
+	packaged = inRoot(t, west.Gateway, root)
+	run(t, east, harness.BinariesIn(filepath.Join(root, "usr/bin")), harness.ConfigFile)
+	run(t, west, packaged, filepath.Join(root, "etc/meshway/meshd.yaml"))
+	exec0(t, east, "init")
+	token, err := east.Token(t.Context())
+	require.NoError(t, err)
+	exec0(t, west, "join", token)
+	require.NoError(t, harness.AwaitFederation(within(t), east, west))
+	return east, west, packaged
+}
+
 // bareSystem returns the directory of a bare Debian system, which .ci/packages makes,
-// with the packages old.deb and new.deb.
+// with packages of two versions, such as old.deb and new.rpm.
 func bareSystem(t *testing.T) string {
 	t.Helper()
 	root := os.Getenv("BARE_SYSTEM")
@@ -94,10 +129,10 @@ func bareSystem(t *testing.T) string {
 	return root
 }
 
-// install installs a package and what it depends on, over the network of the machine.
-func install(t *testing.T, root, name string) {
+// install runs a command in the bare system with the network of the machine.
+func install(t *testing.T, root, command string) {
 	t.Helper()
-	cmd := exec.CommandContext(within(t), "chroot", root, "apt-get", "install", "-qq", "-y", "--no-install-recommends", "/"+name+".deb")
+	cmd := exec.CommandContext(within(t), "chroot", root, "sh", "-c", command)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -139,9 +174,9 @@ func exec0(t *testing.T, dc *harness.Datacenter, args ...string) string {
 }
 
 // chroot runs a command in the bare system on a host.
-func chroot(t *testing.T, host *harness.Host, root string, argv ...string) {
+func chroot(t *testing.T, host *harness.Host, root, command string) {
 	t.Helper()
-	out, err := host.Exec(within(t), append([]string{"chroot", root}, argv...)...)
+	out, err := host.Exec(within(t), "chroot", root, "sh", "-c", command)
 	require.NoError(t, err, out)
 }
 
