@@ -122,9 +122,10 @@ func (v validator) interfacePrefix(key string, t text) string {
 // programs complete with a number.
 func commonInterfaces() []string {
 	return []string{
-		"bond", "br", "can", "cni", "docker", "dummy", "eno", "ens", "erspan", "eth", "gre", "gretap", "ib", "ifb", "ip6gre",
-		"ip6gretap", "ip6tnl", "ipvlan", "kube-bridge", "lo", "lxc", "macvlan", "macvtap", "nlmon", "ppp", "sit", "sl", "slip",
-		"tap", "team", "tun", "tunl", "usb", "vcan", "veth", "virbr", "vlan", "vnet", "vrf", "vxlan", "wg", "wlan", "wlo", "wls", "wwan",
+		"bat", "bond", "br", "can", "cbr", "cni", "docker", "dummy", "eno", "ens", "erspan", "eth", "fwbr", "gre", "gretap", "hsr", "ib",
+		"ifb", "ip6gre", "ip6gretap", "ip6tnl", "ipvlan", "kube-bridge", "lo", "lxc", "lxcbr", "lxdbr", "macvlan", "macvtap", "nebula",
+		"nlmon", "ppp", "sit", "sl", "slip", "tailscale", "tap", "team", "tun", "tunl", "usb", "vcan", "veth", "virbr", "vlan", "vmbr",
+		"vmnet", "vnet", "vrf", "vti", "vxlan", "wg", "wlan", "wlo", "wls", "wt", "wwan", "xfrm",
 	}
 }
 

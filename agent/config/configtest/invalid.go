@@ -40,6 +40,12 @@ func invalidTexts() []Invalid {
 		{Name: "names of other interfaces", Source: "wireguard: {interface: eth}\n", Want: []string{
 			`meshd.yaml:2:24: wireguard.interface: "eth" is also the prefix of other interfaces, such as eth0; use another one, such as mesh`,
 		}},
+		{Name: "names of bridges of virtual machines", Source: "wireguard: {interface: vmbr}\n", Want: []string{
+			`meshd.yaml:2:24: wireguard.interface: "vmbr" is also the prefix of other interfaces, such as vmbr0; use another one, such as mesh`,
+		}},
+		{Name: "names of another VPN", Source: "wireguard: {interface: tailscale}\n", Want: []string{
+			`meshd.yaml:2:24: wireguard.interface: "tailscale" is also the prefix of other interfaces, such as tailscale0; use another one, such as mesh`,
+		}},
 		{Name: "zone in an endpoint", Source: "wireguard: {advertise: [\"[fe80::1%eth0]:51820\"]}\n", Want: []string{
 			`meshd.yaml:2:25: wireguard.advertise: "[fe80::1%eth0]:51820" has a zone, which is an interface of this host; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 		}},

@@ -7,7 +7,7 @@
 {{- include "meshway.validateEndpoints" (list "config.wireguard.advertise" $wireguard.advertise) }}
 {{- include "meshway.validateRouting" . }}
 {{- $device := $wireguard.interface | default "mesh" }}
-{{- $common := list "bond" "br" "can" "cni" "docker" "dummy" "eno" "ens" "erspan" "eth" "gre" "gretap" "ib" "ifb" "ip6gre" "ip6gretap" "ip6tnl" "ipvlan" "kube-bridge" "lo" "lxc" "macvlan" "macvtap" "nlmon" "ppp" "sit" "sl" "slip" "tap" "team" "tun" "tunl" "usb" "vcan" "veth" "virbr" "vlan" "vnet" "vrf" "vxlan" "wg" "wlan" "wlo" "wls" "wwan" }}
+{{- $common := list "bat" "bond" "br" "can" "cbr" "cni" "docker" "dummy" "eno" "ens" "erspan" "eth" "fwbr" "gre" "gretap" "hsr" "ib" "ifb" "ip6gre" "ip6gretap" "ip6tnl" "ipvlan" "kube-bridge" "lo" "lxc" "lxcbr" "lxdbr" "macvlan" "macvtap" "nebula" "nlmon" "ppp" "sit" "sl" "slip" "tailscale" "tap" "team" "tun" "tunl" "usb" "vcan" "veth" "virbr" "vlan" "vmbr" "vmnet" "vnet" "vrf" "vti" "vxlan" "wg" "wlan" "wlo" "wls" "wt" "wwan" "xfrm" }}
 {{- if has $device $common }}
 {{- fail (printf "config.wireguard.interface: %q is also the prefix of other interfaces, such as %s0; use another one, such as mesh" $device $device) }}
 {{- end }}
