@@ -198,8 +198,8 @@ type Observed struct {
 	// ForeignNexthops have an id of Meshway's range, but another protocol. They
 	// are never changed; a desired nexthop with such an id is an error.
 	ForeignNexthops []ForeignNexthop
-	// ForeignRules are the rules of other programs that look up a table, sorted by
-	// family and priority.
+	// ForeignRules are the rules of other programs that decide where packets go, sorted
+	// by family and priority.
 	ForeignRules []ForeignRule
 	// Repaired counts the entries that another program deleted or changed and
 	// that were restored since the agent started.

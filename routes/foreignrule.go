@@ -25,11 +25,14 @@ func (q Query) String() string {
 	return text
 }
 
-// ForeignRule is a policy rule of another program that looks up a table.
+// ForeignRule is a policy rule of another program that looks up a table, drops packets or
+// skips rules.
 type ForeignRule struct {
 	Family   Family
 	Priority int
-	Table    int
+	Table    int          // 0 if Drop or Goto is set
+	Drop     string       // "blackhole", "prohibit" or "unreachable"
+	Goto     int          // the priority at which the lookup goes on; 0: with the next rule
 	From, To netip.Prefix // zero: all
 	In       string       // device on which the packet arrived; empty: any
 	Mark     uint32       // with Mask
@@ -68,6 +71,12 @@ func (r ForeignRule) String() string {
 	}
 	if r.In != "" {
 		words = append(words, "iif "+r.In)
+	}
+	switch {
+	case r.Drop != "":
+		return strings.Join(append(words, r.Drop), " ")
+	case r.Goto != 0:
+		return strings.Join(append(words, fmt.Sprintf("goto %d", r.Goto)), " ")
 	}
 	table := fmt.Sprint(r.Table)
 	if name, ok := map[int]string{253: "default", 254: "main", 255: "local"}[r.Table]; ok {

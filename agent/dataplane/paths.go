@@ -9,14 +9,14 @@ import (
 )
 
 // observePaths looks up the routes of packets to other datacenters in the kernel,
-// and adds a problem for each that does not take Meshway's. A failed lookup shows
-// nothing: there is no route, or a device has just gone.
+// and adds a problem for each that does not take Meshway's. A lookup fails if there is
+// no route, which a rule may have caused, or if a device has just gone.
 func (o *outcome) observePaths(ctx context.Context, kernel routes.Kernel, paths interference.Paths) {
 	paths.Observed = o.routes
 	for _, q := range paths.Queries() {
 		found, err := kernel.Lookup(ctx, q.Query)
 		if err != nil {
-			continue
+			found = routes.Lookup{}
 		}
 		if problem, diverted := paths.Problem(q, found); diverted && !slices.Contains(o.problems, problem) {
 			o.problems = append(o.problems, problem)

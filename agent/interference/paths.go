@@ -157,11 +157,13 @@ func (p Paths) precedes(r routes.ForeignRule) bool {
 }
 
 // Problem returns why the packet of a query does not take a route of Meshway;
-// false: it does, or Meshway's entries are only missing for now.
+// false: it does, or Meshway's entries are only missing for now. A lookup without
+// a table found no route.
 func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 	switch {
-	case found.Blackhole || found.Device == "lo" || found.Table == 0,
-		found.Table == routes.NodesTable(p.Config.Routing.Table):
+	case found.Blackhole || found.Table == 0:
+		return p.dropped(q)
+	case found.Device == "lo", found.Table == routes.NodesTable(p.Config.Routing.Table):
 		return plan.Problem{}, false
 	case found.Table == p.Config.Routing.Table:
 		if found.Nexthop != 0 && routes.OwnNexthop(found.Nexthop) {
@@ -171,9 +173,29 @@ func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 			fmt.Sprintf("run %s route del %v table %d", ipCommand(q.Destination), found.Prefix, found.Table)), true
 	}
 	for _, r := range p.Observed.ForeignRules {
-		if p.precedes(r) && r.Table == found.Table && r.Selects(q.Query) {
+		skips := r.Goto > p.Config.Routing.RulePriority
+		if p.precedes(r) && (r.Table == found.Table || skips) && r.Drop == "" && r.Selects(q.Query) {
 			return p.diverted(q, found, fmt.Sprintf("rule %q, which precedes Meshway's rule %d", r, p.Config.Routing.RulePriority),
 				fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority)), true
+		}
+	}
+	return plan.Problem{}, false
+}
+
+// dropped returns the rule of another program that drops the packet of a query, before
+// Meshway's routes are looked up; false: there is none. One with selectors that the
+// query does not have may not be the cause.
+func (p Paths) dropped(q PathQuery) (plan.Problem, bool) {
+	for _, r := range p.Observed.ForeignRules {
+		if r.Drop != "" && !r.More && p.precedes(r) && r.Selects(q.Query) {
+			return plan.Problem{
+				Code:     "traffic-diverted",
+				Severity: plan.Error,
+				Subject:  "datacenter " + string(q.Datacenter),
+				Message: fmt.Sprintf("packets to datacenter %s are dropped: the cause is rule %q, which precedes Meshway's rule %d",
+					q.Datacenter, r, p.Config.Routing.RulePriority),
+				Remedy: fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority),
+			}, true
 		}
 	}
 	return plan.Problem{}, false

@@ -42,16 +42,25 @@ func TestTrafficThatAnotherProgramDivertsIsReportedWithItsCause(t *testing.T) {
 		found  routes.Lookup
 		remedy string // empty: no problem
 	}{
-		"rule":                {rule(100, nil), main, `run ip rule del pref 100 lookup main, or add the rule again with a priority above 5400`},
-		"rule for sources":    {rule(5, func(r *routes.ForeignRule) { r.From = netip.MustParsePrefix("10.1.0.0/24") }), main, "run ip rule del pref 5 from 10.1.0.0/24 lookup main, or add the rule again with a priority above 5400"},
-		"rule for others":     {rule(5, func(r *routes.ForeignRule) { r.From = netip.MustParsePrefix("10.1.9.0/24") }), main, ""},
-		"rule for marks":      {rule(5, func(r *routes.ForeignRule) { r.Mark, r.Mask = 1, 1 }), main, ""},
-		"rule after ours":     {rule(5500, nil), main, ""},
-		"no rule yet":         {nil, main, ""},
-		"route in our table":  {nil, routes.Lookup{Table: 7117, Prefix: netip.MustParsePrefix("10.3.0.0/24"), Device: "eth0"}, "run ip route del 10.3.0.0/24 table 7117"},
-		"our route":           {rule(100, nil), routes.Lookup{Table: 7117, Device: "mesh0", Nexthop: routes.GroupID(3, routes.IPv4)}, ""},
-		"our guard":           {nil, routes.Lookup{Table: 7117, Blackhole: true}, ""},
-		"address of the host": {rule(0, nil), routes.Lookup{Table: 255, Device: "lo"}, ""},
+		"rule":             {rule(100, nil), main, `run ip rule del pref 100 lookup main, or add the rule again with a priority above 5400`},
+		"rule for sources": {rule(5, func(r *routes.ForeignRule) { r.From = netip.MustParsePrefix("10.1.0.0/24") }), main, "run ip rule del pref 5 from 10.1.0.0/24 lookup main, or add the rule again with a priority above 5400"},
+		"rule for others":  {rule(5, func(r *routes.ForeignRule) { r.From = netip.MustParsePrefix("10.1.9.0/24") }), main, ""},
+		"rule for marks":   {rule(5, func(r *routes.ForeignRule) { r.Mark, r.Mask = 1, 1 }), main, ""},
+		"rule that prohibits": {rule(75, func(r *routes.ForeignRule) {
+			r.Table, r.Drop, r.To = 0, "prohibit", netip.MustParsePrefix("10.3.0.0/16")
+		}), routes.Lookup{}, "run ip rule del pref 75 to 10.3.0.0/16 prohibit, or add the rule again with a priority above 5400"},
+		"rule that drops":        {rule(75, func(r *routes.ForeignRule) { r.Table, r.Drop = 0, "blackhole" }), routes.Lookup{Blackhole: true}, "run ip rule del pref 75 blackhole, or add the rule again with a priority above 5400"},
+		"rule that drops some":   {rule(75, func(r *routes.ForeignRule) { r.Table, r.Drop, r.More = 0, "blackhole", true }), routes.Lookup{Blackhole: true}, ""},
+		"rule that drops later":  {rule(5500, func(r *routes.ForeignRule) { r.Table, r.Drop = 0, "blackhole" }), routes.Lookup{}, ""},
+		"rule that drops none":   {rule(75, func(r *routes.ForeignRule) { r.Table, r.Drop, r.Mark, r.Mask = 0, "blackhole", 1, 1 }), main, ""},
+		"rule that skips ours":   {rule(70, func(r *routes.ForeignRule) { r.Table, r.Goto = 0, 32766 }), main, "run ip rule del pref 70 goto 32766, or add the rule again with a priority above 5400"},
+		"rule that skips others": {rule(70, func(r *routes.ForeignRule) { r.Table, r.Goto = 0, 5300 }), main, ""},
+		"rule after ours":        {rule(5500, nil), main, ""},
+		"no rule yet":            {nil, main, ""},
+		"route in our table":     {nil, routes.Lookup{Table: 7117, Prefix: netip.MustParsePrefix("10.3.0.0/24"), Device: "eth0"}, "run ip route del 10.3.0.0/24 table 7117"},
+		"our route":              {rule(100, nil), routes.Lookup{Table: 7117, Device: "mesh0", Nexthop: routes.GroupID(3, routes.IPv4)}, ""},
+		"our guard":              {nil, routes.Lookup{Table: 7117, Blackhole: true}, ""},
+		"address of the host":    {rule(0, nil), routes.Lookup{Table: 255, Device: "lo"}, ""},
 	} {
 		p := diversionPaths()
 		p.Observed.ForeignRules = c.rules

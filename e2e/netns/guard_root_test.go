@@ -41,6 +41,18 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			remedies: []string{"ip rule del pref 101 from 10.11.0.0/16 lookup 99"},
 		},
 		{
+			name:     "a rule that skips ours",
+			take:     []string{"ip rule add pref 102 goto 32766"},
+			giveBack: []string{"ip rule del pref 102"},
+			remedies: []string{"ip rule del pref 102 goto 32766"},
+		},
+		{
+			name:     "a rule that drops",
+			take:     []string{"ip rule add pref 103 to 10.12.0.0/16 prohibit", "ip -6 rule add pref 104 to fd00:12::/32 blackhole"},
+			giveBack: []string{"ip rule del pref 103", "ip -6 rule del pref 104"},
+			remedies: []string{"ip rule del pref 103 to 10.12.0.0/16 prohibit", "ip -6 rule del pref 104 to fd00:12::/32 blackhole"},
+		},
+		{
 			name: "our mark on packets of pods",
 			take: []string{
 				"nft add table inet marks", "nft add chain inet marks pre { type filter hook prerouting priority -150 ; }",

@@ -122,6 +122,30 @@ func TestForeignRulesAreKept(t *testing.T) {
 	assert.Equal(t, before, w.ip("rule show"))
 }
 
+func TestRulesOfOthersAreReadWithWhatTheyDecide(t *testing.T) {
+	w := newWorld(t)
+	want := []string{
+		"pref 70 goto 32766",
+		"pref 71 from 10.7.0.0/16 lookup main",
+		"pref 72 to 10.8.0.0/16 prohibit",
+		"pref 73 iif mesh0 blackhole",
+		"pref 74 fwmark 0x1/0xff unreachable",
+	}
+	for _, rule := range append(want, "pref 75 nop") {
+		w.ip("rule add %s", rule)
+	}
+	observed, err := w.Observe(t.Context(), routes.DefaultTable)
+	require.NoError(t, err)
+	var found []string
+	for _, r := range observed.ForeignRules {
+		found = append(found, r.String())
+	}
+	assert.Equal(t, want, found)
+	for _, r := range observed.ForeignRules {
+		w.ip("rule del %s", r)
+	}
+}
+
 func TestWatchReportsLinksAddressesAndTheFirewall(t *testing.T) {
 	for name, command := range map[string]string{
 		"link":     "ip link set mesh1 down",

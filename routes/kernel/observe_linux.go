@@ -125,7 +125,7 @@ func (o observer) rules(ctx context.Context, to *routes.Observed) error {
 		for _, r := range found {
 			if r.ours(o.table) {
 				to.Rules = append(to.Rules, r.Rule)
-			} else if r.lookup && r.protocol != unix.RTPROT_KERNEL {
+			} else if r.decides && r.protocol != unix.RTPROT_KERNEL {
 				to.ForeignRules = append(to.ForeignRules, r.foreign) // the kernel lists rules by priority
 			}
 		}

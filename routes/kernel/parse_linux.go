@@ -201,7 +201,7 @@ type rule struct {
 	protocol int
 	plain    bool // has only the selectors of a routes.Rule
 	foreign  routes.ForeignRule
-	lookup   bool // looks up a table
+	decides  bool // looks up a table, drops packets or skips rules
 }
 
 func parseRule(b []byte) (rule, error) {
@@ -221,9 +221,10 @@ func parseRule(b []byte) (rule, error) {
 	r.plain = h[1] == 0 && h[2] == 0 && h[3] == 0 && h[7] == unix.FR_ACT_TO_TBL &&
 		(native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0) == (r.In == "") &&
 		(r.Mark == 0 || r.In == "") && a.u32(unix.FRA_FWMASK) == r.Mark && !a.selective()
-	r.lookup = h[7] == unix.FR_ACT_TO_TBL
+	drop := map[byte]string{unix.FR_ACT_BLACKHOLE: "blackhole", unix.FR_ACT_UNREACHABLE: "unreachable", unix.FR_ACT_PROHIBIT: "prohibit"}[h[7]]
+	r.decides = h[7] == unix.FR_ACT_TO_TBL || h[7] == unix.FR_ACT_GOTO || drop != ""
 	r.foreign = routes.ForeignRule{
-		Family: r.Family, Priority: r.Priority, Table: r.table, In: r.In, Mark: r.Mark, Mask: a.u32(unix.FRA_FWMASK),
+		Family: r.Family, Priority: r.Priority, Table: r.table, Drop: drop, Goto: int(a.u32(unix.FRA_GOTO)), In: r.In, Mark: r.Mark, Mask: a.u32(unix.FRA_FWMASK),
 		Not: native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0, More: h[3] != 0 || a.selective(),
 	}
 	if from := a.addr(unix.FRA_SRC); from.IsValid() {
