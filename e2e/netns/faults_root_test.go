@@ -54,6 +54,20 @@ func TestFaultsOfAHostAreReportedWithTheirRemedy(t *testing.T) {
 		run(t, east.Gateway, "ip route del 10.12.0.0/16 table 7117 proto 4")
 		requireTraffic(t, east, west)
 	})
+	t.Run("tunnel interface without IPv6", func(t *testing.T) {
+		run(t, east.Gateway, "sysctl -w net.ipv6.conf.mesh0.disable_ipv6=1")
+		const remedy = "sysctl -w net.ipv6.conf.mesh0.disable_ipv6=0"
+		eventually(t, timeout, "the status has the remedy", func(ctx context.Context) error {
+			snapshot, err := east.Status(ctx)
+			if text := strings.Join(snapshot.Dataplane.Errors, "\n"); err == nil && !strings.Contains(text, remedy) {
+				err = errors.New(text)
+			}
+			return err
+		})
+		run(t, east.Gateway, remedy)
+		awaitFederation(t, east, west)
+		requireTraffic(t, east, west)
+	})
 	t.Run("emptied /run/meshway", func(t *testing.T) {
 		run(t, east.Gateway, "rm -rf /run/meshway")
 		eventually(t, timeout, "meshctl reaches the agent again", func(ctx context.Context) error {

@@ -116,7 +116,7 @@ func (h links) configure(link netlink.Link, c tunnel.Change) error {
 	}
 	for _, p := range c.AddAddresses {
 		if err := h.AddrReplace(link, address(p)); err != nil {
-			return fmt.Errorf("add address %s to %s: %w", p, c.Name, err)
+			return fmt.Errorf("add address %s to %s: %w%s", p, c.Name, err, ipv6Remedy(p, c.Name, err))
 		}
 	}
 	for _, p := range c.RemoveAddresses {
@@ -130,6 +130,15 @@ func (h links) configure(link netlink.Link, c tunnel.Change) error {
 		}
 	}
 	return nil
+}
+
+// ipv6Remedy explains the error of an IPv6 address on a host that has IPv6: a setting for
+// the interface alone, or for new interfaces when it was created.
+func ipv6Remedy(p netip.Prefix, device string, err error) string {
+	if !p.Addr().Is6() || !errors.Is(err, unix.EACCES) {
+		return ""
+	}
+	return fmt.Sprintf("; IPv6 is switched off on this interface: run sysctl -w net.ipv6.conf.%s.disable_ipv6=0, and remove what sets it to 1 (/etc/sysctl.d)", device)
 }
 
 func address(p netip.Prefix) *netlink.Addr {
