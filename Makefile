@@ -58,12 +58,16 @@ SERIAL = agent/config agent/interference agent/kube/mcs agent/plan agent/rotatio
   consensus/archive consensus/catalog consensus/catalog/budget consensus/catalog/quota consensus/catalog/replica consensus/catalog/snapshot \
   consensus/raftnode/internal/quorum deploy routes tunnel tunnel/tunneltest
 
+# Takes by far the longest, most of it in one goroutine at a time: it is started first,
+# so that the others run beside it and not before it.
+LONGEST = e2e/sim
+
 .PHONY: test-unit
 test-unit: ## run the pure and simulated tests, with the race detector where goroutines meet (no root)
 	@.ci/setup $@
 	@status=0; \
 	go test $(UNIT_FLAGS) $(SERIAL:%=./%) || status=1; \
-	go test $(UNIT_FLAGS) $(RACE_FLAGS) $(filter-out $(SERIAL:%=$(MODULE)/%),$(shell go list ./...)) || status=1; \
+	go test $(UNIT_FLAGS) $(RACE_FLAGS) $(LONGEST:%=./%) $(filter-out $(SERIAL:%=$(MODULE)/%) $(LONGEST:%=$(MODULE)/%),$(shell go list ./...)) || status=1; \
 	exit $$status
 
 # -count=1: the results depend on more than the source.
