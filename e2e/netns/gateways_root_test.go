@@ -140,9 +140,10 @@ func TestConnectionsSurviveTheFailureOfAGateway(t *testing.T) {
 func TestDrainingAGatewayLosesNoPacket(t *testing.T) {
 	tb := newTestbed(t)
 	const interval = 10 * time.Millisecond
+	const flows = 8 // of each path: two paths from west, whose flows must not all use the same lane
 	var streams []*harness.Traffic
 	for _, path := range tb.paths() {
-		for range 3 {
+		for range flows {
 			stream, err := path.from.Datagrams(t.Context(), harness.At(path.to), interval)
 			require.NoError(t, err)
 			streams = append(streams, stream)
