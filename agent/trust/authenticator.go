@@ -32,7 +32,8 @@ type Authenticator struct {
 	verdict Verdict
 	since   map[Finding]time.Time // first seen; without detail
 	signed  map[catalog.GatewayID]catalog.Signature
-	issuer  identity.Pin // of the CA that signed them
+	issuer  identity.Pin                            // of the CA that signed them
+	issued  map[catalog.GatewayID]catalog.Signature // the newest of this process; it may be in no catalog that was verified
 }
 
 // Open returns the authenticator of the gateway and the federation of a certifier. Another
@@ -48,7 +49,7 @@ func Open(store Store, certifier *identity.Certifier) (*Authenticator, error) {
 	ledger = ledger.withOwnCA(certifier.CA())
 	return &Authenticator{
 		store: store, certifier: certifier, ledger: ledger,
-		since: map[Finding]time.Time{}, signed: map[catalog.GatewayID]catalog.Signature{},
+		since: map[Finding]time.Time{}, signed: map[catalog.GatewayID]catalog.Signature{}, issued: map[catalog.GatewayID]catalog.Signature{},
 	}, nil
 }
 

@@ -123,6 +123,43 @@ func TestADatacenterThatTwoGatewaysSignedWithOneVersionIsSignedAgain(t *testing.
 	})
 }
 
+// Others may have seen what a sibling replaced before this gateway saw it.
+func TestADatacenterWhoseNewerSignatureASiblingReplacedIsSignedAgain(t *testing.T) {
+	for name, between := range map[string]time.Duration{"with an earlier version": time.Second, "with the same version": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				east := newMember(t, "east", 1)
+				ca, err := identity.NewCA("east", time.Now())
+				require.NoError(t, err)
+				east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
+				authenticator, sibling := authenticatorOf(t, east, &memory{}), authenticatorOf(t, east, &memory{})
+				view := viewOf(t, east)
+				dc, _ := view.Datacenter("east")
+				signed := func(by *Authenticator, v *replica.View) []*catalogpb.Command {
+					commands := []*catalogpb.Command{catalog.NewUpdateDatacenter(dc)}
+					require.NoError(t, by.Sign(v, commands))
+					return commands
+				}
+				second := signed(sibling, view)
+				time.Sleep(between)
+				first := signed(authenticator, view)
+				view = viewOf(t, east, slices.Concat(first, second)...)
+				_, datacenter := authenticator.Unsigned(view)
+				assert.True(t, datacenter)
+				view = viewOf(t, east, slices.Concat(first, second, signed(authenticator, view))...)
+				for _, gateway := range []*Authenticator{authenticator, sibling} {
+					_, datacenter = gateway.Unsigned(view)
+					assert.False(t, datacenter)
+				}
+				newest, _ := view.Datacenter("east")
+				replaced, err := catalog.DatacenterFromProto(first[0].GetUpdateDatacenter().GetDatacenter())
+				require.NoError(t, err)
+				assert.Greater(t, newest.Signature.Version, replaced.Signature.Version)
+			})
+		})
+	}
+}
+
 func TestDatacenterIsNotSignedBeforeAllItsGatewaysAre(t *testing.T) {
 	east := newMember(t, "east", 1)
 	authenticator := authenticatorOf(t, east, &memory{})

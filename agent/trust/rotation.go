@@ -49,5 +49,10 @@ func (a *Authenticator) Waiting(v *replica.View) []string {
 // in it, also if another gateway signed the present one.
 func (a *Authenticator) SignOwnDatacenter(certificate *tls.Certificate, dc catalog.Datacenter) (catalog.Datacenter, error) {
 	own := a.Ledger().Datacenters[dc.Name]
-	return SignDatacenter(certificate, a.certifier.Federation(), dc, nextVersion(dc.Signature.Version, own.Floor, own.Version))
+	id := catalog.GatewayID(dc.Name)
+	dc, err := SignDatacenter(certificate, a.certifier.Federation(), dc, nextVersion(dc.Signature.Version, own.Floor, own.Version, a.lastIssued(id)))
+	if err == nil {
+		a.keepIssued(id, dc.Signature)
+	}
+	return dc, err
 }

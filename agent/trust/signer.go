@@ -44,9 +44,10 @@ func (a *Authenticator) Unsigned(v *replica.View) (gateway, datacenter bool) {
 
 // current reports whether a signature is valid and does not have to be renewed. It
 // verifies a signature once. A record that others find outdated has to be signed again:
-// two gateways of a datacenter may have signed it with the same version.
+// two gateways of a datacenter may have signed it with the same version, or the one with
+// the later version may have written it first.
 func (a *Authenticator) current(record catalog.GatewayID, s catalog.Signature, last seen, verify func() error) bool {
-	if s.IsZero() || last.outdated(s) {
+	if s.IsZero() || last.outdated(s) || a.precedesIssued(record, s) {
 		return false
 	}
 	if !a.signed[record].Equal(s) {
@@ -57,6 +58,26 @@ func (a *Authenticator) current(record catalog.GatewayID, s catalog.Signature, l
 	}
 	certificate, err := x509.ParseCertificate(s.Certificate)
 	return err == nil && time.Now().Before(certificate.NotAfter)
+}
+
+// precedesIssued reports whether others may have seen a newer signature than s, which
+// this gateway made. A sibling may have replaced it before this gateway saw it.
+func (a *Authenticator) precedesIssued(record catalog.GatewayID, s catalog.Signature) bool {
+	issued := a.issued[record]
+	return s.Version < issued.Version || s.Version == issued.Version && !s.Equal(issued)
+}
+
+// keepIssued remembers a signature of this gateway.
+func (a *Authenticator) keepIssued(record catalog.GatewayID, s catalog.Signature) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.issued[record] = s
+}
+
+func (a *Authenticator) lastIssued(record catalog.GatewayID) (version uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.issued[record].Version
 }
 
 // maySign reports whether this gateway may sign the record of its datacenter, which
@@ -104,8 +125,12 @@ func (a *Authenticator) signGateway(v *replica.View, p *catalogpb.Gateway) (*cat
 	}
 	have, _ := v.Gateway(record.ID())
 	own := a.Ledger().Datacenters[record.Datacenter]
-	record, err = SignGateway(certificate, a.certifier.Federation(), record, nextVersion(have.Signature.Version, own.Floor, own.Gateways[record.Name].Version))
-	return record.Proto(), err
+	record, err = SignGateway(certificate, a.certifier.Federation(), record, nextVersion(have.Signature.Version, own.Floor, own.Gateways[record.Name].Version, a.lastIssued(record.ID())))
+	if err != nil {
+		return nil, err
+	}
+	a.keepIssued(record.ID(), record.Signature)
+	return record.Proto(), nil
 }
 
 func (a *Authenticator) signDatacenter(v *replica.View, p *catalogpb.Datacenter) (*catalogpb.Datacenter, error) {
@@ -120,9 +145,10 @@ func (a *Authenticator) signDatacenter(v *replica.View, p *catalogpb.Datacenter)
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)
 	}
-	own := a.Ledger().Datacenters[record.Name]
-	record, err = SignDatacenter(certificate, a.certifier.Federation(), record, nextVersion(record.Signature.Version, own.Floor, own.Version))
-	return record.Proto(), err
+	if record, err = a.SignOwnDatacenter(certificate, record); err != nil {
+		return nil, err
+	}
+	return record.Proto(), nil
 }
 
 // nextVersion returns a version above those that were seen. It is the time in
