@@ -63,10 +63,7 @@ func viewOf(t *testing.T, m *member, commands ...*catalogpb.Command) *replica.Vi
 
 func TestGatewaySignsWhatIsNotSignedAndRenewsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		east := newMember(t, "east", 1)
-		ca, err := identity.NewCA("east", time.Now())
-		require.NoError(t, err)
-		east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
+		east := newSigner(t)
 		authenticator := authenticatorOf(t, east, &memory{})
 		view := viewOf(t, east)
 		gateway, datacenter := authenticator.Unsigned(view)
@@ -86,39 +83,61 @@ func TestGatewaySignsWhatIsNotSignedAndRenewsIt(t *testing.T) {
 	})
 }
 
+// newSigner returns a member whose CA is valid now.
+func newSigner(t *testing.T) *member {
+	t.Helper()
+	east := newMember(t, "east", 1)
+	ca, err := identity.NewCA("east", time.Now())
+	require.NoError(t, err)
+	east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
+	return east
+}
+
+// siblings is two gateways that sign the records of one datacenter.
+type siblings struct {
+	*member
+	t           *testing.T
+	first, last *Authenticator
+}
+
+func newSiblings(t *testing.T) *siblings {
+	t.Helper()
+	east := newSigner(t)
+	return &siblings{east, t, authenticatorOf(t, east, &memory{}), authenticatorOf(t, east, &memory{})}
+}
+
+// signed returns the commands with which one of them replaces both records.
+func (s *siblings) signed(by *Authenticator, v *replica.View) []*catalogpb.Command {
+	s.t.Helper()
+	record, _ := v.Gateway("east/gw")
+	dc, _ := v.Datacenter("east")
+	commands := []*catalogpb.Command{catalog.NewUpdateGateway(record), catalog.NewUpdateDatacenter(dc)}
+	require.NoError(s.t, by.Sign(v, commands))
+	return commands
+}
+
 // A version is a time in milliseconds: the clocks of two gateways can agree.
 func TestADatacenterThatTwoGatewaysSignedWithOneVersionIsSignedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		east := newMember(t, "east", 1)
-		ca, err := identity.NewCA("east", time.Now())
-		require.NoError(t, err)
-		east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
-		authenticator, sibling := authenticatorOf(t, east, &memory{}), authenticatorOf(t, east, &memory{})
-		view := viewOf(t, east)
-		record, _ := view.Gateway("east/gw")
-		dc, _ := view.Datacenter("east")
-		signed := func(by *Authenticator, v *replica.View) []*catalogpb.Command {
-			commands := []*catalogpb.Command{catalog.NewUpdateGateway(record), catalog.NewUpdateDatacenter(dc)}
-			require.NoError(t, by.Sign(v, commands))
-			return commands
-		}
+		s := newSiblings(t)
+		view := viewOf(t, s.member)
 		verify := func(v *replica.View) []plan.Problem {
 			last, _ := v.Datacenter("east")
 			own, _ := v.Gateway("east/gw")
 			c := catalogOf(v.Index())
 			c.Datacenters, c.Gateways = []catalog.Datacenter{last}, []catalog.Gateway{own}
-			_, problems := authenticator.Verify(c, time.Now())
+			_, problems := s.first.Verify(c, time.Now())
 			return problems
 		}
-		first, second := signed(authenticator, view), signed(sibling, view)
-		verify(viewOf(t, east, first...))
-		view = viewOf(t, east, slices.Concat(first, second)...)
+		first, second := s.signed(s.first, view), s.signed(s.last, view)
+		verify(viewOf(t, s.member, first...))
+		view = viewOf(t, s.member, slices.Concat(first, second)...)
 		assert.NotEmpty(t, verify(view))
-		gateway, datacenter := authenticator.Unsigned(view)
+		gateway, datacenter := s.first.Unsigned(view)
 		assert.True(t, gateway && datacenter)
-		view = viewOf(t, east, slices.Concat(first, second, signed(authenticator, view))...)
+		view = viewOf(t, s.member, slices.Concat(first, second, s.signed(s.first, view))...)
 		assert.Empty(t, verify(view))
-		gateway, datacenter = authenticator.Unsigned(view)
+		gateway, datacenter = s.first.Unsigned(view)
 		assert.False(t, gateway || datacenter)
 	})
 }
@@ -128,33 +147,21 @@ func TestADatacenterWhoseNewerSignatureASiblingReplacedIsSignedAgain(t *testing.
 	for name, between := range map[string]time.Duration{"with an earlier version": time.Second, "with the same version": 0} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				east := newMember(t, "east", 1)
-				ca, err := identity.NewCA("east", time.Now())
-				require.NoError(t, err)
-				east.ca, east.datacenter.CACertificate = ca, ca.Certificate()
-				authenticator, sibling := authenticatorOf(t, east, &memory{}), authenticatorOf(t, east, &memory{})
-				view := viewOf(t, east)
-				dc, _ := view.Datacenter("east")
-				signed := func(by *Authenticator, v *replica.View) []*catalogpb.Command {
-					commands := []*catalogpb.Command{catalog.NewUpdateDatacenter(dc)}
-					require.NoError(t, by.Sign(v, commands))
-					return commands
-				}
-				second := signed(sibling, view)
+				s := newSiblings(t)
+				view := viewOf(t, s.member)
+				replacement := s.signed(s.last, view)
 				time.Sleep(between)
-				first := signed(authenticator, view)
-				view = viewOf(t, east, slices.Concat(first, second)...)
-				_, datacenter := authenticator.Unsigned(view)
+				replaced := s.signed(s.first, view)
+				view = viewOf(t, s.member, slices.Concat(replaced, replacement)...)
+				_, datacenter := s.first.Unsigned(view)
 				assert.True(t, datacenter)
-				view = viewOf(t, east, slices.Concat(first, second, signed(authenticator, view))...)
-				for _, gateway := range []*Authenticator{authenticator, sibling} {
+				view = viewOf(t, s.member, slices.Concat(replaced, replacement, s.signed(s.first, view))...)
+				for _, gateway := range []*Authenticator{s.first, s.last} {
 					_, datacenter = gateway.Unsigned(view)
 					assert.False(t, datacenter)
 				}
 				newest, _ := view.Datacenter("east")
-				replaced, err := catalog.DatacenterFromProto(first[0].GetUpdateDatacenter().GetDatacenter())
-				require.NoError(t, err)
-				assert.Greater(t, newest.Signature.Version, replaced.Signature.Version)
+				assert.Greater(t, newest.Signature.Version, replaced[1].GetUpdateDatacenter().GetDatacenter().GetSignature().GetVersion())
 			})
 		})
 	}
