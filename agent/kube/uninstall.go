@@ -89,8 +89,9 @@ func (w *UninstallWatcher) pass(ctx context.Context) time.Duration {
 	return 0
 }
 
-// isNewer reports whether a Job is newer than the DaemonSet. An older Job is a
-// leftover of an earlier installation.
+// isNewer reports whether a Job is not older than the DaemonSet. An older Job is a
+// leftover of an earlier installation. The API server's times are whole seconds, and an
+// installation can be followed by its uninstallation within one.
 func (w *UninstallWatcher) isNewer(ctx context.Context, job *batchv1.Job) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, uninstallTimeout)
 	defer cancel()
@@ -98,7 +99,7 @@ func (w *UninstallWatcher) isNewer(ctx context.Context, job *batchv1.Job) (bool,
 	if err != nil {
 		return false, fmt.Errorf("get daemonset %s: %w", w.cfg.DaemonSet, err)
 	}
-	return set.CreationTimestamp.Before(&job.CreationTimestamp), nil
+	return !job.CreationTimestamp.Before(&set.CreationTimestamp), nil
 }
 
 // Acknowledge gives the pod of the Job more time to start than the chart does: the chart

@@ -59,6 +59,7 @@ func TestOnlyTheJobOfThisInstallationUninstalls(t *testing.T) {
 		"a Job without a DaemonSet":        {[]runtime.Object{job("meshway-uninstall", later)}, false},
 		"a Job of an earlier installation": {[]runtime.Object{agents(2), job("meshway-uninstall", installed.Add(-time.Second))}, false},
 		"another Job":                      {[]runtime.Object{agents(2), job("other-uninstall", later)}, false},
+		"the Job in the same second":       {[]runtime.Object{agents(2), job("meshway-uninstall", installed)}, true},
 		"the Job of helm uninstall":        {[]runtime.Object{agents(2), job("meshway-uninstall", later)}, true},
 		"the Job when no agent is ready":   {[]runtime.Object{agents(0), job("meshway-uninstall", later)}, true},
 		"the Job among others":             {[]runtime.Object{agents(2), job("a-uninstall", later), job("meshway-uninstall", later)}, true},
