@@ -239,9 +239,12 @@ func TestRoundTripTimeAndLossAreMeasured(t *testing.T) {
 func TestFewerLostPacketsThanTheDetectMultiplierAreNoFailure(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
 		since := a.session(t).Since
+		// Less than three intervals, the shortest of which is 75 ms: at most three packets
+		// are lost, and four in a row are never missed.
+		const cut = 220 * time.Millisecond
 		for range 20 {
 			n.Cut(addrB, addrA, true)
-			time.Sleep(250 * time.Millisecond)
+			time.Sleep(cut)
 			n.Cut(addrB, addrA, false)
 			time.Sleep(250 * time.Millisecond)
 		}
