@@ -24,10 +24,14 @@ var _ autopilot.Raft = (*votingRaft)(nil)
 
 var errOutdated = errors.New("outdated: the members have changed since the decision")
 
-// AddVoter implements autopilot.Raft.
+// AddVoter implements autopilot.Raft. Raft does not count the new voter's acknowledgement
+// of the change if it arrives before the leader uses the new configuration. If its vote is
+// needed, only the acknowledgement of a later entry, here a barrier, commits the change.
 func (r *votingRaft) AddVoter(id raft.ServerID, address raft.ServerAddress, _ uint64, _ time.Duration) raft.IndexFuture {
 	return r.change(id, false, func(timeout time.Duration) raft.IndexFuture {
-		return r.Raft.AddVoter(id, address, 0, timeout)
+		future := r.Raft.AddVoter(id, address, 0, timeout)
+		r.Barrier(timeout)
+		return future
 	})
 }
 
