@@ -165,6 +165,14 @@ func TestNewAdvertisedEndpointOfADownPeerIsUsedAtOnce(t *testing.T) {
 	assert.Equal(t, "203.0.113.2:51820", plannedEndpoint(t, in, "north/a"))
 }
 
+func TestAdvertisedAddressesOfTheLoopbackInterfaceAreNotUsed(t *testing.T) {
+	for _, loopback := range []string{"127.0.0.1:51820", "127.8.0.1:51820", "[::1]:51820"} {
+		in := federation()
+		in.Endpoints["north/a"] = endpoints(loopback, "198.51.100.7:51820")
+		assert.Equal(t, "198.51.100.7:51820", plannedEndpoint(t, in, "north/a"), loopback)
+	}
+}
+
 func TestPortsFollowTheLane(t *testing.T) {
 	in := federation()
 	in.Self = "west/b" // index 1: on the peers this gateway is in lane 1
