@@ -72,8 +72,8 @@ func (v validator) listenOrOff(key string, t text) netip.AddrPort {
 func (v validator) endpoints(key string, list []*text) []string {
 	var out []string
 	for _, t := range list {
-		if (catalog.Gateway{Endpoints: []string{t.value}}).Check() != nil {
-			v.faults.add(t.at, "%s: %q %s; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820", key, t.value, hostPortFault(t.value))
+		if fault := hostPortFault(t.value); fault != "" {
+			v.faults.add(t.at, "%s: %q %s; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820", key, t.value, fault)
 			continue
 		}
 		if !slices.Contains(out, t.value) {
@@ -83,26 +83,60 @@ func (v validator) endpoints(key string, list []*text) []string {
 	return out
 }
 
-// hostPortFault returns why the catalog refuses s as an endpoint.
+// hostPortFault returns why others cannot use s as an endpoint of this host; empty: they
+// can. The catalog also contains endpoints that are refused here: it has to store what
+// members of all versions have registered.
 func hostPortFault(s string) string {
+	refused := catalog.Gateway{Endpoints: []string{s}}.Check() != nil
 	if ap, err := netip.ParseAddrPort(s); err == nil {
-		switch {
+		switch kind := kindOfReserved(ap.Addr()); {
 		case ap.Port() == 0:
 			return "has port 0"
-		case ap.Addr().Zone() != "":
+		case kind != "":
+			return fmt.Sprintf("has %s address, which other networks cannot reach", kind)
+		case refused:
 			return "has a zone, which is an interface of this host"
-		default:
-			return "has an unspecified or multicast address"
 		}
+		return ""
 	}
 	host, port, found := strings.Cut(s, ":")
-	if n, err := strconv.ParseUint(port, 10, 16); !found || err != nil || n == 0 {
+	n, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case !found || err != nil || n == 0:
 		return "has no port"
-	}
-	if strings.Trim(host, "0123456789.") == "" && host != "" { // RFC 1123 §2.1: a name does not end in a number
+	case isLocalhost(host):
+		return "has a name that every host resolves to itself"
+	case strings.Trim(host, "0123456789.") == "" && host != "": // RFC 1123 §2.1: a name does not end in a number
 		return "has no valid address"
+	case refused:
+		return "has no host"
 	}
-	return "has no host"
+	return ""
+}
+
+// kindOfReserved returns what kind of address a is if no datacenter can own it, else "".
+func kindOfReserved(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	alone := []catalog.Prefix{{CIDR: netip.PrefixFrom(a, a.BitLen()), Kind: catalog.NodePrefix}}
+	switch {
+	case catalog.ValidatePrefixes(alone) == nil:
+		return ""
+	case a.IsLoopback():
+		return "a loopback"
+	case a.IsLinkLocalUnicast():
+		return "a link-local"
+	case a.IsMulticast():
+		return "a multicast"
+	default:
+		return "an unspecified or broadcast"
+	}
+}
+
+// isLocalhost reports whether a DNS name is an address of the loopback interface on
+// every host (RFC 6761 §6.3, and hosts(5) of many distributions).
+func isLocalhost(host string) bool {
+	name := strings.TrimSuffix(strings.ToLower(host), ".")
+	return name == "localhost" || name == "localhost.localdomain" || strings.HasSuffix(name, ".localhost")
 }
 
 // interfacePrefix validates the prefix of interface names. The number of the lane

@@ -46,8 +46,18 @@ func invalidTexts() []Invalid {
 		{Name: "names of another VPN", Source: "wireguard: {interface: tailscale}\n", Want: []string{
 			`meshd.yaml:2:24: wireguard.interface: "tailscale" is also the prefix of other interfaces, such as tailscale0; use another one, such as mesh`,
 		}},
+		{Name: "endpoints that other hosts cannot reach", Source: "wireguard: {advertise: ['127.0.0.1:51820', '169.254.7.1:1', '255.255.255.255:1', '[::ffff:127.0.0.1]:1', '[::1]:1', 'localhost:1', 'gw.localhost.:1', '[2001:db8::1%eth0]:1']}\n", Want: []string{
+			`meshd.yaml:2:25: wireguard.advertise: "127.0.0.1:51820" has a loopback address, which other networks cannot reach; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:44: wireguard.advertise: "169.254.7.1:1" has a link-local address, which other networks cannot reach; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:61: wireguard.advertise: "255.255.255.255:1" has an unspecified or broadcast address, which other networks cannot reach; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:82: wireguard.advertise: "[::ffff:127.0.0.1]:1" has a loopback address, which other networks cannot reach; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:106: wireguard.advertise: "[::1]:1" has a loopback address, which other networks cannot reach; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:117: wireguard.advertise: "localhost:1" has a name that every host resolves to itself; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:132: wireguard.advertise: "gw.localhost.:1" has a name that every host resolves to itself; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:151: wireguard.advertise: "[2001:db8::1%eth0]:1" has a zone, which is an interface of this host; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+		}},
 		{Name: "zone in an endpoint", Source: "wireguard: {advertise: [\"[fe80::1%eth0]:51820\"]}\n", Want: []string{
-			`meshd.yaml:2:25: wireguard.advertise: "[fe80::1%eth0]:51820" has a zone, which is an interface of this host; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:25: wireguard.advertise: "[fe80::1%eth0]:51820" has a link-local address, which other networks cannot reach; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 		}},
 		{Name: "unnamed ports of a service", Source: "prefixes: {pods: [10.1.0.0/16]}\nservices: [{name: a, address: 10.1.0.5, ports: [{name: x, port: 80}, {port: 81}]}]\n", Want: []string{
 			`meshd.yaml:3:13: services[0].ports[1]: the port has no name; name each port if there are several`,
@@ -172,7 +182,7 @@ func invalidValues() []Invalid {
 			`meshd.yaml:2:19: control.listen: "7443" is not an address to listen on; write address:port, such as [::]:7443 or 192.0.2.1:7443`,
 			`meshd.yaml:2:39: control.advertise: "10.0.0.1" has no port; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 			`meshd.yaml:2:51: control.advertise: "gw:0" has no port; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
-			`meshd.yaml:2:59: control.advertise: "[::]:1" has an unspecified or multicast address; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
+			`meshd.yaml:2:59: control.advertise: "[::]:1" has an unspecified or broadcast address, which other networks cannot reach; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 			`meshd.yaml:2:69: control.advertise: "10.0.0.300:1" has no valid address; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 			`meshd.yaml:2:85: control.advertise: "a b:1" has no host; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820`,
 			`meshd.yaml:3:19: metrics.listen: "localhost:1" is not an address to listen on; write address:port, such as [::]:7443 or 192.0.2.1:7443`,

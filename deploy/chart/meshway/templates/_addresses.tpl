@@ -55,12 +55,17 @@
 {{- trunc (int (add $length 1)) $bits }}
 {{- end }}
 
+{{/* The ranges that no cluster can own, and that other networks cannot reach. */}}
+{{- define "meshway.reserved" -}}
+0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 224.0.0.0/4 255.255.255.255/32 ::/127 ::ffff:0:0/96 fe80::/10 ff00::/8
+{{- end }}
+
 {{/* As meshway.cidr, without ranges that no cluster can own. */}}
 {{- define "meshway.ownCIDR" -}}
 {{- $key := first . }}
 {{- $cidr := last . }}
 {{- $bits := include "meshway.cidr" . }}
-{{- range list "0.0.0.0/8" "127.0.0.0/8" "169.254.0.0/16" "224.0.0.0/4" "255.255.255.255/32" "::/127" "::ffff:0:0/96" "fe80::/10" "ff00::/8" }}
+{{- range include "meshway.reserved" . | splitList " " }}
 {{- $reserved := include "meshway.cidr" (list "" .) }}
 {{- if or (hasPrefix $reserved $bits) (hasPrefix $bits $reserved) }}
 {{- fail (printf "%s: %q overlaps %s, which no cluster can own" $key $cidr .) }}
@@ -84,10 +89,11 @@
 {{- $bits = regexReplaceAll "^60{80}1{16}" $bits "4" }}
 {{- $valid := and (regexMatch "^[0-9]{1,5}$" $port) (ge (atoi $port) 1) (le (atoi $port) 65535) }}
 {{- if $bits }}
-{{- $valid = and $valid (contains "1" (trimPrefix "4" (trimPrefix "6" $bits))) (not (hasPrefix "41110" $bits)) (not (hasPrefix "611111111" $bits)) }}
+{{- range include "meshway.reserved" . | splitList " " }}{{ $valid = and $valid (not (hasPrefix (include "meshway.cidr" (list "" .)) $bits)) }}{{ end }}
 {{- else }}
 {{- $labels := splitList "." (trimSuffix "." $host | lower) }}
 {{- $valid = and $valid (le (len (trimSuffix "." $host)) 253) (not (regexMatch "^[0-9]*$" (last $labels))) }}
+{{- $valid = and $valid (ne (last $labels) "localhost") (ne (join "." $labels) "localhost.localdomain") }}
 {{- range $labels }}{{ $valid = and $valid (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" .) }}{{ end }}
 {{- end }}
 {{- if not $valid }}
