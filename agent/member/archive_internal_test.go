@@ -19,9 +19,8 @@ import (
 
 const archivedFederation = "123e4567-e89b-12d3-a456-426614174000"
 
-// archivedBy returns an archive of a catalog in which west has a CA, signed with a
-// certificate of signer for gateway gw.
-func archivedBy(t *testing.T, ca, signer *identity.CA, gateway string) (info archive.Info, archivedCA []byte) {
+// viewOf returns a catalog in which west has a CA.
+func viewOf(t testing.TB, ca *identity.CA) *replica.View {
 	t.Helper()
 	state := replica.New()
 	command := catalog.NewInit(
@@ -35,7 +34,14 @@ func archivedBy(t *testing.T, ca, signer *identity.CA, gateway string) (info arc
 	results, err := state.Apply(1, entry)
 	require.NoError(t, err)
 	require.Nil(t, results[0].Refusal)
-	data, _, err := archive.Pack(archive.Info{Gateway: "west/gw", SavedAt: time.Now(), Term: 3}, state.View(), func(statement []byte) (certificate, signature []byte, err error) {
+	return state.View()
+}
+
+// archivedBy returns an archive of a catalog in which west has a CA, signed with a
+// certificate of signer for gateway gw.
+func archivedBy(t *testing.T, ca, signer *identity.CA, gateway string) (info archive.Info, archivedCA []byte) {
+	t.Helper()
+	data, _, err := archive.Pack(archive.Info{Gateway: "west/gw", SavedAt: time.Now(), Term: 3}, viewOf(t, ca), func(statement []byte) (certificate, signature []byte, err error) {
 		if signer == nil {
 			return nil, nil, nil
 		}

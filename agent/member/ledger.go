@@ -1,9 +1,7 @@
 package member
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"github.com/meshway/meshway/agent/identity"
@@ -22,15 +20,6 @@ func ledgerFile(dir string) state.File[trust.Ledger] {
 	}
 }
 
-// handover returns what a gateway that is admitted is to know of the others.
-func (s *service) handover() ([]byte, error) {
-	text, err := json.Marshal(s.member.trust.Ledger().Handover())
-	if err != nil {
-		return nil, fmt.Errorf("encode the pins of the datacenters: %w", err)
-	}
-	return text, nil
-}
-
 // binding adds pins to the ledger that an admitting gateway handed over.
 type binding func(trust.Ledger, *replica.View) (trust.Ledger, error)
 
@@ -40,8 +29,9 @@ func initialLedger(handover []byte, v *replica.View, bind binding) (trust.Ledger
 	federation, _ := v.Federation()
 	ledger := trust.Ledger{FederationID: federation.ID}
 	if len(handover) > 0 {
-		if err := json.Unmarshal(handover, &ledger); err != nil {
-			return trust.Ledger{}, fmt.Errorf("read the pins of the federation: %w", err)
+		var err error
+		if ledger, err = trust.ReadHandover(handover, v); err != nil {
+			return trust.Ledger{}, err
 		}
 	}
 	if ledger.FederationID != federation.ID {

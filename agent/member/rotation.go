@@ -39,12 +39,11 @@ func (m *Member) PresentChain() {
 // AnnounceCA replaces the CA of the datacenter in the catalog by next, which the present
 // one signs. Both are trusted until RetireCA.
 func (m *Member) AnnounceCA(ctx context.Context, next *identity.CA) error {
-	dc, ok := m.node.View().Datacenter(m.file.Datacenter)
-	federation := m.certifier.Federation()
-	if !ok {
-		return errUnlisted(m.file.Datacenter)
+	dc, err := m.trust.OwnDatacenter(m.node.View())
+	if err != nil {
+		return err
 	}
-	certificate, err := m.certifier.CA().Succeed(next, federation, time.Now())
+	certificate, err := m.certifier.CA().Succeed(next, m.certifier.Federation(), time.Now())
 	if err != nil {
 		return err
 	}
@@ -53,9 +52,9 @@ func (m *Member) AnnounceCA(ctx context.Context, next *identity.CA) error {
 
 // RetireCA ends the trust in the former CA of the datacenter.
 func (m *Member) RetireCA(ctx context.Context) error {
-	dc, ok := m.node.View().Datacenter(m.file.Datacenter)
-	if !ok {
-		return errUnlisted(m.file.Datacenter)
+	dc, err := m.trust.OwnDatacenter(m.node.View())
+	if err != nil {
+		return err
 	}
 	return m.replaceCA(ctx, m.certifier.CA(), succession.Retire(dc))
 }
@@ -65,7 +64,7 @@ func (m *Member) replaceCA(ctx context.Context, by *identity.CA, dc catalog.Data
 	if err != nil {
 		return err
 	}
-	if dc, err = m.trust.SignOwnDatacenter(signer, dc); err != nil {
+	if dc, err = m.trust.SignOwnDatacenter(m.node.View(), signer, dc); err != nil {
 		return err
 	}
 	results, err := m.Propose(ctx, catalog.NewReplaceCA(dc))
@@ -73,11 +72,4 @@ func (m *Member) replaceCA(ctx context.Context, by *identity.CA, dc catalog.Data
 		return results[0].Refusal
 	}
 	return err
-}
-
-func errUnlisted(dc catalog.DatacenterName) error {
-	return &catalog.Refusal{
-		Code: catalog.CodeUnknownDatacenter, Message: "the catalog does not contain datacenter " + string(dc),
-		Remedy: "run meshctl status, which reports why",
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -49,15 +50,11 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 	if refusal := results[0].Refusal; refusal != nil {
 		return nil, refusal
 	}
-	snapshot, err := s.snapshot()
+	ledger, snapshot, err := s.handover()
 	if err != nil {
 		return nil, err
 	}
 	s.member.log.Info("admitted a datacenter", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.ID(), "token", join.TokenID)
-	ledger, err := s.handover()
-	if err != nil {
-		return nil, err
-	}
 	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot, Trust: ledger}, nil
 }
 
@@ -93,13 +90,18 @@ func overlapsMember(view *replica.View, prefixes []catalog.Prefix) bool {
 	return false
 }
 
-// snapshot returns the catalog that a new gateway starts from.
-func (s *service) snapshot() ([]byte, error) {
-	var snapshot bytes.Buffer
-	if err := s.member.View().Encode(&snapshot); err != nil {
-		return nil, fmt.Errorf("encode catalog: %w", err)
+// handover returns what a gateway that is admitted is to know of the others, and the
+// catalog that it starts from. The catalog is read last: the versions of its records are
+// not below those in the ledger.
+func (s *service) handover() (ledger, snapshot []byte, err error) {
+	if ledger, err = json.Marshal(s.member.trust.Ledger().Handover()); err != nil {
+		return nil, nil, fmt.Errorf("encode the pins of the datacenters: %w", err)
 	}
-	return snapshot.Bytes(), nil
+	var encoded bytes.Buffer
+	if err := s.member.View().Encode(&encoded); err != nil {
+		return nil, nil, fmt.Errorf("encode catalog: %w", err)
+	}
+	return ledger, encoded.Bytes(), nil
 }
 
 // joinCommand reads a request. It replaces the secret by its hash.
@@ -108,8 +110,12 @@ func joinCommand(request *controlpb.JoinRequest) (catalog.JoinRequest, error) {
 	if err != nil {
 		return catalog.JoinRequest{}, err
 	}
-	request.GetGateway().Datacenter = request.GetDatacenter().GetName()
-	gateway, err := catalog.GatewayFromProto(request.GetGateway())
+	sent := request.GetGateway()
+	if sent == nil {
+		sent = new(catalogpb.Gateway) // which is refused as one without a name
+	}
+	sent.Datacenter = request.GetDatacenter().GetName()
+	gateway, err := catalog.GatewayFromProto(sent)
 	if err != nil {
 		return catalog.JoinRequest{}, err
 	}
@@ -198,15 +204,11 @@ func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly
 	if result.Refusal != nil {
 		return nil, result.Refusal
 	}
-	snapshot, err := s.snapshot()
+	ledger, snapshot, err := s.handover()
 	if err != nil {
 		return nil, err
 	}
 	s.member.log.Info("enrolled a gateway", "gateway", gateway.ID(), "returned", known)
-	ledger, err := s.handover()
-	if err != nil {
-		return nil, err
-	}
 	return &controlpb.EnrolResponse{Result: result.Proto(), Snapshot: snapshot, Trust: ledger, Known: known}, nil
 }
 

@@ -133,6 +133,11 @@ func (j *judge) authority(was Datacenter, known bool, dc catalog.Datacenter) (Da
 		return was, false
 	case !known:
 		was.Former = former
+	case was.Record == nil && was.Former == nil && pin == was.Pin: // handed over, or of an earlier membership
+		seen := seen{version: was.Version, floor: was.Floor}
+		if former != nil && !seen.outdated(dc.Signature) && j.signers.VerifyDatacenter(dc) == nil {
+			was.Former = former
+		}
 	case pin != was.Pin || former == nil && was.Former != nil: // what is retired is not trusted again
 		if err := j.signers.VerifyDatacenter(dc); err != nil {
 			j.report(SignatureInvalid, dc.Name, "", err.Error())

@@ -2,11 +2,16 @@ package trust
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/netip"
+	"time"
 
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Ledger is what a gateway remembers of the records that it has verified. It is a
@@ -50,6 +55,49 @@ func (l Ledger) Handover() Ledger {
 		l.Datacenters[name] = dc
 	}
 	return l
+}
+
+// ReadHandover returns what a gateway that is admitted believes of a handover: pins, and
+// versions of the records in the catalog that came with it. Records and former CAs follow
+// from that catalog by signatures, and the index is that of the copy.
+func ReadHandover(text []byte, v *replica.View) (Ledger, error) {
+	return readHandover(text, recordsOf(v), time.Now())
+}
+
+// maxLead is how far a version of a handover may be ahead of the clock, which bounds what a
+// hostile gateway can make of it: above the highest version nothing can be signed.
+const maxLead = 10 * 365 * 24 * time.Hour
+
+func readHandover(text []byte, have plan.Catalog, now time.Time) (Ledger, error) {
+	limit := uint64(now.Add(maxLead).UnixMilli()) //nolint:gosec // after 1970
+	plausible := func(version uint64) uint64 {
+		if version > limit {
+			return 0
+		}
+		return version
+	}
+	var sent Ledger
+	if err := json.Unmarshal(text, &sent); err != nil {
+		return Ledger{}, fmt.Errorf("read the pins of the federation: %w", err)
+	}
+	gateways := map[catalog.DatacenterName]map[string]Gateway{}
+	for _, dc := range have.Datacenters {
+		gateways[dc.Name] = map[string]Gateway{}
+	}
+	for _, g := range have.Gateways {
+		if version := plausible(sent.Datacenters[g.Datacenter].Gateways[g.Name].Version); version > 0 && gateways[g.Datacenter] != nil {
+			gateways[g.Datacenter][g.Name] = Gateway{Version: version}
+		}
+	}
+	l := Ledger{FederationID: sent.FederationID, Overlay: sent.Overlay, Index: min(sent.Index, have.Index), Datacenters: map[catalog.DatacenterName]Datacenter{}}
+	for name, dc := range sent.Datacenters {
+		is := Datacenter{Pin: dc.Pin, Signed: dc.Signed, Floor: plausible(dc.Floor)}
+		if known, present := gateways[name]; present { // else it joins later, with these versions
+			is.Version, is.Gateways = plausible(dc.Version), known
+		}
+		l.Datacenters[name] = is
+	}
+	return l, nil
 }
 
 // WithPin returns the ledger with the pin of a datacenter, of which nothing else is

@@ -1,7 +1,10 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/meshway/meshway/agent/identity"
@@ -45,12 +48,50 @@ func (a *Authenticator) Waiting(v *replica.View) []string {
 	return waiting
 }
 
-// SignOwnDatacenter signs the record of the own datacenter with a certificate of the CA
-// in it, also if another gateway signed the present one.
-func (a *Authenticator) SignOwnDatacenter(certificate *tls.Certificate, dc catalog.Datacenter) (catalog.Datacenter, error) {
+// OwnDatacenter returns the record of the own datacenter, which a rotation changes. The error
+// is a *catalog.Refusal if no gateway of the datacenter signed it as it is: a rotation would
+// sign what the leader has made of it.
+func (a *Authenticator) OwnDatacenter(v *replica.View) (catalog.Datacenter, error) {
+	name := a.certifier.Self().Datacenter
+	dc, ok := v.Datacenter(name)
+	if !ok {
+		return catalog.Datacenter{}, &catalog.Refusal{
+			Code: catalog.CodeUnknownDatacenter, Message: "the catalog does not contain datacenter " + string(name),
+			Remedy: "run meshctl status, which reports why",
+		}
+	}
+	if own := a.Ledger().Datacenters[name]; own.Signed || !dc.Signature.IsZero() {
+		if err := a.verifyOwn(own, dc); err != nil {
+			return catalog.Datacenter{}, &catalog.Refusal{
+				Code: catalog.CodeCertificate, Message: fmt.Sprintf("the record of datacenter %s in the catalog is not as one of its gateways signed it: %s", name, err),
+				Remedy: "run meshctl status, which names the record, and repeat the command when it no longer does",
+			}
+		}
+	}
+	return dc, nil
+}
+
+// verifyOwn verifies a record of the own datacenter with its CAs, given what is remembered
+// of it.
+func (a *Authenticator) verifyOwn(own Datacenter, dc catalog.Datacenter) error {
+	if !slices.ContainsFunc(a.ownCAs(own), func(ca []byte) bool { return bytes.Equal(ca, dc.CACertificate) }) {
+		return errors.New("it has another CA")
+	}
+	return NewSigners(a.certifier.Federation()).VerifyDatacenter(dc)
+}
+
+func (a *Authenticator) ownCAs(own Datacenter) [][]byte {
+	return trusted(own, a.certifier.CA().Certificate())
+}
+
+// SignOwnDatacenter signs a record of the own datacenter with a certificate of the CA in it,
+// also if another gateway signed the present one, which v has.
+func (a *Authenticator) SignOwnDatacenter(v *replica.View, certificate *tls.Certificate, dc catalog.Datacenter) (catalog.Datacenter, error) {
 	own := a.Ledger().Datacenters[dc.Name]
 	id := catalog.GatewayID(dc.Name)
-	dc, err := SignDatacenter(certificate, a.certifier.Federation(), dc, nextVersion(dc.Signature.Version, own.Floor, own.Version, a.lastIssued(id)))
+	have, _ := v.Datacenter(dc.Name)
+	present := versionOf(have.Signature, func() error { return a.verifyOwn(own, have) })
+	dc, err := SignDatacenter(certificate, a.certifier.Federation(), dc, nextVersion(present, own.Floor, own.Version, a.lastIssued(id)))
 	if err == nil {
 		a.keepIssued(id, dc.Signature)
 	}

@@ -1,6 +1,8 @@
 package trust
 
 import (
+	"math"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
@@ -163,4 +166,54 @@ func TestRecordsAreSignedAgainAfterTheRotation(t *testing.T) {
 	record, err = SignGateway(next.certificate("gw"), federationID, record, 9)
 	require.NoError(t, err)
 	assert.Empty(t, authenticator.Waiting(viewOf(t, east, catalog.NewReplaceCA(next.datacenter), catalog.NewUpdateGateway(record))))
+}
+
+// TestRotationSignsOnlyARecordThatTheDatacenterHasSigned checks that a leader that alters
+// the record of a datacenter does not obtain a signature of it by a rotation.
+func TestRotationSignsOnlyARecordThatTheDatacenterHasSigned(t *testing.T) {
+	east := newMember(t, "east", 1).sign(7)
+	authenticator := authenticatorOf(t, east, &memory{})
+	authenticator.Verify(catalogOf(10, east), start())
+	dc, err := authenticator.OwnDatacenter(viewOf(t, east))
+	require.NoError(t, err)
+	assert.Equal(t, east.datacenter.Prefixes, dc.Prefixes)
+
+	altered, unsigned, replaced := east.copy(), east.copy(), newMember(t, "east", 1).sign(8)
+	altered.datacenter.Prefixes[0].CIDR = netip.MustParsePrefix("10.66.0.0/16")
+	unsigned.datacenter.Signature = catalog.Signature{}
+	for name, m := range map[string]*member{"other prefixes": altered, "no signature": unsigned, "another CA": replaced} {
+		_, err = authenticator.OwnDatacenter(viewOf(t, m))
+		refusal := new(catalog.Refusal)
+		require.ErrorAs(t, err, &refusal, name)
+		assert.NotEmpty(t, refusal.Remedy, name)
+	}
+}
+
+// TestForgedVersionDoesNotEndWhatAGatewayCanSign checks that a version that no gateway of
+// the datacenter has signed does not bring it to sign the highest one, after which no
+// record of it would be accepted.
+func TestForgedVersionDoesNotEndWhatAGatewayCanSign(t *testing.T) {
+	east := newMember(t, "east", 1).sign(7)
+	authenticator := authenticatorOf(t, east, &memory{})
+	authenticator.Verify(catalogOf(10, east), start())
+	forged := east.copy()
+	forged.gateway.Signature.Version, forged.datacenter.Signature.Version = math.MaxUint64-1, math.MaxUint64-1
+	view := viewOf(t, forged)
+	commands := []*catalogpb.Command{catalog.NewUpdateGateway(east.gateway), catalog.NewUpdateDatacenter(forged.datacenter)}
+	require.NoError(t, authenticator.Sign(view, commands))
+	limit := uint64(time.Now().Add(time.Hour).UnixMilli())
+	assert.Less(t, commands[0].GetUpdateGateway().GetGateway().GetSignature().GetVersion(), limit)
+	assert.Less(t, commands[1].GetUpdateDatacenter().GetDatacenter().GetSignature().GetVersion(), limit)
+
+	// One that a gateway has signed counts also if nothing is remembered: its disk was lost.
+	ahead := uint64(time.Now().Add(24 * 365 * time.Hour).UnixMilli())
+	record, _ := viewOf(t, east).Gateway("east/gw") // with the address that the catalog assigned
+	record, err := SignGateway(east.certificate("gw"), federationID, record, ahead)
+	require.NoError(t, err)
+	east.signDatacenter(ahead)
+	commands = []*catalogpb.Command{catalog.NewUpdateGateway(record), catalog.NewUpdateDatacenter(east.datacenter)}
+	lost := authenticatorOf(t, east, &memory{})
+	require.NoError(t, lost.Sign(viewOf(t, east, catalog.NewUpdateGateway(record)), commands))
+	assert.Equal(t, ahead+1, commands[0].GetUpdateGateway().GetGateway().GetSignature().GetVersion())
+	assert.Equal(t, ahead+1, commands[1].GetUpdateDatacenter().GetDatacenter().GetSignature().GetVersion())
 }

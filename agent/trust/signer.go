@@ -124,8 +124,9 @@ func (a *Authenticator) signGateway(v *replica.View, p *catalogpb.Gateway) (*cat
 		return nil, fmt.Errorf("sign record: %w", err)
 	}
 	have, _ := v.Gateway(record.ID())
-	own := a.Ledger().Datacenters[record.Datacenter]
-	record, err = SignGateway(certificate, a.certifier.Federation(), record, nextVersion(have.Signature.Version, own.Floor, own.Gateways[record.Name].Version, a.lastIssued(record.ID())))
+	own, federation := a.Ledger().Datacenters[record.Datacenter], a.certifier.Federation()
+	present := versionOf(have.Signature, func() error { return NewSigners(federation).VerifyGateway(a.ownCAs(own), have) })
+	record, err = SignGateway(certificate, federation, record, nextVersion(present, own.Floor, own.Gateways[record.Name].Version, a.lastIssued(record.ID())))
 	if err != nil {
 		return nil, err
 	}
@@ -145,10 +146,19 @@ func (a *Authenticator) signDatacenter(v *replica.View, p *catalogpb.Datacenter)
 	if err != nil {
 		return nil, fmt.Errorf("sign record: %w", err)
 	}
-	if record, err = a.SignOwnDatacenter(certificate, record); err != nil {
+	if record, err = a.SignOwnDatacenter(v, certificate, record); err != nil {
 		return nil, err
 	}
 	return record.Proto(), nil
+}
+
+// versionOf returns the version of a signature in the catalog, 0 if it does not verify: above
+// the highest one that a hostile leader can write there, no record would be accepted.
+func versionOf(s catalog.Signature, verify func() error) uint64 {
+	if s.IsZero() || verify() != nil {
+		return 0
+	}
+	return s.Version
 }
 
 // nextVersion returns a version above those that were seen. It is the time in

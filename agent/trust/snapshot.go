@@ -20,7 +20,7 @@ func (a *Authenticator) CheckSnapshot(local, sent *replica.View) error {
 
 func recordsOf(v *replica.View) plan.Catalog {
 	federation, _ := v.Federation()
-	return plan.Catalog{Federation: federation, Datacenters: v.Datacenters(), Gateways: v.Gateways()}
+	return plan.Catalog{Federation: federation, Datacenters: v.Datacenters(), Gateways: v.Gateways(), Index: v.Index()}
 }
 
 func checkSnapshot(own catalog.DatacenterName, l Ledger, local, sent plan.Catalog) error {
