@@ -3,6 +3,7 @@ package host
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"syscall"
@@ -116,19 +117,15 @@ func parseDevice(m syscall.NetlinkMessage) netDevice {
 		index: int(binary.NativeEndian.Uint32(m.Data[index:])),
 		up:    binary.NativeEndian.Uint32(m.Data[flags:])&unix.IFF_UP != 0,
 	}
-	attributes, err := syscall.ParseNetlinkRouteAttr(&m)
-	if err != nil {
-		return d
-	}
-	for _, a := range attributes {
-		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+	for typ, value := range attributesOf(m.Data[unix.SizeofIfInfomsg:]) {
+		switch typ {
 		case unix.IFLA_IFNAME:
-			d.name = cString(a.Value)
+			d.name = cString(value)
 		case unix.IFLA_LINKINFO:
-			d.kind = kindOf(a.Value)
+			d.kind = kindOf(value)
 		case unix.IFLA_MASTER:
-			if len(a.Value) == 4 {
-				d.master = int(binary.NativeEndian.Uint32(a.Value))
+			if len(value) == 4 {
+				d.master = int(binary.NativeEndian.Uint32(value))
 			}
 		}
 	}
@@ -137,18 +134,28 @@ func parseDevice(m syscall.NetlinkMessage) netDevice {
 
 // kindOf returns IFLA_INFO_KIND, which is nested in IFLA_LINKINFO; "" if it is missing.
 func kindOf(nested []byte) string {
-	for len(nested) >= unix.SizeofRtAttr {
-		length := int(binary.NativeEndian.Uint16(nested))
-		if length < unix.SizeofRtAttr || length > len(nested) {
-			return ""
+	for typ, value := range attributesOf(nested) {
+		if typ == unix.IFLA_INFO_KIND {
+			return cString(value)
 		}
-		if binary.NativeEndian.Uint16(nested[2:]) == unix.IFLA_INFO_KIND {
-			return cString(nested[unix.SizeofRtAttr:length])
-		}
-		aligned := (length + unix.RTA_ALIGNTO - 1) &^ (unix.RTA_ALIGNTO - 1)
-		nested = nested[min(aligned, len(nested)):]
 	}
 	return ""
+}
+
+// attributesOf returns types and values of attributes up to the first that is not
+// well-formed. ParseNetlinkRouteAttr of package syscall panics if the last one lacks its padding.
+func attributesOf(b []byte) iter.Seq2[uint16, []byte] {
+	return func(yield func(uint16, []byte) bool) {
+		for len(b) >= unix.SizeofRtAttr {
+			length := int(binary.NativeEndian.Uint16(b))
+			typ := binary.NativeEndian.Uint16(b[2:]) &^ unix.NLA_F_NESTED
+			if length < unix.SizeofRtAttr || length > len(b) || !yield(typ, b[unix.SizeofRtAttr:length]) {
+				return
+			}
+			aligned := (length + unix.RTA_ALIGNTO - 1) &^ (unix.RTA_ALIGNTO - 1)
+			b = b[min(aligned, len(b)):]
+		}
+	}
 }
 
 func cString(b []byte) string { return strings.TrimRight(string(b), "\x00") }
