@@ -32,9 +32,8 @@ const (
 	idleTimeout       = 2 * time.Minute
 )
 
-// newHTTP returns the server of the Federation service. It serves connections
-// whose handshake is done.
-func (p *Port) newHTTP() *http.Server {
+// handler returns the Federation service. It serves calls that are authorised.
+func (p *Port) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(controlpbconnect.NewFederationHandler(
 		&federationHandler{service: p.cfg.Service, sentinels: p.cfg.Sentinels, trust: p.trust, log: p.log},
@@ -44,10 +43,16 @@ func (p *Port) newHTTP() *http.Server {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(maxRequest(spec.Procedure))}
 		}),
 	))
+	return mux
+}
+
+// newHTTP returns the server of the Federation service. It serves connections
+// whose handshake is done.
+func (p *Port) newHTTP() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	return &http.Server{
-		Handler:           p.authorise(mux),
+		Handler:           p.authorise(p.handler()),
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,

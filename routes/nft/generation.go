@@ -16,6 +16,11 @@ func generation() (uint32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the generation of nftables: %w", err)
 	}
+	return parseGeneration(answer)
+}
+
+// parseGeneration reads the answer to NFT_MSG_GETGEN.
+func parseGeneration(answer []byte) (uint32, error) {
 	const headers = unix.SizeofNlMsghdr + unix.SizeofNlAttr // netlink; the header of netfilter is 4 bytes, as that of an attribute
 	if len(answer) < headers || binary.NativeEndian.Uint16(answer[4:]) != unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN {
 		return 0, fmt.Errorf("read the generation of nftables: unexpected answer of %d bytes", len(answer))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,9 @@ func FuzzStream(f *testing.F) {
 		},
 		func(t *Transport) error {
 			return t.TimeoutNow("b/1", "b/1", &raft.TimeoutNowRequest{RPCHeader: headerOf("b/1")}, new(raft.TimeoutNowResponse))
+		},
+		func(t *Transport) error {
+			return t.InstallSnapshot("b/1", "b/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("a/1"), Term: 7, Size: 4}, new(raft.InstallSnapshotResponse), strings.NewReader("data"))
 		},
 	} {
 		message := sent(f, send)
