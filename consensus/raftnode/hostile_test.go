@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
 	"github.com/meshway/meshway/consensus/raftnode/raftnodetest"
@@ -71,6 +72,33 @@ func TestAMemberWithoutAVoteCannotSendWhatOnlyVotersSend(t *testing.T) {
 			})
 		})
 	}
+}
+
+// reporter is a member that reports another gateway as a voter, too.
+type reporter struct {
+	consensustest.Server
+	also catalog.GatewayID
+}
+
+func (r reporter) Electorate() (consensus.Electorate, error) {
+	e, err := r.Server.Electorate()
+	e.Voters = append(e.Voters, consensus.Voter{ID: r.also})
+	return e, err
+}
+
+// The leader may have ended its term, or left, after the change that made the sender a
+// voter, and before this member received that change.
+func TestAMemberWithALeaderLearnsOfALaterVoterFromThatLeader(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, leader, plain, _ := attacked(t)
+		c.Network.Serve(leader.ID, reporter{leader.Node, plain.ID})
+		member := others(c, leader, plain)[0]
+		f := newForger(t, c, plain.ID)
+		send := f.Forgeries(leader.Node.Status().Term)["AppendEntries"]
+		require.ErrorContains(t, send(member.ID), "is not a voter")
+		time.Sleep(10 * time.Millisecond)
+		require.NoError(t, send(member.ID))
+	})
 }
 
 func TestAMemberCannotSendInTheNameOfAVoter(t *testing.T) {

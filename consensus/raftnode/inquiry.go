@@ -27,9 +27,10 @@ const (
 )
 
 // inquire finds out which gateways vote when a gateway that this member does not know
-// as a voter sends what only voters send, and there is no leader, until ctx ends. A
-// member that was away has an old configuration, and the voters of the present one
-// could not send it the log: it would be left out, and with it perhaps the quorum.
+// as a voter sends what only voters send, until ctx ends. A member that was away, or has
+// not received the last change before the leader's end, has an old configuration, and the
+// voters of the present one could not send it the log: it would be left out, and with it
+// perhaps the quorum. The leader that this member still has may be a former one.
 func (n *Node) inquire(ctx context.Context, inst *instance) {
 	var failing time.Time // since when
 	for {
@@ -38,18 +39,16 @@ func (n *Node) inquire(ctx context.Context, inst *instance) {
 		case <-ctx.Done():
 			return
 		}
-		if inst.leader() != "" {
-			failing = time.Time{}
-			continue // that leader sends the configuration
-		}
-		later := n.electorate(ctx, inst, !failing.IsZero() && time.Since(failing) > leftOutAfter)
+		led := inst.leader() != ""
+		later := n.electorate(ctx, n.newInquiry(inst, led), !failing.IsZero() && time.Since(failing) > leftOutAfter)
 		switch {
-		case len(later.Voters) > 0:
+		case led || len(later.Voters) > 0:
 			failing = time.Time{}
-			n.safeguards.senders.SetLater(later, time.Now())
-			n.log.Info("learned from other members which gateways vote", "voters", len(later.Voters), "term", later.Term)
 		case failing.IsZero():
 			failing = time.Now()
+		}
+		if len(later.Voters) > 0 && n.safeguards.senders.SetLater(later, time.Now()) {
+			n.log.Info("learned from other members which gateways vote", "voters", len(later.Voters), "term", later.Term)
 		}
 		if !sleep(ctx, inquiryInterval) {
 			return
@@ -57,12 +56,10 @@ func (n *Node) inquire(ctx context.Context, inst *instance) {
 	}
 }
 
-// electorate returns the present voters as other members report them; none if too few
-// answer.
-func (n *Node) electorate(ctx context.Context, inst *instance, leftOut bool) consensus.Electorate {
+// electorate returns the present voters as others report them; none if too few answer.
+func (n *Node) electorate(ctx context.Context, q quorum.Inquiry, leftOut bool) consensus.Electorate {
 	ctx, cancel := context.WithTimeout(ctx, inquiryTimeout)
 	defer cancel()
-	q := n.newInquiry(inst)
 	incoming := make(chan quorum.Report, len(q.Gateways))
 	var calls sync.WaitGroup
 	defer func() {
@@ -100,7 +97,8 @@ func (n *Node) electorate(ctx context.Context, inst *instance, leftOut bool) con
 	}
 }
 
-func (n *Node) newInquiry(inst *instance) quorum.Inquiry {
+// newInquiry returns an inquiry of all gateways, or only of those that are trusted.
+func (n *Node) newInquiry(inst *instance, trustedOnly bool) quorum.Inquiry {
 	q := quorum.Inquiry{Own: n.cfg.ID}
 	for _, s := range inst.servers() {
 		if s.Suffrage == raft.Voter {
@@ -108,7 +106,9 @@ func (n *Node) newInquiry(inst *instance) quorum.Inquiry {
 		}
 	}
 	for _, g := range n.View().Gateways() {
-		q.Gateways = append(q.Gateways, g.ID())
+		if !trustedOnly || q.Trusts(g.ID()) {
+			q.Gateways = append(q.Gateways, g.ID())
+		}
 	}
 	return q
 }

@@ -21,9 +21,9 @@ type Report struct {
 	consensus.Electorate
 }
 
-// trusts reports whether one report of a gateway suffices. Voters are trusted for the
+// Trusts reports whether one report of a gateway suffices. Voters are trusted for the
 // order of the log, and the gateways of the own datacenter have the same CA key.
-func (q Inquiry) trusts(id catalog.GatewayID) bool {
+func (q Inquiry) Trusts(id catalog.GatewayID) bool {
 	return slices.Contains(q.Voters, id) || id.Datacenter() == q.Own.Datacenter()
 }
 
@@ -43,9 +43,13 @@ const (
 // datacenters, and, if most of these may have left too, more than half of those that
 // answer. A term counts if more than half have reached it.
 func (q Inquiry) Result(reports []Report, p Patience) consensus.Electorate {
-	trusted := slices.DeleteFunc(slices.Clone(reports), func(r Report) bool { return !q.trusts(r.From) })
+	trusted := slices.DeleteFunc(slices.Clone(reports), func(r Report) bool { return !q.Trusts(r.From) })
 	if len(trusted) > 0 {
-		return tally(trusted, func(r Report) string { return string(r.From) }, 1, len(q.Voters))
+		result := tally(trusted, func(r Report) string { return string(r.From) }, 1, len(q.Voters))
+		if p == Fresh && !slices.ContainsFunc(result.Voters, func(v consensus.Voter) bool { return !slices.Contains(q.Voters, v.ID) }) {
+			return consensus.Electorate{} // another one may have a later configuration
+		}
+		return result
 	}
 	var ids []catalog.GatewayID
 	switch p {

@@ -31,6 +31,11 @@ func TestAMemberThatWasAwayBelievesOneKnownVoterOrMostOtherDatacenters(t *testin
 		"no answer":                       {},
 		"a known voter":                   {reports: []Report{report("b/1", 9, "d/1")}, want: []catalog.GatewayID{"d/1"}},
 		"a gateway of the own datacenter": {reports: []Report{report("a/2", 9, "d/1")}, want: []catalog.GatewayID{"d/1"}},
+		"a known voter without a later one, while another may": {reports: []Report{report("b/1", 9, "b/1", "c/1")}},
+		"a known voter without a later one, and another that does": {
+			reports: []Report{report("b/1", 9, "b/1"), report("c/1", 9, "b/1", "d/1")}, want: []catalog.GatewayID{"b/1", "d/1"}, term: 9,
+		},
+		"a known voter without a later one": {reports: []Report{report("b/1", 9, "b/1")}, patience: Waited, want: []catalog.GatewayID{"b/1"}},
 		"two known voters, one of which claims a high term": {
 			reports: []Report{report("b/1", 1<<50, "d/1"), report("c/1", 9, "d/1")}, want: []catalog.GatewayID{"d/1"}, term: 9,
 		},

@@ -48,11 +48,14 @@ func (s *Senders) Later(now time.Time) consensus.Electorate {
 	return s.named
 }
 
-// SetLater records voters that other members have reported.
-func (s *Senders) SetLater(e consensus.Electorate, now time.Time) {
+// SetLater records voters that other members have reported. It reports whether others
+// were recorded before.
+func (s *Senders) SetLater(e consensus.Electorate, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	same := slices.EqualFunc(s.named.Voters, e.Voters, func(a, b consensus.Voter) bool { return a.ID == b.ID })
 	s.named, s.namedAt = e, now
+	return !same
 }
 
 // Count counts a refused message. It reports whether it should be logged.
