@@ -4,6 +4,7 @@ package kernel_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 	"os"
@@ -130,6 +131,11 @@ func TestRulesOfOthersAreReadWithWhatTheyDecide(t *testing.T) {
 		"pref 72 to 10.8.0.0/16 prohibit",
 		"pref 73 iif mesh0 blackhole",
 		"pref 74 fwmark 0x1/0xff unreachable",
+		"pref 76 tos 0x10 lookup main",
+		"pref 77 uidrange 1000-1000 lookup main",
+		"pref 78 ipproto tcp dport 443 lookup main",
+		"pref 79 not oif mesh0 ipproto 132 sport 5-6 dport 7-65534 prohibit",
+		"pref 80 lookup main suppress_prefixlength 0",
 	}
 	for _, rule := range append(want, "pref 75 nop") {
 		w.ip("rule add %s", rule)
@@ -144,6 +150,71 @@ func TestRulesOfOthersAreReadWithWhatTheyDecide(t *testing.T) {
 	for _, r := range observed.ForeignRules {
 		w.ip("rule del %s", r)
 	}
+}
+
+func TestRulesOfOthersThatHaveUnknownSelectorsAreReadAsSuch(t *testing.T) {
+	w := newWorld(t)
+	for _, rule := range []string{"pref 70 tun_id 5 prohibit", "pref 71 lookup main suppress_ifgroup default", "pref 72 l3mdev"} {
+		w.ip("rule add %s", rule)
+	}
+	observed, err := w.Observe(t.Context(), routes.DefaultTable)
+	require.NoError(t, err)
+	require.Len(t, observed.ForeignRules, 3)
+	for _, r := range observed.ForeignRules {
+		assert.True(t, r.More, r)
+	}
+}
+
+// TestLookupsTakeTheRulesForTheirPackets adds rules for some of the packets only.
+func TestLookupsTakeTheRulesForTheirPackets(t *testing.T) {
+	w := newWorld(t)
+	w.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.mesh1.rp_filter=0")
+	for _, family := range []string{"-4", "-6"} {
+		w.ip("%s route add default dev mesh0 table 99", family)
+	}
+	const own, forwarded = 1, 2
+	for rule, packets := range map[string]int{
+		"ipproto tcp dport 443":       own + forwarded,
+		"ipproto udp sport 5000-6000": own + forwarded,
+		"dport 53":                    own + forwarded,
+		"tos 0x10":                    own + forwarded,
+		"not ipproto udp":             own + forwarded,
+		"ipproto udp":                 own + forwarded,
+		"ipproto ICMP":                own + forwarded,
+		"not oif mesh0":               own + forwarded,
+		"uidrange 1000-1999":          own,
+	} {
+		for family, base := range map[string]routes.Query{
+			"-4": {Destination: netip.MustParseAddr("10.99.0.1"), Source: netip.MustParseAddr("10.1.0.1")},
+			"-6": {Destination: netip.MustParseAddr("fd00:99::1"), Source: netip.MustParseAddr("fd00:1::1")},
+		} {
+			w.ip("%s rule add pref 70 %s lookup 99", family, strings.ReplaceAll(rule, "ICMP", map[string]string{"-4": "icmp", "-6": "ipv6-icmp"}[family]))
+			observed, err := w.Observe(t.Context(), routes.DefaultTable)
+			require.NoError(t, err)
+			require.Len(t, observed.ForeignRules, 1)
+			r := observed.ForeignRules[0]
+			for _, which := range []int{own, forwarded} {
+				if which == forwarded {
+					base.In, base.Source = "mesh1", base.Source.Next()
+				}
+				query := r.Narrow(base, r.Not)
+				assert.Equal(t, packets&which != 0, lookedUp(t, w, query) == 99, "%s %s: %s", family, rule, query)
+				assert.Equal(t, packets&which != 0, r.Selects(query), "%s %s: %s", family, rule, query)
+				assert.Equal(t, r.Selects(base), lookedUp(t, w, base) == 99, "%s %s: %s", family, rule, base)
+			}
+			w.ip("%s rule del %s", family, r)
+		}
+	}
+}
+
+// lookedUp returns the table of the route of a packet, 0 if there is none.
+func lookedUp(t *testing.T, w *world, q routes.Query) int {
+	t.Helper()
+	found, err := w.Lookup(t.Context(), q)
+	if !errors.Is(err, routes.ErrNoRoute) {
+		require.NoError(t, err, q)
+	}
+	return found.Table
 }
 
 func TestWatchReportsLinksAddressesAndTheFirewall(t *testing.T) {

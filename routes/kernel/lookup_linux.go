@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -79,8 +81,8 @@ func ifindex(device string) (uint32, error) {
 
 func (c *conn) lookup(q routes.Query, in, flags uint32) (route, error) {
 	addr := q.Destination.Unmap()
-	body := []byte{familyByte(routes.FamilyOf(addr)), byte(addr.BitLen()), 0, 0, 0, 0, 0, 0} //nolint:gosec // 32 or 128
-	if addr.Is4() {                                                                          // IPv6 always returns the table, and refuses the flag
+	body := []byte{familyByte(routes.FamilyOf(addr)), byte(addr.BitLen()), 0, q.TOS, 0, 0, 0, 0} //nolint:gosec // 32 or 128
+	if addr.Is4() {                                                                              // IPv6 always returns the table, and refuses the flag
 		flags |= unix.RTM_F_LOOKUP_TABLE
 	}
 	body = native.AppendUint32(body, flags)
@@ -92,9 +94,23 @@ func (c *conn) lookup(q routes.Query, in, flags uint32) (route, error) {
 	if in != 0 {
 		body = appendAttr32(body, unix.RTA_IIF, in)
 	}
+	body = appendAttr(body, unix.RTA_IP_PROTO, []byte{cmp.Or(q.Protocol, unix.IPPROTO_UDP)})
+	body = appendPort(body, unix.RTA_SPORT, q.FromPort)
+	body = appendPort(body, unix.RTA_DPORT, q.ToPort)
+	if q.User != 0 {
+		body = appendAttr32(body, unix.RTA_UID, q.User)
+	}
 	response, err := c.query(unix.RTM_GETROUTE, body)
 	if err != nil {
 		return route{}, err
 	}
 	return parseRoute(response)
+}
+
+// appendPort appends a port unless it is 0, which the kernel refuses.
+func appendPort(b []byte, typ uint16, port uint16) []byte {
+	if port == 0 {
+		return b
+	}
+	return appendAttr(b, typ, binary.BigEndian.AppendUint16(nil, port))
 }

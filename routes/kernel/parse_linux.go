@@ -218,32 +218,71 @@ func parseRule(b []byte) (rule, error) {
 		r.protocol = int(p[0])
 	}
 	r.In = a.text(unix.FRA_IIFNAME)
-	r.plain = h[1] == 0 && h[2] == 0 && h[3] == 0 && h[7] == unix.FR_ACT_TO_TBL &&
-		(native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0) == (r.In == "") &&
-		(r.Mark == 0 || r.In == "") && a.u32(unix.FRA_FWMASK) == r.Mark && !a.selective()
+	not := native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0
+	selector := a.selector(h)
+	r.plain = h[7] == unix.FR_ACT_TO_TBL && not == (r.In == "") && (r.Mark == 0 || r.In == "") &&
+		selector == routes.Selector{In: r.In, Mark: r.Mark, Mask: r.Mark}
 	drop := map[byte]string{unix.FR_ACT_BLACKHOLE: "blackhole", unix.FR_ACT_UNREACHABLE: "unreachable", unix.FR_ACT_PROHIBIT: "prohibit"}[h[7]]
 	r.decides = h[7] == unix.FR_ACT_TO_TBL || h[7] == unix.FR_ACT_GOTO || drop != ""
 	r.foreign = routes.ForeignRule{
-		Family: r.Family, Priority: r.Priority, Table: r.table, Drop: drop, Goto: int(a.u32(unix.FRA_GOTO)), In: r.In, Mark: r.Mark, Mask: a.u32(unix.FRA_FWMASK),
-		Not: native.Uint32(h[8:])&unix.FIB_RULE_INVERT != 0, More: h[3] != 0 || a.selective(),
+		Family: r.Family, Priority: r.Priority, Table: r.table, Drop: drop, Goto: int(a.u32(unix.FRA_GOTO)), Not: not, Selector: selector,
 	}
-	if from := a.addr(unix.FRA_SRC); from.IsValid() {
-		r.foreign.From = netip.PrefixFrom(from, int(h[2]))
-	}
-	if to := a.addr(unix.FRA_DST); to.IsValid() {
-		r.foreign.To = netip.PrefixFrom(to, int(h[1]))
+	if p := a.value(unix.FRA_SUPPRESS_PREFIXLEN); len(p) == 4 {
+		r.foreign.Shortest = int(int32(native.Uint32(p))) + 1 //nolint:gosec // -1: none
 	}
 	return r, nil
 }
 
-// selective reports whether a rule has a selector that Meshway never sets.
-func (a attrs) selective() bool {
-	// FRA_L3MDEV … FRA_DPORT_RANGE (linux/fib_rules.h): not all in package unix
-	const l3mdev, uidRange, ipProto, sports, dports = 0x13, 0x14, 0x16, 0x17, 0x18
-	for _, typ := range []uint16{unix.FRA_OIFNAME, l3mdev, uidRange, ipProto, sports, dports} {
-		if a.value(typ) != nil {
+// selector returns what packets a rule is for. h is its struct fib_rule_hdr.
+func (a attrs) selector(h []byte) routes.Selector {
+	s := routes.Selector{
+		In: a.text(unix.FRA_IIFNAME), Out: a.text(unix.FRA_OIFNAME), Mark: a.u32(unix.FRA_FWMARK), Mask: a.u32(unix.FRA_FWMASK), TOS: h[3],
+		FromPorts: a.ports(unix.FRA_SPORT_RANGE), ToPorts: a.ports(unix.FRA_DPORT_RANGE), More: a.selectMore(),
+	}
+	if from := a.addr(unix.FRA_SRC); from.IsValid() {
+		s.From = netip.PrefixFrom(from, int(h[2]))
+	}
+	if to := a.addr(unix.FRA_DST); to.IsValid() {
+		s.To = netip.PrefixFrom(to, int(h[1]))
+	}
+	if v := a.value(unix.FRA_UID_RANGE); len(v) == 8 {
+		s.Users = routes.Range{Limited: true, First: native.Uint32(v), Last: native.Uint32(v[4:])}
+	}
+	if v := a.value(unix.FRA_IP_PROTO); len(v) == 1 {
+		s.Protocol = v[0]
+	}
+	return s
+}
+
+// ports returns a struct fib_rule_port_range.
+func (a attrs) ports(typ uint16) routes.Range {
+	v := a.value(typ)
+	if len(v) != 4 {
+		return routes.Range{}
+	}
+	return routes.Range{Limited: true, First: uint32(native.Uint16(v)), Last: uint32(native.Uint16(v[2:]))}
+}
+
+// selectMore reports whether a rule has a selector that routes.Selector does not have.
+// Those of newer kernels follow that of the ports; its mask is one that selects all bits
+// unless another one was set.
+func (a attrs) selectMore() bool {
+	const fromPortMask, toPortMask = 0x1c, 0x1d // linux/fib_rules.h: not in package unix
+	for len(a) >= unix.SizeofRtAttr {
+		length, typ := int(native.Uint16(a)), native.Uint16(a[2:])&typeMask
+		switch value := a[unix.SizeofRtAttr:length]; typ {
+		case unix.FRA_TUN_ID, unix.FRA_SUPPRESS_IFGROUP, unix.FRA_L3MDEV:
 			return true
+		case fromPortMask, toPortMask:
+			if !bytes.Equal(value, []byte{0xff, 0xff}) {
+				return true
+			}
+		default:
+			if typ > unix.FRA_DPORT_RANGE {
+				return true
+			}
 		}
+		a = a[aligned(length, len(a)):]
 	}
 	return false
 }
