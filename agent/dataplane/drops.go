@@ -44,8 +44,8 @@ func packets(counters []routes.Counter, name string) uint64 {
 
 // observeDrops reads the counters of the firewall and adds the problems that
 // follow.
-func (o *outcome) observeDrops(ctx context.Context, firewall routes.Filter, before drops) {
-	o.drops = before
+func (o *outcome) observeDrops(ctx context.Context, firewall routes.Filter, paths interference.Paths, before drops) {
+	o.drops, paths.Observed = before, o.routes
 	counters, err := firewall.Counters(ctx)
 	if err != nil {
 		o.add(err)
@@ -53,6 +53,6 @@ func (o *outcome) observeDrops(ctx context.Context, firewall routes.Filter, befo
 	}
 	o.drops = before.next(o.at, counters)
 	if o.drops.recent(o.at) {
-		o.problems = append(o.problems, interference.UnencryptedDropped())
+		o.problems = append(o.problems, paths.UnencryptedDropped())
 	}
 }

@@ -131,7 +131,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		p.tunnels, p.drops = p.inputs.Observed.Tunnels, before.drops
 	} else {
 		g.apply(ctx, p)
-		p.observeDrops(ctx, g.cfg.Kernel.Firewall, before.drops)
+		p.observeDrops(ctx, g.cfg.Kernel.Firewall, p.paths(), before.drops)
 		p.observePaths(ctx, g.cfg.Kernel.Routes, p.paths())
 		p.observeFilters(ctx, g.cfg.Kernel.Firewall, interference.Filters{
 			Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall, Sessions: p.desired.Sessions,

@@ -64,7 +64,7 @@ func TestUnencryptedPacketsThatAreDroppedAreAProblemForAWhile(t *testing.T) {
 	w := newGatewayWorld(t)
 	reported := func() bool {
 		w.pass(t.Context())
-		return slices.Contains(w.status().Problems, interference.UnencryptedDropped())
+		return slices.Contains(w.status().Problems, interference.Paths{}.UnencryptedDropped())
 	}
 	firewall := w.cfg.Kernel.Firewall.(*routestest.Filter)
 	firewall.Count(routes.CounterUnencrypted, 5)

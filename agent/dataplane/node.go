@@ -91,7 +91,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	p.drops = before.drops
 	if err == nil && !p.desired.Hold {
 		n.apply(ctx, p)
-		p.observeDrops(ctx, n.cfg.Kernel.Firewall, before.drops)
+		p.observeDrops(ctx, n.cfg.Kernel.Firewall, p.paths(), before.drops)
 		p.observePaths(ctx, n.cfg.Kernel.Routes, p.paths())
 		p.observeFilters(ctx, n.cfg.Kernel.Firewall, interference.Filters{Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall})
 	}

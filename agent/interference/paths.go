@@ -71,14 +71,14 @@ func (p Paths) Queries() []PathQuery {
 		if len(out) >= bound {
 			break
 		}
-		out = append(out, p.narrow(from, r.Prefix, netip.Prefix{}, "")...)
+		out = append(out, p.narrow(from, routes.ForeignRule{Family: routes.FamilyOf(r.Prefix.Addr()), Selector: routes.Selector{To: r.Prefix}})...)
 	}
 	for _, r := range p.Observed.ForeignRules {
 		if len(out) >= bound {
 			break
 		}
-		if p.precedes(r) && (r.To.IsValid() || r.From.IsValid() || r.In != "") {
-			out = append(out, p.narrow(from, r.To, r.From, r.In)...)
+		if p.precedes(r) && (r.To.IsValid() || r.From.IsValid() || r.In != "" || r.Some()) {
+			out = append(out, p.narrow(from, r)...)
 		}
 	}
 	return out[:min(len(out), bound)]
@@ -93,35 +93,47 @@ func (p pods) queries(dc catalog.DatacenterName, to netip.Addr) []PathQuery {
 	return out
 }
 
-// narrow returns the lookups within the selectors of a rule or route. Those that
-// are zero are not restricted.
-func (p Paths) narrow(pods pods, to, from netip.Prefix, in string) []PathQuery {
+// narrow returns the lookups of packets that a rule selects, to the first datacenter
+// that it is for.
+func (p Paths) narrow(pods pods, r routes.ForeignRule) []PathQuery {
 	for _, dc := range p.Datacenters {
 		for _, own := range dc.Prefixes {
-			address := inside(own.CIDR)
-			if to.IsValid() && to.Overlaps(own.CIDR) {
-				address = inside(longer(to, own.CIDR))
-			} else if to.IsValid() || from.IsValid() && routes.FamilyOf(from.Addr()) != routes.FamilyOf(own.CIDR.Addr()) {
+			if routes.FamilyOf(own.CIDR.Addr()) != r.Family || r.To.IsValid() && !r.To.Overlaps(own.CIDR) {
 				continue
+			}
+			address := inside(own.CIDR)
+			if r.To.IsValid() {
+				address = inside(longer(r.To, own.CIDR))
 			}
 			if !prefixset.CoveredBy(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
 				continue
 			}
 			out := pods.queries(dc.Name, address)
-			here, ok := pods[routes.FamilyOf(address)]
-			if ok && (from.IsValid() || in != "") {
-				if from.IsValid() && !from.Contains(here.address) {
-					here.address = inside(from)
-				}
-				if in != "" {
-					here.device = in
-				}
-				out = append(out, PathQuery{dc.Name, routes.Query{Destination: address, Source: here.address, In: here.device}})
+			if from, ok := pods[r.Family].within(r); ok {
+				out = append(out, PathQuery{dc.Name, routes.Query{Destination: address, Source: from.address, In: from.device}})
+			}
+			for i := range out {
+				out[i].Query = r.Narrow(out[i].Query, r.Not)
 			}
 			return out
 		}
 	}
 	return nil
+}
+
+// within returns a pod with an address and device that a rule selects; false: the rule
+// is for all, or there is no pod.
+func (p pod) within(r routes.ForeignRule) (pod, bool) {
+	if !p.address.IsValid() || !r.From.IsValid() && r.In == "" {
+		return pod{}, false
+	}
+	if r.From.IsValid() && !r.From.Contains(p.address) {
+		p.address = inside(r.From)
+	}
+	if r.In != "" {
+		p.device = r.In
+	}
+	return p, true
 }
 
 // pod returns a device to pods of this host and a source address behind it.
@@ -169,13 +181,14 @@ func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 		if found.Nexthop != 0 && routes.OwnNexthop(found.Nexthop) {
 			return plan.Problem{}, false
 		}
-		return p.diverted(q, found, fmt.Sprintf("route %v of another program in table %d", found.Prefix, found.Table),
+		return p.diverted(q, routes.ForeignRule{}, found, fmt.Sprintf("route %v of another program in table %d", found.Prefix, found.Table),
 			fmt.Sprintf("run %s route del %v table %d", ipCommand(q.Destination), found.Prefix, found.Table)), true
 	}
 	for _, r := range p.Observed.ForeignRules {
 		skips := r.Goto > p.Config.Routing.RulePriority
-		if p.precedes(r) && (r.Table == found.Table || skips) && r.Drop == "" && r.Selects(q.Query) {
-			return p.diverted(q, found, fmt.Sprintf("rule %q, which precedes Meshway's rule %d", r, p.Config.Routing.RulePriority),
+		leads := r.Table == found.Table && (r.Shortest == 0 || found.Prefix.Bits() >= r.Shortest)
+		if p.precedes(r) && (leads || skips) && r.Drop == "" && r.Selects(q.Query) {
+			return p.diverted(q, r, found, fmt.Sprintf("rule %q, which precedes Meshway's rule %d", r, p.Config.Routing.RulePriority),
 				fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority)), true
 		}
 	}
@@ -192,8 +205,8 @@ func (p Paths) dropped(q PathQuery) (plan.Problem, bool) {
 				Code:     "traffic-diverted",
 				Severity: plan.Error,
 				Subject:  "datacenter " + string(q.Datacenter),
-				Message: fmt.Sprintf("packets to datacenter %s are dropped: the cause is rule %q, which precedes Meshway's rule %d",
-					q.Datacenter, r, p.Config.Routing.RulePriority),
+				Message: fmt.Sprintf("%s to datacenter %s are dropped: the cause is rule %q, which precedes Meshway's rule %d",
+					packetsOf(r), q.Datacenter, r, p.Config.Routing.RulePriority),
 				Remedy: fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority),
 			}, true
 		}
@@ -201,14 +214,22 @@ func (p Paths) dropped(q PathQuery) (plan.Problem, bool) {
 	return plan.Problem{}, false
 }
 
+// packetsOf returns how many of the packets between two addresses a rule is for.
+func packetsOf(r routes.ForeignRule) string {
+	if r.Some() {
+		return "some packets"
+	}
+	return "packets"
+}
+
 // diverted names the same problem for each query that has the same cause.
-func (p Paths) diverted(q PathQuery, found routes.Lookup, cause, remedy string) plan.Problem {
+func (p Paths) diverted(q PathQuery, by routes.ForeignRule, found routes.Lookup, cause, remedy string) plan.Problem {
 	return plan.Problem{
 		Code:     "traffic-diverted",
 		Severity: plan.Error,
 		Subject:  "datacenter " + string(q.Datacenter),
-		Message: fmt.Sprintf("packets to datacenter %s would leave on %s outside of the tunnels and are dropped: the cause is %s",
-			q.Datacenter, found.Device, cause),
+		Message: fmt.Sprintf("%s to datacenter %s would leave on %s outside of the tunnels and are dropped: the cause is %s",
+			packetsOf(by), q.Datacenter, found.Device, cause),
 		Remedy: remedy,
 	}
 }

@@ -53,6 +53,22 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			remedies: []string{"ip rule del pref 103 to 10.12.0.0/16 prohibit", "ip -6 rule del pref 104 to fd00:12::/32 blackhole"},
 		},
 		{
+			name: "rules for some packets only",
+			take: []string{
+				"ip rule add pref 105 ipproto icmp lookup main", "ip -6 rule add pref 105 ipproto ipv6-icmp lookup main",
+				"ip rule add pref 106 ipproto udp dport 4000-4999 lookup main", "ip rule add pref 107 uidrange 1000-1999 lookup main",
+				"ip rule add pref 108 tos 0x10 lookup main", "ip rule add pref 109 ipproto tcp sport 22 prohibit",
+			},
+			giveBack: []string{
+				"ip rule del pref 105", "ip -6 rule del pref 105", "ip rule del pref 106", "ip rule del pref 107", "ip rule del pref 108", "ip rule del pref 109",
+			},
+			remedies: []string{
+				"ip rule del pref 105 ipproto icmp lookup main", "ip -6 rule del pref 105 ipproto ipv6-icmp lookup main",
+				"ip rule del pref 106 ipproto udp dport 4000-4999 lookup main", "ip rule del pref 107 uidrange 1000-1999 lookup main",
+				"ip rule del pref 108 tos 0x10 lookup main", "ip rule del pref 109 ipproto tcp sport 22 prohibit",
+			},
+		},
+		{
 			name: "our mark on packets of pods",
 			take: []string{
 				"nft add table inet marks", "nft add chain inet marks pre { type filter hook prerouting priority -150 ; }",
@@ -189,13 +205,14 @@ func killDataplane(t *testing.T, dc *harness.Datacenter) {
 	})
 }
 
-// sendToPods sends packets to the pods of another datacenter, from a pod and
-// from the gateway, without waiting for answers.
+// sendToPods sends packets of ICMP and UDP to the pods of another datacenter, from a pod
+// and from the gateway, without waiting for answers.
 func sendToPods(t *testing.T, from, to *harness.Datacenter) {
 	t.Helper()
 	for _, host := range []*harness.Host{from.Workloads[0].Host, from.Gateway} {
 		for _, target := range []fmt.Stringer{to.Workloads[1].Pod, to.Workloads[1].Pod6} {
 			_, _ = host.Exec(t.Context(), "ping", "-c", "5", "-i", "0.01", "-W", "0.1", target.String())
+			_, _ = host.Exec(t.Context(), "bash", "-c", "for i in 1 2 3; do echo >/dev/udp/"+target.String()+"/4711; done")
 		}
 	}
 }
