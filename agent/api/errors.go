@@ -21,6 +21,7 @@ const (
 	CodeIndexAhead      = "index-ahead"    // the catalog has not reached that index
 	CodeConflict        = "conflict"       // the instance has changed since if_index
 	CodeRequestReused   = "request-reused" // another request had this request_id
+	CodeTooManyCalls    = "too-many-calls" // the caller has too many calls open
 	CodeEnded           = "ended"          // meshd ends, or this gateway has left the federation
 )
 

@@ -67,7 +67,7 @@ func New(cfg Config) (path string, handler http.Handler) {
 	path, handler = apipbconnect.NewCatalogHandler(&server{cfg: cfg, requests: newRequests(time.Now)},
 		connect.WithReadMaxBytes(maxRequest), connect.WithInterceptors(rpc.NewInterceptor(cfg.Sentinels, nil)), codecs(),
 		connect.WithCompression("gzip", nil, nil)) // none: programs are on this host
-	return path, bounded(handler)
+	return path, new(openCalls).limit(bounded(handler))
 }
 
 type server struct {

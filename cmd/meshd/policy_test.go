@@ -115,7 +115,7 @@ func TestImportDirections(t *testing.T) {
 				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/replica",
 			},
 			"agent/api": {
-				"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/registrar", "agent/rpc",
+				"agent/api/access", "agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/registrar", "agent/rpc",
 				"consensus", "consensus/catalog", "consensus/catalog/feed", "consensus/catalog/replica",
 			},
 			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},

@@ -35,7 +35,11 @@ func TestOnlyProgramsWithATokenAreServed(t *testing.T) {
 	tokens := access.NewTokens(file(t, "# programs\nscraper read "+readToken+"\n\ndeployer  write\t"+writeToken+"\n", 0o600),
 		slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, tokens.Check())
-	handler := tokens.Require(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	program := ""
+	handler := tokens.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		program = access.ProgramOf(r.Context())
+		w.WriteHeader(http.StatusNoContent)
+	}))
 	for _, test := range []struct {
 		authorization, procedure string
 		status                   int
@@ -62,6 +66,8 @@ func TestOnlyProgramsWithATokenAreServed(t *testing.T) {
 		handler.ServeHTTP(answer, request)
 		assert.Equal(t, test.status, answer.Code, "%+v", test)
 		if test.code == "" {
+			want := map[bool]string{true: "deployer", false: "scraper"}[strings.HasSuffix(test.authorization, writeToken)]
+			assert.Equal(t, want, program, "%+v", test)
 			continue
 		}
 		var body struct {
