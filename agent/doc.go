@@ -21,6 +21,7 @@
 //	trust        which records of the catalog are verified and used
 //	rotation     the stages in which a datacenter replaces its CA
 //	host         what the host has: links, addresses, routes, sysctls
+//	requirement  what the data plane uses, and a host may lack
 //	interference rules of other programs that keep packets from the tunnels
 //	cluster      the agent of a Kubernetes node: a gateway or not, and its removal
 //	identity     keys, CA, certificates, tokens, the membership on disk

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/requirement"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -42,9 +44,13 @@ func removeTunnels(ctx context.Context, device tunnel.Device) error {
 }
 
 // Preflight reports why this host cannot carry tunnels, before anything is
-// promised to other datacenters: it creates the first interface, binds its port,
-// and removes it again. Interfaces that exist already are left alone.
+// promised to other datacenters: it checks the requirements, creates the first
+// interface, binds its port, and removes it again. Interfaces that exist already are
+// left alone.
 func Preflight(ctx context.Context, k Kernel, file config.Config, key tunnel.PrivateKey) error {
+	if unmet := requirement.Unmet(ctx, "this host", k.Requirements); len(unmet) > 0 {
+		return &catalog.Refusal{Code: unmet[0].Code, Message: unmet[0].Message, Remedy: unmet[0].Remedy}
+	}
 	have, err := k.Tunnels.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list tunnels: %w", err)

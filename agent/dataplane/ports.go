@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -18,6 +19,8 @@ type Kernel struct {
 	Tunnels  tunnel.Device
 	Routes   routes.Kernel
 	Firewall routes.Filter
+	// Requirements are what the three use of the host.
+	Requirements []requirement.Requirement
 }
 
 // Catalog is the part of the replicated catalog that the loop of a gateway uses.

@@ -3,12 +3,15 @@ package status
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/meshway/meshway/agent/requirement"
 )
 
 // defaultMaxAge is well above the resync interval of the agent, so that only
@@ -70,11 +73,14 @@ func Health(s Snapshot, now time.Time, maxAge time.Duration) string {
 }
 
 // Readiness returns why this host is not ready, or the empty string. A
-// standalone gateway is ready.
+// standalone gateway is ready if it could join a federation.
 func Readiness(s Snapshot) string {
 	switch s.State {
-	case Standalone:
-		return "" // there is nothing to apply before a join
+	case Standalone: // there is nothing to apply before a join
+		if i := slices.IndexFunc(s.Problems, requirement.Is); i >= 0 {
+			return s.Problems[i].Message + ": " + s.Problems[i].Remedy
+		}
+		return ""
 	case Member, Node:
 	default:
 		return fmt.Sprintf("this gateway is %s", s.State)

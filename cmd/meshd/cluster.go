@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes/kernel"
@@ -242,7 +243,8 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 		return err
 	}
 	metrics := newMetrics(d.cfg.Metrics.Listen, d.log)
-	node := d.newNode(key, data, routes, reader, metrics.problems(nil))
+	lacks := requirement.NewWatch("node "+d.cfg.Kubernetes.NodeName, data.Requirements, d.log)
+	node := d.newNode(key, data, routes, reader, metrics.problems(lacks.Problems))
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
 		Client:    d.clients.Dynamic,
 		Node:      d.cfg.Kubernetes.NodeName,
@@ -269,6 +271,7 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 	for _, run := range []func(context.Context) error{server.Run, reader.Run, node.Run, writer.Run} {
 		group.Go(func() error { return run(ctx) })
 	}
+	group.Go(func() error { lacks.Run(ctx); return nil })
 	group.Go(func() error { return metrics.serve(ctx, metricsOf(node.Status)) })
 	return group.Wait()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/kernel"
@@ -60,16 +61,39 @@ func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel
 		inProcess = userspace.Remote{Dir: dir}
 	}
 	devices := device.Config{Prefix: cfg.WireGuard.Interface, Log: log}
+	lacksTunnels := func(context.Context) error { return nil }
 	switch supported := wgkernel.Supported(ctx); {
 	case cfg.WireGuard.Dataplane == "userspace", cfg.WireGuard.Dataplane == "auto" && supported != nil:
 		devices.Backend, devices.Removers = inProcess, []device.Backend{inKernel}
+		if os.Getenv(lanesVariable) == "" { // the other container has the device file
+			lacksTunnels = func(context.Context) error { return userspace.Supported() }
+		}
 	case supported != nil:
 		return dataplane.Kernel{}, fmt.Errorf("wireguard.dataplane is kernel: %w", supported)
 	default:
 		devices.Backend, devices.Removers = inKernel, []device.Backend{inProcess}
 	}
 	log.Info("selected the data plane", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
-	return dataplane.Kernel{Tunnels: device.New(devices), Routes: routing, Firewall: lastFirewall(cfg.DataDir)}, nil
+	return dataplane.Kernel{
+		Tunnels: device.New(devices), Routes: routing, Firewall: lastFirewall(cfg.DataDir),
+		Requirements: []requirement.Requirement{
+			requirement.Firewall(nft.Check),
+			requirement.Tunnels(lacksTunnels),
+			requirement.Routing(func(ctx context.Context) error { return lacksRouting(ctx, cfg) }),
+		},
+	}, nil
+}
+
+// lacksRouting returns why the host cannot have the settings and the routes of a
+// gateway, or nil. It reads with a kernel of its own, so that the one of the data plane
+// remembers what its own loop has read.
+func lacksRouting(ctx context.Context, cfg config.Config) error {
+	reading := newRoutes(cfg)
+	if err := reading.CheckSysctls(routes.ForwardingSysctls(nil)); err != nil {
+		return err
+	}
+	_, err := reading.Observe(ctx, cfg.Routing.Table)
+	return err
 }
 
 // lastFirewall returns the firewall of this host, which is stored in the data

@@ -81,11 +81,12 @@ func TestImportDirections(t *testing.T) {
 			"agent/plan/prefixset":                  {},
 			"agent/plan/sighting":                   {"consensus/catalog"},
 			"agent/plan/tunnelend":                  {"tunnel"},
-			"agent/status":                          {"agent/config", "agent/plan", "consensus", "consensus/catalog", "routes", "tunnel"},
+			"agent/requirement":                     {"agent/notify", "agent/plan"},
+			"agent/status":                          {"agent/config", "agent/plan", "agent/requirement", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                                 {}, // documentation
 			"agent/state":                           {},
 			"agent/dataplane": {
-				"agent/build", "agent/config", "agent/interference", "agent/notify", "agent/plan", "agent/status",
+				"agent/build", "agent/config", "agent/interference", "agent/notify", "agent/plan", "agent/requirement", "agent/status",
 				"consensus", "consensus/catalog", "consensus/catalog/replica", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
 			"agent/registrar": {

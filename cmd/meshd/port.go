@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -114,14 +113,10 @@ func (m *port) report(err error) {
 // problems returns the problem of the last attempt to bind, after others. others may
 // be nil.
 func (m *port) problems(others func() []plan.Problem) func() []plan.Problem {
-	return func() []plan.Problem {
-		var out []plan.Problem
-		if others != nil {
-			out = slices.Clip(others())
-		}
+	return withProblems(others, func() []plan.Problem {
 		if p := m.problem.Load(); p != nil {
-			out = append(out, *p)
+			return []plan.Problem{*p}
 		}
-		return out
-	}
+		return nil
+	})
 }

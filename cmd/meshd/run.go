@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,9 +28,11 @@ import (
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes/kernel"
 )
 
 func runCommand() *cobra.Command {
@@ -154,8 +157,14 @@ func (e environment) observed() membership.Environment {
 func (d daemon) runGateway(ctx context.Context, env environment) error {
 	metrics := newMetrics(d.cfg.Metrics.Listen, d.log)
 	programs := newPrograms(d.cfg.Catalog, d.log)
-	env.problems = programs.problems(metrics.problems(env.problems))
-	a, err := d.newAgent(ctx, env)
+	routing := newRoutes(d.cfg)
+	data, err := newDataplane(ctx, d.cfg, routing, d.log)
+	if err != nil {
+		return err
+	}
+	lacks := requirement.NewWatch("gateway "+string(d.cfg.GatewayID()), data.Requirements, d.log)
+	env.problems = withProblems(programs.problems(metrics.problems(env.problems)), lacks.Problems)
+	a, err := d.newAgent(data, routing, env)
 	if err != nil {
 		return err
 	}
@@ -169,6 +178,7 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
+	group.Go(func() error { lacks.Run(ctx); return nil })
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return metrics.serve(ctx, metricsOf(a.Status)) })
 	group.Go(func() error { return programs.serve(ctx, catalog) })
@@ -178,14 +188,17 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	return group.Wait()
 }
 
-func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agent, error) {
+// withProblems returns a function that returns the problems of both; others may be nil.
+func withProblems(others, own func() []plan.Problem) func() []plan.Problem {
+	if others == nil {
+		return own
+	}
+	return func() []plan.Problem { return slices.Concat(others(), own()) }
+}
+
+func (d daemon) newAgent(data dataplane.Kernel, routing *kernel.Kernel, env environment) (*membership.Agent, error) {
 	cfg, log := d.cfg, d.log
 	key, err := d.store.WireGuardKey()
-	if err != nil {
-		return nil, err
-	}
-	routeKernel := newRoutes(cfg)
-	kernel, err := newDataplane(ctx, cfg, routeKernel, log)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +209,7 @@ func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agen
 		Sockets: func(overlay func() netip.Prefix) control.Sockets {
 			return &sockets.Sockets{Mark: cfg.Routing.Mark, Overlay: overlay}
 		},
-		Kernel: kernel,
+		Kernel: data,
 		NewLiveness: func() dataplane.Liveness {
 			return liveness.New(liveness.Config{
 				Port:       cfg.Liveness.Port,
@@ -211,7 +224,7 @@ func (d daemon) newAgent(ctx context.Context, env environment) (*membership.Agen
 			TunnelPrefix: cfg.WireGuard.Interface,
 			Mark:         cfg.Routing.Mark,
 			Prefixes:     func() []catalog.Prefix { return env.site.Current().Prefixes },
-			Routes:       routeKernel.HostRoutes,
+			Routes:       routing.HostRoutes,
 			APIServer:    env.apiServer,
 		},
 		Site:     env.site,

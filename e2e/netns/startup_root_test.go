@@ -3,12 +3,19 @@
 package netns_test
 
 import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/meshway/meshway/e2e/harness"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/e2e/harness"
 )
 
 // TestMeshdThatCannotStartExitsWithOneError prepares a member's host so that
@@ -85,14 +92,50 @@ func TestMeshdThatCannotStartExitsWithOneError(t *testing.T) {
 	awaitFederation(t, east)
 }
 
-func TestMissingTUNDeviceIsReported(t *testing.T) {
+// TestAHostThatLacksARequirementReportsItAndJoinsNothing takes from a host, one after
+// the other, what the data plane uses.
+func TestAHostThatLacksARequirementReportsItAndJoinsNothing(t *testing.T) {
 	topology := newTopology(t, "east")
 	east := topology.Datacenters[0]
-	run(t, east.Gateway, "mount -t tmpfs tmpfs /dev/net")
-	before := kernelState(t, east.Gateway)
-	require.NoError(t, east.Configure(east.Config("wireguard: {dataplane: userspace}")))
-	require.NoError(t, east.Run(within(t, timeout), binaries))
-	_, err := east.Meshctl(within(t, timeout), "init")
-	require.ErrorContains(t, err, "/dev/net/tun")
-	assert.Equal(t, before, kernelState(t, east.Gateway))
+	for _, c := range []struct{ name, missing, restored, code, remedy string }{
+		{"TUN", "mount -t tmpfs tmpfs /dev/net", "umount /dev/net", "tunnels-unsupported", "/dev/net/tun"},
+		{"nft", "mount --bind /dev/null " + nftPath(t), "umount " + nftPath(t), "firewall-unsupported", "nftables"},
+		{"forwarding", "mount -o bind,ro /proc/sys /proc/sys", "umount /proc/sys", "routing-unsupported", "sysctl -w"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := kernelState(t, east.Gateway)
+			run(t, east.Gateway, c.missing)
+			require.NoError(t, east.Configure(east.Config("wireguard: {dataplane: userspace}")))
+			require.NoError(t, east.Run(within(t, timeout), binaries))
+			require.NoError(t, harness.Wait(within(t, timeout), "the problem "+c.code, func(ctx context.Context) error {
+				snapshot, err := east.Status(ctx)
+				if err == nil && !slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool { return p.Code == c.code && p.Severity == plan.Error }) {
+					err = fmt.Errorf("the problems are %v", snapshot.Problems)
+				}
+				return err
+			}))
+			_, err := east.Meshctl(within(t, timeout), "init")
+			require.ErrorContains(t, err, c.remedy)
+			run(t, east.Gateway, c.restored)
+			assert.Equal(t, before, kernelState(t, east.Gateway))
+			require.NoError(t, harness.Wait(within(t, timeout), "no problem", func(ctx context.Context) error {
+				snapshot, err := east.Status(ctx)
+				if err == nil && len(snapshot.Problems) > 0 {
+					err = fmt.Errorf("the problems are %v", snapshot.Problems)
+				}
+				return err
+			}))
+			require.NoError(t, east.Agent.Terminate(within(t, timeout)))
+		})
+	}
+}
+
+// nftPath returns the path of nft.
+func nftPath(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("nft")
+	require.NoError(t, err)
+	path, err = filepath.EvalSymlinks(path)
+	require.NoError(t, err)
+	return path
 }

@@ -27,6 +27,9 @@ func (*Kernel) Sysctls(context.Context, []string) ([]routes.Sysctl, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// CheckSysctls is not supported.
+func (*Kernel) CheckSysctls([]routes.Sysctl) error { return errors.ErrUnsupported }
+
 // Apply is not supported.
 func (*Kernel) Apply(context.Context, routes.Change) error { return errors.ErrUnsupported }
 

@@ -59,6 +59,32 @@ func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 	return errors.Join(errs...)
 }
 
+// CheckSysctls returns which settings have another value and cannot be set, or nil. It
+// changes nothing. A family that the kernel lacks needs no settings.
+func (k *Kernel) CheckSysctls(settings []routes.Sysctl) error {
+	if _, err := os.Stat(path.Join(k.sysctlRoot(), "net/ipv6")); errors.Is(err, fs.ErrNotExist) {
+		settings = routes.Without(settings, routes.IPv6)
+	}
+	var names []string
+	var why error
+	for _, s := range settings {
+		value, err := k.readSysctl(s.Key)
+		if err == nil && value != s.Value {
+			err = unix.Access(path.Join(k.sysctlRoot(), s.Key), unix.W_OK)
+		}
+		if err != nil {
+			names, why = append(names, strings.ReplaceAll(s.String(), "/", ".")), cmp.Or(why, err)
+		}
+	}
+	if why == nil {
+		return nil
+	}
+	if of := (*fs.PathError)(nil); errors.As(why, &of) {
+		why = of.Err // the message has the names
+	}
+	return fmt.Errorf("sysctl %s cannot be set: %w", strings.Join(names, " "), why)
+}
+
 // saveSysctl saves the value that a setting had before Meshway first set it. A
 // later value may be Meshway's own, or one that Meshway has repaired.
 func (k *Kernel) saveSysctl(s SavedSysctl) error {

@@ -36,3 +36,6 @@ func (*Filter) Counters(context.Context) ([]routes.Counter, error) { return nil,
 func (*Filter) Others(context.Context) (ruleset.Ruleset, error) {
 	return ruleset.Ruleset{}, errors.ErrUnsupported
 }
+
+// Check is not supported.
+func Check(context.Context) error { return errors.ErrUnsupported }

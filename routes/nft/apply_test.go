@@ -18,3 +18,8 @@ func TestApplyNamesThePackageWhenNftIsMissing(t *testing.T) {
 	require.ErrorIs(t, err, exec.ErrNotFound)
 	require.ErrorContains(t, err, "apt install nftables")
 }
+
+func TestCheckReportsThatNftIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	require.ErrorIs(t, nft.Check(t.Context()), exec.ErrNotFound)
+}

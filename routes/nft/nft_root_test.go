@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/routes/routestest"
 )
 
@@ -42,6 +43,16 @@ func TestForeignTablesAreKept(t *testing.T) {
 	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
 	require.NoError(t, w.Remove(t.Context()))
 	assert.Equal(t, before, w.run("nft -a list ruleset"))
+}
+
+func TestCheckChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, nft.Check(t.Context()))
+	assert.Empty(t, w.run("nft list ruleset"))
+	require.NoError(t, w.Apply(t.Context(), routestest.SampleFirewall()))
+	before := w.run("nft -as list ruleset")
+	require.NoError(t, nft.Check(t.Context()))
+	assert.Equal(t, before, w.run("nft -as list ruleset"))
 }
 
 func TestApplyKeepsCounterValues(t *testing.T) {

@@ -125,13 +125,21 @@ func listen(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// checkTUN returns an error with the remedy if TUN devices cannot be created.
-func checkTUN() error {
+// Supported returns why TUN devices cannot be created, or nil.
+func Supported() error {
 	f, err := os.OpenFile(tunPath, os.O_RDWR, 0)
 	if err != nil {
-		return explainTUN("", err)
+		return err
 	}
 	return f.Close()
+}
+
+// checkTUN returns an error with the remedy if TUN devices cannot be created.
+func checkTUN() error {
+	if err := Supported(); err != nil {
+		return explainTUN("", err)
+	}
+	return nil
 }
 
 func explainTUN(name string, err error) error {
