@@ -26,6 +26,11 @@ func (v validator) kubernetes(raw rawKubernetes) Kubernetes {
 		AnnounceNodes: raw.AnnounceNodes.on(),
 		GatewayLabel:  v.label("kubernetes.gatewayLabel", raw.GatewayLabel.or(DefaultGatewayLabel)),
 	}
+	for _, t := range raw.ServiceCIDRs {
+		if cidr, err := netip.ParsePrefix(t.value); err == nil && slices.Contains(k.ServiceCIDRs, cidr) {
+			v.apart("kubernetes.serviceCIDRs", *t, cidr, "kubernetes.podCIDRs", k.PodCIDRs)
+		}
+	}
 	if file := raw.Kubeconfig.or(""); file.value != "" {
 		k.Kubeconfig = v.path("kubernetes.kubeconfig", file)
 	}

@@ -234,11 +234,34 @@ func (v validator) prefixes(raw rawPrefixes) []catalog.Prefix {
 				v.faults.add(t.at, "%s: %v is already in %s; list each prefix once", kind.key, cidr, where)
 				continue
 			}
+			if kind.kind == catalog.ServicePrefix {
+				v.apart(kind.key, *t, cidr, "prefixes.pods", cidrsOf(out, catalog.PodPrefix))
+			}
 			first[cidr] = kind.key
 			out = append(out, catalog.Prefix{CIDR: cidr, Kind: kind.kind})
 		}
 	}
 	slices.SortFunc(out, func(a, b catalog.Prefix) int { return a.CIDR.Compare(b.CIDR) })
+	return out
+}
+
+// apart validates that a prefix of services has no address in common with those of
+// pods: to which of both a packet goes would be left to chance.
+func (v validator) apart(key string, t text, services netip.Prefix, podKey string, pods []netip.Prefix) {
+	if i := slices.IndexFunc(pods, services.Overlaps); i >= 0 {
+		v.faults.add(t.at, "%s: %v overlaps %v in %s; pods and services have no address in common, so write the ranges that they have",
+			key, services, pods[i], podKey)
+	}
+}
+
+// cidrsOf returns the prefixes of a kind.
+func cidrsOf(prefixes []catalog.Prefix, kind catalog.PrefixKind) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range prefixes {
+		if p.Kind == kind {
+			out = append(out, p.CIDR)
+		}
+	}
 	return out
 }
 

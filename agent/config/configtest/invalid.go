@@ -153,6 +153,12 @@ func invalidValues() []Invalid {
 			`meshd.yaml:5:11: prefixes.nodes: prefix 127.0.0.0/8 overlaps 127.0.0.0/8, which no datacenter can own; announce only prefixes that the datacenter owns`,
 			`meshd.yaml:5:24: prefixes.nodes: 10.2.0.0/16 is already in prefixes.services; list each prefix once`,
 		}},
+		{Name: "services among the pods", Source: "prefixes: {pods: [10.0.0.0/8, 'fd00:1::/48'], services: [10.96.0.0/12, 'fd00:2::/112']}\n", Want: []string{
+			`meshd.yaml:2:58: prefixes.services: 10.96.0.0/12 overlaps 10.0.0.0/8 in prefixes.pods; pods and services have no address in common, so write the ranges that they have`,
+		}},
+		{Name: "services of a cluster among the pods", Source: "kubernetes: {podCIDRs: [10.1.0.0/16, 10.2.4.0/24], serviceCIDRs: [10.2.0.0/16]}\n", Want: []string{
+			`meshd.yaml:2:67: kubernetes.serviceCIDRs: 10.2.0.0/16 overlaps 10.2.4.0/24 in kubernetes.podCIDRs; pods and services have no address in common, so write the ranges that they have`,
+		}},
 		{Name: "names", Source: "datacenter: East.1\ngateway: a_b\n", Want: []string{
 			`meshd.yaml:1:13: datacenter: "East.1" is not a DNS label; use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends`,
 			`meshd.yaml:2:10: gateway: "a_b" is not a DNS label; use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends`,

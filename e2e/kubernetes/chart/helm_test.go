@@ -75,8 +75,18 @@ func (r rendering) notes(t *testing.T) string {
 	return notes
 }
 
-// helm runs Helm without the user's plugins and kubeconfig.
+// helm runs Helm without the user's plugins and kubeconfig. Without an error it returns
+// the standard output only.
 func helm(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	stdout, stderr, err := helmSplit(t, args...)
+	if err != nil {
+		return stdout + stderr, err
+	}
+	return stdout, nil
+}
+
+func helmSplit(t *testing.T, args ...string) (string, string, error) {
 	t.Helper()
 	binaries, err := components.Build(t.Context(), t.Output())
 	require.NoError(t, err)
@@ -85,10 +95,8 @@ func helm(t *testing.T, args ...string) (string, error) {
 	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "KUBECONFIG=" + filepath.Join(home, "none")}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String() + stderr.String(), err
-	}
-	return stdout.String(), nil
+	err = cmd.Run()
+	return stdout.String(), stderr.String(), err
 }
 
 // golden compares a text with a file, which it overwrites before with -update.

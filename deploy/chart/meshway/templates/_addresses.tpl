@@ -78,6 +78,9 @@
 {{- define "meshway.validateHostPort" -}}
 {{- $key := first . }}
 {{- $value := last . }}
+{{- if not (regexMatch ":[0-9]{1,5}$" $value) }}
+{{- fail (printf "%s: %q has no port; write host:port, such as 192.0.2.1:51820, [2001:db8::1]:51820 or gw.example.org:51820" $key $value) }}
+{{- end }}
 {{- $port := splitList ":" $value | last }}
 {{- $host := trimSuffix (printf ":%s" $port) $value }}
 {{- $bits := "" }}

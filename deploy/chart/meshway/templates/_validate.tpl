@@ -3,15 +3,24 @@
 {{- $name := .Values.datacenter.name }}
 {{- if not $name }}
 {{- fail "datacenter.name is missing: set a name for this cluster that is unique in the federation, for example --set datacenter.name=east" }}
-{{- end }}
-{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $name) }}
-{{- fail (printf "datacenter.name %q: the name must begin and end with a letter or a digit" $name) }}
+{{- else if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $name) }}
+{{- fail (printf "datacenter.name: %q is not a DNS label; use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends" $name) }}
 {{- end }}
 {{- if not (or .Values.image.tag .Values.image.digest) }}
 {{- fail "image.tag is missing: no image is published for the chart of the source tree; install the chart of a release, or run make image, push bin/image.tar or load it on the nodes, and set image.repository and image.tag" }}
 {{- end }}
+{{- include "meshway.validateFormats" . }}
 {{- include "meshway.validateCIDRs" (list "discovery.podCIDRs" .Values.discovery.podCIDRs) }}
 {{- include "meshway.validateCIDRs" (list "discovery.serviceCIDRs" .Values.discovery.serviceCIDRs) }}
+{{- range $service := .Values.discovery.serviceCIDRs }}
+{{- $bits := include "meshway.cidr" (list "discovery.serviceCIDRs" $service) }}
+{{- range $pod := $.Values.discovery.podCIDRs }}
+{{- $other := include "meshway.cidr" (list "discovery.podCIDRs" $pod) }}
+{{- if or (hasPrefix $other $bits) (hasPrefix $bits $other) }}
+{{- fail (printf "discovery.serviceCIDRs: %s overlaps %s in discovery.podCIDRs; pods and services have no address in common, so write the ranges that they have" $service $pod) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- include "meshway.validateConfig" . }}
 {{- include "meshway.validateNamespace" . }}
 {{- include "meshway.validateCluster" . }}
