@@ -171,7 +171,7 @@ func (f Filters) podFlows() []flow {
 			ports := f.bridgePorts(link)
 			out = append(out,
 				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{lane}, Source: own.address, Destination: remote, Protocol: "tcp", States: states}},
-				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Out: link, OutPorts: ports, Source: remote, Destination: own.address, Protocol: "tcp", States: states}})
+				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Bare: true, Out: link, OutPorts: ports, Source: remote, Destination: own.address, Protocol: "tcp", States: states}})
 		}
 	}
 	return out
@@ -240,7 +240,7 @@ func (f Filters) bridgePorts(devices []string) []string {
 
 // sessionFlows returns the packets of liveness and of the catalog inside a tunnel.
 func (f Filters) sessionFlows(s plan.SessionConfig) []flow {
-	in := ruleset.Packet{Hooks: []string{"prerouting", "input"}, In: []string{s.Device}, Source: s.Remote, Destination: s.Local, Here: true, States: []string{"new"}}
+	in := ruleset.Packet{Hooks: []string{"prerouting", "input"}, In: []string{s.Device}, Bare: true, Source: s.Remote, Destination: s.Local, Here: true, States: []string{"new"}}
 	out := ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{s.Device}, Source: s.Local, Destination: s.Remote, States: []string{"new"}}
 	with := func(p ruleset.Packet, protocol string, port uint16) ruleset.Packet {
 		p.Protocol, p.DestinationPort = protocol, port

@@ -69,14 +69,24 @@ func legacyRule(text string) []Statement {
 
 // legacyMatches are the extensions that have no effect without their options.
 func legacyMatches() []string {
-	return []string{"tcp", "udp", "multiport", "conntrack", "state", "comment", "addrtype"}
+	return []string{"tcp", "udp", "multiport", "conntrack", "state", "comment", "addrtype", "iprange", "mac", "physdev", "pkttype"}
 }
+
+// The names of a match that nft does not have: the packet passes a bridge from port to
+// port.
+const (
+	bridged    = "--physdev-is-bridged"
+	notBridged = "! " + bridged
+)
 
 // legacyMatch returns the statement for an option that is not a target.
 func legacyMatch(option, op string, values []string) Statement {
 	meta := func(key string) any { return map[string]any{"meta": map[string]any{"key": key}} }
 	payload := func(protocol, field string) any {
 		return map[string]any{"payload": map[string]any{"protocol": protocol, "field": field}}
+	}
+	if option == bridged && op == "!=" {
+		option = notBridged
 	}
 	unknown := Statement{"xt": map[string]any{"type": "match", "name": option}}
 	if len(values) != 1 {
@@ -97,6 +107,18 @@ func legacyMatch(option, op string, values []string) Statement {
 		}
 		left = payload(familyName(prefix.Addr()), map[string]string{"-s": "saddr", "-d": "daddr"}[option])
 		right = map[string]any{"prefix": map[string]any{"addr": prefix.Addr().String(), "len": float64(prefix.Bits())}}
+	case "--src-range", "--dst-range":
+		first, last, _ := strings.Cut(value, "-")
+		a, err := netip.ParseAddr(first)
+		if err != nil {
+			return unknown
+		}
+		left = payload(familyName(a), map[string]string{"--src-range": "saddr", "--dst-range": "daddr"}[option])
+		right = map[string]any{"range": []any{first, last}}
+	case "--mac-source":
+		left, right = payload("ether", "saddr"), value
+	case "--pkt-type":
+		left, right = meta("pkttype"), value
 	case "--sport", "--sports":
 		left, right = payload("th", "sport"), legacyPorts(value)
 	case "--dport", "--dports":

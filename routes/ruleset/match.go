@@ -29,12 +29,26 @@ func (w walk) matches(t Table, r Rule) truth {
 		case "set": // "update @s { … limit … }" ends the rule when the limit is exceeded
 			result = min(result, maybe)
 		case "xt":
-			if member(content, "type") == "match" && member(content, "name") != "comment" {
-				result = min(result, maybe)
+			if member(content, "type") == "match" {
+				result = min(result, w.packet.extension(member(content, "name")))
 			}
 		}
 	}
 	return result
+}
+
+// extension reports whether a match of iptables without an equal in nft applies. No packet
+// of Meshway passes a bridge from port to port. A header that the packet does not have
+// matches neither an address nor its opposite.
+func (p Packet) extension(name any) truth {
+	switch {
+	case name == "comment", name == notBridged:
+		return yes
+	case name == bridged, name == "mac" && p.Bare:
+		return no
+	default:
+		return maybe
+	}
 }
 
 // resolve returns a set with the elements of the named set to which right refers, as
@@ -121,12 +135,14 @@ func (p Packet) field(left any) (have []string, present bool) {
 }
 
 // never returns values that a field whose value is not known does not have: packets
-// to and from other hosts do not use the loopback device, and nothing translates the
-// addresses of Meshway's packets.
+// to and from other hosts do not use the loopback device, each has one recipient, and
+// nothing translates the addresses of Meshway's packets.
 func (p Packet) never(left any) []any {
 	switch key := member(member(left, "meta"), "key"); key {
 	case "iif", "iifname", "oif", "oifname":
 		return []any{"lo"}
+	case "pkttype":
+		return []any{"broadcast", "multicast"}
 	}
 	if member(member(left, "ct"), "key") == "status" {
 		return []any{"dnat", "snat"}
@@ -189,7 +205,7 @@ func (p Packet) payload(protocol, field any) (have []string, present bool) {
 		if field == "type" && p.ethernet {
 			return p.meta("protocol"), true
 		}
-		return nil, true
+		return nil, !p.Bare
 	case "icmp", "icmpv6", "sctp", "dccp", "udplite", "ah", "esp", "igmp", "gre", "arp", "vlan":
 		return nil, p.Protocol == ""
 	default:

@@ -20,7 +20,8 @@ type Packet struct {
 	SourcePort          uint16
 	DestinationPort     uint16
 	States              []string // of its connection, one of which applies: "new", "untracked"
-	ethernet            bool     // it certainly has a header of Ethernet
+	Bare                bool     // it came from a tunnel, without a header of Ethernet
+	ethernet            bool     // it certainly has such a header
 }
 
 // Drops returns the base chains that certainly drop a packet.
@@ -61,7 +62,7 @@ func (p Packet) at(c Chain) (Packet, bool) {
 		p.In, p.Out, p.States = c.among(p.In, p.InPorts), nil, nil
 		return p, len(p.In) > 0
 	case c.Hook == "egress":
-		p.In, p.Out, p.States = nil, c.among(p.Out, p.OutPorts), nil
+		p.In, p.Out, p.States, p.Bare = nil, c.among(p.Out, p.OutPorts), nil, false
 		return p, len(p.Out) > 0
 	case c.Table.Family != "bridge":
 		if c.Hook == "prerouting" {
@@ -69,7 +70,7 @@ func (p Packet) at(c Chain) (Packet, bool) {
 		}
 		return p, slices.Contains(p.Hooks, c.Hook)
 	}
-	p.States, p.ethernet = nil, true
+	p.States, p.Bare, p.ethernet = nil, false, true
 	switch c.Hook {
 	case "prerouting", "input": // of the bridge itself
 		p.In, p.Out = p.InPorts, nil
@@ -259,5 +260,6 @@ func xtables(content any) outcome {
 func passingTargets() []string {
 	return []string{
 		"LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "CT", "TRACE", "SET", "CLASSIFY", "DSCP", "TTL", "HL", "CHECKSUM", "SECMARK", "CONNSECMARK", "NOTRACK",
+		"AUDIT", "HMARK", "IDLETIMER", "LED", "RATEEST", "TEE", "TOS", "ULOG",
 	}
 }

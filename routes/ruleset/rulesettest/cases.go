@@ -87,6 +87,14 @@ func setAndLegacyCases() []Case {
 			"from pods, to a high port": {chain + `FORWARD: the rule "-d 10.12.0.0/16 -j DROP" of chain no-mesh`},
 			"WireGuard in":              {chain + `INPUT: the rule "! -s 10.0.0.0/8 -p udp -m multiport --dports 53,51000:51999 -j REJECT --reject-with icmp-port-unreachable"`},
 		}},
+		{"extensions.legacy", map[string][]string{
+			"from pods": {chain + "FORWARD: its policy drop"}, "from pods, established": {chain + "FORWARD: its policy drop"},
+			"from pods, to a high port": {chain + "FORWARD: its policy drop"},
+			"to pods":                   {chain + `FORWARD: the rule "-m physdev ! --physdev-is-bridged -m iprange --dst-range 10.11.1.1-10.11.1.9 -j DROP"`},
+			"liveness in":               {chain + "INPUT: its policy drop"},
+		}},
+		{"extensions.rules", map[string][]string{"liveness in": {"ip filter INPUT: its policy drop"}}},
+		{"extensions.nft", map[string][]string{"liveness in": {"inet fw in: its policy drop"}}},
 		{"raw.nft", map[string][]string{
 			"WireGuard in":              {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
 			"WireGuard in, established": {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
@@ -158,13 +166,14 @@ func Packets() map[string]ruleset.Packet {
 		"from pods, IPv6":           with(pod, func(p *ruleset.Packet) { p.Source, p.Destination = address("fd00:11::2"), address("fd00:12::1") }),
 		"to pods": with(pod, func(p *ruleset.Packet) {
 			p.In, p.Out, p.InPorts, p.OutPorts, p.Source, p.Destination = p.Out, p.In, nil, p.InPorts, p.Destination, p.Source
+			p.Bare = true
 		}),
 		"WireGuard in":               wireGuardIn,
 		"WireGuard in, established":  with(wireGuardIn, func(p *ruleset.Packet) { p.States = established }),
 		"WireGuard out":              wireGuardOut,
 		"WireGuard out, established": with(wireGuardOut, func(p *ruleset.Packet) { p.States = established }),
 		"liveness in": {
-			Hooks: in, In: []string{"mesh0"}, Source: address("100.96.0.2"), Destination: address("100.96.0.1"), Here: true, Protocol: "udp", DestinationPort: 3784, States: fresh,
+			Hooks: in, In: []string{"mesh0"}, Bare: true, Source: address("100.96.0.2"), Destination: address("100.96.0.1"), Here: true, Protocol: "udp", DestinationPort: 3784, States: fresh,
 		},
 	}
 }
