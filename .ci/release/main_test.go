@@ -20,7 +20,7 @@ func TestBadInputIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 		"name what to do: make, verify or image":                                           nil,
 		`unknown command "publish"`:                                                        {"publish", "-version", "v0.2.0"},
 		"VERSION is missing":                                                               {"make"},
-		`VERSION "2" is no semantic version`:                                               {"make", "-version", "2"},
+		`VERSION "2" has no v before the number`:                                           {"make", "-version", "2"},
 		`unknown platform "linux/mips"`:                                                    {"make", "-version", "v0.2.0", "-platforms", "linux/mips"},
 		`IMAGE "ghcr.io/Meshway/meshway" is no repository of images`:                       {"make", "-version", "v0.2.0", "-image", "ghcr.io/Meshway/meshway"},
 		`IMAGE "meshway" is no repository of images`:                                       {"make", "-version", "v0.2.0", "-image", "meshway"},

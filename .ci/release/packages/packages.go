@@ -16,11 +16,25 @@ import (
 	"github.com/meshway/meshway/release/source"
 )
 
+// UnitFile is the unit in the source tree, for programs in /usr/local/bin. The comment at
+// its top describes a manual installation from the source tree.
+const UnitFile = "deploy/systemd/meshd.service"
+
+// UnitForArchive returns the unit in an archive of a release, whose comment names the
+// paths in the archive.
+func UnitForArchive(src source.Source) (string, error) {
+	text, err := os.ReadFile(filepath.Join(src.Dir, UnitFile))
+	if err != nil {
+		return "", fmt.Errorf("read unit: %w", err)
+	}
+	return strings.NewReplacer("bin/meshd bin/meshctl", "meshd meshctl", "deploy/examples/", "examples/", UnitFile, filepath.Base(UnitFile)).Replace(string(text)), nil
+}
+
 // Write writes the deb and the rpm of a processor into output. programs and described
 // are the directories of programs.Build and programs.Describe.
 func Write(output string, src source.Source, arch, programs, described string) error {
-	unit := filepath.Join(described, "meshd.service")
-	if err := writeUnit(filepath.Join(src.Dir, "deploy/systemd/meshd.service"), unit); err != nil {
+	unit := filepath.Join(programs, "meshd.service") // described is packed into the archive, too
+	if err := writeUnit(filepath.Join(src.Dir, UnitFile), unit); err != nil {
 		return err
 	}
 	variables := map[string]string{

@@ -159,3 +159,13 @@ func entries(t *testing.T, compressed []byte) map[string]entry {
 		found[header.Name] = entry{mode, string(text)}
 	}
 }
+
+func TestUnitOfTheArchiveNamesItsOwnPaths(t *testing.T) {
+	unit, err := packages.UnitForArchive(source.Source{Dir: "../../.."})
+	require.NoError(t, err)
+	assert.Contains(t, unit, "install -m 0755 meshd meshctl /usr/local/bin/\n")
+	assert.Contains(t, unit, "install -D -m 0600 examples/east.yaml /etc/meshway/meshd.yaml")
+	assert.Contains(t, unit, "install -m 0644 meshd.service /etc/systemd/system/\n")
+	assert.Contains(t, unit, "\n[Unit]\n")
+	assert.NotContains(t, unit, "deploy/")
+}

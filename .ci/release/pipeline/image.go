@@ -79,7 +79,7 @@ func (p Pipeline) packImage(ctx context.Context, work workspace, src source.Sour
 		}
 	}
 	if len(images) == 0 {
-		return statement.WriteProvenance(work.files, src, statement.Artefact{})
+		return statement.WriteProvenance(work.files, src, statement.Artefact{}, os.Getenv)
 	}
 	index := image.Index(images)
 	digest, err := index.Digest()
@@ -94,7 +94,7 @@ func (p Pipeline) packImage(ctx context.Context, work workspace, src source.Sour
 	if err != nil {
 		return err
 	}
-	return statement.WriteProvenance(work.files, src, statement.Image(p.Image, digest.String()))
+	return statement.WriteProvenance(work.files, src, statement.Image(p.Image, digest.String()), os.Getenv)
 }
 
 func imageOptions(src source.Source, platform programs.Platform, built string) (image.Options, error) {

@@ -32,6 +32,8 @@ func CheckVersion(version string) error {
 	switch {
 	case version == "":
 		return fmt.Errorf("VERSION is missing: %s", example)
+	case semver.IsValid("v" + version):
+		return fmt.Errorf("VERSION %q has no v before the number: write VERSION=v%s", version, version)
 	case !semver.IsValid(version) || semver.Canonical(version)+semver.Build(version) != version:
 		return fmt.Errorf("VERSION %q is no semantic version with three numbers: %s", version, example)
 	case semver.Build(version) != "":

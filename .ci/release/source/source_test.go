@@ -18,7 +18,7 @@ func TestVersionMustBeASemanticVersionOfThisModule(t *testing.T) {
 	}
 	for version, want := range map[string]string{
 		"":             "VERSION is missing: name one such as VERSION=v0.2.0",
-		"0.2.0":        `VERSION "0.2.0" is no semantic version`,
+		"0.2.0":        `VERSION "0.2.0" has no v before the number: write VERSION=v0.2.0`,
 		"v0.2":         `VERSION "v0.2" is no semantic version with three numbers`,
 		"v0.02.0":      "is no semantic version",
 		"latest":       "is no semantic version",

@@ -101,9 +101,43 @@ type builder struct {
 
 const repository = "https://github.com/meshway/meshway"
 
+// localBuilder is the builder of a release that somebody builds by hand: nobody but who did
+// it attests how.
+const localBuilder = "urn:meshway:builder:local"
+
+// origin is where a release is built.
+type origin struct {
+	builder    string
+	repository string // whose tag is built; empty: a commit of a clone, which may be in no other
+}
+
+// originOf returns the origin from the environment that GitHub sets in its workflows.
+func originOf(getenv func(string) string) origin {
+	server, workflow := getenv("GITHUB_SERVER_URL"), getenv("GITHUB_WORKFLOW_REF")
+	if getenv("GITHUB_ACTIONS") != "true" || server == "" || workflow == "" {
+		return origin{builder: localBuilder}
+	}
+	o := origin{builder: server + "/" + workflow}
+	if getenv("GITHUB_REF_TYPE") == "tag" {
+		o.repository = server + "/" + getenv("GITHUB_REPOSITORY")
+	}
+	return o
+}
+
+// source returns the source of a release.
+func (o origin) source(src source.Source) Artefact {
+	a := Artefact{Name: "source", Digest: map[string]string{"gitCommit": src.Commit}}
+	if o.repository != "" {
+		a = Artefact{URI: "git+" + o.repository + "@refs/tags/" + src.Version, Digest: a.Digest}
+	}
+	return a
+}
+
 // WriteProvenance writes how the files in dir were built, with their digests and that of
-// an image. It has no times, so that a second build has the same bytes.
-func WriteProvenance(dir string, src source.Source, image Artefact) error {
+// an image. getenv returns variables of the environment. The statement has no times, so
+// that a second build in the same place has the same bytes.
+func WriteProvenance(dir string, src source.Source, image Artefact, getenv func(string) string) error {
+	origin := originOf(getenv)
 	sums, err := checksums.Of(dir)
 	if err != nil {
 		return err
@@ -122,9 +156,9 @@ func WriteProvenance(dir string, src source.Source, image Artefact) error {
 				BuildType:            repository + "/blob/main/Makefile#release",
 				ExternalParameters:   map[string]string{"version": src.Version},
 				InternalParameters:   map[string]string{"go": runtime.Version()},
-				ResolvedDependencies: []Artefact{{URI: "git+" + repository + "@refs/tags/" + src.Version, Digest: map[string]string{"gitCommit": src.Commit}}},
+				ResolvedDependencies: []Artefact{origin.source(src)},
 			},
-			RunDetails: runDetails{Builder: builder{ID: repository + "/blob/main/.github/workflows/release.yml"}},
+			RunDetails: runDetails{Builder: builder{ID: origin.builder}},
 		},
 	}, "", "  ")
 	if err != nil {
