@@ -94,6 +94,28 @@ func TestSetupNoNamesWhatIsMissingAndInstallsNothing(t *testing.T) {
 	assert.NoFileExists(t, called)
 }
 
+// TestGoOutsideThePathOfRootIsNamed runs as sudo does: with a PATH of its own.
+func TestGoOutsideThePathOfRootIsNamed(t *testing.T) {
+	bin, elsewhere := t.TempDir(), t.TempDir()
+	for _, tool := range []string{"bash", "cat", "cut", "tr", "sed", "sort", "head", "id", "dirname", "paste", "getent"} {
+		path, err := exec.LookPath(tool)
+		require.NoError(t, err)
+		require.NoError(t, os.Symlink(path, filepath.Join(bin, tool)))
+	}
+	refusal := func(dirs, user string) string {
+		output, err := setup(t, []string{"PATH=" + bin, "MESHWAY_GO_DIRS=" + dirs, "SUDO_USER=" + user, "setup=no"}, "test-unit")
+		require.Error(t, err)
+		assert.Equal(t, 1, strings.Count(output, "\n"), output)
+		return output
+	}
+	assert.Contains(t, refusal(elsewhere, ""), "or newer is missing: install it from https://go.dev/dl")
+	assert.Contains(t, refusal(elsewhere, "nobody"), `if it is in yours, run sudo env "PATH=$PATH" make test-unit; otherwise install it`)
+	require.NoError(t, os.WriteFile(filepath.Join(elsewhere, "go"), nil, 0o755))
+	assert.Contains(t, refusal(elsewhere, ""), "Go is in "+elsewhere+", which is not in the PATH of ")
+	assert.Contains(t, refusal(elsewhere, ""), `: run env "PATH=$PATH:`+elsewhere+`" make test-unit`)
+	assert.Contains(t, refusal(elsewhere, "nobody"), `: run sudo env "PATH=$PATH:`+elsewhere+`" make test-unit`)
+}
+
 func TestUnknownArgumentsAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		args []string
