@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/noaddress"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -163,12 +164,7 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 	}
 	gateway.Endpoints, gateway.Controls = plan.Advertisement(file, site, host)
 	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {
-		return member.JoinRequest{}, &catalog.Refusal{
-			Code:    "no-underlay-address",
-			Field:   "wireguard.advertise",
-			Message: "this host has no address at which other gateways could reach it: all its addresses are in the datacenter's own pod and service prefixes",
-			Remedy:  "set wireguard.advertise and control.advertise in the configuration",
-		}
+		return member.JoinRequest{}, noaddress.Refusal(file, host)
 	}
 	checkOverlay := func(overlay netip.Prefix) error {
 		if err := plan.RefuseOverlay(file, host, overlay); err != nil {

@@ -101,13 +101,14 @@ func TestImportDirections(t *testing.T) {
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
-				"agent/membership/internal/noleader",
+				"agent/membership/internal/noaddress", "agent/membership/internal/noleader",
 				"agent/notify", "agent/plan", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
 				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
-			"agent/membership/internal/noleader": {"agent/plan", "consensus", "consensus/catalog"},
-			"agent/rpc":                          {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"agent/trust":                        {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession"},
+			"agent/membership/internal/noaddress": {"agent/config", "agent/plan", "consensus/catalog"},
+			"agent/membership/internal/noleader":  {"agent/plan", "consensus", "consensus/catalog"},
+			"agent/rpc":                           {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/trust":                         {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession"},
 			// The calls of meshctl and those of other gateways are apart: neither
 			// server imports the other.
 			"agent/admin": {

@@ -40,7 +40,7 @@ func (e *SocketError) Cause() error {
 func (e *SocketError) Remedy() string {
 	switch {
 	case errors.Is(e.Err, fs.ErrNotExist):
-		return "start meshd on this host (systemctl start meshd), or give its socket with --socket"
+		return "start meshd on this host (systemctl start meshd), or give its socket with --socket, or a kubectl context of its cluster with --context"
 	case errors.Is(e.Err, syscall.ECONNREFUSED):
 		return "start meshd again (systemctl start meshd) and read its log: no process listens on the socket"
 	case errors.Is(e.Err, fs.ErrPermission):
