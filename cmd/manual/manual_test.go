@@ -17,9 +17,10 @@ func TestEachVisibleCommandHasAPageWithTheDateOfTheSource(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "man8")
 	root := &cobra.Command{Use: "mesh", Short: "Run a mesh"}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentFlags().Var(new(color), "color", "coloured output")
 	root.AddCommand(
 		&cobra.Command{Use: "join TOKEN", Short: "Join a mesh", Run: func(*cobra.Command, []string) {}},
-		manual.Command("mesh"),
+		manual.Command("mesh", "0  success\n1  failure\n"),
 	)
 	root.SetArgs([]string{"man", dir})
 	require.NoError(t, root.Execute())
@@ -31,4 +32,13 @@ func TestEachVisibleCommandHasAPageWithTheDateOfTheSource(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(page), `"Nov 2023"`)
 	assert.Contains(t, string(page), "mesh-join - Join a mesh")
+	assert.Contains(t, string(page), "coloured output; one of always, never\n")
+	assert.Contains(t, string(page), "\n.SH EXIT STATUS\n.EX\n0  success\n1  failure\n.EE\n\n.SH SEE ALSO\n")
 }
+
+// color is a flag with a list of values.
+type color string
+
+func (*color) String() string   { return "never" }
+func (*color) Set(string) error { return nil }
+func (*color) Type() string     { return "always|never" }

@@ -68,9 +68,6 @@ func newApp(getenv func(string) string, in io.Reader, out, err io.Writer) *app {
 func (a *app) main(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
 	var f *fault.Fault
 	if err != nil && ctx.Err() != nil && !errors.As(err, &f) {

@@ -28,7 +28,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command("meshd"))
+	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command("meshd", exitStatus))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if flag, message, ok := flagvalue.Error(err); ok {
 			err = fmt.Errorf("%s: %s", flag, message)
@@ -36,6 +36,22 @@ func rootCommand() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	asParent(root)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help": // cobra's prints the help of the program for an unknown command
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				_, rest, err := cmd.Root().Find(args)
+				if err == nil && len(rest) > 0 {
+					err = fmt.Errorf("unknown command %q", rest[0])
+				}
+				return err
+			}
+		case "completion":
+			asParent(cmd)
+		}
+	}
 	checkUsage(root)
 	return root
 }
@@ -44,6 +60,11 @@ func rootCommand() *cobra.Command {
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// exitStatus lists the exit codes.
+const exitStatus = `    0  success
+    1  failure, which stderr states
+    2  wrong usage: an unknown command or flag, a missing or malformed argument`
 
 // exitCode returns the exit code of meshd: 0 without an error, 2 for a usageError
 // and 1 for all others, as of meshctl.

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -24,12 +25,25 @@ func Parent(cmd *cobra.Command) *cobra.Command {
 		f := fault.Usagef("unknown command %q of %s", args[0], cmd.CommandPath())
 		if near, ok := nearestCommand(cmd, args[0]); ok {
 			f.Remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
+		} else if cmd.HasParent() {
+			f.Remedy = "use one of " + strings.Join(subcommands(cmd), ", ")
 		}
 		f.Usage = cmd.CommandPath() + " --help"
 		return f
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	return cmd
+}
+
+// subcommands returns the names of those that help shows.
+func subcommands(cmd *cobra.Command) []string {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
 }
 
 // Positional checks the number of arguments; what describes them in the error.

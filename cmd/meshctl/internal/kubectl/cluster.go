@@ -184,10 +184,17 @@ func (c Cluster) list(ctx context.Context, kind, selector, template string) ([]s
 		return nil, &fault.Fault{
 			Code:    fault.ExitUnreachable,
 			Message: fmt.Sprintf("kubectl get %s in cluster %s: %s", kind, c.Context, kubectlMessage(stderr.String())),
-			Remedy:  "check kubectl config get-contexts",
+			Remedy:  otherContext(c),
 		}
 	}
 	return strings.Fields(string(out)), nil
+}
+
+// otherContext is the remedy of a call that failed because of the context or of the rights
+// that it gives.
+func otherContext(c Cluster) string {
+	return fmt.Sprintf("check that kubectl --context %s -n %s get pods succeeds, or name another context of kubectl config get-contexts with --context",
+		c.Context, c.Namespace)
 }
 
 // kubectlMessage returns the error message in the stderr of kubectl, without the
@@ -227,7 +234,7 @@ func Run(ctx context.Context, c Cluster, in string, args ...string) (string, err
 		return "", &fault.Fault{
 			Code:    fault.ExitUnreachable,
 			Message: fmt.Sprintf("kubectl %s: %s", args[0], kubectlMessage(stderr.String())),
-			Remedy:  "check kubectl config get-contexts, and your permissions in namespace " + c.Namespace,
+			Remedy:  otherContext(c),
 		}
 	}
 	return string(out), nil

@@ -65,3 +65,20 @@ func TestErrorsOfKubectlOmitItsLog(t *testing.T) {
 	assert.Equal(t, "error: context \"west\" does not exist", kubectlMessage("error: context \"west\" does not exist\n"))
 	assert.Equal(t, "Error 1234 is no line of a log", kubectlMessage("Error 1234 is no line of a log"))
 }
+
+func TestAFailedCallNamesTheFlagThatChoosesAnotherContext(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kubectl"), []byte("#!/bin/sh\necho 'error: context \"wrong\" does not exist' >&2\nexit 1\n"), 0o755))
+	t.Setenv("PATH", dir)
+	c := Cluster{Context: "wrong", Namespace: ChartNamespace}
+	_, listErr := c.Gateways(t.Context())
+	_, runErr := Run(t.Context(), c, "", "get", "pods")
+	for _, err := range []error{listErr, runErr} {
+		var f *fault.Fault
+		require.ErrorAs(t, err, &f)
+		assert.Equal(t, fault.ExitUnreachable, f.Code)
+		assert.Contains(t, f.Message, `context "wrong" does not exist`)
+		assert.Equal(t, "check that kubectl --context wrong -n meshway-system get pods succeeds, "+
+			"or name another context of kubectl config get-contexts with --context", f.Remedy)
+	}
+}
