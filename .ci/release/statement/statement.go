@@ -101,8 +101,7 @@ type builder struct {
 
 const repository = "https://github.com/meshway/meshway"
 
-// localBuilder is the builder of a release that somebody builds by hand: nobody but who did
-// it attests how.
+// localBuilder is the builder of a release outside of a workflow, which no service attests.
 const localBuilder = "urn:meshway:builder:local"
 
 // origin is where a release is built.
