@@ -53,7 +53,7 @@ func TestCommandsOfHelmInTheDocumentationSetValuesThatTheChartHas(t *testing.T) 
 	for _, v := range valuesOf(t, read(t, "chart/meshway/values.yaml")) {
 		paths = append(paths, v.path)
 	}
-	flags := []string{"-n", "-f", "--create-namespace", "--no-hooks", "--reset-then-reuse-values", "--set"}
+	flags := []string{"-n", "-f", "--create-namespace", "--no-hooks", "--reset-then-reuse-values", "--set", "--version"}
 	checked := 0
 	for _, c := range docCommands(t) {
 		at := slices.Index(c.words, "helm")
@@ -102,6 +102,8 @@ func TestCommandsOfKubectlInTheDocumentationNameWhatExists(t *testing.T) {
 		}
 		switch words[0] {
 		case "apply": // -f FILE
+		case "krew":
+			assert.Equal(t, []string{"install", "--manifest=meshway.yaml"}, words[1:], "the file that .ci/release/krew writes")
 		case "get", "label", "annotate", "delete":
 			assert.Contains(t, resources, words[1], "%v", c)
 		default:

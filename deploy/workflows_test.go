@@ -107,3 +107,25 @@ func TestChangelogHasTheFormatOfKeepAChangelog(t *testing.T) {
 		assert.Regexp(t, `^\[\d+\.\d+\.\d+[^]]*\] - \d{4}-\d\d-\d\d$`, release[1])
 	}
 }
+
+// TestVerificationInTheDocumentationIsThatOfWhatTheWorkflowSigns compares each command that
+// verifies with the one that signs.
+func TestVerificationInTheDocumentationIsThatOfWhatTheWorkflowSigns(t *testing.T) {
+	var signs strings.Builder
+	for _, step := range workflows(t)["release.yml"].Jobs["publish"].Steps {
+		signs.WriteString(step.Run + "\n")
+	}
+	page := read(t, "docs/install.md")
+	assert.Contains(t, page, "/.github/workflows/release.yml@refs/tags/v0.2.0\n")
+	for signed, verified := range map[string]string{
+		`cosign sign --yes --recursive "$image"`:                                            "cosign verify $by ghcr.io/meshway/meshway:0.2.0\n",
+		`cosign attest --yes --type slsaprovenance1 --predicate predicate.json "$image"`:    "cosign verify-attestation $by --type slsaprovenance1 ghcr.io/meshway/meshway:0.2.0\n",
+		`cosign sign --yes "ghcr.io/${OWNER,,}/charts/meshway@`:                             "cosign verify $by ghcr.io/meshway/charts/meshway:0.2.0\n",
+		`cosign sign-blob --yes --bundle dist/SHA256SUMS.sigstore.json dist/SHA256SUMS`:     "cosign verify-blob $by --bundle SHA256SUMS.sigstore.json SHA256SUMS\n",
+		`--predicate predicate.json --bundle dist/provenance.sigstore.json dist/SHA256SUMS`: "cosign verify-blob-attestation $by --bundle provenance.sigstore.json --type slsaprovenance1 SHA256SUMS\n",
+		`"oci://ghcr.io/${OWNER,,}/charts"`:                                                 "oci://ghcr.io/meshway/charts/meshway",
+	} {
+		assert.Contains(t, signs.String(), signed)
+		assert.Contains(t, page, verified)
+	}
+}

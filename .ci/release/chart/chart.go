@@ -4,6 +4,7 @@ package chart
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 
@@ -29,6 +30,12 @@ func Write(output string, src source.Source, repository, digest string) error {
 				`(?m)^(image:\n(?:  .*\n)*?  repository:) .*$`: `${1} ` + repository,
 				`(?m)^(image:\n(?:  .*\n)*?  digest:) ""$`:     `${1} "` + digest + `"`,
 			}
+		case "meshway/README.md":
+			if files[i].Text, err = readme(files[i].Source, src); err != nil {
+				return err
+			}
+			files[i].Source = ""
+			continue
 		default:
 			continue
 		}
@@ -38,6 +45,19 @@ func Write(output string, src source.Source, repository, digest string) error {
 		files[i].Source = ""
 	}
 	return archive.Write(filepath.Join(output, "meshway-"+src.Number()+".tgz"), files, src.Time)
+}
+
+// readme returns the text of the README, whose links to other pages of the source tree
+// are those of the release on GitHub.
+func readme(file string, src source.Source) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read chart: %w", err)
+	}
+	return regexp.MustCompile(`\]\((\.\./[^)]+)\)`).ReplaceAllStringFunc(string(text), func(link string) string {
+		target := path.Join("deploy/chart/meshway", link[len("]("):len(link)-1])
+		return "](https://github.com/meshway/meshway/blob/" + src.Version + "/" + target + ")"
+	}), nil
 }
 
 // edit returns the text of a file in which each pattern is replaced. A pattern that is

@@ -30,6 +30,9 @@ func TestChartHasTheVersionTheRepositoryAndTheDigestOfItsImage(t *testing.T) {
 	assert.Contains(t, files["meshway/values.yaml"], "\n  digest: \""+digest+"\"\n")
 	assert.Contains(t, files["meshway/values.yaml"], "\n  repository: registry.example.org/team/meshway\n")
 	assert.NotContains(t, files["meshway/values.yaml"], image.Repository)
+	assert.NotContains(t, files["meshway/README.md"], "](.", "the archive has no other page")
+	assert.Contains(t, files["meshway/README.md"], "](https://github.com/meshway/meshway/blob/v0.2.0/README.md#kubernetes)")
+	assert.Contains(t, files["meshway/README.md"], "](https://github.com/meshway/meshway/blob/v0.2.0/deploy/docs/install.md)")
 	for _, name := range []string{"meshway/values.schema.json", "meshway/templates/agent.yaml", "meshway/crds/datacenters.meshway.io.yaml"} {
 		want, err := os.ReadFile(filepath.Join(repository, "deploy/chart", name))
 		require.NoError(t, err)
