@@ -51,11 +51,17 @@ func makeDevices(ctx context.Context) error {
 		"link add mesh0 type veth peer name peer0", "link set mesh0 up", "link set peer0 up", "addr add fd77::1/128 dev mesh0 nodad",
 		"link add mesh1 type veth peer name peer1", "link set mesh1 up", "link set peer1 up",
 	} {
-		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(command)...).CombinedOutput(); err != nil && !strings.Contains(string(out), "exists") {
+		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(command)...).CombinedOutput(); err != nil && !made(string(out)) {
 			return fmt.Errorf("ip %s: %w: %s", command, err, out)
 		}
 	}
 	return nil
+}
+
+// made reports whether an error of ip(8) is that an earlier measurement has made the
+// device, or has given it the address.
+func made(text string) bool {
+	return strings.Contains(text, "exists") || strings.Contains(text, "already assigned")
 }
 
 // measureRoutes measures the applier with 100 000 routes.
