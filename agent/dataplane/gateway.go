@@ -303,9 +303,11 @@ func (g *Gateway) countActivity(ctx context.Context) {
 
 // reportActivity passes the counters of received bytes to the sessions.
 func (g *Gateway) reportActivity(tunnels []tunnel.Observed) {
+	received := map[tunnel.PublicKey]uint64{}
 	for _, t := range tunnels {
 		for _, peer := range t.Peers {
-			g.cfg.Liveness.Activity(peer.PublicKey, peer.ReceivedBytes)
+			received[peer.PublicKey] += peer.ReceivedBytes
 		}
 	}
+	g.cfg.Liveness.Activity(received)
 }

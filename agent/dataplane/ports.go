@@ -70,8 +70,8 @@ type Liveness interface {
 	// Overdue receives while at least one session is past its expected packet;
 	// call Activity with fresh counters then.
 	Overdue() <-chan struct{}
-	// Activity reports the number of bytes that a peer has sent so far.
-	Activity(key tunnel.PublicKey, receivedBytes uint64)
+	// Activity reports the number of bytes that each peer has sent so far.
+	Activity(received map[tunnel.PublicKey]uint64)
 	// Check returns why the packets of sessions cannot be received at an address of
 	// this host, or nil.
 	Check(ctx context.Context, local netip.Addr) error

@@ -63,9 +63,9 @@ type fakeLiveness struct {
 	up      bool
 }
 
-func (l *fakeLiveness) Set(sessions []plan.SessionConfig) { l.set = sessions }
-func (l *fakeLiveness) Drain(on bool)                     { l.drained = append(l.drained, on) }
-func (l *fakeLiveness) Activity(tunnel.PublicKey, uint64) {}
+func (l *fakeLiveness) Set(sessions []plan.SessionConfig)    { l.set = sessions }
+func (l *fakeLiveness) Drain(on bool)                        { l.drained = append(l.drained, on) }
+func (l *fakeLiveness) Activity(map[tunnel.PublicKey]uint64) {}
 func (l *fakeLiveness) Sessions() []plan.Session {
 	var sessions []plan.Session
 	for _, s := range l.set {

@@ -225,26 +225,27 @@ func (m *Monitor) Drain(on bool) {
 // no effect. Each value is received by one reader.
 func (m *Monitor) Overdue() <-chan struct{} { return m.overdue }
 
-// Activity reports how many bytes the data plane has received from a peer. A growth
+// Activity reports how many bytes the data plane has received from each peer. A growth
 // within the detection time extends the peer's sessions that are up, because
 // WireGuard counts only authenticated packets. A growth since an older call has no
 // effect, because its time is unknown.
-func (m *Monitor) Activity(key tunnel.PublicKey, receivedBytes uint64) {
+func (m *Monitor) Activity(received map[tunnel.PublicKey]uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	for _, e := range m.sessions {
-		if e.cfg.Key != key {
+		bytes, known := received[e.cfg.Key]
+		if !known {
 			continue
 		}
 		recent := e.detectionTime()
 		if e.state != Up { // the counters are read once per second then, at most
 			recent = max(recent, e.slowDetectionTime())
 		}
-		if now.Sub(e.countedAt) < recent && receivedBytes > e.receivedBytes {
+		if now.Sub(e.countedAt) < recent && bytes > e.receivedBytes {
 			e.noteActivity(now)
 		}
-		e.countedAt, e.receivedBytes = now, receivedBytes
+		e.countedAt, e.receivedBytes = now, bytes
 	}
 }
 

@@ -144,28 +144,28 @@ func TestReceivedBytesExtendASession(t *testing.T) {
 		b.stop()
 		n.SetHost(addrB, false) // without echo replies
 		bytes := uint64(1000)
-		a.Activity(keyB, bytes)
+		a.Activity(map[tunnel.PublicKey]uint64{keyB: bytes})
 		for range 20 {
 			time.Sleep(200 * time.Millisecond)
 			bytes += 100
-			a.Activity(keyB, bytes)
+			a.Activity(map[tunnel.PublicKey]uint64{keyB: bytes})
 			require.True(t, a.session(t).Up)
 		}
-		a.Activity(tunnel.PublicKey{'x'}, bytes+100)
-		a.Activity(keyB, bytes) // the counter has not grown
+		a.Activity(map[tunnel.PublicKey]uint64{{'x'}: bytes + 100})
+		a.Activity(map[tunnel.PublicKey]uint64{keyB: bytes}) // the counter has not grown
 		require.LessOrEqual(t, watch(t, a, false, time.Second), 410*time.Millisecond)
-		a.Activity(keyB, bytes+1)
+		a.Activity(map[tunnel.PublicKey]uint64{keyB: bytes + 1})
 		time.Sleep(time.Second)
 		require.False(t, a.session(t).Up, "bytes alone bring no session up")
 		heard := a.session(t).LastPacket
-		a.Activity(keyB, bytes+2)
+		a.Activity(map[tunnel.PublicKey]uint64{keyB: bytes + 2})
 		require.True(t, a.session(t).LastPacket.After(heard), "but the peer is at its endpoint")
 	})
 }
 
 func TestBytesSinceAnOldCounterExtendNothing(t *testing.T) {
 	simulate(t, func(t *testing.T, n *livenesstest.Network, a, b *agent) {
-		a.Activity(keyB, 1000)
+		a.Activity(map[tunnel.PublicKey]uint64{keyB: 1000})
 		for range len(a.Overdue()) {
 			<-a.Overdue() // from before the session was up
 		}
@@ -175,7 +175,7 @@ func TestBytesSinceAnOldCounterExtendNothing(t *testing.T) {
 		n.SetHost(addrB, false)
 		time.Sleep(300 * time.Millisecond)
 		require.NotEmpty(t, a.Overdue())
-		a.Activity(keyB, 9000) // the bytes may be seconds old
+		a.Activity(map[tunnel.PublicKey]uint64{keyB: 9000}) // the bytes may be seconds old
 		require.LessOrEqual(t, watch(t, a, false, time.Second), 110*time.Millisecond)
 	})
 }

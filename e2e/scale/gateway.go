@@ -63,7 +63,7 @@ type verdicts struct{ *environment }
 
 func (verdicts) Run(ctx context.Context) error           { <-ctx.Done(); return nil }
 func (verdicts) Overdue() <-chan struct{}                { return nil }
-func (verdicts) Activity(tunnel.PublicKey, uint64)       {}
+func (verdicts) Activity(map[tunnel.PublicKey]uint64)    {}
 func (verdicts) Check(context.Context, netip.Addr) error { return nil }
 func (verdicts) Drain(bool)                              {}
 func (v verdicts) Changed() <-chan struct{}              { return v.changed.Changed() }

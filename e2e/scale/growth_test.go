@@ -35,6 +35,13 @@ func TestCostsGrowAtMostLinearly(t *testing.T) {
 		"tunnels: all":                  2.3,
 		"interference: prefixes":        2.3,
 		"interference: datacenters":     2.3,
+		"routes report: prefixes":       2.3,
+		"routes report: datacenters":    2.3,
+		"applier: all":                  2.3,
+		"applier: unchanged":            2.3,
+		"applier: one route":            2.3,
+		"verdict: prefixes":             1.1, // only gateways count
+		"activity: datacenters":         2.3,
 		"registrar: own services":       2.3,
 		"registrar: services of others": 1.1, // what others register costs nothing
 	} {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,11 +13,14 @@ import (
 	"strconv"
 
 	"github.com/meshway/meshway/agent/interference"
+	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/liveness/livenesstest"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/e2e/scale/workload"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/routestest"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -60,9 +64,11 @@ func small() workload.Size {
 func prepare(operation string, factor int) (func(), error) {
 	size := small()
 	switch operation {
-	case "plan: prefixes", "status: prefixes", "routes: all", "routes: unchanged", "interference: prefixes":
+	case "plan: prefixes", "status: prefixes", "routes: all", "routes: unchanged", "interference: prefixes",
+		"routes report: prefixes", "applier: all", "applier: unchanged", "applier: one route", "verdict: prefixes":
 		size.Prefixes *= factor
-	case "plan: datacenters up", "plan: datacenters down", "status: datacenters", "tunnels: all", "interference: datacenters":
+	case "plan: datacenters up", "plan: datacenters down", "status: datacenters", "tunnels: all", "interference: datacenters",
+		"routes report: datacenters", "activity: datacenters":
 		size.Datacenters *= factor
 		size.Prefixes *= factor
 	case "registrar: own services":
@@ -92,6 +98,13 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 		return func() { routes.Diff(desired.Routes, have, true) }, nil
 	case "interference: prefixes", "interference: datacenters":
 		return func() { interferences(in, desired) }, nil
+	case "routes report: prefixes", "routes report: datacenters":
+		sources := status.RouteSources{Inputs: in, Desired: desired, Observed: routes.Observed{Config: desired.Routes}}
+		return func() { status.BuildRoutes(sources) }, nil
+	case "applier: all", "applier: unchanged", "applier: one route", "verdict: prefixes":
+		return applied(operation, in, desired.Routes)
+	case "activity: datacenters":
+		return activity(desired), nil
 	case "tunnels: all":
 		return func() { tunnel.Diff(desired.Tunnels[0], tunnel.Observed{}, tunnel.PrivateKey{}) }, nil
 	case "registrar: own services", "registrar: services of others":
@@ -109,6 +122,52 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 		return func() { own.Missing(view, registrar.Unsigned{}) }, nil
 	}
 	return func() { plan.Compute(in) }, nil
+}
+
+// applied returns an application of routes, or of a verdict.
+func applied(operation string, in plan.Inputs, want routes.Config) (func(), error) {
+	ctx := context.Background()
+	k := routestest.NewKernel("eth0", "mesh0", "mesh1")
+	k.AddLink("eth0", in.Host.Links[0].Prefixes[0])
+	a := routes.Applier{Kernel: k}
+	if operation != "applier: all" {
+		if _, err := a.Apply(ctx, want, true); err != nil {
+			return nil, err
+		}
+	}
+	switch operation {
+	case "applier: one route":
+		want.Routes = slices.Delete(slices.Clone(want.Routes), 1, 2)
+	case "verdict: prefixes":
+		in.Observed.Sessions = slices.Clone(in.Observed.Sessions)
+		in.Observed.Sessions[0].Up = false
+		a.Groups = func(c routes.Config) []routes.Group { return plan.Regroup(in, c) }
+		return func() { must(a.Regroup(ctx)) }, nil
+	}
+	return func() {
+		_, err := a.Update(ctx, want, true)
+		must(err)
+	}, nil
+}
+
+// activity returns what a pass reports of the bytes that each peer has sent.
+func activity(desired plan.Desired) func() {
+	monitor := liveness.New(liveness.Config{Network: livenesstest.New(1)})
+	monitor.Set(desired.Sessions)
+	return func() {
+		received := map[tunnel.PublicKey]uint64{}
+		for _, s := range desired.Sessions {
+			received[s.Key] = 1
+		}
+		monitor.Activity(received)
+	}
+}
+
+// must ends the program if what is counted has failed.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 // interferences is what a pass calculates to find programs that drop or divert packets.
