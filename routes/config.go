@@ -73,7 +73,7 @@ type Group struct {
 }
 
 // RouteKind is what a route does with a packet.
-type RouteKind int
+type RouteKind uint8
 
 // The kinds of routes.
 const (
@@ -101,13 +101,13 @@ func (k RouteKind) Metric() uint32 {
 
 // Route routes a prefix to a nexthop or a group, excludes it from the table, or
 // guards it.
-type Route struct {
+type Route struct { // up to 100 000 are compared, so that its fields leave no gaps
 	Prefix  netip.Prefix
-	Kind    RouteKind
-	Nexthop uint32     // id of a Nexthop or Group; 0 for Throw and Guard
 	Source  netip.Addr // preferred source of packets of this host; zero: the kernel chooses
 	MTU     int        // bytes, of MTUs; 0: that of the device
-	ToNode  bool       // the route is in NodesTable
+	Nexthop uint32     // id of a Nexthop or Group; 0 for Throw and Guard
+	Kind    RouteKind
+	ToNode  bool // the route is in NodesTable
 }
 
 // Sysctl is a kernel setting below /proc/sys.

@@ -49,7 +49,7 @@ func (a *Applier) Regroup(ctx context.Context) error {
 	if a.Groups == nil || a.last.Table == 0 {
 		return nil
 	}
-	changed := delta(a.Groups(a.last.Config), a.last.Groups, false, compareGroups, sameMembers).Replace
+	changed := delta(a.Groups(a.last.Config), a.last.Groups, false, compareGroups, sameGroup).Replace
 	if len(changed) == 0 {
 		return nil
 	}
