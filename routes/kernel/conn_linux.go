@@ -17,6 +17,9 @@ const (
 	batchSize = 256
 	// answerTimeout is the time in seconds to wait for a message of the kernel.
 	answerTimeout = 30
+	// receiveSize holds what one call receives: the kernel combines the messages of a
+	// dump up to 32 KiB.
+	receiveSize = 1 << 16
 	// maxDumps is the maximum number of attempts to get a consistent dump.
 	maxDumps = 10
 	// maxErrors is the maximum number of entries that one error names.
@@ -25,21 +28,23 @@ const (
 
 // conn is one rtnetlink socket, for one goroutine at a time.
 type conn struct {
-	socket *nl.NetlinkSocket
-	port   uint32
-	seq    uint32
-	buffer []byte
+	socket   int
+	port     uint32
+	seq      uint32
+	buffer   []byte                   // what is sent
+	received []byte                   // what was received last
+	messages []syscall.NetlinkMessage // in received
 }
 
 // dial opens a socket in the network namespace of this thread.
 func dial() (*conn, error) {
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	c := &conn{socket: socket}
+	c := &conn{socket: socket, received: make([]byte, receiveSize)}
 	if err := c.setUp(); err != nil {
-		socket.Close()
+		c.close()
 		return nil, fmt.Errorf("set up netlink socket: %w", err)
 	}
 	return c, nil
@@ -48,20 +53,28 @@ func dial() (*conn, error) {
 // setUp enables strict dumps, which the kernel filters, and errors with a text
 // and without a copy of the request.
 func (c *conn) setUp() error {
+	if err := unix.Bind(c.socket, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
 	for _, option := range []int{unix.NETLINK_GET_STRICT_CHK, unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK} {
-		if err := unix.SetsockoptInt(c.socket.GetFd(), unix.SOL_NETLINK, option, 1); err != nil {
+		if err := unix.SetsockoptInt(c.socket, unix.SOL_NETLINK, option, 1); err != nil {
 			return fmt.Errorf("set option %d: %w", option, err)
 		}
 	}
-	if err := c.socket.SetReceiveTimeout(&unix.Timeval{Sec: answerTimeout}); err != nil {
-		return err
+	if err := unix.SetsockoptTimeval(c.socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTimeout}); err != nil {
+		return fmt.Errorf("set the time to wait for an answer: %w", err)
 	}
-	var err error
-	c.port, err = c.socket.GetPid()
-	return err
+	address, err := unix.Getsockname(c.socket)
+	if err != nil {
+		return fmt.Errorf("get the port: %w", err)
+	}
+	if own, ok := address.(*unix.SockaddrNetlink); ok {
+		c.port = own.Pid
+	}
+	return nil
 }
 
-func (c *conn) close() { c.socket.Close() }
+func (c *conn) close() { _ = unix.Close(c.socket) }
 
 // batch is a sequence of messages of one type.
 type batch struct {
@@ -116,17 +129,47 @@ func (c *conn) chunk(b batch, from, to int, failed *failures) error {
 func (c *conn) send(b []byte) error {
 	to := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
 	for {
-		err := unix.Sendto(c.socket.GetFd(), b, 0, to)
+		err := unix.Sendto(c.socket, b, 0, to)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
 }
 
+// receive waits for messages. They are valid until the next call: a dump of 100 000
+// routes leaves no garbage.
+func (c *conn) receive() ([]syscall.NetlinkMessage, error) {
+	n, err := unix.Read(c.socket, c.received)
+	for errors.Is(err, unix.EINTR) { // a signal of the scheduler; the kernel repeats no call with a timeout
+		n, err = unix.Read(c.socket, c.received)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.messages, err = appendMessages(c.messages[:0], c.received[:n])
+	return c.messages, err
+}
+
+// appendMessages appends the messages in b, which share its memory.
+func appendMessages(list []syscall.NetlinkMessage, b []byte) ([]syscall.NetlinkMessage, error) {
+	for len(b) >= unix.SizeofNlMsghdr {
+		length := int(native.Uint32(b))
+		if length < unix.SizeofNlMsghdr || length > len(b) {
+			return list, errTruncated
+		}
+		header := syscall.NlMsghdr{
+			Len: native.Uint32(b), Type: native.Uint16(b[4:]), Flags: native.Uint16(b[6:]), Seq: native.Uint32(b[8:]), Pid: native.Uint32(b[12:]),
+		}
+		list = append(list, syscall.NetlinkMessage{Header: header, Data: b[unix.SizeofNlMsghdr:length]})
+		b = b[aligned(length, len(b)):]
+	}
+	return list, nil
+}
+
 // readAcks reads until the last sent message is acknowledged.
 func (c *conn) readAcks(first uint32, fail func(seq uint32, err error)) error {
 	for {
-		messages, _, err := c.socket.Receive()
+		messages, err := c.receive()
 		if err != nil {
 			return err
 		}
@@ -195,7 +238,7 @@ func (c *conn) dumpOnce(typ uint16, body []byte, use func([]byte) error) (interr
 	}
 	var failed error
 	for {
-		messages, _, err := c.socket.Receive()
+		messages, err := c.receive()
 		if err != nil {
 			return interrupted, err
 		}
@@ -216,13 +259,14 @@ func (c *conn) dumpOnce(typ uint16, body []byte, use func([]byte) error) (interr
 	}
 }
 
-// query sends a request that has one response, and returns its body.
+// query sends a request that has one response, and returns its body, which is valid
+// until the next request.
 func (c *conn) query(typ uint16, body []byte) ([]byte, error) {
 	if err := c.request(typ, 0, body); err != nil {
 		return nil, err
 	}
 	for {
-		messages, _, err := c.socket.Receive()
+		messages, err := c.receive()
 		if err != nil {
 			return nil, err
 		}

@@ -103,12 +103,12 @@ func appendRouteHeader(b []byte, p netip.Prefix, scope, typ byte, flags uint32) 
 // guard. A guard has no nexthop object, because the kernel cannot delete a route to
 // a blackhole nexthop as it lists it (ip route flush: "no such process").
 func appendRoute(b []byte, r routes.Route, table int) []byte {
-	if typ, special := map[routes.RouteKind]byte{routes.Throw: unix.RTN_THROW, routes.Guard: unix.RTN_BLACKHOLE}[r.Kind]; special {
-		b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, typ, 0)
-		return appendRouteKey(b, r, table)
-	}
-	b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0)
+	typ := routeType(r.Kind)
+	b = appendRouteHeader(b, r.Prefix, unix.RT_SCOPE_UNIVERSE, typ, 0)
 	b = appendRouteKey(b, r, table)
+	if typ != unix.RTN_UNICAST {
+		return b
+	}
 	b = appendAttr32(b, rtaNexthopID, r.Nexthop)
 	if r.Source.IsValid() {
 		b = appendAttr(b, unix.RTA_PREFSRC, r.Source.AsSlice())
@@ -116,6 +116,18 @@ func appendRoute(b []byte, r routes.Route, table int) []byte {
 	// An MTU of 0 is set, too: without metrics, the kernel (6.18, fib_find_info_nh)
 	// gives an IPv4 route those of any other route to the nexthop.
 	return appendAttr(b, unix.RTA_METRICS, appendAttr32(nil, unix.RTAX_MTU, uint32(r.MTU))) //nolint:gosec // of routes.MTUs
+}
+
+// routeType returns the type of routes of a kind, of rtnetlink(7).
+func routeType(k routes.RouteKind) byte {
+	switch k {
+	case routes.Throw:
+		return unix.RTN_THROW
+	case routes.Guard:
+		return unix.RTN_BLACKHOLE
+	default:
+		return unix.RTN_UNICAST
+	}
 }
 
 // appendRouteDeletion appends the key of a route of Meshway to delete. The kernel

@@ -27,12 +27,12 @@ func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 	}
 	var list []routes.HostRoute
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		found, err := o.dumpTable(ctx, unix.RT_TABLE_MAIN, f)
+		before := len(list)
+		err := o.dumpTable(ctx, unix.RT_TABLE_MAIN, f, func() { list = list[:before] }, func(r route) {
+			list = append(list, r.hostRoute(o.devices[r.ifindex]))
+		})
 		if err != nil {
 			return nil, err
-		}
-		for _, r := range found {
-			list = append(list, r.hostRoute(o.devices[r.ifindex]))
 		}
 	}
 	return list, nil
@@ -63,4 +63,12 @@ func (k *Kernel) remember(list []routes.Route) {
 		prefixes[i] = r.Prefix
 	}
 	k.prefixes.Store(&prefixes)
+}
+
+// room returns an empty list for as many routes as there were.
+func (k *Kernel) room() []routes.Route {
+	if own := k.prefixes.Load(); own != nil && len(*own) > 0 {
+		return make([]routes.Route, 0, len(*own))
+	}
+	return nil
 }

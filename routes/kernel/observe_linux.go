@@ -26,7 +26,7 @@ func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error
 	if o.devices, err = deviceNames(); err != nil {
 		return routes.Observed{}, err
 	}
-	observed := routes.Observed{Config: routes.Config{Table: table}}
+	observed := routes.Observed{Config: routes.Config{Table: table, Routes: k.room()}}
 	for _, part := range []func(context.Context, *routes.Observed) error{o.nexthops, o.routes, o.rules} {
 		if err := part(ctx, &observed); err != nil {
 			return routes.Observed{}, err
@@ -74,43 +74,49 @@ func (o observer) nexthops(ctx context.Context, to *routes.Observed) error {
 
 func (o observer) routes(ctx context.Context, to *routes.Observed) error {
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		found, err := o.dumpTable(ctx, o.table, f)
-		if err != nil {
-			return err
-		}
-		for _, r := range found {
-			if r.ours(o.table) {
-				to.Routes = append(to.Routes, r.Route)
-				continue
-			}
-			to.Foreign = append(to.Foreign, routes.ForeignRoute{
-				Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex], Blocks: r.plain,
-			})
-		}
-		nodes := routes.NodesTable(o.table)
-		if found, err = o.dumpTable(ctx, nodes, f); err != nil {
-			return err
-		}
-		for _, r := range found {
-			if r.ours(nodes) {
-				r.ToNode = true
-				to.Routes = append(to.Routes, r.Route)
+		for _, table := range []int{o.table, routes.NodesTable(o.table)} {
+			own, foreign := len(to.Routes), len(to.Foreign)
+			reset := func() { to.Routes, to.Foreign = to.Routes[:own], to.Foreign[:foreign] }
+			if err := o.dumpTable(ctx, table, f, reset, func(r route) { o.addRoute(to, r) }); err != nil {
+				return err
 			}
 		}
+	}
+	if len(to.Routes) == 0 {
+		to.Routes = nil // as in a configuration without routes
 	}
 	return nil
 }
 
-// dumpTable returns all routes of one table and family.
-func (o observer) dumpTable(ctx context.Context, table int, f routes.Family) ([]route, error) {
-	var found []route
+// addRoute adds a route of one of the tables. Foreign ones of NodesTable do not count.
+func (o observer) addRoute(to *routes.Observed, r route) {
+	switch {
+	case r.ours(r.table):
+		r.ToNode = r.table != o.table
+		to.Routes = append(to.Routes, r.Route)
+	case r.table == o.table:
+		to.Foreign = append(to.Foreign, routes.ForeignRoute{
+			Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex], Blocks: r.plain,
+		})
+	}
+}
+
+// dumpTable calls use with each route of one table and family, and reset before it
+// begins, and when it begins again.
+func (o observer) dumpTable(ctx context.Context, table int, f routes.Family, reset func(), use func(route)) error {
 	body := []byte{familyByte(f), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, 0, 0, 0, 0, 0}
 	body = appendAttr32(body, unix.RTA_TABLE, uint32(table)) //nolint:gosec // validated by the planner
-	err := o.conn.dump(ctx, unix.RTM_GETROUTE, body, func() { found = nil }, collect(parseRoute, &found))
+	err := o.conn.dump(ctx, unix.RTM_GETROUTE, body, reset, func(b []byte) error {
+		r, err := parseRoute(b)
+		if err == nil && r.table == table && !r.cloned {
+			use(r)
+		}
+		return err
+	})
 	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the table does not exist
-		return nil, fmt.Errorf("dump routes of table %d: %w", table, err)
+		return fmt.Errorf("dump routes of table %d: %w", table, err)
 	}
-	return slices.DeleteFunc(found, func(r route) bool { return r.table != table || r.cloned }), nil
+	return nil
 }
 
 func (o observer) rules(ctx context.Context, to *routes.Observed) error {
