@@ -24,8 +24,8 @@ type Applier struct {
 	repaired uint64
 	failed   []Change // by the last Apply; they have been logged and are tried again
 
-	mu        sync.Mutex // held while the kernel is written; guards all following
-	last      Observed   // at the end of the last call
+	mu        sync.Mutex // held while groups are written; guards all following
+	last      Observed   // at the end of the last call; the nexthops and groups are newer while routes are written
 	known     bool       // the kernel has what is in last, unless another program has changed it
 	regrouped []Group    // since the kernel was last observed
 }
@@ -64,12 +64,13 @@ func (a *Applier) Apply(ctx context.Context, want Config, prune bool) (Observed,
 func (a *Applier) change(ctx context.Context, want Config, have Observed, prune bool, logged []Change) (Change, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	change := Diff(a.newest(want), withGroups(have, a.regrouped), prune)
+	want = a.newest(want)
+	change := Diff(want, withGroups(have, a.regrouped), prune)
 	if change.Empty() {
 		return change, nil
 	}
 	repairs := countRepairs(change, a.last.Config)
-	applied := a.write(ctx, change, repairs, logged)
+	applied := a.write(ctx, want, change, repairs, logged)
 	if applied == nil {
 		a.repaired += repairs
 	}
@@ -79,12 +80,13 @@ func (a *Applier) change(ctx context.Context, want Config, have Observed, prune 
 // applyFallback ensures that every prefix has a route after a failed write, at
 // least to the blackhole.
 func (a *Applier) applyFallback(ctx context.Context, want Config, have Observed, logged []Change) (Observed, error) {
-	change := Diff(fallback(want, have), have, false)
+	entries := fallback(want, have)
+	change := Diff(entries, have, false)
 	if change.Empty() {
 		return have, nil
 	}
 	a.mu.Lock()
-	applied := a.write(ctx, change, 0, logged)
+	applied := a.write(ctx, a.last.Config, change, 0, logged)
 	a.mu.Unlock()
 	after, err := a.observe(ctx, want)
 	if err != nil {
@@ -95,11 +97,11 @@ func (a *Applier) applyFallback(ctx context.Context, want Config, have Observed,
 
 // write applies a change. It does not log a change that has failed the last
 // time, because that may be repeated every second for hours.
-func (a *Applier) write(ctx context.Context, c Change, repairs uint64, logged []Change) error {
+func (a *Applier) write(ctx context.Context, want Config, c Change, repairs uint64, logged []Change) error {
 	if !slices.ContainsFunc(logged, func(l Change) bool { return reflect.DeepEqual(l, c) }) {
 		a.log(ctx, c, repairs)
 	}
-	err := a.Kernel.Apply(ctx, c)
+	err := a.apply(ctx, want, c)
 	if err != nil {
 		a.failed = append(a.failed, c)
 	}

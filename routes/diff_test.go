@@ -132,6 +132,47 @@ func TestDiffReachesTheDesiredStateFromAnyState(t *testing.T) {
 	}
 }
 
+func TestDiffIsThatOfTheSetsWhereverTheyDiffer(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var all routes.Config
+	for i := range 6 {
+		all.Groups = append(all.Groups, routes.Group{ID: routes.GroupID(i, routes.IPv4), Family: routes.IPv4, Members: []uint32{routes.BlackholeID(routes.IPv4)}})
+		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16)
+		all.Routes = append(all.Routes, routes.Route{Prefix: prefix, Nexthop: all.Groups[i].ID}, routes.Route{Prefix: prefix, Kind: routes.Guard})
+	}
+	for range 1000 {
+		want := routes.Config{Groups: some(r, all.Groups), Routes: some(r, all.Routes)}
+		have := routes.Config{Groups: some(r, all.Groups), Routes: some(r, all.Routes)}
+		moved := r.IntN(len(all.Routes) / 2)
+		for i, route := range have.Routes {
+			if route.Prefix == all.Routes[2*moved].Prefix && route.Kind == routes.ToNexthop {
+				have.Routes[i].Nexthop = routes.BlackholeID(routes.IPv4)
+			}
+		}
+		got := routes.Diff(want, routes.Observed{Config: have}, true)
+		sameGroup := func(a, b routes.Group) bool { return a.ID == b.ID }
+		sameRoute := func(a, b routes.Route) bool { return routes.CompareRoutes(a, b) == 0 }
+		require.Equal(t, without(want.Groups, have.Groups, sameGroup), got.Groups.Add)
+		require.Equal(t, without(have.Groups, want.Groups, sameGroup), got.Groups.Delete)
+		require.Equal(t, without(want.Routes, have.Routes, sameRoute), got.Routes.Add)
+		require.Equal(t, without(have.Routes, want.Routes, sameRoute), got.Routes.Delete)
+		equal := func(a, b routes.Route) bool { return a == b }
+		changed := without(without(want.Routes, have.Routes, equal), got.Routes.Add, equal)
+		require.Equal(t, changed, got.Routes.Replace)
+		require.Empty(t, got.Groups.Replace)
+	}
+}
+
+// without returns the entries of a list for which another one has none that is the same.
+func without[T any](list, other []T, same func(a, b T) bool) (out []T) {
+	for _, e := range list {
+		if !slices.ContainsFunc(other, func(o T) bool { return same(e, o) }) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 func kernel() *routestest.Kernel {
 	k := routestest.NewKernel()
 	k.AddDevice("mesh0", netip.MustParseAddr("10.1.0.1"))

@@ -15,7 +15,8 @@ type Kernel interface {
 	Sysctls(ctx context.Context, keys []string) ([]Sysctl, error)
 	// Apply applies a change in the order that Change documents. An error does
 	// not stop it: the errors, which name their entries, are joined. Deleting
-	// an entry that does not exist is no error.
+	// an entry that does not exist is no error. A call does not wait for the end
+	// of another: it is for other entries.
 	Apply(ctx context.Context, change Change) error
 	// Lookup returns the route of an unmarked packet. The error is ErrNoRoute
 	// (errors.Is) if there is no route.

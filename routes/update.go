@@ -32,17 +32,18 @@ func (a *Applier) update(ctx context.Context, want Config, prune bool) (Observed
 		return a.last, true
 	}
 	a.log(ctx, change, 0)
-	if err := a.Kernel.Apply(ctx, change); err != nil {
+	if err := a.apply(ctx, want, change); err != nil {
 		a.known = false
 		return Observed{}, false // Apply reports what still fails
 	}
-	want.Sysctls = a.last.Sysctls
+	want.Groups, want.Sysctls = a.last.Groups, a.last.Sysctls
 	a.last.Config, a.regrouped = want, nil
 	return a.last, true
 }
 
-// Regroup writes the groups that Groups returns for the last configuration. It does not wait for a look at the kernel, so that losing a
-// gateway takes one message and no more time.
+// Regroup writes the groups that Groups returns for the configuration whose groups were
+// written last. It waits neither for a look at the kernel nor for the writing of routes,
+// so that losing a gateway takes one message and no more time.
 func (a *Applier) Regroup(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

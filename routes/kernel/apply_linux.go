@@ -17,10 +17,10 @@ const (
 	replace = unix.NLM_F_REPLACE
 )
 
-// Apply implements routes.Kernel.
+// Apply implements routes.Kernel. The messages of two calls at a time take turns.
 func (k *Kernel) Apply(ctx context.Context, change routes.Change) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.applying.RLock()
+	defer k.applying.RUnlock()
 	sysctls := k.setSysctls(change.Sysctls)
 	c, err := k.writing()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
@@ -26,10 +27,11 @@ const (
 	maxErrors = 20
 )
 
-// conn is one rtnetlink socket, for one goroutine at a time.
+// conn is one rtnetlink socket. Only run may be called while it runs.
 type conn struct {
 	socket   int
 	port     uint32
+	mu       sync.Mutex // of run, during one chunk; guards all following
 	seq      uint32
 	buffer   []byte                   // what is sent
 	received []byte                   // what was received last
@@ -104,6 +106,8 @@ func (c *conn) run(ctx context.Context, b batch) error {
 // chunk sends the messages from … to-1 in one call. Only the last requests an
 // acknowledgement: the kernel processes them in order, and always reports errors.
 func (c *conn) chunk(b batch, from, to int, failed *failures) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.buffer = c.buffer[:0]
 	first := c.seq + 1
 	for i := from; i < to; i++ {

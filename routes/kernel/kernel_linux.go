@@ -21,7 +21,8 @@ type Kernel struct {
 	watchHost atomic.Bool                    // Watch reports changes of host routes
 	prefixes  atomic.Pointer[[]netip.Prefix] // of the routes that Observe returned last
 
-	mu sync.Mutex // guards all following fields and serialises writes
+	applying sync.RWMutex // held for reading by each Apply, which Close waits for
+	mu       sync.Mutex   // guards all following, and the stored sysctls
 	// writer stays open until Close, so that its port is not used by others.
 	writer *conn
 }
@@ -33,6 +34,8 @@ func New(o Options) *Kernel { return &Kernel{options: o} }
 
 // Close closes the socket that writes. The Kernel can still be used.
 func (k *Kernel) Close() error {
+	k.applying.Lock()
+	defer k.applying.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.writer == nil {
@@ -43,8 +46,10 @@ func (k *Kernel) Close() error {
 	return nil
 }
 
-// writing returns the socket that writes. The caller holds k.mu.
+// writing returns the socket that writes. The caller holds k.applying.
 func (k *Kernel) writing() (*conn, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.writer != nil {
 		return k.writer, nil
 	}

@@ -35,6 +35,8 @@ func (k *Kernel) Sysctls(_ context.Context, keys []string) ([]routes.Sysctl, err
 // setSysctls saves the former value of each setting and then sets it. Settings
 // that are read-only are one error.
 func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	var errs []error
 	var readOnly []string
 	for _, s := range routes.InOrder(settings) {
@@ -111,6 +113,8 @@ func (k *Kernel) saveSysctl(s SavedSysctl) error {
 // order, and discards the others, because another program has changed them.
 // Settings that cannot be written stay saved.
 func (k *Kernel) restoreSysctls() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.options.Sysctls == nil {
 		return nil
 	}
