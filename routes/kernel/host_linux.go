@@ -56,13 +56,25 @@ func (k *Kernel) concernsHostRoutes(r route) bool {
 	return own != nil && r.Prefix.Bits() > 0 && slices.ContainsFunc(*own, r.Prefix.Overlaps)
 }
 
-// remember keeps the prefixes of Meshway's routes for Watch.
-func (k *Kernel) remember(list []routes.Route) {
-	prefixes := make([]netip.Prefix, len(list))
-	for i, r := range list {
+// remember keeps the prefixes of Meshway's routes and the devices of its nexthops for
+// Watch.
+func (k *Kernel) remember(o routes.Observed) {
+	prefixes := make([]netip.Prefix, len(o.Routes))
+	for i, r := range o.Routes {
 		prefixes[i] = r.Prefix
 	}
 	k.prefixes.Store(&prefixes)
+	devices := map[string]bool{}
+	for _, n := range o.Nexthops {
+		devices[n.Device] = true
+	}
+	k.devices.Store(&devices)
+}
+
+// uses reports whether a nexthop of Meshway, as last observed, is on a device.
+func (k *Kernel) uses(device string) bool {
+	devices := k.devices.Load()
+	return devices != nil && (*devices)[device]
 }
 
 // room returns an empty list for as many routes as there were.

@@ -20,6 +20,9 @@ type Kernel struct {
 	table     atomic.Int64
 	watchHost atomic.Bool                    // Watch reports changes of host routes
 	prefixes  atomic.Pointer[[]netip.Prefix] // of the routes that Observe returned last
+	// devices are those of the nexthops that Observe returned last: the kernel deletes
+	// nexthops with their device without a message.
+	devices atomic.Pointer[map[string]bool]
 
 	applying sync.RWMutex // held for reading by each Apply, which Close waits for
 	mu       sync.Mutex   // guards all following, and the stored sysctls

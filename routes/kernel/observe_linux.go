@@ -33,7 +33,7 @@ func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error
 		}
 	}
 	sortObserved(&observed)
-	k.remember(observed.Routes)
+	k.remember(observed)
 	return observed, nil
 }
 

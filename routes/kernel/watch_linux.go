@@ -24,8 +24,8 @@ const watchBuffer = 16 << 20
 // forwarding or rp_filter; and every generation of nftables. After a call of
 // HostRoutes it also wakes after changes of the routes that HostRoutes returns.
 //
-// Of other links than its own, it reports changes of the MTU, on which that of the
-// tunnels depends.
+// Of other links than its own, it reports changes of those on which there are nexthops,
+// and of the MTU, on which that of the tunnels depends.
 //
 // Messages about Meshway's own writes have the port of its socket and do not wake.
 // A write by nft wakes once, because an intact table is not written again.
@@ -119,7 +119,8 @@ func (k *Kernel) concerns(m syscall.NetlinkMessage) bool {
 		return err != nil || routes.OwnNexthop(n.id)
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		_, a, err := split(m.Data, unix.SizeofIfInfomsg)
-		return err != nil || k.options.concerns(a.text(unix.IFLA_IFNAME))
+		name := a.text(unix.IFLA_IFNAME)
+		return err != nil || k.options.concerns(name) || k.uses(name)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return true
 	case unix.RTM_NEWNETCONF:
