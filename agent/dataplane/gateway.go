@@ -53,13 +53,12 @@ type Gateway struct {
 	cfg           GatewayConfig
 	publicKey     tunnel.PublicKey // of cfg.Key; to derive it at each pass costs more than the plan
 	resolver      *resolver
-	routes        routes.Applier
+	routes        kernelRoutes
 	wake          notify.Signal
 	synced        atomic.Bool  // the local copy of the catalog has caught up since the start
 	lastFullApply atomic.Int64 // time of the last pass without error, Unix ns; 0: none yet
 	last          atomic.Pointer[pass]
 	planned       atomic.Pointer[plan.Inputs] // of the routes that are applied now, or were last
-	routesChanged atomic.Bool                 // another program may have changed routes since they were read
 }
 
 // pass is one turn of the loop, from what went in to what came out. What the
@@ -68,8 +67,7 @@ type pass struct {
 	outcome
 	inputs     plan.Inputs
 	desired    plan.Desired
-	adopted    bool      // the tunnels that an earlier agent left have been listed
-	lookedAt   time.Time // when the routes of the kernel were read; zero: not since an error
+	adopted    bool // the tunnels that an earlier agent left have been listed
 	departures departures
 	roundTrips roundTrips
 }
@@ -81,7 +79,7 @@ func NewGateway(cfg GatewayConfig) *Gateway {
 		cfg:       cfg,
 		publicKey: cfg.Key.Public(),
 		resolver:  newResolver(cfg.Host, cfg.Log, wake),
-		routes:    routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log},
+		routes:    kernelRoutes{Applier: routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log}},
 		wake:      wake,
 	}
 	g.routes.Groups = g.newestGroups
@@ -114,10 +112,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	if last := g.last.Load(); last != nil {
 		before = *last
 	}
-	p := &pass{outcome: outcome{at: time.Now()}, adopted: before.adopted, departures: before.departures}
-	if len(before.errors) == 0 {
-		p.lookedAt = before.lookedAt
-	}
+	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures}
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(g.gather(ctx, p, verified, site, before))

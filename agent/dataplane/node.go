@@ -38,7 +38,7 @@ type Node struct {
 	startedAt     time.Time
 	wake          notify.Signal
 	published     notify.Broadcast // Paths or Pods may have changed
-	routes        routes.Applier
+	routes        kernelRoutes
 	lastFullApply atomic.Int64 // time of the last pass without error, Unix ns; 0: none yet
 	last          atomic.Pointer[nodePass]
 }
@@ -60,7 +60,7 @@ func NewNode(cfg NodeConfig) *Node {
 		cfg:       cfg,
 		startedAt: time.Now(),
 		wake:      notify.NewSignal(),
-		routes:    routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log},
+		routes:    kernelRoutes{Applier: routes.Applier{Kernel: cfg.Kernel.Routes, Log: cfg.Log}},
 	}
 }
 
@@ -68,7 +68,7 @@ func NewNode(cfg NodeConfig) *Node {
 func (n *Node) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return stopped(ctx, n.cfg.Liveness.Run(ctx)) })
-	group.Go(func() error { return stopped(ctx, n.cfg.Kernel.Routes.Watch(ctx, n.wake.Notify)) })
+	group.Go(func() error { return stopped(ctx, n.cfg.Kernel.Routes.Watch(ctx, n.kernelChanged)) })
 	group.Go(func() error {
 		notify.Loop(ctx, n.pass, n.cfg.Inventory.Changed, n.cfg.Liveness.Changed, n.wake.Changed)
 		return nil
@@ -83,7 +83,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	if last := n.last.Load(); last != nil {
 		before = *last
 	}
-	p := &nodePass{outcome: outcome{at: time.Now()}, adopted: before.adopted}
+	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted}
 	err := n.gather(ctx, p, before)
 	p.add(err)
 	p.tunnels = p.inputs.Observed.Tunnels
@@ -159,7 +159,7 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 	p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, false)
 	p.add(err)
 	n.cfg.Liveness.Set(d.Sessions)
-	p.routes, err = n.routes.Apply(ctx, d.Routes, d.Prune)
+	p.routes, p.lookedAt, err = n.routes.apply(ctx, d.Routes, d.Prune, p.at, p.lookedAt)
 	p.add(err)
 	if d.Prune && len(p.errors) == 0 {
 		p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, true)

@@ -194,3 +194,25 @@ func TestNodeReportsItsGatewaysAndThePathOfAPacket(t *testing.T) {
 		assert.Contains(t, report.Destination.Verdict, "no gateway of this datacenter can be reached")
 	})
 }
+
+func TestNodeReadsTheRoutesOnlyAfterEventsAndFromTimeToTime(t *testing.T) {
+	simulateNode(t, func(t *testing.T, w *nodeWorld) {
+		time.Sleep(10 * time.Second)
+		looks := func(act func()) int {
+			before := w.kernel.Calls().Observe
+			act()
+			synctest.Wait()
+			return w.kernel.Calls().Observe - before
+		}
+		west := netip.MustParsePrefix("10.2.0.0/16")
+		assert.NotZero(t, looks(func() { w.kernel.DeleteRoute(7117, west) }))
+		assert.Contains(t, w.kernel.String(), west.String(), "it is repaired at once")
+		assert.Zero(t, looks(func() { time.Sleep(10 * time.Second) }), "passes while a session is down")
+		added := catalog.Prefix{CIDR: netip.MustParsePrefix("10.3.0.0/16"), Kind: catalog.PodPrefix}
+		assert.Zero(t, looks(func() {
+			w.update(func(i *plan.Inventory) { i.Members[1].Prefixes = append(i.Members[1].Prefixes, added) })
+		}), "what the inventory changes is known")
+		assert.Contains(t, w.kernel.String(), added.CIDR.String())
+		assert.NotZero(t, looks(func() { time.Sleep(30 * time.Second) }), "changes without an event are repaired")
+	})
+}

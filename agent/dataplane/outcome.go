@@ -27,9 +27,19 @@ type outcome struct {
 	problems []plan.Problem
 	tunnels  []tunnel.Observed
 	routes   routes.Observed
+	lookedAt time.Time // when the routes of the kernel were read; zero: not since an error
 	drops    drops
 	stale    bool // the rules of other programs have changed since they were read
 	errors   []error
+}
+
+// next returns the beginning of the outcome of the pass that follows.
+func (o *outcome) next(at time.Time) outcome {
+	after := outcome{at: at}
+	if len(o.errors) == 0 {
+		after.lookedAt = o.lookedAt
+	}
+	return after
 }
 
 func (o *outcome) add(err error) {

@@ -2,28 +2,48 @@ package dataplane
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 )
 
-// applyRoutes writes what differs from the last pass. It reads the routes of the kernel
-// only after a change by another program, after an error, and from time to time.
+// kernelRoutes are the routes that passes apply.
+type kernelRoutes struct {
+	routes.Applier
+	changed atomic.Bool // another program may have changed routes since they were read
+}
+
+// apply writes what differs from the last pass, and returns when the routes of the
+// kernel were read. It reads them only after a change by another program, after an error
+// (lookedAt is zero then), and from time to time.
+func (r *kernelRoutes) apply(ctx context.Context, want routes.Config, prune bool, now, lookedAt time.Time) (routes.Observed, time.Time, error) {
+	apply := r.Update
+	if r.changed.Swap(false) || now.Sub(lookedAt) >= resyncInterval {
+		apply, lookedAt = r.Apply, now
+	}
+	observed, err := apply(ctx, want, prune)
+	return observed, lookedAt, err
+}
+
+// applyRoutes applies the routes of a pass.
 func (g *Gateway) applyRoutes(ctx context.Context, p *pass) (err error) {
 	g.planned.Store(&p.inputs)
-	apply := g.routes.Update
-	if g.routesChanged.Swap(false) || p.at.Sub(p.lookedAt) >= resyncInterval {
-		apply, p.lookedAt = g.routes.Apply, p.at
-	}
-	p.routes, err = apply(ctx, p.desired.Routes, p.desired.Prune)
+	p.routes, p.lookedAt, err = g.routes.apply(ctx, p.desired.Routes, p.desired.Prune, p.at, p.lookedAt)
 	return err
 }
 
 // kernelChanged is called after a change by another program.
 func (g *Gateway) kernelChanged() {
-	g.routesChanged.Store(true)
+	g.routes.changed.Store(true)
 	g.wake.Notify()
+}
+
+// kernelChanged is called after a change by another program.
+func (n *Node) kernelChanged() {
+	n.routes.changed.Store(true)
+	n.wake.Notify()
 }
 
 // regroup writes the nexthop groups that follow from the newest verdicts of liveness.
