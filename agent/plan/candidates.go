@@ -78,7 +78,7 @@ func checkCandidates(in Inputs, topo topology, found *problems) {
 		if p.tunnel.Endpoint.IsValid() && p.live(in.Now) || len(p.candidates) > 0 {
 			continue
 		}
-		if theirs := otherFamilies(in, topo, p); theirs != "" {
+		if theirs := otherFamilies(in, topo, *p); theirs != "" {
 			ours := map[string]string{"IPv4": "IPv6", "IPv6": "IPv4"}[theirs] // an address of either family reaches one of them
 			found.addError(CodeNoCommonFamily, gatewaySubject(p.ID()),
 				fmt.Sprintf("no tunnel is possible between gateway %s, which has %s addresses only, and gateway %s, which advertises %s addresses only",

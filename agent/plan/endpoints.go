@@ -118,7 +118,7 @@ func observations(in Inputs, topo topology) []catalog.Observation {
 		}
 		seen = netip.AddrPortFrom(seen.Addr().Unmap(), seen.Port())
 		recorded := topo.seen.Own(p.ID())
-		if recorded == seen || !recorded.IsValid() && slices.Contains(advertised(in, topo, p), seen) {
+		if recorded == seen || !recorded.IsValid() && slices.Contains(advertised(in, topo, *p), seen) {
 			continue
 		}
 		out = append(out, catalog.Observation{Observer: in.Self, Peer: p.ID(), Endpoint: seen, At: in.Now})

@@ -21,11 +21,11 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 	}
 	fw.PeerControlPorts = peerControlPorts(topo, fw.ControlPort)
 	for n := range topo.lanes() {
-		var sources []netip.Prefix
+		sources := make([]netip.Prefix, 0, len(topo.remote)+len(topo.others))
 		for _, dc := range topo.others {
 			for _, p := range dc.gateways {
 				if p.Index == n {
-					sources = append(sources, allowedIPs(dc, p)...)
+					sources = append(append(sources, dc.prefixes...), prefixset.Host(p.Overlay))
 				}
 			}
 		}
@@ -61,12 +61,13 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 // stay local. The overlay addresses of gateways stay in.
 func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
 	all := prefixset.Aggregate(prefixes)
+	if len(topo.local) == 0 {
+		return all
+	}
 	out := prefixset.Subtract(all, topo.local)
-	if len(topo.local) > 0 {
-		for _, p := range topo.peers() {
-			if prefixset.CoveredBy(all, prefixset.Host(p.Overlay)) {
-				out = append(out, prefixset.Host(p.Overlay))
-			}
+	for _, p := range topo.peers() {
+		if prefixset.CoveredBy(all, prefixset.Host(p.Overlay)) {
+			out = append(out, prefixset.Host(p.Overlay))
 		}
 	}
 	return prefixset.Aggregate(out)

@@ -139,8 +139,7 @@ func (n node) allowedIPs(g reachedGateway) []netip.Prefix {
 	for _, a := range g.Addresses {
 		out = append(out, prefixset.Host(a))
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out)
+	return prefixset.Distinct(out)
 }
 
 func (n node) peer(g reachedGateway) tunnel.Peer {

@@ -101,8 +101,7 @@ func nodePrefixes(n NodePeer) []netip.Prefix {
 	for _, a := range n.Addresses {
 		out = append(out, prefixset.Host(a))
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out)
+	return prefixset.Distinct(out)
 }
 
 // addNodeRoutes routes packets that come out of the lanes for a node through

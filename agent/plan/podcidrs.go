@@ -110,8 +110,7 @@ func (c reportCheck) accept(n NodePeer, found *problems) []netip.Prefix {
 			fmt.Sprintf("run kubectl get meshnode %s -o yaml and compare it with the addresses of the CNI plugin; "+
 				"the annotation %s on the Node overrides the ranges that its agent found", n.Name, PodCIDRsAnnotation))
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out)
+	return prefixset.Distinct(out)
 }
 
 // refuse returns why a range cannot be that of a node's pods, or the empty string.

@@ -88,7 +88,7 @@ func newAcceptance(overlay netip.Prefix, datacenters []catalog.Datacenter) *acce
 			all = append(all, p.CIDR)
 		}
 	}
-	a := &acceptance{index: prefixset.NewIndex(all)}
+	a := &acceptance{index: prefixset.NewIndex(all), accepted: make([]ownedPrefix, 0, len(all))}
 	a.add(ownedPrefix{"the overlay", overlay.Masked()})
 	return a
 }
@@ -104,7 +104,7 @@ func (a *acceptance) add(p ownedPrefix) {
 // before, and accepts them. Within one datacenter they may overlap: node addresses are
 // often part of a larger range.
 func (a *acceptance) of(dc catalog.Datacenter, found *problems) []netip.Prefix {
-	var out []netip.Prefix
+	out := make([]netip.Prefix, 0, len(dc.Prefixes))
 	for _, p := range sortedPrefixes(dc.Prefixes) {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
 			found.addError("prefix-invalid", datacenterSubject(dc.Name),
@@ -120,20 +120,19 @@ func (a *acceptance) of(dc catalog.Datacenter, found *problems) []netip.Prefix {
 		}
 		out = append(out, p)
 	}
-	for _, p := range out {
-		a.add(ownedPrefix{datacenterSubject(dc.Name), p})
+	for owner, i := datacenterSubject(dc.Name), 0; i < len(out); i++ {
+		a.add(ownedPrefix{owner, out[i]})
 	}
 	return out
 }
 
 // sortedPrefixes returns the distinct ranges of a datacenter.
 func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
-	var out []netip.Prefix
+	out := make([]netip.Prefix, 0, len(in))
 	for _, p := range in {
 		out = append(out, p.CIDR)
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out)
+	return prefixset.Distinct(out)
 }
 
 // sourceAddress returns the lowest address of this host in a pod or node

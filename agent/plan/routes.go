@@ -14,7 +14,7 @@ import (
 // that datacenter, whose members are the usable lanes. When a gateway fails,
 // one group changes, however many prefixes use it.
 func routing(in Inputs, topo topology) routes.Config {
-	c := routes.Config{Table: in.Config.Routing.Table}
+	c := routes.Config{Table: in.Config.Routing.Table, Routes: make([]routes.Route, 0, 2*len(topo.remote)+len(topo.peers()))}
 	var devices []string
 	for n := range topo.lanes() {
 		devices = append(devices, LaneDevice(in.Config, n))
@@ -76,7 +76,7 @@ func routesPeers(in Inputs, topo topology) bool {
 		a := e.Addr().Unmap()
 		return a.Is4() && prefixset.CoveredBy(topo.remote, prefixset.Host(a))
 	}
-	return slices.ContainsFunc(topo.peers(), func(p peer) bool {
+	return slices.ContainsFunc(topo.peers(), func(p *peer) bool {
 		return covered(p.tunnel.Endpoint) || slices.ContainsFunc(p.candidates, covered)
 	})
 }

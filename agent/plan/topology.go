@@ -233,10 +233,12 @@ func LaneDevice(cfg config.Config, lane uint32) string {
 }
 
 // peers returns all remote gateways, by datacenter and index.
-func (topo topology) peers() []peer {
-	var out []peer
+func (topo topology) peers() []*peer {
+	out := make([]*peer, 0, 2*len(topo.others))
 	for _, dc := range topo.others {
-		out = append(out, dc.gateways...)
+		for i := range dc.gateways {
+			out = append(out, &dc.gateways[i])
+		}
 	}
 	return out
 }

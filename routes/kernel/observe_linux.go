@@ -155,14 +155,11 @@ func collect[T any](parse func([]byte) (T, error), list *[]T) func([]byte) error
 func sortObserved(o *routes.Observed) {
 	slices.SortFunc(o.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(o.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortFunc(o.Routes, func(a, b routes.Route) int { // of 100 000: it computes only what it compares
-		if c := compareBool(a.ToNode, b.ToNode); c != 0 {
+	slices.SortFunc(o.Routes, func(a, b routes.Route) int {
+		if c := routes.CompareRoutes(a, b); c != 0 {
 			return c
 		}
-		if c := a.Prefix.Compare(b.Prefix); c != 0 {
-			return c
-		}
-		return cmp.Or(cmp.Compare(a.Kind.Metric(), b.Kind.Metric()), cmp.Compare(a.Nexthop, b.Nexthop))
+		return cmp.Compare(a.Nexthop, b.Nexthop)
 	})
 	slices.SortFunc(o.Foreign, func(a, b routes.ForeignRoute) int {
 		return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Device, b.Device))
@@ -171,17 +168,6 @@ func sortObserved(o *routes.Observed) {
 	slices.SortFunc(o.Rules, func(a, b routes.Rule) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.In, b.In))
 	})
-}
-
-// compareBool orders false before true.
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // deviceNames returns the names of all links of this namespace by index.

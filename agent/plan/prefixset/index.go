@@ -17,7 +17,7 @@ type Index struct {
 
 // NewIndex returns an empty index for prefixes with the lengths of those given.
 func NewIndex(prefixes []netip.Prefix) *Index {
-	x := &Index{lengths: map[bool][]int{}, entries: map[netip.Prefix]int{}, contains: map[netip.Prefix]int{}}
+	x := &Index{lengths: map[bool][]int{}, entries: make(map[netip.Prefix]int, len(prefixes)), contains: make(map[netip.Prefix]int, len(prefixes))}
 	var used [2][129]bool
 	for _, p := range prefixes {
 		if p.IsValid() {

@@ -13,7 +13,7 @@ func Aggregate(in []netip.Prefix) []netip.Prefix {
 		return nil
 	}
 	sorted := slices.Clone(in)
-	slices.SortFunc(sorted, netip.Prefix.Compare)
+	sort(sorted)
 	out := sorted[:0]
 	for _, p := range sorted {
 		// A prefix sorts after those that contain it, with only their other parts in between.
@@ -22,6 +22,19 @@ func Aggregate(in []netip.Prefix) []netip.Prefix {
 		}
 	}
 	return out
+}
+
+// Distinct sorts prefixes and removes those that are repeated. It uses the given list.
+func Distinct(in []netip.Prefix) []netip.Prefix {
+	sort(in)
+	return slices.Compact(in)
+}
+
+// sort sorts a list, which often is sorted already.
+func sort(list []netip.Prefix) {
+	if !slices.IsSortedFunc(list, netip.Prefix.Compare) {
+		slices.SortFunc(list, netip.Prefix.Compare)
+	}
 }
 
 // Subtract returns prefixes that cover the given ones without the holes. Both
