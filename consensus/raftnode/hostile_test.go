@@ -2,6 +2,7 @@ package raftnode_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net"
 	"testing"
@@ -135,5 +136,33 @@ func TestATermFarAheadIsRefusedAlsoFromAVoter(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		requireUnharmed(t, c, leader, term, key)
+	})
+}
+
+// The end of a leadership is no attack, and must not be reported as one.
+func TestTransfersOfLeadershipAmongWritesAreNotReported(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 6, consensustest.Options{})
+		for i := range 30 {
+			leader := c.Leader()
+			ctx, cancel := context.WithCancel(context.Background())
+			writes := make(chan struct{})
+			go func() {
+				defer close(writes)
+				var err error
+				for j := 0; j < 200 && err == nil; j++ { // in no time, so they must end
+					_, err = leader.Node.Propose(ctx, consensustest.Key{Owner: leader.ID, Name: "web"}.Set(fmt.Sprint(i, j)))
+				}
+			}()
+			known := voters(t, leader)
+			_ = leader.Node.TransferLeader(context.Background(), known[i%len(known)]) // it may lead already
+			cancel()
+			<-writes
+		}
+		for _, m := range c.Members {
+			for _, r := range m.Node.Status().Refused {
+				assert.Equal(t, consensus.CodeNotAVoter, r.Code, "%s of %s: %s", m.ID, r.Gateway, r.Message)
+			}
+		}
 	})
 }

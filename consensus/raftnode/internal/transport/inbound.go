@@ -80,7 +80,9 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 		rpc.Reader, refusal = in.verify(from, snapshot.Size, rpc.Reader)
 	}
 	if refusal != nil {
-		in.cfg.Refused(from, refusal)
+		if refusal.Code != "" {
+			in.cfg.Refused(from, refusal)
+		}
 		rpc.Respond(nil, refusal)
 		return !isSnapshot // its content would be read as messages
 	}
@@ -99,8 +101,8 @@ func (in *inbound) verify(from catalog.GatewayID, size int64, content io.Reader)
 		return nil, refuse(consensus.CodeMalformed, "the snapshot of gateway %s has %d bytes", from, size)
 	}
 	var data bytes.Buffer
-	if _, err := io.Copy(&data, content); err != nil {
-		return nil, refuse(consensus.CodeMalformed, "read the snapshot of gateway %s: %s", from, err)
+	if _, err := io.CopyN(&data, content, size); err != nil { // the stream has ended
+		return nil, refuse("", "read the snapshot of gateway %s: %s", from, err)
 	}
 	if err := in.cfg.Verify(data.Bytes()); err != nil {
 		return nil, refuse(consensus.CodeSnapshotForged, "the snapshot of gateway %s is refused: %s", from, err)

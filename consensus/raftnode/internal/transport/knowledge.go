@@ -26,8 +26,12 @@ type Knowledge struct {
 	InCatalog     func(catalog.GatewayID) bool
 }
 
+// errLaterTerm is the reason why a message of a former leader is refused. The loop of raft
+// that sends the log may not have ended yet, and reads what the next leader has added.
+var errLaterTerm = errors.New("it is of a later term")
+
 // Refusal is why a message is not passed to raft. Code is one of those of package
-// consensus.
+// consensus; empty: honest members send such messages too, and it is not recorded.
 type Refusal struct {
 	Code    string
 	message string
@@ -85,10 +89,14 @@ func (k Knowledge) check(from catalog.GatewayID, command any) *Refusal {
 	if r := k.checkTerm(from, m.kind, m.term); r != nil {
 		return r
 	}
-	if err := checkContent(command); err != nil {
-		return refuse(consensus.CodeMalformed, "%s of gateway %s: %s", m.kind, from, err)
+	err := checkContent(command)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errLaterTerm):
+		return refuse("", "%s of gateway %s: %s", m.kind, from, err)
 	}
-	return nil
+	return refuse(consensus.CodeMalformed, "%s of gateway %s: %s", m.kind, from, err)
 }
 
 // votes reports whether a gateway votes, as far as this member can see. One that has
@@ -123,7 +131,7 @@ func checkContent(command any) error {
 	switch m := command.(type) {
 	case *raft.InstallSnapshotRequest:
 		if m.LastLogTerm > m.Term {
-			return errors.New("the snapshot is of a later term")
+			return fmt.Errorf("the snapshot: %w", errLaterTerm)
 		}
 		return checkConfiguration(m.Configuration)
 	case *raft.AppendEntriesRequest:
@@ -143,7 +151,7 @@ func checkEntry(entry *raft.Log, index, term uint64) error {
 	case entry.Index != index:
 		return fmt.Errorf("it has index %d instead of %d", entry.Index, index)
 	case entry.Term > term:
-		return errors.New("it is of a later term")
+		return errLaterTerm
 	}
 	switch entry.Type {
 	case raft.LogCommand, raft.LogNoop, raft.LogBarrier:

@@ -30,6 +30,7 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 	from := func(id string) *raft.AppendEntriesRequest {
 		return &raft.AppendEntriesRequest{RPCHeader: headerOf(id), Leader: []byte(id), Term: 7} //nolint:staticcheck // older raft reads it
 	}
+	const unrecorded = "refused and not recorded"
 	alone := raft.EncodeConfiguration(configuration("b/1"))
 	tests := map[string]struct {
 		knowledge Knowledge
@@ -56,12 +57,12 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 		"entries":                            {member, "b/1", entries(entry(5, 6, raft.LogNoop, nil), entry(6, 7, raft.LogConfiguration, alone)), ""},
 		"an empty entry":                     {member, "b/1", entries(nil), consensus.CodeMalformed},
 		"a gap":                              {member, "b/1", entries(entry(6, 7, raft.LogNoop, nil)), consensus.CodeMalformed},
-		"an entry of a later term":           {member, "b/1", entries(entry(5, 8, raft.LogNoop, nil)), consensus.CodeMalformed},
+		"an entry of a later term":           {member, "b/1", entries(entry(5, 8, raft.LogNoop, nil)), unrecorded},
 		"an entry of an unknown type":        {member, "b/1", entries(entry(5, 7, 99, nil)), consensus.CodeMalformed},
 		"a configuration on which it panics": {member, "b/1", entries(entry(5, 7, raft.LogConfiguration, []byte("no msgpack"))), consensus.CodeMalformed},
 		"peers of a former version":          {member, "b/1", entries(entry(5, 7, raft.LogAddPeerDeprecated, []byte("no msgpack"))), consensus.CodeMalformed},
 		"a snapshot":                         {member, "b/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("b/1"), Term: 7, LastLogTerm: 7, Configuration: alone}, ""},
-		"a snapshot of a later term":         {member, "b/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("b/1"), Term: 7, LastLogTerm: 8, Configuration: alone}, consensus.CodeMalformed},
+		"a snapshot of a later term":         {member, "b/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("b/1"), Term: 7, LastLogTerm: 8, Configuration: alone}, unrecorded},
 		"a snapshot without members":         {member, "b/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("b/1"), Term: 7}, consensus.CodeMalformed},
 	}
 	for name, test := range tests {
@@ -72,6 +73,9 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 				return
 			}
 			require.NotNil(t, refusal)
+			if test.code == unrecorded {
+				test.code = ""
+			}
 			assert.Equal(t, test.code, refusal.Code, refusal.Error())
 		})
 	}

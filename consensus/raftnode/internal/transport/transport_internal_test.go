@@ -156,6 +156,22 @@ func TestASnapshotThatDoesNotVerifyDoesNotReachRaft(t *testing.T) {
 	})
 }
 
+// It does not verify, but its sender did nothing wrong.
+func TestASnapshotWhoseTransferWasInterruptedIsNotRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.verify = errors.New("unexpected end")
+		const content = "the first half"
+		request := &raft.InstallSnapshotRequest{
+			RPCHeader: headerOf("a/1"), Term: 7, LastLogTerm: 7, Size: 2 * int64(len(content)),
+			Configuration: raft.EncodeConfiguration(configuration("a/1")),
+		}
+		require.Error(t, p.client.InstallSnapshot("b/1", "b/1", request, new(raft.InstallSnapshotResponse), strings.NewReader(content)))
+		synctest.Wait()
+		assert.Empty(t, p.refused)
+	})
+}
+
 func TestAnAnswerDoesNotRaiseTheTermWithoutLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
