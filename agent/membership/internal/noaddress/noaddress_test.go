@@ -20,23 +20,29 @@ func TestAHostWithoutAnAddressLearnsWhyItCannotBeReached(t *testing.T) {
 		message, field, remedy string
 	}{
 		"no address": {
-			plan.Host{}, nil, "it has only loopback and link-local addresses, or its devices are down",
+			plan.Host{},
+			nil, "it has only loopback and link-local addresses, or its devices are down",
 			"wireguard.advertise", "connect the host to a network, or set wireguard.advertise and control.advertise in the configuration",
 		},
 		"no address for the control port": {
-			plan.Host{}, []string{"192.0.2.1:51820"}, "it has only loopback and link-local addresses, or its devices are down",
+			plan.Host{},
+			[]string{"192.0.2.1:51820"},
+			"it has only loopback and link-local addresses, or its devices are down",
 			"control.advertise", "connect the host to a network, or set control.advertise in the configuration",
 		},
 		"only addresses of pods": {
-			plan.Host{Addresses: []netip.Addr{pod}, Places: places}, nil, "all its addresses are in the datacenter's own pod and service prefixes",
+			plan.Host{Addresses: []netip.Addr{pod}, Places: places},
+			nil, "all its addresses are in the datacenter's own pod and service prefixes",
 			"wireguard.advertise", "set wireguard.advertise and control.advertise in the configuration",
 		},
 		"only temporary addresses": {
-			plan.Host{Addresses: []netip.Addr{temporary}, Places: places}, nil, "all its addresses are temporary, deprecated, or not yet assigned (ip address)",
+			plan.Host{Addresses: []netip.Addr{temporary}, Places: places},
+			nil, "all its addresses are temporary, deprecated, or not yet assigned (ip address)",
 			"wireguard.advertise", "set wireguard.advertise and control.advertise in the configuration",
 		},
 		"both": {
-			plan.Host{Addresses: []netip.Addr{pod, temporary}, Places: places}, nil,
+			plan.Host{Addresses: []netip.Addr{pod, temporary}, Places: places},
+			nil,
 			"all its addresses are in the datacenter's own pod and service prefixes, or are temporary, deprecated, or not yet assigned (ip address)",
 			"wireguard.advertise", "set wireguard.advertise and control.advertise in the configuration",
 		},
