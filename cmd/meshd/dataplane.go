@@ -65,6 +65,9 @@ func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel
 	switch supported := wgkernel.Supported(ctx); {
 	case cfg.WireGuard.Dataplane == "userspace", cfg.WireGuard.Dataplane == "auto" && supported != nil:
 		devices.Backend, devices.Removers = inProcess, []device.Backend{inKernel}
+		if cfg.WireGuard.Dataplane == "auto" {
+			log.Info("the kernel has no WireGuard, which is faster than the data plane in user space", "err", supported)
+		}
 		if os.Getenv(lanesVariable) == "" { // the other container has the device file
 			lacksTunnels = func(context.Context) error { return userspace.Supported() }
 		}
