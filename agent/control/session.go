@@ -10,6 +10,14 @@ import (
 	"github.com/meshway/meshway/agent/control/internal/limit"
 )
 
+// Bounds of the accepted connections whose peers are verified members of one datacenter,
+// which may have 63 gateways. A new one replaces the oldest: that of a member that was
+// restarted may be dead.
+const (
+	maxStreams = 64  // of raft, which needs half a MiB for each
+	maxCallers = 256 // for calls
+)
+
 // session is an open connection and the result of its handshake.
 type session struct {
 	raw    net.Conn    // below TLS
@@ -17,6 +25,13 @@ type session struct {
 	proof  proof
 	serves bool      // this gateway serves calls on it and authorises each of them
 	ended  time.Time // when its peer was first seen not to be a member; guarded by sessions.mu
+	order  uint64    // of add
+}
+
+// alike reports whether two connections count towards the same bound.
+func (s *session) alike(other *session) bool {
+	return s.slot != nil && other.slot != nil && s.proof.member && other.proof.member &&
+		s.serves == other.serves && s.proof.peer.Datacenter == other.proof.peer.Datacenter
 }
 
 // sessions is the set of open connections of the control port, accepted and
@@ -24,6 +39,7 @@ type session struct {
 type sessions struct {
 	mu     sync.Mutex // guards all following fields
 	open   map[*trackedConn]*session
+	added  uint64
 	closed bool
 }
 
@@ -79,17 +95,45 @@ func (s *sessions) track(conn net.Conn, onClose func()) *trackedConn {
 	return &trackedConn{Conn: conn, set: s, onClose: onClose}
 }
 
-// add adds c with the result of its handshake. It closes c if the set is closed.
+// add adds c with the result of its handshake, and closes the connection that it replaces.
+// It closes c if the set is closed.
 func (s *sessions) add(c *trackedConn, p proof, serves bool) {
 	s.mu.Lock()
-	closed := s.closed
-	if !closed {
-		s.open[c] = &session{raw: c, slot: c.slot, proof: p, serves: serves}
+	surplus := c
+	if !s.closed {
+		s.added++
+		next := &session{raw: c, slot: c.slot, proof: p, serves: serves, order: s.added}
+		s.open[c] = next
+		surplus = s.surplus(next)
 	}
 	s.mu.Unlock()
-	if closed {
-		_ = c.Close() // an error changes nothing
+	if surplus != nil {
+		_ = surplus.Close() // an error changes nothing
 	}
+}
+
+// surplus removes the oldest connection that counts towards the bound of next if there are
+// too many, and returns it for its closing; otherwise nil. The caller holds s.mu.
+func (s *sessions) surplus(next *session) *trackedConn {
+	most, count := maxStreams, 0
+	if next.serves {
+		most = maxCallers
+	}
+	var oldest *trackedConn
+	for c, other := range s.open {
+		if !other.alike(next) {
+			continue
+		}
+		count++
+		if oldest == nil || other.order < s.open[oldest].order {
+			oldest = c
+		}
+	}
+	if count <= most {
+		return nil
+	}
+	delete(s.open, oldest) // not in Close: until then others would choose it again
+	return oldest
 }
 
 // find returns the session of a connection below TLS.

@@ -1,0 +1,7 @@
+package control
+
+// For tests of package control_test.
+const (
+	MaxStreams = maxStreams
+	MaxCallers = maxCallers
+)
