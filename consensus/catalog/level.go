@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,11 +38,14 @@ const LevelLimits = 6
 // LevelAllowed is the level from which the leader refuses prefixes that are not allowed.
 const LevelAllowed = levelAllow
 
-// levelUnstated is the level of the builds whose gateways do not state one.
-const levelUnstated = 2
+// levelOldest is the level of the oldest builds that run together with this one, whose
+// gateways state none. A lower one does not count, whatever a gateway states. Raise it with
+// the minor version, to the level of the one before: it bounds what a hostile gateway
+// that states a low level holds back.
+const levelOldest = 2
 
-// Level returns the feature level of the program of g.
-func (g Gateway) Level() uint32 { return cmp.Or(g.FeatureLevel, levelUnstated) }
+// Level returns the feature level of the program of g, not below levelOldest.
+func (g Gateway) Level() uint32 { return max(g.FeatureLevel, levelOldest) }
 
 // Levels are the feature levels of the gateways of a federation.
 type Levels struct {

@@ -17,6 +17,7 @@ func TestFederationHasTheLevelOfItsOldestGateway(t *testing.T) {
 	assert.Equal(t, catalog.Levels{Common: 2, Newest: 4, Behind: []catalog.GatewayID{"west/b", "west/c"}},
 		catalog.LevelsOf([]catalog.Gateway{gateway("c", 3), gateway("a", 4), gateway("b", 0)}),
 		"a gateway that states no level is of a build of level 2")
+	assert.Equal(t, uint32(2), catalog.LevelsOf([]catalog.Gateway{gateway("a", 4), gateway("b", 1)}).Common, "no build states level 1")
 }
 
 func TestRefusalOfALevelNamesTheGatewaysThatHoldItBack(t *testing.T) {

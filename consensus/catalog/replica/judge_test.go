@@ -3,6 +3,7 @@ package replica_test
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -239,22 +240,41 @@ func TestFirstExportInTheCatalogHasTheNameOfItsMirror(t *testing.T) {
 	assert.True(t, liar.CreatedAt.After(honest.CreatedAt), "%s", liar.CreatedAt)
 }
 
-// AddGateway is of feature level 2.
+// AllowPrefixes is of feature level 3.
 func TestLeaderRefusesCommandsThatAGatewayDoesNotSupport(t *testing.T) {
-	m := federationOfThree(t)
-	add := func() *catalogpb.Command {
-		return m.sign(westGateway, catalog.NewAddGateway(testGateway("west", "gw1")))
+	m := upgraded(t)
+	allow := func() *catalogpb.Command {
+		return m.sign(westGateway, catalog.NewAllowPrefixes([]netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}))
 	}
-	require.NotNil(t, m.judge(add())[0].Command, "all gateways are of builds that state no level")
+	require.NotNil(t, m.judge(allow())[0].Command)
 
 	older := testGateway("north", "gw0")
-	older.FeatureLevel = 1
+	older.FeatureLevel = catalog.LevelAllowed - 1
 	m.must(northGateway, catalog.NewUpdateGateway(older))
-	refusal := m.notWritten(m.judge(add())[0], catalog.CodeFeatureLevel)
+	refusal := m.notWritten(m.judge(allow())[0], catalog.CodeFeatureLevel)
 	assert.Contains(t, refusal.Message, "north/gw0")
 	require.NotNil(t, m.judge(m.sign(westGateway, catalog.NewLeave("west")))[0].Command, "what all support")
 
 	older.FeatureLevel = catalog.Level
 	m.must(northGateway, catalog.NewUpdateGateway(older))
-	require.NotNil(t, m.judge(add())[0].Command, "the last gateway is upgraded")
+	require.NotNil(t, m.judge(allow())[0].Command, "the last gateway is upgraded")
+}
+
+// AddGateway, without which no other datacenter enrols a gateway, is of feature level 2,
+// which all builds have.
+func TestGatewayThatStatesALevelBelowAllBuildsHoldsBackNothing(t *testing.T) {
+	m := upgraded(t)
+	low := testGateway("north", "gw0")
+	low.FeatureLevel = 1
+	m.must(northGateway, catalog.NewUpdateGateway(low))
+	require.NotNil(t, m.judge(m.sign(westGateway, catalog.NewAddGateway(testGateway("west", "gw1"))))[0].Command)
+}
+
+// What was used once cannot be held back afterwards.
+func TestGatewayCannotStateALowerLevelThanTheFederationUses(t *testing.T) {
+	m := upgraded(t)
+	m.must(eastGateway, catalog.NewSetLimits(limit("services", 20_000)))
+	low := testGateway("north", "gw0")
+	low.FeatureLevel = catalog.LevelLimits - 1
+	m.notWritten(m.judge(m.sign(northGateway, catalog.NewUpdateGateway(low)))[0], catalog.CodeFeatureLevel)
 }
