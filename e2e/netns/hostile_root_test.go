@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
@@ -110,15 +111,51 @@ var attacks = []struct {
 	}},
 	{"it holds 2,000 silent connections", func(t *testing.T, h *hostile) {
 		for _, dc := range h.honest()[:2] {
-			held := h.hold(t, dc, 1000)
-			require.NotEmpty(t, held)
-			eventually(t, timeout, dc.Name+" has closed most of the connections", func(context.Context) error {
-				if open := stillOpen(held); open > 64 {
-					return fmt.Errorf("%d of %d are open", open, len(held))
-				}
-				return nil
-			})
+			h.hold(t, dc, 1000).awaitClosed(t, dc, 64)
 		}
+	}},
+	{"it opens 100 streams of raft to each of the others with its certificate", func(t *testing.T, h *hostile) {
+		for _, dc := range h.honest() {
+			h.streams(t, dc, 100).awaitClosed(t, dc, 64)
+		}
+	}},
+	{"it creates tokens until none is left", func(t *testing.T, h *hostile) {
+		var batch []*catalogpb.Command
+		for i := range 300 {
+			batch = append(batch, catalog.NewCreateToken(catalog.Token{
+				ID: fmt.Sprintf("hostile-%d", i), SecretHash: h.secret.Hash(), ExpiresAt: time.Now().Add(time.Hour),
+			}))
+		}
+		results, err := h.apply(t, batch...)
+		require.NoError(t, err)
+		refusal := results[len(results)-1].Refusal
+		require.NotNil(t, refusal, "300 tokens were accepted")
+		assert.Equal(t, catalog.CodeQuota, refusal.Code, refusal.Message)
+		_, err = identity.ParseToken(token(t, h.honest()[1]))
+		require.NoError(t, err, "another datacenter creates a token")
+	}},
+	{"it states times at which the tokens of the others have expired, and were not created", func(t *testing.T, h *hostile) {
+		for _, at := range []time.Duration{-24 * time.Hour, -11 * time.Minute, 11 * time.Minute, 30 * 365 * 24 * time.Hour} {
+			command := catalog.NewUpdateDatacenter(h.datacenter(h.dc.Pods))
+			command.At = timestamppb.New(time.Now().Add(at))
+			h.requireRefused(t, command)
+		}
+	}},
+	{"it raises limits beyond the highest, and removes ranges that others allow", func(t *testing.T, h *hostile) {
+		public := netip.MustParsePrefix("198.18.0.0/24")
+		meshctl(t, h.honest()[0], "federation", "allow", public.String())
+		h.requireRefused(t,
+			catalog.NewSetLimits([]catalog.Limit{{Resource: "services", Most: 1 << 40}}),
+			catalog.NewSetLimits([]catalog.Limit{{Resource: "tokens", Most: 1 << 10}}),
+			catalog.NewSetLimits([]catalog.Limit{{Resource: "services", Most: 1}}),
+			catalog.NewAllowPrefixes([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/1")}),
+		)
+		results, err := h.apply(t, catalog.NewDisallowPrefixes([]netip.Prefix{public}), catalog.NewAllowPrefixes([]netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}))
+		require.NoError(t, err)
+		assert.Nil(t, results[0].Refusal, "of ranges that it allows itself")
+		assert.Nil(t, results[1].Refusal, "for the others")
+		assert.Contains(t, meshctl(t, h.honest()[1], "federation", "allow"), public.String())
+		h.requireRefused(t, catalog.NewUpdateDatacenter(h.datacenter(netip.MustParsePrefix("198.51.100.0/25"))))
 	}},
 	{"it updates its datacenter 1,024 times without an acknowledgement", func(t *testing.T, h *hostile) {
 		refused := 0

@@ -5,9 +5,11 @@ package netns_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
-	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,7 +123,10 @@ func (h *hostile) apply(t *testing.T, commands ...*catalogpb.Command) (results [
 	refused = h.callLeader(t, func(ctx context.Context, to catalog.GatewayID) (err error) {
 		for _, c := range commands {
 			h.commands++
-			c.Author, c.At = string(h.id), timestamppb.Now()
+			c.Author = string(h.id)
+			if c.GetAt() == nil {
+				c.At = timestamppb.Now()
+			}
 			if c.GetClient() == "" {
 				c.Client = string(h.id) + "#hostile"
 			}
@@ -190,31 +195,65 @@ func (h *hostile) forge(t *testing.T, name catalog.GatewayID, term uint64) {
 	}
 }
 
+// heldConnections are those that the program holds open.
+type heldConnections struct {
+	opened int
+	closed atomic.Int32 // by the other end
+}
+
+// keep reads what arrives until the other end closes a connection.
+func (c *heldConnections) keep(t *testing.T, conn net.Conn) {
+	c.opened++
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(io.Discard, conn)
+		c.closed.Add(1)
+	}()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-done
+	})
+}
+
+// awaitClosed waits until the other end has closed all connections but some.
+func (c *heldConnections) awaitClosed(t *testing.T, by *harness.Datacenter, but int) {
+	t.Helper()
+	require.Greater(t, c.opened, but)
+	eventually(t, timeout, by.Name+" has closed most of the connections", func(context.Context) error {
+		if open := c.opened - int(c.closed.Load()); open > but {
+			return fmt.Errorf("%d of %d are open", open, c.opened)
+		}
+		return nil
+	})
+}
+
 // hold opens silent connections to a control port, half of them with a handshake, and
 // returns those that the host has accepted.
-func (h *hostile) hold(t *testing.T, to *harness.Datacenter, n int) (held []net.Conn) {
+func (h *hostile) hold(t *testing.T, to *harness.Datacenter, n int) *heldConnections {
 	t.Helper()
+	held := new(heldConnections)
 	for i := range n {
 		conn, err := h.dc.Gateway.DialContext(within(t, timeout), "tcp", controlOf(to))
 		if err != nil {
 			continue // the port is full for this source
 		}
-		held = append(held, conn)
-		t.Cleanup(func() { _ = conn.Close() })
 		if i%2 == 1 { // the first bytes of a handshake, which is then not continued
 			_, _ = conn.Write([]byte{22, 3, 1})
 		}
+		held.keep(t, conn)
 	}
 	return held
 }
 
-// stillOpen returns how many of the connections the other end has not closed.
-func stillOpen(held []net.Conn) (open int) {
-	for _, conn := range held {
-		_ = conn.SetReadDeadline(time.Now().Add(time.Microsecond))
-		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-			open++
-		}
+// streams opens streams of raft that carry nothing, one after another.
+func (h *hostile) streams(t *testing.T, to *harness.Datacenter, n int) *heldConnections {
+	t.Helper()
+	held := new(heldConnections)
+	for range n {
+		conn, err := h.port.Raft().Dial(within(t, timeout), h.ids[to], controlOf(to))
+		require.NoError(t, err)
+		held.keep(t, conn)
 	}
-	return open
+	return held
 }
