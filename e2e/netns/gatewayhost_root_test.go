@@ -42,6 +42,7 @@ type gatewayHost struct {
 // gatewayPass is the input and the result of a pass.
 type gatewayPass struct {
 	sessions []plan.Session
+	drain    plan.Drain
 	err      error
 }
 
@@ -71,7 +72,7 @@ func (g *gatewayHost) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		g.lastPass.Store(&gatewayPass{in.Observed.Sessions, err})
+		g.lastPass.Store(&gatewayPass{in.Observed.Sessions, in.Drain, err})
 		select {
 		case <-ctx.Done():
 			return

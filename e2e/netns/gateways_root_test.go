@@ -218,12 +218,12 @@ func droppedByReversePath(t *testing.T, h *harness.Host) int {
 func (tb *testbed) drain(g *gatewayHost, state plan.Drain) {
 	g.drain.Store(int32(state))
 	g.monitor.Drain(state != plan.Active)
-	before := g.lastPass.Load()
-	eventually(tb.t, timeout, g.Name()+" completes a pass", func(context.Context) error {
-		if g.lastPass.Load() == before {
+	eventually(tb.t, timeout, g.Name()+" has applied the state of its drain", func(context.Context) error {
+		last := g.lastPass.Load()
+		if last == nil || last.drain != state {
 			return errors.New("not yet")
 		}
-		return nil
+		return last.err
 	})
 }
 
