@@ -119,6 +119,29 @@ var attacks = []struct {
 			h.streams(t, dc, 100).awaitClosed(t, dc, 64)
 		}
 	}},
+	{"it connects to other programs on the gateways through its tunnels", func(t *testing.T, h *hostile) {
+		const controlPort, otherPort = 7443, 9090
+		for _, dc := range h.honest() {
+			snapshot, err := dc.Status(t.Context())
+			require.NoError(t, err)
+			overlay, err := netip.ParseAddr(snapshot.Self.Overlay)
+			require.NoError(t, err)
+			server, err := dc.Gateway.Serve(within(t, timeout), otherPort, overlay)
+			require.NoError(t, err)
+			t.Cleanup(server.Kill)
+			dial := func(port uint16) error {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				conn, err := h.dc.Gateway.DialContext(ctx, "tcp", netip.AddrPortFrom(overlay, port).String())
+				if err == nil {
+					err = conn.Close()
+				}
+				return err
+			}
+			require.NoError(t, dial(controlPort), "the tunnel to %s works", dc.Name)
+			assert.Error(t, dial(otherPort), "on %s", dc.Name)
+		}
+	}},
 	{"it creates tokens until none is left", func(t *testing.T, h *hostile) {
 		var batch []*catalogpb.Command
 		for i := range 300 {
