@@ -16,16 +16,12 @@ import (
 func TestFaultsOfAHostAreReportedWithTheirRemedy(t *testing.T) {
 	topology := newTopology(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
-	run(t, east.Gateway, "mount --bind /proc/sys /proc/sys", "mount -o remount,bind,ro /proc/sys")
-	federateLoosely := func() {
-		runAgent(t, east)
-		meshctl(t, east, "init")
-		runAgent(t, west)
-		meshctl(t, west, "join", token(t, east))
-	}
-	federateLoosely()
+	federate(t, east, west)
 
 	t.Run("read-only /proc/sys", func(t *testing.T) {
+		require.NoError(t, east.Agent.Pause())
+		run(t, east.Gateway, "sysctl -w net.ipv4.ip_forward=0", "mount --bind /proc/sys /proc/sys", "mount -o remount,bind,ro /proc/sys")
+		require.NoError(t, east.Agent.Resume())
 		var failed []string
 		eventually(t, timeout, "the status has an error", func(ctx context.Context) error {
 			snapshot, err := east.Status(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/routes/routestest"
 )
 
@@ -80,9 +81,9 @@ func (w *world) objects() []string {
 	return slices.Sorted(strings.SplitSeq(strings.TrimSpace(objects), "\n\n"))
 }
 
-// TestUpdatesOfTheTableLoseNoPacket forwards packets in both directions while the
-// prefixes of the table change.
-func TestUpdatesOfTheTableLoseNoPacket(t *testing.T) {
+// TestUpdatesAndChecksOfTheTableLoseNoPacket forwards packets in both directions while
+// the prefixes of the table change.
+func TestUpdatesAndChecksOfTheTableLoseNoPacket(t *testing.T) {
 	w := newWorld(t)
 	firewall := func(k int) routes.Firewall {
 		return routes.Firewall{
@@ -119,6 +120,9 @@ func TestUpdatesOfTheTableLoseNoPacket(t *testing.T) {
 	}
 	for k := range 100 {
 		require.NoError(t, w.Apply(t.Context(), firewall(k+1)))
+		if k%10 == 0 {
+			require.NoError(t, nft.Check(t.Context()), "beside the table in use")
+		}
 	}
 	ended.Store(true)
 	pinging.Wait()
