@@ -50,13 +50,14 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/agreement": {
 				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/quota",
 			},
-			"consensus/catalog/succession":            {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"agent/rotation":                          {"agent/identity", "consensus/catalog", "consensus/catalog/succession"},
-			"consensus/catalog/snapshot":              {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"consensus/catalog/replica/internal/keys": {},
+			"consensus/catalog/succession":             {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/rotation":                           {"agent/identity", "consensus/catalog", "consensus/catalog/succession"},
+			"consensus/catalog/snapshot":               {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/catalog/replica/internal/keys":  {},
+			"consensus/catalog/replica/internal/table": {"consensus/catalog/replica/internal/keys"},
 			"consensus/catalog/replica": {
 				"consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/overlay", "consensus/catalog/quota",
-				"consensus/catalog/replica/internal/keys", "consensus/catalog/succession",
+				"consensus/catalog/replica/internal/keys", "consensus/catalog/replica/internal/table", "consensus/catalog/succession",
 				"consensus/catalog/snapshot",
 			}, // the state: pure
 			"consensus/sharedcall":                  {},
@@ -183,7 +184,6 @@ func TestImportDirections(t *testing.T) {
 			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                                 // and raft-boltdb, raft-autopilot
 			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/", "e2e/"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode/internal/disk"},
-			"github.com/hashicorp/go-memdb":  {"consensus/catalog/replica/"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "agent/host", "e2e/harness"},
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},

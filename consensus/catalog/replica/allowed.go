@@ -3,12 +3,11 @@ package replica
 import (
 	"slices"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // changeSettings stores what a command changes in the settings.
@@ -32,7 +31,7 @@ func (w *writer) setSettings(have, next catalog.Settings) {
 // checkAllowed refuses new prefixes of a datacenter that are outside the ranges in which
 // datacenters may announce prefixes. Those that it has stay allowed. The only datacenter
 // of a federation may announce all.
-func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
+func checkAllowed(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	body, host := catalog.Records(cmd)
 	if body == nil {
 		return nil
@@ -63,7 +62,7 @@ func checkAllowed(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 }
 
 // isAlone reports whether no datacenter but name is a member.
-func isAlone(txn *memdb.Txn, name catalog.DatacenterName) bool {
+func isAlone(txn *table.Txn, name catalog.DatacenterName) bool {
 	for dc := range each[catalog.Datacenter](txn, tableDatacenters, indexID) {
 		if dc.Name != name {
 			return false

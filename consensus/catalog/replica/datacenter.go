@@ -193,9 +193,9 @@ func (w *writer) leave(req request, body *catalogpb.Leave) (catalog.Result, *cat
 	for range each[catalog.Datacenter](w.txn, tableDatacenters, indexID) {
 		return catalog.Result{}, nil
 	}
-	removeAll(w.txn, tableTokens, indexID)
-	removeAll(w.txn, tableSettings, indexID)
-	removeAll(w.txn, tableFederation, indexID)
+	removeAll[catalog.Token](w.txn, tableTokens, indexID)
+	removeAll[catalog.Settings](w.txn, tableSettings, indexID)
+	removeAll[catalog.Federation](w.txn, tableFederation, indexID)
 	return catalog.Result{}, nil
 }
 
@@ -206,8 +206,8 @@ func (w *writer) deleteDatacenter(dc *catalog.Datacenter) {
 	for g := range each[catalog.Gateway](w.txn, tableGateways, indexID, name) {
 		w.deleteGateway(g) // and its services: every service is owned by a gateway
 	}
-	removeAll(w.txn, tableExports, indexID, name)
-	removeAll(w.txn, tableEndpoints, indexID, name)
+	removeAll[catalog.Export](w.txn, tableExports, indexID, name)
+	removeAll[catalog.EndpointSlice](w.txn, tableEndpoints, indexID, name)
 	s := settings(w.txn)
 	w.setSettings(s, agreement.Without(s, dc.Name))
 	remove(w.txn, tableDatacenters, dc)

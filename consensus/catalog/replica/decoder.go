@@ -6,10 +6,10 @@ import (
 	"io"
 	"strings"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 	"github.com/meshway/meshway/consensus/catalog/snapshot"
 )
 
@@ -17,10 +17,8 @@ import (
 // snapshot.ErrInvalid or an error of r.
 func Decode(r io.Reader) (*State, error) {
 	s := New()
-	txn := s.db.Txn(true)
-	defer txn.Abort() // has no effect after Commit
-	txn.TrackChanges()
-	d := &decoder{txn: txn}
+	txn := s.db.Write()
+	d := &decoder{txn: txn, tally: &s.tally}
 	index, err := snapshot.Read(r, d.record)
 	if err != nil {
 		return nil, err
@@ -28,11 +26,14 @@ func Decode(r io.Reader) (*State, error) {
 	if index > 0 {
 		insert(txn, tableMeta, &meta{Index: index})
 	}
-	s.commit(txn)
+	txn.Commit()
 	return s, nil
 }
 
-type decoder struct{ txn *memdb.Txn }
+type decoder struct {
+	txn   *table.Txn
+	tally *quota.Tally // of the records so far
+}
 
 // record adds a record unless it is not consistent with those before it.
 func (d *decoder) record(record *catalogpb.Record) error {
@@ -67,7 +68,7 @@ func (d *decoder) federation(p *catalogpb.Federation) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableFederation, &f, federation(d.txn) == nil)
+	return add(d, tableFederation, &f, federation(d.txn) == nil)
 }
 
 func (d *decoder) settings(p *catalogpb.Settings) error {
@@ -75,7 +76,7 @@ func (d *decoder) settings(p *catalogpb.Settings) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableSettings, &s, federation(d.txn) != nil && settings(d.txn).FeatureLevel == 0)
+	return add(d, tableSettings, &s, federation(d.txn) != nil && settings(d.txn).FeatureLevel == 0)
 }
 
 func (d *decoder) datacenter(p *catalogpb.Datacenter) error {
@@ -83,7 +84,7 @@ func (d *decoder) datacenter(p *catalogpb.Datacenter) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableDatacenters, &dc, isName(string(dc.Name)) &&
+	return add(d, tableDatacenters, &dc, isName(string(dc.Name)) &&
 		federation(d.txn) != nil && datacenter(d.txn, dc.Name) == nil)
 }
 
@@ -92,10 +93,10 @@ func (d *decoder) gateway(p *catalogpb.Gateway) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableGateways, &g, isName(g.Name) && datacenter(d.txn, g.Datacenter) != nil &&
+	return add(d, tableGateways, &g, isName(g.Name) && datacenter(d.txn, g.Datacenter) != nil &&
 		gateway(d.txn, g.ID()) == nil && g.Overlay.IsValid() &&
-		first[catalog.Gateway](d.txn, tableGateways, indexPublicKey, g.PublicKey[:]) == nil &&
-		first[catalog.Gateway](d.txn, tableGateways, indexOverlay, g.Overlay.AsSlice()) == nil)
+		first[catalog.Gateway](d.txn, tableGateways, indexPublicKey, string(g.PublicKey[:])) == nil &&
+		first[catalog.Gateway](d.txn, tableGateways, indexOverlay, string(g.Overlay.AsSlice())) == nil)
 }
 
 func (d *decoder) token(p *catalogpb.Token) error {
@@ -103,7 +104,7 @@ func (d *decoder) token(p *catalogpb.Token) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableTokens, &t, isKey(t.ID) && token(d.txn, t.ID) == nil)
+	return add(d, tableTokens, &t, isKey(t.ID) && token(d.txn, t.ID) == nil)
 }
 
 func (d *decoder) service(p *catalogpb.Service) error {
@@ -111,7 +112,7 @@ func (d *decoder) service(p *catalogpb.Service) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableServices, &s, isName(s.Namespace) && isName(s.Name) && isKey(s.Instance) &&
+	return add(d, tableServices, &s, isName(s.Namespace) && isName(s.Name) && isKey(s.Instance) &&
 		datacenter(d.txn, s.Datacenter) != nil && gateway(d.txn, s.Owner) != nil && service(d.txn, s.ServiceKey) == nil)
 }
 
@@ -121,7 +122,7 @@ func (d *decoder) observation(p *catalogpb.Observation) error {
 		return err
 	}
 	existing := first[catalog.Observation](d.txn, tableObservations, indexID, string(o.Observer), string(o.Peer))
-	return add(d.txn, tableObservations, &o, existing == nil &&
+	return add(d, tableObservations, &o, existing == nil &&
 		gateway(d.txn, o.Observer) != nil && gateway(d.txn, o.Peer) != nil)
 }
 
@@ -131,7 +132,7 @@ func (d *decoder) client(p *catalogpb.Client) error {
 		return err
 	}
 	existing := first[catalog.Client](d.txn, tableClients, indexID, string(c.Author), c.ID)
-	return add(d.txn, tableClients, c, existing == nil && isKey(string(c.Author)) && isKey(c.ID))
+	return add(d, tableClients, c, existing == nil && isKey(string(c.Author)) && isKey(c.ID))
 }
 
 func (d *decoder) export(p *catalogpb.Export) error {
@@ -139,7 +140,7 @@ func (d *decoder) export(p *catalogpb.Export) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableExports, &e, isName(e.Namespace) && isName(e.Name) &&
+	return add(d, tableExports, &e, isName(e.Namespace) && isName(e.Name) &&
 		datacenter(d.txn, e.Datacenter) != nil && export(d.txn, e.ExportKey) == nil)
 }
 
@@ -148,16 +149,17 @@ func (d *decoder) endpointSlice(p *catalogpb.EndpointSlice) error {
 	if err != nil {
 		return err
 	}
-	return add(d.txn, tableEndpoints, &s, isKey(s.Slice) &&
+	return add(d, tableEndpoints, &s, isKey(s.Slice) &&
 		export(d.txn, s.ExportKey) != nil && endpointSlice(d.txn, s.EndpointSliceKey) == nil)
 }
 
 // add inserts a record. It fails unless the record is consistent with those before it.
-func add[T any](txn *memdb.Txn, table string, record *T, consistent bool) error {
+func add[T any](d *decoder, to string, record *T, consistent bool) error {
 	if !consistent {
-		return fmt.Errorf("a record of table %s has an invalid key, is repeated or refers to a missing record", table)
+		return fmt.Errorf("a record of table %s has an invalid key, is repeated or refers to a missing record", to)
 	}
-	insert(txn, table, record)
+	insert(d.txn, to, record)
+	d.tally.Replace(nil, record)
 	return nil
 }
 

@@ -4,10 +4,9 @@ import (
 	"io"
 	"iter"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 	"github.com/meshway/meshway/consensus/catalog/snapshot"
 )
 
@@ -19,7 +18,7 @@ func (v *View) Encode(w io.Writer) error {
 
 // records yields the records between header and trailer. A record follows those
 // that it refers to, because Decode checks the references as it reads.
-func records(txn *memdb.Txn) iter.Seq[*catalogpb.Record] {
+func records(txn *table.Txn) iter.Seq[*catalogpb.Record] {
 	return func(yield func(*catalogpb.Record) bool) {
 		_ = eachRecord(txn, tableFederation, yield, func(f *catalog.Federation) *catalogpb.Record {
 			return &catalogpb.Record{Body: &catalogpb.Record_Federation{Federation: f.Proto()}}
@@ -45,10 +44,10 @@ func records(txn *memdb.Txn) iter.Seq[*catalogpb.Record] {
 	}
 }
 
-func eachRecord[T any](txn *memdb.Txn, table string, yield func(*catalogpb.Record) bool,
+func eachRecord[T any](txn *table.Txn, of string, yield func(*catalogpb.Record) bool,
 	wrap func(*T) *catalogpb.Record,
 ) bool {
-	for r := range each[T](txn, table, indexID) {
+	for r := range each[T](txn, of, indexID) {
 		if !yield(wrap(r)) {
 			return false
 		}

@@ -3,12 +3,12 @@ package replica
 import (
 	"time"
 
-	"github.com/hashicorp/go-memdb"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // putExports stores exports, all of the command or none.
@@ -46,7 +46,7 @@ func checkExport(req request, e catalog.Export) *catalog.Refusal {
 // of several with one mirror name has it, and an exporter could choose any age: so
 // the first one that the catalog has is the oldest, and one that it has does not
 // become older.
-func firstSeen(txn *memdb.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb.Command {
+func firstSeen(txn *table.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb.Command {
 	body, ok := cmd.GetBody().(*catalogpb.Command_PutExports)
 	if !ok {
 		return cmd
@@ -71,7 +71,7 @@ func firstSeen(txn *memdb.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb
 
 // earliestCreation returns the creation time of e, or the earliest one that e may
 // have, if that is later. A time in the future counts as soon.
-func earliestCreation(txn *memdb.Txn, e catalog.Export, now time.Time) time.Time {
+func earliestCreation(txn *table.Txn, e catalog.Export, now time.Time) time.Time {
 	soon := now.Add(catalog.MaxClockSkew)
 	created := earliest(e.CreatedAt, soon)
 	if have := export(txn, e.ExportKey); have != nil {
@@ -125,7 +125,7 @@ func (w *writer) deleteExports(req request, body *catalogpb.DeleteExports) (cata
 			continue
 		}
 		remove(w.txn, tableExports, e)
-		removeAll(w.txn, tableEndpoints, indexID, string(k.Datacenter), k.Namespace, k.Name)
+		removeAll[catalog.EndpointSlice](w.txn, tableEndpoints, indexID, string(k.Datacenter), k.Namespace, k.Name)
 	}
 	return catalog.Result{}, nil
 }

@@ -135,9 +135,9 @@ func (w *writer) removeGateway(req request, body *catalogpb.RemoveGateway) (cata
 func (w *writer) deleteGateway(g *catalog.Gateway) {
 	id := string(g.ID())
 	remove(w.txn, tableGateways, g)
-	removeAll(w.txn, tableServices, indexOwner, id)
-	removeAll(w.txn, tableObservations, indexID, id)
-	removeAll(w.txn, tableObservations, indexPeer, id)
+	removeAll[catalog.Service](w.txn, tableServices, indexOwner, id)
+	removeAll[catalog.Observation](w.txn, tableObservations, indexID, id)
+	removeAll[catalog.Observation](w.txn, tableObservations, indexPeer, id)
 }
 
 // checkGateway checks the fields that a gateway sets itself.
@@ -148,7 +148,7 @@ func (w *writer) checkGateway(g catalog.Gateway) *catalog.Refusal {
 	if r := g.PublicKey.Check(); r != nil {
 		return r.In("public_key")
 	}
-	if other := first[catalog.Gateway](w.txn, tableGateways, indexPublicKey, g.PublicKey[:]); other != nil && other.ID() != g.ID() {
+	if other := first[catalog.Gateway](w.txn, tableGateways, indexPublicKey, string(g.PublicKey[:])); other != nil && other.ID() != g.ID() {
 		return &catalog.Refusal{
 			Code: catalog.CodePublicKeyTaken, Field: "public_key", Message: fmt.Sprintf("gateway %s has the same key", other.ID()),
 			Remedy: "give every gateway its own key: do not copy a data directory to another host",

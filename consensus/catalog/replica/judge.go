@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
@@ -47,8 +46,8 @@ func (s *State) Judge(cmds []*catalogpb.Command, limits quota.Limits, now time.T
 }
 
 type judge struct {
-	db      *memdb.MemDB // a copy, with the commands so far
-	tally   quota.Tally  // of db
+	db      *table.DB   // a copy, with the commands so far
+	tally   quota.Tally // of db
 	limits  quota.Limits
 	now     time.Time
 	index   uint64 // of the state
@@ -60,7 +59,7 @@ func (s *State) newJudge(limits quota.Limits, now time.Time) *judge {
 	defer s.mu.RUnlock()
 	return &judge{
 		db: s.db.Snapshot(), tally: s.tally.Clone(), limits: limits, now: now,
-		index: appliedIndex(s.db.Txn(false)), certain: true,
+		index: appliedIndex(s.db.Read()), certain: true,
 	}
 }
 
@@ -68,12 +67,10 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	if r := check(cmd, j.now); r != nil {
 		return j.refused(r)
 	}
-	txn := j.db.Txn(true)
-	defer txn.Abort() // has no effect after Commit
+	txn := j.db.Write()
 	if r := checkLevel(txn, cmd); r != nil {
 		return j.refused(r)
 	}
-	txn.TrackChanges()
 	cmd = withOrdinal(txn, firstSeen(txn, cmd, j.now))
 	if len(gatewaysBelow(txn, catalog.LevelLimits)) == 0 {
 		cmd = agreement.WithBudget(cmd)
@@ -103,7 +100,7 @@ func (j *judge) refused(r *catalog.Refusal) Verdict {
 }
 
 // count adds changes to the tally, unless a datacenter would exceed a limit.
-func (j *judge) count(txn *memdb.Txn, changes memdb.Changes) *catalog.Refusal {
+func (j *judge) count(txn *table.Txn, changes []table.Change) *catalog.Refusal {
 	more := quota.NewTally()
 	tally(&more, changes)
 	set := settings(txn)
@@ -116,7 +113,7 @@ func (j *judge) count(txn *memdb.Txn, changes memdb.Changes) *catalog.Refusal {
 }
 
 // changesRecords reports whether there are changes besides those of clients.
-func changesRecords(changes memdb.Changes) bool {
+func changesRecords(changes []table.Change) bool {
 	for _, c := range changes {
 		if c.Table != tableClients {
 			return true

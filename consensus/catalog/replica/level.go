@@ -3,10 +3,9 @@ package replica
 import (
 	"fmt"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // checkLevel refuses a command that a gateway of the federation does not support, since
@@ -16,7 +15,7 @@ import (
 // The level of a gateway is in its record, where a member of an earlier build does not
 // store it: the copy of a leader that such a member sent a snapshot has the level that is
 // unstated, until the gateway signs its record again.
-func checkLevel(txn *memdb.Txn, cmd *catalogpb.Command) *catalog.Refusal {
+func checkLevel(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if r := catalog.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
 		return r
 	}
@@ -47,7 +46,7 @@ func (w *writer) useLevel(level uint32) {
 
 // gatewaysBelow returns the gateways that do not support a level. All builds support the
 // first.
-func gatewaysBelow(txn *memdb.Txn, level uint32) []catalog.GatewayID {
+func gatewaysBelow(txn *table.Txn, level uint32) []catalog.GatewayID {
 	if level <= 1 {
 		return nil
 	}

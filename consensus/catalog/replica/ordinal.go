@@ -1,16 +1,16 @@
 package replica
 
 import (
-	"github.com/hashicorp/go-memdb"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // withOrdinal returns cmd with an ordinal, if it is a Join after all ordinals have been
 // assigned. The leader chooses it: a member of an earlier build would assign another one.
-func withOrdinal(txn *memdb.Txn, cmd *catalogpb.Command) *catalogpb.Command {
+func withOrdinal(txn *table.Txn, cmd *catalogpb.Command) *catalogpb.Command {
 	f := federation(txn)
 	if cmd.GetJoin() == nil || f == nil {
 		return cmd
@@ -37,7 +37,7 @@ func withOrdinal(txn *memdb.Txn, cmd *catalogpb.Command) *catalogpb.Command {
 // freeOrdinal returns the first ordinal from next on that no datacenter has, 0 if there is
 // none. It goes round, so that the ordinal of a datacenter that left is assigned again
 // after all others.
-func freeOrdinal(txn *memdb.Txn, next uint32) uint32 {
+func freeOrdinal(txn *table.Txn, next uint32) uint32 {
 	taken := ordinals(txn)
 	for range catalog.MaxOrdinal {
 		if next > catalog.MaxOrdinal {
@@ -51,7 +51,7 @@ func freeOrdinal(txn *memdb.Txn, next uint32) uint32 {
 	return 0
 }
 
-func ordinals(txn *memdb.Txn) map[uint32]bool {
+func ordinals(txn *table.Txn) map[uint32]bool {
 	taken := make(map[uint32]bool)
 	for dc := range each[catalog.Datacenter](txn, tableDatacenters, indexID) {
 		taken[dc.Ordinal] = true

@@ -3,10 +3,9 @@ package replica
 import (
 	"slices"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/keys"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // Tables and their indexes. Every table has the index "id". An index is iterated in
@@ -39,74 +38,71 @@ type meta struct {
 	Index uint64 // of the last entry that was applied
 }
 
-func schema() *memdb.DBSchema {
-	s := &memdb.DBSchema{Tables: make(map[string]*memdb.TableSchema)}
-	for _, t := range slices.Concat(memberTables(), contentTables(), exportTables()) {
-		s.Tables[t.Name] = t
-	}
-	return s
-}
+func schema() []table.Table { return slices.Concat(memberTables(), contentTables(), exportTables()) }
 
-func memberTables() []*memdb.TableSchema {
-	return []*memdb.TableSchema{
-		keys.Table(tableMeta, keys.Unique(indexID, func(*meta) []byte { return keys.Of("") })),
-		keys.Table(tableFederation, keys.Unique(indexID, func(*catalog.Federation) []byte { return keys.Of("") })),
-		keys.Table(tableSettings, keys.Unique(indexID, func(*catalog.Settings) []byte { return keys.Of("") })),
-		keys.Table(tableDatacenters, keys.Unique(indexID, func(d *catalog.Datacenter) []byte { return keys.Of(string(d.Name)) })),
-		keys.Table(tableGateways,
-			keys.Unique(indexID, func(g *catalog.Gateway) []byte { return keys.Of(string(g.Datacenter), g.Name) }),
-			keys.Unique(indexPublicKey, func(g *catalog.Gateway) []byte { return g.PublicKey[:] }),
-			keys.Unique(indexOverlay, func(g *catalog.Gateway) []byte { return g.Overlay.AsSlice() }),
+func memberTables() []table.Table {
+	return []table.Table{
+		table.New(tableMeta, index(indexID, func(*meta) keys.Key { return keys.Of() })),
+		table.New(tableFederation, index(indexID, func(*catalog.Federation) keys.Key { return keys.Of() })),
+		table.New(tableSettings, index(indexID, func(*catalog.Settings) keys.Key { return keys.Of() })),
+		table.New(tableDatacenters, index(indexID, func(d *catalog.Datacenter) keys.Key { return keys.Of(string(d.Name)) })),
+		table.New(tableGateways,
+			index(indexID, func(g *catalog.Gateway) keys.Key { return keys.Of(string(g.Datacenter), g.Name) }),
+			index(indexPublicKey, func(g *catalog.Gateway) keys.Key { return keys.Of(string(g.PublicKey[:])) }),
+			index(indexOverlay, func(g *catalog.Gateway) keys.Key { return keys.Of(string(g.Overlay.AsSlice())) }),
 		),
-		keys.Table(tableTokens,
-			keys.Unique(indexID, func(t *catalog.Token) []byte { return keys.Of(t.ID) }),
-			keys.NonUnique(indexExpires, func(t *catalog.Token) []byte { return keys.Time(t.ExpiresAt) }),
+		table.New(tableTokens,
+			index(indexID, func(t *catalog.Token) keys.Key { return keys.Of(t.ID) }),
+			index(indexExpires, func(t *catalog.Token) keys.Key { return keys.At(t.ExpiresAt, t.ID) }),
 		),
 	}
 }
 
-func contentTables() []*memdb.TableSchema {
-	return []*memdb.TableSchema{
-		keys.Table(tableServices,
-			keys.Unique(indexID, func(s *catalog.Service) []byte {
+// The keys of indexes in which several records have one value end with the id.
+
+func contentTables() []table.Table {
+	return []table.Table{
+		table.New(tableServices,
+			index(indexID, func(s *catalog.Service) keys.Key {
 				return keys.Of(string(s.Datacenter), s.Namespace, s.Name, s.Instance)
 			}),
-			keys.Unique(indexName, func(s *catalog.Service) []byte {
+			index(indexName, func(s *catalog.Service) keys.Key {
 				return keys.Of(s.Namespace, s.Name, string(s.Datacenter), s.Instance)
 			}),
-			keys.NonUnique(indexOwner, func(s *catalog.Service) []byte { return keys.Of(string(s.Owner)) }),
+			index(indexOwner, func(s *catalog.Service) keys.Key {
+				return keys.Of(string(s.Owner), string(s.Datacenter), s.Namespace, s.Name, s.Instance)
+			}),
 		),
-		keys.Table(tableObservations,
-			keys.Unique(indexID, func(o *catalog.Observation) []byte { return keys.Of(string(o.Observer), string(o.Peer)) }),
-			keys.NonUnique(indexPeer, func(o *catalog.Observation) []byte { return keys.Of(string(o.Peer)) }),
+		table.New(tableObservations,
+			index(indexID, func(o *catalog.Observation) keys.Key { return keys.Of(string(o.Observer), string(o.Peer)) }),
+			index(indexPeer, func(o *catalog.Observation) keys.Key { return keys.Of(string(o.Peer), string(o.Observer)) }),
 		),
-		keys.Table(tableClients,
-			keys.Unique(indexID, func(c *catalog.Client) []byte { return keys.Of(string(c.Author), c.ID) }),
-			keys.NonUnique(indexSeen, func(c *catalog.Client) []byte { return keys.Time(c.LastSeen) }),
+		table.New(tableClients,
+			index(indexID, func(c *catalog.Client) keys.Key { return keys.Of(string(c.Author), c.ID) }),
+			index(indexSeen, func(c *catalog.Client) keys.Key { return keys.At(c.LastSeen, string(c.Author), c.ID) }),
 		),
 	}
 }
 
-func exportTables() []*memdb.TableSchema {
-	return []*memdb.TableSchema{
-		keys.Table(tableExports,
-			keys.Unique(indexID, func(e *catalog.Export) []byte { return keys.Of(string(e.Datacenter), e.Namespace, e.Name) }),
-			keys.Unique(indexName, func(e *catalog.Export) []byte { return keys.Of(e.Namespace, e.Name, string(e.Datacenter)) }),
+func exportTables() []table.Table {
+	return []table.Table{
+		table.New(tableExports,
+			index(indexID, func(e *catalog.Export) keys.Key { return keys.Of(string(e.Datacenter), e.Namespace, e.Name) }),
+			index(indexName, func(e *catalog.Export) keys.Key { return keys.Of(e.Namespace, e.Name, string(e.Datacenter)) }),
 		),
-		keys.Table(tableEndpoints,
-			keys.Unique(indexID, func(s *catalog.EndpointSlice) []byte {
+		table.New(tableEndpoints,
+			index(indexID, func(s *catalog.EndpointSlice) keys.Key {
 				return keys.Of(string(s.Datacenter), s.Namespace, s.Name, s.Slice)
 			}),
-			keys.Unique(indexName, func(s *catalog.EndpointSlice) []byte {
+			index(indexName, func(s *catalog.EndpointSlice) keys.Key {
 				return keys.Of(s.Namespace, s.Name, string(s.Datacenter), s.Slice)
 			}),
 		),
 	}
 }
 
-// newDB panics if the schema is invalid, which makes every test fail.
-func newDB() *memdb.MemDB {
-	db, err := memdb.NewMemDB(schema())
-	must(err)
-	return db
+func index[T any](name string, key func(*T) keys.Key) table.Index[T] {
+	return table.Index[T]{Name: name, Key: key}
 }
+
+func newDB() *table.DB { return table.NewDB(schema()...) }

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // State is the replicated state, the result of applying the log from its start.
@@ -22,7 +21,7 @@ type State struct {
 	observer Observer   // nil: none
 
 	mu       sync.RWMutex // guards the following fields
-	db       *memdb.MemDB
+	db       *table.DB
 	tally    quota.Tally // of the records in db
 	changed  chan struct{}
 	topology chan struct{}
@@ -59,12 +58,10 @@ func (s *State) Apply(index uint64, entry []byte) ([]catalog.Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apply entry %d: %w", index, err)
 	}
-	txn := s.current().Txn(true)
-	defer txn.Abort() // has no effect after Commit
+	txn := s.current().Write()
 	if index <= appliedIndex(txn) {
 		return nil, nil
 	}
-	txn.TrackChanges()
 	w := &writer{txn: txn, index: index, clients: s.clients()}
 	results := make([]catalog.Result, 0, len(cmds))
 	for i, cmd := range cmds {
@@ -107,7 +104,7 @@ func (s *State) View() *View {
 }
 
 // view returns a view; s.mu is held.
-func (s *State) view() *View { return &View{txn: s.db.Txn(false)} }
+func (s *State) view() *View { return &View{txn: s.db.Read()} }
 
 // Changed returns a channel that is closed when the next entry is applied or a
 // snapshot is restored after this call. Call it before View, otherwise a change
@@ -127,7 +124,7 @@ func (s *State) TopologyChanged() <-chan struct{} {
 	return s.topology
 }
 
-func (s *State) current() *memdb.MemDB {
+func (s *State) current() *table.DB {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.db
@@ -140,7 +137,7 @@ func (s *State) clients() int {
 }
 
 // commit commits the changes of an entry and notifies Changed.
-func (s *State) commit(txn *memdb.Txn) {
+func (s *State) commit(txn *table.Txn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changes := txn.Changes()
@@ -164,7 +161,7 @@ func (s *State) observe(before *View, changes iter.Seq2[any, any]) {
 	}
 }
 
-func inTopology(c memdb.Change) bool {
+func inTopology(c table.Change) bool {
 	switch c.Table {
 	case tableFederation, tableDatacenters, tableGateways, tableObservations:
 		return true
@@ -173,7 +170,7 @@ func inTopology(c memdb.Change) bool {
 }
 
 // tally counts the changes of a transaction.
-func tally(t *quota.Tally, changes memdb.Changes) {
+func tally(t *quota.Tally, changes []table.Change) {
 	for _, c := range changes {
 		t.Replace(c.Before, c.After)
 	}

@@ -1,15 +1,14 @@
 package replica
 
 import (
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // View is the state at one raft index. It is immutable and safe for concurrent use.
 // Lists are sorted by key, and the caller may modify all returned values.
 type View struct {
-	txn *memdb.Txn
+	txn *table.Txn
 }
 
 // Index returns the raft index of the last entry in the view, 0 if there is none.
@@ -96,16 +95,16 @@ type ServiceFilter struct {
 // datacenter and instance. It uses an index for the namespace, with or without the
 // name, or else for the datacenter or the owner, and compares the other fields.
 func (v *View) Services(f ServiceFilter) []catalog.Service {
-	index, parts := indexName, []any(nil)
+	index, parts := indexName, []string(nil)
 	switch {
 	case f.Namespace != "" && f.Name != "":
-		parts = []any{f.Namespace, f.Name}
+		parts = []string{f.Namespace, f.Name}
 	case f.Namespace != "":
-		parts = []any{f.Namespace}
+		parts = []string{f.Namespace}
 	case f.Datacenter != "": // in one datacenter both indexes have the same order
-		index, parts = indexID, []any{string(f.Datacenter)}
+		index, parts = indexID, []string{string(f.Datacenter)}
 	case f.Owner != "": // it is in one datacenter, too
-		index, parts = indexOwner, []any{string(f.Owner)}
+		index, parts = indexOwner, []string{string(f.Owner)}
 	}
 	var selected []catalog.Service
 	for s := range each[catalog.Service](v.txn, tableServices, index, parts...) {

@@ -12,16 +12,16 @@ type ExportFilter struct {
 
 // query returns the index whose keys begin with the fields of f, and the parts of
 // the key.
-func (f ExportFilter) query() (index string, parts []any) {
+func (f ExportFilter) query() (index string, parts []string) {
 	switch {
 	case f.Namespace != "" && f.Name != "":
-		parts = []any{f.Namespace, f.Name}
+		parts = []string{f.Namespace, f.Name}
 		if f.Datacenter != "" {
 			parts = append(parts, string(f.Datacenter))
 		}
 		return indexName, parts
 	case f.Datacenter != "":
-		return indexID, []any{string(f.Datacenter)}
+		return indexID, []string{string(f.Datacenter)}
 	}
 	return indexName, nil
 }

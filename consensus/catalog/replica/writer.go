@@ -4,15 +4,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/go-memdb"
-
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // writer applies the commands of one entry in one transaction.
 type writer struct {
-	txn     *memdb.Txn
+	txn     *table.Txn
 	index   uint64
 	now     time.Time // latest time of a command by a member in this entry, for sweep
 	clients int       // in the table

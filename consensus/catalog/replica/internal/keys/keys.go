@@ -1,84 +1,69 @@
-// Package keys builds the indexes of tables whose keys have parts.
+// Package keys has the keys of records, which have parts and may have a time.
 package keys
 
 import (
-	"encoding/binary"
-	"fmt"
+	"cmp"
+	"strings"
 	"time"
-
-	"github.com/hashicorp/go-memdb"
 )
 
-// index builds the keys of one index of records of type T. A key consists of
-// parts, each terminated by a NUL, so that the first parts of a key are a prefix of
-// the key and a query may omit the last parts.
-type index[T any] struct {
-	key func(*T) []byte
+// maxParts is how many parts a key has at most.
+const maxParts = 5
+
+// Key is the key of a record in an index. Keys sort by their time, then part by part.
+type Key struct {
+	seconds     int64
+	nanoseconds int
+	parts       [maxParts]string
 }
 
-// FromObject implements memdb.SingleIndexer.
-func (i index[T]) FromObject(raw any) (bool, []byte, error) {
-	record, ok := raw.(*T)
-	if !ok {
-		return false, nil, fmt.Errorf("index %T: not a %T", raw, record)
-	}
-	return true, i.key(record), nil
+// Of returns the key with the given parts, at most five.
+func Of(parts ...string) Key {
+	var k Key
+	copy(k.parts[:], parts)
+	return k
 }
 
-// FromArgs implements memdb.Indexer. A string is a part, bytes are a whole key.
-func (i index[T]) FromArgs(args ...any) ([]byte, error) {
-	var key []byte
-	for _, arg := range args {
-		switch part := arg.(type) {
-		case string:
-			key = appendPart(key, part)
-		case []byte:
-			key = append(key, part...)
-		default:
-			return nil, fmt.Errorf("index argument %T: neither string nor bytes", arg)
+// At returns the key with a time and the given parts, at most five.
+func At(t time.Time, parts ...string) Key {
+	k := Of(parts...)
+	k.seconds, k.nanoseconds = t.Unix(), t.Nanosecond()
+	return k
+}
+
+// Probe selects keys. It holds a pointer, since a key is large.
+type Probe struct {
+	key   *Key
+	parts int // how many must be equal; -1: the key as a whole
+}
+
+// Whole returns the probe that selects k.
+func Whole(k *Key) Probe { return Probe{k, -1} }
+
+// Prefix returns the probe that selects the keys that begin with the first n parts of
+// k, at any time.
+func Prefix(k *Key, n int) Probe { return Probe{k, n} }
+
+// IsWhole reports whether p selects one key at most.
+func (p Probe) IsWhole() bool { return p.parts < 0 }
+
+// IsAll reports whether p selects all keys.
+func (p Probe) IsAll() bool { return p.parts == 0 }
+
+// Compare returns 0 if p selects k, a negative number if k is before what p selects,
+// and a positive one if it is after it.
+func (p Probe) Compare(k *Key) int {
+	n := p.parts
+	if n < 0 {
+		n = maxParts
+		if k.seconds != p.key.seconds || k.nanoseconds != p.key.nanoseconds {
+			return cmp.Or(cmp.Compare(k.seconds, p.key.seconds), cmp.Compare(k.nanoseconds, p.key.nanoseconds))
 		}
 	}
-	return key, nil
-}
-
-func appendPart(key []byte, part string) []byte {
-	return append(append(key, part...), 0)
-}
-
-// Of returns the key with the given parts.
-func Of(parts ...string) []byte {
-	size := len(parts)
-	for _, p := range parts {
-		size += len(p)
+	for i := range n {
+		if c := strings.Compare(k.parts[i], p.key.parts[i]); c != 0 {
+			return c
+		}
 	}
-	key := make([]byte, 0, size)
-	for _, p := range parts {
-		key = appendPart(key, p)
-	}
-	return key
-}
-
-// Time returns a key that sorts by time.
-func Time(t time.Time) []byte {
-	key := binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(t.Unix())^(1<<63))
-	return binary.BigEndian.AppendUint32(key, uint32(t.Nanosecond()))
-}
-
-// Unique returns an index in which each key has one record.
-func Unique[T any](name string, key func(*T) []byte) *memdb.IndexSchema {
-	return &memdb.IndexSchema{Name: name, Unique: true, Indexer: index[T]{key}}
-}
-
-// NonUnique returns an index in which a key has several records.
-func NonUnique[T any](name string, key func(*T) []byte) *memdb.IndexSchema {
-	return &memdb.IndexSchema{Name: name, Indexer: index[T]{key}}
-}
-
-// Table returns the schema of a table.
-func Table(name string, indexes ...*memdb.IndexSchema) *memdb.TableSchema {
-	t := &memdb.TableSchema{Name: name, Indexes: make(map[string]*memdb.IndexSchema, len(indexes))}
-	for _, i := range indexes {
-		t.Indexes[i.Name] = i
-	}
-	return t
+	return 0
 }

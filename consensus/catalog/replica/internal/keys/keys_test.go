@@ -1,9 +1,6 @@
 package keys_test
 
 import (
-	"bytes"
-	"math"
-	"slices"
 	"testing"
 	"time"
 
@@ -12,16 +9,28 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/keys"
 )
 
-func TestKeysSortByTheirParts(t *testing.T) {
-	sorted := [][]byte{keys.Of("a"), keys.Of("a", "b"), keys.Of("a", "c"), keys.Of("a-b", "a"), keys.Of("b")}
-	assert.True(t, slices.IsSortedFunc(sorted, bytes.Compare))
+func TestKeysSortByTimeAndThenByTheirParts(t *testing.T) {
+	now := time.Unix(1_700_000_000, 5)
+	sorted := []keys.Key{
+		keys.At(time.Time{}, "b"), keys.At(time.Unix(-1, 0)), keys.Of("a"), keys.Of("a", "b"), keys.Of("a", "c"),
+		keys.Of("a-b", "a"), keys.Of("b"), keys.At(now, "a"), keys.At(now, "b"), keys.At(now.Add(1), "a"), keys.At(now.Add(time.Second)),
+	}
+	for i, a := range sorted {
+		for j, b := range sorted {
+			c := keys.Whole(&b).Compare(&a)
+			assert.Equal(t, i < j, c < 0)
+			assert.Equal(t, i == j, c == 0)
+		}
+	}
 }
 
-func TestKeysSortByTime(t *testing.T) {
-	now := time.Unix(1_700_000_000, 5)
-	sorted := [][]byte{
-		keys.Time(time.Time{}), keys.Time(time.Unix(-1, 0)), keys.Time(time.Unix(0, 0)), keys.Time(now),
-		keys.Time(now.Add(1)), keys.Time(now.Add(time.Second)), keys.Time(time.Unix(math.MaxInt32*4, 0)),
-	}
-	assert.True(t, slices.IsSortedFunc(sorted, bytes.Compare))
+func TestAPrefixSelectsTheKeysThatBeginWithIt(t *testing.T) {
+	k := keys.Of("a", "b")
+	assert.Zero(t, keys.Prefix(&k, 1).Compare(&k))
+	other, before := keys.Of("a", "c"), keys.Of("")
+	assert.Zero(t, keys.Prefix(&k, 1).Compare(&other))
+	assert.Positive(t, keys.Prefix(&k, 2).Compare(&other))
+	assert.Negative(t, keys.Prefix(&k, 1).Compare(&before))
+	assert.True(t, keys.Prefix(&k, 0).IsAll())
+	assert.True(t, keys.Whole(&k).IsWhole())
 }
