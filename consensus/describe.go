@@ -48,6 +48,8 @@ func subjectOf(cmd *catalogpb.Command) string {
 		return "datacenter " + body.UpdateDatacenter.GetDatacenter().GetName()
 	case *catalogpb.Command_RemoveDatacenter:
 		return "datacenter " + body.RemoveDatacenter.GetDatacenter()
+	case *catalogpb.Command_RequestRemoval:
+		return "datacenter " + body.RequestRemoval.GetDatacenter()
 	case *catalogpb.Command_AddGateway:
 		return gatewaySubject(body.AddGateway.GetGateway())
 	case *catalogpb.Command_UpdateGateway:

@@ -12,7 +12,8 @@ const MaxAllowedPrefixes = 64
 
 // Clone returns a deep copy of s.
 func (s Settings) Clone() Settings {
-	s.Allowed, s.Limits, s.Budgets = slices.Clone(s.Allowed), slices.Clone(s.Limits), slices.Clone(s.Budgets)
+	s.Allowed, s.Limits = slices.Clone(s.Allowed), slices.Clone(s.Limits)
+	s.Budgets, s.Removals = slices.Clone(s.Budgets), slices.Clone(s.Removals)
 	return s
 }
 
@@ -27,6 +28,9 @@ func (s Settings) Proto() *catalogpb.Settings {
 	}
 	for _, b := range s.Budgets {
 		p.Budgets = append(p.Budgets, &catalogpb.Budget{Datacenter: string(b.Datacenter), Kind: b.Kind, Until: timeProto(b.Until)})
+	}
+	for _, r := range s.Removals {
+		p.Removals = append(p.Removals, &catalogpb.RemovalRequest{Datacenter: string(r.Datacenter), By: string(r.By), At: timeProto(r.At)})
 	}
 	return p
 }
@@ -43,6 +47,11 @@ func SettingsFromProto(p *catalogpb.Settings) (Settings, error) {
 	for i, b := range p.GetBudgets() {
 		s.Budgets = append(s.Budgets, Budget{
 			Datacenter: DatacenterName(b.GetDatacenter()), Kind: b.GetKind(), Until: read.time(At("budgets", i), b.GetUntil()),
+		})
+	}
+	for i, r := range p.GetRemovals() {
+		s.Removals = append(s.Removals, RemovalRequest{
+			Datacenter: DatacenterName(r.GetDatacenter()), By: DatacenterName(r.GetBy()), At: read.time(At("removals", i), r.GetAt()),
 		})
 	}
 	return s, read.refusal.err()

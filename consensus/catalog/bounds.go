@@ -52,7 +52,8 @@ const (
 	// a datacenter, another one its successions.
 	MaxCommandRecord = 2*MaxCommandSize + recordGrowth
 
-	// MaxSettings is how many ranges, limits and budgets the settings may have together.
+	// MaxSettings is how many ranges, limits, budgets and requests the settings may have
+	// together.
 	MaxSettings = 1 << 18
 
 	// MaxRecordSize is the maximum size of a record of a snapshot.

@@ -62,6 +62,14 @@ func NewRemoveDatacenter(dc DatacenterName, force bool) *catalogpb.Command {
 	}}
 }
 
+// NewRequestRemoval records that the author's datacenter requested the removal of one
+// that is alive. The leader writes it.
+func NewRequestRemoval(dc DatacenterName) *catalogpb.Command {
+	return &catalogpb.Command{Version: LevelRemoval, Body: &catalogpb.Command_RequestRemoval{
+		RequestRemoval: &catalogpb.RequestRemoval{Datacenter: string(dc)},
+	}}
+}
+
 // NewAddGateway adds a gateway to the author's datacenter, or replaces the record
 // of a gateway that returns; its index and overlay address stay. The author is a
 // gateway of the datacenter, or the added gateway itself: the member that sets the

@@ -14,7 +14,7 @@ import (
 // Fields that no rule of Apply reads do not raise it: a build without them drops them,
 // and the other members miss them when they get a record from that build. Signatures are
 // such fields, and the level of a gateway itself.
-const Level = 6
+const Level = 7
 
 // A command carries the level that defined its meaning, so that the leader refuses only
 // what an older member would apply differently.
@@ -34,6 +34,9 @@ const LevelSuccession = 5
 // LevelLimits is the level of SetLimits, and from which the catalog has what a datacenter
 // used up of its requests: TransferLeader, RemovePeer and RemoveDatacenter spend them.
 const LevelLimits = 6
+
+// LevelRemoval is the level of RequestRemoval.
+const LevelRemoval = 7
 
 // LevelAllowed is the level from which the leader refuses prefixes that are not allowed.
 const LevelAllowed = levelAllow

@@ -50,9 +50,18 @@ const MaxOrdinal = 24447
 type Settings struct {
 	FeatureLevel  uint32 // that the commands so far need
 	Allowed       []AllowedPrefix
-	Limits        []Limit  // sorted by resource and SetBy
-	Budgets       []Budget // sorted by datacenter and kind
+	Limits        []Limit          // sorted by resource and SetBy
+	Budgets       []Budget         // sorted by datacenter and kind
+	Removals      []RemovalRequest // sorted by datacenter; one of each
 	ModifiedIndex uint64
+}
+
+// RemovalRequest is the first of two requests to remove a datacenter that is alive: see
+// package budget.
+type RemovalRequest struct {
+	Datacenter DatacenterName
+	By         DatacenterName
+	At         time.Time
 }
 
 // Limit is how much of a resource the datacenters other than SetBy may have: see package

@@ -123,6 +123,45 @@ func TestALiveDatacenterIsRemovedOnlyIfASecondMemberConfirms(t *testing.T) {
 	})
 }
 
+func TestAChangeOfTheLeaderKeepsTheFirstOfTwoRequestsToRemove(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 5, consensustest.Options{})
+		upgrade(t, c)
+		leader := c.Leader()
+		rest := others(c, leader)
+		victim, first, second, next := rest[0], rest[1], rest[2], rest[3]
+		transfer := func(to *consensustest.Member) {
+			require.NoError(t, leader.Node.TransferLeader(context.Background(), to.ID))
+			c.Until("the next leader", func() bool { return c.Leader() == to })
+			leader = to
+			time.Sleep(20 * time.Second) // it leads for long enough to remove
+		}
+		time.Sleep(20 * time.Second)
+		for range 3 {
+			refusal := remove(t, first, victim, true)
+			require.NotNil(t, refusal)
+			require.Equal(t, consensus.CodeConfirmationNeeded, refusal.Code)
+		}
+		transfer(next)
+		refusal := remove(t, first, victim, true)
+		require.NotNil(t, refusal, "repeating the request at another leader confirms nothing")
+		require.Equal(t, consensus.CodeConfirmationNeeded, refusal.Code)
+		time.Sleep(11 * time.Minute)
+		refusal = remove(t, second, victim, true)
+		require.NotNil(t, refusal, "the first request is too old")
+		transfer(first)
+		require.Nil(t, remove(t, first, victim, true), "two members have requested it")
+		victim.Stop()
+		events, err := leader.Node.Events(consensus.EventQuery{Limit: consensus.MaxEvents})
+		require.NoError(t, err)
+		events = slices.DeleteFunc(events, func(e consensus.Event) bool { return e.Kind != "request-removal" })
+		require.Len(t, events, 2, "a repeated request writes nothing")
+		assert.Equal(t, first.ID, events[0].Author)
+		assert.Equal(t, second.ID, events[1].Author)
+		assert.Empty(t, leader.Node.View().Settings().Removals, "they end with the removal")
+	})
+}
+
 func TestTheOnlyOtherDatacenterConfirmsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 2, consensustest.Options{})

@@ -127,7 +127,7 @@ func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]
 	}
 	sent := n.sent.Enter(cmds)
 	w, err := n.judge(cmds, sent)
-	if err != nil || len(w.passed) == 0 {
+	if err != nil || len(w.passed)+len(w.requests) == 0 {
 		sent.Leave()
 	}
 	if err != nil {
@@ -139,27 +139,29 @@ func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]
 			return nil, err
 		}
 	}
-	if len(w.passed) == 0 {
+	if len(w.passed)+len(w.requests) == 0 {
 		return w.results, nil
 	}
-	p := proposals.New(w.passed)
+	p := proposals.New(append(w.passed, w.requests...))
 	p.Resolved = sent.Leave
 	written, err := n.batcher.Propose(ctx, p, n.life.done)
 	if err != nil {
 		return nil, err
 	}
-	for i, place := range w.places {
+	for i, place := range w.places { // those of requests follow
 		w.results[place] = written[i]
 	}
 	return w.results, nil
 }
 
 // judged is a call of which some commands are written. places are those of passed
-// in results, which has the results of the others.
+// in results, which has the results of the others. After passed, requests are written,
+// whose results nobody needs.
 type judged struct {
-	results []catalog.Result
-	passed  []*catalogpb.Command
-	places  []int
+	results  []catalog.Result
+	passed   []*catalogpb.Command
+	places   []int
+	requests []*catalogpb.Command
 }
 
 // judge decides which commands are written. One of which an earlier attempt is in
@@ -183,6 +185,7 @@ func (n *Node) judge(cmds []*catalogpb.Command, sent *proposals.Attempt) (judged
 			w.passed, w.places = append(w.passed, v.Command), append(w.places, i)
 		case errors.As(err, &refusal):
 			w.results[i].Refusal = refusal
+			w.requests = append(w.requests, n.firstRequest(v.Command, refusal, now)...)
 		case errors.Is(err, consensus.ErrNotLeader):
 			return judged{}, err
 		default:

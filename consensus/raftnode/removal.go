@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -22,8 +23,8 @@ func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
 			return refusal
 		}
 	}
-	if operation := cmd.GetTransferLeader() != nil || cmd.GetRemovePeer() != nil; operation && cmd.GetClient() != "" {
-		return catalog.Malformed("body", "only the leader records its operations")
+	if operation := cmd.GetTransferLeader() != nil || cmd.GetRemovePeer() != nil || cmd.GetRequestRemoval() != nil; operation && cmd.GetClient() != "" {
+		return catalog.Malformed("body", "only the leader records requests")
 	}
 	return n.checkRemoval(cmd, now)
 }
@@ -57,11 +58,27 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 	if refusal := n.safeguards.requests.Removal(author, r.Datacenter, n.View().Settings(), now); refusal != nil {
 		return refusal
 	}
-	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.safeguards.requests.Confirmed(author, r.Datacenter, now) {
+	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.safeguards.requests.Confirmed(author, r.Datacenter, n.View().Settings(), now) {
 		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
 		return r.RefuseUnconfirmed(author)
 	}
 	n.safeguards.requests.Spend(budget.Removals, author, now)
 	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
+	return nil
+}
+
+// firstRequest returns the command that keeps a request to remove a datacenter that needs
+// the request of a second one, so that the next leader has it too. There is none for
+// another refusal, for a request that the catalog has, and while a gateway does not
+// support it: then it is in the memory of this leader only.
+func (n *Node) firstRequest(removal *catalogpb.Command, refusal *catalog.Refusal, now time.Time) []*catalogpb.Command {
+	if refusal.Code != consensus.CodeConfirmationNeeded || catalog.LevelsOf(n.View().Gateways()).Common < catalog.LevelRemoval {
+		return nil
+	}
+	cmd := catalog.NewRequestRemoval(catalog.DatacenterName(removal.GetRemoveDatacenter().GetDatacenter()))
+	cmd.Author, cmd.At = removal.GetAuthor(), timestamppb.New(now)
+	if v := n.fsm.Judge([]*catalogpb.Command{cmd}, n.cfg.Limits, now)[0]; v.Command != nil {
+		return []*catalogpb.Command{v.Command}
+	}
 	return nil
 }

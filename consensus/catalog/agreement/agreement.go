@@ -24,6 +24,8 @@ func After(have catalog.Settings, by catalog.DatacenterName, cmd *catalogpb.Comm
 		return quota.Set(have, by, catalog.LimitsFromProto(body.SetLimits.GetLimits()))
 	case *catalogpb.Command_TransferLeader, *catalogpb.Command_RemovePeer:
 		return budget.Spend(have, budget.Operations, by, cmd.GetAt().AsTime()), nil
+	case *catalogpb.Command_RequestRemoval:
+		return budget.Request(have, catalog.DatacenterName(body.RequestRemoval.GetDatacenter()), by, cmd.GetAt().AsTime()), nil
 	case *catalogpb.Command_RemoveDatacenter:
 		if cmd.GetVersion() >= catalog.LevelLimits {
 			return budget.Spend(have, budget.Removals, by, cmd.GetAt().AsTime()), nil
@@ -43,11 +45,12 @@ func WithBudget(cmd *catalogpb.Command) *catalogpb.Command {
 	return cmd
 }
 
-// Without returns s without what dc allows and has set. What it has used up of its
-// requests stays, since it may join again.
+// Without returns s without what dc allows and has set, and without requests by it and to
+// remove it. What it has used up of its requests stays, since it may join again.
 func Without(s catalog.Settings, dc catalog.DatacenterName) catalog.Settings {
 	s.Allowed = slices.DeleteFunc(slices.Clone(s.Allowed), func(a catalog.AllowedPrefix) bool { return a.AllowedBy == dc })
 	s.Limits = slices.DeleteFunc(slices.Clone(s.Limits), func(l catalog.Limit) bool { return l.SetBy == dc })
+	s.Removals = slices.DeleteFunc(slices.Clone(s.Removals), func(r catalog.RemovalRequest) bool { return r.By == dc || r.Datacenter == dc })
 	return s
 }
 
@@ -56,5 +59,8 @@ func Equal(a, b catalog.Settings) bool {
 	return a.FeatureLevel == b.FeatureLevel && slices.Equal(a.Allowed, b.Allowed) && slices.Equal(a.Limits, b.Limits) &&
 		slices.EqualFunc(a.Budgets, b.Budgets, func(a, b catalog.Budget) bool {
 			return a.Datacenter == b.Datacenter && a.Kind == b.Kind && a.Until.Equal(b.Until)
+		}) &&
+		slices.EqualFunc(a.Removals, b.Removals, func(a, b catalog.RemovalRequest) bool {
+			return a.Datacenter == b.Datacenter && a.By == b.By && a.At.Equal(b.At)
 		})
 }

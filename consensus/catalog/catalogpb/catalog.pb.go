@@ -162,6 +162,7 @@ type Settings struct {
 	ModifiedIndex uint64                 `protobuf:"varint,3,opt,name=modified_index,json=modifiedIndex,proto3" json:"modified_index,omitempty"`
 	Limits        []*Limit               `protobuf:"bytes,4,rep,name=limits,proto3" json:"limits,omitempty"`
 	Budgets       []*Budget              `protobuf:"bytes,5,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Removals      []*RemovalRequest      `protobuf:"bytes,6,rep,name=removals,proto3" json:"removals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +228,13 @@ func (x *Settings) GetLimits() []*Limit {
 func (x *Settings) GetBudgets() []*Budget {
 	if x != nil {
 		return x.Budgets
+	}
+	return nil
+}
+
+func (x *Settings) GetRemovals() []*RemovalRequest {
+	if x != nil {
+		return x.Removals
 	}
 	return nil
 }
@@ -354,6 +362,67 @@ func (x *Budget) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+// RemovalRequest is the first of two requests to remove a datacenter that is alive.
+type RemovalRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	By            string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"` // datacenter that has requested it
+	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovalRequest) Reset() {
+	*x = RemovalRequest{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovalRequest) ProtoMessage() {}
+
+func (x *RemovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovalRequest.ProtoReflect.Descriptor instead.
+func (*RemovalRequest) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RemovalRequest) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
+	}
+	return ""
+}
+
+func (x *RemovalRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *RemovalRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // AllowedPrefix is a range outside the private ones in which datacenters may announce
 // prefixes.
 type AllowedPrefix struct {
@@ -366,7 +435,7 @@ type AllowedPrefix struct {
 
 func (x *AllowedPrefix) Reset() {
 	*x = AllowedPrefix{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -378,7 +447,7 @@ func (x *AllowedPrefix) String() string {
 func (*AllowedPrefix) ProtoMessage() {}
 
 func (x *AllowedPrefix) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[4]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -391,7 +460,7 @@ func (x *AllowedPrefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowedPrefix.ProtoReflect.Descriptor instead.
 func (*AllowedPrefix) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{4}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AllowedPrefix) GetCidr() string {
@@ -418,7 +487,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +499,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[5]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -443,7 +512,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{5}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Prefix) GetCidr() string {
@@ -476,7 +545,7 @@ type Datacenter struct {
 
 func (x *Datacenter) Reset() {
 	*x = Datacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +557,7 @@ func (x *Datacenter) String() string {
 func (*Datacenter) ProtoMessage() {}
 
 func (x *Datacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[6]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +570,7 @@ func (x *Datacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Datacenter.ProtoReflect.Descriptor instead.
 func (*Datacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{6}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Datacenter) GetName() string {
@@ -572,7 +641,7 @@ type Succession struct {
 
 func (x *Succession) Reset() {
 	*x = Succession{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +653,7 @@ func (x *Succession) String() string {
 func (*Succession) ProtoMessage() {}
 
 func (x *Succession) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[7]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +666,7 @@ func (x *Succession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Succession.ProtoReflect.Descriptor instead.
 func (*Succession) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{7}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Succession) GetPredecessor() []byte {
@@ -636,7 +705,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +717,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[8]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +730,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{8}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Signature) GetVersion() uint64 {
@@ -712,7 +781,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +793,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[9]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +806,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{9}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Gateway) GetDatacenter() string {
@@ -841,7 +910,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +922,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[10]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +935,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{10}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Token) GetId() string {
@@ -943,7 +1012,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1024,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[11]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1037,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{11}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Port) GetName() string {
@@ -1009,7 +1078,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1090,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[12]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1103,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{12}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Service) GetDatacenter() string {
@@ -1114,7 +1183,7 @@ type Observation struct {
 
 func (x *Observation) Reset() {
 	*x = Observation{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1195,7 @@ func (x *Observation) String() string {
 func (*Observation) ProtoMessage() {}
 
 func (x *Observation) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[13]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1208,7 @@ func (x *Observation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observation.ProtoReflect.Descriptor instead.
 func (*Observation) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{13}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Observation) GetObserver() string {
@@ -1190,7 +1259,7 @@ type ExportPort struct {
 
 func (x *ExportPort) Reset() {
 	*x = ExportPort{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1271,7 @@ func (x *ExportPort) String() string {
 func (*ExportPort) ProtoMessage() {}
 
 func (x *ExportPort) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[14]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1284,7 @@ func (x *ExportPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportPort.ProtoReflect.Descriptor instead.
 func (*ExportPort) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{14}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ExportPort) GetName() string {
@@ -1272,7 +1341,7 @@ type Export struct {
 
 func (x *Export) Reset() {
 	*x = Export{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1353,7 @@ func (x *Export) String() string {
 func (*Export) ProtoMessage() {}
 
 func (x *Export) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[15]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1366,7 @@ func (x *Export) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Export.ProtoReflect.Descriptor instead.
 func (*Export) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{15}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Export) GetDatacenter() string {
@@ -1425,7 +1494,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1506,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[16]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1519,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{16}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1504,7 +1573,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1585,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[17]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1598,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{17}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndpointSlice) GetDatacenter() string {
@@ -1592,7 +1661,7 @@ type Init struct {
 
 func (x *Init) Reset() {
 	*x = Init{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1673,7 @@ func (x *Init) String() string {
 func (*Init) ProtoMessage() {}
 
 func (x *Init) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[18]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1686,7 @@ func (x *Init) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Init.ProtoReflect.Descriptor instead.
 func (*Init) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{18}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Init) GetFederation() *Federation {
@@ -1650,7 +1719,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1731,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[19]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1744,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{19}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -1694,7 +1763,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1775,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[20]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1788,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{20}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -1743,7 +1812,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1824,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[21]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1837,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{21}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Join) GetTokenId() string {
@@ -1822,7 +1891,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1903,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[22]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +1916,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{22}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Leave) GetDatacenter() string {
@@ -1868,7 +1937,7 @@ type RemoveDatacenter struct {
 
 func (x *RemoveDatacenter) Reset() {
 	*x = RemoveDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1949,7 @@ func (x *RemoveDatacenter) String() string {
 func (*RemoveDatacenter) ProtoMessage() {}
 
 func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[23]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1962,7 @@ func (x *RemoveDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveDatacenter.ProtoReflect.Descriptor instead.
 func (*RemoveDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{23}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RemoveDatacenter) GetDatacenter() string {
@@ -1919,7 +1988,7 @@ type UpdateGateway struct {
 
 func (x *UpdateGateway) Reset() {
 	*x = UpdateGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2000,7 @@ func (x *UpdateGateway) String() string {
 func (*UpdateGateway) ProtoMessage() {}
 
 func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[24]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2013,7 @@ func (x *UpdateGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGateway.ProtoReflect.Descriptor instead.
 func (*UpdateGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{24}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateGateway) GetGateway() *Gateway {
@@ -1963,7 +2032,7 @@ type UpdateDatacenter struct {
 
 func (x *UpdateDatacenter) Reset() {
 	*x = UpdateDatacenter{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2044,7 @@ func (x *UpdateDatacenter) String() string {
 func (*UpdateDatacenter) ProtoMessage() {}
 
 func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[25]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2057,7 @@ func (x *UpdateDatacenter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDatacenter.ProtoReflect.Descriptor instead.
 func (*UpdateDatacenter) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{25}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdateDatacenter) GetDatacenter() *Datacenter {
@@ -2007,7 +2076,7 @@ type RemoveGateway struct {
 
 func (x *RemoveGateway) Reset() {
 	*x = RemoveGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2088,7 @@ func (x *RemoveGateway) String() string {
 func (*RemoveGateway) ProtoMessage() {}
 
 func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[26]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2101,7 @@ func (x *RemoveGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGateway.ProtoReflect.Descriptor instead.
 func (*RemoveGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{26}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RemoveGateway) GetGateway() string {
@@ -2051,7 +2120,7 @@ type AddGateway struct {
 
 func (x *AddGateway) Reset() {
 	*x = AddGateway{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2132,7 @@ func (x *AddGateway) String() string {
 func (*AddGateway) ProtoMessage() {}
 
 func (x *AddGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[27]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2145,7 @@ func (x *AddGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGateway.ProtoReflect.Descriptor instead.
 func (*AddGateway) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{27}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AddGateway) GetGateway() *Gateway {
@@ -2095,7 +2164,7 @@ type PutServices struct {
 
 func (x *PutServices) Reset() {
 	*x = PutServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2176,7 @@ func (x *PutServices) String() string {
 func (*PutServices) ProtoMessage() {}
 
 func (x *PutServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[28]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2189,7 @@ func (x *PutServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutServices.ProtoReflect.Descriptor instead.
 func (*PutServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{28}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutServices) GetServices() []*Service {
@@ -2139,7 +2208,7 @@ type DeleteServices struct {
 
 func (x *DeleteServices) Reset() {
 	*x = DeleteServices{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2220,7 @@ func (x *DeleteServices) String() string {
 func (*DeleteServices) ProtoMessage() {}
 
 func (x *DeleteServices) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[29]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2233,7 @@ func (x *DeleteServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServices.ProtoReflect.Descriptor instead.
 func (*DeleteServices) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{29}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeleteServices) GetServices() []*Service {
@@ -2183,7 +2252,7 @@ type PutExports struct {
 
 func (x *PutExports) Reset() {
 	*x = PutExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2264,7 @@ func (x *PutExports) String() string {
 func (*PutExports) ProtoMessage() {}
 
 func (x *PutExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[30]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2277,7 @@ func (x *PutExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutExports.ProtoReflect.Descriptor instead.
 func (*PutExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{30}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutExports) GetExports() []*Export {
@@ -2227,7 +2296,7 @@ type DeleteExports struct {
 
 func (x *DeleteExports) Reset() {
 	*x = DeleteExports{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2308,7 @@ func (x *DeleteExports) String() string {
 func (*DeleteExports) ProtoMessage() {}
 
 func (x *DeleteExports) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[31]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2321,7 @@ func (x *DeleteExports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteExports.ProtoReflect.Descriptor instead.
 func (*DeleteExports) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{31}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DeleteExports) GetExports() []*Export {
@@ -2271,7 +2340,7 @@ type PutEndpoints struct {
 
 func (x *PutEndpoints) Reset() {
 	*x = PutEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2352,7 @@ func (x *PutEndpoints) String() string {
 func (*PutEndpoints) ProtoMessage() {}
 
 func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[32]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2365,7 @@ func (x *PutEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEndpoints.ProtoReflect.Descriptor instead.
 func (*PutEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{32}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutEndpoints) GetSlices() []*EndpointSlice {
@@ -2315,7 +2384,7 @@ type DeleteEndpoints struct {
 
 func (x *DeleteEndpoints) Reset() {
 	*x = DeleteEndpoints{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2396,7 @@ func (x *DeleteEndpoints) String() string {
 func (*DeleteEndpoints) ProtoMessage() {}
 
 func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[33]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2409,7 @@ func (x *DeleteEndpoints) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEndpoints.ProtoReflect.Descriptor instead.
 func (*DeleteEndpoints) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{33}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeleteEndpoints) GetSlices() []*EndpointSlice {
@@ -2362,7 +2431,7 @@ type AllowPrefixes struct {
 
 func (x *AllowPrefixes) Reset() {
 	*x = AllowPrefixes{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2443,7 @@ func (x *AllowPrefixes) String() string {
 func (*AllowPrefixes) ProtoMessage() {}
 
 func (x *AllowPrefixes) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[34]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2456,7 @@ func (x *AllowPrefixes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowPrefixes.ProtoReflect.Descriptor instead.
 func (*AllowPrefixes) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{34}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AllowPrefixes) GetCidrs() []string {
@@ -2414,7 +2483,7 @@ type SetLimits struct {
 
 func (x *SetLimits) Reset() {
 	*x = SetLimits{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2495,7 @@ func (x *SetLimits) String() string {
 func (*SetLimits) ProtoMessage() {}
 
 func (x *SetLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[35]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2508,7 @@ func (x *SetLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLimits.ProtoReflect.Descriptor instead.
 func (*SetLimits) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{35}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SetLimits) GetLimits() []*Limit {
@@ -2459,7 +2528,7 @@ type TransferLeader struct {
 
 func (x *TransferLeader) Reset() {
 	*x = TransferLeader{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2540,7 @@ func (x *TransferLeader) String() string {
 func (*TransferLeader) ProtoMessage() {}
 
 func (x *TransferLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[36]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2553,7 @@ func (x *TransferLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeader.ProtoReflect.Descriptor instead.
 func (*TransferLeader) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{36}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TransferLeader) GetTo() string {
@@ -2503,7 +2572,7 @@ type RemovePeer struct {
 
 func (x *RemovePeer) Reset() {
 	*x = RemovePeer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2584,7 @@ func (x *RemovePeer) String() string {
 func (*RemovePeer) ProtoMessage() {}
 
 func (x *RemovePeer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[37]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,12 +2597,58 @@ func (x *RemovePeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeer.ProtoReflect.Descriptor instead.
 func (*RemovePeer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{37}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RemovePeer) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+// RequestRemoval is the first of two requests to remove a datacenter that is alive. The
+// leader writes it.
+type RequestRemoval struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Datacenter    string                 `protobuf:"bytes,1,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestRemoval) Reset() {
+	*x = RequestRemoval{}
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestRemoval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestRemoval) ProtoMessage() {}
+
+func (x *RequestRemoval) ProtoReflect() protoreflect.Message {
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestRemoval.ProtoReflect.Descriptor instead.
+func (*RequestRemoval) Descriptor() ([]byte, []int) {
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RequestRemoval) GetDatacenter() string {
+	if x != nil {
+		return x.Datacenter
 	}
 	return ""
 }
@@ -2547,7 +2662,7 @@ type PutObservations struct {
 
 func (x *PutObservations) Reset() {
 	*x = PutObservations{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2674,7 @@ func (x *PutObservations) String() string {
 func (*PutObservations) ProtoMessage() {}
 
 func (x *PutObservations) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[38]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2687,7 @@ func (x *PutObservations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObservations.ProtoReflect.Descriptor instead.
 func (*PutObservations) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{38}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutObservations) GetObservations() []*Observation {
@@ -2622,6 +2737,7 @@ type Command struct {
 	//	*Command_SetLimits
 	//	*Command_TransferLeader
 	//	*Command_RemovePeer
+	//	*Command_RequestRemoval
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2629,7 +2745,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2757,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2770,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{39}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Command) GetVersion() uint32 {
@@ -2902,6 +3018,15 @@ func (x *Command) GetRemovePeer() *RemovePeer {
 	return nil
 }
 
+func (x *Command) GetRequestRemoval() *RequestRemoval {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RequestRemoval); ok {
+			return x.RequestRemoval
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -2990,6 +3115,10 @@ type Command_RemovePeer struct {
 	RemovePeer *RemovePeer `protobuf:"bytes,36,opt,name=remove_peer,json=removePeer,proto3,oneof"`
 }
 
+type Command_RequestRemoval struct {
+	RequestRemoval *RequestRemoval `protobuf:"bytes,37,opt,name=request_removal,json=requestRemoval,proto3,oneof"`
+}
+
 func (*Command_Init) isCommand_Body() {}
 
 func (*Command_CreateToken) isCommand_Body() {}
@@ -3032,6 +3161,8 @@ func (*Command_TransferLeader) isCommand_Body() {}
 
 func (*Command_RemovePeer) isCommand_Body() {}
 
+func (*Command_RequestRemoval) isCommand_Body() {}
+
 // Entry is the data of one raft log entry.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3042,7 +3173,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3185,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[40]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3198,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{40}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Entry) GetCommands() []*Command {
@@ -3090,7 +3221,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3233,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3246,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{41}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Refusal) GetCode() string {
@@ -3159,7 +3290,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3302,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[42]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3315,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{42}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -3228,7 +3359,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[43]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3371,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[43]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3384,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{43}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Client) GetId() string {
@@ -3303,7 +3434,7 @@ type StoredResult struct {
 
 func (x *StoredResult) Reset() {
 	*x = StoredResult{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[44]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3446,7 @@ func (x *StoredResult) String() string {
 func (*StoredResult) ProtoMessage() {}
 
 func (x *StoredResult) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[44]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3459,7 @@ func (x *StoredResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredResult.ProtoReflect.Descriptor instead.
 func (*StoredResult) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{44}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StoredResult) GetIndex() uint64 {
@@ -3370,7 +3501,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3513,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3526,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{45}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Record) GetBody() isRecord_Body {
@@ -3599,7 +3730,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[46]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3611,7 +3742,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[46]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3624,7 +3755,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{46}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Header) GetVersion() uint32 {
@@ -3651,7 +3782,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[47]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3663,7 +3794,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[47]
+	mi := &file_consensus_catalog_catalogpb_catalog_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3676,7 +3807,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{47}
+	return file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Trailer) GetRecords() uint64 {
@@ -3705,13 +3836,14 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\aoverlay\x18\x03 \x01(\tR\aoverlay\x129\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12!\n" +
-	"\fnext_ordinal\x18\x05 \x01(\rR\vnextOrdinal\"\xfc\x01\n" +
+	"\fnext_ordinal\x18\x05 \x01(\rR\vnextOrdinal\"\xbc\x02\n" +
 	"\bSettings\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x12;\n" +
 	"\aallowed\x18\x02 \x03(\v2!.meshway.catalog.v1.AllowedPrefixR\aallowed\x12%\n" +
 	"\x0emodified_index\x18\x03 \x01(\x04R\rmodifiedIndex\x121\n" +
 	"\x06limits\x18\x04 \x03(\v2\x19.meshway.catalog.v1.LimitR\x06limits\x124\n" +
-	"\abudgets\x18\x05 \x03(\v2\x1a.meshway.catalog.v1.BudgetR\abudgets\"N\n" +
+	"\abudgets\x18\x05 \x03(\v2\x1a.meshway.catalog.v1.BudgetR\abudgets\x12>\n" +
+	"\bremovals\x18\x06 \x03(\v2\".meshway.catalog.v1.RemovalRequestR\bremovals\"N\n" +
 	"\x05Limit\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x12\n" +
 	"\x04most\x18\x02 \x01(\x04R\x04most\x12\x15\n" +
@@ -3721,7 +3853,13 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"datacenter\x18\x01 \x01(\tR\n" +
 	"datacenter\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x120\n" +
-	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"B\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"l\n" +
+	"\x0eRemovalRequest\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"B\n" +
 	"\rAllowedPrefix\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1d\n" +
 	"\n" +
@@ -3921,9 +4059,13 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\x02to\x18\x01 \x01(\tR\x02to\"\x1c\n" +
 	"\n" +
 	"RemovePeer\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"V\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
+	"\x0eRequestRemoval\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x01 \x01(\tR\n" +
+	"datacenter\"V\n" +
 	"\x0fPutObservations\x12C\n" +
-	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\xb8\r\n" +
+	"\fobservations\x18\x01 \x03(\v2\x1f.meshway.catalog.v1.ObservationR\fobservations\"\x87\x0e\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tignorable\x18\x02 \x01(\bR\tignorable\x12\x16\n" +
@@ -3956,7 +4098,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"set_limits\x18\" \x01(\v2\x1d.meshway.catalog.v1.SetLimitsH\x00R\tsetLimits\x12M\n" +
 	"\x0ftransfer_leader\x18# \x01(\v2\".meshway.catalog.v1.TransferLeaderH\x00R\x0etransferLeader\x12A\n" +
 	"\vremove_peer\x18$ \x01(\v2\x1e.meshway.catalog.v1.RemovePeerH\x00R\n" +
-	"removePeerB\x06\n" +
+	"removePeer\x12M\n" +
+	"\x0frequest_removal\x18% \x01(\v2\".meshway.catalog.v1.RequestRemovalH\x00R\x0erequestRemovalB\x06\n" +
 	"\x04body\"@\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"e\n" +
@@ -4029,151 +4172,156 @@ func file_consensus_catalog_catalogpb_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_consensus_catalog_catalogpb_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_consensus_catalog_catalogpb_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_consensus_catalog_catalogpb_catalog_proto_goTypes = []any{
 	(PrefixKind)(0),               // 0: meshway.catalog.v1.PrefixKind
 	(*Federation)(nil),            // 1: meshway.catalog.v1.Federation
 	(*Settings)(nil),              // 2: meshway.catalog.v1.Settings
 	(*Limit)(nil),                 // 3: meshway.catalog.v1.Limit
 	(*Budget)(nil),                // 4: meshway.catalog.v1.Budget
-	(*AllowedPrefix)(nil),         // 5: meshway.catalog.v1.AllowedPrefix
-	(*Prefix)(nil),                // 6: meshway.catalog.v1.Prefix
-	(*Datacenter)(nil),            // 7: meshway.catalog.v1.Datacenter
-	(*Succession)(nil),            // 8: meshway.catalog.v1.Succession
-	(*Signature)(nil),             // 9: meshway.catalog.v1.Signature
-	(*Gateway)(nil),               // 10: meshway.catalog.v1.Gateway
-	(*Token)(nil),                 // 11: meshway.catalog.v1.Token
-	(*Port)(nil),                  // 12: meshway.catalog.v1.Port
-	(*Service)(nil),               // 13: meshway.catalog.v1.Service
-	(*Observation)(nil),           // 14: meshway.catalog.v1.Observation
-	(*ExportPort)(nil),            // 15: meshway.catalog.v1.ExportPort
-	(*Export)(nil),                // 16: meshway.catalog.v1.Export
-	(*Endpoint)(nil),              // 17: meshway.catalog.v1.Endpoint
-	(*EndpointSlice)(nil),         // 18: meshway.catalog.v1.EndpointSlice
-	(*Init)(nil),                  // 19: meshway.catalog.v1.Init
-	(*CreateToken)(nil),           // 20: meshway.catalog.v1.CreateToken
-	(*RevokeToken)(nil),           // 21: meshway.catalog.v1.RevokeToken
-	(*Join)(nil),                  // 22: meshway.catalog.v1.Join
-	(*Leave)(nil),                 // 23: meshway.catalog.v1.Leave
-	(*RemoveDatacenter)(nil),      // 24: meshway.catalog.v1.RemoveDatacenter
-	(*UpdateGateway)(nil),         // 25: meshway.catalog.v1.UpdateGateway
-	(*UpdateDatacenter)(nil),      // 26: meshway.catalog.v1.UpdateDatacenter
-	(*RemoveGateway)(nil),         // 27: meshway.catalog.v1.RemoveGateway
-	(*AddGateway)(nil),            // 28: meshway.catalog.v1.AddGateway
-	(*PutServices)(nil),           // 29: meshway.catalog.v1.PutServices
-	(*DeleteServices)(nil),        // 30: meshway.catalog.v1.DeleteServices
-	(*PutExports)(nil),            // 31: meshway.catalog.v1.PutExports
-	(*DeleteExports)(nil),         // 32: meshway.catalog.v1.DeleteExports
-	(*PutEndpoints)(nil),          // 33: meshway.catalog.v1.PutEndpoints
-	(*DeleteEndpoints)(nil),       // 34: meshway.catalog.v1.DeleteEndpoints
-	(*AllowPrefixes)(nil),         // 35: meshway.catalog.v1.AllowPrefixes
-	(*SetLimits)(nil),             // 36: meshway.catalog.v1.SetLimits
-	(*TransferLeader)(nil),        // 37: meshway.catalog.v1.TransferLeader
-	(*RemovePeer)(nil),            // 38: meshway.catalog.v1.RemovePeer
-	(*PutObservations)(nil),       // 39: meshway.catalog.v1.PutObservations
-	(*Command)(nil),               // 40: meshway.catalog.v1.Command
-	(*Entry)(nil),                 // 41: meshway.catalog.v1.Entry
-	(*Refusal)(nil),               // 42: meshway.catalog.v1.Refusal
-	(*Result)(nil),                // 43: meshway.catalog.v1.Result
-	(*Client)(nil),                // 44: meshway.catalog.v1.Client
-	(*StoredResult)(nil),          // 45: meshway.catalog.v1.StoredResult
-	(*Record)(nil),                // 46: meshway.catalog.v1.Record
-	(*Header)(nil),                // 47: meshway.catalog.v1.Header
-	(*Trailer)(nil),               // 48: meshway.catalog.v1.Trailer
-	nil,                           // 49: meshway.catalog.v1.Service.LabelsEntry
-	nil,                           // 50: meshway.catalog.v1.Export.LabelsEntry
-	nil,                           // 51: meshway.catalog.v1.Export.AnnotationsEntry
-	nil,                           // 52: meshway.catalog.v1.Client.ResultsEntry
-	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
+	(*RemovalRequest)(nil),        // 5: meshway.catalog.v1.RemovalRequest
+	(*AllowedPrefix)(nil),         // 6: meshway.catalog.v1.AllowedPrefix
+	(*Prefix)(nil),                // 7: meshway.catalog.v1.Prefix
+	(*Datacenter)(nil),            // 8: meshway.catalog.v1.Datacenter
+	(*Succession)(nil),            // 9: meshway.catalog.v1.Succession
+	(*Signature)(nil),             // 10: meshway.catalog.v1.Signature
+	(*Gateway)(nil),               // 11: meshway.catalog.v1.Gateway
+	(*Token)(nil),                 // 12: meshway.catalog.v1.Token
+	(*Port)(nil),                  // 13: meshway.catalog.v1.Port
+	(*Service)(nil),               // 14: meshway.catalog.v1.Service
+	(*Observation)(nil),           // 15: meshway.catalog.v1.Observation
+	(*ExportPort)(nil),            // 16: meshway.catalog.v1.ExportPort
+	(*Export)(nil),                // 17: meshway.catalog.v1.Export
+	(*Endpoint)(nil),              // 18: meshway.catalog.v1.Endpoint
+	(*EndpointSlice)(nil),         // 19: meshway.catalog.v1.EndpointSlice
+	(*Init)(nil),                  // 20: meshway.catalog.v1.Init
+	(*CreateToken)(nil),           // 21: meshway.catalog.v1.CreateToken
+	(*RevokeToken)(nil),           // 22: meshway.catalog.v1.RevokeToken
+	(*Join)(nil),                  // 23: meshway.catalog.v1.Join
+	(*Leave)(nil),                 // 24: meshway.catalog.v1.Leave
+	(*RemoveDatacenter)(nil),      // 25: meshway.catalog.v1.RemoveDatacenter
+	(*UpdateGateway)(nil),         // 26: meshway.catalog.v1.UpdateGateway
+	(*UpdateDatacenter)(nil),      // 27: meshway.catalog.v1.UpdateDatacenter
+	(*RemoveGateway)(nil),         // 28: meshway.catalog.v1.RemoveGateway
+	(*AddGateway)(nil),            // 29: meshway.catalog.v1.AddGateway
+	(*PutServices)(nil),           // 30: meshway.catalog.v1.PutServices
+	(*DeleteServices)(nil),        // 31: meshway.catalog.v1.DeleteServices
+	(*PutExports)(nil),            // 32: meshway.catalog.v1.PutExports
+	(*DeleteExports)(nil),         // 33: meshway.catalog.v1.DeleteExports
+	(*PutEndpoints)(nil),          // 34: meshway.catalog.v1.PutEndpoints
+	(*DeleteEndpoints)(nil),       // 35: meshway.catalog.v1.DeleteEndpoints
+	(*AllowPrefixes)(nil),         // 36: meshway.catalog.v1.AllowPrefixes
+	(*SetLimits)(nil),             // 37: meshway.catalog.v1.SetLimits
+	(*TransferLeader)(nil),        // 38: meshway.catalog.v1.TransferLeader
+	(*RemovePeer)(nil),            // 39: meshway.catalog.v1.RemovePeer
+	(*RequestRemoval)(nil),        // 40: meshway.catalog.v1.RequestRemoval
+	(*PutObservations)(nil),       // 41: meshway.catalog.v1.PutObservations
+	(*Command)(nil),               // 42: meshway.catalog.v1.Command
+	(*Entry)(nil),                 // 43: meshway.catalog.v1.Entry
+	(*Refusal)(nil),               // 44: meshway.catalog.v1.Refusal
+	(*Result)(nil),                // 45: meshway.catalog.v1.Result
+	(*Client)(nil),                // 46: meshway.catalog.v1.Client
+	(*StoredResult)(nil),          // 47: meshway.catalog.v1.StoredResult
+	(*Record)(nil),                // 48: meshway.catalog.v1.Record
+	(*Header)(nil),                // 49: meshway.catalog.v1.Header
+	(*Trailer)(nil),               // 50: meshway.catalog.v1.Trailer
+	nil,                           // 51: meshway.catalog.v1.Service.LabelsEntry
+	nil,                           // 52: meshway.catalog.v1.Export.LabelsEntry
+	nil,                           // 53: meshway.catalog.v1.Export.AnnotationsEntry
+	nil,                           // 54: meshway.catalog.v1.Client.ResultsEntry
+	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
 }
 var file_consensus_catalog_catalogpb_catalog_proto_depIdxs = []int32{
-	53, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
-	5,  // 1: meshway.catalog.v1.Settings.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	55, // 0: meshway.catalog.v1.Federation.created_at:type_name -> google.protobuf.Timestamp
+	6,  // 1: meshway.catalog.v1.Settings.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
 	3,  // 2: meshway.catalog.v1.Settings.limits:type_name -> meshway.catalog.v1.Limit
 	4,  // 3: meshway.catalog.v1.Settings.budgets:type_name -> meshway.catalog.v1.Budget
-	53, // 4: meshway.catalog.v1.Budget.until:type_name -> google.protobuf.Timestamp
-	0,  // 5: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
-	6,  // 6: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
-	53, // 7: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
-	9,  // 8: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
-	8,  // 9: meshway.catalog.v1.Datacenter.successions:type_name -> meshway.catalog.v1.Succession
-	9,  // 10: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
-	53, // 11: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	53, // 12: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	53, // 13: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
-	12, // 14: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
-	49, // 15: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
-	53, // 16: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
-	15, // 17: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
-	50, // 18: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
-	51, // 19: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
-	53, // 20: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
-	17, // 21: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
-	15, // 22: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
-	1,  // 23: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
-	7,  // 24: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	10, // 25: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
-	11, // 26: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
-	7,  // 27: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	10, // 28: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
-	10, // 29: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	7,  // 30: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	10, // 31: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
-	13, // 32: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
-	13, // 33: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
-	16, // 34: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
-	16, // 35: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
-	18, // 36: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	18, // 37: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
-	3,  // 38: meshway.catalog.v1.SetLimits.limits:type_name -> meshway.catalog.v1.Limit
-	14, // 39: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
-	53, // 40: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
-	19, // 41: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
-	20, // 42: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
-	21, // 43: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
-	22, // 44: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
-	23, // 45: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
-	25, // 46: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
-	26, // 47: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
-	27, // 48: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
-	29, // 49: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
-	30, // 50: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
-	39, // 51: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
-	28, // 52: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
-	31, // 53: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
-	32, // 54: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
-	33, // 55: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
-	34, // 56: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
-	24, // 57: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
-	35, // 58: meshway.catalog.v1.Command.allow_prefixes:type_name -> meshway.catalog.v1.AllowPrefixes
-	36, // 59: meshway.catalog.v1.Command.set_limits:type_name -> meshway.catalog.v1.SetLimits
-	37, // 60: meshway.catalog.v1.Command.transfer_leader:type_name -> meshway.catalog.v1.TransferLeader
-	38, // 61: meshway.catalog.v1.Command.remove_peer:type_name -> meshway.catalog.v1.RemovePeer
-	40, // 62: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
-	42, // 63: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
-	7,  // 64: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	10, // 65: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
-	52, // 66: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
-	53, // 67: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
-	42, // 68: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
-	47, // 69: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
-	1,  // 70: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
-	7,  // 71: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	10, // 72: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
-	11, // 73: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
-	13, // 74: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
-	14, // 75: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
-	44, // 76: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
-	48, // 77: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
-	16, // 78: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
-	18, // 79: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
-	2,  // 80: meshway.catalog.v1.Record.settings:type_name -> meshway.catalog.v1.Settings
-	45, // 81: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
-	82, // [82:82] is the sub-list for method output_type
-	82, // [82:82] is the sub-list for method input_type
-	82, // [82:82] is the sub-list for extension type_name
-	82, // [82:82] is the sub-list for extension extendee
-	0,  // [0:82] is the sub-list for field type_name
+	5,  // 4: meshway.catalog.v1.Settings.removals:type_name -> meshway.catalog.v1.RemovalRequest
+	55, // 5: meshway.catalog.v1.Budget.until:type_name -> google.protobuf.Timestamp
+	55, // 6: meshway.catalog.v1.RemovalRequest.at:type_name -> google.protobuf.Timestamp
+	0,  // 7: meshway.catalog.v1.Prefix.kind:type_name -> meshway.catalog.v1.PrefixKind
+	7,  // 8: meshway.catalog.v1.Datacenter.prefixes:type_name -> meshway.catalog.v1.Prefix
+	55, // 9: meshway.catalog.v1.Datacenter.joined_at:type_name -> google.protobuf.Timestamp
+	10, // 10: meshway.catalog.v1.Datacenter.signature:type_name -> meshway.catalog.v1.Signature
+	9,  // 11: meshway.catalog.v1.Datacenter.successions:type_name -> meshway.catalog.v1.Succession
+	10, // 12: meshway.catalog.v1.Gateway.signature:type_name -> meshway.catalog.v1.Signature
+	55, // 13: meshway.catalog.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	55, // 14: meshway.catalog.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	55, // 15: meshway.catalog.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	13, // 16: meshway.catalog.v1.Service.ports:type_name -> meshway.catalog.v1.Port
+	51, // 17: meshway.catalog.v1.Service.labels:type_name -> meshway.catalog.v1.Service.LabelsEntry
+	55, // 18: meshway.catalog.v1.Observation.at:type_name -> google.protobuf.Timestamp
+	16, // 19: meshway.catalog.v1.Export.ports:type_name -> meshway.catalog.v1.ExportPort
+	52, // 20: meshway.catalog.v1.Export.labels:type_name -> meshway.catalog.v1.Export.LabelsEntry
+	53, // 21: meshway.catalog.v1.Export.annotations:type_name -> meshway.catalog.v1.Export.AnnotationsEntry
+	55, // 22: meshway.catalog.v1.Export.created_at:type_name -> google.protobuf.Timestamp
+	18, // 23: meshway.catalog.v1.EndpointSlice.endpoints:type_name -> meshway.catalog.v1.Endpoint
+	16, // 24: meshway.catalog.v1.EndpointSlice.ports:type_name -> meshway.catalog.v1.ExportPort
+	1,  // 25: meshway.catalog.v1.Init.federation:type_name -> meshway.catalog.v1.Federation
+	8,  // 26: meshway.catalog.v1.Init.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	11, // 27: meshway.catalog.v1.Init.gateway:type_name -> meshway.catalog.v1.Gateway
+	12, // 28: meshway.catalog.v1.CreateToken.token:type_name -> meshway.catalog.v1.Token
+	8,  // 29: meshway.catalog.v1.Join.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	11, // 30: meshway.catalog.v1.Join.gateway:type_name -> meshway.catalog.v1.Gateway
+	11, // 31: meshway.catalog.v1.UpdateGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	8,  // 32: meshway.catalog.v1.UpdateDatacenter.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	11, // 33: meshway.catalog.v1.AddGateway.gateway:type_name -> meshway.catalog.v1.Gateway
+	14, // 34: meshway.catalog.v1.PutServices.services:type_name -> meshway.catalog.v1.Service
+	14, // 35: meshway.catalog.v1.DeleteServices.services:type_name -> meshway.catalog.v1.Service
+	17, // 36: meshway.catalog.v1.PutExports.exports:type_name -> meshway.catalog.v1.Export
+	17, // 37: meshway.catalog.v1.DeleteExports.exports:type_name -> meshway.catalog.v1.Export
+	19, // 38: meshway.catalog.v1.PutEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	19, // 39: meshway.catalog.v1.DeleteEndpoints.slices:type_name -> meshway.catalog.v1.EndpointSlice
+	3,  // 40: meshway.catalog.v1.SetLimits.limits:type_name -> meshway.catalog.v1.Limit
+	15, // 41: meshway.catalog.v1.PutObservations.observations:type_name -> meshway.catalog.v1.Observation
+	55, // 42: meshway.catalog.v1.Command.at:type_name -> google.protobuf.Timestamp
+	20, // 43: meshway.catalog.v1.Command.init:type_name -> meshway.catalog.v1.Init
+	21, // 44: meshway.catalog.v1.Command.create_token:type_name -> meshway.catalog.v1.CreateToken
+	22, // 45: meshway.catalog.v1.Command.revoke_token:type_name -> meshway.catalog.v1.RevokeToken
+	23, // 46: meshway.catalog.v1.Command.join:type_name -> meshway.catalog.v1.Join
+	24, // 47: meshway.catalog.v1.Command.leave:type_name -> meshway.catalog.v1.Leave
+	26, // 48: meshway.catalog.v1.Command.update_gateway:type_name -> meshway.catalog.v1.UpdateGateway
+	27, // 49: meshway.catalog.v1.Command.update_datacenter:type_name -> meshway.catalog.v1.UpdateDatacenter
+	28, // 50: meshway.catalog.v1.Command.remove_gateway:type_name -> meshway.catalog.v1.RemoveGateway
+	30, // 51: meshway.catalog.v1.Command.put_services:type_name -> meshway.catalog.v1.PutServices
+	31, // 52: meshway.catalog.v1.Command.delete_services:type_name -> meshway.catalog.v1.DeleteServices
+	41, // 53: meshway.catalog.v1.Command.put_observations:type_name -> meshway.catalog.v1.PutObservations
+	29, // 54: meshway.catalog.v1.Command.add_gateway:type_name -> meshway.catalog.v1.AddGateway
+	32, // 55: meshway.catalog.v1.Command.put_exports:type_name -> meshway.catalog.v1.PutExports
+	33, // 56: meshway.catalog.v1.Command.delete_exports:type_name -> meshway.catalog.v1.DeleteExports
+	34, // 57: meshway.catalog.v1.Command.put_endpoints:type_name -> meshway.catalog.v1.PutEndpoints
+	35, // 58: meshway.catalog.v1.Command.delete_endpoints:type_name -> meshway.catalog.v1.DeleteEndpoints
+	25, // 59: meshway.catalog.v1.Command.remove_datacenter:type_name -> meshway.catalog.v1.RemoveDatacenter
+	36, // 60: meshway.catalog.v1.Command.allow_prefixes:type_name -> meshway.catalog.v1.AllowPrefixes
+	37, // 61: meshway.catalog.v1.Command.set_limits:type_name -> meshway.catalog.v1.SetLimits
+	38, // 62: meshway.catalog.v1.Command.transfer_leader:type_name -> meshway.catalog.v1.TransferLeader
+	39, // 63: meshway.catalog.v1.Command.remove_peer:type_name -> meshway.catalog.v1.RemovePeer
+	40, // 64: meshway.catalog.v1.Command.request_removal:type_name -> meshway.catalog.v1.RequestRemoval
+	42, // 65: meshway.catalog.v1.Entry.commands:type_name -> meshway.catalog.v1.Command
+	44, // 66: meshway.catalog.v1.Result.refusal:type_name -> meshway.catalog.v1.Refusal
+	8,  // 67: meshway.catalog.v1.Result.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	11, // 68: meshway.catalog.v1.Result.gateway:type_name -> meshway.catalog.v1.Gateway
+	54, // 69: meshway.catalog.v1.Client.results:type_name -> meshway.catalog.v1.Client.ResultsEntry
+	55, // 70: meshway.catalog.v1.Client.last_seen:type_name -> google.protobuf.Timestamp
+	44, // 71: meshway.catalog.v1.StoredResult.refusal:type_name -> meshway.catalog.v1.Refusal
+	49, // 72: meshway.catalog.v1.Record.header:type_name -> meshway.catalog.v1.Header
+	1,  // 73: meshway.catalog.v1.Record.federation:type_name -> meshway.catalog.v1.Federation
+	8,  // 74: meshway.catalog.v1.Record.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	11, // 75: meshway.catalog.v1.Record.gateway:type_name -> meshway.catalog.v1.Gateway
+	12, // 76: meshway.catalog.v1.Record.token:type_name -> meshway.catalog.v1.Token
+	14, // 77: meshway.catalog.v1.Record.service:type_name -> meshway.catalog.v1.Service
+	15, // 78: meshway.catalog.v1.Record.observation:type_name -> meshway.catalog.v1.Observation
+	46, // 79: meshway.catalog.v1.Record.client:type_name -> meshway.catalog.v1.Client
+	50, // 80: meshway.catalog.v1.Record.trailer:type_name -> meshway.catalog.v1.Trailer
+	17, // 81: meshway.catalog.v1.Record.export:type_name -> meshway.catalog.v1.Export
+	19, // 82: meshway.catalog.v1.Record.endpoint_slice:type_name -> meshway.catalog.v1.EndpointSlice
+	2,  // 83: meshway.catalog.v1.Record.settings:type_name -> meshway.catalog.v1.Settings
+	47, // 84: meshway.catalog.v1.Client.ResultsEntry.value:type_name -> meshway.catalog.v1.StoredResult
+	85, // [85:85] is the sub-list for method output_type
+	85, // [85:85] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_consensus_catalog_catalogpb_catalog_proto_init() }
@@ -4181,7 +4329,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 	if File_consensus_catalog_catalogpb_catalog_proto != nil {
 		return
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[39].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[41].OneofWrappers = []any{
 		(*Command_Init)(nil),
 		(*Command_CreateToken)(nil),
 		(*Command_RevokeToken)(nil),
@@ -4203,8 +4351,9 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 		(*Command_SetLimits)(nil),
 		(*Command_TransferLeader)(nil),
 		(*Command_RemovePeer)(nil),
+		(*Command_RequestRemoval)(nil),
 	}
-	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[45].OneofWrappers = []any{
+	file_consensus_catalog_catalogpb_catalog_proto_msgTypes[47].OneofWrappers = []any{
 		(*Record_Header)(nil),
 		(*Record_Federation)(nil),
 		(*Record_Datacenter)(nil),
@@ -4224,7 +4373,7 @@ func file_consensus_catalog_catalogpb_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consensus_catalog_catalogpb_catalog_proto_rawDesc), len(file_consensus_catalog_catalogpb_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   52,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -48,6 +48,8 @@ func everyCommand(t testing.TB) *members {
 		m.token("token-"+name, "")
 		m.must(eastGateway, catalog.NewJoin(joinRequest(t, "token-"+name, name, fmt.Sprintf("10.%d.0.0/16", 10+len(name)))))
 	}
+	m.must(westGateway, catalog.NewRequestRemoval("gone"))
+	m.must(westGateway, catalog.NewRequestRemoval("east"))
 	m.must("south/gw0", catalog.NewLeave("south"))
 	m.must(eastGateway, agreement.WithBudget(catalog.NewRemoveDatacenter("gone", false)))
 	have, _ := m.state.View().Datacenter("west")

@@ -13,18 +13,34 @@ import (
 // so that the federation never becomes empty.
 func (w *writer) removeDatacenter(req request, cmd *catalogpb.Command) (catalog.Result, *catalog.Refusal) {
 	name := catalog.DatacenterName(cmd.GetRemoveDatacenter().GetDatacenter())
-	if name == req.member.Datacenter {
-		return catalog.Result{}, ownDatacenter(name)
-	}
-	dc := datacenter(w.txn, name)
-	if dc == nil {
-		return catalog.Result{}, unknownDatacenter(name)
+	dc, r := w.removable(req, name)
+	if r != nil {
+		return catalog.Result{}, r
 	}
 	gone := dc.Clone()
 	w.deleteDatacenter(dc)
 	w.revokeTokensOf(name)
-	_, r := w.changeSettings(req, cmd)
+	_, r = w.changeSettings(req, cmd)
 	return catalog.Result{Datacenter: gone}, r
+}
+
+// requestRemoval records the first of two requests to remove a datacenter that is alive.
+func (w *writer) requestRemoval(req request, cmd *catalogpb.Command) (catalog.Result, *catalog.Refusal) {
+	if _, r := w.removable(req, catalog.DatacenterName(cmd.GetRequestRemoval().GetDatacenter())); r != nil {
+		return catalog.Result{}, r
+	}
+	return w.changeSettings(req, cmd)
+}
+
+// removable returns the record of a datacenter that the author may remove.
+func (w *writer) removable(req request, name catalog.DatacenterName) (*catalog.Datacenter, *catalog.Refusal) {
+	if name == req.member.Datacenter {
+		return nil, ownDatacenter(name)
+	}
+	if dc := datacenter(w.txn, name); dc != nil {
+		return dc, nil
+	}
+	return nil, unknownDatacenter(name)
 }
 
 // revokeTokensOf revokes the unused tokens that gateways of dc created. If dc is

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -90,6 +91,53 @@ func TestCatalogHasWhatADatacenterUsedUpOfItsRequests(t *testing.T) {
 	assert.Equal(t, m.now.Add(2*budget.Removals.Interval()), budget.Until(m.state.View().Settings(), budget.Removals, "east"))
 }
 
+func TestFirstRequestToRemoveADatacenterIsKeptWhileItWaits(t *testing.T) {
+	m := upgraded(t)
+	requested := func() catalog.DatacenterName {
+		restored, err := replica.Decode(bytes.NewReader(encode(t, m.state.View())))
+		require.NoError(t, err)
+		require.Equal(t, m.state.View().Settings(), restored.View().Settings())
+		return budget.Requested(restored.View().Settings(), "north", m.now)
+	}
+	request := func(by catalog.GatewayID, of catalog.DatacenterName) replica.Verdict {
+		return m.judge(m.sign(by, catalog.NewRequestRemoval(of)))[0]
+	}
+	require.Empty(t, requested())
+	m.notWritten(request(northGateway, "north"), catalog.CodeOwnDatacenter)
+	m.notWritten(request(northGateway, "nowhere"), catalog.CodeUnknownDatacenter)
+	m.must(eastGateway, catalog.NewRequestRemoval("north"))
+	assert.EqualValues(t, "east", requested())
+	require.Nil(t, request(eastGateway, "north").Command, "a repeated request writes nothing")
+	require.Nil(t, request(westGateway, "north").Command, "the first one stays")
+	assert.Empty(t, budget.Requested(m.state.View().Settings(), "west", m.now))
+
+	m.now = m.now.Add(budget.ConfirmationTime - time.Second)
+	assert.EqualValues(t, "east", requested())
+	m.must(eastGateway, catalog.NewRequestRemoval("north"))
+	m.now = m.now.Add(budget.ConfirmationTime - time.Second)
+	assert.EqualValues(t, "east", requested(), "the later of two requests counts")
+	m.now = m.now.Add(time.Second)
+	assert.Empty(t, requested())
+	m.must(westGateway, catalog.NewRequestRemoval("east"))
+	assert.Len(t, m.state.View().Settings().Removals, 1, "one that waits no longer is dropped")
+	m.must(westGateway, catalog.NewRequestRemoval("north"))
+	assert.EqualValues(t, "west", requested())
+
+	m.must(eastGateway, catalog.NewRemoveDatacenter("west", true))
+	assert.Empty(t, m.state.View().Settings().Removals, "what a datacenter requested ends with it")
+	m.must(eastGateway, catalog.NewRequestRemoval("north"))
+	m.must(northGateway, catalog.NewLeave("north"))
+	assert.Empty(t, m.state.View().Settings().Removals, "a datacenter that joins again is not removed by an earlier request")
+}
+
+// A leader's clock may differ from that of the one before.
+func TestRequestToRemoveOfTheFutureDoesNotWaitForLonger(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := budget.Request(catalog.Settings{}, "north", "east", now)
+	assert.EqualValues(t, "east", budget.Requested(s, "north", now.Add(-catalog.MaxClockSkew)))
+	assert.Empty(t, budget.Requested(s, "north", now.Add(-catalog.MaxClockSkew-1)))
+}
+
 // The settings are one record: of all members, with the most that each may set.
 func TestLargestSettingsAreKeptBySnapshots(t *testing.T) {
 	m := upgraded(t)
@@ -104,6 +152,7 @@ func TestLargestSettingsAreKeptBySnapshots(t *testing.T) {
 		var r *catalog.Refusal
 		s, r = quota.Set(s, name, set)
 		require.Nil(t, r)
+		s = budget.Request(s, name, "east", m.now)
 		s = budget.Spend(budget.Spend(s, budget.Operations, name, m.now), budget.Removals, name, m.now)
 		for j := range catalog.MaxAllowedPrefixes {
 			s.Allowed = append(s.Allowed, catalog.AllowedPrefix{CIDR: ranges(fmt.Sprintf("2001:db8:%x:%x::/127", i, j))[0], AllowedBy: name})

@@ -102,6 +102,8 @@ func (w *writer) dispatch(req request, cmd *catalogpb.Command) (catalog.Result, 
 		return w.leave(req, body.Leave)
 	case *catalogpb.Command_RemoveDatacenter:
 		return w.removeDatacenter(req, cmd)
+	case *catalogpb.Command_RequestRemoval:
+		return w.requestRemoval(req, cmd)
 	case *catalogpb.Command_UpdateDatacenter:
 		return w.updateDatacenter(req, body.UpdateDatacenter)
 	case *catalogpb.Command_UpdateGateway:

@@ -14,10 +14,11 @@ const (
 	clientField   protowire.Number = 8
 	settingsField protowire.Number = 12
 
-	resultsField protowire.Number = 3
-	allowedField protowire.Number = 2
-	limitsField  protowire.Number = 4
-	budgetsField protowire.Number = 5
+	resultsField  protowire.Number = 3
+	allowedField  protowire.Number = 2
+	limitsField   protowire.Number = 4
+	budgetsField  protowire.Number = 5
+	removalsField protowire.Number = 6
 )
 
 // checkSize refuses a record that has more than those of its kind, before it is decoded:
@@ -29,7 +30,7 @@ func checkSize(raw []byte) error {
 	}
 	field, body := onlyField(raw)
 	if field == clientField && count(body, resultsField) <= catalog.MaxOutstanding ||
-		field == settingsField && count(body, allowedField, limitsField, budgetsField) <= catalog.MaxSettings {
+		field == settingsField && count(body, allowedField, limitsField, budgetsField, removalsField) <= catalog.MaxSettings {
 		return nil
 	}
 	return fmt.Errorf("%w: a record has %d bytes, more than one of its kind", ErrInvalid, len(raw))

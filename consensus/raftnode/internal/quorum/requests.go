@@ -12,14 +12,11 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/budget"
 )
 
-// confirmationTime is how long the first request to remove a datacenter that is alive
-// waits for the second.
-const confirmationTime = 10 * time.Minute
-
 // Requests is what a member remembers, as leader, of the requests that any member
 // may make and that concern others (package budget). The catalog has them too, so that
-// the next leader does not count from zero: from catalog.LevelLimits on, and as soon as
-// their entries are applied.
+// the next leader does not count from zero: from catalog.LevelLimits on (requests to
+// remove a datacenter that is alive: catalog.LevelRemoval), and as soon as their entries
+// are applied.
 type Requests struct {
 	mu      sync.Mutex                // guards all following fields
 	spent   map[requestsKey]time.Time // when all requests that were made are paid for
@@ -87,11 +84,14 @@ func (r *Requests) Removal(by, of catalog.DatacenterName, have catalog.Settings,
 
 // Confirmed reports whether another datacenter has requested the removal lately. If
 // not, it records this request.
-func (r *Requests) Confirmed(by, of catalog.DatacenterName, now time.Time) bool {
+func (r *Requests) Confirmed(by, of catalog.DatacenterName, have catalog.Settings, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, ok := r.first[of]
-	if ok && first.by != by && now.Sub(first.at) < confirmationTime {
+	if !ok || now.Sub(first.at) >= budget.ConfirmationTime {
+		first.by = budget.Requested(have, of, now)
+	}
+	if first.by != "" && first.by != by {
 		delete(r.first, of)
 		return true
 	}
